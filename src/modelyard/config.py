@@ -1,0 +1,217 @@
+"""Typed settings: a family's defaults < params.yaml < `--set section.field=value`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from modelyard.errors import UsageError, choices
+
+C = TypeVar("C", bound="FamilyConfig")
+
+
+class Settings(BaseModel):
+    """Base of every section: frozen, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+class DataSettings(Settings):
+    """Which data the run starts from."""
+
+    uri: str | None = None
+    """A file or folder, `s3://…` or another fsspec URI, or `git+URL#path` for a Git repository with DVC.
+    None: the family's small built-in data."""
+    rev: str | None = None
+    """Git revision (branch, tag, commit) of `uri` when it lies in a Git repository."""
+    sha256: dict[str, str] = Field(default_factory=dict)
+    """Expected sha256 by relative file name; a mismatch stops the run. Empty: record, don't compare."""
+
+
+class TrainingSettings(Settings):
+    """How the shared torch loop trains."""
+
+    epochs: int = Field(default=40, ge=1)
+    """Most passes over the training split."""
+    batch_size: int = Field(default=256, ge=1)
+    """Examples an optimizer step."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """AdamW's step size at its peak."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decoupled weight decay."""
+    patience: int = Field(default=8, ge=1)
+    """Stop after this many epochs without a better validation loss; the best epoch's weights are kept."""
+
+
+class GateSettings(Settings):
+    """The condition a model must meet to be packaged, judged on the test split."""
+
+    metric: str = "auto"
+    """Metric the gate and the registry compare by; `auto` takes the family's main metric."""
+    threshold: float | None = None
+    """Least value (or largest, for an error) allowed. None: no absolute bound."""
+    over_baseline: float = 0.0
+    """By how much the metric must beat the baseline's, in the metric's own unit."""
+
+
+class ExportSettings(Settings):
+    """How graphs are compiled."""
+
+    opset: int = Field(default=18, ge=15, le=23)
+    """ONNX operator set."""
+    latency_repeats: int = Field(default=50, ge=5)
+    """Timed single-request calls behind the p50 latency of a variant."""
+
+
+class RegistrySettings(Settings):
+    """Where the package is registered."""
+
+    name: str | None = None
+    """Registered model name. None: the family's name."""
+    margin: float = Field(default=0.0, ge=0)
+    """A challenger must beat the champion by more than this, in the gate metric's unit."""
+
+
+class MonitorSettings(Settings):
+    """When served traffic counts as drifted."""
+
+    min_rows: int = Field(default=50, ge=10)
+    """Fewer logged rows than this give the verdict `too few rows`, never drift."""
+    alpha: float = Field(default=0.01, gt=0, lt=1)
+    """False discovery rate over all columns (Benjamini-Hochberg)."""
+    min_effect: float = Field(default=0.1, ge=0, le=1)
+    """Least distance between the distributions (Kolmogorov-Smirnov D, or total variation for categories)
+    that matters, so that millions of rows don't turn trifles into alarms."""
+    share: float = Field(default=0.0, ge=0, lt=1)
+    """The data set counts as drifted when more than this share of the columns drifted."""
+
+
+class FamilyConfig(Settings):
+    """All parameters of a run. A family subclasses it and narrows `features` and `model`."""
+
+    data: DataSettings = DataSettings()
+    """Where the data comes from."""
+    features: Settings = Settings()
+    """From raw data to model inputs."""
+    model: Settings = Settings()
+    """Which model, and its hyper-parameters."""
+    training: TrainingSettings = TrainingSettings()
+    """How it is trained, where it is a torch model."""
+    gate: GateSettings = GateSettings()
+    """What the model must reach."""
+    export: ExportSettings = ExportSettings()
+    """How the model is compiled."""
+    registry: RegistrySettings = RegistrySettings()
+    """Where the package is registered."""
+    monitor: MonitorSettings = MonitorSettings()
+    """When traffic counts as drifted."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of every random choice of the run."""
+
+
+Source = Literal["params.yaml", "--set", "config"]
+
+
+def resolve(
+    cls: type[C],
+    *layers: tuple[Source, Mapping[str, Any]],
+    base: C | None = None,
+) -> C:
+    """Merges the layers over the defaults (or over `base`), later ones winning, and validates once.
+
+    Raises:
+        UsageError: an unknown or invalid field: its dotted name, the value seen, what is allowed.
+    """
+    values: dict[str, Any] = base.model_dump(mode="json") if base else {}
+    for _, layer in layers:
+        values = _merge(values, layer)
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_explain(cls, error, layers)) from None
+
+
+def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["model.kind=mlp", "seed=3"]` to a nested mapping; values are read as YAML."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {pair!r} has no '='. Type: --set model.kind=mlp")
+        try:
+            value = yaml.safe_load(text) if text else ""
+        except yaml.YAMLError:
+            value = text
+        nested: Any = value
+        for part in reversed(name.strip().split(".")):
+            nested = {part: nested}
+        values = _merge(values, nested)
+    return values
+
+
+def read_params(path: Path, family: str) -> dict[str, Any]:
+    """The family's block of a params.yaml; nothing when the file or the block is absent."""
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not YAML: {error}") from None
+    block = content.get(family, {}) if isinstance(content, dict) else None
+    if not isinstance(block, dict):
+        raise UsageError(f"{path}: {family!r} must hold sections such as 'model:', seen {block!r}")
+    return block
+
+
+def config_hash(config: FamilyConfig, sections: Iterable[str] | None = None) -> str:
+    """sha256 of the canonical JSON of the config, or of the named sections alone."""
+    values = config.model_dump(mode="json")
+    if sections is not None:
+        values = {name: values[name] for name in sorted(sections)}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _explain(
+    cls: type[FamilyConfig], error: ValidationError, layers: tuple[tuple[Source, Mapping[str, Any]], ...]
+) -> str:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    name, source = ".".join(path), _origin(path, layers)
+    if first["type"] == "extra_forbidden":
+        return f"{source}: {choices('setting', name, _field_names(cls))}"
+    return f"{source}: setting '{name}' = {first['input']!r}: {first['msg']}"
+
+
+def _origin(path: list[str], layers: tuple[tuple[Source, Mapping[str, Any]], ...]) -> str:
+    for source, layer in reversed(layers):
+        node: Any = layer
+        for part in path:
+            node = node.get(part) if isinstance(node, Mapping) else None
+        if node is not None:
+            return source
+    return layers[-1][0] if layers else "config"
+
+
+def _field_names(cls: type[BaseModel], prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for name, field in cls.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += _field_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names

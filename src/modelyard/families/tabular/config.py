@@ -1,0 +1,89 @@
+"""Parameters of the tabular family."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelyard.config import FamilyConfig, Settings
+
+Task = Literal["auto", "classification", "regression"]
+Kind = Literal["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
+
+
+class TabularFeatures(Settings):
+    """From a table to numbers."""
+
+    target: str | None = None
+    """Column to predict. None: the built-in data's own; required for data of your own."""
+    task: Task = "auto"
+    """`auto`: regression for a numeric target with more than 20 distinct values, else classification."""
+    sample: Literal["breast_cancer", "fraud", "diabetes"] = "breast_cancer"
+    """Built-in data used when `data.uri` is not set: two classifications and a regression."""
+    sample_rows: int = Field(default=20_000, ge=200)
+    """Rows of the simulated `fraud` data."""
+    sample_drift: float = Field(default=0.0, ge=0, le=1)
+    """How far the simulated `fraud` data is shifted from its usual state; 0 is unshifted."""
+    table_schema: str | None = None
+    """Path of an edited schema.json. None: the schema.json beside the data if there is one, else inferred."""
+    drop: tuple[str, ...] = ()
+    """Columns to leave out."""
+    time_column: str | None = None
+    """Column to split by time (the latest rows are the test split). None: a random, stratified split."""
+    validation_share: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of the rows for choosing thresholds, calibration and early stopping."""
+    test_share: float = Field(default=0.2, gt=0, lt=0.5)
+    """Share of the rows for the final figures."""
+    max_categories: int = Field(default=50, ge=2)
+    """Categories a column keeps; rarer and unseen ones share a bucket."""
+    max_words: int = Field(default=300, ge=10)
+    """TF-IDF vocabulary of a text column."""
+    numeric: Literal["standardize", "log", "identity"] = "standardize"
+    """Default transform of numeric columns; the schema can say otherwise for a column."""
+
+
+class TabularModel(Settings):
+    """Which model."""
+
+    kind: Kind = "lightgbm"
+    """linear (logistic or ridge), forest, boosting (histogram), xgboost, lightgbm, mlp (torch)."""
+    trees: int = Field(default=400, ge=1)
+    """Most trees of a forest or boosting model; boosting stops earlier when validation stops improving."""
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    """Shrinkage of each boosted tree."""
+    max_leaves: int = Field(default=31, ge=2)
+    """Leaves of a boosted tree."""
+    max_depth: int | None = Field(default=None, ge=1)
+    """Depth limit of a tree. None: no limit."""
+    regularization: float = Field(default=1.0, gt=0)
+    """L2 penalty of the linear model, and on the leaves of xgboost and lightgbm."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
+    """Widths of the MLP's layers."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Dropout of the MLP."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """`balanced` weighs classes inversely to their frequency while training."""
+    calibration: Literal["auto", "none", "sigmoid", "isotonic"] = "auto"
+    """Fitted on the validation split, binary classification only. `auto`: isotonic from 1,000 positive
+    validation rows on, sigmoid from 30 on, else none; and only when it lowers the validation log loss in
+    cross-validation."""
+    aim: Literal["f1", "recall", "cost", "half"] = "f1"
+    """What the threshold of a binary classifier is chosen for on the validation split; `half` is 0.5."""
+    least_recall: float = Field(default=0.9, gt=0, le=1)
+    """With `aim=recall`: the highest precision at this recall or more."""
+    false_positive_cost: float = Field(default=1.0, ge=0)
+    """With `aim=cost`: cost of a false alarm, in any unit."""
+    false_negative_cost: float = Field(default=5.0, ge=0)
+    """With `aim=cost`: cost of a miss, in the same unit."""
+    positive: str | None = None
+    """Name of the positive class. None: the rarer one."""
+
+
+class TabularConfig(FamilyConfig):
+    """A run on a table."""
+
+    features: TabularFeatures = TabularFeatures()
+    """From a table to numbers."""
+    model: TabularModel = TabularModel()
+    """Which model, and its hyper-parameters."""

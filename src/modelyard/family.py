@@ -1,0 +1,241 @@
+"""The contract of a family: all that the pipeline must know to build, judge, ship, serve and watch a kind of model.
+
+A family has two halves. `Family` builds: it may import what it likes, inside its methods. `Host` answers: numpy
+and a runtime alone, so that the code that judged the model in training is the code that serves it.
+
+Importing a family must not import torch or any other training library: put those imports into `model.py`, or
+into the function that needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel
+
+from modelyard.config import FamilyConfig
+from modelyard.errors import UsageError, choices
+from modelyard.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelyard.training.loop import Trainer
+
+C = TypeVar("C", bound=FamilyConfig)
+
+Arrays = dict[str, np.ndarray]
+"""Named tensors: axis 0 is the batch; float32, int64 or bool."""
+
+Runtime = Callable[[str, Arrays], Arrays]
+"""Executes one graph by name: `run("model", {"features": x})["scores"]`. Torch, a tree library, ONNX Runtime
+and TensorRT all look like this."""
+
+Split = Literal["train", "validation", "test"]
+
+Progress = Callable[..., None]
+"""`progress(done, total, loss=0.3)`: how far a long job is, with the figures worth watching."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A piece of a model that becomes one ONNX file."""
+
+    name: str
+    example: Arrays
+    """Inputs of a small batch (at least 2 examples), real ones where possible: exported and compared on them."""
+    module: torch.nn.Module | None = None
+    """Takes the example's arrays as tensors, by name, and returns a dict of tensors."""
+    onnx: bytes | None = None
+    """The graph as ONNX already, for models that are not torch's."""
+    dynamic: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Further axes of an input that may vary, beside axis 0."""
+    tolerance: float = 1e-4
+    """Largest |difference| / max(1, |value|) allowed between the trained model and this graph."""
+
+    def __post_init__(self) -> None:
+        assert (self.module is None) != (self.onnx is None), "a graph is a torch module or ONNX bytes"
+
+
+class Explanation(BaseModel):
+    """Why the model answered as it did."""
+
+    method: str
+    """For example `TreeSHAP`, `Grad-CAM`."""
+    output: str
+    """The output that is explained, with its unit: `log-odds of malignant`."""
+    base: float | None = None
+    """The output on average data; base + sum of contributions = output, for additive methods."""
+    contributions: dict[str, float]
+    """By input field, largest magnitude first."""
+
+
+class Host(ABC):
+    """The half that answers. Built from a package's assets; imports numpy, pydantic and the standard library.
+
+    Subclasses set `Request` and `Response`: as class attributes, or in `__init__` where they follow the data.
+    """
+
+    Request: type[BaseModel]
+    """One example in. Field descriptions become the service's documentation."""
+    Response: type[BaseModel]
+    """One answer out."""
+    sensitive: ClassVar[frozenset[str]] = frozenset()
+    """Request fields that must never be logged."""
+
+    def __init__(self, assets: Path) -> None:
+        self.assets = Path(assets)
+
+    @abstractmethod
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """Answers a batch: pre-processing, graphs, post-processing. One answer a request, in order."""
+
+    @abstractmethod
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """One flat row a request: all that drift detection needs. The same columns each time; None is missing."""
+
+    def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
+        """Why this answer; None where the family has no reasons to give."""
+        return None
+
+
+class Family(ABC, Generic[C]):
+    """The half that builds."""
+
+    name: str = ""
+    """Set by `load`: the folder's name, or `module:Class`."""
+    title: ClassVar[str]
+    """A few words for the table of families."""
+    Config: ClassVar[type[FamilyConfig]]
+    """Its defaults are a good run."""
+    shortcuts: ClassVar[Mapping[str, str]] = {}
+    """CLI options that stand for a setting: `{"target": "features.target"}` gives `--target`."""
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+    @classmethod
+    @abstractmethod
+    def debug(cls) -> C:
+        """A config whose run takes seconds on a CPU, offline."""
+
+    def requires(self) -> Mapping[str, str]:
+        """What this config needs beside the core: import name to the wheel's extra that brings it.
+
+        For example `{"lightgbm": "tabular"}`; checked before a stage starts.
+        """
+        return {}
+
+    @abstractmethod
+    def sample(self, raw: Path) -> None:
+        """Writes the small built-in raw data set into the folder `raw`."""
+
+    @abstractmethod
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads raw data; writes the splits and `out/assets`, which is all that the host will need.
+
+        Everything fitted is fitted on the training split alone. Returns what the card should tell about the data
+        (JSON): `rows` by split and `dropped` (how many, by reason) at least, `tables` of your own.
+
+        Raises:
+            BadData: with file, row and column.
+        """
+
+    @abstractmethod
+    def host(self, assets: Path) -> Host:
+        """The answering half, from the assets of a package (or of a model folder: `model / "assets"`)."""
+
+    @abstractmethod
+    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+        """Raw examples of a split as JSON bodies of `Host.Request`: golden example, drift reference, warm-up."""
+
+    @abstractmethod
+    def evaluate(self, host: Host, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+        """Judges a model on a split: any runtime, and any host of this family (a champion brings its own)."""
+
+    # The three that make a torch family; one that overrides `fit`, `native` and `graphs` needs none of them.
+
+    def model(self, assets: Path) -> torch.nn.Module:
+        """The untrained network; `forward` takes the batch's inputs by name and returns a dict of tensors."""
+        raise TypeError(f"{type(self).__name__} defines neither model() nor fit()")
+
+    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
+        """The split's batches in the order of `epoch`: same seed and epoch, same order."""
+        raise TypeError(f"{type(self).__name__} defines neither batches() nor fit()")
+
+    def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Mean loss of a batch, a scalar."""
+        raise TypeError(f"{type(self).__name__} defines neither loss() nor fit()")
+
+    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+        """Trains and writes the model to `out`; `out/assets` is there already, copied from the features, and may
+        be added to (a threshold, a calibration). Nothing pickled.
+
+        The default is the shared torch loop. Returns what the card should tell (JSON); `curves` is drawn:
+        `{"loss": {"train": [...], "validation": [...]}}`.
+        """
+        return trainer.fit(self, features, out)
+
+    def native(self, model: Path) -> Runtime:
+        """The trained model as its own library runs it: what exported graphs are compared with."""
+        from modelyard.runtimes.torch import TorchRuntime
+
+        return TorchRuntime(self.graphs(model))
+
+    @abstractmethod
+    def graphs(self, model: Path) -> list[Graph]:
+        """The trained model as graphs."""
+
+
+def names() -> list[str]:
+    """Families that come with modelyard."""
+    from modelyard import families
+
+    return sorted(module.name for module in pkgutil.iter_modules(families.__path__))
+
+
+def load(name: str) -> type[Family[Any]]:
+    """The family called `name`: a folder of `modelyard.families`, or `package.module:Class` of your own.
+
+    Raises:
+        UsageError: no such family, or its module does not import.
+    """
+    if ":" in name:
+        module_name, _, attribute = name.partition(":")
+    else:
+        if name not in names():
+            raise UsageError(choices("family", name, names()) + ", or your own as package.module:Class")
+        module_name, attribute = f"modelyard.families.{name}", ""
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name + ".").startswith(error.name + "."):
+            raise
+        raise UsageError(f"family {name!r}: no module {error.name!r} on the Python path") from None
+    found = [getattr(module, attribute, None)] if attribute else _families_in(module)
+    if len(found) != 1 or not (isinstance(found[0], type) and issubclass(found[0], Family)):
+        raise UsageError(f"family {name!r}: {module_name} must define one subclass of modelyard.family.Family")
+    family = found[0]
+    family.name = name
+    return family
+
+
+def make(name: str, config: FamilyConfig | None = None) -> Family[Any]:
+    """A family with its config; the defaults when none is given."""
+    cls = load(name)
+    return cls(config if config is not None else cls.Config())
+
+
+def _families_in(module: Any) -> Iterable[Any]:
+    return [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Family) and value.__module__ == module.__name__
+    ]
