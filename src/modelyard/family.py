@@ -148,9 +148,13 @@ class Family(ABC, Generic[C]):
             BadData: with file, row and column.
         """
 
+    @classmethod
     @abstractmethod
-    def host(self, assets: Path) -> Host:
-        """The answering half, from the assets of a package (or of a model folder: `model / "assets"`)."""
+    def host(cls, assets: Path) -> Host:
+        """The answering half, from the assets of a package (or of a model folder: `model / "assets"`).
+
+        A class method: an answer follows from the assets, not from some config.
+        """
 
     @abstractmethod
     def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:

@@ -1,0 +1,62 @@
+"""What a run tells while it works: JSON lines for the one who follows, a log line for the one who reads.
+
+A stage may run in a subprocess, a pod or this process; whoever started the run sets MODELYARD_EVENTS to a file
+and follows it. Without it, events go to the `modelyard` logger.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "MODELYARD_EVENTS"
+log = logging.getLogger("modelyard")
+
+
+def emit(event: str, stage: str, **fields: Any) -> None:
+    """Tells one event: started, progress, finished, reused, failed."""
+    file = os.environ.get(VARIABLE)
+    if file:
+        line = json.dumps({"event": event, "stage": stage, "time": time.time(), **fields}, default=str)
+        with Path(file).open("a") as stream:
+            stream.write(line + "\n")
+    elif event == "progress":
+        log.debug("%s %s", stage, _figures(fields))
+    else:
+        log.info("%s %s %s", stage, event, _figures(fields))
+
+
+def read(file: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Complete events after byte `offset`, each with the offset behind it."""
+    if not file.is_file():
+        return
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        for line in stream:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            yield offset, json.loads(line)
+
+
+class Throttle:
+    """A `Progress` for a stage that tells at most five events a second, and always the last one."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self._last = 0.0
+
+    def __call__(self, done: float, total: float, **figures: float) -> None:
+        if time.monotonic() - self._last >= 0.2 or done >= total:
+            self._last = time.monotonic()
+            emit("progress", self.stage, done=done, total=total, figures=figures)
+
+
+def _figures(fields: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+                    for name, value in fields.items() if value not in (None, "", {}))  # fmt: skip

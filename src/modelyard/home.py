@@ -1,0 +1,33 @@
+"""Where a laptop keeps what runs leave: one folder, `runs/` here or MODELYARD_HOME.
+
+    <family>/<run id>/    a run: run.json, events.jsonl, log.txt, its artifacts, links to package and card
+    mlflow.db, mlflow/    tracking and registry, unless MLFLOW_TRACKING_URI says where
+    predictions/<family>/ what services logged
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+VARIABLE = "MODELYARD_HOME"
+
+
+def home() -> Path:
+    """The folder, absolute; not created here."""
+    return Path(os.environ.get(VARIABLE) or "runs").resolve()
+
+
+def predictions(family: str) -> Path:
+    """Folder of a family's prediction log."""
+    return home() / "predictions" / slug(family)
+
+
+def slug(family: str) -> str:
+    """A family's name as a file, pipeline or registry name: `my_pkg.mod:Family` to `my_pkg-mod-family`."""
+    return family.replace(":", "-").replace(".", "-").lower() if ":" in family else family
+
+
+def tracking_uri() -> str:
+    """MLflow's tracking and registry server; a SQLite file in the home by default."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"

@@ -1,0 +1,216 @@
+"""A run, and what every stage has in common: whole outputs, lineage, reuse by content, events."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import inspect
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from modelyard import artifact, events
+from modelyard.artifact import Manifest, Origin
+from modelyard.config import FamilyConfig, config_hash, resolve
+from modelyard.errors import MissingExtra, ModelyardError
+from modelyard.family import Family, load
+
+REUSE = "MODELYARD_REUSE"
+"""Folder of finished stages that may be taken instead of run again: `modelyard resume` sets it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a pipeline: what every stage is given beside its artifacts."""
+
+    family: Family[Any]
+    id: str = "local"
+    nodes: int = 1
+    gpus_per_node: int = 0
+    code_version: str = field(default_factory=lambda: code_version())
+
+    @classmethod
+    def of(cls, family: str, config: dict[str, Any] | None = None, **fields: Any) -> Run:
+        """From what a pipeline passes: the family's name and its config as plain JSON."""
+        kind = load(family)
+        values = fields | {"code_version": fields.get("code_version") or code_version(kind)}
+        return cls(family=kind(resolve(kind.Config, ("config", config or {}))), **values)
+
+    @property
+    def config(self) -> FamilyConfig:
+        """The resolved settings."""
+        config: FamilyConfig = self.family.config
+        return config
+
+    def progress(self, stage: str) -> events.Throttle:
+        """Tells how far a long job of `stage` is."""
+        return events.Throttle(stage)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the pipeline: a function of a run and of artifacts."""
+
+    name: str
+    reads: tuple[str, ...]
+    """Sections of the config it depends on; `seed` counts as one."""
+    function: Callable[..., str | None]
+    cached: bool
+    inputs: tuple[str, ...]
+    optional: frozenset[str]
+    outputs: tuple[str, ...]
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        return self.function.__doc__ or ""
+
+    def __call__(self, run: Run, **paths: Path | str | None) -> str:
+        """Runs the stage, or takes a finished one with the same key. Returns its headline.
+
+        Raises:
+            ModelyardError: what the person can mend; nothing has been written then.
+        """
+        given = {name: Path(path) for name, path in paths.items() if path is not None}
+        started = time.time()
+        events.emit("started", self.name)
+        try:
+            headline, reused = self._run(run, given, started)
+        except ModelyardError as error:
+            events.emit("failed", self.name, kind=type(error).__name__, message=str(error))
+            raise
+        except BaseException as error:
+            trace = "".join(traceback.format_exception(error))
+            events.emit("failed", self.name, kind=type(error).__name__, message=str(error), traceback=trace)
+            raise
+        seconds = time.time() - started
+        outputs = {name: str(given[name]) for name in self.outputs}
+        events.emit("reused" if reused else "finished", self.name, seconds=seconds, headline=headline, outputs=outputs)
+        return headline
+
+    def _run(self, run: Run, paths: dict[str, Path], started: float) -> tuple[str, bool]:
+        check_requirements(run.family)
+        parents = {name: artifact.read_manifest(paths[name]) for name in self.inputs if name in paths}
+        key = self.key(run, parents)
+        if self.cached and (headline := self._reuse(key, paths)) is not None:
+            return headline, True
+        with ExitStack() as stack:
+            work = {name: stack.enter_context(artifact.create(paths[name])) for name in self.outputs}
+            arguments = {name: paths.get(name) for name in self.inputs} | work
+            headline = self.function(run, **arguments) or ""
+            origin = self._origin(run, key, list(parents.values()), time.time() - started)
+            for name, folder in work.items():
+                artifact.seal(folder, origin.model_copy(update={"kind": name}), list(parents.values()))
+        self._remember(key, paths, headline)
+        return headline, False
+
+    def key(self, run: Run, parents: dict[str, Manifest]) -> str:
+        """sha256 of all that the outputs follow from: stage, config sections, inputs' content, code."""
+        content = {
+            "stage": self.name,
+            "family": run.family.name,
+            "config": config_hash(run.config, self.reads),
+            "inputs": {name: parents[name].digest for name in sorted(parents)},
+            "code": run.code_version,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _origin(self, run: Run, key: str, parents: list[Manifest], seconds: float) -> Origin:
+        revisions = [parent.data_revision for parent in parents if parent.data_revision]
+        return Origin(
+            kind="", stage=self.name, run=run.id, family=run.family.name, key=key,
+            config_hash=config_hash(run.config), code_version=run.code_version,
+            data_revision=revisions[0] if revisions else None, created=artifact.now(), seconds=round(seconds, 3),
+        )  # fmt: skip
+
+    def _reuse(self, key: str, paths: dict[str, Path]) -> str | None:
+        record = _record(self.name, key)
+        if record is None or not record.is_file():
+            return None
+        known = json.loads(record.read_text())
+        sources = {name: Path(known["outputs"][name]) for name in self.outputs}
+        try:
+            for source in sources.values():
+                artifact.verify(source)
+        except ModelyardError:
+            return None
+        for name, source in sources.items():
+            if source != paths[name].resolve():
+                artifact.clone(source, paths[name])
+        return str(known["headline"])
+
+    def _remember(self, key: str, paths: dict[str, Path], headline: str) -> None:
+        record = _record(self.name, key)
+        if record is not None and self.cached:
+            outputs = {name: str(paths[name].resolve()) for name in self.outputs}
+            artifact.write_json(record, {"headline": headline, "outputs": outputs})
+
+
+def stage(*, reads: Iterable[str], cached: bool = True) -> Callable[[Callable[..., str | None]], Stage]:
+    """Makes a stage of `function(run, <inputs: In>, <outputs: Out>) -> headline`.
+
+    `reads` names the config sections it depends on. `cached=False` is for a stage that acts on the world.
+    """
+
+    def decorate(function: Callable[..., str | None]) -> Stage:
+        hints = get_type_hints(function, include_extras=True)
+        roles = {name: _role(hint) for name, hint in hints.items()}
+        parameters = inspect.signature(function).parameters
+        optional = frozenset(name for name in parameters if parameters[name].default is None)
+        inputs = tuple(name for name in parameters if roles.get(name) == "in")
+        outputs = tuple(name for name in parameters if roles.get(name) == "out")
+        return Stage(function.__name__, tuple(reads), function, cached, inputs, optional, outputs)
+
+    return decorate
+
+
+def check_requirements(family: Family[Any]) -> None:
+    """Raises MissingExtra for the first package that the family's config needs and that is not installed."""
+    for module, extra in family.requires().items():
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtra(f"family {family.name!r} with this config", extra)
+
+
+@functools.cache
+def code_version(family: type[Family[Any]] | None = None) -> str:
+    """sha256 (12 digits) of modelyard's source and, for a family from elsewhere, of its module's file.
+
+    It is part of every stage's key: what was made by other code is never taken for what this code would make.
+    """
+    root = Path(__file__).parent
+    files = sorted(root.rglob("*.py"))
+    if family is not None and not family.__module__.startswith("modelyard."):
+        files += _module_files(family.__module__)
+    content = hashlib.sha256()
+    for file in files:
+        content.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return content.hexdigest()[:12]
+
+
+def _module_files(module: str) -> list[Path]:
+    file = getattr(sys.modules[module], "__file__", None)
+    if file is None:
+        return []
+    return sorted(Path(file).parent.rglob("*.py")) if Path(file).name == "__init__.py" else [Path(file)]
+
+
+def _record(stage_name: str, key: str) -> Path | None:
+    folder = os.environ.get(REUSE)
+    return Path(folder) / f"{stage_name}-{key[:16]}.json" if folder else None
+
+
+def _role(hint: Any) -> str | None:
+    """ "in" or "out" for `In`, `Out` and their optional forms, else None."""
+    if get_origin(hint) is Annotated:
+        return str(get_args(hint)[1])
+    for inner in get_args(hint):
+        if (role := _role(inner)) is not None:
+            return role
+    return None

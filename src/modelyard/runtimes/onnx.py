@@ -1,0 +1,50 @@
+"""Graphs on ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelyard.errors import BrokenArtifact
+from modelyard.family import Arrays
+
+
+class OnnxRuntime:
+    """Runs graphs by name: `run("model", {"features": x})`.
+
+    `graphs` maps a name to an ONNX file or to its bytes; `threads` bounds the cores of one call.
+    """
+
+    def __init__(self, graphs: Mapping[str, Path | bytes], threads: int | None = None) -> None:
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or available_cores()
+        options.log_severity_level = 3
+        # Spinning threads win microseconds here and cost a busy core in a shared pod.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._sessions = {}
+        for name, graph in graphs.items():
+            source = graph if isinstance(graph, bytes) else str(graph)
+            try:
+                session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            except Exception as error:
+                where = "" if isinstance(graph, bytes) else f" ({graph})"
+                raise BrokenArtifact(f"graph {name!r}{where} is not an ONNX model that runs here: {error}") from None
+            self._sessions[name] = (session, [output.name for output in session.get_outputs()])
+
+    def __call__(self, graph: str, arrays: Arrays) -> Arrays:
+        session, outputs = self._sessions[graph]
+        return dict(zip(outputs, session.run(outputs, arrays), strict=True))
+
+
+def available_cores() -> int:
+    """Cores this process may use: its affinity, and the container's CPU limit where cgroup v2 sets one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cores
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))

@@ -1,0 +1,19 @@
+"""evaluate: the trained model on the test split, beside its baseline."""
+
+from __future__ import annotations
+
+from modelyard.artifact import In, Out, write_json
+from modelyard.evaluation import judge
+from modelyard.run import Run, stage
+
+
+@stage(reads=("gate", "seed"))
+def evaluate(run: Run, features: In, model: In, evaluation: Out) -> str:
+    """Judges the model, as its own library runs it, on the test split."""
+    family = run.family
+    result = family.evaluate(family.host(model / "assets"), family.native(model), features, "test")
+    gate = judge(run.config.gate, result)
+    write_json(evaluation / "evaluation.json", result)
+    write_json(evaluation / "gate.json", gate)
+    baseline = "" if gate.baseline is None else f" (baseline {gate.baseline:.4f})"
+    return f"{gate.metric} {gate.value:.4f}{baseline}"

@@ -1,0 +1,80 @@
+"""package: all that serving needs, if the model meets its gate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from modelyard import artifact
+from modelyard.artifact import In, Out, write_json
+from modelyard.errors import GateFailed
+from modelyard.evaluation import Evaluation, GateResult, judge
+from modelyard.family import Host, Runtime
+from modelyard.package import PackageInfo, Variant
+from modelyard.run import Run, stage
+from modelyard.tables import Row, write_parquet
+
+REFERENCE_ROWS = 2_000
+
+
+@stage(reads=("gate", "monitor", "export", "seed"))
+def package(run: Run, features: In, model: In, evaluation: In, graphs: In, package: Out) -> str:
+    """Judges the chosen variant on the test split, holds it against the gate, and puts the package together."""
+    from modelyard.runtimes.onnx import OnnxRuntime
+
+    variants = [Variant.model_validate(row) for row in json.loads((graphs / "variants.json").read_text())]
+    chosen = next(variant for variant in variants if variant.chosen)
+    shutil.copytree(model / "assets", package / "assets")
+    for file in chosen.graphs.values():
+        (package / "graphs" / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(graphs / file, package / "graphs" / file)
+    host = run.family.host(package / "assets")
+    runtime = OnnxRuntime({name: package / "graphs" / file for name, file in chosen.graphs.items()})
+    result = run.family.evaluate(host, runtime, features, "test")
+    gate = judge(run.config.gate, result)
+    if not gate.passed:
+        raise GateFailed(f"gate not met: {gate.reason}. See {evaluation}; nothing was packaged")
+    write_json(package / "evaluation.json", result)
+    _write_reference(run, host, runtime, features, package)
+    info = _info(run, features, model, result, gate, variants)
+    write_json(package / "package.json", info)
+    _write_card(package, info, result, features, model)
+    return f"{info.version}, {chosen.name}, {gate.metric} {gate.value:.4f}"
+
+
+def _info(
+    run: Run, features: Path, model: Path, result: Evaluation, gate: GateResult, variants: list[Variant]
+) -> PackageInfo:
+    made = artifact.read_manifest(model)
+    return PackageInfo(
+        family=run.family.name, title=run.family.title, run=run.id, version=made.digest[:12], created=artifact.now(),
+        code_version=run.code_version, data_revision=made.data_revision, config=run.config.model_dump(mode="json"),
+        variants=variants, gate=gate, metrics=result.metrics, baseline=result.baseline, monitor=run.config.monitor,
+    )  # fmt: skip
+
+
+def _write_reference(run: Run, host: Host, runtime: Runtime, features: Path, package: Path) -> None:
+    """Described test examples with their answers: unseen in training, so scores are spread as in production."""
+    bodies = run.family.requests(features, "test", REFERENCE_ROWS)
+    requests = [host.Request.model_validate(body) for body in bodies]
+    answers = host.predict(runtime, requests)
+    rows: list[Row] = [host.describe(one, answer) for one, answer in zip(requests, answers, strict=True)]
+    write_parquet(rows, package / "reference.parquet")
+    golden = {"request": bodies[0], "response": answers[0].model_dump(mode="json", by_alias=True)}
+    write_json(package / "golden.json", golden)
+
+
+def _write_card(package: Path, info: PackageInfo, result: Evaluation, features: Path, model: Path) -> None:
+    from modelyard.card import render
+
+    made = artifact.read_manifest(model)
+    lineage = {**made.lineage, made.digest: made}
+    card = render(info, result, data=_summary(features), training=_summary(model), lineage=lineage)
+    artifact.write_text(package / "card.html", card)
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return summary

@@ -1,0 +1,65 @@
+"""Flat rows in Parquet, for the reference of a package and the log of a service: DuckDB, nothing heavier."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import duckdb
+
+Row = Mapping[str, Any]
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB that never downloads an extension."""
+    import duckdb
+
+    offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    return duckdb.connect(":memory:", config=offline)
+
+
+def write_parquet(rows: Sequence[Row], file: Path) -> None:
+    """Writes rows with the same columns, whole or not at all: numbers as DOUBLE, the rest as VARCHAR, None as NULL.
+
+    A column's type follows its first value that is not None; a column of Nones is VARCHAR.
+    """
+    assert rows, "a table needs a row"
+    columns = {name: _sql_type(rows, name) for name in rows[0]}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as work:
+        source, target = Path(work) / "rows.json", Path(work) / "rows.parquet"
+        source.write_text("\n".join(json.dumps(dict(row)) for row in rows))
+        connect().execute(
+            f"COPY (SELECT * FROM read_json($source, format='newline_delimited', columns={_struct(columns)}))"  # noqa: S608
+            f" TO '{_quoted(str(target))}' (FORMAT parquet)",
+            {"source": str(source)},
+        )
+        target.replace(file)
+
+
+def read_parquet(pattern: str | Path, where: str = "true") -> dict[str, list[Any]]:
+    """Columns of all Parquet files that match; files with different columns are united by name."""
+    relation = connect().execute(
+        f"SELECT * FROM read_parquet($files, union_by_name=true) WHERE {where}",  # noqa: S608
+        {"files": str(pattern)},
+    )
+    names = [column[0] for column in relation.description or []]
+    rows = relation.fetchall()
+    return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+
+def _sql_type(rows: Sequence[Row], column: str) -> str:
+    first = next((row[column] for row in rows if row[column] is not None), None)
+    return "DOUBLE" if isinstance(first, int | float) and not isinstance(first, bool) else "VARCHAR"
+
+
+def _struct(columns: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"'{_quoted(name)}': '{kind}'" for name, kind in columns.items()) + "}"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
