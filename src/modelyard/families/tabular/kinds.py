@@ -1,0 +1,230 @@
+"""Fits one kind of model and writes it without pickle: lightgbm's text, xgboost's UBJSON, skops, safetensors.
+
+Every kept tree has its thresholds rounded down to float32 before it is written. The inputs are float32, so
+`x <= threshold` is answered as before, and the same in the library and in an exported float32 graph.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.family import Progress
+
+if TYPE_CHECKING:
+    from modelyard.families.tabular.config import TabularConfig
+    from modelyard.families.tabular.table import Table
+
+Curves = dict[str, dict[str, list[float]]]
+
+LIGHTGBM, XGBOOST, SKLEARN = "model.txt", "model.ubj", "model.skops"
+
+PATIENCE = 30
+"""Boosting stops after this many rounds without a better validation loss."""
+CHUNKS = 10
+"""Steps in which a forest grows, for its progress."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting tells."""
+
+    headline: str
+    trees: int | None = None
+    """Trees, or boosting rounds, that are kept."""
+    curves: Curves = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
+    """Leaf-wise boosting by LightGBM, deterministic for a seed."""
+    import lightgbm
+
+    from modelyard.families.tabular.table import cores
+
+    model = config.model
+    objective, metric = {None: ("regression", "rmse"), 2: ("binary", "binary_logloss")}.get(
+        table.classes and len(table.classes), ("multiclass", "multi_logloss")
+    )
+    parameters: dict[str, Any] = {
+        "objective": objective, "metric": metric, "learning_rate": model.learning_rate,
+        "num_leaves": model.max_leaves, "max_depth": model.max_depth or -1, "lambda_l2": model.regularization,
+        "seed": config.seed, "deterministic": True, "force_col_wise": True, "num_threads": cores(), "verbose": -1,
+    }  # fmt: skip
+    if objective == "multiclass":
+        parameters["num_class"] = len(table.classes or [])
+    train = lightgbm.Dataset(table.x, table.y, weight=table.row_weights(table.y))
+    validation = lightgbm.Dataset(
+        table.x_validation, table.y_validation, weight=table.row_weights(table.y_validation), reference=train
+    )
+    seen: dict[str, dict[str, list[float]]] = {}
+
+    def show(environment: Any) -> None:
+        loss = environment.evaluation_result_list[-1][2]
+        progress(environment.iteration + 1, environment.end_iteration, validation_loss=loss)
+
+    booster = lightgbm.train(
+        parameters, train, model.trees, valid_sets=[train, validation], valid_names=["train", "validation"],
+        callbacks=[
+            lightgbm.early_stopping(PATIENCE, verbose=False), lightgbm.record_evaluation(seen), show,
+        ],
+    )  # fmt: skip
+    best = booster.best_iteration or booster.current_iteration()
+    (out / LIGHTGBM).write_text(_float32_thresholds(booster.model_to_string(num_iteration=best)))
+    curves = {split: figures[metric] for split, figures in seen.items()}
+    return _boosted("lightgbm", best, len(curves["validation"]), table, curves)
+
+
+def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
+    """Leaf-wise histogram boosting by XGBoost."""
+    import xgboost
+
+    from modelyard.families.tabular.table import cores
+
+    model = config.model
+    objective, metric = {None: ("reg:squarederror", "rmse"), 2: ("binary:logistic", "logloss")}.get(
+        table.classes and len(table.classes), ("multi:softprob", "mlogloss")
+    )
+    parameters: dict[str, Any] = {
+        "objective": objective, "eval_metric": metric, "eta": model.learning_rate, "tree_method": "hist",
+        "grow_policy": "lossguide", "max_leaves": model.max_leaves, "max_depth": model.max_depth or 0,
+        "lambda": model.regularization, "seed": config.seed, "nthread": cores(), "verbosity": 0,
+    }  # fmt: skip
+    if objective == "multi:softprob":
+        parameters["num_class"] = len(table.classes or [])
+    train = xgboost.DMatrix(table.x, table.y, weight=table.row_weights(table.y))
+    validation = xgboost.DMatrix(
+        table.x_validation, table.y_validation, weight=table.row_weights(table.y_validation)
+    )
+    seen: dict[str, dict[str, list[float]]] = {}
+
+    class Show(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # the library has no types
+        def after_iteration(self, booster: Any, epoch: int, evals_log: Any) -> bool:
+            progress(epoch + 1, model.trees, validation_loss=evals_log["validation"][metric][-1])
+            return False
+
+    booster = xgboost.train(
+        parameters, train, model.trees, evals=[(train, "train"), (validation, "validation")],
+        early_stopping_rounds=PATIENCE, evals_result=seen, verbose_eval=False, callbacks=[Show()],
+    )  # fmt: skip
+    best = booster.best_iteration + 1
+    booster[:best].save_model(out / XGBOOST)
+    curves = {split: list(figures[metric]) for split, figures in seen.items()}
+    return _boosted("xgboost", best, len(curves["validation"]), table, curves)
+
+
+def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
+    """scikit-learn's histogram gradient boosting, cut back to its best round."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    model = config.model
+    kind = HistGradientBoostingClassifier if table.classes else HistGradientBoostingRegressor
+    boosting = kind(
+        learning_rate=model.learning_rate, max_iter=model.trees, max_leaf_nodes=model.max_leaves,
+        max_depth=model.max_depth, l2_regularization=model.regularization, early_stopping=True, scoring="loss",
+        n_iter_no_change=PATIENCE, random_state=config.seed,
+    )  # fmt: skip
+    progress(0, model.trees)
+    boosting.fit(
+        table.x, table.y, sample_weight=table.row_weights(table.y), X_val=table.x_validation,
+        y_val=table.y_validation, sample_weight_val=table.row_weights(table.y_validation),
+    )  # fmt: skip
+    # The scores start with the one before the first tree.
+    losses = {"train": -boosting.train_score_[1:], "validation": -boosting.validation_score_[1:]}
+    best, rounds = int(np.argmin(losses["validation"])) + 1, len(losses["validation"])
+    boosting._predictors = boosting._predictors[:best]
+    for predictor in (predictor for trees in boosting._predictors for predictor in trees):
+        predictor.nodes["num_threshold"] = floor32(predictor.nodes["num_threshold"])
+    _save_sklearn(boosting, out)
+    # The regression loss is half the squared error.
+    curves = {name: (loss if table.classes else np.sqrt(2 * loss)).tolist() for name, loss in losses.items()}
+    progress(model.trees, model.trees, validation_loss=curves["validation"][best - 1])
+    return _boosted("boosting", best, rounds, table, curves)
+
+
+def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
+    """scikit-learn's random forest; all trees are kept."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    from modelyard.families.tabular.table import cores
+
+    trees = config.model.trees
+    kind = RandomForestClassifier if table.classes else RandomForestRegressor
+    forest = kind(max_depth=config.model.max_depth, random_state=config.seed, n_jobs=cores(), warm_start=True)
+    weights = table.row_weights(table.y)
+    for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
+        forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=weights)
+        progress(count, trees)
+    for tree in forest.estimators_:
+        tree.tree_.threshold[:] = floor32(tree.tree_.threshold)
+    _save_sklearn(forest.set_params(n_jobs=None, warm_start=False), out)
+    return Fitted(f"random forest, {trees} trees", trees)
+
+
+def fit_linear(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
+    """Logistic or ridge regression of standardized columns."""
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    penalty = config.model.regularization
+    linear = LogisticRegression(C=1 / penalty, max_iter=2_000) if table.classes else Ridge(alpha=penalty)
+    pipeline = Pipeline([("scale", StandardScaler()), ("linear", linear)])
+    progress(0, 1)
+    pipeline.fit(table.x.astype(np.float64), table.y, linear__sample_weight=table.row_weights(table.y))
+    progress(1, 1)
+    _save_sklearn(pipeline, out)
+    name = "logistic regression" if table.classes else "ridge regression"
+    return Fitted(f"{name}, {table.x.shape[1]} columns")
+
+
+FITTERS: dict[str, Callable[[TabularConfig, Table, Path, Progress], Fitted]] = {
+    "linear": fit_linear,
+    "forest": fit_forest,
+    "boosting": fit_boosting,
+    "xgboost": fit_xgboost,
+    "lightgbm": fit_lightgbm,
+}
+
+
+def floor32(values: np.ndarray) -> np.ndarray:
+    """The largest float32 numbers that are not above `values`, as float64 of the same shape."""
+    with np.errstate(over="ignore"):
+        near = values.astype(np.float32)
+    below = np.nextafter(near, np.float32(-np.inf))
+    return np.where(near.astype(np.float64) > values, below, near).astype(np.float64)
+
+
+def _float32_thresholds(model: str) -> str:
+    """LightGBM's text with every `threshold=` line rounded by `floor32`.
+
+    The text names each tree's length in bytes, so `tree_sizes` goes: the reader then finds the trees by itself.
+    """
+
+    def rounded(match: re.Match[str]) -> str:
+        values = floor32(np.array(match[1].split(), dtype=np.float64))
+        return "threshold=" + " ".join(repr(float(value)) for value in values)
+
+    return re.sub(r"^tree_sizes=.*\n", "", re.sub(r"^threshold=(.*)$", rounded, model, flags=re.M), flags=re.M)
+
+
+def _save_sklearn(model: Any, out: Path) -> None:
+    import skops.io
+
+    skops.io.dump(model, out / SKLEARN)
+
+
+def _boosted(name: str, best: int, rounds: int, table: Table, curves: dict[str, list[float]]) -> Fitted:
+    loss = "log loss" if table.classes else "root mean squared error"
+    stopped = f"It stopped at round {rounds}: {PATIENCE} rounds brought no better validation loss."
+    return Fitted(
+        f"{name}, {best} trees" if not table.classes or len(table.classes) == 2 else f"{name}, {best} trees a class",
+        best,
+        {loss: {split: [float(value) for value in values] for split, values in curves.items()}},
+        [stopped] if rounds - best >= PATIENCE else [f"The best round is {best} of {rounds}: more trees may help."],
+    )

@@ -1,0 +1,134 @@
+"""The multi-layer perceptron, as the shared torch loop wants it: a model, its batches and its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from modelyard.errors import BrokenArtifact
+from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.splits import load_split
+from modelyard.families.tabular.table import ModelInfo, class_names, class_weights
+
+Batch = dict[str, torch.Tensor]
+
+FARTHEST = 10.0
+"""Standardized inputs are kept within this many standard deviations."""
+
+
+class Perceptron(nn.Module):
+    """Standardizes its inputs, then rectified linear layers with dropout.
+
+    `forward(features)` takes float32 (rows, columns) and returns {"probabilities": (rows, classes)}, or
+    {"value": (rows,)} for a regression, in the target's own unit.
+    """
+
+    def __init__(self, columns: int, classes: int | None, hidden: tuple[int, ...], dropout: float) -> None:
+        super().__init__()
+        self.classes = classes
+        self.mean, self.scale = nn.Buffer(torch.zeros(columns)), nn.Buffer(torch.ones(columns))
+        self.target_mean, self.target_scale = nn.Buffer(torch.tensor(0.0)), nn.Buffer(torch.tensor(1.0))
+        self.class_weights = nn.Buffer(torch.ones(classes or 1), persistent=False)
+        layers: list[nn.Module] = []
+        width = columns
+        for size in hidden:
+            layers += [nn.Linear(width, size), nn.ReLU(), nn.Dropout(dropout)]
+            width = size
+        self.layers = nn.Sequential(*layers, nn.Linear(width, classes or 1))
+
+    def standardize(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
+        """Takes means and scales from the training split: `x` (rows, columns), `y` (rows,)."""
+        scale = x.std(axis=0, dtype=np.float64)
+        self.mean.copy_(torch.from_numpy(x.mean(axis=0, dtype=np.float64)))
+        self.scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1.0)))
+        if self.classes is None:
+            self.target_mean.fill_(float(y.mean(dtype=np.float64)))
+            self.target_scale.fill_(float(y.std(dtype=np.float64)) or 1.0)
+        elif weights is not None:
+            self.class_weights.copy_(torch.from_numpy(weights))
+
+    def scores(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits (rows, classes), or the standardized target (rows,)."""
+        standardized = ((features - self.mean) / self.scale).clamp(-FARTHEST, FARTHEST)
+        scores: torch.Tensor = self.layers(standardized)
+        return scores if self.classes is not None else scores[:, 0]
+
+    def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        scores = self.scores(features)
+        if self.classes is not None:
+            return {"probabilities": torch.softmax(scores, dim=1)}
+        return {"value": scores * self.target_scale + self.target_mean}
+
+
+def mlp_model(config: TabularConfig, assets: Path) -> Perceptron:
+    """The network for the folder around `assets`.
+
+    A features folder gives its sizes and the statistics of the training split; a model folder gives the sizes of
+    the model that was trained, whose weights hold the statistics.
+
+    Raises:
+        BrokenArtifact: the folder is neither.
+    """
+    folder = Path(assets).parent
+    if (folder / ModelInfo.FILE).is_file():
+        return from_info(ModelInfo.load(folder))
+    if not (folder / "train.npz").is_file():
+        raise BrokenArtifact(
+            f"{folder} is neither a features nor a model folder: no train.npz, no {ModelInfo.FILE}"
+        )
+    x, y = load_split(folder, "train")
+    names = class_names(assets)
+    model = Perceptron(x.shape[1], len(names) if names else None, config.model.hidden, config.model.dropout)
+    balanced = names is not None and config.model.class_weight == "balanced"
+    model.standardize(x, y, class_weights(y, len(names)) if balanced and names else None)
+    return model
+
+
+def from_info(info: ModelInfo) -> Perceptron:
+    """The network of a trained model, without its weights."""
+    return Perceptron(info.columns, len(info.classes) if info.classes else None, info.hidden, info.dropout)
+
+
+def mlp_batches(config: TabularConfig, features: Path, split: str, epoch: int) -> Iterator[Batch]:
+    """`features` (rows, columns) and `target` (rows,); the training split is shuffled by seed and epoch."""
+    x, y = load_split(features, split)
+    rows = np.arange(len(x))
+    if split == "train":
+        np.random.default_rng([config.seed, epoch]).shuffle(rows)
+    for start in range(0, len(rows), config.training.batch_size):
+        part = rows[start : start + config.training.batch_size]
+        yield {"features": torch.from_numpy(x[part]), "target": torch.from_numpy(y[part])}
+
+
+def mlp_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy (nats, weighed by class), or the mean squared error of the standardized target."""
+    assert isinstance(model, Perceptron)
+    scores, target = model.scores(batch["features"]), batch["target"]
+    if model.classes is not None:
+        return functional.cross_entropy(scores, target, weight=model.class_weights)
+    return functional.mse_loss(scores, (target.float() - model.target_mean) / model.target_scale)
+
+
+@dataclass(frozen=True)
+class MlpFamily:
+    """The three functions bound to a config, for `Trainer.fit`."""
+
+    config: TabularConfig
+
+    def model(self, assets: Path) -> nn.Module:
+        """See `mlp_model`."""
+        return mlp_model(self.config, assets)
+
+    def batches(self, features: Path, split: str, epoch: int) -> Iterator[Batch]:
+        """See `mlp_batches`."""
+        return mlp_batches(self.config, features, split, epoch)
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """See `mlp_loss`."""
+        return mlp_loss(model, batch)

@@ -1,0 +1,112 @@
+"""What every kind of model is fitted on, and what its folder says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from modelyard.errors import BadData, BrokenArtifact
+from modelyard.families.tabular.config import Kind
+from modelyard.families.tabular.splits import load_split
+
+
+class ModelInfo(BaseModel):
+    """`model.json` of a model folder: all that loading needs beside the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE: ClassVar[str] = "model.json"
+
+    kind: Kind
+    task: Literal["classification", "regression"]
+    columns: int
+    """Encoded input columns."""
+    classes: list[str] | None
+    """Names in index order; None for a regression."""
+    trees: int | None = None
+    """Trees, or boosting rounds, that are kept."""
+    hidden: tuple[int, ...] = ()
+    """Widths of an MLP's layers."""
+    dropout: float = 0.0
+    """Dropout of an MLP."""
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelInfo:
+        """From `folder/model.json`.
+
+        Raises:
+            BrokenArtifact: it is absent or not readable.
+        """
+        path = Path(folder) / cls.FILE
+        try:
+            return cls.model_validate_json(path.read_text())
+        except (OSError, ValidationError) as error:
+            raise BrokenArtifact(f"{path} is not a tabular model's description: {error}") from None
+
+    def save(self, folder: Path) -> None:
+        """Writes `folder/model.json`."""
+        (Path(folder) / self.FILE).write_text(self.model_dump_json(indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Training and validation splits: x float32 (rows, columns), y int64 class index or float64 value (rows,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+    classes: list[str] | None
+    weights: np.ndarray | None
+    """Of each class, (classes,), float64; None where all weigh the same."""
+
+    def row_weights(self, y: np.ndarray) -> np.ndarray | None:
+        """Weight of each row, (rows,), by its class."""
+        return None if self.weights is None else self.weights[y]
+
+
+def load_table(features: Path, balanced: bool) -> Table:
+    """Reads the splits of a features folder.
+
+    Raises:
+        BadData: a class has no training rows.
+    """
+    classes = class_names(Path(features) / "assets")
+    kind = np.int64 if classes else np.float64
+    (x, y), (x_validation, y_validation) = (load_split(features, split) for split in ("train", "validation"))
+    if classes is not None:
+        _every_class_seen(y, classes)
+    weights = class_weights(y, len(classes)) if classes and balanced else None
+    return Table(x, y.astype(kind), x_validation, y_validation.astype(kind), classes, weights)
+
+
+def class_names(assets: Path) -> list[str] | None:
+    """Class names in index order from `assets/schema.json`; None for a regression."""
+    schema = json.loads((Path(assets) / "schema.json").read_text())
+    return [str(name) for name in schema["classes"]] if schema["task"] == "classification" else None
+
+
+def class_weights(y: np.ndarray, classes: int) -> np.ndarray:
+    """rows / (classes * rows of the class), float64 (classes,): each class then weighs the same in sum."""
+    counts = np.bincount(y, minlength=classes)
+    result: np.ndarray = len(y) / (classes * np.maximum(counts, 1))
+    return result
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _every_class_seen(y: np.ndarray, classes: list[str]) -> None:
+    counts = np.bincount(y, minlength=len(classes))
+    if (counts == 0).any():
+        name = classes[int(np.argmin(counts))]
+        raise BadData(
+            f"class {name!r} has no rows in the training split", hint="Add rows of it, or leave it out"
+        )
