@@ -1,0 +1,60 @@
+"""Cells of a column as numpy takes them: one reading for data frames and for requests. Numpy alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+_WORD = re.compile(r"\b\w\w+\b")
+
+
+def as_numbers(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Float64; None becomes NaN, true and false 1 and 0."""
+    return np.asarray(values, np.float64)
+
+
+def as_strings(values: Sequence[Any] | np.ndarray) -> list[str | None]:
+    """Cells without surrounding blanks; empty, None and NaN become None."""
+    listed = values.tolist() if isinstance(values, np.ndarray) else values
+    return [(value.strip() or None) if isinstance(value, str) else None for value in listed]
+
+
+def as_times(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """datetime64 in microseconds, UTC; None becomes NaT."""
+    if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+        return values.astype("datetime64[us]")
+    parsed = [None if value is None else parse_time(value) for value in values]
+    return np.array([np.datetime64("NaT") if p is None else p for p in parsed], "datetime64[us]")
+
+
+def parse_time(text: str) -> datetime:
+    """An ISO 8601 date or time as naive UTC; without an offset it is taken for UTC.
+
+    Raises:
+        ValueError: not ISO 8601.
+    """
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text[:40]!r} is not an ISO 8601 date or time such as 2026-03-31T08:00:00") from None
+
+
+def calendar(times: np.ndarray) -> dict[str, np.ndarray]:
+    """Year, month (1 to 12), weekday (Monday is 0) and hour with its fraction, of datetime64 without NaT."""
+    days = times.astype("datetime64[D]")
+    return {
+        "year": days.astype("datetime64[Y]").astype(np.int64) + 1970.0,
+        "month": days.astype("datetime64[M]").astype(np.int64) % 12 + 1.0,
+        "weekday": (days.astype(np.int64) + 3) % 7 + 0.0,
+        "hour": (times - days) / np.timedelta64(1, "h"),
+    }
+
+
+def words(text: str | None) -> list[str]:
+    """Lower-case words of two characters or more."""
+    return _WORD.findall(text.lower()) if text else []

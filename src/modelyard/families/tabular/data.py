@@ -1,0 +1,253 @@
+"""From a person's table to splits and assets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.errors import BadData, UsageError
+from modelyard.families.tabular import divide
+from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.csvtext import Table
+from modelyard.families.tabular.encode import Encoder
+from modelyard.families.tabular.infer import as_text, convert, infer_column, is_numeric, numbers
+from modelyard.families.tabular.overview import summarize, with_ranges
+from modelyard.families.tabular.read import read_table
+from modelyard.families.tabular.samples import TARGETS
+from modelyard.families.tabular.schema import Column, Edits, TableSchema, find_edits, near
+from modelyard.families.tabular.splits import save_split
+from modelyard.families.tabular.target import read_target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Prepared:
+    """A table whose cells are values: input columns and the target, rows without a target gone."""
+
+    frame: pd.DataFrame
+    schema: TableSchema
+    y: np.ndarray
+    """Class index, int64, or value, float32."""
+    times: np.ndarray | None
+    """What the rows are divided by, if by time."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """How many rows (and columns) were left out, by reason."""
+    notes: list[str] = field(default_factory=list)
+
+
+def build_features(raw: Path, out: Path, config: TabularConfig) -> dict[str, Any]:
+    """Reads the table in `raw`; writes splits, their rows as they came, and the assets to `out`.
+
+    Returns the summary for the card.
+
+    Raises:
+        BadData: with file, row and column.
+    """
+    table = read_table(Path(raw))
+    prepared = prepare(table, find_edits(Path(raw), config.features.table_schema), config)
+    rows = _divide(prepared, table, config)
+    train = prepared.frame.iloc[rows["train"]]
+    schema = with_ranges(prepared.schema, train)
+    encoder = Encoder.fit(to_columns(train, schema), schema, config.features)
+    assets = Path(out) / "assets"
+    assets.mkdir(parents=True, exist_ok=True)
+    schema.save(assets)
+    encoder.save(assets)
+    for split, part in rows.items():
+        frame = prepared.frame.iloc[part]
+        save_split(out, split, encoder.transform(to_columns(frame, schema)), prepared.y[part])
+        frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
+    prepared.schema = schema
+    return summarize(
+        prepared.frame, schema, prepared.y, rows, encoder, prepared.dropped, [*table.notes, *prepared.notes]
+    )
+
+
+def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
+    """Judges the columns, converts the cells and encodes the target.
+
+    Raises:
+        BadData: a column that cannot be used as its role asks, or a target that cannot be predicted.
+    """
+    names = [str(name) for name in table.frame.columns]
+    target = _target_name(table, names, edits, config)
+    for name in config.features.drop:
+        if name not in names or name == target:
+            what = "is the target" if name == target else f"is not in the table. {near(name, names)}"
+            raise UsageError(f"setting 'features.drop': column {name!r} {what}")
+    columns, values = _inputs(table, [name for name in names if name != target], edits, config)
+    schema, y = read_target(table, target, edits, config)
+    notes = _unlisted(names, edits, target, table)
+    times = _times(table, names, config)
+    keep, dropped = _rows_to_keep(table, target, y, times, config.features.time_column)
+    import pandas as pd
+
+    frame = pd.DataFrame({**values, target: _shown_target(table, target, schema, y)})[keep]
+    reasons = {**table.dropped, **{c.name: c.description for c in columns if c.role == "drop"}}
+    columns = [c.model_copy(update={"description": ""}) if c.role == "drop" else c for c in columns]
+    schema = schema.model_copy(update={"columns": columns, "dropped": reasons})
+    if not schema.inputs:
+        why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise BadData(f"no column is left to predict from ({why or 'the target is the only one'})", file=table.file)
+    for reason, count in Counter(reasons.values()).items():
+        dropped[f"columns: {reason}"] = count
+    y = y[keep].astype(np.int64 if schema.classes else np.float32)
+    return Prepared(frame.reset_index(drop=True), schema, y, None if times is None else times[keep], dropped, notes)
+
+
+def to_columns(frame: pd.DataFrame, schema: TableSchema) -> dict[str, np.ndarray]:
+    """A split's rows as the encoder takes them. A column that the frame lacks is empty throughout.
+
+    Raises:
+        BadData: it lacks a column that may not be empty.
+    """
+    columns = {}
+    for column in schema.inputs:
+        if column.name not in frame.columns:
+            if not column.nullable:
+                raise BadData("the table no longer has this column, which the model needs", column=column.name)
+            columns[column.name] = np.full(len(frame), None, dtype=object)
+        elif column.role == "numeric":
+            columns[column.name] = frame[column.name].to_numpy(np.float64, na_value=np.nan)
+        elif column.role == "time":
+            columns[column.name] = frame[column.name].to_numpy("datetime64[us]")
+        else:
+            columns[column.name] = frame[column.name].to_numpy(object)
+    return columns
+
+
+def load_columns(features: Path, split: str, schema: TableSchema) -> dict[str, np.ndarray]:
+    """The rows of a split as `Encoder.transform` and `TabularHost.scores` take them."""
+    import pandas as pd
+
+    return to_columns(pd.read_parquet(Path(features) / f"{split}.parquet"), schema)
+
+
+def request_bodies(features: Path, split: str, limit: int | None) -> list[dict[str, Any]]:
+    """Rows of a split as JSON bodies: None for an empty cell, times in ISO 8601."""
+    import pyarrow.parquet
+
+    schema = TableSchema.load(Path(features) / "assets")
+    table = pyarrow.parquet.read_table(
+        Path(features) / f"{split}.parquet", columns=[column.name for column in schema.inputs]
+    )
+    bodies: list[dict[str, Any]] = table.slice(0, limit).to_pylist()
+    for column in (c for c in schema.inputs if c.role in ("time", "numeric")):
+        for body in bodies:
+            body[column.name] = _json(body[column.name])
+    return bodies
+
+
+def _json(value: Any) -> Any:
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return None if isinstance(value, float) and value != value else value
+
+
+def _target_name(table: Table, names: list[str], edits: Edits, config: TabularConfig) -> str:
+    sample = TARGETS[config.features.sample] if config.data.uri is None else None
+    target = config.features.target or edits.target or sample
+    if target is None:
+        raise BadData(
+            "which column is to be predicted?", file=table.file, hint=f"Type --target NAME. {near('', names)}"
+        )
+    if target not in names:
+        raise BadData(
+            "the table has no such column to predict",
+            file=table.file,
+            column=target,
+            hint=near(target, names),
+        )
+    return target
+
+
+def _inputs(
+    table: Table, names: list[str], edits: Edits, config: TabularConfig
+) -> tuple[list[Column], dict[str, pd.Series[Any]]]:
+    """The judged columns, and the values of those that are used."""
+    columns, values = [], {}
+    for name in names:
+        cells = table.frame[name]
+        if name in config.features.drop:
+            column = Column(name=name, role="drop", description="left out by features.drop")
+        elif edits.role(name) == "drop":
+            column = Column(name=name, role="drop", description="left out by the schema")
+        else:
+            column = edits.apply(infer_column(name, cells, config.features, edits.role(name)))
+        columns.append(column)
+        if column.role != "drop":
+            values[name] = convert(column, cells, table, edits)
+    return columns, values
+
+
+def _shown_target(table: Table, target: str, schema: TableSchema, y: np.ndarray) -> Any:
+    return as_text(table.frame[target]) if schema.classes else y
+
+
+def _times(table: Table, names: list[str], config: TabularConfig) -> np.ndarray | None:
+    """What to divide by, as float64 with NaN where it is missing: seconds for dates."""
+    name = config.features.time_column
+    if name is None:
+        return None
+    if name not in names:
+        raise UsageError(f"setting 'features.time_column': column {name!r} is not in the table. {near(name, names)}")
+    cells = table.frame[name]
+    if is_numeric(cells):
+        values = numbers(Column(name=name, role="numeric"), cells, table)
+        return values.to_numpy(np.float64, na_value=np.nan)
+    dates = convert(Column(name=name, role="time"), cells, table, Edits())
+    seconds = dates.to_numpy("datetime64[us]")
+    return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) / 1e6)
+
+
+def _rows_to_keep(
+    table: Table, target: str, y: np.ndarray, times: np.ndarray | None, time_column: str | None
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Which rows have a target (and a time, when divided by it), and how many have not."""
+    keep, dropped = np.ones(len(y), bool), {}
+    for column, values in ((target, y), (time_column, times)):
+        if values is None or column is None:
+            continue
+        missing = np.isnan(values) & keep
+        if not missing.any():
+            continue
+        if missing.sum() > len(y) / 2:
+            raise BadData(
+                f"{missing.sum()} of {len(y)} rows have no value; more than half",
+                **table.place(int(np.flatnonzero(missing)[0])),
+                column=column,
+            )
+        dropped[f"rows without {column}"] = int(missing.sum())
+        keep &= ~missing
+    if keep.sum() < divide.LEAST_ROWS:
+        raise BadData(f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed", file=table.file)
+    return keep, dropped
+
+
+def _unlisted(names: list[str], edits: Edits, target: str, table: Table) -> list[str]:
+    """Refuses a schema that asks for a column the table lacks; notes columns that it does not name."""
+    for name, given in edits.columns.items():
+        if name not in names and given.get("role") != "drop":
+            problem = f"the schema names a column that {table.file} has not"
+            raise BadData(problem, file=edits.file, column=name, hint=near(name, names))
+    if edits.file is None:
+        return []
+    others = [name for name in names if name not in edits.columns and name != target]
+    inferred = f"; inferred, not named there: {', '.join(others[:10])}" if others else ""
+    return [f"columns follow {edits.file.name}{inferred}"]
+
+
+def _divide(prepared: Prepared, table: Table, config: TabularConfig) -> divide.Rows:
+    if prepared.times is not None:
+        rows = divide.by_time(config.features, prepared.times)
+    else:
+        classes = prepared.y if prepared.schema.classes else None
+        rows = divide.at_random(config.features, classes, len(prepared.y), config.seed)
+    divide.check(rows, prepared.y, prepared.schema.classes, table.file, config.features.time_column)
+    return rows

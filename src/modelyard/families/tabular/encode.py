@@ -1,0 +1,76 @@
+"""From a table's columns to model inputs: one code path for training splits and for a single request.
+
+Numpy, pydantic and the standard library alone, so that it serves. Everything is fitted on the training split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, TypeAdapter
+
+from modelyard.artifact import write_text
+from modelyard.families.tabular.config import TabularFeatures
+from modelyard.families.tabular.parts import CategoryPart, NumericPart, TextPart, TimePart
+from modelyard.families.tabular.schema import Column, TableSchema
+
+Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
+"""Values by column: numbers (None or NaN is missing), strings or None, ISO strings or datetime64."""
+
+FILE = "encoders.json"
+
+Part = NumericPart | CategoryPart | TextPart | TimePart
+_PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Annotated[Part, Field(discriminator="kind")]])
+
+
+class Encoder:
+    """All columns of a table to one float32 matrix."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = {part.column: part for part in parts}
+        self.names: list[str] = [name for part in parts for name in part.names]
+        """Output columns, in order."""
+        self.groups: dict[str, list[int]] = {}
+        """Which outputs stem from which column."""
+        start = 0
+        for part in parts:
+            self.groups[part.column] = list(range(start, start + len(part.names)))
+            start += len(part.names)
+
+    @classmethod
+    def fit(cls, columns: Columns, schema: TableSchema, settings: TabularFeatures) -> Encoder:
+        """Learns medians, categories, vocabulary and calendar from training columns."""
+        return cls([_fit(column, columns[column.name], settings) for column in schema.inputs])
+
+    def transform(self, columns: Columns) -> np.ndarray:
+        """Model inputs, finite float32 (rows, len(names)). Values that training never saw are taken in."""
+        rows = len(columns[next(iter(self.parts))])
+        out = np.zeros((rows, len(self.names)), np.float32)
+        for name, part in self.parts.items():
+            group = self.groups[name]
+            if group:
+                part.fill(columns[name], out[:, group[0] : group[-1] + 1])
+        return out
+
+    def save(self, assets: Path) -> None:
+        """Writes `assets/encoders.json`."""
+        write_text(Path(assets) / FILE, _PARTS.dump_json(list(self.parts.values()), indent=1).decode() + "\n")
+
+    @classmethod
+    def load(cls, assets: Path) -> Encoder:
+        """Reads `assets/encoders.json`."""
+        return cls(_PARTS.validate_json((Path(assets) / FILE).read_bytes()))
+
+
+def _fit(column: Column, values: Sequence[Any] | np.ndarray, settings: TabularFeatures) -> Part:
+    if column.role == "numeric":
+        return NumericPart.fit(column, values)
+    if column.role == "category":
+        return CategoryPart.fit(column, values, settings.max_categories)
+    if column.role == "text":
+        return TextPart.fit(column, values, settings.max_words)
+    assert column.role == "time", column.role
+    return TimePart.fit(column, values)

@@ -1,0 +1,267 @@
+"""The half that answers: requests to inputs, outputs to labels and figures. Numpy and pydantic alone."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, create_model
+
+from modelyard.errors import BadData
+from modelyard.families.tabular.cells import as_times, parse_time, words
+from modelyard.families.tabular.decide import Decision
+from modelyard.families.tabular.encode import Columns, Encoder
+from modelyard.families.tabular.parts import TimePart
+from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.shapley import shapley_values
+from modelyard.family import Explanation, Host, Runtime
+
+BACKGROUND = "background.npy"
+LONGEST = 100
+"""Characters of a category that drift detection keeps."""
+PERMUTATIONS = 4
+"""Orders in which an explanation switches the columns on, for each background row."""
+
+
+class BinaryAnswer(BaseModel):
+    """The answer of a classifier of two classes."""
+
+    label: str
+    """The predicted class."""
+    probability: float
+    """Probability of the predicted class."""
+    probabilities: dict[str, float]
+    """Probability by class; they add up to 1."""
+    score: float
+    """Probability of the positive class, calibrated."""
+    threshold: float
+    """The positive class is answered from this score on."""
+
+
+class ClassAnswer(BaseModel):
+    """The answer of a classifier of several classes."""
+
+    label: str
+    """The predicted class."""
+    probability: float
+    """Probability of the predicted class."""
+    probabilities: dict[str, float]
+    """Probability by class; they add up to 1."""
+
+
+class ValueAnswer(BaseModel):
+    """The answer of a regression."""
+
+    value: float
+    """The predicted value, in the target's own unit."""
+
+
+class TabularHost(Host):
+    """Answers for one trained table: its `Request` has the table's columns as fields."""
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.schema = TableSchema.load(assets)
+        self.encoder = Encoder.load(assets)
+        self.decision = Decision.load(assets)
+        self._fields = {column.name: name for name, column in _field_names(self.schema.inputs).items()}
+        self.Request = request_model(self.schema)
+        self.Response = _response_model(self.schema)
+
+    def columns(self, requests: Sequence[BaseModel]) -> dict[str, list[Any]]:
+        """Values by column, as the encoder takes them."""
+        return {column: [getattr(r, name) for r in requests] for column, name in self._fields.items()}
+
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """One answer a request, in order."""
+        if not requests:
+            return []
+        scores = self.scores(run, self.columns(requests))
+        if self.schema.classes is None:
+            return [ValueAnswer(value=value) for value in scores.tolist()]
+        return self._answers(self.schema.classes, scores)
+
+    def scores(self, run: Runtime, columns: Columns) -> np.ndarray:
+        """Calibrated probabilities, float64 (rows, classes), or values, float64 (rows,), of whole columns.
+
+        Columns beyond the schema's are ignored; one that may be empty may be absent.
+
+        Raises:
+            BadData: a column is absent that may not be empty.
+        """
+        return self._score(run, self.encoder.transform(self._complete(columns)))
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """The input columns, texts and times as figures, and the answer."""
+        row: dict[str, float | str | None] = {}
+        for column in self.schema.inputs:
+            row |= self._describe(column, getattr(request, self._fields[column.name]))
+        if isinstance(response, ValueAnswer):
+            return row | {"prediction": response.value}
+        assert isinstance(response, (BinaryAnswer, ClassAnswer))
+        score = response.score if isinstance(response, BinaryAnswer) else response.probability
+        return row | {"score": score, "label": response.label}
+
+    def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
+        """Shapley values of the columns; None when the model was packaged without background rows.
+
+        A classifier's output is a probability: of the positive class, or of the predicted one of several.
+        """
+        file = self.assets / BACKGROUND
+        if not file.is_file():
+            return None
+        x = self.encoder.transform(self.columns([request]))[0]
+        score, output = self._explained(run, x)
+        names = list(self.encoder.groups)
+        values, base = shapley_values(
+            score,
+            x,
+            np.load(file, allow_pickle=False).astype(np.float32),
+            [self.encoder.groups[name] for name in names],
+            permutations=PERMUTATIONS,
+            seed=0,
+        )
+        order = np.argsort(-np.abs(values), kind="stable")
+        return Explanation(
+            method="Shapley values, sampled permutations",
+            output=output,
+            base=base,
+            contributions={names[index]: float(values[index]) for index in order},
+        )
+
+    def _score(self, run: Runtime, x: np.ndarray) -> np.ndarray:
+        output = run("model", {"features": x})
+        if self.schema.classes is None:
+            return output["value"].astype(np.float64)
+        return self.decision.probabilities(output["probabilities"])
+
+    def _explained(self, run: Runtime, x: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+        if self.schema.classes is None:
+            return lambda rows: self._score(run, rows), self.schema.target
+        index = 1 if len(self.schema.classes) == 2 else int(self._score(run, x[None])[0].argmax())
+        return lambda rows: self._score(run, rows)[:, index], f"probability of {self.schema.classes[index]}"
+
+    def _answers(self, classes: list[str], scores: np.ndarray) -> list[BaseModel]:
+        answers: list[BaseModel] = []
+        threshold = 0.5 if self.decision.threshold is None else self.decision.threshold
+        for row, index in zip(scores.tolist(), self.decision.labels(scores).tolist(), strict=True):
+            common = {
+                "label": classes[index],
+                "probability": row[index],
+                "probabilities": dict(zip(classes, row, strict=True)),
+            }
+            if len(classes) == 2:
+                answers.append(BinaryAnswer(**common, score=row[1], threshold=threshold))
+            else:
+                answers.append(ClassAnswer(**common))
+        return answers
+
+    def _complete(self, columns: Columns) -> Columns:
+        absent = [column for column in self.schema.inputs if column.name not in columns]
+        for column in absent:
+            if not column.nullable:
+                raise BadData("the model needs this column, and it is not there", column=column.name)
+        if not absent:
+            return columns
+        rows = len(next(iter(columns.values())))
+        return {**columns, **{column.name: [None] * rows for column in absent}}
+
+    def _describe(self, column: Column, value: Any) -> Mapping[str, float | str | None]:
+        name = column.name
+        if column.role == "text":
+            text = (value or "").strip()
+            return {f"{name}: words": float(len(words(text))), f"{name}: characters": float(len(text))}
+        if value is None or value == "":
+            return {name: None}
+        if column.role == "time":
+            part = self.encoder.parts[name]
+            assert isinstance(part, TimePart)
+            return {name: float(part.age(as_times([value]))[0])}
+        if column.boolean:
+            return {name: "true" if value else "false"}
+        return {name: float(value) if column.role == "numeric" else value.strip()[:LONGEST]}
+
+
+def request_model(schema: TableSchema) -> type[BaseModel]:
+    """The schema of one request: a field a column, by its own name in JSON; any other field is refused."""
+    named = _field_names(schema.inputs)
+    fields: dict[str, Any] = {name: (_type(column), _field(column)) for name, column in named.items()}
+    example = {column.name: _example(column) for column in schema.inputs}
+    config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        protected_namespaces=(),
+        serialize_by_alias=True,
+        json_schema_extra={"examples": [example]},
+    )
+    model: type[BaseModel] = create_model("Request", __config__=config, **fields)
+    model.__doc__ = f"One row of the table, to predict {schema.target}."
+    return model
+
+
+def _response_model(schema: TableSchema) -> type[BaseModel]:
+    if schema.classes is None:
+        return ValueAnswer
+    return BinaryAnswer if len(schema.classes) == 2 else ClassAnswer
+
+
+def _field_names(columns: Sequence[Column]) -> dict[str, Column]:
+    """A Python name for each column: its own where that is one and not one of pydantic's."""
+    taken = {column.name for column in columns}
+    named = {}
+    for index, column in enumerate(columns):
+        name = column.name
+        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_") or hasattr(BaseModel, name):
+            name = next(n for n in (f"column_{index}{'_' * more}" for more in range(99)) if n not in taken)
+        named[name] = column
+    return named
+
+
+def _type(column: Column) -> Any:
+    kind: Any = StrictStr
+    if column.role == "numeric":
+        kind = StrictBool if column.boolean else Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    elif column.role == "time":
+        kind = Annotated[StrictStr, AfterValidator(_checked_time)]
+    return kind | None if column.nullable else kind
+
+
+def _field(column: Column) -> Any:
+    examples = column.examples or ([_example(column)] if column.role == "time" else [])
+    notes = [column.description or _words_for(column)]
+    if column.minimum is not None and column.maximum is not None:
+        notes.append(f"in training {column.minimum:g} to {column.maximum:g}")
+    if column.choices:
+        shown = ", ".join(column.choices[:10])
+        notes.append(f"in training {shown}{', …' if len(column.choices) > 10 else ''}; others are allowed")
+    extra: dict[str, Any] = {"format": "date-time"} if column.role == "time" else {}
+    return Field(
+        default=None if column.nullable else ...,
+        alias=column.name,
+        description=": ".join(notes),
+        examples=list(examples) or None,
+        json_schema_extra=extra or None,
+    )
+
+
+def _words_for(column: Column) -> str:
+    if column.boolean:
+        return "true or false"
+    words_for = {"numeric": "a number", "category": "a category", "text": "free text"}
+    return words_for.get(column.role, "an ISO 8601 date or time, UTC without an offset")
+
+
+def _example(column: Column) -> Any:
+    if column.examples:
+        return column.examples[0]
+    if column.nullable:
+        return None
+    return {"numeric": 0.0, "time": "2026-03-31T08:00:00"}.get(column.role, "")
+
+
+def _checked_time(text: str) -> str:
+    parse_time(text)
+    return text

@@ -1,0 +1,136 @@
+"""What the card tells about a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.families.tabular.divide import Rows
+from modelyard.families.tabular.encode import Encoder
+from modelyard.families.tabular.schema import Column, TableSchema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_CHOICES, MOST_LISTED = 50, 200
+
+
+def with_ranges(schema: TableSchema, train: pd.DataFrame) -> TableSchema:
+    """The schema with examples, ranges and choices as the training rows show them."""
+    columns = [c if c.role == "drop" else _with_range(c, train[c.name]) for c in schema.columns]
+    return schema.model_copy(update={"columns": columns})
+
+
+def summarize(
+    frame: pd.DataFrame,
+    schema: TableSchema,
+    y: np.ndarray,
+    rows: Rows,
+    encoder: Encoder,
+    dropped: dict[str, int],
+    notes: list[str],
+) -> dict[str, Any]:
+    """Rows by split, what was left out, classes, and a table of the columns; JSON."""
+    classes = {name: int((y == index).sum()) for index, name in enumerate(schema.classes or [])}
+    kind = f"{len(classes)} classes" if classes else "regression"
+    tables = [_columns_table(frame, schema), _splits_table(schema, y, rows)]
+    if schema.dropped:
+        tables.append(
+            {
+                "title": "Columns left out",
+                "columns": ["column", "why"],
+                "rows": [[name, why] for name, why in schema.dropped.items()],
+            }
+        )
+    return {
+        "rows": {split: len(part) for split, part in rows.items()},
+        "dropped": dropped,
+        "columns": len(schema.inputs),
+        "outputs": len(encoder.names),
+        "task": schema.task,
+        "classes": classes,
+        "tables": tables,
+        "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns, {kind}",
+        "notes": [*notes, *_duplicates(frame, rows), *_giveaways(frame, schema)],
+    }
+
+
+def _with_range(column: Column, cells: pd.Series[Any]) -> Column:
+    there = cells.dropna()
+    update: dict[str, Any] = {"examples": [_plain(value) for value in there.iloc[:200].unique()[:3]]}
+    if column.role == "numeric" and not column.boolean and len(there):
+        update |= {"minimum": float(there.min()), "maximum": float(there.max())}
+    if column.role == "category" and not (column.transform == "ordinal" and column.choices):
+        update["choices"] = [str(name) for name in there.value_counts().index[:MOST_CHOICES]]
+    return column.model_copy(update=update)
+
+
+def _plain(value: Any) -> float | bool | str:
+    """A cell as JSON holds it, cut to 80 characters."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, float, np.number)):
+        return float(value)
+    if isinstance(value, np.datetime64) or hasattr(value, "isoformat"):
+        return str(np.datetime64(value, "s"))
+    return str(value)[:80]
+
+
+def _columns_table(frame: pd.DataFrame, schema: TableSchema) -> dict[str, Any]:
+    rows = []
+    for column in schema.inputs[:MOST_LISTED]:
+        cells = frame[column.name]
+        role = "boolean" if column.boolean else column.role
+        example = str(column.examples[0]) if column.examples else ""
+        missing = f"{100 * cells.isna().mean():.1f}"
+        rows.append([column.name, role, column.transform or "", missing, int(cells.nunique()), example])
+    return {
+        "title": "Columns",
+        "columns": ["column", "role", "transform", "missing %", "distinct", "example"],
+        "rows": rows,
+    }
+
+
+def _splits_table(schema: TableSchema, y: np.ndarray, rows: Rows) -> dict[str, Any]:
+    body: list[list[Any]] = []
+    for split, part in rows.items():
+        shares = (
+            [f"{100 * (y[part] == index).mean():.1f} %" for index in range(len(schema.classes))]
+            if schema.classes
+            else [f"{value:.4g}" for value in (y[part].min(), y[part].mean(), y[part].max())]
+        )
+        body.append([split, len(part), *shares])
+    names = schema.classes or [f"{what} {schema.target}" for what in ("least", "mean", "largest")]
+    return {"title": "Splits", "columns": ["split", "rows", *names], "rows": body}
+
+
+def _duplicates(frame: pd.DataFrame, rows: Rows) -> list[str]:
+    """Says how many validation and test rows are also in training: they flatter the figures."""
+    import pandas as pd
+
+    hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    known = hashes[rows["train"]]
+    found = {split: int(np.isin(hashes[rows[split]], known).sum()) for split in ("validation", "test")}
+    if not any(found.values()):
+        return []
+    return [
+        f"{found['validation']} validation and {found['test']} test rows also stand in the training split, "
+        "cell for cell: they flatter the figures. Remove duplicates from the data if they are the same event"
+    ]
+
+
+def _giveaways(frame: pd.DataFrame, schema: TableSchema) -> list[str]:
+    """Names categories that determine the target by themselves: often the answer in another word."""
+    if not schema.classes:
+        return []
+    notes = []
+    for column in (c for c in schema.inputs if c.role == "category" or c.boolean):
+        pairs = frame[[column.name, schema.target]].dropna()
+        seen = pairs[column.name].nunique()
+        if 2 <= seen <= len(pairs) / 10 and len(pairs.drop_duplicates()) == seen:
+            notes.append(
+                f"{column.name} alone determines {schema.target}: if it is only known afterwards, "
+                f"leave it out (--set features.drop=[{column.name}])"
+            )
+    return notes

@@ -1,0 +1,235 @@
+"""What a table's columns are: read from the data, edited by a person, followed by training and serving alike.
+
+Light: the serving half reads it too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from modelyard.artifact import write_text
+from modelyard.errors import BadData, choices
+
+Role = Literal["numeric", "category", "text", "time", "drop"]
+Transform = Literal["identity", "log", "standardize", "onehot", "ordinal"]
+
+ROLES: tuple[str, ...] = get_args(Role)
+TRANSFORMS: Mapping[str, tuple[str, ...]] = {
+    "numeric": ("standardize", "log", "identity"),
+    "category": ("onehot", "ordinal"),
+    "text": (),
+    "time": (),
+    "drop": (),
+}
+"""Transforms each role may have; the first is the default."""
+
+FILE = "schema.json"
+
+
+class Column(BaseModel):
+    """One column of the table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    role: Role
+    transform: Transform | None = None
+    """Numeric: identity, log (sign-preserving log1p) or standardize; category: onehot or ordinal."""
+    boolean: bool = False
+    """A numeric column of true and false."""
+    nullable: bool = False
+    """Whether a cell may be empty."""
+    description: str = ""
+    """For the people who call the service."""
+    examples: list[float | bool | str] = []
+    minimum: float | None = None
+    """Smallest training value; documentation, not a limit."""
+    maximum: float | None = None
+    """Largest training value; documentation, not a limit."""
+    choices: list[str] = []
+    """Categories by frequency; with `ordinal`, in their order, lowest first."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_transform(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("transform") is None and values.get("role") in TRANSFORMS:
+            allowed = TRANSFORMS[values["role"]]
+            values = {**values, "transform": allowed[0] if allowed else None}
+        return values
+
+    @model_validator(mode="after")
+    def _transform_suits_role(self) -> Column:
+        allowed = TRANSFORMS[self.role]
+        if self.transform is not None and self.transform not in allowed:
+            raise ValueError(
+                f"transform {self.transform!r} does not suit role {self.role!r}. "
+                f"Allowed: {', '.join(allowed) or 'null'}"
+            )
+        return self
+
+
+class TableSchema(BaseModel):
+    """A table: its target and its columns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: str
+    task: Literal["classification", "regression"]
+    classes: list[str] | None = None
+    """Class names in index order; of two, the second is the positive one. None for a regression."""
+    columns: list[Column]
+    """All columns but the target, those with role `drop` included."""
+    dropped: dict[str, str] = {}
+    """Columns left out, and why."""
+
+    @property
+    def inputs(self) -> list[Column]:
+        """The columns a request holds: all that are not dropped."""
+        return [column for column in self.columns if column.role != "drop"]
+
+    def save(self, assets: Path) -> None:
+        """Writes `assets/schema.json`."""
+        write_text(Path(assets) / FILE, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, assets: Path) -> TableSchema:
+        """Reads `assets/schema.json`."""
+        return cls.model_validate_json((Path(assets) / FILE).read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What a person's schema file says. It may name some columns only; the others are inferred."""
+
+    file: Path | None = None
+    target: str | None = None
+    task: Literal["classification", "regression"] | None = None
+    classes: Sequence[str] | None = None
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By column name, the fields that are given."""
+
+    def role(self, name: str) -> str | None:
+        """The role given to a column, if any."""
+        role: str | None = self.columns.get(name, {}).get("role")
+        return role
+
+    def apply(self, column: Column) -> Column:
+        """The inferred column with the person's fields laid over it.
+
+        Raises:
+            BadData: a field that is unknown or has a value that is not allowed.
+        """
+        given = self.columns.get(column.name)
+        if not given:
+            return column
+        values = column.model_dump()
+        if given.get("role", column.role) != column.role:
+            values.update(transform=None, boolean=False)
+        try:
+            return Column.model_validate({**values, **given})
+        except ValidationError as error:
+            raise BadData(_explain(error), file=self.file, column=column.name) from None
+
+
+def read_edits(file: Path) -> Edits:
+    """Reads an edited schema: `{"target": ..., "task": ..., "columns": [{"name": ..., "role": ...}]}`.
+
+    Raises:
+        BadData: not JSON, or a field that is unknown or has a value that is not allowed.
+    """
+    if not Path(file).is_file():
+        raise BadData("no such schema file", file=file, hint="Check the setting features.table_schema")
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadData(f"is not JSON: {error}", file=file) from None
+    if not isinstance(content, dict):
+        raise BadData("must hold an object with 'columns'", file=file)
+    for name in content:
+        if name not in TableSchema.model_fields:
+            raise BadData(choices("field", name, TableSchema.model_fields), file=file)
+    task = content.get("task")
+    if task not in (None, "auto", "classification", "regression"):
+        raise BadData(choices("task", str(task), ["auto", "classification", "regression"]), file=file)
+    target = content.get("target")
+    if target is not None and not isinstance(target, str):
+        raise BadData(f"'target' must be a column's name, seen {target!r}", file=file)
+    classes = content.get("classes")
+    if classes is not None and not (isinstance(classes, list) and all(isinstance(c, str) for c in classes)):
+        raise BadData(f"'classes' must be a list of names, seen {classes!r}", file=file)
+    columns = dict(_edited_columns(content.get("columns", []), file))
+    return Edits(Path(file), target, None if task == "auto" else task, classes, columns)
+
+
+def find_edits(data: Path, setting: str | None) -> Edits:
+    """The edited schema to follow: `setting` if given, else `<stem>.schema.json` or `schema.json`.
+
+    `data` is the data file beside which they are looked for, or the folder that holds it.
+    """
+    if setting is not None:
+        return read_edits(Path(setting))
+    data = Path(data)
+    folder = data if data.is_dir() else data.parent
+    stems = [data.name.split(".")[0]] if data.is_file() else []
+    for name in [*(f"{stem}.schema.json" for stem in stems), FILE]:
+        if (folder / name).is_file():
+            return read_edits(folder / name)
+    found = sorted(folder.glob("*.schema.json")) if data.is_dir() else []
+    if len(found) > 1:
+        raise BadData(
+            f"holds several schemas: {', '.join(f.name for f in found)}",
+            file=folder,
+            hint="Keep one, or choose it with --set features.table_schema=PATH",
+        )
+    return read_edits(found[0]) if found else Edits()
+
+
+def write_schema_beside(data: Path, schema: TableSchema) -> Path:
+    """Writes a schema where the next run finds it and a person can edit it; returns the file.
+
+    `data.csv` gives `data.schema.json`; a folder gives `schema.json` inside it.
+    """
+    data = Path(data)
+    file = data / FILE if data.is_dir() else data.with_name(data.name.split(".")[0] + ".schema.json")
+    write_text(file, schema.model_dump_json(indent=1) + "\n")
+    return file
+
+
+def near(name: str, names: list[str]) -> str:
+    """The sentence that lists the columns there are, the nearest spelling first."""
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    guess = f"Did you mean {close[0]!r}? " if close else ""
+    shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
+    return f"{guess}Columns: {shown}"
+
+
+def _edited_columns(columns: Any, file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if not isinstance(columns, list):
+        raise BadData(f"'columns' must be a list, seen {type(columns).__name__}", file=file)
+    seen: set[str] = set()
+    for index, column in enumerate(columns):
+        name = column.get("name") if isinstance(column, dict) else None
+        if not isinstance(name, str) or not name:
+            raise BadData(f"columns[{index}] must be an object with a 'name', seen {column!r}", file=file)
+        if name in seen:
+            raise BadData("the column is listed twice", file=file, column=name)
+        seen.add(name)
+        if "role" in column and column["role"] not in ROLES:
+            raise BadData(choices("role", str(column["role"]), ROLES), file=file, column=name)
+        yield name, column
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return choices("field", name, Column.model_fields)
+    message = first["msg"].removeprefix("Value error, ")
+    return f"field {name!r} = {first['input']!r}: {message}" if name else message
