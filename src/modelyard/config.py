@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from modelyard.errors import UsageError, choices
+from modelyard.sources.uri import refuse_secrets
 
 C = TypeVar("C", bound="FamilyConfig")
 
@@ -30,8 +31,16 @@ class DataSettings(Settings):
     None: the family's small built-in data."""
     rev: str | None = None
     """Git revision (branch, tag, commit) of `uri` when it lies in a Git repository."""
-    sha256: dict[str, str] = Field(default_factory=dict)
+    sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]] = Field(default_factory=dict)
     """Expected sha256 by relative file name; a mismatch stops the run. Empty: record, don't compare."""
+
+    @field_validator("uri")
+    @classmethod
+    def _without_secrets(cls, uri: str | None) -> str | None:
+        """Raises UsageError here already: a config is recorded before data is fetched."""
+        if uri is not None:
+            refuse_secrets(uri)
+        return uri or None
 
 
 class TrainingSettings(Settings):
@@ -79,8 +88,12 @@ class RegistrySettings(Settings):
 
 
 class MonitorSettings(Settings):
-    """When served traffic counts as drifted."""
+    """When served traffic counts as drifted, and when drift asks for a retraining."""
 
+    log: str | None = None
+    """Folder or fsspec URI of the prediction log. None: `predictions/<family>` in the home folder."""
+    window_hours: float = Field(default=24.0, gt=0)
+    """Only predictions of the last so many hours are compared."""
     min_rows: int = Field(default=50, ge=10)
     """Fewer logged rows than this give the verdict `too few rows`, never drift."""
     alpha: float = Field(default=0.01, gt=0, lt=1)
@@ -90,6 +103,10 @@ class MonitorSettings(Settings):
     that matters, so that millions of rows don't turn trifles into alarms."""
     share: float = Field(default=0.0, ge=0, lt=1)
     """The data set counts as drifted when more than this share of the columns drifted."""
+    consecutive: int = Field(default=1, ge=1)
+    """Drifted verdicts in a row before a retraining is asked for."""
+    cooldown_hours: float = Field(default=24.0, ge=0)
+    """No retraining is asked for within so many hours of the package's making or of the last request."""
 
 
 class FamilyConfig(Settings):

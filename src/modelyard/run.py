@@ -56,13 +56,22 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Done:
+    """What a stage's function may return instead of its headline alone."""
+
+    headline: str
+    data_revision: str | None = None
+    """Set by the stage that fetches data; later artifacts take it from their inputs."""
+
+
+@dataclass(frozen=True)
 class Stage:
     """A step of the pipeline: a function of a run and of artifacts."""
 
     name: str
     reads: tuple[str, ...]
     """Sections of the config it depends on; `seed` counts as one."""
-    function: Callable[..., str | None]
+    function: Callable[..., Done | str | None]
     cached: bool
     inputs: tuple[str, ...]
     optional: frozenset[str]
@@ -104,12 +113,15 @@ class Stage:
         with ExitStack() as stack:
             work = {name: stack.enter_context(artifact.create(paths[name])) for name in self.outputs}
             arguments = {name: paths.get(name) for name in self.inputs} | work
-            headline = self.function(run, **arguments) or ""
+            result = self.function(run, **arguments)
+            done = result if isinstance(result, Done) else Done(result or "")
             origin = self._origin(run, key, list(parents.values()), time.time() - started)
+            if done.data_revision is not None:
+                origin = origin.model_copy(update={"data_revision": done.data_revision})
             for name, folder in work.items():
                 artifact.seal(folder, origin.model_copy(update={"kind": name}), list(parents.values()))
-        self._remember(key, paths, headline)
-        return headline, False
+        self._remember(key, paths, done.headline)
+        return done.headline, False
 
     def key(self, run: Run, parents: dict[str, Manifest]) -> str:
         """sha256 of all that the outputs follow from: stage, config sections, inputs' content, code."""
@@ -153,13 +165,13 @@ class Stage:
             artifact.write_json(record, {"headline": headline, "outputs": outputs})
 
 
-def stage(*, reads: Iterable[str], cached: bool = True) -> Callable[[Callable[..., str | None]], Stage]:
+def stage(*, reads: Iterable[str], cached: bool = True) -> Callable[[Callable[..., Done | str | None]], Stage]:
     """Makes a stage of `function(run, <inputs: In>, <outputs: Out>) -> headline`.
 
     `reads` names the config sections it depends on. `cached=False` is for a stage that acts on the world.
     """
 
-    def decorate(function: Callable[..., str | None]) -> Stage:
+    def decorate(function: Callable[..., Done | str | None]) -> Stage:
         hints = get_type_hints(function, include_extras=True)
         roles = {name: _role(hint) for name, hint in hints.items()}
         parameters = inspect.signature(function).parameters

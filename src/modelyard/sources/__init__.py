@@ -1,0 +1,135 @@
+"""Raw data at a stated revision: a sample, a path, an object store, or a Git repository with DVC."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from modelyard import artifact
+from modelyard.errors import BadData, UsageError
+from modelyard.sources.git import fetch_git, fetch_local_git
+from modelyard.sources.local import fetch_local
+from modelyard.sources.remote import fetch_remote
+from modelyard.sources.transfer import FileInfo, Report
+from modelyard.sources.uri import git_address, is_git, is_remote, local_path, refuse_secrets
+
+if TYPE_CHECKING:
+    from modelyard.config import DataSettings
+
+Kind = Literal["sample", "path", "git", "remote"]
+
+
+class Source(BaseModel):
+    """Where a data set came from and what it holds. Holds no time: equal data makes an equal record, so that
+    stages behind it can be reused; the artifact's manifest says when."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    uri: str | None
+    rev: str | None
+    """As the person wrote it."""
+    resolved: str | None
+    """The commit that `rev` named."""
+    files: dict[str, FileInfo]
+    """By relative name."""
+    note: str | None = None
+    """Whether a local path is what the `.dvc` file beside it says."""
+
+    @property
+    def revision(self) -> str:
+        """What identifies the data: the commit, or `sha256:` and 12 digits over all names and sums."""
+        if self.resolved is not None:
+            return self.resolved
+        sums = {name: info.sha256 for name, info in self.files.items()}
+        return f"sha256:{hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()[:12]}"
+
+    @property
+    def headline(self) -> str:
+        """`data.csv, 123 kB, sha256 ab12cd34…, v1.0 = 1a2b3c4`."""
+        size = _size(sum(info.size for info in self.files.values()))
+        if len(self.files) == 1:
+            name, info = next(iter(self.files.items()))
+            parts = [name, size, f"sha256 {info.sha256[:8]}…"]
+        else:
+            parts = [f"{len(self.files):,} files", size]
+        if self.kind == "sample":
+            parts[0] = f"built-in {parts[0]}"
+        if self.resolved is not None:
+            parts.append(f"{self.rev or 'HEAD'} = {self.resolved[:7]}")
+        return ", ".join(parts + ([self.note] if self.note else []))
+
+
+def fetch(
+    data: DataSettings,
+    into: Path,
+    *,
+    sample: Callable[[Path], None],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Source:
+    """Brings the data that `data` names into the folder `into`, and verifies its sums.
+
+    `sample` writes the built-in data, for a `data.uri` of None; `progress(done, total)` counts bytes.
+
+    Raises:
+        UsageError: nothing is there, no access, an unknown revision, or settings that don't go together.
+        MissingExtra: a package for this kind of source is missing.
+        BadData: no files, a broken link, or a sum that is not the one in `data.sha256`.
+        Unavailable: the repository or store doesn't answer.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    source = _sample(data, into, sample) if data.uri is None else _fetch(data, data.uri, into, progress)
+    if not source.files:
+        raise BadData("holds no files", file=data.uri or "the built-in sample")
+    _verify(data, source)
+    return source
+
+
+def _fetch(data: DataSettings, uri: str, into: Path, report: Report) -> Source:
+    refuse_secrets(uri)
+    kind: Kind = "path"
+    resolved, note = None, None
+    if is_git(uri):
+        kind = "git"
+        files, resolved = fetch_git(git_address(uri), data.rev, into, report)
+    elif is_remote(uri):
+        kind = "remote"
+        if data.rev:
+            raise UsageError(f"data.rev {data.rev!r}: {uri} is no Git repository. Leave data.rev out")
+        files = fetch_remote(uri, into, report)
+    elif data.rev:
+        kind = "git"
+        files, resolved = fetch_local_git(Path(local_path(uri)).expanduser(), data.rev, into, report)
+    else:
+        files, note = fetch_local(Path(local_path(uri)).expanduser(), into, report)
+    return Source(kind=kind, uri=uri, rev=data.rev, resolved=resolved, files=files, note=note)
+
+
+def _sample(data: DataSettings, into: Path, sample: Callable[[Path], None]) -> Source:
+    if data.rev:
+        raise UsageError(f"data.rev {data.rev!r} needs data.uri: the built-in data has no revisions")
+    sample(into)
+    paths = {name: into / name for name in artifact.file_names(into)}
+    files = {name: FileInfo(sha256=artifact.sha256(path), size=path.stat().st_size) for name, path in paths.items()}
+    return Source(kind="sample", uri=None, rev=None, resolved=None, files=files)
+
+
+def _verify(data: DataSettings, source: Source) -> None:
+    for name, expected in data.sha256.items():
+        if name not in source.files:
+            shown = ", ".join(list(source.files)[:8])
+            raise BadData(f"data.sha256 expects this file; there: {shown}", file=name)
+        seen = source.files[name].sha256
+        if seen != expected.lower():
+            hint = "The data changed: check it, then set data.sha256 anew"
+            raise BadData(f"sha256 is {seen}, expected {expected.lower()}", file=name, hint=hint)
+
+
+def _size(count: int) -> str:
+    power = min((len(str(count)) - 1) // 3, 4)
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"

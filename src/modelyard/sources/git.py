@@ -1,0 +1,137 @@
+"""Data at a revision of a Git repository, in Git itself or tracked by DVC.
+
+Git finds the revision; DVC reads the files, from its cache or remote where Git holds only their record.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib.util
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from modelyard.errors import BadData, MissingExtra, ModelyardError, Unavailable, UsageError
+from modelyard.sources.gitcommand import GitError, explained, git
+from modelyard.sources.transfer import Entry, FileInfo, Report, copy_all, wanted
+from modelyard.sources.uri import GitAddress, redact
+
+T = TypeVar("T")
+Files = dict[str, FileInfo]
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A repository at a commit."""
+
+    label: str
+    """What the person calls it."""
+    root: Path
+    commit: str
+    """40 hexadecimal digits."""
+    clone: bool
+    """Its work tree is ours and stands at the commit; else files are read from Git's objects."""
+
+
+def fetch_git(address: GitAddress, rev: str | None, into: Path, report: Report) -> tuple[Files, str]:
+    """Fetches a path of a repository elsewhere. Returns the files and the commit.
+
+    Raises:
+        UsageError: no such repository, revision or path, or no access; Unavailable: it doesn't answer.
+    """
+    folder = Path(address.url.removeprefix("file://"))
+    if address.url.startswith("file://") and (folder / ".git").exists():
+        return fetch_local_git(folder / address.path, rev or "HEAD", into, report)
+    with _cloned(address.url, rev) as checkout:
+        return _fetch(checkout, address.path, into, report), checkout.commit
+
+
+def fetch_local_git(path: Path, rev: str, into: Path, report: Report) -> tuple[Files, str]:
+    """Fetches what a local path was at a revision of the repository it lies in, whatever the work tree holds."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a tracked link
+    near = next(parent for parent in path.parents if parent.is_dir())
+    try:
+        root = Path(git("-C", str(near), "rev-parse", "--show-toplevel"))
+    except GitError as error:
+        if "not a git repository" not in str(error):
+            raise explained(str(path), error) from None
+        raise UsageError(f"data.rev {rev!r}: {path} lies in no Git repository. Leave data.rev out") from None
+    inside = (near.resolve() / path.relative_to(near)).relative_to(root.resolve()).as_posix()
+    checkout = Checkout(str(root), root, _resolve(root, rev, str(root)), clone=False)
+    return _fetch(checkout, inside, into, report), checkout.commit
+
+
+@contextmanager
+def _cloned(url: str, rev: str | None) -> Iterator[Checkout]:
+    label = redact(url)
+    with tempfile.TemporaryDirectory(prefix="modelyard-git-", ignore_cleanup_errors=True) as folder:
+        root = Path(folder) / "repository"
+        try:
+            # All commits and names, so that any revision resolves; contents only of the one checked out.
+            git("clone", "--quiet", "--no-checkout", "--filter=blob:none", "--", url, str(root))
+            commit = _resolve(root, rev or "HEAD", label)
+            git("-C", str(root), "checkout", "--quiet", "--detach", commit)
+        except GitError as error:
+            raise explained(label, error) from None
+        yield Checkout(label, root, commit, clone=True)
+
+
+def _resolve(root: Path, rev: str, label: str) -> str:
+    """The commit that a branch, tag or commit names; a branch of the origin counts."""
+    for name in (rev, f"refs/remotes/origin/{rev}"):
+        try:
+            commit = name + "^{commit}"
+            return git("-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options", commit)
+        except GitError:
+            continue
+    listing = git("-C", str(root), "for-each-ref", "--sort=-creatordate", "--format=%(refname)")
+    names = [name.split("/", 2)[2].removeprefix("origin/") for name in listing.splitlines()]
+    names = [name for name in dict.fromkeys(names) if name != "HEAD"]
+    near = difflib.get_close_matches(rev, names, n=5, cutoff=0.4) or names[:5]
+    hint = f"Near: {', '.join(near)}" if near else "The repository has no branch and no tag"
+    raise UsageError(f"data.rev {rev!r} is no branch, tag or commit of {label}. {hint}")
+
+
+def _fetch(checkout: Checkout, path: str, into: Path, report: Report) -> Files:
+    if importlib.util.find_spec("dvc") is None:
+        raise MissingExtra("data from a Git repository", "data")
+    where = f"{path!r} in {checkout.label} at {checkout.commit[:7]}"
+    if path.endswith(".dvc"):
+        raise UsageError(f"{where} is DVC's record. Name the data: {path.removesuffix('.dvc')!r}")
+    from dvc.api import DVCFileSystem
+
+    rev = None if checkout.clone else checkout.commit
+    fs = DVCFileSystem(repo=str(checkout.root), rev=rev, subrepos=True)
+    entries = _reading(where, f"no {where}", lambda: _entries(fs, "/" + path, where))
+    lost = f"{where} is tracked by DVC, but neither its cache nor its remote has it. Type there: dvc push"
+    return _reading(where, lost, lambda: copy_all(entries, into, report))
+
+
+def _reading(where: str, absent: str, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except ModelyardError:
+        raise
+    except FileNotFoundError:
+        raise UsageError(absent) from None
+    except Exception as error:  # DVC passes on what each store's own library raises
+        line = redact((str(error).strip() or "no message").splitlines()[0])[:200]
+        raise Unavailable(f"{where}: DVC could not read it: {type(error).__name__}: {line}") from error
+
+
+def _entries(fs: Any, root: str, where: str) -> list[Entry]:
+    infos: dict[str, dict[str, Any]] = fs.find(root, detail=True)
+    if not infos:
+        fs.info(root)
+        raise BadData("the folder holds no files", file=where)
+    names = {path: path[len(root) + 1 :] or path.rpartition("/")[2] for path in infos}
+    return [
+        Entry(name, int(infos[path].get("size") or 0), functools.partial(fs.open, path, "rb"))
+        for path, name in names.items()
+        if wanted(name)
+    ]

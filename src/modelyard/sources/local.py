@@ -1,0 +1,121 @@
+"""Data in a local file or folder."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from modelyard.artifact import file_names
+from modelyard.errors import BadData, UsageError
+from modelyard.sources.transfer import Entry, FileInfo, Report, copy_all, wanted
+
+
+def fetch_local(path: Path, into: Path, report: Report) -> tuple[dict[str, FileInfo], str | None]:
+    """Copies a file, or all files below a folder; links are followed, hidden files and `*.dvc` left out.
+
+    Copied, never linked: a person may edit the original in place.
+
+    Returns:
+        The files, and a note on whether they are what the `.dvc` file beside them says.
+
+    Raises:
+        UsageError: nothing there, or it may not be read; BadData: an empty folder or a broken link.
+    """
+    if path.suffix == ".dvc" and path.is_file():
+        raise UsageError(f"data.uri {str(path)!r} is DVC's record. Name the data: {str(path.with_suffix(''))!r}")
+    if not path.exists():
+        raise UsageError(_missing(path))
+    try:
+        files = copy_all(list(_entries(path)), into, report)
+    except OSError as error:
+        raise UsageError(f"data.uri: {error.filename or path}: {error.strerror}") from None
+    return files, _compare(path, into)
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    if path.is_file():
+        yield _entry(path, path.name)
+        return
+    if not path.is_dir():
+        raise BadData("is neither a file nor a folder", file=path)
+    for file in sorted(_walk(path, frozenset())):
+        name = file.relative_to(path).as_posix()
+        if file.suffix == ".dvc" and file.is_file() and not file.with_suffix("").exists():
+            raise UsageError(_missing(file.with_suffix("")))
+        if wanted(name):
+            yield _entry(file, name)
+
+
+def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in above:
+        raise BadData("a link leads back to a folder above it", file=folder)
+    for entry in folder.iterdir():
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry, above | {real})
+        elif entry.is_file():
+            yield entry
+        else:
+            broken = entry.is_symlink()
+            raise BadData("a broken link" if broken else "is neither a file nor a folder", file=entry)
+
+
+def _entry(file: Path, name: str) -> Entry:
+    return Entry(name, file.stat().st_size, lambda: file.open("rb"))
+
+
+def _missing(path: Path) -> str:
+    record = _record_of(path)
+    if record is not None:
+        target = os.path.relpath(record.with_suffix(""))
+        return f"data.uri {str(path)!r} is tracked by DVC but not here. Type: dvc pull {target}"
+    near = next(parent for parent in path.absolute().parents if parent.is_dir())
+    names = sorted(entry.name for entry in near.iterdir() if wanted(entry.name))
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"data.uri {str(path)!r} does not exist. In {near}: {shown or 'nothing'}"
+
+
+def _record_of(path: Path) -> Path | None:
+    """The `.dvc` file that tracks a path: beside it, or beside a folder above it."""
+    for place in (path, *path.parents):
+        record = place.with_name(f"{place.name}.dvc") if place.name else place
+        if place.name and record.is_file():
+            return record
+    return None
+
+
+def _compare(path: Path, copy: Path) -> str | None:
+    """A data file that was edited and not yet added again is common while one tries things out, and what was
+    read is recorded by its own sha256: so a difference is told, not refused."""
+    record = path.with_name(f"{path.name}.dvc") if path.name else path
+    if not record.is_file() or record == path:
+        return None
+    try:
+        out = yaml.safe_load(record.read_text())["outs"][0]
+        expected, comparable = str(out["md5"]), out.get("hash") == "md5"
+    except (yaml.YAMLError, KeyError, IndexError, TypeError):
+        raise UsageError(f"{record} is not a DVC file. Type: dvc add {path}") from None
+    if not comparable:
+        return None
+    seen = _md5(copy / path.name) if path.is_file() else _folder_md5(copy)
+    return f"as in {record.name}" if seen == expected else f"differs from {record.name}: not yet added"
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, functools.partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+
+
+def _folder_md5(folder: Path) -> str:
+    """DVC's identity of a folder: md5 of the JSON list of its files' md5 and names, by name parts."""
+    names = sorted(file_names(folder), key=lambda name: tuple(name.split("/")))
+    listing = json.dumps([{"md5": _md5(folder / name), "relpath": name} for name in names], sort_keys=True)
+    return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

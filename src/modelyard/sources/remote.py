@@ -1,0 +1,81 @@
+"""Data behind an fsspec URI: `s3://`, `gs://`, `https://`, `memory://`, …"""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from modelyard.errors import BadData, MissingExtra, ModelyardError, Unavailable, UsageError, choices
+from modelyard.sources.transfer import Entry, FileInfo, Report, copy_all, wanted
+
+_NO_CREDENTIALS = ("NoCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError")
+
+
+def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
+    """Downloads an object, or all objects below a prefix.
+
+    Raises:
+        UsageError: unknown scheme, nothing there, no permission; MissingExtra: its package is missing;
+        Unavailable: the store doesn't answer.
+    """
+    fs, root = _open(uri)
+    try:
+        return copy_all(_entries(fs, root, uri), into, report)
+    except ModelyardError:
+        raise
+    except FileNotFoundError:
+        raise UsageError(f"data.uri {uri!r}: nothing is there") from None
+    except PermissionError as error:
+        raise UsageError(f"data.uri {uri!r}: no permission ({_line(error)}). {_credentials(uri)}") from None
+    except Exception as error:  # every store has its own exceptions
+        if type(error).__name__ in _NO_CREDENTIALS:
+            raise UsageError(f"data.uri {uri!r}: no credentials. {_credentials(uri)}") from error
+        raise Unavailable(f"data.uri {uri!r}: {type(error).__name__}: {_line(error)}") from error
+
+
+def _open(uri: str) -> tuple[Any, str]:
+    import fsspec
+
+    scheme = uri.partition("://")[0]
+    try:
+        fs, root = fsspec.core.url_to_fs(uri)
+    except ImportError as error:
+        if scheme in ("s3", "s3a"):
+            raise MissingExtra(f"data.uri {scheme}://", "data") from error
+        raise UsageError(f"data.uri {scheme}:// needs a package of its own: {_line(error)}") from error
+    except ValueError:
+        known = ["s3", "gs", "abfs", "http", "https", "memory", "file", "git+https"]
+        raise UsageError(f"data.uri {uri!r}: {choices('scheme', scheme, known)}") from None
+    fs.invalidate_cache()  # a listing that this process made earlier may be old
+    return fs, str(root)
+
+
+def _entries(fs: Any, root: str, uri: str) -> list[Entry]:
+    if urlsplit(uri).scheme in ("http", "https"):
+        name = posixpath.basename(unquote(urlsplit(uri).path)) or "data"
+        return [_entry(fs, root, name, fs.info(root))]
+    infos: dict[str, dict[str, Any]] = fs.find(root, detail=True)
+    if not infos:
+        if fs.exists(root):
+            raise BadData("the folder holds no files", file=uri)
+        raise FileNotFoundError(root)
+    base = root.rstrip("/")
+    names = {path: path[len(base) :].lstrip("/") or posixpath.basename(path) for path in infos}
+    return [_entry(fs, path, name, infos[path]) for path, name in names.items() if wanted(name)]
+
+
+def _entry(fs: Any, path: str, name: str, info: dict[str, Any]) -> Entry:
+    return Entry(name, int(info.get("size") or 0), functools.partial(fs.open, path, "rb"))
+
+
+def _credentials(uri: str) -> str:
+    if uri.startswith("s3"):
+        return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for MinIO and the like"
+    return "Set the store's own environment variables: see docs/data.md"
+
+
+def _line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0][:200]
