@@ -81,8 +81,8 @@ class ExportSettings(Settings):
 class RegistrySettings(Settings):
     """Where the package is registered."""
 
-    name: str | None = None
-    """Registered model name. None: the family's name."""
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Registered model name: letters, digits, dot, dash, underscore. None: the family's name."""
     margin: float = Field(default=0.0, ge=0)
     """A challenger must beat the champion by more than this, in the gate metric's unit."""
 
