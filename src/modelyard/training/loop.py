@@ -1,4 +1,7 @@
-"""The shared training loop of every torch family: one process, one device, best weights kept."""
+"""The shared training loop of every torch family: one process, one device, best weights kept.
+
+Importing it imports no torch: families that train without torch are handed a `Trainer` too.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,18 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
 
 from modelyard.config import TrainingSettings
 from modelyard.errors import BadData, BrokenArtifact, ModelyardError
 from modelyard.family import Progress, Split
 
-Batch = dict[str, torch.Tensor]
+if TYPE_CHECKING:
+    import torch
+
+    Batch = dict[str, torch.Tensor]
 
 WEIGHTS = "model.safetensors"
 
@@ -53,6 +57,9 @@ class Trainer:
             ModelyardError: the loss is not finite; it says the epoch and what to lower.
             BadData: a split has no batches.
         """
+        import torch
+        from safetensors.torch import save_file
+
         self._set_seeds()
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = family.model(Path(features) / "assets").to(device)
@@ -83,6 +90,8 @@ class Trainer:
         }
 
     def _set_seeds(self) -> None:
+        import torch
+
         random.seed(self.seed)
         np.random.seed(self.seed)  # noqa: NPY002 - libraries that families stand on draw from it
         torch.manual_seed(self.seed)
@@ -94,6 +103,8 @@ def load_weights(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
     Raises:
         BrokenArtifact: no weights there, or they belong to another network.
     """
+    from safetensors.torch import load_file
+
     path = Path(folder) / WEIGHTS
     if not path.is_file():
         raise BrokenArtifact(f"{folder} holds no {WEIGHTS}. Train it again: modelyard train")
@@ -108,6 +119,8 @@ def _epoch(
     family: Trainable, model: torch.nn.Module, batches: Iterable[Batch], optimizer: torch.optim.Optimizer | None
 ) -> float:
     """Mean loss over the examples of one pass; with an optimizer it learns on the way."""
+    import torch
+
     model.train(optimizer is not None)
     total, count = 0.0, 0
     with torch.set_grad_enabled(optimizer is not None):

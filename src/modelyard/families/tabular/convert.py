@@ -10,48 +10,53 @@ if TYPE_CHECKING:
     from modelyard.families.tabular.table import ModelInfo
 
 
-def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
-    """A fitted estimator or booster as ONNX bytes.
+CONVERTERS_OPSET = 15
+"""Operator set that every converter knows; onnx's own version converter goes on from there."""
 
-    The output is `probabilities` float32 (rows, classes) or `value` float32 (rows,). The converters know operator
-    sets up to one of their own; a higher `opset` gives that one.
+
+def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
+    """A fitted estimator or booster as ONNX bytes, in the operator set `opset`.
+
+    The output is `probabilities` float32 (rows, classes) or `value` float32 (rows,).
     """
     import onnx
+    from onnx import version_converter
 
-    from skl2onnx import __max_supported_opset__
-
-    graph = _CONVERTERS.get(info.kind, _from_sklearn)(trained, info, min(opset, __max_supported_opset__))
-    _one_output(graph.graph, info)
-    onnx.checker.check_model(graph, full_check=True)
-    serialized: bytes = graph.SerializeToString()
+    converted = _CONVERTERS.get(info.kind, _from_sklearn)(trained, info)
+    _one_output(converted.graph, info)
+    if not any(used.domain == "" for used in converted.opset_import):
+        converted.opset_import.append(onnx.helper.make_opsetid("", CONVERTERS_OPSET))
+    converted = version_converter.convert_version(converted, opset)
+    onnx.checker.check_model(converted, full_check=True)
+    serialized: bytes = converted.SerializeToString()
     return serialized
 
 
-def _from_sklearn(trained: Any, info: ModelInfo, opset: int) -> Any:
+def _from_sklearn(trained: Any, info: ModelInfo) -> Any:
     from skl2onnx import to_onnx as convert
     from skl2onnx.common.data_types import FloatTensorType
 
     options = {"zipmap": False} if info.classes else None
     return convert(
         trained, initial_types=[(INPUT, FloatTensorType([None, info.columns]))], options=options,
-        target_opset={"": opset, "ai.onnx.ml": 3},
+        target_opset={"": CONVERTERS_OPSET, "ai.onnx.ml": 3},
     )  # fmt: skip
 
 
-def _from_lightgbm(trained: Any, info: ModelInfo, opset: int) -> Any:
+def _from_lightgbm(trained: Any, info: ModelInfo) -> Any:
     from onnxmltools import convert_lightgbm
     from onnxmltools.convert.common.data_types import FloatTensorType
 
     inputs = [(INPUT, FloatTensorType([None, info.columns]))]
-    return convert_lightgbm(trained, initial_types=inputs, target_opset=opset, zipmap=False)
+    return convert_lightgbm(trained, initial_types=inputs, target_opset=CONVERTERS_OPSET, zipmap=False)
 
 
-def _from_xgboost(trained: Any, info: ModelInfo, opset: int) -> Any:
+def _from_xgboost(trained: Any, info: ModelInfo) -> Any:
     from onnxmltools import convert_xgboost
     from onnxmltools.convert.common.data_types import FloatTensorType
 
     inputs = [(INPUT, FloatTensorType([None, info.columns]))]
-    return convert_xgboost(trained, initial_types=inputs, target_opset=opset)
+    return convert_xgboost(trained, initial_types=inputs, target_opset=CONVERTERS_OPSET)
 
 
 _CONVERTERS = {"lightgbm": _from_lightgbm, "xgboost": _from_xgboost}
@@ -64,7 +69,7 @@ def _one_output(graph: Any, info: ModelInfo) -> None:
 
     wanted, name = graph.output[-1].name, output_name(info)
     if info.classes:
-        graph.node.append(helper.make_node("Identity", [wanted], [name]))
+        _rename(graph, wanted, name)
         shape: list[Any] = ["rows", len(info.classes)]
     else:
         graph.initializer.append(numpy_helper.from_array(np.array([-1], dtype=np.int64), "flat"))
@@ -74,6 +79,12 @@ def _one_output(graph: Any, info: ModelInfo) -> None:
     graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     graph.input[0].type.tensor_type.shape.dim[0].dim_param = "rows"
     _prune(graph)
+
+
+def _rename(graph: Any, old: str, new: str) -> None:
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
 
 
 def _prune(graph: Any) -> None:

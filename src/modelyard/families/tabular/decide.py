@@ -154,7 +154,8 @@ def _utility(settings: TabularModel, hits: np.ndarray, alarms: np.ndarray) -> np
         return -cost
     if settings.aim == "recall":
         precision = hits / np.maximum(hits + alarms, 1)
-        return np.where(hits >= settings.least_recall * total - 1e-9, precision, -1.0)
+        # The last term lets the higher recall win where the precision is the same.
+        return np.where(hits >= settings.least_recall * total - 1e-9, precision + 1e-9 * hits / total, -1.0)
     f1: np.ndarray = 2 * hits / (hits + alarms + total)
     return f1
 

@@ -99,8 +99,10 @@ def class_weights(y: np.ndarray, classes: int) -> np.ndarray:
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    """CPU cores this process may use; OMP_NUM_THREADS lowers it, as in a container with a CPU limit."""
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    available = len(os.sched_getaffinity(0))
+    return min(available, int(limit)) if limit.isdecimal() and int(limit) > 0 else available
 
 
 def _every_class_seen(y: np.ndarray, classes: list[str]) -> None:
