@@ -1,0 +1,159 @@
+"""From a matplotlib figure to SVG that lives inside the page: its fonts, its colours in light and dark, small."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 430
+"""Width of a figure in its own units; one unit is about one CSS pixel."""
+SERIES = 6
+"""Colours of series; further ones use them again with other dashes."""
+DASHES = ((), (5, 2.5), (1.5, 2), (7, 2, 1.5, 2))
+"""Dash patterns in line widths' units: on, off, …"""
+
+# Stand-ins that no data uses: replaced by CSS variables once the figure is drawn, so that the page's colours hold.
+INK, MUTED, RULE, PAPER = "#010a01", "#010a02", "#010a03", "#010a04"
+_VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"}
+_COLOUR = re.compile(r"#010a(\d\d)|#010b(\d\d)")
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_SVG = "{http://www.w3.org/2000/svg}"
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "modelyard", "text.parse_math": False,
+    "font.family": ["DejaVu Sans"], "font.size": 10.5, "text.color": INK,
+    "axes.edgecolor": RULE, "axes.labelcolor": MUTED, "axes.labelsize": 10.5, "axes.linewidth": 1,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "axes.formatter.limits": (-4, 6), "axes.formatter.useoffset": False,
+    "grid.color": RULE, "grid.linewidth": 0.8,
+    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelsize": 10, "ytick.labelsize": 10,
+    "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0,
+    "lines.linewidth": 1.8, "lines.scale_dashes": False, "path.simplify_threshold": 0.25,
+}  # fmt: skip
+
+
+def colour(series: int) -> str:
+    """Stand-in for the colour of a series."""
+    return f"#010b{series % SERIES:02d}"
+
+
+def dashes(series: int, of: int) -> tuple[float, ...]:
+    """Dash pattern of a series among `of`: its own where there are enough, else a new one when colours repeat."""
+    return DASHES[(series if of <= len(DASHES) else series // SERIES) % len(DASHES)]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The card's look for figures made and saved inside the block, whatever the process has set."""
+    import matplotlib as mpl
+
+    with warnings.catch_warnings(), mpl.rc_context():
+        warnings.filterwarnings("ignore", message="Glyph")
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure, no pyplot behind it; one unit of the SVG is 1/72 inch."""
+    from matplotlib.figure import Figure
+
+    return Figure((width / 72, height / 72), layout="constrained")
+
+
+def to_svg(figure: Figure, label: str, prefix: str) -> Markup:
+    """The figure as an inline `<svg>` with `label` as its text alternative.
+
+    `prefix` makes its ids unique in the page.
+    """
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    root = ET.fromstring(stream.getvalue())  # noqa: S314 - matplotlib wrote it a line above
+    clips = _clip_paths(root, prefix)
+    groups = groupby(_leaves(root, prefix), key=lambda shape: (shape.clip, shape.style))
+    body = "".join(_group(clip, css, list(shapes)) for (clip, css), shapes in groups)
+    head = f'<svg class="plot" viewBox="{root.get("viewBox")}" role="img" aria-label="{escape(label)}">'
+    return Markup(head + clips + body + "</svg>")  # noqa: S704 - texts are escaped where they enter
+
+
+@dataclass(frozen=True)
+class _Shape:
+    clip: str
+    style: str
+    markup: str
+
+
+def _leaves(root: ET.Element, prefix: str, clip: str = "") -> Iterator[_Shape]:
+    """What is drawn, in drawing order, without matplotlib's nested groups."""
+    for element in root:
+        inside = (element.get("clip-path") or "").replace("url(#", f"url(#{prefix}") or clip
+        tag = element.tag.removeprefix(_SVG)
+        if tag == "g":
+            yield from _leaves(element, prefix, inside)
+        elif tag == "path" and (path := _round(element.get("d", ""))):
+            css = _colours(element.get("style", ""))
+            if "stroke: " in css or "fill: none" not in css:
+                yield _Shape(inside, css, f'<path d="{path}"/>')
+        elif tag == "use":
+            yield _dot(element, inside)
+        elif tag == "text":
+            yield _text(element)
+
+
+def _dot(element: ET.Element, clip: str) -> _Shape:
+    """A scatter point as a line without length and with round ends: a tenth of the bytes, and no reference."""
+    css = dict(part.split(": ") for part in element.get("style", "").split("; "))
+    fill, opacity = css.get("fill", INK), css.get("fill-opacity", "1")
+    look = _colours(f"stroke: {fill}; stroke-opacity: {opacity}; stroke-width: 4.5; stroke-linecap: round")
+    point = _round(f"M {float(element.get('x', 0)):.6f} {float(element.get('y', 0)):.6f} h 0")
+    return _Shape(clip, look, f'<path d="{point}"/>')
+
+
+def _text(element: ET.Element) -> _Shape:
+    found = dict(part.split(": ", 1) for part in element.get("style", "").split("; "))
+    css = "; ".join(f"{key}: {found[key]}" for key in ("font-size", "text-anchor", "fill") if key in found)
+    place = f'x="{_round(element.get("x", "0"))}" y="{_round(element.get("y", "0"))}"'
+    turn = _round(element.get("transform", ""))
+    if turn and not turn.startswith(("rotate(-0 ", "rotate(0 ")):
+        place += f' transform="{turn}"'
+    return _Shape("", _colours(css), f"<text {place}>{escape(''.join(element.itertext()))}</text>")
+
+
+def _group(clip: str, css: str, shapes: list[_Shape]) -> str:
+    clipping = f' clip-path="{clip}"' if clip else ""
+    return f'<g{clipping} style="{css}">' + "".join(shape.markup for shape in shapes) + "</g>"
+
+
+def _clip_paths(root: ET.Element, prefix: str) -> str:
+    rows = []
+    for clip in root.iter(f"{_SVG}clipPath"):
+        box = clip.find(f"{_SVG}rect")
+        assert box is not None, "axes clip to rectangles"
+        sides = " ".join(f'{side}="{_round(box.get(side, "0"))}"' for side in ("x", "y", "width", "height"))
+        rows.append(f'<clipPath id="{prefix}{clip.get("id")}"><rect {sides}/></clipPath>')
+    return f"<defs>{''.join(rows)}</defs>" if rows else ""
+
+
+def _round(text: str) -> str:
+    rounded = _NUMBER.sub(lambda match: f"{float(match[0]):.1f}".removesuffix(".0"), text)
+    return " ".join(rounded.split())
+
+
+def _colours(css: str) -> str:
+    def variable(match: re.Match[str]) -> str:
+        name = _VARIABLES.get(match[0]) or f"s{int(match[2])}"
+        return f"var(--{name})"
+
+    return _COLOUR.sub(variable, css)

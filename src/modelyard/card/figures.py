@@ -1,0 +1,112 @@
+"""Figures of the card: plots and learning curves as inline SVG, with legend and caption in HTML.
+
+Call inside `canvas.style()`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from modelyard.card import canvas
+from modelyard.card.canvas import colour, dashes, new_figure, to_svg
+from modelyard.card.painters import PAINTERS, line
+from modelyard.card.text import clean
+from modelyard.evaluation import Plot, Roc, Series
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a legend."""
+
+    name: str
+    colour: int
+    dashes: str
+    """As SVG's stroke-dasharray; empty for an area or a solid line."""
+    line: bool
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished figure."""
+
+    title: str
+    svg: Markup
+    caption: str
+    legend: list[Key]
+
+
+def draw(plot: Plot, prefix: str) -> Drawn | None:
+    """The plot as SVG with unique ids; None when it holds nothing to draw."""
+    _check(plot)
+    if not (plot.matrix and plot.matrix[0] if plot.kind == "heatmap" else any(one.y or one.x for one in plot.series)):
+        return None
+    figure, notes = PAINTERS[plot.kind](plot)
+    legend = _legend(plot) if len(plot.series) > 1 else []
+    caption = " ".join(part for part in (clean(plot.caption), *notes) if part)
+    return Drawn(clean(plot.title), to_svg(figure, _label(plot), prefix), caption, legend)
+
+
+def roc(curve: Roc, prefix: str) -> Drawn | None:
+    """The receiver operating characteristic from corner to corner."""
+    x = [0.0, *curve.false_positive_rate, 1.0]
+    y = [0.0, *curve.true_positive_rate, 1.0]
+    plot = Plot(
+        kind="line", title="Receiver operating characteristic", x_label="False positive rate", diagonal=True,
+        y_label="True positive rate", series=[Series(name="model", x=x, y=y)], caption="Diagonal: chance.",
+    )  # fmt: skip
+    return draw(plot, prefix)
+
+
+def curves(name: str, splits: Mapping[str, Sequence[float]], best: int | None, prefix: str) -> Drawn | None:
+    """One learning curve, epochs from 1; `best` is the epoch whose weights were kept."""
+    series = [
+        Series(name=split, x=[float(epoch + 1) for epoch in range(len(values))], y=_floats(values))
+        for split, values in splits.items()
+    ]
+    caption = f"Epoch {best:,} was kept." if best else ""
+    plot = Plot(kind="line", title=f"Learning curve: {name}", x_label="epoch", series=series, caption=caption)
+    if not any(one.y for one in series):
+        return None
+    figure, _ = line(plot, best)
+    return Drawn(clean(plot.title), to_svg(figure, _label(plot), prefix), caption, _legend(plot))
+
+
+def _floats(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else float(value) for value in values]
+
+
+def _check(plot: Plot) -> None:
+    for one in plot.series:
+        free = plot.kind == "histogram" and (not one.y or len(one.x) == len(one.y) + 1)
+        assert free or len(one.x) == len(one.y), f"plot {plot.title!r}: series {one.name!r} has unequal x and y"
+    assert len({len(row) for row in plot.matrix}) < 2, f"plot {plot.title!r}: rows of unequal length"
+
+
+def _legend(plot: Plot) -> list[Key]:
+    lines, count = plot.kind == "line", len(plot.series)
+    return [
+        Key(clean(one.name), i % canvas.SERIES, " ".join(f"{d * 1.8:g}" for d in dashes(i, count)) if lines else "", lines)
+        for i, one in enumerate(plot.series)
+    ]
+
+
+def _label(plot: Plot) -> str:
+    axes = f"{plot.y_label or 'value'} by {plot.x_label or 'position'}" if plot.kind != "heatmap" else "table of values"
+    names = ", ".join(one.name for one in plot.series)
+    return clean(f"{plot.title}: {plot.kind} of {axes}" + (f"; series {names}" if names else ""))
+
+
+def sparkline(values: Sequence[float], label: str, prefix: str) -> Markup:
+    """A small histogram of finite numbers, without axes."""
+    figure = new_figure(44, width=170)
+    axes = figure.subplots()
+    heights, edges = np.histogram(values, bins=24 if len(set(values)) > 24 else max(1, min(24, len(set(values)))))
+    axes.stairs(heights, edges, fill=True, color=colour(0), alpha=0.75, lw=0)
+    axes.set_axis_off()
+    axes.margins(x=0)
+    return to_svg(figure, clean(label), prefix)

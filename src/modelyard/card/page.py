@@ -1,0 +1,138 @@
+"""Puts the card together: computed views and figures into the template."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from modelyard.artifact import Origin
+from modelyard.card import canvas, figures, provenance, text, views, watch
+from modelyard.card.figures import Drawn
+from modelyard.card.text import clean, number, percent, signed, words
+from modelyard.evaluation import Evaluation
+from modelyard.package import PackageInfo
+
+_DATA = ("headline", "rows", "dropped", "tables", "classes", "notes")
+_TRAINING = ("headline", "curves", "importance", "notes", "tables", "best_epoch")
+MOST_WATCHED = watch.MOST_COLUMNS
+
+
+def page(
+    info: PackageInfo,
+    evaluation: Evaluation,
+    data: Mapping[str, Any],
+    training: Mapping[str, Any],
+    lineage: Mapping[str, Origin],
+    reference: Mapping[str, Sequence[Any]],
+) -> str:
+    """The whole page; see `modelyard.card.render`."""
+    with canvas.style():
+        drawn = list(_plots(evaluation))
+        learning = list(_curves(training))
+        watched = watch.columns(reference)
+    html = _environment().get_template("card.html.j2").render(
+        info=info, evaluation=evaluation, plots=drawn, learning=learning, watched=watched,
+        watched_of=len(reference), css=Markup(_css()), hero=_hero(info, evaluation),  # noqa: S704 - our own file
+        created=provenance.moment(info), metrics=views.metrics(evaluation, info.gate.metric),
+        confusion=views.confusion(evaluation.confusion) if evaluation.confusion else None,
+        data=_data(data), training=_training(training), variants=views.variants(info, evaluation),
+        settings=provenance.settings(info), chain=provenance.chain(info, lineage),
+        total=provenance.total(lineage), commands=_commands(info),
+    )  # fmt: skip
+    return clean(html)
+
+
+def _environment() -> Environment:
+    folder = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"words": words, "clean": clean, "number": number, "percent": percent, "cut": text.cut}
+    return environment
+
+
+def _css() -> str:
+    """The style sheet, without what only its readers need."""
+    css = (Path(__file__).parent / "card.css").read_text(encoding="utf-8")
+    return re.sub(r"\s*\n\s*", "\n", re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)).strip()
+
+
+def _plots(evaluation: Evaluation) -> Iterator[Drawn]:
+    for i, plot in enumerate(evaluation.plots):
+        if (figure := figures.draw(plot, f"p{i}-")) is not None:
+            yield figure
+    titles = " ".join(plot.title.lower() for plot in evaluation.plots)
+    known = re.search(r"\broc\b|receiver operating", titles)
+    if evaluation.roc is not None and not known:
+        if (figure := figures.roc(evaluation.roc, "roc-")) is not None:
+            yield figure
+
+
+def _curves(training: Mapping[str, Any]) -> Iterator[Drawn]:
+    best = training.get("best_epoch")
+    for i, (name, splits) in enumerate((training.get("curves") or {}).items()):
+        by_split = splits if isinstance(splits, Mapping) else {name: splits}
+        kept = best if isinstance(best, int) and best > 0 else None
+        if (figure := figures.curves(str(name), by_split, kept, f"c{i}-")) is not None:
+            yield figure
+
+
+def _hero(info: PackageInfo, evaluation: Evaluation) -> dict[str, Any]:
+    """The main metric and its baseline, and by how much and which way they differ."""
+    main = evaluation.main
+    value, baseline = evaluation.metrics[main], evaluation.baseline.get(main)
+    difference = None if baseline is None else value - baseline
+    return {
+        "metric": words(main), "value": number(value), "baseline": number(baseline),
+        "known": baseline is not None, "difference": signed(difference),
+        "better": baseline is not None and evaluation.better(main, value, baseline),
+        "direction": "higher is better" if evaluation.directions[main] == "max" else "lower is better",
+        "threshold": number(info.gate.threshold) if info.gate.threshold is not None else "",
+        "over": number(info.gate.over_baseline) if info.gate.over_baseline else "",
+        "gate": words(info.gate.metric), "gate_is_main": info.gate.metric == main,
+    }  # fmt: skip
+
+
+def _data(data: Mapping[str, Any]) -> dict[str, Any]:
+    rows, dropped = data.get("rows") or {}, data.get("dropped") or {}
+    total = sum(rows.values())
+    headline = data.get("headline") or (f"{total:,} rows" if total else "")
+    tables = [views.counted("Rows by split", rows, "split")] if rows else []
+    if dropped:
+        tables.append(views.counted("Rows dropped", dropped, "reason"))
+    if (classes := views.classes(data.get("classes"))) is not None:
+        tables.append(classes)
+    return {
+        "headline": clean(str(headline)), "facts": views.facts(data, _DATA), "notes": _notes(data),
+        "small": tables, "tables": [views.table(raw) for raw in data.get("tables") or ()],
+    }  # fmt: skip
+
+
+def _training(training: Mapping[str, Any]) -> dict[str, Any]:
+    importance = training.get("importance")
+    return {
+        "headline": clean(str(training.get("headline") or "")),
+        "facts": views.facts(training, _TRAINING), "notes": _notes(training),
+        "importance": views.table(importance, bars=True) if importance else None,
+        "tables": [views.table(raw) for raw in training.get("tables") or ()],
+    }  # fmt: skip
+
+
+def _notes(summary: Mapping[str, Any]) -> list[str]:
+    notes = summary.get("notes") or ()
+    return [clean(str(note)) for note in ([notes] if isinstance(notes, str) else notes)]
+
+
+def _commands(info: PackageInfo) -> list[tuple[str, str]]:
+    family = shlex.quote(info.family)
+    return [
+        (f"modelyard serve {family}", "answer requests with this model"),
+        ("modelyard explain PACKAGE", "what made it, from which data and code"),
+        (f"modelyard monitor {family}", "compare the logged traffic with the reference"),
+    ]

@@ -1,0 +1,238 @@
+"""One function a kind of plot: data to a matplotlib figure. Call inside `canvas.style()`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.card.canvas import INK, MUTED, PAPER, colour, dashes, new_figure
+from modelyard.card.text import clean, cut
+from modelyard.evaluation import Plot, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+HEIGHT = 250
+MOST_POINTS = 1_000
+"""Scatter points drawn of a series, evenly chosen."""
+MOST_BARS = 30
+MOST_CELLS = 40
+"""Rows or columns of a heatmap; larger ones are averaged in blocks."""
+MOST_BINS = 60
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def _axes(plot: Plot, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    figure = new_figure(height)
+    axes = figure.subplots()
+    axes.set_xlabel(cut(clean(plot.x_label)))
+    axes.set_ylabel(cut(clean(plot.y_label), 40))
+    return figure, axes
+
+
+def line(plot: Plot, mark: float | None = None) -> tuple[Figure, list[str]]:
+    """Lines over numbers or names; `mark` draws a vertical line."""
+    figure, axes = _axes(plot)
+    axes.grid(axis="y")
+    names = _categories(plot)
+    for i, one in enumerate(plot.series):
+        x = np.arange(len(one.x), dtype=float) if names else _numbers(one.x)
+        marker = "o" if len(one.y) <= 2 else None
+        pattern = dashes(i, len(plot.series))
+        axes.plot(x, _numbers(one.y), color=colour(i), ls=(0, pattern) if pattern else "-", marker=marker, ms=4)
+    if names:
+        _name_ticks(axes, names)
+    if mark is not None:
+        axes.axvline(mark, color=MUTED, lw=1, ls=(0, (2, 2)))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    if plot.diagonal:
+        _diagonal(axes, plot)
+    return figure, []
+
+
+def scatter(plot: Plot) -> tuple[Figure, list[str]]:
+    """Points; a large cloud is thinned out evenly."""
+    figure, axes = _axes(plot)
+    axes.grid()
+    names, notes = _categories(plot), []
+    for i, one in enumerate(plot.series):
+        x = np.arange(len(one.x), dtype=float) if names else _numbers(one.x)
+        keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int))
+        if len(keep) < len(x):
+            notes.append(f"{len(keep):,} of {len(x):,} points of {clean(one.name)} are drawn.")
+        axes.scatter(x[keep], _numbers(one.y)[keep], color=colour(i), alpha=0.45, s=14, lw=0)
+    if names:
+        _name_ticks(axes, names)
+    if plot.diagonal:
+        _diagonal(axes, plot)
+    return figure, notes
+
+
+def _diagonal(axes: Axes, plot: Plot) -> None:
+    """y = x over the range that both axes share with the data, behind it."""
+    values = np.concatenate([part for one in plot.series for part in (_numbers(one.x), _numbers(one.y))])
+    finite = values[np.isfinite(values)]
+    if len(finite):
+        ends = [finite.min(), finite.max()]
+        axes.plot(ends, ends, color=MUTED, lw=1, ls=(0, (3, 3)), zorder=1)
+
+
+def bar(plot: Plot) -> tuple[Figure, list[str]]:
+    """Bars side by side, lying where the names are long or many."""
+    names = _categories(plot)
+    if not names:
+        return _number_bars(plot), []
+    notes = [f"The first {MOST_BARS} of {len(names):,} are drawn."] if len(names) > MOST_BARS else []
+    names = names[:MOST_BARS]
+    if len(names) > 8 or sum(map(len, names)) > 48:
+        return _lying_bars(plot, names), notes
+    figure, axes = _axes(plot)
+    axes.grid(axis="y")
+    width = 0.74 / len(plot.series)
+    for i, one in enumerate(plot.series):
+        places = np.arange(len(one.y)) + (i - (len(plot.series) - 1) / 2) * width
+        axes.bar(places, _numbers(one.y), width * 0.94, color=colour(i))
+    _name_ticks(axes, names)
+    return figure, notes
+
+
+def _lying_bars(plot: Plot, names: list[str]) -> Figure:
+    """Bars from left to right, first on top: long or many names stay readable."""
+    count = len(plot.series)
+    figure, axes = _axes(plot, height=64 + len(names) * (14 + 4 * count))
+    axes.set_xlabel(cut(clean(plot.y_label)))
+    axes.set_ylabel(cut(clean(plot.x_label), 40))
+    axes.grid(axis="x")
+    for i, one in enumerate(plot.series):
+        places = np.arange(len(names))[: len(one.y)] + (i - (count - 1) / 2) * 0.76 / count
+        axes.barh(places, _numbers(one.y)[: len(names)], 0.7 / count, color=colour(i))
+    axes.set_yticks(range(len(names)), [cut(name, 28) for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _number_bars(plot: Plot) -> Figure:
+    figure, axes = _axes(plot)
+    axes.grid(axis="y")
+    places = np.unique(np.concatenate([_numbers(one.x) for one in plot.series]))
+    gap = float(np.diff(places).min()) if len(places) > 1 else 1.0
+    width = 0.86 * gap / len(plot.series)
+    for i, one in enumerate(plot.series):
+        shift = (i - (len(plot.series) - 1) / 2) * width
+        axes.bar(_numbers(one.x) + shift, _numbers(one.y), width, color=colour(i))
+    return figure
+
+
+def histogram(plot: Plot) -> tuple[Figure, list[str]]:
+    """Areas over bins that all series share."""
+    if names := _categories(plot):
+        assert all(one.y for one in plot.series), f"plot {plot.title!r}: named bins need counts; seen {names[:3]}"
+        return bar(plot)
+    figure, axes = _axes(plot)
+    axes.grid(axis="y")
+    everything = np.concatenate([_finite(one.x) for one in plot.series])
+    shared = np.histogram_bin_edges(everything, bins=min(MOST_BINS, max(10, math.isqrt(len(everything)))))
+    for i, one in enumerate(plot.series):
+        heights, edges = _bins(one, shared)
+        axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.3, lw=0)
+        axes.stairs(heights, edges, color=colour(i), lw=1.3)
+    axes.set_ylim(bottom=0)
+    return figure, []
+
+
+def _bins(one: Series, shared: Floats) -> tuple[Floats, Floats]:
+    """Heights and edges of a series: raw values in x alone, or edges (one more than y), or the bins' centres."""
+    x, y = _numbers(one.x), _numbers(one.y)
+    if not len(y):
+        heights, edges = np.histogram(_finite(one.x), bins=shared)
+        return heights.astype(float), edges
+    if len(x) == len(y) + 1:
+        return y, x
+    middles = (x[1:] + x[:-1]) / 2
+    half = np.diff(x) / 2 if len(x) > 1 else np.array([0.5])
+    return y, np.concatenate([[x[0] - half[0]], middles, [x[-1] + half[-1]]])
+
+
+def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
+    """Cells coloured by value: one hue above zero, another below."""
+    from matplotlib.patches import Rectangle
+
+    matrix, notes = _blocks(np.array(plot.matrix, dtype=float))
+    whole = not notes
+    height = min(430.0, 70 + 330 * len(matrix) / max(len(matrix[0]), 1)) if len(matrix) > 3 else HEIGHT / 1.6
+    figure, axes = _axes(plot, height)
+    bound = float(np.nanmax(np.abs(matrix), initial=0.0, where=np.isfinite(matrix))) or 1.0
+    for (row, column), value in np.ndenumerate(matrix):
+        strength = round(abs(value) / bound, 2) if math.isfinite(value) else 0.0
+        if strength:
+            paint = {"color": colour(0 if value > 0 else 1), "alpha": strength, "lw": 0}
+            axes.add_patch(Rectangle((column, row), 0.96, 0.96, **paint))
+        if matrix.shape[1] <= 10 and matrix.shape[0] <= 14 and math.isfinite(value):
+            ink = PAPER if strength > 0.55 else INK
+            axes.text(column + 0.48, row + 0.5, _short(value), ha="center", va="center", fontsize=9, color=ink)
+    axes.set_xlim(0, matrix.shape[1])
+    axes.set_ylim(matrix.shape[0], 0)
+    _cell_ticks(axes, plot, whole)
+    return figure, notes
+
+
+def _cell_ticks(axes: Axes, plot: Plot, whole: bool) -> None:
+    rows, columns = ([cut(clean(name), 18) for name in names] for names in (plot.rows, plot.columns))
+    turned = sum(map(len, columns)) > 56
+    axes.set_yticks(np.arange(len(rows)) + 0.48 if whole else [], rows if whole else [])
+    axes.set_xticks(np.arange(len(columns)) + 0.48 if whole else [], columns if whole else [])
+    if turned:
+        axes.tick_params(axis="x", labelrotation=90)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _blocks(matrix: Floats) -> tuple[Floats, list[str]]:
+    """The matrix, or the means of its blocks where it is larger than can be told apart."""
+    if max(matrix.shape) <= MOST_CELLS:
+        return matrix, []
+    for axis in (0, 1):
+        starts = np.linspace(0, matrix.shape[axis], min(matrix.shape[axis], MOST_CELLS), endpoint=False).astype(int)
+        sizes = np.diff([*starts, matrix.shape[axis]])
+        matrix = np.add.reduceat(matrix, starts, axis=axis) / (sizes[:, None] if axis == 0 else sizes)
+    return matrix, ["Cells are means of blocks."]
+
+
+def _short(value: float) -> str:
+    if float(value).is_integer():
+        return f"{value:,.0f}" if abs(value) < 1e5 else f"{value:.1e}"
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _categories(plot: Plot) -> list[str]:
+    """Names on the x axis; empty where x is numbers. The first series that has names gives them."""
+    for one in plot.series:
+        if one.x and isinstance(one.x[0], str):
+            return [clean(str(name)) for name in one.x]
+    return []
+
+
+def _name_ticks(axes: Axes, names: list[str]) -> None:
+    step = max(1, math.ceil(sum(len(cut(name, 14)) + 2 for name in names) / 60))
+    axes.set_xticks(range(0, len(names), step), [cut(name, 14) for name in names[::step]])
+
+
+def _numbers(values: Sequence[Any]) -> Floats:
+    """As floats; what is not finite becomes a gap."""
+    numbers = np.array(values, dtype=float)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _finite(values: Sequence[Any]) -> Floats:
+    numbers = _numbers(values)
+    return numbers[np.isfinite(numbers)]
+
+
+PAINTERS = {"line": line, "scatter": scatter, "bar": bar, "histogram": histogram, "heatmap": heatmap}
+"""By kind of plot: the figure, and sentences on what was left out of it."""

@@ -1,0 +1,118 @@
+"""Where a package comes from: its settings beside the family's defaults, and the chain of its artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from modelyard.artifact import Origin
+from modelyard.card import text
+from modelyard.card.text import clean, cut, setting
+from modelyard.errors import ModelyardError
+from modelyard.family import load
+from modelyard.package import PackageInfo
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One resolved setting. `default` is filled where the value differs from it."""
+
+    name: str
+    value: str
+    full: str
+    default: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artifact of the chain, with the labels and values to list under it."""
+
+    kind: str
+    digest: str
+    time: str
+    facts: list[tuple[str, str]]
+
+
+def settings(info: PackageInfo) -> list[tuple[str, list[Setting]]]:
+    """The resolved config by section; single fields come last, under an empty name."""
+    defaults, meanings = _defaults(info.family)
+    sections: dict[str, list[Setting]] = {}
+    for name, value in _flat(info.config).items():
+        section, _, rest = name.partition(".")
+        block, field = (section, rest) if rest else ("", section)
+        sections.setdefault(clean(block), []).append(_setting(name, field, value, defaults, meanings))
+    return sorted(sections.items(), key=lambda section: section[0] == "")
+
+
+def _setting(name: str, field: str, value: Any, defaults: dict[str, Any], meanings: dict[str, str]) -> Setting:
+    shown = setting(value)
+    short = cut(shown, 40)
+    changed = name in defaults and defaults[name] != value
+    return Setting(
+        clean(field), short, shown if short != shown else "", cut(setting(defaults[name]), 40) if changed else "",
+        clean(" ".join(meanings.get(name, "").split())),
+    )  # fmt: skip
+
+
+def _defaults(family: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Default values and docstrings by dotted name; nothing where the family is not at hand."""
+    try:
+        config = load(family).Config()
+    except (ModelyardError, ImportError, ValidationError):
+        return {}, {}
+    return _flat(config.model_dump(mode="json")), _meanings(config)
+
+
+def _meanings(node: BaseModel, prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, field in type(node).model_fields.items():
+        value = getattr(node, name)
+        if isinstance(value, BaseModel):
+            found |= _meanings(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = field.description or ""
+    return found
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, Mapping) and value
+        flat |= _flat(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+    return flat
+
+
+def chain(info: PackageInfo, lineage: Mapping[str, Origin]) -> list[Step]:
+    """From the data to the package, oldest first. What equals the package's own record is not repeated."""
+    made = sorted(lineage.items(), key=lambda entry: entry[1].created)
+    steps = [
+        Step(clean(origin.kind), digest, text.duration(origin.seconds), _facts(info, origin))
+        for digest, origin in made
+    ]
+    facts = [("run", info.run), ("code", info.code_version), ("created", _moment(info.created))]
+    return [*steps, Step("package", info.version, "", [(label, clean(value)) for label, value in facts])]
+
+
+def _facts(info: PackageInfo, origin: Origin) -> list[tuple[str, str]]:
+    facts = [("stage", origin.stage if origin.stage != origin.kind else ""), ("run", origin.run)]
+    facts += [("code", origin.code_version), ("data revision", origin.data_revision or "")]
+    facts += [("config", origin.config_hash[:12]), ("created", _moment(origin.created))]
+    return [(label, clean(value)) for label, value in facts if value]
+
+
+def total(lineage: Mapping[str, Origin]) -> str:
+    """Wall time of all stages together."""
+    return text.duration(sum(origin.seconds for origin in lineage.values()))
+
+
+def _moment(created: str) -> str:
+    return clean(created.replace("T", " ").removesuffix("+00:00"))[:19] + " UTC"
+
+
+def moment(info: PackageInfo) -> str:
+    """When the package was made, for people."""
+    return _moment(info.created)

@@ -1,0 +1,93 @@
+"""Numbers and words as the card writes them."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+NOTHING = "–"
+LONGEST = 60
+"""Characters of a value that are shown; the rest is in its tooltip."""
+
+_CONTROLS = {code: None for code in (*range(9), *range(11, 32), *range(127, 160), 0xFFFE, 0xFFFF)}
+
+
+def clean(text: str) -> str:
+    """Without what neither HTML nor SVG can hold: control characters and lone surrogates."""
+    return text.translate(_CONTROLS).encode("utf-8", "replace").decode()
+
+
+def number(value: float | None) -> str:
+    """About four significant digits, thousands apart; whole numbers in full: `0.9934`, `12,345`, `3.1e-06`."""
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return "not finite"
+    size = abs(value)
+    if isinstance(value, int) or (float(value).is_integer() and 1 < size < 1e12):
+        return f"{int(value):,}"
+    if size >= 1e12 or (size and size < 1e-3):
+        return f"{value:.2e}"
+    return f"{value:.4f}" if size < 10 else f"{value:,.2f}" if size < 1e4 else f"{value:,.0f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference, with its sign: `+0.1200`, `−3`."""
+    if value is None:
+        return NOTHING
+    return ("+" if value > 0 else "−" if value < 0 else "±") + number(abs(value))
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as whole per cents, or with one digit where it is small."""
+    return f"{share:.1%}" if 0 < share < 0.1 or 0.99 < share < 1 else f"{share:.0%}"
+
+
+def size(count: int) -> str:
+    """Bytes for people: `830 B`, `12.4 kB`."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Wall time for people: `0.4 s`, `3 min 12 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def milliseconds(value: float) -> str:
+    """Three significant digits: `0.0412 ms`, `12.3 ms`, `1,234 ms`."""
+    return f"{value:#.3g} ms" if 0 < value < 100 else f"{value:,.0f} ms"
+
+
+def plain(value: Any) -> str:
+    """Any JSON value as one line."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return number(value)
+    return clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def setting(value: Any) -> str:
+    """A value of the config, as one would type it."""
+    return clean(value) if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
+def cut(text: str, longest: int = LONGEST) -> str:
+    """At most `longest` characters."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def words(name: str) -> str:
+    """A field's name as words: `average_precision` is `average precision`."""
+    return clean(name).replace("_", " ")

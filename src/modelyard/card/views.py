@@ -1,0 +1,220 @@
+"""What the template shows, computed: rows of tables with their texts ready."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelyard.card import text
+from modelyard.card.text import clean, cut, number, percent, plain, signed, words
+from modelyard.evaluation import Confusion, Evaluation
+from modelyard.package import PackageInfo, Variant
+
+MOST_ROWS = 200
+MOST_LABELS = 12
+"""Classes of a confusion matrix that is written out; larger ones show the most frequent confusions."""
+MOST_CONFUSIONS = 12
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. `full` is the whole text where `text` is cut; `bar` a share in [-1, 1] drawn behind the number."""
+
+    text: str
+    full: str = ""
+    numeric: bool = False
+    bar: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page."""
+
+    title: str
+    columns: list[Cell]
+    rows: list[list[Cell]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric beside its baseline."""
+
+    name: str
+    value: str
+    baseline: str
+    direction: str
+    difference: str
+    better: bool | None
+    main: bool
+    gate: bool
+
+
+@dataclass(frozen=True)
+class ConfusionView:
+    """Counts and row shares; `cells[actual][predicted]` is (count, per cent, share, on the diagonal)."""
+
+    labels: list[Cell]
+    cells: list[list[tuple[str, str, float, bool]]]
+    totals: list[str]
+    worst: Table | None = None
+
+
+def cell(value: Any) -> Cell:
+    """A JSON value as a cell, cut where it is long."""
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    shown = plain(value)
+    short = cut(shown)
+    return Cell(short, shown if short != shown else "", numeric)
+
+
+def metrics(evaluation: Evaluation, gate: str) -> list[MetricRow]:
+    """All metrics, the main one first."""
+    names = sorted(evaluation.metrics, key=lambda name: name != evaluation.main)
+    return [_metric(evaluation, name, gate) for name in names]
+
+
+def _metric(evaluation: Evaluation, name: str, gate: str) -> MetricRow:
+    value, baseline = evaluation.metrics[name], evaluation.baseline.get(name)
+    difference = None if baseline is None else value - baseline
+    better = None if baseline is None or value == baseline else evaluation.better(name, value, baseline)
+    return MetricRow(
+        clean(name), number(value), number(baseline), evaluation.directions[name], signed(difference), better,
+        name == evaluation.main, name == gate,
+    )  # fmt: skip
+
+
+def confusion(counts: Confusion) -> ConfusionView:
+    """The whole matrix for a few classes, the most frequent confusions for many."""
+    labels = [Cell(cut(clean(label), 24), clean(label)) for label in counts.labels]
+    totals = [sum(row) for row in counts.matrix]
+    worst = _worst(counts, totals) if len(labels) > 2 else None
+    if len(labels) > MOST_LABELS:
+        return ConfusionView(labels, [], [], worst)
+    cells = [
+        [_share(count, total, i == j) for j, count in enumerate(row)]
+        for i, (row, total) in enumerate(zip(counts.matrix, totals, strict=True))
+    ]
+    return ConfusionView(labels, cells, [f"{total:,}" for total in totals], worst)
+
+
+def _share(count: int, total: int, diagonal: bool) -> tuple[str, str, float, bool]:
+    share = count / total if total else 0.0
+    return f"{count:,}", percent(share) if total else "", round(share, 3), diagonal
+
+
+def _worst(counts: Confusion, totals: Sequence[int]) -> Table | None:
+    """Off-diagonal cells by count."""
+    found = [
+        (count, counts.labels[i], counts.labels[j], count / totals[i])
+        for i, row in enumerate(counts.matrix)
+        for j, count in enumerate(row)
+        if i != j and count
+    ]
+    found.sort(key=lambda entry: -entry[0])
+    rows = [
+        [cell(actual), cell(predicted), Cell(f"{count:,}", numeric=True), Cell(percent(share), numeric=True)]
+        for count, actual, predicted, share in found[:MOST_CONFUSIONS]
+    ]
+    columns = [Cell("actual"), Cell("predicted as"), Cell("count", numeric=True), Cell("of actual", numeric=True)]
+    return Table("Most frequent confusions", columns, rows) if rows else None
+
+
+def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
+    """A family's own `{"title", "columns", "rows"}`; `bars` draws its first numeric column."""
+    rows = [list(row) for row in raw.get("rows", ())]
+    cells = [[cell(value) for value in row] for row in rows[:MOST_ROWS]]
+    numeric = [all(row[i].numeric or row[i].text == text.NOTHING for row in cells) for i in range(_width(cells))]
+    columns = [
+        Cell(cut(plain(name), 40), numeric=i < len(numeric) and numeric[i])
+        for i, name in enumerate(raw.get("columns", ()))
+    ]
+    if bars and True in numeric:
+        _draw_bars(cells, rows, numeric.index(True))
+    note = f"{MOST_ROWS} of {len(rows):,} rows." if len(rows) > MOST_ROWS else ""
+    return Table(clean(str(raw.get("title", ""))), columns, cells, note)
+
+
+def _width(cells: Sequence[Sequence[Cell]]) -> int:
+    return min(map(len, cells), default=0)
+
+
+def _draw_bars(cells: list[list[Cell]], rows: Sequence[Sequence[Any]], column: int) -> None:
+    values = [row[column] or 0.0 for row in rows[: len(cells)]]
+    most = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
+    for row, value in zip(cells, values, strict=True):
+        share = round(value / most, 3) if math.isfinite(value) else 0.0
+        row[column] = Cell(row[column].text, numeric=True, bar=share)
+
+
+def counted(title: str, counts: Mapping[str, float], column: str) -> Table:
+    """Counts by name with their share of the whole."""
+    total = sum(counts.values()) or 1
+    rows = [
+        [cell(name), Cell(number(count), numeric=True), Cell(percent(count / total), numeric=True, bar=count / total)]
+        for name, count in counts.items()
+    ]
+    return Table(title, [Cell(column), Cell("rows", numeric=True), Cell("share", numeric=True)], rows)
+
+
+def classes(raw: Any) -> Table | None:
+    """Class counts: `{class: count}`, or `{class or split: {split or class: count}}`, or names alone."""
+    if isinstance(raw, Mapping) and raw:
+        if all(isinstance(inner, Mapping) for inner in raw.values()):
+            inner_names = list(dict.fromkeys(name for inner in raw.values() for name in inner))
+            rows = [[name, *(inner.get(column) for column in inner_names)] for name, inner in raw.items()]
+            return table({"title": "Classes", "columns": ["", *inner_names], "rows": rows})
+        if all(isinstance(count, int | float) for count in raw.values()):
+            return counted("Classes", raw, "class")
+    if isinstance(raw, list | tuple) and raw and not isinstance(raw[0], Mapping):
+        return table({"title": "Classes", "columns": ["class"], "rows": [[name] for name in raw]})
+    return None
+
+
+def facts(summary: Mapping[str, Any], known: Iterable[str]) -> list[tuple[str, Cell]]:
+    """The single values of a summary that no section of its own shows."""
+    skip = set(known)
+    return [
+        (words(name), cell(value))
+        for name, value in summary.items()
+        if name not in skip and isinstance(value, str | int | float | bool)
+    ]
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """A compiled form of the model, beside the trained one."""
+
+    name: str
+    size: str
+    latency: str
+    speedup: str
+    metric: str
+    delta: str
+    better: bool | None
+    difference: str
+    chosen: bool
+    bar: float = field(default=0.0)
+
+
+def variants(info: PackageInfo, evaluation: Evaluation) -> list[VariantRow]:
+    """All variants, measured against `native` where it is there."""
+    native = next((variant for variant in info.variants if variant.name == "native"), None)
+    slowest = max((variant.p50_ms for variant in info.variants), default=0) or 1
+    return [_variant(variant, native, slowest, info.gate.metric, evaluation) for variant in info.variants]
+
+
+def _variant(one: Variant, native: Variant | None, slowest: float, gate: str, evaluation: Evaluation) -> VariantRow:
+    base = native if native is not None and native is not one else None
+    delta = one.metric - base.metric if base else None
+    known = base is not None and gate in evaluation.directions and one.metric != base.metric
+    return VariantRow(
+        name=clean(one.name), size=text.size(one.bytes), latency=text.milliseconds(one.p50_ms),
+        speedup=f"{base.p50_ms / one.p50_ms:.2f}×" if base and one.p50_ms else text.NOTHING,
+        metric=number(one.metric), delta=signed(delta),
+        better=evaluation.better(gate, one.metric, base.metric) if known and base else None,
+        difference=f"{one.max_difference:.1e}" if base else text.NOTHING, chosen=one.chosen,
+        bar=round(one.p50_ms / slowest, 3),
+    )  # fmt: skip
