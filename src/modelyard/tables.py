@@ -41,11 +41,15 @@ def write_parquet(rows: Sequence[Row], file: Path) -> None:
         target.replace(file)
 
 
-def read_parquet(pattern: str | Path, where: str = "true") -> dict[str, list[Any]]:
-    """Columns of all Parquet files that match; files with different columns are united by name."""
+def read_parquet(files: str | Path | Sequence[Path], where: str = "true") -> dict[str, list[Any]]:
+    """Columns of all Parquet files, a pattern or a list; files with different columns are united by name.
+
+    Folders named `key=value` add no column: a data set may have an `hour` of its own.
+    """
+    paths = str(files) if isinstance(files, str | Path) else [str(file) for file in files]
     relation = connect().execute(
-        f"SELECT * FROM read_parquet($files, union_by_name=true) WHERE {where}",  # noqa: S608
-        {"files": str(pattern)},
+        f"SELECT * FROM read_parquet($files, union_by_name=true, hive_partitioning=false) WHERE {where}",  # noqa: S608
+        {"files": paths},
     )
     names = [column[0] for column in relation.description or []]
     rows = relation.fetchall()

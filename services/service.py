@@ -1,0 +1,34 @@
+"""The BentoML service of every family: `bentoml serve service:Model`, with MODELYARD_PACKAGE naming the package.
+
+BentoML supervises the worker processes and answers /livez, /readyz and /metrics; modelyard's app answers the rest.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import bentoml
+
+from modelyard.errors import ModelyardError
+from modelyard.package import Package
+from modelyard.serving.app import app_from_environment
+from modelyard.serving.settings import ServingSettings, workers
+
+
+@bentoml.asgi_app(app_from_environment())
+@bentoml.service(
+    name="modelyard",
+    workers=workers(),
+    # modelyard's app has its own counters: BentoML's would count each path that is asked for as a new series.
+    logging={"access": {"enabled": False, "skip_paths": ["/"]}},
+)
+class Model:
+    """One package, whatever its family."""
+
+    @bentoml.on_deployment
+    def check() -> None:  # type: ignore[misc]
+        """Opens the package once before workers start: a broken one ends the process with its cause in a line."""
+        try:
+            Package(ServingSettings.from_environment().package, threads=1)
+        except ModelyardError as error:
+            sys.exit(f"error: {error}")

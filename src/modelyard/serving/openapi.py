@@ -1,0 +1,116 @@
+"""The OpenAPI 3.1 document of a package's service, and what GET /package says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from modelyard.family import Explanation
+from modelyard.package import Package, PackageInfo
+from modelyard.serving.problems import ErrorBody
+
+_PREFIX = "#/components/schemas/"
+_SUMMARY = {"family", "title", "version", "run", "created", "data_revision", "metrics", "baseline", "gate"}
+
+
+def summary(info: PackageInfo) -> dict[str, Any]:
+    """What is served, without the config: a data URI there may hold a password."""
+    chosen = info.chosen.model_dump(mode="json", include={"name", "bytes", "p50_ms"})
+    return info.model_dump(mode="json", include=_SUMMARY) | {"variant": chosen}
+
+
+def document(package: Package, *, explains: bool) -> dict[str, Any]:
+    """The whole document, with the golden example."""
+    info, host, golden = package.info, package.host, package.golden()
+    names, definitions = models_json_schema(
+        [(host.Request, "validation"), (host.Response, "serialization"), (ErrorBody, "serialization"),
+         (Explanation, "serialization")],
+        ref_template=_PREFIX + "{model}",
+    )  # fmt: skip
+    request, response = names[host.Request, "validation"], names[host.Response, "serialization"]
+    paths = {"/predict": {"post": _predict(request, response, names[ErrorBody, "serialization"], golden)}}
+    if explains:
+        reasons = names[Explanation, "serialization"]
+        paths["/explain"] = {"post": _explain(request, reasons, names[ErrorBody, "serialization"], golden)}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": info.title,
+            "version": info.version,
+            "description": f"Family `{info.family}`, made by run `{info.run}` on {info.created}.",
+        },
+        "paths": paths | _PLAIN,
+        "components": {"schemas": definitions["$defs"]},
+    }
+
+
+def _predict(request: Any, response: Any, error: Any, golden: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": "predict",
+        "summary": "Answer one example, or a list of them",
+        "requestBody": _content(
+            _one_or_many(request),
+            {"one": {"value": golden["request"]}, "several": {"value": [golden["request"]] * 2}},
+            required=True,
+        ),
+        "responses": {
+            "200": _content(
+                _one_or_many(response),
+                {"one": {"value": golden["response"]}, "several": {"value": [golden["response"]] * 2}},
+                description="The answer, or a list of answers in the order of the examples",
+                headers=_HEADERS,
+            ),
+            **_errors(error, "400", "413", "415"),
+        },
+    }
+
+
+def _explain(request: Any, reasons: Any, error: Any, golden: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": "explain",
+        "summary": "The reasons of one answer",
+        "requestBody": _content(request, {"one": {"value": golden["request"]}}, required=True),
+        "responses": {
+            "200": _content(reasons, {}, description="What the answer rests on", headers=_HEADERS),
+            **_errors(error, "400", "404", "413", "415"),
+        },
+    }
+
+
+def _content(schema: Any, examples: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    media = {"schema": schema} | ({"examples": examples} if examples else {})
+    return fields | {"content": {"application/json": media}}
+
+
+def _one_or_many(schema: Any) -> dict[str, Any]:
+    return {"oneOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
+
+
+def _errors(schema: Any, *codes: str) -> dict[str, Any]:
+    return {code: _content(schema, {}, description=_REASONS[code], headers=_HEADERS) for code in codes}
+
+
+def _get(summary: str, media: str) -> dict[str, Any]:
+    answer = {"description": summary, "content": {media: {"schema": {}}}}
+    return {"get": {"summary": summary, "responses": {"200": answer}}}
+
+
+_REASONS = {
+    "400": "The body is not JSON, or an example has a field that is missing, unknown or not allowed",
+    "404": "The family has no reasons for this example",
+    "413": "The body is too large",
+    "415": "The content type is not application/json",
+}
+_HEADERS = {
+    "x-modelyard-package": {"description": "Version of the package that answered", "schema": {"type": "string"}},
+    "x-request-id": {"description": "Yours if sent, else a new one; the log has it", "schema": {"type": "string"}},
+}
+_PLAIN = {
+    "/package": _get("What is served: version, metrics, baseline, gate", "application/json"),
+    "/openapi.json": _get("This document", "application/json"),
+    "/": _get("A page to try the model on", "text/html"),
+    "/livez": _get("The process lives", "text/plain"),
+    "/readyz": _get("The model answers", "text/plain"),
+    "/metrics": _get("Counters in Prometheus' text format", "text/plain"),
+}

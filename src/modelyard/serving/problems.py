@@ -1,0 +1,185 @@
+"""What is wrong with a request, in lines that name the field, the value seen and what is allowed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from modelyard.errors import choices
+
+MOST = 20
+"""Most problems that one answer lists."""
+_MOST_CHOICES = 12
+_FORMATS = {"date-time": "an ISO 8601 date and time", "date": "an ISO 8601 date", "time": "an ISO 8601 time"}
+_TYPES = {
+    "number": "a number",
+    "integer": "an integer",
+    "string": "a string",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+}
+
+
+class Problem(BaseModel):
+    """One thing that is wrong."""
+
+    error: str = Field(description="What is wrong, the value seen and what is allowed, in one line")
+    field: str | None = Field(None, description="The field, with dots into nested ones")
+    index: int | None = Field(None, description="Which example of a list, from 0")
+
+
+class ErrorBody(Problem):
+    """Body of every answer that is not 200: the first problem, and all of them where there are several."""
+
+    errors: list[Problem] | None = Field(None, description=f"All problems, at most {MOST}")
+
+
+class Refusal(Exception):
+    """A request that is answered with `status` and its problems."""
+
+    def __init__(self, status: int, *problems: Problem) -> None:
+        super().__init__(problems[0].error)
+        self.status, self.problems = status, problems[:MOST]
+
+    def body(self) -> dict[str, Any]:
+        """JSON of the answer; fields that say nothing are left out."""
+        errors = list(self.problems) if len(self.problems) > 1 else None
+        body = ErrorBody(**self.problems[0].model_dump(), errors=errors)
+        return body.model_dump(mode="json", exclude_none=True)
+
+
+def refuse(status: int, error: str, *, field: str | None = None, index: int | None = None) -> Refusal:
+    """A refusal with one problem."""
+    return Refusal(status, Problem(error=error, field=field, index=index))
+
+
+class Reader:
+    """Turns JSON values into examples of one Request type."""
+
+    def __init__(self, request: type[BaseModel]) -> None:
+        self.request = request
+        schema = request.model_json_schema()
+        self._definitions: dict[str, Any] = schema.get("$defs", {})
+        self._fields: dict[str, Any] = schema.get("properties", {})
+
+    def __call__(self, values: Sequence[Any], many: bool) -> list[BaseModel]:
+        """Reads every value; `many` says whether problems carry an index.
+
+        Raises:
+            Refusal: with all problems of all values, status 400.
+        """
+        examples, problems = [], []
+        for number, value in enumerate(values):
+            index = number if many else None
+            try:
+                example = self.request.model_validate(value)
+                examples.append(example)
+                problems += [self._not_finite(name, index) for name in _not_finite_fields(example)]
+            except ValidationError as error:
+                found = error.errors(include_url=False, include_context=False)
+                problems += [self._problem(one, index) for one in found]
+            if len(problems) >= MOST:
+                break
+        if problems:
+            raise Refusal(400, *problems)
+        return examples
+
+    def allowed(self, field: str) -> str:
+        """What a field takes, in words: `a number of at least 0`."""
+        return self._words(self._fields[field])
+
+    def _not_finite(self, name: str, index: int | None) -> Problem:
+        field = self.request.model_fields[name]
+        shown = field.validation_alias if isinstance(field.validation_alias, str) else field.alias or name
+        return Problem(error=f"field {shown!r} must be a finite number", field=shown, index=index)
+
+    def _problem(self, error: Any, index: int | None) -> Problem:
+        path = [str(part) for part in error["loc"]]
+        if not path:
+            return Problem(error=self._whole(error), field=None, index=index)
+        return Problem(error=self._line(error, path), field=".".join(path), index=index)
+
+    def _whole(self, error: Any) -> str:
+        if error["type"] in ("value_error", "assertion_error"):
+            return _message(error)
+        names = ", ".join(list(self._fields)[:_MOST_CHOICES])
+        return f"an example must be an object with the fields {names}, seen {shown(error['input'])}"
+
+    def _line(self, error: Any, path: list[str]) -> str:
+        name, kind = ".".join(path), error["type"]
+        known = len(path) == 1 and name in self._fields
+        if kind == "missing":
+            return f"field {name!r} is missing" + (f": it must be {self.allowed(name)}" if known else "")
+        if kind == "extra_forbidden":
+            return choices("field", name, self._fields) if len(path) == 1 else f"field {name!r} is unknown"
+        if kind in ("value_error", "assertion_error") or not known:
+            return f"field {name!r}: {_message(error)}, seen {shown(error['input'])}"
+        return f"field {name!r} must be {self.allowed(name)}, seen {shown(error['input'])}"
+
+    def _words(self, schema: dict[str, Any]) -> str:
+        if "$ref" in schema:
+            return self._words(self._definitions[schema["$ref"].rsplit("/", 1)[-1]])
+        if "anyOf" in schema or "oneOf" in schema:
+            kinds = [self._words(one) for one in schema.get("anyOf") or schema["oneOf"]]
+            return " or ".join(dict.fromkeys(kinds))
+        if "const" in schema:
+            return json.dumps(schema["const"])
+        if "enum" in schema:
+            return _one_of(schema["enum"])
+        return _typed(schema)
+
+
+def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where a JSON value holds NaN or an infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from not_finite(inner, (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from not_finite(inner, (*path, number))
+
+
+def shown(value: Any) -> str:
+    """A value as JSON, short."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _not_finite_fields(example: BaseModel) -> list[str]:
+    values = vars(example).items()
+    return [name for name, value in values if type(value) is float and not math.isfinite(value)]
+
+
+def _message(error: Any) -> str:
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return " ".join(text.replace("Input should", "it must", 1).split())
+
+
+def _one_of(values: list[Any]) -> str:
+    names = ", ".join(shown(value) for value in values[:_MOST_CHOICES])
+    return f"one of {names}" + (f", … ({len(values)} in all)" if len(values) > _MOST_CHOICES else "")
+
+
+def _typed(schema: dict[str, Any]) -> str:
+    kind = schema.get("type", "")
+    words = _FORMATS.get(schema.get("format", ""), _TYPES.get(kind, "valid"))
+    units = {"string": " characters", "array": " items"}.get(kind, "")
+    least = schema.get("minimum", schema.get("minLength", schema.get("minItems")))
+    most = schema.get("maximum", schema.get("maxLength", schema.get("maxItems")))
+    bounds = []
+    if least is not None and most is not None:
+        bounds.append(f"{'from ' if not units else 'of '}{least} to {most}{units}")
+    elif least is not None or most is not None:
+        bounds.append(f"of at least {least}{units}" if least is not None else f"of at most {most}{units}")
+    bounds += [f"above {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []
+    bounds += [f"below {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []
+    bounds += [f"that matches {schema['pattern']}"] if "pattern" in schema else []
+    return " ".join([words, " and ".join(bounds)]).strip()
