@@ -82,7 +82,8 @@ class Evaluation(BaseModel):
     def _consistent(self) -> Evaluation:
         assert self.main in self.metrics, f"main metric {self.main} is not among the metrics"
         assert set(self.directions) >= set(self.metrics), "every metric needs a direction"
-        bad = [name for name, value in {**self.metrics, **self.baseline}.items() if not math.isfinite(value)]
+        figures = [*self.metrics.items(), *self.baseline.items()]
+        bad = [name for name, value in figures if not math.isfinite(value)]
         assert not bad, f"metrics are not finite: {bad}"
         return self
 
@@ -115,9 +116,8 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
         raise UsageError(f"setting 'gate.metric': {choices('metric', metric, evaluation.metrics)}")
     value, baseline = evaluation.metrics[metric], evaluation.baseline.get(metric)
     failures = []
-    if gate.threshold is not None and value != gate.threshold:
-        if not evaluation.better(metric, value, gate.threshold):
-            failures.append(f"it must be {_bound(evaluation, metric)} {gate.threshold:.4g}")
+    if gate.threshold is not None and evaluation.better(metric, gate.threshold, value):
+        failures.append(f"it must be {_bound(evaluation, metric)} {gate.threshold:.4g}")
     if baseline is not None and not evaluation.better(metric, value, baseline, gate.over_baseline):
         failures.append(
             f"it must beat the baseline ({evaluation.baseline_name}, {baseline:.4g})"

@@ -15,9 +15,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
-import numpy as np
 from pydantic import BaseModel
 
 from modelyard.config import FamilyConfig
@@ -25,16 +24,17 @@ from modelyard.errors import UsageError, choices
 from modelyard.evaluation import Evaluation
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from modelyard.training.loop import Trainer
 
 C = TypeVar("C", bound=FamilyConfig)
 
-Arrays = dict[str, np.ndarray]
+Arrays: TypeAlias = "dict[str, np.ndarray]"
 """Named tensors: axis 0 is the batch; float32, int64 or bool."""
 
-Runtime = Callable[[str, Arrays], Arrays]
+Runtime: TypeAlias = "Callable[[str, Arrays], Arrays]"
 """Executes one graph by name: `run("model", {"features": x})["scores"]`. Torch, a tree library, ONNX Runtime
 and TensorRT all look like this."""
 
@@ -125,6 +125,9 @@ class Family(ABC, Generic[C]):
     @abstractmethod
     def debug(cls) -> C:
         """A config whose run takes seconds on a CPU, offline."""
+
+    resources: ClassVar[Mapping[str, str]] = {"cpu": "2", "memory": "8Gi", "shm": "2Gi"}
+    """What a training pod asks for on a cluster; `shm` is the size of /dev/shm."""
 
     def requires(self) -> Mapping[str, str]:
         """What this config needs beside the core: import name to the wheel's extra that brings it.

@@ -1,8 +1,8 @@
 """Where a laptop keeps what runs leave: one folder, `runs/` here or MODELYARD_HOME.
 
-    <family>/<run id>/    a run: run.json, events.jsonl, log.txt, its artifacts, links to package and card
-    mlflow.db, mlflow/    tracking and registry, unless MLFLOW_TRACKING_URI says where
-    predictions/<family>/ what services logged
+<family>/<run id>/    a run: run.json, events.jsonl, log.txt, its artifacts, links to package and card
+mlflow.db, mlflow/    tracking and registry, unless MLFLOW_TRACKING_URI says where
+predictions/<family>/ what services logged
 """
 
 from __future__ import annotations

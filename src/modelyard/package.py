@@ -1,13 +1,13 @@
 """A package: all that serving needs, in one folder. Graphs, assets, a reference, a card; nothing that runs code.
 
-    manifest.json                 sums of all files, and lineage
-    package.json                  PackageInfo
-    graphs/<variant>/<graph>.onnx
-    assets/                       what the family's host reads
-    evaluation.json               on the test split
-    reference.parquet             described test examples with their answers: what drift is measured against
-    golden.json                   {"request": …, "response": …}: one real example and its answer
-    card.html
+manifest.json                 sums of all files, and lineage
+package.json                  PackageInfo
+graphs/<variant>/<graph>.onnx
+assets/                       what the family's host reads
+evaluation.json               on the test split
+reference.parquet             described test examples with their answers: what drift is measured against
+golden.json                   {"request": …, "response": …}: one real example and its answer
+card.html
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class Package:
         self.path = Path(path)
         self.manifest = artifact.verify(self.path)
         if self.manifest.kind != "package":
-            raise BrokenArtifact(f"{path} is a {self.manifest.kind}, not a package. Give the folder that 'package' made")
+            raise BrokenArtifact(
+                f"{path} is a {self.manifest.kind}, not a package. Give the folder that 'package' made"
+            )
         self.info = read_info(self.path)
         self.host: Host = load(self.info.family).host(self.path / "assets")
         files = {name: self.path / "graphs" / file for name, file in self.info.chosen.graphs.items()}

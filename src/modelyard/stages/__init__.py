@@ -18,4 +18,15 @@ TRAINING: tuple[Stage, ...] = (ingest, features, train, evaluate, export, packag
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (*TRAINING, monitor)}
 """All stages by name."""
 
-__all__ = ["STAGES", "TRAINING", "deploy", "evaluate", "export", "features", "ingest", "monitor", "package", "train"]
+__all__ = [
+    "STAGES",
+    "TRAINING",
+    "deploy",
+    "evaluate",
+    "export",
+    "features",
+    "ingest",
+    "monitor",
+    "package",
+    "train",
+]

@@ -1,0 +1,64 @@
+# Two commands on a fresh machine with Python 3.11 and make: `make run` does the main job, `make test` the tests.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+# uv reads neither pip's configuration nor its environment: pass on a local folder of wheels where pip has one.
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
+
+.PHONY: run serve test test-all lint format compile constraints wheel clean help
+.DEFAULT_GOAL := help
+
+run: $(VENV)/.laptop ## Set up, and take the built-in table through the whole pipeline
+	$(BIN)/modelyard run tabular
+
+serve: $(VENV)/.laptop ## Serve the champion
+	$(BIN)/modelyard serve tabular
+
+test: $(VENV)/.dev ## Run the tests that need neither a GPU nor a cluster
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-all: $(VENV)/.dev ## And the slow ones
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not kind'
+
+lint: $(VENV)/.dev ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+compile: $(VENV)/.laptop ## Write the pipelines for the Kubeflow UI
+	$(BIN)/modelyard compile
+
+constraints: $(VENV)/.uv ## Pin every dependency anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+	  $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --upgrade pyproject.toml \
+	  | sed -E '/^(nvidia-c|nvidia-n[cv]|cuda-|triton)/d; s/^torch==([0-9.]+).*/torch==\1/' | uniq > constraints.txt.new
+	mv constraints.txt.new constraints.txt
+
+wheel: $(VENV)/.dev ## Build the wheel into dist/
+	$(BIN)/uv build --quiet --wheel --python $(BIN)/python
+
+clean: ## Remove the environment and what runs left
+	rm -rf $(VENV) build dist runs
+
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.uv:
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 13) else "modelyard needs Python 3.11 or 3.12, this is %d.%d. Type: make run PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	@touch $@
+
+$(VENV)/.laptop: $(VENV)/.uv pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (once)"
+	$(INSTALL) -e '.[tabular,laptop]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.laptop
+	@echo "installing what the tests need (once)"
+	$(INSTALL) -e '.[tabular,laptop,torch,dev]'
+	@touch $@

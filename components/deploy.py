@@ -1,0 +1,22 @@
+"""deploy as a Kubeflow Pipelines component."""
+
+from kfp import dsl
+
+from components.common import component
+
+
+@component
+def deploy(
+    family: str,
+    config: dict,
+    code_version: str,
+    run_id: str,
+    package: dsl.Input[dsl.Model],
+    features: dsl.Input[dsl.Dataset],
+    deployment: dsl.Output[dsl.Artifact],
+):
+    """Registers the package; it becomes champion when it beats the one that serves."""
+    from modelyard.launch.step import run_step
+
+    inputs = {"package": package, "features": features}
+    run_step("deploy", family, config, run_id, inputs=inputs, outputs={"deployment": deployment})

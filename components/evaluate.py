@@ -1,0 +1,31 @@
+"""evaluate as a Kubeflow Pipelines component."""
+
+from kfp import dsl
+
+from components.common import component
+
+
+@component
+def evaluate(
+    family: str,
+    config: dict,
+    code_version: str,
+    run_id: str,
+    features: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    curves: dsl.Output[dsl.ClassificationMetrics],
+):
+    """Judges the model on the test split, beside its baseline."""
+    from modelyard.launch.step import read_evaluation, run_step
+
+    inputs = {"features": features, "model": model}
+    run_step("evaluate", family, config, run_id, inputs=inputs, outputs={"evaluation": evaluation})
+    result = read_evaluation(evaluation.path)
+    for name, value in result.metrics.items():
+        metrics.log_metric(name, value)
+    if result.roc:
+        curves.log_roc_curve(result.roc.false_positive_rate, result.roc.true_positive_rate, result.roc.thresholds)
+    if result.confusion:
+        curves.log_confusion_matrix(result.confusion.labels, result.confusion.matrix)

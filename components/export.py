@@ -1,0 +1,22 @@
+"""export as a Kubeflow Pipelines component."""
+
+from kfp import dsl
+
+from components.common import component
+
+
+@component
+def export(
+    family: str,
+    config: dict,
+    code_version: str,
+    run_id: str,
+    features: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    graphs: dsl.Output[dsl.Model],
+):
+    """Writes the model as ONNX, compares it with the original, measures it."""
+    from modelyard.launch.step import run_step
+
+    inputs = {"features": features, "model": model}
+    run_step("export", family, config, run_id, inputs=inputs, outputs={"graphs": graphs})

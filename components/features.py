@@ -1,0 +1,20 @@
+"""features as a Kubeflow Pipelines component."""
+
+from kfp import dsl
+
+from components.common import component
+
+
+@component
+def features(
+    family: str,
+    config: dict,
+    code_version: str,
+    run_id: str,
+    dataset: dsl.Input[dsl.Dataset],
+    features: dsl.Output[dsl.Dataset],
+):
+    """Splits the data and turns it into model inputs; all that is fitted is fitted on the training split."""
+    from modelyard.launch.step import run_step
+
+    run_step("features", family, config, run_id, inputs={"dataset": dataset}, outputs={"features": features})

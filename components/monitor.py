@@ -1,0 +1,22 @@
+"""monitor as a Kubeflow Pipelines component."""
+
+from kfp import dsl
+
+from components.common import component
+
+
+@component
+def monitor(
+    family: str,
+    config: dict,
+    code_version: str,
+    run_id: str,
+    verdict: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+) -> bool:
+    """Compares what was served with what the champion was judged on; true when it should be trained again."""
+    from modelyard.launch.step import copy_file, read_json, run_step
+
+    run_step("monitor", family, config, run_id, outputs={"verdict": verdict})
+    copy_file(verdict.path, "report.html", report.path)
+    return read_json(verdict.path, "verdict.json")["retrain"]

@@ -1,0 +1,26 @@
+"""package as a Kubeflow Pipelines component."""
+
+from kfp import dsl
+
+from components.common import component
+
+
+@component
+def package(
+    family: str,
+    config: dict,
+    code_version: str,
+    run_id: str,
+    features: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    graphs: dsl.Input[dsl.Model],
+    package: dsl.Output[dsl.Model],
+    card: dsl.Output[dsl.HTML],
+):
+    """Holds the model against its gate and puts together all that serving needs."""
+    from modelyard.launch.step import copy_file, run_step
+
+    inputs = {"features": features, "model": model, "evaluation": evaluation, "graphs": graphs}
+    run_step("package", family, config, run_id, inputs=inputs, outputs={"package": package})
+    copy_file(package.path, "card.html", card.path)

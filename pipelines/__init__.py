@@ -1,0 +1,1 @@
+"""The pipelines: what is uploaded in the Kubeflow UI and what a laptop runs. `modelyard compile` writes them."""

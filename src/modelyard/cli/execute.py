@@ -1,0 +1,155 @@
+"""Runs pipelines and stages for the command line, and shows how they get on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from modelyard import errors
+from modelyard.cli import options
+from modelyard.cli.progress import StageLines
+from modelyard.errors import MissingExtra, ModelyardError
+from modelyard.launch import local
+
+console = Console(highlight=False)
+
+
+def run_pipeline(
+    family: str,
+    *,
+    data: str | None,
+    target: str | None,
+    rev: str | None,
+    assignments: list[str] | None,
+    params: Path,
+    nodes: int,
+    gpus: int,
+) -> None:
+    """Starts a run and follows it to its end."""
+    from modelyard.artifact import now
+    from modelyard.run import check_requirements
+
+    config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)
+    check_requirements(options.family_class(family)(config))
+    check_pipeline_extra()
+    record = local.RunRecord(
+        id=local.new_id(), family=family, config=absolute_data(config.model_dump(mode="json")), nodes=nodes,
+        gpus_per_node=gpus, created=now(),
+    )  # fmt: skip
+    follow(local.RunFolder.new(record))
+
+
+def resume_pipeline(run_id: str | None) -> None:
+    """Executes a run again; its stages take what is finished and still valid."""
+    folder = local.find_run(run_id)
+    record = folder.record
+    if record.status == "running":
+        raise errors.UsageError(f"run {record.id} is being executed by another process")
+    check_pipeline_extra()
+    options.family_class(record.family)
+    folder.write(record.model_copy(update={"status": "running"}))
+    follow(folder)
+
+
+def follow(folder: local.RunFolder) -> None:
+    """Executes a run, a line a stage, and ends with its table or its error."""
+    record = folder.record
+    console.print(f"[bold]{record.family}[/] · run {record.id} · {_relative(folder.path)}")
+    lines = StageLines(console)
+    failed, code = _consume(folder, lines)
+    status: local.Status = "finished" if code == 0 and not failed else "failed"
+    folder.write(
+        record.model_copy(update={"status": status, "headlines": lines.headlines, "seconds": round(lines.seconds, 1)})
+    )
+    local.link_outputs(folder)
+    if status == "failed":
+        _explain_failure(folder, failed, code)
+    from modelyard.cli.show import result_table
+
+    result_table(folder, lines.seconds)
+
+
+def _consume(folder: local.RunFolder, lines: StageLines) -> tuple[dict[str, Any] | None, int]:
+    failed, code = None, 1
+    with lines:
+        for event in local.execute(folder):
+            lines.show(event)
+            if event["event"] == "failed":
+                failed = event
+            elif event["event"] == "ended":
+                code = event["code"]
+    return failed, code
+
+
+def _explain_failure(folder: local.RunFolder, failed: dict[str, Any] | None, code: int) -> None:
+    again = f"modelyard resume {folder.path.name}"
+    kinds = {kind.__name__ for kind in _subclasses(ModelyardError)}
+    if failed and failed["kind"] in kinds:
+        console.print(f"when mended: [bold]{again}[/]", style="dim")
+        raise ModelyardError(f"{failed['stage']}: {failed['message']}")
+    if failed:
+        console.print(failed.get("traceback", failed["message"]), markup=False, style="dim")
+        problem = f"{failed['stage']} stopped with {failed['kind']}: {failed['message']}"
+    else:
+        problem = f"the run's process ended with code {code}"
+    Console(stderr=True, soft_wrap=True).print(
+        f"[bold red]bug or broken environment:[/] {problem}\nlog: {_relative(folder.log)}\nthen: {again}"
+    )
+    raise typer.Exit(1)
+
+
+def run_stage(name: str, values: dict[str, Any]) -> None:
+    """Runs one stage in this process."""
+    from modelyard.run import Run
+    from modelyard.stages import STAGES
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    family, assignments, params = values.pop("family"), values.pop("settings"), values.pop("params")
+    config = options.settings(family, assignments=assignments, params=params)
+    options.family_class(family)
+    outputs = default_outputs(name, family, values)
+    headline = STAGES[name](Run.of(family, config.model_dump(mode="json")), **outputs)
+    console.print(f"[green]✓[/] {name:<9} {headline}")
+    for output in STAGES[name].outputs:
+        console.print(f"  wrote {_relative(Path(outputs[output]))}", style="dim")
+
+
+def default_outputs(stage: str, family: str, values: dict[str, Any]) -> dict[str, Any]:
+    """`monitor` may be called without a place for its verdict: then it lies beside the family's runs."""
+    from modelyard.home import home, slug
+
+    if stage == "monitor" and values.get("verdict") is None:
+        return values | {"verdict": home() / slug(family) / "monitoring" / local.new_id()}
+    return values
+
+
+def absolute_data(config: dict[str, Any]) -> dict[str, Any]:
+    """The config with a local `data.uri` made absolute: a run can then be resumed from any folder."""
+    uri = config["data"]["uri"]
+    if uri and "://" not in uri:
+        config["data"]["uri"] = str(Path(uri).expanduser().absolute())
+    return config
+
+
+def check_pipeline_extra() -> None:
+    """Raises MissingExtra when Kubeflow's package is not installed."""
+    import importlib.util
+
+    if importlib.util.find_spec("kfp") is None:
+        raise MissingExtra("running a pipeline", "pipeline")
+
+
+def _subclasses(kind: type[Exception]) -> Iterable[type[Exception]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _subclasses(child)
+
+
+def _relative(path: Path) -> str:
+    path = Path(path).absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,70 @@
+"""run, resume, runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modelyard.cli.options import PARAMS, Data, Params, Rev, Set, Target
+
+PANEL = "Build"
+Gpus = Annotated[int, typer.Option("--gpus", min=0, help="GPUs on each node.")]
+Nodes = Annotated[int, typer.Option("--nodes", min=1, help="Machines that train together.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (run, resume, runs):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def run(
+    family: Annotated[str | None, typer.Argument(metavar="FAMILY", help="Which family.", show_default=False)] = None,
+    own: Annotated[
+        str | None, typer.Option("--family", "-f", help="A family of your own: package.module:Class.")
+    ] = None,
+    data: Data = None,
+    target: Target = None,
+    rev: Rev = None,
+    settings: Set = None,
+    params: Params = PARAMS,
+    nodes: Nodes = 1,
+    gpus: Gpus = 0,
+) -> None:
+    """Take a family through the whole pipeline on this machine.
+
+    [bold]modelyard run tabular[/]  the built-in data
+    [bold]modelyard run tabular --data my.csv --target y[/]  your own
+    [bold]modelyard run tabular --set model.kind=xgboost --set seed=3[/]
+    """
+    from modelyard.cli.execute import run_pipeline
+    from modelyard.errors import UsageError
+
+    if (family is None) == (own is None):
+        raise UsageError("name one family. Type: modelyard run tabular, or modelyard run --family my_pkg.mod:Family")
+    run_pipeline(
+        str(family or own), data=data, target=target, rev=rev, assignments=settings, params=params,
+        nodes=nodes, gpus=gpus,
+    )  # fmt: skip
+
+
+def resume(
+    run_id: Annotated[str | None, typer.Argument(help="Which run, by the start of its id. None: the last.")] = None,
+) -> None:
+    """Go on with a run that was interrupted or failed; finished stages are not run again.
+
+    A stage whose code, settings or data changed since is run again.
+    """
+    from modelyard.cli.execute import resume_pipeline
+
+    resume_pipeline(run_id)
+
+
+def runs(
+    family: Annotated[str | None, typer.Argument(help="Only this family's.")] = None,
+) -> None:
+    """List the runs on this machine."""
+    from modelyard.cli.show import runs_table
+
+    runs_table(family)

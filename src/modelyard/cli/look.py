@@ -1,0 +1,42 @@
+"""families, explain, doctor."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+PANEL = "Look"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (families, explain, doctor):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def families(
+    name: Annotated[str | None, typer.Argument(help="Show this one's settings.")] = None,
+) -> None:
+    """List the families; with a name, its settings with their defaults and meaning."""
+    from modelyard.cli import show
+
+    show.families_table() if name is None else show.settings_table(name)
+
+
+def explain(
+    package: Annotated[
+        str, typer.Argument(metavar="PACKAGE", help="A family, FAMILY@VERSION, a run's id or a folder.")
+    ],
+) -> None:
+    """Say what made a package: data, settings, code, run, and every step between."""
+    from modelyard.cli.show import lineage_tree
+
+    lineage_tree(package)
+
+
+def doctor() -> None:
+    """Check this machine: what is installed, what is missing, what answers, and what to type."""
+    from modelyard.cli.health import report
+
+    raise typer.Exit(report())

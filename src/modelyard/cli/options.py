@@ -1,0 +1,78 @@
+"""Options that several commands share, and how they become a run's settings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from modelyard.config import FamilyConfig
+    from modelyard.family import Family
+
+FamilyName = Annotated[
+    str,
+    typer.Argument(
+        metavar="FAMILY", help="Which family: see [bold]modelyard families[/]; or your own, package.module:Class.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting, e.g. model.kind=xgboost. May be repeated."),
+]
+Params = Annotated[
+    Path, typer.Option("--params", help="YAML with a block of settings for each family; --set goes over it.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", "-d", help="Your data: a file, a folder, s3://…, git+URL#path. None: a built-in sample."),
+]
+Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict, where the family has one.")]
+Rev = Annotated[str | None, typer.Option("--rev", help="Git revision of the data.")]
+PARAMS = Path("params.yaml")
+
+
+def family_class(name: str) -> type[Family[Any]]:
+    """Loads a family; modules in the working folder count."""
+    from modelyard.family import load
+
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    return load(name)
+
+
+def settings(
+    name: str,
+    *,
+    assignments: list[str] | None = None,
+    params: Path = PARAMS,
+    data: str | None = None,
+    target: str | None = None,
+    rev: str | None = None,
+) -> FamilyConfig:
+    """Resolves a family's config: defaults < params.yaml < --set and the shortcuts --data, --target, --rev."""
+    from modelyard.config import parse_assignments, read_params, resolve
+    from modelyard.errors import UsageError
+
+    family = family_class(name)
+    shortcuts = {"data": "data.uri", "rev": "data.rev", **family.shortcuts}
+    given = {"data": data, "target": target, "rev": rev}
+    pairs = list(assignments or [])
+    for option, value in given.items():
+        if value is None:
+            continue
+        if option not in shortcuts:
+            raise UsageError(f"--{option}: family {name!r} has no such setting. Type: modelyard families {name}")
+        pairs.append(f"{shortcuts[option]}={_quoted(value)}")
+    block = read_params(params, name)
+    return resolve(family.Config, ("params.yaml", block), ("--set", parse_assignments(pairs)))
+
+
+def _quoted(text: str) -> str:
+    """A YAML string: a column called `1` or `yes` stays a name."""
+    import json
+
+    return json.dumps(text)

@@ -1,0 +1,77 @@
+"""One line a stage: a spinner and a bar while it works, its time and its headline when it is done."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+
+class StageLines:
+    """Shows a run's events; without a terminal, finished lines alone."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.headlines: dict[str, str] = {}
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.fields[stage]:<9}"), TextColumn("{task.fields[clock]:>7}"),
+            BarColumn(bar_width=24), TextColumn("[dim]{task.fields[figures]}"), console=console, transient=True,
+        )  # fmt: skip
+        self._task: Any = None
+        self._began = self._stage_began = time.monotonic()
+        self.seconds = 0.0
+
+    def __enter__(self) -> StageLines:
+        if self.console.is_terminal:
+            self._bar.start()
+        self._work("starting")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        self.seconds = time.monotonic() - self._began
+
+    def show(self, event: dict[str, Any]) -> None:
+        """Takes one event."""
+        name, stage = event["event"], event.get("stage", "")
+        if name == "started":
+            self._work(stage)
+        elif name == "progress" and self._task is not None:
+            figures = "  ".join(f"{key} {value:.4g}" for key, value in event["figures"].items())
+            self._bar.update(self._task, completed=event["done"], total=event["total"], figures=figures)
+        elif name in ("finished", "reused"):
+            self._finish(event)
+        elif name == "failed":
+            self._end("[red]✗[/]", stage, "failed", event["time"])
+        self._tick()
+
+    def _work(self, stage: str) -> None:
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task("", stage=stage, clock="", figures="", total=None)
+        self._stage_began = time.monotonic()
+
+    def _finish(self, event: dict[str, Any]) -> None:
+        self.headlines[event["stage"]] = event["headline"]
+        mark = "[green]✓[/]" if event["event"] == "finished" else "[cyan]↺[/]"
+        self._end(mark, event["stage"], event["headline"], event["time"], reused=event["event"] == "reused")
+
+    def _end(self, mark: str, stage: str, text: str, at: float, reused: bool = False) -> None:
+        from rich.markup import escape
+
+        clock = "reused" if reused else f"{time.monotonic() - self._last_end():.1f} s"
+        self._previous = time.monotonic()
+        self.console.print(f"{mark} {stage:<9} {clock:>7}  {escape(text)}", soft_wrap=True)
+        self._work("next step")
+
+    def _last_end(self) -> float:
+        return getattr(self, "_previous", self._began)
+
+    def _tick(self) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, clock=f"{time.monotonic() - self._stage_began:.1f} s")

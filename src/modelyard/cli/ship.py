@@ -1,0 +1,99 @@
+"""serve, predict, submit, promote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard.cli.jobs import Gpus, Nodes
+from modelyard.cli.options import PARAMS, Data, FamilyName, Params, Rev, Set, Target
+
+PANEL = "Use"
+Package = Annotated[
+    str,
+    typer.Argument(
+        metavar="PACKAGE", help="A family (its champion), FAMILY@VERSION, a run's id, or a package's folder.",
+        show_default=False,
+    ),
+]  # fmt: skip
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (serve, predict, promote):
+        app.command(rich_help_panel=PANEL)(command)
+    app.command(rich_help_panel="Cluster")(submit)
+
+
+def serve(
+    package: Package,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+) -> None:
+    """Serve a model over HTTP with BentoML, and log what it answers."""
+    from modelyard.registry import resolve
+    from modelyard.serving.launch import serve as start
+
+    raise typer.Exit(start(resolve(package), host, port, workers))
+
+
+def predict(
+    package: Package,
+    json_text: Annotated[str | None, typer.Option("--json", "-j", help="One example, or a list of them.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Examples: .csv, .parquet, .jsonl or .json.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write answers here (.jsonl, .csv, .parquet).")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Add the reasons for each answer.")] = False,
+) -> None:
+    """Answer examples without a server. With neither --json nor --file: the package's own example."""
+    from modelyard.cli.answer import answer
+
+    answer(package, json_text, file, out, explain)
+
+
+def promote(package: Annotated[str, typer.Argument(metavar="FAMILY@VERSION", show_default=False)]) -> None:
+    """Make a registered version the champion by hand."""
+    from rich import print as say
+
+    from modelyard.errors import UsageError
+    from modelyard.registry import set_champion
+
+    name, at, version = package.partition("@")
+    if not at or not version:
+        raise UsageError(f"{package!r} names no version. Type: modelyard promote tabular@3")
+    set_champion(name, version)
+    say(f"{name} version {version} is champion")
+
+
+def submit(
+    family: FamilyName,
+    host: Annotated[
+        str | None, typer.Option(help="Kubeflow Pipelines' address. Also KFP_HOST; token in KFP_TOKEN.")
+    ] = None,
+    data: Data = None,
+    target: Target = None,
+    rev: Rev = None,
+    settings: Set = None,
+    params: Params = PARAMS,
+    nodes: Nodes = 1,
+    gpus: Gpus = 0,
+    experiment: Annotated[str, typer.Option(help="Kubeflow experiment.")] = "modelyard",
+    monitoring: Annotated[bool, typer.Option("--monitoring", help="The monitoring pipeline instead.")] = False,
+    follow: Annotated[bool, typer.Option(help="Wait and show the steps.")] = True,
+    cache: Annotated[bool, typer.Option(help="Let Kubeflow reuse finished steps.")] = True,
+) -> None:
+    """Send a family's pipeline to Kubeflow Pipelines and follow it."""
+    from modelyard.cli.cluster import submit_pipeline
+    from modelyard.cli.options import settings as resolve
+
+    config = resolve(family, assignments=settings, params=params, data=data, target=target, rev=rev)
+    submit_pipeline(
+        family, config, host=host, rev=rev, nodes=nodes, gpus=gpus, experiment=experiment,
+        kind="monitoring" if monitoring else "training", follow=follow, cache=cache,
+    )  # fmt: skip

@@ -1,0 +1,191 @@
+"""Tables for people: results, runs, families, settings, lineage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from modelyard.launch.local import RunFolder, all_runs
+
+console = Console(highlight=False)
+
+
+def result_table(folder: RunFolder, seconds: float) -> None:
+    """What a finished run reached, and what to type next."""
+    from modelyard.evaluation import Evaluation
+    from modelyard.package import read_info
+
+    package = folder.path / "package"
+    if not package.is_dir():
+        console.print(f"done in {seconds:.0f} s")
+        return
+    info = read_info(package)
+    evaluation = Evaluation.model_validate_json((package / "evaluation.json").read_text())
+    console.print()
+    console.print(_metrics_table(info, evaluation))
+    console.print(_variants_table(info))
+    _print_next(folder, info.family, seconds)
+
+
+def _metrics_table(info: Any, evaluation: Any) -> Table:
+    title = f"{evaluation.rows:,} test rows · baseline: {evaluation.baseline_name}"
+    table = Table(title=title, title_justify="left", title_style="dim")
+    table.add_column("metric")
+    table.add_column("model", justify="right")
+    table.add_column("baseline", justify="right")
+    table.add_column("gate")
+    order = sorted(evaluation.metrics, key=lambda name: name != info.gate.metric)
+    for name in order:
+        baseline = evaluation.baseline.get(name)
+        gate = _gate_words(info.gate) if name == info.gate.metric else ""
+        arrow = "↑" if evaluation.directions[name] == "max" else "↓"
+        style = "bold" if name == info.gate.metric else ""
+        known = "" if baseline is None else f"{baseline:.4f}"
+        table.add_row(f"{name} {arrow}", f"{evaluation.metrics[name]:.4f}", known, gate, style=style)
+    return table
+
+
+def _gate_words(gate: Any) -> str:
+    parts = [] if gate.threshold is None else [f"threshold {gate.threshold:g}"]
+    if gate.baseline is not None:
+        parts.append("beats baseline" + (f" by {gate.over_baseline:g}" if gate.over_baseline else ""))
+    return "[green]passed[/]: " + ", ".join(parts or ["no condition"])
+
+
+def _variants_table(info: Any) -> Table:
+    table = Table()
+    for name in (
+        "variant",
+        "size",
+        "p50",
+        "speed-up",
+        f"{info.gate.metric} (validation)",
+        "largest difference",
+    ):
+        table.add_column(name, justify="left" if name == "variant" else "right")
+    native = info.variants[0]
+    for variant in info.variants:
+        mark = " [green]← served[/]" if variant.chosen else ""
+        table.add_row(
+            variant.name + mark, f"{variant.bytes / 1e3:,.0f} kB", f"{variant.p50_ms:.2f} ms",
+            f"{native.p50_ms / max(variant.p50_ms, 1e-9):.1f}×", f"{variant.metric:.4f} ({variant.metric - native.metric:+.4f})",
+            f"{variant.max_difference:.1e}", style="bold" if variant.chosen else "",
+        )  # fmt: skip
+    return table
+
+
+def _print_next(folder: RunFolder, family: str, seconds: float) -> None:
+    console.print(f"package  {_relative(folder.path / 'package')}", soft_wrap=True)
+    console.print(f"card     {_relative(folder.path / 'card.html')}", soft_wrap=True)
+    console.print(f"done in {seconds:.0f} s. Next: [bold]modelyard serve {family}[/]")
+
+
+def runs_table(family: str | None) -> None:
+    """The runs on this machine, the newest last."""
+    folders = all_runs(family)
+    table = Table()
+    for name in ("run", "family", "status", "time", "result"):
+        table.add_column(name)
+    colours = {"finished": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
+    for folder in folders:
+        record = folder.record
+        result = record.headlines.get("deploy") or record.headlines.get("evaluate", "")
+        status = f"[{colours[record.status]}]{record.status}[/]"
+        table.add_row(record.id, record.family, status, f"{record.seconds:.0f} s", escape(result))
+    console.print(table if folders else "no runs yet. Type: modelyard run tabular")
+
+
+def families_table() -> None:
+    """The families that come with modelyard."""
+    from modelyard.family import load, names
+
+    table = Table()
+    table.add_column("family", style="bold")
+    table.add_column("what")
+    for name in names():
+        table.add_row(name, load(name).title)
+    console.print(table)
+    console.print("settings: [bold]modelyard families NAME[/]    your own: [bold]modelyard new NAME[/]")
+
+
+def settings_table(name: str) -> None:
+    """A family's settings: name, default, meaning."""
+    from modelyard.cli.options import family_class
+
+    family = family_class(name)
+    table = Table(title=f"{name}: {family.title}", title_justify="left", show_lines=False)
+    table.add_column("setting", no_wrap=True, style="bold")
+    table.add_column("default")
+    table.add_column("meaning")
+    for setting, default, meaning in _settings(family.Config, ""):
+        table.add_row(setting, escape(default), escape(meaning))
+    console.print(table)
+    console.print(f"change one: [bold]modelyard run {name} --set NAME=VALUE[/]")
+
+
+def _settings(cls: Any, prefix: str) -> list[tuple[str, str, str]]:
+    rows: list[tuple[str, str, str]] = []
+    for name, field in cls.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            rows += _settings(field.annotation, f"{prefix}{name}.")
+        else:
+            default = field.get_default(call_default_factory=True, validated_data={})
+            rows.append((prefix + name, json.dumps(default), " ".join((field.description or "").split())))
+    return rows
+
+
+def lineage_tree(reference: str) -> None:
+    """What made a package, step by step, back to the data."""
+    from modelyard import artifact
+    from modelyard.package import read_info
+    from modelyard.registry import resolve
+
+    path = resolve(reference)
+    manifest, info = artifact.verify(path), read_info(path)
+    tree = Tree(f"[bold]{info.family}[/] {info.version} · {_relative(path)}")
+    gate = tree.add(f"gate: {escape(info.gate.reason)} → {'passed' if info.gate.passed else 'failed'}")
+    gate.add("all metrics: " + ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items()))
+    steps = tree.add("made by, newest first")
+    made = [
+        (manifest.digest, manifest),
+        *sorted(manifest.lineage.items(), key=lambda item: item[1].created)[::-1],
+    ]
+    for digest, origin in made:
+        steps.add(
+            f"[bold]{origin.kind}[/] {digest[:12]} · stage {origin.stage} · {origin.created} · {origin.seconds:.1f} s"
+            f" · run {origin.run} · code {origin.code_version}"
+        )
+    tree.add(f"data: {info.config['data']['uri'] or 'built-in sample'} · revision {manifest.data_revision or 'none'}")
+    changed = tree.add("settings that differ from the defaults")
+    for line in _changed_settings(info) or ["none"]:
+        changed.add(escape(line))
+    console.print(tree, soft_wrap=True)
+
+
+def _changed_settings(info: Any) -> list[str]:
+    from modelyard.cli.options import family_class
+
+    defaults = family_class(info.family).Config().model_dump(mode="json")
+    return [f"{name} = {value!r} (default {old!r})" for name, value, old in _differences(info.config, defaults, "")]
+
+
+def _differences(values: Any, defaults: Any, prefix: str) -> list[tuple[str, Any, Any]]:
+    found: list[tuple[str, Any, Any]] = []
+    for name, value in values.items():
+        old = defaults.get(name) if isinstance(defaults, dict) else None
+        if isinstance(value, dict) and isinstance(old, dict) and old:
+            found += _differences(value, old, f"{prefix}{name}.")
+        elif value != old:
+            found.append((prefix + name, value, old))
+    return found
+
+
+def _relative(path: Path) -> str:
+    path = Path(path).absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

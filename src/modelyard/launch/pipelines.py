@@ -1,0 +1,127 @@
+"""Compiling pipelines, finding the compiled ones, running them here or sending them to a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelyard.errors import MissingExtra, Unavailable, UsageError
+from modelyard.home import slug
+
+if TYPE_CHECKING:
+    from kfp import Client
+
+GENERIC = "generic"
+KINDS = ("training", "monitoring")
+
+
+def source_root() -> Path:
+    """Where `components/`, `pipelines/` and `services/` lie: the checkout, or inside the wheel."""
+    package = Path(__file__).resolve().parents[1]
+    checkout = package.parents[1]
+    return checkout if (checkout / "pipelines" / "training.py").is_file() else package / "_adapters"
+
+
+def compiled(family: str, kind: str) -> Path:
+    """The compiled pipeline of a family: its own, or the generic one that takes any family's name."""
+    folder = source_root() / "pipelines" / "compiled"
+    own = folder / f"{slug(family)}-{kind}.yaml"
+    return own if own.is_file() else folder / f"{GENERIC}-{kind}.yaml"
+
+
+def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
+    """Writes a pipeline's YAML: of a family, or the generic one for None. The same code gives the same bytes."""
+    kfp = _import_kfp()
+    from modelyard.family import load
+    from modelyard.run import code_version
+
+    sys.path.insert(0, str(source_root()))
+    try:
+        from pipelines.monitoring import monitoring_pipeline
+        from pipelines.training import training_pipeline
+    finally:
+        sys.path.pop(0)
+    build = {"training": training_pipeline, "monitoring": monitoring_pipeline}[kind]
+    if family is None:
+        from modelyard.family import Family
+
+        pipeline = build("modelyard", "Any family", "", {}, dict(Family.resources), code_version())
+    else:
+        cls = load(family)
+        pipeline = build(
+            f"modelyard-{slug(family)}", f"{slug(family)} ({cls.title})", family,
+            cls.Config().model_dump(mode="json"), dict(cls.resources), code_version(cls),
+        )  # fmt: skip
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kfp.compiler.Compiler().compile(pipeline, str(target))
+    return target
+
+
+def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
+    """Runs a compiled pipeline on this machine, its steps as processes, their artifacts below `root`.
+
+    Raises:
+        RuntimeError: a step failed; its own words are in the run's events and log.
+    """
+    _import_kfp()
+    from kfp import components, local
+
+    warnings.simplefilter("ignore")
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+    logging.getLogger().setLevel(logging.INFO)
+    components.load_component_from_file(str(pipeline))(**arguments)
+
+
+def connect(host: str | None) -> Client:
+    """A client of a Kubeflow Pipelines host: `host`, KFP_HOST, or the one inside the cluster.
+
+    Raises:
+        Unavailable: nothing answers there.
+    """
+    kfp = _import_kfp()
+    address = host or os.environ.get("KFP_HOST")
+    token = os.environ.get("KFP_TOKEN")
+    try:
+        client = kfp.Client(host=address, existing_token=token)
+        client.get_kfp_healthz(sleep_duration=0)
+    except Exception as error:
+        cause = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        where = address or "the cluster of this kubeconfig"
+        raise Unavailable(
+            f"Kubeflow Pipelines does not answer at {where}: {cause}. "
+            "Type: modelyard submit --host http://HOST:PORT, or set KFP_HOST (and KFP_TOKEN)"
+        ) from None
+    return client
+
+
+def submit(
+    client: Client, pipeline: Path, arguments: dict[str, Any], *, name: str, experiment: str, cache: bool
+) -> str:
+    """Starts a compiled pipeline on a cluster; returns the run's id."""
+    try:
+        run = client.create_run_from_pipeline_package(
+            str(pipeline),
+            arguments=arguments,
+            run_name=name,
+            experiment_name=experiment,
+            enable_caching=cache,
+        )
+    except Exception as error:
+        raise UsageError(f"Kubeflow Pipelines refused the run: {str(error).strip().splitlines()[-1][:300]}") from None
+    return str(run.run_id)
+
+
+def _import_kfp() -> Any:
+    try:
+        import kfp
+        import kfp.compiler
+        import kfp.kubernetes
+    except ImportError:
+        raise MissingExtra("running a pipeline", "pipeline") from None
+    return kfp

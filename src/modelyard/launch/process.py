@@ -1,0 +1,52 @@
+"""The process that executes a run's pipeline: `python -m modelyard.launch.process RUN_FOLDER`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from modelyard import events
+from modelyard.errors import ModelyardError
+from modelyard.launch.local import RunFolder, remove_unfinished
+from modelyard.launch.pipelines import compiled, run_here
+from modelyard.launch.step import PARENT, die_with_parent
+
+
+def main(path: str) -> int:
+    """Executes the run; 0 when all of its stages finished, else 1. Stages tell their own failures."""
+    die_with_parent()
+    os.environ[PARENT] = str(os.getpid())
+    folder = RunFolder(Path(path))
+    record = folder.record
+    try:
+        with folder.lock():
+            remove_unfinished(folder)
+            _execute(folder)
+    except ModelyardError as error:
+        events.emit("failed", record.kind, kind=type(error).__name__, message=str(error))
+        return 1
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _execute(folder: RunFolder) -> None:
+    from modelyard.family import load
+    from modelyard.run import code_version
+
+    record = folder.record
+    arguments = {
+        "family": record.family,
+        "config": record.config,
+        "data_rev": record.data_rev,
+        "nodes": record.nodes,
+        "gpus_per_node": record.gpus_per_node,
+        "code_version": code_version(load(record.family)),
+    }
+    run_here(compiled(record.family, record.kind), folder.artifacts, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,94 @@
+"""A stage as a step of a pipeline: what every component calls."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from modelyard.errors import ModelyardError
+from modelyard.evaluation import Evaluation
+
+RUN_ID = "MODELYARD_RUN_ID"
+PARENT = "MODELYARD_PARENT"
+
+
+class PipelineArtifact(Protocol):
+    """What a step needs of a Kubeflow artifact."""
+
+    path: str
+    metadata: dict[str, Any]
+
+
+def run_step(
+    stage: str,
+    family: str,
+    config: dict[str, Any],
+    run_id: str,
+    *,
+    inputs: dict[str, PipelineArtifact] | None = None,
+    outputs: dict[str, PipelineArtifact],
+    data_rev: str = "",
+    nodes: int = 1,
+    gpus_per_node: int = 0,
+) -> None:
+    """Runs a stage on a pipeline's artifacts; on an error that a person can mend, one line and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    die_with_parent()
+    if data_rev:
+        config = {**config, "data": {**config.get("data", {}), "rev": data_rev}}
+    try:
+        from modelyard.run import Run
+        from modelyard.stages import STAGES
+
+        identity = os.environ.get(RUN_ID) or run_id
+        run = Run.of(family, config, id=identity, nodes=nodes, gpus_per_node=gpus_per_node)
+        artifacts = {**(inputs or {}), **outputs}
+        headline = STAGES[stage](run, **{name: artifact.path for name, artifact in artifacts.items()})
+    except ModelyardError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+    for artifact in outputs.values():
+        artifact.metadata |= {"headline": headline, "family": family, "code_version": run.code_version}
+
+
+def read_evaluation(folder: str) -> Evaluation:
+    """The evaluation that the stage of that name wrote."""
+    return Evaluation.model_validate_json((Path(folder) / "evaluation.json").read_text())
+
+
+def read_json(folder: str, name: str) -> dict[str, Any]:
+    """A JSON file of an artifact."""
+    content: dict[str, Any] = json.loads((Path(folder) / name).read_text())
+    return content
+
+
+def copy_file(folder: str, name: str, target: str) -> None:
+    """Copies a file of an artifact to where the pipeline shows it."""
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(Path(folder) / name, target)
+
+
+def die_with_parent() -> None:
+    """Ends this process when the one named by MODELYARD_PARENT ends: a killed run leaves no step behind.
+
+    Polled, since a shell may stand between the two and the kernel's own signal follows the direct parent alone.
+    """
+    parent = int(os.environ.get(PARENT, "0"))
+    if parent:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while True:
+        try:
+            os.kill(parent, 0)
+        except OSError:
+            os._exit(137)
+        time.sleep(0.3)

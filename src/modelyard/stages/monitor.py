@@ -1,0 +1,77 @@
+"""monitor: is what the champion is asked still like what it was judged on?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from modelyard import artifact, home, registry, tables
+from modelyard.artifact import In, Out, write_json
+from modelyard.drift.log import comparable, require, served
+from modelyard.drift.retrain import Memory, decide
+from modelyard.drift.verdict import Verdict, Window, judge
+from modelyard.errors import UsageError
+from modelyard.package import read_info
+from modelyard.registry import Version
+from modelyard.run import Run, stage
+
+MEMORY = "modelyard.monitor"
+"""Tag of a registered version that holds its `Memory`."""
+
+
+@stage(reads=("monitor", "registry"), cached=False)
+def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
+    """Compares logged predictions with the package's reference; writes `verdict.json` and `report.html`.
+
+    Without a package it watches the champion. `verdict.retrain` says whether a retraining is due.
+    """
+    from modelyard.drift.report import write_report
+
+    watched, version = _watched(run, package)
+    if (family := read_info(watched).family) != run.family.name:
+        raise UsageError(f"{watched} is a package of family {family!r}. Type: modelyard monitor {family}")
+    now, settings = datetime.now(UTC), run.config.monitor
+    if settings.log is not None:
+        require(settings.log)
+    window = Window(since=_stamp(now - timedelta(hours=settings.window_hours)), until=_stamp(now))
+    reference, current = _samples(run, watched, window)
+    info = read_info(watched)
+    found = judge(
+        reference, current, settings, family=info.family, package=info.version,
+        digest=artifact.read_manifest(watched).digest, window=window,
+    )  # fmt: skip
+    found = _with_memory(found, version, run, datetime.fromisoformat(info.created), now)
+    write_json(verdict / "verdict.json", found)
+    write_report(verdict / "report.html", reference, current, found, settings)
+    return found.reason + (f"; {found.retrain_reason}" if found.status == "drifted" else "")
+
+
+def _watched(run: Run, package: Path | None) -> tuple[Path, Version | None]:
+    name = registry.model_name(run)
+    if package is not None:
+        return package, registry.find(name, artifact.read_manifest(package).digest)
+    champion = registry.champion(name)
+    if champion is None:
+        raise UsageError(f"{name} has no champion to watch. Type: modelyard run {run.family.name}")
+    return champion.path, registry.get(name, champion.version)
+
+
+def _samples(run: Run, package: Path, window: Window) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    place = run.config.monitor.log or home.predictions(run.family.name)
+    current = served(place, datetime.fromisoformat(window.since), read_info(package).version)
+    reference = tables.read_parquet(package / "reference.parquet")
+    return comparable(reference, current, run.family.host(package / "assets"))
+
+
+def _with_memory(found: Verdict, version: Version | None, run: Run, made: datetime, now: datetime) -> Verdict:
+    text = version.tags.get(MEMORY) if version else None
+    memory = Memory.model_validate_json(text) if text else Memory()
+    found, memory = decide(found, memory, run=run.id, made=made, now=now, settings=run.config.monitor)
+    if version is not None:
+        registry.set_tag(version, MEMORY, memory.model_dump_json())
+    return found
+
+
+def _stamp(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+
+from modelyard import artifact
+from modelyard.artifact import Origin
+from modelyard.errors import BrokenArtifact
+
+
+def origin(kind: str = "dataset", **fields) -> Origin:
+    made = {
+        "stage": "ingest", "run": "r1", "family": "line", "key": "k", "config_hash": "c", "code_version": "v",
+        "created": artifact.now(), "seconds": 0.5,
+    }  # fmt: skip
+    return Origin(kind=kind, **(made | fields))
+
+
+def make(path: Path, files: dict[str, str], parents=(), **fields) -> artifact.Manifest:
+    with artifact.create(path) as work:
+        for name, text in files.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_text(text)
+        return artifact.seal(work, origin(**fields), list(parents))
+
+
+def test_a_folder_appears_whole_with_the_sums_of_its_files(tmp_path):
+    manifest = make(tmp_path / "a", {"x.csv": "1", "deep/y.csv": "2"})
+    assert set(manifest.files) == {"x.csv", "deep/y.csv"}
+    assert artifact.verify(tmp_path / "a") == manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_failing_writer_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), artifact.create(tmp_path / "a") as work:
+        (work / "half").write_text("x")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_writer_leaves_the_old_folder_as_it_was(tmp_path):
+    old = make(tmp_path / "a", {"x": "old"})
+    with pytest.raises(ZeroDivisionError), artifact.create(tmp_path / "a"):
+        raise ZeroDivisionError
+    assert artifact.verify(tmp_path / "a") == old
+
+
+def test_a_second_writer_replaces_the_folder(tmp_path):
+    make(tmp_path / "a", {"x": "old", "gone": "1"})
+    make(tmp_path / "a", {"x": "new"})
+    assert artifact.file_names(tmp_path / "a") == ["x"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+    (tmp_path / ".a.123.tmp").mkdir()
+    make(tmp_path / "a", {"x": "1"})
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda a: (a / "x").write_text("other"), "was changed"),
+        (lambda a: (a / "x").unlink(), "is missing"),
+        (lambda a: (a / "new").write_text("1"), "added after"),
+        (lambda a: (a / "manifest.json").unlink(), "not a finished artifact"),
+        (lambda a: (a / "manifest.json").write_text("{"), "cannot be read"),
+    ],
+)
+def test_damage_is_named(tmp_path, damage, words):
+    make(tmp_path / "a", {"x": "1"})
+    damage(tmp_path / "a")
+    with pytest.raises(BrokenArtifact, match=words):
+        artifact.verify(tmp_path / "a")
+
+
+def test_equal_content_has_the_same_digest_whenever_it_was_made(tmp_path):
+    first = make(tmp_path / "a", {"x": "1"})
+    second = make(tmp_path / "b", {"x": "1"}, created="2000-01-01", run="r2")
+    third = make(tmp_path / "c", {"x": "2"})
+    assert first.digest == second.digest != third.digest
+
+
+def test_lineage_reaches_back_to_the_data(tmp_path):
+    data = make(tmp_path / "data", {"x": "1"})
+    features = make(tmp_path / "features", {"y": "2"}, [data], kind="features")
+    model = make(tmp_path / "model", {"z": "3"}, [features], kind="model")
+    assert {made.kind for made in model.lineage.values()} == {"dataset", "features"}
+    assert set(model.lineage) == {data.digest, features.digest}
+
+
+def test_a_clone_is_the_same_artifact(tmp_path):
+    manifest = make(tmp_path / "a", {"x": "1", "deep/y": "2"})
+    artifact.clone(tmp_path / "a", tmp_path / "elsewhere" / "b")
+    assert artifact.verify(tmp_path / "elsewhere" / "b") == manifest
+
+
+def test_json_with_nan_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        artifact.write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert list(tmp_path.iterdir()) == []

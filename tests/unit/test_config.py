@@ -1,0 +1,70 @@
+import pytest
+
+from modelyard.config import FamilyConfig, Settings, config_hash, parse_assignments, read_params, resolve
+from modelyard.errors import UsageError
+
+
+class Model(Settings):
+    kind: str = "small"
+    """Which."""
+    depth: int = 3
+    """How deep."""
+
+
+class Config(FamilyConfig):
+    model: Model = Model()
+
+
+def test_later_layers_win_field_by_field():
+    config = resolve(
+        Config, ("params.yaml", {"model": {"kind": "big", "depth": 5}}), ("--set", {"model": {"depth": 9}})
+    )
+    assert (config.model.kind, config.model.depth, config.seed) == ("big", 9, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("true", True), ("null", None), ("[1, 2]", [1, 2]), ("a b", "a b"), ("", ""), ("s3://b/c", "s3://b/c")],
+)
+def test_assigned_values_are_read_as_yaml(text, value):
+    assert parse_assignments([f"a.b={text}"]) == {"a": {"b": value}}
+
+
+def test_a_misspelt_setting_is_answered_with_the_nearest():
+    with pytest.raises(UsageError, match=r"--set: setting 'model.knid' is unknown. Did you mean 'model.kind'\?"):
+        resolve(Config, ("--set", {"model": {"knid": "x"}}))
+
+
+def test_a_wrong_value_names_its_setting_its_source_and_itself():
+    with pytest.raises(UsageError, match=r"params.yaml: setting 'model.depth' = 'deep'"):
+        resolve(Config, ("params.yaml", {"model": {"depth": "deep"}}), ("--set", {"seed": 3}))
+
+
+def test_an_assignment_without_a_value_says_what_to_type():
+    with pytest.raises(UsageError, match="--set model.kind=mlp"):
+        parse_assignments(["model.kind"])
+
+
+def test_params_of_another_family_do_not_matter(tmp_path):
+    (tmp_path / "params.yaml").write_text("other: {seed: 3}\n")
+    assert read_params(tmp_path / "params.yaml", "line") == {}
+    assert read_params(tmp_path / "absent.yaml", "line") == {}
+
+
+@pytest.mark.parametrize("text", ["line: 3", "- a", "line: [", "line: {a"])
+def test_a_broken_params_file_is_one_clear_line(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UsageError, match="params.yaml"):
+        read_params(tmp_path / "params.yaml", "line")
+
+
+def test_a_config_cannot_be_changed_afterwards():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().seed = 3
+
+
+def test_the_hash_of_sections_ignores_the_others():
+    other = resolve(Config, ("--set", {"model": {"depth": 9}}))
+    assert config_hash(Config()) != config_hash(other)
+    assert config_hash(Config(), ["data", "seed"]) == config_hash(other, ["seed", "data"])
+    assert config_hash(Config(), ["model"]) != config_hash(other, ["model"])

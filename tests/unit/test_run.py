@@ -1,0 +1,162 @@
+"""Stages on a tiny family: whole outputs, keys, reuse, events."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelyard import artifact, events, run
+from modelyard.artifact import In, Out
+from modelyard.errors import BadData, BrokenArtifact, MissingExtra
+from modelyard.run import Run, stage
+from tests.toy.family import Line
+
+CALLS: list[str] = []
+
+
+@stage(reads=("data", "seed"))
+def first(run: Run, dataset: Out) -> str:
+    """Writes a number."""
+    CALLS.append("first")
+    (dataset / "n.txt").write_text(str(run.config.seed))
+    return f"seed {run.config.seed}"
+
+
+@stage(reads=("features",))
+def second(run: Run, dataset: In, features: Out) -> None:
+    """Doubles it."""
+    CALLS.append("second")
+    (features / "n.txt").write_text((dataset / "n.txt").read_text() * 2)
+
+
+@stage(reads=())
+def broken(run: Run, dataset: In, model: Out, extra: In | None = None) -> None:
+    """Fails halfway."""
+    (model / "half.txt").write_text("x")
+    raise BadData("no good", file="a.csv", row=3)
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch, tmp_path):
+    CALLS.clear()
+    monkeypatch.setenv(run.REUSE, str(tmp_path / "done"))
+    monkeypatch.setenv(events.VARIABLE, str(tmp_path / "events.jsonl"))
+
+
+def line(seed: int = 0, **fields) -> Run:
+    return Run.of("tests.toy.family:Line", {"seed": seed}, **fields)
+
+
+def told(tmp_path) -> list[dict]:
+    return [event for _, event in events.read(tmp_path / "events.jsonl")]
+
+
+def test_the_signature_says_what_a_stage_reads_and_writes():
+    assert (second.name, second.inputs, second.outputs, second.optional) == ("second", ("dataset",), ("features",), set())
+    assert broken.optional == {"extra"}
+
+
+def test_a_stage_leaves_a_sealed_artifact_with_its_origin(tmp_path):
+    first(line(seed=7), dataset=tmp_path / "d")
+    second(line(seed=7), dataset=tmp_path / "d", features=tmp_path / "f")
+    manifest = artifact.verify(tmp_path / "f")
+    assert (manifest.kind, manifest.stage, manifest.family) == ("features", "second", "tests.toy.family:Line")
+    assert [made.kind for made in manifest.lineage.values()] == ["dataset"]
+
+
+def test_a_failing_stage_leaves_nothing_and_tells_why(tmp_path):
+    first(line(), dataset=tmp_path / "d")
+    with pytest.raises(BadData):
+        broken(line(), dataset=tmp_path / "d", model=tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+    assert not list(tmp_path.glob(".*.tmp"))
+    assert told(tmp_path)[-1]["event"] == "failed"
+    assert told(tmp_path)[-1]["message"] == "a.csv, row 3: no good"
+
+
+def test_an_unfinished_input_is_refused(tmp_path):
+    (tmp_path / "d").mkdir()
+    with pytest.raises(BrokenArtifact, match="not a finished artifact"):
+        second(line(), dataset=tmp_path / "d", features=tmp_path / "f")
+
+
+def test_the_same_key_is_answered_from_what_is_done(tmp_path):
+    for folder in ("a", "b"):
+        first(line(), dataset=tmp_path / folder / "d")
+        second(line(), dataset=tmp_path / folder / "d", features=tmp_path / folder / "f")
+    assert CALLS == ["first", "second"]
+    assert artifact.verify(tmp_path / "b" / "f") == artifact.verify(tmp_path / "a" / "f")
+    assert [event["event"] for event in told(tmp_path)].count("reused") == 2
+
+
+def test_without_a_place_to_look_nothing_is_reused(tmp_path, monkeypatch):
+    monkeypatch.delenv(run.REUSE)
+    first(line(), dataset=tmp_path / "a")
+    first(line(), dataset=tmp_path / "b")
+    assert CALLS == ["first", "first"]
+
+
+def test_other_settings_other_data_or_other_code_are_never_answered_from_what_is_done(tmp_path):
+    first(line(), dataset=tmp_path / "a")
+    first(line(seed=1), dataset=tmp_path / "b")
+    assert CALLS == ["first", "first"]
+    second(line(), dataset=tmp_path / "a", features=tmp_path / "fa")
+    second(line(), dataset=tmp_path / "b", features=tmp_path / "fb")
+    assert CALLS[2:] == ["second", "second"]
+    second(line(code_version="other"), dataset=tmp_path / "a", features=tmp_path / "fc")
+    assert CALLS[4:] == ["second"]
+
+
+def test_settings_that_a_stage_does_not_read_do_not_run_it_again(tmp_path):
+    first(line(), dataset=tmp_path / "a")
+    changed = Run.of("tests.toy.family:Line", {"gate": {"threshold": 0.5}})
+    first(changed, dataset=tmp_path / "b")
+    assert CALLS == ["first"]
+
+
+def test_a_damaged_result_is_made_again(tmp_path):
+    first(line(), dataset=tmp_path / "a")
+    (tmp_path / "a" / "n.txt").write_text("tampered")
+    first(line(), dataset=tmp_path / "b")
+    assert CALLS == ["first", "first"]
+
+
+def test_the_code_version_follows_the_source_of_a_family_from_outside(tmp_path, monkeypatch):
+    versions = []
+    for number, text in enumerate(("A = 1\n", "A = 2\n")):
+        name = f"outside_{number}"
+        source = Path("tests/toy/family.py").read_text() + text
+        (tmp_path / f"{name}.py").write_text(source)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        __import__(name)
+        versions.append(run.code_version.__wrapped__(sys.modules[name].Line))
+    assert versions[0] != versions[1]
+
+
+def test_the_code_version_follows_our_own_source(tmp_path, monkeypatch):
+    before = run.code_version.__wrapped__()
+    assert before == run.code_version.__wrapped__()
+    (tmp_path / "modelyard").mkdir()
+    for file in Path(run.__file__).parent.glob("*.py"):
+        (tmp_path / "modelyard" / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "modelyard" / "run.py"))
+    copied = run.code_version.__wrapped__()
+    with (tmp_path / "modelyard" / "tables.py").open("a") as stream:
+        stream.write("\n# edited\n")
+    assert run.code_version.__wrapped__() != copied
+
+
+def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(Line, "requires", lambda self: {"json": "core", "no_such_package": "tabular"})
+    with pytest.raises(MissingExtra, match=r"pip install 'modelyard\[tabular\]'"):
+        first(line(), dataset=tmp_path / "a")
+
+
+def test_progress_is_told_a_few_times_a_second_and_always_at_the_end(tmp_path):
+    progress = events.Throttle("train")
+    for done in range(1, 1001):
+        progress(done, 1000, loss=1 / done)
+    lines = [event for event in told(tmp_path) if event["event"] == "progress"]
+    assert 2 <= len(lines) < 50
+    assert json.loads(json.dumps(lines[-1]))["figures"] == {"loss": 0.001}
