@@ -61,13 +61,17 @@ class Line(Family[LineConfig]):
         (raw / "points.csv").write_text("x,y\n" + "".join(f"{a},{b}\n" for a, b in rows))
 
     def features(self, raw: Path, out: Path):
-        points = []
-        with next(raw.glob("*.csv")).open() as stream:
+        file, points = next(raw.glob("*.csv"), None), []
+        if file is None:
+            raise BadData("no CSV file", file=raw)
+        with file.open() as stream:
             for number, row in enumerate(csv.DictReader(stream), 1):
                 try:
                     points.append((float(row["x"]), float(row["y"])))
-                except ValueError:
-                    raise BadData("not a number", file="points.csv", row=number) from None
+                except (KeyError, TypeError, ValueError):
+                    raise BadData("x and y must be numbers", file=file.name, row=number) from None
+        if len(points) < 10:
+            raise BadData(f"{len(points)} points; at least 10 are needed", file=file.name)
         cut = [int(len(points) * share) for share in (0.6, 0.8)]
         splits = dict(zip(("train", "validation", "test"), np.split(np.array(points), cut), strict=True))
         for name, values in splits.items():

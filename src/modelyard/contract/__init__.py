@@ -1,0 +1,95 @@
+"""The contract of a family as checks: real stages on `family.debug()`, then one question each.
+
+    import pytest
+    from modelyard.contract import CHECKS, Lab
+
+    @pytest.fixture(scope="session")
+    def lab(tmp_path_factory):
+        return Lab("my_package:MyFamily", tmp_path_factory.mktemp("lab"))
+
+    @pytest.mark.parametrize("check", CHECKS)
+    def test_contract(check, lab):
+        CHECKS[check](lab)
+
+A check raises AssertionError with one line that says what is wrong, `unittest.SkipTest` (which pytest shows as
+skipped) where it does not apply, and returns what it saw.
+"""
+
+from __future__ import annotations
+
+import time
+import unittest
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from modelyard.contract import answering, building
+from modelyard.contract.lab import Lab
+
+Check = Callable[[Lab], str]
+
+CHECKS: dict[str, Check] = {
+    check.__name__: check
+    for check in (
+        answering.importing_loads_no_training_library,
+        building.config_is_valid_documented_and_survives_json,
+        building.misspelt_setting_is_refused,
+        building.features_report_three_disjoint_splits,
+        building.features_are_the_same_again,
+        building.bad_data_is_named,
+        building.same_epoch_gives_the_same_batches,
+        building.loss_falls_on_a_repeated_batch,
+        building.weights_survive_the_file,
+        building.same_seed_gives_the_same_model,
+        building.figures_stand_beside_a_baseline,
+        answering.requests_validate_and_survive_json,
+        answering.bad_request_is_named_by_field,
+        answering.graphs_match_the_trained_model,
+        answering.evaluation_is_the_same_on_onnx,
+        answering.answers_depend_on_the_request_alone,
+        answering.answers_survive_json,
+        answering.describe_gives_flat_rows_of_the_same_columns,
+        answering.package_answers_without_training_libraries,
+        answering.nothing_is_pickled,
+    )
+}
+"""All checks, in the order in which a family comes to stand."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one check found."""
+
+    check: str
+    state: Literal["kept", "broken", "skipped"]
+    text: str
+    """One line: what was seen, what is wrong, or why it does not apply."""
+    seconds: float
+
+
+def run(family: str, folder: Path) -> list[Result]:
+    """All checks of `family` (a built-in name, or `package.module:Class`), with its debug run made in `folder`.
+
+    Raises:
+        UsageError: no such family.
+    """
+    return list(results(Lab(family, folder)))
+
+
+def results(lab: Lab) -> Iterator[Result]:
+    """The checks one by one, each when it is done."""
+    for name, check in CHECKS.items():
+        started = time.perf_counter()
+        state: Literal["kept", "broken", "skipped"]
+        try:
+            state, text = "kept", check(lab)
+        except unittest.SkipTest as reason:
+            state, text = "skipped", str(reason)
+        except Exception as error:
+            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            state, text = "broken", kind + " ".join(str(error).split())
+        yield Result(name, state, text, round(time.perf_counter() - started, 3))
+
+
+__all__ = ["CHECKS", "Check", "Lab", "Result", "results", "run"]

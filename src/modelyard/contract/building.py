@@ -1,0 +1,233 @@
+"""Checks of the building half: config, data, training, figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import unittest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from modelyard.artifact import read_manifest
+from modelyard.config import resolve
+from modelyard.contract.compare import difference, expect
+from modelyard.contract.lab import Lab
+from modelyard.errors import BadData, UsageError
+from modelyard.evaluation import Evaluation, GateResult
+from modelyard.family import Family
+
+if TYPE_CHECKING:
+    import torch
+
+SPLITS = ("train", "validation", "test")
+STEPS = 30
+"""Optimizer steps on one batch within which the loss must fall."""
+RETRAINED = 1e-4
+"""Tolerance of answers after a second training, where the weights are not the same bit for bit."""
+
+
+def config_is_valid_documented_and_survives_json(lab: Lab) -> str:
+    """Defaults and `debug()` validate and come back from JSON; every setting has a docstring under it."""
+    cls = type(lab.family).Config
+    expect(bool(type(lab.family).title.strip()), "title is empty")
+    debug = type(lab.family).debug()
+    expect(isinstance(debug, cls), f"debug() is a {type(debug).__name__}, not a {cls.__name__}")
+    for what, config in (("the defaults", cls()), ("debug()", debug)):
+        expect(cls.model_validate_json(config.model_dump_json()) == config, f"{what} do not survive JSON")
+    silent = [name for name, _ in _settings(cls) if not _description(cls, name)]
+    expect(not silent, f"settings without a docstring under them: {', '.join(silent)}")
+    return f"{sum(1 for _ in _settings(cls))} settings"
+
+
+def misspelt_setting_is_refused(lab: Lab) -> str:
+    """A wrong name is refused at the top and in every section, and named."""
+    cls = type(lab.family).Config
+    sections = [name for name, kind in _fields(cls) if _is_section(kind)]
+    layers: list[dict[str, Any]] = [{"mispelt": 1}, *({name: {"mispelt": 1}} for name in sections)]
+    for layer in layers:
+        try:
+            resolve(cls, ("--set", layer))
+        except UsageError as error:
+            expect("mispelt" in str(error), f"the error for {layer} does not name the setting: {error}")
+        else:
+            expect(False, f"{cls.__name__} accepts {layer}: make the section a modelyard.config.Settings")
+    return f"{len(sections)} sections"
+
+
+def features_report_three_disjoint_splits(lab: Lab) -> str:
+    """`rows` has train, validation and test, none empty; `dropped` counts by reason; no request is in two splits."""
+    summary = lab.summary("features")
+    rows, dropped = summary.get("rows", {}), summary.get("dropped")
+    expect(set(rows) == set(SPLITS), f"features() must report rows of {', '.join(SPLITS)}; seen: {rows}")
+    expect(all(isinstance(count, int) and count > 0 for count in rows.values()), f"a split is empty: {rows}")
+    counted = isinstance(dropped, dict) and all(isinstance(n, int) and n >= 0 for n in dropped.values())
+    expect(counted, f"features() must report dropped as counts by reason ({{}} for none); seen: {dropped}")
+    seen = {split: {json.dumps(body, sort_keys=True) for body in _bodies(lab, split)} for split in SPLITS}
+    for split, before in (("validation", ("train",)), ("test", ("train", "validation"))):
+        shared = seen[split] & set().union(*(seen[name] for name in before))
+        expect(len(shared) * 20 <= len(seen[split]), f"{len(shared)} of {split}'s requests are in another split too")
+    return ", ".join(f"{rows[split]} {split}" for split in SPLITS)
+
+
+def features_are_the_same_again(lab: Lab) -> str:
+    """The same raw data and config give the same files: what reuse and lineage rest on."""
+    first, second = read_manifest(lab["features"]), read_manifest(lab.again("features"))
+    changed = [name for name in sorted(first.files) if second.files.get(name) != first.files[name]]
+    expect(first.digest == second.digest, f"features() gave other files the second time: {', '.join(changed)}")
+    return "bit for bit"
+
+
+def bad_data_is_named(lab: Lab) -> str:
+    """An empty raw folder and a raw folder of empty files raise BadData; the second names a file."""
+    empty, hollow = _fresh(lab, "bad-empty"), _fresh(lab, "bad-hollow")
+    _refused(lab, empty)
+    files = [file for file in (lab["dataset"] / "raw").rglob("*") if file.is_file()]
+    for file in files:
+        target = hollow / file.relative_to(lab["dataset"] / "raw")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    error = _refused(lab, hollow)
+    named = any(file.name in str(error) for file in files)
+    expect(named, f"BadData of empty files names none of them: {error}")
+    return str(error).replace(f"{hollow}/", "")
+
+
+def same_seed_gives_the_same_model(lab: Lab) -> str:
+    """A second training gives the same files; or, where the library does not promise that, the same answers."""
+    again = lab.again("model")
+    if read_manifest(again).digest == read_manifest(lab["model"]).digest:
+        return "bit for bit"
+    host, requests = lab.family.host(again / "assets"), lab.parsed(20)
+    first, second = lab.host.predict(lab.native, requests), host.predict(lab.family.native(again), requests)
+    for one, other in zip(first, second, strict=True):
+        found = difference(one.model_dump(mode="json"), other.model_dump(mode="json"), RETRAINED)
+        expect(not found, f"a second training with the same seed answers differently: {found}")
+    return f"answers within {RETRAINED:.0e}"
+
+
+def figures_stand_beside_a_baseline(lab: Lab) -> str:
+    """Metrics are finite, the baseline has the main one, and the debug run passes its gate."""
+    result = Evaluation.model_validate_json((lab["evaluation"] / "evaluation.json").read_text())
+    expect(result.split == "test" and result.rows > 0, f"judged {result.rows} rows of the {result.split} split")
+    expect(result.main in result.baseline, f"the baseline has no {result.main}; seen: {sorted(result.baseline)}")
+    expect(bool(result.baseline_name.strip()), "baseline_name is empty: say what the baseline is")
+    gate = GateResult.model_validate_json((lab["evaluation"] / "gate.json").read_text())
+    expect(gate.passed, f"debug() does not pass its own gate: {gate.reason}")
+    return f"{gate.metric} {gate.value:.4g}, {result.baseline_name} {result.baseline[result.main]:.4g}"
+
+
+def loss_falls_on_a_repeated_batch(lab: Lab) -> str:
+    """A torch family learns one training batch by heart."""
+    _torch_only(lab)
+    import torch
+
+    torch.manual_seed(lab.run.config.seed)
+    model = lab.family.model(lab["features"] / "assets").train()
+    batch = _batch(lab, "train")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lab.run.config.training.learning_rate)
+    losses = []
+    for _ in range(STEPS):
+        loss = lab.family.loss(model, batch)
+        expect(loss.ndim == 0, f"loss() has shape {tuple(loss.shape)}: return the mean, a scalar")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+    first, last = statistics.fmean(losses[:3]), statistics.fmean(losses[-3:])
+    expect(last < first, f"{STEPS} steps on one batch took the loss from {first:.4g} to {last:.4g}")
+    return f"{first:.4g} to {last:.4g} in {STEPS} steps"
+
+
+def same_epoch_gives_the_same_batches(lab: Lab) -> str:
+    """A torch family's order follows from seed and epoch."""
+    _torch_only(lab)
+    import torch
+
+    first, second = (list(lab.family.batches(lab["features"], "train", 1)) for _ in range(2))
+    same = len(first) == len(second) and all(
+        one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+        for one, other in zip(first, second, strict=True)
+    )
+    expect(same, "batches() gave another order the second time for the same epoch: seed it with config.seed and epoch")
+    return f"{len(first)} batches"
+
+
+def weights_survive_the_file(lab: Lab) -> str:
+    """Saved weights fit the network that the assets alone describe, fill all of it, and are the trained ones."""
+    _torch_only(lab)
+    import torch
+
+    from modelyard.training.loop import WEIGHTS, load_weights
+
+    if not (lab["model"] / WEIGHTS).is_file():
+        raise unittest.SkipTest(f"its own fit() writes no {WEIGHTS}")
+    torch.manual_seed(lab.run.config.seed)
+    untrained = lab.family.model(lab["model"] / "assets").eval()
+    trained, again = (load_weights(lab.family.model(lab["model"] / "assets"), lab["model"]) for _ in range(2))
+    batch = _batch(lab, "train")
+    with torch.inference_mode():
+        before, after, other = (lab.family.loss(model, batch).item() for model in (untrained, trained, again))
+    expect(after == other, f"the same weights give losses {after} and {other}: something of the network is not saved")
+    expect(after < before, f"the trained weights' loss is {after:.4g}, the untrained network's {before:.4g}")
+    return f"loss {before:.4g} untrained, {after:.4g} loaded"
+
+
+def _torch_only(lab: Lab) -> None:
+    if type(lab.family).loss is Family.loss:
+        raise unittest.SkipTest("not trained by the shared torch loop: it defines no loss()")
+
+
+def _batch(lab: Lab, split: Any) -> dict[str, torch.Tensor]:
+    return next(iter(lab.family.batches(lab["features"], split, 1)))
+
+
+def _bodies(lab: Lab, split: Any) -> list[dict[str, Any]]:
+    return lab.family.requests(lab["features"], split)
+
+
+def _fresh(lab: Lab, name: str) -> Path:
+    folder = lab.folder / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _refused(lab: Lab, raw: Path) -> BadData:
+    out = _fresh(lab, f"{raw.name}-out")
+    (out / "assets").mkdir()
+    state = "an empty raw folder" if not any(raw.iterdir()) else "a raw folder of empty files"
+    try:
+        lab.family.features(raw, out)
+    except BadData as error:
+        return error
+    except Exception as error:
+        raise AssertionError(f"{state} raises {type(error).__name__} ({error}), not BadData") from error
+    raise AssertionError(f"features() accepts {state}: raise BadData")
+
+
+def _fields(cls: type[BaseModel]) -> list[tuple[str, Any]]:
+    return [(name, field.annotation) for name, field in cls.model_fields.items()]
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _settings(cls: type[BaseModel], prefix: str = "") -> list[tuple[str, Any]]:
+    """Dotted names of all settings below `cls`."""
+    found: list[tuple[str, Any]] = []
+    for name, kind in _fields(cls):
+        found += _settings(kind, f"{prefix}{name}.") if _is_section(kind) else [(prefix + name, kind)]
+    return found
+
+
+def _description(cls: type[BaseModel], name: str) -> str | None:
+    *path, leaf = name.split(".")
+    for part in path:
+        section = cls.model_fields[part].annotation
+        assert isinstance(section, type)
+        cls = section
+    return cls.model_fields[leaf].description

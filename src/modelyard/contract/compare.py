@@ -1,0 +1,39 @@
+"""What checks say and how they compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TOLERANCE = 1e-5
+"""Largest |difference| / max(1, |value|) of numbers in two answers that count as the same."""
+
+
+def expect(holds: bool, otherwise: str) -> None:
+    """Raises AssertionError with `otherwise` unless `holds`, under `python -O` too."""
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def difference(left: Any, right: Any, tolerance: float = TOLERANCE, at: str = "answer") -> str:
+    """Where two JSON values differ first, in words; empty when they are the same within `tolerance`."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        if set(left) != set(right):
+            return f"{at} has fields {sorted(left)} and {sorted(right)}"
+        pairs = [(f"{at}.{name}", left[name], right[name]) for name in left]
+    elif isinstance(left, list) and isinstance(right, list):
+        if len(left) != len(right):
+            return f"{at} has {len(left)} and {len(right)} items"
+        pairs = [(f"{at}[{number}]", *pair) for number, pair in enumerate(zip(left, right, strict=True))]
+    else:
+        return "" if _same(left, right, tolerance) else f"{at} is {left!r} and {right!r}"
+    return next((found for place, a, b in pairs if (found := difference(a, b, tolerance, place))), "")
+
+
+def _same(left: Any, right: Any, tolerance: float) -> bool:
+    if _is_number(left) and _is_number(right):
+        return bool(abs(left - right) <= tolerance * max(1, abs(left)))
+    return bool(type(left) is type(right) and left == right)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
