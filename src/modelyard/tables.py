@@ -34,7 +34,8 @@ def write_parquet(rows: Sequence[Row], file: Path) -> None:
         source, target = Path(work) / "rows.json", Path(work) / "rows.parquet"
         source.write_text("\n".join(json.dumps(dict(row)) for row in rows))
         connect().execute(
-            f"COPY (SELECT * FROM read_json($source, format='newline_delimited', columns={_struct(columns)}))"  # noqa: S608
+            f"COPY (SELECT * FROM read_json($source, format='newline_delimited', hive_partitioning=false,"  # noqa: S608
+            f" columns={_struct(columns)}))"
             f" TO '{_quoted(str(target))}' (FORMAT parquet)",
             {"source": str(source)},
         )

@@ -137,7 +137,7 @@ def _wait_ready(process: subprocess.Popen[bytes], url: str, output: Path, stop: 
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1) as reply:  # noqa: S310: our own http address
+        with urllib.request.urlopen(url, timeout=1) as reply:  # noqa: S310 - our own http address
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -204,6 +204,6 @@ def _refusal(host: str, port: int) -> str | None:
 
 def _reachable(host: str) -> str:
     """The name this machine reaches the service by."""
-    if host in ("0.0.0.0", "::", "localhost"):  # noqa: S104: compared, not bound
+    if host in ("0.0.0.0", "::", "localhost"):  # noqa: S104 - compared, not bound
         return "127.0.0.1" if host != "::" else "[::1]"
     return f"[{host}]" if ":" in host else host
