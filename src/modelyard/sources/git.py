@@ -10,18 +10,17 @@ import functools
 import importlib.util
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from modelyard.errors import BadData, MissingExtra, ModelyardError, Unavailable, UsageError
 from modelyard.sources.gitcommand import GitError, explained, git
 from modelyard.sources.transfer import Entry, FileInfo, Report, copy_all, wanted
 from modelyard.sources.uri import GitAddress, redact
 
-T = TypeVar("T")
 Files = dict[str, FileInfo]
 
 
@@ -107,21 +106,29 @@ def _fetch(checkout: Checkout, path: str, into: Path, report: Report) -> Files:
 
     rev = None if checkout.clone else checkout.commit
     fs = DVCFileSystem(repo=str(checkout.root), rev=rev, subrepos=True)
-    entries = _reading(where, f"no {where}", lambda: _entries(fs, "/" + path, where))
-    lost = f"{where} is tracked by DVC, but neither its cache nor its remote has it. Type there: dvc push"
-    return _reading(where, lost, lambda: copy_all(entries, into, report))
+    with _explaining(where, absent=f"no {where}"):
+        entries = _entries(fs, "/" + path, where)
+    with _explaining(where, absent=_lost(where)):
+        return copy_all(entries, into, report)
 
 
-def _reading(where: str, absent: str, read: Callable[[], T]) -> T:
+@contextmanager
+def _explaining(where: str, absent: str) -> Iterator[None]:
     try:
-        return read()
+        yield
     except ModelyardError:
         raise
     except FileNotFoundError:
         raise UsageError(absent) from None
     except Exception as error:  # DVC passes on what each store's own library raises
-        line = redact((str(error).strip() or "no message").splitlines()[0])[:200]
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise UsageError(_lost(where)) from None
+        line = redact((str(error.__cause__ or error).strip() or "no message").splitlines()[0])[:200]
         raise Unavailable(f"{where}: DVC could not read it: {type(error).__name__}: {line}") from error
+
+
+def _lost(where: str) -> str:
+    return f"{where} is tracked by DVC, but neither its cache nor its remote has it. Type there: dvc push"
 
 
 def _entries(fs: Any, root: str, where: str) -> list[Entry]:

@@ -26,7 +26,9 @@ def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
         return copy_all(_entries(fs, root, uri), into, report)
     except ModelyardError:
         raise
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if isinstance(error.__cause__, OSError):  # how fsspec's http tells that no one answers
+            raise Unavailable(f"data.uri {uri!r} does not answer: {_line(error.__cause__)}") from error
         raise UsageError(f"data.uri {uri!r}: nothing is there") from None
     except PermissionError as error:
         raise UsageError(f"data.uri {uri!r}: no permission ({_line(error)}). {_credentials(uri)}") from None
@@ -57,7 +59,9 @@ def _entries(fs: Any, root: str, uri: str) -> list[Entry]:
     if urlsplit(uri).scheme in ("http", "https"):
         name = posixpath.basename(unquote(urlsplit(uri).path)) or "data"
         return [_entry(fs, root, name, fs.info(root))]
-    infos: dict[str, dict[str, Any]] = fs.find(root, detail=True)
+    found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
+    # An object whose name ends in a slash is how a console draws an empty folder.
+    infos = {path: info for path, info in found.items() if not path.endswith("/")}
     if not infos:
         if fs.exists(root):
             raise BadData("the folder holds no files", file=uri)
