@@ -5,6 +5,7 @@ package.json                  PackageInfo
 graphs/<variant>/<graph>.onnx
 assets/                       what the family's host reads
 evaluation.json               on the test split
+training.json                 what the family told of its training: its curves, for the tracking
 reference.parquet             described test examples with their answers: what drift is measured against
 golden.json                   {"request": …, "response": …}: one real example and its answer
 card.html

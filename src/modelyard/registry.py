@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard import artifact
 from modelyard.artifact import MANIFEST
-from modelyard.errors import BrokenArtifact, MissingExtra, UsageError, choices
+from modelyard.errors import BrokenArtifact, UsageError, choices
 from modelyard.home import home, slug, tracking_uri
 from modelyard.package import read_info
 from modelyard.tracking import client, database, run_of, server

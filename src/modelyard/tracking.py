@@ -65,13 +65,13 @@ def database(uri: str) -> Path | None:
 
 @contextmanager
 def server() -> Iterator[None]:
-    """Turns MLflow's own errors into `Unavailable`, with the server's address."""
+    """Turns MLflow's and the network's errors into `Unavailable`, with the server's address."""
     from mlflow.exceptions import MlflowException
 
     try:
         yield
-    except MlflowException as error:
-        raise Unavailable(f"MLflow at {tracking_uri()}: {error.message}. See MLFLOW_TRACKING_URI") from None
+    except (MlflowException, OSError) as error:
+        raise Unavailable(f"MLflow at {tracking_uri()}: {error}. See MLFLOW_TRACKING_URI") from None
 
 
 def run_of(mlflow: MlflowClient, run: Run) -> str:
@@ -118,7 +118,9 @@ def track(
         for file in files:
             mlflow.log_artifact(run_id, str(file))
         told = {"modelyard.gate": gate.reason, "modelyard.passed": str(gate.passed).lower(), "modelyard.ended": now()}
-        for name, value in (told | {"modelyard.data": data_revision or "", "modelyard.tracked": hash_text(mark)}).items():
+        for name, value in (
+            told | {"modelyard.data": data_revision or "", "modelyard.tracked": hash_text(mark)}
+        ).items():
             mlflow.set_tag(run_id, name, value)
         mlflow.set_terminated(run_id, "FINISHED" if gate.passed else "FAILED")
     return run_id

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
 from modelyard import artifact, registry
 from modelyard.artifact import In, Out, write_json
-from modelyard.errors import UsageError
+from modelyard.errors import Unavailable, UsageError
 from modelyard.evaluation import Evaluation, judge
 from modelyard.package import Package
-from modelyard.registry import Champion
 from modelyard.run import Run, stage
 from modelyard.tracking import track
 
@@ -62,28 +61,54 @@ def _track(run: Run, package: Package) -> None:
 
 
 def _decide(run: Run, name: str, version: str, challenger: Package, features: Path) -> Deployment:
-    serving = next((one for one in registry.list_versions(name) if one.champion), None)
-    result = _challenger_evaluation(run, challenger, features)
+    result = _on_test_split(run, challenger, features)
     gate = judge(run.config.gate, result)
-
-    def made(champion: bool, previous: str | None, value: float | None, reason: str) -> Deployment:
-        return Deployment(
-            name=name, version=version, champion=champion, previous=previous, metric=gate.metric,
-            challenger_metric=gate.value, champion_metric=value, reason=reason,
-        )  # fmt: skip
-
+    made = functools.partial(Deployment, name=name, version=version, metric=gate.metric, challenger_metric=gate.value)
+    serving = next((one for one in registry.list_versions(name) if one.champion), None)
     new = f"{name} version {version} is champion"
     if serving is None:
-        return made(True, None, None, f"{new}: {gate.metric} {gate.value:.4f}, the first")
+        reason = f"{new}: {gate.metric} {gate.value:.4f}, the first"
+        return made(champion=True, previous=None, champion_metric=None, reason=reason)
     if serving.version == version:
-        return made(True, serving.tags.get(registry.PREVIOUS), None, f"{new} already: {gate.metric} {gate.value:.4f}")
+        reason, previous = f"{new} already: {gate.metric} {gate.value:.4f}", serving.tags.get(registry.PREVIOUS)
+        return made(champion=True, previous=previous, champion_metric=None, reason=reason)
     try:
-        value = _champion_value(run, registry.fetch(serving), gate.metric, features)
-    except Exception as error:  # whatever another version's host raises on data it never met
-        return made(False, serving.version, None, (
+        value = _judge_champion(run, registry.fetch(serving), gate.metric, features)
+    except Unavailable:
+        raise
+    except Exception as error:  # whatever another version's host raises on data that it never met
+        reason = (
             f"kept version {serving.version}: it cannot be judged on this data ({type(error).__name__}: "
             f"{str(error)[:200]}), so nothing shows that version {version} is better. "
             f"To switch: modelyard promote {name}@{version}"
-        ))  # fmt: skip
-    better = result.better(gate.metric, gate.value, value, run.config.registry.margin)
-    return _verdict(...)
+        )
+        return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
+    margin = run.config.registry.margin
+    better = result.better(gate.metric, gate.value, value, margin)
+    reason = _compared(gate.metric, gate.value, value, margin, better, result.directions[gate.metric] == "max")
+    reason = f"{new}: {reason}" if better else f"kept version {serving.version}: version {version} has {reason}"
+    return made(champion=better, previous=serving.version, champion_metric=value, reason=reason)
+
+
+def _on_test_split(run: Run, challenger: Package, features: Path) -> Evaluation:
+    """The package's own evaluation where it was made on these very features."""
+    if artifact.read_manifest(features).digest in challenger.manifest.lineage:
+        return challenger.evaluation()
+    return run.family.evaluate(challenger.host, challenger.run, features, "test")
+
+
+def _judge_champion(run: Run, path: Path, metric: str, features: Path) -> float:
+    package = Package(path)
+    if package.info.family != run.family.name:
+        raise UsageError(f"it is a package of family {package.info.family!r}")
+    return run.family.evaluate(package.host, package.run, features, "test").metrics[metric]
+
+
+def _compared(metric: str, new: float, old: float, margin: float, better: bool, larger: bool) -> str:
+    """`roc_auc 0.9951 > 0.9932`, with as many digits as it takes to see a difference."""
+    digits = next((n for n in range(4, 13) if f"{new:.{n}f}" != f"{old:.{n}f}"), 4)
+    sign = "=" if new == old else ">" if new > old else "<"
+    text = f"{metric} {new:.{digits}f} {sign} {old:.{digits}f}"
+    if better or not margin or (new > old) != larger:
+        return text
+    return f"{text}, not by more than {margin:g}"

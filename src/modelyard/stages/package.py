@@ -15,6 +15,7 @@ from modelyard.family import Host, Runtime
 from modelyard.package import PackageInfo, Variant
 from modelyard.run import Run, stage
 from modelyard.tables import Row, write_parquet
+from modelyard.tracking import track_failure
 
 REFERENCE_ROWS = 2_000
 
@@ -35,8 +36,10 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     result = run.family.evaluate(host, runtime, features, "test")
     gate = judge(run.config.gate, result)
     if not gate.passed:
+        track_failure(run, result, gate, training=_summary(model))
         raise GateFailed(f"gate not met: {gate.reason}. See {evaluation}; nothing was packaged")
     write_json(package / "evaluation.json", result)
+    shutil.copy2(model / "summary.json", package / "training.json")
     _write_reference(run, host, runtime, features, package)
     info = _info(run, features, model, result, gate, variants)
     write_json(package / "package.json", info)
