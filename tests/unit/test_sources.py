@@ -307,7 +307,7 @@ def test_s3_objects_are_fetched_and_a_missing_bucket_is_told(bucket: Any, tmp_pa
 
 def test_a_server_that_is_away_is_unavailable_and_an_absent_page_is_not_there(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp")
-    with pytest.raises(Unavailable, match="127.0.0.1:9/data.csv' does not answer"):
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9/data\.csv' does not answer"):
         get(tmp_path / "raw", uri="http://127.0.0.1:9/data.csv")
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / NAME).write_text("x\n1\n")
