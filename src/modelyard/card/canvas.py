@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH = 430
+WIDTH = 380
 """Width of a figure in its own units; one unit is about one CSS pixel."""
 SERIES = 6
 """Colours of series; further ones use them again with other dashes."""

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from modelyard.card import canvas
-from modelyard.card.canvas import colour, dashes, new_figure, to_svg
+from modelyard.card.canvas import SERIES, colour, dashes, new_figure, to_svg
 from modelyard.card.painters import PAINTERS, line
 from modelyard.card.text import clean
 from modelyard.evaluation import Plot, Roc, Series
@@ -51,7 +50,7 @@ def draw(plot: Plot, prefix: str) -> Drawn | None:
     return Drawn(clean(plot.title), to_svg(figure, _label(plot), prefix), caption, legend)
 
 
-def roc(curve: Roc, prefix: str) -> Drawn | None:
+def roc(curve: Roc, prefix: str) -> Drawn:
     """The receiver operating characteristic from corner to corner."""
     x = [0.0, *curve.false_positive_rate, 1.0]
     y = [0.0, *curve.true_positive_rate, 1.0]
@@ -59,7 +58,8 @@ def roc(curve: Roc, prefix: str) -> Drawn | None:
         kind="line", title="Receiver operating characteristic", x_label="False positive rate", diagonal=True,
         y_label="True positive rate", series=[Series(name="model", x=x, y=y)], caption="Diagonal: chance.",
     )  # fmt: skip
-    return draw(plot, prefix)
+    figure, _ = line(plot)
+    return Drawn(plot.title, to_svg(figure, _label(plot), prefix), plot.caption, [])
 
 
 def curves(name: str, splits: Mapping[str, Sequence[float]], best: int | None, prefix: str) -> Drawn | None:
@@ -88,11 +88,11 @@ def _check(plot: Plot) -> None:
 
 
 def _legend(plot: Plot) -> list[Key]:
-    lines, count = plot.kind == "line", len(plot.series)
-    return [
-        Key(clean(one.name), i % canvas.SERIES, " ".join(f"{d * 1.8:g}" for d in dashes(i, count)) if lines else "", lines)
-        for i, one in enumerate(plot.series)
-    ]
+    keys = []
+    for i, one in enumerate(plot.series):
+        pattern = dashes(i, len(plot.series)) if plot.kind == "line" else ()
+        keys.append(Key(clean(one.name), i % SERIES, " ".join(f"{d * 1.8:g}" for d in pattern), plot.kind == "line"))
+    return keys
 
 
 def _label(plot: Plot) -> str:

@@ -20,7 +20,6 @@ from modelyard.package import PackageInfo
 
 _DATA = ("headline", "rows", "dropped", "tables", "classes", "notes")
 _TRAINING = ("headline", "curves", "importance", "notes", "tables", "best_epoch")
-MOST_WATCHED = watch.MOST_COLUMNS
 
 
 def page(
@@ -64,13 +63,12 @@ def _css() -> str:
 
 
 def _plots(evaluation: Evaluation) -> Iterator[Drawn]:
-    for i, plot in enumerate(evaluation.plots):
-        if (figure := figures.draw(plot, f"p{i}-")) is not None:
-            yield figure
     titles = " ".join(plot.title.lower() for plot in evaluation.plots)
     known = re.search(r"\broc\b|receiver operating", titles)
     if evaluation.roc is not None and not known:
-        if (figure := figures.roc(evaluation.roc, "roc-")) is not None:
+        yield figures.roc(evaluation.roc, "roc-")
+    for i, plot in enumerate(evaluation.plots):
+        if (figure := figures.draw(plot, f"p{i}-")) is not None:
             yield figure
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEIGHT = 250
+HEIGHT = 225
 MOST_POINTS = 1_000
 """Scatter points drawn of a series, evenly chosen."""
 MOST_BARS = 30
@@ -37,19 +37,21 @@ def _axes(plot: Plot, height: float = HEIGHT) -> tuple[Figure, Axes]:
 
 def line(plot: Plot, mark: float | None = None) -> tuple[Figure, list[str]]:
     """Lines over numbers or names; `mark` draws a vertical line."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _axes(plot)
     axes.grid(axis="y")
     names = _categories(plot)
     for i, one in enumerate(plot.series):
         x = np.arange(len(one.x), dtype=float) if names else _numbers(one.x)
-        marker = "o" if len(one.y) <= 2 else None
+        marker = "o" if len(one.y) == 1 else None
         pattern = dashes(i, len(plot.series))
         axes.plot(x, _numbers(one.y), color=colour(i), ls=(0, pattern) if pattern else "-", marker=marker, ms=4)
     if names:
         _name_ticks(axes, names)
     if mark is not None:
         axes.axvline(mark, color=MUTED, lw=1, ls=(0, (2, 2)))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     if plot.diagonal:
         _diagonal(axes, plot)
     return figure, []
@@ -165,15 +167,16 @@ def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
 
     matrix, notes = _blocks(np.array(plot.matrix, dtype=float))
     whole = not notes
-    height = min(430.0, 70 + 330 * len(matrix) / max(len(matrix[0]), 1)) if len(matrix) > 3 else HEIGHT / 1.6
+    height = min(380.0, 60 + 300 * len(matrix) / max(len(matrix[0]), 1)) if len(matrix) > 3 else HEIGHT / 1.6
     figure, axes = _axes(plot, height)
+    written = matrix.size <= 36 or (bool(plot.columns) and matrix.shape[1] <= 10 and matrix.shape[0] <= 20)
     bound = float(np.nanmax(np.abs(matrix), initial=0.0, where=np.isfinite(matrix))) or 1.0
     for (row, column), value in np.ndenumerate(matrix):
         strength = round(abs(value) / bound, 2) if math.isfinite(value) else 0.0
         if strength:
-            paint = {"color": colour(0 if value > 0 else 1), "alpha": strength, "lw": 0}
-            axes.add_patch(Rectangle((column, row), 0.96, 0.96, **paint))
-        if matrix.shape[1] <= 10 and matrix.shape[0] <= 14 and math.isfinite(value):
+            shade = colour(0 if value > 0 else 1)
+            axes.add_patch(Rectangle((column, row), 0.96, 0.96, color=shade, alpha=strength, lw=0))
+        if written and math.isfinite(value):
             ink = PAPER if strength > 0.55 else INK
             axes.text(column + 0.48, row + 0.5, _short(value), ha="center", va="center", fontsize=9, color=ink)
     axes.set_xlim(0, matrix.shape[1])

@@ -42,6 +42,8 @@ def settings(info: PackageInfo) -> list[tuple[str, list[Setting]]]:
     defaults, meanings = _defaults(info.family)
     sections: dict[str, list[Setting]] = {}
     for name, value in _flat(info.config).items():
+        if value == {} and "." not in name:
+            continue
         section, _, rest = name.partition(".")
         block, field = (section, rest) if rest else ("", section)
         sections.setdefault(clean(block), []).append(_setting(name, field, value, defaults, meanings))
@@ -87,19 +89,16 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def chain(info: PackageInfo, lineage: Mapping[str, Origin]) -> list[Step]:
-    """From the data to the package, oldest first. What equals the package's own record is not repeated."""
+    """From the data to the package, oldest first."""
     made = sorted(lineage.items(), key=lambda entry: entry[1].created)
-    steps = [
-        Step(clean(origin.kind), digest, text.duration(origin.seconds), _facts(info, origin))
-        for digest, origin in made
-    ]
+    steps = [Step(clean(origin.kind), digest, text.duration(origin.seconds), _facts(origin)) for digest, origin in made]
     facts = [("run", info.run), ("code", info.code_version), ("created", _moment(info.created))]
     return [*steps, Step("package", info.version, "", [(label, clean(value)) for label, value in facts])]
 
 
-def _facts(info: PackageInfo, origin: Origin) -> list[tuple[str, str]]:
+def _facts(origin: Origin) -> list[tuple[str, str]]:
     facts = [("stage", origin.stage if origin.stage != origin.kind else ""), ("run", origin.run)]
-    facts += [("code", origin.code_version), ("data revision", origin.data_revision or "")]
+    facts += [("code", origin.code_version), ("revision", origin.data_revision or "")]
     facts += [("config", origin.config_hash[:12]), ("created", _moment(origin.created))]
     return [(label, clean(value)) for label, value in facts if value]
 
@@ -110,9 +109,9 @@ def total(lineage: Mapping[str, Origin]) -> str:
 
 
 def _moment(created: str) -> str:
-    return clean(created.replace("T", " ").removesuffix("+00:00"))[:19] + " UTC"
+    return clean(created.replace("T", " "))[:16]
 
 
 def moment(info: PackageInfo) -> str:
     """When the package was made, for people."""
-    return _moment(info.created)
+    return _moment(info.created) + " UTC"

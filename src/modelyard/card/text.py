@@ -10,7 +10,7 @@ NOTHING = "–"
 LONGEST = 60
 """Characters of a value that are shown; the rest is in its tooltip."""
 
-_CONTROLS = {code: None for code in (*range(9), *range(11, 32), *range(127, 160), 0xFFFE, 0xFFFF)}
+_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160), 0xFFFE, 0xFFFF))
 
 
 def clean(text: str) -> str:
@@ -24,12 +24,18 @@ def number(value: float | None) -> str:
         return NOTHING
     if not math.isfinite(value):
         return "not finite"
-    size = abs(value)
-    if isinstance(value, int) or (float(value).is_integer() and 1 < size < 1e12):
+    if value < 0:
+        return "−" + number(-value)
+    if isinstance(value, int) or (float(value).is_integer() and 1 < value < 1e12):
         return f"{int(value):,}"
-    if size >= 1e12 or (size and size < 1e-3):
+    if value >= 1e12 or 0 < value < 1e-3:
         return f"{value:.2e}"
-    return f"{value:.4f}" if size < 10 else f"{value:,.2f}" if size < 1e4 else f"{value:,.0f}"
+    return f"{value:.4f}" if value < 10 else f"{value:,.2f}" if value < 1e4 else f"{value:,.0f}"
+
+
+def short(value: float) -> str:
+    """Three significant digits: for a line with many numbers."""
+    return (f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.3g}").replace("-", "−", value < 0)
 
 
 def signed(value: float | None) -> str:
@@ -40,8 +46,8 @@ def signed(value: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] as whole per cents, or with one digit where it is small."""
-    return f"{share:.1%}" if 0 < share < 0.1 or 0.99 < share < 1 else f"{share:.0%}"
+    """A share in [0, 1] in per cent, one digit behind the point."""
+    return f"{share:.1%}" if 0 < share < 1 else f"{share:.0%}"
 
 
 def size(count: int) -> str:

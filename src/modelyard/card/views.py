@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.card import text
@@ -20,12 +20,14 @@ MOST_CONFUSIONS = 12
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. `full` is the whole text where `text` is cut; `bar` a share in [-1, 1] drawn behind the number."""
+    """One cell. `full` is the whole text where `text` is cut; `bar` a share in [-1, 1] drawn beside the number;
+    `both`: from a zero in the middle."""
 
     text: str
     full: str = ""
     numeric: bool = False
     bar: float | None = None
+    both: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def confusion(counts: Confusion) -> ConfusionView:
 
 def _share(count: int, total: int, diagonal: bool) -> tuple[str, str, float, bool]:
     share = count / total if total else 0.0
-    return f"{count:,}", percent(share) if total else "", round(share, 3), diagonal
+    return f"{count:,}", percent(share) if count else "", round(share, 3), diagonal
 
 
 def _worst(counts: Confusion, totals: Sequence[int]) -> Table | None:
@@ -114,9 +116,10 @@ def _worst(counts: Confusion, totals: Sequence[int]) -> Table | None:
         if i != j and count
     ]
     found.sort(key=lambda entry: -entry[0])
+    most = MOST_CONFUSIONS if len(totals) > MOST_LABELS else MOST_CONFUSIONS // 2
     rows = [
         [cell(actual), cell(predicted), Cell(f"{count:,}", numeric=True), Cell(percent(share), numeric=True)]
-        for count, actual, predicted, share in found[:MOST_CONFUSIONS]
+        for count, actual, predicted, share in found[:most]
     ]
     columns = [Cell("actual"), Cell("predicted as"), Cell("count", numeric=True), Cell("of actual", numeric=True)]
     return Table("Most frequent confusions", columns, rows) if rows else None
@@ -131,8 +134,10 @@ def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
         Cell(cut(plain(name), 40), numeric=i < len(numeric) and numeric[i])
         for i, name in enumerate(raw.get("columns", ()))
     ]
-    if bars and True in numeric:
-        _draw_bars(cells, rows, numeric.index(True))
+    if bars and True in numeric[: len(columns)]:
+        drawn = numeric.index(True)
+        columns[drawn] = replace(columns[drawn], bar=0.0)
+        _draw_bars(cells, rows, drawn)
     note = f"{MOST_ROWS} of {len(rows):,} rows." if len(rows) > MOST_ROWS else ""
     return Table(clean(str(raw.get("title", ""))), columns, cells, note)
 
@@ -144,19 +149,21 @@ def _width(cells: Sequence[Sequence[Cell]]) -> int:
 def _draw_bars(cells: list[list[Cell]], rows: Sequence[Sequence[Any]], column: int) -> None:
     values = [row[column] or 0.0 for row in rows[: len(cells)]]
     most = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
+    both = min(values, default=0.0) < 0
     for row, value in zip(cells, values, strict=True):
         share = round(value / most, 3) if math.isfinite(value) else 0.0
-        row[column] = Cell(row[column].text, numeric=True, bar=share)
+        row[column] = Cell(row[column].text, numeric=True, bar=share, both=both)
 
 
 def counted(title: str, counts: Mapping[str, float], column: str) -> Table:
-    """Counts by name with their share of the whole."""
+    """Counts by name with their share of the whole; the longest bar is the largest count."""
     total = sum(counts.values()) or 1
+    most = max(counts.values(), default=1) or 1
     rows = [
-        [cell(name), Cell(number(count), numeric=True), Cell(percent(count / total), numeric=True, bar=count / total)]
+        [cell(name), Cell(number(count), numeric=True), Cell(percent(count / total), numeric=True, bar=count / most)]
         for name, count in counts.items()
     ]
-    return Table(title, [Cell(column), Cell("rows", numeric=True), Cell("share", numeric=True)], rows)
+    return Table(title, [Cell(column), Cell("rows", numeric=True), Cell("share", numeric=True, bar=0.0)], rows)
 
 
 def classes(raw: Any) -> Table | None:
@@ -196,17 +203,15 @@ class VariantRow:
     better: bool | None
     difference: str
     chosen: bool
-    bar: float = field(default=0.0)
 
 
 def variants(info: PackageInfo, evaluation: Evaluation) -> list[VariantRow]:
     """All variants, measured against `native` where it is there."""
     native = next((variant for variant in info.variants if variant.name == "native"), None)
-    slowest = max((variant.p50_ms for variant in info.variants), default=0) or 1
-    return [_variant(variant, native, slowest, info.gate.metric, evaluation) for variant in info.variants]
+    return [_variant(variant, native, info.gate.metric, evaluation) for variant in info.variants]
 
 
-def _variant(one: Variant, native: Variant | None, slowest: float, gate: str, evaluation: Evaluation) -> VariantRow:
+def _variant(one: Variant, native: Variant | None, gate: str, evaluation: Evaluation) -> VariantRow:
     base = native if native is not None and native is not one else None
     delta = one.metric - base.metric if base else None
     known = base is not None and gate in evaluation.directions and one.metric != base.metric
@@ -216,5 +221,4 @@ def _variant(one: Variant, native: Variant | None, slowest: float, gate: str, ev
         metric=number(one.metric), delta=signed(delta),
         better=evaluation.better(gate, one.metric, base.metric) if known and base else None,
         difference=f"{one.max_difference:.1e}" if base else text.NOTHING, chosen=one.chosen,
-        bar=round(one.p50_ms / slowest, 3),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from modelyard.card.figures import sparkline
-from modelyard.card.text import clean, cut, number, percent, plain
+from modelyard.card.text import clean, cut, percent, plain, short
 
 MOST_COLUMNS = 24
 MOST_CATEGORIES = 4
@@ -42,7 +42,7 @@ def _column(name: str, values: list[Any], prefix: str) -> Watched:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
         numbers = sorted(float(value) for value in present)
         middle = numbers[len(numbers) // 2]
-        summary = f"{number(numbers[0])} to {number(numbers[-1])}, median {number(middle)}{missing}"
+        summary = f"{short(numbers[0])} to {short(numbers[-1])}, median {short(middle)}{missing}"
         return Watched(clean(name), summary, sparkline(numbers, f"{name}: histogram, {summary}", prefix))
     counts = Counter(plain(value) for value in present)
     top = [
