@@ -39,8 +39,6 @@ class TorchRuntime:
             raise UsageError(choices(f"graph {graph!r}: input", unknown[0], inputs))
         device = next((tensor.device for tensor in module.state_dict().values()), torch.device("cpu"))
         with torch.inference_mode():
-            tensors = {
-                name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()
-            }
+            tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
             outputs = module(**tensors)
         return {name: tensor.cpu().numpy() for name, tensor in outputs.items()}

@@ -44,8 +44,8 @@ class Trainer:
     """Trains a torch family with AdamW (Loshchilov & Hutter 2019) and early stopping on the validation loss."""
 
     seed: int = 0
-    settings: TrainingSettings = TrainingSettings()
-    progress: Progress = field(default=_silent)
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    progress: Progress = _silent
 
     def fit(self, family: Trainable, features: Path, out: Path) -> dict[str, Any]:
         """Trains `family` and writes the best epoch's weights to `out/model.safetensors`.
@@ -64,9 +64,7 @@ class Trainer:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = family.model(Path(features) / "assets").to(device)
         settings = self.settings
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         curves: dict[str, list[float]] = {"train": [], "validation": []}
         best, best_epoch, best_loss = _weights(model), 0, float("inf")
         for epoch in range(1, settings.epochs + 1):
@@ -93,7 +91,7 @@ class Trainer:
         import torch
 
         random.seed(self.seed)
-        np.random.seed(self.seed)  # noqa: NPY002 - libraries that families stand on draw from it
+        np.random.seed(self.seed)
         torch.manual_seed(self.seed)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.decide import Decision
@@ -21,7 +23,26 @@ KINDS = ["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
 TASKS = {"binary": ["no", "yes"], "four classes": ["a", "b", "c", "d"], "regression": None}
 
 
-def write_features(folder: Path, classes: list[str] | None, rows: int = 600) -> Path:
+class Recorded:
+    """Keeps what a progress bar would be told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, int]] = []
+
+    def __call__(self, done: int, total: int, **figures: float) -> None:
+        assert all(np.isfinite(figure) for figure in figures.values())
+        self.calls.append((done, total))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Data this small is fitted faster by one thread than by several that wait for each other."""
+    with pytest.MonkeyPatch.context() as patch, threadpoolctl.threadpool_limits(1):
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+def write_features(folder: Path, classes: list[str] | None, rows: int = 400) -> Path:
     """Six columns of different scale; the target follows two of them, and is steep where they cross zero."""
     rng = np.random.default_rng(7)
     (folder / "assets").mkdir(parents=True)
@@ -38,7 +59,7 @@ def write_features(folder: Path, classes: list[str] | None, rows: int = 600) -> 
 
 
 def train(folder: Path, features: Path, kind: str, **model: object) -> tuple[TabularConfig, dict[str, object]]:
-    settings = {"kind": kind, "trees": 60, "learning_rate": 0.15, "hidden": (32,), **model}
+    settings = {"kind": kind, "trees": 30, "learning_rate": 0.2, "hidden": (32,), **model}
     config = TabularConfig.model_validate(
         {"model": settings, "training": {"epochs": 15, "batch_size": 64, "learning_rate": 0.01}}
     )
@@ -86,6 +107,12 @@ def trained(
     return config, out, card
 
 
+@pytest.fixture(scope="module")
+def exported(trained: tuple, tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    config, out, _ = trained
+    return onnx_runtime(config, out, tmp_path_factory.mktemp("onnx"))
+
+
 def output(run: Runtime, x: np.ndarray) -> np.ndarray:
     (array,) = run("model", {"features": x}).values()
     return array
@@ -103,14 +130,12 @@ def test_every_kind_beats_the_prior_on_rows_it_has_not_seen(features: Path, trai
 
 
 @pytest.mark.parametrize("rows", [1, 7, 2_000])
-def test_the_graph_answers_as_the_library_does(
-    features: Path, trained: tuple, tmp_path: Path, rows: int
-) -> None:
+def test_the_graph_answers_as_the_library_does(features: Path, trained: tuple, tmp_path: Path, rows: int) -> None:
     config, out, _ = trained
     x = np.random.default_rng(rows).choice(load_split(features, "test")[0], rows)
     x[:, 0] += np.random.default_rng(1).normal(size=rows).astype(np.float32)
     expected = native(config, out)("model", {"features": x})
-    seen = onnx_runtime(config, out, tmp_path)("model", {"features": x})
+    seen = exported("model", {"features": x})
     assert list(seen) == list(expected)
     for name in expected:
         assert seen[name].dtype == expected[name].dtype == np.float32
@@ -119,7 +144,7 @@ def test_the_graph_answers_as_the_library_does(
 
 
 def test_inputs_on_a_tree_threshold_take_the_same_branch_in_the_graph(
-    features: Path, trained: tuple, tmp_path: Path
+    features: Path, trained: tuple, exported: Runtime
 ) -> None:
     config, out, _ = trained
     x, _ = load_split(features, "train")
@@ -127,9 +152,7 @@ def test_inputs_on_a_tree_threshold_take_the_same_branch_in_the_graph(
     middles = np.sort(x, axis=0)
     middles = ((middles[1:].astype(np.float64) + middles[:-1]) / 2).astype(np.float32)
     x = np.concatenate([near, middles])
-    np.testing.assert_allclose(
-        output(onnx_runtime(config, out, tmp_path), x), output(native(config, out), x), rtol=1e-5, atol=1e-5
-    )
+    np.testing.assert_allclose(output(exported, x), output(native(config, out), x), rtol=1e-5, atol=1e-5)
 
 
 def test_the_folder_alone_says_what_it_holds(features: Path, trained: tuple) -> None:
@@ -153,7 +176,7 @@ def test_the_folder_alone_says_what_it_holds(features: Path, trained: tuple) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_balanced_class_weights_raise_the_rare_classes_probability(tmp_path: Path, kind: str) -> None:
     features = write_features(tmp_path / "features", ["no", "yes"])
-    x, y = load_split(features, "test")
+    x, _ = load_split(features, "test")
     means = []
     for weight in ("none", "balanced"):
         config, _ = train(tmp_path / weight, features, kind, class_weight=weight, max_depth=4)
@@ -175,15 +198,15 @@ def test_the_same_seed_gives_the_same_model(tmp_path: Path, kind: str) -> None:
 def test_boosting_reports_its_progress_and_stops_early(tmp_path: Path) -> None:
     features = write_features(tmp_path / "features", None, rows=200)
     for kind in ("lightgbm", "xgboost", "boosting"):
-        calls: list[tuple[int, int]] = []
         config = TabularConfig.model_validate({"model": {"kind": kind, "trees": 400, "learning_rate": 0.3}})
         (tmp_path / kind / "assets").mkdir(parents=True)
-        trainer = Trainer(0, config.training, lambda done, total, **_: calls.append((done, total)))
+        progress = Recorded()
+        trainer = Trainer(0, config.training, progress)
         card = fit(config, features, tmp_path / kind, trainer)
         assert card["trees"] < 300
         assert str(card["trees"]) in card["headline"]
-        assert calls[-1][1] == 400
-        assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+        assert progress.calls[-1][1] == 400
+        assert [done for done, _ in progress.calls] == sorted(done for done, _ in progress.calls)
 
 
 def test_a_wrong_graph_or_input_is_named(features: Path, trained: tuple) -> None:
@@ -192,7 +215,7 @@ def test_a_wrong_graph_or_input_is_named(features: Path, trained: tuple) -> None
     config, out, _ = trained
     run = native(config, out)
     x = load_split(features, "test")[0][:2]
-    with pytest.raises(UsageError, match="'modle'.*Did you mean 'model'"):
+    with pytest.raises(UsageError, match=r"'modle'.*Did you mean 'model'"):
         run("modle", {"features": x})
     with pytest.raises(UsageError, match="features"):
         run("model", {"x": x})
@@ -217,7 +240,7 @@ def test_a_model_file_of_another_type_is_refused(tmp_path: Path) -> None:
     features = write_features(tmp_path / "features", ["no", "yes"])
     config, _ = train(tmp_path / "model", features, "linear")
     skops.io.dump(RBF(), tmp_path / "model/model.skops")
-    with pytest.raises(BrokenArtifact, match="sklearn.gaussian_process.kernels.RBF"):
+    with pytest.raises(BrokenArtifact, match=r"gaussian_process\.kernels\.RBF"):
         native(config, tmp_path / "model")
 
 

@@ -53,7 +53,8 @@ class Isotonic(BaseModel):
 
     def apply(self, p: np.ndarray) -> np.ndarray:
         """Probabilities of the positive class, (n,) to (n,)."""
-        return np.interp(p, self.x, self.y)
+        result: np.ndarray = np.interp(p, self.x, self.y)
+        return result
 
 
 Calibration = Annotated[NoCalibration | Sigmoid | Isotonic, Field(discriminator="method")]
@@ -93,8 +94,10 @@ class Decision(BaseModel):
     def labels(self, p: np.ndarray) -> np.ndarray:
         """Calibrated probabilities (n, k) to class indices, int64 (n,)."""
         if self.threshold is None or p.shape[1] != 2:
-            return p.argmax(axis=1).astype(np.int64)
-        return (p[:, 1] >= self.threshold).astype(np.int64)
+            labels: np.ndarray = p.argmax(axis=1)
+        else:
+            labels = p[:, 1] >= self.threshold
+        return labels.astype(np.int64)
 
 
 def logit(p: np.ndarray) -> np.ndarray:
@@ -118,9 +121,7 @@ def fit_decision(settings: TabularModel, raw: np.ndarray, y: np.ndarray) -> Deci
         return Decision(note=f"The most probable of {raw.shape[1]} classes is the answer.{ignored}")
     positive = y == 1
     if positive.all() or not positive.any():
-        return Decision(
-            threshold=0.5, aim="half", note="Threshold 0.5: the validation split holds one class alone."
-        )
+        return Decision(threshold=0.5, aim="half", note="Threshold 0.5: the validation split holds one class alone.")
     calibration, calibration_note = _fit_calibration(settings, raw[:, 1].astype(np.float64), positive)
     p = Decision(calibration=calibration).probabilities(raw)[:, 1]
     threshold = 0.5 if settings.aim == "half" else _choose(settings, p, positive)
@@ -148,9 +149,7 @@ def _utility(settings: TabularModel, hits: np.ndarray, alarms: np.ndarray) -> np
     """What the aim makes of each threshold, from the highest (no alarm at all) down; larger is better."""
     total = hits[-1]
     if settings.aim == "cost":
-        cost: np.ndarray = settings.false_positive_cost * alarms + settings.false_negative_cost * (
-            total - hits
-        )
+        cost: np.ndarray = settings.false_positive_cost * alarms + settings.false_negative_cost * (total - hits)
         return -cost
     if settings.aim == "recall":
         precision = hits / np.maximum(hits + alarms, 1)
@@ -171,7 +170,9 @@ def _describe(settings: TabularModel, threshold: float, alarm: np.ndarray, posit
         f" x {settings.false_negative_cost:g})",
         "half": "is one half, not chosen",
     }[settings.aim]
-    return f"Threshold {threshold:.4g} {reason} on the validation split: precision {precision:.3f}, recall {recall:.3f}."
+    return (
+        f"Threshold {threshold:.4g} {reason} on the validation split: precision {precision:.3f}, recall {recall:.3f}."
+    )
 
 
 def _fit_calibration(
@@ -181,16 +182,13 @@ def _fit_calibration(
     method = settings.calibration
     if method == "auto":
         count = int(min(positive.sum(), (~positive).sum()))
-        method = (
-            "isotonic" if count >= ISOTONIC_POSITIVES else "sigmoid" if count >= SIGMOID_POSITIVES else "none"
-        )
+        method = "isotonic" if count >= ISOTONIC_POSITIVES else "sigmoid" if count >= SIGMOID_POSITIVES else "none"
         if method == "none":
             return NoCalibration(), f"Not calibrated: {count} validation rows of the rarer class are too few."
         before, after = _held_out_losses(method, p, positive)
         if after >= before:
             return NoCalibration(), (
-                f"Not calibrated: {method} would not lower the log loss ({before:.4f} to {after:.4f},"
-                f" cross-validated)."
+                f"Not calibrated: {method} would not lower the log loss ({before:.4f} to {after:.4f}, cross-validated)."
             )
     if method == "none":
         return NoCalibration(), ""

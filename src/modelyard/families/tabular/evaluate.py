@@ -67,19 +67,16 @@ def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "te
     return _multiclass(judged, prior, split, notes)
 
 
-def _align(
-    p: np.ndarray, labels: np.ndarray, known: Sequence[str], y: np.ndarray, classes: list[str]
-) -> Judged:
+def _align(p: np.ndarray, labels: np.ndarray, known: Sequence[str], y: np.ndarray, classes: list[str]) -> Judged:
     index = {name: position for position, name in enumerate(classes)}
     to = np.array([index.get(name, len(classes)) for name in known])
     aligned = np.zeros((len(p), len(classes) + 1))
-    np.add.at(aligned, (slice(None), to), p)
+    for column, index_here in enumerate(to):
+        aligned[:, index_here] += p[:, column]
     return Judged(y, aligned[:, :-1], to[labels], classes)
 
 
-def _binary(
-    judged: Judged, prior: np.ndarray, threshold: float | None, split: str, notes: list[str]
-) -> Evaluation:
+def _binary(judged: Judged, prior: np.ndarray, threshold: float | None, split: str, notes: list[str]) -> Evaluation:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     y, score = judged.y, judged.p[:, 1]
@@ -169,7 +166,14 @@ def _regression(y: np.ndarray, value: np.ndarray, y_train: np.ndarray, split: st
     baseline = _regression_metrics(y, np.full(len(y), median))
     notes = [_interval("mae", metrics["mae"], y, value, lambda a, b: float(np.abs(a - b).mean()))]
     return _evaluation(
-        split, y, metrics, baseline, "mae", notes, {"plots": curves.regression(y, value)}, f"training median, {median:.4g}"
+        split,
+        y,
+        metrics,
+        baseline,
+        "mae",
+        notes,
+        {"plots": curves.regression(y, value)},
+        f"training median, {median:.4g}",
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.families.tabular.decide import logit
 from modelyard.families.tabular.native import GRAPH, INPUT, output_name
 from modelyard.families.tabular.shapley import Score, shapley_values
 from modelyard.families.tabular.table import ModelInfo
@@ -24,8 +23,8 @@ def importance(
 ) -> dict[str, Any] | None:
     """Mean |Shapley value| by input column, largest first, as a table for the card.
 
-    None when the assets tell no groups of columns. The score is the log-odds of class 1, of several classes the
-    probability of the predicted one, of a regression the value.
+    None when the assets tell no groups of columns. The score is the probability of class 1, or of the predicted
+    one of several classes; of a regression the value.
     """
     if not (Path(assets) / "encoders.json").is_file():
         return None
@@ -56,13 +55,11 @@ def _score(run: Runtime, info: ModelInfo, row: np.ndarray) -> Score:
 
     if info.classes is None:
         return outputs
-    if len(info.classes) == 2:
-        return lambda x: logit(outputs(x)[:, 1])
-    predicted = int(outputs(row[None])[0].argmax())
-    return lambda x: outputs(x)[:, predicted]
+    explained = 1 if len(info.classes) == 2 else int(outputs(row[None])[0].argmax())
+    return lambda x: outputs(x)[:, explained]
 
 
 def _unit(info: ModelInfo) -> str:
     if info.classes is None:
         return "the predicted value"
-    return f"the log-odds of {info.classes[1]}" if len(info.classes) == 2 else "the predicted class's probability"
+    return f"the probability of {info.classes[1] if len(info.classes) == 2 else 'the predicted class'}"

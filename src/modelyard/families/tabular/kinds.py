@@ -49,7 +49,7 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
 
     model = config.model
     objective, metric = {None: ("regression", "rmse"), 2: ("binary", "binary_logloss")}.get(
-        table.classes and len(table.classes), ("multiclass", "multi_logloss")
+        len(table.classes) if table.classes else None, ("multiclass", "multi_logloss")
     )
     parameters: dict[str, Any] = {
         "objective": objective, "metric": metric, "learning_rate": model.learning_rate,
@@ -88,7 +88,7 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
 
     model = config.model
     objective, metric = {None: ("reg:squarederror", "rmse"), 2: ("binary:logistic", "logloss")}.get(
-        table.classes and len(table.classes), ("multi:softprob", "mlogloss")
+        len(table.classes) if table.classes else None, ("multi:softprob", "mlogloss")
     )
     parameters: dict[str, Any] = {
         "objective": objective, "eval_metric": metric, "eta": model.learning_rate, "tree_method": "hist",
@@ -98,9 +98,7 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
     if objective == "multi:softprob":
         parameters["num_class"] = len(table.classes or [])
     train = xgboost.DMatrix(table.x, table.y, weight=table.row_weights(table.y))
-    validation = xgboost.DMatrix(
-        table.x_validation, table.y_validation, weight=table.row_weights(table.y_validation)
-    )
+    validation = xgboost.DMatrix(table.x_validation, table.y_validation, weight=table.row_weights(table.y_validation))
     seen: dict[str, dict[str, list[float]]] = {}
 
     class Show(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # the library has no types

@@ -79,9 +79,7 @@ def mlp_model(config: TabularConfig, assets: Path) -> Perceptron:
     if (folder / ModelInfo.FILE).is_file():
         return from_info(ModelInfo.load(folder))
     if not (folder / "train.npz").is_file():
-        raise BrokenArtifact(
-            f"{folder} is neither a features nor a model folder: no train.npz, no {ModelInfo.FILE}"
-        )
+        raise BrokenArtifact(f"{folder} is neither a features nor a model folder: no train.npz, no {ModelInfo.FILE}")
     x, y = load_split(folder, "train")
     names = class_names(assets)
     model = Perceptron(x.shape[1], len(names) if names else None, config.model.hidden, config.model.dropout)

@@ -19,7 +19,6 @@ from modelyard.families.tabular.native import (
     load_trained,
     mlp_graph,
     native_runtime,
-    output_name,
 )
 from modelyard.families.tabular.table import ModelInfo, Table, load_table
 from modelyard.family import Graph, Runtime

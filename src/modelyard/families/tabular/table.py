@@ -109,6 +109,4 @@ def _every_class_seen(y: np.ndarray, classes: list[str]) -> None:
     counts = np.bincount(y, minlength=len(classes))
     if (counts == 0).any():
         name = classes[int(np.argmin(counts))]
-        raise BadData(
-            f"class {name!r} has no rows in the training split", hint="Add rows of it, or leave it out"
-        )
+        raise BadData(f"class {name!r} has no rows in the training split", hint="Add rows of it, or leave it out")
