@@ -21,16 +21,18 @@ class TabularFeatures(Settings):
     """`auto`: regression for a numeric target with more than 20 distinct values, else classification."""
     sample: Literal["breast_cancer", "fraud", "diabetes"] = "breast_cancer"
     """Built-in data used when `data.uri` is not set: two classifications and a regression."""
-    sample_rows: int = Field(default=20_000, ge=200)
+    sample_rows: int = Field(default=20_000, ge=500)
     """Rows of the simulated `fraud` data."""
     sample_drift: float = Field(default=0.0, ge=0, le=1)
     """How far the simulated `fraud` data is shifted from its usual state; 0 is unshifted."""
     table_schema: str | None = None
-    """Path of an edited schema.json. None: the schema.json beside the data if there is one, else inferred."""
+    """Path of an edited schema.json, whole or with some columns only. None: `<data file>.schema.json` or
+    `schema.json` in the data's folder if there is one, else inferred."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
     time_column: str | None = None
-    """Column to split by time (the latest rows are the test split). None: a random, stratified split."""
+    """Column of dates or numbers to split by (the latest rows are the test split). None: a random, stratified
+    split."""
     validation_share: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the rows for choosing thresholds, calibration and early stopping."""
     test_share: float = Field(default=0.2, gt=0, lt=0.5)
@@ -38,7 +40,7 @@ class TabularFeatures(Settings):
     max_categories: int = Field(default=50, ge=2)
     """Categories a column keeps; rarer and unseen ones share a bucket."""
     max_words: int = Field(default=300, ge=10)
-    """TF-IDF vocabulary of a text column."""
+    """Words of a text column that become TF-IDF inputs, the most frequent first."""
     numeric: Literal["standardize", "log", "identity"] = "standardize"
     """Default transform of numeric columns; the schema can say otherwise for a column."""
 

@@ -259,6 +259,8 @@ def _example(column: Column) -> Any:
         return column.examples[0]
     if column.nullable:
         return None
+    if column.boolean:
+        return False
     return {"numeric": 0.0, "time": "2026-03-31T08:00:00"}.get(column.role, "")
 
 

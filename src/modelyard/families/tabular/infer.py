@@ -115,7 +115,11 @@ def as_booleans(cells: pd.Series[Any]) -> pd.Series[Any]:
 
 def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
     """The cells as text or None: whole numbers without a point, booleans in lower case, times in ISO 8601."""
+    import pandas as pd
+
     if cells.dtype == object:
+        if pd.api.types.infer_dtype(cells, skipna=True) in ("string", "empty"):
+            return cells
         return cells.map(lambda cell: cell if cell is None or isinstance(cell, str) else str(cell))
     if cells.dtype.kind == "M":
         return cells.map(lambda cell: cell.isoformat(), na_action="ignore").astype(object)
@@ -238,11 +242,12 @@ def _to_numeric(cells: pd.Series[Any]) -> pd.Series[Any]:
     if cells.dtype != object:
         return cells if cells.dtype.kind in "fiu" or cells.dtype == "Int64" else cells * np.nan
     values = pd.to_numeric(cells, errors="coerce").astype(np.float64)
-    text = as_text(cells)
-    commas = text.str.fullmatch(r"[-+]?\d+,\d+").fillna(False).astype(bool)
-    points = text.str.contains(".", regex=False).fillna(False).astype(bool)
-    if commas.any() and not points.any():
-        values = values.where(~commas, pd.to_numeric(text.str.replace(",", "."), errors="coerce"))
+    failed = values.isna() & cells.notna()
+    if not failed.any() or as_text(cells).str.contains(".", regex=False).any():
+        return values
+    others = as_text(cells)[failed]
+    commas = others[others.str.fullmatch(r"[-+]?\d+,\d+")]
+    values.loc[commas.index] = pd.to_numeric(commas.str.replace(",", "."))
     return values
 
 

@@ -35,7 +35,7 @@ _SHOPS: Mapping[str, tuple[str, ...]] = {
 }
 _RISKY_WORDS = ("gift", "crypto", "instant", "broker")
 _TRAITS = ("branch north", "branch south", "branch centre", "express", "partner shop", "seasonal offer", "")
-_INTERCEPT = -7.0
+_INTERCEPT = -8.2
 
 
 def write_sample(raw: Path, name: str, rows: int, drift: float, seed: int) -> Path:
@@ -123,11 +123,11 @@ def _chance(
     far = (np.log(distance) > 3.5) & ~online
     logit = (
         _INTERCEPT
-        + 6.2 * (dear & night)
-        + 5.6 * (online & (age < 90))
-        + 6.5 * ((recent >= 4) & (amount < 60))
-        + 5.0 * (risky & (online | night) & dear)
-        + 6.4 * (far & (country >= 5))
+        + 8.2 * (dear & night)
+        + 7.4 * (online & (age < 60))
+        + 8.0 * ((recent >= 4) & (amount < 40))
+        + 7.0 * (risky & (online | night) & dear)
+        + 8.0 * (far & (country >= 5))
         + 0.6 * dear
         + 0.4 * np.log1p(recent)
     )

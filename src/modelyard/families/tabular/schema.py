@@ -204,8 +204,9 @@ def write_schema_beside(data: Path, schema: TableSchema) -> Path:
 
 def near(name: str, names: list[str]) -> str:
     """The sentence that lists the columns there are, the nearest spelling first."""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    guess = f"Did you mean {close[0]!r}? " if close else ""
+    folded = {other.casefold(): other for other in names}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    guess = f"Did you mean {folded[close[0]]!r}? " if close else ""
     shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
     return f"{guess}Columns: {shown}"
 
