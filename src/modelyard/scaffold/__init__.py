@@ -1,0 +1,76 @@
+"""The skeleton of a new family: a small torch model that runs, and keeps the contract, as it is written."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import re
+from pathlib import Path
+from string import Template
+
+from modelyard import artifact, families
+from modelyard.errors import UsageError
+from modelyard.family import names
+
+SUFFIX = ".tmpl"
+
+
+def create(name: str, into: Path) -> list[Path]:
+    """Writes the family `name` to the folder `into / name`, whole or not at all; returns its files.
+
+    Inside `modelyard/families` it is found by its name, elsewhere as `name:Class` with `into` on the Python path.
+
+    Raises:
+        UsageError: not a usable name, a taken one, or something is there already. Nothing is overwritten.
+    """
+    folder = Path(into) / name
+    _check(name, folder)
+    texts = render(name, family_name(name, into))
+    with artifact.create(folder) as work:
+        for file, text in texts.items():
+            (work / file).write_text(text)
+    return [folder / file for file in texts]
+
+
+def family_name(name: str, into: Path) -> str:
+    """What `load` and the command line call a family that was created in `into`."""
+    inside = any(Path(path).resolve() == Path(into).resolve() for path in families.__path__)
+    return name if inside else f"{name}:{class_name(name)}"
+
+
+def class_name(name: str) -> str:
+    """`flat_rent` to `FlatRent`."""
+    return "".join(part.title() for part in name.split("_"))
+
+
+def render(name: str, family: str) -> dict[str, str]:
+    """The skeleton's files: text by file name."""
+    words = {
+        "name": name,
+        "Class": class_name(name),
+        "title": name.replace("_", " "),
+        "family": family,
+        "test": f"{name}/test_{name}.py" if ":" in family else f"src/modelyard/families/{name}",
+    }
+    templates = sorted((Path(__file__).parent / "template").glob(f"*{SUFFIX}"))
+    return {
+        template.name.removesuffix(SUFFIX).replace("NAME", name): Template(template.read_text()).substitute(words)
+        for template in templates
+    }
+
+
+def _check(name: str, folder: Path) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise UsageError(
+            f"family {name!r}: a name is lower-case letters, digits and _, a letter first. Like: flat_rent"
+        )
+    if keyword.iskeyword(name):
+        raise UsageError(f"family {name!r} is a Python keyword. Like: {name}_model")
+    if name in names():
+        raise UsageError(f"family {name!r} comes with modelyard. Choose another name; taken: {', '.join(names())}")
+    if folder.exists() or folder.is_symlink():
+        raise UsageError(f"{folder} exists and is left as it is. Choose another name, or remove it")
+    if not folder.parent.is_dir():
+        raise UsageError(f"{folder.parent} is not a folder. Type: mkdir -p {folder.parent}")
+    if family_name(name, folder.parent) != name and importlib.util.find_spec(name) is not None:
+        raise UsageError(f"family {name!r}: Python has a module of that name, which would be taken for it")

@@ -1,0 +1,262 @@
+"""Families that each break one promise: what the checks must catch."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from pydantic import BaseModel
+
+from modelyard.config import FamilyConfig, Settings, TrainingSettings
+from modelyard.family import Family
+from modelyard.runtimes.onnx import OnnxRuntime
+from tests.toy.family import Height, Line, LineConfig, LineHost, Point
+
+
+class SilentConfig(LineConfig):
+    colour: str = "red"
+
+
+class Silent(Line):
+    """A setting without a docstring."""
+
+    Config = SilentConfig
+
+    @classmethod
+    def debug(cls):
+        return SilentConfig()
+
+
+class LooseFeatures(Settings, extra="ignore"):
+    points: int = 300
+    """Points."""
+
+
+class LooseConfig(FamilyConfig):
+    features: LooseFeatures = LooseFeatures()
+
+
+class Loose(Line):
+    """A section that takes any setting."""
+
+    Config = LooseConfig
+
+    @classmethod
+    def debug(cls):
+        return LooseConfig()
+
+
+class Leaky(Line):
+    """Trains on the test split."""
+
+    def features(self, raw, out):
+        summary = super().features(raw, out)
+        np.save(out / "test.npy", np.load(out / "train.npy"))
+        return summary
+
+
+class Unsteady(Line):
+    """Features that hold the time of day."""
+
+    def features(self, raw, out):
+        (out / "made.txt").write_text(str(time.time_ns()))
+        return super().features(raw, out)
+
+
+class Careless(Line):
+    """Reads a file without asking whether it is there."""
+
+    def features(self, raw, out):
+        (raw / "points.csv").read_text()
+        return super().features(raw, out)
+
+
+class Moody(Line):
+    """Training that does not follow from the seed."""
+
+    def native(self, model):
+        bend = int.from_bytes((model / "line.json").read_bytes()[-8:-4], "big")
+        return lambda graph, arrays: {"y": (arrays["x"] * bend).astype(np.float32)}
+
+    def fit(self, features, out, trainer):
+        summary = super().fit(features, out, trainer)
+        (out / "line.json").write_text(f"[2.0, 1.{time.time_ns()}]")
+        return summary
+
+
+class Alone(Line):
+    """No baseline."""
+
+    def evaluate(self, host, run, features, split="test"):
+        return super().evaluate(host, run, features, split).model_copy(update={"baseline": {}})
+
+
+class Tuples(Line):
+    """Bodies that JSON cannot hold."""
+
+    def requests(self, features, split, limit=None):
+        return [{"x": float("nan")} for _ in super().requests(features, split, limit)]
+
+
+class LoosePoint(BaseModel):
+    x: float
+
+
+class LooseHost(LineHost):
+    Request = LoosePoint
+
+
+class Indifferent(Line):
+    """Takes any field in a request."""
+
+    @classmethod
+    def host(cls, assets):
+        return LooseHost(assets)
+
+
+class Twisted(Line):
+    """The graph is not the model."""
+
+    def native(self, model):
+        run = super().native(model)
+        return lambda graph, arrays: {"y": run(graph, arrays)["y"] + np.float32(0.5)}
+
+    def graphs(self, model):
+        return [
+            type(graph)(graph.name, graph.example, onnx=graph.onnx, tolerance=1.0) for graph in super().graphs(model)
+        ]
+
+
+class TwistedTight(Twisted):
+    """The graph is not the model, and says that it is."""
+
+    def graphs(self, model):
+        return Line.graphs(self, model)
+
+
+class Swaying(LineHost):
+    def predict(self, run, requests):
+        answers = super().predict(run, requests)
+        middle = sum(answer.y for answer in answers) / len(answers)
+        return [Height(y=answer.y - middle * (len(answers) > 1)) for answer in answers]
+
+
+class Sociable(Line):
+    """An answer that depends on who else asked."""
+
+    @classmethod
+    def host(cls, assets):
+        return Swaying(assets)
+
+    def evaluate(self, host, run, features, split="test"):
+        return super().evaluate(LineHost(host.assets), run, features, split)
+
+
+class Foggy(LineHost):
+    def predict(self, run, requests):
+        return [Height(y=float("nan")) for _ in requests]
+
+
+class Unspeakable(Sociable):
+    """Answers that JSON cannot hold."""
+
+    @classmethod
+    def host(cls, assets):
+        return Foggy(assets)
+
+
+class Rambling(LineHost):
+    def describe(self, request: Point, response):
+        return {"x": request.x} | ({"positive": 1.0} if request.x > 0 else {})
+
+
+class Wordy(Line):
+    """Columns that come and go."""
+
+    @classmethod
+    def host(cls, assets):
+        return Rambling(assets)
+
+
+class Learned(LineHost):
+    def predict(self, run, requests):
+        import sklearn  # noqa: F401
+
+        return super().predict(run, requests)
+
+
+class Needy(Line):
+    """Answering needs a training library."""
+
+    @classmethod
+    def host(cls, assets):
+        return Learned(assets)
+
+
+class Pickled(Line):
+    """Leaves a pickle."""
+
+    def fit(self, features, out, trainer):
+        np.save(out / "assets" / "names.npy", np.array(["a", None], dtype=object))
+        return super().fit(features, out, trainer)
+
+
+class Torchlike(Line):
+    """A line as a torch family, right in all but what its subclasses break."""
+
+    fit, native = Family.fit, Family.native
+
+    @classmethod
+    def debug(cls):
+        return LineConfig(training=TrainingSettings(epochs=2, learning_rate=0.05))
+
+    def model(self, assets):
+        import torch
+
+        return torch.nn.Linear(1, 1)
+
+    def batches(self, features, split, epoch):
+        import torch
+
+        x, y = torch.from_numpy(np.load(features / f"{split}.npy").astype(np.float32)).split(1, 1)
+        yield {"x": x, "y": y}
+
+    def loss(self, model, batch):
+        return (model(batch["x"]) - batch["y"]).square().mean()
+
+
+class Shuffled(Torchlike):
+    """An order that does not follow from the seed."""
+
+    def batches(self, features, split, epoch):
+        order = np.random.default_rng().permutation(len(np.load(features / f"{split}.npy")))
+        for batch in super().batches(features, split, epoch):
+            yield {name: tensor[order] for name, tensor in batch.items()}
+
+
+class Uphill(Torchlike):
+    """Learns away from the answer."""
+
+    def loss(self, model, batch):
+        loss = super().loss(model, batch)
+        return 2 * loss.detach() - loss
+
+
+class Forgetful(Torchlike):
+    """A part of the network that is not among its weights."""
+
+    def model(self, assets):
+        model = super().model(assets)
+        model.secret = np.random.default_rng().normal()
+        return model
+
+    def loss(self, model, batch):
+        return super().loss(model, batch) + model.secret
+
+
+class Flattering(Line):
+    """Judges another model better than its own."""
+
+    def evaluate(self, host, run, features, split="test"):
+        result = super().evaluate(host, run, features, split)
+        return result.model_copy(update={"metrics": {"mae": 0.5}}) if isinstance(run, OnnxRuntime) else result

@@ -1,0 +1,69 @@
+"""The checks catch what they are for: families that break one promise each."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelyard.contract import CHECKS, Lab, run
+from modelyard.errors import UsageError
+
+BROKEN = [
+    ("heavy:Heavy", "importing_loads_no_training_library", "loads .*pandas"),
+    ("broken:Silent", "config_is_valid_documented_and_survives_json", "without a docstring under them: colour"),
+    ("broken:Loose", "misspelt_setting_is_refused", "accepts {'features'"),
+    ("broken:Leaky", "features_report_three_disjoint_splits", "test's requests are in another split"),
+    ("broken:Unsteady", "features_are_the_same_again", "made.txt"),
+    ("broken:Careless", "bad_data_is_named", "an empty raw folder raises FileNotFoundError"),
+    ("broken:Shuffled", "same_epoch_gives_the_same_batches", "another order"),
+    ("broken:Uphill", "loss_falls_on_a_repeated_batch", "took the loss from"),
+    ("broken:Forgetful", "weights_survive_the_file", "is not saved"),
+    ("broken:Moody", "same_seed_gives_the_same_model", "answers differently: answer.y"),
+    ("broken:Alone", "figures_stand_beside_a_baseline", "baseline has no mae"),
+    ("broken:Tuples", "requests_validate_and_survive_json", "not JSON compliant"),
+    ("broken:Indifferent", "bad_request_is_named_by_field", "accepts an unknown field"),
+    ("broken:TwistedTight", "graphs_match_the_trained_model", "differs from the trained model by"),
+    ("broken:Twisted", "evaluation_is_the_same_on_onnx", "mae is .* on ONNX"),
+    ("broken:Sociable", "answers_depend_on_the_request_alone", "a batch answers differently"),
+    ("broken:Unspeakable", "answers_survive_json", "not JSON compliant|valid number"),
+    ("broken:Wordy", "describe_gives_flat_rows_of_the_same_columns", "other columns"),
+    ("broken:Needy", "package_answers_without_training_libraries", "sklearn is a training library"),
+    ("broken:Pickled", "nothing_is_pickled", "names.npy"),
+]
+
+
+@pytest.mark.parametrize(("family", "check", "says"), BROKEN)
+def test_broken_promise_is_caught_and_named(family, check, says, tmp_path):
+    with pytest.raises(Exception, match=says):
+        CHECKS[check](Lab(f"tests.contract.{family}", tmp_path))
+
+
+def test_every_check_has_a_family_that_breaks_it():
+    assert sorted(check for _, check, _ in BROKEN) == sorted(CHECKS)
+
+
+def test_run_tells_kept_from_broken_and_goes_on(tmp_path):
+    results = {result.check: result for result in run("tests.contract.broken:Alone", tmp_path)}
+    assert set(results) == set(CHECKS)
+    broken = results["figures_stand_beside_a_baseline"]
+    assert broken.state == "broken"
+    assert broken.text == "the baseline has no mae; seen: []"
+    assert results["loss_falls_on_a_repeated_batch"].state == "skipped"
+    assert results["answers_survive_json"].state == "kept"
+
+
+def test_lab_runs_a_stage_once_and_a_failed_one_not_again(tmp_path, monkeypatch):
+    lab = Lab("tests.contract.broken:Careless", tmp_path)
+    first = lab["features"]
+    made = (first / "manifest.json").stat().st_mtime_ns
+    assert (lab["features"] / "manifest.json").stat().st_mtime_ns == made
+    monkeypatch.setattr(type(lab.family), "fit", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as seen:
+        lab["model"]
+    with pytest.raises(ZeroDivisionError) as again:
+        lab["package"]
+    assert again.value is seen.value
+
+
+def test_unknown_family_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="is unknown"):
+        run("no_such_family", tmp_path)
