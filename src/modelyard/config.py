@@ -154,6 +154,18 @@ def resolve(
         raise UsageError(_explain(cls, error, layers)) from None
 
 
+def portable(config: FamilyConfig) -> dict[str, Any]:
+    """The config as JSON without nulls: a Kubeflow parameter cannot hold one.
+
+    Raises:
+        UsageError: a setting is null though its default is not, so that leaving it out would change it.
+    """
+    values = config.model_dump(mode="json", exclude_none=True)
+    if type(config).model_validate(values) != config:
+        raise UsageError("a setting is null whose default is not null: a pipeline cannot carry that. Give it a value")
+    return values
+
+
 def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
     """`["model.kind=mlp", "seed=3"]` to a nested mapping; values are read as YAML."""
     values: dict[str, Any] = {}

@@ -32,12 +32,13 @@ def submit_pipeline(
 ) -> None:
     """Starts the family's pipeline on the cluster; exit code 1 when the run fails there."""
     from modelyard.cli.options import family_class
+    from modelyard.config import portable
     from modelyard.launch import local, pipelines
     from modelyard.run import code_version
 
     client = pipelines.connect(host)
     arguments = {
-        "family": family, "config": config.model_dump(mode="json"), "data_rev": rev or "", "nodes": nodes,
+        "family": family, "config": portable(config), "data_rev": rev or "", "nodes": nodes,
         "gpus_per_node": gpus, "code_version": code_version(family_class(family)),
     }  # fmt: skip
     name = f"{slug(family)}-{local.new_id()}"

@@ -32,13 +32,14 @@ def run_pipeline(
 ) -> None:
     """Starts a run and follows it to its end."""
     from modelyard.artifact import now
+    from modelyard.config import portable
     from modelyard.run import check_requirements
 
     config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)
     check_requirements(options.family_class(family)(config))
     check_pipeline_extra()
     record = local.RunRecord(
-        id=local.new_id(), family=family, config=absolute_data(config.model_dump(mode="json")), nodes=nodes,
+        id=local.new_id(), family=family, config=absolute_data(portable(config)), nodes=nodes,
         gpus_per_node=gpus, created=now(),
     )  # fmt: skip
     follow(local.RunFolder.new(record))
@@ -130,7 +131,7 @@ def default_outputs(stage: str, family: str, values: dict[str, Any]) -> dict[str
 
 def absolute_data(config: dict[str, Any]) -> dict[str, Any]:
     """The config with a local `data.uri` made absolute: a run can then be resumed from any folder."""
-    uri = config["data"]["uri"]
+    uri = config["data"].get("uri")
     if uri and "://" not in uri:
         config["data"]["uri"] = str(Path(uri).expanduser().absolute())
     return config

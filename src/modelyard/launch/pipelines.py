@@ -36,6 +36,7 @@ def compiled(family: str, kind: str) -> Path:
 def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
     """Writes a pipeline's YAML: of a family, or the generic one for None. The same code gives the same bytes."""
     kfp = _import_kfp()
+    from modelyard.config import portable
     from modelyard.family import load
     from modelyard.run import code_version
 
@@ -54,7 +55,7 @@ def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
         cls = load(family)
         pipeline = build(
             f"modelyard-{slug(family)}", f"{slug(family)} ({cls.title})", family,
-            cls.Config().model_dump(mode="json"), dict(cls.resources), code_version(cls),
+            portable(cls.Config()), dict(cls.resources), code_version(cls),
         )  # fmt: skip
     target.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
