@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from modelyard.run import Run
 
 CHAMPION = "champion"
-DIGEST, VERSION, PREVIOUS = "modelyard.digest", "modelyard.package", "modelyard.previous"
+DIGEST, VERSION = "modelyard.digest", "modelyard.package"
 
 
 class Version(BaseModel):
@@ -98,15 +98,12 @@ def champion(name: str) -> Champion | None:
 
 
 def set_champion(name: str, version: str) -> None:
-    """Makes a version the champion, and notes on it which one it replaced.
+    """Makes a version the champion.
 
     Raises:
         UsageError: no such name or version.
     """
     chosen = get(slug(name), version)
-    previous = next((one for one in list_versions(chosen.name) if one.champion), None)
-    if previous is not None and previous.version != chosen.version:
-        set_tag(chosen, PREVIOUS, previous.version)
     with _open() as mlflow:
         mlflow.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
 

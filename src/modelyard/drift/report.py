@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
 from collections import Counter
@@ -80,11 +79,10 @@ def _evidently(drawn: list[ColumnDrift], reference: Columns, current: Columns, s
         # Evidently alarms at this share, we above it.
         drift_share=float(np.nextafter(settings.share, 1)),
     )  # fmt: skip
-    page = io.StringIO()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        Report([preset]).run(after, before).save_html(page)
-    return page.getvalue()
+        page: str = Report([preset]).run(after, before).get_html_str(as_iframe=False)
+    return page
 
 
 def _our_test(columns: dict[str, ColumnDrift], settings: MonitorSettings) -> str:

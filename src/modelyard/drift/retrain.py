@@ -18,8 +18,10 @@ class Memory(BaseModel):
 
     run: str | None = None
     """The run that looked last."""
+    before: int = 0
+    """Drifted verdicts without a stable one between, before that run looked."""
     in_a_row: int = 0
-    """Drifted verdicts without a stable one between."""
+    """The same, with that run."""
     requested: datetime | None = None
     """When a retraining was asked for last."""
     requested_by: str | None = None
@@ -30,18 +32,17 @@ def decide(
 ) -> tuple[Verdict, Memory]:
     """Completes a verdict on a package that was made at `made`, and says what to remember.
 
-    A run that looks twice, because its step was retried, counts once and gets the answer it got. `too few rows`
-    neither counts nor ends a row.
+    A run that looks twice, because its step was retried, counts once, and what it asked for it asks for again.
+    `too few rows` neither counts nor ends a row.
     """
     again = run == memory.run and run != Run.id
-    in_a_row = memory.in_a_row
-    if verdict.status != "too few rows" and not again:
-        in_a_row = in_a_row + 1 if verdict.status == "drifted" else 0
+    before = memory.before if again else memory.in_a_row
+    in_a_row = {"drifted": before + 1, "stable": 0, "too few rows": before}[verdict.status]
     asked = again and memory.requested_by == run
     retrain, reason = _due(verdict, memory, in_a_row, asked, made, now, settings)
     told = {"requested": now, "requested_by": run} if retrain and not asked else {}
     verdict = verdict.model_copy(update={"retrain": retrain, "retrain_reason": reason, "in_a_row": in_a_row})
-    return verdict, memory.model_copy(update={"run": run, "in_a_row": in_a_row, **told})
+    return verdict, memory.model_copy(update={"run": run, "before": before, "in_a_row": in_a_row, **told})
 
 
 def _due(

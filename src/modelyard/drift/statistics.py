@@ -108,7 +108,7 @@ def _column(values: Sequence[Any] | None, numeric: bool = False) -> _Column:
     if len(values) > SAMPLE_ROWS:
         values = [values[index] for index in _sample(len(values))]
     present = [value for value in values if value is not None]
-    if numeric or not any(isinstance(value, str | bool) for value in present):
+    if numeric or not {str, bool} & set(map(type, present)):
         try:
             # Numbers come back as text from a log in which a file had nothing but None in the column.
             array = np.array(present, np.float64)
@@ -223,13 +223,14 @@ def _decisive(name: str, before: _Column, after: _Column, judged: list[_Comparis
 
 
 def _moved(x: np.ndarray, y: np.ndarray) -> str:
-    """The mean where it moved by a tenth of the spread, else the middle half: sorted samples in, a line out."""
+    """The means, or the middle halves where their width changed by more than the mean moved; x and y are sorted."""
     with np.errstate(invalid="ignore", over="ignore"):
-        before, after, spread = float(x.mean()), float(y.mean()), float(x.std())
-    if math.isfinite(before) and math.isfinite(after) and abs(after - before) >= 0.1 * spread:
+        before, after = float(x.mean()), float(y.mean())
+        (a, b), (c, d) = (np.percentile(side, (25, 75), method="nearest") for side in (x, y))
+        wider = abs((d - c) - (b - a)) / 2
+    if math.isfinite(after - before) and abs(after - before) >= wider:
         return f"mean {before:.3g} → {after:.3g}"
-    quartiles = [np.percentile(side, (25, 75), method="nearest") for side in (x, y)]
-    return " → ".join(["middle half {:.3g}…{:.3g}".format(*quartiles[0]), "{:.3g}…{:.3g}".format(*quartiles[1])])
+    return f"middle half {a:.3g}…{b:.3g} → {c:.3g}…{d:.3g}"
 
 
 def _percent(share: float) -> str:

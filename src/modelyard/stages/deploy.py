@@ -16,6 +16,9 @@ from modelyard.package import Package
 from modelyard.run import Run, stage
 from modelyard.tracking import track
 
+DEPLOYMENT = "modelyard.deployment"
+"""Tag of a version with the `Deployment` that made it champion: a step that runs again tells the same."""
+
 
 class Deployment(BaseModel):
     """`deployment.json`: which version the package became, and whether it serves."""
@@ -43,6 +46,7 @@ def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     version = registry.register(package, run)
     made = _decide(run, name, version, challenger, features)
     if made.champion:
+        registry.set_tag(registry.get(name, version), DEPLOYMENT, made.model_dump_json())
         registry.set_champion(name, version)
     write_json(deployment / "deployment.json", made)
     return made.reason
@@ -70,8 +74,10 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         reason = f"{new}: {gate.metric} {gate.value:.4f}, the first"
         return made(champion=True, previous=None, champion_metric=None, reason=reason)
     if serving.version == version:
-        reason, previous = f"{new} already: {gate.metric} {gate.value:.4f}", serving.tags.get(registry.PREVIOUS)
-        return made(champion=True, previous=previous, champion_metric=None, reason=reason)
+        if DEPLOYMENT in serving.tags:
+            return Deployment.model_validate_json(serving.tags[DEPLOYMENT])
+        reason = f"{new} already: {gate.metric} {gate.value:.4f}, promoted by hand"
+        return made(champion=True, previous=None, champion_metric=None, reason=reason)
     try:
         value = _judge_champion(run, registry.fetch(serving), gate.metric, features)
     except Unavailable:
