@@ -25,6 +25,8 @@ SAMPLE_ROWS = 100_000
 then known within about 0.005, far below any effect worth an alarm."""
 PERMUTATIONS = 9_999
 """Shuffles behind a categorical p-value where a category is too rare for the chi-squared distribution."""
+FAR_FROM_SIGNIFICANT = 0.3
+"""Above it the chi-squared tail is believed without shuffling."""
 LEAST_EXPECTED = 5
 """Expected count below which a category is pooled with the other rare ones (Cochran 1954)."""
 OTHER = "(rare)"
@@ -187,7 +189,7 @@ def _chi_squared_p(counts: np.ndarray) -> float:
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
     statistic = float(((counts - expected) ** 2 / expected).sum())
     tail = float(_stats().chi2.sf(statistic, counts.shape[1] - 1))
-    if expected.min() >= LEAST_EXPECTED:
+    if expected.min() >= LEAST_EXPECTED or tail > FAR_FROM_SIGNIFICANT:
         return tail
     totals = counts.sum(axis=0)
     draw = np.random.default_rng(0).multivariate_hypergeometric

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from modelyard import home, registry
+from modelyard.drift.verdict import Verdict
+from modelyard.errors import UsageError
+from modelyard.package import Package
+from modelyard.run import Run
+from modelyard.serving.prediction_log import PredictionLog
+from modelyard.stages.deploy import deploy
+from modelyard.stages.monitor import monitor
+from tests.toy.build import LINE, build
+
+NAME = "tests-toy-family-line"
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory):
+    """The toy family's champion, opened, in a home of its own."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODELYARD_HOME", str(folder))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        built = build(folder / NAME / "first", "first", {})
+        deploy(built.run, package=built.package, features=built.features, deployment=folder / "deployment")
+        yield Package(built.package)
+
+
+def serve(package: Package, folder, xs, received: datetime | None = None) -> None:
+    """Answers, and logs as the service does."""
+    log = PredictionLog(folder, package)
+    requests = [package.parse({"x": float(x)}) for x in xs]
+    for at in range(0, len(requests), 100):
+        batch = requests[at : at + 100]
+        log.add(f"call-{at}", received or datetime.now(UTC), 1.0, batch, package.host.predict(package.run, batch))
+    log.close()
+
+
+def look(tmp_path, log, package: Package | None = None, run: str = "local", **settings) -> tuple[str, Verdict, str]:
+    config = {"monitor": {"log": str(log), **settings}}
+    paths = {"package": package.path} if package else {}
+    headline = monitor(Run.of(LINE, config, id=run), verdict=tmp_path / "verdict", **paths)
+    verdict = Verdict.model_validate_json((tmp_path / "verdict" / "verdict.json").read_text())
+    return headline, verdict, (tmp_path / "verdict" / "report.html").read_text()
+
+
+def usual(rows: int = 400) -> np.ndarray:
+    return np.random.default_rng(5).uniform(-3, 3, rows)
+
+
+def test_traffic_like_the_test_data_is_stable(champion, tmp_path):
+    serve(champion, tmp_path / "log", usual())
+    headline, verdict, page = look(tmp_path, tmp_path / "log")
+    assert headline == "stable over 400 rows"
+    assert (verdict.status, verdict.retrain, verdict.rows_current) == ("stable", False, 400)
+    assert verdict.package == champion.info.version
+    assert {column.name for column in verdict.columns} == {"x", "y"}
+    assert "Dataset Drift is NOT detected" in page
+
+
+def test_shifted_traffic_drifted_and_both_halves_of_the_page_say_so(champion, tmp_path):
+    serve(champion, tmp_path / "log", usual() + 2)
+    headline, verdict, page = look(tmp_path, tmp_path / "log", cooldown_hours=0)
+    assert re.fullmatch(r"drifted: [xy] \(D 0\.\d\d\), [xy] \(D 0\.\d\d\); retraining is due.*", headline)
+    assert verdict.retrain
+    assert all(re.fullmatch(r"mean \S+ → \S+", column.summary) for column in verdict.columns)
+    assert f"<h1>{verdict.reason}</h1>" in page
+    assert "Dataset Drift is detected" in page
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=.?https?:", page)
+
+
+def test_only_this_package_and_this_window_count(champion, tmp_path):
+    log = tmp_path / "log"
+    serve(champion, log, usual() + 5, received=datetime.now(UTC) - timedelta(hours=30))
+    assert look(tmp_path, log)[1].rows_current == 0
+    assert look(tmp_path, log, window_hours=48)[1].rows_current == 400
+    for file in log.rglob("*.parquet"):
+        file.rename(file.with_name(file.name.replace(champion.info.version, "0" * 12)))
+    assert look(tmp_path, log, window_hours=48)[1].rows_current == 0
+
+
+def test_too_few_rows_are_told_on_a_small_page(champion, tmp_path):
+    serve(champion, tmp_path / "log", usual(20) + 9)
+    headline, verdict, page = look(tmp_path, tmp_path / "log")
+    assert headline == "too few rows: 20 in 24 h, at least 50 are needed"
+    assert (verdict.status, verdict.retrain) == ("too few rows", False)
+    assert len(page) < 5_000
+
+
+def test_a_log_in_the_home_is_found_and_an_empty_one_is_no_error(champion, tmp_path):
+    run = Run.of(LINE, {})
+    assert monitor(run, verdict=tmp_path / "verdict").startswith("too few rows: 0 in 24 h")
+    serve(champion, home.predictions(LINE), usual())
+    assert monitor(run, verdict=tmp_path / "verdict") == "stable over 400 rows"
+
+
+def test_a_log_behind_an_fsspec_address_is_fetched(champion, tmp_path):
+    import fsspec
+
+    serve(champion, tmp_path / "log", usual())
+    memory = fsspec.filesystem("memory")
+    memory.put(str(tmp_path / "log"), "/bucket/log", recursive=True)
+    config = {"monitor": {"log": "memory://bucket/log"}}
+    assert monitor(Run.of(LINE, config), verdict=tmp_path / "verdict") == "stable over 400 rows"
+
+
+def test_a_row_of_drifted_verdicts_is_remembered_in_the_registry(champion, tmp_path):
+    serve(champion, tmp_path / "log", usual() + 2)
+    registry.set_tag(registry.get(NAME, "1"), "modelyard.monitor", "{}")
+    told = []
+    for run in ("m1", "m1", "m2", "m3"):
+        _, verdict, _ = look(tmp_path, tmp_path / "log", run=run, consecutive=2, cooldown_hours=1e-9)
+        told.append((verdict.in_a_row, verdict.retrain))
+    assert told == [(1, False), (1, False), (2, True), (3, True)]
+    memory = json.loads(registry.get(NAME, "1").tags["modelyard.monitor"])
+    assert (memory["in_a_row"], memory["requested_by"]) == (3, "m3")
+
+
+def test_a_package_that_was_just_made_is_not_trained_again(champion, tmp_path):
+    serve(champion, tmp_path / "log", usual() + 2)
+    headline, verdict, _ = look(tmp_path, tmp_path / "log", package=champion)
+    assert verdict.status == "drifted"
+    assert not verdict.retrain
+    assert "no retraining before" in headline
+
+
+def test_the_verdict_records_the_package_it_is_about(champion, tmp_path):
+    from modelyard import artifact
+
+    serve(champion, tmp_path / "log", usual())
+    _, verdict, _ = look(tmp_path, tmp_path / "log", package=champion)
+    assert verdict.digest == champion.manifest.digest
+    assert champion.manifest.digest in artifact.verify(tmp_path / "verdict").lineage
+
+
+def test_what_must_not_be_logged_is_not_missing(champion, tmp_path, monkeypatch):
+    host = type(champion.host)
+    monkeypatch.setattr(host, "sensitive", frozenset({"x"}))
+    serve(champion, tmp_path / "log", usual())
+    _, verdict, _ = look(tmp_path, tmp_path / "log")
+    assert [column.name for column in verdict.columns] == ["y"]
+
+
+def test_a_misspelt_log_is_refused(champion, tmp_path):
+    with pytest.raises(UsageError, match=r"setting 'monitor.log': no folder .*nowhere"):
+        look(tmp_path, tmp_path / "nowhere")
+
+
+def test_without_a_champion_there_is_nothing_to_watch(champion, tmp_path):
+    run = Run.of(LINE, {"registry": {"name": "another"}})
+    with pytest.raises(UsageError, match=r"another has no champion to watch\. Type: modelyard run"):
+        monitor(run, verdict=tmp_path / "verdict")

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modelyard import artifact, registry
+from modelyard.errors import BrokenArtifact, Unavailable, UsageError
+from modelyard.stages.deploy import deploy
+from tests.toy.build import LINE, Built, build
+
+NAME = "tests-toy-family-line"
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory):
+    """Three runs of the toy family in a home of their own: few points, many, and a thousand others."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODELYARD_HOME", str(home))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        configs = {
+            "few": {"features": {"points": 30}},
+            "many": {"features": {"points": 3000}, "seed": 1},
+            "strict": {"features": {"points": 1000}, "seed": 2, "registry": {"margin": 0.05}},
+        }
+        yield {name: build(home / NAME / name, name, config) for name, config in configs.items()}
+
+
+def place(built: Built, tmp_path: Path, run=None):
+    headline = deploy(run or built.run, package=built.package, features=built.features, deployment=tmp_path / "out")
+    return headline, json.loads((tmp_path / "out" / "deployment.json").read_text())
+
+
+def test_before_anything_is_registered_mlflow_is_not_even_imported(yard, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
+    assert registry.names() == registry.list_versions(NAME) == []
+    assert registry.champion(NAME) is None
+    with pytest.raises(UsageError, match=r"package 'tabular' is unknown\. Allowed: none.*Type: modelyard run"):
+        registry.resolve("tabular")
+
+
+def test_the_first_package_becomes_champion(yard, tmp_path):
+    headline, told = place(yard["few"], tmp_path)
+    assert headline == told["reason"]
+    assert headline.startswith(f"{NAME} version 1 is champion: mae 0.")
+    assert (told["version"], told["champion"], told["previous"], told["champion_metric"]) == ("1", True, None, None)
+
+
+def test_a_better_challenger_takes_over_judged_on_the_same_test_split(yard, tmp_path):
+    from modelyard.package import Package
+
+    _, told = place(yard["many"], tmp_path)
+    old, run, features = Package(yard["few"].package), yard["many"].run, yard["many"].features
+    expected = run.family.evaluate(old.host, old.run, features, "test").metrics["mae"]
+    assert told["champion_metric"] == pytest.approx(expected)
+    assert told["challenger_metric"] < told["champion_metric"] != old.info.metrics["mae"]
+    assert (told["champion"], told["version"], told["previous"]) == (True, "2", "1")
+    assert registry.champion(NAME).version == "2"
+
+
+def test_the_same_package_again_changes_nothing_and_tells_the_same(yard, tmp_path):
+    assert place(yard["many"], tmp_path) == place(yard["many"], tmp_path)
+    assert [version.version for version in registry.list_versions(NAME)] == ["2", "1"]
+
+
+def test_a_challenger_that_is_not_better_by_the_margin_is_kept_out(yard, tmp_path):
+    headline, told = place(yard["strict"], tmp_path)
+    assert headline.startswith("kept version 2: version 3 has mae 0.")
+    assert (told["champion"], told["version"], told["previous"]) == (False, "3", "2")
+    assert registry.champion(NAME).version == "2"
+
+
+def test_a_champion_that_cannot_be_judged_is_not_replaced_in_silence(yard, tmp_path, monkeypatch):
+    broken = tmp_path / "features"
+    artifact.clone(yard["many"].features, broken)
+    family = type(yard["strict"].run.family)
+
+    def evaluate(self, host, run, features, split="test"):
+        raise KeyError("amount")
+
+    monkeypatch.setattr(family, "evaluate", evaluate)
+    headline, told = place(yard["strict"], tmp_path)
+    assert headline.startswith("kept version 2: it cannot be judged on this data (KeyError: 'amount')")
+    assert headline.endswith(f"To switch: modelyard promote {NAME}@3")
+    assert told["champion"] is False
+
+
+def test_promoting_by_hand_moves_the_alias(yard):
+    registry.set_champion(LINE, "1")
+    assert [version.version for version in registry.list_versions(NAME) if version.champion] == ["1"]
+    registry.set_champion(NAME, "2")
+    with pytest.raises(UsageError, match=r"version '9' is unknown\. Allowed: 1, 2, 3"):
+        registry.set_champion(NAME, "9")
+
+
+def test_a_reference_is_a_name_a_version_a_run_or_a_folder(yard):
+    versions = {one.version: one for one in registry.list_versions(NAME)}
+    paths = {reference: registry.resolve(reference) for reference in (LINE, NAME, f"{LINE}@2", f"{NAME}@champion")}
+    assert {artifact.verify(path).digest for path in paths.values()} == {versions["2"].tags[registry.DIGEST]}
+    assert artifact.verify(registry.resolve(f"{NAME}@1")).digest == artifact.verify(yard["few"].package).digest
+    for reference in ("few", str(yard["few"].folder), str(yard["few"].package)):
+        assert registry.resolve(reference) == yard["few"].package
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        ("tests.toy.famly:Line", f"Did you mean '{NAME}'"),
+        (f"{NAME}@7", "version '7' is unknown. Allowed: 1, 2, 3"),
+        ("tabular@1", f"registered name 'tabular' is unknown. Allowed: {NAME}"),
+        ("./nowhere", "./nowhere is no package"),
+        ("20260101-nothing", "a run's id"),
+    ],
+)
+def test_what_nothing_goes_by_is_refused_with_what_there_is(yard, reference, says):
+    with pytest.raises(UsageError) as caught:
+        registry.resolve(reference)
+    assert says in str(caught.value)
+
+
+def test_a_changed_package_is_not_registered(yard, tmp_path):
+    copy = tmp_path / "package"
+    import shutil
+
+    shutil.copytree(yard["few"].package, copy)
+    (copy / "golden.json").write_text("{}")
+    with pytest.raises(BrokenArtifact, match=r"golden\.json was changed"):
+        registry.register(copy, yard["few"].run)
+
+
+def test_a_registered_package_that_was_deleted_is_named(yard):
+    version = registry.get(NAME, "3").model_copy(update={"source": "file:///nowhere/at/all"})
+    with pytest.raises(BrokenArtifact, match=r"version 3: its package is gone from /nowhere/at/all"):
+        registry.fetch(version)
+
+
+def test_a_server_that_is_down_is_told_in_a_line(yard, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Unavailable, match=r"MLflow at http://127\.0\.0\.1:9: .*See MLFLOW_TRACKING_URI"):
+        registry.resolve("tabular")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+
+from modelyard.config import GateSettings
+from modelyard.errors import GateFailed
+from modelyard.evaluation import Evaluation, judge
+from modelyard.run import Run
+from modelyard.tracking import client, flat, track
+from tests.toy.build import LINE, build
+
+CURVES = {"loss": {"train": [0.9, 0.5, 0.3], "validation": [1.0, float("nan"), 0.4]}}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODELYARD_HOME", str(folder))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield folder
+
+
+def evaluation(**metrics: float) -> Evaluation:
+    metrics = metrics or {"recall@10": 0.6}
+    main = next(iter(metrics))
+    return Evaluation(
+        split="test", rows=100, metrics=metrics, baseline={main: 0.1}, baseline_name="popularity", main=main,
+        directions=dict.fromkeys(metrics, "max"),
+    )  # fmt: skip
+
+
+def record(run: Run, result: Evaluation, **fields) -> str:
+    return track(run, result, judge(GateSettings(), result), **fields)
+
+
+def test_a_run_holds_its_settings_metrics_curves_and_files(home, tmp_path):
+    (tmp_path / "card.html").write_text("<p>card")
+    run = Run.of(LINE, {"seed": 7}, id="r1")
+    run_id = record(run, evaluation(), training={"curves": CURVES}, data_revision="v1", files=[tmp_path / "card.html"])
+    mlflow = client()
+    kept = mlflow.get_run(run_id)
+    assert kept.data.params["seed"] == "7"
+    assert kept.data.params["features.points"] == "300"
+    assert kept.data.metrics["recall_at_10"] == 0.6
+    assert kept.data.metrics["baseline/recall_at_10"] == 0.1
+    history = {name: [(m.step, m.value) for m in mlflow.get_metric_history(run_id, f"loss/{name}")]
+               for name in ("train", "validation")}  # fmt: skip
+    assert history == {"train": [(0, 0.9), (1, 0.5), (2, 0.3)], "validation": [(0, 1.0), (2, 0.4)]}
+    assert [file.path for file in mlflow.list_artifacts(run_id)] == ["card.html"]
+    assert (kept.info.status, kept.data.tags["modelyard.run"]) == ("FINISHED", "r1")
+    assert mlflow.get_experiment(kept.info.experiment_id).name == "tests-toy-family-line"
+    assert (home / "mlflow.db").is_file()
+    assert list((home / "mlflow").rglob("card.html"))
+
+
+def test_the_same_run_is_tracked_once(home):
+    run = Run.of(LINE, {"seed": 8}, id="r2")
+    first = record(run, evaluation(), training={"curves": CURVES})
+    assert record(run, evaluation(), training={"curves": CURVES}) == first
+    assert len(client().get_metric_history(first, "loss/train")) == 3
+
+
+def test_runs_of_one_id_with_other_settings_are_other_runs(home):
+    runs = {record(Run.of(LINE, {"seed": seed}), evaluation()) for seed in (1, 2, 3)}
+    assert len(runs) == 3
+
+
+def test_more_metrics_than_a_call_may_hold_are_all_kept(home):
+    long = {"loss": {"train": [1 / (step + 1) for step in range(1500)]}}
+    run_id = record(Run.of(LINE, {"seed": 9}, id="r3"), evaluation(), training={"curves": long})
+    assert len(client().get_metric_history(run_id, "loss/train")) == 1500
+
+
+def test_a_run_that_fails_its_gate_is_tracked_as_failed(home, tmp_path):
+    with pytest.raises(GateFailed, match="gate not met"):
+        build(tmp_path, "bad", {"gate": {"threshold": 0.001}})
+    mlflow = client()
+    experiment = mlflow.get_experiment_by_name("tests-toy-family-line")
+    (kept,) = mlflow.search_runs([experiment.experiment_id], "tags.`modelyard.run` = 'bad'")
+    assert kept.info.status == "FAILED"
+    assert "it must be at most 0.001" in kept.data.tags["modelyard.gate"]
+    assert kept.data.metrics["mae"] > 0.001
+
+
+def test_without_mlflow_a_failed_gate_is_still_a_failed_gate(home, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
+    with pytest.raises(GateFailed, match="gate not met"):
+        build(tmp_path, "bad2", {"gate": {"threshold": 0.001}})
+
+
+def test_nested_settings_become_dotted_names():
+    assert flat({"model": {"kind": "mlp", "layers": [8, 4]}, "seed": 0, "data": {"sha256": {}}}) == {
+        "model.kind": "mlp", "model.layers": "[8, 4]", "seed": "0", "data.sha256": "{}",
+    }  # fmt: skip
