@@ -59,7 +59,7 @@ class TabularModel(Settings):
     max_depth: int | None = Field(default=None, ge=1)
     """Depth limit of a tree. None: no limit."""
     regularization: float = Field(default=1.0, gt=0)
-    """L2 penalty of the linear model, and on the leaves of xgboost and lightgbm."""
+    """L2 penalty of the linear model, and on the leaves of boosting, xgboost and lightgbm."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
     """Widths of the MLP's layers."""
     dropout: float = Field(default=0.1, ge=0, lt=1)

@@ -19,7 +19,7 @@ from modelyard.families.tabular.table import ModelInfo, class_names, class_weigh
 Batch = dict[str, torch.Tensor]
 
 FARTHEST = 10.0
-"""Standardized inputs are kept within this many standard deviations."""
+"""Scaled inputs are kept within this distance of 0."""
 
 
 class Perceptron(nn.Module):
@@ -43,8 +43,12 @@ class Perceptron(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, classes or 1))
 
     def standardize(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
-        """Takes means and scales from the training split: `x` (rows, columns), `y` (rows,)."""
-        scale = x.std(axis=0, dtype=np.float64)
+        """Takes means and scales from the training split: `x` (rows, columns), `y` (rows,).
+
+        A column that is mostly zero (an indicator, a word's weight) is scaled by its largest magnitude: by its
+        standard deviation a rare category would tower over everything else.
+        """
+        scale = np.where((x == 0).mean(axis=0) > 0.5, np.abs(x).max(axis=0), x.std(axis=0, dtype=np.float64))
         self.mean.copy_(torch.from_numpy(x.mean(axis=0, dtype=np.float64)))
         self.scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1.0)))
         if self.classes is None:

@@ -66,7 +66,7 @@ def native(config: TabularConfig, model: Path) -> Runtime:
 def graphs(config: TabularConfig, model: Path) -> list[Graph]:
     """One graph, `model`: `features` float32 (rows, columns) to `probabilities` (rows, classes) or `value` (rows,).
 
-    It answers as `native` does to 1e-5 of max(1, |value|), but for sums of many trees in float32.
+    It answers as `native` does to about 1e-5 of max(1, |value|): float32 sums over the trees differ in order.
     """
     info = ModelInfo.load(model)
     if info.kind == "mlp":
