@@ -62,14 +62,14 @@ def roc(curve: Roc, prefix: str) -> Drawn:
     return Drawn(plot.title, to_svg(figure, _label(plot), prefix), plot.caption, [])
 
 
-def curves(name: str, splits: Mapping[str, Sequence[float]], best: int | None, prefix: str) -> Drawn | None:
-    """One learning curve, epochs from 1; `best` is the epoch whose weights were kept."""
+def curves(name: str, splits: Mapping[str, Sequence[float]], best: int | None, unit: str, prefix: str) -> Drawn | None:
+    """One learning curve, counted in `unit`s from 1; `best` is the epoch whose weights were kept."""
     series = [
         Series(name=split, x=[float(epoch + 1) for epoch in range(len(values))], y=_floats(values))
         for split, values in splits.items()
     ]
     caption = f"Epoch {best:,} was kept." if best else ""
-    plot = Plot(kind="line", title=f"Learning curve: {name}", x_label="epoch", series=series, caption=caption)
+    plot = Plot(kind="line", title=f"Learning curve: {name}", x_label=unit, series=series, caption=caption)
     if not any(one.y for one in series):
         return None
     figure, _ = line(plot, best)

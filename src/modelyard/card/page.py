@@ -74,10 +74,11 @@ def _plots(evaluation: Evaluation) -> Iterator[Drawn]:
 
 def _curves(training: Mapping[str, Any]) -> Iterator[Drawn]:
     best = training.get("best_epoch")
+    unit = "epoch" if "best_epoch" in training or "epochs" in training else "iteration"
     for i, (name, splits) in enumerate((training.get("curves") or {}).items()):
         by_split = splits if isinstance(splits, Mapping) else {name: splits}
         kept = best if isinstance(best, int) and best > 0 else None
-        if (figure := figures.curves(str(name), by_split, kept, f"c{i}-")) is not None:
+        if (figure := figures.curves(str(name), by_split, kept, unit, f"c{i}-")) is not None:
             yield figure
 
 
@@ -107,9 +108,15 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     if (classes := views.classes(data.get("classes"))) is not None:
         tables.append(classes)
     return {
-        "headline": clean(str(headline)), "facts": views.facts(data, _DATA), "notes": _notes(data),
+        "headline": clean(str(headline)), "facts": _classes(data) + views.facts(data, _DATA), "notes": _notes(data),
         "small": tables, "tables": [views.table(raw) for raw in data.get("tables") or ()],
     }  # fmt: skip
+
+
+def _classes(data: Mapping[str, Any]) -> list[tuple[str, views.Cell]]:
+    """The names of the classes, where their counts are not told."""
+    names = data.get("classes")
+    return [("classes", views.cell(", ".join(map(str, names))))] if names and isinstance(names, list | tuple) else []
 
 
 def _training(training: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +137,7 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:
     family = shlex.quote(info.family)
     return [
-        (f"modelyard serve {family}", "answer requests with this model"),
-        ("modelyard explain PACKAGE", "what made it, from which data and code"),
-        (f"modelyard monitor {family}", "compare the logged traffic with the reference"),
+        (f"modelyard serve {family}", "answer requests over HTTP"),
+        (f"modelyard predict {family} --explain", "answer one example here, with the reasons"),
+        (f"modelyard explain {family}", "what made it: data, settings, code and every step"),
     ]

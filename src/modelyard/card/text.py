@@ -73,6 +73,11 @@ def milliseconds(value: float) -> str:
     return f"{value:#.3g} ms" if 0 < value < 100 else f"{value:,.0f} ms"
 
 
+def times(ratio: float) -> str:
+    """Three significant digits: `1.25×`, `130×`."""
+    return f"{ratio:.2f}×" if ratio < 10 else f"{ratio:.1f}×" if ratio < 100 else f"{ratio:,.0f}×"
+
+
 def plain(value: Any) -> str:
     """Any JSON value as one line."""
     if value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,8 @@ MOST_ROWS = 200
 MOST_LABELS = 12
 """Classes of a confusion matrix that is written out; larger ones show the most frequent confusions."""
 MOST_CONFUSIONS = 12
+
+_WRITTEN_NUMBER = re.compile(r"[-+−]?\d[\d,.]*(e[-+]?\d+)?( ?[%×]| m?s)?")
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,16 @@ class ConfusionView:
 
 def cell(value: Any) -> Cell:
     """A JSON value as a cell, cut where it is long."""
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
     shown = plain(value)
     short = cut(shown)
-    return Cell(short, shown if short != shown else "", numeric)
+    numeric = _is_number(value)
+    return Cell(short, shown if short != shown else "", numeric or bool(_WRITTEN_NUMBER.fullmatch(shown)))
+
+
+def _name(name: str) -> Cell:
+    shown = clean(str(name))
+    short = cut(shown)
+    return Cell(short, shown if short != shown else "")
 
 
 def metrics(evaluation: Evaluation, gate: str) -> list[MetricRow]:
@@ -118,7 +127,7 @@ def _worst(counts: Confusion, totals: Sequence[int]) -> Table | None:
     found.sort(key=lambda entry: -entry[0])
     most = MOST_CONFUSIONS if len(totals) > MOST_LABELS else MOST_CONFUSIONS // 2
     rows = [
-        [cell(actual), cell(predicted), Cell(f"{count:,}", numeric=True), Cell(percent(share), numeric=True)]
+        [_name(actual), _name(predicted), Cell(f"{count:,}", numeric=True), Cell(percent(share), numeric=True)]
         for count, actual, predicted, share in found[:most]
     ]
     columns = [Cell("actual"), Cell("predicted as"), Cell("count", numeric=True), Cell("of actual", numeric=True)]
@@ -129,17 +138,21 @@ def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
     """A family's own `{"title", "columns", "rows"}`; `bars` draws its first numeric column."""
     rows = [list(row) for row in raw.get("rows", ())]
     cells = [[cell(value) for value in row] for row in rows[:MOST_ROWS]]
-    numeric = [all(row[i].numeric or row[i].text == text.NOTHING for row in cells) for i in range(_width(cells))]
+    numeric = [all(row[i].numeric or row[i].text in ("", text.NOTHING) for row in cells) for i in range(_width(cells))]
     columns = [
         Cell(cut(plain(name), 40), numeric=i < len(numeric) and numeric[i])
         for i, name in enumerate(raw.get("columns", ()))
     ]
-    if bars and True in numeric[: len(columns)]:
-        drawn = numeric.index(True)
+    drawn = next((i for i in range(len(columns)) if all(_is_number(row[i]) for row in rows)), None) if rows else None
+    if bars and drawn is not None:
         columns[drawn] = replace(columns[drawn], bar=0.0)
         _draw_bars(cells, rows, drawn)
     note = f"{MOST_ROWS} of {len(rows):,} rows." if len(rows) > MOST_ROWS else ""
     return Table(clean(str(raw.get("title", ""))), columns, cells, note)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _width(cells: Sequence[Sequence[Cell]]) -> int:
@@ -147,7 +160,7 @@ def _width(cells: Sequence[Sequence[Cell]]) -> int:
 
 
 def _draw_bars(cells: list[list[Cell]], rows: Sequence[Sequence[Any]], column: int) -> None:
-    values = [row[column] or 0.0 for row in rows[: len(cells)]]
+    values = [float(row[column]) for row in rows[: len(cells)]]
     most = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
     both = min(values, default=0.0) < 0
     for row, value in zip(cells, values, strict=True):
@@ -160,14 +173,14 @@ def counted(title: str, counts: Mapping[str, float], column: str) -> Table:
     total = sum(counts.values()) or 1
     most = max(counts.values(), default=1) or 1
     rows = [
-        [cell(name), Cell(number(count), numeric=True), Cell(percent(count / total), numeric=True, bar=count / most)]
+        [_name(name), Cell(number(count), numeric=True), Cell(percent(count / total), numeric=True, bar=count / most)]
         for name, count in counts.items()
     ]
     return Table(title, [Cell(column), Cell("rows", numeric=True), Cell("share", numeric=True, bar=0.0)], rows)
 
 
 def classes(raw: Any) -> Table | None:
-    """Class counts: `{class: count}`, or `{class or split: {split or class: count}}`, or names alone."""
+    """Class counts: `{class: count}`, or `{class or split: {split or class: count}}`."""
     if isinstance(raw, Mapping) and raw:
         if all(isinstance(inner, Mapping) for inner in raw.values()):
             inner_names = list(dict.fromkeys(name for inner in raw.values() for name in inner))
@@ -175,8 +188,6 @@ def classes(raw: Any) -> Table | None:
             return table({"title": "Classes", "columns": ["", *inner_names], "rows": rows})
         if all(isinstance(count, int | float) for count in raw.values()):
             return counted("Classes", raw, "class")
-    if isinstance(raw, list | tuple) and raw and not isinstance(raw[0], Mapping):
-        return table({"title": "Classes", "columns": ["class"], "rows": [[name] for name in raw]})
     return None
 
 
@@ -213,11 +224,12 @@ def variants(info: PackageInfo, evaluation: Evaluation) -> list[VariantRow]:
 
 def _variant(one: Variant, native: Variant | None, gate: str, evaluation: Evaluation) -> VariantRow:
     base = native if native is not None and native is not one else None
-    delta = one.metric - base.metric if base else None
-    known = base is not None and gate in evaluation.directions and one.metric != base.metric
+    # The same answers summed in another order differ in the last digits: no change.
+    delta = round(one.metric - base.metric, 9) if base else None
+    known = gate in evaluation.directions and delta
     return VariantRow(
         name=clean(one.name), size=text.size(one.bytes), latency=text.milliseconds(one.p50_ms),
-        speedup=f"{base.p50_ms / one.p50_ms:.2f}×" if base and one.p50_ms else text.NOTHING,
+        speedup=text.times(base.p50_ms / one.p50_ms) if base and one.p50_ms else text.NOTHING,
         metric=number(one.metric), delta=signed(delta),
         better=evaluation.better(gate, one.metric, base.metric) if known and base else None,
         difference=f"{one.max_difference:.1e}" if base else text.NOTHING, chosen=one.chosen,

@@ -14,6 +14,7 @@ from modelyard.card.figures import sparkline
 from modelyard.card.text import clean, cut, percent, plain, short
 
 MOST_COLUMNS = 24
+LAST = 4
 MOST_CATEGORIES = 4
 
 
@@ -28,8 +29,12 @@ class Watched:
 
 
 def columns(reference: Mapping[str, Sequence[Any]]) -> list[Watched]:
-    """The first columns of the reference. Call inside `canvas.style()`."""
-    chosen = list(reference.items())[:MOST_COLUMNS]
+    """The reference's columns; of too many the first and the last, where answers stand after inputs.
+
+    Call inside `canvas.style()`.
+    """
+    every = list(reference.items())
+    chosen = every if len(every) <= MOST_COLUMNS else every[: MOST_COLUMNS - LAST] + every[-LAST:]
     return [_column(name, list(values), f"w{i}-") for i, (name, values) in enumerate(chosen)]
 
 

@@ -1,0 +1,258 @@
+"""The card: complete, self-contained, safe with any text, and the same bytes each time."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from card_samples import CARDS, Page, bare, binary, lineage, page, render
+
+from modelyard.card import text
+from modelyard.errors import MissingExtra
+from modelyard.evaluation import Confusion, Plot, Roc, Series
+
+EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)></style></svg>{{ 7*7 }}&lt;$a_b$\x00\x0b\ud800"
+VISIBLE = text.clean(EVIL)
+
+every_card = pytest.mark.parametrize("name", CARDS)
+
+
+@every_card
+def test_every_metric_stands_beside_its_baseline(name: str) -> None:
+    seen, evaluation = page(name)[1].text, CARDS[name]()["evaluation"]
+    for metric, value in evaluation.metrics.items():
+        assert f"{metric} " in seen
+        assert f" {value:.4f} " in seen or f" {value:,.2f} " in seen
+        if metric in evaluation.baseline:
+            row = seen[seen.index(f"{metric} ", seen.index("difference better")) :][:90]
+            assert text.number(value) + " " + text.number(evaluation.baseline[metric]) in row
+
+
+@every_card
+def test_the_page_needs_nothing_from_outside(name: str) -> None:
+    html, seen = page(name)
+    tags = {tag for tag, _ in seen.elements}
+    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image"}
+    for tag, attributes in seen.elements:
+        for attribute, value in attributes.items():
+            assert not attribute.startswith("on"), (tag, attribute)
+            assert attribute not in ("src", "href", "xlink:href", "action"), tag
+            assert "http" not in value.replace("http-equiv", "") or tag == "meta"
+    assert not re.search(r"url\((?!#)|@import|expression\(", html)
+    assert seen.all("meta")[1]["content"] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+@every_card
+def test_ids_are_unique_and_references_lead_to_them(name: str) -> None:
+    html, seen = page(name)
+    ids = Counter(attributes["id"] for _, attributes in seen.elements if "id" in attributes)
+    assert all(count == 1 for count in ids.values()), ids
+    used = set(re.findall(r"url\(#([^)]+)\)", html))
+    assert used
+    assert used <= set(ids)
+
+
+@every_card
+def test_every_figure_has_a_caption_and_a_text_alternative(name: str) -> None:
+    _, seen = page(name)
+    drawn = [attributes for attributes in seen.all("svg") if attributes.get("class") == "plot"]
+    assert drawn
+    assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 10 for attributes in drawn)
+    assert len(seen.all("figure")) == len(seen.all("figcaption")) > 0
+
+
+def test_hostile_names_stay_text() -> None:
+    series = [Series(name=EVIL, x=[EVIL, "b"], y=[1.0, 2.0]), Series(name="other", x=[EVIL, "b"], y=[2.0, 1.0])]
+    parts = bare(
+        notes=[EVIL], baseline_name=EVIL, confusion=Confusion(labels=[EVIL, "b", "c"], matrix=[[1, 2, 0]] * 3),
+        plots=[Plot(kind=kind, title=EVIL, x_label=EVIL, y_label=EVIL, caption=EVIL, series=series)
+               for kind in ("line", "bar", "scatter")]
+        + [Plot(kind="heatmap", title=EVIL, matrix=[[1.0]], rows=[EVIL], columns=[EVIL])],
+    )  # fmt: skip
+    table = {"title": EVIL, "columns": [EVIL, EVIL], "rows": [[EVIL, 1.0], [EVIL, -1.0]]}
+    data = {"headline": EVIL, "rows": {EVIL: 3}, "dropped": {EVIL: 1}, "classes": {EVIL: 3}, "tables": [table],
+            "notes": [EVIL], EVIL: EVIL}  # fmt: skip
+    training = {"headline": EVIL, "curves": {EVIL: {EVIL: [1.0, 0.5]}}, "importance": table, "notes": EVIL, EVIL: 3}
+    origin = lineage()["0" * 64].model_copy(update=dict.fromkeys(("kind", "stage", "run", "created"), EVIL))
+    info = parts["info"].model_copy(
+        update={
+            "family": "no" + EVIL,
+            "run": EVIL,
+            "title": EVIL,
+            "config": {EVIL: {EVIL: EVIL}},
+            "data_revision": EVIL,
+        }
+    )
+    reference = {EVIL: [1.0, 2.0], EVIL + "b": [EVIL, None]}
+    html = render(parts, info=info, data=data, training=training, lineage={EVIL: origin}, reference=reference)
+    seen = Page(html)
+    assert not seen.all("script")
+    assert not seen.all("img")
+    assert len(seen.all("style")) == 1
+    assert not [attributes for _, attributes in seen.elements if "onerror" in attributes]
+    assert seen.text.count("alert(1)") > 30
+    assert VISIBLE[:40] in seen.text
+    assert "{{ 7*7 }}" in seen.text
+    assert "\x00" not in html
+    assert html.encode()
+
+
+def test_the_same_arguments_give_the_same_bytes_whatever_the_process_did() -> None:
+    parts, before = binary(), page("binary")[0]
+    with mpl.rc_context({"lines.linewidth": 9, "font.size": 30, "svg.fonttype": "path"}):
+        assert render(parts) == before
+        assert mpl.rcParams["lines.linewidth"] == 9
+    script = """
+import json, sys
+from modelyard.artifact import Origin
+from modelyard.card import render
+from modelyard.evaluation import Evaluation
+from modelyard.package import PackageInfo
+sys.path.insert(0, ".")
+given = json.load(sys.stdin)
+lineage = {digest: Origin(**origin) for digest, origin in given["lineage"].items()}
+fields = {name: given[name] for name in ("data", "training", "reference")}
+html = render(PackageInfo(**given["info"]), Evaluation(**given["evaluation"]), lineage=lineage, **fields)
+sys.stdout.buffer.write(html.encode())
+"""
+    given = {name: parts[name] for name in ("data", "training", "reference")}
+    given |= {name: parts[name].model_dump(mode="json") for name in ("info", "evaluation")}
+    given["lineage"] = {digest: origin.model_dump() for digest, origin in parts["lineage"].items()}
+    other = subprocess.run(
+        [sys.executable, "-c", script], input=json.dumps(given).encode(), capture_output=True, check=True,
+        cwd=Path(__file__).parents[2], env=os.environ | {"PYTHONHASHSEED": "7"},
+    )  # fmt: skip
+    assert other.stdout.decode() == before
+
+
+def test_sections_go_with_what_they_tell() -> None:
+    seen = Page(render(bare()))
+    assert seen.headings == ["Metrics", "Variants", "Drift reference", "Config", "Lineage", "Next"]
+    assert page("binary")[1].headings == [
+        "Metrics", "Behaviour", "Training", "Data", "Variants", "Drift reference", "Config", "Lineage", "Next",
+    ]  # fmt: skip
+    assert not seen.all("figure")
+
+
+def test_a_full_card_is_small_and_quick() -> None:
+    rng = np.random.default_rng(0)
+    walk = [
+        Series(name=f"line {i}", x=list(range(20_000)), y=rng.normal(size=20_000).cumsum().tolist()) for i in range(3)
+    ]
+    cloud = Series(name="cloud", x=rng.normal(size=9_000).tolist(), y=rng.normal(size=9_000).tolist())
+    parts = bare(
+        plots=[
+            Plot(kind="line", title="walks", series=walk),
+            Plot(kind="scatter", title="cloud", series=[cloud, cloud]),
+            Plot(kind="heatmap", title="field", matrix=rng.normal(size=(300, 200)).tolist()),
+            Plot(
+                kind="bar", title="many", series=[Series(name="a", x=[f"class {i}" for i in range(300)], y=[1.0] * 300)]
+            ),
+            Plot(kind="histogram", title="values", series=[Series(name="a", x=cloud.x, y=[])]),
+        ]
+    )
+    reference = {f"column {i}": rng.normal(size=2_000).tolist() for i in range(40)}
+    table = {"title": "rows", "columns": ["a", "b"], "rows": [[f"row {i}", i] for i in range(5_000)]}
+    start = time.process_time()
+    html = render(parts, reference=reference, data={"tables": [table]})
+    assert time.process_time() - start < 3
+    assert len(html.encode()) < 600_000
+    seen = Page(html).text
+    for note in (
+        "24 of 40 columns shown",
+        "1,000 of 9,000 points",
+        "means of blocks",
+        "first 30 of 300",
+        "200 of 5,000 rows",
+    ):
+        assert note in seen
+
+
+def test_long_values_are_cut_and_told_in_full() -> None:
+    path = "s3://bucket/" + "very/long/" * 20
+    html = render(bare(), data={"notes": [], "source": path, "tables": [{"columns": ["a"], "rows": [[path]]}]})
+    seen = Page(html)
+    assert path not in seen.text
+    assert path[:50] in seen.text
+    assert [a.get("title") for _, a in seen.elements].count(path) == 2
+
+
+def test_settings_other_than_the_defaults_are_marked() -> None:
+    html, seen = page("binary")
+    changed = re.findall(r'<tr class="changed">.*?</tr>', html, flags=re.DOTALL)
+    assert len(changed) == 1
+    assert "seed" in changed[0]
+    assert "default 0" in changed[0]
+    assert 'title="Points of the built-in data."' in html
+    unknown = binary()["info"].model_copy(update={"family": "nowhere"})
+    assert 'class="changed"' not in render(binary(), info=unknown)
+    assert "learning_rate 0.001" in seen.text
+
+
+def test_a_gate_that_is_not_met_says_so_with_its_numbers() -> None:
+    parts = bare(metrics={"mae": 2.5})
+    seen = Page(render(parts)).text
+    assert "Gate not met" in seen
+    assert "Gate passed" not in seen
+    assert "mae = 2.5 on the test split (9 rows): it must beat the baseline (mean, 2)" in seen
+    assert "Gate passed" in page("binary")[1].text
+
+
+def test_lineage_runs_from_the_data_to_the_package_with_its_time() -> None:
+    shuffled = dict(reversed(binary()["lineage"].items()))
+    seen = Page(render(binary(), lineage=shuffled)).text
+    chain = seen[seen.index("Lineage") :]
+    places = [chain.index(step) for step in ("dataset", "0" * 12, "features", "1" * 12, "model", "2" * 12, "package")]
+    assert all(one < two for one, two in pairwise(places))
+    assert "1 min 20 s of work in all" in chain
+    assert "1 min 18 s" in chain
+
+
+def test_variants_are_held_against_the_native_model() -> None:
+    seen = page("binary")[1].text
+    row = seen[seen.index("onnx-fp32 chosen") :][:80]
+    assert "8.2 kB 0.0413 ms 9.98×" in row
+    assert "−0.0012 3.1e-07" in row
+
+
+def test_a_confusion_matrix_tells_counts_and_shares_of_the_actual_class() -> None:
+    seen = Page(render(bare(confusion=Confusion(labels=["a", "b"], matrix=[[30, 10], [0, 5]])))).text
+    assert "a 30 75.0% 10 25.0% 40 b 0 5 100% 5" in seen
+    matrix = (np.eye(20, dtype=int) * 50).tolist()
+    matrix[3][7] = 25
+    many = Page(render(bare(confusion=Confusion(labels=[f"class {i}" for i in range(20)], matrix=matrix)))).text
+    assert "class 3 class 7 25 33.3%" in many
+    assert "actual \\ predicted" not in many
+
+
+def test_roc_is_drawn_once() -> None:
+    curve = Roc(false_positive_rate=[0.1], true_positive_rate=[0.8], thresholds=[0.5])
+    plot = Plot(kind="line", title="ROC", series=[Series(name="a", x=[0.0, 1.0], y=[0.0, 1.0])])
+    assert len(Page(render(bare(roc=curve))).all("figure")) == 1
+    assert len(Page(render(bare(roc=curve, plots=[plot]))).all("figure")) == 1
+
+
+def test_watched_columns_tell_range_categories_and_gaps() -> None:
+    seen = Page(
+        render(bare(), reference={"x": [1.0, 2.0, 9.0, None], "city": ["a", "b", "b", "b"], "void": [None]})
+    ).text
+    assert "x 1 to 9, median 2, 25.0% missing" in seen
+    assert "city b 75.0% a 25.0% 2 categories" in seen
+    assert "void no values" in seen
+
+
+def test_without_its_libraries_the_card_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'modelyard\[card\]'"):
+        render(bare())
