@@ -81,6 +81,20 @@ def test_each_kind_of_column_is_recognised(tmp_path: Path) -> None:
     json.dumps(summary, allow_nan=False)
 
 
+def test_codes_stay_text_and_numbers_with_units_are_left_out_with_a_word(tmp_path: Path) -> None:
+    frame = customers().assign(
+        zip=[f"{n % 30:05d}" for n in range(400)],
+        weight=[f"{n / 8} kg" for n in range(400)],
+        order_id=np.random.default_rng(0).permutation(10**6)[:400],
+        score=np.random.default_rng(1).permutation(10**6)[:400],
+    )
+    _, out = built(tmp_path, write(tmp_path, frame), target="churn")
+    found = roles(out)
+    assert (found["zip"], found["weight"], found["order_id"], found["score"]) == ("category", "drop", "drop", "numeric")
+    assert "units" in TableSchema.load(out / "assets").dropped["weight"]
+    assert "00007" in set(pd.read_parquet(out / "train.parquet")["zip"])
+
+
 def test_splits_are_disjoint_stratified_and_follow_the_seed(tmp_path: Path) -> None:
     file = write(tmp_path, customers())
     _, out = built(tmp_path, file, target="churn")
@@ -279,6 +293,18 @@ def test_a_schema_may_name_some_columns_only(tmp_path: Path) -> None:
     part = Encoder.load(out / "assets").parts["grade"]
     assert part.categories == choices  # type: ignore[union-attr]
     assert part.names == ["grade: rank", "grade=(other)"]
+
+
+def test_a_new_role_alone_brings_its_own_transform(tmp_path: Path) -> None:
+    file = write(tmp_path, customers())
+    (file.parent / "schema.json").write_text('{"columns": [{"name": "age", "role": "category"}]}')
+    _, out = built(tmp_path, file, target="churn")
+    age = next(column for column in TableSchema.load(out / "assets").columns if column.name == "age")
+    assert (age.role, age.transform) == ("category", "onehot")
+    member = {"columns": [{"name": "member", "role": "category"}]}
+    (file.parent / "schema.json").write_text(json.dumps(member))
+    _, out = built(tmp_path, file, target="churn")
+    assert set(pd.read_parquet(out / "train.parquet")["member"]) == {"true", "false"}
 
 
 @pytest.mark.parametrize(

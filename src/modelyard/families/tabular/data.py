@@ -55,6 +55,8 @@ def build_features(raw: Path, out: Path, config: TabularConfig) -> dict[str, Any
     train = prepared.frame.iloc[rows["train"]]
     schema = with_ranges(prepared.schema, train)
     encoder = Encoder.fit(to_columns(train, schema), schema, config.features)
+    if not encoder.names:
+        raise BadData("the columns hold no words or numbers to predict from", file=table.file)
     assets = Path(out) / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     schema.save(assets)

@@ -75,7 +75,7 @@ def convert(column: Column, cells: pd.Series[Any], table: Table, edits: Edits) -
     return values
 
 
-def numbers(column: Column, cells: pd.Series[Any], table: Table) -> pd.Series[Any]:
+def numbers(column: Column, cells: pd.Series[Any], table: Table, hint: str = "") -> pd.Series[Any]:
     """The cells as float64, or Int64 where all are whole; every cell that is not a number is refused."""
     import pandas as pd
 
@@ -87,7 +87,7 @@ def numbers(column: Column, cells: pd.Series[Any], table: Table) -> pd.Series[An
             + (f" ({len(bad)} such cells)" if len(bad) > 1 else ""),
             **table.place(int(bad[0])),
             column=column.name,
-            hint=_mend(column.name, "category"),
+            hint=hint or _mend(column.name, "category"),
         )
     infinite = np.flatnonzero(np.isinf(values.to_numpy(np.float64, na_value=np.nan)))
     if len(infinite):
@@ -167,7 +167,7 @@ def _judge(name: str, there: pd.Series[Any], nullable: bool, settings: TabularFe
         return "numeric", True, ""
     if there.dtype.kind == "M":
         return "time", False, ""
-    if _numeric_share(there) >= MOSTLY:
+    if _numeric_share(there) >= MOSTLY and not _is_code(there):
         reason = _row_number(name, there, distinct)
         return ("drop", False, reason) if reason else ("numeric", False, "")
     if _time_share(there) >= MOSTLY:
@@ -180,13 +180,22 @@ def _judge_text(there: pd.Series[Any], distinct: int, settings: TabularFeatures)
     some = text.iloc[:1000]
     spaces = float(some.str.count(r"\s+").mean()) + 1
     varied = distinct > max(SOME_TEXTS, 0.5 * len(there))
+    with_unit = some.map(lambda cell: bool(_WITH_UNIT.fullmatch(cell))).mean() >= MOSTLY
+    if varied and with_unit and not _is_code(there):
+        return "drop", False, "numbers with units or thousands separators: write plain numbers"
     if (spaces >= 2 and distinct > max(settings.max_categories, SOME_TEXTS)) or (spaces >= 3 and varied):
         return "text", False, ""
     if distinct > 0.9 * len(there) and distinct > SOME_TEXTS:
-        if some.map(lambda cell: bool(_WITH_UNIT.fullmatch(cell))).mean() >= MOSTLY:
-            return "drop", False, "numbers with units or thousands separators: write plain numbers"
         return "drop", False, "nearly every value is different (id-like)"
     return "category", False, ""
+
+
+def _is_code(there: pd.Series[Any]) -> bool:
+    """Whether whole numbers are written with leading zeros, as postcodes and article numbers are."""
+    if there.dtype != object:
+        return False
+    text = as_text(there)
+    return bool(text.str.match(r"0\d+$").any() and text.str.fullmatch(r"\d+").all())
 
 
 def _row_number(name: str, there: pd.Series[Any], distinct: int) -> str:

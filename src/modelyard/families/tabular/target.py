@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CLASSES = 100
+LARGEST = float(np.finfo(np.float32).max)
 REGRESSION_FROM = 20
 """A numeric target with more different values than this is a quantity."""
 
@@ -36,8 +37,15 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
                 column=target,
                 hint="Type --set features.task=classification, or choose another target",
             )
-        values = numbers(Column(name=target, role="numeric"), cells, table)
-        return TableSchema(target=target, task=task, columns=[]), values.to_numpy(np.float64, na_value=np.nan)
+        hint = "Mend the cell, or empty it to leave the row out"
+        values = numbers(Column(name=target, role="numeric"), cells, table, hint).to_numpy(np.float64, na_value=np.nan)
+        large = np.flatnonzero(np.abs(values) > LARGEST)
+        if len(large):
+            problem = f"{values[large[0]]:g} is too large for a 32-bit number"
+            raise BadData(
+                problem, **table.place(int(large[0])), column=target, hint="Scale the target, or take its log"
+            )
+        return TableSchema(target=target, task=task, columns=[]), values
     classes = _classes(table, target, as_text(cells), edits, config)
     index = {name: float(code) for code, name in enumerate(classes)}
     y = as_text(cells).map(index).to_numpy(np.float64, na_value=np.nan)
