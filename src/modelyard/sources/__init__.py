@@ -61,7 +61,8 @@ class Source(BaseModel):
         if self.kind == "sample":
             parts[0] = f"built-in {parts[0]}"
         if self.resolved is not None:
-            parts.append(f"{self.rev or 'HEAD'} = {self.resolved[:7]}")
+            short, name = self.resolved[:7], self.rev or "HEAD"
+            parts.append(short if name.startswith(short) else f"{name} = {short}")
         return ", ".join(parts + ([self.note] if self.note else []))
 
 

@@ -106,7 +106,7 @@ def _compare(path: Path, copy: Path) -> str | None:
     if not comparable:
         return None
     seen = _md5(copy / path.name) if path.is_file() else _folder_md5(copy)
-    return f"as in {record.name}" if seen == expected else f"differs from {record.name}: not yet added"
+    return f"as in {record.name}" if seen == expected else f"differs from {record.name}"
 
 
 def _md5(file: Path) -> str:
