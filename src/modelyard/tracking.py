@@ -31,10 +31,13 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-"""Defaults of MLflow's environment: it reports nothing home, and a dead server is told in seconds, not minutes."""
+"""Defaults of MLflow's environment: it reports nothing home, prints nothing, and a dead server is told within
+a minute instead of many."""
 PARAMETERS_A_CALL, METRICS_A_CALL, LONGEST = 100, 1000, 6000
 """MLflow's own limits; `LONGEST` in characters of a parameter's value."""
 

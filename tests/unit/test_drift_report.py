@@ -23,7 +23,7 @@ def odd(rng, rows: int, shift: float = 0.0) -> dict[str, list]:
         "usual": rng.normal(shift, 1, rows).tolist(),
         "constant": [1.0] * rows,
         "empty": [None] * rows,
-        "gaps": [None if number % 3 else float(number) for number in range(rows)],
+        "gaps": [None if number % 3 else float(number % 50) for number in range(rows)],
         "infinite": [float("inf"), 1.0] * (rows // 2),
         "text": rng.choice(["a", "b"], rows).tolist(),
         "text with gaps": [None if number % 2 else "a" for number in range(rows)],

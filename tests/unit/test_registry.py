@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -122,8 +123,6 @@ def test_what_nothing_goes_by_is_refused_with_what_there_is(yard, reference, say
 
 def test_a_changed_package_is_not_registered(yard, tmp_path):
     copy = tmp_path / "package"
-    import shutil
-
     shutil.copytree(yard["few"].package, copy)
     (copy / "golden.json").write_text("{}")
     with pytest.raises(BrokenArtifact, match=r"golden\.json was changed"):
@@ -134,6 +133,21 @@ def test_a_registered_package_that_was_deleted_is_named(yard):
     version = registry.get(NAME, "3").model_copy(update={"source": "file:///nowhere/at/all"})
     with pytest.raises(BrokenArtifact, match=r"version 3: its package is gone from /nowhere/at/all"):
         registry.fetch(version)
+
+
+def test_a_package_that_lies_elsewhere_is_downloaded_once_and_verified(yard):
+    version = registry.get(NAME, "1")
+    folder = version.source.rpartition("/")[2]
+    elsewhere = version.model_copy(update={"source": f"s3://bucket/{folder}"})
+    path = registry.fetch(elsewhere)
+    assert artifact.verify(path).digest == artifact.verify(yard["few"].package).digest
+    made = (path / "package.json").stat().st_mtime_ns
+    assert registry.fetch(elsewhere) == path
+    assert (path / "package.json").stat().st_mtime_ns == made
+    swapped = elsewhere.model_copy(update={"tags": version.tags | {registry.DIGEST: "f" * 64}})
+    with pytest.raises(BrokenArtifact, match="another package lies in its place"):
+        registry.fetch(swapped)
+    assert not (path.parent / ("f" * 12)).exists()
 
 
 def test_a_server_that_is_down_is_told_in_a_line(yard, monkeypatch):
