@@ -1,6 +1,6 @@
 """The BentoML service of every family: `bentoml serve service:Model`, with MODELYARD_PACKAGE naming the package.
 
-BentoML supervises the worker processes and answers /livez, /readyz and /metrics; modelyard's app answers the rest.
+BentoML supervises the worker processes and answers /livez and /readyz; modelyard's app answers the rest.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from modelyard.serving.settings import ServingSettings, workers
 @bentoml.service(
     name="modelyard",
     workers=workers(),
-    # modelyard's app has its own counters: BentoML's would count each path that is asked for as a new series.
-    logging={"access": {"enabled": False, "skip_paths": ["/"]}},
+    # BentoML's own counters make a new series of each path that anyone asks for; modelyard's app has /metrics.
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
 )
 class Model:
     """One package, whatever its family."""

@@ -1,4 +1,4 @@
-"""The Starlette app of a package. Health and /metrics are the server's: BentoML adds them."""
+"""The Starlette app of a package. /livez and /readyz are BentoML's."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def _routes(package: Package, log: PredictionLog | None, limits: Limits) -> list
         Route("/explain", ends.route("explain", ends.explain, "POST"), methods=_ANY),
         Route("/package", ends.route("package", ends.package, "GET", "HEAD"), methods=_ANY),
         Route("/openapi.json", ends.route("openapi", ends.openapi, "GET", "HEAD"), methods=_ANY),
+        Route("/metrics", ends.route("metrics", ends.metrics, "GET", "HEAD"), methods=_ANY),
         Route("/", ends.route("page", ends.page, "GET", "HEAD"), methods=_ANY),
         Route("/{path:path}", ends.route("unknown", ends.unknown), methods=_ANY),
     ]

@@ -25,7 +25,7 @@ from modelyard.family import Host
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import openapi, page
-from modelyard.serving.metrics import Metrics
+from modelyard.serving.metrics import Metrics, exposition
 from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Reader, Refusal, not_finite, refuse
 
@@ -95,6 +95,11 @@ class Endpoints:
         """The OpenAPI document."""
         return Response(to_json(self._document), media_type=_JSON)
 
+    async def metrics(self, request: Request, call: _Call) -> Response:
+        """Counters for Prometheus."""
+        content, media = await anyio.to_thread.run_sync(exposition)
+        return Response(content, headers={"content-type": media})
+
     async def page(self, request: Request, call: _Call) -> Response:
         """The page for people."""
         address = html.escape(f"{request.base_url}predict")
@@ -104,7 +109,7 @@ class Endpoints:
     async def unknown(self, request: Request, call: _Call) -> Response:
         """Any other path."""
         raise refuse(404, f"{request.url.path} is not here. There are POST /predict, POST /explain, GET /package, "
-                          "GET /openapi.json, GET /")  # fmt: skip
+                          "GET /openapi.json, GET /metrics, GET /")  # fmt: skip
 
     def route(self, name: str, answer: Callable[[Request, _Call], Awaitable[Response]], *methods: str) -> Endpoint:
         """An endpoint that has an id, is counted, and turns refusals into JSON."""

@@ -1,8 +1,9 @@
-"""What a service counts, for Prometheus. BentoML's /metrics shows it, over all worker processes."""
+"""What a service counts, for Prometheus."""
 
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -30,6 +31,21 @@ class Metrics:
     def log_rows(self, outcome: str, rows: int) -> None:
         """Rows of the prediction log that were `written` or `dropped`."""
         self._logged[outcome].inc(rows)
+
+
+def exposition() -> tuple[bytes, str]:
+    """All counters as Prometheus' text, and its media type.
+
+    BentoML sets PROMETHEUS_MULTIPROC_DIR in its workers: the text then sums over all of them.
+    """
+    from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(), CONTENT_TYPE_LATEST
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 @functools.cache
