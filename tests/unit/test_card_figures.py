@@ -35,7 +35,7 @@ def test_text_is_readable_in_light_and_dark() -> None:
     """Contrast of at least 4.5 to 1 for text and 3 to 1 for figures (WCAG 2.2, 1.4.3 and 1.4.11)."""
     for scheme in _schemes(page("binary")[0]):
         for name in ("ink", "muted", "accent", "good", "bad", *(f"s{i}" for i in range(canvas.SERIES))):
-            least = 2.6 if name.startswith("s") else 4.5
+            least = 3 if name.startswith("s") else 4.5
             assert _contrast(scheme[name], scheme["paper"]) >= least, name
         assert _contrast(scheme["good"], scheme["good-soft"]) >= 4.5
         assert _contrast(scheme["bad"], scheme["bad-soft"]) >= 4.5

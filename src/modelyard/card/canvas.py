@@ -25,8 +25,8 @@ DASHES = ((), (5, 2.5), (1.5, 2), (7, 2, 1.5, 2))
 """Dash patterns in line widths' units: on, off, …"""
 
 # Stand-ins that no data uses: replaced by CSS variables once the figure is drawn, so that the page's colours hold.
-INK, MUTED, RULE, PAPER = "#010a01", "#010a02", "#010a03", "#010a04"
-_VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"}
+INK, MUTED, RULE = "#010a01", "#010a02", "#010a03"
+_VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule"}
 _COLOUR = re.compile(r"#010a(\d\d)|#010b(\d\d)")
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -104,7 +104,8 @@ def _label(plot: Plot) -> str:
 def sparkline(values: Sequence[float], label: str, prefix: str) -> Markup:
     """A small histogram of finite numbers, without axes."""
     figure = new_figure(44, width=170)
-    axes = figure.subplots()
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((0, 0, 1, 1))
     heights, edges = np.histogram(values, bins=24 if len(set(values)) > 24 else max(1, min(24, len(set(values)))))
     axes.stairs(heights, edges, fill=True, color=colour(0), alpha=0.75, lw=0)
     axes.set_axis_off()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.card.canvas import INK, MUTED, PAPER, colour, dashes, new_figure
+from modelyard.card.canvas import MUTED, colour, dashes, new_figure
 from modelyard.card.text import clean, cut
 from modelyard.evaluation import Plot, Series
 
@@ -23,6 +23,8 @@ MOST_BARS = 30
 MOST_CELLS = 40
 """Rows or columns of a heatmap; larger ones are averaged in blocks."""
 MOST_BINS = 60
+WRITTEN = 0.55
+"""Strongest shade of a cell with a number in it: the ink stays readable in light and dark."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -175,10 +177,10 @@ def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
         strength = round(abs(value) / bound, 2) if math.isfinite(value) else 0.0
         if strength:
             shade = colour(0 if value > 0 else 1)
-            axes.add_patch(Rectangle((column, row), 0.96, 0.96, color=shade, alpha=strength, lw=0))
+            alpha = strength * WRITTEN if written else strength
+            axes.add_artist(Rectangle((column, row), 0.96, 0.96, color=shade, alpha=alpha, lw=0))
         if written and math.isfinite(value):
-            ink = PAPER if strength > 0.55 else INK
-            axes.text(column + 0.48, row + 0.5, _short(value), ha="center", va="center", fontsize=9, color=ink)
+            axes.text(column + 0.48, row + 0.5, _short(value), ha="center", va="center", fontsize=9)
     axes.set_xlim(0, matrix.shape[1])
     axes.set_ylim(matrix.shape[0], 0)
     _cell_ticks(axes, plot, whole)
