@@ -130,7 +130,7 @@ def test_every_kind_beats_the_prior_on_rows_it_has_not_seen(features: Path, trai
 
 
 @pytest.mark.parametrize("rows", [1, 7, 2_000])
-def test_the_graph_answers_as_the_library_does(features: Path, trained: tuple, tmp_path: Path, rows: int) -> None:
+def test_the_graph_answers_as_the_library_does(features: Path, trained: tuple, exported: Runtime, rows: int) -> None:
     config, out, _ = trained
     x = np.random.default_rng(rows).choice(load_split(features, "test")[0], rows)
     x[:, 0] += np.random.default_rng(1).normal(size=rows).astype(np.float32)
@@ -195,7 +195,7 @@ def test_the_same_seed_gives_the_same_model(tmp_path: Path, kind: str) -> None:
     assert np.array_equal(*answers)
 
 
-def test_boosting_reports_its_progress_and_stops_early(tmp_path: Path) -> None:
+def test_boosting_reports_its_progress_and_keeps_the_trees_up_to_its_best_round(tmp_path: Path) -> None:
     features = write_features(tmp_path / "features", None, rows=200)
     for kind in ("lightgbm", "xgboost", "boosting"):
         config = TabularConfig.model_validate({"model": {"kind": kind, "trees": 400, "learning_rate": 0.3}})
@@ -205,6 +205,12 @@ def test_boosting_reports_its_progress_and_stops_early(tmp_path: Path) -> None:
         card = fit(config, features, tmp_path / kind, trainer)
         assert card["trees"] < 300
         assert str(card["trees"]) in card["headline"]
+        losses = card["curves"]["root mean squared error"]["validation"]
+        assert len(losses) == card["trees"] + 30
+        x, y = load_split(features, "validation")
+        kept = np.sqrt(np.square(output(native(config, tmp_path / kind), x) - y).mean())
+        assert kept == pytest.approx(min(losses), rel=1e-4)
+        assert kept < losses[-1]
         assert progress.calls[-1][1] == 400
         assert [done for done, _ in progress.calls] == sorted(done for done, _ in progress.calls)
 
