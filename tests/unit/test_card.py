@@ -39,6 +39,16 @@ def test_every_metric_stands_beside_its_baseline(name: str) -> None:
             assert text.number(value) + " " + text.number(evaluation.baseline[metric]) in row
 
 
+def test_differences_say_which_way_and_whether_it_is_better() -> None:
+    parts = bare(
+        metrics={"mae": 1.5, "r2": 0.25}, baseline={"mae": 2.0, "r2": 0.5}, directions={"mae": "min", "r2": "max"}
+    )
+    html = render(parts)
+    assert '<td class="n good">−0.5000</td>' in html
+    assert '<td class="n bad">−0.2500</td>' in html
+    assert 'mean (<span class="good">−0.5000</span>)' in html
+
+
 @every_card
 def test_the_page_needs_nothing_from_outside(name: str) -> None:
     html, seen = page(name)
