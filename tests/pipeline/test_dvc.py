@@ -72,8 +72,6 @@ def test_params_hold_nothing_but_the_families() -> None:
     assert set(PARAMS) == {"families", *PARAMS["families"]}
 
 
-# --- the real thing
-
 SLOPE = {"data": {"uri": "data/slope"}} | {name: {} for name in ("features", "model", "training", "gate", "export")}
 SLOPE |= {"registry": {}, "monitor": {}, "seed": 0}
 
@@ -162,10 +160,10 @@ def test_compiled_files_count_as_no_change(two_families: Path) -> None:
     assert changed(two_families) == set()
 
 
-@pytest.mark.parametrize("section", ["training", "gate"])
+@pytest.mark.parametrize("section", ["model", "training", "gate"])
 def test_a_changed_section_touches_the_stages_of_its_family_that_read_it(two_families: Path, section: str) -> None:
     before = yaml.safe_load((two_families / "params.yaml").read_text())
-    value = {"training": {"epochs": 7}, "gate": {"over_baseline": 0.1}}[section]
+    value = {"model": {"trees": 7}, "training": {"epochs": 7}, "gate": {"over_baseline": 0.1}}[section]
     set_params(two_families, before | {"slope": before["slope"] | {section: value}})
     try:
         expected = {f"{stage.name}@slope" for stage in STAGES.values() if section in stage.reads}
