@@ -14,6 +14,7 @@ from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.decide import Decision
 from modelyard.families.tabular.kinds import floor32
 from modelyard.families.tabular.model import fit, graphs, native
+from modelyard.families.tabular.native import load_trained
 from modelyard.families.tabular.splits import load_split, save_split
 from modelyard.families.tabular.table import ModelInfo
 from modelyard.family import Arrays, Runtime
@@ -210,7 +211,10 @@ def test_boosting_reports_its_progress_and_keeps_the_trees_up_to_its_best_round(
         x, y = load_split(features, "validation")
         kept = np.sqrt(np.square(output(native(config, tmp_path / kind), x) - y).mean())
         assert kept == pytest.approx(min(losses), rel=1e-4)
-        assert kept < losses[-1]
+        trained = load_trained(tmp_path / kind, ModelInfo.load(tmp_path / kind))
+        counts = {"lightgbm": "num_trees", "xgboost": "num_boosted_rounds", "boosting": "n_iter_"}
+        count = getattr(trained, counts[kind])
+        assert (count() if callable(count) else count) == card["trees"]
         assert progress.calls[-1][1] == 400
         assert [done for done, _ in progress.calls] == sorted(done for done, _ in progress.calls)
 
