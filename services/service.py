@@ -22,6 +22,8 @@ from modelyard.serving.settings import ServingSettings, workers
     # BentoML's own counters make a new series of each path that anyone asks for; modelyard's app has /metrics.
     metrics={"enabled": False},
     logging={"access": {"enabled": False}},
+    # Spans that nobody collects take longer than a small model does.
+    tracing={"excluded_urls": ".*"},
 )
 class Model:
     """One package, whatever its family."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 from starlette.applications import Starlette
@@ -32,6 +33,7 @@ def app_from_environment() -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         settings = ServingSettings.from_environment()
+        sys.setswitchinterval(0.0005)  # the log's thread must not hold a request up for Python's usual 5 ms
         package = Package(settings.package, threads=max(1, available_cores() // settings.workers))
         package.predict([package.golden()["request"]])  # the first call of a graph is slow: not a person's
         folder = settings.prediction_folder(package.info.family)

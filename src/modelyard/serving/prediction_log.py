@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import math
-import queue
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +28,9 @@ from modelyard.package import Package
 from modelyard.tables import read_parquet, write_parquet
 
 log = logging.getLogger("modelyard.serving")
+
+_TICK_SECONDS = 0.25
+"""How often the thread looks for rows when nobody wakes it."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class PredictionLog:
         self._hidden = _with_aliases(package.host.Request, package.host.sensitive)
         self._batch_rows, self._seconds = batch_rows, seconds
         self._capacity_rows, self._capacity_bytes = capacity_rows, capacity_bytes
-        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._entries: deque[_Entry] = deque()
+        self._wake = threading.Event()
         self._lock = threading.Lock()
         self._waiting_rows = self._waiting_bytes = 0
         self._closed = False
@@ -97,34 +101,36 @@ class PredictionLog:
             if fits:
                 self._waiting_rows += len(requests)
                 self._waiting_bytes += size
-                self._queue.put(entry)
+                self._entries.append(entry)
         if not fits:
             self._count("dropped", len(requests))
+        # Waking the thread costs more than the rest of this; it looks by itself when there is no hurry.
+        if self._waiting_rows >= self._batch_rows or self._waiting_bytes * 4 >= self._capacity_bytes:
+            self._wake.set()
 
     def close(self, timeout: float = 20.0) -> None:
         """Writes all that was taken, and ends the thread; waits for it at most `timeout` seconds."""
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
+            self._closed = True
+        self._wake.set()
         self._thread.join(timeout)
 
     def _work(self) -> None:
         rows: list[dict[str, Any]] = []
         due = math.inf
         while True:
-            try:
-                entry = self._queue.get(timeout=max(0.0, due - time.monotonic()) if rows else None)
-                last = entry is None
-                if entry is not None:
-                    due = due if rows else time.monotonic() + self._seconds
-                    rows += self._rows(entry)
-            except queue.Empty:
-                last = False
+            self._wake.wait(min(_TICK_SECONDS, self._seconds))
+            self._wake.clear()
+            last = self._closed  # read before the queue is emptied: nothing is added once it is set
+            while self._entries and len(rows) < self._batch_rows:
+                due = due if rows else time.monotonic() + self._seconds
+                rows += self._rows(self._entries.popleft())
+            if self._entries:
+                self._wake.set()
             if rows and (last or len(rows) >= self._batch_rows or time.monotonic() >= due):
                 self._write(rows)
                 rows = []
-            if last:
+            if last and not self._entries:
                 return
 
     def _rows(self, entry: _Entry) -> list[dict[str, Any]]:
