@@ -117,14 +117,17 @@ def test_serve_tells_a_curl_line_that_works_as_pasted(payments, payments_path, t
 
 
 def test_a_taken_port_names_the_next_free_one(payments_path):
-    with socket.socket() as taken:
+    with socket.socket() as taken, socket.socket() as next_one:
         taken.bind(("127.0.0.1", 0))
-        taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=rf"port {port} .*Type: --port (\d+)") as caught:
+        next_one.bind(("127.0.0.1", port + 1))
+        for used in (taken, next_one):
+            used.listen()
+        with pytest.raises(UsageError, match=rf"port {port} .*Type: --port") as caught:
             launch.serve(payments_path, "127.0.0.1", port)
-    other = int(re.search(r"--port (\d+)", str(caught.value))[1])
-    launch.check_port("127.0.0.1", other)
+        other = int(re.search(r"--port (\d+)", str(caught.value))[1])
+        assert other > port + 1
+        launch.check_port("127.0.0.1", other)
 
 
 def test_a_changed_package_is_refused_before_anything_starts(payments_path, tmp_path):

@@ -106,6 +106,11 @@ def test_a_number_that_overflows_the_model_is_refused_not_answered_with_null(lin
     assert "no finite answer" in reply.json()["error"]
 
 
+def test_text_that_pydantic_reads_as_an_infinity_is_refused_with_its_field(line_client):
+    problem = post(line_client, '[{"x": 1}, {"x": "inf"}]').json()
+    assert problem == {"error": "field 'x' must be a finite number", "field": "x", "index": 1}
+
+
 def test_a_body_over_the_limit_is_refused_with_413_declared_or_streamed(client):
     large = b'{"amount": 1}' + b" " * 3_000
     assert post(client, large).status_code == 413
