@@ -9,6 +9,7 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.tx
 .DEFAULT_GOAL := help
 
 run: $(VENV)/.laptop ## Set up, and take the built-in table through the whole pipeline
+	$(BIN)/dvc pull --quiet data/tabular.dvc
 	$(BIN)/modelyard run tabular
 
 serve: $(VENV)/.laptop ## Serve the champion

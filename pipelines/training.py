@@ -54,7 +54,7 @@ def training_pipeline(
         kubernetes.empty_dir_mount(fitted, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
         pair = {"features": table.outputs["features"], "model": fitted.outputs["model"]}
         judged = evaluate(**common, **pair)
-        compiled = export(**common, **pair)
+        compiled = export(**common, **pair).after(judged)
         built = package(**common, **pair, evaluation=judged.outputs["evaluation"], graphs=compiled.outputs["graphs"])
         placed = deploy(**common, package=built.outputs["package"], features=table.outputs["features"])
         placed.set_caching_options(False)

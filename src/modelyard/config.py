@@ -51,7 +51,7 @@ class TrainingSettings(Settings):
     batch_size: int = Field(default=256, ge=1)
     """Examples an optimizer step."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    """AdamW's step size at its peak."""
+    """AdamW's step size, the same all along."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay."""
     patience: int = Field(default=8, ge=1)

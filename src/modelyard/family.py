@@ -140,6 +140,20 @@ class Family(ABC, Generic[C]):
     def sample(self, raw: Path) -> None:
         """Writes the small built-in raw data set into the folder `raw`."""
 
+    def companions(self) -> dict[str, Path]:
+        """Local files that belong to the data beside `data.uri` itself, by the name they get in the raw folder.
+
+        They become part of the data set: its digest, and so what runs again, follows them.
+        """
+        return {}
+
+    def write_back(self, features: Path, data: Path) -> list[Path]:
+        """Called after a run on a laptop: writes what a person may want to edit beside their `data`.
+
+        Never replaces a file. Returns what it wrote.
+        """
+        return []
+
     @abstractmethod
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads raw data; writes the splits and `out/assets`, which is all that the host will need.

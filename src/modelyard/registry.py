@@ -249,4 +249,4 @@ def _is_plain(reference: str) -> bool:
 
 
 def _what_to_type() -> str:
-    return "Type: modelyard run <family>, or modelyard list"
+    return "Type: modelyard run FAMILY, or modelyard runs"

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import json
 import os
+import secrets
 import sys
 import time
 import traceback
@@ -73,6 +74,8 @@ class Stage:
     """Sections of the config it depends on; `seed` counts as one."""
     function: Callable[..., Done | str | None]
     cached: bool
+    outside: Callable[[Run], str | None] | None
+    """What the stage depends on beside config, inputs and code, as text; None from it: no one can tell, so run."""
     inputs: tuple[str, ...]
     optional: frozenset[str]
     outputs: tuple[str, ...]
@@ -107,8 +110,10 @@ class Stage:
     def _run(self, run: Run, paths: dict[str, Path], started: float) -> tuple[str, bool]:
         check_requirements(run.family)
         parents = {name: artifact.read_manifest(paths[name]) for name in self.inputs if name in paths}
-        key = self.key(run, parents)
-        if self.cached and (headline := self._reuse(key, paths)) is not None:
+        outside = self.outside(run) if self.outside else ""
+        key = self.key(run, parents, outside)
+        known = self.cached and outside is not None
+        if known and (headline := self._reuse(key, paths)) is not None:
             return headline, True
         with ExitStack() as stack:
             work = {name: stack.enter_context(artifact.create(paths[name])) for name in self.outputs}
@@ -120,10 +125,11 @@ class Stage:
                 origin = origin.model_copy(update={"data_revision": done.data_revision})
             for name, folder in work.items():
                 artifact.seal(folder, origin.model_copy(update={"kind": name}), list(parents.values()))
-        self._remember(key, paths, done.headline)
+        if known:
+            self._remember(key, paths, done.headline)
         return done.headline, False
 
-    def key(self, run: Run, parents: dict[str, Manifest]) -> str:
+    def key(self, run: Run, parents: dict[str, Manifest], outside: str | None = "") -> str:
         """sha256 of all that the outputs follow from: stage, config sections, inputs' content, code."""
         content = {
             "stage": self.name,
@@ -131,6 +137,7 @@ class Stage:
             "config": config_hash(run.config, self.reads),
             "inputs": {name: parents[name].digest for name in sorted(parents)},
             "code": run.code_version,
+            "outside": outside if outside is not None else secrets.token_hex(16),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -160,15 +167,18 @@ class Stage:
 
     def _remember(self, key: str, paths: dict[str, Path], headline: str) -> None:
         record = _record(self.name, key)
-        if record is not None and self.cached:
+        if record is not None:
             outputs = {name: str(paths[name].resolve()) for name in self.outputs}
             artifact.write_json(record, {"headline": headline, "outputs": outputs})
 
 
-def stage(*, reads: Iterable[str], cached: bool = True) -> Callable[[Callable[..., Done | str | None]], Stage]:
+def stage(
+    *, reads: Iterable[str], cached: bool = True, outside: Callable[[Run], str | None] | None = None
+) -> Callable[[Callable[..., Done | str | None]], Stage]:
     """Makes a stage of `function(run, <inputs: In>, <outputs: Out>) -> headline`.
 
-    `reads` names the config sections it depends on. `cached=False` is for a stage that acts on the world.
+    `reads` names the config sections it depends on. `cached=False` is for a stage that acts on the world;
+    `outside` tells the state of what it reads there.
     """
 
     def decorate(function: Callable[..., Done | str | None]) -> Stage:
@@ -178,7 +188,7 @@ def stage(*, reads: Iterable[str], cached: bool = True) -> Callable[[Callable[..
         optional = frozenset(name for name in parameters if parameters[name].default is None)
         inputs = tuple(name for name in parameters if roles.get(name) == "in")
         outputs = tuple(name for name in parameters if roles.get(name) == "out")
-        return Stage(function.__name__, tuple(reads), function, cached, inputs, optional, outputs)
+        return Stage(function.__name__, tuple(reads), function, cached, outside, inputs, optional, outputs)
 
     return decorate
 
@@ -197,7 +207,7 @@ def code_version(family: type[Family[Any]] | None = None) -> str:
     It is part of every stage's key: what was made by other code is never taken for what this code would make.
     """
     root = Path(__file__).parent
-    files = sorted(root.rglob("*.py"))
+    files = sorted(file for file in root.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
     if family is not None and not family.__module__.startswith("modelyard."):
         files += _module_files(family.__module__)
     content = hashlib.sha256()

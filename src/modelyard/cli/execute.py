@@ -37,7 +37,7 @@ def run_pipeline(
 
     config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)
     check_requirements(options.family_class(family)(config))
-    check_pipeline_extra()
+    check_pipeline_extras()
     record = local.RunRecord(
         id=local.new_id(), family=family, config=absolute_data(portable(config)), nodes=nodes,
         gpus_per_node=gpus, created=now(),
@@ -51,7 +51,7 @@ def resume_pipeline(run_id: str | None) -> None:
     record = folder.record
     if record.status == "running":
         raise errors.UsageError(f"run {record.id} is being executed by another process")
-    check_pipeline_extra()
+    check_pipeline_extras()
     options.family_class(record.family)
     folder.write(record.model_copy(update={"status": "running"}))
     follow(folder)
@@ -137,12 +137,14 @@ def absolute_data(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def check_pipeline_extra() -> None:
-    """Raises MissingExtra when Kubeflow's package is not installed."""
+def check_pipeline_extras() -> None:
+    """Raises MissingExtra, before any work, for what the steps of a pipeline need beside the family."""
     import importlib.util
 
-    if importlib.util.find_spec("kfp") is None:
-        raise MissingExtra("running a pipeline", "pipeline")
+    needs = {"kfp": "pipeline", "matplotlib": "card", "jinja2": "card", "mlflow": "track"}
+    for module, extra in needs.items():
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtra("running a pipeline", extra)
 
 
 def _subclasses(kind: type[Exception]) -> Iterable[type[Exception]]:

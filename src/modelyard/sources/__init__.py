@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -71,11 +72,13 @@ def fetch(
     into: Path,
     *,
     sample: Callable[[Path], None],
+    companions: dict[str, Path] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Source:
     """Brings the data that `data` names into the folder `into`, and verifies its sums.
 
-    `sample` writes the built-in data, for a `data.uri` of None; `progress(done, total)` counts bytes.
+    `sample` writes the built-in data, for a `data.uri` of None; `companions` are local files to bring too, by the
+    name they get; `progress(done, total)` counts bytes.
 
     Raises:
         UsageError: nothing is there, no access, an unknown revision, or settings that don't go together.
@@ -87,8 +90,17 @@ def fetch(
     source = _sample(data, into, sample) if data.uri is None else _fetch(data, data.uri, into, progress)
     if not source.files:
         raise BadData("holds no files", file=data.uri or "the built-in sample")
+    source = _add(source, companions or {}, into)
     _verify(data, source)
     return source
+
+
+def _add(source: Source, companions: dict[str, Path], into: Path) -> Source:
+    for name, path in companions.items():
+        shutil.copyfile(path, into / name)
+    added = {name: FileInfo(sha256=artifact.sha256(into / name), size=path.stat().st_size)
+             for name, path in companions.items()}  # fmt: skip
+    return source.model_copy(update={"files": source.files | added})
 
 
 def _fetch(data: DataSettings, uri: str, into: Path, report: Report) -> Source:

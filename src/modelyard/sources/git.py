@@ -61,7 +61,7 @@ def fetch_local_git(path: Path, rev: str, into: Path, report: Report) -> tuple[F
             raise explained(str(path), error) from None
         raise UsageError(f"data.rev {rev!r}: {path} lies in no Git repository. Leave data.rev out") from None
     inside = (near.resolve() / path.relative_to(near)).relative_to(root.resolve()).as_posix()
-    checkout = Checkout(str(root), root, _resolve(root, rev, str(root)), clone=False)
+    checkout = Checkout(str(root), root, resolve(root, rev, str(root)), clone=False)
     return _fetch(checkout, inside, into, report), checkout.commit
 
 
@@ -73,14 +73,14 @@ def _cloned(url: str, rev: str | None) -> Iterator[Checkout]:
         try:
             # All commits and names, so that any revision resolves; contents only of the one checked out.
             git("clone", "--quiet", "--no-checkout", "--filter=blob:none", "--", url, str(root))
-            commit = _resolve(root, rev or "HEAD", label)
+            commit = resolve(root, rev or "HEAD", label)
             git("-C", str(root), "checkout", "--quiet", "--detach", commit)
         except GitError as error:
             raise explained(label, error) from None
         yield Checkout(label, root, commit, clone=True)
 
 
-def _resolve(root: Path, rev: str, label: str) -> str:
+def resolve(root: Path, rev: str, label: str) -> str:
     """The commit that a branch, tag or commit names; a branch of the origin counts."""
     for name in (rev, f"refs/remotes/origin/{rev}"):
         try:

@@ -32,15 +32,16 @@ def fetch_local(path: Path, into: Path, report: Report) -> tuple[dict[str, FileI
     if not path.exists():
         raise UsageError(_missing(path))
     try:
-        files = copy_all(list(_entries(path)), into, report)
+        files = copy_all([_entry(file, name) for name, file in local_files(path)], into, report)
     except OSError as error:
         raise UsageError(f"data.uri: {error.filename or path}: {error.strerror}") from None
     return files, _compare(path, into)
 
 
-def _entries(path: Path) -> Iterator[Entry]:
+def local_files(path: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a local file or folder that belong to the data, by the name they get."""
     if path.is_file():
-        yield _entry(path, path.name)
+        yield path.name, path
         return
     if not path.is_dir():
         raise BadData("is neither a file nor a folder", file=path)
@@ -49,7 +50,7 @@ def _entries(path: Path) -> Iterator[Entry]:
         if file.suffix == ".dvc" and file.is_file() and not file.with_suffix("").exists():
             raise UsageError(_missing(file.with_suffix("")))
         if wanted(name):
-            yield _entry(file, name)
+            yield name, file
 
 
 def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:

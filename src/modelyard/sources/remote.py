@@ -38,6 +38,20 @@ def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
         raise Unavailable(f"data.uri {uri!r}: {type(error).__name__}: {_line(error)}") from error
 
 
+def listing(uri: str) -> dict[str, dict[str, Any]]:
+    """What the store says of an object, or of all below a prefix, by path; empty when it does not say."""
+    try:
+        fs, root = _open(uri)
+        if urlsplit(uri).scheme in ("http", "https"):
+            return {root: fs.info(root)}
+        found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
+    except ModelyardError:
+        raise
+    except Exception as error:  # every store has its own exceptions
+        raise Unavailable(f"data.uri {uri!r}: {type(error).__name__}: {_line(error)}") from error
+    return found
+
+
 def _open(uri: str) -> tuple[Any, str]:
     import fsspec
 

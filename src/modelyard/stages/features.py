@@ -6,7 +6,7 @@ from modelyard.artifact import In, Out, write_json
 from modelyard.run import Run, stage
 
 
-@stage(reads=("features", "model", "seed"))
+@stage(reads=("data", "features", "seed"))
 def features(run: Run, dataset: In, features: Out) -> str:
     """Reads the raw data, splits it and fits what turns it into model inputs, on the training split alone."""
     (features / "assets").mkdir()

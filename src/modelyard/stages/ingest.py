@@ -6,15 +6,23 @@ from modelyard.artifact import Out, write_json
 from modelyard.run import Done, Run, stage
 
 
-@stage(reads=("data", "features", "seed"), cached=False)
+def _fingerprint(run: Run) -> str | None:
+    from modelyard.sources.fingerprint import fingerprint
+
+    return fingerprint(run.config.data, run.family.companions())
+
+
+@stage(reads=("data", "features", "seed"), outside=_fingerprint)
 def ingest(run: Run, dataset: Out) -> Done:
     """Fetches the data to `dataset/raw`, verifies its sums, records where it came from in `dataset/source.json`.
 
-    Never answered from a cache: what lies behind a URI may have changed. Its digest decides what runs again.
+    Fetched again when what lies behind the URI changed, or cannot tell.
     """
     from modelyard.sources import fetch
 
-    raw, progress = dataset / "raw", run.progress("ingest")
-    source = fetch(run.config.data, raw, sample=run.family.sample, progress=progress)
+    source = fetch(
+        run.config.data, dataset / "raw",
+        sample=run.family.sample, companions=run.family.companions(), progress=run.progress("ingest"),
+    )  # fmt: skip
     write_json(dataset / "source.json", source)
     return Done(source.headline, data_revision=source.revision)

@@ -14,7 +14,7 @@ from modelyard.evaluation import Evaluation, GateResult, judge
 from modelyard.family import Host, Runtime
 from modelyard.package import PackageInfo, Variant
 from modelyard.run import Run, stage
-from modelyard.tables import Row, write_parquet
+from modelyard.tables import Row, read_parquet, write_parquet
 from modelyard.tracking import track_failure
 
 REFERENCE_ROWS = 2_000
@@ -74,7 +74,10 @@ def _write_card(package: Path, info: PackageInfo, result: Evaluation, features: 
 
     made = artifact.read_manifest(model)
     lineage = {**made.lineage, made.digest: made}
-    card = render(info, result, data=_summary(features), training=_summary(model), lineage=lineage)
+    reference = read_parquet(package / "reference.parquet")
+    card = render(
+        info, result, data=_summary(features), training=_summary(model), lineage=lineage, reference=reference
+    )
     artifact.write_text(package / "card.html", card)
 
 

@@ -17,7 +17,7 @@ from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import Tabular
 from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.encode import Encoder
-from modelyard.families.tabular.schema import TableSchema, write_schema_beside
+from modelyard.families.tabular.schema import TableSchema, companions, write_back
 from modelyard.families.tabular.splits import load_split
 
 WORDS = ["late", "parcel", "broken", "box", "friendly", "call", "refund", "order", "quick", "wrong", "size", "again"]
@@ -112,10 +112,10 @@ def test_the_rarer_of_two_classes_is_the_positive_one_unless_another_is_named(tm
     file = write(tmp_path, customers())
     built(tmp_path, file, target="churn")
     assert TableSchema.load(tmp_path / "features/assets").classes == ["stayed", "left"]
-    config = {"features": {"target": "churn"}, "model": {"positive": "stayed"}, "data": {"uri": "mine"}}
+    config = {"features": {"target": "churn", "positive": "stayed"}, "data": {"uri": "mine"}}
     Tabular(resolve(Tabular.Config, ("--set", config))).features(file, tmp_path / "features")
     assert TableSchema.load(tmp_path / "features/assets").classes == ["left", "stayed"]
-    config["model"] = {"positive": "gone"}
+    config["features"]["positive"] = "gone"
     with pytest.raises(UsageError, match=r"class 'gone' is unknown.*left, stayed"):
         Tabular(resolve(Tabular.Config, ("--set", config))).features(file, tmp_path / "features")
 
@@ -262,7 +262,7 @@ def test_requests_are_valid_bodies_in_the_order_of_the_split(tmp_path: Path) -> 
 def test_an_edited_schema_beside_the_data_is_followed(tmp_path: Path) -> None:
     file = write(tmp_path, customers())
     _, out = built(tmp_path, file, target="churn")
-    written = write_schema_beside(file, TableSchema.load(out / "assets"))
+    (written,) = write_back(out, file)
     assert written.name == "customers.schema.json"
     schema = json.loads(written.read_text())
     for column in schema["columns"]:

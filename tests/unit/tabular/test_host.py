@@ -164,12 +164,13 @@ def test_describe_is_one_flat_row_with_the_same_columns_each_time(tmp_path: Path
     empty = host.Request.model_validate(BODY | {"_when": None, "income (EUR)": None, "json": "", "member": False})
     rows = [host.describe(r, a) for r, a in zip((full, empty), host.predict(linear(2), [full, empty]), strict=True)]
     assert list(rows[0]) == list(rows[1]) == [
-        "age", "income (EUR)", "class", "json: words", "json: characters", "_when", "member", "score", "label",
+        "age", "income (EUR)", "class", "json: words", "json: characters", "_when: weekday", "_when: hour", "member",
+        "score", "label",
     ]  # fmt: skip
     assert rows[0]["class"] == "x" * 100
     assert rows[0]["json: words"] == 3.0
-    assert rows[0]["_when"] == 0.5
-    assert (rows[0]["member"], rows[1]["member"], rows[1]["_when"]) == ("true", "false", None)
+    assert (rows[0]["_when: weekday"], rows[0]["_when: hour"]) == ("Thursday", 12.0)
+    assert (rows[0]["member"], rows[1]["member"], rows[1]["_when: hour"]) == ("true", "false", None)
 
 
 @pytest.mark.parametrize("classes", [["no", "yes"], ["a", "b", "c"], None])

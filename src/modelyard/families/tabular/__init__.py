@@ -46,6 +46,18 @@ class Tabular(Family[TabularConfig]):
         settings = self.config.features
         write_sample(raw, settings.sample, settings.sample_rows, settings.sample_drift, self.config.seed)
 
+    def companions(self) -> dict[str, Path]:
+        """The edited schema: `features.table_schema`, or the one beside a data file."""
+        from modelyard.families.tabular.schema import companions
+
+        return companions(self.config.data.uri, self.config.features.table_schema)
+
+    def write_back(self, features: Path, data: Path) -> list[Path]:
+        """The inferred schema, as `<data>.schema.json`."""
+        from modelyard.families.tabular.schema import write_back
+
+        return write_back(features, data)
+
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads a CSV or Parquet table; writes splits and assets."""
         from modelyard.families.tabular.data import build_features

@@ -19,6 +19,8 @@ class TabularFeatures(Settings):
     """Column to predict. None: the built-in data's own; required for data of your own."""
     task: Task = "auto"
     """`auto`: regression for a numeric target with more than 20 distinct values, else classification."""
+    positive: str | None = None
+    """Name of the positive class of a binary target. None: the rarer one."""
     sample: Literal["breast_cancer", "fraud", "diabetes"] = "breast_cancer"
     """Built-in data used when `data.uri` is not set: two classifications and a regression."""
     sample_rows: int = Field(default=20_000, ge=500)
@@ -78,8 +80,6 @@ class TabularModel(Settings):
     """With `aim=cost`: cost of a false alarm, in any unit."""
     false_negative_cost: float = Field(default=5.0, ge=0)
     """With `aim=cost`: cost of a miss, in the same unit."""
-    positive: str | None = None
-    """Name of the positive class. None: the rarer one."""
 
 
 class TabularConfig(FamilyConfig):

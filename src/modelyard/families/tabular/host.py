@@ -14,7 +14,7 @@ from modelyard.errors import BadData
 from modelyard.families.tabular.cells import as_times, parse_time, words
 from modelyard.families.tabular.decide import Decision
 from modelyard.families.tabular.encode import Columns, Encoder
-from modelyard.families.tabular.parts import TimePart
+from modelyard.families.tabular.parts import calendar
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.shapley import shapley_values
 from modelyard.family import Explanation, Host, Runtime
@@ -22,6 +22,7 @@ from modelyard.family import Explanation, Host, Runtime
 BACKGROUND = "background.npy"
 LONGEST = 100
 """Characters of a category that drift detection keeps."""
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 PERMUTATIONS = 4
 """Orders in which an explanation switches the columns on, for each background row."""
 
@@ -174,12 +175,14 @@ class TabularHost(Host):
         if column.role == "text":
             text = (value or "").strip()
             return {f"{name}: words": float(len(words(text))), f"{name}: characters": float(len(text))}
+        if column.role == "time" and not value:
+            return {f"{name}: weekday": None, f"{name}: hour": None}
         if value is None or value == "":
             return {name: None}
         if column.role == "time":
-            part = self.encoder.parts[name]
-            assert isinstance(part, TimePart)
-            return {name: float(part.age(as_times([value]))[0])}
+            # Not the age: it moves with the calendar, and would count as drift by itself.
+            parts = calendar(as_times([value]))
+            return {f"{name}: weekday": WEEKDAYS[int(parts["weekday"][0])], f"{name}: hour": float(parts["hour"][0])}
         if column.boolean:
             return {name: "true" if value else "false"}
         return {name: float(value) if column.role == "numeric" else value.strip()[:LONGEST]}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modelyard.artifact import write_text
-from modelyard.errors import BadData, choices
+from modelyard.errors import BadData, UsageError, choices
 
 Role = Literal["numeric", "category", "text", "time", "drop"]
 Transform = Literal["identity", "log", "standardize", "onehot", "ordinal"]
@@ -173,10 +174,11 @@ def find_edits(data: Path, setting: str | None) -> Edits:
 
     `data` is the data file beside which they are looked for, or the folder that holds it.
     """
-    if setting is not None:
-        return read_edits(Path(setting))
     data = Path(data)
     folder = data if data.is_dir() else data.parent
+    if setting is not None:
+        brought = folder / FILE
+        return read_edits(brought if brought.is_file() else Path(setting))
     stems = [data.name.split(".")[0]] if data.is_file() else []
     for name in [*(f"{stem}.schema.json" for stem in stems), FILE]:
         if (folder / name).is_file():
@@ -191,15 +193,29 @@ def find_edits(data: Path, setting: str | None) -> Edits:
     return read_edits(found[0]) if found else Edits()
 
 
-def write_schema_beside(data: Path, schema: TableSchema) -> Path:
-    """Writes a schema where the next run finds it and a person can edit it; returns the file.
+def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
+    """The edited schema as a file of the data set: `setting`, or the one beside a local data file."""
+    if setting is not None:
+        if not Path(setting).is_file():
+            raise UsageError(f"setting 'features.table_schema' = {setting!r}: no such file")
+        return {FILE: Path(setting).absolute()}
+    data = Path(uri).expanduser() if uri else None
+    if data is None or not data.is_file():
+        return {}
+    places = (data.with_name(f"{data.name.split('.')[0]}.schema.json"), data.with_name(FILE))
+    return next(({FILE: file} for file in places if file.is_file()), {})
+
+
+def write_back(features: Path, data: Path) -> list[Path]:
+    """Writes the schema where the next run finds it and a person can edit it, unless one is there.
 
     `data.csv` gives `data.schema.json`; a folder gives `schema.json` inside it.
     """
-    data = Path(data)
-    file = data / FILE if data.is_dir() else data.with_name(data.name.split(".")[0] + ".schema.json")
-    write_text(file, schema.model_dump_json(indent=1) + "\n")
-    return file
+    file = data / FILE if data.is_dir() else data.with_name(f"{data.name.split('.')[0]}.schema.json")
+    if file.exists() or not os.access(file.parent, os.W_OK) or companions(str(data), None):
+        return []
+    write_text(file, TableSchema.load(Path(features) / "assets").model_dump_json(indent=1) + "\n")
+    return [file]
 
 
 def near(name: str, names: list[str]) -> str:

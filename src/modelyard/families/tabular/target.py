@@ -61,7 +61,7 @@ def _classes(table: Table, target: str, labels: pd.Series[Any], edits: Edits, co
 
     Raises:
         BadData: one class, too many, or one with too few rows.
-        UsageError: model.positive is not a class.
+        UsageError: features.positive is not a class.
     """
     counts = {str(name): int(count) for name, count in labels.value_counts().items()}
     where: dict[str, Any] = {"file": table.file, "column": target}
@@ -85,12 +85,12 @@ def _classes(table: Table, target: str, labels: pd.Series[Any], edits: Edits, co
             f"they differ in {strange!r}",
             **where,
         )
-    return _in_order(counts, edits, config.model.positive)
+    return _in_order(counts, edits, config.features.positive)
 
 
 def _in_order(counts: dict[str, int], edits: Edits, positive: str | None) -> list[str]:
     if positive is not None and positive not in counts:
-        raise UsageError(f"setting 'model.positive': {choices('class', positive, counts)}")
+        raise UsageError(f"setting 'features.positive': {choices('class', positive, counts)}")
     if len(counts) > 2:
         return list(edits.classes or sorted(counts, key=lambda name: (_number(name), name)))
     first, second = edits.classes or sorted(counts)

@@ -1,0 +1,73 @@
+"""Whether data is what it was, asked without fetching it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelyard import artifact
+from modelyard.errors import ModelyardError
+from modelyard.sources.git import resolve
+from modelyard.sources.gitcommand import GitError, git
+from modelyard.sources.local import local_files
+from modelyard.sources.remote import listing
+from modelyard.sources.uri import git_address, is_git, is_remote, local_path
+
+if TYPE_CHECKING:
+    from modelyard.config import DataSettings
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+VERSIONS = ("ETag", "etag", "VersionId", "LastModified", "last_modified", "md5Hash", "generation", "mtime", "created")
+"""What stores call an object's version, in fsspec's listings."""
+
+
+def fingerprint(data: DataSettings, companions: dict[str, Path]) -> str | None:
+    """Text that changes when the data that `data` names changes; None when nothing short of fetching can tell.
+
+    A commit for Git, the stores' own version marks for objects, sums for local files. What goes wrong here is
+    left for the fetch to say.
+    """
+    try:
+        beside = {name: artifact.sha256(path) for name, path in companions.items()}
+        main = "sample" if data.uri is None else _of(data.uri, data.rev)
+    except (ModelyardError, GitError, OSError):
+        return None
+    return None if main is None else json.dumps([main, beside], sort_keys=True)
+
+
+def _of(uri: str, rev: str | None) -> str | None:
+    if is_git(uri):
+        return _commit_elsewhere(git_address(uri).url, rev)
+    if is_remote(uri):
+        return _versions(listing(uri))
+    path = Path(local_path(uri)).expanduser()
+    if rev:
+        near = next(parent for parent in path.absolute().parents if parent.is_dir())
+        root = Path(git("-C", str(near), "rev-parse", "--show-toplevel"))
+        return resolve(root, rev, str(root))
+    return _digest({name: artifact.sha256(file) for name, file in local_files(path)})
+
+
+def _commit_elsewhere(url: str, rev: str | None) -> str | None:
+    if rev and COMMIT.fullmatch(rev):
+        return rev
+    wanted = rev or "HEAD"
+    # All that match: `main` finds `feature/main` too, and which one comes first is the server's affair.
+    return git("ls-remote", "--", url, wanted, f"{wanted}^{{}}") or None
+
+
+def _versions(infos: dict[str, dict[str, Any]]) -> str | None:
+    marks = {}
+    for name, info in infos.items():
+        version = {key: str(info[key]) for key in VERSIONS if info.get(key) is not None}
+        if not version:
+            return None
+        marks[name] = [info.get("size"), version]
+    return _digest(marks) if marks else None
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

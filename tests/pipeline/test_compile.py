@@ -1,0 +1,116 @@
+"""The compiled pipelines are the product: the same bytes each time, never stale, and the graph they should be."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelyard.family import load, names
+from modelyard.launch.pipelines import GENERIC, KINDS, compile_pipeline, compiled
+from modelyard.stages import STAGES, TRAINING
+
+FOLDER = Path("pipelines/compiled")
+FILES = [(name, kind) for name in (None, *names()) for kind in KINDS]
+
+
+def spec(path: Path) -> tuple[dict, dict]:
+    """The pipeline and its platform settings."""
+    first, *rest = yaml.safe_load_all(path.read_text())
+    return first, rest[0] if rest else {}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compiled")
+    return {
+        (name, kind): compile_pipeline(name, kind, folder / f"{name or GENERIC}-{kind}.yaml") for name, kind in FILES
+    }
+
+
+@pytest.mark.parametrize(("name", "kind"), FILES)
+def test_the_committed_pipeline_is_not_stale(fresh, name, kind):
+    committed = FOLDER / f"{name or GENERIC}-{kind}.yaml"
+    assert committed.read_bytes() == fresh[name, kind].read_bytes(), "type: make compile"
+
+
+def test_no_compiled_pipeline_is_left_over():
+    assert {path.name for path in FOLDER.glob("*")} == {f"{name or GENERIC}-{kind}.yaml" for name, kind in FILES}
+
+
+def test_compiling_in_another_process_with_other_hashes_gives_the_same_bytes(fresh, tmp_path):
+    command = [sys.executable, "-m", "modelyard", "compile", names()[0], "--into", str(tmp_path)]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "1234"}, capture_output=True)
+    for kind in KINDS:
+        path = fresh[names()[0], kind]
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "kind"), FILES)
+def test_every_pipeline_loads_again_with_the_parameters_of_the_page(name, kind):
+    from kfp import components
+
+    loaded = components.load_component_from_file(str(FOLDER / f"{name or GENERIC}-{kind}.yaml"))
+    inputs = loaded.component_spec.inputs
+    assert set(inputs) == {"family", "config", "data_rev", "nodes", "gpus_per_node", "code_version"}
+    described = spec(FOLDER / f"{name or GENERIC}-{kind}.yaml")[0]["root"]["inputDefinitions"]["parameters"]
+    assert all(parameter["description"] for parameter in described.values())
+    if name:
+        assert load(name).Config.model_validate(inputs["config"].default) == load(name).Config()
+
+
+@pytest.mark.parametrize("name", [None, *names()])
+def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(name):
+    pipeline, platform = spec(FOLDER / f"{name or GENERIC}-training.yaml")
+    tasks = pipeline["root"]["dag"]["tasks"]
+    makers = {output: stage.name for stage in TRAINING for output in stage.outputs}
+    assert set(tasks) == {stage.name for stage in TRAINING}
+    for stage in TRAINING:
+        artifacts = tasks[stage.name].get("inputs", {}).get("artifacts", {})
+        sources = {key: value["taskOutputArtifact"] for key, value in artifacts.items()}
+        assert {key: source["producerTask"] for key, source in sources.items()} == {
+            key: makers[key] for key in stage.inputs
+        }
+        assert all(source["outputArtifactKey"] == key for key, source in sources.items())
+    cached = {task: bool(body["cachingOptions"].get("enableCache")) for task, body in tasks.items()}
+    assert cached == {stage.name: stage.name not in ("ingest", "deploy") for stage in TRAINING}
+    train = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
+    assert train["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+
+
+@pytest.mark.parametrize("name", [None, *names()])
+def test_the_monitoring_graph_trains_again_only_when_the_verdict_says_so(name):
+    pipeline, _ = spec(FOLDER / f"{name or GENERIC}-monitoring.yaml")
+    tasks = pipeline["root"]["dag"]["tasks"]
+    condition = next(task for task in tasks if task != "monitor")
+    assert "monitor" in tasks[condition]["dependentTasks"]
+    assert "== true" in tasks[condition]["triggerPolicy"]["condition"]
+    inner = pipeline["components"][tasks[condition]["componentRef"]["name"]]["dag"]["tasks"]
+    (training,) = inner.values()
+    steps = pipeline["components"][training["componentRef"]["name"]]["dag"]["tasks"]
+    assert set(steps) == {stage.name for stage in TRAINING}
+
+
+@pytest.mark.parametrize(("name", "kind"), FILES)
+def test_no_step_installs_a_package_and_every_step_has_bounds(name, kind):
+    pipeline, _ = spec(FOLDER / f"{name or GENERIC}-{kind}.yaml")
+    for executor in pipeline["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        assert "pip install" not in " ".join(container["command"])
+        assert container["resources"]["memoryLimit"] or container["resources"]["resourceMemoryLimit"]
+
+
+def test_steps_and_stages_have_the_same_inputs_and_outputs():
+    pipeline, _ = spec(FOLDER / "generic-monitoring.yaml")
+    shown_beside = {"metrics", "curves", "card", "report"}
+    for stage in STAGES.values():
+        component = pipeline["components"][f"comp-{stage.name}"]
+        assert set(component.get("inputDefinitions", {}).get("artifacts", {})) == set(stage.inputs) - stage.optional
+        assert set(component["outputDefinitions"]["artifacts"]) - shown_beside == set(stage.outputs)
+
+
+def test_a_family_from_outside_runs_on_the_generic_pipeline():
+    assert compiled("my_pkg.mod:Family", "training").name == "generic-training.yaml"
+    assert compiled(names()[0], "training").name == f"{names()[0]}-training.yaml"
