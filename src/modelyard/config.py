@@ -231,8 +231,8 @@ def _origin(path: list[str], layers: tuple[tuple[Source, Mapping[str, Any]], ...
         for part in path:
             node = node.get(part) if isinstance(node, Mapping) else None
         if node is not None:
-            return source
-    return layers[-1][0] if layers else "config"
+            return str(source)
+    return str(layers[-1][0]) if layers else "config"
 
 
 def _field_names(cls: type[BaseModel], prefix: str = "") -> list[str]:

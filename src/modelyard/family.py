@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
@@ -254,7 +254,7 @@ def make(name: str, config: FamilyConfig | None = None) -> Family[Any]:
     return cls(config if config is not None else cls.Config())
 
 
-def _families_in(module: Any) -> Iterable[Any]:
+def _families_in(module: Any) -> list[Any]:
     return [
         value
         for value in vars(module).values()

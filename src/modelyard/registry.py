@@ -7,6 +7,7 @@ or a folder.
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -59,8 +60,12 @@ class Champion(BaseModel):
 
 
 def model_name(run: Run) -> str:
-    """Under which name the packages of a run are registered."""
-    return run.config.registry.name or slug(run.family.name)
+    """Under which name the packages of a run are registered: the setting, or `tabular` for the built-in data and
+    `tabular-customers` for a person's `customers.csv`, so that two tables are two models."""
+    family, uri = slug(run.family.name), run.config.data.uri or ""
+    data = (uri.partition("#")[2] or uri).rstrip("/").rpartition("/")[2].partition(".")[0]
+    data = re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-")
+    return run.config.registry.name or (family if data in ("", family) else f"{family}-{data}")
 
 
 def register(package: Path, run: Run) -> str:

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -36,7 +36,7 @@ class Run:
     id: str = "local"
     nodes: int = 1
     gpus_per_node: int = 0
-    code_version: str = field(default_factory=lambda: code_version())
+    code_version: str = "unknown"
 
     @classmethod
     def of(cls, family: str, config: dict[str, Any] | None = None, **fields: Any) -> Run:

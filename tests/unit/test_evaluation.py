@@ -7,7 +7,8 @@ from modelyard.evaluation import Evaluation, judge
 
 def evaluation(**fields) -> Evaluation:
     values = {
-        "split": "test", "rows": 100, "metrics": {"accuracy": 0.9, "mae": 2.0}, "baseline": {"accuracy": 0.8, "mae": 3.0},
+        "split": "test", "rows": 100,
+        "metrics": {"accuracy": 0.9, "mae": 2.0}, "baseline": {"accuracy": 0.8, "mae": 3.0},
         "baseline_name": "most frequent class", "main": "accuracy", "directions": {"accuracy": "max", "mae": "min"},
     }  # fmt: skip
     return Evaluation(**(values | fields))

@@ -53,7 +53,12 @@ def told(tmp_path) -> list[dict]:
 
 
 def test_the_signature_says_what_a_stage_reads_and_writes():
-    assert (second.name, second.inputs, second.outputs, second.optional) == ("second", ("dataset",), ("features",), set())
+    assert (second.name, second.inputs, second.outputs, second.optional) == (
+        "second",
+        ("dataset",),
+        ("features",),
+        set(),
+    )
     assert broken.optional == {"extra"}
 
 

@@ -6,7 +6,11 @@ from modelyard.tables import read_parquet, write_parquet
 def test_rows_come_back_as_columns(tmp_path):
     rows = [{"a": 1, "it's": "x", "none": None}, {"a": 2.5, "it's": None, "none": None}]
     write_parquet(rows, tmp_path / "deep" / "it's.parquet")
-    assert read_parquet(tmp_path / "deep" / "it's.parquet") == {"a": [1.0, 2.5], "it's": ["x", None], "none": [None, None]}
+    assert read_parquet(tmp_path / "deep" / "it's.parquet") == {
+        "a": [1.0, 2.5],
+        "it's": ["x", None],
+        "none": [None, None],
+    }
 
 
 def test_files_with_other_columns_are_united(tmp_path):

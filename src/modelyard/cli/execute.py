@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from modelyard import errors
 from modelyard.cli import options
@@ -68,11 +69,26 @@ def follow(folder: local.RunFolder) -> None:
         record.model_copy(update={"status": status, "headlines": lines.headlines, "seconds": round(lines.seconds, 1)})
     )
     local.link_outputs(folder)
+    if status == "finished":
+        _write_back(folder, record)
     if status == "failed":
         _explain_failure(folder, failed, code)
     from modelyard.cli.show import result_table
 
     result_table(folder, lines.seconds)
+
+
+def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
+    """Offers beside the person's own data what they may want to edit."""
+    from modelyard.run import Run
+
+    uri = record.config["data"].get("uri")
+    features = folder.outputs().get("features")
+    if not uri or record.data_rev or record.config["data"].get("rev") or not Path(uri).exists() or features is None:
+        return
+    family = Run.of(record.family, record.config).family
+    for file in family.write_back(features, Path(uri)):
+        console.print(f"wrote    {_relative(file)}: what each column was taken for; edit it and run again")
 
 
 def _consume(folder: local.RunFolder, lines: StageLines) -> tuple[dict[str, Any] | None, int]:
@@ -113,20 +129,10 @@ def run_stage(name: str, values: dict[str, Any]) -> None:
     family, assignments, params = values.pop("family"), values.pop("settings"), values.pop("params")
     config = options.settings(family, assignments=assignments, params=params)
     options.family_class(family)
-    outputs = default_outputs(name, family, values)
-    headline = STAGES[name](Run.of(family, config.model_dump(mode="json")), **outputs)
-    console.print(f"[green]✓[/] {name:<9} {headline}")
+    headline = STAGES[name](Run.of(family, config.model_dump(mode="json")), **values)
+    console.print(f"[green]✓[/] {name:<9} {escape(headline)}", soft_wrap=True)
     for output in STAGES[name].outputs:
-        console.print(f"  wrote {_relative(Path(outputs[output]))}", style="dim")
-
-
-def default_outputs(stage: str, family: str, values: dict[str, Any]) -> dict[str, Any]:
-    """`monitor` may be called without a place for its verdict: then it lies beside the family's runs."""
-    from modelyard.home import home, slug
-
-    if stage == "monitor" and values.get("verdict") is None:
-        return values | {"verdict": home() / slug(family) / "monitoring" / local.new_id()}
-    return values
+        console.print(f"  wrote {_relative(Path(values[output]))}", style="dim")
 
 
 def absolute_data(config: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ Package = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (serve, predict, promote):
+    for command in (serve, predict, monitor, promote):
         app.command(rich_help_panel=PANEL)(command)
     app.command(rich_help_panel="Cluster")(submit)
 
@@ -55,6 +55,20 @@ def predict(
     from modelyard.cli.answer import answer
 
     answer(package, json_text, file, out, explain)
+
+
+def monitor(
+    package: Package,
+    settings: Set = None,
+    verdict: Annotated[Path | None, typer.Option(help="Folder for verdict.json and report.html.")] = None,
+) -> None:
+    """Compare what a served model was asked with what it was judged on: which columns drifted.
+
+    [bold]modelyard monitor tabular --set monitor.window_hours=1[/]
+    """
+    from modelyard.cli.watch import watch
+
+    watch(package, settings, verdict)
 
 
 def promote(package: Annotated[str, typer.Argument(metavar="FAMILY@VERSION", show_default=False)]) -> None:

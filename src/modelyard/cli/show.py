@@ -30,7 +30,7 @@ def result_table(folder: RunFolder, seconds: float) -> None:
     console.print()
     console.print(_metrics_table(info, evaluation))
     console.print(_variants_table(info))
-    _print_next(folder, info.family, seconds)
+    _print_next(folder, seconds)
 
 
 def _metrics_table(info: Any, evaluation: Any) -> Table:
@@ -59,31 +59,29 @@ def _gate_words(gate: Any) -> str:
 
 
 def _variants_table(info: Any) -> Table:
-    table = Table()
-    for name in (
-        "variant",
-        "size",
-        "p50",
-        "speed-up",
-        f"{info.gate.metric} (validation)",
-        "largest difference",
-    ):
-        table.add_column(name, justify="left" if name == "variant" else "right")
+    table = Table(title="variants on the validation split, ✓ serves", title_justify="left", title_style="dim")
+    table.add_column("variant")
+    for name in ("size", "p50", "speed-up", info.gate.metric, "differs by"):
+        table.add_column(name, justify="right", no_wrap=True)
     native = info.variants[0]
     for variant in info.variants:
-        mark = " [green]← served[/]" if variant.chosen else ""
+        quality = f"{variant.metric:.4f}"
+        if variant is not native:
+            quality += f" ({variant.metric - native.metric:+.4f})"
         table.add_row(
-            variant.name + mark, f"{variant.bytes / 1e3:,.0f} kB", f"{variant.p50_ms:.2f} ms",
-            f"{native.p50_ms / max(variant.p50_ms, 1e-9):.1f}×", f"{variant.metric:.4f} ({variant.metric - native.metric:+.4f})",
-            f"{variant.max_difference:.1e}", style="bold" if variant.chosen else "",
+            variant.name + (" ✓" if variant.chosen else ""), f"{variant.bytes / 1e3:,.0f} kB",
+            f"{variant.p50_ms:.2f} ms", f"{native.p50_ms / max(variant.p50_ms, 1e-9):.1f}×", quality,
+            "–" if variant is native else f"{variant.max_difference:.1e}", style="bold" if variant.chosen else "",
         )  # fmt: skip
     return table
 
 
-def _print_next(folder: RunFolder, family: str, seconds: float) -> None:
+def _print_next(folder: RunFolder, seconds: float) -> None:
+    deployment = json.loads((folder.path / "deployment" / "deployment.json").read_text())
+    model = deployment["name"] if deployment["champion"] else f"{deployment['name']}@{deployment['version']}"
     console.print(f"package  {_relative(folder.path / 'package')}", soft_wrap=True)
     console.print(f"card     {_relative(folder.path / 'card.html')}", soft_wrap=True)
-    console.print(f"done in {seconds:.0f} s. Next: [bold]modelyard serve {family}[/]")
+    console.print(f"done in {seconds:.0f} s. Next: [bold]modelyard serve {model}[/]")
 
 
 def runs_table(family: str | None) -> None:
@@ -148,7 +146,7 @@ def lineage_tree(reference: str) -> None:
 
     path = resolve(reference)
     manifest, info = artifact.verify(path), read_info(path)
-    tree = Tree(f"[bold]{info.family}[/] {info.version} · {_relative(path)}")
+    tree = Tree(f"[bold]{info.family}[/] package {info.version} of run {info.run}")
     gate = tree.add(f"gate: {escape(info.gate.reason)} → {'passed' if info.gate.passed else 'failed'}")
     gate.add("all metrics: " + ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items()))
     steps = tree.add("made by, newest first")
@@ -157,15 +155,16 @@ def lineage_tree(reference: str) -> None:
         *sorted(manifest.lineage.items(), key=lambda item: item[1].created)[::-1],
     ]
     for digest, origin in made:
+        when = origin.created.removesuffix("+00:00").replace("T", " ")
         steps.add(
-            f"[bold]{origin.kind}[/] {digest[:12]} · stage {origin.stage} · {origin.created} · {origin.seconds:.1f} s"
-            f" · run {origin.run} · code {origin.code_version}"
+            f"[bold]{origin.kind:<10}[/] {digest[:12]}  code {origin.code_version}  {when}  {origin.seconds:.1f} s"
         )
+    tree.add(f"folder: {_relative(path)}")
     tree.add(f"data: {info.config['data']['uri'] or 'built-in sample'} · revision {manifest.data_revision or 'none'}")
     changed = tree.add("settings that differ from the defaults")
     for line in _changed_settings(info) or ["none"]:
         changed.add(escape(line))
-    console.print(tree, soft_wrap=True)
+    console.print(tree)
 
 
 def _changed_settings(info: Any) -> list[str]:

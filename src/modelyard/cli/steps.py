@@ -11,7 +11,7 @@ import typer
 
 from modelyard.cli.options import PARAMS, FamilyName, Params, Set
 
-STAGES = ("ingest", "features", "train", "evaluate", "export", "package", "deploy", "monitor")
+STAGES = ("ingest", "features", "train", "evaluate", "export", "package", "deploy")
 FOLDER = Path(__file__).resolve().parents[1] / "stages"
 
 

@@ -17,7 +17,7 @@ from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import Tabular
 from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.encode import Encoder
-from modelyard.families.tabular.schema import TableSchema, companions, write_back
+from modelyard.families.tabular.schema import TableSchema, write_back
 from modelyard.families.tabular.splits import load_split
 
 WORDS = ["late", "parcel", "broken", "box", "friendly", "call", "refund", "order", "quick", "wrong", "size", "again"]

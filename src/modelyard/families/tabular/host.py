@@ -11,10 +11,9 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, create_model
 
 from modelyard.errors import BadData
-from modelyard.families.tabular.cells import as_times, parse_time, words
+from modelyard.families.tabular.cells import as_times, calendar, parse_time, words
 from modelyard.families.tabular.decide import Decision
 from modelyard.families.tabular.encode import Columns, Encoder
-from modelyard.families.tabular.parts import calendar
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.shapley import shapley_values
 from modelyard.family import Explanation, Host, Runtime

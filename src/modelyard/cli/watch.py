@@ -1,0 +1,63 @@
+"""Watches a served model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modelyard.cli.options import family_class
+
+console = Console(highlight=False)
+COLOURS = {"stable": "green", "drifted": "red", "too few rows": "yellow"}
+SHOWN = 12
+
+
+def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -> None:
+    """Runs the monitor stage on a package, with the settings it was made with, and tells the verdict."""
+    from modelyard.config import parse_assignments, resolve
+    from modelyard.home import home
+    from modelyard.launch.local import new_id
+    from modelyard.package import read_info
+    from modelyard.registry import resolve as find
+    from modelyard.run import Run
+    from modelyard.stages import monitor
+
+    package = find(reference)
+    info = read_info(package)
+    family = family_class(info.family)
+    config = resolve(family.Config, ("config", info.config), ("--set", parse_assignments(assignments or [])))
+    target = verdict or home() / "monitoring" / reference.replace("/", "-").replace("@", "-") / new_id()
+    with console.status(f"comparing what {reference} was asked with its reference"):
+        monitor(Run.of(info.family, config.model_dump(mode="json"), id=target.name), verdict=target, package=package)
+    found = json.loads((target / "verdict.json").read_text())
+    _print(found, target)
+
+
+def _print(found: dict[str, Any], target: Path) -> None:
+    colour = COLOURS[found["status"]]
+    words = found["reason"].removeprefix(found["status"]).lstrip(": ")
+    console.print(f"[{colour}]{found['status']}[/]: {escape(words)}", soft_wrap=True)
+    drifted = [column for column in found["columns"] if column["drifted"]]
+    if drifted:
+        console.print(_table(drifted))
+        console.print(f"train again: {'yes' if found['retrain'] else 'no'} ({escape(found['retrain_reason'])})")
+    console.print(f"report   {target / 'report.html'}", soft_wrap=True)
+
+
+def _table(drifted: list[dict[str, Any]]) -> Table:
+    table = Table(title="columns that drifted, the most first", title_justify="left", title_style="dim")
+    for name in ("column", "effect", "adjusted p", "what changed"):
+        table.add_column(name, justify="right" if name in ("effect", "adjusted p") else "left")
+    ranked = sorted(drifted, key=lambda column: -column["effect"])
+    for column in ranked[:SHOWN]:
+        table.add_row(
+            escape(column["name"]), f"{column['effect']:.2f}", f"{column['adjusted_p']:.1e}", escape(column["summary"])
+        )
+    if len(ranked) > SHOWN:
+        table.caption = f"and {len(ranked) - SHOWN} more in the report"
+    return table
