@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class ModelyardError(Exception):
@@ -58,6 +59,16 @@ class BadData(ModelyardError):
         place = ", ".join(part for part in parts if part)
         super().__init__(": ".join(part for part in (place, problem) if part) + (f". {hint}" if hint else ""))
         self.problem, self.file, self.row, self.column, self.hint = problem, file, row, column, hint
+
+    def within(self, folder: Path, called: str) -> BadData:
+        """The same, with the file as it is called inside `folder`; `called` is what the folder itself is called."""
+        path = Path(str(self.file)) if self.file is not None else None
+        if path is None or not path.is_relative_to(folder):
+            return self
+        name = path.relative_to(folder).as_posix()
+        return BadData(
+            self.problem, file=called if name == "." else name, row=self.row, column=self.column, hint=self.hint
+        )
 
 
 class BrokenArtifact(ModelyardError):

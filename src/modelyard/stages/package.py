@@ -75,9 +75,7 @@ def _write_card(package: Path, info: PackageInfo, result: Evaluation, features: 
     made = artifact.read_manifest(model)
     lineage = {**made.lineage, made.digest: made}
     reference = read_parquet(package / "reference.parquet")
-    card = render(
-        info, result, data=_summary(features), training=_summary(model), lineage=lineage, reference=reference
-    )
+    card = render(info, result, data=_summary(features), training=_summary(model), lineage=lineage, reference=reference)
     artifact.write_text(package / "card.html", card)
 
 

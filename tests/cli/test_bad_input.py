@@ -1,0 +1,201 @@
+"""Bad input gets one clear line and exit code 2: what failed, where, what is allowed, what to type."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelyard.cli import main
+
+HEADER = "age,city,bought\n"
+GOOD = HEADER + "".join(f"{20 + n % 50},{'Rome' if n % 3 else 'Oslo'},{'yes' if n % 2 else 'no'}\n" for n in range(60))
+
+
+@pytest.fixture
+def cli(monkeypatch, tmp_path, capfd):
+    """Runs a command in an empty folder; returns its exit code and the lines of its error output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "runs"))
+    monkeypatch.setenv("COLUMNS", "500")
+
+    def call(*arguments: str) -> tuple[int, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["modelyard", *arguments])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, [line for line in capfd.readouterr().err.splitlines() if line.strip()]
+
+    return call
+
+
+def features(cli, data: str, *more: str) -> tuple[int, list[str]]:
+    """Takes a data set as far as the features."""
+    code, lines = cli("ingest", "tabular", "--dataset", "d", "--set", f"data.uri={data}", *more)
+    if code:
+        return code, lines
+    return cli("features", "tabular", "--dataset", "d", "--features", "f", "--set", f"data.uri={data}", *more)
+
+
+def rows(*lines: str) -> str:
+    return GOOD + "".join(line + "\n" for line in lines)
+
+
+TARGET = ("--set", "features.target=bought")
+DATA = {
+    "empty file": ("", TARGET, ["a.csv", "empty"]),
+    "header only": (HEADER, TARGET, ["a.csv", "no row below"]),
+    "target not named": (GOOD, (), ["--target NAME", "age, city, bought"]),
+    "target missing": (GOOD, ("--set", "features.target=bougth"), ["'bougth'", "Did you mean 'bought'"]),
+    "one class": (GOOD.replace(",no", ",yes"), TARGET, ["'bought'", "one class"]),
+    "three rows": (HEADER + "1,Rome,yes\n2,Oslo,no\n3,Rome,yes\n", TARGET, ["1 of 3 rows", "each class needs 6"]),
+    "duplicate columns": (GOOD.replace("age,city", "age,age", 1), TARGET, ["'age'", "2 columns have this name"]),
+    "ragged row": (rows("1,Rome"), TARGET, ["row 61", "3"]),
+    "too long row": (rows("1,Rome,yes,more"), TARGET, ["row 61", "4"]),
+    "mixed types": (rows("forty,Rome,yes"), TARGET, ["row 61", "'age'", "forty"]),
+    "infinite value": (rows("inf,Rome,yes"), TARGET, ["row 61", "'age'", "inf"]),
+    "target mostly empty": (HEADER + GOOD[len(HEADER) :][:240] + "30,Rome,\n" * 60, TARGET, ["'bought'", "half"]),
+    "no column left": ("x,bought\n" + "1,yes\n1,no\n" * 30, TARGET, ["no column is left", "x"]),
+    "unclosed quote": (rows('1,"Rome,yes'), TARGET, ["a.csv", "row 61", "Quote cells"]),
+    "unknown positive class": (GOOD, (*TARGET, "--set", "features.positive=maybe"), ["'maybe'", "no, yes"]),
+    "drop of an absent column": (GOOD, (*TARGET, "--set", "features.drop=[cty]"), ["'cty'", "Did you mean 'city'"]),
+    "sum that does not match": (
+        GOOD,
+        (*TARGET, "--set", "data.sha256={a.csv: '" + "0" * 64 + "'}"),
+        ["a.csv", "sha256", "expected 0000"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_a_bad_table_is_one_line(cli, name):
+    text, settings, words = DATA[name]
+    Path("a.csv").write_text(text)
+    code, lines = features(cli, "a.csv", *settings)
+    assert (code, len(lines)) == (2, 1), lines
+    assert lines[0].startswith("error: ")
+    assert all(word in lines[0] for word in words), lines[0]
+    assert not Path("f").exists()
+
+
+def test_a_wrong_delimiter_is_found_by_itself_or_named(cli):
+    Path("a.csv").write_text(GOOD.replace(",", ";"))
+    assert features(cli, "a.csv", *TARGET)[0] == 0
+    Path("b.csv").write_text(GOOD.replace(",", "^"))
+    code, lines = features(cli, "b.csv", *TARGET)
+    assert (code, len(lines)) == (2, 1)
+    assert "b.csv" in lines[0]
+    assert "one column" in lines[0]
+
+
+def test_latin_1_is_read_and_told(cli):
+    Path("a.csv").write_bytes(GOOD.replace("Rome", "Köln").encode("latin-1"))
+    assert features(cli, "a.csv", *TARGET)[0] == 0
+    notes = json.loads(Path("f/summary.json").read_text())["notes"]
+    assert any("1252" in note for note in notes)
+
+
+FILES = {
+    "a folder without data": (lambda: Path("a").mkdir(), "a", ["no files"]),
+    "a folder for a file": (
+        lambda: (Path("a.csv").mkdir(), Path("a.csv/x.txt").write_text("x")),
+        "a.csv",
+        ["holds no table", ".csv"],
+    ),
+    "no such file": (lambda: None, "nothing.csv", ["nothing.csv", "does not exist"]),
+    "binary garbage": (lambda: Path("a.csv").write_bytes(bytes(range(256)) * 40), "a.csv", ["a.csv"]),
+    "truncated Parquet": (lambda: _parquet(Path("a.parquet"), 200), "a.parquet", ["a.parquet", "Parquet"]),
+    "truncated gzip": (
+        lambda: Path("a.csv.gz").write_bytes(gzip.compress(GOOD.encode())[:-20]),
+        "a.csv.gz",
+        ["a.csv.gz"],
+    ),
+    "unknown ending": (lambda: Path("a.xlsx").write_bytes(b"PK"), "a.xlsx", [".csv", ".parquet"]),
+    "unknown scheme": (lambda: None, "s4://bucket/a.csv", ["'s4'", "s3"]),
+    "a password in the URI": (lambda: None, "git+https://me:secret@host/x.git#a.csv", ["environment"]),
+}
+
+
+def _parquet(path: Path, size: int) -> None:
+    from modelyard.tables import write_parquet
+
+    write_parquet([{"age": 1.0, "bought": "yes"}] * 50, path)
+    path.write_bytes(path.read_bytes()[:size])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_bad_file_is_one_line(cli, name):
+    make, uri, words = FILES[name]
+    make()
+    code, lines = features(cli, uri, *TARGET)
+    assert (code, len(lines)) == (2, 1), lines
+    assert all(word in lines[0] for word in words), lines[0]
+    assert "secret" not in lines[0]
+
+
+COMMANDS = {
+    "unknown family": (("run", "tabluar"), ["'tabluar'", "Did you mean 'tabular'"]),
+    "no family": (("run",), ["modelyard run tabular"]),
+    "a module that is not there": (("run", "--family", "no_such.module:Family"), ["no_such"]),
+    "misspelt setting": (("run", "tabular", "--set", "model.knid=mlp"), ["model.knid", "Did you mean 'model.kind'"]),
+    "value out of range": (("run", "tabular", "--set", "model.trees=0"), ["model.trees", "greater than or equal to 1"]),
+    "unknown kind": (("run", "tabular", "--set", "model.kind=svn"), ["model.kind", "'svn'", "lightgbm"]),
+    "no equals sign": (("run", "tabular", "--set", "model.kind"), ["model.kind", "="]),
+    "gate on an unknown metric": (("families", "tabluar"), ["Did you mean"]),
+    "a package that is not there": (("predict", "./nowhere"), ["./nowhere", "package.json"]),
+    "a model nobody registered": (("serve", "tabular"), ["tabular", "modelyard run"]),
+    "a run that is not there": (("resume", "2001"), ["modelyard run tabular"]),
+    "an unfinished input": (("train", "tabular", "--features", "f", "--model", "m"), ["f", "does not exist"]),
+    "a cluster that does not answer": (
+        ("submit", "tabular", "--host", "http://127.0.0.1:9"),
+        ["127.0.0.1:9", "KFP_HOST"],
+    ),
+    "a name that is no identifier": (("new", "My-Family"), ["My-Family"]),
+    "no version to promote": (("promote", "tabular"), ["tabular@3"]),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_bad_command_is_one_line(cli, name):
+    arguments, words = COMMANDS[name]
+    code, lines = cli(*arguments)
+    assert (code, len(lines)) == (2, 1), lines
+    assert all(word in lines[0] for word in words), lines[0]
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "MODELYARD_HOME": str(folder / "runs"), "COLUMNS": "300"}
+    command = [sys.executable, "-m", "modelyard", "run", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--data", "a.csv", "--target", "bought"), ["features: a.csv", "row 61", "forty"]),
+        (
+            ("--set", "gate.threshold=0.5", "--set", "features.points=30"),
+            ["package: gate not met", "mae = ", "at most 0.5"],
+        ),
+    ],
+    ids=["bad data", "a gate that fails"],
+)
+def test_the_whole_pipeline_ends_with_the_stage_and_its_line(tmp_path, arguments, words):
+    (tmp_path / "a.csv").write_text(rows("forty,Rome,yes"))
+    shutil.copy("tests/toy/family.py", tmp_path / "line.py")
+    source = (tmp_path / "line.py").read_text().replace("rng.normal(0, 0.1", "rng.normal(0, 3.0")
+    (tmp_path / "line.py").write_text(source)
+    family = "tabular" if "--data" in arguments else "line:Line"
+    done = run(tmp_path, family, *arguments)
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert (done.returncode, len(lines)) == (2, 1), done.stdout + done.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+    assert "modelyard resume" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
