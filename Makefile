@@ -16,10 +16,10 @@ serve: $(VENV)/.laptop ## Serve the champion
 	$(BIN)/modelyard serve tabular
 
 test: $(VENV)/.dev ## Run the tests that need neither a GPU nor a cluster
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/.dev ## And the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not gpu and not kind'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not gpu and not kind'
 
 lint: $(VENV)/.dev ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -24,6 +24,7 @@ from modelyard.config import FamilyConfig, config_hash, resolve
 from modelyard.errors import MissingExtra, ModelyardError
 from modelyard.family import Family, load
 
+_SKIPPED = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 REUSE = "MODELYARD_REUSE"
 """Folder of finished stages that may be taken instead of run again: `modelyard resume` sets it."""
 
@@ -202,14 +203,16 @@ def check_requirements(family: Family[Any]) -> None:
 
 @functools.cache
 def code_version(family: type[Family[Any]] | None = None) -> str:
-    """sha256 (12 digits) of modelyard's source and, for a family from elsewhere, of its module's file.
+    """sha256 (12 digits) of modelyard's source and of the family's own; of all families for None.
 
     It is part of every stage's key: what was made by other code is never taken for what this code would make.
     """
     root = Path(__file__).parent
-    files = sorted(file for file in root.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-    if family is not None and not family.__module__.startswith("modelyard."):
+    others = root / "families"
+    files = [file for file in root.rglob("*") if family is None or not file.is_relative_to(others)]
+    if family is not None:
         files += _module_files(family.__module__)
+    files = sorted(file for file in files if file.is_file() and not _SKIPPED.intersection(file.parts))
     content = hashlib.sha256()
     for file in files:
         content.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
@@ -220,7 +223,7 @@ def _module_files(module: str) -> list[Path]:
     file = getattr(sys.modules[module], "__file__", None)
     if file is None:
         return []
-    return sorted(Path(file).parent.rglob("*.py")) if Path(file).name == "__init__.py" else [Path(file)]
+    return list(Path(file).parent.rglob("*")) if Path(file).name == "__init__.py" else [Path(file)]
 
 
 def _record(stage_name: str, key: str) -> Path | None:

@@ -94,7 +94,6 @@ def workplace(tmp_path_factory):
     return Workplace(tmp_path_factory.mktemp("kill"))
 
 
-@pytest.mark.xdist_group("kill")
 def test_killed_in_each_stage_in_turn_the_run_resumes_where_it_was(workplace):
     for number, name in enumerate(NAMES):
         command = ("run", "stalling:Stalling") if number == 0 else ("resume",)
@@ -112,7 +111,6 @@ def test_killed_in_each_stage_in_turn_the_run_resumes_where_it_was(workplace):
     assert json.loads((workplace.run / "run.json").read_text())["status"] == "finished"
 
 
-@pytest.mark.xdist_group("kill")
 def test_a_changed_setting_source_or_data_set_is_never_answered_from_what_was_done(workplace):
     data = workplace.folder / "points.csv"
     data.write_text("x,y\n" + "".join(f"{x},{3 * x + x % 7}\n" for x in range(100)))
@@ -127,7 +125,6 @@ def test_a_changed_setting_source_or_data_set_is_never_answered_from_what_was_do
     assert workplace.finish("resume") == NAMES
 
 
-@pytest.mark.xdist_group("kill")
 def test_two_processes_cannot_execute_the_same_run(workplace):
     (workplace.folder / "stall-in").write_text("train")
     (workplace.folder / "stalled").unlink(missing_ok=True)
