@@ -27,7 +27,6 @@ def result_table(folder: RunFolder, seconds: float) -> None:
         return
     info = read_info(package)
     evaluation = Evaluation.model_validate_json((package / "evaluation.json").read_text())
-    console.print()
     console.print(_metrics_table(info, evaluation))
     console.print(_variants_table(info))
     _print_next(folder, seconds)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from modelyard.artifact import In, Out, write_json
 from modelyard.errors import BrokenArtifact
 from modelyard.evaluation import judge
-from modelyard.family import Family, Graph, Host, Runtime
+from modelyard.family import Graph, Host, Runtime
 from modelyard.package import Variant
 from modelyard.run import Run, stage
 
@@ -31,20 +30,17 @@ def export(run: Run, features: In, model: In, graphs: Out) -> str:
         run.progress("export")(number + 1, len(pieces))
     compiled = OnnxRuntime(files)
     difference = max(check_parity(piece, native, compiled) for piece in pieces)
-    measure = _Measure(run, family.host(model / "assets"), features)
+    measured = _measure(run, family.host(model / "assets"), features, {"native": native, "onnx-fp32": compiled})
+    names = {name: file.relative_to(graphs).as_posix() for name, file in files.items()}
+    size = sum(file.stat().st_size for file in files.values())
     variants = [
-        measure(native, name="native", graphs={}, bytes=_size(model), max_difference=0.0),
-        measure(
-            compiled,
-            name="onnx-fp32",
-            graphs={name: file.relative_to(graphs).as_posix() for name, file in files.items()},
-            bytes=sum(file.stat().st_size for file in files.values()),
-            max_difference=difference,
-            chosen=True,
+        Variant(name="native", graphs={}, bytes=_size(model), max_difference=0.0, **measured["native"]),
+        Variant(
+            name="onnx-fp32", graphs=names, bytes=size, max_difference=difference, chosen=True, **measured["onnx-fp32"]
         ),
     ]
     write_json(graphs / "variants.json", [variant.model_dump() for variant in variants])
-    return f"onnx-fp32, {variants[1].bytes / 1e3:,.0f} kB, differs by {difference:.1e} at most"
+    return f"onnx-fp32, {size / 1e3:,.0f} kB, differs by {difference:.1e} at most"
 
 
 def check_parity(graph: Graph, native: Runtime, compiled: Runtime) -> float:
@@ -68,28 +64,24 @@ def check_parity(graph: Graph, native: Runtime, compiled: Runtime) -> float:
     return worst
 
 
-class _Measure:
-    """Judges a runtime on the validation split and times single predictions."""
-
-    def __init__(self, run: Run, host: Host, features: Path) -> None:
-        self.family: Family[Any] = run.family
-        self.config, self.host, self.features = run.config, host, features
-        bodies = run.family.requests(features, "validation", run.config.export.latency_repeats)
-        self.requests = [host.Request.model_validate(body) for body in bodies]
-
-    def __call__(self, runtime: Runtime, **fields: Any) -> Variant:
-        result = self.family.evaluate(self.host, runtime, self.features, "validation")
-        metric = judge(self.config.gate, result).value
-        return Variant(metric=metric, p50_ms=self._latency(runtime), **fields)
-
-    def _latency(self, runtime: Runtime) -> float:
-        self.host.predict(runtime, self.requests[:1])
-        seconds = []
-        for number in range(self.config.export.latency_repeats):
+def _measure(run: Run, host: Host, features: Path, runtimes: dict[str, Runtime]) -> dict[str, dict[str, float]]:
+    """The gate's metric on the validation split, and the median milliseconds of one prediction, by variant."""
+    repeats = run.config.export.latency_repeats
+    bodies = run.family.requests(features, "validation", repeats)
+    requests = [host.Request.model_validate(body) for body in bodies]
+    seconds: dict[str, list[float]] = {name: [] for name in runtimes}
+    # In turn, so that what else the machine does weighs on all alike; the first round warms up.
+    for number in range(repeats + 1):
+        for name, runtime in runtimes.items():
             start = time.perf_counter()
-            self.host.predict(runtime, [self.requests[number % len(self.requests)]])
-            seconds.append(time.perf_counter() - start)
-        return round(statistics.median(seconds) * 1e3, 4)
+            host.predict(runtime, [requests[number % len(requests)]])
+            seconds[name].append(time.perf_counter() - start)
+    measured = {}
+    for name, runtime in runtimes.items():
+        result = run.family.evaluate(host, runtime, features, "validation")
+        p50 = statistics.median(seconds[name][1:]) * 1e3
+        measured[name] = {"metric": judge(run.config.gate, result).value, "p50_ms": round(p50, 4)}
+    return measured
 
 
 def _size(model: Path) -> int:

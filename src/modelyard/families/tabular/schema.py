@@ -207,12 +207,12 @@ def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
 
 
 def write_back(features: Path, data: Path) -> list[Path]:
-    """Writes the schema where the next run finds it and a person can edit it, unless one is there.
+    """Writes `data.schema.json` beside `data.csv`, where the next run finds it and a person can edit it.
 
-    `data.csv` gives `data.schema.json`; a folder gives `schema.json` inside it.
+    Not where there is one, and never into a folder of data, which may be versioned as a whole.
     """
-    file = data / FILE if data.is_dir() else data.with_name(f"{data.name.split('.')[0]}.schema.json")
-    if file.exists() or not os.access(file.parent, os.W_OK) or companions(str(data), None):
+    file = data.with_name(f"{data.name.split('.')[0]}.schema.json")
+    if data.is_dir() or not os.access(file.parent, os.W_OK) or companions(str(data), None):
         return []
     write_text(file, TableSchema.load(Path(features) / "assets").model_dump_json(indent=1) + "\n")
     return [file]

@@ -1,9 +1,9 @@
 """The layout of a tabular features folder, for those who write it and those who read it.
 
-    train.npz validation.npz test.npz    x: float32 (rows, columns); y: float32 (regression) or int64 class index
-    train.parquet …                      the same rows as they came: the schema's columns and the target
-    assets/schema.json                   the table's columns, roles and transforms, and the target
-    assets/encoders.json, *.npy          what was fitted on the training split
+train.npz validation.npz test.npz    x: float32 (rows, columns); y: float32 (regression) or int64 class index
+train.parquet …                      the same rows as they came: the schema's columns and the target
+assets/schema.json                   the table's columns, roles and transforms, and the target
+assets/encoders.json, *.npy          what was fitted on the training split
 """
 
 from __future__ import annotations
