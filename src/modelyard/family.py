@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 
 from pydantic import BaseModel
 
+from modelyard.completion import Completed, Completion
 from modelyard.config import FamilyConfig
 from modelyard.errors import UsageError, choices
 from modelyard.evaluation import Evaluation
@@ -75,6 +76,8 @@ class Explanation(BaseModel):
     """The output on average data; base + sum of contributions = output, for additive methods."""
     contributions: dict[str, float]
     """By input field, largest magnitude first."""
+    image: str | None = None
+    """A picture of the reasons for people, as a `data:image/png;base64,…` URL."""
 
 
 class Host(ABC):
@@ -104,6 +107,22 @@ class Host(ABC):
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """Why this answer; None where the family has no reasons to give."""
         return None
+
+    def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel] | None:
+        """Parts of one answer as they come and, last, the answer that `predict` gives; None: it comes at once.
+
+        Raises:
+            ModelyardError: before the first part, where the request cannot be answered.
+        """
+        return None
+
+    def complete(self, asked: Completion) -> dict[str, Any] | None:
+        """A text completion as JSON body of a `Request`; a host that defines it gets `/v1/completions`."""
+        return None
+
+    def completed(self, request: BaseModel, part: BaseModel) -> Completed:
+        """What `part`, an answer or a streamed part of one, is to a caller of `/v1/completions`."""
+        raise TypeError(f"{type(self).__name__} defines complete() without completed()")
 
 
 class Family(ABC, Generic[C]):

@@ -1,0 +1,97 @@
+"""Parameters of the language family."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from modelyard.config import FamilyConfig, Settings, TrainingSettings
+
+Kind = Literal["gpt2", "llama", "mistral"]
+
+
+class LanguageFeatures(Settings):
+    """From files to documents and a tokenizer."""
+
+    vocabulary: int = Field(default=2048, ge=300, le=200_000)
+    """Tokens of the byte-level BPE tokenizer that is trained on the training split; small data gives fewer."""
+    text_field: str = Field(default="text", min_length=1)
+    """Field of a JSONL row that holds the document."""
+    separator: str | None = None
+    """Text that separates the documents of one text file. None: a file is a document."""
+    validation_share: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of the characters, in whole documents, that decides when training stops."""
+    test_share: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of the characters, in whole documents, for the final figures."""
+    evaluation_bytes: int = Field(default=1_000_000, ge=1_000)
+    """Most bytes of a split that are judged, its first documents; the card says when there were more."""
+    sample_bytes: int = Field(default=400_000, ge=30_000, le=5_000_000)
+    """Size of the built-in data: source text of Python's standard library."""
+
+
+class LanguageModel(Settings):
+    """Which model."""
+
+    kind: Kind = "llama"
+    """gpt2 (learnt positions), llama (rotary positions, grouped queries), mistral (llama with a sliding window).
+    A checkpoint brings its own."""
+    layers: int = Field(default=4, ge=1)
+    """Transformer blocks."""
+    width: int = Field(default=128, ge=8)
+    """Size of a token's state."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads; they divide `width`."""
+    kv_heads: int = Field(default=2, ge=1)
+    """Heads of keys and values in llama and mistral; they divide `heads`."""
+    context: int = Field(default=256, ge=16)
+    """Most tokens the model sees at once, prompt and answer together. A checkpoint may allow fewer."""
+    window: int = Field(default=64, ge=2)
+    """Mistral: tokens a token attends to, itself included."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of states (gpt2) and attention weights dropped while training."""
+    checkpoint: str | None = None
+    """Folder of a checkpoint to start from: config.json, *.safetensors and tokenizer.json, or a model folder that
+    this family trained; with `hub`, a name on the Hugging Face hub."""
+    hub: bool = False
+    """Whether `checkpoint` may be downloaded."""
+    lora_rank: int = Field(default=0, ge=0)
+    """Rank of LoRA adapters (Hu et al. 2021) on a checkpoint's attention. 0: all weights are trained."""
+    lora_alpha: float = Field(default=16.0, gt=0)
+    """Adapters are scaled by `lora_alpha / lora_rank`."""
+    draft_layers: int = Field(default=0, ge=0)
+    """Blocks of a small second model that guesses ahead (`speculative` in a request). 0: none."""
+
+    @field_validator("heads")
+    @classmethod
+    def _heads_divide_width(cls, heads: int, info: ValidationInfo) -> int:
+        width = info.data.get("width", heads)
+        if width % heads or (width // heads) % 2:
+            raise ValueError(f"width {width} must be an even number of times heads, for example --set model.heads=4")
+        return heads
+
+    @field_validator("kv_heads")
+    @classmethod
+    def _kv_heads_divide_heads(cls, kv_heads: int, info: ValidationInfo) -> int:
+        heads = info.data.get("heads", kv_heads)
+        if heads % kv_heads:
+            raise ValueError(f"it must divide heads ({heads}): --set model.kv_heads={heads}")
+        return kv_heads
+
+    @field_validator("lora_rank")
+    @classmethod
+    def _lora_needs_a_checkpoint(cls, lora_rank: int, info: ValidationInfo) -> int:
+        if lora_rank and info.data.get("checkpoint") is None:
+            raise ValueError("adapters need a trained model to adapt: --set model.checkpoint=FOLDER")
+        return lora_rank
+
+
+class LanguageConfig(FamilyConfig):
+    """A run on text."""
+
+    features: LanguageFeatures = LanguageFeatures()
+    """From files to documents and a tokenizer."""
+    model: LanguageModel = LanguageModel()
+    """Which model, and its hyper-parameters."""
+    training: TrainingSettings = TrainingSettings(epochs=4, batch_size=8, learning_rate=2e-3, patience=2)
+    """How it is trained; an example is a row of `model.context` tokens."""

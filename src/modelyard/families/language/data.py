@@ -1,0 +1,142 @@
+"""From raw text to documents by split, a tokenizer, and request bodies."""
+
+from __future__ import annotations
+
+import json
+import math
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.families.language.config import LanguageConfig
+from modelyard.families.language.documents import Document, read_documents
+from modelyard.families.language.tokens import Codec, train_tokenizer
+from modelyard.family import Split
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+PROMPTS = 96
+"""Request bodies of a split, where it has text enough."""
+SHORTEST, LONGEST = 40, 400
+"""Characters of a prompt that is cut from a document."""
+ANSWER_TOKENS = 24
+"""Length of the answers that the drift reference holds."""
+
+
+def build_features(raw: Path, out: Path, config: LanguageConfig) -> dict[str, Any]:
+    """Reads the documents of `raw`; writes `<split>.jsonl` and `assets/tokenizer.json`.
+
+    Raises:
+        BadData: with file and row; or fewer than three different documents.
+    """
+    settings = config.features
+    documents, dropped = read_documents(raw, settings.text_field, settings.separator)
+    if len(documents) < 3:
+        hint = "One file is one document: separate them by --set features.separator='\\n\\n\\n', or write JSONL"
+        raise BadData(f"{len(documents)} different documents; at least 3 are needed", file=raw, hint=hint)
+    splits = divide(documents, settings.validation_share, settings.test_share, config.seed)
+    for split, members in splits.items():
+        write_split(out, split, members)
+    texts = [document.text for document in splits["train"]]
+    train_tokenizer(texts, settings.vocabulary, out / "assets" / "tokenizer.json")
+    return _summary(splits, dropped, Codec(out / "assets" / "tokenizer.json"))
+
+
+def divide(
+    documents: list[Document], validation_share: float, test_share: float, seed: int
+) -> dict[Split, list[Document]]:
+    """Whole documents at random: test and validation get their shares of the characters, at least a document each.
+
+    No split is left empty; a document that would overfill a share goes to training.
+    """
+    order = np.random.default_rng(seed).permutation(len(documents))
+    shuffled = [documents[index] for index in order]
+    total = sum(len(document.text) for document in documents)
+    splits: dict[Split, list[Document]] = {"train": [], "validation": [], "test": []}
+    wanted = {"test": test_share * total, "validation": validation_share * total}
+    filled = dict.fromkeys(wanted, 0)
+    for held in wanted:
+        smallest = min(shuffled, key=lambda document: abs(len(document.text) - wanted[held]))
+        first = next((one for one in shuffled if len(one.text) <= wanted[held]), smallest)
+        shuffled.remove(first)
+        splits[held].append(first)  # type: ignore[index]
+        filled[held] += len(first.text)
+    for number, document in enumerate(shuffled):
+        last = not splits["train"] and number == len(shuffled) - 1
+        fits = [held for held in wanted if filled[held] + len(document.text) <= wanted[held]]
+        split = "train" if last or not fits else fits[0]
+        splits[split].append(document)  # type: ignore[index]
+        filled[split] = filled.get(split, 0) + len(document.text)
+    return splits
+
+
+def write_split(folder: Path, split: str, documents: list[Document]) -> None:
+    """One JSON object a line: `text`, `source`."""
+    lines = (json.dumps(vars(document), ensure_ascii=False) for document in documents)
+    (Path(folder) / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def read_split(folder: Path, split: str) -> list[Document]:
+    """The documents of a split."""
+    with (Path(folder) / f"{split}.jsonl").open(encoding="utf-8") as lines:
+        return [Document(**json.loads(line)) for line in lines]
+
+
+def request_bodies(features: Path, split: Split, limit: int | None) -> list[dict[str, Any]]:
+    """Passages of the split's documents as prompts of 40 to 400 characters, at most PROMPTS of them."""
+    documents = read_split(features, split)
+    rng = np.random.default_rng(SPLITS.index(split))
+    prompts: dict[str, None] = {}
+    for number in range(4 * PROMPTS):
+        if len(prompts) == PROMPTS:
+            break
+        prompts.setdefault(_passage(documents[number % len(documents)].text, rng))
+    body = {"max_new_tokens": ANSWER_TOKENS, "truncate": True}
+    return [{"prompt": prompt, **body} for prompt in list(prompts)[:limit]]
+
+
+def _passage(text: str, rng: np.random.Generator) -> str:
+    """From the start of a line, lengths spread evenly over their logarithms; half of a text that is shorter."""
+    length = int(math.exp(rng.uniform(math.log(SHORTEST), math.log(LONGEST))))
+    if len(text) <= length:
+        return text[: max(1, len(text) // 2)]
+    start = int(rng.integers(0, len(text) - length))
+    line = text.rfind("\n", 0, start) + 1
+    return text[line : line + length]
+
+
+def _summary(splits: dict[Split, list[Document]], dropped: dict[str, int], codec: Codec) -> dict[str, Any]:
+    rows, table = {}, []
+    for split, documents in splits.items():
+        characters = sum(len(document.text) for document in documents)
+        tokens = sum(len(ids) for ids in codec.encode_all([document.text for document in documents]))
+        rows[split] = len(documents)
+        table.append([split, len(documents), characters, tokens, round(characters / max(1, tokens), 2)])
+    columns = ["split", "documents", "characters", "tokens", "characters a token"]
+    notes = [
+        "Whole documents are divided, so no document has parts in two splits; "
+        f"{dropped.get('identical document', 0)} identical ones were removed first. Near-duplicates are not looked for.",
+        f"The tokenizer ({codec.size} tokens, byte-level BPE) has seen the training split alone.",
+    ]
+    characters = sum(row[2] for row in table)
+    return {
+        "headline": f"{sum(rows.values()):,} documents, {characters:,} characters, {codec.size:,} tokens",
+        "rows": rows,
+        "dropped": dropped,
+        "tables": [{"title": "Splits", "columns": columns, "rows": table}],
+        "notes": notes,
+    }
+
+
+def write_sample(raw: Path, most: int) -> None:
+    """Source text of Python's standard library: modules of 1 to 16 kB in a fixed, mixed order, `most` bytes in all."""
+    library = Path(sysconfig.get_path("stdlib"))
+    total = 0
+    for file in sorted(library.glob("*.py"), key=lambda one: (len(one.stem) % 5, one.stem)):
+        content = file.read_bytes()
+        if not 1_000 <= len(content) <= 16_000 or not content.isascii() or total + len(content) > most:
+            continue
+        (Path(raw) / file.name).write_bytes(content)
+        total += len(content)

@@ -1,0 +1,123 @@
+"""A decoder graph and its memory of keys and values, in numpy.
+
+The graph takes `input_ids` (rows, new), `positions` (rows, past + new; -1 hides an entry), and for each layer
+`past_key_i`, `past_value_i` (rows, heads, past, head width); it gives `logits` (rows, new, vocabulary) and the
+`present_…` of all past + new tokens. A past of length 0 makes it a prefill.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from modelyard.family import Arrays, Runtime
+
+MAIN, DRAFT = "decoder", "draft"
+"""Names of the two graphs."""
+HIDDEN = -1
+"""Position of an entry that no token sees: padding, or one left out on purpose."""
+SPEC = "decoder.json"
+
+
+class GraphSpec(BaseModel):
+    """Shape of one decoder graph."""
+
+    model_config = ConfigDict(frozen=True)
+
+    layers: int
+    heads: int
+    """Heads of keys and values."""
+    head_width: int
+    window: int | None = None
+    """Tokens that a token sees, itself included; None: all before it."""
+
+
+class DecoderSpec(BaseModel):
+    """What the host must know of the model: `assets/decoder.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    context: int
+    """Most tokens of one request: start token, prompt and answer."""
+    vocabulary: int
+    """Width of the logits."""
+    start: int
+    """Token before every document."""
+    end: int
+    """Token after every document."""
+    main: GraphSpec
+    draft: GraphSpec | None = None
+
+    @classmethod
+    def read(cls, assets: Path) -> DecoderSpec:
+        """From the assets of a trained model."""
+        return cls.model_validate_json((Path(assets) / SPEC).read_text())
+
+
+def no_past(spec: GraphSpec, rows: int) -> Arrays:
+    """A past of length 0."""
+    empty = np.zeros((rows, spec.heads, 0, spec.head_width), np.float32)
+    return {f"past_{part}_{layer}": empty for layer in range(spec.layers) for part in ("key", "value")}
+
+
+class Decoder:
+    """Runs a graph step by step over some rows of text."""
+
+    def __init__(self, run: Runtime, graph: str, spec: GraphSpec, rows: int = 1, reserve: int = 0) -> None:
+        """`reserve`: how many of the newest tokens `forget` may take back at once."""
+        self._run, self._graph, self._spec, self._reserve = run, graph, spec, reserve
+        self._past = no_past(spec, rows)
+        self._positions = np.zeros((rows, 0), np.int64)
+
+    def step(self, tokens: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
+        """Reads `tokens` (rows, new) and gives their logits (rows, new, vocabulary).
+
+        `positions` (rows, new) are needed where rows are padded; else they go on from the last.
+        """
+        if positions is None:
+            following = self._positions.max(axis=1, keepdims=True, initial=HIDDEN) + 1
+            positions = following + np.arange(tokens.shape[1])
+        self._slide()
+        self._positions = np.concatenate([self._positions, positions], axis=1)
+        arrays = {"input_ids": tokens.astype(np.int64), "positions": self._positions, **self._past}
+        out = self._run(self._graph, arrays)
+        self._past = {name: out[name.replace("past", "present", 1)] for name in self._past}
+        return out["logits"]
+
+    def keep(self, rows: np.ndarray) -> None:
+        """Goes on with these rows of the memory; a row may be named several times."""
+        self._past = {name: array[rows] for name, array in self._past.items()}
+        self._positions = self._positions[rows]
+
+    def forget(self, count: int) -> None:
+        """Takes the newest `count` tokens back."""
+        if count:
+            self._past = {name: array[:, :, :-count] for name, array in self._past.items()}
+            self._positions = self._positions[:, :-count]
+
+    def _slide(self) -> None:
+        """Drops what lies before the window of the next token: it could not be seen, and would only cost time."""
+        if self._spec.window is None:
+            return
+        visible = self._spec.window - 1 + self._reserve
+        start = max(0, self._positions.shape[1] - visible)
+        if start:
+            self._past = {name: array[:, :, start:] for name, array in self._past.items()}
+            self._positions = self._positions[:, start:]
+
+
+def prefill(
+    run: Runtime, spec: GraphSpec, graph: str, rows: list[list[int]], reserve: int = 0
+) -> tuple[Decoder, np.ndarray]:
+    """Reads texts of different lengths at once, padded on the left; logits (rows, longest, vocabulary)."""
+    longest = max(map(len, rows))
+    tokens = np.zeros((len(rows), longest), np.int64)
+    positions = np.full((len(rows), longest), HIDDEN, np.int64)
+    for number, row in enumerate(rows):
+        tokens[number, longest - len(row) :] = row
+        positions[number, longest - len(row) :] = np.arange(len(row))
+    decoder = Decoder(run, graph, spec, len(rows), reserve)
+    return decoder, decoder.step(tokens, positions)

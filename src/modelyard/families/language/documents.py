@@ -1,0 +1,131 @@
+"""Reads documents from text files and JSONL, and says exactly where it cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelyard.errors import BadData
+
+TEXT = frozenset(
+    ".c .cfg .cpp .cs .css .go .h .html .ini .java .js .kt .lua .md .php .pl .py .r .rb .rs .rst .scala .sh .sql "
+    ".swift .tex .toml .ts .txt .xml .yaml .yml".split()
+)
+"""Endings of files that are read as text."""
+ROWS = frozenset({".jsonl", ".ndjson"})
+"""Endings of files with one JSON object a line."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text and where it stands: `notes.txt`, `reviews.jsonl row 7`."""
+
+    text: str
+    source: str
+
+
+def read_documents(raw: Path, text_field: str, separator: str | None) -> tuple[list[Document], dict[str, int]]:
+    """All different documents below `raw`, in the order of file names, and how many were left out, by reason.
+
+    Raises:
+        BadData: no file of a known kind; an empty file; bytes that are no UTF-8; a row that is not JSON or has no
+            text: file and row.
+    """
+    files, others = _files(Path(raw))
+    found = (document for file in files for document in _read(file, Path(raw), text_field, separator))
+    documents, dropped = _different(found)
+    if others:
+        dropped["file of another kind"] = others
+    return documents, dict(dropped)
+
+
+def _files(raw: Path) -> tuple[list[Path], int]:
+    if raw.is_file():
+        files = [raw]
+    else:
+        inside = sorted(raw.rglob("*"))
+        files = [one for one in inside if one.is_file() and not _hidden(one.relative_to(raw))]
+    known = [file for file in files if file.suffix.lower() in TEXT | ROWS]
+    if not known:
+        seen = f"; seen: {files[0].name}" if files else ""
+        raise BadData(f"holds no text files{seen}. Allowed: {', '.join(sorted(TEXT | ROWS))}", file=raw)
+    return known, len(files) - len(known)
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _read(file: Path, raw: Path, text_field: str, separator: str | None) -> Iterator[Document]:
+    name = file.relative_to(raw).as_posix() if file != raw else file.name
+    text = _decoded(file)
+    if file.suffix.lower() in ROWS:
+        yield from _rows(text, file, name, text_field)
+        return
+    parts = text.split(separator) if separator else [text]
+    for number, part in enumerate(parts, 1):
+        yield Document(part, name if len(parts) == 1 else f"{name} part {number}")
+
+
+def _decoded(file: Path) -> str:
+    """The file's text without byte order mark, lines ended by a line feed."""
+    content = file.read_bytes()
+    if not content.strip():
+        raise BadData("the file is empty", file=file)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") + 1
+        byte = content[error.start]
+        raise BadData(
+            f"byte 0x{byte:02x} is not UTF-8", file=file, row=row, hint="Save the file as UTF-8, or leave it out"
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _rows(text: str, file: Path, name: str, text_field: str) -> Iterator[Document]:
+    for row, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", "too deeply nested")
+            raise BadData(f"is not JSON: {reason}", file=file, row=row) from None
+        yield Document(_text(value, file, row, text_field), f"{name} row {row}")
+
+
+def _text(value: Any, file: Path, row: int, text_field: str) -> str:
+    if not isinstance(value, dict):
+        raise BadData(f"must be a JSON object with a field {text_field!r}", file=file, row=row)
+    if text_field not in value:
+        fields = ", ".join(list(value)[:8]) or "none"
+        hint = "Name the field that holds the text: --set features.text_field=NAME"
+        raise BadData(f"the field is missing; seen: {fields}", file=file, row=row, column=text_field, hint=hint)
+    text = value[text_field]
+    if not isinstance(text, str):
+        raise BadData(f"must be a text, seen {json.dumps(text)[:40]}", file=file, row=row, column=text_field)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadData("holds half of a surrogate pair", file=file, row=row, column=text_field) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _different(found: Iterable[Document]) -> tuple[list[Document], Counter[str]]:
+    documents, dropped, seen = [], Counter[str](), set()
+    for document in found:
+        digest = hashlib.sha256(document.text.strip().encode()).digest()
+        if not document.text.strip():
+            dropped["empty document"] += 1
+        elif digest in seen:
+            dropped["identical document"] += 1
+        else:
+            seen.add(digest)
+            documents.append(document)
+    return documents, dropped

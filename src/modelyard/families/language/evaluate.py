@@ -1,0 +1,176 @@
+"""Judges a model on a split, by teacher forcing: bits per byte, perplexity, and where they come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from modelyard.evaluation import Evaluation, Plot, Series
+from modelyard.families.language.data import read_split
+from modelyard.families.language.decoder import HIDDEN
+from modelyard.families.language.documents import Document
+from modelyard.families.language.host import LanguageHost
+from modelyard.families.language.sampling import log_softmax
+from modelyard.family import Runtime, Split
+
+BINS = 32
+"""Points of the curve over positions."""
+BARS = 20
+"""Documents that are drawn."""
+
+
+@dataclass
+class Judged:
+    """Every token of a document after its start token, its end token included."""
+
+    bytes: int
+    source: str
+    losses: np.ndarray
+    """Negative log probability, nats, float64 (tokens,)."""
+    hits: np.ndarray
+    """Whether it was the likeliest, bool (tokens,)."""
+    seen: np.ndarray
+    """How many tokens the model saw before it, int64 (tokens,)."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    document: int
+    start: int
+    scored: int
+    """First target of the window that no window before it scored."""
+    tokens: list[int] = field(repr=False)
+
+
+def evaluate(host: LanguageHost, run: Runtime, features: Path, split: Split, most: int) -> Evaluation:
+    """Judges at most `most` bytes of a split, whole documents, beside a unigram model of the training split.
+
+    Perplexity counts tokens, so it compares models with one tokenizer only; bits per byte compare any.
+    """
+    documents, left = _first(read_split(features, split), most)
+    judged = judge_documents(host, run, documents)
+    losses, hits = (np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "hits"))
+    size = sum(one.bytes for one in judged)
+    tokens = np.concatenate([_sequence(host, document.text)[1:] for document in documents])
+    metrics = _figures(losses, hits, size)
+    notes = [
+        f"Every token is predicted from at least {host.spec.context // 2} tokens before it where its document has "
+        f"so many, at most {host.spec.context}, and never from another document.",
+        "Perplexity is per token of this model's tokenizer; bits per byte compare models with different tokenizers.",
+    ]
+    if left:
+        notes.append(f"{left} further documents of the split were not judged: features.evaluation_bytes = {most:,}.")
+    return Evaluation(
+        split=split,
+        rows=len(losses),
+        metrics=metrics,
+        baseline=_unigram(host, features, tokens, size),
+        baseline_name="unigram frequencies",
+        main="bits_per_byte",
+        directions={"bits_per_byte": "min", "perplexity": "min", "accuracy": "max"},
+        notes=notes,
+        plots=[_by_position(judged, host.spec.context), _by_document(judged)],
+    )
+
+
+def judge_documents(host: LanguageHost, run: Runtime, documents: list[Document]) -> list[Judged]:
+    """Reads documents in windows of the context that overlap by half; a token is scored where it is seen first."""
+    sequences = [_sequence(host, document.text) for document in documents]
+    judged = [
+        Judged(
+            len(document.text.encode()), document.source,
+            *(np.zeros(len(ids) - 1, kind) for kind in (np.float64, np.bool_, np.int64)),
+        )
+        for document, ids in zip(documents, sequences, strict=True)
+    ]  # fmt: skip
+    windows = [one for number, ids in enumerate(sequences) for one in _windows(number, ids, host.spec.context)]
+    windows.sort(key=lambda one: len(one.tokens))
+    size = host.rows(host.spec.context)
+    for start in range(0, len(windows), size):
+        _score(host, run, windows[start : start + size], judged)
+    return judged
+
+
+def _first(documents: list[Document], most: int) -> tuple[list[Document], int]:
+    sizes = np.cumsum([len(document.text.encode()) for document in documents])
+    count = max(1, int(np.searchsorted(sizes, most, side="right")))
+    return documents[:count], len(documents) - count
+
+
+def _sequence(host: LanguageHost, text: str) -> list[int]:
+    return [host.spec.start, *host.codec.encode(text), host.spec.end]
+
+
+def _windows(document: int, ids: list[int], context: int) -> Iterator[_Window]:
+    """Inputs and targets are one apart, so a window holds one token more than the model reads."""
+    stride, scored = max(1, context // 2), 0
+    for start in range(0, len(ids) - 1, stride):
+        window = ids[start : start + context + 1]
+        yield _Window(document, start, scored - start, window)
+        scored = start + len(window) - 1
+        if scored == len(ids) - 1:
+            return
+
+
+def _score(host: LanguageHost, run: Runtime, windows: list[_Window], judged: list[Judged]) -> None:
+    longest = max(len(window.tokens) for window in windows) - 1
+    tokens = np.zeros((len(windows), longest), np.int64)
+    positions = np.full((len(windows), longest), HIDDEN, np.int64)
+    for row, window in enumerate(windows):
+        count = len(window.tokens) - 1
+        tokens[row, :count], positions[row, :count] = window.tokens[:-1], np.arange(count)
+    logits = host.read(run, tokens, positions)
+    for row, window in enumerate(windows):
+        places = np.arange(window.scored, len(window.tokens) - 1)
+        targets = np.array(window.tokens)[places + 1]
+        logs, one = log_softmax(logits[row, places]), judged[window.document]
+        at = window.start + places
+        one.losses[at] = -logs[np.arange(len(places)), targets]
+        one.hits[at] = logs.argmax(axis=1) == targets
+        one.seen[at] = places + 1
+
+
+def _figures(losses: np.ndarray, hits: np.ndarray, size: int) -> dict[str, float]:
+    return {
+        "bits_per_byte": float(losses.sum() / math.log(2) / size),
+        "perplexity": float(np.exp(losses.mean())),
+        "accuracy": float(hits.mean()),
+    }
+
+
+def _unigram(host: LanguageHost, features: Path, tokens: np.ndarray, size: int) -> dict[str, float]:
+    """Each token by its frequency in the training split, with one count more for every token of the vocabulary."""
+    counts = np.ones(host.spec.vocabulary)
+    for ids in host.codec.encode_all([document.text for document in read_split(features, "train")]):
+        counts += np.bincount(np.array([*ids, host.spec.end]), minlength=host.spec.vocabulary)
+    losses = -np.log(counts / counts.sum())[tokens]
+    return _figures(losses, tokens == counts.argmax(), size)
+
+
+def _by_position(judged: list[Judged], context: int) -> Plot:
+    losses, seen = (np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "seen"))
+    edges = np.unique(np.geomspace(1, context + 1, BINS + 1).astype(int))
+    points = [
+        (float(low), float(np.exp(losses[inside].mean())))
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        if (inside := (seen >= low) & (seen < high)).any()
+    ]
+    return Plot(
+        kind="line", title="Perplexity by position", x_label="tokens seen before", y_label="perplexity",
+        series=[Series(name="model", x=[x for x, _ in points], y=[y for _, y in points])],
+        caption="Falls as far as the model makes use of what stands before.",
+    )  # fmt: skip
+
+
+def _by_document(judged: list[Judged]) -> Plot:
+    bits = sorted(((float(one.losses.sum() / math.log(2) / one.bytes), one.source) for one in judged), reverse=True)
+    shown = bits[: BARS // 2] + bits[-(BARS // 2) :] if len(bits) > BARS else bits
+    cut = f"The {BARS // 2} hardest and the {BARS // 2} easiest of {len(bits)}." if len(bits) > BARS else ""
+    return Plot(
+        kind="bar", title="Bits per byte by document", x_label="document", y_label="bits per byte",
+        series=[Series(name="model", x=[source for _, source in shown], y=[value for value, _ in shown])], caption=cut,
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""Ways to write: token by token for several texts at once, beam search, and guessing ahead with a draft model.
+
+Each is a generator that yields when its writers have taken tokens, so that a text can be shown, or stopped, on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from modelyard.families.language.decoder import DRAFT, MAIN, prefill
+from modelyard.families.language.sampling import log_softmax, penalise
+from modelyard.families.language.writer import Writer
+from modelyard.family import Runtime
+
+
+def write(run: Runtime, writers: Sequence[Writer]) -> Iterator[None]:
+    """One token each a round: the likeliest, or a drawn one."""
+    spec = writers[0].spec
+    decoder, logits = prefill(run, spec.main, MAIN, [writer.prompt for writer in writers])
+    for writer, row in zip(writers, logits, strict=True):
+        writer.read(row[-len(writer.prompt) :])
+    last, active = logits[:, -1], list(writers)
+    while True:
+        still = np.flatnonzero([writer.finish is None for writer in active])
+        if not len(still):
+            return
+        if len(still) < len(active):
+            decoder.keep(still)
+            last, active = last[still], [active[number] for number in still]
+        if active[0].tokens:
+            last = decoder.step(np.array([[writer.tokens[-1]] for writer in active]))[:, -1]
+        for writer, row in zip(active, last, strict=True):
+            writer.take(writer.choose(row), row)
+        yield
+
+
+def guess_ahead(run: Runtime, writer: Writer) -> Iterator[None]:
+    """Greedy, with a draft model's guesses checked several at a time (Leviathan et al. 2023, greedy case).
+
+    The text is the one that `write` gives: a guess counts only where the model itself would have chosen it.
+    """
+    spec, most = writer.spec, writer.request.speculative
+    assert spec.draft is not None, "no draft model"
+    main, logits = prefill(run, spec.main, MAIN, [writer.prompt], most + 1)
+    writer.read(logits[0])
+    if writer.finish is None:
+        writer.take(writer.choose(logits[0, -1]), logits[0, -1])
+        yield
+    if writer.finish is not None:
+        return
+    draft, _ = prefill(run, spec.draft, DRAFT, [writer.prompt], most + 1)
+    unread = writer.tokens[-1:]
+    while writer.finish is None:
+        count = min(most, writer.room - 1)
+        guesses: list[int] = []
+        while len(guesses) < count:
+            scores = draft.step(np.array([unread]))[0, -1]
+            guesses.append(int(scores.argmax()))
+            unread = guesses[-1:]
+        known = len(writer.tokens)
+        checked = main.step(np.array([[writer.tokens[-1], *guesses]]))[0]
+        _check(writer, guesses, checked)
+        taken = len(writer.tokens) - known
+        main.forget(count + 1 - taken)
+        if count:
+            # The draft has read all guesses but its last.
+            draft.forget(max(0, count - 1 - max(0, taken - 1)))
+            unread = writer.tokens[-1:] if taken <= count else writer.tokens[-2:]
+        yield
+
+
+def _check(writer: Writer, guesses: list[int], logits: np.ndarray) -> None:
+    for number, row in enumerate(logits):
+        token = writer.choose(row)
+        writer.take(token, row)
+        if number < len(guesses):
+            writer.proposed += 1
+            writer.accepted += token == guesses[number]
+        if writer.finish is not None or number == len(guesses) or token != guesses[number]:
+            return
+
+
+@dataclass
+class _Beam:
+    score: float
+    tokens: list[int] = field(default_factory=list)
+    logs: list[float] = field(default_factory=list)
+    row: int = 0
+    """Row of the decoder's memory it goes on from."""
+
+
+def beam_search(run: Runtime, writer: Writer) -> Iterator[None]:
+    """The likeliest text that `beams` beams find, by its log probability over its length to `length_penalty`.
+
+    Ends when no open beam scores better than the worst of `beams` finished ones.
+    """
+    request, spec = writer.request, writer.spec
+    decoder, logits = prefill(run, spec.main, MAIN, [writer.prompt])
+    writer.read(logits[0])
+    beams, finished, last = [_Beam(0.0)], list[_Beam](), logits[:, -1]
+    for length in range(1, request.max_new_tokens + 1):
+        beams, ended = _extended(writer, beams, last, length == request.max_new_tokens)
+        for one in ended:
+            one.score /= length**request.length_penalty
+        finished = sorted([*finished, *ended], key=lambda one: -one.score)[: request.beams]
+        full = len(finished) == request.beams
+        if not beams or (full and beams[0].score / length**request.length_penalty <= finished[-1].score):
+            break
+        decoder.keep(np.array([one.row for one in beams]))
+        last = decoder.step(np.array([[one.tokens[-1]] for one in beams]))[:, -1]
+        yield
+    if finished:
+        best = finished[0]
+        ends = best.tokens[-1] == spec.end
+        writer.tokens, writer.logs = (best.tokens[:-1], best.logs[:-1]) if ends else (best.tokens, best.logs)
+        writer.finish = "end" if ends else "length"
+
+
+def _extended(writer: Writer, beams: list[_Beam], logits: np.ndarray, last: bool) -> tuple[list[_Beam], list[_Beam]]:
+    """The best open beams, best first, and those of the best that end; by summed score, not yet by length."""
+    count, end = writer.request.beams, writer.spec.end
+    logs = log_softmax(logits)
+    seen = [[*writer.prompt, *beam.tokens] for beam in beams]
+    penalty = writer.request.repetition_penalty
+    scores = np.stack([penalise(row, tokens, penalty) for row, tokens in zip(logs, seen, strict=True)])
+    total = (scores + np.array([[beam.score] for beam in beams], np.float32)).ravel()
+    order = np.argsort(-total, kind="stable")[: 2 * count]
+    still, ended = list[_Beam](), list[_Beam]()
+    for rank, flat in enumerate(order):
+        row, token = divmod(int(flat), logits.shape[1])
+        beam = beams[row]
+        longer = _Beam(float(total[flat]), [*beam.tokens, token], [*beam.logs, float(logs[row, token])], row)
+        if last or token == end:
+            ended += [longer] if rank < count else []
+        elif len(still) < count:
+            still.append(longer)
+    return still, ended

@@ -1,0 +1,180 @@
+"""Prompts to answers, with numpy and `tokenizers` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from modelyard.completion import Completed, Completion
+from modelyard.errors import BadData
+from modelyard.families.language.decoder import HIDDEN, MAIN, DecoderSpec, no_past
+from modelyard.families.language.generate import beam_search, guess_ahead, write
+from modelyard.families.language.sampling import log_softmax
+from modelyard.families.language.tokens import Codec
+from modelyard.families.language.writer import Answer, Part, Prompt, Writer
+from modelyard.family import Arrays, Explanation, Host, Runtime
+
+ROWS = 16
+"""Most texts that are written, or read, at once."""
+LOGITS = 2**24
+"""Most logits of one call, to bound memory: 64 MiB."""
+EXPLAINED = 128
+"""Most tokens of a prompt, its last, that an explanation looks at."""
+
+
+class LanguageHost(Host):
+    """Writes on from a prompt."""
+
+    Request = Prompt
+    Response = Answer
+    sensitive = frozenset({"prompt", "stop"})
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.codec = Codec(self.assets / "tokenizer.json")
+        self.spec = DecoderSpec.read(self.assets)
+
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """One answer a prompt. Prompts of similar length are written at once; beams and guessing go one by one.
+
+        Raises:
+            BadData: a prompt that is too long without `truncate`, or a wish that this model cannot meet.
+        """
+        writers = [self._writer(request) for request in requests]
+        plain = sorted(
+            (writer for writer in writers if _is_plain(writer)), key=lambda writer: (len(writer.prompt), writer.room)
+        )
+        for batch in self._batches(plain):
+            _exhaust(write(run, batch))
+        for writer in writers:
+            if not _is_plain(writer):
+                _exhaust(self._writing(run, writer))
+        return [writer.answer() for writer in writers]
+
+    def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel]:
+        """Parts as they are written, then the answer; beam search has no part before its end."""
+        writer = self._writer(request)
+        return self._streamed(run, writer)
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """Sizes, the model's surprise, and the share of letters beyond ASCII."""
+        assert isinstance(request, Prompt)
+        assert isinstance(response, Answer)
+        characters = len(request.prompt)
+        beyond = sum(character > "\x7f" for character in request.prompt)
+        return {
+            "prompt_characters": characters,
+            "prompt_tokens": response.prompt_tokens + response.truncated,
+            "characters_per_token": characters / max(1, response.prompt_tokens + response.truncated),
+            "non_ascii_share": beyond / max(1, characters),
+            "prompt_log_probability": response.prompt_log_probability,
+            "answer_tokens": len(response.tokens),
+            "answer_characters": len(response.text),
+            "answer_log_probability": response.log_probability,
+            "finish_reason": response.finish_reason,
+            "truncated": float(response.truncated > 0),
+        }
+
+    def explain(self, run: Runtime, request: BaseModel) -> Explanation:
+        """How much likelier each token of the prompt made the answer's first token: the drop when it is hidden.
+
+        Occlusion (Zeiler & Fergus 2014) on tokens: a hidden one is not attended to, the others keep their places.
+        The last EXPLAINED tokens are tried.
+        """
+        assert isinstance(request, Prompt)
+        writer = self._writer(request)
+        prompt = np.array(writer.prompt)
+        full = self.read(run, prompt[None], np.arange(len(prompt))[None])[0, -1]
+        token = writer.choose(full) if request.max_new_tokens else int(full.argmax())
+        whole = float(log_softmax(full)[token])
+        places = range(max(1, len(prompt) - EXPLAINED), len(prompt) - 1)
+        drops: dict[str, float] = {}
+        for batch in self._batches(places, len(prompt)):
+            positions = np.tile(np.arange(len(prompt)), (len(batch), 1))
+            positions[np.arange(len(batch)), batch] = HIDDEN
+            logs = log_softmax(self.read(run, np.tile(prompt, (len(batch), 1)), positions)[:, -1])
+            drops |= {self._place(writer.prompt, at): whole - float(row[token]) for at, row in zip(batch, logs, strict=True)}
+        name = "the end" if token == self.spec.end else repr(self.codec.continuation(writer.prompt[1:], [token]))
+        return Explanation(
+            method="occlusion",
+            output=f"log probability of {name} as first token: {whole:.4f}",
+            contributions=dict(sorted(drops.items(), key=lambda item: -abs(item[1]))),
+        )
+
+    def complete(self, asked: Completion) -> dict[str, Any]:
+        """A text completion as body of a request."""
+        body: dict[str, Any] = {
+            "prompt": asked.prompt, "max_new_tokens": asked.max_tokens, "temperature": asked.temperature,
+            "top_p": asked.top_p, "stop": asked.stop, "seed": asked.seed,
+        }  # fmt: skip
+        if asked.logprobs is not None:
+            body["logprobs"] = asked.logprobs
+        return body | asked.extra
+
+    def completed(self, request: BaseModel, part: BaseModel) -> Completed:
+        """An answer, or a part, as completion services tell it."""
+        if isinstance(part, Part):
+            return Completed(text=part.text, completion_tokens=len(part.tokens), logprobs=part.logprobs)
+        assert isinstance(part, Answer)
+        return Completed(
+            text=part.text, finish_reason="length" if part.finish_reason == "length" else "stop",
+            prompt_tokens=part.prompt_tokens, completion_tokens=len(part.tokens), logprobs=part.logprobs,
+        )  # fmt: skip
+
+    def read(self, run: Runtime, tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Logits (rows, length, vocabulary) of whole texts, without a past; position -1 hides a token."""
+        arrays: Arrays = {"input_ids": tokens.astype(np.int64), "positions": positions.astype(np.int64)}
+        return run(MAIN, arrays | no_past(self.spec.main, len(tokens)))["logits"]
+
+    def rows(self, length: int) -> int:
+        """Texts of `length` tokens that are read at once."""
+        return max(1, min(ROWS, LOGITS // (length * self.spec.vocabulary)))
+
+    def _writer(self, request: BaseModel) -> Writer:
+        assert isinstance(request, Prompt)
+        if request.speculative and self.spec.draft is None:
+            raise BadData("this package has no draft model", column="speculative",
+                          hint="Train one: --set model.draft_layers=1")  # fmt: skip
+        return Writer(self.codec, self.spec, request)
+
+    def _batches(self, items: Sequence[Any], length: int | None = None) -> Iterator[list[Any]]:
+        size = self.rows(length or self.spec.context)
+        return (list(items[start : start + size]) for start in range(0, len(items), size))
+
+    def _writing(self, run: Runtime, writer: Writer) -> Iterator[None]:
+        if writer.request.beams > 1:
+            return beam_search(run, writer)
+        return guess_ahead(run, writer) if writer.request.speculative else write(run, [writer])
+
+    def _streamed(self, run: Runtime, writer: Writer) -> Iterator[BaseModel]:
+        shown, counted = 0, 0
+        for _ in self._writing(run, writer):
+            text = writer.visible()
+            if len(text) > shown:
+                yield _part(writer, text[shown:], counted)
+                shown, counted = len(text), len(writer.tokens)
+        answer = writer.answer()
+        if len(answer.text) > shown or len(answer.tokens) > counted:
+            yield _part(writer, answer.text[shown:], counted)
+        yield answer
+
+    def _place(self, prompt: list[int], at: int) -> str:
+        return f"{at} {self.codec.continuation(prompt[1:at], [prompt[at]])!r}"
+
+
+def _part(writer: Writer, text: str, counted: int) -> Part:
+    scores = writer.scores[counted:] if writer.request.logprobs is not None else None
+    return Part(text=text, tokens=writer.tokens[counted:], logprobs=scores)
+
+
+def _is_plain(writer: Writer) -> bool:
+    return writer.request.beams == 1 and not writer.request.speculative
+
+
+def _exhaust(steps: Iterator[None]) -> None:
+    for _ in steps:
+        pass

@@ -1,0 +1,198 @@
+"""Causal language models of transformers behind one `forward`: for training, prefill and decoding alike."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import nn
+from torch.nn import functional
+from transformers import DynamicCache, PretrainedConfig
+
+from modelyard.families.language.config import LanguageModel
+from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec, GraphSpec
+from modelyard.families.language.pack import IGNORED, PADDING
+from modelyard.family import Graph
+
+CONFIG, DRAFT_CONFIG = "config.json", "draft.json"
+"""Architectures, in the assets, as transformers writes them."""
+ADAPTED = {"gpt2": ["c_attn", "c_proj"], "llama": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+"""Linear layers that get LoRA adapters; mistral's are llama's."""
+TOLERANCE = 1e-3
+
+Batch = dict[str, torch.Tensor]
+
+
+class CausalLanguageModel(nn.Module):
+    """A transformer that reads tokens with positions, and goes on from keys and values if it is given some."""
+
+    def __init__(self, config: PretrainedConfig, network: nn.Module | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.network = network if network is not None else new_network(config)
+        self.window = getattr(config, "sliding_window", None)
+
+    def forward(
+        self, input_ids: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor | None = None,
+        **past: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:  # fmt: skip
+        """Logits (rows, new, vocabulary) of `input_ids` (rows, new).
+
+        `positions` (rows, past + new): -1 hides an entry. `segments` (rows, new): attention stays within equal ones.
+        `past` holds `past_key_i`, `past_value_i` (rows, heads, past, head width); then `present_…` come back.
+        """
+        own = positions[:, -input_ids.shape[1] :]
+        cache = DynamicCache(ddp_cache_data=_layers(past)) if past else None
+        out = self.network(
+            input_ids=input_ids, attention_mask=self._mask(own, positions, segments),
+            position_ids=own.clamp(min=0), past_key_values=cache, use_cache=cache is not None,
+        )  # fmt: skip
+        present = {}
+        for number, layer in enumerate(cache.layers if cache is not None else ()):
+            present[f"present_key_{number}"], present[f"present_value_{number}"] = layer.keys, layer.values
+        return {"logits": out.logits, **present}
+
+    def _mask(self, own: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor | None) -> torch.Tensor:
+        """What is added to attention scores, (rows, 1, new, past + new): the lowest float where nothing is seen."""
+        query, key = own[:, :, None], positions[:, None, :]
+        seen = (key >= 0) & (key <= query)
+        if self.window is not None:
+            seen = seen & (query - key < self.window)
+        if segments is not None:
+            seen = seen & (segments[:, :, None] == segments[:, None, :])
+        # Not minus infinity: a hidden entry sees nothing, and would give NaN.
+        return torch.where(seen, 0.0, torch.finfo(torch.float32).min)[:, None]
+
+
+class Step(nn.Module):
+    """The model with its inputs by name: the exporter reads a signature, and `**past` has none."""
+
+    def __init__(self, model: CausalLanguageModel, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        signature = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
+
+        def forward(*args: torch.Tensor, **kwargs: torch.Tensor) -> dict[str, torch.Tensor]:
+            result: dict[str, torch.Tensor] = model(**signature.bind(*args, **kwargs).arguments)
+            return result
+
+        forward.__signature__ = signature  # type: ignore[attr-defined]
+        self.forward = forward
+
+
+def new_config(settings: LanguageModel, vocabulary: int, layers: int) -> PretrainedConfig:
+    """An architecture of `settings.kind` from transformers' own classes."""
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None, "tie_word_embeddings": True}
+    if settings.kind == "gpt2":
+        drop = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), settings.dropout)
+        return transformers.GPT2Config(
+            vocab_size=vocabulary, n_positions=settings.context, n_embd=settings.width, n_layer=layers,
+            n_head=settings.heads, **drop, **ends,
+        )  # fmt: skip
+    shape: dict[str, Any] = {
+        "vocab_size": vocabulary, "hidden_size": settings.width, "num_hidden_layers": layers,
+        "intermediate_size": -(-settings.width * 8 // 3 // 32) * 32, "num_attention_heads": settings.heads,
+        "num_key_value_heads": settings.kv_heads, "max_position_embeddings": settings.context,
+        "attention_dropout": settings.dropout, **ends,
+    }  # fmt: skip
+    if settings.kind == "llama":
+        return transformers.LlamaConfig(**shape)
+    return transformers.MistralConfig(**shape, sliding_window=settings.window)
+
+
+def new_network(config: PretrainedConfig) -> nn.Module:
+    """An untrained network, float32."""
+    network: nn.Module = transformers.AutoModelForCausalLM.from_config(
+        config, attn_implementation="sdpa", dtype=torch.float32
+    )
+    return network
+
+
+def read_config(file: Path) -> PretrainedConfig:
+    """An architecture as `write_config` left it."""
+    values = json.loads(Path(file).read_text())
+    return transformers.AutoConfig.for_model(values.pop("model_type"), **values)
+
+
+def write_config(config: PretrainedConfig, file: Path) -> None:
+    """The architecture as JSON, every setting of it."""
+    config.to_json_file(str(file), use_diff=False)
+
+
+def with_adapters(model: CausalLanguageModel, settings: LanguageModel) -> CausalLanguageModel:
+    """The model with LoRA adapters on its attention; all other weights are frozen."""
+    from peft import LoraConfig, get_peft_model
+
+    gpt2 = model.config.model_type == "gpt2"
+    lora = LoraConfig(
+        r=settings.lora_rank, lora_alpha=settings.lora_alpha, lora_dropout=settings.dropout, task_type="CAUSAL_LM",
+        target_modules=ADAPTED["gpt2" if gpt2 else "llama"], fan_in_fan_out=gpt2,
+    )  # fmt: skip
+    return CausalLanguageModel(model.config, get_peft_model(model.network, lora))  # type: ignore[arg-type]
+
+
+def merged(model: CausalLanguageModel) -> CausalLanguageModel:
+    """The model with its adapters added to the weights they adapt."""
+    return CausalLanguageModel(model.config, model.network.merge_and_unload())  # type: ignore[operator]
+
+
+def graph_spec(config: PretrainedConfig) -> GraphSpec:
+    """Shape of the keys and values of an architecture."""
+    heads = int(config.num_attention_heads)
+    return GraphSpec(
+        layers=config.num_hidden_layers,
+        heads=getattr(config, "num_key_value_heads", None) or heads,
+        head_width=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        window=getattr(config, "sliding_window", None),
+    )
+
+
+def graphs(models: dict[str, CausalLanguageModel], spec: DecoderSpec, texts: Sequence[Sequence[int]]) -> list[Graph]:
+    """One graph a model; its example goes on from 3 tokens by 5, for as many rows as there are texts."""
+    tokens = np.array([[*text][:8] for text in texts], np.int64)
+    shapes = {MAIN: spec.main, DRAFT: spec.draft}
+    return [_graph(name, model, shapes[name], tokens) for name, model in models.items()]
+
+
+def _graph(name: str, model: CausalLanguageModel, shape: GraphSpec | None, tokens: np.ndarray) -> Graph:
+    assert shape is not None
+    rows, past = len(tokens), 3
+    positions = np.tile(np.arange(tokens.shape[1]), (rows, 1))
+    empty = torch.zeros(rows, shape.heads, 0, shape.head_width)
+    names = [f"{part}_{layer}" for layer in range(shape.layers) for part in ("key", "value")]
+    with torch.inference_mode():
+        read = model.eval()(
+            torch.from_numpy(tokens[:, :past]), torch.from_numpy(positions[:, :past]),
+            **{f"past_{one}": empty for one in names},
+        )  # fmt: skip
+    example = {"input_ids": tokens[:, past:], "positions": positions}
+    example |= {f"past_{one}": read[f"present_{one}"].numpy() for one in names}
+    dynamic = {"input_ids": (1,), "positions": (1,), **{f"past_{one}": (2,) for one in names}}
+    return Graph(name, example, module=Step(model, list(example)), dynamic=dynamic, tolerance=TOLERANCE)
+
+
+def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Mean cross-entropy over all tokens that have a target, nats."""
+    logits = model(batch["input_ids"], batch["positions"], batch["segments"])["logits"]
+    return functional.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=IGNORED)
+
+
+def quiet() -> None:
+    """Keeps transformers' progress bars and remarks off the person's terminal."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("peft").setLevel(logging.ERROR)
+
+
+def _layers(past: dict[str, torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(past[f"past_key_{n}"], past[f"past_value_{n}"]) for n in range(len(past) // 2)]
+
+
+assert PADDING < 0, "the mask hides negative positions"

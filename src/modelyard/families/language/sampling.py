@@ -1,0 +1,48 @@
+"""From logits to a token: penalty, temperature, top-k, top-p, and the draw. Vectors of (vocabulary,)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Natural logarithms of probabilities over the last axis, float32."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logs: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logs
+
+
+def penalise(scores: np.ndarray, seen: Sequence[int], penalty: float) -> np.ndarray:
+    """Scores with those of tokens that stood before made smaller (Keskar et al. 2019, CTRL, section 4.1)."""
+    if penalty == 1.0 or not seen:
+        return scores
+    changed = scores.copy()
+    known = np.unique(np.asarray(seen))
+    old = changed[known]
+    changed[known] = np.where(old < 0, old * penalty, old / penalty)
+    return changed
+
+
+def distribution(logits: np.ndarray, temperature: float, top_k: int, top_p: float) -> np.ndarray:
+    """Probabilities, float64, sum 1: logits over `temperature`, then the `top_k` likeliest (0: all), then of these
+    the fewest that hold `top_p` of the mass (Holtzman et al. 2020, section 3.1)."""
+    scaled = logits.astype(np.float64) / temperature
+    if 0 < top_k < len(scaled):
+        least = np.partition(scaled, -top_k)[-top_k]
+        scaled = np.where(scaled < least, -np.inf, scaled)
+    weights = np.exp(scaled - scaled.max())
+    probabilities: np.ndarray = weights / weights.sum()
+    if top_p < 1:
+        order = np.argsort(-probabilities, kind="stable")
+        before = np.cumsum(probabilities[order]) - probabilities[order]
+        probabilities[order[before >= top_p]] = 0
+        probabilities /= probabilities.sum()
+    return probabilities
+
+
+def draw(probabilities: np.ndarray, rng: np.random.Generator) -> int:
+    """A token at random, from one uniform number: equal seeds give equal tokens on every machine."""
+    steps = np.cumsum(probabilities)
+    return int(min(np.searchsorted(steps, rng.random() * steps[-1], side="right"), np.flatnonzero(probabilities)[-1]))

@@ -1,0 +1,70 @@
+"""Text to tokens and back, with the `tokenizers` library alone: training and serving read the same file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelyard.errors import BrokenArtifact
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+BOUNDARY = "<|endoftext|>"
+"""Token between documents, number 0 of a tokenizer that is trained here."""
+UNFINISHED = "�"
+"""What a byte that is no character alone is decoded to."""
+
+
+class Codec:
+    """A tokenizer file. No text turns into the boundary token: `<|endoftext|>` in a prompt is thirteen characters."""
+
+    def __init__(self, file: Path) -> None:
+        """Raises BrokenArtifact where `file` is no tokenizer."""
+        from tokenizers import Tokenizer
+
+        try:
+            self._tokenizer: Tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises Exception itself
+            raise BrokenArtifact(f"{file} is not a tokenizer of the tokenizers library: {error}") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._tokenizer.encode_special_tokens = True
+
+    @property
+    def size(self) -> int:
+        """Tokens it knows."""
+        return int(self._tokenizer.get_vocab_size())
+
+    def encode(self, text: str) -> list[int]:
+        """Token numbers of a text, without boundary tokens."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of each text, in parallel."""
+        return [one.ids for one in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens; boundary tokens have none."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def continuation(self, before: Sequence[int], ids: Sequence[int]) -> str:
+        """What `ids` add to the text of `before`: decoded together, since some tokenizers strip a leading space."""
+        return self.decode([*before, *ids])[len(self.decode(before)) :]
+
+
+def train_tokenizer(texts: Sequence[str], size: int, file: Path) -> None:
+    """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) of at most `size` tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=[BOUNDARY], show_progress=False, min_frequency=2,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.save(str(file))

@@ -1,0 +1,228 @@
+"""Training: what the shared loop needs, for the model and for its draft; adapters merged; assets completed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from modelyard.artifact import write_json
+from modelyard.errors import UsageError
+from modelyard.families.language.checkpoint import Checkpoint
+from modelyard.families.language.config import LanguageConfig
+from modelyard.families.language.data import read_split, request_bodies
+from modelyard.families.language.decoder import DRAFT, MAIN, SPEC, DecoderSpec
+from modelyard.families.language.host import LanguageHost
+from modelyard.families.language.model import (
+    CONFIG,
+    DRAFT_CONFIG,
+    Batch,
+    CausalLanguageModel,
+    graph_spec,
+    graphs,
+    loss,
+    merged,
+    new_config,
+    quiet,
+    read_config,
+    with_adapters,
+    write_config,
+)
+from modelyard.families.language.pack import Packed, pack
+from modelyard.families.language.tokens import Codec
+from modelyard.family import Graph, Split
+from modelyard.runtimes.torch import TorchRuntime
+from modelyard.training.loop import WEIGHTS, load_weights
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
+
+ADAPTERS = "adapters.safetensors"
+COMPLETIONS = 6
+"""Prompts that the card shows with what the model makes of them."""
+
+
+@dataclass
+class Setup:
+    """One network on its way through the shared loop."""
+
+    config: LanguageConfig
+    build: Callable[[], CausalLanguageModel]
+    tokenizer: Path
+    start: int = 0
+    end: int = 0
+    context: int = 0
+
+    def __post_init__(self) -> None:
+        self._packed: dict[Split, Packed] = {}
+        self.context = self.context or self.config.model.context
+
+    def model(self, assets: Path) -> torch.nn.Module:
+        """The network to train."""
+        return self.build()
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Mean cross-entropy of a batch."""
+        return loss(model, batch)
+
+    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[Batch]:
+        """Packed rows; those of the training split in an order of their own each epoch."""
+        packed = self._rows(features, split)
+        count, size = len(packed.input_ids), self.config.training.batch_size
+        order = np.arange(count)
+        if split == "train":
+            order = np.random.default_rng([self.config.seed, epoch]).permutation(count)
+        for start in range(0, count, size):
+            rows = order[start : start + size]
+            yield {name: torch.from_numpy(array[rows]) for name, array in vars(packed).items()}
+
+    def _rows(self, features: Path, split: Split) -> Packed:
+        if split not in self._packed:
+            texts = [document.text for document in read_split(features, split)]
+            ids = Codec(self.tokenizer).encode_all(texts)
+            self._packed[split] = pack(ids, self.context, self.start, self.end)
+        return self._packed[split]
+
+
+def from_scratch(config: LanguageConfig, assets: Path, layers: int | None = None) -> Setup:
+    """An untrained network of `model.kind` with the features' own tokenizer."""
+    tokenizer = Path(assets) / "tokenizer.json"
+
+    def build() -> CausalLanguageModel:
+        settings = config.model
+        return CausalLanguageModel(new_config(settings, Codec(tokenizer).size, layers or settings.layers))
+
+    return Setup(config, build, tokenizer)
+
+
+def from_checkpoint(config: LanguageConfig, found: Checkpoint) -> Setup:
+    """A trained network with its own tokenizer and boundary tokens, with adapters where the config wants them."""
+    architecture = read_config(found.config)
+    codec = Codec(found.tokenizer)
+    if codec.size > architecture.vocab_size:
+        raise UsageError(
+            f"checkpoint {found.folder}: its tokenizer has {codec.size} tokens, its model {architecture.vocab_size}"
+        )
+    end = _first(architecture.eos_token_id)
+    if end is None:
+        raise UsageError(f"checkpoint {found.folder}: config.json names no eos_token_id, the token that ends a document")
+    start = _first(architecture.bos_token_id)
+
+    def build() -> CausalLanguageModel:
+        model = found.load()
+        return with_adapters(model, config.model) if config.model.lora_rank else model
+
+    return Setup(
+        config, build, found.tokenizer, end if start is None else start, end,
+        min(config.model.context, architecture.max_position_embeddings),
+    )  # fmt: skip
+
+
+def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+    """Trains into `out`: model.safetensors, assets; with LoRA adapters.safetensors; with a draft draft/."""
+    quiet()
+    assets = out / "assets"
+    found = Checkpoint.find(config.model) if config.model.checkpoint else None
+    setup = from_checkpoint(config, found) if found else from_scratch(config, features / "assets")
+    if found:
+        shutil.copyfile(found.tokenizer, assets / "tokenizer.json")
+    report = trainer.fit(setup, features, out)
+    model = setup.build()
+    load_weights(model, out)
+    if config.model.lora_rank:
+        model = _merge(config, model, out)
+    write_config(model.config, assets / CONFIG)
+    draft = _fit_draft(config, setup, model, features, out, trainer) if config.model.draft_layers else None
+    spec = DecoderSpec(
+        kind=model.config.model_type, context=setup.context, vocabulary=model.config.vocab_size,
+        start=setup.start, end=setup.end, main=graph_spec(model.config),
+        draft=graph_spec(draft.config) if draft else None,
+    )  # fmt: skip
+    write_json(assets / SPEC, spec)
+    packed = setup._rows(features, "train")
+    filled = float((packed.positions >= 0).mean())
+    notes = [
+        f"Documents are packed into {len(packed.input_ids):,} rows of {setup.context} tokens ({filled:.1%} filled). "
+        "Within a row attention, positions and targets stop at a document's end. A document longer than a row is cut, "
+        "and a piece does not see the one before it."
+    ]
+    tables = [_completions(features, out)]
+    return report | {"tables": tables, "notes": notes, "kind": spec.kind}
+
+
+def load(folder: Path) -> dict[str, CausalLanguageModel]:
+    """The trained networks of a model folder by graph name."""
+    quiet()
+    models = {MAIN: CausalLanguageModel(read_config(folder / "assets" / CONFIG))}
+    load_weights(models[MAIN], folder)
+    if (folder / "assets" / DRAFT_CONFIG).is_file():
+        models[DRAFT] = CausalLanguageModel(read_config(folder / "assets" / DRAFT_CONFIG))
+        load_weights(models[DRAFT], folder / "draft")
+    return models
+
+
+def load_graphs(folder: Path) -> list[Graph]:
+    """The graphs `decoder` and, where there is one, `draft`."""
+    spec = DecoderSpec.read(folder / "assets")
+    # Any tokens will do, for the graphs are compared on numbers: two rows that differ.
+    rows = np.random.default_rng(0).integers(0, spec.vocabulary, (4, 8))
+    return graphs(load(folder), spec, rows.tolist())
+
+
+def _merge(config: LanguageConfig, model: CausalLanguageModel, out: Path) -> CausalLanguageModel:
+    """Saves the adapters, then the model with them added in place of the adapted one."""
+    from peft import get_peft_model_state_dict
+
+    network: Any = model.network
+    adapters = {name: value.contiguous() for name, value in get_peft_model_state_dict(network).items()}
+    save_file(adapters, out / ADAPTERS)
+    settings = network.peft_config["default"]
+    shown = {"r": settings.r, "lora_alpha": settings.lora_alpha, "target_modules": sorted(settings.target_modules),
+             "peft_type": "LORA", "base_model_name_or_path": config.model.checkpoint}  # fmt: skip
+    (out / "adapters.json").write_text(json.dumps(shown, indent=1))
+    plain = merged(model)
+    save_file({name: value.clone().contiguous() for name, value in plain.state_dict().items()}, out / WEIGHTS)
+    return plain
+
+
+def _fit_draft(
+    config: LanguageConfig, setup: Setup, model: CausalLanguageModel, features: Path, out: Path, trainer: Trainer
+) -> CausalLanguageModel:
+    """Trains a network like the model with `draft_layers` blocks on the same rows."""
+    write_config(model.config, out / "assets" / DRAFT_CONFIG)
+    values = json.loads((out / "assets" / DRAFT_CONFIG).read_text())
+    layers = "n_layer" if values["model_type"] == "gpt2" else "num_hidden_layers"
+    values |= {layers: config.model.draft_layers}
+    values.pop("layer_types", None)
+    write_json(out / "assets" / DRAFT_CONFIG, values)
+
+    def build() -> CausalLanguageModel:
+        return CausalLanguageModel(read_config(out / "assets" / DRAFT_CONFIG))
+
+    (out / "draft").mkdir()
+    small = replace(setup, build=build)
+    trainer.fit(small, features, out / "draft")
+    return build()
+
+
+def _completions(features: Path, out: Path) -> dict[str, Any]:
+    """What the model makes of passages of the validation split, for the card."""
+    host = LanguageHost(out / "assets")
+    requests = [host.Request(**body) for body in request_bodies(features, "validation", COMPLETIONS)]
+    answers = host.predict(TorchRuntime(load_graphs(out)), requests)
+    rows = [
+        [request.prompt[-80:], answer.text]  # type: ignore[attr-defined]
+        for request, answer in zip(requests, answers, strict=True)
+    ]
+    return {"title": "Completions (greedy, validation split)", "columns": ["prompt ends", "model goes on"], "rows": rows}
+
+
+def _first(token: int | list[int] | None) -> int | None:
+    return token[0] if isinstance(token, list) and token else token if isinstance(token, int) else None

@@ -1,0 +1,201 @@
+"""One text being written: its request, its tokens so far, when it ends, and what is told of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+
+from modelyard.completion import TokenScore
+from modelyard.errors import BadData
+from modelyard.families.language.decoder import DecoderSpec
+from modelyard.families.language.sampling import distribution, draw, log_softmax, penalise
+from modelyard.families.language.tokens import UNFINISHED, Codec
+
+Finish = Literal["length", "stop", "end"]
+
+
+class Prompt(BaseModel, extra="forbid"):
+    """A text to go on from, and how."""
+
+    prompt: str = Field(description="Text that the model goes on from; empty: it begins a document")
+    max_new_tokens: int = Field(default=64, ge=0, le=1_000_000, description="Most tokens of the answer")
+    temperature: float = Field(default=0.0, ge=0, le=100, description="0: always the likeliest token; 1: as learnt")
+    top_k: int = Field(default=0, ge=0, le=1_000_000, description="Only the so many likeliest tokens; 0: all")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Only the likeliest tokens that hold this probability")
+    repetition_penalty: float = Field(
+        default=1.0, ge=0.1, le=10, description="Above 1: tokens that stood before are less likely"
+    )
+    beams: int = Field(default=1, ge=1, le=16, description="Above 1: beam search with so many beams")
+    length_penalty: float = Field(
+        default=1.0, ge=-5, le=5, description="Beam scores are divided by length to this power"
+    )
+    stop: list[str] = Field(default=[], max_length=16, description="The answer ends before the first of these texts")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Equal seeds give equal answers")
+    speculative: int = Field(
+        default=0, ge=0, le=16, description="Tokens that the draft model guesses ahead; the answer stays the same"
+    )
+    logprobs: int | None = Field(
+        default=None, ge=0, le=20, description="Tell each token's log probability, and so many likelier ones"
+    )
+    truncate: bool = Field(default=False, description="Leave out the beginning of a prompt that is too long")
+
+    @field_validator("stop")
+    @classmethod
+    def _stop_says_something(cls, stop: list[str]) -> list[str]:
+        if "" in stop:
+            raise ValueError("an empty text ends nothing")
+        return stop
+
+    @field_validator("beams")
+    @classmethod
+    def _beams_do_not_draw(cls, beams: int, info: ValidationInfo) -> int:
+        if beams > 1 and info.data.get("temperature", 0) > 0:
+            raise ValueError("beam search draws nothing: leave temperature at 0")
+        return beams
+
+    @field_validator("speculative", "logprobs")
+    @classmethod
+    def _one_text_at_a_time(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and (value or info.field_name == "logprobs") and info.data.get("beams", 1) > 1:
+            raise ValueError("not together with beams: leave beams at 1")
+        if value and info.field_name == "speculative" and info.data.get("temperature", 0) > 0:
+            raise ValueError("guessing ahead works for the likeliest token only: leave temperature at 0")
+        return value
+
+
+class Answer(BaseModel):
+    """What the model wrote."""
+
+    text: str = Field(description="The continuation alone")
+    tokens: list[int] = Field(description="Its tokens by number, those of a stop text included")
+    prompt_tokens: int = Field(description="Tokens of the prompt that the model read")
+    truncated: int = Field(default=0, description="Tokens at the beginning of the prompt that were left out")
+    finish_reason: Finish = Field(description="end: the document ended; stop: a stop text came; length: no more room")
+    prompt_log_probability: float | None = Field(description="Mean log probability of the prompt's tokens")
+    log_probability: float | None = Field(description="Mean log probability of the answer's tokens")
+    acceptance_rate: float | None = Field(default=None, description="Share of the draft's guesses that were right")
+    logprobs: list[TokenScore] | None = Field(default=None, description="The answer token by token")
+
+
+class Part(BaseModel):
+    """A piece of an answer that is being written."""
+
+    text: str
+    tokens: list[int]
+    logprobs: list[TokenScore] | None = None
+
+
+class Writer:
+    """Writes one answer: asks for a token's logits, chooses it, and knows when to end."""
+
+    def __init__(self, codec: Codec, spec: DecoderSpec, request: Prompt) -> None:
+        """Raises BadData where prompt and answer do not fit the context."""
+        self.codec, self.spec, self.request = codec, spec, request
+        ids, self.truncated = _fitted(codec.encode(request.prompt), request, spec.context)
+        self.prompt = [spec.start, *ids]
+        self.tokens: list[int] = []
+        self.logs: list[float] = []
+        self.scores: list[TokenScore] = []
+        self.prompt_log: float | None = None
+        self.proposed = self.accepted = 0
+        self.finish: Finish | None = "length" if request.max_new_tokens == 0 else None
+        self._rng = np.random.default_rng(request.seed)
+
+    @property
+    def room(self) -> int:
+        """Tokens that may still come."""
+        return self.request.max_new_tokens - len(self.tokens)
+
+    def read(self, logits: np.ndarray) -> None:
+        """Takes the prompt's logits (prompt, vocabulary)."""
+        if len(self.prompt) > 1:
+            logs = log_softmax(logits[:-1])
+            self.prompt_log = float(logs[np.arange(len(logs)), self.prompt[1:]].mean(dtype=np.float64))
+
+    def choose(self, logits: np.ndarray) -> int:
+        """The next token from its logits (vocabulary,)."""
+        request = self.request
+        scores = penalise(logits, [*self.prompt, *self.tokens], request.repetition_penalty)
+        if request.temperature == 0:
+            return int(scores.argmax())
+        return draw(distribution(scores, request.temperature, request.top_k, request.top_p), self._rng)
+
+    def take(self, token: int, logits: np.ndarray) -> None:
+        """Appends a token that was chosen from these logits, or ends."""
+        logs = log_softmax(logits)
+        if token == self.spec.end:
+            self.finish = "end"
+            return
+        if self.request.logprobs is not None:
+            self.scores.append(self._score(token, logs, self.request.logprobs))
+        self.tokens.append(token)
+        self.logs.append(float(logs[token]))
+        if self.request.stop and self._stop_at(self._whole()) is not None:
+            self.finish = "stop"
+        elif self.room == 0:
+            self.finish = "length"
+
+    def visible(self) -> str:
+        """The text so far that no later token can change: no broken character, no beginning of a stop text."""
+        text = self._whole()
+        cut = self._stop_at(text)
+        if cut is not None or self.finish:
+            return text[:cut]
+        text = text.rstrip(UNFINISHED)
+        longest = max(map(len, self.request.stop), default=1) - 1
+        for size in range(min(longest, len(text)), 0, -1):
+            if any(stop.startswith(text[-size:]) for stop in self.request.stop):
+                return text[:-size]
+        return text
+
+    def answer(self) -> Answer:
+        """The finished answer."""
+        assert self.finish is not None, "the answer is still being written"
+        text = self._whole()
+        cut = self._stop_at(text)
+        return Answer(
+            text=text[:cut],
+            tokens=self.tokens,
+            prompt_tokens=len(self.prompt) - 1,
+            truncated=self.truncated,
+            finish_reason="stop" if cut is not None else self.finish,
+            prompt_log_probability=self.prompt_log,
+            log_probability=float(np.mean(self.logs)) if self.logs else None,
+            acceptance_rate=self.accepted / self.proposed if self.proposed else None,
+            logprobs=self.scores if self.request.logprobs is not None else None,
+        )
+
+    def _whole(self) -> str:
+        return self.codec.continuation(self.prompt[1:], self.tokens)
+
+    def _stop_at(self, text: str) -> int | None:
+        found = [place for stop in self.request.stop if (place := text.find(stop)) >= 0]
+        return min(found, default=None)
+
+    def _score(self, token: int, logs: np.ndarray, count: int) -> TokenScore:
+        before = [*self.prompt[1:], *self.tokens]
+        best = np.argsort(-logs, kind="stable")[:count]
+        top = {self._name(before, int(one)): float(logs[one]) for one in reversed(best)}
+        return TokenScore(token=self._name(before, token), log_probability=float(logs[token]), top=top)
+
+    def _name(self, before: list[int], token: int) -> str:
+        return self.codec.continuation(before, [token]) if token != self.spec.end else "<end>"
+
+
+def _fitted(ids: list[int], request: Prompt, context: int) -> tuple[list[int], int]:
+    room = context - 1 - request.max_new_tokens
+    if room < 0:
+        raise BadData(f"{request.max_new_tokens} is more than this model's context allows: at most {context - 1}",
+                      column="max_new_tokens")  # fmt: skip
+    over = len(ids) - room
+    if over <= 0:
+        return ids, 0
+    if not request.truncate:
+        raise BadData(
+            f"the prompt has {len(ids)} tokens; with an answer of up to {request.max_new_tokens} there is room for "
+            f"{room}, so {over} are too many",
+            column="prompt", hint="Shorten it, lower max_new_tokens, or set truncate to leave its beginning out",
+        )  # fmt: skip
+    return ids[over:], over
