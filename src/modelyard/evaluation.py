@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from modelyard.config import GateSettings
 from modelyard.errors import UsageError, choices
@@ -21,10 +21,18 @@ class Series(BaseModel):
     y: list[float]
 
 
+class Picture(BaseModel):
+    """One picture of a plot of kind `image`."""
+
+    caption: str
+    image: str = Field(pattern=r"^data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}$")
+    """A data URL: small, for it becomes part of every evaluation and of the card."""
+
+
 class Plot(BaseModel):
     """A figure of the card, as data: the card draws it."""
 
-    kind: Literal["line", "bar", "scatter", "heatmap", "histogram"]
+    kind: Literal["line", "bar", "scatter", "heatmap", "histogram", "image"]
     title: str
     x_label: str = ""
     y_label: str = ""
@@ -35,6 +43,8 @@ class Plot(BaseModel):
     """Row names of a heatmap."""
     columns: list[str] = []
     """Column names of a heatmap."""
+    pictures: list[Picture] = []
+    """Of kind `image`, in reading order."""
     diagonal: bool = False
     """Draw y = x for reference (ROC, calibration, predicted against actual)."""
     caption: str = ""

@@ -40,14 +40,28 @@ class Drawn:
 
 
 def draw(plot: Plot, prefix: str) -> Drawn | None:
-    """The plot as SVG with unique ids; None when it holds nothing to draw."""
+    """The plot as SVG with unique ids, or its pictures as HTML; None when it holds nothing to draw."""
     _check(plot)
+    if plot.kind == "image":
+        return _pictures(plot) if plot.pictures else None
     if not (plot.matrix and plot.matrix[0] if plot.kind == "heatmap" else any(one.y or one.x for one in plot.series)):
         return None
     figure, notes = PAINTERS[plot.kind](plot)
     legend = _legend(plot) if len(plot.series) > 1 else []
     caption = " ".join(part for part in (clean(plot.caption), *notes) if part)
     return Drawn(clean(plot.title), to_svg(figure, _label(plot), prefix), caption, legend)
+
+
+def _pictures(plot: Plot) -> Drawn:
+    """Pictures with their captions, side by side."""
+    tiles = (
+        Markup('<li><img src="{}" alt="{}"><span>{}</span></li>').format(
+            one.image, clean(one.caption), clean(one.caption)
+        )
+        for one in plot.pictures
+    )
+    body = Markup('<ul class="pictures">{}</ul>').format(Markup("").join(tiles))
+    return Drawn(clean(plot.title), body, clean(plot.caption), [])
 
 
 def roc(curve: Roc, prefix: str) -> Drawn:

@@ -1,0 +1,105 @@
+"""Where in a picture the evidence for an answer lies: class activation maps, with numpy alone.
+
+All networks here end in a mean over places and a linear layer, so that a logit is a sum over places (Zhou et al.
+2016, "Learning Deep Features for Discriminative Localization", section 2). For such networks Grad-CAM's map is this
+one times a constant, before its negative parts are cut (Selvaraju et al. 2017, section 3.1).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FILE = "head.npy"
+MOST_CELLS = 8
+"""Rows and columns of the grid that is told; finer maps are summed up."""
+LEAST_SIDE = 224
+"""Pixels of an overlay's side, at least."""
+SUPPORTS, OPPOSES = (214, 48, 39), (49, 92, 196)
+"""Colours of evidence for and against."""
+
+
+def load_head(assets: Path) -> np.ndarray | None:
+    """The last layer: weights and, in the last column, bias: float64 (classes, features + 1). None: there is none."""
+    path = Path(assets) / FILE
+    return np.load(path, allow_pickle=False).astype(np.float64) if path.is_file() else None
+
+
+def save_head(assets: Path, weight: np.ndarray, bias: np.ndarray) -> None:
+    """Writes the last layer's weight (classes, features) and bias (classes,)."""
+    np.save(Path(assets) / FILE, np.column_stack([weight, bias]).astype(np.float32), allow_pickle=False)
+
+
+def contrast(classes: int, index: int) -> np.ndarray:
+    """Weights (classes,) of the logits whose sum is explained: of two classes, the positive less the other; of more,
+    class `index` less the mean of all. Logits alone are known up to a constant only."""
+    if classes == 2:
+        return np.array([-1.0, 1.0])
+    weights = np.full(classes, -1 / classes)
+    weights[index] += 1
+    return weights
+
+
+def evidence(features: np.ndarray, head: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """Splits `weights @ logits` over places.
+
+    Args:
+        features: the last stage's maps, (features, rows, columns).
+        head: (classes, features + 1); weights: (classes,).
+
+    Returns:
+        A map (rows, columns) and the bias; the map's sum and the bias add up to `weights @ logits`.
+    """
+    layer = weights @ head
+    places = features.shape[1] * features.shape[2]
+    return np.tensordot(layer[:-1], features.astype(np.float64), axes=1) / places, float(layer[-1])
+
+
+def coarse(places: np.ndarray) -> np.ndarray:
+    """Sums blocks of a map (rows, columns) to at most MOST_CELLS x MOST_CELLS cells."""
+    for axis in (0, 1):
+        count = places.shape[axis]
+        starts = np.linspace(0, count, min(count, MOST_CELLS), endpoint=False).astype(np.int64)
+        places = np.add.reduceat(places, starts, axis=axis)
+    return places
+
+
+def overlay(pixels: np.ndarray, places: np.ndarray, side: int = LEAST_SIDE) -> Image:
+    """The picture, red where the evidence is for the explained output and blue where it is against.
+
+    Args:
+        pixels: uint8 (channels, size, size); places: evidence (rows, columns).
+    """
+    from PIL import Image
+
+    base = picture(pixels, side)
+    strongest = float(np.abs(places).max()) or 1.0
+    scaled = Image.fromarray((places / strongest).astype(np.float32), "F")
+    strength = np.asarray(scaled.resize(base.size, Image.Resampling.BICUBIC), np.float64).clip(-1, 1)
+    tint = np.where(strength[..., None] > 0, np.array(SUPPORTS), np.array(OPPOSES))
+    alpha = 0.65 * np.abs(strength)[..., None]
+    mixed = (1 - alpha) * np.asarray(base, np.float64) + alpha * tint
+    return Image.fromarray(mixed.round().astype(np.uint8), "RGB")
+
+
+def picture(pixels: np.ndarray, side: int = LEAST_SIDE) -> Image:
+    """uint8 (channels, size, size) as an RGB picture of at least `side` pixels."""
+    from PIL import Image
+
+    array = np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0)
+    size = max(side, pixels.shape[1])
+    return Image.fromarray(np.ascontiguousarray(array)).resize((size, size), Image.Resampling.NEAREST)
+
+
+def data_url(image: Image) -> str:
+    """A picture as `data:image/png;base64,…`."""
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

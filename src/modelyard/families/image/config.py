@@ -1,0 +1,105 @@
+"""Parameters of the image family."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from modelyard.config import FamilyConfig, Settings, TrainingSettings
+
+Kind = Literal["cnn", "resnet", "vit"]
+Fit = Literal["pad", "crop", "stretch"]
+
+
+class ImageFeatures(Settings):
+    """From picture files to pixels."""
+
+    size: int | None = Field(default=None, ge=8, le=1024)
+    """Side in pixels of the square that the model sees. None: the median shorter side of the training pictures,
+    rounded up to a multiple of 16, between 32 and 96."""
+    channels: Literal["auto", "gray", "colour"] = "auto"
+    """`auto`: gray when no training picture has colour."""
+    fit: Fit = "pad"
+    """How a picture becomes square: `pad` with black (nothing is lost), `crop` the middle, `stretch`."""
+    sample: Literal["digits", "lesions"] = "digits"
+    """Built-in data used when `data.uri` is not set: real handwritten digits (10 classes), or simulated scans with
+    and without a spot (2 classes, a quarter with)."""
+    sample_images: int | None = Field(default=None, ge=60)
+    """Pictures of the built-in data. None: all 1,797 digits, or 1,200 scans."""
+    sample_drift: float = Field(default=0.0, ge=0, le=1)
+    """How far the built-in pictures are shifted from their usual state (darker and noisier); 0 is unshifted."""
+    classes: tuple[str, ...] = ()
+    """The only labels allowed. Empty: those that the data has."""
+    positive: str | None = None
+    """Name of the positive class of two. None: the rarer one."""
+    group_pattern: str | None = None
+    """Regular expression with one group, searched in a file's name: pictures with equal groups (of one patient, of
+    one scene) stay in one split. `labels.csv` can have a column `group` instead. None: each picture by itself."""
+    validation_share: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of the pictures for early stopping, calibration and the threshold, where the data names none."""
+    test_share: float = Field(default=0.2, gt=0, lt=0.5)
+    """Share of the pictures for the final figures, where the data names none."""
+    most_megapixels: float = Field(default=25.0, gt=0, le=500)
+    """Larger pictures are refused, in the data and in requests: a small file can hold a huge picture."""
+    most_megabytes: float = Field(default=10.0, gt=0, le=500)
+    """Larger files are refused, in the data and in requests."""
+
+
+class ImageModel(Settings):
+    """Which network."""
+
+    kind: Kind = "cnn"
+    """cnn (small, our own), resnet or vit (transformers, built from a config or from `checkpoint`)."""
+    checkpoint: str | None = None
+    """Folder of a ResNet or ViT in Hugging Face's layout (config.json, model.safetensors), or its hub id where it
+    lies in the local cache: the weights to start from. Nothing is downloaded. None: train from scratch."""
+    width: int = Field(default=32, ge=4, le=1024)
+    """cnn and resnet: channels of the first stage, doubled by each further one. vit: size of a token is 3 x width."""
+    depth: int = Field(default=0, ge=0, le=64)
+    """cnn and resnet: blocks a stage; vit: layers. 0: 1, 1 and 4."""
+    patch: int | None = Field(default=None, ge=2)
+    """vit: side of a patch in pixels; divides the picture's side. None: the smallest that gives at most 8 x 8."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Before the last layer, in training."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """`balanced` weighs classes inversely to their frequency while training."""
+    calibration: Literal["temperature", "none"] = "temperature"
+    """Divide the logits by one number, fitted on the validation split."""
+    least_sensitivity: float | None = Field(default=None, gt=0, le=1)
+    """Two classes, diagnosis: the threshold with the highest specificity that still finds this share of the positive
+    validation pictures. None: the more probable class is the answer."""
+
+
+class ImageTraining(TrainingSettings):
+    """How the network is trained."""
+
+    epochs: int = Field(default=25, ge=1)
+    """Most passes over the training split."""
+    batch_size: int = Field(default=32, ge=2)
+    """Pictures an optimizer step."""
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the target that is spread over all classes in training."""
+    flip: Literal["none", "horizontal", "both"] = "none"
+    """Mirror training pictures at random: only where a mirrored picture keeps its label (digits don't)."""
+    shift: float = Field(default=0.06, ge=0, le=0.5)
+    """Training pictures move at random by at most this share of the side."""
+    rotate: float = Field(default=8.0, ge=0, le=180)
+    """Training pictures turn at random by at most so many degrees."""
+
+
+class ImageConfig(FamilyConfig):
+    """A run on pictures."""
+
+    features: ImageFeatures = ImageFeatures()
+    """From picture files to pixels."""
+    model: ImageModel = ImageModel()
+    """Which network."""
+    training: ImageTraining = ImageTraining()
+    """How it is trained."""
+
+    @model_validator(mode="after")
+    def _checkpoint_has_a_kind(self) -> ImageConfig:
+        if self.model.checkpoint is not None and self.model.kind == "cnn":
+            raise ValueError("model.checkpoint needs model.kind = resnet or vit")
+        return self

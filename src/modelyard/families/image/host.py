@@ -1,0 +1,156 @@
+"""The half that answers: picture files to labels. Numpy, pydantic and Pillow alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from modelyard.errors import BadData
+from modelyard.families.image import cam
+from modelyard.families.image.decide import HALF, Decision
+from modelyard.families.image.pixels import from_base64, open_picture, statistics
+from modelyard.families.image.spec import ImageSpec
+from modelyard.family import Explanation, Host, Runtime
+
+GRAPH, INPUT, LOGITS, FEATURES = "model", "pixels", "logits", "features"
+CHUNK = 64
+"""Pictures that go through the graph at once."""
+
+
+class Picture(BaseModel, extra="forbid"):
+    """One example in."""
+
+    image: str = Field(
+        min_length=1,
+        description="A PNG, JPEG, BMP or WebP file in base64; a data: URL is allowed",
+        json_schema_extra={"contentEncoding": "base64"},
+    )
+
+
+class ClassAnswer(BaseModel):
+    """The answer of a classifier of several classes."""
+
+    label: str
+    """The predicted class."""
+    probability: float
+    """Probability of the predicted class, calibrated."""
+    probabilities: dict[str, float]
+    """Probability by class; they add up to 1."""
+
+
+class BinaryAnswer(ClassAnswer):
+    """The answer of a classifier of two classes."""
+
+    score: float
+    """Probability of the positive class, calibrated."""
+    threshold: float
+    """The positive class is answered from this score on."""
+
+
+class ImageHost(Host):
+    """Answers for one trained network."""
+
+    Request = Picture
+    sensitive = frozenset({"image"})
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.spec = ImageSpec.load(self.assets)
+        self.decision = Decision.load(self.assets)
+        self.head = cam.load_head(self.assets)
+        self.Response = BinaryAnswer if len(self.spec.classes) == 2 else ClassAnswer
+
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """One answer a request, in order.
+
+        Raises:
+            BadData: a request whose text is not a picture within the limits.
+        """
+        answers: list[BaseModel] = []
+        for start in range(0, len(requests), CHUNK):
+            pixels = np.stack([self.decode(request) for request in requests[start : start + CHUNK]])
+            answers += self._answers(self.decision.probabilities(self.logits(run, pixels)))
+        return answers
+
+    def decode(self, request: BaseModel) -> np.ndarray:
+        """What the model sees of a request: uint8 (channels, size, size)."""
+        assert isinstance(request, Picture)
+        try:
+            return self.spec.decode(self._bytes(request))
+        except BadData as problem:
+            raise BadData(problem.problem, column="image", hint=problem.hint) from None
+
+    def logits(self, run: Runtime, pixels: np.ndarray) -> np.ndarray:
+        """Pixels uint8 (n, channels, size, size) to logits float64 (n, classes), uncalibrated."""
+        parts = [outputs[LOGITS] for outputs in self.outputs(run, pixels)]
+        return np.concatenate(parts).astype(np.float64) if parts else np.empty((0, len(self.spec.classes)))
+
+    def outputs(self, run: Runtime, pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """The graph's outputs, CHUNK pictures at a time."""
+        for start in range(0, len(pixels), CHUNK):
+            yield run(GRAPH, {INPUT: pixels[start : start + CHUNK].astype(np.float32)})
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """Figures of the picture as it was sent, and the answer."""
+        assert isinstance(request, Picture)
+        assert isinstance(response, ClassAnswer)
+        p = np.array(list(response.probabilities.values()))
+        entropy = float(-(p * np.log(np.maximum(p, 1e-300))).sum() / np.log(len(p)))
+        score = response.score if isinstance(response, BinaryAnswer) else response.probability
+        picture = open_picture(self._bytes(request), self.spec.limits)
+        return {**statistics(picture), "score": score, "entropy": entropy, "label": response.label}
+
+    def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
+        """The class activation map of the answer, as cells of a grid and as a picture.
+
+        Base and contributions add up to the output: of two classes the calibrated log-odds of the positive one, of
+        more the calibrated logit of the answer less the mean of all.
+        """
+        if self.head is None:
+            return None
+        pixels = self.decode(request)
+        (outputs,) = self.outputs(run, pixels[None])
+        index = int(self.decision.labels(self.decision.probabilities(outputs[LOGITS]))[0])
+        places, base, name = self.evidence(outputs[FEATURES][0], index)
+        cells = cam.coarse(places)
+        order = np.argsort(-np.abs(cells), axis=None, kind="stable")
+        ranked = [tuple(map(int, np.unravel_index(place, cells.shape))) for place in order]
+        return Explanation(
+            method="class activation map (Grad-CAM of a linear head, without its ReLU)",
+            output=name,
+            base=base,
+            contributions={f"row {r + 1} column {c + 1}": float(cells[r, c]) for r, c in ranked},
+            image=cam.data_url(cam.overlay(pixels, places)),
+        )
+
+    def evidence(self, features: np.ndarray, index: int) -> tuple[np.ndarray, float, str]:
+        """Evidence for class `index` (of two: for the positive one) by place, (rows, columns); base; what it is."""
+        assert self.head is not None
+        classes = self.spec.classes
+        weights = cam.contrast(len(classes), index)
+        places, base = cam.evidence(features, self.head, weights / self.decision.temperature)
+        if self.decision.offset is not None:
+            base += float(weights @ np.array(self.decision.offset))
+        name = f"log-odds of {classes[1]}" if len(classes) == 2 else f"logit of {classes[index]} less the mean of all"
+        return places, base, name
+
+    def _bytes(self, request: Picture) -> bytes:
+        return from_base64(request.image, self.spec.limits)
+
+    def _answers(self, probabilities: np.ndarray) -> list[BaseModel]:
+        classes, labels = self.spec.classes, self.decision.labels(probabilities)
+        answers: list[BaseModel] = []
+        for p, label in zip(probabilities.tolist(), labels.tolist(), strict=True):
+            fields = {
+                "label": classes[label],
+                "probability": p[label],
+                "probabilities": dict(zip(classes, p, strict=True)),
+            }
+            if len(classes) == 2:
+                answers.append(BinaryAnswer(**fields, score=p[1], threshold=self.decision.threshold or HALF))
+            else:
+                answers.append(ClassAnswer(**fields))
+        return answers

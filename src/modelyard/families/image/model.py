@@ -1,0 +1,104 @@
+"""Training: batches, loss, and what the trained network leaves for the host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from modelyard.errors import UsageError
+from modelyard.families.image import cam, store
+from modelyard.families.image.augment import augment
+from modelyard.families.image.config import ImageConfig
+from modelyard.families.image.decide import fit_decision
+from modelyard.families.image.host import GRAPH, INPUT, ImageHost
+from modelyard.families.image.network import Net, build, plan
+from modelyard.families.image.spec import ImageSpec
+from modelyard.family import Family, Graph, Split
+from modelyard.runtimes.torch import TorchRuntime
+from modelyard.training.loop import load_weights
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
+
+PLAN = "network.json"
+EXAMPLES = "examples.npy"
+EXAMPLE_ROWS = 8
+
+
+def network(config: ImageConfig, assets: Path) -> Net:
+    """The untrained network: of `network.json` where training has written it, else of the config, which may start
+    from a checkpoint."""
+    spec = ImageSpec.load(assets)
+    file = Path(assets) / PLAN
+    if file.is_file():
+        return build(json.loads(file.read_text()), spec)
+    return build(plan(config.model, spec), spec, config.model.checkpoint)
+
+
+def batches(config: ImageConfig, features: Path, split: Split, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
+    """`pixels` float32 (batch, channels, size, size), 0 to 255, and `label` int64 (batch,). Training pictures are
+    shuffled and changed at random."""
+    pixels, labels = store.load_pixels(features, split), store.load_labels(features, split)
+    training, size = split == "train", config.training.batch_size
+    generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+    order = torch.randperm(len(labels), generator=generator).numpy() if training else np.arange(len(labels))
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        if training and len(rows) == 1 < len(order):
+            return  # batch statistics of one picture can be undefined
+        batch = torch.from_numpy(pixels[rows].astype(np.float32))
+        if training:
+            batch = augment(batch, config.training, generator)
+        yield {"pixels": batch, "label": torch.from_numpy(labels[rows])}
+
+
+def loss(config: ImageConfig, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Cross-entropy, a scalar; smoothed labels in training alone, so that validation losses compare."""
+    smoothing = config.training.label_smoothing if model.training else 0.0
+    logits, weights = model(batch["pixels"])["logits"], model.get_buffer("class_weights")
+    mean: torch.Tensor = cross_entropy(logits, batch["label"], weight=weights, label_smoothing=smoothing)
+    return mean
+
+
+def fit(family: Family[ImageConfig], features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+    """Trains into `out`, and adds to `out/assets` the network's shape, its last layer, and the decision.
+
+    Raises:
+        UsageError: the checkpoint does not fit.
+    """
+    config, assets = family.config, Path(out) / "assets"
+    spec = ImageSpec.load(assets)
+    shape = plan(config.model, spec)
+    report = trainer.fit(family, features, out)
+    (assets / PLAN).write_text(json.dumps(shape, indent=1) + "\n")
+    net = load_weights(family.model(assets), out)
+    assert isinstance(net, Net)
+    cam.save_head(assets, net.head.weight.detach().numpy(), net.head.bias.detach().numpy())
+    np.save(Path(out) / EXAMPLES, store.load_pixels(features, "train")[:EXAMPLE_ROWS], allow_pickle=False)
+    decision = fit_decision(
+        ImageHost(assets).logits(TorchRuntime(graphs(family, out)), store.load_pixels(features, "validation")),
+        store.load_labels(features, "validation"),
+        spec.classes,
+        calibrate=config.model.calibration == "temperature",
+        least_sensitivity=config.model.least_sensitivity,
+        shares=np.array(spec.counts) / sum(spec.counts) if config.model.class_weight == "balanced" else None,
+    )
+    decision.save(assets)
+    notes = [decision.note] if decision.note else []
+    return report | {"headline": f"{config.model.kind}, {report['headline']}", "notes": notes}
+
+
+def graphs(family: Family[ImageConfig], model: Path) -> list[Graph]:
+    """One graph, `model`: `pixels` to `logits` and `features`."""
+    file = Path(model) / EXAMPLES
+    if not file.is_file():
+        raise UsageError(f"{model} holds no {EXAMPLES}. Train it again: modelyard train")
+    example = np.load(file, allow_pickle=False).astype(np.float32)
+    net = load_weights(family.model(Path(model) / "assets"), model)
+    return [Graph(GRAPH, {INPUT: example}, module=net)]

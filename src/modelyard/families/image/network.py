@@ -1,0 +1,203 @@
+"""The networks: maps of features over the picture, their mean over places, one linear layer."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from modelyard.errors import UsageError
+from modelyard.families.image.config import ImageModel
+from modelyard.families.image.spec import ImageSpec
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+GRID = 8
+"""Rows and columns of the last maps that the networks aim at."""
+MOST_WIDTH = 8
+"""Channels grow to at most so many times the first stage's."""
+Plan = dict[str, Any]
+"""A network's shape as JSON: `kind` and what builds it."""
+
+
+class Net(nn.Module):
+    """Pixels 0 to 255, float32 (batch, channels, size, size), to `logits` (batch, classes) and `features`, the last
+    stage's maps (batch, features, rows, columns). Pixels are standardized inside."""
+
+    def __init__(self, backbone: nn.Module, width: int, spec: ImageSpec, made: Plan) -> None:
+        super().__init__()
+        counts = torch.tensor(spec.counts, dtype=torch.float32)
+        balanced = counts.sum() / (len(counts) * counts)
+        self.register_buffer("class_weights", balanced if made["balanced"] else torch.ones(len(counts)))
+        shape = (1, spec.channels, 1, 1)
+        self.register_buffer("mean", torch.tensor(spec.mean).reshape(shape))
+        self.register_buffer("std", torch.tensor(spec.std).reshape(shape))
+        self.backbone, self.dropout = backbone, nn.Dropout(made["dropout"])
+        self.head = nn.Linear(width, len(spec.classes))
+
+    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = self.backbone((pixels - self.get_buffer("mean")) / self.get_buffer("std"))
+        return {"logits": self.head(self.dropout(features.mean((2, 3)))), "features": features}
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut (He et al. 2016)."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.shortcut = nn.Conv2d(before, after, 1, stride, bias=False)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(after), nn.BatchNorm2d(after)])
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        inner = self.norms[0](self.first(maps)).relu()
+        after: torch.Tensor = self.norms[1](self.second(inner)) + self.shortcut(maps)
+        return after.relu()
+
+
+class Maps(nn.Module):
+    """A transformers backbone whose answer is its maps; patch tokens are laid out as a grid again."""
+
+    def __init__(self, backbone: PreTrainedModel, grid: int | None) -> None:
+        super().__init__()
+        self.backbone, self.grid = backbone, grid
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.backbone(pixel_values=pixels).last_hidden_state
+        if self.grid is None:
+            return hidden
+        # The first token is the class token: the mean over the patches does as well (Beyer et al. 2022, section 3.3).
+        patches = hidden[:, 1:].transpose(1, 2)
+        return patches.reshape(-1, patches.shape[1], self.grid, self.grid)
+
+
+def plan(settings: ImageModel, spec: ImageSpec) -> Plan:
+    """The network that the settings ask for.
+
+    Raises:
+        UsageError: the checkpoint or the patches do not fit the pictures.
+    """
+    if settings.kind == "cnn":
+        shape: Plan = {"widths": _widths(settings.width, spec.size), "depth": settings.depth or 1}
+    elif settings.checkpoint is not None:
+        shape = {"config": _checkpoint_config(settings, spec).to_dict()}
+    else:
+        shape = {"config": (_resnet if settings.kind == "resnet" else _vit)(settings, spec).to_dict()}
+    balanced = settings.class_weight == "balanced"
+    return {"kind": settings.kind, "dropout": settings.dropout, "balanced": balanced, **shape}
+
+
+def build(made: Plan, spec: ImageSpec, checkpoint: str | None = None) -> Net:
+    """The untrained network of a plan; with `checkpoint`, its backbone has those weights."""
+    if made["kind"] == "cnn":
+        widths = made["widths"]
+        return Net(_cnn(spec.channels, widths, made["depth"]), widths[-1], spec, made)
+    backbone = _backbone(made, checkpoint)
+    config = backbone.config
+    vit = made["kind"] == "vit"
+    grid = config.image_size // config.patch_size if vit else None
+    width = config.hidden_size if vit else config.hidden_sizes[-1]
+    return Net(Maps(backbone, grid), width, spec, made)
+
+
+def _widths(width: int, size: int) -> list[int]:
+    """Channels by stage. All stages but the last halve the picture; as many as leave about GRID rows."""
+    halvings = max(1, round(math.log2(size / GRID)))
+    return [width * min(2**stage, MOST_WIDTH) for stage in (*range(halvings), halvings)]
+
+
+def _cnn(channels: int, widths: list[int], depth: int) -> nn.Sequential:
+    blocks: list[nn.Module] = []
+    before = channels
+    for stage, width in enumerate(widths):
+        for number in range(depth):
+            halve = number == 0 and stage < len(widths) - 1
+            blocks.append(Block(before, width, 2 if halve else 1))
+            before = width
+    return nn.Sequential(*blocks)
+
+
+def _resnet(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
+    """transformers' ResNet: its stem divides the side by 4, each stage after the first by 2."""
+    from transformers import ResNetConfig
+
+    stages = min(max(int(math.log2(spec.size / GRID)), 2), 4)
+    return ResNetConfig(
+        num_channels=spec.channels, embedding_size=settings.width, layer_type="basic",
+        hidden_sizes=[settings.width * 2**stage for stage in range(stages)],
+        depths=[settings.depth or 1] * stages,
+    )  # fmt: skip
+
+
+def _vit(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
+    from transformers import ViTConfig
+
+    patch = settings.patch or next(n for n in range(1, spec.size + 1) if spec.size % n == 0 and spec.size // n <= GRID)
+    if spec.size % patch:
+        raise UsageError(f"model.patch = {patch} does not divide the pictures' side of {spec.size} pixels")
+    hidden = 3 * settings.width
+    return ViTConfig(
+        image_size=spec.size, patch_size=patch, num_channels=spec.channels, hidden_size=hidden,
+        num_hidden_layers=settings.depth or 4, num_attention_heads=3, intermediate_size=3 * hidden,
+    )  # fmt: skip
+
+
+def _checkpoint_config(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
+    from transformers import AutoConfig
+
+    name = settings.checkpoint
+    assert name is not None
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise _no_checkpoint(name, error) from None
+    if config.model_type != settings.kind:
+        raise UsageError(f"model.checkpoint {name!r} is a {config.model_type}, model.kind is {settings.kind}")
+    if config.num_channels != spec.channels:
+        allowed = "colour" if config.num_channels == 3 else "gray"
+        raise UsageError(
+            f"model.checkpoint {name!r} takes {config.num_channels} channels: set features.channels={allowed}"
+        )
+    if settings.kind == "vit" and config.image_size != spec.size:
+        raise UsageError(
+            f"model.checkpoint {name!r} takes {config.image_size} px: set features.size={config.image_size}"
+        )
+    return config
+
+
+def _backbone(made: Plan, checkpoint: str | None) -> PreTrainedModel:
+    from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
+
+    vit = made["kind"] == "vit"
+    kind: Any = ViTModel if vit else ResNetModel
+    # The pooling layer of a ViT would be trained for nothing.
+    extra: dict[str, Any] = {"add_pooling_layer": False} if vit else {}
+    backbone: PreTrainedModel
+    if checkpoint is None:
+        backbone = kind((ViTConfig if vit else ResNetConfig).from_dict(made["config"]), **extra)
+        return backbone
+    try:
+        backbone = kind.from_pretrained(
+            checkpoint,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            **extra,
+        )
+    except (OSError, ValueError) as error:
+        raise _no_checkpoint(checkpoint, error) from None
+    return backbone
+
+
+def _no_checkpoint(name: str, error: Exception) -> UsageError:
+    what = "is a folder without config.json or model.safetensors" if Path(name).is_dir() else (
+        f"is neither a folder nor in the local Hugging Face cache. For the hub's, type: hf download {name}"
+    )  # fmt: skip
+    first = str(error).strip().splitlines()[0][:120]
+    return UsageError(f"model.checkpoint {name!r} {what} ({first})")

@@ -1,0 +1,165 @@
+"""From bytes to pixels, with Pillow alone: training and serving decode by the same functions."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from modelyard.errors import BadData
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+STATISTICS_SIDE = 256
+"""Figures of a picture are taken from a copy of at most this side."""
+_DATA_URL = re.compile(r"data:[^,;]{0,100}(;[^,;]{0,100}){0,4};base64,", re.IGNORECASE)
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a picture may be at most."""
+
+    bytes: int
+    pixels: int
+
+
+def from_base64(text: str, limits: Limits) -> bytes:
+    """Bytes of a base64 text or of a `data:…;base64,…` URL; line breaks and the URL-safe alphabet are allowed.
+
+    Raises:
+        BadData: it is neither, or so long that its bytes are over the limit even with a line break a character.
+    """
+    if len(text) > 3 * limits.bytes + 1_000:
+        raise too_large(len(text) * 3 // 4, limits)
+    text = text.strip()
+    if match := _DATA_URL.match(text):
+        text = text[match.end() :]
+    elif text[:5].lower() == "data:":
+        raise BadData("a data: URL must hold base64: data:image/png;base64,…")
+    text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadData(f"is not base64; it begins with {text[:20]!r}", hint="Send the file's bytes in base64") from None
+
+
+def too_large(size: int, limits: Limits) -> BadData:
+    """Says that a file has too many bytes."""
+    return BadData(f"has {size:,} bytes; at most {limits.bytes:,} are allowed (features.most_megabytes)")
+
+
+def open_picture(data: bytes, limits: Limits) -> Image:
+    """The first frame as its camera meant it, 8 bits a channel, mode L or RGB.
+
+    Turned as EXIF says. Transparent parts show white. 16 bits a pixel are divided by 257.
+
+    Raises:
+        BadData: too large, or not a whole picture of one of FORMATS. A huge picture is refused before it is decoded.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if not data:
+        raise BadData("is empty, not a picture")
+    if len(data) > limits.bytes:
+        raise too_large(len(data), limits)
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_pixels(picture.size, limits)
+        return _plain(picture)
+    except BadData:
+        raise
+    except Image.DecompressionBombError:
+        raise BadData(f"has more than the {limits.pixels:,} pixels allowed (features.most_megapixels)") from None
+    except UnidentifiedImageError:
+        raise BadData(f"is not a picture; read are {', '.join(FORMATS)}") from None
+    except Exception as error:  # whatever Pillow's parsers stumble over in a broken file
+        raise BadData(f"is a broken picture: {error or type(error).__name__}") from None
+
+
+def to_array(picture: Image, size: int, channels: int, fit: Literal["pad", "crop", "stretch"]) -> np.ndarray:
+    """The square that the model sees: uint8 (channels, size, size)."""
+    from PIL import Image, ImageOps
+
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    if fit == "crop":
+        square = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+    elif fit == "stretch":
+        square = picture.resize((size, size), Image.Resampling.BILINEAR)
+    else:
+        ratio = size / max(picture.size)
+        width, height = (max(1, round(side * ratio)) for side in picture.size)
+        square = Image.new(picture.mode, (size, size))
+        small = picture.resize((width, height), Image.Resampling.BILINEAR)
+        square.paste(small, ((size - width) // 2, (size - height) // 2))
+    array = np.asarray(square)
+    return np.ascontiguousarray(array[None] if channels == 1 else array.transpose(2, 0, 1))
+
+
+def has_colour(picture: Image) -> bool:
+    """Whether any pixel is not gray."""
+    if picture.mode == "L":
+        return False
+    array = np.asarray(picture)
+    return bool((array[..., :1] != array[..., 1:]).any())
+
+
+def statistics(picture: Image) -> dict[str, float | None]:
+    """What drift looks at: `width` and `height` in pixels; in [0, 1] `brightness` (mean), `contrast` (standard
+    deviation) and `saturation` (mean, as in HSV); `sharpness`, the standard deviation of the Laplacian (Pech-Pacheco
+    et al. 2000, whose measure is its square), None below 3 x 3 pixels.
+    """
+    from PIL import Image
+
+    small = picture.copy()
+    small.thumbnail((STATISTICS_SIDE, STATISTICS_SIDE), Image.Resampling.BILINEAR)
+    gray = np.asarray(small.convert("L"), np.float64) / 255
+    inner = gray[1:-1, 1:-1]
+    edges = gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * inner
+    return {
+        "width": float(picture.width),
+        "height": float(picture.height),
+        "brightness": float(gray.mean()),
+        "contrast": float(gray.std()),
+        "saturation": _saturation(small),
+        "sharpness": float(edges.std()) if edges.size else None,
+    }
+
+
+def _saturation(picture: Image) -> float:
+    if picture.mode == "L":
+        return 0.0
+    array = np.asarray(picture, np.float64)
+    most, least = array.max(axis=2), array.min(axis=2)
+    return float(((most - least) / np.maximum(most, 1)).mean())
+
+
+def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
+    if size[0] * size[1] > limits.pixels:
+        raise BadData(
+            f"has {size[0]} x {size[1]} pixels; at most {limits.pixels:,} are allowed (features.most_megapixels)"
+        )
+
+
+def _plain(picture: Image) -> Image:
+    from PIL import Image, ImageOps
+
+    picture.load()
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode[0] in "IF":
+        wide = np.clip(np.asarray(picture, np.float64) / 257, 0, 255)
+        return Image.fromarray(wide.round().astype(np.uint8), "L")
+    if picture.has_transparency_data:
+        gray = picture.mode == "LA"
+        solid = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid)
+        return picture.convert("L" if gray else "RGB")
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")

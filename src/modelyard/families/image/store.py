@@ -1,0 +1,57 @@
+"""The layout of an image features folder, for those who write it and those who read it.
+
+train.npy validation.npy test.npy          what the model sees: uint8 (pictures, channels, size, size)
+train.labels.npy …                         class indices, int64 (pictures,)
+train.files train.files.json …             the files' own bytes, one after another; their names and ends
+assets/image.json                          ImageSpec
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def load_pixels(features: Path, split: str) -> np.ndarray:
+    """uint8 (pictures, channels, size, size), read from disk where it is touched."""
+    pixels: np.ndarray = np.load(Path(features) / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+    return pixels
+
+
+def new_pixels(features: Path, split: str, shape: tuple[int, ...]) -> np.memmap:
+    """An uint8 array on disk to be filled."""
+    return np.lib.format.open_memmap(Path(features) / f"{split}.npy", "w+", np.uint8, shape)
+
+
+def load_labels(features: Path, split: str) -> np.ndarray:
+    """Class indices, int64 (pictures,)."""
+    labels: np.ndarray = np.load(Path(features) / f"{split}.labels.npy", allow_pickle=False)
+    return labels
+
+
+def save_labels(features: Path, split: str, labels: np.ndarray) -> None:
+    """Writes class indices (pictures,)."""
+    np.save(Path(features) / f"{split}.labels.npy", labels.astype(np.int64), allow_pickle=False)
+
+
+def save_files(features: Path, split: str, names: Sequence[str], files: Sequence[Path]) -> None:
+    """Writes the files' bytes as one file, and an index beside it."""
+    ends, end = [], 0
+    with (Path(features) / f"{split}.files").open("wb") as stream:
+        for file in files:
+            end += stream.write(file.read_bytes())
+            ends.append(end)
+    (Path(features) / f"{split}.files.json").write_text(json.dumps({"names": list(names), "ends": ends}) + "\n")
+
+
+def load_files(features: Path, split: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of the split's files, the first `limit` of them."""
+    index = json.loads((Path(features) / f"{split}.files.json").read_text())
+    start = 0
+    with (Path(features) / f"{split}.files").open("rb") as stream:
+        for name, end in list(zip(index["names"], index["ends"], strict=True))[:limit]:
+            yield name, stream.read(end - start)
+            start = end
