@@ -1,0 +1,96 @@
+"""Parameters of the anomaly family."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelyard.config import FamilyConfig, Settings, TrainingSettings
+
+Kind = Literal["autoencoder", "lstm", "deepsvdd", "ocsvm", "iforest"]
+TORCH: frozenset[Kind] = frozenset({"autoencoder", "lstm", "deepsvdd"})
+WINDOWED: frozenset[Kind] = frozenset({"lstm"})
+"""Kinds that judge a window of consecutive rows; the others judge a row by itself."""
+
+
+class AnomalyFeatures(Settings):
+    """From files of measurements to series without gaps."""
+
+    time_column: str = "time"
+    """Column of ISO 8601 times or of numbers that ascend. Without it rows are taken as equally spaced."""
+    label_column: str = "label"
+    """Column of 0 and 1 (1: anomaly), if there is one. It judges; it never trains."""
+    kind_column: str = "kind"
+    """Column that names the kind of an anomaly, if there is one: what is found is then counted by kind."""
+    drop: tuple[str, ...] = ()
+    """Columns to leave out."""
+    window: int = Field(default=24, ge=1, le=2048)
+    """Rows of a window. Also what lies unused between the splits, and how long a row must have gone without a gap
+    to be judged. 1: each row stands alone, and gaps don't matter."""
+    calibration_share: float = Field(default=0.2, gt=0, lt=0.5)
+    """Share of each series, after the training rows, that sets the threshold; taken as normal."""
+    validation_share: float = Field(default=0.1, gt=0, lt=0.5)
+    """Share of each series on which variants are compared."""
+    test_share: float = Field(default=0.25, gt=0, lt=0.5)
+    """Share of each series, the latest, for the final figures."""
+    most_lost: float = Field(default=0.2, ge=0, le=1)
+    """Stop when gaps and empty cells cost more than this share of the windows."""
+    sample_series: int = Field(default=4, ge=1, le=50)
+    """Machines of the simulated data."""
+    sample_rows: int = Field(default=6000, ge=1000)
+    """Rows of each simulated machine, five minutes apart."""
+    sample_drift: float = Field(default=0.0, ge=0, le=1)
+    """How far the simulated machines are worn and warmed; 0 is their usual state."""
+    sample_contamination: float = Field(default=0.0, ge=0, le=0.3)
+    """Share of the simulated training and calibration rows that hold anomalies."""
+
+
+class AnomalyModel(Settings):
+    """Which detector."""
+
+    kind: Kind = "autoencoder"
+    """autoencoder (rows), lstm (autoencoder of windows), deepsvdd (rows), ocsvm (one-class SVM, rows),
+    iforest (isolation forest, rows)."""
+    false_alarm_rate: float = Field(default=0.01, gt=0, lt=0.5)
+    """Share of normal answers that may raise an alarm: the threshold is chosen for it."""
+    threshold_from: Literal["assumed_normal", "labels"] = "assumed_normal"
+    """`assumed_normal`: every calibration row counts as normal. `labels`: those of the calibration and validation
+    rows that are labelled 0."""
+    contamination: float = Field(default=0.0, ge=0, lt=0.5)
+    """Share of the training and calibration rows taken to be anomalies that nobody marked: the strangest are left
+    out, and the detector is fitted again."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (32,)
+    """Widths of the layers of autoencoder and deepsvdd, from the input on."""
+    code: int = Field(default=4, ge=1)
+    """Width of the autoencoder's narrowest layer."""
+    embedding: int = Field(default=16, ge=1)
+    """Dimensions in which deepsvdd measures the distance from its centre."""
+    units: int = Field(default=48, ge=1)
+    """Width of the lstm's state, which has to hold a whole window."""
+    stride: int = Field(default=4, ge=1)
+    """Rows between the starts of the lstm's training windows."""
+    recent: int = Field(default=6, ge=1)
+    """Latest rows of a window whose errors make the lstm's score; the rows before them are context."""
+    whiten: bool = True
+    """deepsvdd, ocsvm, iforest: decorrelate the columns first, so that a broken relation between two columns
+    counts as much as an extreme value."""
+    nu: float = Field(default=0.01, gt=0, lt=1)
+    """ocsvm: bound on the share of training rows outside."""
+    gamma: float | None = Field(default=None, gt=0)
+    """ocsvm: inverse squared width of the kernel in scaled units. None: 1 / columns."""
+    most_rows: int = Field(default=5000, ge=50)
+    """ocsvm: training rows used, drawn at random; its cost grows with their square."""
+    trees: int = Field(default=200, ge=1)
+    """iforest: trees."""
+
+
+class AnomalyConfig(FamilyConfig):
+    """A run on series of measurements."""
+
+    features: AnomalyFeatures = AnomalyFeatures()
+    """From files of measurements to series without gaps."""
+    model: AnomalyModel = AnomalyModel()
+    """Which detector, and its threshold."""
+    training: TrainingSettings = TrainingSettings(epochs=50, batch_size=256, learning_rate=4e-3)
+    """How autoencoder, lstm and deepsvdd are trained."""

@@ -1,0 +1,130 @@
+"""Judges a detector on a split, through the host that serves it: with labels or without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.evaluation import Confusion, Direction, Evaluation
+from modelyard.families.anomaly import events, plots, probe
+from modelyard.families.anomaly.judged import Judge, Moments, Scored, z_score
+from modelyard.families.anomaly.parts import Part
+
+if TYPE_CHECKING:
+    from modelyard.families.anomaly.host import AnomalyHost
+    from modelyard.family import Runtime, Split
+
+BASELINE = "largest absolute z-score"
+DOWN = frozenset({"false_alarm_rate", "score_shift", "detection_delay"})
+"""Metrics of which less is better."""
+
+
+def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+    """Metrics beside those of the largest absolute z-score, whose threshold is chosen in the same way.
+
+    With anomalies and normal rows among the labels the main metric is `roc_auc` over the judged moments. Without,
+    it is `probe_roc_auc`: windows disturbed on purpose against themselves, see `probe`.
+
+    Raises:
+        BadData: the split lacks a column that the host needs, or has no whole window for it.
+    """
+    judge = Judge.of(host, run, features)
+    part, calibration = Part.load(features, split), Part.load(features, "calibration")
+    moments = Moments.of(part, judge.window)
+    if not (moments.label != 1).any():
+        raise BadData(f"the {split} split has no normal row with {judge.window} rows without a gap behind it")
+    model, simple = judge.detector(moments, calibration), judge.baseline(moments, calibration)
+    made = probe.make(moments, judge.schema)
+    probed = judge.windows(np.concatenate([made.plain, made.disturbed]))
+    simply = z_score(judge.schema, np.concatenate([made.plain, made.disturbed])[:, -1])
+    labels = {0, 1} <= set(moments.label.tolist())
+    metrics, baseline = (
+        _metrics(one, moments, labels, made.truth(), answers, judge.schema.kinds)
+        for one, answers in ((model, probed), (simple, simply))
+    )
+    directions: dict[str, Direction] = {name: "min" if name in DOWN else "max" for name in metrics}
+    drawn = plots.draw(judge, moments, model, labels)
+    if labels:
+        drawn |= {"confusion": _confusion(model, moments)}
+    return Evaluation(
+        split=split, rows=len(moments), metrics=metrics, baseline=baseline, baseline_name=BASELINE,
+        main="roc_auc" if labels else "probe_roc_auc", directions=directions,
+        notes=_notes(host, moments, model, labels), **drawn,
+    )  # fmt: skip
+
+
+def _metrics(
+    scored: Scored, moments: Moments, labels: bool, truth: np.ndarray, probed: np.ndarray, kinds: list[str]
+) -> dict[str, float]:
+    from sklearn.metrics import roc_auc_score
+
+    result = _ranked(scored, moments, kinds) if labels else {}
+    normal = _normal(moments, labels)
+    return result | {
+        "probe_roc_auc": float(roc_auc_score(truth, probed)),
+        "false_alarm_rate": float(scored.alarm[normal].mean()),
+        "score_shift": _distance(scored.calibration, scored.score[normal]),
+    }
+
+
+def _ranked(scored: Scored, moments: Moments, kinds: list[str]) -> dict[str, float]:
+    """What labels tell: ranking, alarms by row, alarms by event."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    known = moments.label >= 0
+    y, score, alarm = moments.label[known], scored.score[known], scored.alarm[known]
+    hits = int((alarm & (y == 1)).sum())
+    precision, recall = hits / max(int(alarm.sum()), 1), hits / int((y == 1).sum())
+    return {
+        "roc_auc": float(roc_auc_score(y, score)),
+        "average_precision": float(average_precision_score(y, score)),
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / max(precision + recall, 1e-12),
+        **events.found(events.events(moments), moments, scored.alarm, kinds),
+    }
+
+
+def _normal(moments: Moments, labels: bool) -> np.ndarray:
+    """Moments that count as normal: labelled 0, or all that are not labelled 1 where nobody labelled; bool."""
+    normal: np.ndarray = moments.label == 0 if labels or (moments.label == 0).any() else moments.label < 0
+    return normal
+
+
+def _distance(before: np.ndarray, after: np.ndarray) -> float:
+    """Kolmogorov-Smirnov distance between two samples, 0 to 1."""
+    both = np.concatenate([before, after])
+    below = [np.searchsorted(np.sort(one), both, "right") / len(one) for one in (before, after)]
+    return float(np.abs(below[0] - below[1]).max())
+
+
+def _confusion(scored: Scored, moments: Moments) -> Confusion:
+    matrix = [
+        [int(((moments.label == truth) & (scored.alarm == alarm)).sum()) for alarm in (False, True)] for truth in (0, 1)
+    ]
+    return Confusion(labels=["normal", "anomaly"], matrix=matrix)
+
+
+def _notes(host: AnomalyHost, moments: Moments, scored: Scored, labels: bool) -> list[str]:
+    rate, stated = float(scored.alarm[_normal(moments, labels)].mean()), host.detector.false_alarm_rate
+    known = "labelled normal" if labels else "taken as normal"
+    notes: list[Any] = [
+        host.detector.note,
+        f"On this split {rate:.2%} of the rows {known} raise an alarm; {stated:.2%} was asked for.",
+        "A row is judged by its own label, with the rows before it as context; the rows within a window after an "
+        "anomaly are left out, for the baseline too.",
+        "score_shift is the Kolmogorov-Smirnov distance between the scores of calibration and of this split's normal "
+        "rows: near 0 while the machine runs as it did.",
+    ]
+    if labels:
+        number = len(events.events(moments))
+        notes.append(f"{number} anomalies of {int((moments.label == 1).sum()):,} rows; a delay counts rows.")
+    notes.append(
+        "probe_roc_auc compares held-out windows with copies in which one column is shifted by 1.5 standard "
+        "deviations or taken from another time: it says that a detector notices broken relations, not that it finds "
+        "this machine's faults." + ("" if labels else " Without labels there is nothing better to rank by.")
+    )
+    return notes

@@ -1,0 +1,159 @@
+"""The half that answers: a row or a window of measurements to a score and its reasons. Numpy and pydantic alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from modelyard.families.anomaly import scoring
+from modelyard.families.anomaly.schema import Column, Detector, Schema
+from modelyard.family import Explanation, Host, Runtime
+
+LARGEST = 1e30
+"""Measurements beyond it do not fit the graph's 32-bit numbers."""
+
+
+class Answer(BaseModel):
+    """The answer to one row or window."""
+
+    score: float
+    """How strange it is; comparable between answers of one package only."""
+    threshold: float
+    """An anomaly is answered above this score."""
+    anomaly: bool
+    """Whether the score is above the threshold."""
+    severity: float
+    """0: as strange as the median normal row or window; 1: at the threshold; 3: three times as far."""
+    contributions: dict[str, float]
+    """By column, largest first: what it adds to the score. Reconstructions (autoencoder, lstm): its part of the
+    error; the parts add up to the score. Others: how much the score falls with the column at its training median."""
+
+
+class AnomalyHost(Host):
+    """Answers for one trained detector: its `Request` has the columns of the training data."""
+
+    Response = Answer
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.schema = Schema.load(assets)
+        self.detector = Detector.load(assets)
+        self.Request = request_model(self.schema, self.detector.window)
+
+    def windows(self, requests: Sequence[BaseModel]) -> np.ndarray:
+        """Measurements of requests, float32 (requests, window, columns)."""
+        width = len(self.schema.columns)
+        cells = [[list(vars(row).values()) for row in _rows(request)] for request in requests]
+        return np.array(cells, np.float32).reshape(len(requests), self.detector.window, width)
+
+    def scores(self, run: Runtime, windows: np.ndarray) -> np.ndarray:
+        """Scores, float64 (examples,), of float32 (examples, window, columns)."""
+        return scoring.scores(self.detector, scoring.run_graph(run, windows))
+
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """One answer a request, in order."""
+        if not requests:
+            return []
+        score, parts = self.judge(run, self.windows(requests))
+        severity = scoring.severity(self.detector, score)
+        return [self._answer(*values) for values in zip(score, severity, parts, strict=True)]
+
+    def judge(self, run: Runtime, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (examples,) and what each column adds to them (examples, columns), float64."""
+        outputs = scoring.run_graph(run, windows)
+        score = scoring.scores(self.detector, outputs)
+        if "errors" in outputs:
+            return score, scoring.error_parts(self.detector, outputs["errors"])
+        return score, self._occluded(run, windows, score)
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """Each column's value, or its mean and standard deviation over the window; the score; anomaly or not."""
+        assert isinstance(response, Answer)
+        values = self.windows([request])[0].astype(np.float64)
+        row: dict[str, float | str | None] = {}
+        for name, cells in zip(self.schema.names, values.T, strict=True):
+            row[name] = float(cells.mean())
+            if len(cells) > 1:
+                row[f"{name}: spread"] = float(cells.std())
+        return row | {"score": response.score, "anomaly": "yes" if response.anomaly else "no"}
+
+    def explain(self, run: Runtime, request: BaseModel) -> Explanation:
+        """What each column adds to the score: its part of the error, or the fall when it is put to its median."""
+        (answer,) = self.predict(run, [request])
+        assert isinstance(answer, Answer)
+        parts = self.detector.error_scale is not None
+        return Explanation(
+            method="share of the reconstruction error" if parts else "occlusion to the training median",
+            output=f"anomaly score ({self.detector.kind}); an alarm above {self.detector.threshold:.4g}",
+            base=0.0 if parts else None,
+            contributions=answer.contributions,
+        )
+
+    def _occluded(self, run: Runtime, windows: np.ndarray, score: np.ndarray) -> np.ndarray:
+        columns = self.schema.columns
+        fall = np.empty((len(windows), len(columns)))
+        for index, column in enumerate(columns):
+            changed = windows.copy()
+            changed[:, :, index] = column.median
+            fall[:, index] = score - self.scores(run, changed)
+        return fall
+
+    def _answer(self, score: float, severity: float, parts: np.ndarray) -> Answer:
+        order = np.argsort(-np.abs(parts), kind="stable")
+        return Answer(
+            score=float(score),
+            threshold=self.detector.threshold,
+            anomaly=bool(score > self.detector.threshold),
+            severity=float(severity),
+            contributions={self.schema.names[index]: float(parts[index]) for index in order},
+        )
+
+
+def request_model(schema: Schema, window: int) -> type[BaseModel]:
+    """`{"values": {column: number}}`, or `{"window": [{column: number}, …]}` of `window` rows, oldest first."""
+    fields: dict[str, Any] = {f"column_{i}": (_Number, _field(column)) for i, column in enumerate(schema.columns)}
+    config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+    row = create_model("Row", __config__=config, __doc__="Measurements of one moment.", **fields)
+    values = {column.name: column.median for column in schema.columns}
+    if window == 1:
+        content: dict[str, Any] = {"values": (row, Field(description="Measurements of one moment, by column"))}
+        example: dict[str, Any] = {"values": values}
+    else:
+        content = {"window": (_window_type(row, window), Field(description=_window_words(schema, window)))}
+        example = {"window": [values] * window}
+    config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True, json_schema_extra={"examples": [example]})
+    what = "One row of measurements." if window == 1 else f"{window} consecutive rows of measurements."
+    model: type[BaseModel] = create_model("Request", __config__=config, __doc__=what, **content)
+    return model
+
+
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+
+
+def _field(column: Column) -> Any:
+    about = f"a number; in training {column.minimum:g} to {column.maximum:g}"
+    return Field(alias=column.name, description=about, examples=[column.median])
+
+
+def _window_type(row: type[BaseModel], window: int) -> Any:
+    def check(rows: list[Any]) -> list[Any]:
+        if len(rows) != window:
+            raise ValueError(f"{window} consecutive rows are needed, oldest first; seen: {len(rows)}")
+        return rows
+
+    schema = Field(json_schema_extra={"minItems": window, "maxItems": window})
+    return Annotated[list[row], AfterValidator(check), schema]  # type: ignore[valid-type]
+
+
+def _window_words(schema: Schema, window: int) -> str:
+    apart = f", {schema.step:g} apart" if schema.step is not None else ""
+    return f"{window} consecutive rows without a gap{apart}, oldest first"
+
+
+def _rows(request: BaseModel) -> list[BaseModel]:
+    (content,) = vars(request).values()
+    return content if isinstance(content, list) else [content]

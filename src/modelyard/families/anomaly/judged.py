@@ -1,0 +1,124 @@
+"""What is judged: moments with their truth, scored by a detector and by the baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.families.anomaly import threshold
+from modelyard.families.anomaly.host import AnomalyHost
+from modelyard.families.anomaly.parts import Part
+from modelyard.families.anomaly.schema import Schema
+
+if TYPE_CHECKING:
+    from modelyard.family import Runtime
+
+CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of the judged moments, and the score above which each raises an alarm."""
+
+    score: np.ndarray
+    """Float64 (moments,)."""
+    threshold: float
+    calibration: np.ndarray
+    """Scores of the calibration rows, which count as normal."""
+
+    @property
+    def alarm(self) -> np.ndarray:
+        """Bool (moments,)."""
+        found: np.ndarray = self.score > self.threshold
+        return found
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Rows of a part that are judged: each by its own label, scored with the rows before it.
+
+    Those that follow an anomaly within a window are left out, whatever the detector: a window that still holds the
+    anomaly is neither normal nor, by its last row, anomalous.
+    """
+
+    part: Part
+    ends: np.ndarray
+    """Rows of the part, int64 (moments,)."""
+    window: int
+    """Rows without a gap that lead to every moment, itself included."""
+
+    @classmethod
+    def of(cls, part: Part, window: int) -> Moments:
+        """Every row with a whole window behind it, but for the aftermath of anomalies."""
+        ends = part.ends(window)
+        return cls(part, ends[(part.label[ends] == 1) | ~part.disturbed(ends, window)], window)
+
+    @property
+    def label(self) -> np.ndarray:
+        """1, 0, or -1 where nobody said, (moments,)."""
+        found: np.ndarray = self.part.label[self.ends]
+        return found
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A host with the columns of some features folder in its own order."""
+
+    host: AnomalyHost
+    run: Runtime
+    schema: Schema
+    columns: np.ndarray
+    """Where the host's columns are in the folder's rows, int64."""
+
+    @classmethod
+    def of(cls, host: AnomalyHost, run: Runtime, features: Path) -> Judge:
+        """
+        Raises:
+            BadData: the data lacks a column that the host needs.
+        """
+        schema = Schema.load(Path(features) / "assets")
+        for name in host.schema.names:
+            if name not in schema.names:
+                raise BadData("the data no longer has this column, which the detector needs", column=name)
+        return cls(host, run, schema, np.array([schema.names.index(name) for name in host.schema.names]))
+
+    @property
+    def window(self) -> int:
+        """Rows that a moment needs behind it: the data's window, or the host's where that is longer."""
+        return max(self.schema.window, self.host.detector.window)
+
+    def score(self, part: Part, ends: np.ndarray) -> np.ndarray:
+        """Scores of the windows with these last rows, float64."""
+        window = self.host.detector.window
+        pieces = np.array_split(ends, max(1, len(ends) // CHUNK))
+        return np.concatenate([self.windows(part.windows(some, window)) for some in pieces])
+
+    def windows(self, windows: np.ndarray) -> np.ndarray:
+        """Scores of windows in the folder's columns; of longer ones their latest rows count."""
+        own = windows[:, -self.host.detector.window :, self.columns]
+        return self.host.scores(self.run, own) if len(own) else np.empty(0)
+
+    def detector(self, moments: Moments, calibration: Part) -> Scored:
+        """The host's scores and its own threshold."""
+        normal = self.score(calibration, calibration.ends(self.host.detector.window))
+        return Scored(self.score(moments.part, moments.ends), self.host.detector.threshold, normal)
+
+    def baseline(self, moments: Moments, calibration: Part) -> Scored:
+        """The largest absolute z-score of the row, with its threshold for the same false alarm rate."""
+        normal = z_score(self.schema, calibration.x)
+        level = threshold.conformal(normal, self.host.detector.false_alarm_rate)
+        return Scored(z_score(self.schema, moments.part.x[moments.ends]), level, normal)
+
+
+def z_score(schema: Schema, x: np.ndarray) -> np.ndarray:
+    """Largest distance from a column's training mean in its training standard deviations, of rows (rows, columns)."""
+    mean, spread = (np.array([getattr(column, name) for column in schema.columns]) for name in ("mean", "spread"))
+    found: np.ndarray = np.abs((x - mean) / spread).max(axis=1)
+    return found

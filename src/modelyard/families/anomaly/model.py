@@ -1,0 +1,175 @@
+"""The torch detectors, as the shared loop wants them: networks, batches and loss."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig
+from modelyard.families.anomaly.parts import Part
+from modelyard.families.anomaly.schema import Schema
+from modelyard.families.anomaly.whitening import whitening
+from modelyard.family import Split
+
+Batch = dict[str, torch.Tensor]
+FARTHEST = 1e3
+"""Scaled inputs are kept within this distance of 0, so that every score is finite."""
+LEAST_CENTRE = 0.1
+"""Coordinates of the centre are kept this far from 0, where a network finds it too easily (Ruff et al. 2018)."""
+
+
+class Net(nn.Module):
+    """Scales its inputs, then what the subclass does. `matrix` turns standardized columns."""
+
+    def __init__(self, mean: np.ndarray, matrix: np.ndarray) -> None:
+        """`mean` (columns,) and `matrix` (columns, columns): scaled = (values - mean) @ matrix."""
+        super().__init__()
+        self.mean, self.matrix = (nn.Buffer(torch.tensor(array, dtype=torch.float32)) for array in (mean, matrix))
+
+    def scaled(self, values: torch.Tensor) -> torch.Tensor:
+        """Without a unit, each training column of mean 0 and standard deviation 1."""
+        return ((values - self.mean) @ self.matrix).clamp(-FARTHEST, FARTHEST)
+
+    @abstractmethod
+    def objective(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean loss of a batch, a scalar."""
+
+
+class Autoencoder(Net):
+    """Squeezes a row through `code` numbers. `forward`: (rows, columns) to `errors`, in standard deviations."""
+
+    def __init__(self, mean: np.ndarray, matrix: np.ndarray, hidden: tuple[int, ...], code: int) -> None:
+        super().__init__(mean, matrix)
+        widths = (len(mean), *hidden, code, *hidden[::-1], len(mean))
+        layers: list[nn.Module] = []
+        for number, (before, after) in enumerate(pairwise(widths)):
+            last = number in (len(hidden), len(widths) - 2)
+            layers += [nn.Linear(before, after)] if last else [nn.Linear(before, after), nn.SiLU()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, values: torch.Tensor) -> Batch:
+        scaled = self.scaled(values)
+        return {"errors": scaled - self.layers(scaled)}
+
+    def objective(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean squared error."""
+        loss: torch.Tensor = self(values)["errors"].square().mean()
+        return loss
+
+
+class LstmAutoencoder(Net):
+    """Reads a window into the state of an LSTM and writes it again from there (Malhotra et al. 2016, with the last
+    state given to every step of the decoder). `forward`: (windows, window, columns) to `errors` of the same shape."""
+
+    def __init__(self, mean: np.ndarray, matrix: np.ndarray, units: int) -> None:
+        super().__init__(mean, matrix)
+        self.encoder = nn.LSTM(len(mean), units, batch_first=True)
+        self.decoder = nn.LSTM(units, units, batch_first=True)
+        self.output = nn.Linear(units, len(mean))
+
+    def forward(self, values: torch.Tensor) -> Batch:
+        scaled = self.scaled(values)
+        read, _ = self.encoder(scaled)
+        written, _ = self.decoder(read[:, -1:].expand_as(read))
+        return {"errors": scaled - self.output(written)}
+
+    def objective(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean squared error."""
+        loss: torch.Tensor = self(values)["errors"].square().mean()
+        return loss
+
+
+class DeepSvdd(Net):
+    """Maps rows close to a fixed centre, without bias terms (Ruff et al. 2018, one-class objective, equation 4).
+
+    `forward`: (rows, columns) to `embedding` (rows, embedding).
+    """
+
+    def __init__(self, mean: np.ndarray, matrix: np.ndarray, hidden: tuple[int, ...], embedding: int) -> None:
+        super().__init__(mean, matrix)
+        layers: list[nn.Module] = []
+        for before, after in pairwise((len(mean), *hidden, embedding)):
+            layers += [nn.Linear(before, after, bias=False), nn.LeakyReLU(0.1)]
+        self.layers = nn.Sequential(*layers[:-1])
+        self.centre = nn.Buffer(torch.ones(embedding))
+
+    @torch.no_grad()
+    def place(self, values: torch.Tensor) -> None:
+        """Puts the centre to the mean of the untrained embeddings of `values`, away from 0."""
+        mean = self(values)["embedding"].mean(0)
+        sign = torch.where(mean < 0, -1.0, 1.0)
+        self.centre.copy_(torch.where(mean.abs() < LEAST_CENTRE, sign * LEAST_CENTRE, mean))
+
+    def forward(self, values: torch.Tensor) -> Batch:
+        return {"embedding": self.layers(self.scaled(values))}
+
+    def objective(self, values: torch.Tensor) -> torch.Tensor:
+        """Mean squared distance from the centre."""
+        loss: torch.Tensor = (self(values)["embedding"] - self.centre).square().sum(dim=1).mean()
+        return loss
+
+
+def build(config: AnomalyConfig, assets: Path) -> Net:
+    """The untrained network for the folder around `assets`.
+
+    Beside the training rows (in a features folder) it gets what is fitted on them; elsewhere the weights bring it.
+    """
+    schema, settings = Schema.load(assets), config.model
+    mean = np.array([column.mean for column in schema.columns])
+    spread = np.array([column.spread for column in schema.columns])
+    matrix, train = np.diag(1 / spread), Path(assets).parent / "train.npz"
+    if settings.kind == "autoencoder":
+        return Autoencoder(mean, matrix, settings.hidden, settings.code)
+    if settings.kind == "lstm":
+        return LstmAutoencoder(mean, matrix, settings.units)
+    assert settings.kind == "deepsvdd"
+    if not train.is_file():
+        return DeepSvdd(mean, matrix, settings.hidden, settings.embedding)
+    x = Part.load(train.parent, "train").x
+    if settings.whiten:
+        matrix = whitening(x)
+    net = DeepSvdd(mean, matrix, settings.hidden, settings.embedding)
+    net.place(torch.from_numpy(x))
+    return net
+
+
+@dataclass(frozen=True)
+class TorchDetector:
+    """Network, batches and loss bound to a config, for the shared loop."""
+
+    config: AnomalyConfig
+    left_out: frozenset[int] = frozenset()
+    """Training rows (last rows of windows) that are not trained on."""
+
+    def model(self, assets: Path) -> nn.Module:
+        """See `build`."""
+        return build(self.config, assets)
+
+    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[Batch]:
+        """`values`: (rows, columns), or (windows, window, columns); training examples shuffled by seed and epoch.
+
+        Validation is the calibration part: the one behind it may hold anomalies, which must not stop training.
+        """
+        part, window = Part.load(features, "train" if split == "train" else "calibration"), self._window(features)
+        ends = part.ends(window)[:: self.config.model.stride if window > 1 else 1]
+        if split == "train":
+            ends = ends[~np.isin(ends, list(self.left_out))]
+            ends = np.random.default_rng([self.config.seed, epoch]).permutation(ends)
+        for start in range(0, len(ends), self.config.training.batch_size):
+            values = part.windows(ends[start : start + self.config.training.batch_size], window)
+            yield {"values": torch.from_numpy(values if window > 1 else values[:, 0])}
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The network's own objective, a scalar."""
+        assert isinstance(model, Net)
+        return model.objective(batch["values"])
+
+    def _window(self, features: Path) -> int:
+        return Schema.load(Path(features) / "assets").window if self.config.model.kind in WINDOWED else 1

@@ -1,0 +1,60 @@
+"""What the card tells about the series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelyard.families.anomaly.parts import Part
+from modelyard.families.anomaly.schema import Schema
+from modelyard.families.anomaly.series import Series
+
+
+def summarize(
+    series: list[Series], schema: Schema, parts: dict[str, Part], lost: int, constant: list[str]
+) -> dict[str, Any]:
+    """Rows by split, what was left out and why, and the tables of splits, series and columns; JSON."""
+    counts = {name: len(part.label) for name, part in parts.items()}
+    dropped = {
+        "rows with an empty cell": sum(one.empty for one in series),
+        "rows that repeat the one before": sum(one.repeated for one in series),
+        "rows between the splits": sum(len(one.x) for one in series) - sum(counts.values()),
+        "windows across a gap": lost,
+        "columns: constant over the training rows": len(constant),
+    }
+    apart = "no time column" if schema.step is None else f"{schema.step:g} apart"
+    return {
+        "rows": {
+            "train": counts["train"],
+            "validation": counts["calibration"] + counts["validation"],
+            "test": counts["test"],
+        },
+        "dropped": {reason: count for reason, count in dropped.items() if count},
+        "headline": f"{sum(counts.values()):,} rows × {len(schema.columns)} columns, {len(series)} series",
+        "labelled": "yes" if schema.labelled else "no",
+        "tables": [_parts_table(parts), _series_table(series), _columns_table(schema)],
+        "notes": [
+            f"Rows are {apart}; each series is split by time, with {schema.window} rows unused between the splits.",
+            "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
+            *(f"Left out, constant over the training rows: {', '.join(constant)}." for _ in constant[:1]),
+        ],
+    }  # fmt: skip
+
+
+def _parts_table(parts: dict[str, Part]) -> dict[str, Any]:
+    rows = [
+        [name, len(part.label), int((part.label == 1).sum()), int((part.label < 0).sum())]
+        for name, part in parts.items()
+    ]
+    return {"title": "Splits", "columns": ["split", "rows", "labelled anomalies", "without a label"], "rows": rows}
+
+
+def _series_table(series: list[Series]) -> dict[str, Any]:
+    rows = [[one.file, len(one.x), int(one.breaks.sum()), one.empty, int((one.label == 1).sum())] for one in series]
+    columns = ["series", "rows", "gaps", "rows with an empty cell", "labelled anomalies"]
+    return {"title": "Series", "columns": columns, "rows": rows}
+
+
+def _columns_table(schema: Schema) -> dict[str, Any]:
+    rows = [[c.name, *(f"{v:.4g}" for v in (c.mean, c.spread, c.minimum, c.maximum))] for c in schema.columns]
+    columns = ["column", "mean", "standard deviation", "least", "largest"]
+    return {"title": "Columns, over the training rows", "columns": columns, "rows": rows}

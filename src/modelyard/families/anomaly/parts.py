@@ -1,0 +1,64 @@
+"""The layout of a features folder, and rows as windows. Numpy alone.
+
+train.npz calibration.npz validation.npz test.npz    a `Part` each
+assets/schema.json                                   columns with figures of the training rows
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+PARTS = ("train", "calibration", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of all series in a stretch of time, series after series."""
+
+    x: np.ndarray
+    """Measurements, float32 (rows, columns)."""
+    segment: np.ndarray
+    """Number of the unbroken stretch a row lies in, int64 (rows,), ascending."""
+    series: np.ndarray
+    """Number of the row's file, int64 (rows,)."""
+    time: np.ndarray
+    """Seconds, or the time column's unit, or the row number, float64 (rows,)."""
+    label: np.ndarray
+    """1 anomaly, 0 normal, -1 unknown, int8 (rows,)."""
+    kind: np.ndarray
+    """Number of the anomaly's kind, -1 for none, int64 (rows,)."""
+
+    def ends(self, window: int) -> np.ndarray:
+        """Last rows of all windows that lie in one segment, int64, ascending."""
+        rows = np.arange(window - 1, len(self.segment))
+        whole: np.ndarray = rows[self.segment[rows] == self.segment[rows - window + 1]]
+        return whole
+
+    def windows(self, ends: np.ndarray, window: int) -> np.ndarray:
+        """Measurements of the windows with these last rows, float32 (windows, window, columns)."""
+        found: np.ndarray = self.x[ends[:, None] + np.arange(1 - window, 1)]
+        return found
+
+    def disturbed(self, ends: np.ndarray, window: int) -> np.ndarray:
+        """Whether a labelled anomaly lies in the windows with these last rows, bool (windows,)."""
+        before = np.concatenate([[0], np.cumsum(self.label == 1)])
+        found: np.ndarray = before[ends + 1] > before[ends + 1 - window]
+        return found
+
+    def save(self, features: Path, name: str) -> None:
+        """Writes `<name>.npz`."""
+        np.savez(Path(features) / f"{name}.npz", **vars(self))
+
+    @classmethod
+    def load(cls, features: Path, name: str) -> Part:
+        """Reads `<name>.npz`."""
+        with np.load(Path(features) / f"{name}.npz", allow_pickle=False) as arrays:
+            return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def join(parts: list[Part]) -> Part:
+    """One part after the other."""
+    return Part(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Part)})

@@ -1,0 +1,140 @@
+"""The figures that a person who watches machines expects, as data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from modelyard.evaluation import Plot, Roc, Series
+from modelyard.families.anomaly import scoring
+from modelyard.families.anomaly.judged import Judge, Moments, Scored
+
+MOST_POINTS = 400
+HIGHEST = 6.0
+"""Severities are drawn up to here: a spike would flatten everything else."""
+TOP = 12
+BINS = 40
+DAYS_FROM = 86_400 * 365
+"""A first time beyond it is taken for seconds since 1970."""
+
+
+def draw(judge: Judge, moments: Moments, scored: Scored, labels: bool) -> dict[str, Any]:
+    """`plots`, and `roc` where there are labels."""
+    severity = np.minimum(scoring.severity(judge.host.detector, scored.score), HIGHEST)
+    figures = [_over_time(judge, moments, severity, labels), _histogram(moments, severity, labels)]
+    figures += _alarms(judge, moments, scored)
+    if not labels:
+        return {"plots": figures}
+    known = moments.label >= 0
+    y, score = moments.label[known], scored.score[known]
+    return {"roc": _roc(y, score), "plots": [*figures[:1], _precision_recall(y, score), *figures[1:]]}
+
+
+def _over_time(judge: Judge, moments: Moments, severity: np.ndarray, labels: bool) -> Plot:
+    """Severity of the series with the most anomalies (or alarms): the highest of each stretch."""
+    series = moments.part.series[moments.ends]
+    telling = moments.label == 1 if labels else severity > 1
+    most = int(np.argmax(np.bincount(series, weights=telling + 1e-9)))
+    rows = np.flatnonzero(series == most)
+    stretches = np.array_split(rows, min(MOST_POINTS, len(rows)))
+    time = moments.part.time[moments.ends]
+    x = [float(time[stretch[-1]]) for stretch in stretches]
+    x, unit = _axis(x)
+    lines = [
+        Series(name="severity", x=x, y=[float(severity[stretch].max()) for stretch in stretches]),
+        Series(name="threshold", x=x, y=[1.0] * len(x)),
+    ]
+    if labels:
+        true = [0.5 * float((moments.label[stretch] == 1).any()) for stretch in stretches]
+        lines.append(Series(name="labelled anomaly", x=x, y=true))
+    return Plot(
+        kind="line", title=f"Severity over time, {judge.schema.series[most]}", x_label=unit, y_label="severity",
+        series=lines, caption=f"Highest of each of {len(x)} stretches, cut at {HIGHEST:g}; an alarm is above 1.",
+    )  # fmt: skip
+
+
+def _axis(x: list[float]) -> tuple[list[float], str]:
+    if x[0] > DAYS_FROM:
+        start = datetime.fromtimestamp(x[0], UTC)
+        return [(value - x[0]) / 86_400 for value in x], f"days since {start:%Y-%m-%d %H:%M} UTC"
+    return x, "time"
+
+
+def _precision_recall(y: np.ndarray, score: np.ndarray) -> Plot:
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(y, score)
+    kept = _thinned(len(precision))
+    return Plot(
+        kind="line", title="Precision and recall of rows", x_label="recall", y_label="precision",
+        series=[Series(name="detector", x=recall[kept].tolist(), y=precision[kept].tolist())],
+        caption=f"Chance is a precision of {float(y.mean()):.3g}.",
+    )  # fmt: skip
+
+
+def _roc(y: np.ndarray, score: np.ndarray) -> Roc:
+    from sklearn.metrics import roc_curve
+
+    false, true, thresholds = roc_curve(y, score)
+    # scikit-learn starts above every score, at infinity: any finite number above the highest says the same.
+    thresholds[0] = thresholds[1] + 1
+    kept = _thinned(len(false))
+    return Roc(
+        false_positive_rate=false[kept].tolist(), true_positive_rate=true[kept].tolist(),
+        thresholds=thresholds[kept].tolist(),
+    )  # fmt: skip
+
+
+def _histogram(moments: Moments, severity: np.ndarray, labels: bool) -> Plot:
+    low = float(min(severity.min(), 0))
+    groups = {"normal": moments.label == 0, "anomaly": moments.label == 1} if labels else {"all": moments.label > -2}
+    series = []
+    for name, rows in groups.items():
+        counts, edges = np.histogram(severity[rows], bins=BINS, range=(low, HIGHEST))
+        shares = counts / max(int(rows.sum()), 1)
+        series.append(Series(name=name, x=((edges[1:] + edges[:-1]) / 2).tolist(), y=shares.tolist()))
+    return Plot(
+        kind="line", title="Severities", x_label="severity", y_label="share of rows", series=series,
+        caption=f"0 is the median normal score, 1 the threshold; cut at {HIGHEST:g}.",
+    )  # fmt: skip
+
+
+def _alarms(judge: Judge, moments: Moments, scored: Scored) -> list[Plot]:
+    """Which columns made the highest alarms, at most one a window of time; shares of the positive contributions."""
+    chosen: list[int] = []
+    for index in np.argsort(-scored.score, kind="stable").tolist():
+        if len(chosen) == TOP or not scored.alarm[index]:
+            break
+        if all(abs(int(moments.ends[index] - moments.ends[other])) >= judge.window for other in chosen):
+            chosen.append(index)
+    if not chosen:
+        return []
+    window = judge.host.detector.window
+    windows = moments.part.windows(moments.ends[chosen], window)[:, :, judge.columns]
+    _, parts = judge.host.judge(judge.run, windows)
+    shares = np.maximum(parts, 0) / np.maximum(np.maximum(parts, 0).sum(axis=1, keepdims=True), 1e-12)
+    return [
+        Plot(
+            kind="heatmap", title="Highest alarms: share of each column", matrix=shares.round(4).tolist(),
+            rows=[_name(judge, moments, index) for index in chosen], columns=judge.host.schema.names,
+            caption="Largest score first, alarms within a window of one another counted once. "
+            + ("Shares of the reconstruction error." if judge.host.detector.error_scale else
+               "Shares of the fall of the score with the column at its training median."),
+        )
+    ]  # fmt: skip
+
+
+def _name(judge: Judge, moments: Moments, index: int) -> str:
+    row = moments.ends[index]
+    time = float(moments.part.time[row])
+    shown = f"{datetime.fromtimestamp(time, UTC):%m-%d %H:%M}" if time > DAYS_FROM else f"{time:g}"
+    series = judge.schema.series[int(moments.part.series[row])].rpartition("/")[2].partition(".")[0]
+    kind = int(moments.part.kind[row])
+    told = judge.schema.kinds[kind] if kind >= 0 else {0: "normal", 1: "anomaly"}.get(int(moments.label[index]), "")
+    return " ".join(part for part in (series, shown, told) if part)
+
+
+def _thinned(points: int) -> np.ndarray:
+    return np.unique(np.linspace(0, points - 1, min(points, MOST_POINTS)).round().astype(np.int64))

@@ -1,0 +1,97 @@
+"""What training hands to answering: the columns, and the detector. Pydantic alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from modelyard.errors import BrokenArtifact
+from modelyard.families.anomaly.config import Kind
+
+
+class Asset(BaseModel):
+    """A JSON file of the assets folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE: ClassVar[str]
+
+    @classmethod
+    def load(cls, assets: Path) -> Self:
+        """From its file in `assets`.
+
+        Raises:
+            BrokenArtifact: it is absent or not readable.
+        """
+        path = Path(assets) / cls.FILE
+        try:
+            return cls.model_validate_json(path.read_text())
+        except (OSError, ValidationError) as error:
+            reason = str(error).splitlines()[0]
+            raise BrokenArtifact(f"{path} is no {cls.__name__.lower()} of a detector: {reason}") from None
+
+    def save(self, assets: Path) -> None:
+        """Writes its file into `assets`."""
+        (Path(assets) / self.FILE).write_text(self.model_dump_json(indent=1) + "\n")
+
+
+class Column(BaseModel):
+    """A numeric column, with figures of its training rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    mean: float
+    spread: float
+    """Standard deviation, above 0."""
+    median: float
+    minimum: float
+    maximum: float
+
+
+class Schema(Asset):
+    """`schema.json`: what a series consists of."""
+
+    FILE: ClassVar[str] = "schema.json"
+
+    columns: list[Column]
+    window: int
+    """Rows of a window."""
+    step: float | None
+    """Median seconds between rows (or the unit of a numeric time column); None without a time column."""
+    labelled: bool
+    """Whether some file has a label column."""
+    series: list[str]
+    """Names of the files, in the order of the parts' `series` numbers."""
+    kinds: list[str]
+    """Kinds of anomaly that the data names, in the order of the parts' `kind` numbers."""
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names."""
+        return [column.name for column in self.columns]
+
+
+class Detector(Asset):
+    """`detector.json`: how a graph's output becomes a score, and from which score on it is an alarm."""
+
+    FILE: ClassVar[str] = "detector.json"
+
+    kind: Kind
+    window: int
+    """Rows that one answer judges; 1: a row by itself."""
+    recent: int = 1
+    """Latest rows of the window whose errors make the score."""
+    threshold: float = 0.0
+    """Scores above it are anomalies."""
+    typical: float = 0.0
+    """Median score of normal calibration answers."""
+    false_alarm_rate: float
+    """What the threshold was chosen for."""
+    note: str = ""
+    """How the threshold was chosen, in sentences."""
+    centre: list[float] | None = None
+    """deepsvdd: the point from which distance is measured, (embedding,)."""
+    error_scale: list[list[float]] | None = None
+    """Reconstructions: usual size of an error, (window, columns)."""

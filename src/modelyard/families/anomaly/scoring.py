@@ -1,0 +1,71 @@
+"""From a graph's output to scores and to the columns' shares in them. Numpy alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modelyard.families.anomaly.schema import Detector
+from modelyard.family import Arrays, Runtime
+
+GRAPH, INPUT = "model", "values"
+CHUNK = 8192
+"""Examples a graph is given at once."""
+NORMAL_MEDIAN = 0.6744897501960817
+"""Median of |x| for a standard normal x."""
+
+
+def run_graph(run: Runtime, windows: np.ndarray) -> Arrays:
+    """The graph's outputs for `windows`, float32 (examples, window, columns), in chunks.
+
+    A detector of rows takes (examples, columns): a window of one row is that row.
+    """
+    inputs = windows[:, 0] if windows.shape[1] == 1 else windows
+    pieces = [
+        run(GRAPH, {INPUT: np.ascontiguousarray(inputs[start : start + CHUNK], np.float32)})
+        for start in range(0, max(len(inputs), 1), CHUNK)
+    ]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def scores(detector: Detector, outputs: Arrays) -> np.ndarray:
+    """The higher the stranger, float64 (examples,).
+
+    Reconstructions: mean squared error in units of the usual error, over columns and the recent rows.
+    Deep SVDD: squared distance from the centre (Ruff et al. 2018, equation 5). Others: what the graph says.
+    """
+    if "errors" in outputs:
+        found: np.ndarray = error_parts(detector, outputs["errors"]).sum(axis=1)
+        return found
+    if "embedding" in outputs:
+        gap = outputs["embedding"].astype(np.float64) - np.array(detector.centre)
+        distance: np.ndarray = np.square(gap).sum(axis=1)
+        return distance
+    return outputs["score"].astype(np.float64)
+
+
+def error_parts(detector: Detector, errors: np.ndarray) -> np.ndarray:
+    """Each column's part of the score, float64 (examples, columns): they add up to it."""
+    scaled = _windows(errors) / np.array(detector.error_scale)
+    parts: np.ndarray = np.square(scaled)[:, -detector.recent :].mean(axis=1) / errors.shape[-1]
+    return parts
+
+
+def usual_errors(errors: np.ndarray) -> np.ndarray:
+    """Size of an error by row of the window and column, float64 (window, columns).
+
+    From the median, which a few anomalies don't move: the standard deviation, were errors normal.
+    """
+    size: np.ndarray = np.median(np.abs(_windows(errors)), axis=0) / NORMAL_MEDIAN
+    floored: np.ndarray = np.maximum(size, 1e-6)
+    return floored
+
+
+def severity(detector: Detector, score: np.ndarray) -> np.ndarray:
+    """0 at the median normal score, 1 at the threshold; linear in the score, so beyond 1 for anomalies."""
+    found: np.ndarray = (score - detector.typical) / (detector.threshold - detector.typical)
+    return found
+
+
+def _windows(errors: np.ndarray) -> np.ndarray:
+    wide = errors.astype(np.float64)
+    return wide[:, None] if wide.ndim == 2 else wide

@@ -1,0 +1,91 @@
+"""From which score on it is an alarm. Numpy alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelyard.errors import BadData
+
+LEAST_ABOVE = 5
+"""Calibration answers that must lie above the threshold for it to mean anything."""
+CLUSTER = 4
+"""A block of the error estimate holds this many windows: alarms come in clusters as long as a window."""
+LEAST_BLOCK = 50
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and how well its false alarm rate is known."""
+
+    value: float
+    typical: float
+    """Median score."""
+    steps: int
+    """Scores it was chosen from."""
+    low: float
+    high: float
+    """95 % interval of the false alarm rate on further data of the same kind."""
+
+
+def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 0.0) -> Threshold:
+    """The score that a share `rate` of normal answers exceeds.
+
+    With `contamination` that share of the scores, the highest, is left out first. The rank is that of split
+    conformal prediction (Vovk et al. 2005; Laxhammar and Falkman 2010): ceil((n + 1) (1 - rate)), so that an
+    exchangeable new answer exceeds it with at most `rate`. Neighbouring answers are alike, and overlapping windows
+    share rows, so the interval comes from means of blocks longer than a window.
+
+    Args:
+        scores: of calibration answers in the order of time, (answers,).
+
+    Raises:
+        BadData: too few of them for the rate, or all the same.
+    """
+    kept = scores[scores <= np.quantile(scores, 1 - contamination)] if contamination else scores
+    if len(kept) * rate < LEAST_ABOVE:
+        raise BadData(
+            f"{len(kept):,} calibration answers cannot set a false alarm rate of {rate:g}: "
+            f"{math.ceil(LEAST_ABOVE / rate):,} are needed",
+            hint=f"Give more data, or type --set model.false_alarm_rate={_attainable(len(kept)):.1g}",
+        )
+    value = conformal(kept, rate)
+    typical = float(np.median(kept))
+    if not value > typical:
+        raise BadData(
+            f"the detector gives {typical:.4g} to half of the calibration answers and nothing above to all but "
+            f"{rate:.2%}: it tells nothing apart"
+        )
+    error = _standard_error(kept > value, max(CLUSTER * window, LEAST_BLOCK))
+    seen = float((kept > value).mean())
+    return Threshold(value, typical, len(kept), max(0.0, seen - 1.96 * error), min(1.0, seen + 1.96 * error))
+
+
+def conformal(scores: np.ndarray, rate: float) -> float:
+    """The ceil((n + 1) (1 - rate))-th smallest score."""
+    rank = min(math.ceil((len(scores) + 1) * (1 - rate)), len(scores))
+    return float(np.partition(scores, rank - 1)[rank - 1])
+
+
+def sentences(found: Threshold, rate: float, source: str) -> str:
+    """How the threshold was chosen, for the card."""
+    text = (
+        f"The threshold {found.value:.4g} is exceeded by {rate:.2%} of {found.steps:,} {source}. On further normal "
+        f"data the rate should lie between {found.low:.2%} and {found.high:.2%} (95 %, from blocks of time)."
+    )
+    if found.high > 2 * rate:
+        text += " That is little calibration data for this rate: expect it to be off by more than a factor of two."
+    return text
+
+
+def _standard_error(above: np.ndarray, block: int) -> float:
+    """Of the mean of `above`, from means of consecutive blocks (Carlstein 1986)."""
+    count = max(2, len(above) // block)
+    means = np.array([part.mean() for part in np.array_split(above, count)])
+    return float(means.std(ddof=1) / math.sqrt(count))
+
+
+def _attainable(answers: int) -> float:
+    return LEAST_ABOVE / max(answers, 2 * LEAST_ABOVE + 1)
