@@ -1,0 +1,90 @@
+"""Batches: interactions with drawn negatives, or what was shown with what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from modelyard.errors import BadData
+from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.config import RecommenderConfig
+from modelyard.families.recommender.data import load_impressions, load_split
+from modelyard.family import Split
+
+Batch = dict[str, torch.Tensor]
+
+
+def batches(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Iterator[Batch]:
+    """The split's batches for `model.kind`, training in an order that follows from seed and epoch."""
+    if config.model.kind == "multitask":
+        return _impressions(config, features, split, epoch)
+    return _interactions(config, features, epoch) if split == "train" else _judged(config, features, split)
+
+
+def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Iterator[Batch]:
+    """`user`, `item` int64 (batch,) and `negative` int64 (batch, negatives)."""
+    catalog = Catalog.load(features / "assets")
+    rng = np.random.default_rng([config.seed, epoch])
+    user, item = catalog.history_users, catalog.history_items
+    negative = draw_negatives(rng, catalog, user, config.model.negatives)
+    order = rng.permutation(len(user))
+    for rows in _parts(order, config.training.batch_size):
+        arrays = {"user": user[rows], "item": item[rows], "negative": negative[rows]}
+        yield {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def draw_negatives(rng: np.random.Generator, catalog: Catalog, user: np.ndarray, count: int) -> np.ndarray:
+    """Items drawn evenly, none that the user had in training, int64 (len(user), count).
+
+    A user who had nearly everything may get one of their own after ten tries.
+    """
+    items = len(catalog.items)
+    had = np.sort(catalog.history_users * items + catalog.history_items)
+    drawn = rng.integers(0, items, (len(user), count))
+    for _ in range(10):
+        keys = user[:, None] * items + drawn
+        wrong = had[np.searchsorted(had, keys).clip(max=len(had) - 1)] == keys
+        if not wrong.any():
+            break
+        drawn[wrong] = rng.integers(0, items, int(wrong.sum()))
+    return drawn
+
+
+def _judged(config: RecommenderConfig, features: Path, split: Split) -> Iterator[Batch]:
+    """`user`, `item` int64 (batch,) and `unseen` float32 (batch, items): all items but those had, and the one."""
+    catalog = Catalog.load(features / "assets")
+    users, items = load_split(features, split)
+    for rows in _parts(np.arange(len(users)), max(1, min(config.training.batch_size, 2**22 // len(catalog.items)))):
+        unseen = np.ones((len(rows), len(catalog.items)), np.float32)
+        for place, row in enumerate(rows):
+            unseen[place, catalog.history(users[row])] = 0
+        unseen[np.arange(len(rows)), items[rows]] = 0
+        arrays = {"user": users[rows], "item": items[rows], "unseen": unseen}
+        yield {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _impressions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Iterator[Batch]:
+    """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds)) float32, (batch,) each; and
+    `negative` int64 (batch, negatives), drawn at random."""
+    shown = load_impressions(features, split)
+    missing = [name for name, values in (shown or {}).items() if np.isnan(values).all()]
+    if shown is None or missing:
+        raise BadData(
+            f"model.kind=multitask needs the columns click, conversion and dwell; missing: "
+            f"{', '.join(missing) or 'all three'}", hint="Type: --set model.kind=lightgcn",
+        )  # fmt: skip
+    shown["dwell"] = np.log1p(shown["dwell"])
+    arrays = {name: np.nan_to_num(values) for name, values in shown.items()}
+    rng = np.random.default_rng([config.seed, epoch if split == "train" else 0])
+    catalog = Catalog.load(features / "assets")
+    arrays["negative"] = draw_negatives(rng, catalog, arrays["user"], config.model.negatives)
+    order = rng.permutation(len(arrays["user"]))
+    for rows in _parts(order, config.training.batch_size):
+        yield {name: torch.from_numpy(array[rows]) for name, array in arrays.items()}
+
+
+def _parts(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    return (order[start : start + size] for start in range(0, len(order), size))

@@ -1,0 +1,95 @@
+"""What is known of users and items, as a package carries it: the assets, for those who write and those who read.
+
+    users.json            ids by index
+    items.json            {"id", "title", "category"} by index
+    history_items.npy     int64: the training items of user 0, then of user 1, … each user's by time
+    history_ends.npy      int64 (users,): where each user's items end
+    popularity.npy        int64 (items,): training interactions of each item
+
+Added by training:
+
+    model.json            which network, and its sizes
+    item_vectors.npy      float32 (items, dimensions), of length 1: what likeness of items is told by
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of the catalogue."""
+
+    id: str
+    title: str | None = None
+    category: str | None = None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Users, items, and who had what in training."""
+
+    users: list[str]
+    items: list[Item]
+    history_items: np.ndarray
+    """Training items, int64 (interactions,), by user and time."""
+    history_ends: np.ndarray
+    """Where each user's end, int64 (users,)."""
+    popularity: np.ndarray = field(repr=False)
+    """Training interactions of each item, int64 (items,)."""
+
+    @classmethod
+    def load(cls, assets: Path) -> Catalog:
+        """Reads what `save` wrote."""
+        arrays = [np.load(Path(assets) / f"{name}.npy", allow_pickle=False) for name in _ARRAYS]
+        users = json.loads((Path(assets) / "users.json").read_text())
+        items = [Item(**item) for item in json.loads((Path(assets) / "items.json").read_text())]
+        return cls(users, items, *arrays)
+
+    def save(self, assets: Path) -> None:
+        """Writes the five files."""
+        items = [{"id": item.id, "title": item.title, "category": item.category} for item in self.items]
+        (Path(assets) / "users.json").write_text(json.dumps(self.users))
+        (Path(assets) / "items.json").write_text(json.dumps(items))
+        for name in _ARRAYS:
+            np.save(Path(assets) / f"{name}.npy", getattr(self, name))
+
+    @cached_property
+    def user_index(self) -> dict[str, int]:
+        """Position of each user's id."""
+        return {name: index for index, name in enumerate(self.users)}
+
+    @cached_property
+    def item_index(self) -> dict[str, int]:
+        """Position of each item's id."""
+        return {item.id: index for index, item in enumerate(self.items)}
+
+    @cached_property
+    def history_users(self) -> np.ndarray:
+        """Users of `history_items`, int64 (interactions,)."""
+        return np.repeat(np.arange(len(self.users)), self.lengths)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Training interactions of each user, int64 (users,)."""
+        return np.diff(self.history_ends, prepend=0)
+
+    @cached_property
+    def categories(self) -> list[str]:
+        """The categories that items have, sorted."""
+        return sorted({item.category for item in self.items if item.category is not None})
+
+    def history(self, user: int) -> np.ndarray:
+        """A user's training items by time, int64 (length,)."""
+        start = self.history_ends[user - 1] if user else 0
+        part: np.ndarray = self.history_items[start : self.history_ends[user]]
+        return part
+
+
+_ARRAYS = ("history_items", "history_ends", "popularity")

@@ -1,0 +1,75 @@
+"""Parameters of the recommender family."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelyard.config import FamilyConfig, Settings, TrainingSettings
+
+Kind = Literal["lightgcn", "ncf", "multitask"]
+
+
+class RecommenderFeatures(Settings):
+    """From a log of interactions to splits."""
+
+    sample_users: int = Field(default=1_000, ge=50)
+    """Users of the built-in, simulated data."""
+    sample_items: int = Field(default=400, ge=50)
+    """Items of the built-in, simulated data."""
+    min_rating: float | None = None
+    """Interactions rated lower are left out; unrated ones stay. None: every interaction counts, as is usual for
+    implicit feedback."""
+    core: int = Field(default=1, ge=1)
+    """k of the k-core: users and items with fewer interactions are left out until none is left. 1 keeps all."""
+    least_interactions: int = Field(default=3, ge=3)
+    """Users with fewer interactions are trained on and not judged."""
+
+
+class RecommenderModel(Settings):
+    """Which model."""
+
+    kind: Kind = "lightgcn"
+    """lightgcn (graph convolution, BPR loss), ncf (neural collaborative filtering: NeuMF), multitask (towers for
+    click, conversion and dwell time; the data needs these columns)."""
+    dimensions: int = Field(default=64, ge=2)
+    """Length of a user's and of an item's embedding; ncf has two of each."""
+    layers: int = Field(default=3, ge=0)
+    """Graph convolutions of lightgcn. 0 is matrix factorization."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 32, 16), min_length=1)
+    """Widths of ncf's layers; multitask's experts have the first and its towers the others."""
+    negatives: int = Field(default=4, ge=1)
+    """Items drawn for each interaction, among those that the user has not had in training. For lightgcn and ncf."""
+    regularization: float = Field(default=1e-4, ge=0)
+    """L2 penalty on the embeddings in a batch, as in the papers. For lightgcn and ncf."""
+    bottom: Literal["mmoe", "shared"] = "mmoe"
+    """What multitask's towers stand on: experts mixed by a gate for each task, or one layer shared by all."""
+    experts: int = Field(default=4, ge=1)
+    """Experts of `mmoe`."""
+    rank_by: Literal["click", "conversion", "dwell"] = "click"
+    """What multitask puts first: the chance of a click, of a click that converts, or the expected seconds."""
+
+
+class RecommenderTraining(TrainingSettings):
+    """How the shared torch loop trains."""
+
+    epochs: int = Field(default=120, ge=1)
+    """Most passes over the training interactions."""
+    batch_size: int = Field(default=1024, ge=1)
+    """Interactions an optimizer step; lightgcn convolves over the whole graph in each."""
+    learning_rate: float = Field(default=5e-3, gt=0)
+    """AdamW's step size, the same all along."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay; `model.regularization` is the penalty of the papers."""
+
+
+class RecommenderConfig(FamilyConfig):
+    """A run on a log of interactions."""
+
+    features: RecommenderFeatures = RecommenderFeatures()
+    """From a log of interactions to splits."""
+    model: RecommenderModel = RecommenderModel()
+    """Which model, and its hyper-parameters."""
+    training: RecommenderTraining = RecommenderTraining()
+    """How it is trained."""

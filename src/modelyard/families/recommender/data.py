@@ -1,0 +1,300 @@
+"""From a log of interactions to splits: each user's last interaction is the test, the one before the validation.
+
+assets/                              see catalog.py; from the training interactions alone
+validation.npz test.npz              users, items: int64 (judged users,), one left-out interaction each
+impressions_<split>.npz              user, item, click, conversion, dwell: what was shown, where the log tells
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.families.recommender.catalog import Catalog, Item
+from modelyard.families.recommender.config import RecommenderFeatures
+from modelyard.families.recommender.read import LABELS, Log, read_items, read_log
+from modelyard.family import Split
+
+LEAST_USERS, LEAST_ITEMS = 20, 21
+"""Fewer judged users tell nothing; fewer items than the longest list (20) make every list complete."""
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+ANSWERS = 10
+"""Items that a request of `bodies` asks for."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Rows of a log: indices into it, in the order of user, time and file."""
+
+    log: Log
+    rows: np.ndarray
+
+    @property
+    def user(self) -> np.ndarray:
+        """int64 (rows,)."""
+        return np.asarray(self.log.user[self.rows])
+
+    @property
+    def item(self) -> np.ndarray:
+        """int64 (rows,)."""
+        return np.asarray(self.log.item[self.rows])
+
+
+def build_features(raw: Path, out: Path, settings: RecommenderFeatures, seed: int) -> dict[str, Any]:
+    """Reads, cleans, divides; writes splits and assets. Returns what the card tells.
+
+    Raises:
+        BadData: with file, row and column.
+    """
+    log, titles = read_log(raw), read_items(raw)
+    if len(log.time) > 1 and log.time.min() == log.time.max():
+        raise BadData(
+            f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be told", file=log.file,
+            column="timestamp",
+        )  # fmt: skip
+    shown, dropped = _clean(log, settings)
+    had, dropped = _positives(shown, settings, dropped)
+    _check_size(had, settings)
+    split = _divide(had, settings.least_interactions)
+    numbers = _numbering(had)
+    catalog = _catalog(had, split, numbers, titles)
+    catalog.save(out / "assets")
+    rows = _write_splits(out, had, split, numbers, seed)
+    if log.labels:
+        _write_impressions(out, shown, had, split, numbers)
+    return _summary(catalog, had, split, rows, dropped, len(shown.rows), titles)
+
+
+def bodies(features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+    """What a caller sends: on validation the user, on test also the item had since, which is the validation's.
+
+    On train a stranger with the user's items but the last: a user's training items are never recommended to them.
+    """
+    catalog = Catalog.load(features / "assets")
+    users, _ = load_split(features, split)
+    names = [item.id for item in catalog.items]
+    before = dict(zip(*load_split(features, "validation"), strict=True)) if split == "test" else {}
+    found: list[dict[str, Any]] = []
+    for user in users[:limit].tolist():
+        if split == "train":
+            found.append({"history": [names[item] for item in catalog.history(user)[:-1]], "k": ANSWERS})
+        else:
+            since = {"history": [names[before[user]]]} if before else {}
+            found.append({"user": catalog.users[user], "k": ANSWERS, **since})
+    return found
+
+
+def load_split(features: Path, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Judged users and the item left out of each one's history, int64 (users,) each.
+
+    On train the last training item of the users that have two or more.
+    """
+    name = "validation" if split == "train" else split
+    with np.load(Path(features) / f"{name}.npz", allow_pickle=False) as arrays:
+        users, items = arrays["users"], arrays["items"]
+    if split != "train":
+        return users, items
+    catalog = Catalog.load(Path(features) / "assets")
+    users = users[catalog.lengths[users] > 1]
+    return users, catalog.history_items[catalog.history_ends[users] - 1]
+
+
+def load_impressions(features: Path, split: Split) -> dict[str, np.ndarray] | None:
+    """What was shown: `user`, `item` int64 and `click`, `conversion`, `dwell` (seconds) float32, (rows,) each.
+
+    NaN where the log has no value; None where it has no such columns.
+    """
+    file = Path(features) / f"impressions_{split}.npz"
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[str, int]]:
+    """Rows that count, by user, time and place in the file; and how many do not, by reason."""
+    order = np.lexsort((np.arange(len(log.time)), log.time, log.user))
+    dropped: dict[str, int] = {}
+    if settings.min_rating is not None:
+        low = log.rating[order] < settings.min_rating
+        dropped[f"rated below {settings.min_rating:g}"] = int(low.sum())
+        order = order[~low]
+    cells = [log.user, log.item, log.time, *(log.labels[name] for name in ("click",) if name in log.labels)]
+    again = _repeated(np.stack([column[order].astype(np.float64) for column in cells], axis=1))
+    dropped["duplicate row"] = int(again.sum())
+    return Interactions(log, order[~again]), dropped
+
+
+def _positives(
+    shown: Interactions, settings: RecommenderFeatures, dropped: dict[str, int]
+) -> tuple[Interactions, dict[str, int]]:
+    """The first time that a user had an item, within the k-core."""
+    rows = shown.rows
+    if "click" in shown.log.labels:
+        rows = rows[shown.log.labels["click"][rows] == 1]
+    again = _repeated(np.stack([shown.log.user[rows], shown.log.item[rows]], axis=1))
+    had = rows[~again]
+    kept = _core(shown.log, had, settings.core)
+    counts = {"the user had the item before": int(again.sum())}
+    if settings.core > 1:
+        counts[f"not in the {settings.core}-core"] = len(had) - len(kept)
+    return Interactions(shown.log, kept), dropped | counts
+
+
+def _repeated(cells: np.ndarray) -> np.ndarray:
+    """Whether a row stood before, bool (rows,)."""
+    again = np.ones(len(cells), dtype=bool)
+    again[np.unique(cells, axis=0, return_index=True)[1]] = False
+    return again
+
+
+def _core(log: Log, rows: np.ndarray, least: int) -> np.ndarray:
+    """The k-core (Seidman 1983): repeats until no user and no item has fewer than `least` interactions."""
+    while len(rows):
+        enough = np.ones(len(rows), dtype=bool)
+        for index in (log.user[rows], log.item[rows]):
+            enough &= np.bincount(index)[index] >= least
+        if enough.all():
+            break
+        rows = rows[enough]
+    return rows
+
+
+def _check_size(had: Interactions, settings: RecommenderFeatures) -> None:
+    judged = int((np.bincount(had.user, minlength=1) >= settings.least_interactions).sum())
+    items = len(np.unique(had.item))
+    hint = "Lower features.core" if settings.core > 1 else "Lower features.min_rating" if settings.min_rating else ""
+    if judged < LEAST_USERS:
+        raise BadData(
+            f"{judged} users have {settings.least_interactions} interactions or more; {LEAST_USERS} are needed",
+            file=had.log.file, hint=hint,
+        )  # fmt: skip
+    if items < LEAST_ITEMS:
+        raise BadData(f"{items} items; at least {LEAST_ITEMS} are needed", file=had.log.file, hint=hint)
+
+
+def _divide(had: Interactions, least: int) -> np.ndarray:
+    """Split of each interaction as an index into SPLITS, int64 (rows,)."""
+    user = had.user
+    counts = np.bincount(user)
+    place = np.arange(len(user)) - (np.cumsum(counts) - counts)[user]
+    left = counts[user] - place
+    split = np.where(left == 1, 2, np.where(left == 2, 1, 0))
+    split[counts[user] < least] = 0
+    return split
+
+
+def _numbering(had: Interactions) -> tuple[np.ndarray, np.ndarray]:
+    """Index in the catalogue of each user and item of the log, -1 for those left out; sorted by id.
+
+    They follow from the ids alone: moving one interaction changes no other row of an embedding.
+    """
+    numbers = []
+    for names, seen in ((had.log.users, np.unique(had.user)), (had.log.items, np.unique(had.item))):
+        number = np.full(len(names), -1)
+        number[sorted(seen.tolist(), key=lambda index: _order(names[index]))] = np.arange(len(seen))
+        numbers.append(number)
+    return numbers[0], numbers[1]
+
+
+def _order(name: str) -> tuple[int, int, str]:
+    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
+
+
+def _catalog(
+    had: Interactions, split: np.ndarray, numbers: tuple[np.ndarray, np.ndarray], titles: dict[str, Item]
+) -> Catalog:
+    train = split == 0
+    user, item = numbers[0][had.user[train]], numbers[1][had.item[train]]
+    item = item[np.argsort(user, kind="stable")]
+    users, items = _by_number(had.log.users, numbers[0]), _by_number(had.log.items, numbers[1])
+    return Catalog(
+        users, [titles.get(name, Item(name)) for name in items], item.astype(np.int64),
+        np.cumsum(np.bincount(user, minlength=len(users))), np.bincount(item, minlength=len(items)),
+    )  # fmt: skip
+
+
+def _by_number(names: list[str], number: np.ndarray) -> list[str]:
+    kept = np.flatnonzero(number >= 0)
+    return [names[index] for index in kept[np.argsort(number[kept])]]
+
+
+def _write_splits(
+    out: Path, had: Interactions, split: np.ndarray, numbers: tuple[np.ndarray, np.ndarray], seed: int
+) -> dict[str, int]:
+    """One left-out interaction a judged user, in a random order: the first so many are then a fair sample."""
+    judged = int((split == 2).sum())
+    order = np.random.default_rng(seed).permutation(judged)
+    for index in (1, 2):
+        mask = split == index
+        users, items = numbers[0][had.user[mask]][order], numbers[1][had.item[mask]][order]
+        np.savez(out / f"{SPLITS[index]}.npz", users=users, items=items)
+    return {"train": int((split == 0).sum()), "validation": judged, "test": judged}
+
+
+def _write_impressions(
+    out: Path, shown: Interactions, had: Interactions, split: np.ndarray, numbers: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """All that was shown, divided at each user's left-out interactions: what came later was not known before."""
+    rank = np.empty(len(shown.log.time), dtype=np.int64)
+    rank[shown.rows] = np.arange(len(shown.rows))
+    ends = np.full((len(shown.log.users), 2), len(rank))
+    for index in (0, 1):
+        mask = (split == index) & np.isin(had.user, had.user[split == 2])
+        # Rows are sorted by time, so the last assignment is the last interaction of that split.
+        ends[had.user[mask], index] = rank[had.rows[mask]]
+    user, item = numbers[0][shown.user], numbers[1][shown.item]
+    place = np.arange(len(shown.rows))
+    part = (place > ends[shown.user, 0]).astype(int) + (place > ends[shown.user, 1])
+    for index, name in enumerate(SPLITS):
+        mask = (part == index) & (user >= 0) & (item >= 0)
+        labels = {
+            label: shown.log.labels.get(label, np.full(len(rank), np.nan))[shown.rows][mask].astype(np.float32)
+            for label in LABELS
+        }
+        np.savez(out / f"impressions_{name}.npz", user=user[mask], item=item[mask], **labels)
+
+
+def _summary(
+    catalog: Catalog, had: Interactions, split: np.ndarray, rows: dict[str, int], dropped: dict[str, int], shown: int,
+    titles: dict[str, Item],
+) -> dict[str, Any]:  # fmt: skip
+    users, items, count = len(catalog.users), len(catalog.items), len(had.rows)
+    lengths = np.bincount(had.user)
+    lengths = lengths[lengths > 0]
+    spread = np.quantile(lengths, [0, 0.5, 1]).tolist(), np.quantile(np.bincount(had.item), [0.5, 1]).tolist()
+    notes = [f"{users - rows['test']:,} of {users:,} users have too few interactions to be judged: trained on alone."]
+    passed = shown - count - dropped["the user had the item before"]
+    if passed and had.log.labels:
+        notes.append(f"{passed:,} rows were shown and not clicked: they train model.kind=multitask alone.")
+    new = int((catalog.popularity == 0).sum())
+    if new:
+        notes.append(f"{new:,} items have no training interaction: no model can know whom they suit.")
+    if tied := _ties(had, split):
+        notes.append(f"{tied:,} users' last interactions have one time: their order in the file decided.")
+    if unknown := len(titles) and sum(item.title is None for item in catalog.items):
+        notes.append(f"{unknown:,} items are not in the list of items.")
+    table = {
+        "title": "Interactions", "columns": ["what", "value"],
+        "rows": [
+            ["users", users], ["items", items], ["interactions", count],
+            ["share of all pairs", f"{100 * count / users / items:.2f} %"],
+            ["a user has (least, median, most)", " / ".join(f"{value:g}" for value in spread[0])],
+            ["an item has (median, most)", " / ".join(f"{value:g}" for value in spread[1])],
+        ],
+    }  # fmt: skip
+    return {
+        "rows": rows, "dropped": dropped, "tables": [table], "notes": notes, "users": users, "items": items,
+        "headline": f"{count:,} interactions of {users:,} users with {items:,} items",
+    }  # fmt: skip
+
+
+def _ties(had: Interactions, split: np.ndarray) -> int:
+    """Judged users whose test interaction is not later than the one before it."""
+    last = np.flatnonzero(split == 2)
+    time = had.log.time[had.rows]
+    return int((time[last] == time[last - 1]).sum())

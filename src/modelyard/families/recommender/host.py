@@ -1,0 +1,236 @@
+"""The half that answers: numpy and a runtime alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field, StrictInt
+
+from modelyard.families.recommender.catalog import Catalog
+from modelyard.family import Arrays, Explanation, Host, Runtime
+
+Source = Literal["personal", "history", "popular"]
+Id = StrictInt | Annotated[str, Field(min_length=1, max_length=200)]
+Ids = Annotated[list[Id], Field(max_length=10_000)]
+REASONS = 10
+"""Items of the history that an explanation names at most."""
+MOST = 100
+"""Items an answer has at most."""
+
+
+class Query(BaseModel, extra="forbid"):
+    """Whom to recommend to, and how much."""
+
+    user: Id | None = Field(default=None, description="Id as in the training data; left out for a stranger")
+    k: int = Field(default=10, ge=1, le=MOST, description="Items wanted")
+    exclude: Ids = Field(default=[], description="Ids of items not to recommend, for any reason")
+    history: Ids = Field(
+        default=[],
+        description="Ids of items that the user had and training may not know: never recommended, and the taste of "
+        "a user whom training did not know",
+    )
+
+
+class Recommendation(BaseModel, extra="forbid"):
+    """One item."""
+
+    item: str = Field(description="Item id")
+    score: float = Field(description="Larger is better; comparable within one answer")
+    title: str | None = Field(default=None, description="Title, where the data has one")
+    category: str | None = Field(default=None, description="Category, where the data has one")
+    click: float | None = Field(default=None, description="Chance of a click when shown (multitask)")
+    conversion: float | None = Field(default=None, description="Chance that a click converts (multitask)")
+    dwell: float | None = Field(default=None, description="Typical seconds spent after a click (multitask)")
+
+
+class Answer(BaseModel, extra="forbid"):
+    """Items, best first."""
+
+    items: list[Recommendation] = Field(description="Best first; fewer than k when too few are left")
+    source: Source = Field(
+        description="personal: the user was in the training data; history: an unknown user, judged by the history "
+        "given; popular: nothing is known, so these are what most had"
+    )
+    ignored: int = Field(description="Ids in exclude and history that training did not know")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request in indices."""
+
+    source: Source
+    user: int | None
+    history: list[int]
+    """Items of the request's history, known ones, without repeats."""
+    hidden: np.ndarray
+    """Items that must not be in the answer, int64."""
+    ignored: int
+    k: int
+
+
+class RecommenderHost(Host):
+    """Ranks the whole catalogue for each request; says on what the ranking rests."""
+
+    Request, Response = Query, Answer
+    sensitive: ClassVar[frozenset[str]] = frozenset({"user", "history", "exclude"})
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.catalog = Catalog.load(self.assets)
+
+    @cached_property
+    def rank_by(self) -> str | None:
+        """Of a model with three heads what comes first; None for a model with one score."""
+        found: str | None = json.loads((self.assets / "model.json").read_text()).get("rank_by")
+        return found
+
+    @cached_property
+    def item_vectors(self) -> np.ndarray:
+        """float32 (items, dimensions), of length 1."""
+        vectors: np.ndarray = np.load(self.assets / "item_vectors.npy", allow_pickle=False)
+        return vectors
+
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """The k best items of each request."""
+        asked = [self.resolve(request) for request in requests]
+        answers: list[Answer | None] = [None] * len(asked)
+        for source in ("personal", "history", "popular"):
+            places = [place for place, one in enumerate(asked) if one.source == source]
+            if not places:
+                continue
+            outputs = self._outputs(run, source, [asked[place] for place in places])
+            scores = self.scores(outputs)
+            for row, place in enumerate(places):
+                answers[place] = self._answer(asked[place], scores[row], _row(outputs, row))
+        return [answer for answer in answers if answer is not None]
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """What drift is looked for in: who asks, on what the answer rests, and what it is like."""
+        assert isinstance(request, Query)
+        assert isinstance(response, Answer)
+        asked = self.resolve(request)
+        best = response.items[0] if response.items else None
+        shown = [self.catalog.popularity[self.catalog.item_index[one.item]] for one in response.items]
+        return {
+            "source": response.source,
+            "known_history": float(self.catalog.lengths[asked.user] if asked.user is not None else len(asked.history)),
+            "k": float(request.k),
+            "ignored_ids": float(response.ignored),
+            "mean_popularity": float(np.mean(shown)) if shown else None,
+            "top_score": best.score if best else None,
+            "top_category": best.category if best else None,
+        }
+
+    def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
+        """How much the first item is like each one that the user had: cosines of the items' embeddings."""
+        (answer,) = self.predict(run, [request])
+        asked = self.resolve(request)
+        assert isinstance(answer, Answer)
+        had = self._had(asked)
+        if not answer.items or not len(had):
+            return None
+        top = self.catalog.item_index[answer.items[0].item]
+        likeness = self.item_vectors[had] @ self.item_vectors[top]
+        nearest = np.argsort(-np.abs(likeness), kind="stable")[:REASONS]
+        return Explanation(
+            method="item likeness",
+            output=f"cosine of {self._label(top)} with an item of the history",
+            contributions={self._label(int(had[place])): float(likeness[place]) for place in nearest},
+        )
+
+    def resolve(self, request: BaseModel) -> Asked:
+        """The request in indices of the catalogue; unknown ids are counted."""
+        assert isinstance(request, Query)
+        index = self.catalog.item_index
+        user = self.catalog.user_index.get(str(request.user)) if request.user is not None else None
+        given = [*request.history, *request.exclude]
+        history = list(dict.fromkeys(index[str(name)] for name in request.history if str(name) in index))
+        known = [index[str(name)] for name in given if str(name) in index]
+        seen = self.catalog.history(user) if user is not None else np.empty(0, np.int64)
+        source: Source = "personal" if user is not None else "history" if history else "popular"
+        hidden = np.concatenate([seen, np.array(known, np.int64)])
+        return Asked(source, user, history, hidden, len(given) - len(known), request.k)
+
+    def heads(self, run: Runtime, users: np.ndarray) -> Arrays:
+        """What the graph says of users (int64, (users,)) and every item: (users, items) each."""
+        return run("personal", {"user": users.astype(np.int64)})
+
+    def _outputs(self, run: Runtime, source: Source, asked: Sequence[Asked]) -> Arrays:
+        if source == "personal":
+            return self.heads(run, np.array([one.user for one in asked]))
+        if source == "popular":
+            return {"score": np.tile(self.catalog.popularity.astype(np.float32), (len(asked), 1))}
+        longest = max(len(one.history) for one in asked)
+        items = np.full((len(asked), longest), -1, np.int64)
+        for row, one in enumerate(asked):
+            items[row, : len(one.history)] = one.history
+        return run("history", {"items": items})
+
+    def scores(self, outputs: Arrays) -> np.ndarray:
+        """What is ranked by, float32 (rows, items)."""
+        if "score" in outputs:
+            return outputs["score"]
+        click: np.ndarray = _sigmoid(outputs["shown"]) * _sigmoid(outputs["click"])
+        if self.rank_by == "conversion":
+            click = click * _sigmoid(outputs["conversion"])
+        elif self.rank_by == "dwell":
+            click = click * _seconds(outputs["dwell"])
+        return click
+
+    def _answer(self, asked: Asked, scores: np.ndarray, outputs: Arrays) -> Answer:
+        allowed = np.ones(len(scores), dtype=bool)
+        allowed[asked.hidden] = False
+        found = []
+        for index in best(scores, allowed, asked.k):
+            item = self.catalog.items[index]
+            heads = _estimates(outputs, index)
+            score = float(scores[index])
+            found.append(Recommendation(item=item.id, score=score, title=item.title, category=item.category, **heads))
+        return Answer(items=found, source=asked.source, ignored=asked.ignored)
+
+    def _had(self, asked: Asked) -> np.ndarray:
+        known = self.catalog.history(asked.user) if asked.user is not None else np.empty(0, np.int64)
+        return np.unique(np.concatenate([known, np.array(asked.history, np.int64)]))
+
+    def _label(self, index: int) -> str:
+        item = self.catalog.items[index]
+        return f"{item.title} [{item.id}]" if item.title else item.id
+
+
+def best(scores: np.ndarray, allowed: np.ndarray, k: int) -> list[int]:
+    """Indices of the `k` largest of `scores` (items,) that are `allowed`; of equals the first in the catalogue."""
+    candidates = np.flatnonzero(allowed)
+    values = scores[candidates]
+    if len(values) > k:
+        least = np.partition(values, len(values) - k)[len(values) - k]
+        candidates, values = candidates[values >= least], values[values >= least]
+    ranked: list[int] = candidates[np.argsort(-values, kind="stable")[:k]].tolist()
+    return ranked
+
+
+def _row(outputs: Arrays, row: int) -> Arrays:
+    return {name: array[row] for name, array in outputs.items()}
+
+
+def _estimates(outputs: Arrays, index: int) -> dict[str, float]:
+    if "click" not in outputs:
+        return {}
+    heads = {name: float(_sigmoid(outputs[name][index])) for name in ("click", "conversion")}
+    return heads | {"dwell": float(_seconds(outputs["dwell"][index]))}
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    share: np.ndarray = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
+    return share
+
+
+def _seconds(log: np.ndarray) -> np.ndarray:
+    """Back from log(1 + seconds), at most a day."""
+    seconds: np.ndarray = np.expm1(np.clip(log, 0, np.log1p(86_400)))
+    return seconds

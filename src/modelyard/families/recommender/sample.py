@@ -1,0 +1,115 @@
+"""The built-in data: simulated people with tastes, in a shop where what is popular is seen more."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+CATEGORIES = ("adventure", "biography", "cooking", "crime", "fantasy", "history", "humour", "nature", "philosophy",
+              "poetry", "romance", "science", "sport", "theatre", "travel", "war")  # fmt: skip
+TASTE, FASHION = 4.0, 0.9
+"""Weight of a person's taste, and of an item's popularity, in what is chosen."""
+DIMENSIONS = 6
+"""Of taste beside the category."""
+MEANLOG = 3.0
+LEAST, MOST = 5, 60
+"""Interactions a person has."""
+SHOWN = 1.5
+"""Items shown and passed over, for each one clicked."""
+START, DAY = 1_700_000_000, 86_400
+
+
+@dataclass(frozen=True)
+class World:
+    """What is hidden behind the log."""
+
+    category: np.ndarray
+    """Of each item, int64 (items,)."""
+    appeal: np.ndarray
+    """Log-popularity of each item, float64 (items,)."""
+    early: np.ndarray
+    """How much each person likes each item at first, float64 (users, items)."""
+    late: np.ndarray
+    """The same in the end: tastes move."""
+    length: np.ndarray
+    """Log-seconds that each item takes beside the usual, float64 (items,)."""
+    pace: np.ndarray
+    """The same of each person, float64 (users,)."""
+    thrift: np.ndarray
+    """How unwilling each person is to buy, in logits, float64 (users,)."""
+
+
+def write_sample(raw: Path, users: int, items: int, seed: int) -> None:
+    """Writes `interactions.csv` (users × about 25 clicks and 40 passed over) and `items.csv` into `raw`."""
+    rng = np.random.default_rng(seed)
+    world = _world(rng, users, items)
+    with (raw / "items.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["itemId", "title", "category"])
+        for item, kind in enumerate(world.category):
+            writer.writerow([item + 1, f"{CATEGORIES[kind].capitalize()} {item + 1}", CATEGORIES[kind]])
+    rows = [row for user in range(users) for row in _events(rng, world, user)]
+    with (raw / "interactions.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["userId", "itemId", "rating", "timestamp", "click", "conversion", "dwell"])
+        writer.writerows(sorted(rows, key=lambda row: row[3]))
+
+
+def _world(rng: np.random.Generator, users: int, items: int) -> World:
+    category = rng.integers(0, len(CATEGORIES), items)
+    centre = rng.normal(0, 1, (len(CATEGORIES), DIMENSIONS))
+    item = centre[category] + rng.normal(0, 0.5, (items, DIMENSIONS))
+    # Two neighbouring tastes a person, the second of which grows in time.
+    loved = rng.permuted(np.tile(np.arange(len(CATEGORIES)), (users, 1)), axis=1)[:, :2]
+    person = centre[loved] + rng.normal(0, 0.4, (users, 2, DIMENSIONS))
+    liking = np.einsum("utd,id->uti", _unit(person), _unit(item))
+    appeal = rng.normal(0, 1.0, items)
+    early = np.maximum(liking[:, 0], liking[:, 1] - 0.25)
+    late = np.maximum(liking[:, 0] - 0.15, liking[:, 1])
+    habits = rng.normal(0, 0.4, items), rng.normal(0, 0.6, users), rng.normal(0, 1.2, users)
+    return World(category, appeal, early, late, *habits)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit
+
+
+def _events(rng: np.random.Generator, world: World, user: int) -> list[list[object]]:
+    """One person's rows. Who likes an item more clicks it, stays longer and buys more often."""
+    items = len(world.appeal)
+    count = int(np.clip(rng.lognormal(MEANLOG, 0.6), LEAST, min(MOST, items // 3)))
+    chosen = _choose(rng, world, user, count)
+    passed = rng.poisson(SHOWN * count)
+    weight = np.exp(FASHION * world.appeal)
+    weight[chosen] = 0
+    others = rng.choice(items, min(passed, items // 3), replace=False, p=weight / weight.sum())
+    hours = np.sort(rng.uniform(0, 300 * 24, count)) + rng.uniform(0, 60 * 24)
+    habit = world.length + world.pace[user]
+    liked = (world.early + world.late)[user] / 2
+    rows: list[list[object]] = []
+    for item, hour in zip(chosen, hours, strict=True):
+        bought = rng.random() < 1 / (1 + np.exp(2.0 + world.thrift[user] - 2.0 * liked[item]))
+        dwell = round(float(np.exp(3 + liked[item] + habit[item] + rng.normal(0, 0.5))), 1)
+        stars = int(np.clip(round(3 + 2 * liked[item] + rng.normal(0, 0.7)), 1, 5))
+        rows.append([user + 1, item + 1, stars, int(START + hour * 3600), 1, int(bought), dwell])
+    for item in others:
+        time = int(START + (rng.choice(hours) - rng.uniform(0, 2)) * 3600)
+        rows.append([user + 1, item + 1, "", time, 0, 0, 0])
+    return rows
+
+
+def _choose(rng: np.random.Generator, world: World, user: int, count: int) -> np.ndarray:
+    """Items in the order of time: drawn without replacement (Plackett-Luce by Gumbel noise), half of them by the
+    early taste and half by the late one."""
+    first = _draw(rng, TASTE * world.early[user] + FASHION * world.appeal, count // 2)
+    late = TASTE * world.late[user] + FASHION * world.appeal
+    late[first] = -np.inf
+    return np.concatenate([first, _draw(rng, late, count - count // 2)])
+
+
+def _draw(rng: np.random.Generator, utility: np.ndarray, count: int) -> np.ndarray:
+    return rng.permutation(np.argsort(-(utility + rng.gumbel(size=len(utility))))[:count])

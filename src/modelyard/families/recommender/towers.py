@@ -1,0 +1,86 @@
+"""Several tasks on one body: click, conversion after a click, and seconds spent after a click."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.config import RecommenderModel
+from modelyard.families.recommender.model import Batch, Joint, Net, energy, perceptron
+
+TASKS = ("shown", "click", "conversion", "dwell")
+
+
+class Towers(Net):
+    """A tower for each task over a shared bottom (Caruana 1997) or a mixture of experts (Ma et al. 2018: MMoE).
+
+    Inputs are the embeddings of user, item and the item's category, the user's activity and the item's popularity
+    in training, and the product of the embeddings of user and item, which layers alone learn poorly (Rendle et al.
+    2020). What was never shown was never clicked either: a fourth tower tells what is shown from what is drawn at
+    random, so that the whole catalogue can be ranked while the chance of a click stays that of a shown item (Ma et
+    al. 2018: the entire space).
+    """
+
+    def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
+        super().__init__(catalog)
+        self.size, self.penalty = settings.dimensions, settings.regularization
+        self.experts = settings.experts if settings.bottom == "mmoe" else 1
+        names = {name: number for number, name in enumerate(catalog.categories, 1)}
+        kinds = [names.get(item.category or "", 0) for item in catalog.items]
+        self.user = nn.Parameter(torch.randn(len(catalog.users), self.size) * 0.1)
+        self.item = nn.Parameter(torch.randn(len(catalog.items), self.size) * 0.1)
+        self.category = nn.Parameter(torch.randn(len(names) + 1, self.size) * 0.1)
+        self.kinds = nn.Buffer(torch.tensor(kinds), persistent=False)
+        self.activity = nn.Buffer(_standardized(torch.from_numpy(catalog.lengths)), persistent=False)
+        self.popularity = nn.Buffer(_standardized(torch.from_numpy(catalog.popularity)), persistent=False)
+        width = self.experts * settings.hidden[0]
+        self.bottom, self.product = Joint(self.size + 1, self.size + 1, width), nn.Linear(self.size, width, bias=False)
+        self.gates = nn.ModuleDict({task: Joint(self.size + 1, self.size + 1, self.experts) for task in TASKS})
+        self.towers = nn.ModuleDict({task: _tower(settings.hidden) for task in TASKS})
+
+    def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embedding and activity of users; embedding (own and category's) and popularity of items."""
+        item = self.item + self.category[self.kinds]
+        return torch.cat([self.user, self.activity], 1), torch.cat([item, self.popularity], 1)
+
+    def heads(self, user: torch.Tensor, item: torch.Tensor) -> Batch:
+        """`shown`, `click` and `conversion` as logits, `dwell` as log(1 + seconds)."""
+        product = user[:, None, : self.size] * item[..., : self.size]
+        hidden = functional.relu(self.bottom(user, item) + self.product(product))
+        # In the batch's own order of axes, experts before their widths.
+        parts = hidden.reshape(*hidden.shape[:2], self.experts, hidden.shape[2] // self.experts)
+        return {task: self._task(task, parts, user, item) for task in TASKS}
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Cross-entropy of shown, click, conversion and squared error of the log seconds, plus an L2 penalty.
+
+        The last two count where there was a click, the click where the item was shown.
+        """
+        users, items = self.vectors()
+        user, item = users[batch["user"]], items[torch.cat([batch["item"][:, None], batch["negative"]], 1)]
+        heads = self.heads(user, item)
+        shown, clicked = torch.zeros_like(heads["shown"]), batch["click"]
+        shown[:, 0] = 1
+        entropy = functional.binary_cross_entropy_with_logits
+        conversion = entropy(heads["conversion"][:, 0], batch["conversion"], reduction="none")
+        dwell = (heads["dwell"][:, 0] - batch["dwell"]).square()
+        after = ((conversion + dwell) * clicked).sum() / clicked.sum().clamp(min=1)
+        before = entropy(heads["shown"], shown) + entropy(heads["click"][:, 0], clicked)
+        return before + after + self.penalty * energy((user, item), len(user))
+
+    def _task(self, task: str, parts: torch.Tensor, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+        gate = torch.softmax(self.gates[task](user, item), -1)
+        score: torch.Tensor = self.towers[task]((parts * gate[..., None]).sum(-2))[..., 0]
+        return score
+
+
+def _tower(hidden: tuple[int, ...]) -> nn.Sequential:
+    return nn.Sequential(*perceptron(hidden), nn.Linear(hidden[-1], 1))
+
+
+def _standardized(counts: torch.Tensor) -> torch.Tensor:
+    """log(1 + count) less its mean, over its deviation, (rows, 1)."""
+    values = torch.log1p(counts.float())
+    return ((values - values.mean()) / values.std().clamp(min=1e-6))[:, None]
