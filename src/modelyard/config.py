@@ -220,6 +220,8 @@ def _explain(
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
     name, source = ".".join(path), _origin(path, layers)
+    if not path:
+        return f"settings that do not go together: {first['msg'].removeprefix('Value error, ')}"
     if first["type"] == "extra_forbidden":
         return f"{source}: {choices('setting', name, _field_names(cls))}"
     return f"{source}: setting '{name}' = {first['input']!r}: {first['msg']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelyard.config import FamilyConfig, Settings
 
@@ -89,3 +89,13 @@ class TabularConfig(FamilyConfig):
     """From a table to numbers."""
     model: TabularModel = TabularModel()
     """Which model, and its hyper-parameters."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TabularConfig:
+        sample = self.features.sample
+        if self.data.uri is not None and sample != TabularFeatures.model_fields["sample"].default:
+            raise ValueError(
+                f"features.sample = {sample!r} is built-in data, but data.uri = {self.data.uri!r} is set too. "
+                "Type: --set data.uri=null"
+            )
+        return self

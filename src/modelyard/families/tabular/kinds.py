@@ -54,7 +54,8 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
     parameters: dict[str, Any] = {
         "objective": objective, "metric": metric, "learning_rate": model.learning_rate,
         "num_leaves": model.max_leaves, "max_depth": model.max_depth or -1, "lambda_l2": model.regularization,
-        "seed": config.seed, "deterministic": True, "force_col_wise": True, "num_threads": cores(), "verbose": -1,
+        "seed": config.seed, "deterministic": True, "force_col_wise": True,
+        "num_threads": cores(table.x.size), "verbose": -1,
     }  # fmt: skip
     if objective == "multiclass":
         parameters["num_class"] = len(table.classes or [])
@@ -93,7 +94,7 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
     parameters: dict[str, Any] = {
         "objective": objective, "eval_metric": metric, "eta": model.learning_rate, "tree_method": "hist",
         "grow_policy": "lossguide", "max_leaves": model.max_leaves, "max_depth": model.max_depth or 0,
-        "lambda": model.regularization, "seed": config.seed, "nthread": cores(), "verbosity": 0,
+        "lambda": model.regularization, "seed": config.seed, "nthread": cores(table.x.size), "verbosity": 0,
     }  # fmt: skip
     if objective == "multi:softprob":
         parameters["num_class"] = len(table.classes or [])
@@ -153,7 +154,9 @@ def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progres
 
     trees = config.model.trees
     kind = RandomForestClassifier if table.classes else RandomForestRegressor
-    forest = kind(max_depth=config.model.max_depth, random_state=config.seed, n_jobs=cores(), warm_start=True)
+    forest = kind(
+        max_depth=config.model.max_depth, random_state=config.seed, n_jobs=cores(table.x.size), warm_start=True
+    )
     weights = table.row_weights(table.y)
     for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
         forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=weights)

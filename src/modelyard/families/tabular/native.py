@@ -112,12 +112,15 @@ def _sklearn(estimator: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarr
 
 
 def _boosted(booster: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
-    # LightGBM takes its number of threads from the call, XGBoost from the booster.
-    options = {"num_threads": cores()} if info.kind == "lightgbm" else {}
-    predict = booster.predict if info.kind == "lightgbm" else booster.inplace_predict
+    def predict(x: np.ndarray) -> np.ndarray:
+        # LightGBM takes its number of threads from the call, XGBoost from the booster.
+        if info.kind == "lightgbm":
+            return np.asarray(booster.predict(x, num_threads=cores(x.size)))
+        booster.set_param({"nthread": cores(x.size)})
+        return np.asarray(booster.inplace_predict(x))
 
     def scores(x: np.ndarray) -> np.ndarray:
-        p: np.ndarray = predict(x, **options)
+        p = predict(x)
         return np.stack([1 - p, p], axis=1) if info.classes and p.ndim == 1 else p
 
     return scores

@@ -15,6 +15,8 @@ from modelyard.errors import BadData, BrokenArtifact
 from modelyard.families.tabular.config import Kind
 from modelyard.families.tabular.splits import load_split
 
+FEW_CELLS = 200_000
+
 
 class ModelInfo(BaseModel):
     """`model.json` of a model folder: all that loading needs beside the weights."""
@@ -98,8 +100,14 @@ def class_weights(y: np.ndarray, classes: int) -> np.ndarray:
     return result
 
 
-def cores() -> int:
-    """CPU cores this process may use; OMP_NUM_THREADS lowers it, as in a container with a CPU limit."""
+def cores(cells: int | None = None) -> int:
+    """CPU cores this process may use; OMP_NUM_THREADS lowers it, as in a container with a CPU limit.
+
+    One for a table of few `cells`: there, threads wait for each other longer than they work, on a busy machine a
+    hundred times longer.
+    """
+    if cells is not None and cells < FEW_CELLS:
+        return 1
     limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     available = len(os.sched_getaffinity(0))
     return min(available, int(limit)) if limit.isdecimal() and int(limit) > 0 else available
