@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from rich.console import Console
@@ -30,6 +30,7 @@ def run_pipeline(
     params: Path,
     nodes: int,
     gpus: int,
+    kind: Literal["training", "monitoring"] = "training",
 ) -> None:
     """Starts a run and follows it to its end."""
     from modelyard.artifact import now
@@ -40,7 +41,7 @@ def run_pipeline(
     check_requirements(options.family_class(family)(config))
     check_pipeline_extras()
     record = local.RunRecord(
-        id=local.new_id(), family=family, config=absolute_data(portable(config)), nodes=nodes,
+        id=local.new_id(), kind=kind, family=family, config=absolute_data(portable(config)), nodes=nodes,
         gpus_per_node=gpus, created=now(),
     )  # fmt: skip
     follow(local.RunFolder.new(record))

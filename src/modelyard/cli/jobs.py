@@ -31,6 +31,9 @@ def run(
     params: Params = PARAMS,
     nodes: Nodes = 1,
     gpus: Gpus = 0,
+    monitoring: Annotated[
+        bool, typer.Option("--monitoring", help="The monitoring pipeline: watch the champion, train again on drift.")
+    ] = False,
 ) -> None:
     """Take a family through the whole pipeline on this machine.
 
@@ -45,7 +48,7 @@ def run(
         raise UsageError("name one family. Type: modelyard run tabular, or modelyard run --family my_pkg.mod:Family")
     run_pipeline(
         str(family or own), data=data, target=target, rev=rev, assignments=settings, params=params,
-        nodes=nodes, gpus=gpus,
+        nodes=nodes, gpus=gpus, kind="monitoring" if monitoring else "training",
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -74,9 +75,37 @@ def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
     from kfp import components, local
 
     warnings.simplefilter("ignore")
+    _mend_conditions()
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
     logging.getLogger().setLevel(logging.INFO)
     components.load_component_from_file(str(pipeline))(**arguments)
+
+
+def _mend_conditions() -> None:
+    """kfp.local 2.16 takes every condition in the form that kfp's own compiler writes for false: it evaluates it as
+    Python, which knows neither `inputs.parameter_values['x']` nor `true`. Writes it as Python first."""
+    from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
+
+    evaluate = ConditionEvaluator.evaluate_condition
+    if getattr(evaluate, "mended", False):
+        return
+
+    def mended(condition: str, io_store: Any) -> bool:
+        return bool(evaluate(as_python(condition), io_store))
+
+    mended.mended = True  # type: ignore[attr-defined]
+    ConditionEvaluator.evaluate_condition = staticmethod(mended)
+
+
+def as_python(condition: str) -> str:
+    """A condition of a compiled pipeline as a Python expression over its channels.
+
+    >>> as_python("inputs.parameter_values['pipelinechannel--monitor-Output'] == true")
+    'pipelinechannel--monitor-Output == True'
+    """
+    condition = re.sub(r"inputs\.parameter_values\['([^']+)'\]", r"\1", condition)
+    words = {"true": "True", "false": "False", "&&": "and", "||": "or"}
+    return " ".join(words.get(word, word) for word in condition.split(" "))
 
 
 def connect(host: str | None) -> Client:
