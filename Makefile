@@ -61,5 +61,5 @@ $(VENV)/.laptop: $(VENV)/.uv pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.laptop
 	@echo "installing what the tests need (once)"
-	$(INSTALL) -e '.[tabular,laptop,torch,dev]'
+	$(INSTALL) -e '.[families,laptop,dev]'
 	@touch $@
