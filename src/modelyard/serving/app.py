@@ -51,6 +51,9 @@ def _routes(package: Package, log: PredictionLog | None, limits: Limits) -> list
     return [
         Route("/predict", ends.route("predict", ends.predict, "POST"), methods=_ANY),
         Route("/explain", ends.route("explain", ends.explain, "POST"), methods=_ANY),
+        Route("/v1/completions", ends.route("completions", ends.completions.completions, "POST"), methods=_ANY),
+        Route("/v1/models", ends.route("models", ends.completions.models, "GET", "HEAD"), methods=_ANY),
+        Route("/v1/models/{model:path}", ends.route("models", ends.completions.models, "GET", "HEAD"), methods=_ANY),
         Route("/package", ends.route("package", ends.package, "GET", "HEAD"), methods=_ANY),
         Route("/openapi.json", ends.route("openapi", ends.openapi, "GET", "HEAD"), methods=_ANY),
         Route("/metrics", ends.route("metrics", ends.metrics, "GET", "HEAD"), methods=_ANY),

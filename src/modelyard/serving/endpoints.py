@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 import logging
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,18 +17,20 @@ from typing import Any
 import anyio
 import anyio.to_thread
 from pydantic import BaseModel
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from modelyard.errors import BadData, ModelyardError
+from modelyard.errors import ModelyardError
 from modelyard.family import Host
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
-from modelyard.serving import openapi, page
+from modelyard.serving import openapi, page, stream
+from modelyard.serving.bodies import JSON, parse, read_body, rendered, unusable
 from modelyard.serving.metrics import Metrics, exposition
+from modelyard.serving.openai import Completions
 from modelyard.serving.prediction_log import PredictionLog
-from modelyard.serving.problems import Reader, Refusal, not_finite, refuse
+from modelyard.serving.problems import Reader, Refusal, refuse
 
 log = logging.getLogger("modelyard.serving")
 
@@ -38,8 +41,6 @@ DIRECT_BYTES = 16_384
 """A larger body goes to a thread whatever the model: reading it takes time too."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_MAYBE_NOT_FINITE = re.compile(rb"NaN|Infinity|\d[eE]\+?\d")
-_JSON = "application/json"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -53,7 +54,9 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class _Call:
+class Call:
+    """One HTTP request."""
+
     id: str
     received: datetime
     started: float
@@ -67,55 +70,58 @@ class Endpoints:
         self._metrics = Metrics(package.info.version)
         if log is not None:
             log.observe = self._metrics.log_rows
-        self._read = Reader(package.host.Request)
+        self.read = Reader(package.host.Request)
         self._cores = anyio.CapacityLimiter(available_cores())
         self._fast = package.info.chosen.p50_ms <= DIRECT_MS
         self._explains = type(package.host).explain is not Host.explain
         self._summary = openapi.summary(package.info)
         self._document = openapi.document(package, explains=self._explains)
         self._page, self._policy = page.render(package, explains=self._explains)
+        self.completions = Completions(self)
 
-    async def predict(self, request: Request, call: _Call) -> Response:
+    async def predict(self, request: Request, call: Call) -> Response:
         """One example or a list of them to one answer or a list."""
-        body = await read_body(request, self._limits.body_bytes)
-        return Response(await self._run(body, self._predict, body, call), media_type=_JSON)
+        body = await self.body(request)
+        if stream.wanted(request):
+            return await self._stream(body, call)
+        return Response(await self._run(body, self._predict, body, call), media_type=JSON)
 
-    async def explain(self, request: Request, call: _Call) -> Response:
+    async def explain(self, request: Request, call: Call) -> Response:
         """One example to the reasons of its answer."""
         if not self._explains:
             raise refuse(404, f"family {self._package.info.family!r} gives no reasons; POST /predict answers")
-        body = await read_body(request, self._limits.body_bytes)
-        return Response(await self._run(body, self._explain, body), media_type=_JSON)
+        body = await self.body(request)
+        return Response(await self._run(body, self._explain, body), media_type=JSON)
 
-    async def package(self, request: Request, call: _Call) -> Response:
+    async def package(self, request: Request, call: Call) -> Response:
         """What is served."""
-        return Response(to_json(self._summary), media_type=_JSON)
+        return Response(to_json(self._summary), media_type=JSON)
 
-    async def openapi(self, request: Request, call: _Call) -> Response:
+    async def openapi(self, request: Request, call: Call) -> Response:
         """The OpenAPI document."""
-        return Response(to_json(self._document), media_type=_JSON)
+        return Response(to_json(self._document), media_type=JSON)
 
-    async def metrics(self, request: Request, call: _Call) -> Response:
+    async def metrics(self, request: Request, call: Call) -> Response:
         """Counters for Prometheus."""
         content, media = await anyio.to_thread.run_sync(exposition)
         return Response(content, headers={"content-type": media})
 
-    async def page(self, request: Request, call: _Call) -> Response:
+    async def page(self, request: Request, call: Call) -> Response:
         """The page for people."""
         address = html.escape(f"{request.base_url}predict")
         headers = {"content-security-policy": self._policy, "x-content-type-options": "nosniff"}
         return Response(self._page.replace(page.ADDRESS, address), media_type="text/html", headers=headers)
 
-    async def unknown(self, request: Request, call: _Call) -> Response:
+    async def unknown(self, request: Request, call: Call) -> Response:
         """Any other path."""
         raise refuse(404, f"{request.url.path} is not here. There are POST /predict, POST /explain, GET /package, "
                           "GET /openapi.json, GET /metrics, GET /")  # fmt: skip
 
-    def route(self, name: str, answer: Callable[[Request, _Call], Awaitable[Response]], *methods: str) -> Endpoint:
+    def route(self, name: str, answer: Callable[[Request, Call], Awaitable[Response]], *methods: str) -> Endpoint:
         """An endpoint that has an id, is counted, and turns refusals into JSON."""
 
         async def endpoint(request: Request) -> Response:
-            call = _Call(_request_id(request), datetime.now(UTC), time.perf_counter())
+            call = Call(_request_id(request), datetime.now(UTC), time.perf_counter())
             if methods and request.method not in methods:
                 response = _error(refuse(405, f"{request.method} {request.url.path}: allowed is {methods[0]}"))
                 response.headers["allow"] = ", ".join(methods)
@@ -123,7 +129,10 @@ class Endpoints:
                 response = await _answered(answer, request, call)
             response.headers["x-request-id"] = call.id
             response.headers["x-modelyard-package"] = self._package.info.version
-            self._metrics.request(name, response.status_code, time.perf_counter() - call.started)
+            if isinstance(response, StreamingResponse):
+                response.body_iterator = self._counted(name, response, call)
+            else:
+                self._metrics.request(name, response.status_code, time.perf_counter() - call.started)
             return response
 
         return endpoint
@@ -133,34 +142,115 @@ class Endpoints:
             return work(*arguments)
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._cores)
 
-    def _predict(self, body: bytes, call: _Call) -> bytes:
+    @property
+    def opened(self) -> Package:
+        """The package that answers."""
+        return self._package
+
+    async def body(self, request: Request) -> bytes:
+        """The request's JSON as bytes, within the limit."""
+        return await read_body(request, self._limits.body_bytes)
+
+    async def predicted(self, examples: list[BaseModel]) -> list[BaseModel]:
+        """Answers to examples that were read, made in a thread; not recorded yet."""
+        work = functools.partial(self._answers, examples, many=len(examples) > 1)
+        return await anyio.to_thread.run_sync(work, limiter=self._cores)
+
+    def parts(self, example: BaseModel) -> stream.Parts | None:
+        """The answer to an example in parts; None where the family does not stream.
+
+        Raises:
+            Refusal: 400: the family cannot use the example.
+        """
+        try:
+            parts = self._package.host.stream(self._package.run, example)
+        except (ModelyardError, OverflowError) as error:
+            raise unusable(error, None) from None
+        return None if parts is None else stream.Parts(parts, self._cores)
+
+    async def begin(self, parts: stream.Parts) -> None:
+        """Takes the first part.
+
+        Raises:
+            Refusal: 400: the family cannot use the example.
+        """
+        try:
+            await parts.begin()
+        except (ModelyardError, OverflowError) as error:
+            raise unusable(error, None) from None
+
+    def record(self, call: Call, examples: Sequence[BaseModel], answers: Sequence[BaseModel], size: int) -> None:
+        """Logs and counts answered examples, once."""
+        if self._log is not None:
+            taken = (time.perf_counter() - call.started) * 1e3
+            self._log.add(call.id, call.received, taken, examples, answers, size=size)
+        self._metrics.predictions(len(answers))
+
+    async def _stream(self, body: bytes, call: Call) -> Response:
+        example = self._single(body, "one example is streamed at a time: send an object, not a list")
+        parts = self.parts(example)
+        if parts is None:
+            family = self._package.info.family
+            raise refuse(406, f"family {family!r} answers at once; send accept: {JSON}")
+        await self.begin(parts)
+        return stream.response(self._events(example, parts, call, len(body)))
+
+    async def _events(self, example: BaseModel, parts: stream.Parts, call: Call, size: int) -> AsyncIterator[bytes]:
+        """A `data` event for each part, then the whole answer as event `answer`; or an event `error`."""
+        try:
+            async for part in parts:
+                if isinstance(part, self._package.host.Response):
+                    yield stream.event(rendered(part, None), "answer")
+                    self.record(call, [example], [part], size)
+                else:
+                    yield stream.event(rendered(part, None))
+        except Refusal as refused:
+            yield stream.event(to_json(refused.body()), "error")
+        except Exception:
+            log.exception("request %s failed while its answer was streamed", call.id)
+            yield stream.event(to_json(refuse(500, f"the model failed on this request: {call.id}").body()), "error")
+        finally:
+            parts.close()
+
+    async def _counted(self, name: str, response: StreamingResponse, call: Call) -> AsyncIterator[Any]:
+        """The response's body; counted when it ends, as 499 when the client left before."""
+        code = 499
+        try:
+            async for chunk in response.body_iterator:
+                yield chunk
+            code = response.status_code
+        finally:
+            self._metrics.request(name, code, time.perf_counter() - call.started)
+
+    def _predict(self, body: bytes, call: Call) -> bytes:
         value = parse(body)
         many = isinstance(value, list)
         values = value if many else [value]
-        self._check_number(values)
-        examples = self._read(values, many)
+        self.check_number(values)
+        examples = self.read(values, many)
         answers = self._answers(examples, many)
-        content = [_rendered(answer, number if many else None) for number, answer in enumerate(answers)]
-        if self._log is not None:
-            taken = (time.perf_counter() - call.started) * 1e3
-            self._log.add(call.id, call.received, taken, examples, answers, size=len(body))
-        self._metrics.predictions(len(answers))
+        content = [rendered(answer, number if many else None) for number, answer in enumerate(answers)]
+        self.record(call, examples, answers, len(body))
         return b"[" + b",".join(content) + b"]" if many else content[0]
 
-    def _explain(self, body: bytes) -> bytes:
+    def _single(self, body: bytes, otherwise: str) -> BaseModel:
         value = parse(body)
         if isinstance(value, list):
-            raise refuse(400, "one example is explained at a time: send an object, not a list")
-        example = self._read([value], many=False)[0]
+            raise refuse(400, otherwise)
+        return self.read([value], many=False)[0]
+
+    def _explain(self, body: bytes) -> bytes:
+        example = self._single(body, "one example is explained at a time: send an object, not a list")
         try:
             explanation = self._package.host.explain(self._package.run, example)
         except (ModelyardError, OverflowError) as error:
-            raise _unusable(error, None) from None
+            raise unusable(error, None) from None
         if explanation is None:
             raise refuse(404, "the family gives no reasons for this example")
-        return _rendered(explanation, None)
+        return rendered(explanation, None)
 
-    def _check_number(self, values: Sequence[Any]) -> None:
+    def check_number(self, values: Sequence[Any]) -> None:
+        """Raises Refusal for no example, or too many."""
         if not values:
             raise refuse(400, f"the list is empty; send 1 to {self._limits.examples} examples")
         if len(values) > self._limits.examples:
@@ -176,57 +266,13 @@ class Endpoints:
                     try:
                         host.predict(run, [example])
                     except (ModelyardError, OverflowError) as own:
-                        raise _unusable(own, number) from None
-            raise _unusable(error, 0 if many else None) from None
+                        raise unusable(own, number) from None
+            raise unusable(error, 0 if many else None) from None
         assert len(answers) == len(examples), f"{type(host).__name__}.predict must answer each example"
         return answers
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The JSON body as bytes.
-
-    Raises:
-        Refusal: 415 for another content type or encoding, 413 for more than `limit` bytes.
-    """
-    media = request.headers.get("content-type", _JSON).split(";")[0].strip().lower()
-    if media != _JSON and not (media.startswith("application/") and media.endswith("+json")):
-        raise refuse(415, f"content type {media!r} is not read here; send content-type: {_JSON}")
-    if (encoding := request.headers.get("content-encoding", "identity").lower()) != "identity":
-        raise refuse(415, f"content encoding {encoding!r} is not read here; send the JSON as it is")
-    length = request.headers.get("content-length", "0")
-    large = f"the body has more than {limit:,} bytes; send fewer or smaller examples"
-    if length.isdecimal() and int(length) > limit:
-        raise refuse(413, large)
-    chunks, total = [], 0
-    async for chunk in request.stream():
-        total += len(chunk)
-        if total > limit:
-            raise refuse(413, large)
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def parse(body: bytes) -> Any:
-    """JSON to a value.
-
-    Raises:
-        Refusal: 400: not JSON, with its place; or a number that is not finite, with its field.
-    """
-    if not body.strip():
-        raise refuse(400, "the body is empty; send one example as a JSON object, or a list of them")
-    try:
-        value = from_json(body)
-    except ValueError as error:
-        raise refuse(400, f"the body is not JSON: {error}") from None
-    if _MAYBE_NOT_FINITE.search(body) and (path := next(not_finite(value), None)) is not None:
-        index = path[0] if path and isinstance(path[0], int) else None
-        field = ".".join(str(part) for part in (path if index is None else path[1:]))
-        where = f"field {field!r}" if field else "an example"
-        raise refuse(400, f"{where} must be a finite number", field=field or None, index=index)
-    return value
-
-
-async def _answered(answer: Callable[[Request, _Call], Awaitable[Response]], request: Request, call: _Call) -> Response:
+async def _answered(answer: Callable[[Request, Call], Awaitable[Response]], request: Request, call: Call) -> Response:
     try:
         return await answer(request, call)
     except Refusal as refused:
@@ -239,22 +285,7 @@ async def _answered(answer: Callable[[Request, _Call], Awaitable[Response]], req
 
 
 def _error(refused: Refusal) -> Response:
-    return Response(json.dumps(refused.body()), status_code=refused.status, media_type=_JSON)
-
-
-def _rendered(answer: BaseModel, index: int | None) -> bytes:
-    content = answer.model_dump(mode="json", by_alias=True)
-    rendered = to_json(content, inf_nan_mode="constants")
-    if _MAYBE_NOT_FINITE.search(rendered) and next(not_finite(content), None) is not None:
-        raise refuse(400, "the model has no finite answer: a number in the example is too large", index=index)
-    return rendered
-
-
-def _unusable(error: Exception, index: int | None) -> Refusal:
-    if isinstance(error, BadData):
-        return refuse(400, str(error), field=error.column, index=index)
-    text = str(error) if isinstance(error, ModelyardError) else "a number in the example is too large"
-    return refuse(400, text, index=index)
+    return Response(json.dumps(refused.body()), status_code=refused.status, media_type=JSON)
 
 
 def _request_id(request: Request) -> str:

@@ -57,7 +57,7 @@ class LanguageModel(Settings):
     """Whether `checkpoint` may be downloaded."""
     lora_rank: int = Field(default=0, ge=0)
     """Rank of LoRA adapters (Hu et al. 2021) on a checkpoint's attention. 0: all weights are trained."""
-    lora_alpha: float = Field(default=16.0, gt=0)
+    lora_alpha: int = Field(default=16, ge=1)
     """Adapters are scaled by `lora_alpha / lora_rank`."""
     draft_layers: int = Field(default=0, ge=0)
     """Blocks of a small second model that guesses ahead (`speculative` in a request). 0: none."""

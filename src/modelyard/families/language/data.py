@@ -108,7 +108,8 @@ def _passage(text: str, rng: np.random.Generator) -> str:
 
 
 def _summary(splits: dict[Split, list[Document]], dropped: dict[str, int], codec: Codec) -> dict[str, Any]:
-    rows, table = {}, []
+    rows: dict[str, int] = {}
+    table: list[list[Any]] = []
     for split, documents in splits.items():
         characters = sum(len(document.text) for document in documents)
         tokens = sum(len(ids) for ids in codec.encode_all([document.text for document in documents]))
@@ -117,7 +118,7 @@ def _summary(splits: dict[Split, list[Document]], dropped: dict[str, int], codec
     columns = ["split", "documents", "characters", "tokens", "characters a token"]
     notes = [
         "Whole documents are divided, so no document has parts in two splits; "
-        f"{dropped.get('identical document', 0)} identical ones were removed first. Near-duplicates are not looked for.",
+        f"{dropped.get('identical document', 0)} identical ones were removed first. Near-duplicates are not found.",
         f"The tokenizer ({codec.size} tokens, byte-level BPE) has seen the training split alone.",
     ]
     characters = sum(row[2] for row in table)

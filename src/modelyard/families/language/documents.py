@@ -13,9 +13,10 @@ from typing import Any
 from modelyard.errors import BadData
 
 TEXT = frozenset(
-    ".c .cfg .cpp .cs .css .go .h .html .ini .java .js .kt .lua .md .php .pl .py .r .rb .rs .rst .scala .sh .sql "
-    ".swift .tex .toml .ts .txt .xml .yaml .yml".split()
-)
+    {".c", ".cfg", ".cpp", ".cs", ".css", ".go", ".h", ".html", ".ini", ".java", ".js", ".kt", ".lua", ".md", ".php",
+     ".pl", ".py", ".r", ".rb", ".rs", ".rst", ".scala", ".sh", ".sql", ".swift", ".tex", ".toml", ".ts", ".txt",
+     ".xml", ".yaml", ".yml"}
+)  # fmt: skip
 """Endings of files that are read as text."""
 ROWS = frozenset({".jsonl", ".ndjson"})
 """Endings of files with one JSON object a line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -156,7 +157,7 @@ def _by_position(judged: list[Judged], context: int) -> Plot:
     edges = np.unique(np.geomspace(1, context + 1, BINS + 1).astype(int))
     points = [
         (float(low), float(np.exp(losses[inside].mean())))
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
+        for low, high in itertools.pairwise(edges)
         if (inside := (seen >= low) & (seen < high)).any()
     ]
     return Plot(

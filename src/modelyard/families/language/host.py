@@ -97,7 +97,8 @@ class LanguageHost(Host):
             positions = np.tile(np.arange(len(prompt)), (len(batch), 1))
             positions[np.arange(len(batch)), batch] = HIDDEN
             logs = log_softmax(self.read(run, np.tile(prompt, (len(batch), 1)), positions)[:, -1])
-            drops |= {self._place(writer.prompt, at): whole - float(row[token]) for at, row in zip(batch, logs, strict=True)}
+            for at, row in zip(batch, logs, strict=True):
+                drops[self._place(writer.prompt, at)] = whole - float(row[token])
         name = "the end" if token == self.spec.end else repr(self.codec.continuation(writer.prompt[1:], [token]))
         return Explanation(
             method="occlusion",

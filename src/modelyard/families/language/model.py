@@ -56,7 +56,8 @@ class CausalLanguageModel(nn.Module):
         )  # fmt: skip
         present = {}
         for number, layer in enumerate(cache.layers if cache is not None else ()):
-            present[f"present_key_{number}"], present[f"present_value_{number}"] = layer.keys, layer.values
+            keys, values = layer.keys, layer.values  # type: ignore[union-attr]
+            present[f"present_key_{number}"], present[f"present_value_{number}"] = keys, values
         return {"logits": out.logits, **present}
 
     def _mask(self, own: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor | None) -> torch.Tensor:
@@ -89,9 +90,9 @@ class Step(nn.Module):
 
 def new_config(settings: LanguageModel, vocabulary: int, layers: int) -> PretrainedConfig:
     """An architecture of `settings.kind` from transformers' own classes."""
-    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None, "tie_word_embeddings": True}
+    ends: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None, "tie_word_embeddings": True}
     if settings.kind == "gpt2":
-        drop = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), settings.dropout)
+        drop: dict[str, Any] = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), settings.dropout)
         return transformers.GPT2Config(
             vocab_size=vocabulary, n_positions=settings.context, n_embd=settings.width, n_layer=layers,
             n_head=settings.heads, **drop, **ends,
@@ -109,7 +110,7 @@ def new_config(settings: LanguageModel, vocabulary: int, layers: int) -> Pretrai
 
 def new_network(config: PretrainedConfig) -> nn.Module:
     """An untrained network, float32."""
-    network: nn.Module = transformers.AutoModelForCausalLM.from_config(
+    network: nn.Module = transformers.AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
         config, attn_implementation="sdpa", dtype=torch.float32
     )
     return network
@@ -135,7 +136,7 @@ def with_adapters(model: CausalLanguageModel, settings: LanguageModel) -> Causal
         r=settings.lora_rank, lora_alpha=settings.lora_alpha, lora_dropout=settings.dropout, task_type="CAUSAL_LM",
         target_modules=ADAPTED["gpt2" if gpt2 else "llama"], fan_in_fan_out=gpt2,
     )  # fmt: skip
-    return CausalLanguageModel(model.config, get_peft_model(model.network, lora))  # type: ignore[arg-type]
+    return CausalLanguageModel(model.config, get_peft_model(model.network, lora))
 
 
 def merged(model: CausalLanguageModel) -> CausalLanguageModel:
@@ -186,8 +187,8 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
 
 def quiet() -> None:
     """Keeps transformers' progress bars and remarks off the person's terminal."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("peft").setLevel(logging.ERROR)
 
 

@@ -112,7 +112,7 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint) -> Setup:
         )
     end = _first(architecture.eos_token_id)
     if end is None:
-        raise UsageError(f"checkpoint {found.folder}: config.json names no eos_token_id, the token that ends a document")
+        raise UsageError(f"checkpoint {found.folder}: config.json names no eos_token_id to end a document")
     start = _first(architecture.bos_token_id)
 
     def build() -> CausalLanguageModel:
@@ -221,7 +221,11 @@ def _completions(features: Path, out: Path) -> dict[str, Any]:
         [request.prompt[-80:], answer.text]  # type: ignore[attr-defined]
         for request, answer in zip(requests, answers, strict=True)
     ]
-    return {"title": "Completions (greedy, validation split)", "columns": ["prompt ends", "model goes on"], "rows": rows}
+    return {
+        "title": "Completions (greedy, validation split)",
+        "columns": ["prompt ends", "model goes on"],
+        "rows": rows,
+    }
 
 
 def _first(token: int | list[int] | None) -> int | None:

@@ -1,0 +1,237 @@
+"""OpenAI's completions protocol over a host that completes text: /v1/completions and /v1/models.
+
+Fields that OpenAI does not know (`extra_body` of its client) go to the host's own Request. What this service cannot
+do is refused: nothing is left out in silence.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from modelyard.completion import Completed, Completion
+from modelyard.family import Host
+from modelyard.serving import stream
+from modelyard.serving.bodies import parse
+from modelyard.serving.problems import Reader, Refusal, refuse
+
+if TYPE_CHECKING:
+    from modelyard.serving.endpoints import Call, Endpoints
+
+log = logging.getLogger("modelyard.serving")
+
+_SEEDS = 2**31
+
+
+class _StreamOptions(BaseModel, extra="forbid"):
+    include_usage: bool = False
+
+
+class Asked(BaseModel):
+    """Body of a completion request."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    prompt: str | list[str] = ""
+    max_tokens: int | None = Field(default=16, ge=0)
+    temperature: float | None = Field(default=1.0, ge=0, le=2)
+    top_p: float | None = Field(default=1.0, gt=0, le=1)
+    n: int | None = Field(default=1, ge=1, le=128)
+    stream: bool | None = False
+    stream_options: _StreamOptions | None = None
+    logprobs: int | None = Field(default=None, ge=0, le=5)
+    echo: bool | None = False
+    stop: str | list[str] | None = None
+    seed: int | None = Field(default=None, ge=0)
+    presence_penalty: float | None = 0
+    frequency_penalty: float | None = 0
+    best_of: int | None = None
+    logit_bias: dict[str, float] | None = None
+    suffix: str | None = None
+    user: str | None = None
+
+    def check(self) -> None:
+        """Raises Refusal for a wish that is not met here."""
+        unmet = {
+            "presence_penalty": self.presence_penalty, "frequency_penalty": self.frequency_penalty,
+            "logit_bias": self.logit_bias, "suffix": self.suffix,
+            "best_of": self.best_of not in (None, self.n or 1),
+            "logprobs": self.echo and self.logprobs is not None,
+        }  # fmt: skip
+        for field, asked in unmet.items():
+            if asked:
+                why = " together with echo" if field == "logprobs" else ""
+                raise refuse(400, f"{field!r}{why} is not supported here; leave it out", field=field)
+
+    def prompts(self) -> list[str]:
+        """One or several."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+    def bodies(self, host: Host) -> list[dict[str, Any]]:
+        """A request body for each choice: `n` for each prompt, with seeds of their own."""
+        seed = self.seed if self.seed is not None else secrets.randbelow(_SEEDS)
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        found = []
+        for prompt in self.prompts():
+            for number in range(self.n or 1):
+                asked = Completion(
+                    prompt=prompt, max_tokens=16 if self.max_tokens is None else self.max_tokens,
+                    temperature=1.0 if self.temperature is None else self.temperature,
+                    top_p=1.0 if self.top_p is None else self.top_p, stop=stop, seed=seed + number,
+                    logprobs=self.logprobs, extra=self.model_extra or {},
+                )  # fmt: skip
+                body = host.complete(asked)
+                assert body is not None, "complete() is offered, so it gives a body"
+                found.append(body)
+        return found
+
+
+class Completions:
+    """The endpoints, over those of the service."""
+
+    def __init__(self, ends: Endpoints) -> None:
+        self._ends, self._package = ends, ends.opened
+        self._host, self._info = ends.opened.host, ends.opened.info
+        self._read = Reader(Asked)
+        self.offered = type(self._host).complete is not Host.complete
+
+    async def completions(self, request: Request, call: Call) -> Response:
+        """POST /v1/completions."""
+        return await self._as_openai(self._complete, request, call)
+
+    async def models(self, request: Request, call: Call) -> Response:
+        """GET /v1/models, and /v1/models/{model}."""
+        return await self._as_openai(self._models, request, call)
+
+    async def _as_openai(
+        self, answer: Callable[[Request, Call], Awaitable[Response]], request: Request, call: Call
+    ) -> Response:
+        try:
+            if not self.offered:
+                raise refuse(404, f"family {self._info.family!r} completes no text; POST /predict answers")
+            return await answer(request, call)
+        except Refusal as refused:
+            return Response(to_json(error_body(refused)), status_code=refused.status, media_type="application/json")
+
+    async def _models(self, request: Request, call: Call) -> Response:
+        created = int(datetime.fromisoformat(self._info.created).timestamp())
+        model = {"id": self._info.family, "object": "model", "created": created, "owned_by": "modelyard"}
+        if (name := request.path_params.get("model")) is not None:
+            self._check_model(str(name))
+            return _json(model)
+        return _json({"object": "list", "data": [model]})
+
+    async def _complete(self, request: Request, call: Call) -> Response:
+        body = await self._ends.body(request)
+        value = parse(body)
+        (asked,) = self._read([value], many=False)
+        assert isinstance(asked, Asked)
+        self._check_model(asked.model)
+        asked.check()
+        bodies = asked.bodies(self._host)
+        self._ends.check_number(bodies)
+        examples = self._ends.read(bodies, len(bodies) > 1)
+        if asked.stream:
+            return await self._streamed(asked, examples, call, len(body))
+        answers = await self._ends.predicted(examples)
+        self._ends.record(call, examples, answers, len(body))
+        done = [self._host.completed(*pair) for pair in zip(examples, answers, strict=True)]
+        choices = [_choice(asked, number, one, echo=True) for number, one in enumerate(done)]
+        return _json(self._envelope(call, choices) | {"usage": _usage(done, asked.n or 1)})
+
+    def _check_model(self, name: str) -> None:
+        if name not in (self._info.family, self._info.version):
+            raise refuse(404, f"model {name!r} is not served here; allowed: {self._info.family}", field="model")
+
+    async def _streamed(self, asked: Asked, examples: list[BaseModel], call: Call, size: int) -> Response:
+        parts = [self._ends.parts(example) for example in examples]
+        if parts[0] is not None:
+            await self._ends.begin(parts[0])
+        return stream.response(self._events(asked, examples, parts, call, size))
+
+    async def _events(
+        self, asked: Asked, examples: list[BaseModel], parts: list[stream.Parts | None], call: Call, size: int
+    ) -> AsyncIterator[bytes]:
+        answers: list[BaseModel] = []
+        done: list[Completed] = []
+        try:
+            for number, (example, own) in enumerate(zip(examples, parts, strict=True)):
+                if asked.echo:
+                    shown = Completed(text=asked.prompts()[number // (asked.n or 1)])
+                    yield self._chunk(call, [_choice(asked, number, shown)])
+                async for part in own if own is not None else self._whole(example):
+                    one = self._host.completed(example, part)
+                    if isinstance(part, self._host.Response):
+                        answers.append(part)
+                        done.append(one)
+                        one = one if own is None else one.model_copy(update={"text": "", "logprobs": None})
+                    yield self._chunk(call, [_choice(asked, number, one)])
+            if asked.stream_options is not None and asked.stream_options.include_usage:
+                yield self._chunk(call, [], usage=_usage(done, asked.n or 1))
+            yield stream.event(b"[DONE]")
+            self._ends.record(call, examples, answers, size)
+        except Exception:
+            log.exception("request %s failed while its answer was streamed", call.id)
+            yield stream.event(to_json(error_body(refuse(500, f"the model failed on this request: {call.id}"))))
+        finally:
+            for own in parts:
+                if own is not None:
+                    own.close()
+
+    async def _whole(self, example: BaseModel) -> AsyncIterator[BaseModel]:
+        """The answer of a host that does not stream, in one part."""
+        (answer,) = await self._ends.predicted([example])
+        yield answer
+
+    def _chunk(self, call: Call, choices: list[dict[str, Any]], **fields: Any) -> bytes:
+        return stream.event(to_json(self._envelope(call, choices) | fields))
+
+    def _envelope(self, call: Call, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"id": f"cmpl-{call.id}", "object": "text_completion", "created": int(call.received.timestamp()),
+                "model": self._info.family, "system_fingerprint": self._info.version, "choices": choices}  # fmt: skip
+
+
+def error_body(refused: Refusal) -> dict[str, Any]:
+    """A refusal as OpenAI's clients read it."""
+    first = refused.problems[0]
+    kind = "invalid_request_error" if refused.status < 500 else "server_error"
+    message = "; ".join(dict.fromkeys(problem.error for problem in refused.problems))
+    code = "model_not_found" if refused.status == 404 and first.field == "model" else None
+    return {"error": {"message": message, "type": kind, "param": first.field, "code": code}}
+
+
+def _choice(asked: Asked, number: int, one: Completed, *, echo: bool = False) -> dict[str, Any]:
+    text = asked.prompts()[number // (asked.n or 1)] + one.text if echo and asked.echo else one.text
+    return {"index": number, "text": text, "finish_reason": one.finish_reason, "logprobs": _logprobs(asked, one)}
+
+
+def _logprobs(asked: Asked, one: Completed) -> dict[str, Any] | None:
+    if asked.logprobs is None or one.logprobs is None:
+        return None
+    tokens = [score.token for score in one.logprobs]
+    return {
+        "tokens": tokens,
+        "token_logprobs": [score.log_probability for score in one.logprobs],
+        "top_logprobs": [score.top for score in one.logprobs] if asked.logprobs else None,
+        "text_offset": [sum(map(len, tokens[:place])) for place in range(len(tokens))],
+    }
+
+
+def _usage(done: list[Completed], n: int) -> dict[str, int]:
+    """A prompt counts once, however many choices it has."""
+    read = sum(one.prompt_tokens for one in done[::n])
+    written = sum(one.completion_tokens for one in done)
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def _json(value: dict[str, Any]) -> Response:
+    return Response(to_json(value), media_type="application/json")
