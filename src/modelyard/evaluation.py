@@ -22,17 +22,17 @@ class Series(BaseModel):
 
 
 class Picture(BaseModel):
-    """One picture of a plot of kind `image`."""
+    """One picture of a plot of kind `pictures`."""
 
     caption: str
-    image: str = Field(pattern=r"^data:image/(png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}$")
+    url: str = Field(pattern=r"^data:[a-z]+/(png|jpeg|webp);base64,[A-Za-z0-9+/]+={0,2}$")
     """A data URL: small, for it becomes part of every evaluation and of the card."""
 
 
 class Plot(BaseModel):
     """A figure of the card, as data: the card draws it."""
 
-    kind: Literal["line", "bar", "scatter", "heatmap", "histogram", "image"]
+    kind: Literal["line", "bar", "scatter", "heatmap", "histogram", "pictures"]
     title: str
     x_label: str = ""
     y_label: str = ""
@@ -44,7 +44,7 @@ class Plot(BaseModel):
     columns: list[str] = []
     """Column names of a heatmap."""
     pictures: list[Picture] = []
-    """Of kind `image`, in reading order."""
+    """Of kind `pictures`, in reading order."""
     diagonal: bool = False
     """Draw y = x for reference (ROC, calibration, predicted against actual)."""
     caption: str = ""

@@ -76,7 +76,7 @@ class Explanation(BaseModel):
     """The output on average data; base + sum of contributions = output, for additive methods."""
     contributions: dict[str, float]
     """By input field, largest magnitude first."""
-    image: str | None = None
+    picture: str | None = None
     """A picture of the reasons for people, as a `data:image/png;base64,…` URL."""
 
 

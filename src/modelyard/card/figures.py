@@ -42,7 +42,7 @@ class Drawn:
 def draw(plot: Plot, prefix: str) -> Drawn | None:
     """The plot as SVG with unique ids, or its pictures as HTML; None when it holds nothing to draw."""
     _check(plot)
-    if plot.kind == "image":
+    if plot.kind == "pictures":
         return _pictures(plot) if plot.pictures else None
     if not (plot.matrix and plot.matrix[0] if plot.kind == "heatmap" else any(one.y or one.x for one in plot.series)):
         return None
@@ -56,7 +56,7 @@ def _pictures(plot: Plot) -> Drawn:
     """Pictures with their captions, side by side."""
     tiles = (
         Markup('<li><img src="{}" alt="{}"><span>{}</span></li>').format(
-            one.image, clean(one.caption), clean(one.caption)
+            one.url, clean(one.caption), clean(one.caption)
         )
         for one in plot.pictures
     )

@@ -55,9 +55,9 @@ class ImageModel(Settings):
     """Folder of a ResNet or ViT in Hugging Face's layout (config.json, model.safetensors), or its hub id where it
     lies in the local cache: the weights to start from. Nothing is downloaded. None: train from scratch."""
     width: int = Field(default=32, ge=4, le=1024)
-    """cnn and resnet: channels of the first stage, doubled by each further one. vit: size of a token is 3 x width."""
+    """cnn and resnet: channels of the first stage, doubled by each further one. vit: a third of a token's size."""
     depth: int = Field(default=0, ge=0, le=64)
-    """cnn and resnet: blocks a stage; vit: layers. 0: 1, 1 and 4."""
+    """cnn and resnet: blocks a stage; vit: layers. 0: 1, 1 and 3."""
     patch: int | None = Field(default=None, ge=2)
     """vit: side of a patch in pixels; divides the picture's side. None: the smallest that gives at most 8 x 8."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -82,9 +82,9 @@ class ImageTraining(TrainingSettings):
     """Share of the target that is spread over all classes in training."""
     flip: Literal["none", "horizontal", "both"] = "none"
     """Mirror training pictures at random: only where a mirrored picture keeps its label (digits don't)."""
-    shift: float = Field(default=0.06, ge=0, le=0.5)
+    shift: float = Field(default=0.05, ge=0, le=0.5)
     """Training pictures move at random by at most this share of the side."""
-    rotate: float = Field(default=8.0, ge=0, le=180)
+    rotate: float = Field(default=5.0, ge=0, le=180)
     """Training pictures turn at random by at most so many degrees."""
 
 

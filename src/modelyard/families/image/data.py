@@ -48,6 +48,8 @@ def build_features(raw: Path, out: Path, config: ImageConfig) -> dict[str, Any]:
     listing = read_folder(raw, settings)
     looks = _each(listing.examples, lambda one: _look(one, limits), listing.raw)
     kept, copies, notes = without_copies(listing.examples, [look.digest for look in looks])
+    if lost := sorted({one.label for one in listing.examples} - {one.label for one in kept}):
+        raise BadData("every picture of this class is also under another label", file=listing.raw / lost[0])
     parts = divide(kept, settings, config.seed, listing.raw)
     by_name = {one.name: look for one, look in zip(listing.examples, looks, strict=True)}
     spec = _spec(parts, [by_name[one.name] for one in parts["train"]], settings, limits)

@@ -48,8 +48,8 @@ def gallery(
         ("Right answers", fine, tiles[len(worst) :]),
     ):
         if captions:
-            pictures = [Picture(caption=text, image=tile) for text, tile in zip(captions, shown, strict=True)]
-            plots.append(Plot(kind="image", title=title, pictures=pictures, caption=_caption(host)))
+            pictures = [Picture(caption=text, url=tile) for text, tile in zip(captions, shown, strict=True)]
+            plots.append(Plot(kind="pictures", title=title, pictures=pictures, caption=_caption(host)))
     return plots
 
 

@@ -123,7 +123,7 @@ class ImageHost(Host):
             output=name,
             base=base,
             contributions={f"row {r + 1} column {c + 1}": float(cells[r, c]) for r, c in ranked},
-            image=cam.data_url(cam.overlay(pixels, places)),
+            picture=cam.data_url(cam.overlay(pixels, places)),
         )
 
     def evidence(self, features: np.ndarray, index: int) -> tuple[np.ndarray, float, str]:

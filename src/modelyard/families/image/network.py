@@ -143,7 +143,7 @@ def _vit(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
     hidden = 3 * settings.width
     return ViTConfig(
         image_size=spec.size, patch_size=patch, num_channels=spec.channels, hidden_size=hidden,
-        num_hidden_layers=settings.depth or 4, num_attention_heads=3, intermediate_size=3 * hidden,
+        num_hidden_layers=settings.depth or 3, num_attention_heads=3, intermediate_size=2 * hidden,
     )  # fmt: skip
 
 
@@ -172,7 +172,9 @@ def _checkpoint_config(settings: ImageModel, spec: ImageSpec) -> PretrainedConfi
 
 def _backbone(made: Plan, checkpoint: str | None) -> PreTrainedModel:
     from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     vit = made["kind"] == "vit"
     kind: Any = ViTModel if vit else ResNetModel
     # The pooling layer of a ViT would be trained for nothing.

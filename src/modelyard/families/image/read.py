@@ -63,7 +63,7 @@ def _by_table(raw: Path) -> Listing:
     file = raw / LABELS
     seen: dict[str, int] = {}
     examples = []
-    for row, cells in enumerate(_rows(file), 1):
+    for row, cells in _rows(file):
         example = _from_row(raw, row, cells)
         if example.name in seen:
             raise BadData(f"{example.name!r} is in row {seen[example.name]} already", file=file, row=row, column="file")
@@ -80,27 +80,37 @@ def _by_table(raw: Path) -> Listing:
     return Listing(raw, sorted(examples, key=_name), {"not in labels.csv": others} if others else {})
 
 
-def _rows(file: Path) -> Iterator[dict[str, str]]:
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Number and cells of each row, by lower-case column name."""
+    content = file.read_bytes()
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        row = file.read_bytes()[: error.start].count(b"\n")
-        raise BadData("is not UTF-8 text", file=file, row=row or None) from None
-    lines = text.splitlines()
-    if not lines:
+        raise BadData("is not UTF-8 text", file=file, row=content[: error.start].count(b"\n") or None) from None
+    if not any(lines):
         raise BadData("is empty", file=file, hint="Write a first line: file,label")
-    separator = ";" if lines[0].count(";") > lines[0].count(",") else ","
-    reader = csv.DictReader(lines, delimiter=separator)
-    names = [name.strip().lower() for name in reader.fieldnames or ()]
+    reader = csv.reader(lines, delimiter=";" if lines[0].count(";") > lines[0].count(",") else ",")
+    names: list[str] = []
+    try:
+        for cells in reader:
+            row = reader.line_num - 1
+            if not names:
+                names = _header(file, cells)
+            elif len(cells) != len(names) and cells:
+                raise BadData(f"{len(cells)} cells where the header has {len(names)}", file=file, row=row)
+            elif cells:
+                yield row, {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+    except csv.Error as error:
+        raise BadData(f"is not CSV: {error}", file=file, row=reader.line_num - 1) from None
+
+
+def _header(file: Path, cells: list[str]) -> list[str]:
+    names = [name.strip().lower() for name in cells]
     for column in ("file", "label"):
-        if column not in names:
+        if names.count(column) != 1:
             hint = f"Its columns are {', '.join(names)}; file and label are needed, split and group are allowed"
-            raise BadData("is missing", file=file, column=column, hint=hint)
-    reader.fieldnames = names
-    for row, cells in enumerate(reader, 1):
-        if None in cells or None in cells.values():
-            raise BadData(f"has not the header's {len(names)} cells", file=file, row=row)
-        yield {name: cell.strip() for name, cell in cells.items()}
+            raise BadData(f"the first line names it {names.count(column)} times", file=file, column=column, hint=hint)
+    return names
 
 
 def _from_row(raw: Path, row: int, cells: dict[str, str]) -> Example:

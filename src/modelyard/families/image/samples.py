@@ -45,12 +45,12 @@ def lesions(count: int, seed: int) -> tuple[np.ndarray, list[str], np.ndarray]:
         for _ in range(int(r.integers(1, 4))):
             angle, offset = r.uniform(0, np.pi), r.uniform(0.2, 0.8) * SIDE
             away = (rows - offset) * np.cos(angle) + (columns - offset) * np.sin(angle)
-            scan += r.uniform(0.08, 0.2) * np.exp(-np.square(away) / 2)
+            scan += r.uniform(0.05, 0.15) * np.exp(-np.square(away) / 2)
         ill = r.random() < POSITIVE_SHARE
         if ill:
             places[number] = r.uniform(4, SIDE - 4, 2)
             square = np.square(rows - places[number, 0]) + np.square(columns - places[number, 1])
-            scan += r.uniform(0.14, 0.4) * np.exp(-square / (2 * r.uniform(1.6, 3.0) ** 2))
+            scan += r.uniform(0.3, 0.55) * np.exp(-square / (2 * r.uniform(1.6, 3.0) ** 2))
         pictures.append(scan)
         labels.append("lesion" if ill else "healthy")
     return (np.clip(np.array(pictures), 0, 1) * 255).round().astype(np.uint8), labels, places

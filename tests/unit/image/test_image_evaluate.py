@@ -1,0 +1,197 @@
+"""Figures of a classifier, against scikit-learn's or by hand, for its own host and for another's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import ks_2samp
+from sklearn import metrics as sk
+
+from modelyard.card.canvas import style
+from modelyard.card.figures import draw
+from modelyard.errors import BadData
+from modelyard.evaluation import Evaluation
+from modelyard.families.image import curves, store
+from modelyard.families.image.data import request_bodies
+from modelyard.families.image.decide import Decision
+from modelyard.families.image.evaluate import Judged, calibration_error, class_metrics, diagnosis, evaluate
+from modelyard.families.image.host import ImageHost
+from modelyard.families.image.pixels import statistics
+from modelyard.families.image.samples import digits, shifted
+from modelyard.families.image.spec import ImageSpec
+from modelyard.family import Arrays
+from tests.unit.image.test_image_data import build, scans
+
+CLASSES = ["a", "b", "c", "d"]
+
+
+def judged(k: int = 4, n: int = 300) -> Judged:
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, k, n)
+    raw = rng.gamma(1, size=(n, k)) + 1.2 * (np.arange(k) == y[:, None])
+    p = raw / raw.sum(axis=1, keepdims=True)
+    return Judged(y, p, p.argmax(axis=1), CLASSES[:k])
+
+
+def brightness(threshold: float = 128.0) -> Any:
+    """A network that knows but the mean of the middle; its maps say where it is bright."""
+
+    def run(graph: str, arrays: Arrays) -> Arrays:
+        pixels = arrays["pixels"].mean(axis=1)
+        bright = (pixels[:, 12:20, 12:20].mean(axis=(1, 2)) - threshold) / 40
+        return {"logits": np.stack([-bright, bright], axis=1).astype(np.float32), "features": pixels[:, None, ::4, ::4]}
+
+    return run
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    build(scans(tmp_path / "raw", {"dark": 30, "light": 20}), tmp_path / "out", size=32)
+    return tmp_path / "out"
+
+
+def test_metrics_are_scikit_learn_s() -> None:
+    seen, one = class_metrics(judged()), judged()
+    expected = {
+        "accuracy": sk.accuracy_score(one.y, one.labels),
+        "balanced_accuracy": sk.balanced_accuracy_score(one.y, one.labels),
+        "macro_f1": sk.f1_score(one.y, one.labels, average="macro"),
+        "worst_class_recall": sk.recall_score(one.y, one.labels, average=None).min(),
+        "log_loss": sk.log_loss(one.y, one.p),
+        "top_2_accuracy": sk.top_k_accuracy_score(one.y, one.p, k=2),
+    }
+    assert {name: seen[name] for name in expected} == pytest.approx(expected)
+
+
+def test_diagnosis_counts_as_a_table_of_four_does() -> None:
+    one = judged(k=2)
+    hits, alarms = int(((one.y == 1) & (one.labels == 1)).sum()), int(((one.y == 0) & (one.labels == 1)).sum())
+    misses, quiet = int(((one.y == 1) & (one.labels == 0)).sum()), int(((one.y == 0) & (one.labels == 0)).sum())
+    seen = diagnosis(one)
+    assert seen["sensitivity"] == hits / (hits + misses)
+    assert seen["specificity"] == quiet / (quiet + alarms)
+    assert seen["ppv"] == hits / (hits + alarms)
+    assert seen["npv"] == quiet / (quiet + misses)
+    pairs = one.p[one.y == 1, 1][:, None] - one.p[one.y == 0, 1]
+    assert seen["roc_auc"] == pytest.approx((pairs > 0).mean() + (pairs == 0).mean() / 2)
+
+
+def test_calibration_error_by_hand() -> None:
+    confidence, hit = np.array([0.95, 0.97, 0.55, 0.56]), np.array([True, False, True, True])
+    assert calibration_error(hit, confidence) == pytest.approx(0.5 * abs(0.5 - 0.96) + 0.5 * abs(1 - 0.555))
+
+
+def test_the_roc_is_scikit_learn_s() -> None:
+    one = judged(k=2)
+    curve = curves.roc(one.y, np.round(one.p[:, 1], 2))
+    area = np.trapezoid(curve.true_positive_rate, curve.false_positive_rate)
+    assert area == pytest.approx(sk.roc_auc_score(one.y, np.round(one.p[:, 1], 2)), abs=2e-3)
+    assert (curve.false_positive_rate[0], curve.true_positive_rate[-1]) == (0, 1)
+    assert np.all(np.diff(curve.thresholds) < 0)
+
+
+def test_answers_through_the_host_are_judged_beside_the_most_frequent_class(features: Path) -> None:
+    host = ImageHost(features / "assets")
+    result = evaluate(host, brightness(), features)
+    assert result.main == "roc_auc"
+    assert result.metrics["accuracy"] == result.metrics["roc_auc"] == 1
+    assert result.baseline["accuracy"] == pytest.approx(6 / 10)
+    assert (result.baseline["sensitivity"], result.baseline["specificity"]) == (0, 1)
+    assert result.confusion is not None
+    assert result.confusion.matrix == [[6, 0], [0, 4]]
+    assert "sensitivity: 4 of 4, 95 % interval 0.510 to 1.000 (Wilson)." in result.notes
+    assert [plot.title for plot in result.plots] == [
+        "ROC", "Sensitivity and specificity by threshold", "Scores by class", "Reliability", "Right answers",
+    ]  # fmt: skip
+
+
+def test_the_worst_errors_come_first_and_are_drawn(features: Path) -> None:
+    result = evaluate(ImageHost(features / "assets"), brightness(-1000), features)
+    plot = next(plot for plot in result.plots if plot.title == "Worst errors")
+    assert [picture.caption.split(" (")[0] for picture in plot.pictures] == ["dark, answered light"] * 6
+    certain = [float(re.findall(r"\((.*)\)", picture.caption)[0]) for picture in plot.pictures]
+    assert certain == sorted(certain, reverse=True)
+    with style():
+        drawn = draw(plot, "p-")
+    assert drawn is not None
+    assert drawn.svg.count("<img ") == 6
+    assert Evaluation.model_validate_json(result.model_dump_json()) == result
+
+
+def test_another_host_decodes_by_its_own_rules_and_its_classes_are_matched_by_name(
+    features: Path, tmp_path: Path
+) -> None:
+    own = ImageSpec.load(features / "assets")
+    other = tmp_path / "other"
+    other.mkdir()
+    own.model_copy(update={"size": 40, "classes": ["light", "dark"], "counts": [1, 1]}).save(other)
+
+    def run(graph: str, arrays: Arrays) -> Arrays:
+        assert arrays["pixels"].shape[1:] == (1, 40, 40)
+        middle = arrays["pixels"][:, 0, 16:24, 16:24].mean(axis=(1, 2))
+        logits = np.stack([middle - 128, 128 - middle], axis=1).astype(np.float32)
+        return {"logits": logits, "features": arrays["pixels"][:, :, ::5, ::5]}
+
+    result = evaluate(ImageHost(other), run, features)
+    assert result.metrics["accuracy"] == result.metrics["roc_auc"] == 1
+
+
+def test_a_class_that_the_host_does_not_know_counts_as_missed(features: Path, tmp_path: Path) -> None:
+    own = ImageSpec.load(features / "assets")
+    own.model_copy(update={"classes": ["dark", "blue"]}).save(tmp_path)
+    result = evaluate(ImageHost(tmp_path), brightness(), features)
+    assert result.metrics["accuracy"] == 0.6
+    assert result.confusion is not None
+    assert result.confusion.labels == ["dark", "light", "(another)"]
+    assert "The model does not know light" in " ".join(result.notes)
+
+
+def test_stored_pixels_are_what_a_request_becomes(features: Path) -> None:
+    host = ImageHost(features / "assets")
+    bodies = request_bodies(features, "test", None)
+    seen = np.stack([host.decode(host.Request.model_validate(body)) for body in bodies])
+    assert np.array_equal(seen, store.load_pixels(features, "test"))
+
+
+def test_darker_and_noisier_pictures_drift_and_others_do_not() -> None:
+    """The figures of two halves of the digits, one of them darkened."""
+    pixels, _ = digits(600, 0)
+
+    def rows(part: np.ndarray) -> dict[str, np.ndarray]:
+        described = [statistics(Image.fromarray(one)) for one in part]
+        return {name: np.array([row[name] for row in described], float) for name in described[0]}
+
+    before, same, moved = rows(pixels[::2]), rows(pixels[1::2]), rows(shifted(pixels[1::2], 0.6, 0))
+    for name in ("brightness", "contrast", "sharpness"):
+        assert ks_2samp(before[name], same[name]).pvalue > 0.01
+        assert ks_2samp(before[name], moved[name]).pvalue < 1e-6
+
+
+def test_describing_tells_of_the_picture_and_the_answer(features: Path) -> None:
+    host = ImageHost(features / "assets")
+    (request,) = [host.Request.model_validate(body) for body in request_bodies(features, "test", 1)]
+    (answer,) = host.predict(brightness(), [request])
+    row = host.describe(request, answer)
+    assert (row["width"], row["height"], row["saturation"]) == (12, 12, 0)
+    p = np.array(list(answer.model_dump()["probabilities"].values()))
+    assert row["entropy"] == pytest.approx(-(p * np.log2(p)).sum())
+    assert row["label"] == answer.model_dump()["label"]
+    assert "image" not in row
+
+
+def test_a_request_that_is_no_picture_names_its_field(features: Path) -> None:
+    host = ImageHost(features / "assets")
+    request = host.Request.model_validate({"image": "aGVsbG8="})
+    with pytest.raises(BadData, match="column 'image': is not a picture") as caught:
+        host.predict(brightness(), [request])
+    assert caught.value.column == "image"
+
+
+def test_without_a_decision_the_more_probable_class_is_the_answer() -> None:
+    p = np.array([[0.5, 0.5], [0.51, 0.49]])
+    assert Decision().labels(p).tolist() == [1, 0]
