@@ -14,7 +14,7 @@ Kind = Literal["lightgcn", "ncf", "multitask"]
 class RecommenderFeatures(Settings):
     """From a log of interactions to splits."""
 
-    sample_users: int = Field(default=1_000, ge=50)
+    sample_users: int = Field(default=2_000, ge=50)
     """Users of the built-in, simulated data."""
     sample_items: int = Field(default=400, ge=50)
     """Items of the built-in, simulated data."""
@@ -38,17 +38,24 @@ class RecommenderModel(Settings):
     layers: int = Field(default=3, ge=0)
     """Graph convolutions of lightgcn. 0 is matrix factorization."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 32, 16), min_length=1)
-    """Widths of ncf's layers; multitask's experts have the first and its towers the others."""
+    """Widths of ncf's layers; multitask's experts and towers have the last two."""
     negatives: int = Field(default=4, ge=1)
-    """Items drawn for each interaction, among those that the user has not had in training. For lightgcn and ncf."""
-    regularization: float = Field(default=1e-4, ge=0)
-    """L2 penalty on the embeddings in a batch, as in the papers. For lightgcn and ncf."""
+    """Items drawn for each interaction, among those that the user has not had in training."""
+    regularization: float | None = Field(default=None, ge=0)
+    """L2 penalty on the embeddings in a batch. None: 1e-3 for lightgcn, 1e-2 for ncf and multitask, whose layers
+    learn single users by heart."""
     bottom: Literal["mmoe", "shared"] = "mmoe"
     """What multitask's towers stand on: experts mixed by a gate for each task, or one layer shared by all."""
     experts: int = Field(default=4, ge=1)
     """Experts of `mmoe`."""
     rank_by: Literal["click", "conversion", "dwell"] = "click"
     """What multitask puts first: the chance of a click, of a click that converts, or the expected seconds."""
+
+    @property
+    def penalty(self) -> float:
+        """`regularization`, or the default of the kind."""
+        usual = 1e-3 if self.kind == "lightgcn" else 1e-2
+        return usual if self.regularization is None else self.regularization
 
 
 class RecommenderTraining(TrainingSettings):

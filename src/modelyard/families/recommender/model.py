@@ -71,7 +71,7 @@ class LightGCN(Net):
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
-        self.users, self.layers, self.penalty = len(catalog.users), settings.layers, settings.regularization
+        self.users, self.layers, self.penalty = len(catalog.users), settings.layers, settings.penalty
         self.embedding = nn.Parameter(torch.randn(self.users + len(catalog.items), settings.dimensions) * 0.1)
         self.graph = nn.Buffer(_normalized(catalog), persistent=False)
 
@@ -86,7 +86,7 @@ class LightGCN(Net):
 
     def heads(self, user: torch.Tensor, item: torch.Tensor) -> Batch:
         """Dot products, `score`."""
-        return {"score": _dot(user, item)}
+        return {"score": dot(user, item)}
 
     def profiles(self) -> torch.Tensor:
         """The items' own vectors: they live in the users' space."""
@@ -98,8 +98,8 @@ class LightGCN(Net):
         user, positive = users[batch["user"]], items[batch["item"]]
         wanted = (user * positive).sum(-1, keepdim=True)
         if "unseen" in batch:
-            return _mean_where(functional.softplus(_dot(user, items) - wanted), batch["unseen"])
-        ranking = functional.softplus(_dot(user, items[batch["negative"]]) - wanted).mean()
+            return _mean_where(functional.softplus(dot(user, items) - wanted), batch["unseen"])
+        ranking = functional.softplus(dot(user, items[batch["negative"]]) - wanted).mean()
         ego = self.embedding[: self.users], self.embedding[self.users :]
         chosen = (ego[0][batch["user"]], ego[1][batch["item"]], ego[1][batch["negative"]])
         return ranking + self.penalty * energy(chosen, len(batch["user"]))
@@ -113,7 +113,7 @@ class NeuMF(Net):
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
-        self.size, self.negatives, self.penalty = settings.dimensions, settings.negatives, settings.regularization
+        self.size, self.negatives, self.penalty = settings.dimensions, settings.negatives, settings.penalty
         self.user = nn.Parameter(torch.randn(len(catalog.users), 2 * self.size) * 0.1)
         self.item = nn.Parameter(torch.randn(len(catalog.items), 2 * self.size) * 0.1)
         self.first = Joint(self.size, self.size, settings.hidden[0])
@@ -127,7 +127,7 @@ class NeuMF(Net):
 
     def heads(self, user: torch.Tensor, item: torch.Tensor) -> Batch:
         """Logit of an interaction, `score`."""
-        product = _dot(user[:, : self.size] * self.product.weight, item[..., : self.size])
+        product = dot(user[:, : self.size] * self.product.weight, item[..., : self.size])
         hidden = self.rest(functional.relu(self.first(user[:, self.size :], item[..., self.size :])))
         return {"score": product + self.out(hidden)[..., 0]}
 
@@ -235,7 +235,7 @@ class FoldIn(nn.Module):
         return self.net.heads(total / there.sum(1).clamp(min=1), self.items)
 
 
-def _dot(user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+def dot(user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
     """(batch, width) with (items, width) or (batch, items, width) to (batch, items)."""
     if item.ndim == 2:
         return user @ item.T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,11 +39,12 @@ LABELS = ("click", "conversion", "dwell")
 FLAGS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 
 Row = Sequence[Any]
+Numbered = tuple[int, Row]
 
 
 @dataclass(frozen=True)
 class Log:
-    """Interactions as they came; row i of the file is entry i - 1 of every array."""
+    """Interactions as they came."""
 
     file: str
     users: list[str]
@@ -89,7 +91,7 @@ def read_items(raw: Path) -> dict[str, Item]:
     if "id" not in columns:
         raise BadData("the column is missing", file=file.name, column="id")
     found: dict[str, Item] = {}
-    for number, row in enumerate(rows, 1):
+    for number, row in rows:
         cells = dict(zip(columns, (_text(cell) for cell in row), strict=True))
         if not cells["id"]:
             raise BadData("an item without an id", file=file.name, row=number, column=columns["id"])
@@ -98,7 +100,7 @@ def read_items(raw: Path) -> dict[str, Item]:
     return found
 
 
-def _collect(file: str, columns: dict[str, str], rows: Iterable[Row]) -> Log:
+def _collect(file: str, columns: dict[str, str], rows: Iterable[Numbered]) -> Log:
     users: dict[str, int] = {}
     items: dict[str, int] = {}
     user, item = array("q"), array("q")
@@ -106,7 +108,7 @@ def _collect(file: str, columns: dict[str, str], rows: Iterable[Row]) -> Log:
     at = {name: position for position, name in enumerate(columns)}
     parse = {"timestamp": _time, "rating": _number, "click": _flag, "conversion": _flag, "dwell": _seconds}
     row = 0
-    for row, cells in enumerate(rows, 1):
+    for row, cells in rows:
         for name, known, indices in (("user", users, user), ("item", items, item)):
             text = _text(cells[at[name]])
             if not text:
@@ -120,7 +122,7 @@ def _collect(file: str, columns: dict[str, str], rows: Iterable[Row]) -> Log:
     if not row:
         raise BadData("there is a header but no row below it", file=file)
     arrays = {name: np.array(values) for name, values in numbers.items()}
-    rating = arrays.get("rating", np.full(row, np.nan))
+    rating = arrays.get("rating", np.full(len(user), np.nan))
     labels = {name: arrays[name] for name in LABELS if name in arrays}
     return Log(file, list(users), list(items), np.array(user), np.array(item), arrays["timestamp"], rating, labels)
 
@@ -195,7 +197,9 @@ def _log_file(raw: Path) -> Path:
     return files[0]
 
 
-def _open(file: Path, names: dict[str, tuple[str, ...]], order: Sequence[str]) -> tuple[dict[str, str], Iterator[Row]]:
+def _open(
+    file: Path, names: dict[str, tuple[str, ...]], order: Sequence[str]
+) -> tuple[dict[str, str], Iterator[Numbered]]:
     """Columns that are understood (our name to the file's), and the rows' cells in their order."""
     rows = _parquet_rows(file) if file.suffix.lower() in (".parquet", ".pq") else _text_rows(file)
     first = next(rows, None)
@@ -221,11 +225,13 @@ def _chain(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
     yield from rows
 
 
-def _pick(file: str, rows: Iterator[Row], width: int, places: Sequence[int]) -> Iterator[Row]:
+def _pick(file: str, rows: Iterator[Row], width: int, places: Sequence[int]) -> Iterator[Numbered]:
+    """The cells at `places`, with the number of their row; blank lines count and are passed over."""
     for number, row in enumerate(rows, 1):
-        if len(row) != width:
+        if len(row) == width:
+            yield number, [row[place] for place in places]
+        elif row:
             raise BadData(f"{len(row)} cells, expected {width}", file=file, row=number)
-        yield [row[place] for place in places]
 
 
 def _text_rows(file: Path) -> Iterator[Row]:
@@ -236,12 +242,12 @@ def _text_rows(file: Path) -> Iterator[Row]:
         text = file.read_text(encoding="cp1252", errors="replace")
     if "\0" in text:
         raise BadData("is binary, not text", file=file.name, hint="Save it as CSV or Parquet")
-    lines = (line for line in text.splitlines() if line.strip())
-    head = text.lstrip().partition("\n")[0]
+    text = text.lstrip()
+    head = text.partition("\n")[0]
     if "::" in head:
-        return (line.split("::") for line in lines)
+        return (line.split("::") if line.strip() else [] for line in io.StringIO(text))
     delimiter = next((mark for mark in "\t;|" if mark in head and "," not in head), ",")
-    return iter(csv.reader(lines, delimiter=delimiter))
+    return iter(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
 def _parquet_rows(file: Path) -> Iterator[Row]:

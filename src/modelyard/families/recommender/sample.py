@@ -10,16 +10,16 @@ import numpy as np
 
 CATEGORIES = ("adventure", "biography", "cooking", "crime", "fantasy", "history", "humour", "nature", "philosophy",
               "poetry", "romance", "science", "sport", "theatre", "travel", "war")  # fmt: skip
-TASTE, FASHION = 4.0, 0.9
+TASTE, FASHION = 24.0, 0.8
 """Weight of a person's taste, and of an item's popularity, in what is chosen."""
-DIMENSIONS = 6
+DIMENSIONS = 12
 """Of taste beside the category."""
-MEANLOG = 3.0
-LEAST, MOST = 5, 60
-"""Interactions a person has."""
+LEAST, USUAL, MOST = 5, 8, 60
+"""Interactions that a person has: log-normal around the usual."""
 SHOWN = 1.5
 """Items shown and passed over, for each one clicked."""
-START, DAY = 1_700_000_000, 86_400
+START = 1_700_000_000
+"""Seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class World:
 
 
 def write_sample(raw: Path, users: int, items: int, seed: int) -> None:
-    """Writes `interactions.csv` (users × about 25 clicks and 40 passed over) and `items.csv` into `raw`."""
+    """Writes `interactions.csv` (users × about 10 clicks and 15 passed over) and `items.csv` into `raw`."""
     rng = np.random.default_rng(seed)
     world = _world(rng, users, items)
     with (raw / "items.csv").open("w", newline="") as stream:
@@ -62,8 +62,8 @@ def _world(rng: np.random.Generator, users: int, items: int) -> World:
     category = rng.integers(0, len(CATEGORIES), items)
     centre = rng.normal(0, 1, (len(CATEGORIES), DIMENSIONS))
     item = centre[category] + rng.normal(0, 0.5, (items, DIMENSIONS))
-    # Two neighbouring tastes a person, the second of which grows in time.
-    loved = rng.permuted(np.tile(np.arange(len(CATEGORIES)), (users, 1)), axis=1)[:, :2]
+    # Two tastes a person, the second of which grows in time.
+    loved = np.argsort(rng.random((users, len(CATEGORIES))), axis=1)[:, :2]
     person = centre[loved] + rng.normal(0, 0.4, (users, 2, DIMENSIONS))
     liking = np.einsum("utd,id->uti", _unit(person), _unit(item))
     appeal = rng.normal(0, 1.0, items)
@@ -81,7 +81,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 def _events(rng: np.random.Generator, world: World, user: int) -> list[list[object]]:
     """One person's rows. Who likes an item more clicks it, stays longer and buys more often."""
     items = len(world.appeal)
-    count = int(np.clip(rng.lognormal(MEANLOG, 0.6), LEAST, min(MOST, items // 3)))
+    count = int(np.clip(rng.lognormal(np.log(USUAL), 0.6), LEAST, min(MOST, items // 3)))
     chosen = _choose(rng, world, user, count)
     passed = rng.poisson(SHOWN * count)
     weight = np.exp(FASHION * world.appeal)

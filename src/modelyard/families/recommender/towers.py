@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
-from modelyard.families.recommender.model import Batch, Joint, Net, energy, perceptron
+from modelyard.families.recommender.model import Batch, Joint, Net, dot, energy, perceptron
 
 TASKS = ("shown", "click", "conversion", "dwell")
 
@@ -17,15 +17,15 @@ class Towers(Net):
     """A tower for each task over a shared bottom (Caruana 1997) or a mixture of experts (Ma et al. 2018: MMoE).
 
     Inputs are the embeddings of user, item and the item's category, the user's activity and the item's popularity
-    in training, and the product of the embeddings of user and item, which layers alone learn poorly (Rendle et al.
-    2020). What was never shown was never clicked either: a fourth tower tells what is shown from what is drawn at
-    random, so that the whole catalogue can be ranked while the chance of a click stays that of a shown item (Ma et
-    al. 2018: the entire space).
+    in training; to each tower's output comes a weighted product of the embeddings of user and item, which layers
+    alone learn poorly (Rendle et al. 2020). A fourth tower tells what is shown from what is drawn at random, so that
+    the whole catalogue can be ranked while the chance of a click stays that of a shown item (after the entire space
+    of Ma et al. 2018, ESMM).
     """
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
-        self.size, self.penalty = settings.dimensions, settings.regularization
+        self.size, self.penalty = settings.dimensions, settings.penalty
         self.experts = settings.experts if settings.bottom == "mmoe" else 1
         names = {name: number for number, name in enumerate(catalog.categories, 1)}
         kinds = [names.get(item.category or "", 0) for item in catalog.items]
@@ -35,10 +35,12 @@ class Towers(Net):
         self.kinds = nn.Buffer(torch.tensor(kinds), persistent=False)
         self.activity = nn.Buffer(_standardized(torch.from_numpy(catalog.lengths)), persistent=False)
         self.popularity = nn.Buffer(_standardized(torch.from_numpy(catalog.popularity)), persistent=False)
-        width = self.experts * settings.hidden[0]
-        self.bottom, self.product = Joint(self.size + 1, self.size + 1, width), nn.Linear(self.size, width, bias=False)
+        widths = settings.hidden[-2:]
+        width = self.experts * widths[0]
+        self.bottom = Joint(self.size + 1, self.size + 1, width)
+        self.product = nn.Parameter(torch.ones(len(TASKS), self.size))
         self.gates = nn.ModuleDict({task: Joint(self.size + 1, self.size + 1, self.experts) for task in TASKS})
-        self.towers = nn.ModuleDict({task: _tower(settings.hidden) for task in TASKS})
+        self.towers = nn.ModuleDict({task: _tower(widths) for task in TASKS})
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedding and activity of users; embedding (own and category's) and popularity of items."""
@@ -47,11 +49,11 @@ class Towers(Net):
 
     def heads(self, user: torch.Tensor, item: torch.Tensor) -> Batch:
         """`shown`, `click` and `conversion` as logits, `dwell` as log(1 + seconds)."""
-        product = user[:, None, : self.size] * item[..., : self.size]
-        hidden = functional.relu(self.bottom(user, item) + self.product(product))
-        # In the batch's own order of axes, experts before their widths.
+        hidden = functional.relu(self.bottom(user, item))
         parts = hidden.reshape(*hidden.shape[:2], self.experts, hidden.shape[2] // self.experts)
-        return {task: self._task(task, parts, user, item) for task in TASKS}
+        ours, theirs = user[:, : self.size], item[..., : self.size]
+        products = {task: dot(ours * weight, theirs) for task, weight in zip(TASKS, self.product, strict=True)}
+        return {task: products[task] + self._task(task, parts, user, item) for task in TASKS}
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Cross-entropy of shown, click, conversion and squared error of the log seconds, plus an L2 penalty.

@@ -1,0 +1,220 @@
+"""Logs of interactions become splits, and faulty ones are refused with their place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard.errors import BadData
+from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.config import RecommenderFeatures
+from modelyard.families.recommender.data import bodies, build_features, load_impressions, load_split
+
+HEADER = "userId,movieId,rating,timestamp\n"
+
+
+def rows(users: int = 30, items: int = 25, each: int = 6) -> list[tuple[int, int, float, int]]:
+    """User u has `each` items, one a day from the start on."""
+    return [
+        (user, 1 + (user * 7 + day * 3) % items, 3.5, 1_000 + 86_400 * day + user)
+        for user in range(1, users + 1)
+        for day in range(each)
+    ]
+
+
+def text(table: list[tuple[Any, ...]], mark: str = ",") -> str:
+    return "".join(mark.join(str(cell) for cell in row) + "\n" for row in table)
+
+
+def built(tmp_path: Path, name: str, content: str | bytes, **settings: Any) -> tuple[dict[str, Any], Path]:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir(exist_ok=True)
+    (out / "assets").mkdir(parents=True, exist_ok=True)
+    (raw / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return build_features(raw, out, RecommenderFeatures(**settings), 0), out
+
+
+def left_out(features: Path) -> dict[str, tuple[str, str]]:
+    """Validation and test item of each judged user, by id."""
+    catalog = Catalog.load(features / "assets")
+    found = {}
+    for split in ("validation", "test"):
+        for user, item in zip(*load_split(features, split), strict=True):
+            found.setdefault(catalog.users[user], []).append(catalog.items[item].id)
+    return {user: tuple(items) for user, items in found.items()}
+
+
+def test_the_last_two_by_time_are_left_out_whatever_the_order_of_the_file(tmp_path: Path) -> None:
+    table = rows()
+    shuffled = [table[place] for place in np.random.default_rng(1).permutation(len(table))]
+    summary, out = built(tmp_path, "ratings.csv", HEADER + text(shuffled))
+    assert summary["rows"] == {"train": 120, "validation": 30, "test": 30}
+    for user, items in left_out(out).items():
+        mine = sorted((time, item) for owner, item, _, time in table if str(owner) == user)
+        assert items == (str(mine[-2][1]), str(mine[-1][1]))
+        catalog = Catalog.load(out / "assets")
+        history = [catalog.items[item].id for item in catalog.history(catalog.user_index[user])]
+        assert history == [str(item) for _, item in mine[:-2]]
+
+
+def test_popularity_counts_training_interactions_alone(tmp_path: Path) -> None:
+    _, out = built(tmp_path, "ratings.csv", HEADER + text(rows()))
+    catalog, left = Catalog.load(out / "assets"), left_out(out)
+    for index, item in enumerate(catalog.items):
+        everyone = sum(str(one) == item.id for _, one, _, _ in rows())
+        assert catalog.popularity[index] == everyone - sum(pair.count(item.id) for pair in left.values())
+
+
+def test_users_with_too_few_interactions_are_trained_on_and_not_judged(tmp_path: Path) -> None:
+    table = [*rows(), (900, 1, 4.0, 5_000), (900, 2, 4.0, 6_000)]
+    summary, out = built(tmp_path, "ratings.csv", HEADER + text(table))
+    catalog = Catalog.load(out / "assets")
+    assert "900" in catalog.users and "900" not in left_out(out)  # noqa: PT018
+    assert catalog.lengths[catalog.user_index["900"]] == 2
+    assert any("1 of 31 users have too few" in note for note in summary["notes"])
+
+
+def test_repeats_are_counted_and_left_out(tmp_path: Path) -> None:
+    table = rows()
+    again = (*table[0][:3], table[0][3] + 10)
+    summary, _ = built(tmp_path, "ratings.csv", HEADER + text([*table, table[3], table[4], again]))
+    assert summary["dropped"] == {"duplicate row": 2, "the user had the item before": 1}
+    assert sum(summary["rows"].values()) == 180
+
+
+def test_low_ratings_and_the_rare_are_left_out_on_request(tmp_path: Path) -> None:
+    table = [*rows(), (1, 24, 1.0, 9_000_000), (77, 999, 5.0, 9_000_001)]
+    summary, out = built(tmp_path, "ratings.csv", HEADER + text(table), min_rating=2, core=3)
+    assert summary["dropped"]["rated below 2"] == 1
+    assert summary["dropped"]["not in the 3-core"] == 1
+    assert "999" not in {item.id for item in Catalog.load(out / "assets").items}
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "header"),
+    [("ratings.dat", "::", ""), ("u.data", "\t", ""), ("log.csv", ",", ""),
+     ("log.tsv", "\t", "user\titem\tstars\tts\n"),
+     ("log.csv", ";", "user_id;item_id;rating;time\n"), ("x.csv", ",", "USERID,ItemId,rating,Timestamp\n")],
+)  # fmt: skip
+def test_the_usual_forms_of_a_log_give_the_same_splits(tmp_path: Path, name: str, mark: str, header: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    _, plain = built(tmp_path / "a", "ratings.csv", HEADER + text(rows()))
+    _, other = built(tmp_path / "b", name, header + text(rows(), mark))
+    assert left_out(other) == left_out(plain)
+
+
+def test_parquet_with_numbers_or_dates_gives_the_same_splits(tmp_path: Path) -> None:
+    import pandas as pd
+
+    (tmp_path / "a").mkdir()
+    _, plain = built(tmp_path / "a", "ratings.csv", HEADER + text(rows()))
+    frame = pd.DataFrame(rows(), columns=["userId", "itemId", "rating", "timestamp"])
+    dated = frame.assign(timestamp=pd.to_datetime(frame["timestamp"], unit="s"))
+    for name, table in (("numbers", frame), ("dates", dated)):
+        (tmp_path / name / "raw").mkdir(parents=True)
+        table.to_parquet(tmp_path / name / "raw" / "interactions.parquet")
+        content = (tmp_path / name / "raw" / "interactions.parquet").read_bytes()
+        _, out = built(tmp_path / name, "interactions.parquet", content)
+        assert left_out(out) == left_out(plain)
+
+
+def test_a_movielens_folder_is_read_with_titles(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "movies.csv").write_text('movieId,title,genres\n1,"Heat, the (1995)",Crime|Drama\n2,Alien,\n')
+    (raw / "tags.csv").write_text("userId,movieId,tag,timestamp\n1,1,good,3\n")
+    (raw / "README.txt").write_text("read me")
+    _, out = built(tmp_path, "ratings.csv", HEADER + text(rows()))
+    catalog = Catalog.load(out / "assets")
+    first = catalog.items[catalog.item_index["1"]]
+    assert (first.title, first.category) == ("Heat, the (1995)", "Crime")
+    assert catalog.items[catalog.item_index["2"]].category is None
+
+
+def test_what_was_shown_is_divided_where_the_left_out_clicks_are(tmp_path: Path) -> None:
+    shown = [(*row, 1, 0, 12.5) for row in rows()]
+    passed = [(1, 20, "", 1_000 + 86_400 * day + 500, 0, 0, 0) for day in (0, 3, 4, 9)]
+    header = "userId,itemId,rating,timestamp,click,conversion,dwell\n"
+    summary, out = built(tmp_path, "interactions.csv", header + text([*shown, *passed]))
+    assert sum(summary["rows"].values()) == len(shown)
+    counts = {split: load_impressions(out, split) for split in ("train", "validation", "test")}
+    # User 1 clicks on days 0 to 5: day 3 is the last of training, day 4 validation, day 5 test.
+    assert {split: int((part["click"] == 0).sum()) for split, part in counts.items()} == {
+        "train": 1, "validation": 1, "test": 2,
+    }  # fmt: skip
+    assert {split: int(part["click"].sum()) for split, part in counts.items()} == summary["rows"]
+
+
+GOOD = HEADER + text(rows())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "ratings.csv: the file is empty"),
+        (HEADER, "ratings.csv: there is a header but no row below it"),
+        (GOOD + ",4,3.0,99\n", "ratings.csv, row 181, column 'userId': an interaction without a user"),
+        (GOOD + "4, ,3.0,99\n", "row 181, column 'movieId': an interaction without an item"),
+        (GOOD + "4,4,3.0,yesterday\n", "row 181, column 'timestamp': 'yesterday' is not a number"),
+        (GOOD + "4,4,3.0,\n", "row 181, column 'timestamp': an interaction without a time"),
+        (GOOD + "4,4,3.0,nan\n", "row 181, column 'timestamp': 'nan' is not a number"),
+        (GOOD + "\n4,4,3.0,soon\n", "row 182, column 'timestamp'"),
+        (GOOD + "4,4,many,99\n", "row 181, column 'rating': 'many' is not a number"),
+        (GOOD + "4,4,3.0\n", "row 181: 3 cells, expected 4"),
+        (text(rows()) + "4,4,3.0,soon\n", "row 181, column 'timestamp': 'soon' is not a number"),
+        ("userId,rating,timestamp\n1,2,3\n", "column 'itemid': the column is missing; seen: userId"),
+        ("1,2\n3,4\n", "row 1: 2 cells and no header"),
+        (HEADER + text([(u, i, r, 7) for u, i, r, _ in rows()]), "'timestamp': all interactions have the time 7"),
+        (HEADER + text(rows(users=19)), "19 users have 3 interactions or more; 20 are needed"),
+        (HEADER + text(rows(items=20)), "20 items; at least 21 are needed"),
+        (b"userId,itemId\x00", "is binary, not text"),
+    ],
+)  # fmt: skip
+def test_a_faulty_log_is_refused_with_its_place(tmp_path: Path, content: str | bytes, said: str) -> None:
+    with pytest.raises(BadData) as caught:
+        built(tmp_path, "ratings.csv", content)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [("2,0,5", "column 'click': '2' is neither 0 nor 1"), ("1,maybe,5", "column 'conversion': 'maybe' is neither"),
+     ("1,0,-5", "column 'dwell': -5 seconds: a time spent is 0 or more")],
+)  # fmt: skip
+def test_faulty_labels_are_refused_with_their_place(tmp_path: Path, cells: str, said: str) -> None:
+    header = "userId,itemId,rating,timestamp,click,conversion,dwell\n"
+    with pytest.raises(BadData, match="row 2") as caught:
+        built(tmp_path, "log.csv", f"{header}1,1,3,5,1,0,4\n1,2,3,6,{cells}\n")
+    assert said in str(caught.value)
+
+
+def test_folders_without_one_log_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="one file of interactions is needed; seen: a.csv, b.csv.*interactions.csv"):
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "a.csv").write_text(GOOD)
+        built(tmp_path, "b.csv", GOOD)
+    (tmp_path / "c").mkdir()
+    with pytest.raises(BadData, match="x.parquet: is not a complete Parquet file"):
+        built(tmp_path / "c", "x.parquet", b"PAR1 cut")
+    (tmp_path / "d" / "raw").mkdir(parents=True)
+    (tmp_path / "d" / "raw" / "items.csv").write_text("id,title\n1,One\n,Two\n")
+    with pytest.raises(BadData, match=r"items.csv, row 2, column 'id': an item without an id"):
+        built(tmp_path / "d", "ratings.csv", GOOD)
+
+
+def test_requests_hold_what_is_known_at_the_time(tmp_path: Path) -> None:
+    _, out = built(tmp_path, "ratings.csv", GOOD)
+    left = left_out(out)
+    for body in bodies(out, "validation"):
+        assert set(body) == {"user", "k"}
+    for body in bodies(out, "test"):
+        assert body["history"] == [left[body["user"]][0]]
+    for body in bodies(out, "train"):
+        assert "user" not in body
+        assert len(body["history"]) == 3
+    assert json.loads((out / "assets" / "users.json").read_text())[:2] == ["1", "2"]
