@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelyard import artifact
 from modelyard.errors import MissingExtra, Unavailable, UsageError
 from modelyard.home import slug
 
@@ -62,7 +64,15 @@ def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kfp.compiler.Compiler().compile(pipeline, str(target))
+    _drop_header(target)
     return target
+
+
+def _drop_header(file: Path) -> None:
+    """Removes kfp's opening comment: it prints default values in an order that differs from process to process."""
+    lines = file.read_text().splitlines(keepends=True)
+    body = list(itertools.dropwhile(lambda line: line.startswith("#"), lines))
+    artifact.write_text(file, "# Written by `modelyard compile`.\n" + "".join(body))
 
 
 def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
