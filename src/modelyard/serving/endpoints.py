@@ -9,7 +9,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -130,7 +130,7 @@ class Endpoints:
             response.headers["x-request-id"] = call.id
             response.headers["x-modelyard-package"] = self._package.info.version
             if isinstance(response, StreamingResponse):
-                response.body_iterator = self._counted(name, response, call)
+                response.body_iterator = self._counted(name, response.body_iterator, call)
             else:
                 self._metrics.request(name, response.status_code, time.perf_counter() - call.started)
             return response
@@ -212,13 +212,13 @@ class Endpoints:
         finally:
             parts.close()
 
-    async def _counted(self, name: str, response: StreamingResponse, call: Call) -> AsyncIterator[Any]:
-        """The response's body; counted when it ends, as 499 when the client left before."""
+    async def _counted(self, name: str, chunks: AsyncIterable[Any], call: Call) -> AsyncIterator[Any]:
+        """The body of a streamed response; counted when it ends, as 499 when the client left before."""
         code = 499
         try:
-            async for chunk in response.body_iterator:
+            async for chunk in chunks:
                 yield chunk
-            code = response.status_code
+            code = 200
         finally:
             self._metrics.request(name, code, time.perf_counter() - call.started)
 

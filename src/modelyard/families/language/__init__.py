@@ -32,9 +32,9 @@ class Language(Family[LanguageConfig]):
     def debug(cls) -> LanguageConfig:
         """A tiny Llama with a draft model, on a few modules of the standard library."""
         return LanguageConfig(
-            features=LanguageFeatures(vocabulary=400, sample_bytes=40_000, evaluation_bytes=8_000),
-            model=LanguageModel(layers=2, width=32, heads=2, kv_heads=1, context=96, draft_layers=1),
-            training=TrainingSettings(epochs=3, batch_size=8, learning_rate=5e-3, patience=2),
+            features=LanguageFeatures(vocabulary=400, sample_bytes=24_000, evaluation_bytes=5_000),
+            model=LanguageModel(layers=2, width=32, heads=2, kv_heads=1, context=64, draft_layers=1),
+            training=TrainingSettings(epochs=3, batch_size=8, learning_rate=1e-2, patience=2),
         )
 
     def requires(self) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ class LanguageFeatures(Settings):
     """Share of the characters, in whole documents, for the final figures."""
     evaluation_bytes: int = Field(default=1_000_000, ge=1_000)
     """Most bytes of a split that are judged, its first documents; the card says when there were more."""
-    sample_bytes: int = Field(default=400_000, ge=30_000, le=5_000_000)
+    sample_bytes: int = Field(default=300_000, ge=20_000, le=5_000_000)
     """Size of the built-in data: source text of Python's standard library."""
 
 
@@ -44,9 +44,9 @@ class LanguageModel(Settings):
     """Attention heads; they divide `width`."""
     kv_heads: int = Field(default=2, ge=1)
     """Heads of keys and values in llama and mistral; they divide `heads`."""
-    context: int = Field(default=256, ge=16)
+    context: int = Field(default=128, ge=16)
     """Most tokens the model sees at once, prompt and answer together. A checkpoint may allow fewer."""
-    window: int = Field(default=64, ge=2)
+    window: int = Field(default=32, ge=2)
     """Mistral: tokens a token attends to, itself included."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of states (gpt2) and attention weights dropped while training."""
@@ -93,5 +93,5 @@ class LanguageConfig(FamilyConfig):
     """From files to documents and a tokenizer."""
     model: LanguageModel = LanguageModel()
     """Which model, and its hyper-parameters."""
-    training: TrainingSettings = TrainingSettings(epochs=4, batch_size=8, learning_rate=2e-3, patience=2)
+    training: TrainingSettings = TrainingSettings(epochs=4, batch_size=4, learning_rate=3e-3, patience=2)
     """How it is trained; an example is a row of `model.context` tokens."""

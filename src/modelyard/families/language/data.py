@@ -19,7 +19,7 @@ from modelyard.family import Split
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PROMPTS = 96
 """Request bodies of a split, where it has text enough."""
-SHORTEST, LONGEST = 40, 400
+SHORTEST, LONGEST = 40, 240
 """Characters of a prompt that is cut from a document."""
 ANSWER_TOKENS = 24
 """Length of the answers that the drift reference holds."""
@@ -85,7 +85,7 @@ def read_split(folder: Path, split: str) -> list[Document]:
 
 
 def request_bodies(features: Path, split: Split, limit: int | None) -> list[dict[str, Any]]:
-    """Passages of the split's documents as prompts of 40 to 400 characters, at most PROMPTS of them."""
+    """Passages of the split's documents as prompts of 40 to 240 characters, at most PROMPTS of them."""
     documents = read_split(features, split)
     rng = np.random.default_rng(SPLITS.index(split))
     prompts: dict[str, None] = {}

@@ -101,8 +101,8 @@ def beam_search(run: Runtime, writer: Writer) -> Iterator[None]:
     decoder, logits = prefill(run, spec.main, MAIN, [writer.prompt])
     writer.read(logits[0])
     beams, finished, last = [_Beam(0.0)], list[_Beam](), logits[:, -1]
-    for length in range(1, request.max_new_tokens + 1):
-        beams, ended = _extended(writer, beams, last, length == request.max_new_tokens)
+    for length in range(1, writer.most + 1):
+        beams, ended = _extended(writer, beams, last, length == writer.most)
         for one in ended:
             one.score /= length**request.length_penalty
         finished = sorted([*finished, *ended], key=lambda one: -one.score)[: request.beams]

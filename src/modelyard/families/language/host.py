@@ -89,7 +89,7 @@ class LanguageHost(Host):
         writer = self._writer(request)
         prompt = np.array(writer.prompt)
         full = self.read(run, prompt[None], np.arange(len(prompt))[None])[0, -1]
-        token = writer.choose(full) if request.max_new_tokens else int(full.argmax())
+        token = writer.choose(full) if writer.most else int(full.argmax())
         whole = float(log_softmax(full)[token])
         places = range(max(1, len(prompt) - EXPLAINED), len(prompt) - 1)
         drops: dict[str, float] = {}

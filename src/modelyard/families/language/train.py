@@ -74,7 +74,7 @@ class Setup:
 
     def batches(self, features: Path, split: Split, epoch: int) -> Iterator[Batch]:
         """Packed rows; those of the training split in an order of their own each epoch."""
-        packed = self._rows(features, split)
+        packed = self.rows(features, split)
         count, size = len(packed.input_ids), self.config.training.batch_size
         order = np.arange(count)
         if split == "train":
@@ -83,7 +83,8 @@ class Setup:
             rows = order[start : start + size]
             yield {name: torch.from_numpy(array[rows]) for name, array in vars(packed).items()}
 
-    def _rows(self, features: Path, split: Split) -> Packed:
+    def rows(self, features: Path, split: Split) -> Packed:
+        """All rows of a split, packed once."""
         if split not in self._packed:
             texts = [document.text for document in read_split(features, split)]
             ids = Codec(self.tokenizer).encode_all(texts)
@@ -146,7 +147,7 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
         draft=graph_spec(draft.config) if draft else None,
     )  # fmt: skip
     write_json(assets / SPEC, spec)
-    packed = setup._rows(features, "train")
+    packed = setup.rows(features, "train")
     filled = float((packed.positions >= 0).mean())
     notes = [
         f"Documents are packed into {len(packed.input_ids):,} rows of {setup.context} tokens ({filled:.1%} filled). "

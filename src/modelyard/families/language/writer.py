@@ -15,12 +15,17 @@ from modelyard.families.language.tokens import UNFINISHED, Codec
 
 Finish = Literal["length", "stop", "end"]
 
+USUAL = 64
+"""Tokens of an answer where the request does not say, and the context has room for them."""
+
 
 class Prompt(BaseModel, extra="forbid"):
     """A text to go on from, and how."""
 
     prompt: str = Field(description="Text that the model goes on from; empty: it begins a document")
-    max_new_tokens: int = Field(default=64, ge=0, le=1_000_000, description="Most tokens of the answer")
+    max_new_tokens: int | None = Field(
+        default=None, ge=0, le=1_000_000, description=f"Most tokens of the answer; null: {USUAL}, or what room there is"
+    )
     temperature: float = Field(default=0.0, ge=0, le=100, description="0: always the likeliest token; 1: as learnt")
     top_k: int = Field(default=0, ge=0, le=1_000_000, description="Only the so many likeliest tokens; 0: all")
     top_p: float = Field(default=1.0, gt=0, le=1, description="Only the likeliest tokens that hold this probability")
@@ -93,20 +98,23 @@ class Writer:
     def __init__(self, codec: Codec, spec: DecoderSpec, request: Prompt) -> None:
         """Raises BadData where prompt and answer do not fit the context."""
         self.codec, self.spec, self.request = codec, spec, request
-        ids, self.truncated = _fitted(codec.encode(request.prompt), request, spec.context)
+        ids = codec.encode(request.prompt)
+        self.most = _most(len(ids), request, spec.context)
+        """Tokens that may be written."""
+        ids, self.truncated = _fitted(ids, self.most, request.truncate, spec.context)
         self.prompt = [spec.start, *ids]
         self.tokens: list[int] = []
         self.logs: list[float] = []
         self.scores: list[TokenScore] = []
         self.prompt_log: float | None = None
         self.proposed = self.accepted = 0
-        self.finish: Finish | None = "length" if request.max_new_tokens == 0 else None
+        self.finish: Finish | None = "length" if self.most == 0 else None
         self._rng = np.random.default_rng(request.seed)
 
     @property
     def room(self) -> int:
         """Tokens that may still come."""
-        return self.request.max_new_tokens - len(self.tokens)
+        return self.most - len(self.tokens)
 
     def read(self, logits: np.ndarray) -> None:
         """Takes the prompt's logits (prompt, vocabulary)."""
@@ -184,18 +192,26 @@ class Writer:
         return self.codec.continuation(before, [token]) if token != self.spec.end else "<end>"
 
 
-def _fitted(ids: list[int], request: Prompt, context: int) -> tuple[list[int], int]:
-    room = context - 1 - request.max_new_tokens
-    if room < 0:
-        raise BadData(f"{request.max_new_tokens} is more than this model's context allows: at most {context - 1}",
-                      column="max_new_tokens")  # fmt: skip
+def _most(size: int, request: Prompt, context: int) -> int:
+    if request.max_new_tokens is None:
+        return min(USUAL, max(1, context - 1 - size))
+    if request.max_new_tokens > context - 1:
+        raise BadData(
+            f"{request.max_new_tokens} is more than this model's context allows: at most {context - 1}",
+            column="max_new_tokens",
+        )
+    return request.max_new_tokens
+
+
+def _fitted(ids: list[int], most: int, truncate: bool, context: int) -> tuple[list[int], int]:
+    room = context - 1 - most
     over = len(ids) - room
     if over <= 0:
         return ids, 0
-    if not request.truncate:
+    if not truncate:
         raise BadData(
-            f"the prompt has {len(ids)} tokens; with an answer of up to {request.max_new_tokens} there is room for "
-            f"{room}, so {over} are too many",
+            f"the prompt has {len(ids)} tokens; with an answer of up to {most} there is room for {room}, "
+            f"so {over} are too many",
             column="prompt", hint="Shorten it, lower max_new_tokens, or set truncate to leave its beginning out",
         )  # fmt: skip
     return ids[over:], over

@@ -1,0 +1,94 @@
+"""Tiny models of all three kinds, trained for seconds on the built-in data, with their ONNX graphs."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from modelyard.config import TrainingSettings
+from modelyard.families.language import Language
+from modelyard.families.language.config import LanguageConfig, LanguageFeatures, LanguageModel
+from modelyard.families.language.host import LanguageHost
+from modelyard.runtimes.export import to_onnx
+from modelyard.runtimes.onnx import OnnxRuntime
+from modelyard.training.loop import Trainer
+
+WINDOW = 12
+"""Of the mistral: far shorter than the prompts."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    family: Language
+    features: Path
+    model: Path
+
+    @property
+    def host(self) -> LanguageHost:
+        return LanguageHost(self.model / "assets")
+
+    def onnx(self) -> OnnxRuntime:
+        folder = self.model.parent / "onnx"
+        graphs = self.family.graphs(self.model)
+        for graph in graphs:
+            if not (folder / f"{graph.name}.onnx").is_file():
+                to_onnx(graph, folder / f"{graph.name}.onnx", 18)
+        return OnnxRuntime({graph.name: folder / f"{graph.name}.onnx" for graph in graphs}, 1)
+
+
+def config(kind: str = "llama", epochs: int = 1, **model) -> LanguageConfig:
+    values = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "context": 64, "window": WINDOW} | model
+    return LanguageConfig(
+        features=LanguageFeatures(vocabulary=400, sample_bytes=24_000, evaluation_bytes=4_000),
+        model=LanguageModel(kind=kind, **values),
+        training=TrainingSettings(epochs=epochs, batch_size=8, learning_rate=1e-2),
+    )
+
+
+def train(family: Language, features: Path, folder: Path) -> Trained:
+    (folder / "model").mkdir(parents=True)
+    shutil.copytree(features / "assets", folder / "model" / "assets")
+    trainer = Trainer(seed=family.config.seed, settings=family.config.training)
+    family.fit(features, folder / "model", trainer)
+    return Trained(family, features, folder / "model")
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory) -> Path:
+    folder, family = tmp_path_factory.mktemp("text"), Language(config())
+    for part in ("raw", "features/assets"):
+        (folder / part).mkdir(parents=True)
+    family.sample(folder / "raw")
+    family.features(folder / "raw", folder / "features")
+    return folder / "features"
+
+
+@pytest.fixture(scope="session")
+def trained(features, tmp_path_factory):
+    """A model by kind, made when it is first asked for."""
+
+    @cache
+    def make(kind: str) -> Trained:
+        draft = 0 if kind == "gpt2" else 1
+        return train(Language(config(kind, draft_layers=draft)), features, tmp_path_factory.mktemp(kind))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def onnx(trained):
+    """Its graphs on ONNX Runtime."""
+    return cache(lambda kind: trained(kind).onnx())
+
+
+@pytest.fixture(scope="session")
+def prompts(trained) -> list[str]:
+    """50 passages of 8 to 30 tokens or so."""
+    one = trained("llama")
+    bodies = one.family.requests(one.features, "test") + one.family.requests(one.features, "validation")
+    texts = [body["prompt"][: 20 + 2 * number % 60] for number, body in enumerate(bodies)]
+    return list(dict.fromkeys(texts))[:50]
