@@ -68,19 +68,16 @@ def test_the_baseline_is_popularity_in_training(made):
 def small() -> Catalog:
     """Three users with two items each, of four."""
     items = np.array([0, 1, 0, 2, 0, 1])
-    return Catalog(["a", "b", "c"], [Item(name) for name in "wxyz"], items, np.array([2, 4, 6]), np.bincount(items))
+    return Catalog(
+        ["a", "b", "c"], [Item(name) for name in "wxyz"], items, np.array([2, 4, 6]), np.bincount(items, minlength=4)
+    )
 
 
 def test_figures_by_hand():
     # The wanted items stand first, third, and nowhere.
     lists = np.full((3, 20), -1)
     lists[0, :2], lists[1, :3], lists[2, :2] = [3, 2], [1, 2, 3], [2, 3]
-    found = figures(
-        lists,
-        np.array([3, 3, 0]),
-        np.array([0, 1, 2]),
-        Catalog(**{**vars(small()), "popularity": np.array([3, 2, 1, 0])}),
-    )
+    found = figures(lists, np.array([3, 3, 0]), np.array([0, 1, 2]), small())
     assert ranks(lists, np.array([3, 3, 0])).tolist() == [1, 3, np.inf]
     assert found["recall_at_5"] == pytest.approx(2 / 3)
     assert found["ndcg_at_5"] == pytest.approx((1 + 1 / 2) / 3)

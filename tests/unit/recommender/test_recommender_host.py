@@ -112,7 +112,7 @@ def test_all_items_excluded_is_an_empty_answer(made):
 def test_requests_and_judging_agree_on_what_is_left_out(made):
     """`requests` sends what is new since training, `evaluate` the whole history: to the model's own host the same."""
     one = made("lightgcn")
-    users, wanted = load_split(one.features, "test")
+    _, wanted = load_split(one.features, "test")
     names = [item.id for item in one.host.catalog.items]
     answers = [asked(one, **body) for body in bodies(one.features, "test")]
     hits = [names[item] in ids(answer) for item, answer in zip(wanted, answers, strict=True)]

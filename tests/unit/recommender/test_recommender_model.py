@@ -16,7 +16,7 @@ from modelyard.families.recommender.model import FoldIn, LightGCN, NeuMF
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.stages.export import check_parity
-from tests.unit.recommender.conftest import configured
+from tests.unit.recommender.conftest import configured, train
 
 KINDS = ("lightgcn", "ncf", "multitask")
 
@@ -127,9 +127,7 @@ def test_multitask_without_its_columns_says_what_to_do(made, tmp_path):
 
 
 @pytest.mark.parametrize("bottom", ["mmoe", "shared"])
-def test_both_bottoms_learn(made, bottom, tmp_path):
-    from tests.unit.recommender.conftest import train
-
+def test_on_either_bottom_the_ranking_is_the_product_of_the_chances(made, bottom, tmp_path):
     one = made("multitask")
     again = train(configured("multitask", bottom=bottom, rank_by="conversion"), one.raw, tmp_path)
     outputs = again.run("personal", {"user": np.array([0, 1])})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,10 +53,11 @@ def write_sample(raw: Path, users: int, items: int, seed: int) -> None:
         for item, kind in enumerate(world.category):
             writer.writerow([item + 1, f"{CATEGORIES[kind].capitalize()} {item + 1}", CATEGORIES[kind]])
     rows = [row for user in range(users) for row in _events(rng, world, user)]
+    rows.sort(key=lambda row: row[3])
     with (raw / "interactions.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["userId", "itemId", "rating", "timestamp", "click", "conversion", "dwell"])
-        writer.writerows(sorted(rows, key=lambda row: row[3]))
+        writer.writerows(rows)
 
 
 def _world(rng: np.random.Generator, users: int, items: int) -> World:
@@ -78,7 +80,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return unit
 
 
-def _events(rng: np.random.Generator, world: World, user: int) -> list[list[object]]:
+def _events(rng: np.random.Generator, world: World, user: int) -> list[list[Any]]:
     """One person's rows. Who likes an item more clicks it, stays longer and buys more often."""
     items = len(world.appeal)
     count = int(np.clip(rng.lognormal(np.log(USUAL), 0.6), LEAST, min(MOST, items // 3)))
@@ -90,7 +92,7 @@ def _events(rng: np.random.Generator, world: World, user: int) -> list[list[obje
     hours = np.sort(rng.uniform(0, 300 * 24, count)) + rng.uniform(0, 60 * 24)
     habit = world.length + world.pace[user]
     liked = (world.early + world.late)[user] / 2
-    rows: list[list[object]] = []
+    rows: list[list[Any]] = []
     for item, hour in zip(chosen, hours, strict=True):
         bought = rng.random() < 1 / (1 + np.exp(2.0 + world.thrift[user] - 2.0 * liked[item]))
         dwell = round(float(np.exp(3 + liked[item] + habit[item] + rng.normal(0, 0.5))), 1)
