@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.config import TrainingSettings
+from modelyard import artifact
+from modelyard.config import GateSettings, MonitorSettings, TrainingSettings
+from modelyard.evaluation import judge
 from modelyard.families.language import Language
 from modelyard.families.language.config import LanguageConfig, LanguageFeatures, LanguageModel
 from modelyard.families.language.host import LanguageHost
+from modelyard.package import Package, PackageInfo, Variant
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
+from modelyard.tables import write_parquet
 from modelyard.training.loop import Trainer
 
 WINDOW = 12
@@ -92,3 +96,36 @@ def prompts(trained) -> list[str]:
     bodies = one.family.requests(one.features, "test") + one.family.requests(one.features, "validation")
     texts = [body["prompt"][: 20 + 2 * number % 60] for number, body in enumerate(bodies)]
     return list(dict.fromkeys(texts))[:50]
+
+
+def put_together(one: Trained, run: OnnxRuntime, work: Path) -> None:
+    """What the package stage writes, without the card."""
+    shutil.copytree(one.model / "assets", work / "assets")
+    shutil.copytree(one.model.parent / "onnx", work / "graphs/onnx-fp32")
+    host, bodies = one.host, one.family.requests(one.features, "test", 20)
+    requests = [host.Request.model_validate(body) for body in bodies]
+    answers = host.predict(run, requests)
+    write_parquet([host.describe(*pair) for pair in zip(requests, answers, strict=True)], work / "reference.parquet")
+    artifact.write_json(work / "golden.json", {"request": bodies[0], "response": answers[0].model_dump(mode="json")})
+    result = one.family.evaluate(host, run, one.features)
+    artifact.write_json(work / "evaluation.json", result)
+    files = {file.stem: f"onnx-fp32/{file.name}" for file in (work / "graphs/onnx-fp32").iterdir()}
+    variant = Variant(name="onnx-fp32", graphs=files, bytes=1, p50_ms=20, metric=1, max_difference=0, chosen=True)
+    info = PackageInfo(
+        family="language", title=one.family.title, run="r1", version="0123456789ab", created=artifact.now(),
+        code_version="c0de", data_revision=None, config={}, variants=[variant], metrics=result.metrics,
+        gate=judge(GateSettings(), result), baseline=result.baseline, monitor=MonitorSettings(),
+    )  # fmt: skip
+    artifact.write_json(work / "package.json", info)
+
+
+@pytest.fixture(scope="session")
+def package(trained, onnx, tmp_path_factory) -> Package:
+    """A package of the llama with its draft."""
+    path = tmp_path_factory.mktemp("package") / "package"
+    origin = artifact.Origin(kind="package", stage="package", run="r1", family="language", key="k", config_hash="h",
+                             code_version="c0de", created=artifact.now(), seconds=0)  # fmt: skip
+    with artifact.create(path) as work:
+        put_together(trained("llama"), onnx("llama"), work)
+        artifact.seal(work, origin, [])
+    return Package(path, threads=1)
