@@ -6,10 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelyard.config import TrainingSettings
 from modelyard.errors import UsageError
 from modelyard.evaluation import Evaluation
-from modelyard.families.anomaly.config import TORCH, WINDOWED, AnomalyConfig, AnomalyFeatures, AnomalyModel
+from modelyard.families.anomaly.config import (
+    TORCH,
+    WINDOWED,
+    AnomalyConfig,
+    AnomalyFeatures,
+    AnomalyModel,
+    AnomalyTraining,
+)
 from modelyard.family import Family, Graph, Host, Runtime, Split
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ class Anomaly(Family[AnomalyConfig]):
         return AnomalyConfig(
             features=AnomalyFeatures(sample_series=2, sample_rows=1600, window=12),
             model=AnomalyModel(kind="autoencoder", hidden=(16,), false_alarm_rate=0.02),
-            training=TrainingSettings(epochs=15, batch_size=64, learning_rate=5e-3),
+            training=AnomalyTraining(epochs=15, batch_size=64, learning_rate=5e-3),
         )
 
     def requires(self) -> Mapping[str, str]:

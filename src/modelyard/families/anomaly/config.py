@@ -59,19 +59,23 @@ class AnomalyModel(Settings):
     rows that are labelled 0."""
     contamination: float = Field(default=0.0, ge=0, lt=0.5)
     """Share of the training and calibration rows taken to be anomalies that nobody marked: the strangest are left
-    out, and the detector is fitted again."""
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (32,)
+    out, and the detector is fitted again. Set too high, false alarms exceed their rate by up to this share."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (64, 32)
     """Widths of the layers of autoencoder and deepsvdd, from the input on."""
-    code: int = Field(default=4, ge=1)
+    code: int = Field(default=3, ge=1)
     """Width of the autoencoder's narrowest layer."""
+    corruption: float = Field(default=0.1, ge=0, lt=1)
+    """autoencoder: share of the cells that are replaced, while training, by those of another row, so that it learns
+    to mend a column from the others, and its error tells which one is wrong."""
     embedding: int = Field(default=16, ge=1)
     """Dimensions in which deepsvdd measures the distance from its centre."""
     units: int = Field(default=48, ge=1)
     """Width of the lstm's state, which has to hold a whole window."""
-    stride: int = Field(default=4, ge=1)
+    stride: int = Field(default=2, ge=1)
     """Rows between the starts of the lstm's training windows."""
-    recent: int = Field(default=6, ge=1)
-    """Latest rows of a window whose errors make the lstm's score; the rows before them are context."""
+    recent: int = Field(default=3, ge=1)
+    """lstm: latest rows of a window whose errors make the score; the rows before them are context. More rows find faint
+    anomalies better, and let alarms come in longer clusters, which makes the threshold less certain."""
     whiten: bool = True
     """deepsvdd, ocsvm, iforest: decorrelate the columns first, so that a broken relation between two columns
     counts as much as an extreme value."""
@@ -85,6 +89,15 @@ class AnomalyModel(Settings):
     """iforest: trees."""
 
 
+class AnomalyTraining(TrainingSettings):
+    """How autoencoder, lstm and deepsvdd are trained."""
+
+    epochs: int = Field(default=50, ge=1)
+    """Most passes over the training split."""
+    learning_rate: float = Field(default=4e-3, gt=0)
+    """AdamW's step size, the same all along."""
+
+
 class AnomalyConfig(FamilyConfig):
     """A run on series of measurements."""
 
@@ -92,5 +105,5 @@ class AnomalyConfig(FamilyConfig):
     """From files of measurements to series without gaps."""
     model: AnomalyModel = AnomalyModel()
     """Which detector, and its threshold."""
-    training: TrainingSettings = TrainingSettings(epochs=50, batch_size=256, learning_rate=4e-3)
+    training: AnomalyTraining = AnomalyTraining()
     """How autoencoder, lstm and deepsvdd are trained."""

@@ -30,7 +30,8 @@ class Answer(BaseModel):
     """0: as strange as the median normal row or window; 1: at the threshold; 3: three times as far."""
     contributions: dict[str, float]
     """By column, largest first: what it adds to the score. Reconstructions (autoencoder, lstm): its part of the
-    error; the parts add up to the score. Others: how much the score falls with the column at its training median."""
+    error; the parts add up to the score. Others: how much the score falls with the column at the value that the other
+    columns let expect."""
 
 
 class AnomalyHost(Host):
@@ -82,25 +83,33 @@ class AnomalyHost(Host):
         return row | {"score": response.score, "anomaly": "yes" if response.anomaly else "no"}
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation:
-        """What each column adds to the score: its part of the error, or the fall when it is put to its median."""
+        """What each column adds to the score; `Explanation.method` says how that is measured."""
         (answer,) = self.predict(run, [request])
         assert isinstance(answer, Answer)
         parts = self.detector.error_scale is not None
         return Explanation(
-            method="share of the reconstruction error" if parts else "occlusion to the training median",
+            method="share of the reconstruction error" if parts else "occlusion to what the other columns let expect",
             output=f"anomaly score ({self.detector.kind}); an alarm above {self.detector.threshold:.4g}",
             base=0.0 if parts else None,
             contributions=answer.contributions,
         )
 
     def _occluded(self, run: Runtime, windows: np.ndarray, score: np.ndarray) -> np.ndarray:
-        columns = self.schema.columns
-        fall = np.empty((len(windows), len(columns)))
-        for index, column in enumerate(columns):
+        """How much each score falls with one column at its expected value, (examples, columns)."""
+        expected, fall = self._expected(windows), np.empty((len(windows), windows.shape[2]))
+        for index in range(windows.shape[2]):
             changed = windows.copy()
-            changed[:, :, index] = column.median
+            changed[:, :, index] = expected[:, :, index]
             fall[:, index] = score - self.scores(run, changed)
         return fall
+
+    def _expected(self, windows: np.ndarray) -> np.ndarray:
+        """What the other columns of a row let expect of each column, within what training saw of it."""
+        columns = self.schema.columns
+        mean, low, high = (np.array([getattr(c, name) for c in columns]) for name in ("mean", "minimum", "maximum"))
+        found = mean + (windows - mean) @ np.array(self.detector.expectation)
+        clipped: np.ndarray = np.clip(found, low, high)
+        return clipped
 
     def _answer(self, score: float, severity: float, parts: np.ndarray) -> Answer:
         order = np.argsort(-np.abs(parts), kind="stable")

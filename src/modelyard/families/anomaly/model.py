@@ -14,8 +14,8 @@ from torch import nn
 
 from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig
 from modelyard.families.anomaly.parts import Part
+from modelyard.families.anomaly.relations import whitening
 from modelyard.families.anomaly.schema import Schema
-from modelyard.families.anomaly.whitening import whitening
 from modelyard.family import Split
 
 Batch = dict[str, torch.Tensor]
@@ -45,8 +45,11 @@ class Net(nn.Module):
 class Autoencoder(Net):
     """Squeezes a row through `code` numbers. `forward`: (rows, columns) to `errors`, in standard deviations."""
 
-    def __init__(self, mean: np.ndarray, matrix: np.ndarray, hidden: tuple[int, ...], code: int) -> None:
+    def __init__(
+        self, mean: np.ndarray, matrix: np.ndarray, hidden: tuple[int, ...], code: int, corruption: float
+    ) -> None:
         super().__init__(mean, matrix)
+        self.corruption = corruption
         widths = (len(mean), *hidden, code, *hidden[::-1], len(mean))
         layers: list[nn.Module] = []
         for number, (before, after) in enumerate(pairwise(widths)):
@@ -59,9 +62,21 @@ class Autoencoder(Net):
         return {"errors": scaled - self.layers(scaled)}
 
     def objective(self, values: torch.Tensor) -> torch.Tensor:
-        """Mean squared error."""
-        loss: torch.Tensor = self(values)["errors"].square().mean()
+        """Mean squared error of the values restored from corrupted ones."""
+        scaled = self.scaled(values)
+        loss: torch.Tensor = (scaled - self.layers(self._corrupted(scaled))).square().mean()
         return loss
+
+    def _corrupted(self, scaled: torch.Tensor) -> torch.Tensor:
+        """Some columns of each row are taken from another row (swap noise), so that the network learns to mend a
+        column from the others (Vincent et al. 2008) and its error stays in that column.
+
+        Validation is corrupted in the same way each time: its losses can be compared.
+        """
+        draw = None if self.training else torch.Generator(scaled.device).manual_seed(0)
+        other = scaled[torch.randperm(len(scaled), generator=draw, device=scaled.device)]
+        swap = torch.rand(scaled.shape, generator=draw, device=scaled.device) < self.corruption
+        return torch.where(swap, other, scaled)
 
 
 class LstmAutoencoder(Net):
@@ -126,7 +141,7 @@ def build(config: AnomalyConfig, assets: Path) -> Net:
     spread = np.array([column.spread for column in schema.columns])
     matrix, train = np.diag(1 / spread), Path(assets).parent / "train.npz"
     if settings.kind == "autoencoder":
-        return Autoencoder(mean, matrix, settings.hidden, settings.code)
+        return Autoencoder(mean, matrix, settings.hidden, settings.code, settings.corruption)
     if settings.kind == "lstm":
         return LstmAutoencoder(mean, matrix, settings.units)
     assert settings.kind == "deepsvdd"

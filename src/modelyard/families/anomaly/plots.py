@@ -121,7 +121,7 @@ def _alarms(judge: Judge, moments: Moments, scored: Scored) -> list[Plot]:
             rows=[_name(judge, moments, index) for index in chosen], columns=judge.host.schema.names,
             caption="Largest score first, alarms within a window of one another counted once. "
             + ("Shares of the reconstruction error." if judge.host.detector.error_scale else
-               "Shares of the fall of the score with the column at its training median."),
+               "Shares of the fall of the score with the column at its expected value."),
         )
     ]  # fmt: skip
 

@@ -93,5 +93,8 @@ class Detector(Asset):
     """How the threshold was chosen, in sentences."""
     centre: list[float] | None = None
     """deepsvdd: the point from which distance is measured, (embedding,)."""
+    expectation: list[list[float]] | None = None
+    """Not reconstructions: weights with which the other columns let expect a column, (columns, columns); see
+    `relations.expectation`."""
     error_scale: list[list[float]] | None = None
     """Reconstructions: usual size of an error, (window, columns)."""

@@ -21,7 +21,7 @@ def run_graph(run: Runtime, windows: np.ndarray) -> Arrays:
     """
     inputs = windows[:, 0] if windows.shape[1] == 1 else windows
     pieces = [
-        run(GRAPH, {INPUT: np.ascontiguousarray(inputs[start : start + CHUNK], np.float32)})
+        run(GRAPH, {INPUT: np.array(inputs[start : start + CHUNK], np.float32, order="C")})
         for start in range(0, max(len(inputs), 1), CHUNK)
     ]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

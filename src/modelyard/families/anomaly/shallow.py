@@ -9,8 +9,8 @@ import numpy as np
 
 from modelyard.errors import BrokenArtifact, UsageError, choices
 from modelyard.families.anomaly.config import AnomalyModel
+from modelyard.families.anomaly.relations import FLOOR
 from modelyard.families.anomaly.scoring import GRAPH, INPUT
-from modelyard.families.anomaly.whitening import FLOOR
 
 if TYPE_CHECKING:
     from modelyard.family import Arrays, Runtime

@@ -11,6 +11,7 @@ from modelyard.errors import BadData, UsageError
 from modelyard.families.anomaly import scoring, threshold
 from modelyard.families.anomaly.config import TORCH, WINDOWED, AnomalyConfig
 from modelyard.families.anomaly.parts import Part
+from modelyard.families.anomaly.relations import expectation
 from modelyard.families.anomaly.schema import Detector, Schema
 from modelyard.family import Graph, Runtime
 
@@ -127,6 +128,9 @@ def _calibrated(config: AnomalyConfig, schema: Schema, features: Path, out: Path
     if "errors" in outputs:
         scale = scoring.usual_errors(outputs["errors"])
         detector = detector.model_copy(update={"error_scale": scale.tolist()})
+    else:
+        weights = expectation(Part.load(features, "train").x)
+        detector = detector.model_copy(update={"expectation": weights.tolist()})
     if "embedding" in outputs:
         detector = detector.model_copy(update={"centre": _centre(out)})
     chosen = threshold.choose(
