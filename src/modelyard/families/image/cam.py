@@ -98,8 +98,8 @@ def picture(pixels: np.ndarray, side: int = LEAST_SIDE) -> Image:
     return Image.fromarray(np.ascontiguousarray(array)).resize((size, size), Image.Resampling.NEAREST)
 
 
-def data_url(image: Image) -> str:
-    """A picture as `data:image/png;base64,…`."""
+def data_url(image: Image, kind: str = "PNG") -> str:
+    """A picture as `data:image/…;base64,…`; JPEG is small, PNG exact."""
     stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    image.save(stream, kind, optimize=True, **({"quality": 85} if kind == "JPEG" else {}))
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -89,8 +89,8 @@ def class_metrics(judged: Judged) -> dict[str, float]:
         "ece": calibration_error(p.argmax(axis=1) == y, p.max(axis=1)),
     }
     if len(judged.classes) > 2:
-        ahead = (p > truth[:, None]).sum(axis=1)
-        metrics[f"top_{best}_accuracy"] = float(((ahead < best) & (truth > 0)).mean())
+        first = np.argsort(-p, axis=1, kind="stable")[:, :best]
+        metrics[f"top_{best}_accuracy"] = float(((first == y[:, None]).any(axis=1) & (truth > 0)).mean())
     return metrics
 
 

@@ -77,7 +77,7 @@ def _tiles(host: ImageHost, run: Runtime, pixels: np.ndarray, rows: np.ndarray) 
         tile = Image.new("RGB", (sum(part.width for part in parts), parts[0].height))
         for number, part in enumerate(parts):
             tile.paste(part, (number * parts[0].width, 0))
-        tiles.append(cam.data_url(tile))
+        tiles.append(cam.data_url(tile, "JPEG"))
     return tiles
 
 
