@@ -241,3 +241,13 @@ def test_what_is_not_supported_is_a_clear_400(ai, wish, words, stream):
         ai.completions.create(**{"model": MODEL, "prompt": "a", "stream": stream} | wish)
     assert words in refused.value.message
     assert refused.value.type == "invalid_request_error"
+
+
+def test_the_document_tells_of_parts_and_completions_where_there_are_any(client, payments):
+    document = client.get("/openapi.json").json()
+    assert "text/event-stream" in document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
+    assert "/v1/completions" in document["paths"]
+    with TestClient(create_app(payments, None)) as other:
+        document = other.get("/openapi.json").json()
+    assert list(document["paths"]["/predict"]["post"]["responses"]["200"]["content"]) == ["application/json"]
+    assert "/v1/completions" not in document["paths"]

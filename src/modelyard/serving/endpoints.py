@@ -75,9 +75,12 @@ class Endpoints:
         self._fast = package.info.chosen.p50_ms <= DIRECT_MS
         self._explains = type(package.host).explain is not Host.explain
         self._summary = openapi.summary(package.info)
-        self._document = openapi.document(package, explains=self._explains)
         self._page, self._policy = page.render(package, explains=self._explains)
         self.completions = Completions(self)
+        self._document = openapi.document(
+            package, explains=self._explains, completes=self.completions.offered,
+            streams=type(package.host).stream is not Host.stream,
+        )  # fmt: skip
 
     async def predict(self, request: Request, call: Call) -> Response:
         """One example or a list of them to one answer or a list."""

@@ -20,7 +20,7 @@ def summary(info: PackageInfo) -> dict[str, Any]:
     return info.model_dump(mode="json", include=_SUMMARY) | {"variant": chosen}
 
 
-def document(package: Package, *, explains: bool) -> dict[str, Any]:
+def document(package: Package, *, explains: bool, streams: bool = False, completes: bool = False) -> dict[str, Any]:
     """The whole document, with the golden example."""
     info, host, golden = package.info, package.host, package.golden()
     names, definitions = models_json_schema(
@@ -30,6 +30,10 @@ def document(package: Package, *, explains: bool) -> dict[str, Any]:
     )  # fmt: skip
     request, response = names[host.Request, "validation"], names[host.Response, "serialization"]
     paths = {"/predict": {"post": _predict(request, response, names[ErrorBody, "serialization"], golden)}}
+    if streams:
+        paths["/predict"]["post"]["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    if completes:
+        paths |= _COMPLETIONS
     if explains:
         reasons = names[Explanation, "serialization"]
         paths["/explain"] = {"post": _explain(request, reasons, names[ErrorBody, "serialization"], golden)}
@@ -105,6 +109,19 @@ _REASONS = {
 _HEADERS = {
     "x-modelyard-package": {"description": "Version of the package that answered", "schema": {"type": "string"}},
     "x-request-id": {"description": "Yours if sent, else a new one; the log has it", "schema": {"type": "string"}},
+}
+_COMPLETIONS = {
+    "/v1/completions": {
+        "post": {
+            "operationId": "completions",
+            "summary": "OpenAI's text completion",
+            "requestBody": _content({"type": "object", "required": ["model", "prompt"]}, {}, required=True),
+            "responses": {
+                "200": _content({"type": "object"}, {}, description="OpenAI's text_completion, or its chunks")
+            },
+        }
+    },
+    "/v1/models": _get("The model's name, as OpenAI's clients ask for it", "application/json"),
 }
 _PLAIN = {
     "/package": _get("What is served: version, metrics, baseline, gate", "application/json"),
