@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from modelyard.contract.alone import ask
 from modelyard.contract.compare import difference
 from modelyard.errors import BadData
 from modelyard.families.anomaly import probe
@@ -206,5 +207,6 @@ def test_a_folder_of_ones_own_goes_from_files_to_a_package(labels: bool, tmp_pat
     package = Package(tmp_path / "package")
     assert package.info.gate.metric == ("roc_auc" if labels else "probe_roc_auc")
     golden = package.golden()
-    answer = package.predict([golden["request"]])[0].model_dump(mode="json")
-    assert difference(golden["response"], answer) == ""
+    alone = ask("serve", str(tmp_path / "package"))
+    assert alone["loaded"] == []
+    assert difference(golden["response"], alone["response"]) == ""

@@ -119,7 +119,8 @@ def _alarms(judge: Judge, moments: Moments, scored: Scored) -> list[Plot]:
         Plot(
             kind="heatmap", title="Highest alarms: share of each column", matrix=shares.round(4).tolist(),
             rows=[_name(judge, moments, index) for index in chosen], columns=judge.host.schema.names,
-            caption="Largest score first, alarms within a window of one another counted once. "
+            caption="Largest score first, by number of the series and time; alarms within a window of one another are "
+            "counted once. "
             + ("Shares of the reconstruction error." if judge.host.detector.error_scale else
                "Shares of the fall of the score with the column at its expected value."),
         )
@@ -127,13 +128,12 @@ def _alarms(judge: Judge, moments: Moments, scored: Scored) -> list[Plot]:
 
 
 def _name(judge: Judge, moments: Moments, index: int) -> str:
+    """Short, for a row of a heatmap: the series' number and the time."""
     row = moments.ends[index]
     time = float(moments.part.time[row])
     shown = f"{datetime.fromtimestamp(time, UTC):%m-%d %H:%M}" if time > DAYS_FROM else f"{time:g}"
-    series = judge.schema.series[int(moments.part.series[row])].rpartition("/")[2].partition(".")[0]
-    kind = int(moments.part.kind[row])
-    told = judge.schema.kinds[kind] if kind >= 0 else {0: "normal", 1: "anomaly"}.get(int(moments.label[index]), "")
-    return " ".join(part for part in (series, shown, told) if part)
+    number = int(moments.part.series[row]) + 1
+    return f"{number}: {shown}" if len(judge.schema.series) > 1 else shown
 
 
 def _thinned(points: int) -> np.ndarray:
