@@ -135,17 +135,14 @@ class FamilyConfig(Settings):
 Source = Literal["params.yaml", "--set", "config"]
 
 
-def resolve(
-    cls: type[C],
-    *layers: tuple[Source, Mapping[str, Any]],
-    base: C | None = None,
-) -> C:
-    """Merges the layers over the defaults (or over `base`), later ones winning, and validates once.
+def resolve(cls: type[C], *layers: tuple[Source, Mapping[str, Any]]) -> C:
+    """Merges the layers over the defaults, later ones winning, and validates once.
 
     Raises:
         UsageError: an unknown or invalid field: its dotted name, the value seen, what is allowed.
     """
-    values: dict[str, Any] = base.model_dump(mode="json") if base else {}
+    # From the dumped defaults: a family may give a whole section as a default, and one field set must not undo it.
+    values: dict[str, Any] = cls().model_dump(mode="json")
     for _, layer in layers:
         values = _merge(values, layer)
     try:

@@ -22,6 +22,14 @@ def test_later_layers_win_field_by_field():
     assert (config.model.kind, config.model.depth, config.seed) == ("big", 9, 0)
 
 
+def test_one_field_set_leaves_the_defaults_that_a_family_gave_its_section():
+    class Deep(FamilyConfig):
+        model: Model = Model(kind="big", depth=7)
+
+    config = resolve(Deep, ("--set", {"model": {"kind": "small"}}))
+    assert (config.model.kind, config.model.depth) == ("small", 7)
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("3", 3), ("true", True), ("null", None), ("[1, 2]", [1, 2]), ("a b", "a b"), ("", ""), ("s3://b/c", "s3://b/c")],
