@@ -29,7 +29,7 @@ def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Iter
     catalog = Catalog.load(features / "assets")
     rng = np.random.default_rng([config.seed, epoch])
     user, item = catalog.history_users, catalog.history_items
-    negative = draw_negatives(rng, catalog, user, config.model.negatives)
+    negative = draw_negatives(rng, catalog, user, config.model.drawn)
     order = rng.permutation(len(user))
     for rows in _parts(order, config.training.batch_size):
         arrays = {"user": user[rows], "item": item[rows], "negative": negative[rows]}
@@ -80,7 +80,7 @@ def _impressions(config: RecommenderConfig, features: Path, split: Split, epoch:
     arrays = {name: np.nan_to_num(values) for name, values in shown.items()}
     rng = np.random.default_rng([config.seed, epoch if split == "train" else 0])
     catalog = Catalog.load(features / "assets")
-    arrays["negative"] = draw_negatives(rng, catalog, arrays["user"], config.model.negatives)
+    arrays["negative"] = draw_negatives(rng, catalog, arrays["user"], config.model.drawn)
     order = rng.permutation(len(arrays["user"]))
     for rows in _parts(order, config.training.batch_size):
         yield {name: torch.from_numpy(array[rows]) for name, array in arrays.items()}

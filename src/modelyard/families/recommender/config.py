@@ -14,7 +14,7 @@ Kind = Literal["lightgcn", "ncf", "multitask"]
 class RecommenderFeatures(Settings):
     """From a log of interactions to splits."""
 
-    sample_users: int = Field(default=2_000, ge=50)
+    sample_users: int = Field(default=2_500, ge=50)
     """Users of the built-in, simulated data."""
     sample_items: int = Field(default=400, ge=50)
     """Items of the built-in, simulated data."""
@@ -39,8 +39,9 @@ class RecommenderModel(Settings):
     """Graph convolutions of lightgcn. 0 is matrix factorization."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 32, 16), min_length=1)
     """Widths of ncf's layers; multitask's experts and towers have the last two."""
-    negatives: int = Field(default=4, ge=1)
-    """Items drawn for each interaction, among those that the user has not had in training."""
+    negatives: int | None = Field(default=None, ge=1)
+    """Items drawn for each interaction, among those that the user has not had in training. None: 16 for lightgcn,
+    where they cost little, 4 for the other kinds."""
     regularization: float | None = Field(default=None, ge=0)
     """L2 penalty on the embeddings in a batch. None: 1e-3 for lightgcn, 1e-2 for ncf and multitask, whose layers
     learn single users by heart."""
@@ -50,6 +51,12 @@ class RecommenderModel(Settings):
     """Experts of `mmoe`."""
     rank_by: Literal["click", "conversion", "dwell"] = "click"
     """What multitask puts first: the chance of a click, of a click that converts, or the expected seconds."""
+
+    @property
+    def drawn(self) -> int:
+        """`negatives`, or the default of the kind."""
+        usual = 16 if self.kind == "lightgcn" else 4
+        return usual if self.negatives is None else self.negatives
 
     @property
     def penalty(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def evaluate(host: RecommenderHost, run: Runtime, features: Path, split: Split =
     catalog = Catalog.load(features / "assets")
     users, target = load_split(features, split)
     had = histories(features, split)
-    lists, sources = _ask(host, run, catalog, users, had, split)
+    lists, sources = ask(host, run, catalog, users, had, split)
     popular = rank(popularity_scores(catalog, users), had)
     metrics = figures(lists, target, users, catalog)
     baseline = figures(popular, target, users, catalog)
@@ -75,10 +75,13 @@ def rank(scores: Iterable[np.ndarray], had: list[np.ndarray]) -> np.ndarray:
     return lists
 
 
-def _ask(
+def ask(
     host: RecommenderHost, run: Runtime, catalog: Catalog, users: np.ndarray, had: list[np.ndarray], split: Split
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Lists as `rank` gives them, from the host's answers, and how many answers rest on what."""
+    """Lists as `rank` gives them, from the host's answers, and how many answers rest on what.
+
+    `had` is what each of `users` had, as `histories` tells.
+    """
     lists, sources = np.full((len(users), LONGEST), -1), dict.fromkeys(("personal", "history", "popular"), 0)
     names = [item.id for item in catalog.items]
     size = max(1, PAIRS // len(host.catalog.items))
@@ -123,6 +126,3 @@ def _interval(value: float, place: np.ndarray) -> str:
     means = [gains[rng.integers(0, len(gains), len(gains))].mean() for _ in range(RESAMPLES)]
     low, high = np.quantile(means, [0.025, 0.975])
     return f"{MAIN} {value:.4f}, 95 % interval {low:.4f} to {high:.4f} ({RESAMPLES} bootstrap samples of users)."
-
-
-__all__: list[Any] = ["evaluate", "histories", "rank"]

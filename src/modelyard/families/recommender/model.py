@@ -113,7 +113,7 @@ class NeuMF(Net):
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
-        self.size, self.negatives, self.penalty = settings.dimensions, settings.negatives, settings.penalty
+        self.size, self.negatives, self.penalty = settings.dimensions, settings.drawn, settings.penalty
         self.user = nn.Parameter(torch.randn(len(catalog.users), 2 * self.size) * 0.1)
         self.item = nn.Parameter(torch.randn(len(catalog.items), 2 * self.size) * 0.1)
         self.first = Joint(self.size, self.size, settings.hidden[0])

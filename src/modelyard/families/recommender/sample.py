@@ -11,11 +11,13 @@ import numpy as np
 
 CATEGORIES = ("adventure", "biography", "cooking", "crime", "fantasy", "history", "humour", "nature", "philosophy",
               "poetry", "romance", "science", "sport", "theatre", "travel", "war")  # fmt: skip
-TASTE, FASHION = 24.0, 0.8
+TASTE, FASHION = 14.0, 0.8
 """Weight of a person's taste, and of an item's popularity, in what is chosen."""
+NOISE = 0.3
+"""How far an item stands from its category, and a person from the taste of the kind, in each dimension."""
 DIMENSIONS = 12
 """Of taste beside the category."""
-LEAST, USUAL, MOST = 5, 8, 60
+LEAST, USUAL, MOST = 2, 6, 60
 """Interactions that a person has: log-normal around the usual."""
 SHOWN = 1.5
 """Items shown and passed over, for each one clicked."""
@@ -44,7 +46,7 @@ class World:
 
 
 def write_sample(raw: Path, users: int, items: int, seed: int) -> None:
-    """Writes `interactions.csv` (users × about 10 clicks and 15 passed over) and `items.csv` into `raw`."""
+    """Writes `interactions.csv` (users × about 7 clicks and 11 passed over) and `items.csv` into `raw`."""
     rng = np.random.default_rng(seed)
     world = _world(rng, users, items)
     with (raw / "items.csv").open("w", newline="") as stream:
@@ -63,14 +65,14 @@ def write_sample(raw: Path, users: int, items: int, seed: int) -> None:
 def _world(rng: np.random.Generator, users: int, items: int) -> World:
     category = rng.integers(0, len(CATEGORIES), items)
     centre = rng.normal(0, 1, (len(CATEGORIES), DIMENSIONS))
-    item = centre[category] + rng.normal(0, 0.5, (items, DIMENSIONS))
+    item = centre[category] + rng.normal(0, NOISE, (items, DIMENSIONS))
     # Two tastes a person, the second of which grows in time.
     loved = np.argsort(rng.random((users, len(CATEGORIES))), axis=1)[:, :2]
-    person = centre[loved] + rng.normal(0, 0.4, (users, 2, DIMENSIONS))
+    person = centre[loved] + rng.normal(0, NOISE, (users, 2, DIMENSIONS))
     liking = np.einsum("utd,id->uti", _unit(person), _unit(item))
     appeal = rng.normal(0, 1.0, items)
-    early = np.maximum(liking[:, 0], liking[:, 1] - 0.25)
-    late = np.maximum(liking[:, 0] - 0.15, liking[:, 1])
+    early = np.maximum(liking[:, 0], liking[:, 1] - 0.6)
+    late = np.maximum(liking[:, 0], liking[:, 1] - 0.2)
     habits = rng.normal(0, 0.4, items), rng.normal(0, 0.6, users), rng.normal(0, 1.2, users)
     return World(category, appeal, early, late, *habits)
 
