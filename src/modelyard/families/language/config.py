@@ -26,7 +26,7 @@ class LanguageFeatures(Settings):
     """Share of the characters, in whole documents, for the final figures."""
     evaluation_bytes: int = Field(default=1_000_000, ge=1_000)
     """Most bytes of a split that are judged, its first documents; the card says when there were more."""
-    sample_bytes: int = Field(default=300_000, ge=20_000, le=5_000_000)
+    sample_bytes: int = Field(default=600_000, ge=20_000, le=5_000_000)
     """Size of the built-in data: source text of Python's standard library."""
 
 
@@ -93,5 +93,5 @@ class LanguageConfig(FamilyConfig):
     """From files to documents and a tokenizer."""
     model: LanguageModel = LanguageModel()
     """Which model, and its hyper-parameters."""
-    training: TrainingSettings = TrainingSettings(epochs=4, batch_size=4, learning_rate=3e-3, patience=2)
+    training: TrainingSettings = TrainingSettings(epochs=2, batch_size=4, learning_rate=2e-3, patience=2)
     """How it is trained; an example is a row of `model.context` tokens."""

@@ -92,8 +92,8 @@ def new_config(settings: LanguageModel, vocabulary: int, layers: int) -> Pretrai
     """An architecture of `settings.kind` from transformers' own classes."""
     ends: dict[str, Any] = {
         "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None, "tie_word_embeddings": True,
-        # Tied embeddings make the first logits: the usual 0.02 is for wide models, and learns slowly here.
-        "initializer_range": settings.width**-0.5,
+        # The usual 0.02 is for wide models and learns slowly here; 1 / sqrt(width) is unstable without a warm-up.
+        "initializer_range": 0.5 * settings.width**-0.5,
     }  # fmt: skip
     if settings.kind == "gpt2":
         drop: dict[str, Any] = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), settings.dropout)

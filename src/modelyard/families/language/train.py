@@ -141,21 +141,10 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
         model = _merge(config, model, out)
     write_config(model.config, assets / CONFIG)
     draft = _fit_draft(config, setup, model, features, out, trainer) if config.model.draft_layers else None
-    spec = DecoderSpec(
-        kind=model.config.model_type, context=setup.context, vocabulary=model.config.vocab_size,
-        start=setup.start, end=setup.end, main=graph_spec(model.config),
-        draft=graph_spec(draft.config) if draft else None,
-    )  # fmt: skip
+    spec = _spec(setup, model, draft)
     write_json(assets / SPEC, spec)
-    packed = setup.rows(features, "train")
-    filled = float((packed.positions >= 0).mean())
-    notes = [
-        f"Documents are packed into {len(packed.input_ids):,} rows of {setup.context} tokens ({filled:.1%} filled). "
-        "Within a row attention, positions and targets stop at a document's end. A document longer than a row is cut, "
-        "and a piece does not see the one before it."
-    ]
-    tables = [_completions(features, out)]
-    return report | {"tables": tables, "notes": notes, "kind": spec.kind}
+    notes = [_packing(setup.rows(features, "train"), setup.context)]
+    return report | {"tables": [_completions(features, out)], "notes": notes, "kind": spec.kind}
 
 
 def load(folder: Path) -> dict[str, CausalLanguageModel]:
@@ -175,6 +164,23 @@ def load_graphs(folder: Path) -> list[Graph]:
     # Any tokens will do, for the graphs are compared on numbers: two rows that differ.
     rows = np.random.default_rng(0).integers(0, spec.vocabulary, (4, 8))
     return graphs(load(folder), spec, rows.tolist())
+
+
+def _spec(setup: Setup, model: CausalLanguageModel, draft: CausalLanguageModel | None) -> DecoderSpec:
+    return DecoderSpec(
+        kind=model.config.model_type, context=setup.context, vocabulary=model.config.vocab_size,
+        start=setup.start, end=setup.end, main=graph_spec(model.config),
+        draft=graph_spec(draft.config) if draft else None,
+    )  # fmt: skip
+
+
+def _packing(packed: Packed, context: int) -> str:
+    filled = float((packed.positions >= 0).mean())
+    return (
+        f"Documents are packed into {len(packed.input_ids):,} rows of {context} tokens ({filled:.1%} filled). "
+        "Within a row attention, positions and targets stop at a document's end. A document longer than a row is cut, "
+        "and a piece does not see the one before it."
+    )
 
 
 def _merge(config: LanguageConfig, model: CausalLanguageModel, out: Path) -> CausalLanguageModel:
