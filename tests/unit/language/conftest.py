@@ -44,7 +44,7 @@ class Trained:
         return OnnxRuntime({graph.name: folder / f"{graph.name}.onnx" for graph in graphs}, 1)
 
 
-def config(kind: str = "llama", epochs: int = 1, **model) -> LanguageConfig:
+def config(kind: str = "llama", epochs: int = 3, **model) -> LanguageConfig:
     values = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "context": 64, "window": WINDOW} | model
     return LanguageConfig(
         features=LanguageFeatures(vocabulary=400, sample_bytes=24_000, evaluation_bytes=4_000),

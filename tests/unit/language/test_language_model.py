@@ -191,8 +191,8 @@ def test_settings_that_do_not_fit_are_refused(wrong, words):
 def test_drift_columns_move_with_the_text_and_stay_with_the_same_kind(trained, onnx, prompts):
     host = trained("llama").host
 
-    def columns(texts):
-        requests = [Prompt(prompt=text, max_new_tokens=8, truncate=True) for text in texts]
+    def columns(texts, most=8):
+        requests = [Prompt(prompt=text, max_new_tokens=most, truncate=True) for text in texts]
         rows = [host.describe(*pair) for pair in zip(requests, host.predict(onnx("llama"), requests), strict=True)]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
@@ -201,6 +201,9 @@ def test_drift_columns_move_with_the_text_and_stay_with_the_same_kind(trained, o
     for name in ("prompt_log_probability", "non_ascii_share", "characters_per_token"):
         assert ks_2samp(first[name], second[name]).pvalue > 0.05
         assert ks_2samp(first[name], other[name]).pvalue < 1e-4
+    longer = columns(prompts[::2], 16)
+    for name in ("answer_share", "answer_characters_per_token", "answer_log_probability"):
+        assert ks_2samp(first[name], longer[name]).pvalue > 0.05
     assert columns([""])["prompt_log_probability"] == [None]
 
 

@@ -15,7 +15,7 @@ from modelyard.families.language.decoder import HIDDEN, MAIN, DecoderSpec, no_pa
 from modelyard.families.language.generate import beam_search, guess_ahead, write
 from modelyard.families.language.sampling import log_softmax
 from modelyard.families.language.tokens import Codec
-from modelyard.families.language.writer import Answer, Part, Prompt, Writer
+from modelyard.families.language.writer import USUAL, Answer, Part, Prompt, Writer
 from modelyard.family import Arrays, Explanation, Host, Runtime
 
 ROWS = 16
@@ -61,10 +61,15 @@ class LanguageHost(Host):
         return self._streamed(run, writer)
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
-        """Sizes, the model's surprise, and the share of letters beyond ASCII."""
+        """Sizes, the model's surprise, and the share of letters beyond ASCII.
+
+        The answer's length is a share of the one asked for: a caller who asks for more makes no drift.
+        """
         assert isinstance(request, Prompt)
         assert isinstance(response, Answer)
         characters = len(request.prompt)
+        ran_out = response.finish_reason == "length"
+        asked = len(response.tokens) if ran_out else request.max_new_tokens or USUAL
         beyond = sum(character > "\x7f" for character in request.prompt)
         return {
             "prompt_characters": characters,
@@ -72,11 +77,10 @@ class LanguageHost(Host):
             "characters_per_token": characters / max(1, response.prompt_tokens + response.truncated),
             "non_ascii_share": beyond / max(1, characters),
             "prompt_log_probability": response.prompt_log_probability,
-            "answer_tokens": len(response.tokens),
-            "answer_characters": len(response.text),
+            "answer_share": len(response.tokens) / max(1, asked),
+            "answer_characters_per_token": len(response.text) / max(1, len(response.tokens)),
             "answer_log_probability": response.log_probability,
             "finish_reason": response.finish_reason,
-            "truncated": float(response.truncated > 0),
         }
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation:
