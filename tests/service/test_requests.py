@@ -151,7 +151,8 @@ def test_a_bug_in_a_family_is_500_with_the_request_id_and_no_detail(client, capl
 
 def test_explain_gives_the_familys_reasons(client):
     reply = client.post("/explain", json={"amount": 2})
-    assert reply.json() == {"method": "line", "output": "risk", "base": 1.0, "contributions": {"amount": 4.0}}
+    reasons = {"method": "line", "output": "risk", "base": 1.0, "contributions": {"amount": 4.0}, "picture": None}
+    assert reply.json() == reasons
     assert client.post("/explain", json=[{"amount": 2}]).status_code == 400
     assert client.post("/explain", json={"amount": -2}).json()["field"] == "amount"
 

@@ -16,6 +16,17 @@ from modelyard.family import Runtime
 from modelyard.training.loop import Trainer
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Sums of floats depend on how many threads share them: tests that compare bytes take one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @dataclass(frozen=True)
 class Made:
     """A trained model with all that it came from."""

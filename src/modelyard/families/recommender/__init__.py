@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from modelyard.artifact import write_json
 from modelyard.evaluation import Evaluation
 from modelyard.families.recommender.config import (
@@ -98,6 +96,8 @@ class Recommender(Family[RecommenderConfig]):
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """The shared loop; then `assets/model.json` and `assets/item_vectors.npy` for the host."""
+        import numpy as np
+
         from modelyard.families.recommender.model import describe, item_vectors
 
         report = trainer.fit(self, features, out)
