@@ -36,7 +36,7 @@ compile: $(VENV)/.laptop ## Write the pipelines for the Kubeflow UI
 constraints: $(VENV)/.uv ## Pin every dependency anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	  $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --upgrade pyproject.toml \
-	  | sed -E '/^(nvidia-c|nvidia-n[cv]|cuda-|triton)/d; s/^torch==([0-9.]+).*/torch==\1/' | uniq > constraints.txt.new
+	  | sed -E '/^(nvidia-c|nvidia-n[cv]|cuda-|triton==)/d; s/^torch==([0-9.]+).*/torch==\1/' | uniq > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 
 wheel: $(VENV)/.dev ## Build the wheel into dist/
