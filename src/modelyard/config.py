@@ -9,18 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from modelyard.errors import UsageError, choices
+from modelyard.settings import Settings as Settings
 from modelyard.sources.uri import refuse_secrets
 
 C = TypeVar("C", bound="FamilyConfig")
-
-
-class Settings(BaseModel):
-    """Base of every section: frozen, and a misspelt field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
 
 
 class DataSettings(Settings):
