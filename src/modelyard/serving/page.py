@@ -24,6 +24,7 @@ border-radius:6px;padding:.7rem;background:transparent;color:inherit}
 pre{overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere}button{font:inherit;padding:.4rem 1.1rem;
 border-radius:6px;border:1px solid var(--accent);background:var(--accent);color:#fff;cursor:pointer;
 margin:.5rem .5rem 0 0}
+#reasons img{display:block;max-width:100%;margin:.7rem 0;border-radius:6px}
 #answer.bad{border-color:#c53030}.bar{display:flex;align-items:center;gap:.6rem;margin:.15rem 0}
 .bar b{font-weight:400;width:16rem;overflow-wrap:anywhere}.bar i{display:block;height:.8rem;border-radius:3px}
 """
@@ -45,6 +46,13 @@ async function send(path) {
   } catch (error) { answer.className = "bad"; answer.textContent = String(error); }
 }
 function draw(body) {
+  // A PNG in the answer itself and nothing else: text of a package must not make the page load anything.
+  if (/^data:image\\/png;base64,[A-Za-z0-9+\\/]+={0,2}$/.test(body.picture ?? "")) {
+    const picture = document.createElement("img");
+    picture.src = body.picture;
+    picture.alt = body.method + ": " + body.output;
+    el("reasons").append(picture);
+  }
   const rows = Object.entries(body.contributions).slice(0, 20);
   const most = Math.max(...rows.map(([, value]) => Math.abs(value)), 1e-12);
   for (const [name, value] of rows) {
@@ -99,6 +107,7 @@ def render(package: Package, *, explains: bool) -> tuple[str, str]:
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; connect-src 'self'; "
+        "img-src 'self' data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return text, policy

@@ -1,0 +1,144 @@
+"""The page's pictures of reasons, in a real browser where there is one."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from PIL import Image
+from starlette.testclient import TestClient
+from websockets.sync.client import connect
+
+from modelyard.family import Explanation
+from modelyard.serving.app import create_app
+from tests.service.payments import PaymentHost
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WAIT = 20.0
+EVIL = "<img src=x onerror=\"document.title='taken'\">"
+
+
+def png(width: int) -> str:
+    stream = BytesIO()
+    Image.new("RGB", (width, 9), "red").save(stream, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+@contextmanager
+def serving(package) -> Iterator[str]:
+    """The service on a free port of this machine."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(package, None), log_level="error"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Callable[[str], Any]]:
+    """`browser(javascript)`: its value on the page that is open; `location` changes the page."""
+    profile = tmp_path_factory.mktemp("chromium")
+    process = subprocess.Popen(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
+         f"--user-data-dir={profile}", "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        with connect(_tab(profile / "DevToolsActivePort"), proxy=None) as tab:
+            yield _evaluator(tab)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _tab(file: Path) -> str:
+    wait_for(lambda: file.is_file() and file.read_text().count("\n") == 1)
+    port = file.read_text().splitlines()[0]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as reply:
+        (tab,) = (one for one in json.load(reply) if one["type"] == "page")
+    return tab["webSocketDebuggerUrl"]
+
+
+def _evaluator(tab) -> Callable[[str], Any]:
+    numbers = itertools.count(1)
+
+    def evaluate(expression: str) -> Any:
+        number = next(numbers)
+        given = {"expression": expression, "returnByValue": True}
+        tab.send(json.dumps({"id": number, "method": "Runtime.evaluate", "params": given}))
+        while (reply := json.loads(tab.recv(WAIT))).get("id") != number:
+            pass
+        return reply["result"]["result"].get("value")
+
+    return evaluate
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def explained(browser, address: str) -> None:
+    """Opens the page, clicks on Explain and waits for the bars."""
+    browser(f"location = {json.dumps(address)}")
+    wait_for(lambda: browser("location.href + document.readyState") == address + "complete")
+    browser("document.querySelector('[data-path=explain]').click()")
+    wait_for(lambda: browser("document.querySelectorAll('.bar').length"))
+
+
+def explaining(monkeypatch, picture: str | None) -> None:
+    found = Explanation(method=EVIL, output="risk", contributions={EVIL: 1.0, "amount": -0.5}, picture=picture)
+    monkeypatch.setattr(PaymentHost, "explain", lambda self, run, request: found)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_picture_of_the_reasons_is_shown_beside_the_answer(payments, browser, monkeypatch):
+    explaining(monkeypatch, png(37))
+    with serving(payments) as address:
+        explained(browser, address)
+        wait_for(lambda: browser("document.querySelector('#reasons img').naturalWidth") == 37)
+        assert browser("document.querySelector('#reasons img').alt") == f"{EVIL}: risk"
+        assert browser("document.querySelectorAll('img').length") == 1
+        assert browser("document.title") != "taken"
+        browser("document.querySelector('[data-path=predict]').click()")
+        wait_for(lambda: browser("document.querySelectorAll('img').length") == 0)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_nothing_but_a_png_in_the_answer_becomes_a_picture(payments, browser, monkeypatch):
+    pictures = [
+        None, "", "https://example.com/a.png", "data:image/svg+xml;base64,PHN2Zy8+", "javascript:alert(1)",
+        png(5) + '" onerror="document.title=\'taken\'', f" {png(5)}", "favicon.ico", png(5).replace("png", "gif"),
+    ]  # fmt: skip
+    with serving(payments) as address:
+        for picture in pictures:
+            explaining(monkeypatch, picture)
+            explained(browser, address)
+            assert browser("document.querySelectorAll('img').length") == 0, picture
+            assert browser("document.title") != "taken"
+
+
+def test_the_policy_lets_pictures_come_from_the_answer_and_the_service_alone(payments):
+    reply = TestClient(create_app(payments, None)).get("/")
+    policy = dict(rule.split(" ", 1) for rule in reply.headers["content-security-policy"].split("; "))
+    assert policy["img-src"] == "'self' data:"
+    assert policy["default-src"] == "'none'"
