@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from modelyard.cost import Usage
 from modelyard.errors import BrokenArtifact
 
 MANIFEST = "manifest.json"
@@ -44,6 +45,8 @@ class Origin(BaseModel):
     """UTC, ISO 8601."""
     seconds: float
     """Wall time of the stage."""
+    cost: Usage | None = None
+    """What the stage used when it made this; no part of the digest. None: made before usage was measured."""
 
 
 class Manifest(Origin):

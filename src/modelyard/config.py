@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from modelyard.cost import CostSettings
 from modelyard.errors import UsageError, choices
 from modelyard.settings import Settings as Settings
 from modelyard.sources.uri import refuse_secrets
@@ -123,6 +124,8 @@ class FamilyConfig(Settings):
     """Where the package is registered."""
     monitor: MonitorSettings = MonitorSettings()
     """When traffic counts as drifted."""
+    cost: CostSettings = CostSettings()
+    """What an hour of each resource costs."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of every random choice of the run."""
 

@@ -21,6 +21,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from modelyard import artifact, events
 from modelyard.artifact import Manifest, Origin
 from modelyard.config import FamilyConfig, config_hash, resolve
+from modelyard.cost import Meter, Usage, measure
 from modelyard.errors import MissingExtra, ModelyardError
 from modelyard.family import Family, load
 
@@ -94,41 +95,42 @@ class Stage:
         given = {name: Path(path) for name, path in paths.items() if path is not None}
         started = time.time()
         events.emit("started", self.name)
-        try:
-            headline, reused = self._run(run, given, started)
-        except ModelyardError as error:
-            events.emit("failed", self.name, kind=type(error).__name__, message=str(error))
-            raise
-        except BaseException as error:
-            trace = "".join(traceback.format_exception(error))
-            events.emit("failed", self.name, kind=type(error).__name__, message=str(error), traceback=trace)
-            raise
-        seconds = time.time() - started
-        outputs = {name: str(given[name]) for name in self.outputs}
-        events.emit("reused" if reused else "finished", self.name, seconds=seconds, headline=headline, outputs=outputs)
+        with measure(run.gpus_per_node) as meter:
+            try:
+                headline, saved = self._run(run, given, meter)
+            except BaseException as error:
+                _tell_failure(self.name, error, meter.stop())
+                raise
+        told = {"seconds": time.time() - started, "headline": headline, "cost": _json(meter.stop())}
+        told["outputs"] = {name: str(given[name]) for name in self.outputs}
+        if saved is None:
+            events.emit("finished", self.name, **told)
+        else:
+            events.emit("reused", self.name, **told, saved=_json(saved))
         return headline
 
-    def _run(self, run: Run, paths: dict[str, Path], started: float) -> tuple[str, bool]:
+    def _run(self, run: Run, paths: dict[str, Path], meter: Meter) -> tuple[str, Usage | None]:
+        """The headline, and what a finished stage that was taken had cost; None where the stage was run."""
         check_requirements(run.family)
         parents = {name: artifact.read_manifest(paths[name]) for name in self.inputs if name in paths}
         outside = self.outside(run) if self.outside else ""
         key = self.key(run, parents, outside)
         known = self.cached and outside is not None
         if known and (headline := self._reuse(key, paths)) is not None:
-            return headline, True
+            return headline, artifact.read_manifest(paths[self.outputs[0]]).cost or Usage()
         with ExitStack() as stack:
             work = {name: stack.enter_context(artifact.create(paths[name])) for name in self.outputs}
             arguments = {name: paths.get(name) for name in self.inputs} | work
             result = self.function(run, **arguments)
             done = result if isinstance(result, Done) else Done(result or "")
-            origin = self._origin(run, key, list(parents.values()), time.time() - started)
+            origin = self._origin(run, key, list(parents.values()), meter.stop())
             if done.data_revision is not None:
                 origin = origin.model_copy(update={"data_revision": done.data_revision})
             for name, folder in work.items():
                 artifact.seal(folder, origin.model_copy(update={"kind": name}), list(parents.values()))
         if known:
             self._remember(key, paths, done.headline)
-        return done.headline, False
+        return done.headline, None
 
     def key(self, run: Run, parents: dict[str, Manifest], outside: str | None = "") -> str:
         """sha256 of all that the outputs follow from: stage, config sections, inputs' content, code."""
@@ -142,12 +144,13 @@ class Stage:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def _origin(self, run: Run, key: str, parents: list[Manifest], seconds: float) -> Origin:
+    def _origin(self, run: Run, key: str, parents: list[Manifest], used: Usage) -> Origin:
         revisions = [parent.data_revision for parent in parents if parent.data_revision]
         return Origin(
             kind="", stage=self.name, run=run.id, family=run.family.name, key=key,
             config_hash=config_hash(run.config), code_version=run.code_version,
-            data_revision=revisions[0] if revisions else None, created=artifact.now(), seconds=round(seconds, 3),
+            data_revision=revisions[0] if revisions else None, created=artifact.now(),
+            seconds=round(used.wall_seconds, 3), cost=used,
         )  # fmt: skip
 
     def _reuse(self, key: str, paths: dict[str, Path]) -> str | None:
@@ -224,6 +227,17 @@ def _module_files(module: str) -> list[Path]:
     if file is None:
         return []
     return list(Path(file).parent.rglob("*")) if Path(file).name == "__init__.py" else [Path(file)]
+
+
+def _tell_failure(stage_name: str, error: BaseException, used: Usage) -> None:
+    told = {"kind": type(error).__name__, "message": str(error), "cost": _json(used)}
+    if not isinstance(error, ModelyardError):
+        told["traceback"] = "".join(traceback.format_exception(error))
+    events.emit("failed", stage_name, **told)
+
+
+def _json(used: Usage) -> dict[str, Any]:
+    return used.model_dump(mode="json")
 
 
 def _record(stage_name: str, key: str) -> Path | None:

@@ -1,0 +1,188 @@
+"""What the operating system and the drivers tell about a process: CPU time, memory, energy.
+
+Each meter counts from its making on. On a machine that does not tell, it answers None or 0; it never guesses.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+PROC = Path("/proc")
+POWERCAP = Path("/sys/class/powercap")
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process and of all children that ended and were waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+class MemoryMeter:
+    """Peak resident memory of this process and its descendants, in bytes."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        # Linux keeps the peak since a process began; a 5 written here starts it anew (man 5 proc).
+        reset = PROC / "self" / "clear_refs"
+        if reset.exists() and os.access(reset, os.W_OK):
+            reset.write_text("5")
+
+    def look(self) -> None:
+        """Notes how much the whole tree of processes holds at this moment."""
+        self._seen = max(self._seen, sum(map(_resident, [os.getpid(), *descendants(os.getpid())])))
+
+    def peak(self) -> int:
+        """The most that was seen, and at least this process's own peak, which the system keeps."""
+        self.look()
+        return max(self._seen, _own_peak())
+
+
+def descendants(parent: int) -> list[int]:
+    """Process ids below `parent`, children's children too; none where there is no /proc."""
+    children: dict[int, list[int]] = {}
+    for file in PROC.glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended while we looked
+            continue
+        children.setdefault(int(fields[1]), []).append(int(file.parent.name))
+    found, open_ones = [], [parent]
+    while open_ones:
+        below = children.get(open_ones.pop(), [])
+        found += below
+        open_ones += below
+    return found
+
+
+def _resident(process: int) -> int:
+    try:
+        pages = (PROC / str(process) / "statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * resource.getpagesize()
+
+
+def _own_peak() -> int:
+    status = PROC / "self" / "status"
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class PackageMeter:
+    """Energy of the CPU packages by Intel's and AMD's running average power limit (RAPL), from Linux's powercap."""
+
+    def __init__(self, powercap: Path = POWERCAP, proc: Path = PROC) -> None:
+        self._proc = proc
+        # Top level only: `intel-rapl:0` holds what `intel-rapl:0:0` counts.
+        counters = sorted(powercap.glob("intel-rapl:[0-9]*/energy_uj"))
+        self._counters = [file for file in counters if file.parent.name.count(":") == 1 and os.access(file, os.R_OK)]
+        self._last = {file: int(file.read_text()) for file in self._counters}
+        self._microjoules = 0
+        self._busy_began = busy_seconds(proc)
+
+    def look(self) -> None:
+        """Adds what was used since the last look. A counter that fell has begun again at 0 after its largest value."""
+        for file in self._counters:
+            now, last = int(file.read_text()), self._last[file]
+            round_trip = 0 if now >= last else int((file.parent / "max_energy_range_uj").read_text()) + 1
+            self._microjoules += now - last + round_trip
+            self._last[file] = now
+
+    def joules(self, cpu: float) -> float | None:
+        """This work's part of the packages' energy: by its `cpu` seconds among all that the machine was busy.
+
+        The counters are the machine's, whose other work is not ours. None where they cannot be read.
+        """
+        if not self._counters:
+            return None
+        self.look()
+        busy = busy_seconds(self._proc) - self._busy_began
+        return self._microjoules / 1e6 * min(1.0, cpu / busy if busy > 0 else 1.0)
+
+
+def busy_seconds(proc: Path = PROC) -> float:
+    """Seconds that the machine's cores have worked since it started (man 5 proc: user, nice, system, irq, softirq)."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, (proc / "stat").read_text().splitlines()[0].split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+class GpuMeter:
+    """GPUs that the work holds, by name, and their energy since the meter was made, by NVIDIA's driver."""
+
+    def __init__(self, given: int = 0, nvml: Any = None) -> None:
+        self._given = given
+        self._nvml = nvml or _nvml()
+        self._devices = self._visible() if self._nvml else {}
+        self._began = {uuid: self._millijoules(handle) for uuid, handle in self._devices.items()}
+
+    def held(self) -> dict[str, int]:
+        """How many GPUs are held, by name."""
+        names = [str(self._nvml.nvmlDeviceGetName(handle)) for _, handle in self._held()]
+        return {name: names.count(name) for name in dict.fromkeys(names)}
+
+    def joules(self) -> float | None:
+        """Energy of the held GPUs; None where none is held or the driver does not count it."""
+        used = [
+            now - began
+            for uuid, handle in self._held()
+            if (now := self._millijoules(handle)) is not None and (began := self._began[uuid]) is not None
+        ]
+        return sum(used) / 1e3 if used else None
+
+    def _held(self) -> list[tuple[str, Any]]:
+        """The first GPUs that were given, and those where this process's torch holds memory."""
+        ours = torch_devices()
+        return [
+            (uuid, handle)
+            for number, (uuid, handle) in enumerate(self._devices.items())
+            if number < self._given or uuid in ours
+        ]
+
+    def _visible(self) -> dict[str, Any]:
+        count = self._nvml.nvmlDeviceGetCount()
+        handles = [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+        devices = {str(self._nvml.nvmlDeviceGetUUID(handle)).removeprefix("GPU-"): handle for handle in handles}
+        allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if allowed is None:
+            return devices
+        names = [name.strip().removeprefix("GPU-") for name in allowed.split(",") if name.strip()]
+        by_name = devices | {str(index): handle for index, handle in enumerate(handles)}
+        chosen = [handle for name in names if (handle := by_name.get(name)) is not None]
+        return {uuid: handle for one in chosen for uuid, handle in devices.items() if handle is one}
+
+    def _millijoules(self, handle: Any) -> int | None:
+        try:
+            return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+        except self._nvml.NVMLError:  # GPUs older than Volta
+            return None
+
+
+def torch_devices() -> set[str]:
+    """UUIDs of the GPUs where torch of this process has taken memory; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
+        return set()
+    taken = [number for number in range(torch.cuda.device_count()) if torch.cuda.max_memory_reserved(number)]
+    return {str(torch.cuda.get_device_properties(number).uuid).removeprefix("GPU-") for number in taken}
+
+
+def _nvml() -> Any:
+    """NVIDIA's management library, started; None where its package or its driver is missing."""
+    try:
+        pynvml: Any = importlib.import_module("pynvml")
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
