@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
 from modelyard import artifact
 from modelyard.config import GateSettings, MonitorSettings, TrainingSettings
@@ -21,6 +22,7 @@ from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.tables import write_parquet
 from modelyard.training.loop import Trainer
 
+KINDS = ("gpt2", "llama", "mistral")
 WINDOW = 12
 """Of the mistral: far shorter than the prompts."""
 
@@ -129,3 +131,14 @@ def package(trained, onnx, tmp_path_factory) -> Package:
         put_together(trained("llama"), onnx("llama"), work)
         artifact.seal(work, origin, [])
     return Package(path, threads=1)
+
+
+def reference(network, prompt: list[int], end: int, count: int, **settings) -> list[int]:
+    """What transformers writes on from `prompt`, up to the end token."""
+    with torch.inference_mode():
+        ids = network.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=count, do_sample=False, eos_token_id=end, pad_token_id=end, **settings,
+        )  # fmt: skip
+    new = ids[0, len(prompt) :].tolist()
+    return new[: new.index(end)] if end in new else new

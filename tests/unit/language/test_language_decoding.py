@@ -10,30 +10,10 @@ import torch
 
 from modelyard.errors import BadData
 from modelyard.families.language.decoder import DRAFT, MAIN, Decoder, prefill
-from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.train import load
 from modelyard.families.language.writer import Prompt
 from modelyard.runtimes.torch import TorchRuntime
-
-KINDS = ("gpt2", "llama", "mistral")
-
-
-def reference(network, prompt: list[int], end: int, count: int, **settings) -> list[int]:
-    """What transformers writes on from `prompt`, up to the end token."""
-    with torch.inference_mode():
-        ids = network.generate(
-            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-            max_new_tokens=count, do_sample=False, eos_token_id=end, pad_token_id=end, **settings,
-        )  # fmt: skip
-    new = ids[0, len(prompt) :].tolist()
-    return new[: new.index(end)] if end in new else new
-
-
-def ending_often(host: LanguageHost, answers) -> LanguageHost:
-    """The same host, for whose model a frequent token ends the text."""
-    tokens = [token for answer in answers for token in answer.tokens]
-    host.spec = host.spec.model_copy(update={"end": max(set(tokens), key=tokens.count)})
-    return host
+from tests.unit.language.conftest import KINDS, reference
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -49,21 +29,6 @@ def test_greedy_tokens_are_those_of_torch_generate(kind, trained, onnx, prompts)
         ids = [host.spec.start, *ids[1:][answer.truncated :]]
         wrong += answer.tokens != reference(network, ids, host.spec.end, 20)
     assert wrong == 0
-
-
-@pytest.mark.parametrize(("kind", "count"), [("llama", 50), ("gpt2", 6), ("mistral", 6)])
-def test_beam_tokens_are_those_of_torch_generate(kind, count, trained, onnx, prompts):
-    host, network = trained(kind).host, load(trained(kind).model)[MAIN].network
-    requests = [Prompt(prompt=text, max_new_tokens=8, beams=3, length_penalty=0.7, truncate=True) for text in prompts]
-    for often in (False, True):
-        if often:
-            host = ending_often(host, answers)  # noqa: F821 - of the first round
-        answers = host.predict(onnx(kind), requests[:count])
-        for request, answer in zip(requests[:count], answers, strict=True):
-            ids = [host.spec.start, *host.codec.encode(request.prompt)[answer.truncated :]]
-            expected = reference(network, ids, host.spec.end, 8, num_beams=3, length_penalty=0.7)
-            assert answer.tokens == expected
-        assert often is any(answer.finish_reason == "end" for answer in answers)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,7 +5,7 @@ Each is a generator that yields when its writers have taken tokens, so that a te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,23 +84,37 @@ def _check(writer: Writer, guesses: list[int], logits: np.ndarray) -> None:
 
 
 @dataclass
-class _Beam:
+class Beam:
+    """A text that the search holds open, or that it finished."""
+
     score: float
+    """Sum of log probabilities; of a finished one over its length to the length penalty."""
     tokens: list[int] = field(default_factory=list)
+    """With the end token, where it ended by it."""
     logs: list[float] = field(default_factory=list)
     row: int = 0
     """Row of the decoder's memory it goes on from."""
 
 
 def beam_search(run: Runtime, writer: Writer) -> Iterator[None]:
-    """The likeliest text that `beams` beams find, by its log probability over its length to `length_penalty`.
+    """The likeliest text that `beams` beams find, by its log probability over its length to `length_penalty`."""
+    finished = yield from ranked_beams(run, writer)
+    if finished:
+        best = finished[0]
+        ends = best.tokens[-1] == writer.spec.end
+        writer.tokens, writer.logs = (best.tokens[:-1], best.logs[:-1]) if ends else (best.tokens, best.logs)
+        writer.finish = "end" if ends else "length"
+
+
+def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Beam]]:
+    """Returns the finished texts, best first, `beams` at most.
 
     Ends when no open beam scores better than the worst of `beams` finished ones.
     """
     request, spec = writer.request, writer.spec
     decoder, logits = prefill(run, spec.main, MAIN, [writer.prompt])
     writer.read(logits[0])
-    beams, finished, last = [_Beam(0.0)], list[_Beam](), logits[:, -1]
+    beams, finished, last = [Beam(0.0)], list[Beam](), logits[:, -1]
     for length in range(1, writer.most + 1):
         beams, ended = _extended(writer, beams, last, length == writer.most)
         for one in ended:
@@ -112,14 +126,10 @@ def beam_search(run: Runtime, writer: Writer) -> Iterator[None]:
         decoder.keep(np.array([one.row for one in beams]))
         last = decoder.step(np.array([[one.tokens[-1]] for one in beams]))[:, -1]
         yield
-    if finished:
-        best = finished[0]
-        ends = best.tokens[-1] == spec.end
-        writer.tokens, writer.logs = (best.tokens[:-1], best.logs[:-1]) if ends else (best.tokens, best.logs)
-        writer.finish = "end" if ends else "length"
+    return finished
 
 
-def _extended(writer: Writer, beams: list[_Beam], logits: np.ndarray, last: bool) -> tuple[list[_Beam], list[_Beam]]:
+def _extended(writer: Writer, beams: list[Beam], logits: np.ndarray, last: bool) -> tuple[list[Beam], list[Beam]]:
     """The best open beams, best first, and those of the best that end; by summed score, not yet by length."""
     count, end = writer.request.beams, writer.spec.end
     logs = log_softmax(logits)
@@ -128,11 +138,11 @@ def _extended(writer: Writer, beams: list[_Beam], logits: np.ndarray, last: bool
     scores = np.stack([penalise(row, tokens, penalty) for row, tokens in zip(logs, seen, strict=True)])
     total = (scores + np.array([[beam.score] for beam in beams], np.float32)).ravel()
     order = np.argsort(-total, kind="stable")[: 2 * count]
-    still, ended = list[_Beam](), list[_Beam]()
+    still, ended = list[Beam](), list[Beam]()
     for rank, flat in enumerate(order):
         row, token = divmod(int(flat), logits.shape[1])
         beam = beams[row]
-        longer = _Beam(float(total[flat]), [*beam.tokens, token], [*beam.logs, float(logs[row, token])], row)
+        longer = Beam(float(total[flat]), [*beam.tokens, token], [*beam.logs, float(logs[row, token])], row)
         if last or token == end:
             ended += [longer] if rank < count else []
         elif len(still) < count:
