@@ -1,4 +1,4 @@
-"""Every kind trains, exports, holds its false alarm rate, beats the z-score and names the faulty sensor."""
+"""Every kind trains, exports, beats the z-score and names the faulty sensor."""
 
 from __future__ import annotations
 
@@ -23,24 +23,10 @@ from modelyard.families.anomaly.scoring import run_graph
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.training.loop import load_weights
-from tests.unit.anomaly.conftest import SERIES, Trained, all_windows, fresh, make, train
+from tests.unit.anomaly.conftest import Trained, fresh, make, train
 
 KINDS = get_args(Kind)
 TrainedKind = Callable[[str], Trained]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_false_alarms_on_fresh_normal_data_are_within_a_factor_of_two_of_the_stated_rate(
-    kind: str, trained: TrainedKind
-) -> None:
-    one = trained(kind)
-    alarms = [
-        one.host.scores(one.run, all_windows(fresh(machine), one.host.detector.window)) > one.host.detector.threshold
-        for machine in range(SERIES)
-    ]
-    rate = float(np.concatenate(alarms).mean())
-    stated = one.host.detector.false_alarm_rate
-    assert stated / 2 < rate < 2 * stated
 
 
 @pytest.mark.parametrize("kind", KINDS)
