@@ -68,6 +68,13 @@ class Usage(BaseModel):
             peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
         )
 
+    def beside(self, parts: Usage) -> Usage:
+        """What is left of this usage without `parts` of it: wall and CPU time alone."""
+        return Usage(
+            wall_seconds=max(0.0, self.wall_seconds - parts.wall_seconds),
+            cpu_seconds=max(0.0, self.cpu_seconds - parts.cpu_seconds),
+        )
+
     @property
     def kwh(self) -> float | None:
         """Energy of all sources that were measured; None where none was."""

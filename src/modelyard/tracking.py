@@ -98,11 +98,13 @@ def track(
     *,
     training: Mapping[str, Any] | None = None,
     data_revision: str | None = None,
+    cost: Mapping[str, float] | None = None,
     files: Sequence[Path] = (),
 ) -> str:
     """Records a finished run, once however often it is called with the same; returns MLflow's run id.
 
-    `training` is what `Family.fit` returned: its `curves` become metrics by step. `files` are kept as artifacts.
+    `training` is what `Family.fit` returned: its `curves` become metrics by step. `cost` holds figures called
+    `cost_…`. `files` are kept as artifacts.
 
     Raises:
         MissingExtra, Unavailable: no MLflow here, or its server does not answer.
@@ -117,7 +119,7 @@ def track(
         if known.data.tags.get("modelyard.tracked") == hash_text(mark):
             return run_id
         _log_parameters(mlflow, run_id, run.config.model_dump(mode="json"))
-        _log_metrics(mlflow, run_id, evaluation, (training or {}).get("curves") or {})
+        _log_metrics(mlflow, run_id, evaluation, (training or {}).get("curves") or {}, cost or {})
         for file in files:
             mlflow.log_artifact(run_id, str(file))
         told = {"modelyard.gate": gate.reason, "modelyard.passed": str(gate.passed).lower(), "modelyard.ended": now()}
@@ -181,7 +183,11 @@ def _log_parameters(mlflow: MlflowClient, run_id: str, config: Mapping[str, Any]
 
 
 def _log_metrics(
-    mlflow: MlflowClient, run_id: str, evaluation: Evaluation, curves: Mapping[str, Mapping[str, Sequence[Any]]]
+    mlflow: MlflowClient,
+    run_id: str,
+    evaluation: Evaluation,
+    curves: Mapping[str, Mapping[str, Sequence[Any]]],
+    cost: Mapping[str, float],
 ) -> None:
     from time import time
 
@@ -190,6 +196,7 @@ def _log_metrics(
     now = int(time() * 1000)
     metrics = [Metric(_name(name), value, now, 0) for name, value in evaluation.metrics.items()]
     metrics += [Metric(f"baseline/{_name(name)}", value, now, 0) for name, value in evaluation.baseline.items()]
+    metrics += [Metric(_name(name), value, now, 0) for name, value in cost.items()]
     for figure, lines in curves.items():
         for line, values in lines.items():
             metrics += [

@@ -24,12 +24,13 @@ def render(
     training: Mapping[str, Any],
     lineage: Mapping[str, Origin],
     reference: Mapping[str, Sequence[Any]] | None = None,
+    beside: Sequence[Origin] = (),
 ) -> str:
     """The page as HTML: no script, no external resource; the same arguments give the same bytes.
 
     `data` and `training` are the summaries that `Family.features` and `Family.fit` return; what they lack is left
     out. `lineage` holds what the package was made from, by digest. `reference` holds the columns that drift is
-    measured against, by name.
+    measured against, by name. `beside` is what the run made that is not in the lineage: its cost counts too.
 
     Raises:
         MissingExtra: matplotlib or jinja2 is not installed.
@@ -38,4 +39,4 @@ def render(
         raise MissingExtra("the card of a run", "card")
     from modelyard.card.page import page
 
-    return page(info, evaluation, data, training, lineage, reference or {})
+    return page(info, evaluation, data, training, lineage, reference or {}, beside)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from modelyard.artifact import Origin
 from modelyard.card import canvas, figures, provenance, text, views, watch
+from modelyard.card.cost import bill
 from modelyard.card.figures import Drawn
 from modelyard.card.text import clean, number, percent, signed, words
 from modelyard.evaluation import Evaluation
@@ -29,6 +30,7 @@ def page(
     training: Mapping[str, Any],
     lineage: Mapping[str, Origin],
     reference: Mapping[str, Sequence[Any]],
+    beside: Sequence[Origin] = (),
 ) -> str:
     """The whole page; see `modelyard.card.render`."""
     with canvas.style():
@@ -42,7 +44,7 @@ def page(
         confusion=views.confusion(evaluation.confusion) if evaluation.confusion else None,
         data=_data(data), training=_training(training), variants=views.variants(info, evaluation),
         settings=provenance.settings(info), chain=provenance.chain(info, lineage),
-        total=provenance.total(lineage), commands=_commands(info),
+        total=provenance.total(lineage), cost=bill(info, [*lineage.values(), *beside]), commands=_commands(info),
     )  # fmt: skip
     return clean(html)
 

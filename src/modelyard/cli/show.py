@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from modelyard.cli.costing import run_line
 from modelyard.launch.local import RunFolder, all_runs
 
 console = Console(highlight=False)
@@ -80,6 +81,7 @@ def _print_next(folder: RunFolder, seconds: float) -> None:
     model = deployment["name"] if deployment["champion"] else f"{deployment['name']}@{deployment['version']}"
     console.print(f"package  {_relative(folder.path / 'package')}", soft_wrap=True)
     console.print(f"card     {_relative(folder.path / 'card.html')}", soft_wrap=True)
+    console.print(f"cost     {run_line(folder)}", soft_wrap=True)
     console.print(f"done in {seconds:.0f} s. Next: [bold]modelyard serve {model}[/]")
 
 

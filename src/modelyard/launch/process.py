@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from modelyard import events
+from modelyard.cost import measure
 from modelyard.errors import ModelyardError
 from modelyard.launch.local import RunFolder, remove_unfinished
 from modelyard.launch.pipelines import compiled, run_here
@@ -45,7 +46,11 @@ def _execute(folder: RunFolder) -> None:
         "gpus_per_node": record.gpus_per_node,
         "code_version": code_version(load(record.family)),
     }
-    run_here(compiled(record.family, record.kind), folder.artifacts, arguments)
+    with measure() as meter:
+        try:
+            run_here(compiled(record.family, record.kind), folder.artifacts, arguments)
+        finally:
+            events.emit("executed", record.kind, cost=meter.stop().model_dump(mode="json"))
 
 
 if __name__ == "__main__":

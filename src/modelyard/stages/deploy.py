@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from modelyard import artifact, registry
 from modelyard.artifact import In, Out, write_json
+from modelyard.cost_report import paid
 from modelyard.errors import Unavailable, UsageError
 from modelyard.evaluation import Evaluation, judge
 from modelyard.package import Package
@@ -60,6 +61,7 @@ def _track(run: Run, package: Package) -> None:
         package.info.gate,
         training=json.loads(training.read_text()) if training.is_file() else None,
         data_revision=package.info.data_revision,
+        cost=paid(run.id, [package.manifest], run.config.cost),
         files=[package.path / "evaluation.json", package.path / "card.html"],
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelyard import artifact
 from modelyard.artifact import In, Out, write_json
+from modelyard.cost_report import paid
 from modelyard.errors import GateFailed
 from modelyard.evaluation import Evaluation, GateResult, judge
 from modelyard.family import Host, Runtime
@@ -36,14 +37,15 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     result = run.family.evaluate(host, runtime, features, "test")
     gate = judge(run.config.gate, result)
     if not gate.passed:
-        track_failure(run, result, gate, training=_summary(model))
+        made = [artifact.read_manifest(one) for one in (features, model, evaluation, graphs)]
+        track_failure(run, result, gate, training=_summary(model), cost=paid(run.id, made, run.config.cost))
         raise GateFailed(f"gate not met: {gate.reason}. See {evaluation}; nothing was packaged")
     write_json(package / "evaluation.json", result)
     shutil.copy2(model / "summary.json", package / "training.json")
     _write_reference(run, host, runtime, features, package)
     info = _info(run, features, model, result, gate, variants)
     write_json(package / "package.json", info)
-    _write_card(package, info, result, features, model)
+    _write_card(package, info, result, features, model, [evaluation, graphs])
     return f"{info.version}, {chosen.name}, {gate.metric} {gate.value:.4f}"
 
 
@@ -69,13 +71,18 @@ def _write_reference(run: Run, host: Host, runtime: Runtime, features: Path, pac
     write_json(package / "golden.json", golden)
 
 
-def _write_card(package: Path, info: PackageInfo, result: Evaluation, features: Path, model: Path) -> None:
+def _write_card(
+    package: Path, info: PackageInfo, result: Evaluation, features: Path, model: Path, beside: list[Path]
+) -> None:
     from modelyard.card import render
 
     made = artifact.read_manifest(model)
     lineage = {**made.lineage, made.digest: made}
     reference = read_parquet(package / "reference.parquet")
-    card = render(info, result, data=_summary(features), training=_summary(model), lineage=lineage, reference=reference)
+    card = render(
+        info, result, data=_summary(features), training=_summary(model), lineage=lineage, reference=reference,
+        beside=[artifact.read_manifest(one) for one in beside],
+    )  # fmt: skip
     artifact.write_text(package / "card.html", card)
 
 

@@ -1,0 +1,46 @@
+"""What the run used until its package was put together, and what that costs at the config's prices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelyard.artifact import Origin
+from modelyard.card import views
+from modelyard.cost import CostSettings, Usage, price
+from modelyard.cost_report import StageCost, line, sum_of, table
+from modelyard.package import PackageInfo
+
+
+@dataclass(frozen=True)
+class Bill:
+    """The section: one line, a table by stage, sentences."""
+
+    headline: str
+    table: views.Table
+    notes: list[str]
+
+
+def bill(info: PackageInfo, made: Sequence[Origin]) -> Bill | None:
+    """The cost of everything in `made`; None where nothing of it was measured."""
+    measured = sorted((one for one in made if one.cost is not None), key=lambda one: one.created)
+    if not measured:
+        return None
+    settings = CostSettings.model_validate(info.config.get("cost", {}))
+    stages = [_stage(one, one.run != info.run, settings) for one in measured]
+    total = sum_of(stages, settings)
+    shown = table([*stages, total])
+    saved = [one.stage for one in stages if one.reused]
+    notes = [f"Taken from an earlier run and not paid again: {', '.join(saved)}."] if saved else []
+    if total.price.unpriced:
+        notes.append(f"Not priced: {', '.join(total.price.unpriced)}. Prices are settings of the section cost.")
+    return Bill(f"Until the package was put together: {line(total)}.", views.table(shown), notes)
+
+
+def _stage(one: Origin, reused: bool, settings: CostSettings) -> StageCost:
+    assert one.cost is not None
+    used, saved = (Usage(), one.cost) if reused else (one.cost, Usage())
+    return StageCost(
+        stage=one.stage, finished=int(not reused), reused=int(reused), used=used, saved=saved,
+        price=price(used, settings), saved_price=price(saved, settings),
+    )  # fmt: skip

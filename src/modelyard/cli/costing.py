@@ -1,0 +1,199 @@
+"""Finds the runs that are asked for, adds up what they cost, and shows it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from modelyard import events
+from modelyard.config import FamilyConfig, parse_assignments, resolve
+from modelyard.cost import CostSettings
+from modelyard.cost_report import (
+    Return,
+    StageCost,
+    Stakes,
+    by_stage,
+    line,
+    money,
+    over_runs,
+    return_on,
+    row,
+    sum_of,
+)  # fmt: skip
+from modelyard.errors import UsageError, choices
+from modelyard.launch.local import RunFolder, all_runs, find_run
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person wants to know."""
+
+    reference: str | None
+    assignments: list[str]
+    """`cost.…` settings that go over those of the runs."""
+    stakes: Stakes | None = None
+    metric: str | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A packaged model's figures on the test split."""
+
+    run: str
+    metric: str
+    model: float
+    baseline: float
+    larger_is_better: bool
+    split: str
+    rows: int
+
+
+def show(asked: Asked, *, as_json: bool) -> None:
+    """Prints the costs, and the return where benefits are stated."""
+    runs = _runs(asked.reference)
+    settings = [_settings(folder, asked.assignments) for folder in runs]
+    stages = over_runs([_stages(folder, prices) for folder, prices in zip(runs, settings, strict=True)])
+    total = sum_of(stages, settings[-1])
+    judged = _judged(runs, asked.metric) if asked.stakes else None
+    returned = _return(asked.stakes, judged, total) if asked.stakes and judged else None
+    if as_json:
+        found = {
+            "runs": [folder.path.name for folder in runs],
+            "stages": [one.model_dump(mode="json") for one in stages],
+            "total": total.model_dump(mode="json"),
+            "return": returned.model_dump(mode="json") if returned else None,
+        }
+        typed = json.dumps(found, indent=1)
+        print(typed)
+        return
+    console.print(_table(stages, total, len(runs)))
+    _print_gaps(total)
+    if returned and judged and asked.stakes:
+        _print_return(returned, judged, asked.stakes, total.price.currency)
+
+
+def run_line(folder: RunFolder) -> str:
+    """A run's cost as one line."""
+    settings = _settings(folder, [])
+    return line(sum_of(_stages(folder, settings), settings))
+
+
+def _runs(reference: str | None) -> list[RunFolder]:
+    """All runs of a family, or the one run that is named; the last one for None."""
+    known = all_runs()
+    of_family = [folder for folder in known if reference in (folder.record.family, folder.path.parent.name)]
+    return of_family or [find_run(reference)]
+
+
+def _settings(folder: RunFolder, assignments: list[str]) -> CostSettings:
+    recorded = {"cost": folder.record.config.get("cost", {})}
+    return resolve(FamilyConfig, ("config", recorded), ("--set", parse_assignments(assignments))).cost
+
+
+def _stages(folder: RunFolder, settings: CostSettings) -> list[StageCost]:
+    return by_stage((event for _, event in events.read(folder.events)), settings)
+
+
+def _table(stages: list[StageCost], total: StageCost, runs: int) -> Table:
+    table = Table(title=f"{runs} run{'s' if runs > 1 else ''}", title_justify="left", title_style="dim")
+    names = (
+        "stage",
+        "times",
+        "wall",
+        "core-min",
+        "GPU-min",
+        "Wh",
+        "peak MB",
+        f"price, {total.price.currency}",
+        "saved",
+    )
+    rows = [_cells(one) for one in [*stages, total]]
+    shown = [index for index in range(len(names)) if any(cells[index] for cells in rows)]
+    for index in shown:
+        table.add_column(names[index], justify="right" if index else "left", no_wrap=True)
+    for cells in rows:
+        table.add_row(*(cells[index] for index in shown), style="bold" if cells is rows[-1] else "")
+    return table
+
+
+def _cells(one: StageCost) -> list[str]:
+    failed = f" ({one.failed} failed)" if one.failed else ""
+    times = f"{one.finished + one.failed}{failed}" if one.finished + one.failed + one.reused else ""
+    return [one.stage, times, *row(one), f"{one.saved.cpu_seconds / 60:.3g}" if one.reused else ""]
+
+
+def _print_gaps(total: StageCost) -> None:
+    if total.unmeasured:
+        console.print(f"{total.unmeasured} executions were killed or still go on: not measured", style="yellow")
+    if total.reused:
+        console.print("saved: core-minutes of earlier executions whose results were taken again", style="dim")
+    if total.price.unpriced:
+        console.print(
+            f"not priced: {', '.join(total.price.unpriced)}. Set a price: --set cost.cpu_core_hour=0.04, or `cost:` in "
+            "params.yaml", style="dim", soft_wrap=True,
+        )  # fmt: skip
+
+
+def _judged(runs: list[RunFolder], metric: str | None) -> Judged:
+    """The newest packaged model, by `metric`, or by accuracy."""
+    from modelyard.evaluation import Evaluation
+
+    packaged = [folder for folder in runs if (folder.path / "package" / "evaluation.json").is_file()]
+    if not packaged:
+        raise UsageError("no run here has a packaged model, so there is no benefit to tell. Type: modelyard runs")
+    file = packaged[-1].path / "package" / "evaluation.json"
+    evaluation = Evaluation.model_validate_json(file.read_text())
+    name = metric or "accuracy"
+    if name not in evaluation.baseline:
+        hint = "" if metric else ". Name the one whose unit has a worth: --metric"
+        raise UsageError(choices("metric with a baseline", name, evaluation.baseline) + hint)
+    return Judged(
+        run=packaged[-1].path.name, metric=name, model=evaluation.metrics[name], baseline=evaluation.baseline[name],
+        larger_is_better=evaluation.directions[name] == "max", split=evaluation.split, rows=evaluation.rows,
+    )  # fmt: skip
+
+
+def _return(stakes: Stakes, judged: Judged, total: StageCost) -> Return:
+    if total.price.amount is None:
+        raise UsageError("the runs have no price, so there is no return to tell. Type: --set cost.cpu_core_hour=0.04")
+    return return_on(
+        stakes, model=judged.model, baseline=judged.baseline, larger_is_better=judged.larger_is_better,
+        runs=total.price.amount,
+    )  # fmt: skip
+
+
+def _print_return(found: Return, judged: Judged, stakes: Stakes, currency: str) -> None:
+    table = Table(
+        title=f"return over {stakes.horizon_months:g} months: {judged.metric} {judged.model:.4f} against the "
+        f"baseline's {judged.baseline:.4f} ({judged.split} split, {judged.rows:,} rows, run {judged.run})",
+        title_justify="left", title_style="dim", show_header=False,
+    )  # fmt: skip
+    for name, value in _return_rows(found, currency):
+        table.add_row(name, value)
+    console.print(table)
+    console.print(
+        "the benefit is what you stated times the difference on that split: no more certain than either", style="dim"
+    )
+
+
+def _return_rows(found: Return, currency: str) -> list[tuple[str, Any]]:
+    payback = "never" if found.payback_months is None else _months(found.payback_months)
+    rows = [
+        ("benefit", money(found.benefit, currency)),
+        ("cost", money(found.cost, currency)),
+        ("return on investment", f"{found.roi:+.0%}"),
+        ("paid back after", payback),
+        ("breaks even at a difference of", f"{found.break_even_improvement:.3g}"),
+    ]
+    return rows if found.npv is None else [*rows, ("net present value", money(found.npv, currency))]
+
+
+def _months(months: float) -> str:
+    days = months * 365.25 / 12
+    return f"{months:.1f} months" if days >= 60 else f"{days:.0f} days" if days >= 1 else "less than a day"
