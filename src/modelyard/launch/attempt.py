@@ -1,0 +1,211 @@
+"""One attempt of a training job, watched from its creation to its end."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelyard.cluster_settings import ClusterSettings
+from modelyard.errors import ModelyardError, Unavailable, UsageError
+from modelyard.launch import pods
+from modelyard.launch.follow import Log, Watched
+from modelyard.launch.kube import Cluster, Object
+from modelyard.launch.manifest import NODE
+from modelyard.launch.pods import End, Waiting
+
+_EVENTS_SECONDS = 15.0
+"""How often events are asked for while no pod appears."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended."""
+
+    error: ModelyardError | None = None
+    """None: it succeeded."""
+    again: bool = False
+    """It was stopped from outside, and another attempt would go on where it was."""
+
+
+class Attempt:
+    """Watches a TrainJob that exists."""
+
+    def __init__(
+        self, cluster: Cluster, job: Object, settings: ClusterSettings, progress: Callable[[str], None]
+    ) -> None:
+        self.cluster, self.settings, self.progress = cluster, settings, progress
+        self.name, self.uid = str(job["metadata"]["name"]), job["metadata"]["uid"]
+        self.called = f"TrainJob {cluster.namespace}/{self.name}"
+        self.changed = threading.Event()
+        self.jobs = Watched(
+            cluster,
+            f"watching TrainJob {self.name}",
+            lambda **query: cluster.open_jobs(self.name, **query),
+            self.changed,
+        )
+        self.pods = Watched(
+            cluster,
+            f"watching the pods of {self.name}",
+            lambda **query: cluster.open_pods(self.name, **query),
+            self.changed,
+        )
+        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.log: Log | None = None
+        self._told = ""
+        self._since: dict[tuple[str, str], float] = {}
+        self._reasons: dict[tuple[str, str], str] = {}
+        self._failing: float | None = None
+        self._asked_events, self._event = 0.0, ""
+
+    def run(self) -> Outcome:
+        """Watches until the attempt ended, or cannot start.
+
+        Raises:
+            ModelyardError: nobody can tell any more how it stands; the job is as it was.
+        """
+        self.jobs.start()
+        self.pods.start()
+        try:
+            while (outcome := self._look()) is None:
+                self.changed.wait(self.cluster.pace.tick)
+                self.changed.clear()
+            return outcome
+        finally:
+            self.jobs.stop()
+            self.pods.stop()
+            self._finish_log()
+
+    def _look(self) -> Outcome | None:
+        found, present = self.jobs.objects(), self.pods.objects()
+        self._tell_log(present)
+        if not (self.jobs.listed.is_set() and self.pods.listed.is_set()):
+            return None
+        job = next((one for one in found if one["metadata"]["uid"] == self.uid), None)
+        if job is None or job["metadata"].get("deletionTimestamp"):
+            return Outcome(Unavailable(f"{self.called} was deleted by someone else while it trained"))
+        if _condition(job, "Complete"):
+            return Outcome()
+        if job["spec"].get("suspend"):
+            self._queued()
+            return None
+        return self._failed(job, present) or self._stuck(present)
+
+    def _queued(self) -> None:
+        self._since, self._failing = {}, None
+        self.pods.forget()
+        self._tell(f"{self.name} waits in queue {self.settings.queue or '(suspended)'}")
+
+    def _failed(self, job: Object, present: list[Object]) -> Outcome | None:
+        condition = _condition(job, "Failed")
+        if condition and condition.get("reason") == "DeadlineExceeded":
+            hours = f"cluster.timeout_hours = {self.settings.timeout_hours:g}"
+            return Outcome(
+                Unavailable(f"{self.called} was stopped at its time limit, {hours}. Raise it, or train less")
+            )
+        ends = [pods.ended(pod) for pod in present] + [pods.removed(pod) for pod in self.pods.gone()]
+        bad = [end for end in ends if end is not None]
+        if not bad and not condition:
+            self._failing = None
+            return None
+        now = time.monotonic()
+        self._failing = self._failing or now
+        if now - self._failing < self.cluster.pace.settle:
+            return None
+        if not bad:
+            assert condition is not None
+            said = f"{condition.get('reason')}: {condition.get('message')}"
+            return Outcome(ModelyardError(f"{self.called} failed: {said}"))
+        return self._explained(pods.cause(bad))
+
+    def _explained(self, end: End) -> Outcome:
+        self._finish_log()
+        again = end.kind == "preempted"
+        line = end.said
+        if not line and not again and end.kind != "memory":
+            line = self.cluster.last_line(end.pod, NODE, previous=end.restarted)
+        return Outcome(pods.explain(end, self.called, line), again)
+
+    def _stuck(self, present: list[Object]) -> Outcome | None:
+        """Tells what pods wait for; the outcome where they have waited too long."""
+        found = [why for why in map(pods.waiting, present) if why is not None]
+        if not present:
+            found = [Waiting("schedule", 0, "", self._why_no_pods())]
+            if _refused(found[0].text):
+                return Outcome(UsageError(f"{self.called}: the cluster refuses its pods: {found[0].text}"))
+        now, keys = time.monotonic(), {(why.pod, why.kind) for why in found}
+        self._since = {key: self._since.get(key, now) for key in keys}
+        for why in found:
+            key = (why.pod, why.kind)
+            # A back-off hides the reason that stood there before it.
+            if "ImagePullBackOff" not in why.text or key not in self._reasons:
+                self._reasons[key] = why.text
+            if now - self._since[key] > self._patience(why):
+                return Outcome(self._too_long(why, self._reasons[key]))
+        if found:
+            self._tell(f"{self.name}: node {found[0].node} waits: {self._reasons[(found[0].pod, found[0].kind)]}")
+        elif all(map(pods.started, present)):
+            self._tell(f"{self.name}: all {len(present)} nodes run")
+        return None
+
+    def _patience(self, why: Waiting) -> float:
+        minutes = self.settings.schedule_minutes if why.kind == "schedule" else self.settings.pull_minutes
+        return minutes * 60
+
+    def _too_long(self, why: Waiting, text: str) -> ModelyardError:
+        where, waited = f"{self.called}: node {why.node}", f"{self._patience(why) / 60:g} minutes"
+        if why.kind == "pull":
+            return UsageError(
+                f"{where}: {text}. Tried for {waited}. Check cluster.image and cluster.image_pull_secrets"
+            )
+        if why.kind == "setup":
+            return UsageError(
+                f"{where} cannot start: {text}. Tried for {waited}. "
+                "Check cluster.env_from_secrets, cluster.scratch_claim and the image's user"
+            )
+        return Unavailable(
+            f"{where} found no place in {waited}: {text}. "
+            "Ask for less, free or add nodes, or raise cluster.schedule_minutes"
+        )
+
+    def _why_no_pods(self) -> str:
+        """The last warning about the job, its job set and its jobs."""
+        now = time.monotonic()
+        if now - self._asked_events > min(_EVENTS_SECONDS, 5 * self.cluster.pace.tick) or not self._asked_events:
+            self._asked_events = now
+            for name in (self.name, f"{self.name}-{NODE}-0"):
+                for event in self.cluster.events(name):
+                    if event.get("type") == "Warning":
+                        self._event = str(event.get("message", ""))
+        return f"no pod was made yet: {self._event or 'is the controller of Kubeflow Trainer running?'}"
+
+    def _tell(self, text: str) -> None:
+        if text != self._told:
+            self._told = text
+            self.progress(text)
+
+    def _tell_log(self, present: list[Object]) -> None:
+        first = pods.newest(present, 0)
+        if first and pods.started(first) and (self.log is None or self.log.pod != first["metadata"]["name"]):
+            self._finish_log()
+            self.log = Log(self.cluster, first["metadata"]["name"], NODE, self.lines.put)
+            self.log.start()
+        while not self.lines.empty():
+            self.progress(self.lines.get())
+
+    def _finish_log(self) -> None:
+        if self.log:
+            self.log.end(self.cluster.pace.settle)
+        while not self.lines.empty():
+            self.progress(self.lines.get())
+
+
+def _refused(text: str) -> bool:
+    return "violates PodSecurity" in text or ("is forbidden" in text and "quota" not in text)
+
+
+def _condition(job: Object, kind: str) -> dict[str, str] | None:
+    conditions = job.get("status", {}).get("conditions", [])
+    return next((one for one in conditions if one["type"] == kind and one["status"] == "True"), None)

@@ -1,0 +1,183 @@
+"""A training job as Kubeflow Trainer's object: TrainJob, `trainer.kubeflow.org/v1alpha1`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard.cluster_settings import ClusterSettings, Toleration
+from modelyard.errors import UsageError
+from modelyard.sources.uri import is_remote
+
+GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
+IMAGE = "MODELYARD_IMAGE"
+"""Image of this step's own pod."""
+RUN, FAMILY, PARENT = "modelyard/run", "modelyard/family", "modelyard/parent"
+"""Labels: the run, the family, and the pod that made the job: `kubectl get trainjobs -l modelyard/run=…`."""
+ATTEMPT, SPEC, OUTCOME = "modelyard/attempt", "modelyard/spec", "modelyard/outcome"
+"""Annotations: attempts count from 1; sha256 of the job's spec; `failed` on a job that was given up."""
+MANAGER = {"app.kubernetes.io/managed-by": "modelyard", "app.kubernetes.io/component": "training"}
+NODE = "node"
+"""What Trainer calls the replicated job, and its container, that trains."""
+QUEUE = "kueue.x-k8s.io/queue-name"
+GRACE_SECONDS = 120
+"""From SIGTERM to SIGKILL: time to write a checkpoint."""
+NAME_LENGTH = 44
+"""A pod is called `<job>-node-0-<index>-<5 letters>`, and that is a label of at most 63 characters."""
+
+
+@dataclass(frozen=True)
+class TrainJobRequest:
+    """What to train, and on how many machines."""
+
+    id: str
+    """The run's id; a step that is tried again asks with the same."""
+    family: str
+    job: str
+    """URI or path of the job's folder, as nodes see it."""
+    nodes: int
+    gpus_per_node: int
+    """Processes a node, one a GPU; 0 trains on the CPU with one process a node."""
+    resources: Mapping[str, str]
+    """`cpu`, `memory` and `shm` of a node: a family's `resources`."""
+
+    @property
+    def name(self) -> str:
+        """The job's name, the same for the same run: an RFC 1035 label."""
+        return label_name(f"{self.family}-{self.id}")
+
+
+def train_job(request: TrainJobRequest, settings: ClusterSettings, attempt: int = 1) -> dict[str, Any]:
+    """The TrainJob object.
+
+    Raises:
+        UsageError: no image is known.
+    """
+    spec: dict[str, Any] = {
+        "runtimeRef": {"apiGroup": GROUP, "kind": "ClusterTrainingRuntime", "name": settings.runtime},
+        "trainer": _trainer(request, settings),
+        "runtimePatches": [_patch(_pod(request, settings), _labels(request))],
+        "activeDeadlineSeconds": max(1, round(settings.timeout_hours * 3600)),
+        "suspend": settings.queue is not None,
+    }
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": "TrainJob",
+        "metadata": {
+            "name": request.name,
+            "labels": {
+                **_labels(request),
+                PARENT: label_value(socket.gethostname()),
+                **({QUEUE: settings.queue} if settings.queue else {}),
+            },
+            "annotations": {ATTEMPT: str(attempt), SPEC: _digest(spec)},
+        },
+        "spec": spec,
+    }
+
+
+def label_name(text: str) -> str:
+    """Any text as an RFC 1035 label of at most 44 characters; what had to be changed gets a hash, to stay unique."""
+    clean = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    clean = clean if clean[:1].isalpha() else f"m-{clean}"
+    if clean == text and len(clean) <= NAME_LENGTH:
+        return clean
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{clean[: NAME_LENGTH - 9].rstrip('-')}-{digest}"
+
+
+def label_value(text: str) -> str:
+    """Any text as the value of a Kubernetes label."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:63].strip("-._")
+
+
+def image_of(settings: ClusterSettings) -> str:
+    """The image that nodes run.
+
+    Raises:
+        UsageError: neither setting nor environment says it.
+    """
+    image = settings.image or os.environ.get(IMAGE)
+    if not image:
+        raise UsageError(
+            f"no image is known for the training nodes: {IMAGE} is not set here. "
+            "Type: --set cluster.image=REGISTRY/IMAGE:TAG"
+        )
+    return image
+
+
+def _labels(request: TrainJobRequest) -> dict[str, str]:
+    return {**MANAGER, RUN: label_value(request.id), FAMILY: label_value(request.family)}
+
+
+def _trainer(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, Any]:
+    plain = {"PYTHONUNBUFFERED": "1", **settings.env}
+    env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plain.items()]
+    for name, reference in settings.env_from_secrets.items():
+        secret, _, key = reference.partition("/")
+        env.append({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
+    gpus = {settings.gpu_resource: str(request.gpus_per_node)} if request.gpus_per_node else {}
+    memory = request.resources["memory"]
+    return {
+        "image": image_of(settings),
+        "command": ["python", "-m", "modelyard.launch.node"],
+        "args": ["--job", request.job],
+        "env": env,
+        "numNodes": request.nodes,
+        "numProcPerNode": max(1, request.gpus_per_node),
+        "resourcesPerNode": {
+            "requests": {"cpu": request.resources["cpu"], "memory": memory, **gpus},
+            "limits": {"memory": memory, **gpus},
+        },
+    }
+
+
+def _pod(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, Any]:
+    """What Trainer lets a job change of its pods."""
+    shm = {"medium": "Memory", "sizeLimit": settings.shm or request.resources["shm"]}
+    volumes: list[dict[str, Any]] = [{"name": "shm", "emptyDir": shm}]
+    mounts = [{"name": "shm", "mountPath": "/dev/shm"}]
+    if settings.scratch_claim and settings.scratch and not is_remote(settings.scratch):
+        volumes.append({"name": "scratch", "persistentVolumeClaim": {"claimName": settings.scratch_claim}})
+        mounts.append({"name": "scratch", "mountPath": settings.scratch.removeprefix("file://")})
+    security: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if settings.fs_group:
+        security["fsGroup"] = settings.fs_group
+    closed = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    optional = {
+        "serviceAccountName": settings.service_account,
+        "imagePullSecrets": [{"name": name} for name in settings.image_pull_secrets],
+        "nodeSelector": settings.node_selector,
+        "tolerations": [_toleration(one) for one in settings.tolerations],
+    }
+    return {
+        "containers": [{"name": NODE, "volumeMounts": mounts, "securityContext": closed}],
+        "volumes": volumes,
+        "securityContext": security,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        **{name: value for name, value in optional.items() if value},
+    }
+
+
+def _toleration(one: Toleration) -> dict[str, str]:
+    given = one.model_dump()
+    return {"operator": "Equal" if one.value else "Exists"} | {name: value for name, value in given.items() if value}
+
+
+def _patch(pod: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    jobs = [{"name": NODE, "template": {"spec": {"template": template}}}]
+    return {
+        "manager": "modelyard/launcher",
+        "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": jobs}}},
+    }
+
+
+def _digest(spec: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,64 @@
+"""What a node of a training job runs: `python -m modelyard.launch.node --job URI`.
+
+torchrun starts the workers (`modelyard.training.worker`), as many as Kubeflow Trainer says in PET_* variables. Its own
+exit code is 1 whatever a worker's was; this one's is the worker's that failed first, whose last line it leaves as the
+container's last word.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+WORKER = "modelyard.training.worker"
+LAST_WORD = Path("/dev/termination-log")
+"""Where Kubernetes looks for a container's last word."""
+STOP_SECONDS = 90
+"""How long workers may save when they are told to stop; less than the pod's grace."""
+STOPPED = 75
+SHOWN_LINES = 40
+
+
+def main(arguments: Sequence[str], worker: str = WORKER) -> int:
+    """Runs the workers of this node; 0, or the exit code of the one that failed first."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    torchrun: Any = importlib.import_module("torch.distributed.run")  # it has no types
+    os.environ.setdefault("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", " ")  # plain lines: one worker speaks
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as logs:
+        options = ["--tee", "3", "--local-ranks-filter", "0", "--log-dir", logs]
+        options += ["--max-restarts", "0", "--shutdown-timeout", str(STOP_SECONDS)]
+        try:
+            torchrun.run(torchrun.parse_args([*options, "-m", worker, *arguments]))
+        except SignalException:
+            return STOPPED
+        except ChildFailedError as error:
+            rank, failure = error.get_first_failure()
+            code = failure.exitcode if failure.exitcode >= 0 else 128 - failure.exitcode
+            _tell_end(Path(logs), failure.local_rank, f"worker {rank} exited with code {code}")
+            return code
+    return 0
+
+
+def _tell_end(logs: Path, local_rank: int, otherwise: str) -> None:
+    """Prints the end of a worker's log, and leaves its last line as the container's last word."""
+    lines = [
+        line
+        for file in logs.rglob(f"{local_rank}/stderr.log")
+        for line in file.read_text("utf-8", "replace").splitlines()
+    ]
+    shown = [line for line in lines if line.strip()][-SHOWN_LINES:] or [otherwise]
+    sys.stdout.flush()
+    print(*(shown if local_rank else shown[-1:]), sep="\n", file=sys.stderr, flush=True)
+    if LAST_WORD.is_file():
+        LAST_WORD.write_text(shown[-1][:4000])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

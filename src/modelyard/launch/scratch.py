@@ -1,0 +1,174 @@
+"""The folder through which a step and the nodes of its training job exchange features and model.
+
+<job>/job.json    what to train        written by the step, before the job starts
+<job>/features/   the features artifact
+<job>/model/      the trained model    written by the first node
+<job>/done.json   written last: its presence means that the model is whole; sizes in bytes by file name
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from modelyard import artifact
+from modelyard.cluster_settings import ClusterSettings
+from modelyard.errors import BrokenArtifact, MissingExtra, ModelyardError, Unavailable, UsageError
+from modelyard.launch.manifest import label_name
+
+JOB, DONE, FEATURES, MODEL = "job.json", "done.json", "features", "model"
+
+
+def job_uri(settings: ClusterSettings, family: str, run_id: str) -> str:
+    """Where the job of a run has its folder: below `cluster.scratch`.
+
+    Raises:
+        UsageError: it is not set.
+    """
+    if not settings.scratch:
+        raise UsageError(
+            "training on several nodes needs a place that all of them reach. "
+            "Type: --set cluster.scratch=s3://BUCKET/FOLDER, or a path on a shared volume"
+        )
+    return f"{settings.scratch.rstrip('/')}/{label_name(f'{family}-{run_id}')}"
+
+
+def write_job(job: str, record: Mapping[str, Any]) -> None:
+    """Writes `job.json`, and removes what an earlier job of this name left behind."""
+    with _store(job) as (fs, root):
+        if fs.exists(f"{root}/{DONE}"):
+            fs.rm_file(f"{root}/{DONE}")
+        _write(fs, f"{root}/{JOB}", record)
+
+
+def read_job(job: str) -> dict[str, Any]:
+    """What `write_job` wrote."""
+    with _store(job) as (fs, root):
+        return _read(fs, f"{root}/{JOB}")
+
+
+def upload(features: Path, job: str) -> None:
+    """Copies a features artifact to the job's folder, and compares sizes.
+
+    Raises:
+        BrokenArtifact: not all of it arrived; Unavailable, UsageError: the store, or the right to write there.
+    """
+    with _store(job) as (fs, root):
+        _put(fs, features, f"{root}/{FEATURES}")
+
+
+def fetch(job: str, features: Path) -> None:
+    """Copies the job's features to a folder: whole or not at all."""
+    with _store(job) as (fs, root):
+        _get(fs, f"{root}/{FEATURES}", features, _sizes_there(fs, f"{root}/{FEATURES}"))
+
+
+def publish(model: Path, job: str, **told: Any) -> None:
+    """Copies the trained model's files to the job's folder and then writes `done.json`, with `told` in it."""
+    with _store(job) as (fs, root):
+        sizes = _put(fs, model, f"{root}/{MODEL}")
+        _write(fs, f"{root}/{DONE}", {**told, "files": sizes})
+
+
+def download(job: str, model: Path) -> dict[str, Any]:
+    """Copies the trained model to a folder, whole or not at all; returns what `done.json` tells.
+
+    Raises:
+        BrokenArtifact: no model is finished there, or a file is not as long as `done.json` says.
+    """
+    with _store(job) as (fs, root):
+        if not fs.exists(f"{root}/{DONE}"):
+            raise BrokenArtifact(f"{job} holds no finished model ({DONE} is missing): the training did not end well")
+        done = _read(fs, f"{root}/{DONE}")
+        _get(fs, f"{root}/{MODEL}", model, done["files"])
+        return done
+
+
+def remove(job: str) -> None:
+    """Removes the job's folder."""
+    with _store(job) as (fs, root):
+        if fs.exists(root):
+            fs.rm(root, recursive=True)
+
+
+@contextmanager
+def _store(job: str) -> Iterator[tuple[Any, str]]:
+    """The file system and the folder in it; a store's own exceptions become ours."""
+    import fsspec
+
+    try:
+        fs, root = fsspec.core.url_to_fs(job)
+        fs.invalidate_cache()
+        yield fs, str(root).rstrip("/")
+    except ModelyardError:
+        raise
+    except ImportError as error:
+        raise MissingExtra(f"cluster.scratch = {job}", "data") from error
+    except FileNotFoundError as error:
+        raise BrokenArtifact(f"{job}: {error} is missing") from None
+    except PermissionError as error:
+        raise UsageError(f"{job}: no permission ({_line(error)}). Check cluster.scratch and its credentials") from None
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"{job}: {type(error).__name__}: {_line(error)}") from error
+    except Exception as error:  # every store has its own exceptions
+        raise Unavailable(f"{job}: {type(error).__name__}: {_line(error)}. Check cluster.scratch") from error
+
+
+def _put(fs: Any, folder: Path, target: str) -> dict[str, int]:
+    sizes = {file.relative_to(folder).as_posix(): file.stat().st_size for file in _files(folder)}
+    if fs.exists(target):
+        fs.rm(target, recursive=True)
+    for parent in sorted({str(Path(target, name).parent) for name in sizes}):
+        fs.makedirs(parent, exist_ok=True)
+    names = sorted(sizes)
+    fs.put([str(folder / name) for name in names], [f"{target}/{name}" for name in names])
+    fs.invalidate_cache()
+    _compare(sizes, _sizes_there(fs, target), target)
+    return sizes
+
+
+def _get(fs: Any, source: str, folder: Path, sizes: Mapping[str, int]) -> None:
+    names = sorted(sizes)
+    with artifact.create(folder) as work:
+        for name in names:
+            assert (work / name).resolve().is_relative_to(work.resolve()), f"{name} leads out of the folder"
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+        fs.get([f"{source}/{name}" for name in names], [str(work / name) for name in names])
+        _compare(sizes, {file.relative_to(work).as_posix(): file.stat().st_size for file in _files(work)}, source)
+
+
+def _sizes_there(fs: Any, folder: str) -> dict[str, int]:
+    found: dict[str, dict[str, Any]] = fs.find(folder, detail=True)
+    return {name[len(folder) :].lstrip("/"): int(info["size"]) for name, info in found.items()}
+
+
+def _compare(expected: Mapping[str, int], seen: Mapping[str, int], place: str) -> None:
+    wrong = sorted(name for name, size in expected.items() if seen.get(name) != size)
+    if wrong:
+        name = wrong[0]
+        raise BrokenArtifact(
+            f"{place}/{name}: {seen.get(name, 0)} bytes seen, {expected[name]} expected"
+            f" ({len(wrong)} of {len(expected)} files differ). Run the step again"
+        )
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in Path(folder).rglob("*") if path.is_file()]
+
+
+def _write(fs: Any, file: str, record: Mapping[str, Any]) -> None:
+    fs.makedirs(str(Path(file).parent), exist_ok=True)
+    fs.pipe_file(f"{file}.part", json.dumps(dict(record), indent=1, allow_nan=False).encode())
+    fs.mv(f"{file}.part", file)
+
+
+def _read(fs: Any, file: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(fs.cat_file(file))
+    return record
+
+
+def _line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0][:200]

@@ -1,0 +1,261 @@
+"""Training on a cluster, from the object that is made to the end that is told."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from modelyard.errors import ModelyardError, Unavailable, UsageError
+from modelyard.launch.kube import Pace
+from tests.launch.conftest import PACE, REQUEST
+from tests.standin.trainer import NAMESPACE, TRAIN_JOB
+
+
+def jobs(api):
+    return api.store.find(TRAIN_JOB, NAMESPACE)
+
+
+def test_a_training_that_succeeds_tells_the_first_nodes_log_and_leaves_no_job(api, trainer, train):
+    training = train()
+    job = trainer.job()
+    first, second = trainer.make_pods(job)
+    for pod in (first, second):
+        trainer.run(pod)
+    trainer.say(first, "epoch 1 loss 0.5", "epoch 2 loss 0.4")
+    trainer.say(second, "the other node's log is its own")
+    training.wait_for("epoch 2")
+    trainer.say(first, "epoch 3 loss 0.3", seconds=1)
+    for pod in (first, second):
+        trainer.exit(pod, 0)
+    trainer.complete(job)
+    assert training.ended() is None
+    assert [line for line in training.said if line.startswith("epoch")] == [
+        "epoch 1 loss 0.5", "epoch 2 loss 0.4", "epoch 3 loss 0.3",
+    ]  # fmt: skip
+    assert training.said[0] == f"made TrainJob team-a/{REQUEST.name}: 2 nodes, registry.example/modelyard:1"
+    assert not any("other node" in line for line in training.said)
+    time.sleep(3 * trainer.deletion_seconds)
+    assert jobs(api) == []
+
+
+def test_an_image_that_cannot_be_pulled_is_told_with_its_reason_before_the_deadline(trainer, train):
+    training = train(pull_minutes=0.005)
+    pods = trainer.make_pods(trainer.job())
+    trainer.wait(pods[1], "ErrImagePull", 'rpc error: "registry.example/modelyard:1": not found')
+    training.wait_for("not found")
+    trainer.wait(pods[1], "ImagePullBackOff", 'Back-off pulling image "registry.example/modelyard:1"')
+    error = training.ended()
+    assert isinstance(error, UsageError)
+    for part in ("node 1", "registry.example/modelyard:1", "not found", "0.005 minutes", "cluster.image_pull_secrets"):
+        assert part in str(error)
+
+
+def test_a_node_out_of_memory_is_told_with_its_limit_though_the_other_crashed_first(trainer, train):
+    training = train()
+    first, second = trainer.make_pods(trainer.job())
+    for pod in (first, second):
+        trainer.run(pod)
+    trainer.exit(first, 1, message="RuntimeError: connection closed by peer")
+    trainer.exit(second, 137, "OOMKilled", restarted=True)
+    error = training.ended()
+    assert isinstance(error, UsageError)
+    assert "node 1" in str(error)
+    assert "OOMKilled" in str(error)
+    assert "8Gi" in str(error)
+    assert "training.batch_size" in str(error)
+
+
+def test_a_pod_without_a_place_is_told_in_the_schedulers_words(trainer, train):
+    training = train(schedule_minutes=0.005)
+    pods = trainer.make_pods(trainer.job())
+    trainer.unschedulable(pods[0], "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
+    error = training.ended()
+    assert isinstance(error, Unavailable)
+    assert "0/3 nodes are available: 3 Insufficient nvidia.com/gpu." in str(error)
+    assert "0.005 minutes" in str(error)
+    assert any("waits: 0/3 nodes" in line for line in training.said)
+
+
+def test_a_quota_that_forbids_pods_is_told(trainer, train):
+    training = train(schedule_minutes=0.01)
+    job = trainer.job()
+    name = job["metadata"]["name"]
+    trainer.warn(f"{name}-node-0", 'pods "x" is forbidden: exceeded quota: gpus, requested: 2, used: 8, limited: 8')
+    error = training.ended()
+    assert isinstance(error, Unavailable)
+    assert "exceeded quota: gpus" in str(error)
+
+
+def test_pods_that_admission_refuses_are_not_waited_for(trainer, train):
+    training = train()
+    name = trainer.job()["metadata"]["name"]
+    trainer.warn(f"{name}-node-0", 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot')
+    error = training.ended()
+    assert isinstance(error, UsageError)
+    assert "violates PodSecurity" in str(error)
+
+
+def test_a_missing_secret_is_named(trainer, train):
+    training = train(pull_minutes=0.002)
+    pods = trainer.make_pods(trainer.job())
+    trainer.wait(pods[0], "CreateContainerConfigError", 'secret "s3" not found')
+    error = training.ended()
+    assert 'secret "s3" not found' in str(error)
+    assert "cluster.env_from_secrets" in str(error)
+
+
+def test_the_time_limit_is_told_with_the_setting_that_holds_it(trainer, train):
+    training = train(timeout_hours=2.0)
+    job = trainer.job()
+    assert job["spec"]["activeDeadlineSeconds"] == 7200
+    for pod in trainer.make_pods(job):
+        trainer.run(pod)
+        trainer.remove_pod(pod)
+    trainer.finish(job, "Failed", "DeadlineExceeded", "TrainJob exceeded its active deadline")
+    error = training.ended()
+    assert isinstance(error, Unavailable)
+    assert "cluster.timeout_hours = 2" in str(error)
+
+
+def test_a_crash_is_told_with_the_last_line_of_the_node_that_caused_it(trainer, train):
+    training = train()
+    job = trainer.job()
+    pods = trainer.make_pods(job)
+    for pod in pods:
+        trainer.run(pod)
+    trainer.say(pods[0], "Traceback (most recent call last):", "KeyError: 'label'", "")
+    trainer.exit(pods[0], 1, restarted=True)
+    trainer.finish(job, "Failed", "FailedJobs", "jobset failed due to one or more job failures")
+    error = training.ended()
+    assert type(error) is ModelyardError
+    assert "exited with code 1" in str(error)
+    assert str(error).endswith("Its last line: KeyError: 'label'")
+
+
+def test_what_a_worker_says_to_the_user_is_the_error(trainer, train):
+    training = train()
+    pods = trainer.make_pods(trainer.job())
+    trainer.run(pods[0])
+    trainer.exit(pods[0], 2, message="error: model.kind 'resnet' needs pictures of at least 32 pixels")
+    error = training.ended()
+    assert isinstance(error, UsageError)
+    assert str(error) == "model.kind 'resnet' needs pictures of at least 32 pixels"
+
+
+@pytest.mark.parametrize("how", ["exit 75", "evicted", "spot node gone", "pod deleted"])
+def test_a_preempted_training_is_made_again_and_goes_on(trainer, train, how):
+    training = train()
+    job = trainer.job()
+    first, second = trainer.make_pods(job)
+    for pod in (first, second):
+        trainer.run(pod)
+    if how == "exit 75":
+        trainer.exit(second, 75, restarted=True)
+    elif how == "evicted":
+        trainer.set_pod(second, phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
+    elif how == "spot node gone":
+        trainer.disrupt(second, "DeletionByTaintManager", "deleting due to NoExecute taint")
+        trainer.remove_pod(second)
+    else:
+        trainer.remove_pod(second)
+    trainer.exit(first, 1)
+    again = trainer.job(after=job["metadata"]["uid"])
+    assert again["metadata"]["name"] == job["metadata"]["name"]
+    assert again["metadata"]["annotations"]["modelyard/attempt"] == "2"
+    assert any("Attempt 2 of 4" in line for line in training.said)
+    trainer.complete(again)
+    assert training.ended() is None
+
+
+def test_preemption_without_end_is_given_up(trainer, train):
+    training = train(restarts=1)
+    last = ""
+    for _ in range(2):
+        job = trainer.job(after=last)
+        last = job["metadata"]["uid"]
+        trainer.exit(trainer.make_pods(job)[0], 75)
+    error = training.ended()
+    assert isinstance(error, Unavailable)
+    assert "Gave up after 2 attempts (cluster.restarts = 1)" in str(error)
+
+
+def test_a_queue_holds_the_job_without_a_limit_and_may_take_its_nodes_back(trainer, train):
+    training = train(queue="gpus", schedule_minutes=0.001)
+    job = trainer.job()
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
+    assert job["spec"]["suspend"] is True
+    training.wait_for("waits in queue gpus")
+    first, second = trainer.make_pods(job)
+    for pod in (first, second):
+        trainer.run(pod)
+    trainer.suspend(job, on=False)
+    training.wait_for("all 2 nodes run")
+    trainer.suspend(job, on=True)
+    for pod in (first, second):
+        trainer.remove_pod(pod)
+    for pod in trainer.make_pods({**job, "metadata": {**job["metadata"], "uid": "other"}}):
+        trainer.run(pod)
+    trainer.suspend(job, on=False)
+    trainer.complete(job)
+    assert training.ended() is None
+    assert not any("Attempt" in line for line in training.said)
+
+
+def test_a_retried_step_goes_on_with_the_job_that_is_there(api, trainer, train):
+    leaving = train(pace=Pace(**{**vars(PACE), "patience": 0.2}))
+    job = trainer.job()
+    api.refuse("trainjobs", 503, "etcd is away", times=100)
+    api.refuse("pods", 503, "etcd is away", times=100)
+    api.cut_streams()
+    assert isinstance(leaving.ended(), Unavailable)
+    api.faults.clear()
+    training = train()
+    training.wait_for("going on with it")
+    trainer.complete(job)
+    assert training.ended() is None
+    assert api.asked("DELETE .*trainjobs") == 1
+
+
+def test_a_job_that_failed_is_replaced_by_a_retried_step(trainer, train):
+    failing = train(keep_job="failed")
+    job = trainer.job()
+    trainer.exit(trainer.make_pods(job)[0], 1)
+    assert failing.ended() is not None
+    kept = trainer.job()
+    assert kept["metadata"]["annotations"]["modelyard/outcome"] == "failed"
+    training = train(keep_job="always")
+    again = trainer.job(after=job["metadata"]["uid"])
+    trainer.complete(again)
+    assert training.ended() is None
+    assert trainer.job()["metadata"]["uid"] == again["metadata"]["uid"]
+
+
+def test_a_job_of_other_settings_is_replaced(trainer, train):
+    first = train(keep_job="always")
+    job = trainer.job()
+    trainer.complete(job)
+    assert first.ended() is None
+    training = train(image="registry.example/modelyard:2")
+    again = trainer.job(after=job["metadata"]["uid"])
+    assert again["spec"]["trainer"]["image"].endswith(":2")
+    trainer.complete(again)
+    assert training.ended() is None
+
+
+def test_a_job_of_someone_else_is_left_alone(api, trainer, train):
+    theirs = {"metadata": {"name": REQUEST.name}, "spec": {"runtimeRef": {"name": "torch-distributed"}}}
+    api.store.create(TRAIN_JOB, NAMESPACE, theirs)
+    error = train().ended()
+    assert isinstance(error, UsageError)
+    assert "belongs to someone else" in str(error)
+    assert api.asked("DELETE") == 0
+
+
+def test_a_job_that_someone_deletes_is_not_waited_for(api, trainer, train):
+    training = train()
+    job = trainer.job()
+    training.wait_for("made TrainJob")
+    api.store.remove(TRAIN_JOB, NAMESPACE, job["metadata"]["name"])
+    error = training.ended()
+    assert "was deleted by someone else" in str(error)

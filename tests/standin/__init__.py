@@ -1,0 +1,1 @@
+"""A Kubernetes API over real HTTP, for tests of what talks to one."""

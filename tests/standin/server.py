@@ -1,0 +1,263 @@
+"""The HTTP half: enough of the Kubernetes REST API for its Python client, with faults to order."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import yaml
+
+from tests.standin.store import Kind, Object, Refused, Store
+
+_PATH = re.compile(
+    r"^/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
+    r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+))?$"
+)
+CORE = [Kind("", "v1", "pods", "Pod"), Kind("", "v1", "events", "Event"), Kind("", "v1", "secrets", "Secret")]
+
+
+@dataclass
+class Fault:
+    """An answer in place of the real one, so many times, to requests whose `METHOD /path?query` the pattern finds."""
+
+    pattern: str
+    refused: Refused
+    times: int = 1
+
+
+@dataclass
+class Line:
+    """A line of a container's log."""
+
+    stamp: str
+    text: str
+
+
+@dataclass
+class Api:
+    """The cluster: its objects, its logs, the requests it saw, and how it misbehaves."""
+
+    store: Store = field(default_factory=Store)
+    logs: dict[str, list[Line]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    """Pods whose container ended: following their log ends."""
+    requests: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    token: str = ""
+    """Where set, requests must bring it."""
+    cut_log_after: list[int] = field(default_factory=list)
+    """A log stream breaks after so many lines, in the middle of the next; one entry a stream."""
+    on_delete: Callable[[Kind, str, str], bool] | None = None
+    """Takes over a deletion: True when it did."""
+    streams: set[socket.socket] = field(default_factory=set)
+    url: str = ""
+
+    def start(self) -> ThreadingHTTPServer:
+        handler = type("BoundHandler", (Handler,), {"api": self})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.store.register(*CORE)
+        return server
+
+    def kubeconfig(self, file: Path, namespace: str) -> Path:
+        """Writes a kubeconfig for this cluster."""
+        config = {
+            "apiVersion": "v1", "kind": "Config", "current-context": "here",
+            "clusters": [{"name": "here", "cluster": {"server": self.url}}],
+            "users": [{"name": "me", "user": {"token": self.token or "any"}}],
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me", "namespace": namespace}}],
+        }  # fmt: skip
+        file.write_text(yaml.safe_dump(config))
+        return file
+
+    def refuse(self, pattern: str, code: int, message: str, times: int = 1, **headers: str) -> None:
+        """Orders an answer for the next requests that fit."""
+        reasons = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired"}
+        refused = Refused(code, reasons.get(code, "InternalError"), message, headers)
+        self.faults.append(Fault(pattern, refused, times))
+
+    def cut_streams(self) -> int:
+        """Breaks every open stream, as a restarted load balancer does."""
+        cut = list(self.streams)
+        for one in cut:
+            one.shutdown(socket.SHUT_RDWR)
+        return len(cut)
+
+    def asked(self, pattern: str) -> int:
+        """How many requests fit a pattern so far."""
+        return sum(bool(re.search(pattern, one)) for one in self.requests)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    api: Api
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base's name
+        pass
+
+    def do_GET(self) -> None:
+        self._answer(self._read)
+
+    def do_POST(self) -> None:
+        self._answer(self._create)
+
+    def do_PATCH(self) -> None:
+        self._answer(self._patch)
+
+    def do_DELETE(self) -> None:
+        self._answer(self._delete)
+
+    def _answer(self, act: Callable[[], Object | None]) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        self.body: Object = json.loads(self.rfile.read(length) or b"{}")
+        self.api.requests.append(f"{self.command} {self.path}")
+        try:
+            self._check()
+            result = act()
+            if result is not None:
+                self._send(201 if self.command == "POST" else 200, result)
+        except Refused as refused:
+            self._send(refused.code, refused.body() if refused.reason else refused.message, refused.headers)
+        except (BrokenPipeError, ConnectionError):
+            self.close_connection = True
+
+    def _check(self) -> None:
+        if self.api.token and self.headers.get("Authorization") != f"Bearer {self.api.token}":
+            raise Refused(401, "Unauthorized", "Unauthorized")
+        for fault in self.api.faults:
+            if fault.times and re.search(fault.pattern, f"{self.command} {self.path}"):
+                fault.times -= 1
+                raise fault.refused
+        url = urlsplit(self.path)
+        self.query = dict(parse_qsl(url.query))
+        found = _PATH.match(url.path)
+        kind = self.api.store.kinds.get((found["group"] or "", found["plural"])) if found else None
+        if found is None or kind is None or kind.version != (found["core"] or found["version"]):
+            raise Refused(404, "", "404 page not found\n")  # a path that nobody serves: no Status object
+        self.kind, self.namespace = kind, found["namespace"] or ""
+        self.name, self.sub = found["name"] or "", found["sub"] or ""
+
+    def _read(self) -> Object | None:
+        store = self.api.store
+        if self.sub == "log":
+            return self._log()
+        if self.name:
+            return store.get(self.kind, self.namespace, self.name)
+        labels, fields = self.query.get("labelSelector", ""), self.query.get("fieldSelector", "")
+        if self.query.get("watch") in ("true", "True"):
+            return self._watch(labels, fields)
+        items = store.find(self.kind, self.namespace, labels, fields)
+        version = {"resourceVersion": str(store.version)}
+        return {
+            "kind": f"{self.kind.kind}List", "apiVersion": self.kind.api_version, "metadata": version, "items": items,
+        }  # fmt: skip
+
+    def _create(self) -> Object:
+        strict = self.query.get("fieldValidation") == "Strict"
+        return self.api.store.create(self.kind, self.namespace, self.body, strict)
+
+    def _patch(self) -> Object:
+        return self.api.store.change(self.kind, self.namespace, self.name, lambda thing: merge(thing, self.body))
+
+    def _delete(self) -> Object:
+        store = self.api.store
+        thing = store.get(self.kind, self.namespace, self.name)
+        if not (self.api.on_delete and self.api.on_delete(self.kind, self.namespace, self.name)):
+            store.remove(self.kind, self.namespace, self.name)
+        return {"kind": "Status", "apiVersion": "v1", "status": "Success", "details": {"uid": thing["metadata"]["uid"]}}
+
+    def _watch(self, labels: str, fields: str) -> None:
+        until = time.monotonic() + float(self.query.get("timeoutSeconds", 60))
+        version = int(self.query.get("resourceVersion") or 0)
+        with _Stream(self) as send:
+            on = lambda: time.monotonic() < until  # noqa: E731
+            for event in self.api.store.watch(self.kind, self.namespace, version, labels, fields, on):
+                send((json.dumps(event) + "\n").encode() if event else b"")
+
+    def _log(self) -> None:
+        pod = self.api.store.get(self.kind, self.namespace, self.name)
+        containers = pod.get("status", {}).get("containerStatuses", [])
+        states = [one.get(state, {}) for one in containers for state in ("state", "lastState")]
+        if not any("running" in state or "terminated" in state for state in states):
+            raise Refused(400, "BadRequest", f'container "node" in pod "{self.name}" is waiting to start')
+        follow, since = self.query.get("follow") == "true", self.query.get("sinceTime", "")
+        lines = self.api.logs.setdefault(self.name, [])
+        cut = self.api.cut_log_after.pop(0) if self.api.cut_log_after and follow else -1
+        sent = 0
+        with _Stream(self) as send:
+            while True:
+                over = self.name in self.api.ended
+                for line in lines[sent:]:
+                    sent += 1
+                    text = f"{line.stamp} {line.text}\n".encode()
+                    if line.stamp[:19] + "Z" >= since:
+                        if cut == 0:
+                            send(text[: len(text) - 3])
+                            raise ConnectionResetError
+                        cut -= 1
+                        send(text)
+                if over or not follow:
+                    return
+                send(b"")
+                time.sleep(0.01)
+
+    def _send(self, code: int, body: Object | str, headers: dict[str, str] | None = None) -> None:
+        content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        kind = "text/plain" if isinstance(body, str) else "application/json"
+        self.send_response(code)
+        for name, value in {"Content-Type": kind, **(headers or {})}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+class _Stream:
+    """A chunked answer; an exception within breaks the connection without the last chunk."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    def __enter__(self) -> Callable[[bytes], None]:
+        self.handler.send_response(200)
+        self.handler.send_header("Content-Type", "application/json")
+        self.handler.send_header("Transfer-Encoding", "chunked")
+        self.handler.end_headers()
+        self.handler.api.streams.add(self.handler.connection)
+        return self._send
+
+    def _send(self, data: bytes) -> None:
+        if data:
+            self.handler.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def __exit__(self, kind: Any, *rest: object) -> None:
+        self.handler.api.streams.discard(self.handler.connection)
+        if kind is None:
+            self.handler.wfile.write(b"0\r\n\r\n")
+        else:
+            self.handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def merge(thing: Object, patch: Object) -> None:
+    """A JSON merge patch (RFC 7386)."""
+    for name, value in patch.items():
+        if isinstance(value, dict) and isinstance(thing.get(name), dict):
+            merge(thing[name], value)
+        elif value is None:
+            thing.pop(name, None)
+        else:
+            thing[name] = value
