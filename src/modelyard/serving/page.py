@@ -61,7 +61,7 @@ function draw(body) {
     row.className = "bar";
     label.textContent = name;
     bar.style.width = 40 * Math.abs(value) / most + "%";
-    bar.style.background = value < 0 ? "#c05621" : "#2b6cb0";
+    bar.style.background = value < 0 ? "#315cc4" : "#d63027";
     number.textContent = value.toPrecision(3);
     row.append(label, bar, number);
     el("reasons").append(row);

@@ -97,7 +97,7 @@ def test_evidence_is_the_logits_split_over_places(classes: int, index: int) -> N
     assert places.sum() + base == pytest.approx(expected)
 
 
-def test_evidence_is_grad_cam_before_its_relu_times_a_constant() -> None:
+def test_evidence_is_grad_cam_before_its_relu() -> None:
     import torch
 
     rng = np.random.default_rng(2)

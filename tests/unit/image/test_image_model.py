@@ -27,7 +27,7 @@ from modelyard.families.image.store import load_files, load_labels, load_pixels
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.stages.export import check_parity
-from modelyard.training.loop import Trainer
+from modelyard.training.loop import Trainer, load_weights
 from tests.unit.image.test_image_data import build, scans
 
 BATCH = 7
@@ -107,6 +107,30 @@ def test_evidence_and_base_add_up_to_the_score_s_log_odds(made: tuple[Image, Pat
         assert sizes == sorted(sizes, reverse=True)
         shown = Pillow.open(io.BytesIO(base64.b64decode(reasons.picture.partition(",")[2])))
         assert shown.size == (224, 224)
+
+
+def test_the_map_is_what_its_method_says_grad_cam_before_its_relu(made: tuple[Image, Path], features: Path) -> None:
+    one, model = made
+    host, run = one.host(model / "assets"), one.native(model)
+    assert isinstance(host, ImageHost)
+    net = load_weights(one.model(model / "assets"), model).eval()
+    least = []
+    for body in one.requests(features, "test"):
+        pixels = host.decode(host.Request.model_validate(body))[None]
+        outputs = net(torch.from_numpy(pixels.astype(np.float32)))
+        logits = outputs["logits"][0] / host.decision.temperature
+        (gradient,) = torch.autograd.grad(logits[1] - logits[0], outputs["features"])
+        weights = gradient.mean(dim=(2, 3), keepdim=True)
+        grad_cam = (weights * outputs["features"]).sum(dim=1)[0].detach().numpy()
+        (seen,) = host.outputs(run, pixels)
+        assert host.evidence(seen["features"][0], 1)[0] == pytest.approx(grad_cam, rel=1e-3, abs=1e-5)
+        least.append(grad_cam.min())
+    assert min(least) < 0, "a ReLU would show"
+    reasons = host.explain(run, host.Request.model_validate(body))
+    assert reasons is not None
+    where = " over patch tokens: Grad-CAM of the last layer" if one.config.model.kind == "vit" else (
+        ": Grad-CAM of the last convolution")  # fmt: skip
+    assert reasons.method == f"class activation map{where}, before its ReLU"
 
 
 def test_the_chosen_threshold_is_the_answer_s(made: tuple[Image, Path], features: Path) -> None:

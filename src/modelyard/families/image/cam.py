@@ -1,14 +1,16 @@
-"""Where in a picture the evidence for an answer lies: class activation maps, with numpy alone.
+"""Where in a picture the evidence for an answer lies: Grad-CAM before its ReLU, with numpy alone.
 
-All networks here end in a mean over places and a linear layer, so that a logit is a sum over places (Zhou et al.
-2016, "Learning Deep Features for Discriminative Localization", section 2). For such networks Grad-CAM's map is this
-one times a constant, before its negative parts are cut (Selvaraju et al. 2017, section 3.1).
+All networks here end in a mean over places and a linear layer, so that a logit is a sum over places: the class
+activation map (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", section 2). For such
+networks it is what Grad-CAM weighs up from gradients, before its ReLU cuts the negative parts (Selvaraju et al. 2017,
+section 3.1). The places of a ViT are its last layer's patch tokens.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,9 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FILE = "head.npy"
+FILE, NETWORK = "head.npy", "network.json"
+OVER_MAPS = "class activation map: Grad-CAM of the last convolution, before its ReLU"
+OVER_TOKENS = "class activation map over patch tokens: Grad-CAM of the last layer, before its ReLU"
 MOST_CELLS = 8
 """Rows and columns of the grid that is told; finer maps are summed up."""
 LEAST_SIDE = 224
@@ -30,6 +34,12 @@ def load_head(assets: Path) -> np.ndarray | None:
     """The last layer: weights and, in the last column, bias: float64 (classes, features + 1). None: there is none."""
     path = Path(assets) / FILE
     return np.load(path, allow_pickle=False).astype(np.float64) if path.is_file() else None
+
+
+def method(assets: Path) -> str:
+    """What the map of the network in `assets` is, for `Explanation.method`."""
+    kind = json.loads((Path(assets) / NETWORK).read_text())["kind"]
+    return OVER_TOKENS if kind == "vit" else OVER_MAPS
 
 
 def save_head(assets: Path, weight: np.ndarray, bias: np.ndarray) -> None:

@@ -85,4 +85,4 @@ def _caption(host: ImageHost) -> str:
     if host.head is None:
         return ""
     of = f"for {host.spec.classes[1]}" if len(host.spec.classes) == 2 else "for the answer"
-    return f"As the model sees them, and the class activation map: red is evidence {of}, blue against it."
+    return f"As the model sees them, and the {host.method}. Red is evidence {of}, blue against it."

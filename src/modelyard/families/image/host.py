@@ -61,6 +61,7 @@ class ImageHost(Host):
         self.spec = ImageSpec.load(self.assets)
         self.decision = Decision.load(self.assets)
         self.head = cam.load_head(self.assets)
+        self.method = cam.method(self.assets) if self.head is not None else ""
         self.Response = BinaryAnswer if len(self.spec.classes) == 2 else ClassAnswer
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
@@ -104,7 +105,7 @@ class ImageHost(Host):
         return {**statistics(picture), "score": score, "entropy": entropy, "label": response.label}
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
-        """The class activation map of the answer, as cells of a grid and as a picture.
+        """The class activation map of the answer, which is Grad-CAM before its ReLU: cells of a grid and a picture.
 
         Base and contributions add up to the output: of two classes the calibrated log-odds of the positive one, of
         more the calibrated logit of the answer less the mean of all.
@@ -119,7 +120,7 @@ class ImageHost(Host):
         order = np.argsort(-np.abs(cells), axis=None, kind="stable")
         ranked = [tuple(map(int, np.unravel_index(place, cells.shape))) for place in order]
         return Explanation(
-            method="class activation map (Grad-CAM of a linear head, without its ReLU)",
+            method=self.method,
             output=name,
             base=base,
             contributions={f"row {r + 1} column {c + 1}": float(cells[r, c]) for r, c in ranked},
