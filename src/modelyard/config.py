@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from modelyard.cluster_settings import ClusterSettings
 from modelyard.cost import CostSettings
 from modelyard.errors import UsageError, choices
 from modelyard.settings import Settings as Settings
 from modelyard.sources.uri import refuse_secrets
+from modelyard.training.settings import TrainingSettings as TrainingSettings
 
 C = TypeVar("C", bound="FamilyConfig")
 
@@ -37,21 +39,6 @@ class DataSettings(Settings):
         if uri is not None:
             refuse_secrets(uri)
         return uri or None
-
-
-class TrainingSettings(Settings):
-    """How the shared torch loop trains."""
-
-    epochs: int = Field(default=40, ge=1)
-    """Most passes over the training split."""
-    batch_size: int = Field(default=256, ge=1)
-    """Examples an optimizer step."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    """AdamW's step size, the same all along."""
-    weight_decay: float = Field(default=0.01, ge=0)
-    """Decoupled weight decay."""
-    patience: int = Field(default=8, ge=1)
-    """Stop after this many epochs without a better validation loss; the best epoch's weights are kept."""
 
 
 class GateSettings(Settings):
@@ -126,6 +113,8 @@ class FamilyConfig(Settings):
     """When traffic counts as drifted."""
     cost: CostSettings = CostSettings()
     """What an hour of each resource costs."""
+    cluster: ClusterSettings = ClusterSettings()
+    """How training runs on a cluster, where it is a job of its own."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of every random choice of the run."""
 

@@ -6,7 +6,8 @@ ModelyardError            one clear line for the person, exit code 2; anything e
 ├── BadData               the person's data: file, row, column, field
 ├── BrokenArtifact        a folder that is incomplete, or whose bytes are not the ones recorded
 ├── GateFailed            the model misses the declared condition
-└── Unavailable           another service does not answer: registry, cluster, object store
+├── Unavailable           another service does not answer: registry, cluster, object store
+└── Interrupted           asked to stop, and saved: the same job, run again, goes on (exit code 75)
 """
 
 from __future__ import annotations
@@ -81,6 +82,12 @@ class GateFailed(ModelyardError):
 
 class Unavailable(ModelyardError):
     """Another service does not answer: a registry, a cluster, an object store."""
+
+
+class Interrupted(ModelyardError):
+    """The job was asked to stop and saved what it had: run again, it goes on from there."""
+
+    exit_code = 75
 
 
 def choices(what: str, seen: str, allowed: Iterable[str]) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from modelyard.training.batches import Batches
     from modelyard.training.loop import Trainer
 
 C = TypeVar("C", bound=FamilyConfig)
@@ -125,7 +126,35 @@ class Host(ABC):
         raise TypeError(f"{type(self).__name__} defines complete() without completed()")
 
 
-class Family(ABC, Generic[C]):
+class Trainable:
+    """What the shared torch loop trains. A family that overrides `fit`, `native` and `graphs` needs none of it."""
+
+    def model(self, assets: Path) -> torch.nn.Module:
+        """The untrained network; `forward` takes the batch's inputs by name and returns a dict of tensors."""
+        raise TypeError(f"{type(self).__name__} defines neither model() nor fit()")
+
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
+        """The split's batches in the order of `epoch`: same seed and epoch, same order."""
+        raise TypeError(f"{type(self).__name__} defines neither batches() nor fit()")
+
+    def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Mean loss of a batch, a scalar."""
+        raise TypeError(f"{type(self).__name__} defines neither loss() nor fit()")
+
+    def weight(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> float | torch.Tensor:
+        """Over how many terms `loss` is a mean: what parts of a batch count by when their gradients are added.
+
+        The examples, unless said otherwise: tokens that have a target, the sum of class weights, …
+        """
+        return len(next(iter(batch.values())))
+
+    def scores(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Further means over a validation batch, weighed as the loss is, higher is better; `training.metric` may
+        choose one. For example {"accuracy": …}."""
+        return {}
+
+
+class Family(Trainable, ABC, Generic[C]):
     """The half that builds."""
 
     name: str = ""
@@ -199,20 +228,6 @@ class Family(ABC, Generic[C]):
     @abstractmethod
     def evaluate(self, host: Host, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
         """Judges a model on a split: any runtime, and any host of this family (a champion brings its own)."""
-
-    # The three that make a torch family; one that overrides `fit`, `native` and `graphs` needs none of them.
-
-    def model(self, assets: Path) -> torch.nn.Module:
-        """The untrained network; `forward` takes the batch's inputs by name and returns a dict of tensors."""
-        raise TypeError(f"{type(self).__name__} defines neither model() nor fit()")
-
-    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
-        """The split's batches in the order of `epoch`: same seed and epoch, same order."""
-        raise TypeError(f"{type(self).__name__} defines neither batches() nor fit()")
-
-    def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean loss of a batch, a scalar."""
-        raise TypeError(f"{type(self).__name__} defines neither loss() nor fit()")
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """Trains and writes the model to `out`; `out/assets` is there already, copied from the features, and may

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from modelyard.config import FamilyConfig, Settings, TrainingSettings
 from modelyard.family import Family
 from modelyard.runtimes.onnx import OnnxRuntime
+from modelyard.training.batches import Batches
 from tests.toy.family import Height, Line, LineConfig, LineHost, Point
 
 
@@ -219,7 +221,7 @@ class Torchlike(Line):
         import torch
 
         x, y = torch.from_numpy(np.load(features / f"{split}.npy").astype(np.float32)).split(1, 1)
-        yield {"x": x, "y": y}
+        return Batches(np.arange(len(x)), len(x), lambda rows: {"x": x[rows], "y": y[rows]})
 
     def loss(self, model, batch):
         return (model(batch["x"]) - batch["y"]).square().mean()
@@ -230,8 +232,7 @@ class Shuffled(Torchlike):
 
     def batches(self, features, split, epoch):
         order = np.random.default_rng().permutation(len(np.load(features / f"{split}.npy")))
-        for batch in super().batches(features, split, epoch):
-            yield {name: tensor[order] for name, tensor in batch.items()}
+        return replace(super().batches(features, split, epoch), order=order)
 
 
 class Uphill(Torchlike):

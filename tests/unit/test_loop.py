@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,35 +13,36 @@ import torch
 
 from modelyard.config import TrainingSettings
 from modelyard.errors import BadData, BrokenArtifact, ModelyardError
+from modelyard.family import Trainable
+from modelyard.training.batches import Batches
 from modelyard.training.loop import Trainer, load_weights
 
+Batch = dict[str, torch.Tensor]
 TRUTH = torch.tensor([[1.0, -2.0, 0.5]])
 
 
 @dataclass
-class Line:
+class Line(Trainable):
     """Learns y = TRUTH x + 3 from 64 rows; the validation rows may follow another truth."""
 
     shift: float = 0.0
     rows: int = 64
-    seen: torch.nn.Module | None = None
 
     def model(self, assets: Path) -> torch.nn.Module:
         assert assets.name == "assets"
         return torch.nn.Linear(3, 1)
 
-    def batches(self, features: Path, split: str, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
+    def batches(self, features: Path, split: str, epoch: int) -> Batches:
         generator = torch.Generator().manual_seed(epoch if split == "train" else 10_000)
         x = torch.randn(self.rows, 3, generator=generator)
         y = x @ TRUTH.T + 3 + (self.shift if split == "validation" else 0.0)
-        yield from ({"x": a, "y": b} for a, b in zip(x.split(16), y.split(16), strict=True))
+        return Batches(np.arange(self.rows), 16, lambda rows: {"x": x[rows], "y": y[rows]})
 
-    def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        self.seen = model
+    def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         return torch.nn.functional.mse_loss(model(batch["x"]), batch["y"])
 
 
-def settings(**values: float) -> TrainingSettings:
+def settings(**values: object) -> TrainingSettings:
     return TrainingSettings.model_validate({"epochs": 60, "learning_rate": 0.05, "weight_decay": 0, **values})
 
 
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: 
 
 def test_a_loss_that_is_not_finite_names_the_epoch_and_the_way_out(tmp_path: Path) -> None:
     class Diverging(Line):
-        def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
             return super().loss(model, batch) * 1e38 * 1e38
 
     with pytest.raises(ModelyardError, match=r"epoch 1.*training\.learning_rate=0\.005"):
@@ -88,41 +88,51 @@ def test_a_loss_that_is_not_finite_names_the_epoch_and_the_way_out(tmp_path: Pat
 
 
 def test_gradients_are_clipped_to_norm_one(tmp_path: Path) -> None:
+    """Plain gradient descent with a rate of 1 moves the weights by the gradient itself."""
+
     class Steep(Line):
-        def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
             return super().loss(model, batch) * 1e4
 
-    family = Steep()
-    Trainer(0, settings(epochs=1)).fit(family, tmp_path, tmp_path)
-    assert family.seen is not None
-    norms = [parameter.grad.norm() for parameter in family.seen.parameters() if parameter.grad is not None]
-    assert torch.stack(norms).norm() <= 1.0 + 1e-5
+    moved = {}
+    for clip in (1.0, 0.0):
+        family = Steep(rows=16)
+        torch.manual_seed(0)
+        before = torch.cat([weight.flatten() for weight in family.model(tmp_path / "assets").parameters()])
+        descent = settings(epochs=1, optimizer="sgd", momentum=0, learning_rate=1, batch_size=16, clip=clip)
+        Trainer(0, descent).fit(family, tmp_path, tmp_path)
+        after = load_weights(torch.nn.Linear(3, 1), tmp_path)
+        moved[clip] = float((torch.cat([weight.flatten() for weight in after.parameters()]) - before).norm())
+    assert moved[1.0] == pytest.approx(1.0, rel=1e-4)
+    assert moved[0.0] > 100
 
 
 def test_validation_neither_learns_nor_drops_out(tmp_path: Path) -> None:
-    modes: dict[str, set[tuple[bool, bool]]] = {"train": set(), "validation": set()}
+    modes: set[tuple[float, bool, bool]] = set()
 
     class Watched(Line):
-        def batches(self, features: Path, split: str, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
-            for batch in super().batches(features, split, epoch):
-                self.split = split
-                yield batch
+        def batches(self, features: Path, split: str, epoch: int) -> Batches:
+            found = super().batches(features, split, epoch)
+            mark = torch.full((16, 1), float(split == "train"))
+            return replace(found, take=lambda rows: found.take(rows) | {"mark": mark})
 
-        def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-            modes[self.split].add((model.training, torch.is_grad_enabled()))
+        def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+            modes.add((batch["mark"][0].item(), model.training, torch.is_grad_enabled()))
             return super().loss(model, batch)
 
     Trainer(0, settings(epochs=2)).fit(Watched(), tmp_path, tmp_path)
-    assert modes == {"train": {(True, True)}, "validation": {(False, False)}}
+    modes.discard((1.0, False, False))  # where operations are counted
+    assert modes == {(1.0, True, True), (0.0, False, False)}
 
 
 def test_the_mean_loss_weighs_a_short_last_batch_by_its_rows(tmp_path: Path) -> None:
     class Uneven(Line):
-        def batches(self, features: Path, split: str, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
-            yield {"x": torch.zeros(9, 1)}
-            yield {"x": torch.ones(1, 1)}
+        def batches(self, features: Path, split: str, epoch: int) -> Batches:
+            x = torch.zeros(10, 1)
+            x[9] = 1
+            return Batches(np.arange(10), 9, lambda rows: {"x": x[rows]})
 
-        def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
             return batch["x"].mean() + 0 * sum(p.sum() for p in model.parameters())
 
     card = Trainer(0, settings(epochs=1)).fit(Uneven(), tmp_path, tmp_path)
@@ -130,16 +140,23 @@ def test_the_mean_loss_weighs_a_short_last_batch_by_its_rows(tmp_path: Path) -> 
 
 
 def test_progress_tells_each_epoch_and_both_losses(tmp_path: Path) -> None:
-    told: list[tuple[int, int, list[str]]] = []
-    trainer = Trainer(0, settings(epochs=3), lambda done, total, **losses: told.append((done, total, [*losses])))
+    told: list[tuple[float, float, set[str]]] = []
+    heard: list[int] = []
+    trainer = Trainer(
+        0, settings(epochs=3), lambda done, total, **figures: told.append((done, total, {*figures})),
+        lambda epoch, figures: heard.append(epoch),
+    )  # fmt: skip
     trainer.fit(Line(), tmp_path, tmp_path)
-    assert told == [(epoch, 3, ["loss", "validation_loss"]) for epoch in (1, 2, 3)]
+    assert [(done, total) for done, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
+    assert all({"loss", "validation_loss", "examples_per_second"} <= figures for _, _, figures in told)
+    assert heard == [1, 2, 3]
 
 
 def test_a_split_without_batches_is_bad_data(tmp_path: Path) -> None:
     class Empty(Line):
-        def batches(self, features: Path, split: str, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
-            return super().batches(features, split, epoch) if split == "train" else iter(())
+        def batches(self, features: Path, split: str, epoch: int) -> Batches:
+            found = super().batches(features, split, epoch)
+            return found if split == "train" else replace(found, order=np.arange(0))
 
     with pytest.raises(BadData, match="no batches"):
         Trainer(0, settings()).fit(Empty(), tmp_path, tmp_path)

@@ -2,22 +2,83 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
+from pathlib import Path
+from typing import Any
 
-from modelyard.artifact import In, Out, write_json
+import fsspec
+
+from modelyard.artifact import In, Out, read_manifest, write_json
 from modelyard.errors import UsageError
+from modelyard.home import home, slug
 from modelyard.run import Run, stage
+
+WHERE_AND_HOW = {
+    "accumulate", "checkpoint_every", "checkpoints", "compile", "deterministic", "keep", "parallel", "processes",
+    "recompute",
+}  # fmt: skip
+"""Settings under which a checkpoint of other ones goes on: they change how fast and where, not what is learned."""
 
 
 @stage(reads=("model", "training", "seed"))
 def train(run: Run, features: In, model: Out) -> str:
     """Trains the family's model on the training split; the validation split decides when to stop."""
+    checkpoints = checkpoint_folder(run, read_manifest(features).digest)
+    job = {
+        "family": run.family.name,
+        "config": run.config.model_dump(mode="json"),
+        "id": run.id,
+        "code_version": run.code_version,
+        "checkpoints": checkpoints,
+    }
+    shutil.copytree(features / "assets", model / "assets")
+    summary = _train(run, job, features, model)
+    write_json(model / "summary.json", summary)
+    files, root = fsspec.core.url_to_fs(checkpoints)
+    if files.exists(root):
+        files.rm(root, recursive=True)
+    return str(summary.get("headline", ""))
+
+
+def checkpoint_folder(run: Run, features_digest: str) -> str:
+    """Where the checkpoints of this training lie: another config, other data or other code have another folder."""
+    training = run.config.training.model_dump(mode="json", exclude=WHERE_AND_HOW)
+    content = {
+        "model": run.config.model.model_dump(mode="json"), "training": training, "seed": run.config.seed,
+        "features": features_digest, "code": run.code_version,
+    }  # fmt: skip
+    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    base = run.config.training.checkpoints or str(home().resolve() / "checkpoints")
+    return f"{base}/{slug(run.family.name)}-{key}"
+
+
+def _train(run: Run, job: dict[str, Any], features: Path, model: Path) -> dict[str, Any]:
+    """In this process, in several on this machine, or on several machines."""
+    if run.nodes > 1:
+        from modelyard.launch.trainjob import train_on_nodes
+
+        return train_on_nodes(run, job, features, model)
+    processes = run.config.training.processes or max(1, run.gpus_per_node)
+    if processes > 1:
+        from modelyard.training.torchrun import train_here
+
+        _check_devices(run)
+        return train_here(job, features, model, processes)
     from modelyard.training.loop import Trainer
 
-    if run.nodes > 1:
-        raise UsageError(f"nodes = {run.nodes}: training runs on one node. Type: --nodes 1")
-    shutil.copytree(features / "assets", model / "assets")
-    trainer = Trainer(seed=run.config.seed, settings=run.config.training, progress=run.progress("train"))
-    summary = run.family.fit(features, model, trainer)
-    write_json(model / "summary.json", summary)
-    return str(summary.get("headline", ""))
+    settings = run.config.training
+    trainer = Trainer(run.config.seed, settings, run.progress("train"), checkpoints=job["checkpoints"])
+    return run.family.fit(features, model, trainer)
+
+
+def _check_devices(run: Run) -> None:
+    import torch
+
+    found = torch.cuda.device_count()
+    if run.gpus_per_node > found:
+        raise UsageError(
+            f"gpus_per_node = {run.gpus_per_node}, and this machine has {found} GPUs. Type: --gpus-per-node {found}, "
+            "or --set training.processes=2 to train on its cores"
+        )

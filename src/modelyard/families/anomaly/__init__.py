@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +21,7 @@ from modelyard.family import Family, Graph, Host, Runtime, Split
 if TYPE_CHECKING:
     import torch
 
+    from modelyard.training.batches import Batches
     from modelyard.training.loop import Trainer
 
 
@@ -93,7 +94,7 @@ class Anomaly(Family[AnomalyConfig]):
 
         return build(self.config, assets)
 
-    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """`values` of a torch kind."""
         from modelyard.families.anomaly.model import TorchDetector
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +15,8 @@ from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import whitening
 from modelyard.families.anomaly.schema import Schema
-from modelyard.family import Split
+from modelyard.family import Split, Trainable
+from modelyard.training.batches import Batches
 
 Batch = dict[str, torch.Tensor]
 FARTHEST = 1e3
@@ -156,7 +156,7 @@ def build(config: AnomalyConfig, assets: Path) -> Net:
 
 
 @dataclass(frozen=True)
-class TorchDetector:
+class TorchDetector(Trainable):
     """Network, batches and loss bound to a config, for the shared loop."""
 
     config: AnomalyConfig
@@ -167,7 +167,7 @@ class TorchDetector:
         """See `build`."""
         return build(self.config, assets)
 
-    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[Batch]:
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """`values`: (rows, columns), or (windows, window, columns); training examples shuffled by seed and epoch.
 
         Validation is the calibration part: the one behind it may hold anomalies, which must not stop training.
@@ -177,9 +177,12 @@ class TorchDetector:
         if split == "train":
             ends = ends[~np.isin(ends, list(self.left_out))]
             ends = np.random.default_rng([self.config.seed, epoch]).permutation(ends)
-        for start in range(0, len(ends), self.config.training.batch_size):
-            values = part.windows(ends[start : start + self.config.training.batch_size], window)
-            yield {"values": torch.from_numpy(values if window > 1 else values[:, 0])}
+
+        def take(some: np.ndarray) -> Batch:
+            values = part.windows(some, window)
+            return {"values": torch.from_numpy(values if window > 1 else values[:, 0])}
+
+        return Batches(ends, self.config.training.batch_size, take)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The network's own objective, a scalar."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,6 +13,7 @@ from modelyard.family import Family, Graph, Host, Runtime, Split
 if TYPE_CHECKING:
     import torch
 
+    from modelyard.training.batches import Batches
     from modelyard.training.loop import Trainer
 
 
@@ -77,7 +78,7 @@ class Image(Family[ImageConfig]):
 
         return network(self.config, assets)
 
-    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """Pixels and labels."""
         from modelyard.families.image.model import batches
 
@@ -88,6 +89,18 @@ class Image(Family[ImageConfig]):
         from modelyard.families.image.model import loss
 
         return loss(self.config, model, batch)
+
+    def weight(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The sum of class weights."""
+        from modelyard.families.image.model import weight
+
+        return weight(model, batch)
+
+    def scores(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Accuracy."""
+        from modelyard.families.image.model import scores
+
+        return scores(model, batch)
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """Trains, calibrates, and chooses the threshold."""

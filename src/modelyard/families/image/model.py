@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from modelyard.errors import UsageError
 from modelyard.families.image import cam, store
-from modelyard.families.image.augment import augment
+from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.decide import fit_decision
 from modelyard.families.image.host import GRAPH, INPUT, ImageHost
@@ -21,6 +20,7 @@ from modelyard.families.image.network import Net, build, plan
 from modelyard.families.image.spec import ImageSpec
 from modelyard.family import Family, Graph, Split
 from modelyard.runtimes.torch import TorchRuntime
+from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
 
 if TYPE_CHECKING:
@@ -41,21 +41,21 @@ def network(config: ImageConfig, assets: Path) -> Net:
     return build(plan(config.model, spec), spec, config.model.checkpoint)
 
 
-def batches(config: ImageConfig, features: Path, split: Split, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
+def batches(config: ImageConfig, features: Path, split: Split, epoch: int) -> Batches:
     """`pixels` float32 (batch, channels, size, size), 0 to 255, and `label` int64 (batch,). Training pictures are
     shuffled and changed at random."""
     pixels, labels = store.load_pixels(features, split), store.load_labels(features, split)
-    training, size = split == "train", config.training.batch_size
+    training = split == "train"
     generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
     order = torch.randperm(len(labels), generator=generator).numpy() if training else np.arange(len(labels))
-    for start in range(0, len(order), size):
-        rows = order[start : start + size]
-        if training and len(rows) == 1 < len(order):
-            return  # batch statistics of one picture can be undefined
+    changes = Changes.draw(len(labels), config.training, generator) if training else None
+
+    def take(rows: np.ndarray) -> dict[str, torch.Tensor]:
         batch = torch.from_numpy(pixels[rows].astype(np.float32))
-        if training:
-            batch = augment(batch, config.training, generator)
-        yield {"pixels": batch, "label": torch.from_numpy(labels[rows])}
+        return {"pixels": changes(batch, rows) if changes else batch, "label": torch.from_numpy(labels[rows])}
+
+    # Batch statistics of one picture can be undefined.
+    return Batches(order, config.training.batch_size, take, least=2 if training else 1)
 
 
 def loss(config: ImageConfig, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -64,6 +64,18 @@ def loss(config: ImageConfig, model: torch.nn.Module, batch: dict[str, torch.Ten
     logits, weights = model(batch["pixels"])["logits"], model.get_buffer("class_weights")
     mean: torch.Tensor = cross_entropy(logits, batch["label"], weight=weights, label_smoothing=smoothing)
     return mean
+
+
+def weight(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The sum of class weights over which the cross-entropy is a mean."""
+    return model.get_buffer("class_weights")[batch["label"]].sum()
+
+
+def scores(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`accuracy`, weighed by class as the loss is."""
+    weights = model.get_buffer("class_weights")[batch["label"]]
+    right = (model(batch["pixels"])["logits"].argmax(1) == batch["label"]).float()
+    return {"accuracy": (right * weights).sum() / weights.sum()}
 
 
 def fit(family: Family[ImageConfig], features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from modelyard.families.language.train import Setup
+    from modelyard.training.batches import Batches
     from modelyard.training.loop import Trainer
 
 
@@ -83,7 +84,7 @@ class Language(Family[LanguageConfig]):
             return CausalLanguageModel(read_config(assets / CONFIG))
         return self._setup(assets).model(assets)
 
-    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """Packed rows of `model.context` tokens."""
         return self._setup(features / "assets").batches(features, split, epoch)
 
@@ -92,6 +93,12 @@ class Language(Family[LanguageConfig]):
         from modelyard.families.language.model import loss
 
         return loss(model, batch)
+
+    def weight(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Tokens that have a target."""
+        from modelyard.families.language.pack import IGNORED
+
+        return (batch["targets"] != IGNORED).sum()
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """Trains the model, and its draft where one is wanted."""

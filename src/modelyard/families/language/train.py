@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +35,11 @@ from modelyard.families.language.model import (
     with_adapters,
     write_config,
 )
-from modelyard.families.language.pack import Packed, pack
+from modelyard.families.language.pack import IGNORED, Packed, pack
 from modelyard.families.language.tokens import Codec
-from modelyard.family import Graph, Split
+from modelyard.family import Graph, Split, Trainable
 from modelyard.runtimes.torch import TorchRuntime
+from modelyard.training.batches import Batches
 from modelyard.training.loop import WEIGHTS, load_weights
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ COMPLETIONS = 6
 
 
 @dataclass
-class Setup:
+class Setup(Trainable):
     """One network on its way through the shared loop."""
 
     config: LanguageConfig
@@ -72,16 +73,21 @@ class Setup:
         """Mean cross-entropy of a batch."""
         return loss(model, batch)
 
-    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[Batch]:
+    def weight(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Tokens that have a target."""
+        return (batch["targets"] != IGNORED).sum()
+
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """Packed rows; those of the training split in an order of their own each epoch."""
         packed = self.rows(features, split)
-        count, size = len(packed.input_ids), self.config.training.batch_size
-        order = np.arange(count)
+        order = np.arange(len(packed.input_ids))
         if split == "train":
-            order = np.random.default_rng([self.config.seed, epoch]).permutation(count)
-        for start in range(0, count, size):
-            rows = order[start : start + size]
-            yield {name: torch.from_numpy(array[rows]) for name, array in vars(packed).items()}
+            order = np.random.default_rng([self.config.seed, epoch]).permutation(order)
+
+        def take(rows: np.ndarray) -> Batch:
+            return {name: torch.from_numpy(array[rows]) for name, array in vars(packed).items()}
+
+        return Batches(order, self.config.training.batch_size, take)
 
     def rows(self, features: Path, split: Split) -> Packed:
         """All rows of a split, packed once."""

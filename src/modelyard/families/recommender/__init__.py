@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +19,7 @@ from modelyard.family import Family, Graph, Host, Runtime, Split
 if TYPE_CHECKING:
     import torch
 
+    from modelyard.training.batches import Batches
     from modelyard.training.loop import Trainer
 
 
@@ -81,7 +82,7 @@ class Recommender(Family[RecommenderConfig]):
 
         return build(self.config.model, assets)
 
-    def batches(self, features: Path, split: Split, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """Interactions with negatives, or for multitask what was shown."""
         from modelyard.families.recommender.batches import batches
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +12,26 @@ from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderConfig
 from modelyard.families.recommender.data import load_impressions, load_split
 from modelyard.family import Split
+from modelyard.training.batches import Batches
 
 Batch = dict[str, torch.Tensor]
 
 
-def batches(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Iterator[Batch]:
+def batches(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
     """The split's batches for `model.kind`, training in an order that follows from seed and epoch."""
     if config.model.kind == "multitask":
         return _impressions(config, features, split, epoch)
     return _interactions(config, features, epoch) if split == "train" else _judged(config, features, split)
 
 
-def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Iterator[Batch]:
+def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Batches:
     """`user`, `item` int64 (batch,) and `negative` int64 (batch, negatives)."""
     catalog = Catalog.load(features / "assets")
     rng = np.random.default_rng([config.seed, epoch])
     user, item = catalog.history_users, catalog.history_items
     negative = draw_negatives(rng, catalog, user, config.model.drawn)
     order = rng.permutation(len(user))
-    for rows in _parts(order, config.training.batch_size):
-        arrays = {"user": user[rows], "item": item[rows], "negative": negative[rows]}
-        yield {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return _rows_of({"user": user, "item": item, "negative": negative}, order, config.training.batch_size)
 
 
 def draw_negatives(rng: np.random.Generator, catalog: Catalog, user: np.ndarray, count: int) -> np.ndarray:
@@ -53,20 +51,23 @@ def draw_negatives(rng: np.random.Generator, catalog: Catalog, user: np.ndarray,
     return drawn
 
 
-def _judged(config: RecommenderConfig, features: Path, split: Split) -> Iterator[Batch]:
+def _judged(config: RecommenderConfig, features: Path, split: Split) -> Batches:
     """`user`, `item` int64 (batch,) and `unseen` float32 (batch, items): all items but those had, and the one."""
     catalog = Catalog.load(features / "assets")
     users, items = load_split(features, split)
-    for rows in _parts(np.arange(len(users)), max(1, min(config.training.batch_size, 2**22 // len(catalog.items)))):
+
+    def take(rows: np.ndarray) -> Batch:
         unseen = np.ones((len(rows), len(catalog.items)), np.float32)
         for place, row in enumerate(rows):
             unseen[place, catalog.history(users[row])] = 0
         unseen[np.arange(len(rows)), items[rows]] = 0
         arrays = {"user": users[rows], "item": items[rows], "unseen": unseen}
-        yield {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    return Batches(np.arange(len(users)), max(1, min(config.training.batch_size, 2**22 // len(catalog.items))), take)
 
 
-def _impressions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Iterator[Batch]:
+def _impressions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
     """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds)) float32, (batch,) each; and
     `negative` int64 (batch, negatives), drawn at random."""
     shown = load_impressions(features, split)
@@ -82,9 +83,11 @@ def _impressions(config: RecommenderConfig, features: Path, split: Split, epoch:
     catalog = Catalog.load(features / "assets")
     arrays["negative"] = draw_negatives(rng, catalog, arrays["user"], config.model.drawn)
     order = rng.permutation(len(arrays["user"]))
-    for rows in _parts(order, config.training.batch_size):
-        yield {name: torch.from_numpy(array[rows]) for name, array in arrays.items()}
+    return _rows_of(arrays, order, config.training.batch_size)
 
 
-def _parts(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    return (order[start : start + size] for start in range(0, len(order), size))
+def _rows_of(arrays: dict[str, np.ndarray], order: np.ndarray, size: int) -> Batches:
+    def take(rows: np.ndarray) -> Batch:
+        return {name: torch.from_numpy(array[rows]) for name, array in arrays.items()}
+
+    return Batches(order, size, take)

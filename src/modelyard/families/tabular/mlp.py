@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from modelyard.errors import BrokenArtifact
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.splits import load_split
 from modelyard.families.tabular.table import ModelInfo, class_names, class_weights
+from modelyard.family import Trainable
+from modelyard.training.batches import Batches
 
 Batch = dict[str, torch.Tensor]
 
@@ -97,15 +98,17 @@ def from_info(info: ModelInfo) -> Perceptron:
     return Perceptron(info.columns, len(info.classes) if info.classes else None, info.hidden, info.dropout)
 
 
-def mlp_batches(config: TabularConfig, features: Path, split: str, epoch: int) -> Iterator[Batch]:
+def mlp_batches(config: TabularConfig, features: Path, split: str, epoch: int) -> Batches:
     """`features` (rows, columns) and `target` (rows,); the training split is shuffled by seed and epoch."""
     x, y = load_split(features, split)
-    rows = np.arange(len(x))
+    order = np.arange(len(x))
     if split == "train":
-        np.random.default_rng([config.seed, epoch]).shuffle(rows)
-    for start in range(0, len(rows), config.training.batch_size):
-        part = rows[start : start + config.training.batch_size]
-        yield {"features": torch.from_numpy(x[part]), "target": torch.from_numpy(y[part])}
+        np.random.default_rng([config.seed, epoch]).shuffle(order)
+
+    def take(rows: np.ndarray) -> Batch:
+        return {"features": torch.from_numpy(x[rows]), "target": torch.from_numpy(y[rows])}
+
+    return Batches(order, config.training.batch_size, take)
 
 
 def mlp_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -117,9 +120,27 @@ def mlp_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     return functional.mse_loss(scores, (target.float() - model.target_mean) / model.target_scale)
 
 
+def mlp_weight(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """The sum of class weights over which the cross-entropy is a mean; the rows of a regression."""
+    assert isinstance(model, Perceptron)
+    if model.classes is None:
+        return torch.tensor(len(batch["target"]))
+    return model.class_weights[batch["target"]].sum()
+
+
+def mlp_scores(model: nn.Module, batch: Batch) -> Batch:
+    """`accuracy`, weighed by class as the loss is; nothing for a regression."""
+    assert isinstance(model, Perceptron)
+    if model.classes is None:
+        return {}
+    right = (model.scores(batch["features"]).argmax(1) == batch["target"]).float()
+    weights = model.class_weights[batch["target"]]
+    return {"accuracy": (right * weights).sum() / weights.sum()}
+
+
 @dataclass(frozen=True)
-class MlpFamily:
-    """The three functions bound to a config, for `Trainer.fit`."""
+class MlpFamily(Trainable):
+    """The functions bound to a config, for `Trainer.fit`."""
 
     config: TabularConfig
 
@@ -127,10 +148,18 @@ class MlpFamily:
         """See `mlp_model`."""
         return mlp_model(self.config, assets)
 
-    def batches(self, features: Path, split: str, epoch: int) -> Iterator[Batch]:
+    def batches(self, features: Path, split: str, epoch: int) -> Batches:
         """See `mlp_batches`."""
         return mlp_batches(self.config, features, split, epoch)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """See `mlp_loss`."""
         return mlp_loss(model, batch)
+
+    def weight(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """See `mlp_weight`."""
+        return mlp_weight(model, batch)
+
+    def scores(self, model: nn.Module, batch: Batch) -> Batch:
+        """See `mlp_scores`."""
+        return mlp_scores(model, batch)

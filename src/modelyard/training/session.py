@@ -1,0 +1,243 @@
+"""One training from its first step, or from its last checkpoint, to its end."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from modelyard.errors import BadData, Interrupted, ModelyardError, UsageError, choices
+from modelyard.family import Split, Trainable
+from modelyard.training.checkpoint import Checkpoints
+from modelyard.training.engine import Batch, Engine
+from modelyard.training.schedules import LearningRate
+from modelyard.training.throughput import Throughput
+from modelyard.training.world import Preemption, World
+
+if TYPE_CHECKING:
+    from modelyard.training.batches import Batches
+    from modelyard.training.loop import Trainer
+
+SAVE_SECONDS, TELL_SECONDS = 600.0, 2.0
+BEAT = 10
+"""Steps between two looks, by several processes, at whether to save or to stop: each look waits for all of them."""
+AHEAD = 4
+"""Batches that are made ready while a GPU computes."""
+
+
+class Session:
+    """The state of a training: what a checkpoint holds, and how it goes on."""
+
+    def __init__(
+        self, trainer: Trainer, family: Trainable, features: Path, world: World, saved: Checkpoints | None,
+        preemption: Preemption,
+    ) -> None:  # fmt: skip
+        self.trainer, self.settings, self.family = trainer, trainer.settings, family
+        self.features, self.world, self.saved, self.preemption = features, world, saved, preemption
+        self._set_up()
+        model = family.model(features / "assets")
+        self.parameters = sum(one.numel() for one in model.parameters() if one.requires_grad)
+        if world.rank:
+            torch.manual_seed(trainer.seed + world.rank)
+        self.engine = Engine(family, model, self.settings, world)
+        self.steps_per_epoch = self._length(self._batches("train", 1))
+        self.rate = LearningRate(self.settings, self.steps_per_epoch)
+        self.engine.start(round(self.settings.warmup * self.steps_per_epoch * self.settings.epochs))
+        self.throughput = Throughput(world.device, self.settings.precision, world.size)
+        self.epoch, self.at = 1, 0
+        self.curves: dict[str, dict[str, list[float]]] = {"loss": {"train": [], "validation": []}}
+        self.best: dict[str, torch.Tensor] = {}
+        self.best_epoch, self.best_value = 0, math.inf
+        self._saved_at = self._told_at = time.monotonic()
+
+    def run(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """Trains to the end; the best epoch's weights (the leader's) and the report."""
+        self._resume()
+        while self.epoch <= self.settings.epochs and self.epoch - 1 - self.best_epoch < self.settings.patience:
+            self._train_epoch()
+            self._judge_epoch()
+        ended = self.epoch - 1
+        report = {
+            "headline": f"{self.parameters:,} weights, best epoch {self.best_epoch} of {ended}",
+            "curves": self.curves,
+            "epochs": ended,
+            "best_epoch": self.best_epoch,
+            "parameters": self.parameters,
+        }
+        return self.best, report
+
+    def _train_epoch(self) -> None:
+        batches = self._batches("train", self.epoch)
+        if self._length(batches) != self.steps_per_epoch:
+            raise ModelyardError(f"epoch {self.epoch} has another number of batches than the first: the data changed")
+        self.throughput.begin()
+        for batch in self._loaded(batches, self.at):
+            if not self.throughput.operations:
+                self._count_operations(batch)
+            self.engine.step(batch, self.rate(self.engine.steps))
+            self.at += 1
+            self.throughput.examples += len(next(iter(batch.values())))
+            self._beat()
+
+    def _judge_epoch(self) -> None:
+        engine, epoch = self.engine, self.epoch
+        figures = {"loss": self._checked(engine.mean(), "train")} | self.throughput.figures()
+        with engine.judged():
+            batches = self._batches("validation", epoch)
+            self._length(batches)
+            found = engine.validate(self._loaded(batches, 0))
+            self._checked(found["loss"], "validation")
+            better = (value := self._value(found)) < self.best_value
+            if better:
+                self.best, self.best_epoch, self.best_value = engine.weights(), epoch, value
+        self._draw(figures["loss"], found)
+        self.rate.judged(better)
+        self.epoch, self.at = epoch + 1, 0
+        engine.reset()
+        figures |= {"validation_loss" if name == "loss" else name: value for name, value in found.items()}
+        if self.world.leads:
+            self.trainer.progress(epoch, self.settings.epochs, **figures)
+            self.trainer.on_epoch(epoch, figures)
+
+    def _draw(self, loss: float, found: dict[str, float]) -> None:
+        self.curves["loss"]["train"].append(loss)
+        for name, value in found.items():
+            self.curves.setdefault(name, {"validation": []})["validation"].append(value)
+        if self.settings.schedule != "constant" or self.settings.warmup:
+            rate = self.rate(self.engine.steps - 1) * self.settings.learning_rate
+            self.curves.setdefault("learning_rate", {"train": []})["train"].append(rate)
+
+    def _value(self, found: dict[str, float]) -> float:
+        """What the settings compare epochs by, so that lower is better."""
+        if self.settings.metric not in found:
+            raise UsageError(choices("training.metric", self.settings.metric, found))
+        value = found[self.settings.metric]
+        return value if self.settings.metric == "loss" else -value
+
+    def _beat(self) -> None:
+        """Saves, stops or tells, where it is time."""
+        now, every = time.monotonic(), self.settings.checkpoint_every
+        if now - self._told_at > TELL_SECONDS and self.world.leads:
+            self._tell(now)
+        if every and self.engine.steps % every == 0:
+            self._save()
+        if self.world.size > 1 and self.at % BEAT:
+            return
+        due = not every and self.world.leads and now - self._saved_at > SAVE_SECONDS
+        stop, due = self.world.anyone(self.preemption.asked, due)
+        if stop or due:
+            self._save()
+        if stop:
+            where = f"in epoch {self.epoch} after {self.engine.steps:,} steps"
+            raise Interrupted(f"training was stopped {where} and {'is' if self.saved else 'nothing is'} saved. "
+                              "Run it again to go on: modelyard resume")  # fmt: skip
+
+    def _tell(self, now: float) -> None:
+        loss, weight = self.engine.sums.tolist()
+        self._checked(loss / weight, "train")
+        done = self.epoch - 1 + self.at / self.steps_per_epoch
+        self.trainer.progress(done, self.settings.epochs, loss=loss / weight, **self.throughput.figures())
+        self._told_at = now
+
+    def _save(self) -> None:
+        if self.saved is None:
+            return
+        total = self.world.total(self.engine.sums.clone()).tolist()
+        state = {
+            "seed": self.trainer.seed, "epoch": self.epoch, "at": self.at, "sums": total, "curves": self.curves,
+            "best_epoch": self.best_epoch, "best_value": self.best_value if self.best_epoch else None,
+            "rate": self.rate.state(), "engine": self.engine.state(),
+        }  # fmt: skip
+        mine = {"sums": self.engine.sums.tolist()}
+        self.saved.save(self.engine.steps, self.engine.tensors(), state, mine, self.best)
+        self._saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        name = self.saved.last() if self.saved else None
+        if self.saved is None or name is None:
+            return
+        state = self.saved.state(name)
+        self.saved.fill(name, self.engine.allocate(self.saved.shapes(name)))
+        self.engine.load(state["engine"])
+        mine = self.saved.mine(name)
+        if state["processes"] != self.world.size:
+            mine = {"sums": state["sums"] if self.world.leads else [0.0, 0.0]}
+        self.engine.sums.copy_(torch.tensor(mine["sums"], dtype=torch.float64))
+        self.rate.load(state["rate"])
+        self.epoch, self.at, self.curves = state["epoch"], state["at"], state["curves"]
+        self.best_epoch = state["best_epoch"]
+        self.best_value = math.inf if state["best_value"] is None else state["best_value"]
+        self.best = self.saved.best(name) if self.world.leads else {}
+
+    def _batches(self, split: Split, epoch: int) -> Batches:
+        return self.family.batches(self.features, split, epoch)
+
+    def _length(self, batches: Batches) -> int:
+        """How many there are.
+
+        Raises:
+            BadData, UsageError: none, or some process would get no example.
+        """
+        if not len(batches.order):
+            raise BadData("a split has no batches: both train and validation need examples")
+        fewest = int(np.diff(batches.cuts(self.world.size)).min())
+        if fewest < batches.least * self.world.size and self.world.size > 1:
+            raise UsageError(
+                f"{self.world.size} processes need {batches.least * self.world.size} examples or more in each batch, "
+                f"seen {fewest}. Raise training.batch_size (now {self.settings.batch_size}), or take fewer processes"
+            )
+        return len(batches.cuts(self.world.size)) - 1
+
+    def _loaded(self, batches: Batches, start: int) -> Iterator[Batch]:
+        """This process's parts of the batches from number `start` on, on its device."""
+        rows = batches.rows(self.world.rank, self.world.size, start)
+        device = self.world.device
+        if device.type == "cpu":
+            yield from map(batches.take, rows)
+            return
+
+        def ready(numbers: np.ndarray) -> Batch:
+            return {name: tensor.pin_memory() for name, tensor in batches.take(numbers).items()}
+
+        with ThreadPoolExecutor(AHEAD) as pool:
+            waiting: list[Future[Batch]] = []
+            for numbers in rows:
+                waiting.append(pool.submit(ready, numbers))
+                if len(waiting) > AHEAD:
+                    yield _to(device, waiting.pop(0).result())
+            while waiting:
+                yield _to(device, waiting.pop(0).result())
+
+    def _count_operations(self, batch: Batch) -> None:
+        self.throughput.operations = self.engine.operations(batch) / len(next(iter(batch.values())))
+        self.throughput.begin()
+
+    def _checked(self, loss: float, split: str) -> float:
+        if math.isfinite(loss):
+            return loss
+        rate = self.settings.learning_rate
+        raise ModelyardError(
+            f"the {split} loss is not finite in epoch {self.epoch}. Lower training.learning_rate (now {rate:g}): "
+            f"--set training.learning_rate={rate / 10:g}"
+        )
+
+    def _set_up(self) -> None:
+        random.seed(self.trainer.seed)
+        np.random.seed(self.trainer.seed)
+        torch.manual_seed(self.trainer.seed)
+        torch.set_float32_matmul_precision("highest" if self.settings.precision == "fp32" else "high")
+        if self.settings.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(self.settings.deterministic)
+
+
+def _to(device: torch.device, batch: Batch) -> Batch:
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}

@@ -1,0 +1,31 @@
+"""Trained weights as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelyard.errors import BrokenArtifact
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS = "model.safetensors"
+
+
+def load_weights(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
+    """Loads `folder/model.safetensors` into `model` and puts it into evaluation mode.
+
+    Raises:
+        BrokenArtifact: no weights there, or they belong to another network.
+    """
+    from safetensors.torch import load_file
+
+    path = Path(folder) / WEIGHTS
+    if not path.is_file():
+        raise BrokenArtifact(f"{folder} holds no {WEIGHTS}. Train it again: modelyard train")
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise BrokenArtifact(f"{path} holds the weights of another network: {error}") from None
+    return model.eval()
