@@ -138,7 +138,7 @@ def test_a_changed_package_is_refused_before_anything_starts(payments_path, tmp_
         launch.serve(changed, "127.0.0.1", free_port())
 
 
-def test_without_bentoml_it_says_what_to_install(payments_path, monkeypatch):
+def test_without_a_server_it_says_what_to_install(payments_path, monkeypatch):
     monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'modelyard\[serve\]'"):
         launch.serve(payments_path, "127.0.0.1", free_port())
@@ -171,7 +171,7 @@ sys.meta_path.insert(0, Blocker())
 sys.path.insert(0, "services")
 import service
 from starlette.testclient import TestClient
-with TestClient(service.Model.to_asgi(is_main=True)) as client:
+with TestClient(service.Model.to_asgi()) as client:
     assert client.get("/readyz").status_code == 200
     print(client.post("/predict", json={"x": 1.0}).text)
 assert not HEAVY & set(sys.modules), HEAVY & set(sys.modules)

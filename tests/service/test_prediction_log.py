@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 31, 13, 59, 59, 900_000, tzinfo=UTC)
 
 def add(log: PredictionLog, package, bodies, call="c", received=NOW, **fields) -> None:
     requests = [package.parse(body) for body in bodies]
-    log.add(call, received, 1.5, requests, package.host.predict(package.run, requests), **fields)
+    log.add(call, received.timestamp(), 1.5, requests, package.host.predict(package.run, requests), **fields)
 
 
 def test_every_answered_example_is_logged_once_with_what_was_answered(payments, tmp_path):
@@ -115,8 +115,8 @@ def test_rows_are_written_in_time_while_the_service_runs(payments, tmp_path):
 
 def test_a_full_queue_drops_and_counts_and_never_waits(payments, tmp_path, monkeypatch):
     gate = threading.Event()
-    write = prediction_log.write_parquet
-    monkeypatch.setattr(prediction_log, "write_parquet", lambda *args: gate.wait(10) and write(*args))
+    write = prediction_log.write_rows
+    monkeypatch.setattr(prediction_log, "write_rows", lambda *args: gate.wait(10) and write(*args))
     log = PredictionLog(tmp_path, payments, batch_rows=1, capacity_rows=10)
     counted = {"written": 0, "dropped": 0}
     log.observe = lambda outcome, rows: counted.update({outcome: counted[outcome] + rows})

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from modelyard.serving import endpoints
 from modelyard.serving.app import create_app
 from modelyard.serving.endpoints import Limits
 
@@ -228,23 +227,6 @@ def test_metrics_count_requests_by_code_and_answered_rows(line_client):
     post(line_client, '{"y": 1}')
     assert [value(name) for name in (good, bad, rows)] == [before[0] + 1, before[1] + 1, before[2] + 2]
     assert 'modelyard_request_seconds_bucket{le="0.0005"' in line_client.get("/metrics").text
-
-
-def test_a_slow_model_or_a_large_body_leaves_the_event_loop_free(line, monkeypatch):
-    import threading
-
-    seen = []
-    inner = line.host.predict
-    monkeypatch.setattr(line.host, "predict", lambda run, xs: seen.append(threading.current_thread()) or inner(run, xs))
-    with TestClient(create_app(line, None)) as client:
-        post(client, '{"x": 1}')
-        post(client, '{"x": 1}' + " " * endpoints.DIRECT_BYTES)
-        slow = line.info.chosen.model_copy(update={"p50_ms": 50.0})
-        monkeypatch.setattr(line, "info", line.info.model_copy(update={"variants": [slow]}))
-    with TestClient(create_app(line, None)) as client:
-        post(client, '{"x": 1}')
-    direct, large, slow_thread = ("worker" in thread.name.lower() for thread in seen)
-    assert (direct, large, slow_thread) == (False, True, True)
 
 
 values = st.recursive(

@@ -5,9 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from modelyard.errors import BrokenArtifact
 from modelyard.family import Arrays
+
+
+class Tensor(NamedTuple):
+    """An input or output of a graph."""
+
+    name: str
+    kind: str
+    """ONNX's name of the element: `float`, `int64`, `bool`."""
+    shape: tuple[int | None, ...]
+    """None where an axis varies."""
 
 
 class OnnxRuntime:
@@ -35,16 +46,32 @@ class OnnxRuntime:
                 raise BrokenArtifact(f"graph {name!r}{where} is not an ONNX model that runs here: {error}") from None
             self._sessions[name] = (session, [output.name for output in session.get_outputs()])
 
+    def signature(self, graph: str) -> tuple[list[Tensor], list[Tensor]]:
+        """Inputs and outputs of a graph as ONNX declares them."""
+        session = self._sessions[graph][0]
+        return [_tensor(one) for one in session.get_inputs()], [_tensor(one) for one in session.get_outputs()]
+
     def __call__(self, graph: str, arrays: Arrays) -> Arrays:
         session, outputs = self._sessions[graph]
         return dict(zip(outputs, session.run(outputs, arrays), strict=True))
 
 
 def available_cores() -> int:
-    """Cores this process may use: its affinity, and the container's CPU limit where cgroup v2 sets one."""
+    """Cores this process may use: its affinity, and the container's CPU limit where a cgroup (v2 or v1) sets one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+    for files in _CPU_LIMITS:
+        try:
+            quota, period = " ".join((_CGROUP / file).read_text() for file in files).split()
+        except (OSError, ValueError):
+            continue
+        return cores if quota in ("max", "-1") else max(1, min(cores, int(quota) // int(period)))
+    return cores
+
+
+_CGROUP = Path("/sys/fs/cgroup")
+_CPU_LIMITS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+
+
+def _tensor(one: Any) -> Tensor:
+    kind = one.type.removeprefix("tensor(").removesuffix(")")
+    return Tensor(one.name, kind, tuple(size if isinstance(size, int) else None for size in one.shape))

@@ -1,75 +1,223 @@
-"""The Starlette app of a package. /livez and /readyz are BentoML's."""
+"""The ASGI app: any server runs it. It finds who answers a request, asks, and sends what was said."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import hmac
+import logging
+import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
 
-from starlette.applications import Starlette
-from starlette.routing import Route
-
+from modelyard.errors import ModelyardError
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
-from modelyard.serving.endpoints import Endpoints, Limits
+from modelyard.serving import drain, follow, logs, tracing
+from modelyard.serving.calls import GONE, Call, Header, Message, Receive, Reply, Send, error
+from modelyard.serving.control import Control
+from modelyard.serving.endpoints import Answer, Endpoints, Limits, Route
 from modelyard.serving.prediction_log import PredictionLog
+from modelyard.serving.problems import Refusal, refuse
 from modelyard.serving.settings import ServingSettings
+from modelyard.serving.traffic import Traffic, opened
+
+log = logging.getLogger("modelyard.serving")
+
+_FREE = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+"""Paths that ask for no token: what a cluster's own probes read."""
+_CLOSE: Header = (b"connection", b"close")
 
 
-def create_app(package: Package, log: PredictionLog | None, limits: Limits | None = None) -> Starlette:
+class Service:
+    """The app. Built closed, by `make`, which runs when the server starts; or over what is open already."""
+
+    def __init__(self, make: Callable[[Service], contextlib.AbstractAsyncContextManager[Traffic]]) -> None:
+        self._make = make
+        self.open: Traffic | None = None
+        self._control = Control(self)
+        self.token = b""
+        self.drain_seconds = 0.0
+        self.pointer: Path | None = None
+        self.spans: tracing.Tracing | None = None
+        self.draining = False
+        self.failure: Exception | None = None
+        """Why it did not start."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """Who answers; there once the server has started."""
+        assert self.open is not None, "the app answers once its lifespan has begun"
+        return self.open
+
+    async def take_over(self, package: Path) -> str:
+        """Another package takes over, here and, where a pointer file is followed, in all workers.
+
+        Raises:
+            ModelyardError: it cannot.
+        """
+        version = await self.traffic.swap(package)
+        if self.pointer is not None:
+            follow.point(self.pointer, package)
+        return version
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http":
+            await self._answer(Call(scope, receive), scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:  # no other protocol is spoken here
+            await send({"type": "websocket.close", "code": 1003})
+
+    async def _answer(self, call: Call, scope: Message, receive: Receive, send: Send) -> None:
+        ends = self.traffic.choose(call)
+        span = self.spans.begin(call) if self.spans is not None else None
+        route = self._control.routes.get(call.path) or ends.route(call.path) or self._unknown
+        answer = await self._asked(route, call)
+        status = answer.status if isinstance(answer, Reply) else answer.status_code
+        headers: list[Header] = [(b"x-request-id", call.id.encode()), (b"x-modelyard-package", ends.version)]
+        if self.draining:
+            headers.append(_CLOSE)
+        if isinstance(answer, Reply):
+            await answer.send(call, send, headers)
+            ends.metrics.request(route.name, status, time.perf_counter() - call.started)
+        else:
+            answer.raw_headers += headers
+            answer.body_iterator = _counted(ends, route.name, answer.body_iterator, call)
+            await answer(scope, receive, send)
+        if span is not None:
+            span(route.name, status, ends.opened.info.version)
+        if status == 200 and route.name == "predict" and ends is self.traffic.champion:
+            self.traffic.mirror(call)
+
+    async def _asked(self, route: Route, call: Call) -> Answer:
+        try:
+            if self.token and call.path not in _FREE:
+                self._check_token(call)
+            if call.method not in route.methods:
+                allow = ", ".join(route.methods).encode()
+                said = f"{call.method} {call.path}: allowed is {route.methods[0]}"
+                raise refuse(405, said, headers=((b"allow", allow),))
+            return await route.answer(call)
+        except Refusal as refused:
+            return error(refused)
+        except Exception:
+            log.exception("request %s failed", call.id)
+            return error(refuse(500, f"the model failed on this request; the log of the service says why: {call.id}"))
+
+    def _check_token(self, call: Call) -> None:
+        given = call.headers.get(b"authorization", b"")
+        scheme, _, token = given.partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self.token):
+            said = "a token is asked for here; send authorization: Bearer <token>"
+            raise refuse(401, said, headers=((b"www-authenticate", b"Bearer"),))
+
+    @property
+    def _unknown(self) -> Route:
+        async def unknown(call: Call) -> Reply:
+            raise refuse(404, f"{call.path} is not here. There are POST /predict, POST /explain, GET /package, "
+                              "GET /openapi.json, GET /metrics, GET /")  # fmt: skip
+
+        return Route("unknown", unknown, ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The lifespan: opens at startup, closes at shutdown."""
+        await receive()
+        try:
+            async with self._make(self) as self.open:
+                self.token = self.open.champion.limits.token.encode()
+                with drain.on_signal(self):
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+        except Exception as failed:
+            self.failure = failed
+            if not isinstance(failed, ModelyardError):
+                log.exception("the service cannot start")
+            await send({"type": "lifespan.startup.failed", "message": f"error: {failed}"})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(package: Package, log: PredictionLog | None, limits: Limits | None = None) -> Service:
     """The app over an opened package. Closing the app closes the log."""
 
+    traffic = Traffic(opened(package, log, limits or Limits()))
+
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        with _closing(log):
-            yield
+    async def make(service: Service) -> AsyncIterator[Traffic]:
+        with _closing(log, traffic):
+            yield traffic
 
-    return Starlette(routes=_routes(package, log, limits or Limits()), lifespan=lifespan)
+    service = Service(make)
+    service.open = traffic
+    return service
 
 
-def app_from_environment() -> Starlette:
+def app_from_environment(environ: Mapping[str, str] = os.environ) -> Service:
     """The app that MODELYARD_PACKAGE names: opens the package when the server starts, not before."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        settings = ServingSettings.from_environment()
-        sys.setswitchinterval(0.0005)  # the log's thread must not hold a request up for Python's usual 5 ms
-        package = Package(settings.package, threads=max(1, available_cores() // settings.workers))
-        package.predict([package.golden()["request"]])  # the first call of a graph is slow: not a person's
-        folder = settings.prediction_folder(package.info.family)
-        log = PredictionLog(folder, package) if settings.log else None
-        limits = Limits(settings.body_bytes, settings.examples)
-        app.router.routes[:] = _routes(package, log, limits)
-        with _closing(log):
-            yield
-
-    return Starlette(lifespan=lifespan)
+    return Service(lambda service: _configured(service, ServingSettings.from_environment(environ)))
 
 
-def _routes(package: Package, log: PredictionLog | None, limits: Limits) -> list[Route]:
-    ends = Endpoints(package, log, limits)
-    return [
-        Route("/predict", ends.route("predict", ends.predict, "POST"), methods=_ANY),
-        Route("/explain", ends.route("explain", ends.explain, "POST"), methods=_ANY),
-        Route("/v1/completions", ends.route("completions", ends.completions.completions, "POST"), methods=_ANY),
-        Route("/v1/models", ends.route("models", ends.completions.models, "GET", "HEAD"), methods=_ANY),
-        Route("/v1/models/{model:path}", ends.route("models", ends.completions.models, "GET", "HEAD"), methods=_ANY),
-        Route("/package", ends.route("package", ends.package, "GET", "HEAD"), methods=_ANY),
-        Route("/openapi.json", ends.route("openapi", ends.openapi, "GET", "HEAD"), methods=_ANY),
-        Route("/metrics", ends.route("metrics", ends.metrics, "GET", "HEAD"), methods=_ANY),
-        Route("/", ends.route("page", ends.page, "GET", "HEAD"), methods=_ANY),
-        Route("/{path:path}", ends.route("unknown", ends.unknown), methods=_ANY),
-    ]
+@contextlib.asynccontextmanager
+async def _configured(service: Service, settings: ServingSettings) -> AsyncIterator[Traffic]:
+    logs.configure(settings.log_format)
+    sys.setswitchinterval(0.0002)  # the log's thread must not hold a request up for Python's usual 5 ms
+    threads = max(1, available_cores() // settings.workers)
+    package, limits = Package(settings.package, threads=threads), settings.limits()
+    place = settings.prediction_place(package.info.family)
+    predictions = PredictionLog(place, package, sample=settings.sample) if settings.log else None
+
+    def beside(path: Path | None) -> Endpoints | None:
+        return None if path is None else opened(Package(path, threads=threads), predictions, limits)
+
+    service.spans, service.drain_seconds = tracing.configured(), settings.drain_ms / 1e3
+    if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):
+        service.pointer = Path(settings.follow)
+    traffic = Traffic(
+        opened(package, predictions, limits), candidate=beside(settings.candidate), share=settings.share,
+        shadow=beside(settings.shadow), threads=threads,
+    )  # fmt: skip
+    with _closing(predictions, traffic):
+        async with _following(traffic, settings):
+            yield traffic
+        await traffic.settle()
+    if service.spans is not None:
+        service.spans.close()
 
 
-_ANY = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-"""All methods reach the endpoint, so that a wrong one is answered and counted like any other refusal."""
+@contextlib.asynccontextmanager
+async def _following(traffic: Traffic, settings: ServingSettings) -> AsyncIterator[None]:
+    if settings.follow is None:
+        yield
+        return
+    task = asyncio.get_running_loop().create_task(follow.follow(traffic, settings.follow, settings.follow_seconds))
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 @contextlib.contextmanager
-def _closing(log: PredictionLog | None) -> Iterator[None]:
+def _closing(log: PredictionLog | None, traffic: Traffic) -> Any:
+    if log is not None:
+        log.observe = traffic.champion.metrics.log_rows
     try:
         yield
     finally:
         if log is not None:
             log.close()
+
+
+async def _counted(ends: Endpoints, name: str, chunks: AsyncIterable[Any], call: Call) -> AsyncIterator[Any]:
+    """The body of a streamed answer; counted when it ends, as 499 when the client left before."""
+    code = GONE
+    try:
+        async for chunk in chunks:
+            yield chunk
+        code = 200
+    finally:
+        ends.metrics.request(name, code, time.perf_counter() - call.started)

@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
-from starlette.requests import Request
 
 from modelyard.errors import BadData, ModelyardError
-from modelyard.serving.problems import Refusal, not_finite, refuse
+from modelyard.serving.problems import Reader, Refusal, not_finite, refuse
 
-JSON = "application/json"
+_MAYBE_NOT_FINITE = re.compile(rb"[nN][aA][nN]|[iI][nN][fF]|\d[eE]\+?\d")
+"""No match: no number in the body is NaN or infinite, nor a text that is read as one."""
+_MAYBE_HIDDEN = re.compile(rb"null|NaN|Infinity")
 
-_MAYBE_NOT_FINITE = re.compile(rb"NaN|Infinity|\d[eE]\+?\d")
 
+class Parsed:
+    """A JSON body: one example, or a list of them."""
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The JSON body as bytes.
+    __slots__ = ("finite", "many", "values")
 
-    Raises:
-        Refusal: 415 for another content type or encoding, 413 for more than `limit` bytes.
-    """
-    media = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
-    if media != JSON and not (media.startswith("application/") and media.endswith("+json")):
-        raise refuse(415, f"content type {media!r} is not read here; send content-type: {JSON}")
-    if (encoding := request.headers.get("content-encoding", "identity").lower()) != "identity":
-        raise refuse(415, f"content encoding {encoding!r} is not read here; send the JSON as it is")
-    length = request.headers.get("content-length", "0")
-    large = f"the body has more than {limit:,} bytes; send fewer or smaller examples"
-    if length.isdecimal() and int(length) > limit:
-        raise refuse(413, large)
-    chunks, total = [], 0
-    async for chunk in request.stream():
-        total += len(chunk)
-        if total > limit:
-            raise refuse(413, large)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    def __init__(self, body: bytes) -> None:
+        value = parse(body)
+        self.many = isinstance(value, list)
+        self.values: Sequence[Any] = value if self.many else [value]
+        self.finite = _MAYBE_NOT_FINITE.search(body) is None
+
+    def examples(self, reader: Reader) -> list[BaseModel]:
+        """The examples as requests of one family; raises Refusal with all that is wrong with them."""
+        return reader(self.values, self.many, finite=self.finite)
+
+    def joined(self, answers: list[bytes]) -> bytes:
+        """The answers as they were asked for: one, or a list."""
+        return b"[" + b",".join(answers) + b"]" if self.many else answers[0]
 
 
 def parse(body: bytes) -> Any:
@@ -47,11 +43,11 @@ def parse(body: bytes) -> Any:
     Raises:
         Refusal: 400: not JSON, with its place; or a number that is not finite, with its field.
     """
-    if not body.strip():
-        raise refuse(400, "the body is empty; send one example as a JSON object, or a list of them")
     try:
         value = from_json(body)
     except ValueError as error:
+        if not body.strip():
+            raise refuse(400, "the body is empty; send one example as a JSON object, or a list of them") from None
         raise refuse(400, f"the body is not JSON: {error}") from None
     if _MAYBE_NOT_FINITE.search(body) and (path := next(not_finite(value), None)) is not None:
         index = path[0] if path and isinstance(path[0], int) else None
@@ -67,9 +63,9 @@ def rendered(answer: BaseModel, index: int | None) -> bytes:
     Raises:
         Refusal: 400: it holds a number that is not finite.
     """
-    content = answer.model_dump(mode="json", by_alias=True)
-    text = to_json(content, inf_nan_mode="constants")
-    if _MAYBE_NOT_FINITE.search(text) and next(not_finite(content), None) is not None:
+    text = to_json(answer, by_alias=True)
+    # A number that is not finite is written so: only where there is one is the long way gone.
+    if _MAYBE_HIDDEN.search(text) and next(not_finite(answer.model_dump(mode="json", by_alias=True)), None) is not None:
         raise refuse(400, "the model has no finite answer: a number in the example is too large", index=index)
     return text
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelyard.serving.batching import Batcher
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
@@ -14,29 +18,56 @@ class Metrics:
 
     def __init__(self, package: str) -> None:
         kinds = _instruments()
+        self._package = package
         self._requests = functools.cache(functools.partial(kinds["requests"].labels, package))
         self._seconds = functools.cache(functools.partial(kinds["seconds"].labels, package))
         self._rows = kinds["predictions"].labels(package)
+        self._batch = kinds["batch"].labels(package)
+        self._swaps, self._serving, self._depth = kinds["swaps"], kinds["serving"], kinds["depth"]
         self._logged = {kind: kinds["log_rows"].labels(package, kind) for kind in ("written", "dropped")}
+        self._batcher: Batcher | None = None
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """One request, answered."""
-        self._requests(route, str(code)).inc()
+        self._requests(route, code).inc()
         self._seconds(route).observe(seconds)
 
     def predictions(self, rows: int) -> None:
         """Examples answered."""
         self._rows.inc(rows)
 
+    def batch(self, rows: int) -> None:
+        """Examples that went to the model together."""
+        self._batch.observe(rows)
+
     def log_rows(self, outcome: str, rows: int) -> None:
         """Rows of the prediction log that were `written` or `dropped`."""
         self._logged[outcome].inc(rows)
+
+    def watch(self, batcher: Batcher) -> None:
+        """Whose queue `note` tells."""
+        self._batcher = batcher
+
+    def serving(self, role: str) -> None:
+        """This package has a role: champion, candidate, shadow; or `none` any more."""
+        for known in ("champion", "candidate", "shadow"):
+            self._serving.labels(self._package, known).set(float(known == role))
+
+    def swap(self, outcome: str) -> None:
+        """A package came to take over, and was `taken` or `refused`."""
+        self._swaps.labels(outcome).inc()
+
+    def note(self) -> None:
+        """Sets what is read, not counted: the depth of the queue."""
+        if self._batcher is not None:
+            self._depth.labels(self._package).set(self._batcher.depth)
 
 
 def exposition() -> tuple[bytes, str]:
     """All counters as Prometheus' text, and its media type.
 
-    BentoML sets PROMETHEUS_MULTIPROC_DIR in its workers: the text then sums over all of them.
+    Where PROMETHEUS_MULTIPROC_DIR is set, as BentoML and `modelyard serve` do for their workers, the text sums over
+    all of them.
     """
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -51,13 +82,20 @@ def exposition() -> tuple[bytes, str]:
 @functools.cache
 def _instruments() -> dict[str, Any]:
     """One set a process: Prometheus refuses a name twice."""
-    from prometheus_client import Counter, Histogram
+    from prometheus_client import Counter, Gauge, Histogram
 
+    labels = ["package"]
     return {
         "requests": Counter("modelyard_requests", "Requests answered", ["package", "route", "code"]),
         "seconds": Histogram(
             "modelyard_request_seconds", "Seconds from request to answer", ["package", "route"], buckets=_SECONDS
         ),
-        "predictions": Counter("modelyard_predictions", "Examples answered", ["package"]),
+        "predictions": Counter("modelyard_predictions", "Examples answered", labels),
         "log_rows": Counter("modelyard_log_rows", "Rows of the prediction log", ["package", "outcome"]),
+        "batch": Histogram("modelyard_batch_rows", "Examples answered together", labels, buckets=_ROWS),
+        "depth": Gauge("modelyard_queue_rows", "Examples in the queue", labels, multiprocess_mode="livesum"),
+        "serving": Gauge(
+            "modelyard_serving", "1 for the package in the role", ["package", "role"], multiprocess_mode="livemax"
+        ),
+        "swaps": Counter("modelyard_swaps", "Packages that came to take over", ["outcome"]),
     }

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import StreamingResponse
 
 from modelyard.completion import Completed, Completion
 from modelyard.family import Host
 from modelyard.serving import stream
 from modelyard.serving.bodies import parse
+from modelyard.serving.calls import Call, Reply
 from modelyard.serving.problems import Reader, Refusal, refuse
 
 if TYPE_CHECKING:
-    from modelyard.serving.endpoints import Call, Endpoints
+    from modelyard.serving.endpoints import Endpoints
 
 log = logging.getLogger("modelyard.serving")
 
@@ -104,35 +104,34 @@ class Completions:
         self._read = Reader(Asked)
         self.offered = type(self._host).complete is not Host.complete
 
-    async def completions(self, request: Request, call: Call) -> Response:
+    async def completions(self, call: Call) -> Reply | StreamingResponse:
         """POST /v1/completions."""
-        return await self._as_openai(self._complete, request, call)
+        return await self._as_openai(self._complete, call)
 
-    async def models(self, request: Request, call: Call) -> Response:
+    async def models(self, call: Call) -> Reply | StreamingResponse:
         """GET /v1/models, and /v1/models/{model}."""
-        return await self._as_openai(self._models, request, call)
+        return await self._as_openai(self._models, call)
 
     async def _as_openai(
-        self, answer: Callable[[Request, Call], Awaitable[Response]], request: Request, call: Call
-    ) -> Response:
+        self, answer: Callable[[Call], Awaitable[Reply | StreamingResponse]], call: Call
+    ) -> Reply | StreamingResponse:
         try:
             if not self.offered:
                 raise refuse(404, f"family {self._info.family!r} completes no text; POST /predict answers")
-            return await answer(request, call)
+            return await answer(call)
         except Refusal as refused:
-            return Response(to_json(error_body(refused)), status_code=refused.status, media_type="application/json")
+            return Reply(to_json(error_body(refused)), refused.status, headers=refused.headers)
 
-    async def _models(self, request: Request, call: Call) -> Response:
+    async def _models(self, call: Call) -> Reply:
         created = int(datetime.fromisoformat(self._info.created).timestamp())
         model = {"id": self._info.family, "object": "model", "created": created, "owned_by": "modelyard"}
-        if (name := request.path_params.get("model")) is not None:
-            self._check_model(str(name))
+        if name := call.path.removeprefix("/v1/models").lstrip("/"):
+            self._check_model(name)
             return _json(model)
         return _json({"object": "list", "data": [model]})
 
-    async def _complete(self, request: Request, call: Call) -> Response:
-        body = await self._ends.body(request)
-        value = parse(body)
+    async def _complete(self, call: Call) -> Reply | StreamingResponse:
+        value = parse(await call.json(self._ends.limits.body_bytes))
         (asked,) = self._read([value], many=False)
         assert isinstance(asked, Asked)
         self._check_model(asked.model)
@@ -141,9 +140,9 @@ class Completions:
         self._ends.check_number(bodies)
         examples = self._ends.read(bodies, len(bodies) > 1)
         if asked.stream:
-            return await self._streamed(asked, examples, call, len(body))
-        answers = await self._ends.predicted(examples)
-        self._ends.record(call, examples, answers, len(body))
+            return await self._streamed(asked, examples, call)
+        answers = await self._ends.answers(examples, call, many=len(examples) > 1)
+        self._ends.record(call, examples, answers)
         done = [self._host.completed(*pair) for pair in zip(examples, answers, strict=True)]
         choices = [_choice(asked, number, one, echo=True) for number, one in enumerate(done)]
         return _json(self._envelope(call, choices) | {"usage": _usage(done, asked.n or 1)})
@@ -152,14 +151,14 @@ class Completions:
         if name not in (self._info.family, self._info.version):
             raise refuse(404, f"model {name!r} is not served here; allowed: {self._info.family}", field="model")
 
-    async def _streamed(self, asked: Asked, examples: list[BaseModel], call: Call, size: int) -> Response:
+    async def _streamed(self, asked: Asked, examples: list[BaseModel], call: Call) -> StreamingResponse:
         parts = [self._ends.parts(example) for example in examples]
         if parts[0] is not None:
             await self._ends.begin(parts[0])
-        return stream.response(self._events(asked, examples, parts, call, size))
+        return stream.response(self._events(asked, examples, parts, call))
 
     async def _events(
-        self, asked: Asked, examples: list[BaseModel], parts: list[stream.Parts | None], call: Call, size: int
+        self, asked: Asked, examples: list[BaseModel], parts: list[stream.Parts | None], call: Call
     ) -> AsyncIterator[bytes]:
         answers: list[BaseModel] = []
         done: list[Completed] = []
@@ -168,7 +167,7 @@ class Completions:
                 if asked.echo:
                     shown = Completed(text=asked.prompts()[number // (asked.n or 1)])
                     yield self._chunk(call, [_choice(asked, number, shown)])
-                async for part in own if own is not None else self._whole(example):
+                async for part in own if own is not None else self._whole(example, call):
                     one = self._host.completed(example, part)
                     if isinstance(part, self._host.Response):
                         answers.append(part)
@@ -178,7 +177,7 @@ class Completions:
             if asked.stream_options is not None and asked.stream_options.include_usage:
                 yield self._chunk(call, [], usage=_usage(done, asked.n or 1))
             yield stream.event(b"[DONE]")
-            self._ends.record(call, examples, answers, size)
+            self._ends.record(call, examples, answers)
         except Exception:
             log.exception("request %s failed while its answer was streamed", call.id)
             yield stream.event(to_json(error_body(refuse(500, f"the model failed on this request: {call.id}"))))
@@ -187,16 +186,16 @@ class Completions:
                 if own is not None:
                     own.close()
 
-    async def _whole(self, example: BaseModel) -> AsyncIterator[BaseModel]:
+    async def _whole(self, example: BaseModel, call: Call) -> AsyncIterator[BaseModel]:
         """The answer of a host that does not stream, in one part."""
-        (answer,) = await self._ends.predicted([example])
+        (answer,) = await self._ends.answers([example], call, many=False)
         yield answer
 
     def _chunk(self, call: Call, choices: list[dict[str, Any]], **fields: Any) -> bytes:
         return stream.event(to_json(self._envelope(call, choices) | fields))
 
     def _envelope(self, call: Call, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"id": f"cmpl-{call.id}", "object": "text_completion", "created": int(call.received.timestamp()),
+        return {"id": f"cmpl-{call.id}", "object": "text_completion", "created": int(call.time),
                 "model": self._info.family, "system_fingerprint": self._info.version, "choices": choices}  # fmt: skip
 
 
@@ -233,5 +232,5 @@ def _usage(done: list[Completed], n: int) -> dict[str, int]:
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
-def _json(value: dict[str, Any]) -> Response:
-    return Response(to_json(value), media_type="application/json")
+def _json(value: dict[str, Any]) -> Reply:
+    return Reply(to_json(value))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import to_json
 
 from modelyard.errors import choices
 
@@ -43,6 +44,8 @@ class ErrorBody(Problem):
 class Refusal(Exception):
     """A request that is answered with `status` and its problems."""
 
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
     def __init__(self, status: int, *problems: Problem) -> None:
         super().__init__(problems[0].error)
         self.status, self.problems = status, problems[:MOST]
@@ -53,10 +56,23 @@ class Refusal(Exception):
         body = ErrorBody(**self.problems[0].model_dump(), errors=errors)
         return body.model_dump(mode="json", exclude_none=True)
 
+    def json(self) -> bytes:
+        """The answer's body."""
+        return to_json(self.body())
 
-def refuse(status: int, error: str, *, field: str | None = None, index: int | None = None) -> Refusal:
+
+def refuse(
+    status: int,
+    error: str,
+    *,
+    field: str | None = None,
+    index: int | None = None,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Refusal:
     """A refusal with one problem."""
-    return Refusal(status, Problem(error=error, field=field, index=index))
+    refused = Refusal(status, Problem(error=error, field=field, index=index))
+    refused.headers = headers
+    return refused
 
 
 class Reader:
@@ -66,10 +82,10 @@ class Reader:
         self.request = request
         schema = request.model_json_schema()
         self._definitions: dict[str, Any] = schema.get("$defs", {})
-        self._fields: dict[str, Any] = schema.get("properties", {})
+        self.fields: dict[str, Any] = schema.get("properties", {})
 
-    def __call__(self, values: Sequence[Any], many: bool) -> list[BaseModel]:
-        """Reads every value; `many` says whether problems carry an index.
+    def __call__(self, values: Sequence[Any], many: bool, *, finite: bool = False) -> list[BaseModel]:
+        """Reads every value; `many` says whether problems carry an index, `finite` that no number can be infinite.
 
         Raises:
             Refusal: with all problems of all values, status 400.
@@ -80,7 +96,8 @@ class Reader:
             try:
                 example = self.request.model_validate(value)
                 examples.append(example)
-                problems += [self._not_finite(name, index) for name in _not_finite_fields(example)]
+                if not finite:
+                    problems += [self._not_finite(name, index) for name in _not_finite_fields(example)]
             except ValidationError as error:
                 found = error.errors(include_url=False, include_context=False)
                 problems += [self._problem(one, index) for one in found]
@@ -92,7 +109,7 @@ class Reader:
 
     def allowed(self, field: str) -> str:
         """What a field takes, in words: `a number of at least 0`."""
-        return self._words(self._fields[field])
+        return self._words(self.fields[field])
 
     def _not_finite(self, name: str, index: int | None) -> Problem:
         field = self.request.model_fields[name]
@@ -108,16 +125,16 @@ class Reader:
     def _whole(self, error: Any) -> str:
         if error["type"] in ("value_error", "assertion_error"):
             return _message(error)
-        names = ", ".join(list(self._fields)[:_MOST_CHOICES])
+        names = ", ".join(list(self.fields)[:_MOST_CHOICES])
         return f"an example must be an object with the fields {names}, seen {shown(error['input'])}"
 
     def _line(self, error: Any, path: list[str]) -> str:
         name, kind = ".".join(path), error["type"]
-        known = len(path) == 1 and name in self._fields
+        known = len(path) == 1 and name in self.fields
         if kind == "missing":
             return f"field {name!r} is missing" + (f": it must be {self.allowed(name)}" if known else "")
         if kind == "extra_forbidden":
-            return choices("field", name, self._fields) if len(path) == 1 else f"field {name!r} is unknown"
+            return choices("field", name, self.fields) if len(path) == 1 else f"field {name!r} is unknown"
         if kind in ("value_error", "assertion_error") or not known:
             return f"field {name!r}: {_message(error)}, seen {shown(error['input'])}"
         return f"field {name!r} must be {self.allowed(name)}, seen {shown(error['input'])}"

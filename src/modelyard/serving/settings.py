@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from modelyard import home
 from modelyard.config import Settings
 from modelyard.errors import UsageError
 
+if TYPE_CHECKING:
+    from modelyard.serving.endpoints import Limits
+
 VARIABLES = {
     "package": "MODELYARD_PACKAGE",
+    "follow": "MODELYARD_FOLLOW",
+    "follow_seconds": "MODELYARD_FOLLOW_SECONDS",
+    "candidate": "MODELYARD_CANDIDATE",
+    "share": "MODELYARD_SHARE",
+    "shadow": "MODELYARD_SHADOW",
     "predictions": "MODELYARD_PREDICTIONS",
     "log": "MODELYARD_LOG",
+    "sample": "MODELYARD_SAMPLE",
     "workers": "MODELYARD_WORKERS",
     "body_bytes": "MODELYARD_MAX_BODY_BYTES",
     "examples": "MODELYARD_MAX_EXAMPLES",
+    "queue": "MODELYARD_QUEUE",
+    "deadline_ms": "MODELYARD_DEADLINE_MS",
+    "batch_rows": "MODELYARD_BATCH_ROWS",
+    "batch_ms": "MODELYARD_BATCH_MS",
+    "batch_wait_ms": "MODELYARD_BATCH_WAIT_MS",
+    "cache_bytes": "MODELYARD_CACHE_BYTES",
+    "token": "MODELYARD_TOKEN",
+    "token_file": "MODELYARD_TOKEN_FILE",
+    "drain_ms": "MODELYARD_DRAIN_MS",
+    "log_format": "MODELYARD_LOG_FORMAT",
 }
 
 
@@ -27,25 +47,58 @@ class ServingSettings(Settings):
 
     package: Path
     """The package to serve."""
-    predictions: Path | None = None
-    """Folder of the prediction log. None: `runs/predictions/<family>`."""
+    follow: str | None = None
+    """What names the package that should serve from now on: a file that holds a package's path, or
+    `champion:NAME` of the registry. When it names another one, that one takes over."""
+    follow_seconds: float = Field(default=2.0, gt=0)
+    """How often `follow` is looked at, s; a registry is asked at most every 30."""
+    candidate: Path | None = None
+    """A package that answers `share` of the requests, chosen by their ids."""
+    share: float = Field(default=0.1, ge=0, le=1)
+    """Part of the requests that the candidate answers."""
+    shadow: Path | None = None
+    """A package that is asked what `/predict` is asked; its answers are logged and never sent."""
+    predictions: str | None = None
+    """Folder or URI of the prediction log. None: `runs/predictions/<family>`."""
     log: bool = True
     """Whether predictions are logged; `off` switches it off."""
+    sample: float = Field(default=1.0, ge=0, le=1)
+    """Part of the requests that are logged."""
     workers: int = Field(default=1, ge=1)
     """Processes that answer."""
     body_bytes: int = Field(default=16 * 2**20, ge=1)
     """Largest request body, bytes; a larger one is answered with 413."""
     examples: int = Field(default=1_000, ge=1)
     """Most examples in one request."""
+    queue: int = Field(default=2_000, ge=1)
+    """Most examples that wait for the model; more are answered with 503."""
+    deadline_ms: float = Field(default=30_000.0, gt=0)
+    """Longest a request may take, ms, then it is answered with 504; a caller's `x-deadline-ms` may be shorter."""
+    batch_rows: int = Field(default=256, ge=1)
+    """Most examples that go to the model together; the warm-up finds how many are worth it. 1: no batches."""
+    batch_ms: float = Field(default=100.0, gt=0)
+    """Longest that a batch of several may take, ms, by the warm-up."""
+    batch_wait_ms: float = Field(default=2.0, ge=0)
+    """Longest that a batch waits for callers that just had their answer, ms."""
+    cache_bytes: int = Field(default=0, ge=0)
+    """Room for answers to bodies that came before, bytes. 0: none is kept."""
+    token: SecretStr | None = None
+    """Callers must send `authorization: Bearer <token>`; health and metrics stay open."""
+    token_file: Path | None = None
+    """A file that holds the token, as secrets are mounted."""
+    drain_ms: float = Field(default=300.0, ge=0)
+    """After SIGTERM: how long new requests are still answered, each on a connection that is then closed, ms."""
+    log_format: Literal["text", "json"] = "text"
+    """Lines of the service's own log."""
 
     @classmethod
-    def from_environment(cls) -> ServingSettings:
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ServingSettings:
         """Reads the environment.
 
         Raises:
             UsageError: MODELYARD_PACKAGE is not set, or a value is not allowed.
         """
-        given: dict[str, Any] = {name: os.environ[key] for name, key in VARIABLES.items() if os.environ.get(key)}
+        given: dict[str, Any] = {name: environ[key] for name, key in VARIABLES.items() if environ.get(key)}
         if "package" not in given:
             raise UsageError("MODELYARD_PACKAGE is not set: which package to serve? Type: modelyard serve PACKAGE")
         try:
@@ -53,11 +106,42 @@ class ServingSettings(Settings):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
-            raise UsageError(f"{VARIABLES[name]} = {first['input']!r}: {first['msg']}") from None
+            seen = "" if name == "token" else f" = {first['input']!r}"
+            raise UsageError(f"{VARIABLES[name]}{seen}: {first['msg']}") from None
 
-    def prediction_folder(self, family: str) -> Path:
+    def prediction_place(self, family: str) -> Path | str:
         """Where the predictions of `family` are logged."""
-        return (self.predictions or home.predictions(family)).resolve()
+        if self.predictions is not None and "://" in self.predictions:
+            return self.predictions
+        return Path(self.predictions or home.predictions(family)).resolve()
+
+    def secret(self) -> str:
+        """The token, from the setting or its file; empty where none is asked.
+
+        Raises:
+            UsageError: the file cannot be read, or is empty: a service must not open because a secret is missing.
+        """
+        if self.token is not None:
+            return self.token.get_secret_value()
+        if self.token_file is None:
+            return ""
+        try:
+            secret = self.token_file.read_text().strip()
+        except OSError as error:
+            raise UsageError(f"MODELYARD_TOKEN_FILE: {self.token_file} cannot be read: {error.strerror}") from None
+        if not secret:
+            raise UsageError(f"MODELYARD_TOKEN_FILE: {self.token_file} is empty")
+        return secret
+
+    def limits(self) -> Limits:
+        """What one request may ask for."""
+        from modelyard.serving.endpoints import Limits
+
+        return Limits(
+            body_bytes=self.body_bytes, examples=self.examples, queue=self.queue, deadline=self.deadline_ms / 1e3,
+            batch_rows=self.batch_rows, batch_seconds=self.batch_ms / 1e3, batch_wait=self.batch_wait_ms / 1e3,
+            cache_bytes=self.cache_bytes, token=self.secret(),
+        )  # fmt: skip
 
 
 def workers() -> int:

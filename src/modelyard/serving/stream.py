@@ -7,19 +7,20 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import anyio
 import anyio.to_thread
 from pydantic import BaseModel
-from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-MEDIA = "text/event-stream"
+from modelyard.serving.calls import Call
+
+MEDIA = b"text/event-stream"
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 """A proxy that collects the events would undo them."""
 
 _END = object()
 
 
-def wanted(request: Request) -> bool:
+def wanted(call: Call) -> bool:
     """Whether the caller asks for events."""
-    return MEDIA in request.headers.get("accept", "").lower()
+    return MEDIA in call.headers.get(b"accept", b"").lower()
 
 
 def event(data: bytes, name: str = "") -> bytes:
@@ -29,7 +30,7 @@ def event(data: bytes, name: str = "") -> bytes:
 
 def response(events: AsyncIterator[bytes]) -> StreamingResponse:
     """The events as they come."""
-    return StreamingResponse(events, media_type=MEDIA, headers=HEADERS)
+    return StreamingResponse(events, media_type=MEDIA.decode(), headers=HEADERS)
 
 
 class Parts:

@@ -1,0 +1,123 @@
+"""One HTTP request and one answer, as thin as ASGI allows: what every endpoint takes and gives."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from modelyard.serving.problems import Refusal, refuse
+
+JSON = b"application/json"
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+GONE = 499
+"""Status that is counted when the caller left before it had its answer."""
+
+
+class Call:
+    """A request. `headers` are by lower-case name, the last of several; `content` is its body once it was read."""
+
+    __slots__ = ("content", "headers", "id", "method", "path", "receive", "scope", "started", "time")
+
+    def __init__(self, scope: Message, receive: Receive) -> None:
+        self.scope, self.receive = scope, receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id")
+        # Told apart, not kept secret; uuid4 would ask the kernel each time.
+        self.id = given.decode() if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        self.started, self.time = time.perf_counter(), time.time()
+        self.content = b""
+
+    def header(self, name: bytes, otherwise: str = "") -> str:
+        """A header as text."""
+        value = self.headers.get(name)
+        return otherwise if value is None else value.decode("latin-1")
+
+    def expires(self, longest: float) -> float:
+        """When the caller stops waiting, on `time.perf_counter`'s clock: `x-deadline-ms`, at most `longest` seconds.
+
+        Raises:
+            Refusal: 400: the header is not a number above 0.
+        """
+        asked = self.headers.get(b"x-deadline-ms")
+        if asked is None:
+            return self.started + longest
+        if not asked.isdigit() or not int(asked[:12]) > 0:
+            raise refuse(400, f"header x-deadline-ms must be whole milliseconds above 0, seen {self.header(asked)!r}")
+        return self.started + min(longest, int(asked[:12]) / 1e3)
+
+    async def json(self, limit: int) -> bytes:
+        """The JSON body as bytes.
+
+        Raises:
+            Refusal: 415 for another content type or encoding, 413 for more than `limit` bytes.
+        """
+        media = self.headers.get(b"content-type", JSON)
+        if media != JSON:
+            kind = media.decode("latin-1").split(";")[0].strip().lower()
+            if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+                raise refuse(415, f"content type {kind!r} is not read here; send content-type: application/json")
+        return await self.body(limit)
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            Refusal: 415: it is compressed; 413: it has more than `limit` bytes; 499: the caller left.
+        """
+        if (encoding := self.headers.get(b"content-encoding", b"identity").lower()) != b"identity":
+            raise refuse(415, f"content encoding {encoding.decode('latin-1')!r} is not read here; send it as it is")
+        large = f"the body has more than {limit:,} bytes; send fewer or smaller examples"
+        declared = self.headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:18]) > limit:
+            raise refuse(413, large)
+        message = await self.receive()
+        content: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            chunks, total = [content], len(content)
+            while message.get("more_body"):
+                if total > limit:
+                    raise refuse(413, large)
+                message = await self.receive()
+                chunks.append(message.get("body", b""))
+                total += len(chunks[-1])
+            content = b"".join(chunks)
+        if message["type"] == "http.disconnect":
+            raise refuse(GONE, "the client went away before its request was complete")
+        if len(content) > limit:
+            raise refuse(413, large)
+        self.content = content
+        return content
+
+
+class Reply:
+    """An answer that is known whole."""
+
+    __slots__ = ("content", "headers", "media", "status")
+
+    def __init__(
+        self, content: bytes, status: int = 200, media: bytes = JSON, headers: tuple[Header, ...] = ()
+    ) -> None:
+        self.content, self.status, self.media, self.headers = content, status, media, headers
+
+    async def send(self, call: Call, send: Send, more: list[Header]) -> None:
+        """Sends it, with `more` headers."""
+        length = b"%d" % len(self.content)
+        headers = [(b"content-type", self.media), (b"content-length", length), *self.headers, *more]
+        content = b"" if call.method == "HEAD" else self.content
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+def error(refused: Refusal) -> Reply:
+    """A refusal as JSON."""
+    return Reply(refused.json(), refused.status, headers=refused.headers)

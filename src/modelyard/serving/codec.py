@@ -1,0 +1,244 @@
+"""Tensors of the Open Inference Protocol, as JSON or as bytes behind it, to numpy and back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import to_json
+
+from modelyard.runtimes.onnx import Tensor
+from modelyard.serving.bodies import parse
+from modelyard.serving.calls import Reply
+from modelyard.serving.problems import refuse
+
+BYTES, JSON_TEXT = "BYTES", "JSON"
+_LENGTH = 4
+"""Bytes of the length before each element of a BYTES tensor."""
+_ONNX = {"float": "FP32", "double": "FP64", "float16": "FP16", "string": BYTES, "bool": "BOOL"}
+TYPES: dict[str, np.dtype[Any]] = {
+    "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"), "BOOL": np.dtype("?"),
+    **{f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
+_NAMES = {dtype: name for name, dtype in TYPES.items()}
+_OCTETS = b"application/octet-stream"
+
+
+class Column(NamedTuple):
+    """A tensor that a model takes or gives."""
+
+    name: str
+    kind: str
+    """The protocol's datatype; JSON for BYTES that hold a document."""
+    shape: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Column:
+        """A graph's tensor."""
+        return cls(tensor.name, _ONNX.get(tensor.kind, tensor.kind.upper()), tensor.shape)
+
+    def told(self) -> dict[str, Any]:
+        """As the model's metadata has it; -1 is an axis that varies."""
+        kind = BYTES if self.kind == JSON_TEXT else self.kind
+        return {"name": self.name, "datatype": kind, "shape": [-1 if size is None else size for size in self.shape]}
+
+    def array(self, values: list[Any]) -> np.ndarray:
+        """A plain field's values as a tensor; a missing one is NaN, 0, or an empty text."""
+        if self.kind == BYTES:
+            return np.array([str(value or "").encode() for value in values], object)
+        missing = math.nan if self.kind.startswith("FP") else 0
+        return np.array([missing if value is None else value for value in values], TYPES[self.kind])
+
+
+class _Wish(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    binary_data: bool = False
+    binary_data_size: int | None = Field(default=None, ge=0)
+    binary_data_output: bool = False
+
+
+class _Input(BaseModel):
+    name: str
+    datatype: str
+    shape: list[int] = Field(max_length=16)
+    data: list[Any] | None = None
+    parameters: _Wish = _Wish()
+
+
+class _Output(BaseModel):
+    name: str
+    parameters: _Wish = _Wish()
+
+
+class _Request(BaseModel):
+    id: str | None = Field(default=None, max_length=128)
+    inputs: list[_Input] = Field(min_length=1)
+    outputs: list[_Output] = []
+    parameters: _Wish = _Wish()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: its tensors, and how the answer is wanted."""
+
+    id: str | None
+    inputs: dict[str, np.ndarray]
+    outputs: list[_Output]
+    binary: bool
+
+    def wanted(self, names: list[str]) -> dict[str, bool]:
+        """Which outputs are wanted, and whether as bytes; all of them where none is named."""
+        if not self.outputs:
+            return dict.fromkeys(names, self.binary)
+        for one in self.outputs:
+            if one.name not in names:
+                raise refuse(400, f"output {one.name!r} is unknown; allowed: {', '.join(names)}", field="outputs")
+        return {one.name: one.parameters.binary_data or self.binary for one in self.outputs}
+
+
+def column_type(schema: dict[str, Any]) -> str:
+    """The datatype of a field of a JSON schema; JSON where it is not plain."""
+    kinds = {one.get("type", "") for one in schema.get("anyOf", [schema])} - {"null"}
+    plain = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": BYTES}
+    return plain.get(kinds.pop(), JSON_TEXT) if len(kinds) == 1 else JSON_TEXT
+
+
+def decode(body: bytes, header: bytes | None) -> Asked:
+    """Reads a request.
+
+    Raises:
+        Refusal: 400: it is not one, or a tensor's bytes, shape and datatype do not go together.
+    """
+    length = len(body)
+    if header is not None:
+        if not header.isdigit() or int(header[:18]) > length:
+            raise refuse(400, f"header inference-header-content-length must be from 0 to {length}")
+        length = int(header)
+    try:
+        request = _Request.model_validate(parse(body[:length]))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise refuse(400, f"field {field!r}: {first['msg']}", field=field or None) from None
+    tensors, start = {}, length
+    for one in request.inputs:
+        size = one.parameters.binary_data_size
+        raw = None if size is None else body[start : start + size]
+        start += size or 0
+        tensors[one.name] = _tensor(one, raw)
+    return Asked(request.id, tensors, request.outputs, request.parameters.binary_data_output)
+
+
+def check(given: dict[str, np.ndarray], expected: list[Column]) -> dict[str, np.ndarray]:
+    """The tensors of a graph, all there and of its types and sizes.
+
+    Raises:
+        Refusal: 400: which one is not.
+    """
+    names = [one.name for one in expected]
+    if set(given) != set(names):
+        raise refuse(400, f"the graph takes the tensors {', '.join(names)}; seen {', '.join(given)}", field="inputs")
+    for one in expected:
+        array = given[one.name]
+        fits = len(array.shape) == len(one.shape)
+        fits = fits and all(a in (None, b) for a, b in zip(one.shape, array.shape, strict=True))
+        if not fits or _kind(array) != one.kind:
+            told = one.told()
+            raise refuse(400, f"tensor {one.name!r} must be {told['datatype']} of shape {told['shape']}, seen "
+                              f"{_kind(array)} of shape {list(array.shape)}", field=one.name)  # fmt: skip
+    return given
+
+
+def encode(asked: Asked, outputs: dict[str, np.ndarray], name: str, version: str, call: str) -> Reply:
+    """The answer, with the tensors as they were wanted."""
+    told, blobs = [], []
+    for output, binary in asked.wanted(list(outputs)).items():
+        array = outputs[output]
+        entry: dict[str, Any] = {"name": output, "datatype": _kind(array), "shape": list(array.shape)}
+        if binary:
+            blobs.append(_packed(array))
+            entry["parameters"] = {"binary_data_size": len(blobs[-1])}
+        else:
+            entry["data"] = _listed(array)
+        told.append(entry)
+    head = to_json({"model_name": name, "model_version": version, "id": asked.id or call, "outputs": told})
+    if not blobs:
+        return Reply(head)
+    headers = ((b"inference-header-content-length", b"%d" % len(head)),)
+    return Reply(b"".join([head, *blobs]), media=_OCTETS, headers=headers)
+
+
+def _tensor(one: _Input, raw: bytes | None) -> np.ndarray:
+    count = math.prod(one.shape)
+    where = f"tensor {one.name!r}"
+    if one.datatype != BYTES and one.datatype not in TYPES:
+        raise refuse(400, f"{where}: datatype {one.datatype!r} is unknown; allowed: BYTES, {', '.join(TYPES)}")
+    if any(size < 0 for size in one.shape):
+        raise refuse(400, f"{where}: shape {one.shape} has a negative size", field=one.name)
+    try:
+        array = _from_list(one) if raw is None else _from_bytes(one.datatype, raw)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise refuse(400, f"{where} is not {one.datatype}: {error}", field=one.name) from None
+    if array.size != count:
+        said = f"{where}: shape {one.shape} has {count} values, the data {array.size}"
+        raise refuse(400, said, field=one.name)
+    return array.reshape(one.shape)
+
+
+def _from_list(one: _Input) -> np.ndarray:
+    if one.data is None:
+        raise ValueError("there is neither data nor binary_data_size")
+    if one.datatype == BYTES:
+        return np.array([text.encode() for text in _flat(one.data)], object)
+    values = np.array(one.data)
+    if values.dtype.kind not in "bif" and values.size:
+        raise ValueError("the values are not numbers")
+    array = values.astype(TYPES[one.datatype])
+    if array.dtype.kind != "f" and not np.array_equal(array, values):
+        raise ValueError("a value has another type, or is too large")
+    return array.ravel()
+
+
+def _flat(values: list[Any]) -> list[str]:
+    flat: list[str] = []
+    for value in values:
+        if isinstance(value, list):
+            flat += _flat(value)
+        elif isinstance(value, str):
+            flat.append(value)
+        else:
+            raise ValueError("the values are not texts")
+    return flat
+
+
+def _from_bytes(kind: str, raw: bytes) -> np.ndarray:
+    if kind != BYTES:
+        return np.frombuffer(raw, TYPES[kind])
+    values, at = [], 0
+    while at < len(raw):
+        size = int.from_bytes(raw[at : at + _LENGTH], "little")
+        at += _LENGTH + size
+        if at > len(raw):
+            raise ValueError("an element is longer than its data")
+        values.append(raw[at - size : at])
+    return np.array(values, object)
+
+
+def _packed(array: np.ndarray) -> bytes:
+    if array.dtype != object:
+        return np.ascontiguousarray(array).tobytes()
+    return b"".join(len(value).to_bytes(_LENGTH, "little") + value for value in array.ravel().tolist())
+
+
+def _listed(array: np.ndarray) -> list[Any]:
+    values: list[Any] = array.ravel().tolist()
+    return [value.decode() for value in values] if array.dtype == object else values
+
+
+def _kind(array: np.ndarray) -> str:
+    return BYTES if array.dtype == object else _NAMES[array.dtype.newbyteorder("<")]

@@ -1,0 +1,105 @@
+"""What a service answers for itself, whatever package it serves: health, figures, feedback, a swap."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+from modelyard.errors import ModelyardError
+from modelyard.serving.bodies import Parsed
+from modelyard.serving.calls import Call, Reply
+from modelyard.serving.endpoints import Route
+from modelyard.serving.metrics import exposition
+from modelyard.serving.problems import Reader, refuse
+
+if TYPE_CHECKING:
+    from modelyard.serving.app import Service
+
+_TEXT = b"text/plain; charset=utf-8"
+
+
+class Feedback(BaseModel):
+    """What the right answer was, known later."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9._:-]{1,140}$", description="`x-request-id` of the answer; `<id>-<n>` in lists"
+    )
+    label: float | str = Field(description="The right answer", union_mode="left_to_right")
+
+
+class Swap(BaseModel):
+    """Which package should serve from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    package: str = Field(description="Folder of the package, where the service runs")
+
+
+class Control:
+    """Each public method answers one route."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._feedback, self._swap = Reader(Feedback), Reader(Swap)
+        health = Route("health", self.alive)
+        self.routes = {
+            "/livez": health,
+            "/healthz": health,
+            "/readyz": Route("health", self.ready),
+            "/metrics": Route("metrics", self.metrics),
+            "/feedback": Route("feedback", self.feedback, ("POST",)),
+            "/admin/swap": Route("swap", self.swap, ("POST",)),
+        }
+
+    async def alive(self, call: Call) -> Reply:
+        """The process lives."""
+        return Reply(b"ok\n", media=_TEXT)
+
+    async def ready(self, call: Call) -> Reply:
+        """The model answers, and goes on to."""
+        if self._service.draining:
+            raise refuse(503, "the service is about to stop")
+        return Reply(b"ok\n", media=_TEXT)
+
+    async def metrics(self, call: Call) -> Reply:
+        """Counters for Prometheus."""
+        self._service.traffic.note()
+        content, media = await anyio.to_thread.run_sync(exposition)
+        return Reply(content, media=media.encode())
+
+    async def feedback(self, call: Call) -> Reply:
+        """Labels of requests that were answered before: one, or a list."""
+        ends = self._service.traffic.champion
+        if ends.log is None:
+            raise refuse(404, "predictions are not logged here, so no label has a row to go to")
+        asked = Parsed(await call.json(ends.limits.body_bytes))
+        ends.check_number(asked.values)
+        labels = [one for one in asked.examples(self._feedback) if isinstance(one, Feedback)]
+        for one in labels:
+            if isinstance(one.label, float) and not math.isfinite(one.label):
+                raise refuse(400, "field 'label' must be a finite number or a text", field="label")
+        taken = sum(ends.log.feedback(one.id, one.label) for one in labels)
+        if taken < len(labels):
+            raise refuse(503, f"{taken} of {len(labels)} labels were taken: too many rows wait to be written",
+                         headers=((b"retry-after", b"5"),))  # fmt: skip
+        return Reply(to_json({"taken": taken}), 202)
+
+    async def swap(self, call: Call) -> Reply:
+        """Another package takes over."""
+        if not self._service.token:
+            raise refuse(403, "a package is swapped by those who have the token alone; set MODELYARD_TOKEN")
+        asked = Parsed(await call.json(self._service.traffic.champion.limits.body_bytes)).examples(self._swap)
+        if len(asked) != 1 or not isinstance(asked[0], Swap):
+            raise refuse(400, "one package takes over: send an object")
+        try:
+            version = await self._service.take_over(Path(asked[0].package))
+        except ModelyardError as error:
+            raise refuse(409, str(error), field="package") from None
+        return Reply(to_json({"package": version}))

@@ -1,0 +1,64 @@
+"""Follows what names the package that should serve: a file that holds its path, or the registry's champion."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from modelyard.errors import ModelyardError
+from modelyard.serving.traffic import Traffic
+
+log = logging.getLogger("modelyard.serving")
+
+CHAMPION = "champion:"
+REGISTRY_SECONDS = 30.0
+"""A registry is not asked more often."""
+_RESOLVE = "import sys; from modelyard.registry import resolve; print(resolve(sys.argv[1]))"
+
+
+async def follow(traffic: Traffic, source: str, seconds: float) -> None:
+    """Lets each newly named package take over; a bad one is refused once and the old one goes on. Never ends."""
+    seen = None
+    registry = source.startswith(CHAMPION)
+    while True:
+        named = await _champion(source.removeprefix(CHAMPION)) if registry else _pointed(Path(source))
+        if named is not None and named != seen:
+            seen = named
+            try:
+                await traffic.swap(Path(named))
+            except ModelyardError:
+                pass  # said and counted by swap; asked again when another is named
+            except Exception:
+                log.exception("%s cannot be opened", named)
+        await asyncio.sleep(max(seconds, REGISTRY_SECONDS) if registry else seconds)
+
+
+def point(file: Path, package: Path) -> None:
+    """Names a package in a pointer file, in one step."""
+    beside = file.with_name(f".{file.name}.new")
+    beside.write_text(f"{package}\n")
+    beside.replace(file)
+
+
+def _pointed(file: Path) -> str | None:
+    """What the file names; relative to the file's own folder. None where there is no file, or nothing in it."""
+    try:
+        named = file.read_text().strip()
+    except OSError:
+        return None
+    return str(file.parent / named) if named else None
+
+
+async def _champion(name: str) -> str | None:
+    """Asked in a process of its own: what a registry's client imports has no place in a service."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _RESOLVE, name, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    told, said = await process.communicate()
+    if process.returncode != 0:
+        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        log.warning("the registry does not tell the champion of %s: %s", name, lines[-1])
+        return None
+    return told.decode().strip().splitlines()[-1]

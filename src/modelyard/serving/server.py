@@ -1,0 +1,90 @@
+"""The process that answers: uvicorn around the app. One is run by `modelyard serve` itself; of several, each is
+`python -m modelyard.serving.server SOCKET READY LIFELINE`, three inherited file descriptors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import uvicorn
+
+from modelyard.errors import UsageError
+from modelyard.serving.app import Service, app_from_environment
+
+DRAIN_SECONDS = 15
+"""Longest wait for accepted requests when stopping."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than gateways keep an idle connection, so that they and not we close it."""
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+
+def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[], None]) -> None:
+    """Answers on `listener` until SIGTERM or SIGINT, then drains; `ready` is called once the model answers.
+
+    Raises:
+        UsageError: the service does not start: the cause.
+    """
+    service: Service = app_from_environment(environ)
+    config = uvicorn.Config(
+        service, log_config=None, access_log=False, server_header=False, lifespan="on", ws="none",
+        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=DRAIN_SECONDS,
+    )  # fmt: skip
+    try:
+        with _quiet_signals():
+            _Server(config, ready).run(sockets=[listener])
+    except SystemExit:  # uvicorn's way to say that the app did not start
+        pass
+    if service.failure is not None:
+        raise UsageError(f"the service did not start: {service.failure}") from service.failure
+
+
+@contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """uvicorn raises the signals that stopped it once more when it has stopped: here they have done their work."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_with(lifeline: int) -> None:
+    """Stops this process when the one that holds the other end is gone, however it went."""
+    os.read(lifeline, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _ready(pipe: int) -> None:
+    os.write(pipe, b"1")
+    os.close(pipe)
+
+
+def _main(listener: int, ready: int, lifeline: int) -> None:
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    try:
+        run(socket.socket(fileno=listener), os.environ, lambda: _ready(ready))
+    except UsageError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    _main(*map(int, sys.argv[1:4]))

@@ -1,0 +1,161 @@
+"""The Open Inference Protocol, version 2, over REST, with its binary tensors.
+
+Two kinds of model are offered. `<name>` takes the family's own requests and gives its own answers: either one BYTES
+tensor `request` of JSON documents, or one tensor for each field; the answers come as BYTES `response`, and their plain
+fields as tensors of their own. `<name>.<graph>` takes and gives the tensors of one ONNX graph as they are.
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+import numpy as np
+from pydantic_core import from_json, to_json
+
+from modelyard import __version__
+from modelyard.home import slug
+from modelyard.serving.bodies import rendered
+from modelyard.serving.calls import Call, Reply
+from modelyard.serving.codec import BYTES, Asked, Column, check, column_type, decode, encode
+from modelyard.serving.problems import refuse
+
+if TYPE_CHECKING:
+    from modelyard.serving.endpoints import Endpoints, Route
+
+REQUEST, RESPONSE = "request", "response"
+
+
+class V2:
+    """The endpoints below /v2, over those of the package."""
+
+    def __init__(self, ends: Endpoints) -> None:
+        self._ends, self._package = ends, ends.opened
+        self.name = slug(self._package.info.family)
+        fields = ends.read.fields
+        self._inputs = [Column(name, column_type(schema), (None,)) for name, schema in fields.items()]
+        schema = self._package.host.Response.model_json_schema(mode="serialization", by_alias=True)
+        properties = schema.get("properties", {}).items()
+        found = [Column(name, column_type(own), (None,)) for name, own in properties if name != RESPONSE]
+        self._outputs = [Column(RESPONSE, BYTES, (None,)), *(one for one in found if one.kind != "JSON")]
+        self._graphs = self._signatures()
+
+    def route(self, path: str) -> Route | None:
+        """What answers a path below /v2; None where there is nothing."""
+        from modelyard.serving.endpoints import Route
+
+        parts = path.strip("/").split("/")[1:]
+        if not parts:
+            return Route("v2", self._server)
+        if parts in (["health", "live"], ["health", "ready"]):
+            return Route("v2_health", self._health)
+        if parts[0] != "models" or len(parts) < 2:
+            return None
+        name, rest = parts[1], parts[2:]
+        version = rest[1] if rest[:1] == ["versions"] and len(rest) > 1 else ""
+        verb = (rest[2:] if version else rest) or [""]
+        known = {"": self._metadata, "ready": self._health, "infer": self._infer}
+        if len(verb) != 1 or verb[0] not in known:
+            return None
+        answer = functools.partial(self._on, known[verb[0]], name, version)
+        return Route(f"v2_{verb[0] or 'model'}", answer, ("POST",) if verb[0] == "infer" else ("GET", "HEAD"))
+
+    def _signatures(self) -> dict[str, tuple[list[Column], list[Column]]]:
+        signature = getattr(self._package.run, "signature", None)
+        if signature is None:  # a runtime that does not tell what it takes: its graphs are not offered
+            return {}
+        found = {}
+        for graph in self._package.info.chosen.graphs:
+            both = [[Column.of(one) for one in side] for side in signature(graph)]
+            found[f"{self.name}.{graph}"] = (both[0], both[1])
+        return found
+
+    async def _on(self, answer: Any, name: str, version: str, call: Call) -> Reply:
+        if name != self.name and name not in self._graphs:
+            raise refuse(404, f"model {name!r} is not served here; allowed: {', '.join([self.name, *self._graphs])}")
+        if version not in ("", self._package.info.version):
+            raise refuse(404, f"version {version!r} is not served here; allowed: {self._package.info.version}")
+        reply: Reply = await answer(call, name)
+        return reply
+
+    async def _server(self, call: Call) -> Reply:
+        return Reply(to_json({"name": "modelyard", "version": __version__, "extensions": ["binary_tensor_data"]}))
+
+    async def _health(self, call: Call, name: str = "") -> Reply:
+        return Reply(b"")
+
+    async def _metadata(self, call: Call, name: str) -> Reply:
+        inputs, outputs = self._graphs.get(name, ([Column(REQUEST, BYTES, (None,)), *self._inputs], self._outputs))
+        told: dict[str, Any] = {"name": name, "versions": [self._package.info.version], "platform": "onnxruntime_onnx"}
+        told |= {"inputs": [one.told() for one in inputs], "outputs": [one.told() for one in outputs]}
+        return Reply(to_json(told))
+
+    async def _infer(self, call: Call, name: str) -> Reply:
+        body = await call.body(self._ends.limits.body_bytes)
+        asked = decode(body, call.headers.get(b"inference-header-content-length"))
+        if name in self._graphs:
+            outputs = await self._run_graph(asked, name)
+        else:
+            outputs = await self._answer(asked, call)
+        return encode(asked, outputs, name, self._package.info.version, call.id)
+
+    async def _run_graph(self, asked: Asked, name: str) -> dict[str, np.ndarray]:
+        inputs, _ = self._graphs[name]
+        arrays = check(asked.inputs, inputs)
+        work = functools.partial(self._run, name.removeprefix(f"{self.name}."), arrays)
+        outputs: dict[str, np.ndarray] = await anyio.to_thread.run_sync(work, limiter=self._ends.cores)
+        return outputs
+
+    def _run(self, graph: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            return self._package.run(graph, arrays)
+        except RuntimeError as error:  # what ONNX Runtime's own errors are: sizes that do not go together
+            raise refuse(400, f"the graph does not take these tensors: {' '.join(str(error).split())[:300]}") from None
+
+    async def _answer(self, asked: Asked, call: Call) -> dict[str, np.ndarray]:
+        values = self._documents(asked.inputs)
+        self._ends.check_number(values)
+        examples = self._ends.read(values, many=len(values) > 1)
+        answers = await self._ends.answers(examples, call, many=len(values) > 1)
+        documents = [rendered(answer, number) for number, answer in enumerate(answers)]
+        self._ends.record(call, examples, answers)
+        return self._columns(documents)
+
+    def _documents(self, tensors: dict[str, np.ndarray]) -> Sequence[Any]:
+        """Request documents from tensors: whole ones, or one field a tensor."""
+        if set(tensors) == {REQUEST} and tensors[REQUEST].dtype == object:
+            try:
+                return [from_json(document) for document in tensors[REQUEST].ravel().tolist()]
+            except ValueError as error:
+                raise refuse(400, f"tensor 'request' must hold JSON documents: {error}", field=REQUEST) from None
+        rows = {name: tensor.reshape(-1).tolist() for name, tensor in tensors.items()}
+        counts = {len(column) for column in rows.values()}
+        if len(counts) > 1:
+            raise refuse(400, f"the tensors have {sorted(counts)} values; each must have one a request")
+        kinds = {one.name: one.kind for one in self._inputs}
+        plain = {name: [_value(one, kinds.get(name, ""), name) for one in column] for name, column in rows.items()}
+        return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+
+    def _columns(self, documents: list[bytes]) -> dict[str, np.ndarray]:
+        found = {RESPONSE: np.array(documents, object)}
+        answers = [from_json(document) for document in documents]
+        for column in self._outputs[1:]:
+            values = [answer.get(column.name) for answer in answers]
+            found[column.name] = column.array(values)
+        return found
+
+
+def _value(value: Any, kind: str, name: str) -> Any:
+    """One element of a field's tensor as JSON has it: text of BYTES, None of NaN."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return from_json(value) if kind == "JSON" else value.decode()
+    except ValueError as error:
+        raise refuse(400, f"tensor {name!r}: {error}", field=name) from None

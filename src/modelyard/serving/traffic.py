@@ -1,0 +1,132 @@
+"""Which package answers which request, and how another takes over between two of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import zlib
+from pathlib import Path
+
+from modelyard import artifact
+from modelyard.errors import ModelyardError, UsageError
+from modelyard.package import Package
+from modelyard.serving.bodies import Parsed
+from modelyard.serving.calls import Call
+from modelyard.serving.endpoints import Endpoints, Limits
+from modelyard.serving.prediction_log import PredictionLog
+from modelyard.serving.problems import Refusal
+
+log = logging.getLogger("modelyard.serving")
+
+MIRRORED = 256
+"""Most requests that wait for a shadow; more are not shown to it."""
+
+
+class Traffic:
+    """The champion, and beside it a candidate that answers a share, and a shadow that answers nobody."""
+
+    def __init__(
+        self,
+        champion: Endpoints,
+        *,
+        candidate: Endpoints | None = None,
+        share: float = 0.0,
+        shadow: Endpoints | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.champion, self.candidate, self.shadow = champion, candidate, shadow
+        self._share, self._threads = share if candidate else 0.0, threads
+        self._mirrored: set[asyncio.Task[None]] = set()
+        self._swapping = asyncio.Lock()
+        for role, ends in (("champion", champion), ("candidate", candidate), ("shadow", shadow)):
+            if ends is not None:
+                ends.metrics.serving(role)
+
+    def choose(self, call: Call) -> Endpoints:
+        """Who answers: the same for the same request id."""
+        if self.candidate is None or call.method != "POST":
+            return self.champion
+        return self.candidate if zlib.crc32(call.id.encode()) < self._share * 2**32 else self.champion
+
+    def mirror(self, call: Call) -> None:
+        """Shows the shadow a request that was answered; nobody waits for what it says."""
+        if self.shadow is None or len(self._mirrored) >= MIRRORED:
+            return
+        task = asyncio.get_running_loop().create_task(self._ask(self.shadow, call))
+        self._mirrored.add(task)
+        task.add_done_callback(self._mirrored.discard)
+
+    async def swap(self, path: Path) -> str:
+        """Opens a package beside the one that serves and lets it take over; returns its version.
+
+        Raises:
+            ModelyardError: it is broken, of another family, or fails on its own example; the old one goes on.
+        """
+        async with self._swapping:
+            old = self.champion
+            try:
+                new = await asyncio.get_running_loop().run_in_executor(None, self._open, path)
+            except ModelyardError as error:
+                old.metrics.swap("refused")
+                log.warning("%s does not take over: %s", path, error)
+                raise
+            if new is not old:
+                self.champion = new
+                old.metrics.serving("none")
+                new.metrics.serving("champion")
+                new.metrics.swap("taken")
+                log.info("package %s takes over from %s", new.opened.info.version, old.opened.info.version)
+            return new.opened.info.version
+
+    async def settle(self) -> None:
+        """Waits for what the shadow was shown."""
+        if self._mirrored:
+            await asyncio.wait(self._mirrored, timeout=5)
+
+    def note(self) -> None:
+        """Brings gauges up to date."""
+        for ends in (self.champion, self.candidate, self.shadow):
+            if ends is not None:
+                ends.metrics.note()
+
+    def _open(self, path: Path) -> Endpoints:
+        if not path.is_dir():
+            raise UsageError(f"{path} is not a folder on this machine")
+        old = self.champion
+        if artifact.verify(path).digest == old.opened.manifest.digest:
+            return old
+        package = Package(path, threads=self._threads)
+        if package.info.family != old.opened.info.family:
+            raise UsageError(f"{path} is of family {package.info.family!r}; here serves {old.opened.info.family!r}")
+        return opened(package, old.log, old.limits)
+
+    async def _ask(self, shadow: Endpoints, call: Call) -> None:
+        try:
+            examples = Parsed(call.content).examples(shadow.read)
+            shown = time.perf_counter()
+            answers = await shadow.batcher.submit(examples, shown + shadow.limits.deadline)
+        except (Refusal, ModelyardError) as error:
+            log.warning("the shadow %s does not answer request %s: %s", shadow.opened.info.version, call.id, error)
+            return
+        except Exception:
+            log.exception("the shadow %s failed on request %s", shadow.opened.info.version, call.id)
+            return
+        if shadow.log is not None:
+            taken = (time.perf_counter() - shown) * 1e3
+            shadow.log.add(call.id, call.time, taken, examples, answers, size=len(call.content), package=shadow.opened)
+
+
+def opened(package: Package, log: PredictionLog | None, limits: Limits) -> Endpoints:
+    """A package's endpoints, warm.
+
+    Raises:
+        UsageError: the package fails on its own example.
+    """
+    try:
+        return Endpoints(package, log, limits)
+    except ModelyardError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise UsageError(f"{package.path} fails on its own example: {said}") from error
