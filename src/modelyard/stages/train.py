@@ -33,9 +33,8 @@ def train(run: Run, features: In, model: Out) -> str:
         "code_version": run.code_version,
         "checkpoints": checkpoints,
     }
-    shutil.copytree(features / "assets", model / "assets")
-    summary = _train(run, job, features, model)
-    write_json(model / "summary.json", summary)
+    _train(run, job, features, model)
+    summary = json.loads((model / "summary.json").read_text())
     files, root = fsspec.core.url_to_fs(checkpoints)
     if files.exists(root):
         files.rm(root, recursive=True)
@@ -50,27 +49,30 @@ def checkpoint_folder(run: Run, features_digest: str) -> str:
         "features": features_digest, "code": run.code_version,
     }  # fmt: skip
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    base = run.config.training.checkpoints or str(home().resolve() / "checkpoints")
+    shared = run.config.cluster.scratch if run.nodes > 1 else None
+    base = run.config.training.checkpoints or (f"{shared}/checkpoints" if shared else home().resolve() / "checkpoints")
     return f"{base}/{slug(run.family.name)}-{key}"
 
 
-def _train(run: Run, job: dict[str, Any], features: Path, model: Path) -> dict[str, Any]:
+def _train(run: Run, job: dict[str, Any], features: Path, model: Path) -> None:
     """In this process, in several on this machine, or on several machines."""
-    if run.nodes > 1:
-        from modelyard.launch.trainjob import train_on_nodes
-
-        return train_on_nodes(run, job, features, model)
     processes = run.config.training.processes or max(1, run.gpus_per_node)
-    if processes > 1:
-        from modelyard.training.torchrun import train_here
+    if run.nodes > 1:
+        from modelyard.launch.nodes import train_on_nodes
+
+        train_on_nodes(run, job, features, model)
+    elif processes > 1:
+        from modelyard.launch.torchrun import train_here
 
         _check_devices(run)
-        return train_here(job, features, model, processes)
-    from modelyard.training.loop import Trainer
+        train_here(job, features, model, processes)
+    else:
+        from modelyard.training.loop import Trainer
 
-    settings = run.config.training
-    trainer = Trainer(run.config.seed, settings, run.progress("train"), checkpoints=job["checkpoints"])
-    return run.family.fit(features, model, trainer)
+        shutil.copytree(features / "assets", model / "assets")
+        settings = run.config.training
+        trainer = Trainer(run.config.seed, settings, run.progress("train"), checkpoints=job["checkpoints"])
+        write_json(model / "summary.json", run.family.fit(features, model, trainer))
 
 
 def _check_devices(run: Run) -> None:

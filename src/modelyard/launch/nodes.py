@@ -1,0 +1,33 @@
+"""The train stage on several machines: its inputs go to where all nodes reach them, and its model comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelyard.launch import scratch
+from modelyard.launch.manifest import TrainJobRequest
+from modelyard.launch.trainjob import train_on_cluster
+
+if TYPE_CHECKING:
+    from modelyard.run import Run
+
+
+def train_on_nodes(run: Run, record: Mapping[str, Any], features: Path, model: Path) -> None:
+    """Trains on `run.nodes` machines into the folder `model`; `record` is job.json.
+
+    Raises:
+        UsageError: no scratch folder is set; and what `train_on_cluster` raises.
+    """
+    settings = run.config.cluster
+    job = scratch.job_uri(settings, run.family.name, run.id)
+    scratch.upload(features, job)
+    scratch.write_job(job, record)
+    request = TrainJobRequest(
+        id=run.id, family=run.family.name, job=job, nodes=run.nodes, gpus_per_node=run.gpus_per_node,
+        resources=run.family.resources,
+    )  # fmt: skip
+    train_on_cluster(request, settings, lambda line: print(line, flush=True))
+    scratch.download(job, model)
+    scratch.remove(job)
