@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # uv reads neither pip's configuration nor its environment: pass on a local folder of wheels where pip has one.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
-.PHONY: run serve test test-all lint format compile constraints wheel clean help
+.PHONY: run serve test test-all lint format compile helm constraints wheel clean help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/.laptop ## Set up, and take the built-in table through the whole pipeline
@@ -32,6 +32,9 @@ format: $(VENV)/.dev ## Format and mend what can be mended
 
 compile: $(VENV)/.laptop ## Write the pipelines for the Kubeflow UI
 	$(BIN)/modelyard compile
+
+helm: $(VENV)/.uv ## Install helm, which the charts' tests run
+	$(BIN)/python tests/charts/install_helm.py $(BIN)/helm
 
 constraints: $(VENV)/.uv ## Pin every dependency anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
@@ -62,4 +65,5 @@ $(VENV)/.laptop: $(VENV)/.uv pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.laptop
 	@echo "installing what the tests need (once)"
 	$(INSTALL) -e '.[families,laptop,dev]'
+	$(BIN)/python tests/charts/install_helm.py $(BIN)/helm
 	@touch $@

@@ -1,0 +1,53 @@
+"""Copies a package into a folder, whole and verified or not at all: fetch.py SOURCE FOLDER [DIGEST]."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from modelyard import artifact
+from modelyard.errors import BrokenArtifact, ModelyardError
+from modelyard.sources.remote import fetch_remote
+from modelyard.sources.uri import is_remote
+
+
+def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:
+    """Copies the package at a path or URI; `digest` is the identity that its manifest must have.
+
+    Raises:
+        BrokenArtifact: it is incomplete, was changed, or is another one.
+        UsageError, Unavailable: nothing is there, or the store does not answer.
+    """
+    with artifact.create(folder) as work:
+        if is_remote(source):
+            fetch_remote(source, work, lambda done, total: None)
+        else:
+            _copy(Path(source), work)
+        manifest = artifact.verify(work)
+        if manifest.kind != "package":
+            raise BrokenArtifact(f"{source} is a {manifest.kind}, not a package. Set package.uri to a package's folder")
+        if digest and manifest.digest != digest:
+            raise BrokenArtifact(f"{source} has the digest {manifest.digest}; package.sha256 allows {digest} alone")
+    return manifest
+
+
+def _copy(source: Path, work: Path) -> None:
+    if not (source / artifact.MANIFEST).is_file():
+        raise BrokenArtifact(f"{source} holds no package. Set package.path to the folder with manifest.json")
+    shutil.copytree(source, work, dirs_exist_ok=True, copy_function=shutil.copyfile)
+
+
+def main(source: str, folder: str, digest: str | None = None) -> int:
+    """The exit code: 2 where a person must mend something."""
+    try:
+        manifest = fetch(source, Path(folder), digest)
+    except ModelyardError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"package {manifest.digest} of {len(manifest.files)} files, made by run {manifest.run}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

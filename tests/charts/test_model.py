@@ -1,0 +1,163 @@
+"""What a release of the chart `model` does with its values."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.charts.helm import Case, Object, objects, template
+
+
+def rendered(file: str, *sets: str) -> dict[str, Object]:
+    """Objects by `Kind/name`."""
+    extra = [part for one in sets for part in ("--set", one)]
+    return {f"{one['kind']}/{one['metadata']['name']}": one for one in objects(Case("model", file), *extra)}
+
+
+def spec(deployment: Object) -> Object:
+    found: Object = deployment["spec"]["template"]["spec"]
+    return found
+
+
+def fetch_arguments(deployment: Object) -> list[str]:
+    found: list[str] = spec(deployment)["initContainers"][0]["args"]
+    return found
+
+
+def environment(container: Object) -> dict[str, str | None]:
+    return {one["name"]: one.get("value") for one in container["env"]}
+
+
+def test_the_init_container_gets_the_source_and_the_sum_of_the_package():
+    digest = "0123456789abcdef" * 4
+    assert fetch_arguments(rendered("full")["Deployment/payments"]) == [
+        "s3://models/payments/3",
+        "/package/model",
+        digest,
+    ]
+    assert fetch_arguments(rendered("external")["Deployment/payments"]) == ["/source/payments/3", "/package/model"]
+    air = rendered("air-gapped")["Deployment/payments"]
+    assert fetch_arguments(air) == ["/package", "/package/model", digest]
+    assert spec(air)["initContainers"][0]["image"].endswith(f"/models/payments@sha256:{digest}")
+
+
+def test_a_new_package_is_a_new_rollout_and_the_same_one_is_none():
+    before = rendered("full")["Deployment/payments"]
+    after = rendered("full", "package.uri=s3://models/payments/4")["Deployment/payments"]
+    other = rendered("full", "autoscaling.maxReplicas=30")["Deployment/payments"]
+    assert before["spec"]["template"] != after["spec"]["template"]
+    assert before["spec"]["template"] == other["spec"]["template"]
+
+
+def test_the_gateway_divides_requests_by_the_weight():
+    found = rendered("canary", "canary.weight=30")
+    backends = found["HTTPRoute/payments"]["spec"]["rules"][0]["backendRefs"]
+    assert {one["name"]: one["weight"] for one in backends} == {"payments": 70, "payments-canary": 30}
+    for name, track in (("payments", "stable"), ("payments-canary", "canary")):
+        assert found[f"Service/{name}"]["spec"]["selector"]["app.kubernetes.io/component"] == track
+        assert found[f"Deployment/{name}"]["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"] == track
+
+
+def test_the_canary_runs_its_own_package_and_image_and_the_stable_one_stays():
+    found, alone = rendered("canary"), rendered("canary", "canary.enabled=false")
+    assert found["Deployment/payments"] == alone["Deployment/payments"]
+    canary = found["Deployment/payments-canary"]
+    assert fetch_arguments(canary) == ["s3://models/payments/4", "/package/model"]
+    assert spec(canary)["containers"][0]["image"] == "modelyard/server:0.1.1"
+    assert not any(name.endswith("-canary") for name in alone)
+
+
+@pytest.mark.parametrize(("replicas", "weight"), [(3, 25), (6, 25), (9, 10), (10, 5), (1, 50), (4, 80)])
+def test_the_share_by_replicas_is_as_near_the_weight_as_whole_pods_allow(replicas, weight):
+    found = rendered("canary-replicas", f"replicaCount={replicas}", f"canary.weight={weight}")
+    pods = found["Deployment/payments-canary"]["spec"]["replicas"]
+
+    def error(count: int) -> float:
+        return abs(count / (count + replicas) - weight / 100)
+
+    assert pods >= 1
+    assert math.isclose(error(pods), min(error(count) for count in range(1, 50)), abs_tol=0.03)
+    service = found["Service/payments"]["spec"]["selector"]
+    assert "app.kubernetes.io/component" not in service
+
+
+@pytest.mark.parametrize("file", ["full", "keda"])
+def test_a_scaled_deployment_states_no_replicas_that_an_upgrade_would_reset(file):
+    assert "replicas" not in rendered(file)["Deployment/payments"]["spec"]
+
+
+def test_the_autoscaler_looks_at_the_cpu_and_at_the_queue():
+    metrics = rendered("full")["HorizontalPodAutoscaler/payments"]["spec"]["metrics"]
+    assert [one["type"] for one in metrics] == ["Resource", "Pods"]
+    assert (
+        rendered("full", "autoscaling.queueDepth=0")["HorizontalPodAutoscaler/payments"]["spec"]["metrics"]
+        == metrics[:1]
+    )
+
+
+def test_keda_scales_to_zero_by_the_query():
+    scaled = rendered("keda")["ScaledObject/payments"]["spec"]
+    assert scaled["minReplicaCount"] == 0
+    assert "gateway_requests_total" in scaled["triggers"][0]["metadata"]["query"]
+
+
+def test_the_token_reaches_server_and_test_by_reference_alone():
+    found = rendered("full")
+    test = found["Pod/payments-golden"]["spec"]["containers"][0]
+    for container in (spec(found["Deployment/payments"])["containers"][0], test):
+        token = next(one for one in container["env"] if one["name"] == "MODELYARD_TOKEN")
+        assert token == {
+            "name": "MODELYARD_TOKEN", "valueFrom": {"secretKeyRef": {"name": "payments-token", "key": "bearer"}},
+        }  # fmt: skip
+    assert not any(one["kind"] == "Secret" for one in found.values())
+
+
+def test_the_prediction_log_goes_where_the_values_say():
+    def place(file: str, *sets: str) -> tuple[str | None, list[str]]:
+        pod = spec(rendered(file, *sets)["Deployment/payments"])
+        volumes = [kind for one in pod["volumes"] if one["name"] == "predictions" for kind in one if kind != "name"]
+        return environment(pod["containers"][0]).get("MODELYARD_PREDICTIONS"), volumes
+
+    assert place("default") == ("/predictions", ["emptyDir"])
+    assert place("full") == ("/predictions", ["persistentVolumeClaim"])
+    assert place("keda") == ("s3://logs/payments", [])
+    assert place("full", "predictions.enabled=false") == (None, [])
+
+
+def test_a_created_claim_outlives_the_release_and_an_existing_one_is_not_created():
+    claim = rendered("full")["PersistentVolumeClaim/payments-predictions"]
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert not any(name.startswith("PersistentVolumeClaim/") for name in rendered("external"))
+
+
+def test_a_gpu_is_asked_for_and_limited_alike():
+    pod = spec(rendered("gpu")["Deployment/payments"])
+    resources = pod["containers"][0]["resources"]
+    for kind in ("requests", "limits"):
+        assert resources[kind]["nvidia.com/mig-1g.10gb"] == "1"
+    assert "nvidia.com/mig-1g.10gb" not in pod["initContainers"][0]["resources"]["limits"]
+    assert pod["runtimeClassName"] == "nvidia"
+    assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}} in pod["volumes"]
+
+
+def test_the_server_writes_to_mounted_folders_alone():
+    container = spec(rendered("default")["Deployment/payments"])["containers"][0]
+    writable = {one["mountPath"] for one in container["volumeMounts"] if not one.get("readOnly")}
+    assert writable == {"/tmp", "/predictions"}
+    for name in ("HOME", "MODELYARD_HOME", "MODELYARD_PREDICTIONS"):
+        assert str(environment(container)[name]).startswith(tuple(writable))
+
+
+def test_the_grace_period_leaves_time_to_drain():
+    from modelyard.serving.launch import STOP_SECONDS
+
+    pod = spec(rendered("default")["Deployment/payments"])
+    assert pod["terminationGracePeriodSeconds"] > STOP_SECONDS + 5
+
+
+def test_the_test_pod_sends_the_example_to_the_service_of_the_release():
+    test = rendered("external", "tests.enabled=true")["Pod/payments-golden"]
+    assert test["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    assert test["spec"]["containers"][0]["args"][0] == "http://payments:8080"
+    assert template(Case("model", "external")).stdout.count("helm.sh/hook") == 0

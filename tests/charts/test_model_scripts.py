@@ -1,0 +1,162 @@
+"""What a release's pods run: fetching a package, serving it as the chart says, sending its own example."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import httpx
+import pytest
+
+from modelyard import artifact
+from tests.charts.helm import ROOT, Case, objects
+from tests.service.conftest import build
+
+FILES = ROOT / "charts" / "model" / "files"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    return build(tmp_path_factory.mktemp("line"), "tests.toy.family:Line")
+
+
+def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs a script as the pod does."""
+    command = [sys.executable, str(FILES / name), *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+
+
+def test_a_package_is_copied_whole(package, tmp_path):
+    digest = artifact.read_manifest(package).digest
+    done = script("fetch.py", package, tmp_path / "model", digest)
+    assert done.returncode == 0, done.stderr
+    assert digest in done.stdout
+    assert artifact.verify(tmp_path / "model").digest == digest
+
+
+def test_a_package_is_copied_from_an_object_store(package, tmp_path):
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    store = fsspec.filesystem("memory")
+    store.put(f"{package}/", "/models/line/3/", recursive=True)
+    found = spec_from_file_location("fetch", FILES / "fetch.py")
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    module.fetch("memory://models/line/3", tmp_path / "model", None)
+    assert artifact.verify(tmp_path / "model") == artifact.read_manifest(package)
+
+
+@pytest.mark.parametrize(
+    ("damage", "digest", "said"),
+    [
+        (lambda folder: (folder / "golden.json").write_text("{}"), None, "golden.json was changed"),
+        (lambda folder: (folder / "golden.json").unlink(), None, "golden.json is missing"),
+        (lambda folder: (folder / "extra.txt").write_text(""), None, "extra.txt is not in the manifest"),
+        (lambda folder: (folder / "manifest.json").unlink(), None, "holds no package"),
+        (lambda folder: None, "0" * 64, f"package.sha256 allows {'0' * 64} alone"),
+    ],
+)
+def test_a_package_that_is_not_the_one_is_refused_and_leaves_nothing(package, tmp_path, damage, digest, said):
+    shutil.copytree(package, tmp_path / "source")
+    damage(tmp_path / "source")
+    done = script("fetch.py", tmp_path / "source", tmp_path / "to" / "model", *([digest] if digest else []))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list((tmp_path / "to").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def service(package, tmp_path_factory) -> Iterator[tuple[str, Path]]:
+    """The server's container of the chart as a process: its command and environment, its folders below one."""
+    folder = tmp_path_factory.mktemp("pod")
+    pod = next(one for one in objects(Case("model", "default")) if one["kind"] == "Deployment")["spec"]["template"]
+    container = pod["spec"]["containers"][0]
+    (folder / "package").mkdir()
+    (folder / "predictions").mkdir()
+    (folder / "tmp").mkdir()
+    shutil.copytree(package, folder / "package" / "model")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def here(text: str) -> str:
+        return str(folder / text[1:]) if text.startswith(("/package", "/predictions", "/tmp")) else text
+
+    command = [here(part) for part in [*container["command"], *container["args"]]]
+    command = [str(port) if part == "3000" else part for part in command]
+    command[:1] = [sys.executable, "-m", "modelyard"]
+    environment = {one["name"]: here(one["value"]) for one in container["env"]}
+    environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
+    process = subprocess.Popen(command, env=environment, cwd=folder / "package")
+    url = f"http://127.0.0.1:{port}"
+    try:
+        ready(url + container["readinessProbe"]["httpGet"]["path"], process)
+        assert httpx.get(url + container["livenessProbe"]["httpGet"]["path"]).status_code == 200
+        yield url, folder
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None
+        try:
+            if httpx.get(url, timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{url} never became ready")
+
+
+def test_the_service_that_the_chart_starts_gives_the_packages_own_answer(service, package):
+    done = script("golden.py", service[0], package)
+    assert (done.returncode, done.stdout) == (0, "the service gives the package's own answer\n"), done.stderr
+
+
+def test_the_service_writes_below_its_mounted_folders_alone(service):
+    folder = service[1]
+    assert {one.name for one in folder.iterdir()} == {"package", "predictions", "tmp"}
+    assert artifact.verify(folder / "package" / "model")
+    assert [one.name for one in (folder / "package").iterdir()] == ["model"]
+
+
+def test_another_answer_fails_the_test_with_the_place(service, package, tmp_path):
+    shutil.copytree(package, tmp_path / "package")
+    golden = json.loads((package / "golden.json").read_text())
+    name = next(name for name, value in golden["response"].items() if isinstance(value, float))
+    golden["response"][name] += 1
+    (tmp_path / "package" / "golden.json").write_text(json.dumps(golden))
+    done = script("golden.py", service[0], tmp_path / "package")
+    assert done.returncode == 1
+    assert f"answer.{name} is" in done.stdout
+
+
+def test_another_version_fails_the_test_with_its_name(service, package, tmp_path):
+    shutil.copytree(package, tmp_path / "package")
+    info = json.loads((package / "package.json").read_text())
+    (tmp_path / "package" / "package.json").write_text(json.dumps(info | {"version": "ffffffffffff"}))
+    done = script("golden.py", service[0], tmp_path / "package")
+    assert done.returncode == 1
+    assert f"serves {info['version']}; version ffffffffffff did not answer" in done.stdout
+
+
+def test_a_service_that_does_not_answer_fails_the_test(package):
+    done = script("golden.py", "http://127.0.0.1:9", package)
+    assert done.returncode == 1
+    assert "does not answer" in done.stdout

@@ -1,0 +1,167 @@
+"""Values are named, documented, typed, and refused when they are wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.charts.helm import CASES, CHARTS, ROOT, Case, helm, template
+from tests.charts.values_table import defaults, readme, values, with_table
+
+each_chart = pytest.mark.parametrize("chart", CHARTS)
+
+
+def schema(chart: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "charts" / chart / "values.schema.json").read_text())
+    return found
+
+
+def groups(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Paths of all mappings with fixed keys."""
+    if isinstance(value, dict) and value:
+        yield path
+        for name, one in value.items():
+            yield from groups(one, (*path, name))
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Paths of all that is no mapping with fixed keys."""
+    if isinstance(value, dict) and value:
+        for name, one in value.items():
+            yield from leaves(one, (*path, name))
+    else:
+        yield path
+
+
+def put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = value
+
+
+def refusal(chart: str, given: dict[str, Any], folder: Any) -> str:
+    """What helm says to values."""
+    file = folder / "values.json"
+    file.write_text(json.dumps(given))
+    done = helm("template", "x", ROOT / "charts" / chart, "--kube-version", "1.30.0", "--values", file)
+    assert done.returncode != 0
+    return done.stderr
+
+
+@each_chart
+def test_a_misspelt_value_is_refused_by_its_name_wherever_it_stands(chart, tmp_path):
+    given: dict[str, Any] = {}
+    places = list(groups(defaults(chart)))
+    for number, path in enumerate(places):
+        put(given, (*path, f"misspelt{number}"), 1)
+    said = refusal(chart, given, tmp_path)
+    missed = [
+        ".".join(path) for n, path in enumerate(places) if f"Additional property misspelt{n} is not allowed" not in said
+    ]
+    assert missed == []
+
+
+@each_chart
+def test_a_value_of_the_wrong_type_is_refused_by_its_path(chart, tmp_path):
+    given: dict[str, Any] = {}
+    places = list(leaves(defaults(chart)))
+    for path in places:
+        put(given, path, {"!": [{}]})
+    said = refusal(chart, given, tmp_path)
+    assert [
+        ".".join(path)
+        for path in places
+        if f"- {'.'.join(path)}: " not in said
+        and f"- {'.'.join(path)}." not in said
+        and f"{'.'.join(path)}: Additional property" not in said
+    ] == []
+
+
+@each_chart
+def test_no_object_of_the_schema_takes_unknown_keys(chart):
+    def open_ones(part: Any, path: str) -> Iterator[str]:
+        if isinstance(part, dict):
+            if part.get("type") == "object" and part.get("additionalProperties") is not False:
+                yield path
+            for name, one in part.items():
+                yield from open_ones(one, f"{path}.{name}")
+        elif isinstance(part, list):
+            for number, one in enumerate(part):
+                yield from open_ones(one, f"{path}[{number}]")
+
+    assert list(open_ones(schema(chart), "$")) == []
+
+
+@each_chart
+def test_schema_and_values_have_the_same_keys(chart):
+    def stated(part: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        if "$ref" in part:
+            part = schema(chart)["definitions"][part["$ref"].rpartition("/")[2]]
+        if "properties" in part:
+            for name, one in part["properties"].items():
+                yield from stated(one, (*path, name))
+        else:
+            yield path
+
+    given = set(leaves(defaults(chart)))
+    optional = {path for path in stated(schema(chart)) if path[-1] == "ephemeral-storage"}
+    assert set(stated(schema(chart))) - optional == given
+
+
+@each_chart
+def test_every_value_says_what_it_means(chart):
+    assert [one.path for one in values(chart) if not one.comment] == []
+
+
+@each_chart
+def test_the_readme_shows_the_values_as_they_are(chart):
+    assert readme(chart).read_text() == with_table(chart), "type: python -m tests.charts.values_table"
+
+
+BAD = [
+    ("model", "image.tag=latest", "image.tag"),
+    ("model", "image.digest=sha256:abc", "image.digest"),
+    ("model", "package.uri=s3://key:secret@bucket/x", "package.uri"),
+    ("model", "package.sha256=abc", "package.sha256"),
+    ("model", "canary.weight=101", "canary.weight"),
+    ("model", "canary.mode=header", "canary.mode"),
+    ("model", "resources.limits.memory=much", "resources.limits.memory"),
+    ("model", "resources.limits=null", "limits is required"),
+    ("model", "security.runAsUser=0", "security.runAsUser"),
+    ("model", "gpu.resource=gpu", "gpu.resource"),
+    ("model", "predictions.kind=disk", "predictions.kind"),
+    ("model", "replicaCount=0", "replicaCount"),
+    ("model", "service.port=70000", "service.port"),
+    ("model", "podLabels.bad label=x", "bad label"),
+]
+MISFITS = [
+    ("model", "default", "package.uri=", "package names 0 sources"),
+    ("model", "default", "package.claimName=packages", "package names 2 sources"),
+    ("model", "canary", "canary.package.uri=", "canary.package names 0 sources"),
+    ("model", "canary", "gateway.enabled=false", "canary.mode is gateway"),
+    ("model", "canary-replicas", "autoscaling.enabled=true", "the share would change"),
+    ("model", "canary-replicas", "canary.weight=95", "at most 90"),
+    ("model", "full", "keda.enabled=true", "two controllers"),
+    ("model", "full", "gateway.parents=null", "gateway.parents"),
+    ("model", "full", "predictions.claim.accessMode=ReadWriteOnce", "more than one pod writes"),
+    ("model", "keda", "keda.query=", "none would ever start"),
+    ("model", "keda", "keda.prometheusAddress=", "keda.prometheusAddress"),
+    ("model", "keda", "predictions.uri=", "predictions.uri is empty"),
+]
+
+
+@pytest.mark.parametrize(("chart", "assignment", "said"), BAD)
+def test_a_value_that_is_not_allowed_is_refused(chart, assignment, said):
+    done = template(next(case for case in CASES if case.chart == chart), "--set", assignment)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(("chart", "file", "assignment", "said"), MISFITS)
+def test_values_that_do_not_fit_together_are_refused_with_the_reason(chart, file, assignment, said):
+    done = template(Case(chart, file), "--set", assignment)
+    assert done.returncode != 0
+    assert said in done.stderr
