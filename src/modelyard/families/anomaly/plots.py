@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.evaluation import Plot, Roc, Series
+from modelyard.evaluation import Plot, Series
+from modelyard.evaluation_curves import precision_recall, roc
 from modelyard.families.anomaly import scoring
 from modelyard.families.anomaly.judged import Judge, Moments, Scored
 
@@ -29,7 +30,9 @@ def draw(judge: Judge, moments: Moments, scored: Scored, labels: bool) -> dict[s
         return {"plots": figures}
     known = moments.label >= 0
     y, score = moments.label[known], scored.score[known]
-    return {"roc": _roc(y, score), "plots": [*figures[:1], _precision_recall(y, score), *figures[1:]]}
+    found = precision_recall(y, score, "detector", MOST_POINTS)
+    found = found.model_copy(update={"title": "Precision and recall of rows"})
+    return {"roc": roc(y, score, MOST_POINTS), "plots": [*figures[:1], found, *figures[1:]]}
 
 
 def _over_time(judge: Judge, moments: Moments, severity: np.ndarray, labels: bool) -> Plot:
@@ -60,31 +63,6 @@ def _axis(x: list[float]) -> tuple[list[float], str]:
         start = datetime.fromtimestamp(x[0], UTC)
         return [(value - x[0]) / 86_400 for value in x], f"days since {start:%Y-%m-%d %H:%M} UTC"
     return x, "time"
-
-
-def _precision_recall(y: np.ndarray, score: np.ndarray) -> Plot:
-    from sklearn.metrics import precision_recall_curve
-
-    precision, recall, _ = precision_recall_curve(y, score)
-    kept = _thinned(len(precision))
-    return Plot(
-        kind="line", title="Precision and recall of rows", x_label="recall", y_label="precision",
-        series=[Series(name="detector", x=recall[kept].tolist(), y=precision[kept].tolist())],
-        caption=f"Chance is a precision of {float(y.mean()):.3g}.",
-    )  # fmt: skip
-
-
-def _roc(y: np.ndarray, score: np.ndarray) -> Roc:
-    from sklearn.metrics import roc_curve
-
-    false, true, thresholds = roc_curve(y, score)
-    # scikit-learn starts above every score, at infinity: any finite number above the highest says the same.
-    thresholds[0] = thresholds[1] + 1
-    kept = _thinned(len(false))
-    return Roc(
-        false_positive_rate=false[kept].tolist(), true_positive_rate=true[kept].tolist(),
-        thresholds=thresholds[kept].tolist(),
-    )  # fmt: skip
 
 
 def _histogram(moments: Moments, severity: np.ndarray, labels: bool) -> Plot:
@@ -134,7 +112,3 @@ def _name(judge: Judge, moments: Moments, index: int) -> str:
     shown = f"{datetime.fromtimestamp(time, UTC):%m-%d %H:%M}" if time > DAYS_FROM else f"{time:g}"
     number = int(moments.part.series[row]) + 1
     return f"{number}: {shown}" if len(judge.schema.series) > 1 else shown
-
-
-def _thinned(points: int) -> np.ndarray:
-    return np.unique(np.linspace(0, points - 1, min(points, MOST_POINTS)).round().astype(np.int64))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.evaluation import Confusion, Direction, Evaluation
+from modelyard import evaluation_curves
+from modelyard.evaluation import Direction, Evaluation
+from modelyard.evaluation_curves import Judged, align, by_class, confusion
 from modelyard.families.image import curves, store
 from modelyard.families.image.decide import wilson
 from modelyard.families.image.gallery import gallery
@@ -24,19 +25,6 @@ DOWN = frozenset({"log_loss", "brier", "ece"})
 """Metrics of which less is better."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """Answers in the class order of the features folder, whatever the host's own is."""
-
-    y: np.ndarray
-    """True class indices, int64 (n,)."""
-    p: np.ndarray
-    """Probabilities (n, classes); 0 for a class that the host does not know."""
-    labels: np.ndarray
-    """Predicted class indices, int64 (n,); `len(classes)` for a class that is not in the data."""
-    classes: list[str]
-
-
 def evaluate(host: ImageHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
     """Metrics beside those of the most frequent class, and the plots of the field.
 
@@ -46,13 +34,13 @@ def evaluate(host: ImageHost, run: Runtime, features: Path, split: Split = "test
     spec = ImageSpec.load(Path(features) / "assets")
     y, pixels = store.load_labels(features, split), seen_pixels(host, spec, features, split)
     p = host.decision.probabilities(host.logits(run, pixels))
-    judged = _align(p, host.decision.labels(p), host.spec.classes, y, spec.classes)
+    judged = align(p, host.decision.labels(p), host.spec.classes, y, spec.classes)
     notes = [host.decision.note] if host.decision.note else []
     if strange := sorted(set(spec.classes) - set(host.spec.classes)):
         notes.append(f"The model does not know {', '.join(strange)}: such pictures count as missed.")
     binary = len(spec.classes) == 2
     metrics, baseline = class_metrics(judged), class_metrics(_most_frequent(judged, spec))
-    main, drawn = "accuracy", curves.several(y, judged.p, judged.labels, spec.classes)
+    main, drawn = "accuracy", [by_class(y, judged.labels, spec.classes)]
     if binary:
         metrics, baseline = metrics | diagnosis(judged), baseline | diagnosis(_most_frequent(judged, spec))
         notes += _intervals(judged)
@@ -80,12 +68,13 @@ def class_metrics(judged: Judged) -> dict[str, float]:
     recalls = [float((labels[y == index] == index).mean()) for index in np.unique(y)]
     truth = p[np.arange(len(y)), y]
     best = 5 if len(judged.classes) >= 20 else 2
+    shared = evaluation_curves.class_metrics(judged)
     metrics = {
-        "accuracy": float((labels == y).mean()),
-        "balanced_accuracy": float(np.mean(recalls)),
+        "accuracy": shared["accuracy"],
+        "balanced_accuracy": shared["balanced_accuracy"],
         "macro_f1": float(f1_score(y, labels, labels=np.unique(y), average="macro", zero_division=0)),
         "worst_class_recall": min(recalls),
-        "log_loss": float(-np.log(np.clip(truth, np.finfo(np.float64).eps, 1)).mean()),
+        "log_loss": shared["log_loss"],
         "ece": calibration_error(p.argmax(axis=1) == y, p.max(axis=1)),
     }
     if len(judged.classes) > 2:
@@ -121,15 +110,6 @@ def calibration_error(hit: np.ndarray, confidence: np.ndarray) -> float:
     return float(np.abs(gaps).sum() / len(hit))
 
 
-def _align(p: np.ndarray, labels: np.ndarray, known: list[str], y: np.ndarray, classes: list[str]) -> Judged:
-    index = {name: position for position, name in enumerate(classes)}
-    to = np.array([index.get(name, len(classes)) for name in known])
-    aligned = np.zeros((len(p), len(classes) + 1))
-    for column, position in enumerate(to):
-        aligned[:, position] += p[:, column]
-    return Judged(y, aligned[:, :-1], to[labels], classes)
-
-
 def _most_frequent(judged: Judged, spec: ImageSpec) -> Judged:
     """Always the most frequent training class, with the training shares as probabilities."""
     shares = np.array(spec.counts) / sum(spec.counts)
@@ -154,13 +134,6 @@ def _share(hit: np.ndarray, among: np.ndarray) -> float:
     return float(hit[among].mean()) if among.any() else 0.0
 
 
-def _confusion(judged: Judged) -> Confusion:
-    names = [*judged.classes, "(another)"] if (judged.labels == len(judged.classes)).any() else judged.classes
-    matrix = np.zeros((len(names), len(names)), dtype=np.int64)
-    np.add.at(matrix, (judged.y, judged.labels), 1)
-    return Confusion(labels=names, matrix=matrix.tolist())
-
-
 def _evaluation(
     split: str, judged: Judged, metrics: dict[str, float], baseline: dict[str, float], main: str, notes: list[str],
     plots: list[Any],
@@ -170,6 +143,6 @@ def _evaluation(
     both = len(judged.classes) == 2 and 0 < y.sum() < len(y)
     return Evaluation(
         split=split, rows=len(y), metrics=metrics, baseline=baseline, baseline_name="most frequent class", main=main,
-        directions=directions, notes=notes, confusion=_confusion(judged), plots=plots,
-        roc=curves.roc(y, judged.p[:, 1]) if both else None,
+        directions=directions, notes=notes, confusion=confusion(judged), plots=plots,
+        roc=evaluation_curves.roc(y, judged.p[:, 1]) if both else None,
     )  # fmt: skip

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.evaluation import Confusion, Direction, Evaluation
+from modelyard.evaluation import Direction, Evaluation
+from modelyard.evaluation_curves import Judged, align, class_metrics, confusion, roc
 from modelyard.families.tabular import curves
 from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.schema import TableSchema
@@ -28,19 +28,6 @@ DOWN = frozenset({"log_loss", "brier", "mae", "rmse", "median_absolute_error"})
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A classifier's answers, in the class order of the features folder, whatever the host's own is."""
-
-    y: np.ndarray
-    """True class indices, int64 (rows,)."""
-    p: np.ndarray
-    """Probabilities (rows, classes); 0 for a class that the host does not know."""
-    labels: np.ndarray
-    """Predicted class indices, int64 (rows,); `len(classes)` for a class that is not in the data."""
-    classes: list[str]
-
-
 def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
     """Metrics beside a baseline, an interval of the main metric, and the plots of the task.
 
@@ -57,7 +44,7 @@ def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "te
     if classes is None or host.schema.classes is None:
         assert classes is host.schema.classes is None, "a classifier and a regression cannot be compared"
         return _regression(y.astype(np.float64), scores, y_train, split)
-    judged = _align(scores, host.decision.labels(scores), host.schema.classes, y, classes)
+    judged = align(scores, host.decision.labels(scores), host.schema.classes, y, classes)
     prior = np.bincount(y_train, minlength=len(classes)) / len(y_train)
     notes = [host.decision.note] if host.decision.note else []
     if strange := sorted(set(classes) - set(host.schema.classes)):
@@ -65,15 +52,6 @@ def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "te
     if len(classes) == 2:
         return _binary(judged, prior, host.decision.threshold, split, notes)
     return _multiclass(judged, prior, split, notes)
-
-
-def _align(p: np.ndarray, labels: np.ndarray, known: Sequence[str], y: np.ndarray, classes: list[str]) -> Judged:
-    index = {name: position for position, name in enumerate(classes)}
-    to = np.array([index.get(name, len(classes)) for name in known])
-    aligned = np.zeros((len(p), len(classes) + 1))
-    for column, index_here in enumerate(to):
-        aligned[:, index_here] += p[:, column]
-    return Judged(y, aligned[:, :-1], to[labels], classes)
 
 
 def _binary(judged: Judged, prior: np.ndarray, threshold: float | None, split: str, notes: list[str]) -> Evaluation:
@@ -87,11 +65,11 @@ def _binary(judged: Judged, prior: np.ndarray, threshold: float | None, split: s
     main, ranking = ("average_precision", average_precision_score) if share < RARE else ("roc_auc", roc_auc_score)
     if main not in metrics:
         notes = [*notes, f"All rows are {judged.classes[int(y[0])]}: ranking metrics are undefined."]
-        return _evaluation(split, y, metrics, baseline, "log_loss", notes, {"confusion": _confusion(judged)})
+        return _evaluation(split, y, metrics, baseline, "log_loss", notes, {"confusion": confusion(judged)})
     notes = [*notes, _interval(main, metrics[main], y, score, ranking)]
     drawn = {
-        "confusion": _confusion(judged),
-        "roc": curves.roc(y, score),
+        "confusion": confusion(judged),
+        "roc": roc(y, score),
         "plots": curves.binary(y, score, judged.classes, threshold),
     }
     return _evaluation(split, y, metrics, baseline, main, notes, drawn)
@@ -102,7 +80,7 @@ def _binary_metrics(judged: Judged) -> dict[str, float]:
 
     y, score = judged.y, judged.p[:, 1]
     hit = (judged.labels == 1).astype(np.int64)
-    result = _class_metrics(judged) | {
+    result = class_metrics(judged) | {
         "brier": of.brier_score_loss(y, score),
         "precision": of.precision_score(y, hit, zero_division=0),
         "recall": of.recall_score(y, hit, zero_division=0),
@@ -121,27 +99,16 @@ def _multiclass(judged: Judged, prior: np.ndarray, split: str, notes: list[str])
     constant = np.tile(prior, (len(y), 1))
     baseline = _multiclass_metrics(Judged(y, constant, constant.argmax(axis=1), judged.classes))
     notes = [*notes, _interval("macro_f1", metrics["macro_f1"], y, judged.labels, _macro_f1)]
-    drawn = {"confusion": _confusion(judged), "plots": curves.multiclass(y, judged.p, judged.labels, judged.classes)}
+    drawn = {"confusion": confusion(judged), "plots": curves.multiclass(y, judged.p, judged.labels, judged.classes)}
     return _evaluation(split, y, metrics, baseline, "macro_f1", notes, drawn)
 
 
 def _multiclass_metrics(judged: Judged) -> dict[str, float]:
     second = np.sort(judged.p, axis=1)[:, -2]
     truth = judged.p[np.arange(len(judged.y)), judged.y]
-    result = {"macro_f1": _macro_f1(judged.y, judged.labels), **_class_metrics(judged)}
+    result = {"macro_f1": _macro_f1(judged.y, judged.labels), **class_metrics(judged)}
     # The true class needs a probability: one that the host does not know is not among the best two.
     return result | {"top_2_accuracy": float(((truth >= second) & (truth > 0)).mean())}
-
-
-def _class_metrics(judged: Judged) -> dict[str, float]:
-    y, rows = judged.y, np.arange(len(judged.y))
-    truth = np.clip(judged.p[rows, y], np.finfo(np.float64).eps, 1)
-    seen = np.unique(y)
-    return {
-        "accuracy": float((judged.labels == y).mean()),
-        "balanced_accuracy": float(np.mean([(judged.labels[y == label] == label).mean() for label in seen])),
-        "log_loss": float(-np.log(truth).mean()),
-    }
 
 
 def _macro_f1(y: np.ndarray, labels: np.ndarray) -> float:
@@ -149,15 +116,6 @@ def _macro_f1(y: np.ndarray, labels: np.ndarray) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(y, labels, labels=np.unique(y), average="macro", zero_division=0))
-
-
-def _confusion(judged: Judged) -> Confusion:
-    names = list(judged.classes)
-    if (judged.labels == len(names)).any():
-        names.append("(another)")
-    matrix = np.zeros((len(names), len(names)), dtype=np.int64)
-    np.add.at(matrix, (judged.y, judged.labels), 1)
-    return Confusion(labels=names, matrix=matrix.tolist())
 
 
 def _regression(y: np.ndarray, value: np.ndarray, y_train: np.ndarray, split: str) -> Evaluation:
