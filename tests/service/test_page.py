@@ -99,8 +99,9 @@ def wait_for(condition: Callable[[], Any]) -> None:
 
 def explained(browser, address: str) -> None:
     """Opens the page, clicks on Explain and waits for the bars."""
-    browser(f"location = {json.dumps(address)}")
-    wait_for(lambda: browser("location.href + document.readyState") == address + "complete")
+    for place in ("about:blank", address):
+        browser(f"location = {json.dumps(place)}")
+        wait_for(lambda place=place: browser("location.href + document.readyState") == f"{place}complete")
     browser("document.querySelector('[data-path=explain]').click()")
     wait_for(lambda: browser("document.querySelectorAll('.bar').length"))
 

@@ -47,7 +47,7 @@ async function send(path) {
 }
 function draw(body) {
   // A PNG in the answer itself and nothing else: text of a package must not make the page load anything.
-  if (/^data:image\\/png;base64,[A-Za-z0-9+\\/]+={0,2}$/.test(body.picture ?? "")) {
+  if (/^data:[a-z]+\\/png;base64,[A-Za-z0-9+\\/]+={0,2}$/.test(body.picture ?? "")) {
     const picture = document.createElement("img");
     picture.src = body.picture;
     picture.alt = body.method + ": " + body.output;
