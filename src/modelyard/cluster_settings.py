@@ -14,7 +14,7 @@ Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 """The same with dots."""
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-"""Name of an environment variable; those that begin with PET_ are Kubeflow Trainer's own."""
+"""Name of an environment variable."""
 SecretKey = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9._-]+$")]
 """`SECRET/KEY`."""
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$")]
@@ -75,6 +75,14 @@ class ClusterSettings(Settings):
     """How many times a job that was preempted or evicted is made again; it goes on from its last checkpoint."""
     keep_job: Literal["never", "failed", "always"] = "never"
     """Which ended jobs stay on the cluster. One that failed may hold its nodes until `timeout_hours` is over."""
+
+    @field_validator("env", "env_from_secrets")
+    @classmethod
+    def _not_trainers_own(cls, env: dict[str, str]) -> dict[str, str]:
+        """Raises ValueError for a variable that Kubeflow Trainer sets itself."""
+        if reserved := sorted(name for name in env if name.startswith("PET_")):
+            raise ValueError(f"{reserved[0]} is set by Kubeflow Trainer itself")
+        return env
 
     @field_validator("scratch")
     @classmethod

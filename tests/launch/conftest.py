@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -66,11 +67,15 @@ class Training:
 
     def wait_for(self, text: str, seconds: float = 5.0) -> None:
         """Waits until it says something with this text."""
-        pause, left = threading.Event(), seconds
-        while not any(text in line for line in list(self.said)):
-            assert left > 0, f"never said {text!r}: {self.said}"
-            pause.wait(0.01)
-            left -= 0.01
+        until(lambda: any(text in line for line in list(self.said)), seconds, f"never said {text!r}: {self.said}")
+
+
+def until(met: Callable[[], bool], seconds: float = 5.0, otherwise: str = "it never happened") -> None:
+    """Waits until a condition is met."""
+    end = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.01)
 
 
 @pytest.fixture

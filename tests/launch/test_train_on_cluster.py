@@ -150,6 +150,7 @@ def test_a_preempted_training_is_made_again_and_goes_on(trainer, train, how):
     first, second = trainer.make_pods(job)
     for pod in (first, second):
         trainer.run(pod)
+    training.wait_for("all 2 nodes run")
     if how == "exit 75":
         trainer.exit(second, 75, restarted=True)
     elif how == "evicted":

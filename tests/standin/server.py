@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -91,7 +92,8 @@ class Api:
         """Breaks every open stream, as a restarted load balancer does."""
         cut = list(self.streams)
         for one in cut:
-            one.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # closed by now
+                one.shutdown(socket.SHUT_RDWR)
         return len(cut)
 
     def asked(self, pattern: str) -> int:
@@ -160,8 +162,8 @@ class Handler(BaseHTTPRequestHandler):
         labels, fields = self.query.get("labelSelector", ""), self.query.get("fieldSelector", "")
         if self.query.get("watch") in ("true", "True"):
             return self._watch(labels, fields)
-        items = store.find(self.kind, self.namespace, labels, fields)
-        version = {"resourceVersion": str(store.version)}
+        items, at = store.list_at(self.kind, self.namespace, labels, fields)
+        version = {"resourceVersion": str(at)}
         return {
             "kind": f"{self.kind.kind}List", "apiVersion": self.kind.api_version, "metadata": version, "items": items,
         }  # fmt: skip
@@ -249,7 +251,8 @@ class _Stream:
         if kind is None:
             self.handler.wfile.write(b"0\r\n\r\n")
         else:
-            self.handler.connection.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the other side was quicker
+                self.handler.connection.shutdown(socket.SHUT_RDWR)
 
 
 def merge(thing: Object, patch: Object) -> None:

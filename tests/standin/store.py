@@ -94,9 +94,14 @@ class Store:
             raise Refused(404, "NotFound", f'{kind.qualified} "{name}" not found') from None
 
     def find(self, kind: Kind, namespace: str, labels: str = "", fields: str = "") -> list[Object]:
+        return self.list_at(kind, namespace, labels, fields)[0]
+
+    def list_at(self, kind: Kind, namespace: str, labels: str, fields: str) -> tuple[list[Object], int]:
+        """Objects, and the version at which they are all there is."""
         with self.changed:
             found = [(key, one) for key, one in self.objects.items() if key[0] == kind]
-        return [one for key, one in found if namespace in ("", key[1]) and matches(one, labels, fields)]
+            version = self.version
+        return [one for key, one in found if namespace in ("", key[1]) and matches(one, labels, fields)], version
 
     def change(self, kind: Kind, namespace: str, name: str, edit: Callable[[Object], None]) -> Object:
         with self.changed:

@@ -16,7 +16,7 @@ from typing import Any
 
 from modelyard import artifact
 from modelyard.cluster_settings import ClusterSettings
-from modelyard.errors import BrokenArtifact, MissingExtra, ModelyardError, Unavailable, UsageError
+from modelyard.errors import BrokenArtifact, MissingExtra, ModelyardError, Unavailable, UsageError, choices
 from modelyard.launch.manifest import label_name
 
 JOB, DONE, FEATURES, MODEL = "job.json", "done.json", "features", "model"
@@ -37,10 +37,11 @@ def job_uri(settings: ClusterSettings, family: str, run_id: str) -> str:
 
 
 def write_job(job: str, record: Mapping[str, Any]) -> None:
-    """Writes `job.json`, and removes what an earlier job of this name left behind."""
+    """Writes `job.json`; where it differs from the one that is there, a model finished by that one is no longer it."""
     with _store(job) as (fs, root):
-        if fs.exists(f"{root}/{DONE}"):
-            fs.rm_file(f"{root}/{DONE}")
+        if fs.exists(f"{root}/{JOB}") and _read(fs, f"{root}/{JOB}") == record:
+            return
+        _unmark(fs, root)
         _write(fs, f"{root}/{JOB}", record)
 
 
@@ -51,13 +52,17 @@ def read_job(job: str) -> dict[str, Any]:
 
 
 def upload(features: Path, job: str) -> None:
-    """Copies a features artifact to the job's folder, and compares sizes.
+    """Copies a features artifact to the job's folder, and compares sizes; one that is there already stays.
+
+    A step that is tried again may find the nodes at work on it.
 
     Raises:
         BrokenArtifact: not all of it arrived; Unavailable, UsageError: the store, or the right to write there.
     """
     with _store(job) as (fs, root):
-        _put(fs, features, f"{root}/{FEATURES}")
+        if not _is_there(fs, features, f"{root}/{FEATURES}"):
+            _unmark(fs, root)
+            _put(fs, features, f"{root}/{FEATURES}")
 
 
 def fetch(job: str, features: Path) -> None:
@@ -97,28 +102,54 @@ def remove(job: str) -> None:
 @contextmanager
 def _store(job: str) -> Iterator[tuple[Any, str]]:
     """The file system and the folder in it; a store's own exceptions become ours."""
-    import fsspec
-
+    fs, root = _open(job)
     try:
-        fs, root = fsspec.core.url_to_fs(job)
-        fs.invalidate_cache()
-        yield fs, str(root).rstrip("/")
+        yield fs, root
     except ModelyardError:
         raise
-    except ImportError as error:
-        raise MissingExtra(f"cluster.scratch = {job}", "data") from error
     except FileNotFoundError as error:
-        raise BrokenArtifact(f"{job}: {error} is missing") from None
+        raise BrokenArtifact(f"{job}: {_line(error)}. Check cluster.scratch, or run the step again") from None
     except PermissionError as error:
         raise UsageError(f"{job}: no permission ({_line(error)}). Check cluster.scratch and its credentials") from None
-    except (OSError, ValueError) as error:
-        raise Unavailable(f"{job}: {type(error).__name__}: {_line(error)}") from error
+    except json.JSONDecodeError as error:
+        raise BrokenArtifact(f"{job}: {JOB} or {DONE} is not JSON ({error})") from None
     except Exception as error:  # every store has its own exceptions
         raise Unavailable(f"{job}: {type(error).__name__}: {_line(error)}. Check cluster.scratch") from error
 
 
+def _open(job: str) -> tuple[Any, str]:
+    import fsspec
+
+    scheme = job.partition("://")[0]
+    try:
+        fs, root = fsspec.core.url_to_fs(job)
+    except ImportError as error:
+        if scheme in ("s3", "s3a"):
+            raise MissingExtra(f"cluster.scratch = {job}", "data") from error
+        raise UsageError(f"cluster.scratch: {scheme}:// needs a package of its own: {_line(error)}") from error
+    except ValueError:
+        known = ["s3", "gs", "abfs", "file"]
+        raise UsageError(f"cluster.scratch: {choices('scheme', scheme, known)}, or a path") from None
+    fs.invalidate_cache()  # a listing that this process made earlier may be old
+    return fs, str(root).rstrip("/")
+
+
+def _is_there(fs: Any, folder: Path, target: str) -> bool:
+    """Whether the same artifact is there: the same manifest, which holds every file's sum, and the same sizes."""
+    manifest = folder / artifact.MANIFEST
+    there = f"{target}/{artifact.MANIFEST}"
+    if not manifest.is_file() or not fs.exists(there) or fs.cat_file(there) != manifest.read_bytes():
+        return False
+    return _sizes(folder) == _sizes_there(fs, target)
+
+
+def _unmark(fs: Any, root: str) -> None:
+    if fs.exists(f"{root}/{DONE}"):
+        fs.rm_file(f"{root}/{DONE}")
+
+
 def _put(fs: Any, folder: Path, target: str) -> dict[str, int]:
-    sizes = {file.relative_to(folder).as_posix(): file.stat().st_size for file in _files(folder)}
+    sizes = _sizes(folder)
     if fs.exists(target):
         fs.rm(target, recursive=True)
     for parent in sorted({str(Path(target, name).parent) for name in sizes}):
@@ -137,7 +168,7 @@ def _get(fs: Any, source: str, folder: Path, sizes: Mapping[str, int]) -> None:
             assert (work / name).resolve().is_relative_to(work.resolve()), f"{name} leads out of the folder"
             (work / name).parent.mkdir(parents=True, exist_ok=True)
         fs.get([f"{source}/{name}" for name in names], [str(work / name) for name in names])
-        _compare(sizes, {file.relative_to(work).as_posix(): file.stat().st_size for file in _files(work)}, source)
+        _compare(sizes, _sizes(work), source)
 
 
 def _sizes_there(fs: Any, folder: str) -> dict[str, int]:
@@ -155,8 +186,9 @@ def _compare(expected: Mapping[str, int], seen: Mapping[str, int], place: str) -
         )
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in Path(folder).rglob("*") if path.is_file()]
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes by relative file name."""
+    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
 
 
 def _write(fs: Any, file: str, record: Mapping[str, Any]) -> None:

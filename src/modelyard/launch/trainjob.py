@@ -10,7 +10,7 @@ from types import FrameType
 from typing import NoReturn
 
 from modelyard.cluster_settings import ClusterSettings
-from modelyard.errors import ModelyardError, Unavailable, UsageError
+from modelyard.errors import Interrupted, ModelyardError, Unavailable, UsageError
 from modelyard.launch.attempt import Attempt
 from modelyard.launch.kube import Cluster, Object, Pace
 from modelyard.launch.manifest import ATTEMPT, MANAGER, OUTCOME, RUN, SPEC, TrainJobRequest, train_job
@@ -112,16 +112,25 @@ def _tidy(cluster: Cluster, name: str, settings: ClusterSettings, failed: bool) 
 
 @contextmanager
 def _deleted_when_told_to_stop(cluster: Cluster, name: str) -> Iterator[None]:
-    """Deletes the job when this process gets SIGTERM or Ctrl-C: nobody would wait for it any more."""
+    """Deletes the job when this process gets SIGTERM or Ctrl-C: nobody would wait for it any more.
+
+    Raises:
+        Interrupted: SIGTERM came; the nodes save when their job is deleted.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         yield
-    except (SystemExit, KeyboardInterrupt):
+    except KeyboardInterrupt:
         cluster.delete(name, patience=STOP_SECONDS)
         raise
+    except SystemExit:
+        cluster.delete(name, patience=STOP_SECONDS)
+        raise Interrupted(
+            f"told to stop: TrainJob {cluster.namespace}/{name} is deleted, and its nodes save. Run it again to go on"
+        ) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
