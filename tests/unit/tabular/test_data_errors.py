@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from modelyard.errors import BadData, UsageError
-from tests.unit.tabular.test_data import built, customers, write
+from tests.unit.tabular.conftest import built, customers, write
 
 ROWS = "".join(f"{n % 7}.5,{'ab'[n % 2]},{n % 3}\n" for n in range(60))
 GOOD = "x,y,z\n" + ROWS

@@ -5,6 +5,7 @@ Numpy, pydantic and the standard library alone, so that it serves.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -24,7 +25,7 @@ _DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
 _PERIODS = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 
 
-class _Part(BaseModel):
+class _Part(BaseModel, ABC):
     """What all four kinds of column share."""
 
     column: str
@@ -36,12 +37,13 @@ class _Part(BaseModel):
         """Names of the outputs."""
         return [*self._names(), *([f"{self.column} is missing"] if self.indicator else [])]
 
+    @abstractmethod
     def _names(self) -> list[str]:
-        raise NotImplementedError
+        """Names of the outputs but for the indicator."""
 
+    @abstractmethod
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
         """Writes the outputs of `values` into the zeroed float32 `out`, (rows, len(names))."""
-        raise NotImplementedError
 
 
 class NumericPart(_Part):
