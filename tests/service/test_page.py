@@ -85,7 +85,8 @@ def _evaluator(tab) -> Callable[[str], Any]:
         tab.send(json.dumps({"id": number, "method": "Runtime.evaluate", "params": given}))
         while (reply := json.loads(tab.recv(WAIT))).get("id") != number:
             pass
-        return reply["result"]["result"].get("value")
+        # A page that is just going away answers with an error.
+        return reply["result"]["result"].get("value") if "result" in reply else None
 
     return evaluate
 
