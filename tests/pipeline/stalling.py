@@ -17,6 +17,11 @@ def stall(stage: str, half: Path | None = None) -> None:
 
 
 class Stalling(Line):
+    @classmethod
+    def host(cls, assets):
+        stall("monitor")
+        return super().host(assets)
+
     def sample(self, raw):
         super().sample(raw)
         stall("ingest", raw)

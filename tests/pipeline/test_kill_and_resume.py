@@ -111,6 +111,31 @@ def test_killed_in_each_stage_in_turn_the_run_resumes_where_it_was(workplace):
     assert json.loads((workplace.run / "run.json").read_text())["status"] == "finished"
 
 
+@pytest.fixture
+def trained(workplace) -> Path:
+    """A finished run whose model serves: an earlier test's, or one of its own."""
+    if not list((workplace.folder / "runs").glob("*/*/package/package.json")):
+        assert workplace.finish("run", "stalling:Stalling") == NAMES
+    return workplace.run
+
+
+def test_killed_while_it_monitors_the_run_resumes_and_gives_its_verdict(workplace, trained):
+    workplace.kill_in("monitor", "run", "stalling:Stalling", "--monitoring")
+    watching = workplace.run
+    assert watching != trained
+    assert list(watching.rglob(".*.tmp"))
+    assert not visible_artifacts(watching)
+    assert json.loads((watching / "run.json").read_text())["kind"] == "monitoring"
+
+    assert workplace.finish("resume") == ["monitor"]
+    assert workplace.run == watching
+    assert not list(watching.rglob(".*.tmp"))
+    assert [artifact.verify(path).kind for path in visible_artifacts(watching)] == ["verdict"]
+    verdict = json.loads((watching / "verdict" / "verdict.json").read_text())
+    assert (verdict["status"], verdict["retrain"]) == ("too few rows", False)
+    assert json.loads((watching / "run.json").read_text())["status"] == "finished"
+
+
 def test_a_changed_setting_source_or_data_set_is_never_answered_from_what_was_done(workplace):
     data = workplace.folder / "points.csv"
     data.write_text("x,y\n" + "".join(f"{x},{3 * x + x % 7}\n" for x in range(100)))
