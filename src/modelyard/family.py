@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from modelyard.training.batches import Batches
     from modelyard.training.loop import Trainer
+    from modelyard.tuning.space import Range
 
 C = TypeVar("C", bound=FamilyConfig)
 
@@ -165,6 +166,8 @@ class Family(Trainable, ABC, Generic[C]):
     """Its defaults are a good run."""
     shortcuts: ClassVar[Mapping[str, str]] = {}
     """CLI options that stand for a setting: `{"target": "features.target"}` gives `--target`."""
+    search_space: ClassVar[Mapping[str, Range]] = {}
+    """What `modelyard tune` may change, by dotted name: see `modelyard.tuning.space`."""
 
     def __init__(self, config: C) -> None:
         self.config = config

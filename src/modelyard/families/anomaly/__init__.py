@@ -16,6 +16,7 @@ from modelyard.families.anomaly.config import (
     AnomalyModel,
     AnomalyTraining,
 )
+from modelyard.families.anomaly.search import SEARCH
 from modelyard.family import Family, Graph, Host, Runtime, Split
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Anomaly(Family[AnomalyConfig]):
 
     title: ClassVar[str] = "anomalies in sensor series: rows or windows of time"
     Config = AnomalyConfig
+    search_space = SEARCH
 
     def __init__(self, config: AnomalyConfig) -> None:
         """Raises UsageError for settings that don't go together."""

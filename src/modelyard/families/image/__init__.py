@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.evaluation import Evaluation
 from modelyard.families.image.config import ImageConfig, ImageFeatures, ImageModel, ImageTraining
+from modelyard.families.image.search import SEARCH
 from modelyard.family import Family, Graph, Host, Runtime, Split
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Image(Family[ImageConfig]):
     title: ClassVar[str] = "pictures: classification and diagnosis"
     Config = ImageConfig
     shortcuts: ClassVar[Mapping[str, str]] = {"kind": "model.kind"}
+    search_space = SEARCH
 
     @classmethod
     def debug(cls) -> ImageConfig:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelyard.config import TrainingSettings
 from modelyard.evaluation import Evaluation
 from modelyard.families.language.config import LanguageConfig, LanguageFeatures, LanguageModel
+from modelyard.families.language.search import SEARCH
 from modelyard.family import Family, Graph, Host, Runtime, Split
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Language(Family[LanguageConfig]):
 
     title: ClassVar[str] = "text: causal language models"
     Config = LanguageConfig
+    search_space = SEARCH
 
     def __init__(self, config: LanguageConfig) -> None:
         super().__init__(config)

@@ -14,6 +14,7 @@ from modelyard.families.recommender.config import (
     RecommenderModel,
     RecommenderTraining,
 )
+from modelyard.families.recommender.search import SEARCH
 from modelyard.family import Family, Graph, Host, Runtime, Split
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Recommender(Family[RecommenderConfig]):
 
     title: ClassVar[str] = "recommendations: what a user may like next"
     Config = RecommenderConfig
+    search_space = SEARCH
 
     @classmethod
     def debug(cls) -> RecommenderConfig:

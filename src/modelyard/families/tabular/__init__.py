@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelyard.config import TrainingSettings
 from modelyard.evaluation import Evaluation
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures, TabularModel
+from modelyard.families.tabular.search import SEARCH
 from modelyard.family import Family, Graph, Host, Runtime, Split
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Tabular(Family[TabularConfig]):
     title: ClassVar[str] = "tables: classification and regression"
     Config = TabularConfig
     shortcuts: ClassVar[Mapping[str, str]] = {"target": "features.target"}
+    search_space = SEARCH
 
     @classmethod
     def debug(cls) -> TabularConfig:

@@ -1,0 +1,153 @@
+"""Runs a search for the command line: a line a trial, then the best settings and what to type next."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modelyard.cli import options
+from modelyard.tuning import report
+from modelyard.tuning.search import Plan, Search
+from modelyard.tuning.study import Tried, import_optuna
+
+console = Console(highlight=False)
+MARKS = {"finished": "[green]✓[/]", "pruned": "[yellow]✂[/]", "failed": "[red]✗[/]"}
+SHOWN = 5
+"""Best trials in the table at the end."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may be tried."""
+
+    trials: int
+    minutes: float | None
+    trial_minutes: float | None
+    jobs: int
+
+
+def follow(
+    family: str, limits: Limits, *, data: str | None, target: str | None, rev: str | None,
+    assignments: list[str] | None, params: Path,
+) -> None:  # fmt: skip
+    """Searches, shows each trial, and leaves best.yaml, trials.json and tune.html in the study's folder."""
+    import_optuna()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    plan = _plan(family, limits, data, target, rev, assignments, params)
+    search = Search(plan, lambda *told: _show(search, *told))
+    console.print(f"[bold]{family}[/] · {len(search.space)} settings · {_relative(search.folder)}")
+    _say_what_is_known(search)
+    try:
+        search.execute()
+    except KeyboardInterrupt:
+        console.print("\nstopped; what was finished is kept", style="yellow")
+        _conclude(search)
+        raise
+    _conclude(search)
+
+
+def _plan(
+    family: str, limits: Limits, data: str | None, target: str | None, rev: str | None,
+    assignments: list[str] | None, params: Path,
+) -> Plan:  # fmt: skip
+    from modelyard.cli.execute import absolute_data
+    from modelyard.config import parse_assignments, resolve
+    from modelyard.run import check_requirements
+    from modelyard.tuning.space import names
+
+    cls = options.family_class(family)
+    config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)
+    config = resolve(cls.Config, ("config", absolute_data(config.model_dump(mode="json"))))
+    check_requirements(cls(config))
+    return Plan(
+        family=cls, config=config, fixed=frozenset(names(parse_assignments(assignments or []))), trials=limits.trials,
+        minutes=limits.minutes, trial_minutes=limits.trial_minutes, jobs=limits.jobs,
+    )  # fmt: skip
+
+
+def _say_what_is_known(search: Search) -> None:
+    if (search.folder / "study.db").is_file():
+        done = len(search.study.tried())
+        console.print(f"goes on: {done} of {search.plan.trials} trials are done", style="dim")
+
+
+def _show(search: Search, tried: Tried, best: Tried, count: int) -> None:
+    """`✓ 12/30  roc_auc 0.9951  best 0.9963   4.1 s  kind=xgboost …`."""
+    of = search.plan.trials
+    value = "" if tried.value is None else f"{search.start.metric} {tried.value:.4f}"
+    star = " [bold green]best[/]" if best.number == tried.number else f" [dim]best {best.value:.4f}[/]"
+    text = _settings(tried) if tried.number else "the starting settings"
+    note = f"  [dim]{escape(tried.headline)}[/]" if tried.state != "finished" else ""
+    same = f"  [dim]the same as trial {tried.same_as}[/]" if tried.same_as is not None else ""
+    console.print(
+        f"{MARKS[tried.state]} {count:>3}/{of}  {value:<16}{star}  {tried.seconds:5.1f} s  {escape(text)}{same}{note}",
+        soft_wrap=True,
+    )
+
+
+def _settings(tried: Tried) -> str:
+    return "  ".join(f"{name.partition('.')[2]}={_short(value)}" for name, value in tried.settings.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else json.dumps(value).strip('"')
+
+
+def _conclude(search: Search) -> None:
+    """The table, the files, the command to type next."""
+    study, metric = search.study, search.start.metric
+    tried, best = study.tried(), study.best()
+    start = tried[0]
+    assert best.value is not None
+    assert start.value is not None
+    console.print(_table(study.larger_is_better, tried, metric))
+    gain = f"{metric} {best.value:.4f} against {start.value:.4f} of the starting settings, on the validation split"
+    report.write_trials(search.folder, study, metric)
+    shares = study.importances()
+    plots = [report.history(tried, metric, study.larger_is_better)]
+    plots += [report.importance(shares)] if shares else []
+    plots += report.slices(tried, search.space, metric, list(shares))
+    page = report.write_page(search.folder, f"Search: {search.plan.family.name}", [gain + "."], plots)
+    file = report.write_best(search.folder, search.plan.family.name, search.config_of(best), gain)
+    if shares:
+        console.print("matter most: " + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:4]))
+    console.print(f"best     {gain}")
+    console.print(
+        f"The best of {len(tried)} by one split flatters itself: expect less on data that nothing was chosen by. The "
+        "run below judges it on the test split.", style="dim",
+    )  # fmt: skip
+    console.print(f"page     {_relative(page)}", soft_wrap=True)
+    console.print(f"cost     {search.cost().cpu_seconds / 60:.3g} core-minutes for {len(tried)} trials")
+    console.print(f"Next: [bold]modelyard run {search.plan.family.name} --params {_relative(file)}[/]", soft_wrap=True)
+
+
+def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
+    done = [one for one in tried if one.value is not None and one.same_as is None]
+    done.sort(key=lambda one: -(one.value or 0.0) if larger_is_better else (one.value or 0.0))
+    table = Table(title=f"{len(tried)} trials, the best by {metric} on the validation split", title_justify="left")
+    for name in ("trial", metric, "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("settings")
+    start = next(one for one in done if one.number == 0)
+    for one in done[:SHOWN] if start in done[:SHOWN] else [*done[:SHOWN], start]:
+        text = _settings(one) if one.number else "the starting settings"
+        table.add_row(
+            str(one.number),
+            f"{one.value:.4f}",
+            f"{one.seconds:.1f} s",
+            escape(text),
+            style="bold" if one is done[0] else "",
+        )
+    return table
+
+
+def _relative(path: Path) -> str:
+    path = Path(path).absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

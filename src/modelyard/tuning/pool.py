@@ -1,0 +1,89 @@
+"""The processes of running trials, seen from the outside."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from modelyard import artifact
+from modelyard.launch.step import PARENT
+from modelyard.tuning.trial import EPOCHS, ERROR, JOB, RESULT, Job, Result
+
+LOG = "log.txt"
+
+
+class Process:
+    """A trial at work in its own folder and process."""
+
+    def __init__(self, number: int, folder: Path, job: Job, threads: int) -> None:
+        self.number, self.folder = number, folder
+        self.began = time.monotonic()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (RESULT, ERROR, EPOCHS):
+            (folder / name).unlink(missing_ok=True)
+        artifact.write_json(folder / JOB, job)
+        with (folder / LOG).open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "modelyard.tuning.trial", str(folder)],
+                stdout=log, stderr=subprocess.STDOUT, env=_environment(threads), start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since it began."""
+        return time.monotonic() - self.began
+
+    def alive(self) -> bool:
+        """Whether it still works."""
+        return self._process.poll() is None
+
+    def curve(self) -> dict[int, float]:
+        """Validation loss by epoch, so far. A second training inside the trial begins again at 1 and is left out."""
+        found: dict[int, float] = {}
+        file = self.folder / EPOCHS
+        for line in file.read_text().splitlines(keepends=True) if file.is_file() else []:
+            told = json.loads(line) if line.endswith("\n") else {}
+            loss, epoch = told.get("validation_loss"), told.get("epoch", 0)
+            if loss is not None and math.isfinite(loss) and epoch > max(found, default=0):
+                found[epoch] = loss
+        return found
+
+    def result(self) -> Result | None:
+        """What it reached; None where it failed or was stopped."""
+        file = self.folder / RESULT
+        return Result.model_validate_json(file.read_text()) if file.is_file() else None
+
+    def failure(self) -> str:
+        """Why there is no result, as one line."""
+        file = self.folder / ERROR
+        if file.is_file():
+            told: dict[str, Any] = json.loads(file.read_text())
+            return str(told["message"])
+        lines = (self.folder / LOG).read_text(errors="replace").strip().splitlines()
+        said = f": {lines[-1][:200]}" if lines else ""
+        return f"the trial's process ended with code {self._process.poll()}{said}. See {self.folder / LOG}"
+
+    def stop(self) -> None:
+        """Ends it, and all that it started."""
+        if self.alive():
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _environment(threads: int) -> dict[str, str]:
+    paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
+    given = {
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONWARNINGS": "ignore",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        PARENT: str(os.getpid()),
+    }
+    return {**os.environ, **given}

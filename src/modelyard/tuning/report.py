@@ -1,0 +1,151 @@
+"""What a search found: the best settings as a file, a table of trials, a page of pictures."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelyard import artifact
+from modelyard.config import FamilyConfig
+from modelyard.evaluation import Plot, Series
+from modelyard.tuning.space import Range
+from modelyard.tuning.study import Study, Tried
+
+BEST, TRIALS, PAGE = "best.yaml", "trials.json", "tune.html"
+SLICES = 8
+"""Settings whose values are drawn against the metric, the most important first."""
+
+
+def differing(config: FamilyConfig) -> dict[str, Any]:
+    """The settings that are not the family's defaults, by section."""
+    return _changed(config.model_dump(mode="json"), type(config)().model_dump(mode="json"))
+
+
+def _changed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict) and defaults[name]:
+            if inner := _changed(value, defaults[name]):
+                found[name] = inner
+        elif value != defaults.get(name):
+            found[name] = value
+    return found
+
+
+def write_best(folder: Path, family: str, config: FamilyConfig, why: str) -> Path:
+    """Writes the settings for `modelyard run FAMILY --params best.yaml`."""
+    text = yaml.safe_dump({family: differing(config)}, sort_keys=False)
+    artifact.write_text(folder / BEST, f"# {why}\n{text}")
+    return folder / BEST
+
+
+def write_trials(folder: Path, study: Study, metric: str) -> Path:
+    """Writes all trials as JSON."""
+    rows = [
+        {"trial": one.number, "state": one.state, metric: one.value, "seconds": one.seconds, "settings": one.settings,
+         "same_as": one.same_as, "note": one.headline}
+        for one in study.tried()
+    ]  # fmt: skip
+    artifact.write_json(folder / TRIALS, rows)
+    return folder / TRIALS
+
+
+def history(tried: Sequence[Tried], metric: str, larger_is_better: bool) -> Plot:
+    """Each trial's value, the best one so far, and the starting settings' value."""
+    done = [one for one in tried if one.value is not None]
+    best: list[float] = []
+    for one in done:
+        pick = max if larger_is_better else min
+        best.append(pick([*best[-1:], float(one.value or 0.0)]))
+    x = [float(one.number) for one in done]
+    return Plot(
+        kind="line", title="History", x_label="trial", y_label=metric,
+        series=[
+            Series(name="best so far", x=x, y=best),
+            Series(name="trial", x=x, y=[float(one.value or 0.0) for one in done]),
+            Series(name="starting settings", x=[x[0], x[-1]], y=[best[0], best[0]]),
+        ],
+        caption="On the validation split. Pruned and failed trials have no value.",
+    )  # fmt: skip
+
+
+def importance(shares: Mapping[str, float]) -> Plot:
+    """How much each setting explains."""
+    return Plot(
+        kind="bar", title="Importance", x_label="setting", y_label="share",
+        series=[Series(name="importance", x=list(shares), y=list(shares.values()))],
+        caption="How much a setting tells good trials from all (PED-ANOVA), among settings that every trial has.",
+    )  # fmt: skip
+
+
+def slices(tried: Sequence[Tried], space: Mapping[str, Range], metric: str, order: Sequence[str]) -> list[Plot]:
+    """For each setting, its values against the metric."""
+    first = [*order, *(name for name in space if name not in order)]
+    plots = []
+    for name in first[:SLICES]:
+        done = [
+            (one.settings[name], float(one.value)) for one in tried if one.value is not None and name in one.settings
+        ]
+        if len(done) < 2:
+            continue
+        one = space[name]
+        x = [json.dumps(value).strip('"') for value, _ in done] if one.choices else [float(value) for value, _ in done]
+        plots.append(
+            Plot(kind="scatter", title=name, x_label="value", y_label=metric,
+                 series=[Series(name=metric, x=x, y=[value for _, value in done])])
+        )  # fmt: skip
+    return plots
+
+
+def write_page(folder: Path, title: str, lines: Sequence[str], plots: Sequence[Plot]) -> Path:
+    """Writes `tune.html`, self-contained: the figures in the card's style.
+
+    Raises:
+        MissingExtra: matplotlib or jinja2 is not installed.
+    """
+    import importlib.util
+
+    from modelyard.errors import MissingExtra
+
+    if any(importlib.util.find_spec(module) is None for module in ("jinja2", "matplotlib")):
+        raise MissingExtra("the page of a search", "card")
+    from modelyard import card
+    from modelyard.card import canvas
+    from modelyard.card.figures import draw
+
+    with canvas.style():
+        drawn = [figure for number, plot in enumerate(plots) if (figure := draw(plot, f"t{number}-")) is not None]
+    css = (Path(card.__file__).parent / "card.css").read_text()
+    figures = "".join(
+        f"<figure><figcaption>{html.escape(one.title)}</figcaption>{_legend(one.legend)}{one.svg}"
+        f'<p class="under">{html.escape(one.caption)}</p></figure>'
+        for one in drawn
+    )
+    said = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    page = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
+        f"<style>{re.sub(r'/[*].*?[*]/', '', css, flags=re.DOTALL)}</style></head><body><main>"
+        f"<header><div><h1>{html.escape(title)}</h1>{said}</div></header>"
+        f'<section><header><h2>Trials</h2></header><div class="body pair">{figures}</div></section>'
+        "</main></body></html>\n"
+    )
+    artifact.write_text(folder / PAGE, page)
+    return folder / PAGE
+
+
+def _legend(keys: Sequence[Any]) -> str:
+    items = "".join(
+        '<li><svg viewBox="0 0 24 9" aria-hidden="true">'
+        f'<path d="M0 4.5h24" style="stroke:var(--s{key.colour});stroke-width:2;stroke-dasharray:{key.dashes or "none"}"/>'
+        f"</svg>{html.escape(key.name)}</li>"
+        for key in keys
+    )
+    return f'<ul class="legend">{items}</ul>' if items else ""

@@ -1,0 +1,262 @@
+"""The search: proposes settings, runs trials side by side, prunes, records, and goes on where it was."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from modelyard import artifact
+from modelyard.config import FamilyConfig, resolve
+from modelyard.cost import Usage, total
+from modelyard.errors import ModelyardError, UsageError
+from modelyard.family import Family
+from modelyard.home import home, slug
+from modelyard.run import REUSE, Run
+from modelyard.tuning.pool import Process
+from modelyard.tuning.prune import hopeless
+from modelyard.tuning.space import Range, as_json, lookup, nested, searched
+from modelyard.tuning.study import Proposal, Study, Tried
+from modelyard.tuning.trial import RESULT, Job, Result
+
+POLLED_SECONDS = 0.1
+START = "start.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a person asked for."""
+
+    family: type[Family[Any]]
+    config: FamilyConfig
+    """Where the search starts."""
+    fixed: frozenset[str] = frozenset()
+    """Settings that stay, by dotted name."""
+    trials: int = 30
+    """Trials in all, the starting settings' included."""
+    minutes: float | None = None
+    """Stop after so long. None: no limit."""
+    trial_minutes: float | None = None
+    """Most time for one trial. None: no limit."""
+    jobs: int = 1
+    """Trials at a time."""
+
+
+@dataclass
+class Search:
+    """A plan with its folder and its study."""
+
+    plan: Plan
+    told: Callable[[Tried, Tried, int], None]
+    """Hears of each trial that ended in this process: itself, the best one, and how many have ended."""
+    again: int = 0
+    """Trials that an earlier process left unfinished."""
+    _open: dict[int, tuple[Process, Proposal]] = field(default_factory=dict)
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """The starting settings as JSON."""
+        return self.plan.config.model_dump(mode="json")
+
+    @cached_property
+    def space(self) -> dict[str, Range]:
+        """What is searched."""
+        return searched(self.plan.family.search_space, self.values, self.plan.fixed)
+
+    @cached_property
+    def root(self) -> Path:
+        """`tuning/<family>/` in the home folder."""
+        return home() / "tuning" / slug(self.plan.family.name)
+
+    @cached_property
+    def run_of(self) -> Run:
+        return Run.of(self.plan.family.name, self.values, id="tuning")
+
+    @cached_property
+    def dataset(self) -> Path:
+        """The data set, fetched again only when what lies behind it changed."""
+        from modelyard.stages.ingest import ingest
+
+        settings = hashlib.sha256(json.dumps([self.values[name] for name in ingest.reads]).encode()).hexdigest()
+        folder = self.root / "data" / settings[:12]
+        with _variable(REUSE, str(self.root / "done")):
+            ingest(self.run_of, dataset=folder)
+        return folder
+
+    @cached_property
+    def folder(self) -> Path:
+        """The study's own: its name follows from data, code, space and starting settings."""
+        content = [
+            artifact.read_manifest(self.dataset).digest, self.run_of.code_version, as_json(self.space),
+            {name: self.values[name] for name in ("features", "model", "training", "gate", "seed")},
+        ]  # fmt: skip
+        return self.root / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @cached_property
+    def start(self) -> Result:
+        """The starting settings' result: the first trial, run before the study knows what is better."""
+        file = self.folder / START
+        if not file.is_file():
+            process = self._process(0, {})
+            try:
+                while process.alive():
+                    time.sleep(POLLED_SECONDS)
+            finally:
+                process.stop()
+            result = process.result()
+            if result is None:
+                raise ModelyardError(f"the starting settings cannot be trained: {process.failure()}")
+            kept = {"result": result.model_dump(mode="json"), "curve": process.curve(), "seconds": process.seconds}
+            artifact.write_json(file, kept)
+        return Result.model_validate(json.loads(file.read_text())["result"])
+
+    @cached_property
+    def study(self) -> Study:
+        """The record of all trials."""
+        start = self.start
+        kept = json.loads((self.folder / START).read_text())
+        study = Study(self.folder / "study.db", self.space, self.values, start.direction, self.plan.config.seed)
+        curve = {int(epoch): loss for epoch, loss in kept["curve"].items()}
+        if study.begin(start, curve, kept["seconds"]):
+            self._say(study, study.tried()[0])
+        return study
+
+    def execute(self) -> None:
+        """Runs trials until there are as many as planned, or the time is over. Stopped, it leaves a usable study.
+
+        Raises:
+            UsageError: another process works on this study.
+            ModelyardError: the starting settings cannot be trained.
+        """
+        began = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _alone(self.folder):
+            try:
+                self.again = self.study.take_up()
+                while not self._over(began):
+                    self._fill()
+                    self._poll()
+                    time.sleep(POLLED_SECONDS)
+            finally:
+                for number, (process, _) in list(self._open.items()):
+                    process.stop()
+                    self.study.give_up(number)
+                self._open.clear()
+
+    def cost(self) -> Usage:
+        """What all trials used, in this process and before."""
+        return total(Usage.model_validate(one.cost) for one in self.study.tried() if one.cost)
+
+    def config_of(self, tried: Tried) -> FamilyConfig:
+        """The whole settings of a trial."""
+        return self._config(tried.settings)
+
+    def _say(self, study: Study, tried: Tried) -> None:
+        self.told(tried, study.best(), len(study.tried()))
+
+    def _over(self, began: float) -> bool:
+        if self.plan.minutes is not None and time.monotonic() - began > self.plan.minutes * 60:
+            return True
+        return not self._open and len(self.study.tried()) >= self.plan.trials
+
+    def _fill(self) -> None:
+        while len(self._open) < self.plan.jobs and len(self.study.tried()) + len(self._open) < self.plan.trials:
+            proposal = self.study.ask()
+            if (known := self._known(proposal.settings)) is not None:
+                result = Result.model_validate_json((self._place(known.number) / RESULT).read_text())
+                self._say(
+                    self.study,
+                    self.study.tell(proposal.number, proposal.settings, result, known.curve, 0.0, known.number),
+                )
+                continue
+            try:
+                self._open[proposal.number] = (self._process(proposal.number, proposal.settings), proposal)
+            except UsageError as error:  # settings that do not go together
+                self._say(self.study, self.study.tell_failed(proposal.number, proposal.settings, 0.0, str(error)))
+
+    def _known(self, settings: dict[str, Any]) -> Tried | None:
+        """A finished trial of the very same settings: the seed is fixed, so that its result would come again."""
+        wanted = self._config(settings) if settings else self.plan.config
+        done = (one for one in self.study.tried() if one.state == "finished" and one.same_as is None)
+        return next((one for one in done if self._config(one.settings) == wanted), None)
+
+    def _poll(self) -> None:
+        for number, (process, proposal) in list(self._open.items()):
+            curve = process.curve()
+            why = self._hopeless(process, proposal, curve) if process.alive() else ""
+            if process.alive() and not why:
+                continue
+            process.stop()
+            del self._open[number]
+            self._say(self.study, self._record(process, proposal, curve, why))
+
+    def _record(self, process: Process, proposal: Proposal, curve: dict[int, float], why: str) -> Tried:
+        number, settings, result = proposal.number, proposal.settings, process.result()
+        if result is not None:
+            return self.study.tell(number, settings, result, process.curve(), process.seconds)
+        if why:
+            return self.study.tell_pruned(number, settings, curve, process.seconds, why)
+        return self.study.tell_failed(number, settings, process.seconds, process.failure())
+
+    def _hopeless(self, process: Process, proposal: Proposal, curve: dict[int, float]) -> str:
+        """Why a trial should be stopped; empty: it should not."""
+        limit = self.plan.trial_minutes
+        if limit is not None and process.seconds > limit * 60:
+            return f"stopped after {limit:g} minutes"
+        others = [one.curve for one in self.study.tried() if one.state == "finished" and self._alike(one, proposal)]
+        epochs = self._config(proposal.settings).training.epochs
+        return f"stopped in epoch {max(curve)}: worse than the median" if hopeless(curve, others, epochs) else ""
+
+    def _alike(self, tried: Tried, proposal: Proposal) -> bool:
+        """Whether the losses of two trials mean the same."""
+        marked = [name for name, one in self.space.items() if one.changes_loss]
+        return all(
+            tried.settings.get(name, lookup(self.values, name))
+            == proposal.settings.get(name, lookup(self.values, name))
+            for name in marked
+        )
+
+    def _config(self, settings: Mapping[str, Any]) -> FamilyConfig:
+        return resolve(self.plan.family.Config, ("config", self.values), ("config", nested(settings)))
+
+    def _process(self, number: int, settings: Mapping[str, Any]) -> Process:
+        config = self._config(settings).model_dump(mode="json")
+        job = Job(
+            family=self.plan.family.name, config=config, dataset=self.dataset, features=self.root / "features",
+        )  # fmt: skip
+        threads = max(1, (os.cpu_count() or 1) // self.plan.jobs)
+        return Process(number, self._place(number), job, threads)
+
+    def _place(self, number: int) -> Path:
+        return self.folder / "trials" / f"{number:04d}"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"another process works on the study in {folder}") from None
+        yield
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -1,0 +1,229 @@
+"""The record of a search in one SQLite file: what was tried, what comes next, what to do again after a kill."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from modelyard.errors import MissingExtra
+from modelyard.tuning.prune import Curve
+from modelyard.tuning.space import Range, holds, lookup
+from modelyard.tuning.trial import Result
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+State = Literal["finished", "pruned", "failed"]
+ENDED, SETTINGS, RETRY = "ended", "settings", "retry"
+"""Attributes of a trial: how it ended (a killed one has none), its settings, and that it was begun before."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that has ended."""
+
+    number: int
+    state: State
+    settings: dict[str, Any]
+    """Values of the searched settings, by dotted name; nothing for the trial of the starting settings."""
+    value: float | None
+    curve: dict[int, float]
+    """Validation loss by epoch."""
+    seconds: float
+    headline: str
+    same_as: int | None = None
+    """The trial whose result was taken, since the settings are the same."""
+    cost: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Settings to try next."""
+
+    number: int
+    settings: dict[str, Any]
+
+
+class Study:
+    """A search over a space, beginning with the result of the starting settings."""
+
+    def __init__(
+        self, file: Path | None, space: Mapping[str, Range], config: Mapping[str, Any], direction: str, seed: int
+    ) -> None:
+        """Opens the study of `file`, or makes it; None: in memory. `direction` is `max` or `min`."""
+        library = import_optuna()
+        self._space, self._config, self._seed = space, config, seed
+        self._asked: dict[int, optuna.Trial] = {}
+        self.larger_is_better = direction == "max"
+        self._study: optuna.Study = library.create_study(
+            study_name="tuning", storage=f"sqlite:///{file}" if file else None, load_if_exists=True,
+            direction="maximize" if self.larger_is_better else "minimize",
+        )  # fmt: skip
+
+    def begin(self, start: Result, curve: Curve, seconds: float) -> bool:
+        """Records the starting settings' result as trial 0; False where that was done before."""
+        if self._study.get_trials(deepcopy=False):
+            return False
+        from optuna.trial import create_trial
+
+        inside = self._encoded({name: lookup(self._config, name) for name in self._space})
+        attributes = self._attributes("finished", {}, seconds, start.headline, start)
+        self._study.add_trial(
+            create_trial(
+                value=start.value, params=inside, user_attrs=attributes,
+                intermediate_values={epoch: -loss if self.larger_is_better else loss for epoch, loss in curve.items()},
+                distributions={name: self._space[name].distribution() for name in inside},
+            )
+        )  # fmt: skip
+        return True
+
+    def take_up(self) -> int:
+        """Fails the trials that were running when an earlier process was killed, and asks for them again.
+
+        Call it while no other process works on the study. A trial is taken up once: what takes the machine down twice
+        would do it again. Returns how many are asked for again.
+        """
+        from optuna.trial import TrialState
+
+        again = 0
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            if RETRY not in trial.user_attrs:
+                self._study.enqueue_trial(trial.params, user_attrs={RETRY: True})
+                again += 1
+        return again
+
+    def ask(self) -> Proposal:
+        """The next settings: those to be done again, else by TPE (Bergstra et al. 2011) from all results so far.
+
+        What is drawn follows from the seed and the trial's number, so that a study that was killed goes on as it would
+        have gone on.
+        """
+        from optuna.samplers import TPESampler
+
+        number = len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = TPESampler(
+            seed=self._seed + 1009 * number, n_startup_trials=min(10, 3 + len(self._space))
+        )
+        trial = self._study.ask()
+        settings: dict[str, Any] = {}
+        for name, one in self._space.items():
+            if holds(one, self._config, settings):
+                settings[name] = one.suggest(trial, name)
+        self._asked[trial.number] = trial
+        return Proposal(trial.number, settings)
+
+    def tell(
+        self,
+        number: int,
+        settings: dict[str, Any],
+        result: Result,
+        curve: Curve,
+        seconds: float,
+        same_as: int | None = None,
+    ) -> Tried:
+        """Records a result."""
+        self._report(number, curve)
+        return self._end(number, "finished", settings, seconds, result.headline, result, same_as)
+
+    def tell_pruned(self, number: int, settings: dict[str, Any], curve: Curve, seconds: float, why: str) -> Tried:
+        """Records a trial that was stopped before its end."""
+        self._report(number, curve)
+        return self._end(number, "pruned", settings, seconds, why, None)
+
+    def tell_failed(self, number: int, settings: dict[str, Any], seconds: float, why: str) -> Tried:
+        """Records a trial that cannot be trained or judged."""
+        return self._end(number, "failed", settings, seconds, why, None)
+
+    def give_up(self, number: int) -> None:
+        """Marks a trial that a person interrupted: it is asked for again when the search goes on."""
+        from optuna.trial import TrialState
+
+        trial = self._asked.pop(number)
+        self._study.tell(trial, state=TrialState.FAIL)
+        self._study.enqueue_trial(trial.params)
+
+    def tried(self) -> list[Tried]:
+        """All trials that ended, in their order."""
+        return [self._tried(one) for one in self._study.get_trials(deepcopy=False) if ENDED in one.user_attrs]
+
+    def best(self) -> Tried:
+        """The finished trial with the best value, the earliest of equals."""
+        done = [one for one in self.tried() if one.value is not None and one.state == "finished"]
+        return (max if self.larger_is_better else min)(done, key=lambda one: one.value or 0.0)
+
+    def importances(self) -> dict[str, float]:
+        """How much of the differences between good and other trials each setting explains (PED-ANOVA, Watanabe et
+        al. 2023), the most first; shares of 1. Nothing where too few trials were finished."""
+        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+        from optuna.trial import TrialState
+
+        if len(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 8:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def _report(self, number: int, curve: Curve) -> None:
+        for epoch, loss in curve.items():
+            # Optuna ranks pruned trials by these in the study's direction.
+            self._asked[number].report(-loss if self.larger_is_better else loss, epoch)
+
+    def _end(
+        self, number: int, state: State, settings: dict[str, Any], seconds: float, headline: str,
+        result: Result | None, same_as: int | None = None,
+    ) -> Tried:  # fmt: skip
+        from optuna.trial import TrialState
+
+        trial = self._asked.pop(number)
+        for name, value in self._attributes(state, settings, seconds, headline, result, same_as).items():
+            trial.set_user_attr(name, value)
+        states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        self._study.tell(trial, values=result.value if result else None, state=states[state])
+        return self._tried(self._study.get_trials(deepcopy=False)[number])
+
+    def _attributes(
+        self, state: State, settings: dict[str, Any], seconds: float, headline: str, result: Result | None,
+        same_as: int | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        cost = result.cost.model_dump(mode="json") if result and same_as is None else None
+        return {
+            SETTINGS: settings, "seconds": round(seconds, 2), "headline": headline, "same_as": same_as, "cost": cost,
+            ENDED: state,
+        }  # fmt: skip
+
+    def _encoded(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the settings whose conditions hold and whose values lie in their range."""
+        found: dict[str, Any] = {}
+        for name, one in self._space.items():
+            if holds(one, self._config, settings) and (value := one.encode(settings[name])) is not None:
+                found[name] = value
+        return found
+
+    def _tried(self, trial: FrozenTrial) -> Tried:
+        told, sign = trial.user_attrs, -1 if self.larger_is_better else 1
+        return Tried(
+            number=trial.number, state=told[ENDED], settings=told[SETTINGS],
+            value=trial.value if told[ENDED] == "finished" else None,
+            curve={epoch: sign * value for epoch, value in trial.intermediate_values.items()},
+            seconds=told["seconds"], headline=told["headline"], same_as=told["same_as"], cost=told["cost"],
+        )  # fmt: skip
+
+
+def import_optuna() -> Any:
+    """Optuna, quiet.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise MissingExtra("tuning", "tune") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

@@ -1,0 +1,118 @@
+"""One trial: trains with its settings and is judged on the validation split. `python -m modelyard.tuning.trial FOLDER`.
+
+The test split is not touched: it stays unseen until the chosen settings run through the whole pipeline.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from modelyard import artifact
+from modelyard.cost import Usage, measure
+from modelyard.errors import ModelyardError
+
+JOB, RESULT, ERROR, EPOCHS = "job.json", "result.json", "error.json", "epochs.jsonl"
+
+
+class Job(BaseModel):
+    """What a trial is given."""
+
+    family: str
+    config: dict[str, Any]
+    dataset: Path
+    """The fetched data set, an artifact."""
+    features: Path
+    """Folder of features, one for each distinct key, shared by all trials."""
+
+
+class Result(BaseModel):
+    """What came of it."""
+
+    metric: str
+    value: float
+    """The gate's metric on the validation split."""
+    direction: str
+    """`max` or `min`: which values are better."""
+    baseline: float | None
+    headline: str
+    cost: Usage = Usage()
+
+
+def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) -> Result:
+    """Trains and judges.
+
+    Raises:
+        ModelyardError: whatever training or judging raise that a person can mend.
+    """
+    from modelyard.evaluation import judge
+    from modelyard.run import Run, check_requirements
+    from modelyard.training.loop import Trainer
+
+    run = Run.of(job.family, job.config, id="tuning")
+    check_requirements(run.family)
+    with measure() as meter, tempfile.TemporaryDirectory(prefix="modelyard-trial-") as place:
+        features, model = features_of(run, job), Path(place)
+        shutil.copytree(features / "assets", model / "assets")
+        trainer = Trainer(seed=run.config.seed, settings=run.config.training, on_epoch=on_epoch)
+        summary = run.family.fit(features, model, trainer)
+        host = run.family.host(model / "assets")
+        evaluation = run.family.evaluate(host, run.family.native(model), features, "validation")
+        judged = judge(run.config.gate, evaluation)
+    return Result(
+        metric=judged.metric, value=judged.value, direction=evaluation.directions[judged.metric],
+        baseline=judged.baseline, headline=str(summary.get("headline", "")), cost=meter.stop(),
+    )  # fmt: skip
+
+
+def features_of(run: Any, job: Job) -> Path:
+    """The features of a trial's settings: made by the first trial that needs them, taken by the others."""
+    from modelyard.stages.features import features
+
+    key = features.key(run, {"dataset": artifact.read_manifest(job.dataset)})
+    folder = job.features / key[:16]
+    with _lock(job.features / f"{key[:16]}.lock"):
+        if not (folder / artifact.MANIFEST).is_file():
+            features(run, dataset=job.dataset, features=folder)
+    return folder
+
+
+@contextmanager
+def _lock(file: Path) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def main(folder: Path) -> int:
+    """Runs the trial of a folder: reads job.json, writes epochs.jsonl as it goes, and result.json or error.json."""
+    from modelyard.launch.step import die_with_parent
+
+    die_with_parent()
+    job = Job.model_validate_json((folder / JOB).read_text())
+    with (folder / EPOCHS).open("w", buffering=1) as told:
+        try:
+            result = run_trial(job, lambda epoch, figures: _tell(told, epoch, figures))
+        except ModelyardError as error:
+            artifact.write_json(folder / ERROR, {"kind": type(error).__name__, "message": str(error)})
+            return error.exit_code
+    artifact.write_json(folder / RESULT, result)
+    return 0
+
+
+def _tell(stream: Any, epoch: int, figures: Mapping[str, float]) -> None:
+    stream.write(json.dumps({"epoch": epoch, **figures}) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
