@@ -22,3 +22,10 @@ def test_a_new_column_is_kept():
 
 def test_what_must_not_be_logged_is_on_neither_side():
     assert comparable({"x": [1.0], "y": [2.0]}, {"y": [3.0]}, Shy(Path())) == ({"y": [2.0]}, {"y": [3.0]})
+
+
+def test_a_field_that_must_not_be_logged_is_hidden_by_its_alias_too():
+    from tests.service.payments import PaymentHost
+
+    seen = comparable({"card country": ["DE"], "y": [2.0]}, {"card_country": ["FR"], "y": [3.0]}, PaymentHost(Path()))
+    assert seen == ({"y": [2.0]}, {"y": [3.0]})

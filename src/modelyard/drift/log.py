@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard.errors import Unavailable, UsageError
 from modelyard.family import Host
-from modelyard.serving.prediction_log import read_log
+from modelyard.serving.prediction_log import read_log, unlogged
 
 OWN = ("_id", "_time", "_package", "_family", "_latency_ms")
 """Columns of the log itself; the others are the family's."""
@@ -37,7 +37,7 @@ def comparable(
 
     A log leaves out a column that held nothing: here it holds None. What the host must not log is in neither.
     """
-    hidden = _hidden(host)
+    hidden = unlogged(host)
     rows = len(next(iter(current.values()), ()))
     before = {name: values for name, values in reference.items() if name not in hidden}
     after = {name: current.get(name, [None] * rows) for name in [*before, *(n for n in current if n not in before)]}
@@ -64,9 +64,3 @@ def _download(uri: str, since: datetime, package: str, folder: Path) -> None:
                 files.get_file(file, str(folder / partition / Path(file).name))
     except (OSError, ImportError, ValueError) as error:
         raise Unavailable(f"setting 'monitor.log': {uri} cannot be read: {error}") from None
-
-
-def _hidden(host: Host) -> frozenset[str]:
-    fields = host.Request.model_fields
-    aliases = {fields[name].alias or name for name in host.sensitive if name in fields}
-    return host.sensitive | aliases

@@ -15,17 +15,18 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from modelyard.family import Host
 from modelyard.package import Package
 from modelyard.serving.log_files import FEEDBACK, Place, Row, hour_of, iso, plain, read_log, write_rows
 
-__all__ = ["PredictionLog", "read_log"]
+__all__ = ["PredictionLog", "read_log", "unlogged"]
 
 log = logging.getLogger("modelyard.serving")
 
@@ -186,7 +187,7 @@ class PredictionLog:
         info, host = entry.package.info, entry.package.host
         key = (info.family, info.version)
         if (hidden := self._hidden.get(key)) is None:
-            hidden = self._hidden[key] = _with_aliases(host.Request, host.sensitive)
+            hidden = self._hidden[key] = unlogged(host)
         own: Row = {"_time": iso(entry.time), "_package": info.version, "_family": info.family,
                "_latency_ms": round(entry.latency_ms, 4)}  # fmt: skip
         hour, many = hour_of(entry.time), len(entry.requests) > 1
@@ -226,8 +227,8 @@ def _within(place: Place, folder: str) -> Place:
     return place / folder if isinstance(place, Path) else f"{place.rstrip('/')}/{folder}"
 
 
-def _with_aliases(request: type[BaseModel], names: Iterable[str]) -> frozenset[str]:
-    fields = request.model_fields
+def unlogged(host: Host) -> frozenset[str]:
+    """What must never be logged: `host.sensitive`, by the fields' own names and by their aliases."""
+    fields, names = host.Request.model_fields, host.sensitive
     aliases = {fields[name].alias or name for name in names if name in fields}
-    fields_of = {name for name, field in fields.items() if field.alias in set(names)}
-    return frozenset(names) | aliases | fields_of
+    return names | aliases | {name for name, field in fields.items() if field.alias in names}
