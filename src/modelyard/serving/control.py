@@ -79,9 +79,9 @@ class Control:
         ends = self._service.traffic.champion
         if ends.log is None:
             raise refuse(404, "predictions are not logged here, so no label has a row to go to")
-        asked = Parsed(await call.json(ends.limits.body_bytes))
+        asked = Parsed(await call.json(ends.limits.body_bytes), self._feedback)
         ends.check_number(asked.values)
-        labels = [one for one in asked.examples(self._feedback) if isinstance(one, Feedback)]
+        labels = [one for one in asked.examples() if isinstance(one, Feedback)]
         for one in labels:
             if isinstance(one.label, float) and not math.isfinite(one.label):
                 raise refuse(400, "field 'label' must be a finite number or a text", field="label")
@@ -95,7 +95,8 @@ class Control:
         """Another package takes over."""
         if not self._service.token:
             raise refuse(403, "a package is swapped by those who have the token alone; set MODELYARD_TOKEN")
-        asked = Parsed(await call.json(self._service.traffic.champion.limits.body_bytes)).examples(self._swap)
+        limit = self._service.traffic.champion.limits.body_bytes
+        asked = Parsed(await call.json(limit), self._swap).examples()
         if len(asked) != 1 or not isinstance(asked[0], Swap):
             raise refuse(400, "one package takes over: send an object")
         try:

@@ -238,15 +238,15 @@ class Endpoints:
         return unusable(error, 0)
 
     def _parsed(self, body: bytes) -> tuple[Parsed, list[BaseModel]]:
-        asked = Parsed(body)
+        asked = Parsed(body, self.read)
         self.check_number(asked.values)
-        return asked, asked.examples(self.read)
+        return asked, asked.examples()
 
     def _single(self, body: bytes, otherwise: str) -> BaseModel:
-        asked = Parsed(body)
+        asked = Parsed(body, self.read)
         if asked.many:
             raise refuse(400, otherwise)
-        return asked.examples(self.read)[0]
+        return asked.examples()[0]
 
     def _explained(self, body: bytes) -> bytes:
         example = self._single(body, "one example is explained at a time: send an object, not a list")

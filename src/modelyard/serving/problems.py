@@ -27,6 +27,9 @@ _TYPES = {
 }
 
 
+_FLAT = frozenset({"number", "integer", "string", "boolean", "null"})
+
+
 class Problem(BaseModel):
     """One thing that is wrong."""
 
@@ -83,9 +86,11 @@ class Reader:
         schema = request.model_json_schema()
         self._definitions: dict[str, Any] = schema.get("$defs", {})
         self.fields: dict[str, Any] = schema.get("properties", {})
+        self.flat = not schema.get("additionalProperties") and all(map(_is_flat, self.fields.values()))
+        """Whether no field holds further ones, so that every number is looked at as it is read."""
 
-    def __call__(self, values: Sequence[Any], many: bool, *, finite: bool = False) -> list[BaseModel]:
-        """Reads every value; `many` says whether problems carry an index, `finite` that no number can be infinite.
+    def __call__(self, values: Sequence[Any], many: bool) -> list[BaseModel]:
+        """Reads every value; `many` says whether problems carry an index.
 
         Raises:
             Refusal: with all problems of all values, status 400.
@@ -96,8 +101,7 @@ class Reader:
             try:
                 example = self.request.model_validate(value)
                 examples.append(example)
-                if not finite:
-                    problems += [self._not_finite(name, index) for name in _not_finite_fields(example)]
+                problems += [self._not_finite(name, index) for name in _not_finite_fields(example)]
             except ValidationError as error:
                 found = error.errors(include_url=False, include_context=False)
                 problems += [self._problem(one, index) for one in found]
@@ -131,6 +135,8 @@ class Reader:
     def _line(self, error: Any, path: list[str]) -> str:
         name, kind = ".".join(path), error["type"]
         known = len(path) == 1 and name in self.fields
+        if isinstance(error["input"], float) and not math.isfinite(error["input"]):
+            return f"field {name!r} must be a finite number"
         if kind == "missing":
             return f"field {name!r} is missing" + (f": it must be {self.allowed(name)}" if known else "")
         if kind == "extra_forbidden":
@@ -168,6 +174,10 @@ def shown(value: Any) -> str:
     """A value as JSON, short."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _is_flat(schema: dict[str, Any]) -> bool:
+    return all(one.get("type") in _FLAT for one in schema.get("anyOf", [schema]))
 
 
 def _not_finite_fields(example: BaseModel) -> list[str]:

@@ -103,7 +103,7 @@ class Traffic:
 
     async def _ask(self, shadow: Endpoints, call: Call) -> None:
         try:
-            examples = Parsed(call.content).examples(shadow.read)
+            examples = Parsed(call.content, shadow.read).examples()
             shown = time.perf_counter()
             answers = await shadow.batcher.submit(examples, shown + shadow.limits.deadline)
         except (Refusal, ModelyardError) as error:
