@@ -20,6 +20,8 @@ PICKLERS = frozenset({"cloudpickle", "dill", "joblib", "marshal", "pickle", "she
 CORE = ("artifact", "card", "config", "drift", "evaluation", "launch", "package", "run", "runtimes", "serving",
         "stages", "tables", "training")  # fmt: skip
 """Modules of modelyard that run every family and may know none."""
+HOMONYMS = {"image": {f"modelyard.launch.{name}" for name in ("attempt", "manifest", "pods", "trainjob")}}
+"""Names of families that mean something else in a module of the core: what a container runs is called an image."""
 SIGNALS = frozenset({"GitError", "Refusal"})
 """Exceptions that are caught in the package that raises them: Git's failure before it is explained, an HTTP answer."""
 FIXED = ("README.md", "__init__.py", "config.py", "data.py", "host.py", "model.py")
@@ -118,6 +120,7 @@ def core_names_no_family(source: Source, families: frozenset[str] = frozenset(na
     """
     if source.module.split(".")[1:2] not in [[name] for name in CORE]:
         return []
+    families -= {name for name, modules in HOMONYMS.items() if source.module in modules}
     spoken = {id(text) for node in ast.walk(source.tree) for text in _bare_texts(getattr(node, "body", []))}
     found = []
     for node in ast.walk(source.tree):
