@@ -1,8 +1,8 @@
 """Requests that came together are answered together, and nobody waits for company that does not come.
 
 A request that finds the model idle is answered at once. While the model works, others gather; when it is done they go
-together, at most as many as the warm-up found worth it. After a batch of several, the next one may wait `wait` seconds
-for as many again: callers that answer each other's pace come back together. A caller alone never waits for that twice.
+together, at most as many as the warm-up found worth it. Those who were just answered tend to come back: where there
+were several, the next batch waits up to `wait` seconds for as many again. A caller alone never waits for that twice.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Batcher:
         self._waiting: deque[_Entry] = deque()
         self._running: list[_Entry] = []
         self._rows = self._running_rows = 0
-        self._last = 1
+        self._company = 1
+        """Examples that were there lately, answered or waiting: as many may come again."""
         self._behind = 1.0
         """By how much batches take longer than the warm-up said; other work on the machine makes it more than 1."""
         self._next: asyncio.Handle | None = None
@@ -92,7 +93,7 @@ class Batcher:
         if not self._running:
             if self._next is None:
                 self._next = loop.call_soon(self._begin)
-            elif self._rows >= self._last and isinstance(self._next, asyncio.TimerHandle):
+            elif self._rows >= self._company and isinstance(self._next, asyncio.TimerHandle):
                 self._next.cancel()
                 self._next = loop.call_soon(self._begin)
         return entry.future
@@ -116,11 +117,11 @@ class Batcher:
         entries, rows = self._take()
         if not entries:
             return
-        self._last = rows
         self.observe(rows)
         loop = asyncio.get_running_loop()
         if self._behind * self.pace.seconds(rows) <= DIRECT_SECONDS:
             self._deliver(entries, *self._answer(entries))
+            self._company = 1
             if self._waiting:
                 self._next = loop.call_soon(self._begin)
             return
@@ -154,10 +155,11 @@ class Batcher:
 
     def _done(self, finished: asyncio.Future[tuple[list[Outcome], float]]) -> None:
         entries, self._running = self._running, []
+        self._company = min(self._running_rows + self._rows, self.pace.best)
         self._running_rows = 0
         self._deliver(entries, *finished.result())
         loop = asyncio.get_running_loop()
-        if self._rows >= self._last or not self._wait or self._last == 1:
+        if self._rows >= self._company or not self._wait or self._company == 1:
             self._next = loop.call_soon(self._begin)
         else:
             self._next = loop.call_later(self._wait, self._begin)
