@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from modelyard.cluster_settings import ClusterSettings
+from modelyard.continual_settings import ContinualSettings
 from modelyard.cost import CostSettings
 from modelyard.errors import UsageError, choices
 from modelyard.settings import Settings as Settings
@@ -103,6 +104,8 @@ class FamilyConfig(Settings):
     """Which model, and its hyper-parameters."""
     training: TrainingSettings = TrainingSettings()
     """How it is trained, where it is a torch model."""
+    continual: ContinualSettings = ContinualSettings()
+    """Whether it goes on from an earlier model, and what it keeps for later ones."""
     gate: GateSettings = GateSettings()
     """What the model must reach."""
     export: ExportSettings = ExportSettings()

@@ -135,7 +135,10 @@ class Trainable:
         raise TypeError(f"{type(self).__name__} defines neither model() nor fit()")
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
-        """The split's batches in the order of `epoch`: same seed and epoch, same order."""
+        """The split's batches in the order of `epoch` (from 1): same seed and epoch, same order.
+
+        Epoch 0 asks for training examples as exemplars are kept: without random changes.
+        """
         raise TypeError(f"{type(self).__name__} defines neither batches() nor fit()")
 
     def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -153,6 +156,17 @@ class Trainable:
         """Further means over a validation batch, weighed as the loss is, higher is better; `training.metric` may
         choose one. For example {"accuracy": …}."""
         return {}
+
+    continues: bool = True
+    """Whether training may begin with an earlier model's weights: not that of a helper beside the model."""
+
+    def groups(self, batch: dict[str, torch.Tensor]) -> torch.Tensor | None:
+        """Each example's label, int64 (batch,), of which exemplars are kept alike; None: all are of one kind."""
+        return None
+
+    def replayed(self, memory: dict[str, torch.Tensor], features: Path, epoch: int) -> dict[str, torch.Tensor]:
+        """Exemplars as an epoch of training shows them again: with its random changes, where it has some."""
+        return memory
 
 
 class Family(Trainable, ABC, Generic[C]):
@@ -187,6 +201,10 @@ class Family(Trainable, ABC, Generic[C]):
         """
         return {}
 
+    def starts_anew(self) -> str:
+        """Why this config's model cannot be trained on from an earlier one; empty: it can."""
+        return ""
+
     @abstractmethod
     def sample(self, raw: Path) -> None:
         """Writes the small built-in raw data set into the folder `raw`."""
@@ -209,11 +227,14 @@ class Family(Trainable, ABC, Generic[C]):
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads raw data; writes the splits and `out/assets`, which is all that the host will need.
 
-        Everything fitted is fitted on the training split alone. Returns what the card should tell about the data
+        Everything fitted is fitted on the training split alone. Where the run goes on from an earlier model,
+        `modelyard.base.base_of(out)` is its folder: then what its assets fitted is kept, so that inputs mean the same,
+        and new classes, users and items come after its own. Returns what the card should tell about the data
         (JSON): `rows` by split and `dropped` (how many, by reason) at least, `tables` of your own.
 
         Raises:
             BadData: with file, row and column.
+            UsageError: the config does not go on from the earlier model: another size, another kind.
         """
 
     @classmethod

@@ -9,6 +9,7 @@ training.json                 what the family told of its training: its curves, 
 reference.parquet             described test examples with their answers: what drift is measured against
 golden.json                   {"request": …, "response": …}: one real example and its answer
 card.html
+continual/                    weights and exemplars for a later run to go on from, where the config keeps them
 """
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ def _train(job: str, world: World) -> None:
 
     told, features = scratch.read_job(job), _features(job, world)
     run = Run.of(told["family"], told["config"], id=told["id"], code_version=told["code_version"])
-    trainer = Trainer(run.config.seed, run.config.training, checkpoints=told["checkpoints"])
+    trainer = Trainer(
+        run.config.seed, run.config.training, checkpoints=told["checkpoints"], continual=run.config.continual
+    )
     if world.leads:
         trainer = replace(trainer, progress=run.progress("train"))
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:

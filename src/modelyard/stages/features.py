@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from modelyard.artifact import In, Out, write_json
-from modelyard.errors import BadData
+from modelyard.base import Base, bring, digest
+from modelyard.errors import BadData, UsageError
 from modelyard.run import Run, stage
 
 
-@stage(reads=("data", "features", "seed"))
+@stage(reads=("data", "features", "seed"), outside=digest)
 def features(run: Run, dataset: In, features: Out) -> str:
-    """Reads the raw data, splits it and fits what turns it into model inputs, on the training split alone."""
+    """Reads the raw data, splits it and fits what turns it into model inputs, on the training split alone.
+
+    Brings the model that the run starts from, if it starts from one: what that one fitted is kept.
+    """
+    if run.config.continual.wanted and (reason := run.family.starts_anew()):
+        raise UsageError(f"section 'continual': {reason}")
+    base = bring(run, features)
     (features / "assets").mkdir()
     try:
         summary = run.family.features(dataset / "raw", features)
     except BadData as error:
         raise error.within(dataset / "raw", run.config.data.uri or "the built-in data") from None
+    if base is not None:
+        summary["notes"] = [_told(base), *summary.get("notes", ())]
     write_json(features / "summary.json", summary)
     return str(summary.get("headline") or f"{sum(summary['rows'].values()):,} rows")
+
+
+def _told(base: Base) -> str:
+    return (
+        f"Goes on from {base.version} (run {base.run}): what it fitted on its own data turns this data into inputs. "
+        "Every figure is on this data; how the earlier data fares is not seen here."
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelyard import artifact
 from modelyard.artifact import In, Out, write_json
+from modelyard.base import CARRIED, carry
 from modelyard.cost_report import paid
 from modelyard.errors import GateFailed
 from modelyard.evaluation import Evaluation, GateResult, judge
@@ -21,7 +22,7 @@ from modelyard.tracking import track_failure
 REFERENCE_ROWS = 2_000
 
 
-@stage(reads=("gate", "monitor", "export", "seed"))
+@stage(reads=("gate", "monitor", "export", "continual", "seed"))
 def package(run: Run, features: In, model: In, evaluation: In, graphs: In, package: Out) -> str:
     """Judges the chosen variant on the test split, holds it against the gate, and puts the package together."""
     from modelyard.runtimes.onnx import OnnxRuntime
@@ -29,6 +30,8 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     variants = [Variant.model_validate(row) for row in json.loads((graphs / "variants.json").read_text())]
     chosen = next(variant for variant in variants if variant.chosen)
     shutil.copytree(model / "assets", package / "assets")
+    if run.config.continual.carried:
+        carry(model, package / CARRIED)
     for file in chosen.graphs.values():
         (package / "graphs" / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(graphs / file, package / "graphs" / file)

@@ -11,6 +11,7 @@ from typing import Any
 import fsspec
 
 from modelyard.artifact import In, Out, read_manifest, write_json
+from modelyard.base import MEMORY, read_base
 from modelyard.errors import UsageError
 from modelyard.home import home, slug
 from modelyard.run import Run, stage
@@ -22,9 +23,12 @@ WHERE_AND_HOW = {
 """Settings under which a checkpoint of other ones goes on: they change how fast and where, not what is learned."""
 
 
-@stage(reads=("model", "training", "seed"))
+@stage(reads=("model", "training", "continual", "seed"))
 def train(run: Run, features: In, model: Out) -> str:
-    """Trains the family's model on the training split; the validation split decides when to stop."""
+    """Trains the family's model on the training split; the validation split decides when to stop.
+
+    It goes on from the model that the features stage brought, if it brought one.
+    """
     checkpoints = checkpoint_folder(run, read_manifest(features).digest)
     job = {
         "family": run.family.name,
@@ -34,7 +38,8 @@ def train(run: Run, features: In, model: Out) -> str:
         "checkpoints": checkpoints,
     }
     _train(run, job, features, model)
-    summary = json.loads((model / "summary.json").read_text())
+    summary = json.loads((model / "summary.json").read_text()) | _continual(run, features, model)
+    write_json(model / "summary.json", summary)
     files, root = fsspec.core.url_to_fs(checkpoints)
     if files.exists(root):
         files.rm(root, recursive=True)
@@ -46,7 +51,8 @@ def checkpoint_folder(run: Run, features_digest: str) -> str:
     training = run.config.training.model_dump(mode="json", exclude=WHERE_AND_HOW)
     content = {
         "model": run.config.model.model_dump(mode="json"), "training": training, "seed": run.config.seed,
-        "features": features_digest, "code": run.code_version,
+        "features": features_digest, "continual": run.config.continual.model_dump(mode="json"),
+        "code": run.code_version,
     }  # fmt: skip
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     shared = run.config.cluster.scratch if run.nodes > 1 else None
@@ -71,8 +77,28 @@ def _train(run: Run, job: dict[str, Any], features: Path, model: Path) -> None:
 
         shutil.copytree(features / "assets", model / "assets")
         settings = run.config.training
-        trainer = Trainer(run.config.seed, settings, run.progress("train"), checkpoints=job["checkpoints"])
+        trainer = Trainer(
+            run.config.seed, settings, run.progress("train"), checkpoints=job["checkpoints"],
+            continual=run.config.continual,
+        )  # fmt: skip
         write_json(model / "summary.json", run.family.fit(features, model, trainer))
+
+
+def _continual(run: Run, features: Path, model: Path) -> dict[str, Any]:
+    """What the card tells of the model it started from and of the exemplars that it keeps.
+
+    Raises:
+        UsageError: exemplars are wanted of a model that the shared loop did not train.
+    """
+    told: dict[str, Any] = {}
+    if (base := read_base(features)) is not None:
+        told["starts_from"] = f"{base.version} (run {base.run})"
+    if run.config.continual.memory:
+        file = model / MEMORY
+        if not file.is_file():
+            raise UsageError("continual.memory: this model is not trained by the shared loop, which keeps exemplars")
+        told["memory"] = f"{run.config.continual.choose}, {file.stat().st_size:,} bytes of training examples"
+    return told
 
 
 def _check_devices(run: Run) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelyard.base import MEMORY
+from modelyard.continual_settings import ContinualSettings
 from modelyard.family import Progress, Trainable
 from modelyard.training.settings import TrainingSettings
 from modelyard.training.weights import WEIGHTS as WEIGHTS
@@ -39,10 +41,13 @@ class Trainer:
     """Called after each epoch with its figures: `loss`, `validation_loss`, the family's scores. Raising ends it."""
     checkpoints: str | None = None
     """Folder or fsspec URI to save to and to go on from; None: nothing is saved."""
+    continual: ContinualSettings = field(default_factory=ContinualSettings)
+    """How it replays exemplars of the base that the features hold, and which it keeps itself."""
     _number: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
 
     def fit(self, family: Trainable, features: Path, out: Path) -> dict[str, Any]:
-        """Trains `family` and writes the best epoch's weights to `out/model.safetensors`.
+        """Trains `family` and writes the best epoch's weights to `out/model.safetensors`, and where the settings want
+        exemplars `out/memory.safetensors`. Where the features hold a base, training goes on from it.
 
         Every process that torchrun started calls it with an `out` of its own, and each gets the weights. Returns JSON
         for the card: `headline`, `curves` by name ("loss": {"train", "validation"}, …) with one value an epoch,
@@ -50,16 +55,24 @@ class Trainer:
 
         Raises:
             ModelyardError: the loss is not finite; it says the epoch and what to lower.
+            UsageError: the network is not the base's, grown.
             BadData: a split has no batches, or fewer examples in a batch than processes.
             Interrupted: SIGTERM came; all is saved.
         """
         from safetensors.torch import save_file
 
+        from modelyard.training.continual import continued, remember
         from modelyard.training.world import Preemption, World
 
+        started = continued(family, features, self.continual, self.seed)
         with World.joined() as world, Preemption().heard() as preemption:
-            weights, report = self._fit(family, features, world, preemption)
+            weights, report = self._fit(started, features, world, preemption)
         save_file(weights, Path(out) / WEIGHTS)
+        if self.continual.memory and family.continues and world.leads:
+            model = family.model(Path(features) / "assets")
+            model.load_state_dict(weights)
+            kept = remember(family, model.to(world.device), Path(features), self.continual, self.seed)
+            kept.save(Path(out) / MEMORY)
         return report
 
     def _fit(

@@ -1,0 +1,178 @@
+"""The model that a run starts from.
+
+The features stage brings it into its own output, where the family fits its encoders on it and training finds it: one
+look at the registry decides for the whole run, whatever is promoted meanwhile, and nodes of a training job need none.
+
+    <features>/base/    base.json               which model this is: `Base`
+                        model.safetensors, …    what `continual/` of a package holds
+                        memory.safetensors      exemplars, if there are any: see training/memory.py
+                        assets/                 the model's assets
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from modelyard import artifact
+from modelyard.artifact import MANIFEST, Manifest
+from modelyard.continual_settings import CHAMPION
+from modelyard.errors import BrokenArtifact, Unavailable, UsageError
+from modelyard.home import home
+from modelyard.training.weights import WEIGHTS
+
+if TYPE_CHECKING:
+    from modelyard.run import Run
+
+FOLDER, CARRIED, RECORD = "base", "continual", "base.json"
+MEMORY = "memory.safetensors"
+_LEFT = frozenset({MANIFEST, "summary.json"})
+
+
+class Base(BaseModel):
+    """`base.json`: which model a run starts from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    start: str
+    """The setting `continual.start`."""
+    version: str
+    """What the package calls itself; of a model folder the first 12 digits of its digest."""
+    digest: str
+    """Of the package or the model."""
+    run: str
+    """The run that made it."""
+
+
+def base_of(features: Path) -> Path | None:
+    """The base in a features folder; None where the run starts anew."""
+    folder = Path(features) / FOLDER
+    return folder if folder.is_dir() else None
+
+
+def read_base(features: Path) -> Base | None:
+    """What the base of a features folder is.
+
+    Raises:
+        BrokenArtifact: its record cannot be read.
+    """
+    folder = base_of(features)
+    if folder is None:
+        return None
+    try:
+        return Base.model_validate_json((folder / RECORD).read_text())
+    except (OSError, ValidationError):
+        raise BrokenArtifact(f"{folder / RECORD} cannot be read. Run the stage 'features' again") from None
+
+
+def digest(run: Run) -> str:
+    """Digest of the model that the run starts from, empty without one: part of the features' key."""
+    found = _locate(run)
+    return artifact.read_manifest(found).digest if found is not None else ""
+
+
+def bring(run: Run, features: Path) -> Base | None:
+    """Brings the model that the run starts from into `features/base`; None where the run starts anew.
+
+    Raises:
+        UsageError: nothing is there, it is of another family, or it carries no weights.
+        BrokenArtifact: it is incomplete or was changed. Unavailable: its store does not answer.
+    """
+    found = _locate(run)
+    if found is None:
+        return None
+    manifest = artifact.verify(found)
+    _check(run, found, manifest)
+    package = manifest.kind == "package"
+    into = Path(features) / FOLDER
+    carry(found / CARRIED if package else found, into)
+    shutil.copytree(found / "assets", into / "assets")
+    base = Base(
+        start=str(run.config.continual.start), version=_version(found, manifest), digest=manifest.digest,
+        run=manifest.run,
+    )  # fmt: skip
+    artifact.write_json(into / RECORD, base)
+    return base
+
+
+def carry(model: Path, into: Path) -> None:
+    """Copies what a later run needs of a model folder: weights, memory, and its own descriptions."""
+    into.mkdir(parents=True)
+    names = [WEIGHTS, MEMORY, *(file.name for file in model.glob("*.json") if file.name not in _LEFT)]
+    for name in names:
+        if (model / name).is_file():
+            shutil.copy2(model / name, into / name)
+
+
+def _check(run: Run, found: Path, manifest: Manifest) -> None:
+    start = f"continual.start = {run.config.continual.start!r}"
+    if manifest.kind not in ("package", "model"):
+        raise UsageError(f"{start} is a {manifest.kind}. Give a package, or a model's folder")
+    if manifest.family != run.family.name:
+        raise UsageError(f"{start} is of family {manifest.family!r}, and this run of {run.family.name!r}")
+    if manifest.kind == "package" and f"{CARRIED}/{WEIGHTS}" not in manifest.files:
+        raise UsageError(
+            f"{start}: package {_version(found, manifest)} carries no weights to go on from. Make one that does: "
+            "--set continual.start=null --set continual.keep=true, or --set continual.memory=300"
+        )
+    if manifest.kind == "model" and WEIGHTS not in manifest.files:
+        raise UsageError(f"{start} holds no {WEIGHTS}: a model of this kind cannot be trained on")
+
+
+def _version(found: Path, manifest: Manifest) -> str:
+    if manifest.kind != "package":
+        return manifest.digest[:12]
+    from modelyard.package import read_info
+
+    return read_info(found).version
+
+
+def _locate(run: Run) -> Path | None:
+    """The folder of the package or model that `continual.start` names, on this machine."""
+    from modelyard import registry
+
+    start = run.config.continual.start
+    if start is None:
+        return None
+    if start == CHAMPION:
+        champion = registry.champion(registry.model_name(run))
+        return champion.path if champion is not None else None
+    if "://" in start:
+        return _downloaded(start)
+    folder = Path(start).expanduser()
+    if (folder / MANIFEST).is_file():
+        return folder
+    return registry.resolve(start)
+
+
+def _downloaded(uri: str) -> Path:
+    """A package or model behind an fsspec URI, kept in the home folder by its digest."""
+    import fsspec
+
+    try:
+        files, root = fsspec.core.url_to_fs(uri)
+        files.invalidate_cache()
+        manifest = Manifest.model_validate_json(files.cat_file(f"{root}/{MANIFEST}"))
+        kept = home() / "bases" / manifest.digest[:12]
+        if not (kept / MANIFEST).is_file():
+            with artifact.create(kept) as work:
+                _download(files, root, [*manifest.files, MANIFEST], work)
+    except FileNotFoundError:
+        raise UsageError(f"continual.start = {uri!r}: no package or model is there (no {MANIFEST})") from None
+    except ValidationError:
+        raise BrokenArtifact(f"continual.start = {uri!r}: its {MANIFEST} cannot be read") from None
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"continual.start = {uri!r}: {error}") from None
+    except OSError as error:
+        raise Unavailable(f"continual.start = {uri!r}: {type(error).__name__}: {error}") from None
+    return kept
+
+
+def _download(files: Any, root: str, names: list[str], into: Path) -> None:
+    for name in names:
+        target = into / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.get_file(f"{root}/{name}", str(target))
