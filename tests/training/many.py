@@ -8,7 +8,9 @@ The leader writes OUT/report.json and OUT/model.safetensors; OUT/steps.txt has a
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -69,7 +71,9 @@ class Classes(Trainable):
         order = np.arange(ROWS)
         if split == "train":
             order = np.random.default_rng([7, epoch]).permutation(order)
-        return Batches(order, self.batch_size, lambda rows: {"x": torch.from_numpy(x[rows]), "y": torch.from_numpy(y[rows])})
+        return Batches(
+            order, self.batch_size, lambda rows: {"x": torch.from_numpy(x[rows]), "y": torch.from_numpy(y[rows])}
+        )
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         if model.training and self.pause:
@@ -92,7 +96,9 @@ class Classes(Trainable):
 def main(out: Path, told: dict) -> int:
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    settings = TrainingSettings.model_validate({"epochs": 4, "batch_size": 32, "learning_rate": 5e-3} | told["settings"])
+    settings = TrainingSettings.model_validate(
+        {"epochs": 4, "batch_size": 32, "learning_rate": 5e-3} | told["settings"]
+    )
     family = Classes(settings.batch_size, told.get("dropout", 0.0), told.get("pause", 0.0))
     with World.joined() as world:
         if world.leads:
@@ -110,6 +116,28 @@ def main(out: Path, told: dict) -> int:
             (out / "report.json").write_text(json.dumps(report))
             (mine / "model.safetensors").rename(out / "model.safetensors")
     return 0
+
+
+def started(out: Path, told: dict, processes: int = 1) -> list[multiprocessing.Process]:
+    """Processes that train together; torch is imported once for all of them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.many"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    found = []
+    for rank in range(processes):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+        environment = {name: str(value) for name, value in place.items()}
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        found.append(context.Process(target=_live, args=(out, told, environment)))
+        found[-1].start()
+    return found
+
+
+def _live(out: Path, told: dict, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    sys.exit(main(out, told))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -15,7 +14,7 @@ import pytest
 from modelyard.errors import BrokenArtifact
 from modelyard.training.checkpoint import Checkpoints
 from modelyard.training.world import World
-from tests.training.many import main
+from tests.training.many import main, started
 
 EVERY = 3
 TOLD = {"settings": {"checkpoint_every": EVERY, "epochs": 6, "ema": 0.9, "schedule": "cosine"}, "dropout": 0.2}
@@ -30,10 +29,7 @@ def whole(tmp_path_factory) -> Path:
 
 def live(out: Path, told: dict, signal_number: int, seconds: float) -> int | None:
     """A life of the training, ended by a signal after some seconds of it; its exit code."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.training.many"])
-    process = context.Process(target=_child, args=(out, told))
-    process.start()
+    (process,) = started(out, told)
     assert process.pid is not None
     steps = out / "steps.txt"
     before = begun(out)
@@ -45,10 +41,6 @@ def live(out: Path, told: dict, signal_number: int, seconds: float) -> int | Non
     process.join(60)
     assert steps.exists()
     return process.exitcode
-
-
-def _child(out: Path, told: dict) -> None:
-    raise SystemExit(main(out, told))
 
 
 def begun(out: Path) -> int:
@@ -118,7 +110,11 @@ def test_a_damaged_checkpoint_is_told_with_its_place(tmp_path):
 
 def test_only_the_last_checkpoints_are_kept_and_unfinished_ones_are_removed(tmp_path):
     (tmp_path / "saved" / "0" / "step-00000001").mkdir(parents=True)
-    told = {"settings": {"checkpoint_every": 2, "keep": 3, "epochs": 9}, "checkpoints": str(tmp_path / "saved"), "pause": 0.02}
+    told = {
+        "settings": {"checkpoint_every": 2, "keep": 3, "epochs": 9},
+        "checkpoints": str(tmp_path / "saved"),
+        "pause": 0.02,
+    }
     assert live(tmp_path / "out", told, signal.SIGKILL, 0.8) == -signal.SIGKILL
     assert len(readable(tmp_path / "saved")) in (3, 4)
     assert 1 not in readable(tmp_path / "saved")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,30 +18,26 @@ from safetensors.torch import load_file
 from modelyard.errors import UsageError
 from modelyard.training.checkpoint import Checkpoints
 from modelyard.training.world import World
-from tests.training.many import main
+from tests.training.many import main, started
 
 TORCHRUN = ["torch.distributed.run", "--standalone", "--max-restarts=0", "--shutdown-timeout=5"]
-
-
-def start(out: Path, told: dict, processes: int = 1) -> subprocess.Popen:
-    how = [*TORCHRUN, f"--nproc-per-node={processes}", "-m"] if processes > 1 else []
-    command = [sys.executable, "-m", *how, "tests.training.many", str(out), json.dumps(told)]
-    return subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True)
 
 
 def train(out: Path, told: dict, processes: int = 1) -> dict:
     if processes == 1:
         assert main(out, told) == 0
     else:
-        process = start(out, told, processes)
-        assert process.wait(120) == 0, process.stderr.read()
+        together = started(out, told, processes)
+        for process in together:
+            process.join(120)
+        assert [process.exitcode for process in together] == [0] * processes
     return json.loads((out / "report.json").read_text())
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
+def wait_for_steps(out: Path, count: int, alive: Callable[[], bool]) -> None:
+    until = time.monotonic() + 240
+    while not (out / "steps.txt").exists() or (out / "steps.txt").read_text().count("step") < count:
+        assert alive()
         assert time.monotonic() < until
         time.sleep(0.02)
 
@@ -72,34 +69,34 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole(accumulate, alone, tmp
     assert report["curves"]["loss"]["train"] == pytest.approx(alone[0]["curves"]["loss"]["train"], rel=1e-5)
 
 
-def test_fewer_examples_than_processes_is_said_before_training(tmp_path, monkeypatch):
-    from modelyard.training import session
-    from tests.training.many import Classes
-
-    monkeypatch.setattr(World, "total", lambda self, values: values)
-    needy = session.Session.__new__(session.Session)
-    needy.world, needy.settings = World(size=64), session.Trainable and Classes and _settings()
-    with pytest.raises(UsageError, match=r"64 processes need 64 examples.*seen 32.*batch_size"):
-        needy._length(Classes(32).batches(tmp_path, "train", 1))
-
-
-def _settings():
-    from modelyard.training.settings import TrainingSettings
-
-    return TrainingSettings(batch_size=32)
+def test_fewer_examples_than_processes_is_said_before_training(tmp_path):
+    processes = started(tmp_path, {"settings": {"batch_size": 1}}, 2)
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [UsageError.exit_code] * 2
 
 
 def test_a_killed_process_ends_the_job_and_the_resumed_one_gives_the_same_bits(tmp_path):
     told = {"settings": {"checkpoint_every": 4, "epochs": 3}, "dropout": 0.1}
     whole = train(tmp_path / "whole", told | {"checkpoints": str(tmp_path / "a")}, 2)
     told |= {"checkpoints": str(tmp_path / "b"), "pause": 0.05}
-    process = start(tmp_path / "cut", told, 2)
-    steps = tmp_path / "cut" / "steps.txt"
-    wait_for(lambda: steps.exists() and steps.read_text().count("step") > 10, process)
-    os.kill(int((tmp_path / "cut" / "pid-1").read_text()), signal.SIGKILL)
+    out = tmp_path / "cut"
+    command = [
+        sys.executable,
+        "-m",
+        *TORCHRUN,
+        "--nproc-per-node=2",
+        "-m",
+        "tests.training.many",
+        out,
+        json.dumps(told),
+    ]
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    wait_for_steps(out, 10, lambda: process.poll() is None)
+    os.kill(int((out / "pid-1").read_text()), signal.SIGKILL)
     killed = time.monotonic()
     assert process.wait(30) != 0
-    assert time.monotonic() - killed < 15
+    assert time.monotonic() - killed < 25
     assert Checkpoints(str(tmp_path / "b" / "0"), World()).names()
     assert train(tmp_path / "cut", told | {"pause": 0}, 2) == whole
     both = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut")]
@@ -110,12 +107,14 @@ def test_a_killed_process_ends_the_job_and_the_resumed_one_gives_the_same_bits(t
 def test_training_goes_on_with_another_number_of_processes(before, after, parallel, alone, tmp_path):
     """Stopped by SIGTERM with one number, ended with another: the curve is that of no stop at all."""
     told = {"settings": {"parallel": parallel, "checkpoint_every": 100}, "checkpoints": str(tmp_path / "saved")}
-    process = start(tmp_path, told | {"pause": 0.05}, before)
+    processes = started(tmp_path, told | {"pause": 0.05}, before)
+    wait_for_steps(tmp_path, 9, processes[0].is_alive)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [75] * before
     steps = tmp_path / "steps.txt"
-    wait_for(lambda: steps.exists() and steps.read_text().count("step") > 9, process)
-    process.send_signal(signal.SIGTERM)
-    ended = process.wait(60)
-    assert (ended == 75) if before == 1 else (ended != 0)
     begun = steps.read_text().count("step")
     assert len(Checkpoints(str(tmp_path / "saved" / "0"), World()).names()) == 1
     report = train(tmp_path, told, after)

@@ -6,7 +6,7 @@ import itertools
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -33,10 +33,10 @@ class Objective(nn.Module):
         super().__init__()
         self.family, self.model = family, model
 
-    def forward(self, batch: Batch) -> Batch:
-        """Mean `loss` of a batch, a scalar; beside it, when judging, the family's scores."""
+    def forward(self, batch: Batch, scores: bool = False) -> Batch:
+        """Mean `loss` of a batch, a scalar, and where they are wanted the family's scores."""
         loss = {"loss": self.family.loss(self.model, batch)}
-        return loss if self.training else loss | self.family.scores(self.model, batch)
+        return loss | self.family.scores(self.model, batch) if scores else loss
 
 
 class Engine:
@@ -67,6 +67,7 @@ class Engine:
     def start(self, warmup_steps: int) -> None:
         """Makes the optimizer."""
         self.optimizer = optimizers.make(self.model, self.settings, warmup_steps)
+        self._switch("train")
 
     def step(self, batch: Batch, rate: float) -> None:
         """One optimizer step on this process's part of a batch; `rate` is the share of the learning rate.
@@ -119,7 +120,7 @@ class Engine:
         for batch in batches:
             weight = self._weight(batch)
             with self._precision():
-                found = self.objective(batch)
+                found = self.objective(batch, scores=True)
             for name, value in found.items():
                 part = torch.stack([value.detach() * weight, weight]).double()
                 sums[name] = sums[name] + part if name in sums else part
@@ -130,17 +131,14 @@ class Engine:
     def judged(self) -> Iterator[None]:
         """Within the block the model has the weights that are judged and kept: the average, where there is one."""
         self._share_statistics()
-        switched = hasattr(self.optimizer, "eval")
-        if switched:
-            self.optimizer.eval()  # type: ignore[union-attr]
+        self._switch("eval")
         before = {name: weight.detach().clone() for weight, name in self.names.items()} if self.average else {}
         self._put(self.average)
         try:
             yield
         finally:
             self._put(before)
-            if switched:
-                self.optimizer.train()  # type: ignore[union-attr]
+            self._switch("train")
 
     def weights(self) -> dict[str, torch.Tensor]:
         """All weights, whole, on the CPU; {} but for the leader, where they are sharded."""
@@ -232,6 +230,11 @@ class Engine:
     def _weight(self, batch: Batch) -> torch.Tensor:
         weight = self.family.weight(self.model, batch)
         return torch.as_tensor(weight, dtype=torch.float32, device=self.world.device)
+
+    def _switch(self, mode: Literal["train", "eval"]) -> None:
+        """Schedule-Free has other weights for learning than for judging."""
+        if hasattr(self.optimizer, mode):
+            getattr(self.optimizer, mode)()
 
     def _share_statistics(self) -> None:
         """Running statistics as their mean over all processes, and the others from the leader."""

@@ -129,7 +129,7 @@ class Session:
             self._tell(now)
         if every and self.engine.steps % every == 0:
             self._save()
-        if self.world.size > 1 and self.at % BEAT:
+        if self.world.size > 1 and self.engine.steps % BEAT:
             return
         due = not every and self.world.leads and now - self._saved_at > SAVE_SECONDS
         stop, due = self.world.anyone(self.preemption.asked, due)
