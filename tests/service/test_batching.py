@@ -62,7 +62,7 @@ def test_requests_that_come_together_go_to_the_model_together(pace, seconds):
     answers = asyncio.run(gather(batcher(model, pace), *range(20, 40)))
     assert answers == [[2 * number] for number in range(20, 40)]
     assert [len(batch) for batch in model.batches] == [8, 8, 4]
-    assert sorted(sum(model.batches, [])) == list(range(20, 40))
+    assert sorted(number for batch in model.batches for number in batch) == list(range(20, 40))
 
 
 def test_a_fast_model_answers_on_the_event_loop_and_a_slow_one_in_a_thread():

@@ -60,7 +60,7 @@ def client(app) -> httpx.AsyncClient:
 
 def test_a_hundred_swaps_under_load_fail_nobody_and_each_answer_is_of_the_version_it_names(line, versions, tmp_path):
     log = PredictionLog(tmp_path, line)
-    app = create_app(line, log, Limits(token="secret", batch_rows=4))
+    app = create_app(line, log, Limits(batch_rows=4))
     app.token = b"secret"
     answers: list[tuple[str, str, float]] = []
     done = False
@@ -94,7 +94,7 @@ def test_a_hundred_swaps_under_load_fail_nobody_and_each_answer_is_of_the_versio
     assert dict(zip(columns["_id"], columns["_package"], strict=True)) == {name: one for name, one, _ in answers}
 
 
-def broken(path: Path, versions: dict[str, Path], payments_path: Path, folder: Path) -> dict[str, tuple[Path, str]]:
+def broken(versions: dict[str, Path], payments_path: Path, folder: Path) -> dict[str, tuple[Path, str]]:
     """Packages that must not take over, and what is said of each."""
     changed = folder / "changed"
     shutil.copytree(versions["v1"], changed)
@@ -112,13 +112,15 @@ def broken(path: Path, versions: dict[str, Path], payments_path: Path, folder: P
     }  # fmt: skip
 
 
-def test_a_package_that_cannot_serve_is_refused_and_the_old_one_stays(line, line_path, versions, payments_path, tmp_path):
+def test_a_package_that_cannot_serve_is_refused_and_the_old_one_stays(
+    line, line_path, versions, payments_path, tmp_path
+):
     app = create_app(line, None)
     app.token = b"secret"
 
     async def swap() -> None:
         async with client(app) as http:
-            for path, words in broken(line_path, versions, payments_path, tmp_path).values():
+            for path, words in broken(versions, payments_path, tmp_path).values():
                 reply = await http.post("/admin/swap", json={"package": str(path)}, headers=TOKEN)
                 assert reply.status_code == 409
                 assert words in reply.json()["error"]
