@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import kubernetes.client  # noqa: F401 takes seconds, which no test should wait for
 import pytest
 
 from modelyard.cluster_settings import ClusterSettings
@@ -59,18 +60,19 @@ class Training:
         except BaseException as error:
             self.error = error
 
-    def ended(self, seconds: float = 8.0) -> BaseException | None:
+    def ended(self, seconds: float = 30.0) -> BaseException | None:
         """The error it ended with; None for success."""
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"still training: {self.said}"
         return self.error
 
-    def wait_for(self, text: str, seconds: float = 5.0) -> None:
+    def wait_for(self, text: str, seconds: float = 20.0) -> None:
         """Waits until it says something with this text."""
-        until(lambda: any(text in line for line in list(self.said)), seconds, f"never said {text!r}: {self.said}")
+        until(lambda: bool(self.error) or any(text in line for line in list(self.said)), seconds)
+        assert any(text in line for line in self.said), f"never said {text!r}: {self.said}, {self.error!r}"
 
 
-def until(met: Callable[[], bool], seconds: float = 5.0, otherwise: str = "it never happened") -> None:
+def until(met: Callable[[], bool], seconds: float = 20.0, otherwise: str = "it never happened") -> None:
     """Waits until a condition is met."""
     end = time.monotonic() + seconds
     while not met():

@@ -16,6 +16,7 @@ from modelyard.launch.kube import Cluster, Pace
 from tests.launch.conftest import PACE, REQUEST, until
 from tests.standin.trainer import NAMESPACE, TRAIN_JOB, Trainer
 
+LISTS = r"GET [^?]*/(pods|trainjobs)\?(?!.*watch)"
 JOB_LISTS = r"GET [^?]*/trainjobs\?(?!.*watch)"
 
 
@@ -49,12 +50,13 @@ def test_a_watch_that_breaks_goes_on_where_it_was(api, trainer, train):
     training = train()
     job, _ = started(trainer)
     training.wait_for("all 2 nodes run")
-    lists = api.asked(r"GET [^?]*/(pods|trainjobs)\?(?!.*watch)")
-    assert api.cut_streams() >= 2
+    lists = api.asked(LISTS)
+    until(lambda: len(api.streams) == 3)  # the job, its pods, the first one's log
+    assert api.cut_streams() == 3
     time.sleep(0.1)
     trainer.complete(job)
     assert training.ended() is None
-    assert api.asked(r"GET [^?]*/(pods|trainjobs)\?(?!.*watch)") == lists
+    assert api.asked(LISTS) == lists
     assert api.asked(r"watch=True") >= 3
 
 

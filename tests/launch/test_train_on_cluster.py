@@ -8,7 +8,7 @@ import pytest
 
 from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.launch.kube import Pace
-from tests.launch.conftest import PACE, REQUEST
+from tests.launch.conftest import PACE, REQUEST, until
 from tests.standin.trainer import NAMESPACE, TRAIN_JOB
 
 
@@ -187,20 +187,40 @@ def test_a_queue_holds_the_job_without_a_limit_and_may_take_its_nodes_back(train
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "gpus"
     assert job["spec"]["suspend"] is True
     training.wait_for("waits in queue gpus")
-    first, second = trainer.make_pods(job)
-    for pod in (first, second):
+    pods = trainer.make_pods(job)
+    for pod in pods:
         trainer.run(pod)
     trainer.suspend(job, on=False)
     training.wait_for("all 2 nodes run")
     trainer.suspend(job, on=True)
-    for pod in (first, second):
+    for pod in pods:
         trainer.remove_pod(pod)
-    for pod in trainer.make_pods({**job, "metadata": {**job["metadata"], "uid": "other"}}):
+    until(lambda: sum("waits in queue gpus" in line for line in training.said) == 2)
+    for pod in trainer.make_pods(job):
         trainer.run(pod)
     trainer.suspend(job, on=False)
+    until(lambda: sum("all 2 nodes run" in line for line in training.said) == 2)
     trainer.complete(job)
     assert training.ended() is None
     assert not any("Attempt" in line for line in training.said)
+
+
+def test_nodes_that_a_queue_took_back_unseen_count_as_no_failure(trainer, train):
+    training = train(pace=Pace(**{**vars(PACE), "settle": 2.0}))
+    job = trainer.job()
+    pods = trainer.make_pods(job)
+    for pod in pods:
+        trainer.run(pod)
+    training.wait_for("all 2 nodes run")
+    trainer.exit(pods[0], 143)
+    time.sleep(1.1)  # the API's clock knows whole seconds
+    trainer.suspend(job, on=True)
+    trainer.suspend(job, on=False)
+    for pod in pods:
+        trainer.remove_pod(pod)
+    time.sleep(1.2)
+    trainer.complete(job)
+    assert training.ended() is None
 
 
 def test_a_retried_step_goes_on_with_the_job_that_is_there(api, trainer, train):

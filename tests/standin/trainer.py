@@ -54,6 +54,8 @@ class Trainer:
     def _delete(self, kind: Kind, namespace: str, name: str) -> bool:
         if kind != TRAIN_JOB:
             return False
+        if "deletionTimestamp" in self.api.store.get(kind, namespace, name)["metadata"]:
+            return True
         self.api.store.change(kind, namespace, name, lambda job: job["metadata"].update(deletionTimestamp=now()))
         threading.Thread(target=self._collect, args=(namespace, name), daemon=True).start()
         return True
@@ -68,7 +70,7 @@ class Trainer:
     def _pod(self) -> Kind:
         return self.api.store.kinds[("", "pods")]
 
-    def job(self, seconds: float = 5.0, after: str = "") -> Object:
+    def job(self, seconds: float = 20.0, after: str = "") -> Object:
         """The TrainJob, once it is there; `after` is the uid of one that it must have replaced."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -162,9 +164,17 @@ class Trainer:
         self.finish(job, "Complete", "AllJobsCompleted", "jobset completed successfully")
 
     def suspend(self, job: Object, on: bool) -> None:
-        """What Kueue does."""
-        name = job["metadata"]["name"]
-        self.api.store.change(TRAIN_JOB, self.namespace, name, lambda one: one["spec"].update(suspend=on))
+        """What Kueue does, and what Trainer makes of it."""
+        condition = {
+            "type": "Suspended", "status": str(on), "reason": "Suspended" if on else "Resumed",
+            "message": "", "lastTransitionTime": now(),
+        }  # fmt: skip
+
+        def edit(one: Object) -> None:
+            one["spec"]["suspend"] = on
+            one["status"] = {"conditions": [condition]}
+
+        self.api.store.change(TRAIN_JOB, self.namespace, job["metadata"]["name"], edit)
 
     def _container(self, pod: str, state: Object, last: Object | None = None) -> None:
         thing = self.api.store.get(self._pod, self.namespace, pod)

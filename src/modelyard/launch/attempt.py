@@ -72,26 +72,38 @@ class Attempt:
             while (outcome := self._look()) is None:
                 self.changed.wait(self.cluster.pace.tick)
                 self.changed.clear()
+            self._finish_log()
             return outcome
         finally:
-            self.jobs.stop()
-            self.pods.stop()
-            self._finish_log()
+            for thread in (self.jobs, self.pods, self.log):
+                if thread:
+                    thread.stop()
 
     def _look(self) -> Outcome | None:
-        found, present = self.jobs.objects(), self.pods.objects()
-        self._tell_log(present)
+        found, there = self.jobs.objects(), self.pods.objects()
         if not (self.jobs.listed.is_set() and self.pods.listed.is_set()):
             return None
         job = next((one for one in found if one["metadata"]["uid"] == self.uid), None)
         if job is None or job["metadata"].get("deletionTimestamp"):
             return Outcome(Unavailable(f"{self.called} was deleted by someone else while it trained"))
+        present = self._of_this_attempt(job, there)
+        self._tell_log(present)
         if _condition(job, "Complete"):
             return Outcome()
         if job["spec"].get("suspend"):
             self._queued()
             return None
         return self._failed(job, present) or self._stuck(present)
+
+    def _of_this_attempt(self, job: Object, found: list[Object]) -> list[Object]:
+        """Without pods that an earlier job of the same name left behind, or that a queue has taken back since."""
+        resumed = [
+            str(one["lastTransitionTime"])
+            for one in job.get("status", {}).get("conditions", [])
+            if one["type"] == "Suspended" and one["status"] == "False"
+        ]
+        since = max([str(job["metadata"]["creationTimestamp"]), *resumed])
+        return [pod for pod in found if pod["metadata"]["creationTimestamp"] >= since]
 
     def _queued(self) -> None:
         self._since, self._failing = {}, None
@@ -105,7 +117,9 @@ class Attempt:
             return Outcome(
                 Unavailable(f"{self.called} was stopped at its time limit, {hours}. Raise it, or train less")
             )
-        ends = [pods.ended(pod) for pod in present] + [pods.removed(pod) for pod in self.pods.gone()]
+        ends = [pods.ended(pod) for pod in present] + [
+            pods.removed(pod) for pod in self._of_this_attempt(job, self.pods.gone())
+        ]
         bad = [end for end in ends if end is not None]
         if not bad and not condition:
             self._failing = None

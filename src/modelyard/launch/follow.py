@@ -82,7 +82,7 @@ class Watched(threading.Thread):
         from urllib3.exceptions import HTTPError
 
         if isinstance(error, ApiException):
-            if error.status == 410:
+            if error.status in (401, 410):  # listing asks with fresh credentials
                 return "gone", None
             if error.status not in PASSING:
                 self._fail(refusal(error, self.what, self.cluster))
@@ -113,10 +113,10 @@ class Watched(threading.Thread):
 
     def _watch(self, version: str) -> str:
         """Watches from a version until the connection ends; returns the version to go on from, empty to list again."""
-        pace = self.cluster.pace
+        pace, began = self.cluster.pace, time.monotonic()
         response = self.open_stream(
             watch=True, resource_version=version, allow_watch_bookmarks=True, timeout_seconds=pace.watch,
-            _request_timeout=(10, pace.watch + pace.silence),
+            _request_timeout=(10, pace.watch + 10),
         )  # fmt: skip
         try:
             for line, _ in lines_of(response):
@@ -128,6 +128,8 @@ class Watched(threading.Thread):
                 version = self._take(event["type"], event["object"])
         finally:
             response.close()
+        # A proxy that ends every watch at once must not be asked without pause.
+        self.stopped.wait(max(0.0, pace.backoff - (time.monotonic() - began)))
         return version
 
     def _take(self, kind: str, thing: Object) -> str:
@@ -151,6 +153,11 @@ class Log(threading.Thread):
         self._time: Moment | None = None
         self._seen = 0
 
+    def stop(self) -> None:
+        """Ends the thread without the rest."""
+        self.stopped.set()
+        self.over.set()
+
     def end(self, seconds: float) -> None:
         """Waits for the rest of the log of a container that ended, at most so long."""
         self.over.set()
@@ -160,22 +167,24 @@ class Log(threading.Thread):
     def run(self) -> None:
         """Follows until `end` was called and all has been read, or the pod is gone."""
         from kubernetes.client import ApiException
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, ReadTimeoutError
 
         failures = 0
         while not self.stopped.is_set():
             complete = self.over.is_set()  # asked before reading: what is written by then is what there will be
+            before = (self._time, self._seen)
             try:
                 self._read(complete)
                 if complete:
                     return
-                failures = 0
             except ApiException as error:
                 if error.status == 404 or (complete and error.status not in PASSING):
                     return
+            except ReadTimeoutError:  # it had nothing to say for a while
+                failures = 0
             except HTTPError:  # the stream broke: go on where it was
                 pass
-            failures += 1
+            failures = 1 if before != (self._time, self._seen) else failures + 1
             self.over.wait(self.cluster.pace.wait(failures)) if not complete else time.sleep(self.cluster.pace.backoff)
 
     def _read(self, complete: bool) -> None:

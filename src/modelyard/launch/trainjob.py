@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -67,6 +68,7 @@ def _make_or_find(cluster: Cluster, job: Object, progress: Callable[[str], None]
                 raise refusal(error, doing, cluster, runtime) from None
         there = cluster.get(name)
         if there is None:
+            time.sleep(cluster.pace.tick)
             continue
         _check_ours(there, job, cluster)
         if _goes_on(there, job):
