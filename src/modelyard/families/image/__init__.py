@@ -104,6 +104,16 @@ class Image(Family[ImageConfig]):
 
         return scores(model, batch)
 
+    def groups(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Classes."""
+        return batch["label"]
+
+    def replayed(self, memory: dict[str, torch.Tensor], features: Path, epoch: int) -> dict[str, torch.Tensor]:
+        """Kept pictures, changed at random as new ones are."""
+        from modelyard.families.image.model import replayed
+
+        return replayed(self.config, memory, epoch)
+
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """Trains, calibrates, and chooses the threshold."""
         from modelyard.families.image.model import fit

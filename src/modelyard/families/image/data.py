@@ -12,10 +12,12 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from modelyard.base import base_of
 from modelyard.errors import BadData
 from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig, ImageFeatures
 from modelyard.families.image.divide import SPLITS, divide, without_copies
+from modelyard.families.image.earlier import earlier_spec, grown
 from modelyard.families.image.pixels import Limits, has_colour, open_picture, to_array
 from modelyard.families.image.read import LABELS, Example, read_folder
 from modelyard.families.image.spec import ImageSpec
@@ -42,21 +44,28 @@ def build_features(raw: Path, out: Path, config: ImageConfig) -> dict[str, Any]:
 
     Raises:
         BadData: with file, and row of labels.csv.
+        UsageError: the settings are not those of the model to go on from.
     """
     settings = config.features
+    base = base_of(out)
+    earlier = earlier_spec(base, config) if base is not None else None
     limits = Limits(round(settings.most_megabytes * 1e6), round(settings.most_megapixels * 1e6))
-    listing = read_folder(raw, settings)
+    listing = read_folder(raw, settings, earlier.classes if earlier else ())
     looks = _each(listing.examples, lambda one: _look(one, limits), listing.raw)
     kept, copies, notes = without_copies(listing.examples, [look.digest for look in looks])
     if lost := sorted({one.label for one in listing.examples} - {one.label for one in kept}):
         raise BadData("every picture of this class is also under another label", file=listing.raw / lost[0])
     parts = divide(kept, settings, config.seed, listing.raw)
     by_name = {one.name: look for one, look in zip(listing.examples, looks, strict=True)}
-    spec = _spec(parts, [by_name[one.name] for one in parts["train"]], settings, limits)
+    if earlier is not None:
+        spec = grown(earlier, [one.label for one in parts["train"]], limits)
+    else:
+        spec = _spec(parts, [by_name[one.name] for one in parts["train"]], settings, limits)
     for split in SPLITS:
         _write_split(out, split, parts[split], spec, listing.raw)
-    mean, std = moments(store.load_pixels(out, "train"))
-    spec = spec.model_copy(update={"mean": mean, "std": std})
+    if earlier is None:
+        mean, std = moments(store.load_pixels(out, "train"))
+        spec = spec.model_copy(update={"mean": mean, "std": std})
     spec.save(Path(out) / "assets")
     return _summary(parts, spec, listing.dropped | copies, notes)
 

@@ -39,10 +39,11 @@ def evaluate(host: ImageHost, run: Runtime, features: Path, split: Split = "test
     if strange := sorted(set(spec.classes) - set(host.spec.classes)):
         notes.append(f"The model does not know {', '.join(strange)}: such pictures count as missed.")
     binary = len(spec.classes) == 2
-    metrics, baseline = class_metrics(judged), class_metrics(_most_frequent(judged, spec))
+    frequent = _most_frequent(judged, features)
+    metrics, baseline = class_metrics(judged), class_metrics(frequent)
     main, drawn = "accuracy", [by_class(y, judged.labels, spec.classes)]
     if binary:
-        metrics, baseline = metrics | diagnosis(judged), baseline | diagnosis(_most_frequent(judged, spec))
+        metrics, baseline = metrics | diagnosis(judged), baseline | diagnosis(frequent)
         notes += _intervals(judged)
         main = "roc_auc" if "roc_auc" in metrics else "accuracy"
         drawn = curves.two(y, judged.p[:, 1], spec.classes, host.decision.threshold)
@@ -110,9 +111,10 @@ def calibration_error(hit: np.ndarray, confidence: np.ndarray) -> float:
     return float(np.abs(gaps).sum() / len(hit))
 
 
-def _most_frequent(judged: Judged, spec: ImageSpec) -> Judged:
+def _most_frequent(judged: Judged, features: Path) -> Judged:
     """Always the most frequent training class, with the training shares as probabilities."""
-    shares = np.array(spec.counts) / sum(spec.counts)
+    train = store.load_labels(features, "train")
+    shares = np.bincount(train, minlength=len(judged.classes)) / len(train)
     p = np.tile(shares, (len(judged.y), 1))
     return Judged(judged.y, p, np.full(len(judged.y), shares.argmax()), judged.classes)
 

@@ -15,6 +15,7 @@ from modelyard.families.image import cam, store
 from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.decide import fit_decision
+from modelyard.families.image.earlier import PLAN
 from modelyard.families.image.host import GRAPH, INPUT, ImageHost
 from modelyard.families.image.network import Net, build, plan
 from modelyard.families.image.spec import ImageSpec
@@ -26,7 +27,6 @@ from modelyard.training.loop import load_weights
 if TYPE_CHECKING:
     from modelyard.training.loop import Trainer
 
-PLAN = "network.json"
 EXAMPLES = "examples.npy"
 EXAMPLE_ROWS = 8
 
@@ -43,9 +43,9 @@ def network(config: ImageConfig, assets: Path) -> Net:
 
 def batches(config: ImageConfig, features: Path, split: Split, epoch: int) -> Batches:
     """`pixels` float32 (batch, channels, size, size), 0 to 255, and `label` int64 (batch,). Training pictures are
-    shuffled and changed at random."""
+    shuffled and changed at random; not so in epoch 0."""
     pixels, labels = store.load_pixels(features, split), store.load_labels(features, split)
-    training = split == "train"
+    training = split == "train" and epoch > 0
     generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
     order = torch.randperm(len(labels), generator=generator).numpy() if training else np.arange(len(labels))
     changes = Changes.draw(len(labels), config.training, generator) if training else None
@@ -56,6 +56,14 @@ def batches(config: ImageConfig, features: Path, split: Split, epoch: int) -> Ba
 
     # Batch statistics of one picture can be undefined.
     return Batches(order, config.training.batch_size, take, least=2 if training else 1)
+
+
+def replayed(config: ImageConfig, memory: dict[str, torch.Tensor], epoch: int) -> dict[str, torch.Tensor]:
+    """Kept pictures, changed at random as new ones are."""
+    count = len(memory["label"])
+    generator = torch.Generator().manual_seed((config.seed + 1) * 100_003 - epoch)
+    changes = Changes.draw(count, config.training, generator)
+    return memory | {"pixels": changes(memory["pixels"], np.arange(count))}
 
 
 def loss(config: ImageConfig, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:

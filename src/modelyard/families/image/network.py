@@ -32,7 +32,9 @@ class Net(nn.Module):
         super().__init__()
         counts = torch.tensor(spec.counts, dtype=torch.float32)
         balanced = counts.sum() / (len(counts) * counts)
-        self.register_buffer("class_weights", balanced if made["balanced"] else torch.ones(len(counts)))
+        weights = balanced if made["balanced"] else torch.ones(len(counts))
+        # Not kept with the weights: a model that goes on from others has counts, and so weights, of its own.
+        self.register_buffer("class_weights", weights, persistent=False)
         shape = (1, spec.channels, 1, 1)
         self.register_buffer("mean", torch.tensor(spec.mean).reshape(shape))
         self.register_buffer("std", torch.tensor(spec.std).reshape(shape))

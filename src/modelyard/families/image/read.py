@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -43,8 +43,10 @@ class Listing:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def read_folder(raw: Path, settings: ImageFeatures) -> Listing:
+def read_folder(raw: Path, settings: ImageFeatures, earlier: Sequence[str] = ()) -> Listing:
     """The labelled pictures: by `labels.csv`, or by class folders, in split folders or not.
+
+    `earlier` names classes that an earlier model knows: the data need not have them.
 
     Raises:
         BadData: with file, and row of labels.csv.
@@ -53,7 +55,7 @@ def read_folder(raw: Path, settings: ImageFeatures) -> Listing:
     if not raw.is_dir() or not any(raw.iterdir()):
         raise BadData("holds no files", file=raw)
     listing = _by_table(raw) if (raw / LABELS).is_file() else _by_folder(raw)
-    _check_classes(listing, settings)
+    _check_classes(listing, settings, earlier)
     if settings.group_pattern is not None:
         listing.examples = [_grouped(example, settings.group_pattern) for example in listing.examples]
     return listing
@@ -167,12 +169,12 @@ def _of_class(raw: Path, split: str | None, folder: Path, dropped: dict[str, int
     return [Example(path.relative_to(raw).as_posix(), path, folder.name, split) for path in pictures]
 
 
-def _check_classes(listing: Listing, settings: ImageFeatures) -> None:
+def _check_classes(listing: Listing, settings: ImageFeatures, earlier: Sequence[str]) -> None:
     """At least two classes, and none that is not allowed or that training pictures lack."""
     for example in listing.examples:
         if settings.classes and example.label not in settings.classes:
             _wrong_label(listing, example, choices("class", example.label, settings.classes) + " (features.classes)")
-    labels = {example.label for example in listing.examples}
+    labels = {example.label for example in listing.examples} | set(earlier)
     for name in settings.classes:
         if name not in labels:
             raise BadData(f"has no picture of class {name!r}, which features.classes names", file=listing.raw)

@@ -26,7 +26,7 @@ class ImageSpec(BaseModel):
     classes: list[str] = Field(min_length=2)
     """In the order of the logits; of two, the second is the positive one."""
     counts: list[int]
-    """Training pictures by class."""
+    """Training pictures by class, those of earlier models that the run went on from included."""
     mean: list[float]
     """By channel, of pixels 0 to 255."""
     std: list[float]

@@ -1,0 +1,36 @@
+"""What the stages do for a run that goes on from an earlier model, without their artifacts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from modelyard.base import FOLDER, base_of, carry
+from modelyard.evaluation import Evaluation
+from modelyard.family import Family
+from modelyard.training.loop import Trainer
+
+
+def features_of(family: Family[Any], raw: Path, out: Path, base: Path | None = None) -> Path:
+    """A features folder; `base` is the model folder that it goes on from."""
+    (out / "assets").mkdir(parents=True)
+    if base is not None:
+        carry(base, out / FOLDER)
+        shutil.copytree(base / "assets", out / FOLDER / "assets")
+        assert base_of(out) is not None
+    family.features(raw, out)
+    return out
+
+
+def model_of(family: Family[Any], features: Path, out: Path) -> Path:
+    """A model folder."""
+    shutil.copytree(features / "assets", out / "assets")
+    trainer = Trainer(family.config.seed, family.config.training, continual=family.config.continual)
+    family.fit(features, out, trainer)
+    return out
+
+
+def judged(family: Family[Any], model: Path, features: Path) -> Evaluation:
+    """The model on the test split of features, which may be those of an earlier run."""
+    return family.evaluate(family.host(model / "assets"), family.native(model), features)
