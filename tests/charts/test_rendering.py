@@ -59,7 +59,7 @@ def test_nothing_changes_with_the_kubernetes_version(case):
 @each_case
 def test_the_notes_name_the_next_command_with_the_release_and_its_namespace(case, tmp_path):
     said = notes(case, tmp_path)
-    assert re.search(r"^  (helm test payments|kubectl) .*--namespace models", said, re.MULTILINE), said
+    assert re.search(r"^  (helm test payments|kubectl) .*namespace models", said, re.MULTILINE), said
     assert "<no value>" not in said
 
 

@@ -1,0 +1,51 @@
+{{/* Name in front of every object's; leaves room for suffixes. */}}
+{{- define "platform.fullname" -}}
+{{- .Values.fullnameOverride | default .Release.Name | trunc 45 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* Labels that never change: selectors are made of them and of the component. */}}
+{{- define "platform.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "platform.labels" -}}
+{{ include "platform.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: modelyard
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* The full name of the image, with the registry in front and pinned. */}}
+{{- define "platform.image" -}}
+{{- $image := .Values.image -}}
+{{- with .Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- $image.repository -}}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
+{{- end }}
+
+{{- define "platform.mlflowUri" -}}
+http://{{ include "platform.fullname" . }}-mlflow.{{ .Release.Namespace }}.svc:{{ .Values.mlflow.port }}
+{{- end }}
+
+{{/* What no schema can say: values that do not fit together. */}}
+{{- define "platform.check" -}}
+{{- if and .Values.reports.enabled (eq (len (compact (list .Values.reports.uri .Values.reports.claimName))) 0) -}}
+{{- fail "reports.enabled needs reports.uri, such as s3://mlpipeline/v2/artifacts, or reports.claimName" -}}
+{{- end -}}
+{{- if and .Values.reports.uri .Values.reports.claimName -}}
+{{- fail "reports.uri and reports.claimName are both set: give one" -}}
+{{- end -}}
+{{- if and .Values.register.schedules (not .Values.register.enabled) -}}
+{{- fail "register.schedules is set, but register.enabled is false: nothing would schedule them" -}}
+{{- end -}}
+{{- if and .Values.quota.enabled (not .Values.quota.hard) -}}
+{{- fail "quota.enabled needs quota.hard, such as {requests.cpu: \"64\"}" -}}
+{{- end -}}
+{{- range $name, $runtime := .Values.trainingRuntimes -}}
+{{- if and (hasKey $runtime "gpuCount") (not (hasKey $runtime "gpuResource")) -}}
+{{- fail (printf "trainingRuntimes.%s has gpuCount without gpuResource, such as nvidia.com/gpu" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

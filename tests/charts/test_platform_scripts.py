@@ -1,0 +1,226 @@
+"""What the platform's pods run: registering pipelines, showing reports, MLflow as the chart starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+
+from modelyard.launch.pipelines import connect
+from tests.charts.helm import ROOT, Case, objects
+from tests.charts.kubeflow import Kubeflow, running
+
+FILES = ROOT / "charts" / "platform" / "files"
+
+
+def plan(**change: Any) -> dict[str, Any]:
+    """The plan of the chart's fullest values, for an API without users."""
+    found = objects(Case("platform", "full"))
+    text = next(one for one in found if one["kind"] == "ConfigMap" and "plan.json" in one["data"])["data"]["plan.json"]
+    return json.loads(text) | {"namespace": ""} | change
+
+
+def register(kubeflow: Kubeflow, folder: Path, wanted: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Runs the hook's script as its pod does."""
+    (folder / "plan.json").write_text(json.dumps(wanted))
+    (folder / "token").write_text("secret-token\n")
+    environment = os.environ | {"KFP_HOST": kubeflow.url, "KFP_TOKEN_FILE": str(folder / "token"), "HOME": str(folder)}
+    command = [sys.executable, str(FILES / "register.py"), str(folder / "plan.json")]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory) -> Iterator[tuple[Kubeflow, Path]]:
+    """An API after one registration of the plan."""
+    folder = tmp_path_factory.mktemp("register")
+    with running() as kubeflow:
+        done = register(kubeflow, folder, plan())
+        assert done.returncode == 0, done.stderr
+        yield kubeflow, folder
+
+
+def test_the_compiled_pipelines_of_the_families_are_uploaded_with_their_own_bytes(registered):
+    import yaml
+
+    kubeflow, _ = registered
+    names = {one["display_name"] for one in kubeflow.pipelines}
+    assert names == {
+        f"modelyard-{family}-{kind}" for family in ("tabular", "image") for kind in ("training", "monitoring")
+    }
+    for version in kubeflow.versions:
+        stem = version["spec"]["pipelineInfo"]["name"].removeprefix("modelyard-")
+        text = (ROOT / "pipelines" / "compiled" / f"{stem}.yaml").read_text()
+        assert version["spec"] == next(yaml.safe_load_all(text))
+
+
+def test_monitoring_is_scheduled_with_its_settings_and_the_launchers_account(registered):
+    kubeflow, _ = registered
+    found = {one["display_name"]: one for one in kubeflow.recurring}
+    assert set(found) == {"modelyard-payments", "modelyard-retina"}
+    one = found["modelyard-payments"]
+    assert one["trigger"]["cron_schedule"]["cron"] == "0 0 * * * *"
+    assert one["service_account"] == "modelyard-launcher"
+    assert one["runtime_config"]["parameters"] == {
+        "family": "tabular",
+        "config": {"monitor": {"log": "s3://logs/payments", "consecutive": 2}, "registry": {"name": "payments"}},
+    }
+    assert (one["mode"], found["modelyard-retina"]["mode"]) == ("ENABLE", "DISABLE")
+    version = one["pipeline_version_reference"]["pipeline_version_id"]
+    spec = next(each for each in kubeflow.versions if each["pipeline_version_id"] == version)["spec"]
+    assert spec["pipelineInfo"]["name"] == "modelyard-tabular-monitoring"
+
+
+def test_the_settings_of_a_schedule_are_settings_of_the_family():
+    from modelyard.family import load
+
+    wanted = plan()["schedules"]["payments"]
+    config = load(wanted["family"]).Config.model_validate(script("register").nested(wanted["settings"]))
+    assert config.monitor.log == "s3://logs/payments"
+
+
+def test_the_token_of_the_pod_goes_with_every_request(registered):
+    assert registered[0].tokens == {"Bearer secret-token"}
+
+
+def test_registering_again_uploads_nothing_and_follows_the_plan(registered):
+    kubeflow, folder = registered
+    versions = len(kubeflow.versions)
+    mine = {
+        "display_name": "someone-elses",
+        "experiment_id": kubeflow.recurring[0]["experiment_id"],
+        "recurring_run_id": "x",
+    }
+    kubeflow.recurring.append(mine)
+    schedules = {"payments": {"family": "tabular", "cron": "0 0 5 * * *"}}
+    done = register(kubeflow, folder, plan(schedules=schedules))
+    assert done.returncode == 0, done.stderr
+    assert len(kubeflow.versions) == versions
+    assert {one["display_name"] for one in kubeflow.recurring} == {"modelyard-payments", "someone-elses"}
+    assert len(kubeflow.recurring) == 2
+    assert kubeflow.recurring[-1]["trigger"]["cron_schedule"]["cron"] == "0 0 5 * * *"
+
+
+def test_changed_bytes_are_a_new_version(tmp_path):
+    register_ = script("register")
+    first = (ROOT / "pipelines" / "compiled" / "tabular-training.yaml").read_text()
+    (tmp_path / "one.yaml").write_text(first)
+    (tmp_path / "two.yaml").write_text(first + "# changed\n")
+    with running() as kubeflow, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # kfp's word on old servers
+        client = connect(kubeflow.url)
+        files = [tmp_path / name for name in ("one.yaml", "two.yaml", "one.yaml", "two.yaml")]
+        ids = [register_.upload(client, file, None) for file in files]
+    assert len({pipeline for pipeline, _ in ids}) == 1
+    assert ids[0] == ids[2] != ids[1] == ids[3]
+
+
+def test_an_unknown_family_is_told_with_those_that_there_are(registered):
+    done = register(*registered, plan(families=["tabuler"]))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: register.families:")
+    assert "tabular" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def script(name: str) -> ModuleType:
+    """A script of the chart as a module."""
+    found = spec_from_file_location(name, FILES / f"{name}.py")
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def reports(tmp_path) -> Iterator[str]:
+    """The report server over two reports."""
+    for age, name in enumerate(("b/run 2/verdict", "a/run-1")):
+        folder = tmp_path / "reports" / name
+        folder.mkdir(parents=True)
+        (folder / "report.html").write_text(f"<p>{name}</p>")
+        (folder / "verdict.json").write_text("{}")
+        os.utime(folder / "report.html", (1.7e9 - age * 1e5,) * 2)
+    (tmp_path / "secret.html").write_text("not for you")
+    server = script("reports").serve(str(tmp_path / "reports"), 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_reports_are_listed_newest_first_and_shown(reports):
+    page = httpx.get(reports).text
+    assert page.index("b/run 2/verdict/report.html") < page.index("a/run-1/report.html")
+    assert httpx.get(f"{reports}/b/run%202/verdict/report.html").text == "<p>b/run 2/verdict</p>"
+    assert httpx.get(f"{reports}/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/a/run-1/verdict.json", "/../secret.html", "/%2e%2e/secret.html", "//etc/passwd", "/a/run-1"]
+)
+def test_nothing_but_listed_reports_is_shown(reports, path):
+    with socket.create_connection(("127.0.0.1", httpx.URL(reports).port or 0)) as raw:
+        raw.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        answer = raw.makefile("rb").read()
+    assert answer.split(b" ", 2)[1] == b"404", answer
+
+
+def test_a_report_can_reach_nothing(reports):
+    policy = httpx.get(f"{reports}/a/run-1/report.html").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox" in policy
+
+
+@pytest.mark.slow
+def test_mlflow_starts_as_the_chart_says_and_refuses_other_hosts(tmp_path):
+    found = objects(Case("platform", "default"))
+    pod = next(one for one in found if one["kind"] == "Deployment")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    for name in ("data", "tmp"):
+        (tmp_path / name).mkdir()
+
+    def here(text: str) -> str:
+        return text.replace("/data", f"{tmp_path}/data") if "/data" in text else text.replace("/tmp", f"{tmp_path}/tmp")
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [here(part).replace("--port=5000", f"--port={port}") for part in container["command"] + container["args"]]
+    command[0] = shutil.which("mlflow", path=str(Path(sys.executable).parent)) or command[0]
+    environment = {one["name"]: here(one["value"]) for one in container["env"]} | {"PATH": os.environ["PATH"]}
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path / "tmp")
+    try:
+        deadline = time.monotonic() + 240
+        while _status(f"http://127.0.0.1:{port}/health", "payments-mlflow:5000") != 200:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.5)
+        listing = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search?max_results=1"
+        assert _status(listing, "payments-mlflow.models.svc:5000") == 200
+        assert _status(listing, "elsewhere.example.org") == 403
+        assert (tmp_path / "data" / "mlflow.db").is_file()
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _status(url: str, host: str) -> int:
+    try:
+        return httpx.get(url, headers={"host": host}, timeout=5).status_code
+    except httpx.TransportError:
+        return 0
