@@ -166,7 +166,7 @@ class Batcher:
 
     def _deliver(self, entries: list[_Entry], outcomes: list[Outcome], taken: float) -> None:
         expected = self.pace.seconds(sum(len(entry.examples) for entry in entries))
-        self._behind += _SMOOTH * (min(max(taken / expected, 0.2), 50.0) - self._behind)
+        self._behind += _SMOOTH * (max(taken / expected, 0.2) - self._behind)
         for entry, outcome in zip(entries, outcomes, strict=True):
             if entry.future.done():
                 continue

@@ -1,0 +1,217 @@
+"""Who may ask, how long and how much; what is counted, traced and kept."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import logging
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from modelyard.errors import UsageError
+from modelyard.serving import tracing
+from modelyard.serving.app import create_app
+from modelyard.serving.endpoints import Limits
+from modelyard.serving.log_files import read_labelled
+from modelyard.serving.logs import JsonLines
+from modelyard.serving.prediction_log import PredictionLog, read_log
+from modelyard.serving.settings import ServingSettings
+from tests.service.test_streaming import listening
+
+
+def slowly(monkeypatch, host, seconds: float) -> None:
+    """Makes predictions take so long from now on."""
+    inner = host.predict
+    monkeypatch.setattr(host, "predict", lambda run, xs: time.sleep(seconds) or inner(run, xs))
+
+
+def test_with_a_token_only_health_and_metrics_are_open(line, payments):
+    app = create_app(line, None, Limits(token="s3cret"))  # noqa: S106
+    with TestClient(app) as client:
+        for path in ("/livez", "/healthz", "/readyz", "/metrics", "/v2/health/live"):
+            assert client.get(path).status_code == 200
+        for path in ("/package", "/", "/openapi.json", "/v2", "/nowhere"):
+            assert client.get(path).status_code == 401
+        for given in ("", "Bearer", "Bearer wrong", "Basic s3cret", "s3cret", "Bearer s3cret2", "Bearer \xe9"):
+            refused = client.post("/predict", json={"x": 1}, headers={"authorization": given.encode("latin-1")})
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        for given in ("Bearer s3cret", "bearer s3cret", "Bearer  s3cret "):
+            assert client.post("/predict", json={"x": 1}, headers={"authorization": given}).status_code == 200
+
+
+def test_the_token_comes_from_a_file_and_never_shows(line_path, tmp_path):
+    file = tmp_path / "token"
+    file.write_text("from-a-file\n")
+    settings = ServingSettings(package=line_path, token_file=file)
+    assert settings.limits().token == "from-a-file"  # noqa: S105
+    assert "from-a-file" not in repr(settings.limits())
+    assert "hidden" not in repr(ServingSettings(package=line_path, token="hidden"))  # noqa: S106
+    for content in (None, " \n"):
+        bad = tmp_path / "bad"
+        bad.write_text(content) if content else None
+        with pytest.raises(UsageError, match="MODELYARD_TOKEN_FILE"):
+            ServingSettings(package=line_path, token_file=bad).secret()
+
+
+def test_a_setting_that_is_not_allowed_is_named(line_path):
+    good = {"MODELYARD_PACKAGE": str(line_path)}
+    assert ServingSettings.from_environment(good | {"MODELYARD_SHARE": "0.5"}).share == 0.5
+    for name, value in {"MODELYARD_SHARE": "2", "MODELYARD_QUEUE": "0", "MODELYARD_LOG_FORMAT": "xml"}.items():
+        with pytest.raises(UsageError, match=f"{name} = '{value}'"):
+            ServingSettings.from_environment(good | {name: value})
+
+
+def test_an_answer_that_does_not_come_in_time_is_a_504(line, monkeypatch):
+    with listening(create_app(line, None, Limits(deadline=5.0))) as address:
+        slowly(monkeypatch, line.host, 0.4)
+        httpx.post(f"{address}/predict", json={"x": 1.0})  # from now on the service knows that it takes long
+        start = time.monotonic()
+        reply = httpx.post(f"{address}/predict", json={"x": 1.0}, headers={"x-deadline-ms": "100"})
+        assert (reply.status_code, "in time" in reply.json()["error"]) == (504, True)
+        assert time.monotonic() - start < 0.35
+        for wrong in ("soon", "-1", "0", "1.5"):
+            assert httpx.post(f"{address}/predict", json={"x": 1}, headers={"x-deadline-ms": wrong}).status_code == 400
+
+
+def test_more_than_can_wait_are_refused_with_when_to_come_back(line, monkeypatch):
+    with listening(create_app(line, None, Limits(queue=2, batch_rows=1))) as address:
+        slowly(monkeypatch, line.host, 0.2)
+        httpx.post(f"{address}/predict", json={"x": 1.0})  # from now on the service knows that it takes long
+        replies: list[httpx.Response] = []
+        ask = lambda: replies.append(httpx.post(f"{address}/predict", json={"x": 1.0}, timeout=30))  # noqa: E731
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        codes = sorted(reply.status_code for reply in replies)
+        assert codes.count(200) >= 3
+        assert codes.count(503) >= 2
+        assert set(codes) == {200, 503}
+        assert all(int(reply.headers["retry-after"]) > 0 for reply in replies if reply.status_code == 503)
+        assert httpx.post(f"{address}/predict", json={"x": 1.0}).status_code == 200
+
+
+def test_the_same_body_is_answered_from_the_cache_and_logged_again(line, tmp_path):
+    log = PredictionLog(tmp_path, line)
+    with TestClient(create_app(line, log, Limits(cache_bytes=60))) as client:
+        seen = [client.post("/predict", json={"x": x}).headers.get("x-cache") for x in (1.0, 1.0, 2.0, 3.0, 3.0, 1.0)]
+        assert client.post("/predict", json={"x": 1.0}).json() == line.predict([{"x": 1.0}])[0].model_dump()
+    assert seen == [None, "hit", None, None, "hit", None], "60 bytes hold two answers at most"
+    assert sorted(read_log(tmp_path)["x"]) == [1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 3.0]
+
+
+def test_labels_that_come_later_are_joined_by_id(line, tmp_path):
+    log = PredictionLog(tmp_path, line)
+    with TestClient(create_app(line, log)) as client:
+        for name in ("a", "b"):
+            client.post("/predict", json={"x": 1.0}, headers={"x-request-id": name})
+        client.post("/predict", json=[{"x": 2.0}, {"x": 3.0}], headers={"x-request-id": "c"})
+        labels = [{"id": "c-1", "label": 7}, {"id": "a", "label": 4.5}, {"id": "unknown", "label": 1}]
+        assert client.post("/feedback", json=labels).json() == {"taken": 3}
+        assert client.post("/feedback", json={"id": "a", "label": 5.0}).status_code == 202
+        for bad in ({"id": "a"}, {"id": "a b", "label": 1}, {"id": "a", "label": [1]}, {"id": "a", "label": None}):
+            assert client.post("/feedback", json=bad).status_code == 400
+    joined = read_labelled(tmp_path)
+    assert dict(zip(joined["_id"], joined["_label"], strict=True)) == {"a": 5.0, "c-1": 7.0}
+    assert dict(zip(joined["_id"], joined["x"], strict=True)) == {"a": 1.0, "c-1": 3.0}
+    assert read_labelled(tmp_path, since=datetime.now(UTC) + timedelta(hours=1)) == {}
+    with TestClient(create_app(line, None)) as client:
+        assert client.post("/feedback", json={"id": "a", "label": 1}).status_code == 404
+
+
+def test_a_share_of_the_requests_is_logged_whole(line, tmp_path):
+    log = PredictionLog(tmp_path, line, sample=0.5)
+    with TestClient(create_app(line, log)) as client:
+        for number in range(200):
+            client.post("/predict", json=[{"x": 1.0}, {"x": 2.0}], headers={"x-request-id": f"r{number}"})
+    names = read_log(tmp_path)["_id"]
+    assert 120 < len(names) < 280
+    assert len({name.split("-")[0] for name in names}) * 2 == len(names)
+    assert log.dropped == 0
+
+
+def test_a_log_may_lie_in_an_object_store(line):
+    import fsspec
+
+    log = PredictionLog("memory://bucket/log", line)
+    with TestClient(create_app(line, log)) as client:
+        client.post("/predict", json={"x": 1.0})
+    assert (log.written, log.dropped) == (1, 0)
+    files = fsspec.filesystem("memory").glob("/bucket/log/date=*/hour=*/*.parquet")
+    assert len(files) == 1
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    """Keeps the bodies that are posted to it."""
+
+    bodies: list[tuple[str, bytes]]
+
+    def do_POST(self):
+        self.bodies.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_each_request_is_a_span_where_a_collector_is_named(line, monkeypatch):
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    handler = type("Mine", (Collector,), {"bodies": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        app = create_app(line, None)
+        app.spans = tracing.configured()
+        parent = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+        with TestClient(app) as client:
+            client.post("/predict", json={"x": 1.0}, headers={"traceparent": parent, "x-request-id": "traced"})
+            client.post("/predict", json={})
+        app.spans.close()
+        server.shutdown()
+    (path, body), *_ = handler.bodies
+    assert path == "/v1/traces"
+    sent = ExportTraceServiceRequest.FromString(body)
+    spans = [span for group in sent.resource_spans for scope in group.scope_spans for span in scope.spans]
+    told = [{one.key: one.value.string_value or one.value.int_value for one in span.attributes} for span in spans]
+    assert spans[0].trace_id.hex() == "0123456789abcdef" * 2
+    assert spans[0].name == "POST predict"
+    assert told[0] | {"modelyard.request": "traced", "modelyard.package": line.info.version} == told[0]
+    assert [one["http.response.status_code"] for one in told] == [200, 400]
+
+
+def test_without_a_collector_nothing_is_traced(monkeypatch):
+    for name in tracing.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert tracing.configured() is None
+
+
+def test_a_line_of_the_log_is_json_with_its_traceback():
+    try:
+        raise ValueError("no\nnewline")
+    except ValueError:
+        record = logging.getLogger("x").makeRecord("x", logging.ERROR, "f", 1, "failed %s", ("it",), None)
+        import sys
+
+        record.exc_info = sys.exc_info()
+    text = JsonLines().format(record)
+    assert "\n" not in text
+    line = json.loads(text)
+    assert (line["level"], line["message"], "ValueError" in line["traceback"]) == ("error", "failed it", True)
+
+
+def test_batches_queue_and_roles_are_counted(line, tmp_path):
+    with TestClient(create_app(line, PredictionLog(tmp_path, line))) as client:
+        client.post("/predict", json=[{"x": 1.0}] * 5)
+        text = client.get("/metrics").text
+    version = line.info.version
+    assert f'modelyard_batch_rows_bucket{{le="8.0",package="{version}"}}' in text
+    assert f'modelyard_queue_rows{{package="{version}"}} 0.0' in text
+    assert f'modelyard_serving{{package="{version}",role="champion"}} 1.0' in text
