@@ -235,6 +235,26 @@ class Shuffled(Torchlike):
         return replace(super().batches(features, split, epoch), order=order)
 
 
+class Crowded(Torchlike):
+    """An example that is centred on those beside it."""
+
+    def batches(self, features, split, epoch):
+        found = super().batches(features, split, epoch)
+
+        def take(rows):
+            batch = found.take(rows)
+            return batch | {"x": batch["x"] - batch["x"].mean()}
+
+        return replace(found, take=take)
+
+
+class Weightless(Torchlike):
+    """A mean over something else than the examples, and no word of it."""
+
+    def loss(self, model, batch):
+        return (model(batch["x"]) - batch["y"]).square().sum() / (len(batch["x"]) + 10)
+
+
 class Uphill(Torchlike):
     """Learns away from the answer."""
 

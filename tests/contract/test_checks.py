@@ -15,6 +15,8 @@ BROKEN = [
     ("broken:Unsteady", "features_are_the_same_again", "made.txt"),
     ("broken:Careless", "bad_data_is_named", "an empty raw folder raises FileNotFoundError"),
     ("broken:Shuffled", "same_epoch_gives_the_same_batches", "another order"),
+    ("broken:Crowded", "parts_of_a_batch_add_up_to_it", "depends on the others"),
+    ("broken:Weightless", "parts_of_a_batch_add_up_to_it", "the batch's loss is"),
     ("broken:Uphill", "loss_falls_on_a_repeated_batch", "took the loss from"),
     ("broken:Forgetful", "weights_survive_the_file", "is not saved"),
     ("broken:Moody", "same_seed_gives_the_same_model", "answers differently: answer.y"),

@@ -39,6 +39,7 @@ CHECKS: dict[str, Check] = {
         building.features_are_the_same_again,
         building.bad_data_is_named,
         building.same_epoch_gives_the_same_batches,
+        building.parts_of_a_batch_add_up_to_it,
         building.loss_falls_on_a_repeated_batch,
         building.weights_survive_the_file,
         building.same_seed_gives_the_same_model,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 STEPS = 30
 """Optimizer steps on one batch within which the loss must fall."""
+SHARED = 1e-3
+"""Largest relative difference of a batch's loss from that of its parts."""
 RETRAINED = 1e-4
 """Tolerance of answers after a second training, where the weights are not the same bit for bit."""
 
@@ -153,6 +155,29 @@ def same_epoch_gives_the_same_batches(lab: Lab) -> str:
     )
     expect(same, "batches() gave another order the second time for the same epoch: seed it with config.seed and epoch")
     return f"{len(first)} batches"
+
+
+def parts_of_a_batch_add_up_to_it(lab: Lab) -> str:
+    """Three processes that share a torch family's batch get its examples, as they would be in the whole one, and their
+    weighed losses are its loss."""
+    _torch_only(lab)
+    import torch
+
+    batches = lab.family.batches(lab["features"], "train", 1)
+    rows = next(batches.rows())
+    whole, parts = batches.take(rows), [batches.take(rows[place::3]) for place in range(3)]
+    same = all(torch.equal(part[name], whole[name][place::3]) for place, part in enumerate(parts) for name in whole)
+    expect(same, "batches().take() makes of an example what depends on the others: draw what is random by its number")
+    torch.manual_seed(lab.run.config.seed)
+    model = lab.family.model(lab["features"] / "assets").eval()
+    with torch.no_grad():
+        weights = [float(lab.family.weight(model, part)) for part in parts]
+        losses = [lab.family.loss(model, part).item() for part in parts]
+        expected = lab.family.loss(model, whole).item()
+    mean = sum(loss * weight for loss, weight in zip(losses, weights, strict=True)) / sum(weights)
+    close = abs(mean - expected) <= SHARED * max(1.0, abs(expected))
+    expect(close, f"the parts' losses by weight() give {mean:.6g}, the batch's loss is {expected:.6g}")
+    return f"{len(rows)} examples in 3 parts: {mean:.6g}"
 
 
 def weights_survive_the_file(lab: Lab) -> str:

@@ -120,7 +120,7 @@ def test_without_labels_a_probe_ranks_and_the_false_alarm_rate_is_told(
     assert result.main == "probe_roc_auc"
     assert set(result.metrics) == {"probe_roc_auc", "false_alarm_rate", "score_shift"}
     assert result.metrics["probe_roc_auc"] > result.baseline["probe_roc_auc"] + 0.1
-    assert 0 < result.metrics["false_alarm_rate"] < 0.06
+    assert 0 < result.metrics["false_alarm_rate"] < 0.1
     assert "Without labels there is nothing better" in " ".join(result.notes)
     assert result.confusion is result.roc is None
 
