@@ -44,6 +44,15 @@ def test_a_package_is_copied_whole(package, tmp_path):
     assert artifact.verify(tmp_path / "model").digest == digest
 
 
+def test_a_pod_that_starts_again_needs_the_source_no_more(package, tmp_path):
+    digest = artifact.read_manifest(package).digest
+    shutil.copytree(package, tmp_path / "source")
+    assert script("fetch.py", tmp_path / "source", tmp_path / "model", digest).returncode == 0
+    shutil.rmtree(tmp_path / "source")
+    assert script("fetch.py", tmp_path / "source", tmp_path / "model", digest).returncode == 0
+    assert script("fetch.py", tmp_path / "source", tmp_path / "model", "0" * 64).returncode == 2
+
+
 def test_a_package_is_copied_from_an_object_store(package, tmp_path):
     from importlib.util import module_from_spec, spec_from_file_location
 

@@ -123,6 +123,26 @@ def test_everything_else_is_denied_on_request():
     assert "NetworkPolicy/payments-default-deny" not in rendered("default")
 
 
+def test_steps_may_talk_to_kubeflow_the_api_mlflow_and_stores_where_all_else_is_denied():
+    policy = rendered("full")["NetworkPolicy/modelyard-steps"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == {"pipelines.kubeflow.org/v2_component": "true"}
+    assert "ingress" not in policy
+    ports = {one["port"] for rule in policy["egress"] for one in rule.get("ports", [])}
+    assert ports == {53, 443, 6443, 9000, 5432}
+    assert "NetworkPolicy/payments-steps" not in rendered("default")
+
+
+def test_steps_find_mlflow_and_their_image_in_the_environment():
+    data = rendered("default")["ConfigMap/modelyard-environment"]["data"]
+    assert data == {
+        "MODELYARD_IMAGE": "modelyard/trainer:0.1.0",
+        "MLFLOW_TRACKING_URI": "http://payments-mlflow.models.svc:5000",
+    }
+    assert rendered("training-only")["ConfigMap/modelyard-environment"]["data"]["MLFLOW_TRACKING_URI"].endswith(
+        ".tracking:5000"
+    )
+
+
 def environment(deployment: Object) -> dict[str, Any]:
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     return {one["name"]: one.get("value") or one.get("valueFrom") for one in container["env"]}

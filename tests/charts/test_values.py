@@ -165,6 +165,7 @@ MISFITS = [
     ("platform", "default", "reports.enabled=true", "reports.enabled needs reports.uri"),
     ("platform", "full", "reports.claimName=x", "give one"),
     ("platform", "full", "register.enabled=false", "nothing would schedule"),
+    ("platform", "training-only", "mlflow.enabled=true", "mlflow.externalUri is set"),
     ("platform", "default", "quota.enabled=true", "quota.hard"),
     (
         "platform",

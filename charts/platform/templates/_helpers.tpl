@@ -25,8 +25,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end -}}
 {{- end }}
 
+{{/* Where MLflow answers; empty where nobody says. */}}
 {{- define "platform.mlflowUri" -}}
+{{- if .Values.mlflow.enabled -}}
 http://{{ include "platform.fullname" . }}-mlflow.{{ .Release.Namespace }}.svc:{{ .Values.mlflow.port }}
+{{- else -}}
+{{- .Values.mlflow.externalUri -}}
+{{- end -}}
 {{- end }}
 
 {{/* What no schema can say: values that do not fit together. */}}
@@ -42,6 +47,9 @@ http://{{ include "platform.fullname" . }}-mlflow.{{ .Release.Namespace }}.svc:{
 {{- end -}}
 {{- if and .Values.quota.enabled (not .Values.quota.hard) -}}
 {{- fail "quota.enabled needs quota.hard, such as {requests.cpu: \"64\"}" -}}
+{{- end -}}
+{{- if and .Values.mlflow.enabled .Values.mlflow.externalUri -}}
+{{- fail "mlflow.externalUri is set while mlflow.enabled is true: give one" -}}
 {{- end -}}
 {{- range $name, $runtime := .Values.trainingRuntimes -}}
 {{- if and (hasKey $runtime "gpuCount") (not (hasKey $runtime "gpuResource")) -}}

@@ -31,9 +31,9 @@ containers:
     imagePullPolicy: {{ $root.Values.image.pullPolicy }}
     env:
       {{- include "platform.environment" $root | nindent 6 }}
-      {{- if $root.Values.mlflow.enabled }}
+      {{- with (include "platform.mlflowUri" $root) }}
       - name: MLFLOW_TRACKING_URI
-        value: {{ include "platform.mlflowUri" $root }}
+        value: {{ . }}
       {{- end }}
     {{- with (include "platform.envFrom" (list $root.Values.credentials.objectStoreSecret $root.Values.credentials.dataSecret)) }}
     {{- . | nindent 4 }}
