@@ -104,18 +104,11 @@ def _conclude(search: Search) -> None:
     """The table, the files, the command to type next."""
     study, metric = search.study, search.start.metric
     tried, best = study.tried(), study.best()
-    start = tried[0]
-    assert best.value is not None
-    assert start.value is not None
     console.print(_table(study.larger_is_better, tried, metric))
-    gain = f"{metric} {best.value:.4f} against {start.value:.4f} of the starting settings, on the validation split"
-    report.write_trials(search.folder, study, metric)
+    gain = report.write_all(
+        search.folder, search.plan.family.name, study, search.space, metric, search.config_of(best)
+    )  # fmt: skip
     shares = study.importances()
-    plots = [report.history(tried, metric, study.larger_is_better)]
-    plots += [report.importance(shares)] if shares else []
-    plots += report.slices(tried, search.space, metric, list(shares))
-    page = report.write_page(search.folder, f"Search: {search.plan.family.name}", [gain + "."], plots)
-    file = report.write_best(search.folder, search.plan.family.name, search.config_of(best), gain)
     if shares:
         console.print("matter most: " + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:4]))
     console.print(f"best     {gain}")
@@ -123,9 +116,12 @@ def _conclude(search: Search) -> None:
         f"The best of {len(tried)} by one split flatters itself: expect less on data that nothing was chosen by. The "
         "run below judges it on the test split.", style="dim",
     )  # fmt: skip
-    console.print(f"page     {_relative(page)}", soft_wrap=True)
+    console.print(f"page     {_relative(search.folder / report.PAGE)}", soft_wrap=True)
     console.print(f"cost     {search.cost().cpu_seconds / 60:.3g} core-minutes for {len(tried)} trials")
-    console.print(f"Next: [bold]modelyard run {search.plan.family.name} --params {_relative(file)}[/]", soft_wrap=True)
+    console.print(
+        f"Next: [bold]modelyard run {search.plan.family.name} --params {_relative(search.folder / report.BEST)}[/]",
+        soft_wrap=True,
+    )
 
 
 def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kfp import Client
 
 GENERIC = "generic"
-KINDS = ("training", "monitoring")
+KINDS = ("training", "monitoring", "tuning")
 
 
 def source_root() -> Path:
@@ -47,9 +47,10 @@ def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
     try:
         from pipelines.monitoring import monitoring_pipeline
         from pipelines.training import training_pipeline
+        from pipelines.tuning import tuning_pipeline
     finally:
         sys.path.pop(0)
-    build = {"training": training_pipeline, "monitoring": monitoring_pipeline}[kind]
+    build = {"training": training_pipeline, "monitoring": monitoring_pipeline, "tuning": tuning_pipeline}[kind]
     if family is None:
         from modelyard.family import Family
 
@@ -86,6 +87,7 @@ def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
 
     warnings.simplefilter("ignore")
     _mend_conditions()
+    _mend_nesting()
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
     logging.getLogger().setLevel(logging.INFO)
     components.load_component_from_file(str(pipeline))(**arguments)
@@ -105,6 +107,14 @@ def _mend_conditions() -> None:
 
     mended.mended = True  # type: ignore[attr-defined]
     ConditionEvaluator.evaluate_condition = staticmethod(mended)
+
+
+def _mend_nesting() -> None:
+    """kfp.local 2.16 looks for loops and conditions in the outermost pipeline alone, and runs one without them in a
+    way that knows none further in. The other way runs every pipeline."""
+    from kfp.local.orchestrator import dag_orchestrator, enhanced_dag_orchestrator
+
+    dag_orchestrator.run_dag = enhanced_dag_orchestrator.run_enhanced_dag
 
 
 def as_python(condition: str) -> str:

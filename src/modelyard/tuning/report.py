@@ -38,11 +38,27 @@ def _changed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str
     return found
 
 
-def write_best(folder: Path, family: str, config: FamilyConfig, why: str) -> Path:
-    """Writes the settings for `modelyard run FAMILY --params best.yaml`."""
-    text = yaml.safe_dump({family: differing(config)}, sort_keys=False)
-    artifact.write_text(folder / BEST, f"# {why}\n{text}")
-    return folder / BEST
+def write_all(
+    folder: Path, family: str, study: Study, space: Mapping[str, Range], metric: str, best: FamilyConfig
+) -> str:
+    """Writes best.yaml (for `modelyard run FAMILY --params best.yaml`), trials.json and tune.html.
+
+    Returns the gain in words.
+
+    Raises:
+        MissingExtra: matplotlib or jinja2 is not installed.
+    """
+    start = study.tried()[0].value
+    gain = f"{metric} {study.best().value:.4f} against {start:.4f} of the starting settings, on the validation split"
+    text = yaml.safe_dump({family: differing(best)}, sort_keys=False)
+    artifact.write_text(folder / BEST, f"# {gain}\n{text}")
+    write_trials(folder, study, metric)
+    shares = study.importances()
+    plots = [history(study.tried(), metric, study.larger_is_better)]
+    plots += [importance(shares)] if shares else []
+    plots += slices(study.tried(), space, metric, list(shares))
+    write_page(folder, f"Search: {family}", [f"{gain}."], plots)
+    return gain
 
 
 def write_trials(folder: Path, study: Study, metric: str) -> Path:
@@ -80,7 +96,7 @@ def importance(shares: Mapping[str, float]) -> Plot:
     return Plot(
         kind="bar", title="Importance", x_label="setting", y_label="share",
         series=[Series(name="importance", x=list(shares), y=list(shares.values()))],
-        caption="How much a setting tells good trials from all (PED-ANOVA), among settings that every trial has.",
+        caption="How much a setting tells good trials from the others (PED-ANOVA); shares of 1.",
     )  # fmt: skip
 
 
@@ -144,7 +160,8 @@ def write_page(folder: Path, title: str, lines: Sequence[str], plots: Sequence[P
 def _legend(keys: Sequence[Any]) -> str:
     items = "".join(
         '<li><svg viewBox="0 0 24 9" aria-hidden="true">'
-        f'<path d="M0 4.5h24" style="stroke:var(--s{key.colour});stroke-width:2;stroke-dasharray:{key.dashes or "none"}"/>'
+        f'<path d="M0 4.5h24" style="stroke:var(--s{key.colour});stroke-width:2;'
+        f'stroke-dasharray:{key.dashes or "none"}"/>'
         f"</svg>{html.escape(key.name)}</li>"
         for key in keys
     )

@@ -171,16 +171,16 @@ class Search:
         while len(self._open) < self.plan.jobs and len(self.study.tried()) + len(self._open) < self.plan.trials:
             proposal = self.study.ask()
             if (known := self._known(proposal.settings)) is not None:
-                result = Result.model_validate_json((self._place(known.number) / RESULT).read_text())
-                self._say(
-                    self.study,
-                    self.study.tell(proposal.number, proposal.settings, result, known.curve, 0.0, known.number),
-                )
+                self._say(self.study, self._copy(proposal, known))
                 continue
             try:
                 self._open[proposal.number] = (self._process(proposal.number, proposal.settings), proposal)
             except UsageError as error:  # settings that do not go together
                 self._say(self.study, self.study.tell_failed(proposal.number, proposal.settings, 0.0, str(error)))
+
+    def _copy(self, proposal: Proposal, known: Tried) -> Tried:
+        result = Result.model_validate_json((self._place(known.number) / RESULT).read_text())
+        return self.study.tell(proposal.number, proposal.settings, result, known.curve, 0.0, known.number)
 
     def _known(self, settings: dict[str, Any]) -> Tried | None:
         """A finished trial of the very same settings: the seed is fixed, so that its result would come again."""

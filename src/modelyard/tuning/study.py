@@ -81,6 +81,22 @@ class Study:
         )  # fmt: skip
         return True
 
+    def add(self, settings: dict[str, Any], result: Result | None, headline: str) -> None:
+        """Records a trial that ended elsewhere; None: it failed."""
+        from optuna.trial import TrialState, create_trial
+
+        chosen = {name: settings.get(name, lookup(self._config, name)) for name in self._space}
+        inside = self._encoded(chosen)
+        seconds = result.cost.wall_seconds if result else 0.0
+        told = self._attributes("finished" if result else "failed", settings, seconds, headline, result)
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE if result else TrialState.FAIL, value=result.value if result else None,
+                params=inside, distributions={name: self._space[name].distribution() for name in inside},
+                user_attrs=told,
+            )
+        )  # fmt: skip
+
     def take_up(self) -> int:
         """Fails the trials that were running when an earlier process was killed, and asks for them again.
 

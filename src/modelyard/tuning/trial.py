@@ -33,6 +33,10 @@ class Job(BaseModel):
     """The fetched data set, an artifact."""
     features: Path
     """Folder of features, one for each distinct key, shared by all trials."""
+    made: Path | None = None
+    """Features that were made already: taken where they are those of the trial's settings."""
+    gpus: int = 0
+    """GPUs that the trial was given."""
 
 
 class Result(BaseModel):
@@ -60,7 +64,7 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
 
     run = Run.of(job.family, job.config, id="tuning")
     check_requirements(run.family)
-    with measure() as meter, tempfile.TemporaryDirectory(prefix="modelyard-trial-") as place:
+    with measure(job.gpus) as meter, tempfile.TemporaryDirectory(prefix="modelyard-trial-") as place:
         features, model = features_of(run, job), Path(place)
         shutil.copytree(features / "assets", model / "assets")
         trainer = Trainer(seed=run.config.seed, settings=run.config.training, on_epoch=on_epoch)
@@ -79,6 +83,8 @@ def features_of(run: Any, job: Job) -> Path:
     from modelyard.stages.features import features
 
     key = features.key(run, {"dataset": artifact.read_manifest(job.dataset)})
+    if job.made is not None and artifact.read_manifest(job.made).key == key:
+        return job.made
     folder = job.features / key[:16]
     with _lock(job.features / f"{key[:16]}.lock"):
         if not (folder / artifact.MANIFEST).is_file():

@@ -1,0 +1,29 @@
+"""best as a Kubeflow Pipelines component."""
+
+from kfp import dsl
+
+from components.common import component
+
+
+@component
+def best(
+    family: str,
+    config: dict,
+    code_version: str,
+    fixed: list,
+    first: list[str],
+    second: list[str],
+    search: dsl.Output[dsl.Artifact],
+    page: dsl.Output[dsl.HTML],
+) -> dict:
+    """Writes the best settings, all trials and a page of pictures; the output is the config to train with."""
+    from pathlib import Path
+
+    from modelyard.launch.step import copy_file
+    from modelyard.tuning import batch
+
+    Path(search.path).mkdir(parents=True, exist_ok=True)
+    with batch.plainly():
+        config = batch.best(family, config, fixed, [*first, *second], Path(search.path))
+    copy_file(search.path, "tune.html", page.path)
+    return config

@@ -1,0 +1,92 @@
+"""From data to better settings: ingest → features → two rounds of trials → best."""
+
+import json
+from typing import Any
+
+from kfp import dsl, kubernetes
+
+from components.best import best
+from components.features import features
+from components.ingest import ingest
+from components.suggest import suggest
+from components.trial import trial
+from pipelines.training import RUN_ID
+
+AT_ONCE = 4
+"""Trials at a time. Kubeflow takes it as a constant alone."""
+
+
+def _round(resources: dict[str, str]) -> Any:
+    @dsl.pipeline(name="round", description="Draws settings, tries each, and collects the results.")
+    def tuning_round(
+        family: str,
+        config: dict,
+        code_version: str,
+        gpus_per_node: int,
+        fixed: list,
+        count: int,
+        done: list[str],
+        dataset: dsl.Input[dsl.Dataset],
+        features: dsl.Input[dsl.Dataset],
+    ) -> list[str]:
+        common = {"family": family, "config": config, "code_version": code_version}
+        pair = {"dataset": dataset, "features": features}
+        proposals = _bounded(suggest(**common, fixed=fixed, count=count, done=done), resources)
+        with dsl.ParallelFor(proposals.output, parallelism=AT_ONCE) as proposal:
+            judged = _bounded(trial(**common, gpus_per_node=gpus_per_node, proposal=proposal, **pair), resources)
+            judged.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus_per_node)
+            kubernetes.empty_dir_mount(judged, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
+        return dsl.Collected(judged.output)
+
+    return tuning_round
+
+
+def _bounded(task: Any, resources: dict[str, str]) -> Any:
+    task.set_cpu_request(resources["cpu"]).set_memory_request(resources["memory"])
+    return task.set_memory_limit(resources["memory"]).set_retry(2, backoff_duration="30s", backoff_factor=2.0)
+
+
+def tuning_pipeline(
+    name: str, title: str, family: str, config: dict[str, Any], resources: dict[str, str], code_version: str
+) -> Any:
+    """The tuning pipeline of a family: the second round is drawn from what the first one found."""
+    default_config, default_family, default_code = json.loads(json.dumps(config)), family, code_version
+
+    tuning_round = _round(resources)
+
+    @dsl.pipeline(
+        name=f"{name}-tuning",
+        display_name=f"{title}: tuning",
+        description=f"Searches for better settings on the validation split ({title}).",
+    )
+    def pipeline(
+        family: str = default_family,
+        config: dict = default_config,
+        data_rev: str = "",
+        gpus_per_node: int = 0,
+        trials: int = 16,
+        fixed: list = [],  # noqa: B006 - a default of the page
+        code_version: str = default_code,
+    ) -> dict:
+        """Searches for better settings on the validation split.
+
+        Args:
+            family: Which family to tune: its name, or package.module:Class of your own.
+            config: Where the search starts; fields that you leave out keep their defaults.
+            data_rev: Git revision of the data; empty takes the one in the config.
+            gpus_per_node: GPUs of each trial; 0 trains on CPUs.
+            trials: Trials in each of two rounds.
+            fixed: Settings that stay as they are, such as model.kind.
+            code_version: Part of every step's cache key; filled when the pipeline is compiled.
+        """
+        common = {"family": family, "config": config, "code_version": code_version}
+        data = _bounded(ingest(**common, run_id=RUN_ID, data_rev=data_rev), resources).set_caching_options(False)
+        table = _bounded(features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), resources)
+        pair = {"dataset": data.outputs["dataset"], "features": table.outputs["features"]}
+        given = {**common, **pair, "gpus_per_node": gpus_per_node, "fixed": fixed, "count": trials}
+        first = tuning_round(**given, done=[])
+        second = tuning_round(**given, done=first.output)
+        found = _bounded(best(**common, fixed=fixed, first=first.output, second=second.output), resources)
+        return found.outputs["Output"]
+
+    return pipeline

@@ -1,0 +1,116 @@
+"""The tuning pipeline: its steps as functions, its graph, and the whole of it on this machine."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelyard.config import resolve
+from modelyard.errors import ModelyardError
+from modelyard.family import load
+from modelyard.run import Run
+from modelyard.stages.features import features
+from modelyard.stages.ingest import ingest
+from modelyard.tuning import batch
+from modelyard.tuning.space import nested
+
+NAME = "tests.tuning.descent:Descent"
+CONFIG = {"features": {"points": 60}}
+FIXED = ["features.points", "model.bias"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    run = Run.of(NAME, CONFIG)
+    ingest(run, dataset=folder / "dataset")
+    features(run, dataset=folder / "dataset", features=folder / "features")
+    return folder
+
+
+def tried(made, proposals: list[str], config: dict | None = None) -> list[str]:
+    return [batch.trial(NAME, config or CONFIG, one, made / "dataset", made / "features") for one in proposals]
+
+
+def test_the_first_batch_begins_with_the_starting_settings():
+    proposals = [json.loads(text) for text in batch.suggest(NAME, CONFIG, FIXED, 4, [])]
+    assert proposals[0] == {"number": 0, "settings": {}}
+    assert [one["number"] for one in proposals] == [0, 1, 2, 3]
+    assert all(set(one["settings"]) == {"model.kind", "training.learning_rate"} for one in proposals[1:])
+
+
+def test_a_second_batch_follows_from_the_first_ones_results(made):
+    first = tried(made, batch.suggest(NAME, CONFIG, FIXED, 3, []))
+    second = [json.loads(text) for text in batch.suggest(NAME, CONFIG, FIXED, 3, first)]
+    assert [one["number"] for one in second] == [3, 4, 5]
+    assert second == [json.loads(text) for text in batch.suggest(NAME, CONFIG, FIXED, 3, first)]
+
+
+def test_a_trial_is_judged_on_the_validation_split_with_the_features_that_are_there(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (text,) = tried(made, [json.dumps({"number": 0, "settings": {}})])
+    assert json.loads(text)["result"]["metric"] == "mae"
+    assert list(tmp_path.iterdir()) == []
+    tried(made, [json.dumps({"number": 1, "settings": {"features.points": 120}})])
+    assert len(list(tmp_path.glob("features/*/manifest.json"))) == 1
+
+
+def test_settings_that_cannot_be_trained_are_a_result_too(made):
+    (text,) = tried(made, [json.dumps({"number": 1, "settings": {"training.learning_rate": 1e5}})])
+    assert "not finite" in json.loads(text)["error"]
+    assert len(batch.suggest(NAME, CONFIG, FIXED, 2, [*tried(made, [json.dumps({"number": 0, "settings": {}})]), text]))
+
+
+def test_a_search_whose_start_cannot_be_trained_ends_with_the_cause(made, tmp_path):
+    bad = {"training": {"learning_rate": 1e5}, **CONFIG}
+    done = tried(made, [json.dumps({"number": 0, "settings": {}})], bad)
+    with pytest.raises(ModelyardError, match="not finite"):
+        batch.best(NAME, bad, FIXED, done, tmp_path)
+
+
+def test_the_best_of_all_results_is_the_config_that_comes_out(made, tmp_path):
+    rates = {0: {}, 1: {"training.learning_rate": 0.2}, 2: {"training.learning_rate": 0.01}}
+    done = tried(made, [json.dumps({"number": number, "settings": one}) for number, one in rates.items()])
+    found = batch.best(NAME, CONFIG, FIXED, done[::-1], tmp_path)
+    assert found["training"]["learning_rate"] == 0.2
+    assert yaml.safe_load((tmp_path / "best.yaml").read_text())[NAME]["training"] == {"learning_rate": 0.2}
+    assert len(json.loads((tmp_path / "trials.json").read_text())) == 3
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> Path:
+    from modelyard.launch.pipelines import compile_pipeline
+
+    return compile_pipeline(NAME, "tuning", tmp_path_factory.mktemp("compiled") / "tuning.yaml")
+
+
+def test_trials_fan_out_over_the_proposals_of_each_round(compiled):
+    pipeline = next(yaml.safe_load_all(compiled.read_text()))
+    tasks = pipeline["root"]["dag"]["tasks"]
+    assert set(tasks) == {"ingest", "features", "round", "round-2", "best"}
+    assert "round" in tasks["round-2"]["dependentTasks"]
+    inside = pipeline["components"][tasks["round"]["componentRef"]["name"]]["dag"]["tasks"]
+    loop = next(task for name, task in inside.items() if name != "suggest")
+    assert re.search("suggest-Output", loop["parameterIterator"]["items"]["inputParameter"])
+    assert loop["iteratorPolicy"]["parallelismLimit"] == 4
+    trial = pipeline["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
+    assert list(trial) == ["trial"]
+
+
+@pytest.mark.slow
+def test_the_pipeline_on_this_machine_finds_better_settings(compiled, tmp_path, monkeypatch):
+    """Ingest, features, two rounds of three trials, best: about ten processes of kfp's local runner."""
+    from modelyard.launch.pipelines import run_here
+
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    run_here(compiled, tmp_path, {"config": CONFIG, "trials": 3, "fixed": [*FIXED, "model.kind"]})
+    (file,) = tmp_path.rglob("best.yaml")
+    rows = json.loads(file.with_name("trials.json").read_text())
+    assert [row["trial"] for row in rows] == list(range(6))
+    assert min(row["mae"] for row in rows) < rows[0]["mae"]
+    block = yaml.safe_load(file.read_text())[NAME]
+    best = min(rows, key=lambda row: row["mae"])["settings"]
+    whole = resolve(load(NAME).Config, ("config", CONFIG), ("config", nested(best)))
+    assert resolve(load(NAME).Config, ("params.yaml", block)) == whole
