@@ -41,6 +41,11 @@ class Tabular(Family[TabularConfig]):
         needs = dict.fromkeys(("pandas", "pyarrow", "sklearn", *_NEEDS.get(kind, ())), "tabular")
         return needs | ({"torch": "torch"} if kind == "mlp" else {})
 
+    def starts_anew(self) -> str:
+        """Of all kinds the MLP alone is trained on from earlier weights."""
+        kind = self.config.model.kind
+        return "" if kind == "mlp" else f"model.kind = {kind} is fitted anew each time. Type: --set model.kind=mlp"
+
     def sample(self, raw: Path) -> None:
         """Writes `data.csv` of `features.sample`."""
         from modelyard.families.tabular.samples import write_sample

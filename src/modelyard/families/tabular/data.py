@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard.base import base_of
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.csvtext import Table
+from modelyard.families.tabular.earlier import Earlier
 from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.infer import as_text, convert, infer_column, is_numeric, numbers
 from modelyard.families.tabular.overview import summarize, with_ranges
@@ -48,13 +50,19 @@ def build_features(raw: Path, out: Path, config: TabularConfig) -> dict[str, Any
 
     Raises:
         BadData: with file, row and column.
+        UsageError: the settings are not those of the model to go on from.
     """
+    base = base_of(out)
+    earlier = Earlier.load(base, config) if base is not None else None
     table = read_table(Path(raw))
-    prepared = prepare(table, find_edits(Path(raw), config.features.table_schema), config)
+    prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)
     rows = _divide(prepared, table, config)
     train = prepared.frame.iloc[rows["train"]]
-    schema = with_ranges(prepared.schema, train)
-    encoder = Encoder.fit(to_columns(train, schema), schema, config.features)
+    if earlier is not None:
+        schema, encoder = _adopted(prepared, earlier), earlier.encoder
+    else:
+        schema = with_ranges(prepared.schema, train)
+        encoder = Encoder.fit(to_columns(train, schema), schema, config.features)
     if not encoder.names:
         raise BadData("the columns hold no words or numbers to predict from", file=table.file)
     assets = Path(out) / "assets"
@@ -69,6 +77,20 @@ def build_features(raw: Path, out: Path, config: TabularConfig) -> dict[str, Any
     return summarize(
         prepared.frame, schema, prepared.y, rows, encoder, prepared.dropped, [*table.notes, *prepared.notes]
     )
+
+
+def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConfig) -> Edits:
+    """A person's schema; where the run goes on from an earlier model, that one's."""
+    if earlier is None:
+        return find_edits(raw, config.features.table_schema)
+    return earlier.edits([str(name) for name in table.frame.columns])
+
+
+def _adopted(prepared: Prepared, earlier: Earlier) -> TableSchema:
+    """The earlier model's columns, its classes before new ones; the target is renumbered accordingly."""
+    found = prepared.schema.classes
+    prepared.y = earlier.renumbered(prepared.y, found)
+    return earlier.schema.model_copy(update={"classes": earlier.classes(found), "dropped": prepared.schema.dropped})
 
 
 def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:

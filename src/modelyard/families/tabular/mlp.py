@@ -10,12 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from modelyard.base import base_of
 from modelyard.errors import BrokenArtifact
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.splits import load_split
 from modelyard.families.tabular.table import ModelInfo, class_names, class_weights
 from modelyard.family import Trainable
 from modelyard.training.batches import Batches
+from modelyard.training.continual import load_memory
 
 Batch = dict[str, torch.Tensor]
 
@@ -89,7 +91,9 @@ def mlp_model(config: TabularConfig, assets: Path) -> Perceptron:
     names = class_names(assets)
     model = Perceptron(x.shape[1], len(names) if names else None, config.model.hidden, config.model.dropout)
     balanced = names is not None and config.model.class_weight == "balanced"
-    model.standardize(x, y, class_weights(y, len(names)) if balanced and names else None)
+    kept = load_memory(base_of(folder)) if balanced else None
+    before = kept.seen if kept else {}
+    model.standardize(x, y, class_weights(y, len(names), before) if balanced and names else None)
     return model
 
 
@@ -163,3 +167,8 @@ class MlpFamily(Trainable):
     def scores(self, model: nn.Module, batch: Batch) -> Batch:
         """See `mlp_scores`."""
         return mlp_scores(model, batch)
+
+    def groups(self, batch: Batch) -> torch.Tensor | None:
+        """Classes; a regression has none."""
+        target = batch["target"]
+        return None if target.is_floating_point() else target

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from modelyard.base import base_of
 from modelyard.errors import BadData, BrokenArtifact
 from modelyard.families.tabular.config import Kind
 from modelyard.families.tabular.splits import load_split
@@ -81,7 +84,7 @@ def load_table(features: Path, balanced: bool) -> Table:
     classes = class_names(Path(features) / "assets")
     kind = np.int64 if classes else np.float64
     (x, y), (x_validation, y_validation) = (load_split(features, split) for split in ("train", "validation"))
-    if classes is not None:
+    if classes is not None and base_of(features) is None:
         _every_class_seen(y, classes)
     weights = class_weights(y, len(classes)) if classes and balanced else None
     return Table(x, y.astype(kind), x_validation, y_validation.astype(kind), classes, weights)
@@ -93,10 +96,13 @@ def class_names(assets: Path) -> list[str] | None:
     return [str(name) for name in schema["classes"]] if schema["task"] == "classification" else None
 
 
-def class_weights(y: np.ndarray, classes: int) -> np.ndarray:
-    """rows / (classes * rows of the class), float64 (classes,): each class then weighs the same in sum."""
-    counts = np.bincount(y, minlength=classes)
-    result: np.ndarray = len(y) / (classes * np.maximum(counts, 1))
+def class_weights(y: np.ndarray, classes: int, before: Mapping[int, int] = MappingProxyType({})) -> np.ndarray:
+    """rows / (classes * rows of the class), float64 (classes,): each class then weighs the same in sum.
+
+    `before` counts rows by class that an earlier model saw; they count as those of `y` do.
+    """
+    counts = np.bincount(y, minlength=classes) + [before.get(number, 0) for number in range(classes)]
+    result: np.ndarray = counts.sum() / (classes * np.maximum(counts, 1))
     return result
 
 

@@ -1,0 +1,64 @@
+"""What a run keeps of the model it goes on from: columns, their encoders, and its classes before new ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from modelyard.errors import UsageError
+from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.encode import Encoder
+from modelyard.families.tabular.schema import FILE, Edits, TableSchema
+from modelyard.families.tabular.table import ModelInfo
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The earlier model's table."""
+
+    file: Path
+    schema: TableSchema
+    encoder: Encoder
+
+    @classmethod
+    def load(cls, base: Path, config: TabularConfig) -> Earlier:
+        """Of a base folder.
+
+        Raises:
+            UsageError: a setting asks for something else, or that model cannot be trained on.
+        """
+        schema, kind = TableSchema.load(base / "assets"), ModelInfo.load(base).kind
+        settings, classes = config.features, schema.classes or []
+        was = [
+            ("model.kind", config.model.kind, kind),
+            ("features.target", settings.target, schema.target),
+            ("features.task", None if settings.task == "auto" else settings.task, schema.task),
+            ("features.positive", settings.positive, classes[1] if classes else None),
+        ]
+        for name, seen, there in was:
+            if seen is not None and seen != there:
+                hint = f"Type: --set {name}={there}" if there is not None else f"Type: --set {name}=null"
+                raise UsageError(f"setting {name!r} = {seen!r}, and the model to go on from has {there!r}. {hint}")
+        return cls(base / "assets" / FILE, schema, Encoder.load(base / "assets"))
+
+    def edits(self, names: list[str]) -> Edits:
+        """The earlier columns as a person's schema would say them; of a table with columns `names`, none else."""
+        columns = {name: {"name": name, "role": "drop"} for name in names if name != self.schema.target}
+        known = {column.name: column.model_dump() for column in self.schema.columns}
+        return Edits(self.file, self.schema.target, self.schema.task, None, columns | known)
+
+    def classes(self, found: list[str] | None) -> list[str] | None:
+        """The earlier classes, then those of `found` that are new; None for a regression."""
+        if self.schema.classes is None or found is None:
+            return None
+        return [*self.schema.classes, *(name for name in found if name not in self.schema.classes)]
+
+    def renumbered(self, y: np.ndarray, found: list[str] | None) -> np.ndarray:
+        """`y` (rows,), indices into the data's own classes `found`, as indices into `classes`; values as they are."""
+        classes = self.classes(found)
+        if classes is None or found is None:
+            return y
+        numbers: np.ndarray = np.array([classes.index(name) for name in found], np.int64)[y]
+        return numbers
