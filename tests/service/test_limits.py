@@ -16,11 +16,10 @@ from starlette.testclient import TestClient
 from modelyard.errors import UsageError
 from modelyard.serving import tracing
 from modelyard.serving.app import create_app
-from modelyard.serving.endpoints import Limits
 from modelyard.serving.log_files import read_labelled
 from modelyard.serving.logs import JsonLines
 from modelyard.serving.prediction_log import PredictionLog, read_log
-from modelyard.serving.settings import ServingSettings
+from modelyard.serving.settings import Limits, ServingSettings
 from tests.service.test_streaming import listening
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from modelyard.serving.app import create_app
-from modelyard.serving.endpoints import Limits
+from modelyard.serving.settings import Limits
 
 JSON = {"content-type": "application/json"}
 

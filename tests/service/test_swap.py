@@ -13,9 +13,9 @@ import pytest
 from modelyard import artifact
 from modelyard.package import Package
 from modelyard.serving.app import create_app
-from modelyard.serving.endpoints import Limits
 from modelyard.serving.follow import follow, point
 from modelyard.serving.prediction_log import PredictionLog, read_log
+from modelyard.serving.settings import Limits
 from modelyard.serving.traffic import Traffic, opened
 from tests.service.test_streaming import logged
 

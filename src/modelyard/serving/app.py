@@ -17,12 +17,12 @@ from modelyard.errors import ModelyardError
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import drain, follow, logs, tracing
-from modelyard.serving.calls import GONE, Call, Header, Message, Receive, Reply, Send, error
+from modelyard.serving.calls import GONE, Answer, Call, Header, Message, Receive, Reply, Route, Send, error
 from modelyard.serving.control import Control
-from modelyard.serving.endpoints import Answer, Endpoints, Limits, Route
+from modelyard.serving.endpoints import Endpoints
 from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Refusal, refuse
-from modelyard.serving.settings import ServingSettings
+from modelyard.serving.settings import Limits, ServingSettings
 from modelyard.serving.traffic import Traffic, opened
 
 log = logging.getLogger("modelyard.serving")

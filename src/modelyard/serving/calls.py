@@ -6,7 +6,10 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
+
+from starlette.responses import StreamingResponse
 
 from modelyard.serving.problems import Refusal, refuse
 
@@ -116,6 +119,18 @@ class Reply:
         content = b"" if call.method == "HEAD" else self.content
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+
+Answer = Reply | StreamingResponse
+
+
+@dataclass(frozen=True)
+class Route:
+    """What answers a path: its name in the metrics, and its methods; the first of them is the usual one."""
+
+    name: str
+    answer: Callable[[Call], Awaitable[Answer]]
+    methods: tuple[str, ...] = ("GET", "HEAD")
 
 
 def error(refused: Refusal) -> Reply:

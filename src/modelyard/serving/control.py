@@ -12,8 +12,7 @@ from pydantic_core import to_json
 
 from modelyard.errors import ModelyardError
 from modelyard.serving.bodies import Parsed
-from modelyard.serving.calls import Call, Reply
-from modelyard.serving.endpoints import Route
+from modelyard.serving.calls import Call, Reply, Route
 from modelyard.serving.metrics import exposition
 from modelyard.serving.problems import Reader, refuse
 

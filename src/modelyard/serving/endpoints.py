@@ -6,15 +6,13 @@ import functools
 import html
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import anyio
 import anyio.to_thread
 from pydantic import BaseModel
 from pydantic_core import to_json
-from starlette.responses import StreamingResponse
 
 from modelyard.errors import ModelyardError
 from modelyard.family import Host
@@ -24,46 +22,18 @@ from modelyard.serving import openapi, page, stream
 from modelyard.serving.batching import Batcher, measure
 from modelyard.serving.bodies import Parsed, rendered, unusable
 from modelyard.serving.cache import Cache, Cached
-from modelyard.serving.calls import Call, Reply
+from modelyard.serving.calls import Answer, Call, Reply, Route
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.openai import Completions
 from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Reader, Refusal, refuse
+from modelyard.serving.settings import Limits
 from modelyard.serving.tensors import V2
 
 log = logging.getLogger("modelyard.serving")
 
 DIRECT_BYTES = 16_384
 """A larger body is read in a thread: that takes time too."""
-
-Answer = Reply | StreamingResponse
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one request may ask for, and how many may wait."""
-
-    body_bytes: int = 16 * 2**20
-    examples: int = 1_000
-    queue: int = 2_000
-    """Most examples that wait for the model."""
-    deadline: float = 30.0
-    """Seconds after which a request is answered with 504."""
-    batch_rows: int = 256
-    batch_seconds: float = 0.1
-    """Longest that a batch of several may take, by the warm-up."""
-    batch_wait: float = 0.002
-    cache_bytes: int = 0
-    token: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True)
-class Route:
-    """What answers a path: its name in the metrics, and its methods; the first of them is the usual one."""
-
-    name: str
-    answer: Callable[[Call], Awaitable[Answer]]
-    methods: tuple[str, ...] = ("GET", "HEAD")
 
 
 class Endpoints:

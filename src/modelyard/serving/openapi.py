@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from modelyard.family import Explanation
 from modelyard.package import Package, PackageInfo
+from modelyard.serving.control import Feedback, Swap
 from modelyard.serving.problems import ErrorBody
 
 _PREFIX = "#/components/schemas/"
@@ -25,7 +26,7 @@ def document(package: Package, *, explains: bool, streams: bool = False, complet
     info, host, golden = package.info, package.host, package.golden()
     names, definitions = models_json_schema(
         [(host.Request, "validation"), (host.Response, "serialization"), (ErrorBody, "serialization"),
-         (Explanation, "serialization")],
+         (Explanation, "serialization"), (Feedback, "validation"), (Swap, "validation")],
         ref_template=_PREFIX + "{model}",
     )  # fmt: skip
     request, response = names[host.Request, "validation"], names[host.Response, "serialization"]
@@ -34,6 +35,9 @@ def document(package: Package, *, explains: bool, streams: bool = False, complet
         paths["/predict"]["post"]["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
     if completes:
         paths |= _COMPLETIONS
+    error = names[ErrorBody, "serialization"]
+    paths["/feedback"] = {"post": _feedback(names[Feedback, "validation"], error)}
+    paths["/admin/swap"] = {"post": _swap(names[Swap, "validation"], error)}
     if explains:
         reasons = names[Explanation, "serialization"]
         paths["/explain"] = {"post": _explain(request, reasons, names[ErrorBody, "serialization"], golden)}
@@ -65,7 +69,7 @@ def _predict(request: Any, response: Any, error: Any, golden: dict[str, Any]) ->
                 description="The answer, or a list of answers in the order of the examples",
                 headers=_HEADERS,
             ),
-            **_errors(error, "400", "413", "415"),
+            **_errors(error, "400", "401", "406", "413", "415", "503", "504"),
         },
     }
 
@@ -77,7 +81,31 @@ def _explain(request: Any, reasons: Any, error: Any, golden: dict[str, Any]) -> 
         "requestBody": _content(request, {"one": {"value": golden["request"]}}, required=True),
         "responses": {
             "200": _content(reasons, {}, description="What the answer rests on", headers=_HEADERS),
-            **_errors(error, "400", "404", "413", "415"),
+            **_errors(error, "400", "401", "404", "413", "415"),
+        },
+    }
+
+
+def _feedback(label: Any, error: Any) -> dict[str, Any]:
+    return {
+        "operationId": "feedback",
+        "summary": "Labels of requests that were answered before",
+        "requestBody": _content(_one_or_many(label), {}, required=True),
+        "responses": {
+            "202": _content({"type": "object"}, {}, description="How many were taken", headers=_HEADERS),
+            **_errors(error, "400", "401", "404", "413", "415", "503"),
+        },
+    }
+
+
+def _swap(package: Any, error: Any) -> dict[str, Any]:
+    return {
+        "operationId": "swap",
+        "summary": "Another package takes over",
+        "requestBody": _content(package, {}, required=True),
+        "responses": {
+            "200": _content({"type": "object"}, {}, description="The version that serves now", headers=_HEADERS),
+            **_errors(error, "400", "401", "403", "409", "413", "415"),
         },
     }
 
@@ -102,9 +130,15 @@ def _get(summary: str, media: str) -> dict[str, Any]:
 
 _REASONS = {
     "400": "The body is not JSON, or an example has a field that is missing, unknown or not allowed",
-    "404": "The family has no reasons for this example",
+    "401": "The service asks for a token: `authorization: Bearer <token>`",
+    "404": "The family has no reasons for this example, or nothing is logged here",
+    "406": "The family answers at once, not in parts",
+    "409": "The package cannot take over; the one that serves goes on",
+    "403": "The service has no token, and swaps for nobody",
     "413": "The body is too large",
     "415": "The content type is not application/json",
+    "503": "Too many requests wait; `retry-after` says when to come back",
+    "504": "The answer did not come in time",
 }
 _HEADERS = {
     "x-modelyard-package": {"description": "Version of the package that answered", "schema": {"type": "string"}},
@@ -124,6 +158,7 @@ _COMPLETIONS = {
     "/v1/models": _get("The model's name, as OpenAI's clients ask for it", "application/json"),
 }
 _PLAIN = {
+    "/v2": _get("The Open Inference Protocol: the server; models are below /v2/models", "application/json"),
     "/package": _get("What is served: version, metrics, baseline, gate", "application/json"),
     "/openapi.json": _get("This document", "application/json"),
     "/": _get("A page to try the model on", "text/html"),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 
 from modelyard import home
 from modelyard.config import Settings
 from modelyard.errors import UsageError
-
-if TYPE_CHECKING:
-    from modelyard.serving.endpoints import Limits
 
 VARIABLES = {
     "package": "MODELYARD_PACKAGE",
@@ -40,6 +38,24 @@ VARIABLES = {
     "drain_ms": "MODELYARD_DRAIN_MS",
     "log_format": "MODELYARD_LOG_FORMAT",
 }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may ask for, and how many may wait."""
+
+    body_bytes: int = 16 * 2**20
+    examples: int = 1_000
+    queue: int = 2_000
+    """Most examples that wait for the model."""
+    deadline: float = 30.0
+    """Seconds after which a request is answered with 504."""
+    batch_rows: int = 256
+    batch_seconds: float = 0.1
+    """Longest that a batch of several may take, by the warm-up."""
+    batch_wait: float = 0.002
+    cache_bytes: int = 0
+    token: str = field(default="", repr=False)
 
 
 class ServingSettings(Settings):
@@ -135,8 +151,6 @@ class ServingSettings(Settings):
 
     def limits(self) -> Limits:
         """What one request may ask for."""
-        from modelyard.serving.endpoints import Limits
-
         return Limits(
             body_bytes=self.body_bytes, examples=self.examples, queue=self.queue, deadline=self.deadline_ms / 1e3,
             batch_rows=self.batch_rows, batch_seconds=self.batch_ms / 1e3, batch_wait=self.batch_wait_ms / 1e3,

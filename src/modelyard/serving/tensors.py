@@ -20,12 +20,12 @@ from pydantic_core import from_json, to_json
 from modelyard import __version__
 from modelyard.home import slug
 from modelyard.serving.bodies import rendered
-from modelyard.serving.calls import Call, Reply
+from modelyard.serving.calls import Call, Reply, Route
 from modelyard.serving.codec import BYTES, Asked, Column, check, column_type, decode, encode
 from modelyard.serving.problems import refuse
 
 if TYPE_CHECKING:
-    from modelyard.serving.endpoints import Endpoints, Route
+    from modelyard.serving.endpoints import Endpoints
 
 REQUEST, RESPONSE = "request", "response"
 
@@ -46,8 +46,6 @@ class V2:
 
     def route(self, path: str) -> Route | None:
         """What answers a path below /v2; None where there is nothing."""
-        from modelyard.serving.endpoints import Route
-
         parts = path.strip("/").split("/")[1:]
         if not parts:
             return Route("v2", self._server)

@@ -13,9 +13,10 @@ from modelyard.errors import ModelyardError, UsageError
 from modelyard.package import Package
 from modelyard.serving.bodies import Parsed
 from modelyard.serving.calls import Call
-from modelyard.serving.endpoints import Endpoints, Limits
+from modelyard.serving.endpoints import Endpoints
 from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Refusal
+from modelyard.serving.settings import Limits
 
 log = logging.getLogger("modelyard.serving")
 
