@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 import schemathesis
+from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error, response_schema_conformance, status_code_conformance
 
@@ -107,15 +108,15 @@ def conforms(package: Package, examples: int) -> None:
         listening(create_app(package, PredictionLog(Path(folder), package))) as address,
     ):
         schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
-        schema.config.generation.update(modes=list(GenerationMode), max_examples=examples)
-        for operation in schema.get_all_operations():
-            run(operation.ok(), examples)
+        for found in schema.get_all_operations():
+            operation = found.ok()
+            ask_many(operation, GenerationMode.POSITIVE, examples)
+            if operation.method == "post":
+                ask_many(operation, GenerationMode.NEGATIVE, examples)
 
 
-def run(operation, examples: int) -> None:
-    from hypothesis import HealthCheck, given, settings
-
-    @given(case=operation.as_strategy())
+def ask_many(operation, mode: GenerationMode, examples: int) -> None:
+    @given(case=operation.as_strategy(generation_mode=mode))
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     def ask(case) -> None:
         case.call_and_validate(

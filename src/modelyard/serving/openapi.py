@@ -151,7 +151,8 @@ _COMPLETIONS = {
             "summary": "OpenAI's text completion",
             "requestBody": _content({"type": "object", "required": ["model", "prompt"]}, {}, required=True),
             "responses": {
-                "200": _content({"type": "object"}, {}, description="OpenAI's text_completion, or its chunks")
+                "200": _content({"type": "object"}, {}, description="OpenAI's text_completion, or its chunks"),
+                **_errors({"type": "object"}, "400", "401", "404", "413", "415", "503", "504"),
             },
         }
     },
