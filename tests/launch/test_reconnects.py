@@ -28,8 +28,9 @@ def started(trainer: Trainer):
     return job, pods
 
 
-def test_no_line_of_the_log_is_lost_or_told_twice_when_its_stream_breaks(api, trainer, train):
-    api.cut_log_after = [3, 4, 5]
+@pytest.mark.parametrize("cleanly", [True, False], ids=["ends", "breaks"])
+def test_no_line_of_the_log_is_lost_or_told_twice_when_its_stream(api, trainer, train, cleanly):
+    api.cut_log_after, api.cut_cleanly = [3, 4, 5], cleanly
     training = train()
     job, (first, _) = started(trainer)
     for burst in range(6):

@@ -56,7 +56,9 @@ class Api:
     token: str = ""
     """Where set, requests must bring it."""
     cut_log_after: list[int] = field(default_factory=list)
-    """A log stream breaks after so many lines, in the middle of the next; one entry a stream."""
+    """A log stream ends after so many lines, in the middle of the next; one entry a stream."""
+    cut_cleanly: bool = False
+    """Such a stream ends as a complete one does, rather than break."""
     on_delete: Callable[[Kind, str, str], bool] | None = None
     """Takes over a deletion: True when it did."""
     streams: set[socket.socket] = field(default_factory=set)
@@ -209,6 +211,8 @@ class Handler(BaseHTTPRequestHandler):
                     if line.stamp[:19] + "Z" >= since:
                         if cut == 0:
                             send(text[: len(text) - 3])
+                            if self.api.cut_cleanly:
+                                return
                             raise ConnectionResetError
                         cut -= 1
                         send(text)
