@@ -116,11 +116,9 @@ class Language(Family[LanguageConfig]):
 
     def _setup(self, assets: Path) -> Setup:
         """The same documents are packed once."""
-        from modelyard.families.language.checkpoint import Checkpoint
-        from modelyard.families.language.train import from_checkpoint, from_scratch
+        from modelyard.families.language.train import find, from_checkpoint, from_scratch
 
         if assets not in self._setups:
-            settings = self.config.model
-            found = Checkpoint.find(settings) if settings.checkpoint else None
+            found = find(self.config, assets)
             self._setups[assets] = from_checkpoint(self.config, found) if found else from_scratch(self.config, assets)
         return self._setups[assets]

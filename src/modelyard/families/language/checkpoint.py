@@ -52,6 +52,11 @@ class Checkpoint:
             raise UsageError(f"checkpoint {folder}: {choices('model_type', kind, get_args(Kind))}")
         return found
 
+    @classmethod
+    def earlier(cls, base: Path) -> Checkpoint:
+        """The model that a run goes on from."""
+        return cls(base, base / "assets" / "config.json", base / "assets" / "tokenizer.json", own=True)
+
     def load(self) -> CausalLanguageModel:
         """The model with its weights, in float32."""
         import torch

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from modelyard.base import base_of
 from modelyard.errors import BadData
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.documents import Document, read_documents
+from modelyard.families.language.earlier import keep_tokenizer
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.family import Split
 
@@ -30,8 +32,11 @@ def build_features(raw: Path, out: Path, config: LanguageConfig) -> dict[str, An
 
     Raises:
         BadData: with file and row; or fewer than three different documents.
+        UsageError: the settings are not those of the model to go on from.
     """
     settings = config.features
+    if (base := base_of(out)) is not None:
+        keep_tokenizer(base, config.model, out)
     documents, dropped = read_documents(raw, settings.text_field, settings.separator)
     if len(documents) < 3:
         hint = "One file is one document: separate them by --set features.separator='\\n\\n\\n', or write JSONL"
@@ -39,8 +44,9 @@ def build_features(raw: Path, out: Path, config: LanguageConfig) -> dict[str, An
     splits = divide(documents, settings.validation_share, settings.test_share, config.seed)
     for split, members in splits.items():
         write_split(out, split, members)
-    texts = [document.text for document in splits["train"]]
-    train_tokenizer(texts, settings.vocabulary, out / "assets" / "tokenizer.json")
+    if base is None:
+        texts = [document.text for document in splits["train"]]
+        train_tokenizer(texts, settings.vocabulary, out / "assets" / "tokenizer.json")
     return _summary(splits, dropped, Codec(out / "assets" / "tokenizer.json"))
 
 

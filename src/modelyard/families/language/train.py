@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from modelyard.artifact import write_json
+from modelyard.base import base_of
 from modelyard.errors import UsageError
 from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
@@ -60,6 +61,7 @@ class Setup(Trainable):
     start: int = 0
     end: int = 0
     context: int = 0
+    continues: bool = True
 
     def __post_init__(self) -> None:
         self._packed: dict[Split, Packed] = {}
@@ -96,6 +98,14 @@ class Setup(Trainable):
             ids = Codec(self.tokenizer).encode_all(texts)
             self._packed[split] = pack(ids, self.context, self.start, self.end)
         return self._packed[split]
+
+
+def find(config: LanguageConfig, assets: Path) -> Checkpoint | None:
+    """What training begins with: the model that the run goes on from, else the settings' checkpoint, if any."""
+    base = base_of(Path(assets).parent)
+    if base is not None:
+        return Checkpoint.earlier(base)
+    return Checkpoint.find(config.model) if config.model.checkpoint else None
 
 
 def from_scratch(config: LanguageConfig, assets: Path, layers: int | None = None) -> Setup:
@@ -136,7 +146,7 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     """Trains into `out`: model.safetensors, assets; with LoRA adapters.safetensors; with a draft draft/."""
     quiet()
     assets = out / "assets"
-    found = Checkpoint.find(config.model) if config.model.checkpoint else None
+    found = find(config, features / "assets")
     setup = from_checkpoint(config, found) if found else from_scratch(config, features / "assets")
     if found:
         shutil.copyfile(found.tokenizer, assets / "tokenizer.json")
@@ -220,7 +230,7 @@ def _fit_draft(
         return CausalLanguageModel(read_config(out / "assets" / DRAFT_CONFIG))
 
     (out / "draft").mkdir()
-    small = replace(setup, build=build)
+    small = replace(setup, build=build, continues=False)
     trainer.fit(small, features, out / "draft")
     return build()
 

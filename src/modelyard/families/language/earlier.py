@@ -1,0 +1,36 @@
+"""What a run keeps of the model it goes on from: its tokenizer, its architecture, its boundary tokens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from modelyard.errors import UsageError
+from modelyard.families.language.config import LanguageModel
+from modelyard.families.language.decoder import DecoderSpec
+
+TOKENIZER, CONFIG = "tokenizer.json", "config.json"
+_NAMES = {"layers": ("num_hidden_layers", "n_layer"), "width": ("hidden_size", "n_embd"),
+          "heads": ("num_attention_heads", "n_head")}  # fmt: skip
+
+
+def keep_tokenizer(base: Path, settings: LanguageModel, out: Path) -> None:
+    """Copies the earlier model's tokenizer to `out/assets`.
+
+    Raises:
+        UsageError: a setting asks for another model. One that began with a checkpoint has the checkpoint's.
+    """
+    if settings.lora_rank:
+        raise UsageError("model.lora_rank: adapters begin with model.checkpoint alone, not with continual.start")
+    spec = DecoderSpec.read(base / "assets")
+    known = json.loads((base / "assets" / CONFIG).read_text())
+    was = {"kind": spec.kind, "context": spec.context}
+    was |= {name: next(known[one] for one in spellings if one in known) for name, spellings in _NAMES.items()}
+    for name, there in was.items() if settings.checkpoint is None else ():
+        if (seen := getattr(settings, name)) != there:
+            raise UsageError(
+                f"setting 'model.{name}' = {seen!r}, and the model to go on from has {there!r}. "
+                f"Type: --set model.{name}={there}"
+            )
+    shutil.copyfile(base / "assets" / TOKENIZER, out / "assets" / TOKENIZER)
