@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ from rich.markup import escape
 from modelyard import errors
 from modelyard.cli import options
 from modelyard.cli.progress import StageLines
-from modelyard.errors import MissingExtra, ModelyardError
+from modelyard.errors import Interrupted, MissingExtra, ModelyardError
 from modelyard.launch import local
 
 console = Console(highlight=False)
@@ -94,7 +96,7 @@ def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
 
 def _consume(folder: local.RunFolder, lines: StageLines) -> tuple[dict[str, Any] | None, int]:
     failed, code = None, 1
-    with lines:
+    with lines, _stop_when_told():
         for event in local.execute(folder):
             lines.show(event)
             if event["event"] == "failed":
@@ -104,12 +106,30 @@ def _consume(folder: local.RunFolder, lines: StageLines) -> tuple[dict[str, Any]
     return failed, code
 
 
+@contextmanager
+def _stop_when_told() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: its processes are told, and may save."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("stopped. To go on: [bold]modelyard resume[/]")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _explain_failure(folder: local.RunFolder, failed: dict[str, Any] | None, code: int) -> None:
     again = f"modelyard resume {folder.path.name}"
     kinds = {kind.__name__ for kind in _subclasses(ModelyardError)}
     if failed and failed["kind"] in kinds:
         console.print(f"when mended: [bold]{again}[/]", style="dim")
-        raise ModelyardError(f"{failed['stage']}: {failed['message']}")
+        kind = Interrupted if failed["kind"] == Interrupted.__name__ else ModelyardError
+        raise kind(f"{failed['stage']}: {failed['message']}")
     if failed:
         console.print(failed.get("traceback", failed["message"]), markup=False, style="dim")
         problem = f"{failed['stage']} stopped with {failed['kind']}: {failed['message']}"

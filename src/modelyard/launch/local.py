@@ -23,6 +23,7 @@ from modelyard.errors import UsageError, choices
 from modelyard.home import home, slug
 from modelyard.launch import step
 
+STOP_SECONDS = 30.0
 Status = Literal["running", "finished", "failed", "interrupted"]
 
 
@@ -159,8 +160,17 @@ def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
             time.sleep(0.05)
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Tells a run's processes to stop, which a training uses to save, and ends those that take too long."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def link_outputs(folder: RunFolder) -> None:

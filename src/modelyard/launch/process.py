@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from modelyard.launch.step import PARENT, die_with_parent
 def main(path: str) -> int:
     """Executes the run; 0 when all of its stages finished, else 1. Stages tell their own failures."""
     die_with_parent()
+    # Steps are told to stop with this process, which waits for what they still save. A handler that does nothing: a
+    # signal that is ignored would be ignored by the steps too.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     os.environ[PARENT] = str(os.getpid())
     folder = RunFolder(Path(path))
     record = folder.record
