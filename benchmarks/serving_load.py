@@ -78,8 +78,8 @@ class Connection(asyncio.Protocol):
 def message(url: str, body: bytes, headers: dict[str, str] | None = None) -> bytes:
     """A POST request as it goes over the wire."""
     place = urlsplit(url)
-    lines = [f"POST {place.path} HTTP/1.1", f"host: {place.netloc}", "content-type: application/json",
-             f"content-length: {len(body)}", *(f"{name}: {value}" for name, value in (headers or {}).items())]  # fmt: skip
+    given = {"host": place.netloc, "content-type": "application/json", "content-length": len(body), **(headers or {})}
+    lines = [f"POST {place.path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 

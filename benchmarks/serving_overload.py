@@ -79,10 +79,11 @@ def summary(found: dict[str, object]) -> str:
     """One paragraph."""
     rows: list[dict[str, float]] = found["windows"]  # type: ignore[assignment]
     total = {key: sum(row[key] for row in rows) for key in ("sent", "answered", "refused", "late", "lost")}
+    slowest = max(row["p99"] for row in rows)
     return (
         f"{found['family']}: {total['sent']:.0f} sent, {total['answered']:.0f} answered, "
         f"{total['refused']:.0f} refused (503), {total['late']:.0f} late (504), {total['lost']:.0f} lost; "
-        f"p99 of the answered {max(row['p99'] for row in rows):.0f} ms at most, deadline {found['deadline_ms']:.0f} ms; "
+        f"p99 of the answered {slowest:.0f} ms at most, deadline {found['deadline_ms']:.0f} ms; "
         f"memory {rows[0]['mb']:.0f} to {rows[-1]['mb']:.0f} MB; recovered in {found['recovered_seconds']:.1f} s"
     )
 

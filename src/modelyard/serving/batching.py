@@ -27,9 +27,10 @@ DIRECT_SECONDS = 0.002
 """A batch that takes less runs on the event loop: handing it to a thread costs more than the others wait."""
 SWEEP_SECONDS = 0.02
 """How late a deadline may be noticed while a batch runs."""
-SHARE = 0.8
+SHARE = 0.7
 """A request is taken when the wait before it is foreseen to take at most this share of its time."""
-_SMOOTH = 0.2
+_SLOWER, _FASTER = 0.5, 0.1
+"""How quickly a model that slows down is believed, and one that gets faster: late answers are worse than early ones."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ class Batcher:
 
     def _deliver(self, entries: list[_Entry], outcomes: list[Outcome], taken: float) -> None:
         expected = self.pace.seconds(sum(len(entry.examples) for entry in entries))
-        self._behind += _SMOOTH * (max(taken / expected, 0.2) - self._behind)
+        change = max(taken / expected, 0.2) - self._behind
+        self._behind += (_SLOWER if change > 0 else _FASTER) * change
         for entry, outcome in zip(entries, outcomes, strict=True):
             if entry.future.done():
                 continue
