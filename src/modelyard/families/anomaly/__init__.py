@@ -56,6 +56,13 @@ class Anomaly(Family[AnomalyConfig]):
             return needs | {"torch": "torch"}
         return needs | dict.fromkeys(("onnx", "skl2onnx", "skops"), "anomaly")
 
+    def starts_anew(self) -> str:
+        """The torch kinds alone are trained on from earlier weights."""
+        kind = self.config.model.kind
+        if kind in TORCH:
+            return ""
+        return f"model.kind = {kind} is fitted anew each time. Type: --set model.kind=autoencoder"
+
     def sample(self, raw: Path) -> None:
         """Writes a CSV file for each simulated machine."""
         from modelyard.families.anomaly.samples import write_sample
@@ -66,7 +73,7 @@ class Anomaly(Family[AnomalyConfig]):
         """Reads CSV or Parquet files, one a series; writes the parts and `assets/schema.json`."""
         from modelyard.families.anomaly.data import build_features
 
-        return build_features(raw, out, self.config.features)
+        return build_features(raw, out, self.config)
 
     @classmethod
     def host(cls, assets: Path) -> Host:

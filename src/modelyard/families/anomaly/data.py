@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from modelyard.base import base_of
 from modelyard.errors import BadData, UsageError, choices
-from modelyard.families.anomaly.config import AnomalyFeatures
+from modelyard.families.anomaly.config import AnomalyConfig, AnomalyFeatures
+from modelyard.families.anomaly.earlier import earlier_schema, kept_columns
 from modelyard.families.anomaly.overview import summarize
 from modelyard.families.anomaly.parts import PARTS, Part, join
 from modelyard.families.anomaly.read import Table, read_tables
@@ -20,12 +22,15 @@ UNEQUAL = 0.05
 """Relative difference of two files' steps beyond which one detector cannot serve both."""
 
 
-def build_features(raw: Path, out: Path, settings: AnomalyFeatures) -> dict[str, Any]:
+def build_features(raw: Path, out: Path, config: AnomalyConfig) -> dict[str, Any]:
     """Reads the series in `raw`; writes the parts and `assets/schema.json` to `out`. Returns what the card tells.
 
     Raises:
         BadData: with file, row and column.
+        UsageError: the settings are not those of the model to go on from.
     """
+    settings, base = config.features, base_of(out)
+    earlier = earlier_schema(base, config) if base is not None else None
     tables = read_tables(raw)
     names = _columns(tables, settings)
     series = [read_series(table, names, settings) for table in tables]
@@ -34,11 +39,15 @@ def build_features(raw: Path, out: Path, settings: AnomalyFeatures) -> dict[str,
     lost = _lost_windows(series, cuts, settings)
     kinds = sorted({kind for one in series for kind in one.kind if kind is not None})
     keep, constant = _varying(series, cuts, names)
+    if earlier is not None:
+        keep = kept_columns(earlier, names, tables[0].file)
     numbered = list(zip(series, cuts, range(len(series)), strict=True))
     parts = {
         name: join([_part(one, cut[name], number, keep, kinds) for one, cut, number in numbered]) for name in PARTS
     }
     schema = _schema(series, names, keep, parts["train"], kinds, settings, tables)
+    if earlier is not None:
+        schema = schema.model_copy(update={"columns": earlier.columns})
     (Path(out) / "assets").mkdir(parents=True, exist_ok=True)
     schema.save(Path(out) / "assets")
     for name, part in parts.items():
@@ -147,12 +156,12 @@ def _whole_windows(breaks: np.ndarray, window: int) -> int:
 
 
 def _varying(series: list[Series], cuts: list[dict[str, slice]], names: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Which columns vary over the training rows, bool (columns,), and the names of those that don't."""
+    """Places of the columns that vary over the training rows, int64, and the names of those that don't."""
     train = np.concatenate([one.x[cut["train"]] for one, cut in zip(series, cuts, strict=True)]).astype(np.float32)
     keep: np.ndarray = train.max(axis=0) > train.min(axis=0)
     if not keep.any():
         raise BadData("every column is constant over the training rows", file=series[0].file)
-    return keep, [name for name, kept in zip(names, keep, strict=True) if not kept]
+    return np.flatnonzero(keep), [name for name, kept in zip(names, keep, strict=True) if not kept]
 
 
 def _part(one: Series, rows: slice, number: int, keep: np.ndarray, kinds: list[str]) -> Part:
@@ -175,7 +184,7 @@ def _schema(
     settings: AnomalyFeatures, tables: list[Table],
 ) -> Schema:  # fmt: skip
     x = train.x.astype(np.float64)
-    kept = [name for name, varies in zip(names, keep, strict=True) if varies]
+    kept = [names[place] for place in keep.tolist()]
     figures = (x.mean(axis=0), x.std(axis=0), np.median(x, axis=0), x.min(axis=0), x.max(axis=0))
     columns = [
         Column(name=name, mean=mean, spread=spread, median=median, minimum=low, maximum=high)

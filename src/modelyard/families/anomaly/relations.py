@@ -35,6 +35,8 @@ def expectation(x: np.ndarray) -> np.ndarray:
 def _principal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Standard deviations of the columns, and variances and directions of the standardized ones."""
     spread = x.std(axis=0, dtype=np.float64)
+    # A column of an earlier model can be constant in these rows.
+    spread = np.where(spread > 0, spread, 1.0)
     scaled = (x - x.mean(axis=0, dtype=np.float64)) / spread
     variances, directions = np.linalg.eigh(scaled.T @ scaled / len(x))
     return spread, np.maximum(variances, FLOOR), directions

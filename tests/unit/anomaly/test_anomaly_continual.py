@@ -1,0 +1,131 @@
+"""A detector of one machine goes on with another: what it keeps of the first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from modelyard.errors import BadData, UsageError
+from modelyard.families.anomaly import Anomaly
+from modelyard.families.anomaly.config import AnomalyConfig
+from modelyard.families.anomaly.model import TorchDetector, build
+from modelyard.families.anomaly.schema import Schema
+from modelyard.training.continual import continued
+from modelyard.training.loop import load_weights
+from modelyard.training.memory import Memory
+from tests.training.going_on import features_of, judged, model_of
+
+NAMES = ("speed", "current", "pressure", "flow")
+
+
+def machine(folder: Path, seed: int, names: tuple[str, ...] = NAMES, mute: str = "") -> Path:
+    """900 rows of sensors that follow one load; each machine has relations of its own. `mute` is constant."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    load = np.sin(np.arange(900) / 9) + 0.3 * rng.normal(size=900)
+    gains = np.array([[1, 1, 1, 1], [1, -1, 1, -1]])[seed] * load[:, None] + 0.05 * rng.normal(size=(900, len(NAMES)))
+    columns = dict(zip(NAMES, gains.T, strict=True)) | dict.fromkeys([mute], np.ones(900))
+    lines = [",".join(("time", *names)), *(
+        ",".join((str(number), *(f"{columns[name][number]:.4f}" for name in names))) for number in range(900)
+    )]  # fmt: skip
+    (folder / "machine.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def family(kind: str = "autoencoder", **changes: object) -> Anomaly:
+    values: dict[str, dict[str, object]] = {
+        "features": {"window": 6},
+        "model": {"kind": kind, "hidden": (16,), "code": 2, "corruption": 0.0, "units": 12, "false_alarm_rate": 0.05},
+        "training": {"epochs": 20, "batch_size": 64, "learning_rate": 5e-3},
+    }
+    for name, value in changes.items():
+        section, _, field = name.partition("__")
+        values[section] = values.get(section, {}) | {field: value}
+    return Anomaly(AnomalyConfig.model_validate(values))
+
+
+def loss(one: Anomaly, model: Path, features: Path) -> float:
+    """Mean reconstruction error of the calibration rows."""
+    found = TorchDetector(one.config).batches(features, "validation", 1)
+    with torch.no_grad():
+        net = load_weights(build(one.config, model / "assets"), model)
+        return float(one.loss(net, found.take(found.order)))
+
+
+@pytest.fixture(scope="module")
+def raws(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("machines")
+    return machine(root / "a", 0), machine(root / "b", 1, ("flow", "speed", "pressure", "current", "extra"), "extra")
+
+
+@pytest.fixture(scope="module")
+def first(raws: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    out, one = tmp_path_factory.mktemp("first"), family(continual__memory=60)
+    features = features_of(one, raws[0], out / "features")
+    return features, model_of(one, features, out / "model")
+
+
+def test_columns_and_scales_are_the_earlier_ones_in_its_order(
+    raws: tuple[Path, Path], first: tuple[Path, Path], tmp_path: Path
+) -> None:
+    features = features_of(family(), raws[1], tmp_path / "features", first[1])
+    assert Schema.load(features / "assets").columns == Schema.load(first[0] / "assets").columns
+    row = family().requests(features, "test", 1)[0]["values"]
+    assert row["speed"] * row["current"] < 0
+    assert row["speed"] * row["pressure"] > 0
+
+
+def test_with_exemplars_the_first_machine_is_not_forgotten(
+    raws: tuple[Path, Path], first: tuple[Path, Path], tmp_path: Path
+) -> None:
+    losses = {"before": loss(family(), first[1], first[0])}
+    for replay in (0.0, 0.5):
+        one = family(continual__replay=replay, continual__memory=60, continual__choose="herding")
+        features = features_of(one, raws[1], tmp_path / f"{replay}", first[1])
+        model = model_of(one, features, tmp_path / f"{replay}-model")
+        losses[f"{replay}"] = loss(one, model, first[0])
+        assert "probe_roc_auc" in judged(one, model, features).metrics
+        memory = Memory.load(model / "memory.safetensors")
+        assert (len(memory), memory.total) == (60, 2 * Memory.load(first[1] / "memory.safetensors").total)
+    assert losses["0.5"] < 3 * losses["before"]
+    assert losses["0.0"] > 5 * losses["0.5"]
+
+
+@pytest.mark.parametrize("kind", ["lstm", "deepsvdd"])
+def test_windows_and_the_centre_go_on_too(kind: str, raws: tuple[Path, Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    one = family(kind, continual__memory=10, training__epochs=2)
+    model = model_of(one, features_of(one, raws[0], tmp_path / "fa"), tmp_path / "ma")
+    features = features_of(one, raws[1], tmp_path / "fb", model)
+    begun = continued(TorchDetector(one.config), features, one.config.continual, 0).model(features / "assets")
+    for name, value in load_file(model / "model.safetensors").items():
+        assert torch.equal(begun.state_dict()[name], value)
+    assert len(Memory.load(model_of(one, features, tmp_path / "mb") / "memory.safetensors")) == 10
+
+
+def test_a_sensor_that_does_not_move_any_more_is_no_obstacle(raws: tuple[Path, Path], tmp_path: Path) -> None:
+    one = family("deepsvdd", training__epochs=2)
+    model = model_of(one, features_of(one, raws[0], tmp_path / "fa"), tmp_path / "ma")
+    stuck = machine(tmp_path / "stuck", 0, mute="flow")
+    again = model_of(one, features_of(one, stuck, tmp_path / "fb", model), tmp_path / "mb")
+    host = one.host(again / "assets")
+    (answer,) = host.predict(one.native(again), [host.Request.model_validate({"values": dict.fromkeys(NAMES, 0.0)})])
+    assert np.isfinite(answer.score)  # type: ignore[attr-defined]
+
+
+def test_a_missing_column_another_window_or_another_kind_does_not_go_on(
+    raws: tuple[Path, Path], first: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BadData, match="needs this column") as error:
+        features_of(family(), machine(tmp_path / "raw", 0, NAMES[1:]), tmp_path / "f", first[1])
+    assert error.value.column == "speed"
+    with pytest.raises(UsageError, match=r"--set features\.window=6"):
+        features_of(family(features__window=8), raws[1], tmp_path / "g", first[1])
+    with pytest.raises(UsageError, match=r"--set model\.kind=autoencoder"):
+        features_of(family("deepsvdd"), raws[1], tmp_path / "h", first[1])
+    assert "fitted anew" in family("iforest").starts_anew()
+    assert not family("lstm").starts_anew()
