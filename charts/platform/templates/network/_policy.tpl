@@ -5,7 +5,7 @@
     - {port: 53, protocol: TCP}
 {{- with .ports }}
 - ports:
-    {{- range . }}
+    {{- range . | toStrings | uniq }}
     - {port: {{ . }}, protocol: TCP}
     {{- end }}
 {{- end }}
@@ -35,7 +35,7 @@ spec:
         {{- end }}
   {{- end }}
   egress:
-    {{- include "platform.egress" (dict "ports" (concat $policy.egressPorts (.ports | default list) | uniq)) | nindent 4 }}
+    {{- include "platform.egress" (dict "ports" (concat $policy.egressPorts (.ports | default list))) | nindent 4 }}
 {{- end }}
 
 {{/* The port of Kubeflow Pipelines' API. */}}
