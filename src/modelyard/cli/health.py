@@ -20,7 +20,7 @@ MARKS = {"ok": "[green]✓[/]", "off": "[dim]–[/]", "bad": "[red]✗[/]"}
 
 ROLES = {
     "pipeline": ("kfp", "run pipelines here and on Kubeflow"),
-    "serve": ("bentoml", "serve models"),
+    "serve": ("uvicorn", "serve models"),
     "track": ("mlflow", "track runs, keep the registry"),
     "monitor": ("evidently", "draw drift reports"),
     "data": ("dvc", "data from Git and DVC"),

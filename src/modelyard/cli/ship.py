@@ -33,7 +33,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
 ) -> None:
-    """Serve a model over HTTP with BentoML, and log what it answers."""
+    """Serve a model over HTTP, and log what it answers. Settings are environment variables: docs/serving.md."""
     from modelyard.registry import resolve
     from modelyard.serving.launch import serve as start
 

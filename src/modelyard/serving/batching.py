@@ -27,7 +27,7 @@ DIRECT_SECONDS = 0.002
 """A batch that takes less runs on the event loop: handing it to a thread costs more than the others wait."""
 SWEEP_SECONDS = 0.02
 """How late a deadline may be noticed while a batch runs."""
-SHARE = 0.7
+SHARE = 0.5
 """A request is taken when the wait before it is foreseen to take at most this share of its time."""
 _SLOWER, _FASTER = 0.5, 0.1
 """How quickly a model that slows down is believed, and one that gets faster: late answers are worse than early ones."""
