@@ -124,6 +124,11 @@ class GpuMeter:
         self._devices = self._visible() if self._nvml else {}
         self._began = {uuid: self._millijoules(handle) for uuid, handle in self._devices.items()}
 
+    @property
+    def uuids(self) -> list[str]:
+        """Of the visible GPUs, in CUDA's order."""
+        return list(self._devices)
+
     def held(self) -> dict[str, int]:
         """How many GPUs are held, by name."""
         names = [str(self._nvml.nvmlDeviceGetName(handle)) for _, handle in self._held()]
@@ -164,6 +169,11 @@ class GpuMeter:
             return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
         except self._nvml.NVMLError:  # GPUs older than Volta
             return None
+
+
+def visible_gpus() -> list[str]:
+    """NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none without a driver."""
+    return [f"GPU-{uuid}" for uuid in GpuMeter().uuids]
 
 
 def torch_devices() -> set[str]:

@@ -230,3 +230,8 @@ def test_cpu_seconds_never_fall():
     first = cpu_seconds()
     work(0.02)
     assert cpu_seconds() > first
+
+
+def test_trials_side_by_side_can_be_given_a_gpu_each(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
+    assert GpuMeter(0, Driver()).uuids == ["uuid-1", "uuid-0"]

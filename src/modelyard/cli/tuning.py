@@ -111,7 +111,10 @@ def _conclude(search: Search) -> None:
     shares = study.importances()
     if shares:
         console.print("matter most: " + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:4]))
-    console.print(f"best     {gain}")
+    equal = sum(one.value == best.value and one.same_as is None for one in tried)
+    if best.number == 0:
+        gain = f"nothing beat the starting settings: {metric} {best.value:.4f} on the validation split"
+    console.print(f"best     {gain}" + (f"; {equal} trials reach it, the first is taken" if equal > 1 else ""))
     console.print(
         f"The best of {len(tried)} by one split flatters itself: expect less on data that nothing was chosen by. The "
         "run below judges it on the test split.", style="dim",

@@ -22,8 +22,9 @@ LOG = "log.txt"
 class Process:
     """A trial at work in its own folder and process."""
 
-    def __init__(self, number: int, folder: Path, job: Job, threads: int) -> None:
-        self.number, self.folder = number, folder
+    def __init__(self, number: int, folder: Path, job: Job, threads: int, gpu: str | None = None) -> None:
+        """Starts it on so many threads, and on one GPU (as CUDA_VISIBLE_DEVICES names it) or on all for None."""
+        self.number, self.folder, self.gpu = number, folder, gpu
         self.began = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
         for name in (RESULT, ERROR, EPOCHS):
@@ -32,7 +33,7 @@ class Process:
         with (folder / LOG).open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "modelyard.tuning.trial", str(folder)],
-                stdout=log, stderr=subprocess.STDOUT, env=_environment(threads), start_new_session=True,
+                stdout=log, stderr=subprocess.STDOUT, env=_environment(threads, gpu), start_new_session=True,
             )  # fmt: skip
 
     @property
@@ -77,7 +78,7 @@ class Process:
         self._process.wait()
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, gpu: str | None) -> dict[str, str]:
     paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
     given = {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
@@ -86,4 +87,4 @@ def _environment(threads: int) -> dict[str, str]:
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         PARENT: str(os.getpid()),
     }
-    return {**os.environ, **given}
+    return {**os.environ, **given, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})}

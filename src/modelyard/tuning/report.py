@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -111,9 +112,13 @@ def slices(tried: Sequence[Tried], space: Mapping[str, Range], metric: str, orde
         if len(done) < 2:
             continue
         one = space[name]
-        x = [json.dumps(value).strip('"') for value, _ in done] if one.choices else [float(value) for value, _ in done]
+        x: list[str] | list[float] = [
+            math.log10(value) if one.log else float(value) for value, _ in done if not one.choices
+        ]
+        if one.choices:
+            x = [json.dumps(value).strip('"') for value, _ in done]
         plots.append(
-            Plot(kind="scatter", title=name, x_label="value", y_label=metric,
+            Plot(kind="scatter", title=name, x_label="log10 of the value" if one.log else "value", y_label=metric,
                  series=[Series(name=metric, x=x, y=[value for _, value in done])])
         )  # fmt: skip
     return plots

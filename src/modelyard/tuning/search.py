@@ -17,6 +17,7 @@ from typing import Any
 from modelyard import artifact
 from modelyard.config import FamilyConfig, resolve
 from modelyard.cost import Usage, total
+from modelyard.cost_meters import visible_gpus
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import Family
 from modelyard.home import home, slug
@@ -60,6 +61,7 @@ class Search:
     again: int = 0
     """Trials that an earlier process left unfinished."""
     _open: dict[int, tuple[Process, Proposal]] = field(default_factory=dict)
+    _gpus: list[str] = field(default_factory=visible_gpus)
 
     @cached_property
     def values(self) -> dict[str, Any]:
@@ -233,7 +235,10 @@ class Search:
             family=self.plan.family.name, config=config, dataset=self.dataset, features=self.root / "features",
         )  # fmt: skip
         threads = max(1, (os.cpu_count() or 1) // self.plan.jobs)
-        return Process(number, self._place(number), job, threads)
+        held = [process.gpu for process, _ in self._open.values()]
+        # The one that the fewest running trials hold; a single trial sees all of them.
+        gpu = min(self._gpus, key=held.count) if self._gpus and self.plan.jobs > 1 else None
+        return Process(number, self._place(number), job, threads, gpu)
 
     def _place(self, number: int) -> Path:
         return self.folder / "trials" / f"{number:04d}"

@@ -58,6 +58,7 @@ class Study:
         library = import_optuna()
         self._space, self._config, self._seed = space, config, seed
         self._asked: dict[int, optuna.Trial] = {}
+        self._ended: list[Tried] | None = None
         self.larger_is_better = direction == "max"
         self._study: optuna.Study = library.create_study(
             study_name="tuning", storage=f"sqlite:///{file}" if file else None, load_if_exists=True,
@@ -72,6 +73,7 @@ class Study:
 
         inside = self._encoded({name: lookup(self._config, name) for name in self._space})
         attributes = self._attributes("finished", {}, seconds, start.headline, start)
+        self._ended = None
         self._study.add_trial(
             create_trial(
                 value=start.value, params=inside, user_attrs=attributes,
@@ -89,6 +91,7 @@ class Study:
         inside = self._encoded(chosen)
         seconds = result.cost.wall_seconds if result else 0.0
         told = self._attributes("finished" if result else "failed", settings, seconds, headline, result)
+        self._ended = None
         self._study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if result else TrialState.FAIL, value=result.value if result else None,
@@ -165,7 +168,11 @@ class Study:
 
     def tried(self) -> list[Tried]:
         """All trials that ended, in their order."""
-        return [self._tried(one) for one in self._study.get_trials(deepcopy=False) if ENDED in one.user_attrs]
+        if self._ended is None:
+            self._ended = [
+                self._tried(one) for one in self._study.get_trials(deepcopy=False) if ENDED in one.user_attrs
+            ]
+        return self._ended
 
     def best(self) -> Tried:
         """The finished trial with the best value, the earliest of equals."""
@@ -200,6 +207,7 @@ class Study:
         for name, value in self._attributes(state, settings, seconds, headline, result, same_as).items():
             trial.set_user_attr(name, value)
         states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        self._ended = None
         self._study.tell(trial, values=result.value if result else None, state=states[state])
         return self._tried(self._study.get_trials(deepcopy=False)[number])
 
