@@ -74,6 +74,8 @@ def test_a_search_in_two_parts_draws_what_one_alone_would_have_drawn(tmp_path):
     whole = search(opened(tmp_path / "whole"), 7)
     parts = search(opened(tmp_path / "parts"), 3) + search(opened(tmp_path / "parts"), 4)
     assert parts == whole
+    rates = [settings["model.rate"] for settings in whole if "model.rate" in settings]
+    assert len(set(rates)) == len(rates) > 1
 
 
 def test_another_seed_draws_other_settings(tmp_path):
