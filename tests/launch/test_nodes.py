@@ -1,0 +1,92 @@
+"""The train stage on two machines: the job's own command, run by two real processes in the pods' place."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("torch")
+
+from modelyard import stages
+from modelyard.run import Run
+
+CONFIG = {
+    "features": {"sample_images": 120},
+    "model": {"width": 4},
+    "training": {"epochs": 40, "patience": 40, "batch_size": 16},
+    "cluster": {"image": "registry.example/modelyard:1", "restarts": 1},
+}
+
+
+def play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
+    """Kubeflow Trainer and the kubelets: runs the job's command for each pod, and tells the API how it ended."""
+    uid = ""
+    for attempt in range(2 if preempt else 1):
+        job = trainer.job(seconds=120, after=uid)
+        uid, spec = job["metadata"]["uid"], job["spec"]["trainer"]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        pods, nodes = trainer.make_pods(job), []
+        for rank, pod in enumerate(pods):
+            place = {
+                "PET_NNODES": spec["numNodes"], "PET_NPROC_PER_NODE": spec["numProcPerNode"], "PET_NODE_RANK": rank,
+                "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": port, "MODELYARD_EVENTS": home / f"events-{attempt}",
+            }  # fmt: skip
+            env = os.environ | {name: str(value) for name, value in place.items()} | {"OMP_NUM_THREADS": "1"}
+            command = [sys.executable, *spec["command"][1:], *spec["args"]]
+            nodes.append(subprocess.Popen(command, env=env))
+            trainer.run(pod)
+        if preempt and not attempt:
+            _wait_for_epochs(home / "events-0", nodes)
+            for node in nodes:
+                node.send_signal(signal.SIGTERM)
+        codes = [node.wait(240) for node in nodes]
+        attempts.append(codes)
+        for pod, code in zip(pods, codes, strict=True):
+            trainer.exit(pod, code)
+        if codes == [0, 0]:
+            trainer.complete(job)
+        else:
+            trainer.finish(job, "Failed", "FailedJobs", "jobset failed due to one or more job failures")
+
+
+def _wait_for_epochs(events, nodes) -> None:
+    until = time.monotonic() + 240
+    while not events.exists() or '"done": 2' not in events.read_text():
+        assert all(node.poll() is None for node in nodes)
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("preempt", [False, True], ids=["undisturbed", "preempted once"])
+def test_two_machines_train_one_model(preempt, trainer, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home"))
+    config = CONFIG | {"cluster": CONFIG["cluster"] | {"scratch": str(tmp_path / "scratch")}}
+    run = Run.of("image", config, id="r1", nodes=2)
+    stages.STAGES["ingest"](run, dataset=tmp_path / "data")
+    stages.STAGES["features"](run, dataset=tmp_path / "data", features=tmp_path / "features")
+    attempts: list[list[int]] = []
+    cluster = threading.Thread(target=play, args=(trainer, tmp_path, attempts, preempt), daemon=True)
+    cluster.start()
+    stages.STAGES["train"](run, features=tmp_path / "features", model=tmp_path / "model")
+    assert attempts == ([[75, 75], [0, 0]] if preempt else [[0, 0]])
+    summary = json.loads((tmp_path / "model" / "summary.json").read_text())
+    assert summary["epochs"] == 40
+    assert summary["curves"]["loss"]["train"][-1] < summary["curves"]["loss"]["train"][0]
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+    # The second attempt went on where the first one saved, and nothing is left behind.
+    if preempt:
+        first = next(
+            json.loads(line) for line in (tmp_path / "events-1").read_text().splitlines() if "progress" in line
+        )
+        assert first["done"] >= 2
+    assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []
