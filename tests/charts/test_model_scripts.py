@@ -68,6 +68,22 @@ def test_a_package_is_copied_from_an_object_store(package, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("memory://models/none/1", "package.uri 'memory://models/none/1': nothing is there"),
+        ("s4://models/line/3", "package.uri 's4://models/line/3': scheme 's4' is unknown"),
+        ("/nowhere", "/nowhere is no folder"),
+        (f"file://{FILES}", "holds no package"),
+    ],
+)
+def test_a_place_without_a_package_is_told_in_one_line(tmp_path, source, said):
+    done = script("fetch.py", source, tmp_path / "model")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("damage", "digest", "said"),
     [
         (lambda folder: (folder / "golden.json").write_text("{}"), None, "golden.json was changed"),

@@ -128,6 +128,12 @@ def test_changed_bytes_are_a_new_version(tmp_path):
     assert ids[0] == ids[2] != ids[1] == ids[3]
 
 
+def test_all_pipelines_and_the_generic_ones_are_chosen_where_no_family_is_named():
+    compiled = ROOT / "pipelines" / "compiled"
+    assert script("register").chosen([]) == sorted(compiled.glob("*.yaml"))
+    assert compiled / "generic-training.yaml" in script("register").chosen([])
+
+
 def test_an_unknown_family_is_told_with_those_that_there_are(registered):
     done = register(*registered, plan(families=["tabuler"]))
     assert done.returncode == 1

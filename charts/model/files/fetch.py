@@ -9,7 +9,7 @@ from pathlib import Path
 from modelyard import artifact
 from modelyard.errors import BrokenArtifact, ModelyardError
 from modelyard.sources.remote import fetch_remote
-from modelyard.sources.uri import is_remote
+from modelyard.sources.uri import is_remote, local_path
 
 
 def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:
@@ -25,7 +25,9 @@ def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:
         if is_remote(source):
             fetch_remote(source, work, lambda done, total: None)
         else:
-            _copy(Path(source), work)
+            _copy(Path(local_path(source)), work)
+        if not (work / artifact.MANIFEST).is_file():
+            raise BrokenArtifact(f"{source} holds no package: give the folder with manifest.json")
         manifest = artifact.verify(work)
         if manifest.kind != "package":
             raise BrokenArtifact(f"{source} is a {manifest.kind}, not a package. Set package.uri to a package's folder")
@@ -35,8 +37,8 @@ def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:
 
 
 def _copy(source: Path, work: Path) -> None:
-    if not (source / artifact.MANIFEST).is_file():
-        raise BrokenArtifact(f"{source} holds no package. Set package.path to the folder with manifest.json")
+    if not source.is_dir():
+        raise BrokenArtifact(f"{source} is no folder: set package.path to the package's")
     shutil.copytree(source, work, dirs_exist_ok=True, copy_function=shutil.copyfile)
 
 
@@ -45,7 +47,8 @@ def main(source: str, folder: str, digest: str | None = None) -> int:
     try:
         manifest = fetch(source, Path(folder), digest)
     except ModelyardError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # the code that fetches says data.uri; here a person set package.uri
+        print(f"error: {error}".replace("data.uri", "package.uri"), file=sys.stderr)
         return error.exit_code
     print(f"package {manifest.digest} of {len(manifest.files)} files, made by run {manifest.run}")
     return 0
