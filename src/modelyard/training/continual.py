@@ -125,6 +125,14 @@ def mixed(new: Batches, memory: Batch, share: float, rng: np.random.Generator) -
     return Batches(order, new.size, lambda rows: _take(new, memory, rows), new.least)
 
 
+def check(family: Trainable, features: Path, settings: ContinualSettings) -> None:
+    """Raises before training what `remember` would raise of a network after it."""
+    if settings.choose == "herding":
+        new = family.batches(features, "train", 0)
+        few = Batches(new.order[:2], 2, new.take)
+        _features(family, family.model(features / "assets"), few, None)
+
+
 def remember(family: Trainable, model: nn.Module, features: Path, settings: ContinualSettings, seed: int) -> Memory:
     """The exemplars to keep of the training examples and of those that the base kept.
 

@@ -61,14 +61,17 @@ class Trainer:
         """
         from safetensors.torch import save_file
 
-        from modelyard.training.continual import continued, remember
+        from modelyard.training.continual import check, continued, remember
         from modelyard.training.world import Preemption, World
 
-        started = continued(family, features, self.continual, self.seed)
+        keeps = self.continual.memory > 0 and family.continues
+        if keeps:
+            check(family, Path(features), self.continual)
+        started = continued(family, Path(features), self.continual, self.seed)
         with World.joined() as world, Preemption().heard() as preemption:
             weights, report = self._fit(started, features, world, preemption)
         save_file(weights, Path(out) / WEIGHTS)
-        if self.continual.memory and family.continues and world.leads:
+        if keeps and world.leads:
             model = family.model(Path(features) / "assets")
             model.load_state_dict(weights)
             kept = remember(family, model.to(world.device), Path(features), self.continual, self.seed)

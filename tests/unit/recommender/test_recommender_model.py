@@ -36,7 +36,7 @@ def test_lightgcn_averages_normalized_neighbourhoods():
             matrix[user, 3 + item] = matrix[3 + item, user] = 1
     degree = np.maximum(matrix.sum(0), 1)
     matrix = matrix / np.sqrt(degree) / np.sqrt(degree)[:, None]
-    first = net.embedding.detach().numpy()
+    first = torch.cat([net.user, net.item]).detach().numpy()
     expected = (first + matrix @ first + matrix @ matrix @ first) / 3
     users, items = net.vectors()
     assert np.allclose(torch.cat([users, items]).detach().numpy(), expected, atol=1e-6)

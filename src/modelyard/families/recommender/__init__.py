@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelyard.artifact import write_json
+from modelyard.base import base_of
 from modelyard.evaluation import Evaluation
 from modelyard.families.recommender.config import (
     RecommenderConfig,
@@ -54,8 +55,11 @@ class Recommender(Family[RecommenderConfig]):
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads a log of interactions; leaves each user's last two out."""
         from modelyard.families.recommender.data import build_features
+        from modelyard.families.recommender.earlier import earlier_catalog
 
-        return build_features(raw, out, self.config.features, self.config.seed)
+        base = base_of(out)
+        earlier = earlier_catalog(base, self.config.model) if base is not None else None
+        return build_features(raw, out, self.config.features, self.config.seed, earlier)
 
     @classmethod
     def host(cls, assets: Path) -> Host:
@@ -96,6 +100,12 @@ class Recommender(Family[RecommenderConfig]):
 
         assert isinstance(model, Net)
         return model.loss(batch)
+
+    def replayed(self, memory: dict[str, torch.Tensor], features: Path, epoch: int) -> dict[str, torch.Tensor]:
+        """Kept interactions with negatives drawn anew."""
+        from modelyard.families.recommender.batches import replayed
+
+        return replayed(self.config, memory, features, epoch)
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """The shared loop; then `assets/model.json` and `assets/item_vectors.npy` for the host."""

@@ -11,6 +11,7 @@ from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderConfig
 from modelyard.families.recommender.data import load_impressions, load_split
+from modelyard.families.recommender.earlier import load_fresh
 from modelyard.family import Split
 from modelyard.training.batches import Batches
 
@@ -28,10 +29,19 @@ def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Batc
     """`user`, `item` int64 (batch,) and `negative` int64 (batch, negatives)."""
     catalog = Catalog.load(features / "assets")
     rng = np.random.default_rng([config.seed, epoch])
-    user, item = catalog.history_users, catalog.history_items
+    rows = load_fresh(features, catalog)
+    user, item = catalog.history_users[rows], catalog.history_items[rows]
     negative = draw_negatives(rng, catalog, user, config.model.drawn)
     order = rng.permutation(len(user))
     return _rows_of({"user": user, "item": item, "negative": negative}, order, config.training.batch_size)
+
+
+def replayed(config: RecommenderConfig, memory: Batch, features: Path, epoch: int) -> Batch:
+    """Kept interactions with negatives drawn anew: the user may have had the old ones since."""
+    catalog = Catalog.load(features / "assets")
+    rng = np.random.default_rng([config.seed, epoch, len(memory["user"])])
+    negative = draw_negatives(rng, catalog, memory["user"].numpy(), config.model.drawn)
+    return memory | {"negative": torch.from_numpy(negative)}
 
 
 def draw_negatives(rng: np.random.Generator, catalog: Catalog, user: np.ndarray, count: int) -> np.ndarray:

@@ -82,8 +82,8 @@ class Catalog:
 
     @cached_property
     def categories(self) -> list[str]:
-        """The categories that items have, sorted."""
-        return sorted({item.category for item in self.items if item.category is not None})
+        """The categories that items have, in the order of the items: appended items append theirs."""
+        return list(dict.fromkeys(item.category for item in self.items if item.category is not None))
 
     def history(self, user: int) -> np.ndarray:
         """A user's training items by time, int64 (length,)."""

@@ -16,6 +16,8 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Catalog, Item
 from modelyard.families.recommender.config import RecommenderFeatures
+from modelyard.families.recommender.earlier import merged, no_news, save_fresh
+from modelyard.families.recommender.numbering import from_number, numbering
 from modelyard.families.recommender.read import LABELS, Log, read_items, read_log
 from modelyard.family import Split
 
@@ -44,8 +46,13 @@ class Interactions:
         return np.asarray(self.log.item[self.rows])
 
 
-def build_features(raw: Path, out: Path, settings: RecommenderFeatures, seed: int) -> dict[str, Any]:
+def build_features(
+    raw: Path, out: Path, settings: RecommenderFeatures, seed: int, earlier: Catalog | None = None
+) -> dict[str, Any]:
     """Reads, cleans, divides; writes splits and assets. Returns what the card tells.
+
+    `earlier` is what the model to go on from knows: its users and items come first, and what it was trained on is
+    part of the histories, not of the training interactions.
 
     Raises:
         BadData: with file, row and column.
@@ -57,12 +64,14 @@ def build_features(raw: Path, out: Path, settings: RecommenderFeatures, seed: in
             column="timestamp",
         )  # fmt: skip
     shown, dropped = _clean(log, settings)
-    had, dropped = _positives(shown, settings, dropped)
+    had, dropped = _positives(shown, settings, dropped, earlier)
     _check_size(had, settings)
     split = _divide(had, settings.least_interactions)
-    numbers = _numbering(had)
-    catalog = _catalog(had, split, numbers, titles)
+    numbers = numbering(had.log, had.user, had.item, earlier)
+    catalog = _catalog(had, split, numbers, titles, earlier)
     catalog.save(out / "assets")
+    if earlier is not None:
+        save_fresh(earlier, catalog, out)
     rows = _write_splits(out, had, split, numbers, seed)
     if log.labels:
         _write_impressions(out, shown, had, split, numbers)
@@ -130,13 +139,16 @@ def _clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[
 
 
 def _positives(
-    shown: Interactions, settings: RecommenderFeatures, dropped: dict[str, int]
+    shown: Interactions, settings: RecommenderFeatures, dropped: dict[str, int], earlier: Catalog | None
 ) -> tuple[Interactions, dict[str, int]]:
     """The first time that a user had an item, within the k-core."""
     rows = shown.rows
     if "click" in shown.log.labels:
         rows = rows[shown.log.labels["click"][rows] == 1]
-    again = _repeated(np.stack([shown.log.user[rows], shown.log.item[rows]], axis=1))
+    log = shown.log
+    again = _repeated(np.stack([log.user[rows], log.item[rows]], axis=1))
+    if earlier is not None:
+        again |= no_news(earlier, log.users, log.items, log.user[rows], log.item[rows])
     had = rows[~again]
     kept = _core(shown.log, had, settings.core)
     counts = {"the user had the item before": int(again.sum())}
@@ -188,39 +200,22 @@ def _divide(had: Interactions, least: int) -> np.ndarray:
     return split
 
 
-def _numbering(had: Interactions) -> tuple[np.ndarray, np.ndarray]:
-    """Index in the catalogue of each user and item of the log, -1 for those left out; sorted by id.
-
-    They follow from the ids alone: moving one interaction changes no other row of an embedding.
-    """
-    numbers = []
-    for names, seen in ((had.log.users, np.unique(had.user)), (had.log.items, np.unique(had.item))):
-        number = np.full(len(names), -1)
-        number[sorted(seen.tolist(), key=lambda index: _order(names[index]))] = np.arange(len(seen))
-        numbers.append(number)
-    return numbers[0], numbers[1]
-
-
-def _order(name: str) -> tuple[int, int, str]:
-    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
-
-
 def _catalog(
-    had: Interactions, split: np.ndarray, numbers: tuple[np.ndarray, np.ndarray], titles: dict[str, Item]
-) -> Catalog:
+    had: Interactions, split: np.ndarray, numbers: tuple[np.ndarray, np.ndarray], titles: dict[str, Item],
+    earlier: Catalog | None,
+) -> Catalog:  # fmt: skip
     train = split == 0
     user, item = numbers[0][had.user[train]], numbers[1][had.item[train]]
     item = item[np.argsort(user, kind="stable")]
-    users, items = _by_number(had.log.users, numbers[0]), _by_number(had.log.items, numbers[1])
-    return Catalog(
-        users, [titles.get(name, Item(name)) for name in items], item.astype(np.int64),
-        np.cumsum(np.bincount(user, minlength=len(users))), np.bincount(item, minlength=len(items)),
+    before = (earlier.users, earlier.items) if earlier else ([], [])
+    users = [*before[0], *from_number(had.log.users, numbers[0], len(before[0]))]
+    new = from_number(had.log.items, numbers[1], len(before[1]))
+    items = [*before[1], *(titles.get(name, Item(name)) for name in new)]
+    catalog = Catalog(
+        users, items, item.astype(np.int64), np.cumsum(np.bincount(user, minlength=len(users))),
+        np.bincount(item, minlength=len(items)),
     )  # fmt: skip
-
-
-def _by_number(names: list[str], number: np.ndarray) -> list[str]:
-    kept = np.flatnonzero(number >= 0)
-    return [names[index] for index in kept[np.argsort(number[kept])]]
+    return merged(earlier, catalog) if earlier else catalog
 
 
 def _write_splits(

@@ -72,12 +72,14 @@ class LightGCN(Net):
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
         self.users, self.layers, self.penalty = len(catalog.users), settings.layers, settings.penalty
-        self.embedding = nn.Parameter(torch.randn(self.users + len(catalog.items), settings.dimensions) * 0.1)
+        drawn = torch.randn(self.users + len(catalog.items), settings.dimensions) * 0.1
+        # Two tensors, so that users and items can be appended to each.
+        self.user, self.item = nn.Parameter(drawn[: self.users].clone()), nn.Parameter(drawn[self.users :].clone())
         self.graph = nn.Buffer(_normalized(catalog), persistent=False)
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Layer means of all users and all items."""
-        layer = total = self.embedding
+        layer = total = torch.cat([self.user, self.item])
         for _ in range(self.layers):
             layer = torch.sparse.mm(self.graph, layer)
             total = total + layer
@@ -100,8 +102,7 @@ class LightGCN(Net):
         if "unseen" in batch:
             return _mean_where(functional.softplus(dot(user, items) - wanted), batch["unseen"])
         ranking = functional.softplus(dot(user, items[batch["negative"]]) - wanted).mean()
-        ego = self.embedding[: self.users], self.embedding[self.users :]
-        chosen = (ego[0][batch["user"]], ego[1][batch["item"]], ego[1][batch["negative"]])
+        chosen = (self.user[batch["user"]], self.item[batch["item"]], self.item[batch["negative"]])
         return ranking + self.penalty * energy(chosen, len(batch["user"]))
 
 

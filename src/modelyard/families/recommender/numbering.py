@@ -1,0 +1,35 @@
+"""Which row of an embedding stands for whom."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.read import Log
+
+
+def numbering(log: Log, user: np.ndarray, item: np.ndarray, earlier: Catalog | None) -> tuple[np.ndarray, np.ndarray]:
+    """Index in the catalogue of each user and item of the log, -1 for those left out: not among `user`, `item`
+    (rows,). Sorted by id, behind the earlier ones.
+
+    They follow from the ids alone: moving one interaction changes no other row of an embedding.
+    """
+    users = _numbered(log.users, np.unique(user), earlier.user_index if earlier else {})
+    return users, _numbered(log.items, np.unique(item), earlier.item_index if earlier else {})
+
+
+def from_number(names: list[str], number: np.ndarray, first: int) -> list[str]:
+    """Names whose numbers are `first` and more, in their order."""
+    kept = np.flatnonzero(number >= first)
+    return [names[index] for index in kept[np.argsort(number[kept])]]
+
+
+def _numbered(names: list[str], seen: np.ndarray, earlier: dict[str, int]) -> np.ndarray:
+    number = np.array([earlier.get(name, -1) for name in names], np.int64)
+    new = [index for index in seen.tolist() if number[index] < 0]
+    number[sorted(new, key=lambda index: _order(names[index]))] = len(earlier) + np.arange(len(new))
+    return number
+
+
+def _order(name: str) -> tuple[int, int, str]:
+    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
