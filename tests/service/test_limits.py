@@ -206,6 +206,17 @@ def test_a_line_of_the_log_is_json_with_its_traceback():
     assert (line["level"], line["message"], "ValueError" in line["traceback"]) == ("error", "failed it", True)
 
 
+def test_each_request_is_a_line_where_that_is_asked(line, caplog):
+    app = create_app(line, None)
+    app.tells = True
+    with TestClient(app) as client, caplog.at_level(logging.INFO, "modelyard.serving.access"):
+        client.post("/predict", json={"x": 1.0}, headers={"x-request-id": "told"})
+    told = json.loads(JsonLines().format(caplog.records[-1]))
+    expected = {"id": "told", "route": "predict", "status": 200, "package": line.info.version}
+    assert told | expected == told
+    assert told["ms"] > 0
+
+
 def test_batches_queue_and_roles_are_counted(line, tmp_path):
     with TestClient(create_app(line, PredictionLog(tmp_path, line))) as client:
         client.post("/predict", json=[{"x": 1.0}] * 5)

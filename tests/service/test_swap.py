@@ -13,7 +13,7 @@ import pytest
 from modelyard import artifact
 from modelyard.package import Package
 from modelyard.serving.app import create_app
-from modelyard.serving.follow import follow, point
+from modelyard.serving.follow import champion_of, follow, point
 from modelyard.serving.prediction_log import PredictionLog, read_log
 from modelyard.serving.settings import Limits
 from modelyard.serving.traffic import Traffic, opened
@@ -222,3 +222,10 @@ def test_a_shadow_that_fails_harms_nobody(line, payments, caplog):
 
     assert asyncio.run(ask()) == 200
     assert "the shadow" in caplog.text
+
+
+def test_what_the_registry_resolves_is_followed_and_a_name_it_lacks_is_told(line_path, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
+    assert asyncio.run(champion_of(str(line_path))) == str(line_path)
+    assert asyncio.run(champion_of("nobody")) is None
+    assert "nobody" in caplog.text

@@ -43,7 +43,7 @@ class Service:
         self.drain_seconds = 0.0
         self.pointer: Path | None = None
         self.spans: tracing.Tracing | None = None
-        self.draining = False
+        self.draining = self.tells = False
         self.failure: Exception | None = None
         """Why it did not start."""
 
@@ -89,6 +89,8 @@ class Service:
             answer.raw_headers += headers
             answer.body_iterator = _counted(ends, route.name, answer.body_iterator, call)
             await answer(scope, receive, send)
+        if self.tells:
+            logs.answered(call, route.name, status, ends.opened.info.version)
         if span is not None:
             span(route.name, status, ends.opened.info.version)
         if status == 200 and route.name == "predict" and ends is self.traffic.champion:
@@ -175,6 +177,7 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
         return None if path is None else opened(Package(path, threads=threads), predictions, limits)
 
     service.spans, service.drain_seconds = tracing.configured(), settings.drain_ms / 1e3
+    service.tells = settings.access_log
     if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):
         service.pointer = Path(settings.follow)
     traffic = Traffic(

@@ -23,7 +23,7 @@ async def follow(traffic: Traffic, source: str, seconds: float) -> None:
     seen = None
     registry = source.startswith(CHAMPION)
     while True:
-        named = await _champion(source.removeprefix(CHAMPION)) if registry else _pointed(Path(source))
+        named = await champion_of(source.removeprefix(CHAMPION)) if registry else _pointed(Path(source))
         if named is not None and named != seen:
             seen = named
             try:
@@ -51,8 +51,8 @@ def _pointed(file: Path) -> str | None:
     return str(file.parent / named) if named else None
 
 
-async def _champion(name: str) -> str | None:
-    """Asked in a process of its own: what a registry's client imports has no place in a service."""
+async def champion_of(name: str) -> str | None:
+    """The folder of a champion, or None. Asked in a process of its own: a registry's client has no place here."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _RESOLVE, name, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

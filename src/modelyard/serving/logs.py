@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from datetime import UTC, datetime
+
+from modelyard.serving.calls import Call
+
+access = logging.getLogger("modelyard.serving.access")
 
 
 class JsonLines(logging.Formatter):
-    """Time (UTC), level, logger, message and, where there is one, the traceback."""
+    """Time (UTC), level, logger, message, the record's `fields` and, where there is one, the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
@@ -17,9 +22,17 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage(),
         }  # fmt: skip
+        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+def answered(call: Call, route: str, status: int, package: str) -> None:
+    """One line for one request."""
+    taken = round((time.perf_counter() - call.started) * 1e3, 3)
+    fields = {"id": call.id, "route": route, "status": status, "ms": taken, "package": package}
+    access.info("%s %s %d %.1f ms", call.method, call.path, status, taken, extra={"fields": fields})
 
 
 def configure(form: str) -> None:

@@ -37,6 +37,7 @@ VARIABLES = {
     "token_file": "MODELYARD_TOKEN_FILE",
     "drain_ms": "MODELYARD_DRAIN_MS",
     "log_format": "MODELYARD_LOG_FORMAT",
+    "access_log": "MODELYARD_ACCESS_LOG",
 }
 
 
@@ -106,6 +107,8 @@ class ServingSettings(Settings):
     """After SIGTERM: how long new requests are still answered, each on a connection that is then closed, ms."""
     log_format: Literal["text", "json"] = "text"
     """Lines of the service's own log."""
+    access_log: bool = False
+    """Whether each request is a line of it."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> ServingSettings:
