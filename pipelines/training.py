@@ -5,6 +5,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from components.common import IMAGE
 from components.deploy import deploy
 from components.evaluate import evaluate
 from components.export import export
@@ -52,6 +53,7 @@ def training_pipeline(
         fitted = train(**common, nodes=nodes, gpus_per_node=gpus_per_node, features=table.outputs["features"])
         fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus_per_node)
         kubernetes.empty_dir_mount(fitted, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
+        fitted.set_env_variable("MODELYARD_IMAGE", IMAGE)  # what nodes of a training job run
         pair = {"features": table.outputs["features"], "model": fitted.outputs["model"]}
         judged = evaluate(**common, **pair)
         compiled = export(**common, **pair).after(judged)

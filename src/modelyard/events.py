@@ -26,7 +26,8 @@ def emit(event: str, stage: str, **fields: Any) -> None:
         with Path(file).open("a") as stream:
             stream.write(line + "\n")
     elif event == "progress":
-        log.debug("%s %s", stage, _figures(fields))
+        figures = _figures(fields.get("figures", {}))
+        log.info("%s %.4g of %.4g %s", stage, fields["done"], fields["total"], figures)
     else:
         log.info("%s %s %s", stage, event, _figures(fields))
 
@@ -44,15 +45,20 @@ def read(file: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
             yield offset, json.loads(line)
 
 
+FOLLOWED, READ = 0.2, 10.0
+"""Seconds between two words on progress: to a file that a program follows, to a log that people read."""
+
+
 class Throttle:
-    """A `Progress` for a stage that tells at most five events a second, and always the last one."""
+    """A `Progress` for a stage that does not tell too often, and always the last one."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
-        self._last = 0.0
+        self._last = -READ
 
     def __call__(self, done: float, total: float, **figures: float) -> None:
-        if time.monotonic() - self._last >= 0.2 or done >= total:
+        pause = FOLLOWED if os.environ.get(VARIABLE) else READ
+        if time.monotonic() - self._last >= pause or done >= total:
             self._last = time.monotonic()
             emit("progress", self.stage, done=done, total=total, figures=figures)
 

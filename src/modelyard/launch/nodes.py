@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modelyard import cost
 from modelyard.launch import scratch
 from modelyard.launch.manifest import TrainJobRequest
 from modelyard.launch.trainjob import train_on_cluster
 
 if TYPE_CHECKING:
+    from modelyard.cluster_settings import ClusterSettings
     from modelyard.run import Run
 
 
@@ -28,6 +31,21 @@ def train_on_nodes(run: Run, record: Mapping[str, Any], features: Path, model: P
         id=run.id, family=run.family.name, job=job, nodes=run.nodes, gpus_per_node=run.gpus_per_node,
         resources=run.family.resources,
     )  # fmt: skip
-    train_on_cluster(request, settings, lambda line: print(line, flush=True))
+    began = time.monotonic()
+    try:
+        train_on_cluster(request, settings, lambda line: print(line, flush=True))
+    finally:
+        cost.add(_held(request, settings, time.monotonic() - began))
     scratch.download(job, model)
     scratch.remove(job)
+
+
+def _held(request: TrainJobRequest, settings: ClusterSettings, seconds: float) -> cost.Usage:
+    """What the nodes held while the job was there; time in a queue is in it."""
+    from kubernetes.utils.quantity import parse_quantity
+
+    return cost.Usage.reserved(
+        seconds, nodes=request.nodes, cores=float(parse_quantity(request.resources["cpu"])),
+        memory_bytes=int(parse_quantity(request.resources["memory"])), gpus=request.gpus_per_node,
+        gpu=settings.gpu_resource,
+    )  # fmt: skip
