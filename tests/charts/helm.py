@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,10 @@ def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs helm, without a cluster and without a person's own plug-ins and repositories."""
     program = binary()
     assert program is not None
-    nowhere = dict.fromkeys(("HELM_CONFIG_HOME", "HELM_DATA_HOME", "KUBECONFIG"), "/nonexistent")
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"} | nowhere
-    command = [program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    with tempfile.TemporaryDirectory() as home:
+        environment = {"PATH": os.environ["PATH"], "HOME": home, "KUBECONFIG": os.devnull}
+        command = [program, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
 
 
 def template(case: Case, *extra: str | Path, kubernetes: str = "1.30.0") -> subprocess.CompletedProcess[str]:
