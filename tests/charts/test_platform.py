@@ -218,3 +218,11 @@ def test_limits_are_there_for_containers_that_state_none():
 def test_no_pod_of_the_platform_runs_as_the_launcher():
     for pod in pods(list(rendered("full").values())):
         assert pod.spec.get("serviceAccountName") != "modelyard-launcher"
+
+
+def test_pipelines_are_registered_with_the_image_of_the_mirror():
+    found = rendered("air-gapped")
+    wanted = json.loads(found["ConfigMap/payments-register"]["data"]["plan.json"])["image"]
+    assert wanted.startswith("registry.example.org:5000/mirror/modelyard/trainer@sha256:")
+    assert wanted == found["ConfigMap/modelyard-environment"]["data"]["MODELYARD_IMAGE"]
+    assert wanted == found["Job/payments-register"]["spec"]["template"]["spec"]["containers"][0]["image"]

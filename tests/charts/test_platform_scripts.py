@@ -53,7 +53,7 @@ def registered(tmp_path_factory) -> Iterator[tuple[Kubeflow, Path]]:
         yield kubeflow, folder
 
 
-def test_the_compiled_pipelines_of_the_families_are_uploaded_with_their_own_bytes(registered):
+def test_the_compiled_pipelines_of_the_families_are_uploaded_and_run_the_image_of_the_release(registered):
     import yaml
 
     kubeflow, _ = registered
@@ -64,7 +64,13 @@ def test_the_compiled_pipelines_of_the_families_are_uploaded_with_their_own_byte
     for version in kubeflow.versions:
         stem = version["spec"]["pipelineInfo"]["name"].removeprefix("modelyard-")
         text = (ROOT / "pipelines" / "compiled" / f"{stem}.yaml").read_text()
-        assert version["spec"] == next(yaml.safe_load_all(text))
+        executors = version["spec"]["deploymentSpec"]["executors"]
+        assert {one["container"].pop("image") for one in executors.values()} == {plan()["image"]}
+        own = next(yaml.safe_load_all(text))
+        assert all(one["container"].pop("image") for one in own["deploymentSpec"]["executors"].values())
+        for one in (*executors.values(), *own["deploymentSpec"]["executors"].values()):
+            one["container"].pop("env", None)
+        assert version["spec"] == own
 
 
 def test_monitoring_is_scheduled_with_its_settings_and_the_launchers_account(registered):
@@ -118,12 +124,12 @@ def test_changed_bytes_are_a_new_version(tmp_path):
     register_ = script("register")
     first = (ROOT / "pipelines" / "compiled" / "tabular-training.yaml").read_text()
     (tmp_path / "one.yaml").write_text(first)
-    (tmp_path / "two.yaml").write_text(first + "# changed\n")
+    (tmp_path / "two.yaml").write_text(first.replace("Trains,", "Trains well,"))
     with running() as kubeflow, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # kfp's word on old servers
         client = connect(kubeflow.url)
         files = [tmp_path / name for name in ("one.yaml", "two.yaml", "one.yaml", "two.yaml")]
-        ids = [register_.upload(client, file, None) for file in files]
+        ids = [register_.upload(client, file, "x:1", None) for file in files]
     assert len({pipeline for pipeline, _ in ids}) == 1
     assert ids[0] == ids[2] != ids[1] == ids[3]
 
@@ -132,6 +138,25 @@ def test_all_pipelines_and_the_generic_ones_are_chosen_where_no_family_is_named(
     compiled = ROOT / "pipelines" / "compiled"
     assert script("register").chosen([]) == sorted(compiled.glob("*.yaml"))
     assert compiled / "generic-training.yaml" in script("register").chosen([])
+
+
+def test_the_image_of_a_mirror_reaches_steps_and_training_nodes(tmp_path):
+    import yaml
+
+    compiled = tmp_path / "one.yaml"
+    text = (ROOT / "pipelines" / "compiled" / "tabular-training.yaml").read_text()
+    spec, *rest = yaml.safe_load_all(text)
+    train = spec["deploymentSpec"]["executors"]["exec-train"]["container"]
+    train["env"] = [{"name": "MODELYARD_IMAGE", "value": "old:1"}, {"name": "OTHER", "value": "kept"}]
+    compiled.write_text(yaml.safe_dump_all([spec, *rest]))
+    name, changed = script("register").with_image(compiled, "mirror.example.org/modelyard/trainer:0.1.0")
+    first, *others = yaml.safe_load_all(changed)
+    after = first["deploymentSpec"]["executors"]
+    assert name == "modelyard-tabular-training"
+    assert {one["container"]["image"] for one in after.values()} == {"mirror.example.org/modelyard/trainer:0.1.0"}
+    env = {one["name"]: one["value"] for one in after["exec-train"]["container"]["env"]}
+    assert env == {"MODELYARD_IMAGE": "mirror.example.org/modelyard/trainer:0.1.0", "OTHER": "kept"}
+    assert others == rest
 
 
 def test_an_unknown_family_is_told_with_those_that_there_are(registered):

@@ -1,5 +1,6 @@
 """Uploads the compiled pipelines to Kubeflow Pipelines and schedules monitoring: register.py PLAN.
 
+Their steps run the image that the plan names, wherever they were compiled for.
 A pipeline whose bytes are there already is left alone; a schedule is replaced by the one of the plan. So it may run
 as often as it likes.
 """
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import yaml
 
 from modelyard.errors import ModelyardError, UsageError, choices
 from modelyard.launch import pipelines
+from modelyard.launch.manifest import IMAGE
 
 if TYPE_CHECKING:
     from kfp import Client
@@ -25,10 +28,29 @@ PREFIX = "modelyard-"
 """In front of every schedule's name: others are never touched."""
 
 
-def upload(client: Client, file: Path, namespace: str | None) -> tuple[str, str]:
-    """Ids of the pipeline and of the version with a file's bytes, uploaded where they are missing."""
-    name = next(yaml.safe_load_all(file.read_text()))["pipelineInfo"]["name"]
-    sum_ = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+def with_image(file: Path, image: str) -> tuple[str, str]:
+    """Name and text of a compiled pipeline whose steps, and the training nodes that they start, run an image."""
+    spec, *rest = yaml.safe_load_all(file.read_text())
+    for executor in spec["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        container["image"] = image
+        for variable in container.get("env", []):
+            if variable["name"] == IMAGE:
+                variable["value"] = image
+    return spec["pipelineInfo"]["name"], yaml.safe_dump_all([spec, *rest], sort_keys=True)
+
+
+def upload(client: Client, compiled: Path, image: str, namespace: str | None) -> tuple[str, str]:
+    """Ids of the pipeline and of the version with these bytes, uploaded where they are missing."""
+    name, text = with_image(compiled, image)
+    sum_ = hashlib.sha256(text.encode()).hexdigest()[:12]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / compiled.name
+        file.write_text(text)
+        return _uploaded(client, file, name, sum_, namespace)
+
+
+def _uploaded(client: Client, file: Path, name: str, sum_: str, namespace: str | None) -> tuple[str, str]:
     pipeline = _pipeline(client, name, namespace)
     if pipeline is None:
         pipeline = client.upload_pipeline(str(file), name, f"modelyard {sum_}", namespace).pipeline_id
@@ -78,7 +100,9 @@ def schedule(client: Client, name: str, wanted: dict[str, Any], plan: dict[str, 
     """Makes the recurring run of a plan's schedule, then removes the ones of the same name that it replaces."""
     job, family = PREFIX + name, wanted["family"]
     before = [one.recurring_run_id for one in _jobs(client, experiment) if one.display_name == job]
-    pipeline, version = upload(client, pipelines.compiled(family, "monitoring"), plan["namespace"] or None)
+    pipeline, version = upload(
+        client, pipelines.compiled(family, "monitoring"), plan["image"], plan["namespace"] or None
+    )
     client.create_recurring_run(
         experiment, job, cron_expression=wanted["cron"], pipeline_id=pipeline, version_id=version,
         params={"family": family, "config": nested(wanted.get("settings", {}))}, no_catchup=True,
@@ -112,7 +136,7 @@ def register(plan: dict[str, Any]) -> None:
     files = chosen(plan["families"])
     client = pipelines.connect(None)
     for file in files:
-        upload(client, file, plan["namespace"] or None)
+        upload(client, file, plan["image"], plan["namespace"] or None)
     experiment = client.create_experiment(plan["experiment"], namespace=plan["namespace"] or None).experiment_id
     for name, wanted in plan["schedules"].items():
         schedule(client, name, wanted, plan, experiment)
