@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from serving_load import closed, message, open_loop
-from serving_throughput import HERE, free_port, ours, running
+from serving_throughput import HERE, family, free_port, ours, running
 
 from modelyard.package import Package
 
@@ -25,16 +25,10 @@ WINDOW = 10.0
 """Seconds of one row of the report."""
 
 
-def memory(session: int) -> float:
-    """MB that the processes of a session hold."""
-    total = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session:
-                total += int((folder / "statm").read_text().split()[1])
-        except OSError:
-            continue
-    return total * os.sysconf("SC_PAGE_SIZE") / 2**20
+def memory(root: int) -> float:
+    """MB that a process and all below it hold."""
+    pages = sum(int(fields[21]) for _, fields in family(root))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def recovery(url: str, requests: list[bytes]) -> float:
@@ -58,7 +52,7 @@ def soak(path: Path, minutes: float, factor: float, deadline: float) -> dict[str
         url = f"{address}/predict"
         body = json.dumps(package.golden()["request"]).encode()
         requests = [message(url, body, {"x-deadline-ms": f"{deadline:.0f}"})]
-        with running(command, env, f"{address}/readyz", cwd=cwd) as (session, _):
+        with running(command, env, f"{address}/readyz", cwd=cwd) as (root, _):
             patient = [message(url, body)]
             closed(url, patient, 64, 2)
             sustainable = closed(url, patient, 64, 8).rate()
@@ -68,7 +62,7 @@ def soak(path: Path, minutes: float, factor: float, deadline: float) -> dict[str
                 rows.append({"sent": sum(got.statuses.values()), "answered": got.statuses[200],
                              "refused": got.statuses[503], "late": got.statuses[504],
                              "lost": got.statuses[0], "p50": got.quantile(0.5), "p99": got.quantile(0.99),
-                             "most": got.quantile(1.0), "mb": memory(session)})  # fmt: skip
+                             "most": got.quantile(1.0), "mb": memory(root)})  # fmt: skip
                 print({key: round(value, 1) for key, value in rows[-1].items()}, flush=True)
             recovered = recovery(url, requests)
     return {"family": package.info.family, "sustainable": sustainable, "factor": factor, "deadline_ms": deadline,

@@ -90,18 +90,18 @@ def compare(path: Path, graph: str | None, seconds: float, rounds: int, largest:
         port = free_port()
         command, env, cwd = ours(path, Path(work), port, "serve")
         address = f"http://127.0.0.1:{port}"
-        with running(command, env, f"{address}/readyz", cwd=cwd) as (session, _):
+        with running(command, env, f"{address}/readyz", cwd=cwd) as (root, _):
             file = Path(work) / "request"
             file.write_bytes(message(address, model, batch))
             for _ in range(rounds):
                 wall, cpu = loop(package, graph, batch, seconds)
                 found["loop"].append(wall)
                 found["loop_cpu"].append(cpu)
-                before = cpu_seconds(session)
+                before = cpu_seconds(root)
                 client = ["taskset", "-c", "1", sys.executable, __file__, "--client", address, str(file), str(seconds)]
                 told = json.loads(subprocess.run(client, check=True, capture_output=True).stdout)
                 found["service"].append(told["rate"] * rows)
-                found["service_cpu"].append(told["answers"] * rows / (cpu_seconds(session) - before))
+                found["service_cpu"].append(told["answers"] * rows / (cpu_seconds(root) - before))
                 found["p99"].append(told["p99"])
     return {"family": package.info.family, "graph": graph, "rows": rows} | {
         key: statistics.median(values) for key, values in found.items()

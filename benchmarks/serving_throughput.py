@@ -21,7 +21,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from modelyard.package import Package
@@ -36,24 +36,29 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def cpu_seconds(session: int) -> float:
-    """Processor time of all processes of a session, which a busy machine does not lengthen as it does the wall's."""
-    total = 0
+def family(root: int) -> list[tuple[int, list[str]]]:
+    """A process and all below it, with the fields of /proc/<pid>/stat from the third on."""
+    known: dict[int, list[str]] = {}
     for file in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = file.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session:
-            total += int(fields[11]) + int(fields[12])
-    return total / os.sysconf("SC_CLK_TCK")
+        with suppress(OSError):
+            known[int(file.parent.name)] = file.read_text().rpartition(")")[2].split()
+    found = [root]
+    for process in found:
+        found += [child for child, fields in known.items() if int(fields[1]) == process]
+    return [(process, known[process]) for process in found if process in known]
+
+
+def cpu_seconds(root: int) -> float:
+    """Processor time of a process and all below it: a busy machine does not lengthen it as it does the wall's."""
+    ticks = sum(int(fields[11]) + int(fields[12]) for _, fields in family(root))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
 def running(
     command: list[str], env: dict[str, str], url: str, core: int = 0, cwd: Path = ROOT
 ) -> Iterator[tuple[int, float]]:
-    """A server on one core: its session, and the seconds until it answered."""
+    """A server on one core: its process, and the seconds until it answered."""
     start = time.perf_counter()
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *command], env=os.environ | env, cwd=cwd, stdout=subprocess.DEVNULL,
@@ -97,13 +102,13 @@ def ours(package: Path, log: Path, port: int, server: str) -> tuple[list[str], d
     return command, env, ROOT
 
 
-def ask(url: str, bodies: Path, clients: int, seconds: float, session: int) -> dict[str, float]:
+def ask(url: str, bodies: Path, clients: int, seconds: float, root: int) -> dict[str, float]:
     """One round, from core 1."""
-    before = cpu_seconds(session)
+    before = cpu_seconds(root)
     command = ["taskset", "-c", "1", sys.executable, HERE / "serving_load.py", url, bodies, str(clients), str(seconds)]
     told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert set(told["statuses"]) == {"200"}, told
-    told["cpu_us"] = (cpu_seconds(session) - before) / told["statuses"]["200"] * 1e6
+    told["cpu_us"] = (cpu_seconds(root) - before) / told["statuses"]["200"] * 1e6
     return told
 
 
@@ -118,17 +123,17 @@ def compare(package: Path, peer: str, server: str, levels: list[int], seconds: f
         urls = {side: f"http://127.0.0.1:{port}" for side, port in ports.items()}
         command, env, cwd = ours(package, Path(work) / "log", ports["modelyard"], server)
         started = running(command, env, f"{urls['modelyard']}/readyz", cwd=cwd)
-        sessions = {}
-        sessions["modelyard"], found["ready_seconds"] = stack.enter_context(started)
+        roots = {}
+        roots["modelyard"], found["ready_seconds"] = stack.enter_context(started)
         beside = [sys.executable, "-m", "uvicorn", "serving_peer:app", "--app-dir", str(HERE), "--no-access-log",
                   "--log-level", "error", "--port", str(ports["fastapi"])]  # fmt: skip
         started = running(beside, env | {"PEER": peer}, f"{urls['fastapi']}/openapi.json")
-        sessions["fastapi"], _ = stack.enter_context(started)
+        roots["fastapi"], _ = stack.enter_context(started)
         for clients in levels:
             seen: dict[str, list[dict[str, float]]] = {side: [] for side in urls}
             for turn in range(rounds + 1):
                 for side, url in urls.items():
-                    got = ask(f"{url}/predict", bodies, clients, seconds if turn else 0.5, sessions[side])
+                    got = ask(f"{url}/predict", bodies, clients, seconds if turn else 0.5, roots[side])
                     seen[side] += [got] if turn else []
             found["levels"][str(clients)] = {  # type: ignore[index]
                 side: {key: statistics.median(one[key] for one in all_) for key in ("rate", "p50", "p99", "cpu_us")}

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from modelyard.serving import prediction_log
 from modelyard.serving.app import create_app
+from modelyard.serving.log_files import Writer
 from modelyard.serving.prediction_log import PredictionLog, read_log
 
 NOW = datetime(2026, 1, 31, 13, 59, 59, 900_000, tzinfo=UTC)
@@ -115,8 +115,8 @@ def test_rows_are_written_in_time_while_the_service_runs(payments, tmp_path):
 
 def test_a_full_queue_drops_and_counts_and_never_waits(payments, tmp_path, monkeypatch):
     gate = threading.Event()
-    write = prediction_log.write_rows
-    monkeypatch.setattr(prediction_log, "write_rows", lambda *args: gate.wait(10) and write(*args))
+    write = Writer.write
+    monkeypatch.setattr(Writer, "write", lambda *args: gate.wait(10) and write(*args))
     log = PredictionLog(tmp_path, payments, batch_rows=1, capacity_rows=10)
     counted = {"written": 0, "dropped": 0}
     log.observe = lambda outcome, rows: counted.update({outcome: counted[outcome] + rows})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,30 +19,63 @@ Place = Path | str
 FEEDBACK = "feedback"
 """Folder of the labels that came later, within the log's."""
 
-Row = Mapping[str, float | str | None]
+Columns = Mapping[str, Sequence[Any]]
+"""Values by column, all of the same length."""
 
 
-def write_rows(rows: Sequence[Row], place: Place, hour: str, stem: str) -> None:
-    """Writes `date=…/hour=…/<stem>-<uuid>.parquet`, whole or not at all; `hour` is `2026-01-31T13`.
+class Writer:
+    """Writes files of the log with one DuckDB, which takes longer to open than a file to write; for one thread."""
 
-    Numbers are DOUBLE, a column with anything else is VARCHAR. A column that holds nothing is left out: it has no type
-    yet, and as text here it would turn the numbers of other files into text when they are read together.
-    """
-    names = dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)
-    columns = {name: _column([row.get(name) for row in rows]) for name in names}
-    inside = f"date={hour[:10]}/hour={hour[11:13]}/{stem}-{uuid.uuid4().hex}.parquet"
-    if isinstance(place, Path):
-        _write_whole(columns, place / inside)
-        return
-    import fsspec
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._database = connect()
+        self._database.execute("SET threads = 1")
 
-    files, root = fsspec.core.url_to_fs(place)
-    with tempfile.TemporaryDirectory() as work:
-        local = Path(work) / "rows.parquet"
-        _write(columns, local)
-        target = f"{root.rstrip('/')}/{inside}"
-        files.makedirs(target.rpartition("/")[0], exist_ok=True)
-        files.put_file(str(local), target)
+    def write(self, columns: Columns, hour: str, stem: str, within: str = "") -> None:
+        """Writes `date=…/hour=…/<stem>-<uuid>.parquet`, whole or not at all; `hour` is `2026-01-31T13`.
+
+        Numbers are DOUBLE, a column with anything else is VARCHAR. A column that holds nothing is left out: it has no
+        type yet, and as text here it would turn the numbers of other files into text when they are read together.
+        """
+        found = {name: array for name, values in columns.items() if (array := _column(values)) is not None}
+        inside = f"date={hour[:10]}/hour={hour[11:13]}/{stem}-{uuid.uuid4().hex}.parquet"
+        inside = f"{within}/{inside}" if within else inside
+        if isinstance(self._place, Path):
+            self._write_whole(found, self._place / inside)
+        else:
+            self._upload(found, self._place, inside)
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._database.close()
+
+    def _upload(self, columns: dict[str, np.ndarray], place: str, inside: str) -> None:
+        import fsspec
+
+        files, root = fsspec.core.url_to_fs(place)
+        with tempfile.TemporaryDirectory() as work:
+            local = Path(work) / "rows.parquet"
+            self._write(columns, local)
+            target = f"{root.rstrip('/')}/{inside}"
+            files.makedirs(target.rpartition("/")[0], exist_ok=True)
+            files.put_file(str(local), target)
+
+    def _write_whole(self, columns: dict[str, np.ndarray], file: Path) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f".{file.name}.part")
+        try:
+            self._write(columns, beside)
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _write(self, columns: dict[str, np.ndarray], file: Path) -> None:
+        quoted = str(file).replace("'", "''")
+        self._database.register("rows", columns)
+        try:
+            self._database.execute(f"COPY (SELECT * FROM rows) TO '{quoted}' (FORMAT parquet)")  # noqa: S608
+        finally:
+            self._database.unregister("rows")
 
 
 def read_log(folder: Path, since: datetime | None = None, package: str | None = None) -> dict[str, list[Any]]:
@@ -76,17 +109,6 @@ def read_labelled(folder: Path, since: datetime | None = None, package: str | No
     return found | {"_label": [known[name] for name in found["_id"]]}
 
 
-def plain(value: Any) -> float | str | None:
-    """A described value as a file takes it: NaN and infinities count as missing."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if value is None or isinstance(value, int | str) else str(value)
-
-
 def hour_of(stamp: float) -> str:
     """The partition of a time in seconds since 1970."""
     return datetime.fromtimestamp(stamp, UTC).isoformat()[:13]
@@ -97,28 +119,27 @@ def iso(stamp: float) -> str:
     return datetime.fromtimestamp(stamp, UTC).isoformat(timespec="milliseconds")
 
 
-def _column(values: Iterable[Any]) -> np.ndarray:
-    values = list(values)
-    if all(value is None or isinstance(value, int | float) for value in values):
-        return np.array([math.nan if value is None else value for value in values], np.float64)
-    return np.array([value if value is None or isinstance(value, str) else str(value) for value in values], object)
+_NUMBERS = frozenset({float, int, type(None)})
 
 
-def _write_whole(columns: dict[str, np.ndarray], file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.part")
-    try:
-        _write(columns, beside)
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
+def _column(values: Sequence[Any]) -> np.ndarray | None:
+    """A column as a file takes it: NaN and infinities count as missing. None: it holds nothing."""
+    if not set(map(type, values)) <= _NUMBERS:
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if set(map(type, values)) <= _NUMBERS:
+        numbers = np.array(values, np.float64)
+        numbers[~np.isfinite(numbers)] = math.nan
+        return None if np.isnan(numbers).all() else numbers
+    texts = [_text(value) for value in values]
+    return np.array(texts, object) if any(text is not None for text in texts) else None
 
 
-def _write(columns: dict[str, np.ndarray], file: Path) -> None:
-    with connect() as database:
-        database.register("rows", columns)
-        quoted = str(file).replace("'", "''")
-        database.execute(f"COPY (SELECT * FROM rows) TO '{quoted}' (FORMAT parquet)")  # noqa: S608
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _partition(file: Path) -> str:

@@ -15,16 +15,14 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from itertools import groupby
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from modelyard.family import Host
 from modelyard.package import Package
-from modelyard.serving.log_files import FEEDBACK, Place, Row, hour_of, iso, plain, read_log, write_rows
+from modelyard.serving.log_files import FEEDBACK, Place, Writer, hour_of, iso, read_log
 
 __all__ = ["PredictionLog", "read_log", "unlogged"]
 
@@ -50,13 +48,36 @@ class _Label(NamedTuple):
     label: float | str
 
 
-class _Described(NamedTuple):
-    """A row, and the file it belongs to: the hour, the folder within the log, the name's beginning."""
+class _File(NamedTuple):
+    """Which file a row belongs to: the hour, the folder within the log, the name's beginning; and the family."""
 
     hour: str
     folder: str
     stem: str
-    row: Row
+    family: str
+
+
+class _Batch:
+    """Rows of one file: what the family described, and the log's own columns."""
+
+    def __init__(self, constant: dict[str, str], hidden: frozenset[str]) -> None:
+        self.rows = 0
+        self._described: list[Mapping[str, Any]] = []
+        self._own: dict[str, list[Any]] = {}
+        self._constant, self._hidden = constant, hidden
+
+    def add(self, described: Mapping[str, Any], **own: Any) -> None:
+        """One row."""
+        self.rows += 1
+        self._described.append(described)
+        for name, value in own.items():
+            self._own.setdefault(name, []).append(value)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """All of them, by name; a row without a column has None there."""
+        names = dict.fromkeys(name for row in self._described for name in row if name not in self._hidden)
+        found = {name: [row.get(name) for row in self._described] for name in names}
+        return found | self._own | {name: [value] * self.rows for name, value in self._constant.items()}
 
 
 def _nowhere(outcome: str, rows: int) -> None:
@@ -90,7 +111,7 @@ class PredictionLog:
         self._batch_rows, self._seconds = batch_rows, seconds
         self._capacity_rows, self._capacity_bytes = capacity_rows, capacity_bytes
         self._entries: deque[_Entry | _Label] = deque()
-        self._hidden: dict[tuple[str, str], frozenset[str]] = {}
+        self._writer: Writer | None = None
         self._wake = threading.Event()
         self._rows_in = self._rows_out = self._bytes_in = self._bytes_out = 0
         self._closed = False
@@ -147,84 +168,73 @@ class PredictionLog:
         self._bytes_in += size
         self._entries.append(entry)
         # Waking the thread costs more than the rest of this; it looks by itself when there is no hurry.
-        if waiting + rows >= self._batch_rows or (held + size) * 4 >= self._capacity_bytes:
+        hurry = waiting + rows >= self._batch_rows or (held + size) * 4 >= self._capacity_bytes
+        if hurry and not self._wake.is_set():
             self._wake.set()
         return True
 
     def _work(self) -> None:
-        rows: list[_Described] = []
-        due = math.inf
+        batches: dict[_File, _Batch] = {}
+        due, rows = math.inf, 0
         while True:
             self._wake.wait(min(_TICK_SECONDS, self._seconds))
             self._wake.clear()
             last = self._closed  # read before the queue is emptied: nothing is added once it is set
-            while self._entries and len(rows) < self._batch_rows:
+            while self._entries and rows < self._batch_rows:
                 due = due if rows else time.monotonic() + self._seconds
-                rows += self._described(self._entries.popleft())
+                rows += self._describe(self._entries.popleft(), batches)
             if self._entries:
                 self._wake.set()
-            if rows and (last or len(rows) >= self._batch_rows or time.monotonic() >= due):
-                self._write(rows)
-                rows = []
+            if rows and (last or rows >= self._batch_rows or time.monotonic() >= due):
+                for file, batch in batches.items():
+                    self._write(file, batch)
+                batches, rows = {}, 0
             if last and not self._entries:
-                return
+                break
+        if self._writer is not None:
+            self._writer.close()
 
-    def _described(self, entry: _Entry | _Label) -> list[_Described]:
+    def _describe(self, entry: _Entry | _Label, batches: dict[_File, _Batch]) -> int:
+        """Takes an entry into the batch of its file; returns how many rows it made."""
+        hour, stamp = hour_of(entry.time), iso(entry.time)
         if isinstance(entry, _Label):
-            row: Row = {"_id": entry.id, "_time": iso(entry.time), "_label": entry.label}
-            return [_Described(hour_of(entry.time), FEEDBACK, FEEDBACK, row)]
+            batch = batches.setdefault(_File(hour, FEEDBACK, FEEDBACK, ""), _Batch({}, frozenset()))
+            batch.add({}, _id=entry.id, _time=stamp, _label=entry.label)
+            return 1
+        info, host, many = entry.package.info, entry.package.host, len(entry.requests) > 1
         try:
-            rows = self._rows(entry)
+            described = [host.describe(*pair) for pair in zip(entry.requests, entry.answers, strict=True)]
         except Exception:
             log.exception("the prediction log drops a request that it cannot describe: %s", entry.id)
             self._rows_out += len(entry.requests)
             self._lose(len(entry.requests))
-            rows = []
-        self._bytes_out += entry.size
-        return rows
+            return 0
+        finally:
+            self._bytes_out += entry.size
+        file = _File(hour, "", info.version, info.family)
+        if (found := batches.get(file)) is None:
+            found = batches[file] = _Batch({"_package": info.version, "_family": info.family}, unlogged(host))
+        latency = round(entry.latency_ms, 4)
+        for number, row in enumerate(described):
+            found.add(row, _id=f"{entry.id}-{number}" if many else entry.id, _time=stamp, _latency_ms=latency)
+        return len(described)
 
-    def _rows(self, entry: _Entry) -> list[_Described]:
-        info, host = entry.package.info, entry.package.host
-        key = (info.family, info.version)
-        if (hidden := self._hidden.get(key)) is None:
-            hidden = self._hidden[key] = unlogged(host)
-        own: Row = {"_time": iso(entry.time), "_package": info.version, "_family": info.family,
-               "_latency_ms": round(entry.latency_ms, 4)}  # fmt: skip
-        hour, many = hour_of(entry.time), len(entry.requests) > 1
-        rows = []
-        for number, (request, answer) in enumerate(zip(entry.requests, entry.answers, strict=True)):
-            described = host.describe(request, answer).items()
-            row = {name: plain(value) for name, value in described if name not in hidden}
-            row["_id"] = f"{entry.id}-{number}" if many else entry.id
-            rows.append(_Described(hour, "", info.version, {**row, **own}))
-        return rows
-
-    def _write(self, rows: list[_Described]) -> None:
-        for (hour, folder, stem), group in groupby(sorted(rows, key=_file), key=_file):
-            batch = [one.row for one in group]
-            try:
-                write_rows(batch, _within(self.place, folder), hour, stem)
-            except Exception as error:  # a full disk, a lost mount, a value no column takes: the service goes on
-                log.warning("the prediction log drops %d rows: %s", len(batch), error)
-                self._lose(len(batch))
-            else:
-                self.written += len(batch)
-                self.observe("written", len(batch))
-        self._rows_out += len(rows)
+    def _write(self, file: _File, batch: _Batch) -> None:
+        try:
+            if self._writer is None:
+                self._writer = Writer(self.place)
+            self._writer.write(batch.columns(), file.hour, file.stem, file.folder)
+        except Exception as error:  # a full disk, a lost mount, a value no column takes: the service goes on
+            log.warning("the prediction log drops %d rows: %s", batch.rows, error)
+            self._lose(batch.rows)
+        else:
+            self.written += batch.rows
+            self.observe("written", batch.rows)
+        self._rows_out += batch.rows
 
     def _lose(self, rows: int) -> None:
         self._lost += rows
         self.observe("dropped", rows)
-
-
-def _file(one: _Described) -> tuple[str, str, str]:
-    return one[:3]
-
-
-def _within(place: Place, folder: str) -> Place:
-    if not folder:
-        return place
-    return place / folder if isinstance(place, Path) else f"{place.rstrip('/')}/{folder}"
 
 
 def unlogged(host: Host) -> frozenset[str]:
