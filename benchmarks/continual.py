@@ -133,7 +133,7 @@ def draw(found: dict[str, list[Accuracies]], file: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
     places = np.arange(len(found))
-    for part, label, shift, colour in (("old", "0 to 4", 0.2, "#2f6f9f"), ("new", "5 to 9", -0.2, "#d9903d")):
+    for part, label, shift, colour in (("old", "0 to 4", -0.2, "#2f6f9f"), ("new", "5 to 9", 0.2, "#d9903d")):
         values = [[100 * row[part] for row in rows] for rows in found.values()]
         axes.barh(places + shift, [np.mean(one) for one in values], 0.36, color=colour, label=label)
         for place, one in zip(places, values, strict=True):
