@@ -14,7 +14,7 @@ from modelyard.launch.manifest import TrainJobRequest, label_name, label_value, 
 from tests.launch.conftest import REQUEST, SETTINGS
 from tests.standin.schema import problems, schema_of
 
-SCHEMA = schema_of("trainer.kubeflow.org_trainjobs", "v1alpha1")
+SCHEMA = schema_of("TrainerV1alpha1TrainJob")
 FULL = ClusterSettings(
     runtime="torch-big", image="registry.example/modelyard:1", image_pull_secrets=["pull"], env={"NCCL_DEBUG": "WARN"},
     env_from_secrets={"AWS_SECRET_ACCESS_KEY": "s3/secret"}, service_account="trainer", queue="gpus",

@@ -1,49 +1,50 @@
-"""A CustomResourceDefinition's structural schema as the API server applies it, unknown fields included."""
+"""Schemas of Kubeflow Trainer's custom resources as the API server applies them, unknown fields included.
+
+They are taken from `kubeflow-trainer-api`, the package in which Kubeflow Trainer publishes its OpenAPI definitions.
+"""
 
 from __future__ import annotations
 
-import gzip
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
+from kubeflow_trainer_api import models
 
-CRDS = Path(__file__).parent / "crds"
+TEXTS = ("default", "description", "examples", "title")
 
 
 @cache
-def schema_of(crd: str, version: str) -> dict[str, Any]:
-    """The schema of a kind: `schema_of("trainer.kubeflow.org_trainjobs", "v1alpha1")`."""
-    definition = yaml.load(gzip.decompress((CRDS / f"{crd}.yaml.gz").read_bytes()), yaml.CSafeLoader)
-    found = next(one for one in definition["spec"]["versions"] if one["name"] == version)
-    schema = found["schema"]["openAPIV3Schema"]
-    # Metadata stands in a CRD without its fields, and is never pruned; a pod template holds labels alone here.
-    schema["properties"]["metadata"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+def schema_of(kind: str) -> dict[str, Any]:
+    """The closed JSON schema of a kind: `schema_of("TrainerV1alpha1TrainJob")`."""
+    schema: dict[str, Any] = getattr(models, kind).model_json_schema(by_alias=True)
     return _closed(schema)
 
 
 def problems(schema: dict[str, Any], thing: dict[str, Any]) -> list[str]:
     """What the API server would refuse, unknown fields among them; empty for a good object."""
-    errors = jsonschema.Draft7Validator(schema).iter_errors(thing)
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(thing)
     return sorted(text for error in errors for text in _texts(error))
 
 
 def _closed(schema: Any) -> Any:
-    """The schema with every object refusing fields that it does not name: pruning, made visible."""
+    """The schema without nulls, with every object refusing fields that it does not name: pruning, made visible."""
     if isinstance(schema, list):
         return [_closed(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
+    given = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
+    if len(given) == 1:
+        return _closed(given[0])
+    if "actual_instance" in schema.get("properties", {}):  # a quantity, or a number or name
+        return {"type": ["string", "number"]}
+    named = {"properties", "$defs"}
     result = {
-        name: {key: _closed(one) for key, one in value.items()} if name == "properties" else _closed(value)
-        for name, value in schema.items()
-        if name not in ("default", "enum", "required")
-    } | {name: schema[name] for name in ("enum", "required") if name in schema}
-    names_fields = isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
-    open_ended = "additionalProperties" in schema or schema.get("x-kubernetes-preserve-unknown-fields")
-    return result | ({"additionalProperties": False} if names_fields and not open_ended else {})
+        key: {name: _closed(one) for name, one in value.items()} if key in named else _closed(value)
+        for key, value in schema.items()
+        if key not in TEXTS
+    }
+    return result | ({"additionalProperties": False} if "properties" in schema else {})
 
 
 def _texts(error: jsonschema.ValidationError) -> list[str]:

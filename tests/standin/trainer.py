@@ -30,7 +30,7 @@ class Trainer:
         """The CRDs, the admission webhook's rules for runtimes, and the runtimes themselves."""
         store = self.api.store
         store.register(TRAIN_JOB, RUNTIME)
-        schema = schema_of("trainer.kubeflow.org_trainjobs", VERSION)
+        schema = schema_of("TrainerV1alpha1TrainJob")
         store.strict[TRAIN_JOB] = lambda job: problems(schema, job)
         store.admission.append(self._admit)
         for name in runtimes:

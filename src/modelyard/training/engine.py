@@ -79,7 +79,8 @@ class Engine:
         if self.settings.optimizer != "schedule_free":
             for group in self.optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * rate
-        self.objective.train()
+        if not self.objective.training:
+            self.objective.train()
         parts = _parts(batch, self.settings.accumulate)
         weights = [self._weight(part) for part in parts]
         whole = len(parts) == self.world.size == 1
