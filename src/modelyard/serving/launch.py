@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -102,9 +102,8 @@ class _Workers:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._stopping = False
 
-    def run(self, tell: object) -> None:
-        """Until a signal; `tell()` is called when all are ready."""
-        assert callable(tell)
+    def run(self, tell: Callable[[], None]) -> None:
+        """Until a signal; `tell` is called when all are ready."""
         lifeline, held = os.pipe()
         try:
             with self._stopped_by_signals():
@@ -154,6 +153,8 @@ class _Workers:
         gone = [process for process in self._processes if process.poll() is not None]
         for process in gone:
             self._processes.remove(process)
+            for gauge in self._output.parent.glob(f"gauge_live*_{process.pid}.db"):
+                gauge.unlink()  # what the dead one had waiting is gone
             sys.stderr.write(f"a worker ended with code {process.returncode}: {_cause(self._output)}\n")
             time.sleep(_RESTART_SECONDS)
             os.close(self._start(lifeline))
