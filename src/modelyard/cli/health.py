@@ -1,22 +1,28 @@
-"""What works on this machine and what to type where something does not."""
+"""doctor: what works, on this machine, on a cluster, for a run, and what to type where something does not."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from modelyard import __version__
+from modelyard.cli.options import PARAMS
+from modelyard.diagnose.finding import Finding, Level
 
-Level = Literal["ok", "off", "bad"]
-MARKS = {"ok": "[green]✓[/]", "off": "[dim]–[/]", "bad": "[red]✗[/]"}
+if TYPE_CHECKING:
+    from modelyard.launch.local import RunFolder
+
+MARKS = {"ok": "[green]✓[/]", "off": "[dim]–[/]", "warn": "[yellow]![/]", "bad": "[red]✗[/]"}
 
 ROLES = {
     "pipeline": ("kfp", "run pipelines here and on Kubeflow"),
@@ -28,23 +34,100 @@ ROLES = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Level
-    what: str
-    seen: str
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(rich_help_panel="Look")(doctor)
 
 
-def report() -> int:
-    """Prints the findings; exit code 1 when something needed is broken."""
+def doctor(
+    run: Annotated[
+        str | None, typer.Argument(help="A run's id, or the name of a served model's release.", show_default=False)
+    ] = None,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Look over the cluster of this kubeconfig.")] = False,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="Where to look. None: the kubeconfig's.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what works and what does not, why, and what to type: on this machine, on a cluster, for a run.
+
+    [bold]modelyard doctor[/]  this machine
+    [bold]modelyard doctor --cluster[/]  the cluster: what is installed, free, missing, refused
+    [bold]modelyard doctor RUN[/]  a run: why it failed, or why it does not go on
+    """
+    found: list[Finding] = []
+    if run is not None:
+        found += _run(run, namespace)
+    if cluster:
+        found += _cluster(namespace)
+    if run is None and not cluster:
+        found += [finding for check in CHECKS for finding in check()]
+    broken = any(finding.level == "bad" for finding in found)
+    if as_json:
+        typer.echo(json.dumps({"broken": broken, "findings": [one.as_json() for one in found]}, indent=1))
+    else:
+        Console(highlight=False).print(_table(found))
+    raise typer.Exit(1 if broken else 0)
+
+
+def _table(found: list[Finding]) -> Table:
+    """A line for what was found, and one below it for what to type."""
     table = Table(show_header=False, box=None, pad_edge=False)
-    found = [finding for check in CHECKS for finding in check()]
     for finding in found:
-        table.add_row(MARKS[finding.level], finding.what, finding.seen)
-    Console(highlight=False).print(table)
-    return 1 if any(finding.level == "bad" for finding in found) else 0
+        table.add_row(MARKS[finding.level], escape(finding.what), escape(finding.seen))
+        if finding.fix:
+            table.add_row("", "", f"[dim]→ {escape(finding.fix)}[/]")
+    return table
+
+
+def _run(run: str, namespace: str | None) -> list[Finding]:
+    """A run on this machine where there is one of this id, else one on the cluster."""
+    from modelyard.launch import local
+
+    if any(folder.path.name == run for folder in local.all_runs(None)):
+        return _local_run(local.find_run(run))
+    from modelyard.launch.inspect import Reader
+    from modelyard.launch.inspect_run import run_findings
+
+    return run_findings(Reader(namespace), run)
+
+
+def _local_run(folder: RunFolder) -> list[Finding]:
+    from modelyard import events
+
+    what, status = f"run {folder.path.name}", folder.record.status
+    told = [event for _, event in events.read(folder.events) if event["event"] == "failed"]
+    if status == "finished":
+        return [Finding("ok", what, f"finished, in {folder.path}")]
+    if status == "running":
+        return [Finding("ok", what, f"runs on this machine; its log is {folder.log}")]
+    said = f"{told[-1]['stage']}: {told[-1]['message']}" if told else f"its process ended; log: {folder.log}"
+    return [Finding("bad", what, f"{status}: {said}", f"modelyard resume {folder.path.name}")]
+
+
+def _cluster(namespace: str | None) -> list[Finding]:
+    from modelyard.errors import UsageError
+    from modelyard.launch.inspect import Reader
+    from modelyard.launch.inspect_cluster import cluster_findings
+
+    try:
+        reader = Reader(namespace)
+    except UsageError as error:
+        return [Finding("bad", "Kubernetes", str(error), "export KUBECONFIG=FILE")]
+    return cluster_findings(reader, _named_secrets())
+
+
+def _named_secrets() -> set[str]:
+    """Secrets that the `cluster` sections of params.yaml refer to."""
+    from modelyard.config import read_params
+    from modelyard.family import names
+
+    found: set[str] = set()
+    for name in names():
+        section = read_params(PARAMS, name).get("cluster") or {}
+        found |= {reference.partition("/")[0] for reference in (section.get("env_from_secrets") or {}).values()}
+        found |= set(section.get("image_pull_secrets") or [])
+    return found
 
 
 def _python() -> list[Finding]:
@@ -56,8 +139,8 @@ def _extras() -> list[Finding]:
     rows = []
     for extra, (module, purpose) in ROLES.items():
         there = importlib.util.find_spec(module) is not None
-        seen = purpose if there else f"not installed ({purpose}): pip install 'modelyard\\[{extra}]'"
-        rows.append(Finding("ok" if there else "off", extra, seen))
+        seen, fix = (purpose, "") if there else (f"not installed ({purpose})", f"pip install 'modelyard[{extra}]'")
+        rows.append(Finding("ok" if there else "off", extra, seen, fix))
     return rows
 
 
@@ -72,7 +155,7 @@ def _families() -> list[Finding]:
             check_requirements(make(name))
             rows.append(Finding("ok", f"family {name}", "ready"))
         except ModelyardError as error:
-            rows.append(Finding("off", f"family {name}", str(error).replace("[", "\\[")))
+            rows.append(Finding("off", f"family {name}", str(error)))
     return rows
 
 
@@ -83,8 +166,9 @@ def _home() -> list[Finding]:
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = shutil.disk_usage(existing).free / 1e9
     level: Level = "ok" if os.access(existing, os.W_OK) and free > 1 else "bad"
-    seen = f"{folder}, {free:.0f} GB free" + ("" if level == "ok" else ": not writable or full; set MODELYARD_HOME")
-    return [Finding(level, "runs", seen), Finding("ok", "tracking", tracking_uri())]
+    seen = f"{folder}, {free:.0f} GB free" + ("" if level == "ok" else ": not writable, or full")
+    fix = "" if level == "ok" else "export MODELYARD_HOME=FOLDER"
+    return [Finding(level, "runs", seen, fix), Finding("ok", "tracking", tracking_uri())]
 
 
 def _kubeflow() -> list[Finding]:
@@ -97,7 +181,7 @@ def _kubeflow() -> list[Finding]:
     try:
         connect(None)
     except ModelyardError as error:
-        return [Finding("bad", "kubeflow", str(error).replace("[", "\\["))]
+        return [Finding("bad", "kubeflow", str(error))]
     return [Finding("ok", "kubeflow", f"answers at {os.environ['KFP_HOST']}")]
 
 

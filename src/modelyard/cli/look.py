@@ -1,4 +1,4 @@
-"""families, explain, doctor."""
+"""families, explain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PANEL = "Look"
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (families, explain, doctor):
+    for command in (families, explain):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -33,10 +33,3 @@ def explain(
     from modelyard.cli.show import lineage_tree
 
     lineage_tree(package)
-
-
-def doctor() -> None:
-    """Check this machine: what is installed, what is missing, what answers, and what to type."""
-    from modelyard.cli.health import report
-
-    raise typer.Exit(report())
