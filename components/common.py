@@ -1,12 +1,25 @@
-"""What all components share: the image, and no package installed when a step starts."""
+"""What all components share: the image, no package installed when a step starts, and what a cluster gives a step."""
 
 import functools
 import os
 
-from kfp import dsl
+from kfp import dsl, kubernetes
 
 import modelyard
 
 IMAGE = os.environ.get("MODELYARD_IMAGE", f"modelyard:{modelyard.__version__}")
 
 component = functools.partial(dsl.component, base_image=IMAGE, install_kfp_package=False)
+
+ENVIRONMENT, CREDENTIALS = "modelyard-environment", "modelyard-credentials"
+"""ConfigMap and Secret of the namespace that steps read, where they are there."""
+
+
+def provided(task: dsl.PipelineTask, resources: dict[str, str]) -> dsl.PipelineTask:
+    """A task with its resources, its retries, and the cluster's addresses and credentials as environment."""
+    for name in ("MLFLOW_TRACKING_URI", "MODELYARD_IMAGE"):
+        kubernetes.use_config_map_as_env(task, ENVIRONMENT, {name: name}, optional=True)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
+        kubernetes.use_secret_as_env(task, CREDENTIALS, {name: name}, optional=True)
+    task.set_cpu_request(resources["cpu"]).set_memory_request(resources["memory"])
+    return task.set_memory_limit(resources["memory"]).set_retry(2, backoff_duration="30s", backoff_factor=2.0)

@@ -5,6 +5,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components.common import provided
 from components.monitor import monitor
 from pipelines.training import RUN_ID, training_pipeline
 
@@ -40,7 +41,7 @@ def monitoring_pipeline(
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
         """
         watch = monitor(family=family, config=config, code_version=code_version, run_id=RUN_ID)
-        watch.set_caching_options(False).set_cpu_request("1").set_memory_request("2Gi").set_memory_limit("4Gi")
+        provided(watch, {"cpu": "1", "memory": "4Gi"}).set_caching_options(False)
         with dsl.If(watch.outputs["Output"] == True, name="drifted"):  # noqa: E712
             training(
                 family=family, config=config, data_rev=data_rev, nodes=nodes,

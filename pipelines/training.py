@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from components.common import IMAGE
+from components.common import provided
 from components.deploy import deploy
 from components.evaluate import evaluate
 from components.export import export
@@ -53,7 +53,6 @@ def training_pipeline(
         fitted = train(**common, nodes=nodes, gpus_per_node=gpus_per_node, features=table.outputs["features"])
         fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus_per_node)
         kubernetes.empty_dir_mount(fitted, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
-        fitted.set_env_variable("MODELYARD_IMAGE", IMAGE)  # what nodes of a training job run
         pair = {"features": table.outputs["features"], "model": fitted.outputs["model"]}
         judged = evaluate(**common, **pair)
         compiled = export(**common, **pair).after(judged)
@@ -61,8 +60,6 @@ def training_pipeline(
         placed = deploy(**common, package=built.outputs["package"], features=table.outputs["features"])
         placed.set_caching_options(False)
         for task in (data, table, fitted, judged, compiled, built, placed):
-            task.set_cpu_request(resources["cpu"]).set_memory_request(resources["memory"])
-            task.set_memory_limit(resources["memory"])
-            task.set_retry(2, backoff_duration="30s", backoff_factor=2.0)
+            provided(task, resources)
 
     return pipeline

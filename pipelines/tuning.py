@@ -6,6 +6,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.best import best
+from components.common import provided
 from components.features import features
 from components.ingest import ingest
 from components.suggest import suggest
@@ -31,19 +32,14 @@ def _round(resources: dict[str, str]) -> Any:
     ) -> list[str]:
         common = {"family": family, "config": config, "code_version": code_version}
         pair = {"dataset": dataset, "features": features}
-        proposals = _bounded(suggest(**common, fixed=fixed, count=count, done=done), resources)
+        proposals = provided(suggest(**common, fixed=fixed, count=count, done=done), resources)
         with dsl.ParallelFor(proposals.output, parallelism=AT_ONCE) as proposal:
-            judged = _bounded(trial(**common, gpus_per_node=gpus_per_node, proposal=proposal, **pair), resources)
+            judged = provided(trial(**common, gpus_per_node=gpus_per_node, proposal=proposal, **pair), resources)
             judged.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus_per_node)
             kubernetes.empty_dir_mount(judged, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
         return dsl.Collected(judged.output)
 
     return tuning_round
-
-
-def _bounded(task: Any, resources: dict[str, str]) -> Any:
-    task.set_cpu_request(resources["cpu"]).set_memory_request(resources["memory"])
-    return task.set_memory_limit(resources["memory"]).set_retry(2, backoff_duration="30s", backoff_factor=2.0)
 
 
 def tuning_pipeline(
@@ -80,13 +76,13 @@ def tuning_pipeline(
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
         """
         common = {"family": family, "config": config, "code_version": code_version}
-        data = _bounded(ingest(**common, run_id=RUN_ID, data_rev=data_rev), resources).set_caching_options(False)
-        table = _bounded(features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), resources)
+        data = provided(ingest(**common, run_id=RUN_ID, data_rev=data_rev), resources).set_caching_options(False)
+        table = provided(features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), resources)
         pair = {"dataset": data.outputs["dataset"], "features": table.outputs["features"]}
         given = {**common, **pair, "gpus_per_node": gpus_per_node, "fixed": fixed, "count": trials}
         first = tuning_round(**given, done=[])
         second = tuning_round(**given, done=first.output)
-        found = _bounded(best(**common, fixed=fixed, first=first.output, second=second.output), resources)
+        found = provided(best(**common, fixed=fixed, first=first.output, second=second.output), resources)
         return found.outputs["Output"]
 
     return pipeline
