@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from modelyard.config import resolve
 from modelyard.errors import UsageError
 from modelyard.families.image import Image
-from modelyard.families.image.augment import augment
+from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig, ImageTraining
 from modelyard.families.image.host import BinaryAnswer, ImageHost
 from modelyard.families.image.store import load_files, load_labels, load_pixels
@@ -255,7 +255,7 @@ def test_training_pictures_change_and_validation_pictures_do_not(features: Path)
 def test_mirrors_are_those_asked_for(changes: dict[str, Any], allowed: list[tuple[int, ...]], shift: float) -> None:
     settings = ImageTraining(**changes, rotate=0, shift=shift)
     pixels = torch.rand(64, 1, 6, 6, generator=torch.Generator().manual_seed(3)) * 255
-    after = augment(pixels, settings, torch.Generator().manual_seed(0))
+    after = changed(pixels, settings)
     seen = [
         [axes for axes in allowed if torch.allclose(one, before.flip([a - 1 for a in axes]), atol=1e-2)]
         for one, before in zip(after, pixels, strict=True)
@@ -264,10 +264,15 @@ def test_mirrors_are_those_asked_for(changes: dict[str, Any], allowed: list[tupl
     assert {match[0] for match in seen} == set(allowed)
 
 
+def changed(pixels: torch.Tensor, settings: ImageTraining) -> torch.Tensor:
+    changes = Changes.draw(len(pixels), settings, torch.Generator().manual_seed(0))
+    return changes(pixels, np.arange(len(pixels)))
+
+
 def test_a_shift_moves_by_at_most_its_share() -> None:
     pixels = torch.zeros(200, 1, 40, 40)
     pixels[:, :, 20, 20] = 1
-    after = augment(pixels, ImageTraining(shift=0.1, rotate=0), torch.Generator().manual_seed(0))
+    after = changed(pixels, ImageTraining(shift=0.1, rotate=0))
     rows = (after.sum(dim=(1, 3)) * torch.arange(40)).sum(dim=1) / after.sum(dim=(1, 2, 3))
     assert float((rows - 20).abs().max()) <= 4.01
     assert float((rows - 20).abs().max()) > 3

@@ -122,7 +122,7 @@ def test_multitask_without_its_columns_says_what_to_do(made, tmp_path):
         (tmp_path / f"{name}.npz").write_bytes(b"")
     family = configured("multitask")
     with pytest.raises(BadData, match="click, conversion and dwell; missing: all three.*model.kind=lightgcn"):
-        next(batches(family.config, tmp_path, "train", 1))
+        next(iter(batches(family.config, tmp_path, "train", 1)))
     assert one.host.rank_by is None
 
 
