@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # uv reads neither pip's configuration nor its environment: pass on a local folder of wheels where pip has one.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
-.PHONY: run serve test test-all lint format compile helm constraints wheel clean help
+.PHONY: run serve test test-all lint format compile helm constraints wheel images sbom clean help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/.laptop ## Set up, and take the built-in table through the whole pipeline
@@ -44,6 +44,14 @@ constraints: $(VENV)/.uv ## Pin every dependency anew
 
 wheel: $(VENV)/.dev ## Build the wheel into dist/
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python
+
+images: ## Build the images: REGISTRY=, TAG=, BASE=, WHEELS=, IMAGES="trainer server trainer-cuda"
+	docker/build.sh $(IMAGES)
+
+sbom: $(VENV)/.laptop ## Write what is installed into dist/sbom.cdx.json (CycloneDX)
+	@mkdir -p dist
+	$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment --output-reproducible \
+	  --pyproject pyproject.toml --output-file dist/sbom.cdx.json $(BIN)/python
 
 clean: ## Remove the environment and what runs left
 	rm -rf $(VENV) build dist runs

@@ -1,25 +1,50 @@
-"""The server's image, as far as it can be told without building it: what it installs runs from a read-only root."""
+"""The images, as far as they can be told without building them; docker/check.sh runs the built ones."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docker" / "server" / "Dockerfile").read_text()
+EXTRAS = {"server": ["serve"], "trainer": ["families", "laptop"], "trainer-cuda": ["families", "laptop"]}
 
 
-def test_the_base_is_an_argument_of_a_fixed_version():
-    (base,) = re.findall(r"^ARG BASE=(\S+)$", TEXT, re.MULTILINE)
+@pytest.fixture(params=EXTRAS)
+def image(request):
+    return request.param
+
+
+@pytest.fixture
+def text(image):
+    return (ROOT / "docker" / image / "Dockerfile").read_text()
+
+
+def test_the_base_is_an_argument_of_a_fixed_version(text):
+    (base,) = re.findall(r"^ARG BASE=(\S+)$", text, re.MULTILINE)
     assert re.search(r":\d+\.\d+\.\d+-slim", base)
-    assert re.findall(r"^FROM (\S+)", TEXT, re.MULTILINE) == ["${BASE}", "${BASE}"]
+    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}", "scratch", "uv"}
 
 
-def test_it_runs_as_a_number_that_is_not_root_and_installs_what_serves_alone():
-    assert re.findall(r"^USER (\S+)$", TEXT, re.MULTILINE) == ["10001:10001"]
-    assert re.findall(r"'\.\[(\w+)\]'", TEXT) == ["serve"]
+def test_it_runs_as_a_number_that_is_not_root_and_installs_what_it_is_for_alone(image, text):
+    assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["10001:10001"]
+    assert re.findall(r"--extra (\w+)", text) == EXTRAS[image]
 
 
-def test_all_that_is_copied_from_the_repository_is_there():
-    copied = [words.split()[:-1] for words in re.findall(r"^COPY (?!--from)(.+)$", TEXT, re.MULTILINE)]
+def test_all_that_is_copied_from_the_repository_is_there(text):
+    copied = [words.split()[:-1] for words in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE)]
     assert [name for names in copied for name in names if not (ROOT / name).exists()] == []
+
+
+def test_packages_come_before_the_source_that_changes_more_often(text):
+    assert text.index("FROM uv AS packages") < text.index("COPY . .")
+    assert "COPY . ." not in text[text.index("FROM uv AS packages") : text.index("FROM uv AS wheel")]
+
+
+def test_an_image_that_does_not_exist_is_told_with_those_that_do():
+    done = subprocess.run([ROOT / "docker" / "build.sh", "nope"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "server trainer trainer-cuda" in done.stderr or "nothing here builds images" in done.stderr
