@@ -311,3 +311,33 @@ def test_the_section_survives_a_pipelines_parameters_and_refuses_a_secret() -> N
     with pytest.raises(UsageError, match="password"):
         ContinualSettings(start="https://me:secret@host/package")
     assert not ContinualSettings(start="").wanted
+
+
+def kept_by_base(folder: Path, memory: Memory) -> Path:
+    (folder / "base").mkdir(parents=True)
+    memory.save(folder / "base" / "memory.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("choose", ["reservoir", "herding"])
+def test_examples_of_a_class_that_comes_again_count_with_those_seen_before(choose: str, tmp_path: Path) -> None:
+    rows = {"x": CENTRES[[0, 1]], "label": torch.tensor([0, 1])}
+    folder = kept_by_base(tmp_path, Memory(rows, {0: 70, 1: 30, 9: 4}))
+    settings = ContinualSettings.model_validate({"memory": 6, "choose": choose})
+    family = Clouds()
+    label = family.batches(tmp_path, "train", 0).take(np.arange(60))["label"]
+    found = remember(family, family.model(tmp_path), folder, settings, 0)
+    assert found.seen == {0: 70 + int((label == 0).sum()), 1: 30 + int((label == 1).sum()), 9: 4}
+
+
+def test_an_old_exemplar_weighs_as_many_examples_as_it_stands_for(tmp_path: Path) -> None:
+    """Class 0 lay elsewhere before: after 5,000 examples there, herding keeps to the old place, after 6 to the new."""
+    family, settings = Clouds(), ContinualSettings(memory=12, choose="herding")
+    model = family.model(tmp_path)
+    x = CENTRES[2] + 0.3 * torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    old = {}
+    for seen in (6, 5_000):
+        memory = Memory({"x": x, "label": torch.zeros(6, dtype=torch.int64)}, {0: seen})
+        found = remember(family, model, kept_by_base(tmp_path / f"{seen}", memory), settings, 0)
+        old[seen] = int(((found.rows["label"] == 0) & (found.rows["x"][:, 0] < 0)).sum())
+    assert old[5_000] > old[6] + 2
