@@ -8,6 +8,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/modelyard/__init__.py)
 WHEELS=${WHEELS:-${PIP_FIND_LINKS:-}}
+images=("$@")
+[[ ${#images[@]} -gt 0 ]] || images=(trainer server trainer-cuda)
+for image in "${images[@]}"; do
+  if [[ ! -f docker/$image/Dockerfile ]]; then
+    echo "no image is called '$image': choose from server, trainer, trainer-cuda" >&2
+    exit 2
+  fi
+done
 # A client alone builds nothing: ask the engine. Docker's older builder knows no further contexts: ask for the newer.
 for engine in ${ENGINE:-docker podman buildah}; do
   "$engine" info >/dev/null 2>&1 && { [[ $engine != docker ]] || docker buildx version >/dev/null 2>&1; } && break
@@ -19,13 +27,7 @@ if [[ -z "$engine" ]]; then
 fi
 # Layers that are there already are taken again, as the other engines do.
 export BUILDAH_LAYERS=${BUILDAH_LAYERS:-true}
-images=("$@")
-[[ ${#images[@]} -gt 0 ]] || images=(trainer server trainer-cuda)
 for image in "${images[@]}"; do
-  if [[ ! -f docker/$image/Dockerfile ]]; then
-    echo "no image is called '$image': choose from $(cd docker && echo */ | tr -d /)" >&2
-    exit 2
-  fi
   name=${REGISTRY:+${REGISTRY%/}/}modelyard/$image:${TAG:-$VERSION}
   options=(--file "docker/$image/Dockerfile" --tag "$name" --build-arg "VERSION=$VERSION")
   options+=(--build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || true)")

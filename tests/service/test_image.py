@@ -47,4 +47,4 @@ def test_an_image_that_does_not_exist_is_told_with_those_that_do():
     done = subprocess.run([ROOT / "docker" / "build.sh", "nope"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "server trainer trainer-cuda" in done.stderr or "nothing here builds images" in done.stderr
+    assert "'nope': choose from " + ", ".join(EXTRAS) in done.stderr
