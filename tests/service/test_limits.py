@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import logging
+import socket
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -75,6 +76,17 @@ def test_an_answer_that_does_not_come_in_time_is_a_504(line, monkeypatch):
         assert time.monotonic() - start < 0.35
         for wrong in ("soon", "-1", "0", "1.5"):
             assert httpx.post(f"{address}/predict", json={"x": 1}, headers={"x-deadline-ms": wrong}).status_code == 400
+
+
+def test_a_body_that_does_not_come_holds_nothing_up(line):
+    with listening(create_app(line, None, Limits(deadline=0.2))) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as slow:
+            slow.sendall(b'POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{"x"')
+            assert httpx.post(f"{address}/predict", json={"x": 1.0}).status_code == 200
+            reply = slow.recv(1_000)
+            assert reply.startswith(b"HTTP/1.1 408")
+            assert b"connection: close" in reply
 
 
 def test_more_than_can_wait_are_refused_with_when_to_come_back(line, monkeypatch):

@@ -18,7 +18,7 @@ from modelyard.errors import ModelyardError
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import drain, follow, logs, tracing
-from modelyard.serving.calls import GONE, Answer, Call, Header, Message, Receive, Reply, Route, Send, error
+from modelyard.serving.calls import CLOSE, GONE, Answer, Call, Header, Message, Receive, Reply, Route, Send, error
 from modelyard.serving.control import Control
 from modelyard.serving.endpoints import Endpoints
 from modelyard.serving.prediction_log import PredictionLog
@@ -30,7 +30,6 @@ log = logging.getLogger("modelyard.serving")
 
 _FREE = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 """Paths that ask for no token: what a cluster's own probes read."""
-_CLOSE: Header = (b"connection", b"close")
 
 
 class Service:
@@ -82,7 +81,7 @@ class Service:
         status = answer.status if isinstance(answer, Reply) else answer.status_code
         headers: list[Header] = [(b"x-request-id", call.id.encode()), (b"x-modelyard-package", ends.version)]
         if self.draining:
-            headers.append(_CLOSE)
+            headers.append(CLOSE)
         if isinstance(answer, Reply):
             await answer.send(call, send, headers)
             ends.metrics.request(route.name, status, time.perf_counter() - call.started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import time
@@ -12,6 +13,7 @@ from typing import Any
 from starlette.responses import StreamingResponse
 
 from modelyard.serving.problems import Refusal, refuse
+from modelyard.serving.settings import Limits
 
 JSON = b"application/json"
 Message = MutableMapping[str, Any]
@@ -20,6 +22,7 @@ Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+CLOSE: Header = (b"connection", b"close")
 GONE = 499
 """Status that is counted when the caller left before it had its answer."""
 
@@ -58,48 +61,53 @@ class Call:
             raise refuse(400, f"header x-deadline-ms must be whole milliseconds above 0, seen {self.header(asked)!r}")
         return self.started + min(longest, int(asked[:12]) / 1e3)
 
-    async def json(self, limit: int) -> bytes:
+    async def json(self, limits: Limits) -> bytes:
         """The JSON body as bytes.
 
         Raises:
-            Refusal: 415 for another content type or encoding, 413 for more than `limit` bytes.
+            Refusal: 415 for another content type; and what `body` raises.
         """
         media = self.headers.get(b"content-type", JSON)
         if media != JSON:
             kind = media.decode("latin-1").split(";")[0].strip().lower()
             if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
                 raise refuse(415, f"content type {kind!r} is not read here; send content-type: application/json")
-        return await self.body(limit)
+        return await self.body(limits)
 
-    async def body(self, limit: int) -> bytes:
+    async def body(self, limits: Limits) -> bytes:
         """The whole body.
 
         Raises:
-            Refusal: 415: it is compressed; 413: it has more than `limit` bytes; 499: the caller left.
+            Refusal: 415: it is compressed; 413: it is too large; 408: it does not come; 499: the caller left.
         """
         if (encoding := self.headers.get(b"content-encoding", b"identity").lower()) != b"identity":
             raise refuse(415, f"content encoding {encoding.decode('latin-1')!r} is not read here; send it as it is")
-        large = f"the body has more than {limit:,} bytes; send fewer or smaller examples"
         declared = self.headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared[:18]) > limit:
-            raise refuse(413, large)
+        if declared.isdigit() and int(declared[:18]) > limits.body_bytes:
+            raise _large(limits)
+        try:
+            async with asyncio.timeout(limits.deadline):
+                self.content = await self._received(limits)
+        except TimeoutError:
+            raise refuse(408, f"the body did not come within {limits.deadline:g} s", headers=(CLOSE,)) from None
+        return self.content
+
+    async def _received(self, limits: Limits) -> bytes:
         message = await self.receive()
-        content: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            chunks, total = [content], len(content)
-            while message.get("more_body"):
-                if total > limit:
-                    raise refuse(413, large)
-                message = await self.receive()
-                chunks.append(message.get("body", b""))
-                total += len(chunks[-1])
-            content = b"".join(chunks)
+        chunks, total = [message.get("body", b"")], len(message.get("body", b""))
+        while message.get("more_body") and total <= limits.body_bytes:
+            message = await self.receive()
+            chunks.append(message.get("body", b""))
+            total += len(chunks[-1])
         if message["type"] == "http.disconnect":
             raise refuse(GONE, "the client went away before its request was complete")
-        if len(content) > limit:
-            raise refuse(413, large)
-        self.content = content
-        return content
+        if total > limits.body_bytes:
+            raise _large(limits)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _large(limits: Limits) -> Refusal:
+    return refuse(413, f"the body has more than {limits.body_bytes:,} bytes; send fewer or smaller examples")
 
 
 class Reply:

@@ -78,7 +78,7 @@ class Control:
         ends = self._service.traffic.champion
         if ends.log is None:
             raise refuse(404, "predictions are not logged here, so no label has a row to go to")
-        asked = Parsed(await call.json(ends.limits.body_bytes), self._feedback)
+        asked = Parsed(await call.json(ends.limits), self._feedback)
         ends.check_number(asked.values)
         labels = [one for one in asked.examples() if isinstance(one, Feedback)]
         for one in labels:
@@ -94,8 +94,8 @@ class Control:
         """Another package takes over."""
         if not self._service.token:
             raise refuse(403, "a package is swapped by those who have the token alone; set MODELYARD_TOKEN")
-        limit = self._service.traffic.champion.limits.body_bytes
-        asked = Parsed(await call.json(limit), self._swap).examples()
+        limits = self._service.traffic.champion.limits
+        asked = Parsed(await call.json(limits), self._swap).examples()
         if len(asked) != 1 or not isinstance(asked[0], Swap):
             raise refuse(400, "one package takes over: send an object")
         try:

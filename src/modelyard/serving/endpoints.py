@@ -75,7 +75,7 @@ class Endpoints:
 
     async def predict(self, call: Call) -> Answer:
         """One example or a list of them to one answer or a list."""
-        body = await call.json(self.limits.body_bytes)
+        body = await call.json(self.limits)
         if self.streams and stream.wanted(call):
             return await self._stream(body, call)
         if stream.wanted(call):
@@ -94,7 +94,7 @@ class Endpoints:
         """One example to the reasons of its answer."""
         if not self.explains:
             raise refuse(404, f"family {self.opened.info.family!r} gives no reasons; POST /predict answers")
-        body = await call.json(self.limits.body_bytes)
+        body = await call.json(self.limits)
         return Reply(await anyio.to_thread.run_sync(self._explained, body, limiter=self.cores))
 
     async def package(self, call: Call) -> Reply:

@@ -131,7 +131,7 @@ class Completions:
         return _json({"object": "list", "data": [model]})
 
     async def _complete(self, call: Call) -> Reply | StreamingResponse:
-        value = parse(await call.json(self._ends.limits.body_bytes))
+        value = parse(await call.json(self._ends.limits))
         (asked,) = self._read([value], many=False)
         assert isinstance(asked, Asked)
         self._check_model(asked.model)

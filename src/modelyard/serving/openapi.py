@@ -69,7 +69,7 @@ def _predict(request: Any, response: Any, error: Any, golden: dict[str, Any]) ->
                 description="The answer, or a list of answers in the order of the examples",
                 headers=_HEADERS,
             ),
-            **_errors(error, "400", "401", "406", "413", "415", "503", "504"),
+            **_errors(error, "400", "401", "406", "408", "413", "415", "503", "504"),
         },
     }
 
@@ -81,7 +81,7 @@ def _explain(request: Any, reasons: Any, error: Any, golden: dict[str, Any]) -> 
         "requestBody": _content(request, {"one": {"value": golden["request"]}}, required=True),
         "responses": {
             "200": _content(reasons, {}, description="What the answer rests on", headers=_HEADERS),
-            **_errors(error, "400", "401", "404", "413", "415"),
+            **_errors(error, "400", "401", "404", "408", "413", "415"),
         },
     }
 
@@ -93,7 +93,7 @@ def _feedback(label: Any, error: Any) -> dict[str, Any]:
         "requestBody": _content(_one_or_many(label), {}, required=True),
         "responses": {
             "202": _content({"type": "object"}, {}, description="How many were taken", headers=_HEADERS),
-            **_errors(error, "400", "401", "404", "413", "415", "503"),
+            **_errors(error, "400", "401", "404", "408", "413", "415", "503"),
         },
     }
 
@@ -105,7 +105,7 @@ def _swap(package: Any, error: Any) -> dict[str, Any]:
         "requestBody": _content(package, {}, required=True),
         "responses": {
             "200": _content({"type": "object"}, {}, description="The version that serves now", headers=_HEADERS),
-            **_errors(error, "400", "401", "403", "409", "413", "415"),
+            **_errors(error, "400", "401", "403", "409", "408", "413", "415"),
         },
     }
 
@@ -135,6 +135,7 @@ _REASONS = {
     "406": "The family answers at once, not in parts",
     "409": "The package cannot take over; the one that serves goes on",
     "403": "The service has no token, and swaps for nobody",
+    "408": "The body did not come in time",
     "413": "The body is too large",
     "415": "The content type is not application/json",
     "503": "Too many requests wait; `retry-after` says when to come back",
@@ -152,7 +153,7 @@ _COMPLETIONS = {
             "requestBody": _content({"type": "object", "required": ["model", "prompt"]}, {}, required=True),
             "responses": {
                 "200": _content({"type": "object"}, {}, description="OpenAI's text_completion, or its chunks"),
-                **_errors({"type": "object"}, "400", "401", "404", "413", "415", "503", "504"),
+                **_errors({"type": "object"}, "400", "401", "404", "408", "413", "415", "503", "504"),
             },
         }
     },

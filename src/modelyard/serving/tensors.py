@@ -93,7 +93,7 @@ class V2:
         return Reply(to_json(told))
 
     async def _infer(self, call: Call, name: str) -> Reply:
-        body = await call.body(self._ends.limits.body_bytes)
+        body = await call.body(self._ends.limits)
         asked = decode(body, call.headers.get(b"inference-header-content-length"))
         if name in self._graphs:
             outputs = await self._run_graph(asked, name)
