@@ -15,6 +15,7 @@ from modelyard.cluster_settings import ClusterSettings
 from modelyard.continual_settings import ContinualSettings
 from modelyard.cost import CostSettings
 from modelyard.errors import UsageError, choices
+from modelyard.serve_settings import ServeSettings
 from modelyard.settings import Settings as Settings
 from modelyard.sources.uri import refuse_secrets
 from modelyard.training.settings import TrainingSettings as TrainingSettings
@@ -118,6 +119,8 @@ class FamilyConfig(Settings):
     """What an hour of each resource costs."""
     cluster: ClusterSettings = ClusterSettings()
     """How training runs on a cluster, where it is a job of its own."""
+    serve: ServeSettings = ServeSettings()
+    """Which release on a cluster serves the champion."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of every random choice of the run."""
 

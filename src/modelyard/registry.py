@@ -6,8 +6,11 @@ or a folder.
 
 from __future__ import annotations
 
+import getpass
 import importlib.util
+import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 DIGEST, VERSION = "modelyard.digest", "modelyard.package"
+AUDIT = "modelyard.champion."
+"""Prefix of a registered name's tags, followed by the time: who made which version champion, and why."""
 
 
 class Version(BaseModel):
@@ -57,6 +62,20 @@ class Champion(BaseModel):
     path: Path
     version: str
     package_version: str
+
+
+class Change(BaseModel):
+    """The champion changed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    when: datetime
+    by: str
+    before: str | None
+    after: str
+    back: bool
+    """It went back to a version that had served before."""
+    why: str
 
 
 def model_name(run: Run) -> str:
@@ -102,15 +121,42 @@ def champion(name: str) -> Champion | None:
     return Champion(path=fetch(version), version=version.version, package_version=version.package_version)
 
 
-def set_champion(name: str, version: str) -> None:
-    """Makes a version the champion.
+def set_champion(name: str, version: str, why: str = "promoted by hand", *, back: bool = False) -> None:
+    """Makes a version the champion, and notes who did so, when and why; `back` says that it was one before.
 
     Raises:
         UsageError: no such name or version.
     """
     chosen = get(slug(name), version)
+    before = next((one.version for one in list_versions(chosen.name) if one.champion), None)
     with _open() as mlflow:
         mlflow.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+        if before != chosen.version:
+            change = Change(when=datetime.now(UTC), by=_who(), before=before, after=chosen.version, back=back, why=why)
+            mlflow.set_registered_model_tag(
+                chosen.name, f"{AUDIT}{change.when:%Y%m%dT%H%M%S%f}", change.model_dump_json()
+            )
+
+
+def changes(name: str) -> list[Change]:
+    """Every change of the champion, oldest first."""
+    with _open() as mlflow:
+        tags = mlflow.get_registered_model(name).tags
+    return [Change.model_validate_json(tags[tag]) for tag in sorted(tags) if tag.startswith(AUDIT)]
+
+
+def previous(name: str, version: str) -> str | None:
+    """The version that served before this one became champion; None where none did, or no one noted it."""
+    promoted = [one for one in changes(name) if one.after == version and not one.back]
+    return promoted[-1].before if promoted else None
+
+
+def _who() -> str:
+    """`ada@laptop`; in a pod, its name."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a user id without a name, as containers have
+        return f"{os.getuid()}@{socket.gethostname()}"
 
 
 def resolve(reference: str) -> Path:

@@ -7,6 +7,8 @@ import re
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +19,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 
+from tests.standin.discovery import access, discovery
+from tests.standin.patches import merge, strategic_merge
 from tests.standin.store import Kind, Object, Refused, Store
 
 _PATH = re.compile(
@@ -24,6 +28,8 @@ _PATH = re.compile(
     r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+))?$"
 )
 CORE = [Kind("", "v1", "pods", "Pod"), Kind("", "v1", "events", "Event"), Kind("", "v1", "secrets", "Secret")]
+METADATA_ONLY = "as=PartialObjectMetadataList"
+_PROXY = re.compile(r"^/api/v1/namespaces/([^/]+)/services/(?:https?:)?([^/:]+)(?::([^/]+))?/proxy(/.*)$")
 
 
 @dataclass
@@ -59,6 +65,10 @@ class Api:
     """A log stream ends after so many lines, in the middle of the next; one entry a stream."""
     cut_cleanly: bool = False
     """Such a stream ends as a complete one does, rather than break."""
+    denied: set[str] = field(default_factory=set)
+    """What the account may not do, as `verb resource`: `create trainjobs`, `get pods/log`."""
+    behind: dict[str, str] = field(default_factory=dict)
+    """What answers behind a service that is reached through the API, by its name: `http://127.0.0.1:3000`."""
     on_delete: Callable[[Kind, str, str], bool] | None = None
     """Takes over a deletion: True when it did."""
     streams: set[socket.socket] = field(default_factory=set)
@@ -119,6 +129,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer(self._create)
 
+    def do_PUT(self) -> None:
+        self._answer(self._replace)
+
     def do_PATCH(self) -> None:
         self._answer(self._patch)
 
@@ -131,8 +144,9 @@ class Handler(BaseHTTPRequestHandler):
         self.api.requests.append(f"{self.command} {self.path}")
         try:
             self._check()
-            result = act()
-            if result is not None:
+            special = self._special(urlsplit(self.path).path)
+            result = special if special is not None else act() if self._found() else None
+            if result:
                 self._send(201 if self.command == "POST" else 200, result)
         except Refused as refused:
             self._send(refused.code, refused.body() if refused.reason else refused.message, refused.headers)
@@ -146,6 +160,9 @@ class Handler(BaseHTTPRequestHandler):
             if fault.times and re.search(fault.pattern, f"{self.command} {self.path}"):
                 fault.times -= 1
                 raise fault.refused
+
+    def _found(self) -> bool:
+        """Which objects the request is about."""
         url = urlsplit(self.path)
         self.query = dict(parse_qsl(url.query))
         found = _PATH.match(url.path)
@@ -154,6 +171,39 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(404, "", "404 page not found\n")  # a path that nobody serves: no Status object
         self.kind, self.namespace = kind, found["namespace"] or ""
         self.name, self.sub = found["name"] or "", found["sub"] or ""
+        if self.command == "GET" and (refused := f"list {kind.plural}") in self.api.denied and not self.name:
+            raise Refused(403, "Forbidden", f'{kind.qualified} is forbidden: User "me" cannot {refused}')
+        return True
+
+    def _special(self, path: str) -> Object | None:
+        """Answers that are no objects of the store: discovery, rights, what lies behind a service."""
+        if path == "/openapi/v2":
+            self._send(200, "")  # an empty document as protobuf: no kind is known, so none is checked
+            return {}
+        if (found := discovery(path, list(self.api.store.kinds.values()))) is not None:
+            return found
+        if path.endswith("/selfsubjectaccessreviews"):
+            return access(self.body, self.api.denied)
+        if (through := _PROXY.match(path)) is not None:
+            return self._proxy(*through.groups())
+        return None
+
+    def _proxy(self, namespace: str, service: str, port: str, path: str) -> Object:
+        """Passes a request on, and the answer back with its headers; the caller's own credentials stay here."""
+        if service not in self.api.behind:
+            raise Refused(503, "ServiceUnavailable", f'no endpoints available for service "{service}"')
+        body = json.dumps(self.body).encode() if self.command == "POST" else None
+        request = urllib.request.Request(self.api.behind[service] + path, body, {"content-type": "application/json"})  # noqa: S310 a local server
+        try:
+            with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
+                status, headers, content = reply.status, reply.headers, reply.read()
+        except urllib.error.HTTPError as error:
+            status, headers, content = error.code, error.headers, error.read()
+        except OSError as error:
+            raise Refused(503, "ServiceUnavailable", f"error trying to reach service: {error}") from None
+        kept = {name: value for name, value in headers.items() if name.lower().startswith("x-")}
+        self._send(status, content.decode(), kept)
+        return {}
 
     def _read(self) -> Object | None:
         store = self.api.store
@@ -166,6 +216,12 @@ class Handler(BaseHTTPRequestHandler):
             return self._watch(labels, fields)
         items, at = store.list_at(self.kind, self.namespace, labels, fields)
         version = {"resourceVersion": str(at)}
+        if "limit" in self.query:
+            start, limit = int(self.query.get("continue") or 0), int(self.query["limit"])
+            version |= {"continue": str(start + limit)} if len(items) > start + limit else {}
+            items = items[start : start + limit]
+        if METADATA_ONLY in self.headers.get("Accept", ""):
+            items = [{"metadata": one["metadata"]} for one in items]
         return {
             "kind": f"{self.kind.kind}List", "apiVersion": self.kind.api_version, "metadata": version, "items": items,
         }  # fmt: skip
@@ -174,8 +230,18 @@ class Handler(BaseHTTPRequestHandler):
         strict = self.query.get("fieldValidation") == "Strict"
         return self.api.store.create(self.kind, self.namespace, self.body, strict)
 
+    def _replace(self) -> Object:
+        def edit(thing: Object) -> None:
+            kept = {name: thing["metadata"][name] for name in ("uid", "creationTimestamp", "namespace")}
+            thing.clear()
+            thing.update(self.body)
+            thing["metadata"] |= kept
+
+        return self.api.store.change(self.kind, self.namespace, self.name, edit)
+
     def _patch(self) -> Object:
-        return self.api.store.change(self.kind, self.namespace, self.name, lambda thing: merge(thing, self.body))
+        act = strategic_merge if "strategic" in self.headers.get("Content-Type", "") else merge
+        return self.api.store.change(self.kind, self.namespace, self.name, lambda thing: act(thing, self.body))
 
     def _delete(self) -> Object:
         store = self.api.store
@@ -194,12 +260,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _log(self) -> None:
         pod = self.api.store.get(self.kind, self.namespace, self.name)
-        containers = pod.get("status", {}).get("containerStatuses", [])
+        status = pod.get("status", {})
+        containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
         states = [one.get(state, {}) for one in containers for state in ("state", "lastState")]
         if not any("running" in state or "terminated" in state for state in states):
             raise Refused(400, "BadRequest", f'container "node" in pod "{self.name}" is waiting to start')
         follow, since = self.query.get("follow") == "true", self.query.get("sinceTime", "")
-        lines = self.api.logs.setdefault(self.name, [])
+        own = f"{self.name}/{self.query.get('container')}"
+        lines = self.api.logs[own] if own in self.api.logs else self.api.logs.setdefault(self.name, [])
         cut = self.api.cut_log_after.pop(0) if self.api.cut_log_after and follow else -1
         sent = 0
         with _Stream(self) as send:
@@ -257,14 +325,3 @@ class _Stream:
         else:
             with suppress(OSError):  # the other side was quicker
                 self.handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def merge(thing: Object, patch: Object) -> None:
-    """A JSON merge patch (RFC 7386)."""
-    for name, value in patch.items():
-        if isinstance(value, dict) and isinstance(thing.get(name), dict):
-            merge(thing[name], value)
-        elif value is None:
-            thing.pop(name, None)
-        else:
-            thing[name] = value

@@ -82,7 +82,7 @@ class Store:
                 admit(kind, thing)
             made = copy.deepcopy(thing)
             made |= {"apiVersion": kind.api_version, "kind": kind.kind}
-            made["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
+            made["metadata"] = {"uid": str(uuid.uuid4()), "creationTimestamp": now()} | made["metadata"]
             if kind.namespaced:
                 made["metadata"]["namespace"] = namespace
             return self._record("ADDED", kind, namespace, made)
@@ -161,8 +161,8 @@ def matches(thing: Object, labels: str, fields: str) -> bool:
     for part in filter(None, fields.split(",")):
         name, _, value = part.partition("=")
         node: Any = thing
-        for step in name.split("."):
+        for step in name.rstrip("!").split("."):
             node = node.get(step, {})
-        if node != value.lstrip("="):
+        if (node == value.lstrip("=")) is name.endswith("!"):
             return False
     return True

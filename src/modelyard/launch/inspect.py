@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from modelyard.diagnose.finding import Finding, Object, Trouble
@@ -86,10 +86,13 @@ def denied(reader: Reader, what: str, path: str) -> list[Finding]:
     return [Finding("off", what, f"not looked at: {reader.denied[path]}")]
 
 
-def troubles(reader: Reader, selector: str) -> list[Trouble]:
-    """What keeps the pods with these labels, and what makes them, from going on; each once, the worst first."""
+def troubles(reader: Reader, selector: str, without: Collection[str] = ()) -> list[Trouble]:
+    """What keeps the pods with these labels, and what makes them, from going on; what lasts first.
+
+    Pods whose uid is in `without` are left out.
+    """
     events = reader.here("events")
-    pods = reader.here("pods", labelSelector=selector)
+    pods = [pod for pod in reader.here("pods", labelSelector=selector) if pod["metadata"]["uid"] not in without]
     found = [trouble for pod in pods if (trouble := pod_trouble(reader, pod, events))]
     for kind, plural, group in (("replicaset", "replicasets", "apps/v1"), ("job", "jobs", "batch/v1")):
         for owner in reader.here(plural, group, labelSelector=selector):

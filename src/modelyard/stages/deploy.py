@@ -11,14 +11,17 @@ from pydantic import BaseModel
 from modelyard import artifact, registry
 from modelyard.artifact import In, Out, write_json
 from modelyard.cost_report import paid
-from modelyard.errors import Unavailable, UsageError
+from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.evaluation import Evaluation, judge
+from modelyard.launch.release import Release, Releaser
 from modelyard.package import Package
 from modelyard.run import Run, stage
 from modelyard.tracking import track
 
 DEPLOYMENT = "modelyard.deployment"
 """Tag of a version with the `Deployment` that made it champion: a step that runs again tells the same."""
+RELEASE, FAILED = "modelyard.release", "modelyard.release-failed"
+"""Tags of a version: the `Release` that serves or served it, and why one that was tried does not."""
 
 
 class Deployment(BaseModel):
@@ -34,11 +37,17 @@ class Deployment(BaseModel):
     champion_metric: float | None
     """The previous version's metric on the same test split; None where it was not judged."""
     reason: str
+    release: Release | None = None
+    """What serves it on the cluster; None where that is not asked for."""
 
 
-@stage(reads=("registry", "gate"), cached=False)
+@stage(reads=("registry", "gate", "serve"), cached=False)
 def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
-    """Tracks the run, registers the package, judges the champion on the same test split; the better one serves."""
+    """Tracks the run, registers the package, judges the champion on the same test split; the better one serves.
+
+    Where `serve.release` is set it serves on the cluster too, before it is champion: what does not start there, or
+    answers its own example otherwise, is rolled back, and the step fails and says why.
+    """
     challenger = Package(package)
     if challenger.info.family != run.family.name:
         raise UsageError(f"{package} is a package of family {challenger.info.family!r}, not {run.family.name!r}")
@@ -47,8 +56,10 @@ def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     version = registry.register(package, run)
     made = _decide(run, name, version, challenger, features)
     if made.champion:
+        if run.config.serve.release:
+            made = _serve(run, made, package)
         registry.set_tag(registry.get(name, version), DEPLOYMENT, made.model_dump_json())
-        registry.set_champion(name, version)
+        registry.set_champion(name, version, f"run {run.id}: {made.reason}")
     write_json(deployment / "deployment.json", made)
     return made.reason
 
@@ -66,11 +77,34 @@ def _track(run: Run, package: Package) -> None:
     )
 
 
+def _serve(run: Run, made: Deployment, package: Path) -> Deployment:
+    """Brings the new champion to the cluster.
+
+    Raises:
+        ModelyardError: it does not serve there; what served before serves again, and is champion.
+    """
+    version = registry.get(made.name, made.version)
+    releaser = Releaser(run.config.serve, lambda line: print(line, flush=True))
+    try:
+        release = releaser.bring(package, made.name)
+    except ModelyardError as error:
+        registry.set_tag(version, FAILED, str(error)[:4000])
+        if version.champion and made.previous is not None:
+            registry.set_champion(made.name, made.previous, f"run {run.id}: {error}"[:4000], back=True)
+        raise
+    registry.set_tag(version, RELEASE, release.model_dump_json())
+    reason = f"{made.reason}; {release.called} revision {release.revision} serves it"
+    return made.model_copy(update={"release": release, "reason": reason if made.release is None else made.reason})
+
+
 def _decide(run: Run, name: str, version: str, challenger: Package, features: Path) -> Deployment:
     result = _on_test_split(run, challenger, features)
     gate = judge(run.config.gate, result)
     made = functools.partial(Deployment, name=name, version=version, metric=gate.metric, challenger_metric=gate.value)
     serving = next((one for one in registry.list_versions(name) if one.champion), None)
+    if (taken_back := _taken_back(name, version)) and serving is not None and serving.version != version:
+        reason = f"kept version {serving.version}: {taken_back}. To switch: modelyard promote {name}@{version}"
+        return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     new = f"{name} version {version} is champion"
     if serving is None:
         reason = f"{new}: {gate.metric} {gate.value:.4f}, the first"
@@ -96,6 +130,14 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
     reason = _compared(gate.metric, gate.value, value, margin, better, result.directions[gate.metric] == "max")
     reason = f"{new}: {reason}" if better else f"kept version {serving.version}: version {version} has {reason}"
     return made(champion=better, previous=serving.version, champion_metric=value, reason=reason)
+
+
+def _taken_back(name: str, version: str) -> str | None:
+    """Who went back from this version by hand, and why; a step that runs again must not undo that."""
+    last = next((one for one in reversed(registry.changes(name)) if version in (one.before, one.after)), None)
+    if last is None or not last.back or last.before != version:
+        return None
+    return f"{last.by} went back from version {version} ({last.why})"
 
 
 def _on_test_split(run: Run, challenger: Package, features: Path) -> Evaluation:

@@ -1,0 +1,109 @@
+"""rollback: the champion before this one serves again, in the registry and on the cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from modelyard.launch.release import Release
+    from modelyard.registry import Version
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(rich_help_panel="Use")(rollback)
+
+
+def rollback(
+    family: Annotated[
+        str, typer.Argument(metavar="FAMILY", help="A family, or the name its models are registered under.")
+    ],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="VERSION", help="Which version. None: the one that served before.")
+    ] = None,
+    why: Annotated[str, typer.Option("--why", help="The reason, for those who look it up later.")] = "by hand",
+) -> None:
+    """Go back to the version that served before, in the registry and, where there is one, in its release.
+
+    [bold]modelyard rollback tabular --why 'approves too much'[/]
+    """
+    from rich.console import Console
+
+    from modelyard import registry
+    from modelyard.home import slug
+
+    console, name = Console(highlight=False, soft_wrap=True), slug(family)
+    now, target = _versions(name, to)
+    console.print(f"serves now    {_line(now)}")
+    release = _release(now) or _release(target)
+    if release is not None:
+        _go_back(release, target, name)
+    registry.set_champion(name, target.version, why, back=True)
+    console.print(f"serves again  {_line(registry.get(name, target.version))}")
+    console.print(f"to undo: [bold]modelyard rollback {name} --to {now.version}[/]", style="dim")
+
+
+def _versions(name: str, to: str | None) -> tuple[Version, Version]:
+    """What serves, and what shall.
+
+    Raises:
+        UsageError: there is nothing to go back to.
+    """
+    from modelyard import registry
+    from modelyard.errors import UsageError
+
+    versions = registry.list_versions(name)
+    if not versions:
+        registry.get(name, "champion")  # says which names there are
+    now = next((one for one in versions if one.champion), None)
+    there = ", ".join(one.version for one in versions)
+    if now is None:
+        raise UsageError(
+            f"{name} has no champion to go back from. Type: modelyard promote {name}@{versions[0].version}"
+        )
+    wanted = to or _before(now)
+    if wanted is None:
+        raise UsageError(
+            f"{name} version {now.version} has no predecessor that served: nothing to go back to. "
+            f"Versions: {there}. Type: modelyard rollback {name} --to VERSION"
+        )
+    if wanted == now.version:
+        raise UsageError(f"{name} version {wanted} serves already. Versions: {there}")
+    return now, registry.get(name, wanted)
+
+
+def _before(now: Version) -> str | None:
+    """The version that served before: as the changes tell, or the deployment that made this one champion."""
+    from modelyard import registry
+    from modelyard.stages.deploy import DEPLOYMENT, Deployment
+
+    noted = registry.previous(now.name, now.version)
+    if noted is None and DEPLOYMENT in now.tags:
+        return Deployment.model_validate_json(now.tags[DEPLOYMENT]).previous
+    return noted
+
+
+def _release(version: Version) -> Release | None:
+    from modelyard.launch.release import Release
+    from modelyard.stages.deploy import RELEASE
+
+    return Release.model_validate_json(version.tags[RELEASE]) if RELEASE in version.tags else None
+
+
+def _go_back(release: Release, target: Version, name: str) -> None:
+    """The release serves the target's package; the registry is changed after that alone."""
+    from modelyard import registry
+    from modelyard.launch.release import Releaser
+    from modelyard.stages.deploy import RELEASE
+
+    releaser = Releaser(release.settings.model_copy(update={"namespace": release.namespace}), typer.echo)
+    made = releaser.back_to(registry.fetch(target), name)
+    registry.set_tag(target, RELEASE, made.model_dump_json())
+    typer.echo(f"release       {made.called} revision {made.revision}, {made.uri}")
+
+
+def _line(version: Version) -> str:
+    metric, value = version.tags.get("modelyard.metric", "metric"), version.tags.get("modelyard.value", "?")
+    return f"{version.name} version {version.version}, package {version.package_version}, {metric} {value}"

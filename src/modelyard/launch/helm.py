@@ -1,0 +1,168 @@
+"""Helm, as a program: the releases of one name, and what it does to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from modelyard.errors import Unavailable, UsageError
+
+VARIABLE = "HELM"
+INTERRUPT_SECONDS = 60.0
+"""How long an interrupted helm may take to put back what was there before."""
+KEPT = 10
+"""Revisions that helm keeps: how far back one can go."""
+
+
+class Revision(BaseModel):
+    """One state of a release, as `helm history` tells it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    revision: int
+    status: str
+    """deployed, superseded, failed, pending-install, pending-upgrade, pending-rollback, uninstalled."""
+    description: str = ""
+    updated: str = ""
+    """RFC 3339."""
+
+
+class Helm:
+    """One release in one namespace."""
+
+    def __init__(self, release: str, namespace: str) -> None:
+        """Finds the program.
+
+        Raises:
+            UsageError: neither HELM nor the PATH names one.
+        """
+        found = shutil.which(os.environ.get(VARIABLE) or "helm")
+        if found is None:
+            raise UsageError(
+                f"release {release}: helm is not on the PATH and {VARIABLE} names no program. "
+                "Install Helm 3.10 or newer, or type: export HELM=/path/to/helm"
+            )
+        self.program, self.release, self.namespace = found, release, namespace
+
+    def history(self) -> list[Revision]:
+        """All revisions that are kept, oldest first; none where there is no release."""
+        done = self._run("history", self.release, "--max", str(KEPT), "--output", "json")
+        if done.returncode and "release: not found" in done.stderr:
+            return []
+        return [Revision.model_validate(one) for one in json.loads(self._checked(done, "reading its history"))]
+
+    def values(self, revision: int) -> dict[str, Any]:
+        """The values that a revision was given."""
+        done = self._run("get", "values", self.release, "--revision", str(revision), "--output", "json")
+        values: dict[str, Any] | None = json.loads(self._checked(done, f"reading revision {revision}"))
+        return values or {}
+
+    def upgrade(
+        self,
+        chart: str,
+        version: str | None,
+        values: Mapping[str, Any],
+        minutes: float,
+        watch: Callable[[], str | None],
+    ) -> str | None:
+        """Installs or upgrades, and waits for readiness; what fails, helm itself puts back.
+
+        `watch` is asked again and again meanwhile; once it gives a reason, helm is interrupted. Returns None for
+        success, else the reason, or helm's own last words.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "values.json"
+            file.write_text(json.dumps(values))
+            of = ["--version", version] if version else []
+            command = self.command(
+                "upgrade", self.release, chart, *of, "--install", "--atomic", "--timeout", _seconds(minutes),
+                "--reset-values", "--values", str(file), "--history-max", str(KEPT),
+            )  # fmt: skip
+            said = Path(folder) / "stderr"
+            with said.open("w") as stream:
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stream, env=self._environment())
+                reason = _follow(process, watch)
+            return reason or (_last(said.read_text()) if process.returncode else None)
+
+    def rollback(self, revision: int, minutes: float) -> None:
+        """Goes back to a revision and waits until it serves.
+
+        Raises:
+            Unavailable: helm does not manage to.
+        """
+        done = self._run(
+            "rollback", self.release, str(revision), "--wait", "--timeout", _seconds(minutes),
+            "--history-max", str(KEPT),
+        )  # fmt: skip
+        self._checked(done, f"rolling back to revision {revision}")
+
+    def uninstall(self) -> None:
+        """Removes the release."""
+        self._checked(self._run("uninstall", self.release, "--wait"), "uninstalling it")
+
+    def test(self, minutes: float) -> str | None:
+        """Runs the chart's own test; what failed, or None."""
+        done = self._run("test", self.release, "--timeout", _seconds(minutes), "--logs")
+        if not done.returncode:
+            return None
+        spoken = [line for line in done.stdout.splitlines() if line and not line.startswith(("NAME", "LAST", "STATUS"))]
+        return f"{_last(done.stderr)} {spoken[-1] if spoken else ''}".strip()
+
+    def command(self, *arguments: str) -> list[str]:
+        """A command line for this release's namespace."""
+        return [self.program, *arguments, "--namespace", self.namespace]
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = self.command(*arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=self._environment())
+
+    def _checked(self, done: subprocess.CompletedProcess[str], doing: str) -> str:
+        if done.returncode:
+            raise Unavailable(f"release {self.namespace}/{self.release}, {doing}: helm says: {_last(done.stderr)}")
+        return done.stdout
+
+    def _environment(self) -> dict[str, str]:
+        """With folders of its own for helm where the home cannot be written, as in a pod with a read-only root."""
+        if os.access(Path.home(), os.W_OK):
+            return dict(os.environ)
+        place = Path(tempfile.gettempdir()) / "helm"
+        own = {f"HELM_{name}_HOME": str(place / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        return own | os.environ
+
+
+def _follow(process: subprocess.Popen[bytes], watch: Callable[[], str | None]) -> str | None:
+    """Waits for the end; the reason for which it was interrupted, or None."""
+    reason = None
+    try:
+        while process.poll() is None and reason is None:
+            time.sleep(0.2)
+            reason = watch()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(INTERRUPT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    return reason
+
+
+def _seconds(minutes: float) -> str:
+    return f"{max(1, round(minutes * 60))}s"
+
+
+def _last(text: str) -> str:
+    """The last line that says something, without the word Error."""
+    lines: Sequence[str] = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("Error:")]
+    return ((errors or lines or ["it said nothing"])[-1]).removeprefix("Error: ")[:400]

@@ -1,0 +1,232 @@
+"""Brings a package to a cluster as a Helm release, makes sure that it serves, and goes back where it does not."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from modelyard import artifact
+from modelyard.errors import ModelyardError, Unavailable, UsageError
+from modelyard.launch.helm import Helm, Revision
+from modelyard.launch.inspect import Reader
+from modelyard.launch.kube import Pace
+from modelyard.launch.release_store import publish, read_values
+from modelyard.launch.smoke import Rollout, ask_golden
+from modelyard.package import read_info
+from modelyard.serve_settings import ServeSettings
+
+Say = Callable[[str], None]
+
+
+class Release(BaseModel):
+    """A release as a deploy left it; kept with the registered version, so that a rollback finds it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: ServeSettings
+    namespace: str
+    revision: int
+    uri: str
+    """Where the pods fetched the package."""
+
+    @property
+    def called(self) -> str:
+        """`models/payments`."""
+        return f"{self.namespace}/{self.settings.release}"
+
+
+class Releaser:
+    """One release, in the namespace where it is."""
+
+    def __init__(self, settings: ServeSettings, say: Say, pace: Pace | None = None) -> None:
+        """Raises UsageError: no helm, no cluster is known."""
+        assert settings.release is not None, "without a release there is nothing to bring anywhere"
+        self.settings, self.say, self.name = settings, say, settings.release
+        self.reader = Reader(settings.namespace, pace or Pace())
+        self.helm = Helm(self.name, self.reader.namespace)
+        self.called = f"release {self.reader.namespace}/{self.name}"
+
+    def bring(self, package: Path, name: str) -> Release:
+        """Serves a package; where its pods do not start or answer otherwise, serves again what served before.
+
+        A release that has this very package and these values is checked, not made again.
+
+        Raises:
+            ModelyardError: it does not serve, and why; what served before does so again.
+        """
+        uri = publish(package, self.settings.packages, name)
+        digest = artifact.read_manifest(package).digest
+        values = wanted_values(self.settings, uri, digest)
+        with _ended_when_told_to_stop():
+            history = self._unblocked()
+            good = next((one for one in reversed(history) if one.status == "deployed"), None)
+            rollout = Rollout(self.reader, self.name, self.settings.failing_minutes)
+            if good is None or self.helm.values(good.revision) != values:
+                self._upgrade(values, good, rollout)
+                back = good
+            else:
+                self.say(f"{self.called}: revision {good.revision} has this package already")
+                back = self._other(history, digest)
+            if problem := self._check(package, rollout):
+                raise self._undone(problem, back)
+        revision = self._deployed()
+        self.say(f"{self.called}: revision {revision} serves {uri}")
+        return Release(settings=self.settings, namespace=self.reader.namespace, revision=revision, uri=uri)
+
+    def back_to(self, package: Path, name: str) -> Release:
+        """Serves an earlier package again: helm's own revision of it where there is one, else as a new one."""
+        digest = artifact.read_manifest(package).digest
+        kept = [one for one in self._unblocked() if one.status in ("deployed", "superseded")]
+        found = next((one for one in reversed(kept) if _digest(self.helm.values(one.revision)) == digest), None)
+        if found is None:
+            return self.bring(package, name)
+        rollout = Rollout(self.reader, self.name, self.settings.failing_minutes)
+        if found.status != "deployed":
+            self.helm.rollback(found.revision, self.settings.timeout_minutes)
+        if problem := self._check(package, rollout):
+            raise ModelyardError(f"{self.called}: back at revision {found.revision}, but {problem}")
+        uri = str(self.helm.values(found.revision)["package"]["uri"])
+        return Release(settings=self.settings, namespace=self.reader.namespace, revision=self._deployed(), uri=uri)
+
+    def serves(self) -> str:
+        """Digest of the package that the release serves by helm's own account; empty where there is no release."""
+        deployed = [one for one in self.helm.history() if one.status == "deployed"]
+        return _digest(self.helm.values(deployed[-1].revision)) if deployed else ""
+
+    def _upgrade(self, values: Mapping[str, Any], good: Revision | None, rollout: Rollout) -> None:
+        self.say(f"{self.called}: helm brings {values['package']['uri']}")
+        chart, settings = chart_of(self.settings), self.settings
+        problem = self.helm.upgrade(chart, settings.chart_version, values, settings.timeout_minutes, rollout)
+        if problem is None:
+            return
+        if "timed out" in problem and (found := rollout.troubles()):
+            problem = f"{found[0].where}: {found[0].cause}. {found[0].fix}"
+        now = [one for one in self.helm.history() if one.status == "deployed"]
+        if good is not None and not now:
+            raise self._undone(problem, good)  # helm was killed before it had put things back
+        where = self._told_back(good) if good else "there was no earlier one: nothing is released"
+        raise ModelyardError(f"{self.called}: {problem}. {where}")
+
+    def _check(self, package: Path, rollout: Rollout) -> str | None:
+        """Whether all pods are ready and answer as the package does; what is wrong, or None."""
+        settings = self.settings
+        if problem := rollout.wait(settings.timeout_minutes * 60):
+            return problem
+        if settings.smoke == "helm":
+            return self.helm.test(settings.timeout_minutes)
+        if settings.smoke == "proxy":
+            return ask_golden(
+                self.reader, self.name, golden_of(package), read_info(package).version, settings.tolerance
+            )
+        return None
+
+    def _undone(self, problem: str, good: Revision | None) -> ModelyardError:
+        """Puts back what served before; the error that says both."""
+        if good is None:
+            self.helm.uninstall()
+            return ModelyardError(f"{self.called}: {problem}. There was no earlier one: it is uninstalled")
+        self.helm.rollback(good.revision, self.settings.timeout_minutes)
+        return ModelyardError(f"{self.called}: {problem}. {self._told_back(good)}")
+
+    def _told_back(self, good: Revision) -> str:
+        return f"Rolled back to revision {good.revision}, package {_digest(self.helm.values(good.revision))[:12]}"
+
+    def _other(self, history: list[Revision], digest: str) -> Revision | None:
+        """The newest revision that served another package."""
+        kept = [one for one in history if one.status == "superseded"]
+        return next((one for one in reversed(kept) if _digest(self.helm.values(one.revision)) != digest), None)
+
+    def _unblocked(self) -> list[Revision]:
+        """The history; where a helm was killed in the midst of its work long ago, what it left is put back first.
+
+        Raises:
+            Unavailable: another helm is at work.
+        """
+        history = self.helm.history()
+        if not history or not history[-1].status.startswith("pending"):
+            return history
+        last, good = history[-1], next((one for one in reversed(history) if one.status == "deployed"), None)
+        if _age(last.updated) < self.settings.timeout_minutes * 60:
+            raise Unavailable(
+                f"{self.called}: another deploy is at work (revision {last.revision} is {last.status}). "
+                f"Try again later; if it was killed: helm -n {self.reader.namespace} rollback {self.name}"
+            )
+        self.say(f"{self.called}: revision {last.revision} was left {last.status}; putting it right")
+        self.helm.uninstall() if good is None else self.helm.rollback(good.revision, self.settings.timeout_minutes)
+        return self.helm.history()
+
+    def _deployed(self) -> int:
+        return next(one.revision for one in reversed(self.helm.history()) if one.status == "deployed")
+
+
+def wanted_values(settings: ServeSettings, uri: str, digest: str) -> dict[str, Any]:
+    """The values of a release: the file's, over them those of the settings, over them the package."""
+    values = _over(read_values(settings.values_file), settings.values)
+    return _over(values, {"package": {"uri": uri, "sha256": digest}})
+
+
+def chart_of(settings: ServeSettings) -> str:
+    """The chart of a model: the setting's, else the checkout's.
+
+    Raises:
+        UsageError: neither is there.
+    """
+    if settings.chart is None:
+        own = Path(__file__).resolve().parents[3] / "charts" / "model"
+        if (own / "Chart.yaml").is_file():
+            return str(own)
+        raise UsageError("no chart is known here. Type: --set serve.chart=oci://REGISTRY/model, or a folder's path")
+    if "://" not in settings.chart and not Path(settings.chart).exists():
+        raise UsageError(f"serve.chart {settings.chart}: there is no such folder or file")
+    return settings.chart
+
+
+def golden_of(package: Path) -> dict[str, Any]:
+    """The package's own example and its answer."""
+    golden: dict[str, Any] = json.loads((package / "golden.json").read_text())
+    return golden
+
+
+def _over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        old = merged.get(name)
+        merged[name] = _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return str((values.get("package") or {}).get("sha256", ""))
+
+
+def _age(updated: str) -> float:
+    """Seconds since a time that helm wrote, with nanoseconds."""
+    head, dot, rest = updated.partition(".")
+    zone = rest.lstrip("0123456789") if dot else ""
+    return time.time() - datetime.fromisoformat(head + zone).astimezone(UTC).timestamp()
+
+
+@contextmanager
+def _ended_when_told_to_stop() -> Iterator[None]:
+    """SIGTERM ends the helm that is at work too, and lets it put back what was there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,151 @@
+"""Whether the pods of a release are ready, and answer the package's own example as the package does."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import quote
+
+from modelyard.contract.compare import difference
+from modelyard.diagnose.finding import Object, Trouble
+from modelyard.launch.inspect import Reader, troubles
+from modelyard.launch.refusals import message_of
+
+TRIES = 50
+"""Requests until the version in question answers; another may share the Service."""
+PAUSE = 0.2
+"""Seconds between two of them."""
+
+
+def selector(release: str) -> str:
+    """Labels of what serves a release's stable version."""
+    return f"app.kubernetes.io/instance={release},app.kubernetes.io/component=stable"
+
+
+class Rollout:
+    """Watches the new pods of a release; called again and again, it tells once that one cannot start."""
+
+    def __init__(self, reader: Reader, release: str, failing_minutes: float) -> None:
+        self.reader, self.release, self.patience = reader, release, failing_minutes * 60
+        self.before = {pod["metadata"]["uid"] for pod in self._pods()}
+        self._since: dict[tuple[str, str], float] = {}
+        self._looked = 0.0
+
+    def __call__(self) -> str | None:
+        """Why the rollout cannot succeed; None while it may."""
+        if time.monotonic() - self._looked < self.reader.cluster.pace.tick:
+            return None
+        now = self._looked = time.monotonic()
+        found = {(one.where, one.kind): one for one in self.troubles() if one.lasting}
+        self._since = {key: self._since.get(key, now) for key in found}
+        ripe = [key for key, since in self._since.items() if now - since >= self.patience]
+        return told(found[min(ripe, key=self._since.__getitem__)]) if ripe else None
+
+    def troubles(self) -> list[Trouble]:
+        """What is wrong with pods that were not there before."""
+        return troubles(self.reader, selector(self.release), without=self.before)
+
+    def unready(self) -> str | None:
+        """Why the Deployment does not serve its newest version on all pods; None where it does."""
+        found = self.reader.here("deployments", "apps/v1", labelSelector=selector(self.release))
+        if not found:
+            return f"no Deployment has the labels {selector(self.release)}: is it a release of charts/model?"
+        return next((why for one in found if (why := _behind(one))), None)
+
+    def wait(self, seconds: float) -> str | None:
+        """Waits until the Deployment is up to date; why it is not, or None."""
+        until = time.monotonic() + seconds
+        while (why := self.unready()) is not None:
+            if reason := self():
+                return reason
+            if time.monotonic() > until:
+                found = self.troubles()
+                return told(found[0]) if found else f"not ready after {seconds:.0f} s: {why}"
+            time.sleep(self.reader.cluster.pace.tick)
+        return None
+
+    def _pods(self) -> list[Object]:
+        return self.reader.here("pods", labelSelector=selector(self.release))
+
+
+def told(trouble: Trouble) -> str:
+    """A trouble as one line: where, why, what to type."""
+    return f"{trouble.where}: {trouble.cause}. {trouble.fix[:1].upper()}{trouble.fix[1:]}"
+
+
+def _behind(deployment: Object) -> str | None:
+    """Kubernetes documentation, Deployments, "Complete Deployment": updated, available, nothing old, observed."""
+    status, wanted = deployment.get("status", {}), int(deployment.get("spec", {}).get("replicas", 1))
+    name = deployment["metadata"]["name"]
+    if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
+        return f"Deployment {name}: its controller has not seen the change yet"
+    updated, available = int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0))
+    if updated < wanted:
+        return f"Deployment {name}: {updated} of {wanted} pods are of the new version"
+    if int(status.get("replicas", 0)) > updated:
+        return f"Deployment {name}: {int(status['replicas']) - updated} pods of the old version still end"
+    if available < wanted:
+        return f"Deployment {name}: {available} of {wanted} pods are available"
+    return None
+
+
+def ask_golden(reader: Reader, release: str, golden: Object, version: str, tolerance: float) -> str | None:
+    """Sends a package's own example through the Kubernetes API's service proxy; what is wrong, or None.
+
+    `golden` is `{"request": …, "response": …}`; `version` is what the package calls itself.
+    """
+    services = reader.here("services", labelSelector=selector(release))
+    if not services:
+        return f"no Service has the labels {selector(release)}"
+    service = services[0]
+    place = f"http:{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+    path = f"/api/v1/namespaces/{reader.namespace}/services/{quote(place, safe=':')}/proxy/predict"
+    seen: set[str] = set()
+    for attempt in range(TRIES):
+        try:
+            answered, answer = _post(reader, path, golden["request"])
+        except ConnectionError as error:
+            if attempt + 1 == TRIES or not str(error).startswith("503"):
+                return f"the new pods do not answer their own example: {error}"
+            time.sleep(PAUSE)
+            continue
+        if answered == version:
+            wrong = difference(golden["response"], answer, tolerance)
+            return f"the new pods answer their own example otherwise: {wrong}" if wrong else None
+        seen.add(answered)
+        time.sleep(PAUSE)
+    return f"version {version} did not answer once in {TRIES} requests; {', '.join(sorted(seen)) or 'nothing'} did"
+
+
+def _post(reader: Reader, path: str, body: Any) -> tuple[str, Any]:
+    """The version that answered, and its answer.
+
+    Raises:
+        ConnectionError: it was no answer: the status, who said so, and what to do.
+    """
+    from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        raw, _, headers = reader.cluster.api.call_api(
+            path, "POST", body=body, auth_settings=["BearerToken"], response_type="object",
+            header_params={"Accept": "application/json", "Content-Type": "application/json"},
+            _return_http_data_only=False, _request_timeout=(5, 60),
+        )  # fmt: skip
+    except ApiException as error:
+        raise ConnectionError(f"{error.status}: {message_of(error)}{_hint(error)}") from None
+    except HTTPError as error:
+        raise ConnectionError(f"503: {type(error).__name__}: {error}") from None
+    return str(headers.get("x-modelyard-package")), raw
+
+
+def _hint(error: Any) -> str:
+    """What to do where the way through the API is closed, rather than the model wrong."""
+    said = message_of(error)
+    if error.status == 401:
+        return ". The API takes a caller's token out: set serve.smoke=helm"
+    if error.status == 403 and "services/proxy" in said:
+        return ". This account needs 'create services/proxy'"
+    if error.status == 503 and "trying to reach service" in said:
+        return ". Let the API server reach the pods (networkPolicy.cidrs), or set serve.smoke=helm"
+    return ""
