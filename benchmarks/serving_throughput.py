@@ -56,12 +56,12 @@ def cpu_seconds(root: int) -> float:
 
 @contextmanager
 def running(
-    command: list[str], env: dict[str, str], url: str, core: int = 0, cwd: Path = ROOT
+    command: list[str], env: dict[str, str], url: str, core: str = "0", cwd: Path = ROOT
 ) -> Iterator[tuple[int, float]]:
     """A server on one core: its process, and the seconds until it answered."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        ["taskset", "-c", str(core), *command], env=os.environ | env, cwd=cwd, stdout=subprocess.DEVNULL,
+        ["taskset", "-c", core, *command], env=os.environ | env, cwd=cwd, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
