@@ -71,6 +71,7 @@ def summary(folder: Path) -> dict[str, Any]:
 def test_before_there_is_a_champion_a_run_starts_anew(first: Built) -> None:
     assert base_of(first.features) is None
     assert "starts_from" not in summary(first.folder / "model")
+    assert summary(first.features)["notes"][0] == "Starts anew: nothing serves as 'tabular' yet."
 
 
 def test_a_package_carries_weights_and_exemplars_where_asked_and_answers_the_same(first: Built, plain: Built) -> None:

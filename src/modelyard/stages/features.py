@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelyard.artifact import In, Out, write_json
 from modelyard.base import Base, bring, digest
 from modelyard.errors import BadData, UsageError
+from modelyard.registry import model_name
 from modelyard.run import Run, stage
 
 
@@ -22,13 +23,15 @@ def features(run: Run, dataset: In, features: Out) -> str:
         summary = run.family.features(dataset / "raw", features)
     except BadData as error:
         raise error.within(dataset / "raw", run.config.data.uri or "the built-in data") from None
-    if base is not None:
-        summary["notes"] = [_told(base), *summary.get("notes", ())]
+    if run.config.continual.start is not None:
+        summary["notes"] = [_told(run, base), *summary.get("notes", ())]
     write_json(features / "summary.json", summary)
     return str(summary.get("headline") or f"{sum(summary['rows'].values()):,} rows")
 
 
-def _told(base: Base) -> str:
+def _told(run: Run, base: Base | None) -> str:
+    if base is None:
+        return f"Starts anew: nothing serves as {model_name(run)!r} yet."
     return (
         f"Goes on from {base.version} (run {base.run}): what it fitted on its own data turns this data into inputs. "
         "Every figure is on this data; how the earlier data fares is not seen here."
