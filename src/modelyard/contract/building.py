@@ -158,8 +158,7 @@ def same_epoch_gives_the_same_batches(lab: Lab) -> str:
 
 
 def parts_of_a_batch_add_up_to_it(lab: Lab) -> str:
-    """Three processes that share a torch family's batch get its examples, as they would be in the whole one, and their
-    weighed losses are its loss."""
+    """Processes that share a torch family's batch get its examples; their losses, weighed, are its loss."""
     _torch_only(lab)
     import torch
 
