@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from card_samples import CARDS, page
 
-from modelyard.card import canvas, figures, text
+from modelyard.card import canvas, figures, painters, text
 from modelyard.evaluation import Plot, Series
 
 every_card = pytest.mark.parametrize("name", CARDS)
@@ -51,6 +51,14 @@ def _luminance(colour: str) -> float:
     parts = np.array([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)])
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_points_over_one_name_stand_above_each_other() -> None:
+    plot = Plot(kind="scatter", title="p", series=[Series(name="a", x=["u", "v", "u", "u"], y=[1.0, 2.0, 3.0, 4.0])])
+    figure, _ = painters.scatter(plot)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["u", "v"]
+    assert axes.collections[0].get_offsets()[:, 0].tolist() == [0, 1, 0, 0]
 
 
 GAPS = [1.0, float("nan"), float("inf"), 4.0]

@@ -60,12 +60,13 @@ def line(plot: Plot, mark: float | None = None) -> tuple[Figure, list[str]]:
 
 
 def scatter(plot: Plot) -> tuple[Figure, list[str]]:
-    """Points; a large cloud is thinned out evenly."""
+    """Points; a large cloud is thinned out evenly. Points over one name stand above each other."""
     figure, axes = _axes(plot)
     axes.grid()
-    names, notes = _categories(plot), []
+    notes: list[str] = []
+    names = list(dict.fromkeys(clean(name) for one in plot.series for name in one.x if isinstance(name, str)))
     for i, one in enumerate(plot.series):
-        x = np.arange(len(one.x), dtype=float) if names else _numbers(one.x)
+        x = np.array([names.index(clean(str(name))) for name in one.x], float) if names else _numbers(one.x)
         keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int))
         if len(keep) < len(x):
             notes.append(f"{len(keep):,} of {len(x):,} points of {clean(one.name)} are drawn.")

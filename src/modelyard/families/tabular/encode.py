@@ -14,13 +14,15 @@ from pydantic import Field, TypeAdapter
 
 from modelyard.artifact import write_text
 from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.parts import CategoryPart, NumericPart, TextPart, TimePart
+from modelyard.families.tabular.parts import CategoryPart, NumberBlock, NumericPart, TextPart, TimePart
 from modelyard.families.tabular.schema import Column, TableSchema
 
 Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
 """Values by column: numbers (None or NaN is missing), strings or None, ISO strings or datetime64."""
 
 FILE = "encoders.json"
+FEW_ROWS = 4096
+"""Up to here all numeric columns are encoded at once; of more rows one at a time, for the memory's sake."""
 
 Part = NumericPart | CategoryPart | TextPart | TimePart
 _PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Annotated[Part, Field(discriminator="kind")]])
@@ -39,6 +41,7 @@ class Encoder:
         for part in parts:
             self.groups[part.column] = list(range(start, start + len(part.names)))
             start += len(part.names)
+        self._numbers = NumberBlock([part for part in parts if isinstance(part, NumericPart)], self.groups)
 
     @classmethod
     def fit(cls, columns: Columns, schema: TableSchema, settings: TabularFeatures) -> Encoder:
@@ -49,9 +52,12 @@ class Encoder:
         """Model inputs, finite float32 (rows, len(names)). Values that training never saw are taken in."""
         rows = len(columns[next(iter(self.parts))])
         out = np.zeros((rows, len(self.names)), np.float32)
+        together = rows <= FEW_ROWS
+        if together:
+            self._numbers.fill(columns, out)
         for name, part in self.parts.items():
             group = self.groups[name]
-            if group:
+            if group and not (together and isinstance(part, NumericPart)):
                 part.fill(columns[name], out[:, group[0] : group[-1] + 1])
         return out
 

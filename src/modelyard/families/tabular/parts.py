@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -76,14 +76,37 @@ class NumericPart(_Part):
         return [self.column]
 
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
-        numbers = as_numbers(values)
+        """As a block of one column."""
+        NumberBlock([self], {self.column: list(range(len(self.names)))}).fill({self.column: values}, out)
+
+
+class NumberBlock:
+    """All numeric columns at once: a request has one row, and numpy's price is by call."""
+
+    def __init__(self, parts: Sequence[NumericPart], groups: Mapping[str, Sequence[int]]) -> None:
+        """`groups` says which outputs are each column's."""
+        self._names = [part.column for part in parts]
+        self._first = [groups[part.column][0] for part in parts]
+        self._indicators = [(row, groups[part.column][1]) for row, part in enumerate(parts) if part.indicator]
+        self._log = np.array([part.log for part in parts], bool)
+        self._median = np.array([[part.median] for part in parts])
+        self._center = np.array([[part.center] for part in parts])
+        self._scale = np.array([[part.scale] for part in parts])
+
+    def fill(self, columns: Mapping[str, Sequence[Any] | np.ndarray], out: np.ndarray) -> None:
+        """Writes the columns' outputs into the zeroed float32 `out`, (rows, all outputs)."""
+        if not self._names:
+            return
+        numbers = np.array([columns[name] for name in self._names], np.float64)  # None becomes NaN
         missing = np.isnan(numbers)
-        numbers = np.where(missing, self.median, numbers)
-        if self.log:
-            numbers = np.sign(numbers) * np.log1p(np.abs(numbers))
-        out[:, 0] = np.clip((numbers - self.center) / self.scale, -_LARGEST, _LARGEST)
-        if self.indicator:
-            out[:, 1] = missing
+        numbers = np.where(missing, self._median, numbers)
+        if self._log.any():
+            some = numbers[self._log]
+            numbers[self._log] = np.sign(some) * np.log1p(np.abs(some))
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            out[:, self._first] = np.clip((numbers - self._center) / self._scale, -_LARGEST, _LARGEST).T
+        for row, place in self._indicators:
+            out[:, place] = missing[row]
 
 
 class CategoryPart(_Part):
