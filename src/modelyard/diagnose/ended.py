@@ -9,6 +9,8 @@ from modelyard.diagnose.finding import Object, Trouble, condition, kubectl, newe
 
 _HELPERS = frozenset({"wait"})
 """Containers that Kubeflow Pipelines puts beside a step's own, to store its outputs."""
+_FETCH = "package"
+"""The container of charts/model that fetches the package."""
 _STORE = "check the object store of Kubeflow Pipelines and the keys in its secret mlpipeline-minio-artifact"
 
 
@@ -113,7 +115,7 @@ def _probe_kills(pod: Object, name: str, events: list[Object]) -> Trouble:
 
 def _init_failed(pod: Object, name: str, code: object, said: str, logs: str) -> Trouble:
     said = said.removeprefix("error: ") or f"exit code {code}"
-    if name == "fetch":
+    if name == _FETCH:
         cause = f"its package cannot be fetched: {said}"
         fix = f"check package.uri, package.sha256 and the keys in package.credentialsSecret; {logs}"
         return Trouble("package", place_of(pod), cause, fix)

@@ -74,9 +74,9 @@ def _setup_failed(pod: Object, container: str, reason: str, message: str) -> Tro
             cause = f"{called} {name!r}, which container {container} reads, is missing"
             return Trouble(f"no-{kind}", place, cause, fix)
     if "couldn't find key" in low:
-        holder = message.rpartition(" in ")[2]
-        fix = kubectl(pod, "describe secret NAME shows its keys; add the missing one")
-        return Trouble("no-key", place, f"{holder}: {one_line(message)}", fix)
+        kind, _, holder = message.rpartition(" in ")[2].partition(" ")
+        fix = kubectl(pod, f"describe {kind.lower()} {holder.rpartition('/')[2]} shows its keys; add the missing one")
+        return Trouble("no-key", place, f"container {container}: {one_line(message)}", fix)
     if "run as root" in low or "non-numeric user" in low:
         fix = "build it with a numeric USER that is not 0, or set security.runAsUser (chart)"
         return Trouble("root", place, f"container {container} would run as root, which the pod forbids", fix)

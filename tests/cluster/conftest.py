@@ -1,0 +1,34 @@
+"""A cluster that answers over HTTP, found through KUBECONFIG as a real one is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import kubernetes.client  # noqa: F401 takes seconds, which no test should wait for
+import pytest
+
+from tests.standin.kinds import Cluster
+from tests.standin.server import Api
+
+NAMESPACE = "models"
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    api = Api()
+    server = api.start()
+    file = api.kubeconfig(tmp_path / "kubeconfig", NAMESPACE)
+    file.chmod(0o600)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    for name in ("KUBERNETES_SERVICE_HOST", "KFP_HOST", "KFP_TOKEN", "HELM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home"))
+    yield api
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def cluster(api: Api) -> Cluster:
+    return Cluster(api, NAMESPACE)

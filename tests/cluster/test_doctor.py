@@ -1,0 +1,305 @@
+"""`modelyard doctor` against a cluster that was broken on purpose: what it says and how it ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from typer.testing import CliRunner
+
+from modelyard.cli.app import app
+from modelyard.diagnose.capacity import free_devices
+from tests.standin.kinds import (
+    CLAIM,
+    DEPLOYMENT,
+    EXTENSIONS,
+    JOB,
+    NODE,
+    POD,
+    QUOTA,
+    REPLICA_SET,
+    SECRET,
+    WORKLOAD,
+)
+from tests.standin.server import Line
+
+RUN = "7c1b"
+STEP = {"pipeline/runid": RUN}
+TRAIN_JOB, RUNTIME = EXTENSIONS["trainer"]
+
+
+def doctor(*arguments: str, code: int | None = None):
+    """What it found, by what it looked at."""
+    done = CliRunner().invoke(app, ["doctor", *arguments, "--json"])
+    assert done.exit_code in (0, 1), done.exception
+    told = json.loads(done.stdout)
+    assert told["broken"] == (done.exit_code == 1)
+    assert code is None or done.exit_code == code, done.stdout
+    return {one["what"]: one for one in told["findings"]}
+
+
+@pytest.fixture
+def pipelines(monkeypatch):
+    """Kubeflow Pipelines, as far as health and runs go."""
+    answers: dict[str, object] = {"/apis/v2beta1/healthz": {"multi_user": False},
+                                  "/apis/v1beta1/healthz": {"tag_name": "2.14.3", "commit_sha": "c0de"}}  # fmt: skip
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(answers.get(self.path, {"error": "not found"})).encode()
+            self.send_response(200 if self.path in answers else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    monkeypatch.setenv("KFP_HOST", f"http://127.0.0.1:{server.server_port}")
+    yield answers
+    server.shutdown()
+    server.server_close()
+
+
+def node(cluster, name, ready="True", taken_out=False, **devices):
+    names = {"gpu": "nvidia.com/gpu", "mig": "nvidia.com/mig-1g.10gb"}
+    allocatable = {"cpu": "8", "memory": "64Gi", "hugepages-2Mi": "0"}
+    allocatable |= {names[one]: str(count) for one, count in devices.items()}
+    said = "Kubelet stopped posting node status." if ready != "True" else "kubelet is posting ready status"
+    condition = {"type": "Ready", "status": ready, "message": said}
+    status = {"allocatable": allocatable, "conditions": [condition]}
+    return cluster.add(NODE, name, spec={"unschedulable": taken_out}, status=status)
+
+
+def on_node(cluster, name, node, resource="nvidia.com/gpu", count=1, phase="Running"):
+    containers = [{"name": "node", "resources": {"limits": {resource: str(count)}}}]
+    return cluster.add(POD, name, spec={"nodeName": node, "containers": containers}, status={"phase": phase})
+
+
+def healthy(cluster):
+    cluster.install("trainer", "jobset", "kueue")
+    cluster.add(RUNTIME, "torch-distributed", spec={})
+    node(cluster, "cpu-1")
+
+
+def test_a_cluster_without_faults_is_all_well(cluster, pipelines):
+    healthy(cluster)
+    found = doctor("--cluster", code=0)
+    assert found["Kubernetes"]["seen"].startswith("v1.31.4 at http://127.0.0.1")
+    assert found["Kubeflow Trainer"] == {
+        "level": "ok", "what": "Kubeflow Trainer", "seen": "trainer.kubeflow.org v1alpha1", "fix": "",
+    }  # fmt: skip
+    assert found["Kubeflow Pipelines"]["seen"].startswith("version 2.14.3, http://127.0.0.1")
+    assert found["training runtimes"]["seen"] == "torch-distributed"
+    assert found["nodes"]["seen"] == "1 of 1 ready and not cordoned"
+    assert found["GPUs"]["level"] == found["Gateway API"]["level"] == "off"
+    assert {one["level"] for one in found.values()} == {"ok", "off"}
+
+
+def test_free_gpus_are_what_nodes_offer_less_what_pods_request(cluster):
+    node(cluster, "gpu-1", gpu=8)
+    node(cluster, "gpu-2", gpu=8, mig=7)
+    node(cluster, "gpu-3", gpu=8, taken_out=True)
+    node(cluster, "gpu-4", ready="Unknown", gpu=8)
+    on_node(cluster, "a", "gpu-1", count=6)
+    on_node(cluster, "b", "gpu-2", count=3)
+    on_node(cluster, "c", "gpu-2", "nvidia.com/mig-1g.10gb", 7)
+    on_node(cluster, "over", "gpu-2", count=4, phase="Succeeded")
+    found = doctor("--cluster", code=1)
+    assert found["nvidia.com/gpu"]["seen"] == "7 of 16 free on 2 nodes, at most 5 on one"
+    assert found["nvidia.com/mig-1g.10gb"]["level"] == "warn"
+    assert found["nvidia.com/mig-1g.10gb"]["seen"].startswith("0 of 7 free")
+    assert found["node gpu-4"]["seen"] == "not ready: Kubelet stopped posting node status."
+
+
+def test_an_init_container_holds_its_devices_only_where_it_asks_for_more():
+    asked = lambda count: {"name": "c", "resources": {"limits": {"nvidia.com/gpu": str(count)}}}  # noqa: E731
+    ready = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"nvidia.com/gpu": "8"}}
+    pod = {"spec": {"nodeName": "n", "containers": [asked(1), asked(2)], "initContainers": [asked(2)]}, "status": {}}
+    (found,) = free_devices([{"metadata": {"name": "n"}, "status": ready}], [pod])
+    assert found.free == 5
+
+
+def test_a_quota_near_its_limit_is_told_before_it_is_full(cluster):
+    status = {"hard": {"requests.nvidia.com/gpu": "8", "requests.memory": "100Gi", "pods": "100"},
+              "used": {"requests.nvidia.com/gpu": "8", "requests.memory": "95Gi", "pods": "12"}}  # fmt: skip
+    cluster.add(QUOTA, "team", status=status)
+    found = doctor("--cluster")
+    assert found["quota team: requests.nvidia.com/gpu"]["seen"] == "8 of 8 used"
+    assert found["quota team: requests.memory"]["level"] == "warn"
+    assert "quota team: pods" not in found
+
+
+def test_missing_extensions_and_an_older_one_say_what_to_install(cluster, api):
+    found = doctor("--cluster")
+    assert found["Kubeflow Trainer"]["level"] == "warn"
+    assert found["Kubeflow Trainer"]["fix"].startswith("helm install kubeflow-trainer")
+    old = EXTENSIONS["trainer"][0]
+    api.store.register(type(old)(old.group, "v2beta9", old.plural, old.kind))
+    found = doctor("--cluster", code=1)
+    assert found["Kubeflow Trainer"]["seen"] == "trainer.kubeflow.org serves v2beta9; modelyard needs v1alpha1"
+
+
+def test_missing_secrets_are_named_and_no_content_is_read(cluster, api, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("tabular: {cluster: {env_from_secrets: {TOKEN: vault/token}}}")
+    spec = {"containers": [{"name": "server", "envFrom": [{"secretRef": {"name": "object-store"}}],
+                            "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "auth", "key": "t"}}}]}],
+            "imagePullSecrets": [{"name": "mirror"}]}  # fmt: skip
+    labels = {"app.kubernetes.io/part-of": "modelyard"}
+    cluster.add(DEPLOYMENT, "payments", labels=labels, spec={"template": {"spec": spec}})
+    cluster.add(SECRET, "auth", data={"t": "aHVudGVyMg=="})
+    done = CliRunner().invoke(app, ["doctor", "--cluster", "--json"])
+    missing = [one["what"] for one in json.loads(done.stdout)["findings"] if one["what"].startswith("secret ")]
+    assert missing == ["secret mirror", "secret object-store", "secret vault"]
+    assert "aHVudGVyMg==" not in done.output
+
+
+def test_what_this_account_may_not_do_is_asked_of_the_api(cluster, api):
+    healthy(cluster)
+    api.denied |= {"create trainjobs", "get pods/log", "create services/proxy", "list nodes", "list secrets"}
+    found = doctor("--cluster", code=1)
+    assert found["rights: training"]["seen"] == "may not create trainjobs, get pods/log"
+    assert found["rights: deploying"]["level"] == "warn"
+    assert "create services/proxy" in found["rights: deploying"]["seen"]
+    assert found["nodes"]["seen"].startswith("not looked at: nodes is forbidden")
+    assert found["secrets"]["level"] == "off"
+
+
+def test_kubeflow_pipelines_that_does_not_answer_is_broken(cluster, monkeypatch):
+    monkeypatch.setenv("KFP_HOST", "http://127.0.0.1:1")
+    found = doctor("--cluster", code=1)
+    assert found["Kubeflow Pipelines"]["seen"].startswith("Kubeflow Pipelines at http://127.0.0.1:1 does not answer")
+
+
+def test_an_api_that_does_not_answer_is_one_row(api, monkeypatch):
+    from modelyard.launch import inspect
+    from modelyard.launch.kube import Pace
+
+    api.refuse("GET /version", 503, "etcd is away", times=1000)
+    monkeypatch.setattr(inspect.Reader.__init__, "__defaults__", (None, Pace(patience=0.2, backoff=0.05)))
+    (row,) = doctor("--cluster", code=1).values()
+    assert (row["what"], "does not answer (503" in row["seen"]) == ("Kubernetes", True)
+
+
+def step(cluster, name, stage, kind="executor", **status):
+    node = {"workflows.argoproj.io/node-name": f"tabular-x1.root.{stage}.{kind}"}
+    return cluster.add(POD, name, labels=STEP, metadata={"annotations": node}, spec={}, status=status)
+
+
+def test_a_step_that_kubeflow_shows_as_running_is_told_as_what_it_is(cluster, api):
+    """Of its two pods the driver is done and the other cannot pull its image."""
+    step(cluster, "x1-driver", "train", "train-driver", phase="Succeeded")
+    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "modelyard/trainer:9"'}
+    status = [{"name": "main", "image": "modelyard/trainer:9", "state": {"waiting": waiting}}]
+    pod = step(cluster, "x1-impl", "train", phase="Pending", containerStatuses=status)
+    cluster.event(pod, "Failed", "Failed to pull image: rpc error: code = NotFound desc = not found")
+    ((what, row),) = doctor(RUN, code=1).items()
+    assert what == "step train, pod models/x1-impl"
+    assert row["seen"].startswith("image modelyard/trainer:9 is not in the registry")
+    assert "MODELYARD_IMAGE" in row["fix"]
+
+
+def test_the_last_line_of_a_crashing_step_is_read_from_its_log(cluster, api):
+    before = {"terminated": {"exitCode": 2, "reason": "Error"}}
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    status = [{"name": "main", "restartCount": 3, "state": state, "lastState": before}]
+    step(cluster, "x1-impl", "features", phase="Running", containerStatuses=status)
+    api.logs["x1-impl"] = [Line("2026-10-01T10:00:00.0Z", "reading"), Line("2026-10-01T10:00:01.0Z", "row 7: no y")]
+    (row,) = doctor(RUN, code=1).values()
+    assert "Its last line: row 7: no y" in row["seen"]
+    assert api.asked(r"GET .*/pods/x1-impl/log\?.*previous=true") == 1
+
+
+def test_a_training_job_that_a_queue_holds_is_told_with_the_queues_reason(cluster):
+    cluster.install("trainer", "kueue")
+    labels = {"modelyard/run": RUN, "kueue.x-k8s.io/queue-name": "team"}
+    suspended = {"conditions": [{"type": "Suspended", "status": "True"}]}
+    job = cluster.add(TRAIN_JOB, "image-7c1b", labels=labels, spec={"suspend": True}, status=suspended)
+    owner = [{"kind": "TrainJob", "name": "image-7c1b", "uid": job["metadata"]["uid"]}]
+    why = {
+        "type": "QuotaReserved",
+        "status": "False",
+        "reason": "Inadmissible",
+        "message": "LocalQueue team doesn't exist",
+    }
+    cluster.add(
+        WORKLOAD, "w", metadata={"ownerReferences": owner}, spec={"queueName": "team"}, status={"conditions": [why]}
+    )
+    ((what, row),) = doctor(RUN, code=1).items()
+    assert what == "TrainJob models/image-7c1b"
+    assert row["seen"] == "its queue 'team' cannot admit it: LocalQueue team doesn't exist"
+
+
+def test_pods_that_a_quota_refuses_are_found_at_what_makes_them(cluster):
+    cluster.install("trainer")
+    cluster.add(TRAIN_JOB, "image-7c1b", labels={"modelyard/run": RUN}, spec={}, status={})
+    labels = {"jobset.sigs.k8s.io/jobset-name": "image-7c1b"}
+    job = cluster.add(JOB, "image-7c1b-node-0", labels=labels, spec={"completions": 2}, status={})
+    figures = [f"{word}: requests.nvidia.com/gpu={n}" for word, n in (("requested", 8), ("used", 6), ("limited", 8))]
+    message = f'Error creating: pods "x" is forbidden: exceeded quota: gpus, {", ".join(figures)}'
+    cluster.event(job, "FailedCreate", message)
+    ((what, row),) = doctor(RUN, code=1).items()
+    assert what == "job models/image-7c1b-node-0"
+    assert "requests.nvidia.com/gpu=8 asked for, requests.nvidia.com/gpu=6 used" in row["seen"]
+
+
+def test_a_served_model_is_looked_at_by_its_releases_name(cluster):
+    labels = {"app.kubernetes.io/instance": "payments"}
+    owner = cluster.add(REPLICA_SET, "payments-7d9f", labels=labels, spec={"replicas": 2}, status={"replicas": 0})
+    message = 'Error creating: pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
+    cluster.event(owner, "FailedCreate", message)
+    (row,) = doctor("payments", code=1).values()
+    assert "Pod Security refuses its pods" in row["seen"]
+    store = cluster.api.store
+    store.change(REPLICA_SET, "models", "payments-7d9f", lambda one: one["status"].update(replicas=2))
+    cluster.add(POD, "payments-1", labels=labels, spec={}, status={"phase": "Running"})
+    assert doctor("payments", code=0)["run payments"]["level"] == "ok"
+
+
+def test_a_pod_without_its_claim_is_told_what_is_wrong_with_the_claim(cluster):
+    no_class = {"storageClassName": "fast"}
+    claim = cluster.add(CLAIM, "data", spec=no_class, status={"phase": "Pending"})
+    cluster.event(claim, "ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found')
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                 "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."}  # fmt: skip
+    spec = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
+    cluster.add(POD, "x1-impl", labels=STEP, spec=spec, status={"phase": "Pending", "conditions": [condition]})
+    ((what, row),) = doctor(RUN, code=1).items()
+    assert (what, row["seen"]) == ("claim models/data", "its StorageClass 'fast' does not exist")
+
+
+def test_events_of_an_earlier_pod_of_the_same_name_do_not_count(cluster):
+    old = step(cluster, "x1-impl", "train", phase="Pending")
+    cluster.event(old, "FailedMount", 'secret "creds" not found')
+    cluster.api.store.remove(POD, "models", "x1-impl")
+    step(cluster, "x1-impl", "train", phase="Pending")
+    assert doctor(RUN, code=0)[f"run {RUN}"]["level"] == "ok"
+
+
+def test_a_failed_run_whose_pods_are_gone_is_told_by_kubeflow_itself(cluster, pipelines):
+    error = {"code": 2, "message": "OOMKilled (exit code 137)"}
+    tasks = [{"display_name": "train", "state": "FAILED", "error": error}, {"display_name": "root", "state": "FAILED"}]
+    pipelines[f"/apis/v2beta1/runs/{RUN}"] = {"state": "FAILED", "run_details": {"task_details": tasks}}
+    ((what, row),) = doctor(RUN, code=1).items()
+    assert (what, row["seen"]) == ("step train", "OOMKilled (exit code 137)")
+
+
+def test_a_run_that_nobody_knows_says_where_to_look(cluster):
+    (row,) = doctor("unknown", code=1).values()
+    assert "nothing in namespace models is labelled with it" in row["seen"]
+    assert "kubectl get pods -A -l pipeline/runid=unknown" in row["fix"]
+
+
+def test_the_table_shows_cause_and_fix_in_a_line_each(cluster):
+    step(cluster, "x1-impl", "train", phase="Failed", reason="Evicted", message="low on resource: ephemeral-storage")
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["doctor", RUN])
+    assert done.exit_code == 1
+    cause, fix = (line.strip() for line in done.output.splitlines() if line.strip())
+    assert cause.startswith("✗  step train, pod models/x1-impl")
+    assert "evicted, its disk was full" in cause
+    assert fix.startswith("→ raise package.sizeLimit")
