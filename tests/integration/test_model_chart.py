@@ -20,11 +20,14 @@ from tests.integration.cluster import Cluster, Image, pod, wait
 pytestmark = pytest.mark.kind
 
 CHART = ROOT / "charts" / "model"
-UNPACK = "import pathlib, tarfile\nfor file in pathlib.Path('/packed').glob('*.tgz'):\n"
-UNPACK += "    tarfile.open(file).extractall(f'/claim/{file.stem}', filter='data')"
+UNPACK = """
+import pathlib, sys, tarfile
+for file in pathlib.Path(sys.argv[1]).glob("*.tgz"):
+    tarfile.open(file).extractall(pathlib.Path(sys.argv[2]) / file.stem, filter="data")
+"""
 ASK = """
 import json, sys, urllib.request
-call = urllib.request.Request("http://payments/predict", sys.argv[1].encode(), {"content-type": "application/json"})
+call = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), {"content-type": "application/json"})
 reply = urllib.request.urlopen(call, timeout=30)
 print(json.dumps({"version": reply.headers["x-modelyard-package"], "answer": json.load(reply)}))
 """
@@ -53,7 +56,7 @@ def claim(cluster: Cluster, namespace: str, server_image: Image, packages) -> st
         {"name": "claim", "persistentVolumeClaim": {"claimName": "packages"}},
     ]
     mounts = [{"name": "packed", "mountPath": "/packed"}, {"name": "claim", "mountPath": "/claim"}]
-    spec = pod(server_image, ["python", "-c", UNPACK], volumes=volumes, mounts=mounts)
+    spec = pod(server_image, ["python", "-c", UNPACK, "/packed", "/claim"], volumes=volumes, mounts=mounts)
     cluster.run(namespace, "unpack", spec)
     return "packages"
 
@@ -76,7 +79,8 @@ def release(cluster: Cluster, namespace: str, server_image: Image, claim: str):
 def ask(cluster: Cluster, namespace: str, request: Any) -> dict[str, Any]:
     """Which version answers through the Service, and what."""
     (server, *_) = cluster.pods(namespace, "app.kubernetes.io/component=stable")
-    answer = cluster.execute(namespace, server.metadata.name, "python", "-c", ASK, json.dumps(request))
+    command = ["python", "-c", ASK, "http://payments/predict", json.dumps(request)]
+    answer = cluster.execute(namespace, server.metadata.name, *command)
     assert answer.startswith("{"), answer
     found: dict[str, Any] = json.loads(answer)
     return found

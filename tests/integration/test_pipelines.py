@@ -26,11 +26,13 @@ MINUTES = 30
 PIPELINES = os.environ.get("MODELYARD_TEST_KFP_NAMESPACE", "kubeflow")
 """Namespace of Kubeflow Pipelines, which holds its artifact store."""
 STORE = os.environ.get("MODELYARD_TEST_KFP_STORE", "http://minio-service.kubeflow:9000")
+KEYS = "mlpipeline-minio-artifact"
 BUCKET = os.environ.get("MODELYARD_TEST_KFP_BUCKET", "mlpipeline")
 LOOK = """
 import json, sys, fsspec
 store = fsspec.filesystem("s3", endpoint_url=sys.argv[2])
-(manifest,) = [file for file in store.find(sys.argv[1]) if sys.argv[3] in file and file.endswith("/package/manifest.json")]
+found = [file for file in store.find(sys.argv[1]) if sys.argv[3] in file]
+(manifest,) = [file for file in found if file.endswith("/package/manifest.json")]
 print(json.dumps(json.loads(store.cat_file(manifest))))
 """
 
@@ -87,9 +89,8 @@ def test_a_compiled_pipeline_runs_to_a_package_in_the_store(cluster: Cluster, pi
 
 def look(cluster: Cluster, run: str, image: Image) -> str:
     """The manifest of a run's package, read from the artifact store by a pod beside it."""
-    secret = "mlpipeline-minio-artifact"
     keys = {"AWS_ACCESS_KEY_ID": "accesskey", "AWS_SECRET_ACCESS_KEY": "secretkey"}
-    env = [{"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}} for name, key in keys.items()]
+    env = [{"name": name, "valueFrom": {"secretKeyRef": {"name": KEYS, "key": key}}} for name, key in keys.items()]
     name = f"modelyard-test-{uuid.uuid4().hex[:8]}"
     try:
         return cluster.run(PIPELINES, name, pod(image, ["python", "-c", LOOK, BUCKET, STORE, run], env=env))

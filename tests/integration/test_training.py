@@ -79,14 +79,6 @@ def assignments(values: Mapping[str, Any], defaults: Mapping[str, Any], path: st
             yield f"{path}{name}={json.dumps(value)}"
 
 
-def test_settings_of_a_debug_run_lead_from_the_defaults_to_it():
-    family = load(FAMILY)
-    debug, plain = family.debug(), family.Config()
-    found = dict(one.split("=", 1) for one in assignments(debug.model_dump(mode="json"), plain.model_dump(mode="json")))
-    assert found["model.width"] == "8"
-    assert "seed" not in found
-
-
 def test_two_machines_train_a_model_that_becomes_a_package(cluster, namespace, trainer_image, scratch, platform):
     family = load(FAMILY)
     settings = [*assignments(family.debug().model_dump(mode="json"), family.Config().model_dump(mode="json"))]
