@@ -2,7 +2,7 @@
 # Holds the built images to what clusters ask of them: docker/check.sh [trainer] [trainer-cuda] [server]
 #
 # As a user id that no image knows, on a read-only root with an empty /tmp, without a network, without capabilities:
-#   a trainer   takes a small table through the whole pipeline and leaves a package;
+#   a trainer   has helm and the chart of a model, takes a small table through the whole pipeline and leaves a package;
 #   the server  answers a request with that package, or with the one that PACKAGE names.
 #
 # With docker or podman they run the containers. With buildah, bubblewrap does (apt-get install bubblewrap): the image's
@@ -120,6 +120,7 @@ for image in "${images[@]}"; do
   check_user "$name"
   inside "$name" "$work/out" python -c "$CONDITIONS"
   if [[ $image != server ]]; then
+    inside "$name" "$work/out" sh -c 'helm version --short && helm lint --quiet /charts/model --set package.uri=s3://models/x'
     inside "$name" "$work/out" sh -c "modelyard run $FAMILY && cp -RL \"\$(ls -d /tmp/modelyard/$FAMILY/*/package | tail -n 1)\" /tmp/out/package"
     package=$work/out/package
   elif [[ -z $package ]]; then

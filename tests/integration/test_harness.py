@@ -48,7 +48,7 @@ def test_what_is_asked_in_a_pod_tells_who_answers_and_what(package, tmp_path):
 def test_settings_lead_from_the_defaults_to_a_debug_run(family):
     cls = load(family)
     debug, plain = (one.model_dump(mode="json") for one in (cls.debug(), cls.Config()))
-    assert resolve(cls, ("--set", parse_assignments(assignments(debug, plain)))) == cls.debug()
+    assert resolve(cls.Config, ("--set", parse_assignments(assignments(debug, plain)))) == cls.debug()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = {"server": ["serve"], "trainer": ["families", "laptop"], "trainer-cuda": ["families", "laptop"]}
+EXTRAS = {"server": ["serve", "s3"], "trainer": ["families", "laptop"], "trainer-cuda": ["families", "laptop"]}
 
 
 @pytest.fixture(params=EXTRAS)
