@@ -45,7 +45,7 @@ constraints: $(VENV)/.uv ## Pin every dependency anew
 wheel: $(VENV)/.dev ## Build the wheel into dist/
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python
 
-images: ## Build the images: REGISTRY=, TAG=, BASE=, WHEELS=, IMAGES="trainer server trainer-cuda"
+images: ## Build the images: REGISTRY=, TAG=, BASE=, INDEX=, WHEELS=, IMAGES="trainer server trainer-cuda"
 	docker/build.sh $(IMAGES)
 
 sbom: $(VENV)/.laptop ## Write what is installed into dist/sbom.cdx.json (CycloneDX)

@@ -3,7 +3,8 @@
 #
 #   REGISTRY  in front of the names, such as registry.example.org/mirror     TAG       else modelyard's version
 #   BASE      another base image                                             WHEELS    folder of wheels to take first
-#   PACKAGES  further packages of the trainers, such as psycopg2-binary      ENGINE    docker, podman or buildah
+#   PACKAGES  further packages of the trainers, such as psycopg2-binary      INDEX     a mirror of PyPI
+#   ENGINE    docker, podman or buildah
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/modelyard/__init__.py)
@@ -32,6 +33,7 @@ for image in "${images[@]}"; do
   options=(--file "docker/$image/Dockerfile" --tag "$name" --build-arg "VERSION=$VERSION")
   options+=(--build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || true)")
   [[ -z "${BASE:-}" ]] || options+=(--build-arg "BASE=$BASE")
+  [[ -z "${INDEX:-}" ]] || options+=(--build-arg "INDEX=$INDEX")
   [[ -z "${PACKAGES:-}" || $image == server ]] || options+=(--build-arg "PACKAGES=$PACKAGES")
   [[ ! -d "$WHEELS" ]] || options+=(--build-context "wheels=$WHEELS")
   # OCI, podman's default, has no HEALTHCHECK
