@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from modelyard.cli.app import app
 from modelyard.diagnose.capacity import free_devices
+from modelyard.launch.local import RunFolder, RunRecord
 from tests.standin.kinds import (
     CLAIM,
     DEPLOYMENT,
@@ -303,3 +304,17 @@ def test_the_table_shows_cause_and_fix_in_a_line_each(cluster):
     assert cause.startswith("✗  step train, pod models/x1-impl")
     assert "evicted, its disk was full" in cause
     assert fix.startswith("→ raise package.sizeLimit")
+
+
+def test_a_run_of_this_machine_is_told_with_the_step_that_failed(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    record = RunRecord(id="r1", family="tabular", config={}, created="2026-10-01T10:00:00+00:00", status="failed")
+    folder = RunFolder.new(record)
+    failed = {"event": "failed", "stage": "features", "kind": "BadData", "message": "a.csv, row 7: empty cell"}
+    folder.events.write_text(json.dumps(failed) + "\n")
+    (row,) = doctor("r1", code=1).values()
+    assert row["seen"] == "failed: features: a.csv, row 7: empty cell"
+    assert row["fix"] == "modelyard resume r1"
+    folder.write(record.model_copy(update={"status": "finished"}))
+    doctor("r1", code=0)

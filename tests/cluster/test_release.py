@@ -39,7 +39,7 @@ from tests.charts.helm import ROOT, binary, helm
 from tests.cluster.conftest import NAMESPACE
 from tests.standin.kinds import POD, SECRET, Cluster
 from tests.standin.rollout import READY, Rollouts
-from tests.standin.server import Api
+from tests.standin.server import Api, Line
 from tests.toy.build import LINE, build
 
 pytestmark = pytest.mark.skipif(binary() is None, reason="helm is not installed. Type: make helm")
@@ -200,6 +200,55 @@ def test_an_answer_that_differs_is_told_with_both_values(yard):
     assert ask_golden(Reader(), RELEASE, golden, yard.version_of("few"), 10.0) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "message", "words"),
+    [
+        (401, "no token", "set serve.smoke=helm"),
+        (403, 'services "http:line:80" is forbidden: cannot create resource "services/proxy"', "create services/proxy"),
+        (503, "error trying to reach service: dial tcp 10.0.0.7:3000: i/o timeout", "networkPolicy.cidrs"),
+    ],
+)
+def test_a_closed_way_to_the_pods_says_how_to_open_it(yard, code, message, words):
+    yard.api.refuse("POST .*/proxy/predict", code, message, times=smoke.TRIES)
+    said = ask_golden(Reader(), RELEASE, Package(yard.runs["few"].package).golden(), yard.version_of("few"), 1e-3)
+    yard.api.faults.clear()
+    assert said.startswith(f"the new pods do not answer their own example: {code}: {message}")
+    assert words in said
+
+
+def test_a_service_that_has_no_endpoints_for_a_moment_is_asked_again(yard):
+    yard.api.refuse("POST .*/proxy/predict", 503, "no endpoints available for service", times=3)
+    golden = Package(yard.runs["few"].package).golden()
+    assert ask_golden(Reader(), RELEASE, golden, yard.version_of("few"), 1e-3) is None
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_the_charts_own_test_may_ask_instead(yard, phase):
+    releaser = release.Releaser(yard.runs["few"].run.config.serve, print)
+    yard.api.logs["line-golden"] = [Line("2026-10-01T10:00:00.0Z", "answer.y is 2.4 and 3.4")]
+
+    def run(kind, thing):
+        if kind == POD and "helm.sh/hook" in thing["metadata"].get("annotations", {}):
+            state = {"terminated": {"exitCode": 0 if phase == "Succeeded" else 1}}
+            thing["status"] = {"phase": phase, "containerStatuses": [{"name": "golden", "state": state}]}
+
+    yard.api.store.admission.append(run)
+    said = releaser._test()
+    yard.api.store.admission.remove(run)
+    assert said is None if phase == "Succeeded" else said.endswith("pod line-golden failed: answer.y is 2.4 and 3.4")
+
+
+def test_a_release_that_is_scaled_to_zero_is_not_asked(yard):
+    reader, name = Reader(), smoke.selector(RELEASE)
+    assert not smoke.Rollout(reader, RELEASE, 1.0).at_zero()
+    (deployment,) = reader.here("deployments", "apps/v1", labelSelector=name)
+    edit = {"spec": {"replicas": 0}, "status": {"observedGeneration": 99}}
+    assert smoke._behind({**deployment, **edit}) is None
+    assert smoke._behind({**deployment, "status": {"observedGeneration": 0}}).endswith("not seen the change yet")
+    old = {**deployment["status"], "replicas": 3}
+    assert smoke._behind({**deployment, "status": old}).endswith("1 pods of the old version still end")
+
+
 def test_a_better_challenger_takes_the_release_over(yard):
     told = yard.deploy("many")
     assert (told["version"], told["champion"], told["release"]["revision"]) == ("2", True, 6)
@@ -227,6 +276,20 @@ def test_rollback_brings_back_the_champion_before_in_registry_and_release(yard):
     assert registry.champion(NAME).version == "1"
     assert yard.answers() == yard.version_of("few")
     assert yard.history()[-1] == "7 deployed"
+
+
+def test_rollback_without_a_release_changes_the_registry_alone(yard):
+    for name in ("few", "many"):
+        built = yard.runs[name]
+        config = built.run.config.model_dump(mode="json") | {"serve": {}, "registry": {"name": "plain"}}
+        run = Run.of(LINE, config, id=f"plain-{name}")
+        deploy(run, package=built.package, features=built.features, deployment=yard.folder / "plain")
+    asked = len(yard.api.requests)
+    done = CliRunner().invoke(app, ["rollback", "plain"])
+    assert done.exit_code == 0, done.output
+    assert "serves again  plain version 1" in done.output
+    assert registry.champion("plain").version == "1"
+    assert len(yard.api.requests) == asked
 
 
 def test_the_registry_tells_who_went_back_when_and_why(yard):
@@ -306,7 +369,15 @@ def test_the_very_values_render_a_deployment_with_that_package(yard, tmp_path):
     built = yard.runs["many"]
     values = release.wanted_values(built.run.config.serve, "s3://models/x", "ab" * 32)
     (tmp_path / "values.json").write_text(json.dumps(values))
-    done = helm("template", RELEASE, release.chart_of(built.run.config.serve), "--values", tmp_path / "values.json")
+    done = helm(
+        "template",
+        RELEASE,
+        release.chart_of(built.run.config.serve),
+        "--values",
+        tmp_path / "values.json",
+        "--kube-version",
+        "1.30.0",
+    )
     assert done.returncode == 0, done.stderr
     deployment = next(one for one in yaml.safe_load_all(done.stdout) if one and one["kind"] == "Deployment")
     assert deployment["spec"]["replicas"] == 2

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.errors import Unavailable, UsageError
 
 VARIABLE = "HELM"
-INTERRUPT_SECONDS = 60.0
-"""How long an interrupted helm may take to put back what was there before."""
+INTERRUPT_SECONDS = 20.0
+"""How long helm may take to put things back where this process itself was told to stop: it is killed after 30."""
 KEPT = 10
 """Revisions that helm keeps: how far back one can go."""
 
@@ -90,7 +90,7 @@ class Helm:
             said = Path(folder) / "stderr"
             with said.open("w") as stream:
                 process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stream, env=self._environment())
-                reason = _follow(process, watch)
+                reason = _follow(process, watch, minutes * 60 + INTERRUPT_SECONDS)
             return reason or (_last(said.read_text()) if process.returncode else None)
 
     def rollback(self, revision: int, minutes: float) -> None:
@@ -110,12 +110,12 @@ class Helm:
         self._checked(self._run("uninstall", self.release, "--wait"), "uninstalling it")
 
     def test(self, minutes: float) -> str | None:
-        """Runs the chart's own test; what failed, or None."""
-        done = self._run("test", self.release, "--timeout", _seconds(minutes), "--logs")
-        if not done.returncode:
-            return None
-        spoken = [line for line in done.stdout.splitlines() if line and not line.startswith(("NAME", "LAST", "STATUS"))]
-        return f"{_last(done.stderr)} {spoken[-1] if spoken else ''}".strip()
+        """Runs the chart's own test; what failed, or None.
+
+        Without `--logs`: helm asks for them when a pod that succeeded is deleted already, and fails.
+        """
+        done = self._run("test", self.release, "--timeout", _seconds(minutes))
+        return _last(done.stderr) if done.returncode else None
 
     def command(self, *arguments: str) -> list[str]:
         """A command line for this release's namespace."""
@@ -139,22 +139,30 @@ class Helm:
         return own | os.environ
 
 
-def _follow(process: subprocess.Popen[bytes], watch: Callable[[], str | None]) -> str | None:
+def _follow(process: subprocess.Popen[bytes], watch: Callable[[], str | None], patience: float) -> str | None:
     """Waits for the end; the reason for which it was interrupted, or None."""
     reason = None
     try:
         while process.poll() is None and reason is None:
             time.sleep(0.2)
             reason = watch()
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(INTERRUPT_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    except BaseException:
+        _interrupt(process, INTERRUPT_SECONDS)
+        raise
+    _interrupt(process, patience)
     return reason
+
+
+def _interrupt(process: subprocess.Popen[bytes], patience: float) -> None:
+    """Asks helm to stop and gives it so many seconds to put back what was there before."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _seconds(minutes: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 import time
@@ -75,7 +76,7 @@ class Releaser:
                 back = good
             else:
                 self.say(f"{self.called}: revision {good.revision} has this package already")
-                back = self._other(history, digest)
+                back, rollout.before = self._other(history, digest), set()
             if problem := self._check(package, rollout):
                 raise self._undone(problem, back)
         revision = self._deployed()
@@ -121,13 +122,23 @@ class Releaser:
         settings = self.settings
         if problem := rollout.wait(settings.timeout_minutes * 60):
             return problem
+        if rollout.at_zero():
+            self.say(f"{self.called}: it is scaled to zero, so that no pod can be asked")
+            return None
         if settings.smoke == "helm":
-            return self.helm.test(settings.timeout_minutes)
+            return self._test()
         if settings.smoke == "proxy":
             return ask_golden(
                 self.reader, self.name, golden_of(package), read_info(package).version, settings.tolerance
             )
         return None
+
+    def _test(self) -> str | None:
+        """The chart's own test pod; what it said last, where it failed."""
+        problem = self.helm.test(self.settings.timeout_minutes)
+        pod = re.search(r"\bpod (\S+) failed", problem or "")
+        said = self.reader.cluster.last_line(pod[1], "golden", previous=False) if pod else ""
+        return f"{problem}: {said}" if said else problem
 
     def _undone(self, problem: str, good: Revision | None) -> ModelyardError:
         """Puts back what served before; the error that says both."""

@@ -47,7 +47,7 @@ class Rollout:
 
     def unready(self) -> str | None:
         """Why the Deployment does not serve its newest version on all pods; None where it does."""
-        found = self.reader.here("deployments", "apps/v1", labelSelector=selector(self.release))
+        found = self._deployments()
         if not found:
             return f"no Deployment has the labels {selector(self.release)}: is it a release of charts/model?"
         return next((why for one in found if (why := _behind(one))), None)
@@ -63,6 +63,13 @@ class Rollout:
                 return told(found[0]) if found else f"not ready after {seconds:.0f} s: {why}"
             time.sleep(self.reader.cluster.pace.tick)
         return None
+
+    def at_zero(self) -> bool:
+        """Whether it wants no pods now, as an autoscaler may decide."""
+        return all(one.get("spec", {}).get("replicas") == 0 for one in self._deployments())
+
+    def _deployments(self) -> list[Object]:
+        return self.reader.here("deployments", "apps/v1", labelSelector=selector(self.release))
 
     def _pods(self) -> list[Object]:
         return self.reader.here("pods", labelSelector=selector(self.release))
