@@ -40,7 +40,7 @@ def test_all_that_is_copied_from_the_repository_is_there(text):
 
 def test_packages_come_before_the_source_that_changes_more_often(text):
     assert text.index("FROM uv AS packages") < text.index("COPY . .")
-    assert "COPY . ." not in text[text.index("FROM uv AS packages") : text.index("FROM uv AS wheel")]
+    assert "COPY . ." not in text[text.index("FROM uv AS packages") : text.index("FROM uv AS modelyard")]
 
 
 def test_an_image_that_does_not_exist_is_told_with_those_that_do():
