@@ -6,7 +6,6 @@ or a folder.
 
 from __future__ import annotations
 
-import getpass
 import importlib.util
 import os
 import re
@@ -152,11 +151,9 @@ def previous(name: str, version: str) -> str | None:
 
 
 def _who() -> str:
-    """`ada@laptop`; in a pod, its name."""
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):  # a user id without a name, as containers have
-        return f"{os.getuid()}@{socket.gethostname()}"
+    """`ada@laptop`; in a container, whose user has no name, its number."""
+    known = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
+    return f"{known}@{socket.gethostname()}"
 
 
 def resolve(reference: str) -> Path:

@@ -116,6 +116,12 @@ def test_a_pod_that_no_node_takes(message, kind, words):
     assert "preemption" not in trouble.cause
 
 
+def test_a_message_that_ends_with_the_resource_does_not_lend_it_its_dot():
+    trouble = explain_pod(unscheduled("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", **GPU))
+    assert "ask for fewer nvidia.com/gpu, or" in trouble.fix
+    assert "(4 asked for)" in trouble.cause
+
+
 def test_a_taint_is_answered_with_the_toleration_to_type():
     message = "0/2 nodes are available: 2 node(s) had untolerated taint {dedicated: team-b}."
     assert "cluster.tolerations=[{key: dedicated}]" in explain_pod(unscheduled(message)).fix

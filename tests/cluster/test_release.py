@@ -183,11 +183,22 @@ def test_pods_that_cannot_start_are_explained_long_before_the_timeout_and_rolled
     assert yard.answers() == yard.version_of("few")
 
 
+def test_what_may_pass_is_waited_for_and_told_once_the_time_is_over(yard):
+    """By then helm has removed the pods: what was wrong with them was seen before."""
+    message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+    waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    yard.rollouts.fate = lambda spec: {"phase": "Pending", "conditions": [waits]}
+    with pytest.raises(ModelyardError, match=r"no node has enough nvidia.com/gpu free.*Rolled back to revision 3"):
+        yard.deploy("many", timeout_minutes=0.05)
+    yard.rollouts.fate = lambda spec: READY
+    assert yard.history()[-2:] == ["4 failed", "5 deployed"]
+
+
 def test_pods_that_answer_as_another_version_are_rolled_back(yard, monkeypatch):
     monkeypatch.setattr(yard.rollouts, "on_ready", lambda spec: None)
-    with pytest.raises(ModelyardError, match=r"did not answer once in 50 requests.*Rolled back to revision 3"):
+    with pytest.raises(ModelyardError, match=r"did not answer once in 50 requests.*Rolled back to revision 5"):
         yard.deploy("many")
-    assert yard.history()[-2:] == ["4 superseded", "5 deployed"]
+    assert yard.history()[-2:] == ["6 superseded", "7 deployed"]
     assert registry.champion(NAME).version == "1"
 
 
@@ -251,7 +262,7 @@ def test_a_release_that_is_scaled_to_zero_is_not_asked(yard):
 
 def test_a_better_challenger_takes_the_release_over(yard):
     told = yard.deploy("many")
-    assert (told["version"], told["champion"], told["release"]["revision"]) == ("2", True, 6)
+    assert (told["version"], told["champion"], told["release"]["revision"]) == ("2", True, 8)
     assert yard.answers() == yard.version_of("many")
     assert registry.champion(NAME).version == "2"
 
@@ -275,7 +286,7 @@ def test_rollback_brings_back_the_champion_before_in_registry_and_release(yard):
     assert f"serves again  {NAME} version 1, package {yard.version_of('few')}" in done.output
     assert registry.champion(NAME).version == "1"
     assert yard.answers() == yard.version_of("few")
-    assert yard.history()[-1] == "7 deployed"
+    assert yard.history()[-1] == "9 deployed"
 
 
 def test_rollback_without_a_release_changes_the_registry_alone(yard):
@@ -317,7 +328,7 @@ def test_rollback_to_a_version_that_was_never_released_makes_a_new_revision(yard
     done = rollback("--to", "3")
     assert done.exit_code == 0, done.output
     assert yard.answers() == yard.version_of("worse")
-    assert yard.history()[-1] == "8 deployed"
+    assert yard.history()[-1] == "10 deployed"
 
 
 def test_a_first_release_that_fails_leaves_nothing_behind(yard):

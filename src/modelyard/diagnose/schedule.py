@@ -11,7 +11,7 @@ import re
 
 from modelyard.diagnose.finding import Object, Trouble, kubectl, one_line, place_of
 
-_PART = re.compile(r"(\d+) (Insufficient [^\s,]+|Too many pods|node\(s\) .+?)(?=, \d+ |\.\s|\.?$)")
+_PART = re.compile(r"(\d+) (Insufficient [^\s,]+?|Too many pods|node\(s\) .+?)(?=, \d+ |\.\s|\.?$)")
 _TAINT = re.compile(r"taints?(?: that the pod didn't tolerate)? \{([^:}]*)")
 _CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" (not found|is being deleted)')
 

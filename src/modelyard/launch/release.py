@@ -21,7 +21,7 @@ from modelyard.launch.helm import Helm, Revision
 from modelyard.launch.inspect import Reader
 from modelyard.launch.kube import Pace
 from modelyard.launch.release_store import publish, read_values
-from modelyard.launch.smoke import Rollout, ask_golden
+from modelyard.launch.smoke import Rollout, ask_golden, told
 from modelyard.package import read_info
 from modelyard.serve_settings import ServeSettings
 
@@ -109,8 +109,8 @@ class Releaser:
         problem = self.helm.upgrade(chart, settings.chart_version, values, settings.timeout_minutes, rollout)
         if problem is None:
             return
-        if "timed out" in problem and (found := rollout.troubles()):
-            problem = f"{found[0].where}: {found[0].cause}. {found[0].fix}"
+        if "timed out" in problem and rollout.seen:
+            problem = told(rollout.seen[0])
         now = [one for one in self.helm.history() if one.status == "deployed"]
         if good is not None and not now:
             raise self._undone(problem, good)  # helm was killed before it had put things back

@@ -28,6 +28,8 @@ class Rollout:
     def __init__(self, reader: Reader, release: str, failing_minutes: float) -> None:
         self.reader, self.release, self.patience = reader, release, failing_minutes * 60
         self.before = {pod["metadata"]["uid"] for pod in self._pods()}
+        self.seen: list[Trouble] = []
+        """What was wrong when it was last looked: helm removes the pods before anyone can ask."""
         self._since: dict[tuple[str, str], float] = {}
         self._looked = 0.0
 
@@ -36,7 +38,9 @@ class Rollout:
         if time.monotonic() - self._looked < self.reader.cluster.pace.tick:
             return None
         now = self._looked = time.monotonic()
-        found = {(one.where, one.kind): one for one in self.troubles() if one.lasting}
+        now_wrong = self.troubles()
+        self.seen = now_wrong or self.seen
+        found = {(one.where, one.kind): one for one in now_wrong if one.lasting}
         self._since = {key: self._since.get(key, now) for key in found}
         ripe = [key for key, since in self._since.items() if now - since >= self.patience]
         return told(found[min(ripe, key=self._since.__getitem__)]) if ripe else None
@@ -77,7 +81,7 @@ class Rollout:
 
 def told(trouble: Trouble) -> str:
     """A trouble as one line: where, why, what to type."""
-    return f"{trouble.where}: {trouble.cause}. {trouble.fix[:1].upper()}{trouble.fix[1:]}"
+    return f"{trouble.where}: {trouble.cause.rstrip('.')}. To mend it: {trouble.fix}"
 
 
 def _behind(deployment: Object) -> str | None:
