@@ -73,7 +73,7 @@ def test_params_hold_nothing_but_the_families() -> None:
 
 
 SLOPE = {"data": {"uri": "data/slope"}} | {name: {} for name in ("features", "model", "training", "gate", "export")}
-SLOPE |= {"registry": {}, "monitor": {}, "seed": 0}
+SLOPE |= {name: {} for name in ("registry", "monitor", "continual", "cost", "cluster", "serve")} | {"seed": 0}
 
 
 def copy_of_the_repository(target: Path) -> Path:

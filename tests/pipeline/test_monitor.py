@@ -38,8 +38,10 @@ def serve(package: Package, folder, xs, received: datetime | None = None) -> Non
     requests = [package.parse({"x": float(x)}) for x in xs]
     for at in range(0, len(requests), 100):
         batch = requests[at : at + 100]
-        log.add(f"call-{at}", received or datetime.now(UTC), 1.0, batch, package.host.predict(package.run, batch))
+        moment = (received or datetime.now(UTC)).timestamp()
+        log.add(f"call-{at}", moment, 1.0, batch, package.host.predict(package.run, batch))
     log.close()
+    assert log.dropped == 0
 
 
 def look(tmp_path, log, package: Package | None = None, run: str = "local", **settings) -> tuple[str, Verdict, str]:
