@@ -7,7 +7,7 @@ from kfp import dsl, kubernetes
 
 import modelyard
 
-IMAGE = os.environ.get("MODELYARD_IMAGE", f"modelyard:{modelyard.__version__}")
+IMAGE = os.environ.get("MODELYARD_IMAGE", f"modelyard/trainer:{modelyard.__version__}")
 
 component = functools.partial(dsl.component, base_image=IMAGE, install_kfp_package=False)
 

@@ -59,9 +59,7 @@ def test_the_compiled_pipelines_of_the_families_are_uploaded_and_run_the_image_o
     kubeflow, _ = registered
     names = {one["display_name"] for one in kubeflow.pipelines}
     assert names == {
-        f"modelyard-{family}-{kind}"
-        for family in ("tabular", "image")
-        for kind in ("training", "monitoring", "tuning")
+        f"modelyard-{family}-{kind}" for family in ("tabular", "image") for kind in ("training", "monitoring", "tuning")
     }
     for version in kubeflow.versions:
         stem = version["spec"]["pipelineInfo"]["name"].removeprefix("modelyard-")
