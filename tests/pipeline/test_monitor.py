@@ -107,8 +107,8 @@ def test_a_log_behind_an_fsspec_address_is_fetched(champion, tmp_path):
 
     serve(champion, tmp_path / "log", usual())
     memory = fsspec.filesystem("memory")
-    memory.put(str(tmp_path / "log"), "/bucket/log", recursive=True)
-    config = {"monitor": {"log": "memory://bucket/log"}}
+    memory.put(str(tmp_path / "log"), "/watched/log", recursive=True)
+    config = {"monitor": {"log": "memory://watched/log"}}
     assert monitor(Run.of(LINE, config), verdict=tmp_path / "verdict") == "stable over 400 rows"
 
 
