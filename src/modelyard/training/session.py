@@ -16,6 +16,7 @@ import torch
 
 from modelyard.errors import BadData, Interrupted, ModelyardError, UsageError, choices
 from modelyard.family import Split, Trainable
+from modelyard.training.allocator import keep_freed_memory
 from modelyard.training.checkpoint import Checkpoints
 from modelyard.training.engine import Batch, Engine
 from modelyard.training.schedules import LearningRate
@@ -230,6 +231,8 @@ class Session:
         )
 
     def _set_up(self) -> None:
+        if self.world.device.type == "cpu":
+            keep_freed_memory()
         random.seed(self.trainer.seed)
         np.random.seed(self.trainer.seed)
         torch.manual_seed(self.trainer.seed)
