@@ -186,3 +186,26 @@ def test_the_best_batch_is_large_where_a_batch_costs_and_one_where_it_does_not()
     assert 0.003 < found.seconds(8) < 0.02
     assert measure(grows, one, largest=32, longest=0.1).best == 1
     assert measure(costs, one, largest=1, longest=0.1).best == 1
+
+
+def turns_until_answered(callers: list[object]) -> list[int]:
+    """How many turns of the event loop the last of these requests takes, asked one after the other."""
+
+    async def run() -> list[int]:
+        queue, turns = batcher(Model(), FAST), []
+        for caller in callers:
+            answer, count = queue.submit([Number(x=1)], soon(), caller), 0
+            while not answer.done():
+                await asyncio.sleep(0)
+                count += 1
+            turns.append(count)
+        return turns
+
+    return asyncio.run(run())
+
+
+def test_who_asks_again_on_the_same_connection_waits_for_nobody():
+    first, second = ("10.0.0.1", 4001), ("10.0.0.2", 4001)
+    assert turns_until_answered([first, first, first]) == [1, 0, 0]
+    assert turns_until_answered([first, second, first]) == [1, 1, 1]
+    assert turns_until_answered([None, None]) == [1, 1]

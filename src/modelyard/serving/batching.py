@@ -2,7 +2,8 @@
 
 A request that finds the model idle is answered at once. While the model works, others gather; when it is done they go
 together, at most as many as the warm-up found worth it. Those who were just answered tend to come back: where there
-were several, the next batch waits up to `wait` seconds for as many again. A caller alone never waits for that twice.
+were several, the next batch waits up to `wait` seconds for as many again. A caller alone never waits for that twice,
+and where the model is quick not even for a turn of the event loop.
 """
 
 from __future__ import annotations
@@ -73,14 +74,19 @@ class Batcher:
         self._next: asyncio.Handle | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self._caller: object = None
 
     @property
     def depth(self) -> int:
         """Examples that wait or are being answered."""
         return self._rows + self._running_rows
 
-    def submit(self, examples: list[BaseModel], expires: float) -> asyncio.Future[list[BaseModel]]:
+    def submit(
+        self, examples: list[BaseModel], expires: float, caller: object = None
+    ) -> asyncio.Future[list[BaseModel]]:
         """Answers to the examples of one request, by `expires` on `time.perf_counter`'s clock.
+
+        Who asks twice in a row on the same connection, `caller`, is taken to be alone: nobody else is waited for.
 
         Raises, here or from the future:
             Refusal: 503: too many wait, or it could not be in time; 504: it was not.
@@ -91,8 +97,11 @@ class Batcher:
         entry = _Entry(examples, expires, loop.create_future())
         self._waiting.append(entry)
         self._rows += len(examples)
+        alone, self._caller = caller is not None and caller == self._caller, caller
         if not self._running:
-            if self._next is None:
+            if self._next is None and alone and self._is_quick(self._rows):
+                self._begin()
+            elif self._next is None:
                 self._next = loop.call_soon(self._begin)
             elif self._rows >= self._company and isinstance(self._next, asyncio.TimerHandle):
                 self._next.cancel()
@@ -120,7 +129,7 @@ class Batcher:
             return
         self.observe(rows)
         loop = asyncio.get_running_loop()
-        if self._behind * self.pace.seconds(rows) <= DIRECT_SECONDS:
+        if self._is_quick(rows):
             self._deliver(entries, *self._answer(entries))
             self._company = 1
             if self._waiting:
@@ -132,6 +141,9 @@ class Batcher:
         if self._sweep is None:
             self._sweep = loop.call_later(SWEEP_SECONDS, self._expire)
         loop.run_in_executor(self._thread, self._answer, entries).add_done_callback(self._done)
+
+    def _is_quick(self, rows: int) -> bool:
+        return self._behind * self.pace.seconds(rows) <= DIRECT_SECONDS
 
     def _take(self) -> tuple[list[_Entry], int]:
         """The next batch: whole requests, at least one, up to the best number of examples."""

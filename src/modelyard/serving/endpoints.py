@@ -130,7 +130,8 @@ class Endpoints:
             Refusal: 400: the family cannot use an example; 503, 504: there is no time for it.
         """
         try:
-            return await self.batcher.submit(examples, call.expires(self.limits.deadline))
+            caller = call.scope.get("client")
+            return await self.batcher.submit(examples, call.expires(self.limits.deadline), caller)
         except (ModelyardError, OverflowError) as error:
             if len(examples) == 1:
                 raise unusable(error, 0 if many else None) from None

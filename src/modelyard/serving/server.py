@@ -43,7 +43,7 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
     """
     service: Service = app_from_environment(environ)
     config = uvicorn.Config(
-        service, log_config=None, access_log=False, server_header=False, lifespan="on", ws="none",
+        service, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", ws="none",
         timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=DRAIN_SECONDS,
     )  # fmt: skip
     try:

@@ -42,6 +42,7 @@ class Encoder:
             self.groups[part.column] = list(range(start, start + len(part.names)))
             start += len(part.names)
         self._numbers = NumberBlock([part for part in parts if isinstance(part, NumericPart)], self.groups)
+        self._others = [part for part in parts if not isinstance(part, NumericPart)]
 
     @classmethod
     def fit(cls, columns: Columns, schema: TableSchema, settings: TabularFeatures) -> Encoder:
@@ -55,10 +56,9 @@ class Encoder:
         together = rows <= FEW_ROWS
         if together:
             self._numbers.fill(columns, out)
-        for name, part in self.parts.items():
-            group = self.groups[name]
-            if group and not (together and isinstance(part, NumericPart)):
-                part.fill(columns[name], out[:, group[0] : group[-1] + 1])
+        for part in self._others if together else self.parts.values():
+            if group := self.groups[part.column]:
+                part.fill(columns[part.column], out[:, group[0] : group[-1] + 1])
         return out
 
     def save(self, assets: Path) -> None:

@@ -79,7 +79,7 @@ class TabularHost(Host):
         """One answer a request, in order."""
         if not requests:
             return []
-        scores = self.scores(run, self.columns(requests))
+        scores = self._score(run, self.encoder.transform(self.columns(requests)))
         if self.schema.classes is None:
             return [ValueAnswer(value=value) for value in scores.tolist()]
         return self._answers(self.schema.classes, scores)

@@ -86,12 +86,15 @@ class NumberBlock:
     def __init__(self, parts: Sequence[NumericPart], groups: Mapping[str, Sequence[int]]) -> None:
         """`groups` says which outputs are each column's."""
         self._names = [part.column for part in parts]
-        self._first = [groups[part.column][0] for part in parts]
+        self._first = np.array([groups[part.column][0] for part in parts], np.intp)
         self._indicators = [(row, groups[part.column][1]) for row, part in enumerate(parts) if part.indicator]
-        self._log = np.array([part.log for part in parts], bool)
+        self._log = np.array([row for row, part in enumerate(parts) if part.log], np.intp)
         self._median = np.array([[part.median] for part in parts])
         self._center = np.array([[part.center] for part in parts])
         self._scale = np.array([[part.scale] for part in parts])
+        with np.errstate(over="ignore"):
+            self._lowest = self._center - _LARGEST * self._scale
+            self._highest = self._center + _LARGEST * self._scale
 
     def fill(self, columns: Mapping[str, Sequence[Any] | np.ndarray], out: np.ndarray) -> None:
         """Writes the columns' outputs into the zeroed float32 `out`, (rows, all outputs)."""
@@ -100,11 +103,11 @@ class NumberBlock:
         numbers = np.array([columns[name] for name in self._names], np.float64)  # None becomes NaN
         missing = np.isnan(numbers)
         numbers = np.where(missing, self._median, numbers)
-        if self._log.any():
+        if len(self._log):
             some = numbers[self._log]
             numbers[self._log] = np.sign(some) * np.log1p(np.abs(some))
-        with np.errstate(over="ignore"):  # what overflows is clipped
-            out[:, self._first] = np.clip((numbers - self._center) / self._scale, -_LARGEST, _LARGEST).T
+        numbers = np.minimum(np.maximum(numbers, self._lowest), self._highest)
+        out[:, self._first] = ((numbers - self._center) / self._scale).T
         for row, place in self._indicators:
             out[:, place] = missing[row]
 
