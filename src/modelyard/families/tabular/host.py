@@ -98,7 +98,11 @@ class TabularHost(Host):
         """The input columns, texts and times as figures, and the answer."""
         row: dict[str, float | str | None] = {}
         for column in self.schema.inputs:
-            row |= self._describe(column, getattr(request, self._fields[column.name]))
+            value = getattr(request, self._fields[column.name])
+            if column.role == "numeric" and not column.boolean and value is not None:
+                row[column.name] = float(value)
+            else:
+                row |= self._describe(column, value)
         if isinstance(response, ValueAnswer):
             return row | {"prediction": response.value}
         assert isinstance(response, (BinaryAnswer, ClassAnswer))
@@ -184,7 +188,7 @@ class TabularHost(Host):
             return {f"{name}: weekday": WEEKDAYS[int(parts["weekday"][0])], f"{name}: hour": float(parts["hour"][0])}
         if column.boolean:
             return {name: "true" if value else "false"}
-        return {name: float(value) if column.role == "numeric" else value.strip()[:LONGEST]}
+        return {name: value.strip()[:LONGEST]}
 
 
 def request_model(schema: TableSchema) -> type[BaseModel]:
