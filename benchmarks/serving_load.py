@@ -10,10 +10,14 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import uvloop
+
+CONNECTIONS = 4_000
+"""Of an open loop, kept from its beginning to its end."""
 
 
 @dataclass
@@ -23,7 +27,6 @@ class Result:
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    slowest_accepted: float = 0.0
 
     def rate(self) -> float:
         """Answers with status 200 a second."""
@@ -65,6 +68,9 @@ class Connection(asyncio.Protocol):
         del buffer[: end + 4 + length]
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(int(head[9:12]))
+
+    def close(self) -> None:
+        self._transport.close()
 
     def ask(self, request: bytes) -> asyncio.Future[int]:
         self._answer = asyncio.get_running_loop().create_future()
@@ -112,37 +118,46 @@ async def _closed(url: str, requests: list[bytes], clients: int, seconds: float)
     return result
 
 
-async def _open(url: str, requests: list[bytes], rate: float, seconds: float) -> Result:
-    result, free, tasks = Result(), [], set()
+async def _open(
+    url: str, requests: list[bytes], rate: float, seconds: float, windows: int, each: Callable[[Result], None]
+) -> None:
+    pool: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+    for _ in range(CONNECTIONS):
+        pool.put_nowait(await _connect(url))
+    tasks: set[asyncio.Task[None]] = set()
+    result = Result()
 
-    async def one(turn: int) -> None:
-        start = time.perf_counter()
+    async def one(turn: int, due: float) -> None:
+        connection = await pool.get()
         try:
-            connection = free.pop() if free else await _connect(url)
+            if connection.closed:
+                connection = await _connect(url)
+            status = await connection.ask(requests[turn % len(requests)])
         except OSError:
-            result.statuses[0] += 1
-            return
-        status = await connection.ask(requests[turn % len(requests)])
-        taken = time.perf_counter() - start
+            status = 0
         result.statuses[status] += 1
         if status == 200:
-            result.latencies.append(taken)
-        if not connection.closed:
-            free.append(connection)
+            result.latencies.append(time.perf_counter() - due)
+        pool.put_nowait(connection)
 
     begun = time.perf_counter()
     turn = 0
-    while (now := time.perf_counter() - begun) < seconds:
-        while turn < now * rate:
-            task = asyncio.ensure_future(one(turn))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            turn += 1
-        await asyncio.sleep(0.002)
-    if tasks:
-        await asyncio.wait(set(tasks), timeout=60)
-    result.seconds = time.perf_counter() - begun
-    return result
+    for number in range(windows):
+        while (now := time.perf_counter() - begun) < seconds * (number + 1):
+            while turn < now * rate:
+                task = asyncio.ensure_future(one(turn, begun + turn / rate))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                turn += 1
+            await asyncio.sleep(0.002)
+        if tasks and number == windows - 1:
+            await asyncio.wait(set(tasks), timeout=60)
+            result.statuses[0] += len(tasks)
+        result.seconds, ended = seconds, result
+        result = Result()
+        each(ended)
+    while not pool.empty():
+        pool.get_nowait().close()
 
 
 def closed(url: str, requests: list[bytes], clients: int, seconds: float) -> Result:
@@ -150,9 +165,13 @@ def closed(url: str, requests: list[bytes], clients: int, seconds: float) -> Res
     return uvloop.run(_closed(url, requests, clients, seconds))
 
 
-def open_loop(url: str, requests: list[bytes], rate: float, seconds: float) -> Result:
-    """So many requests a second, for so many seconds."""
-    return uvloop.run(_open(url, requests, rate, seconds))
+def open_loop(
+    url: str, requests: list[bytes], rate: float, seconds: float, windows: int, each: Callable[[Result], None]
+) -> None:
+    """So many requests a second over CONNECTIONS; `each` is told what came back in each of so many windows of so many
+    seconds. Latencies count from when a request was due, so that one that finds no connection free waits on the clock.
+    """
+    uvloop.run(_open(url, requests, rate, seconds, windows, each))
 
 
 if __name__ == "__main__":  # `serving_load.py URL BODIES.json CLIENTS SECONDS`: a process of its own, as JSON

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from serving_load import closed, message, open_loop
+from serving_load import Result, closed, message, open_loop
 from serving_throughput import HERE, family, free_port, ours, running
 
 from modelyard.package import Package
@@ -54,16 +54,18 @@ def soak(path: Path, minutes: float, factor: float, deadline: float) -> dict[str
         requests = [message(url, body, {"x-deadline-ms": f"{deadline:.0f}"})]
         with running(command, env, f"{address}/readyz", cwd=cwd) as (root, _):
             patient = [message(url, body)]
-            closed(url, patient, 64, 2)
-            sustainable = closed(url, patient, 64, 8).rate()
+            closed(url, patient, 1_000, 2)
+            sustainable = closed(url, patient, 1_000, 8).rate()
             print(f"sustainable: {sustainable:.0f}/s; now {factor} times as many for {minutes:g} minutes")
-            for _ in range(max(1, round(minutes * 60 / WINDOW))):
-                got = open_loop(url, requests, sustainable * factor, WINDOW)
+
+            def each(got: Result) -> None:
                 rows.append({"sent": sum(got.statuses.values()), "answered": got.statuses[200],
-                             "refused": got.statuses[503], "late": got.statuses[504],
-                             "lost": got.statuses[0], "p50": got.quantile(0.5), "p99": got.quantile(0.99),
-                             "most": got.quantile(1.0), "mb": memory(root)})  # fmt: skip
+                             "refused": got.statuses[503], "late": got.statuses[504], "lost": got.statuses[0],
+                             "p50": got.quantile(0.5), "p99": got.quantile(0.99), "most": got.quantile(1.0),
+                             "mb": memory(root)})  # fmt: skip
                 print({key: round(value, 1) for key, value in rows[-1].items()}, flush=True)
+
+            open_loop(url, requests, sustainable * factor, WINDOW, max(1, round(minutes * 60 / WINDOW)), each)
             recovered = recovery(url, requests)
     return {"family": package.info.family, "sustainable": sustainable, "factor": factor, "deadline_ms": deadline,
             "recovered_seconds": recovered, "windows": rows}  # fmt: skip

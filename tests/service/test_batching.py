@@ -177,7 +177,7 @@ def test_the_best_batch_is_large_where_a_batch_costs_and_one_where_it_does_not()
         return examples
 
     def grows(examples):
-        time.sleep(0.004 * len(examples))
+        time.sleep(0.01 * len(examples))
         return examples
 
     one = Number(x=1)
@@ -209,3 +209,13 @@ def test_who_asks_again_on_the_same_connection_waits_for_nobody():
     assert turns_until_answered([first, first, first]) == [1, 0, 0]
     assert turns_until_answered([first, second, first]) == [1, 1, 1]
     assert turns_until_answered([None, None]) == [1, 1]
+
+
+def test_a_quick_model_answers_all_that_wait_before_more_is_read():
+    async def run() -> tuple[int, int]:
+        queue = batcher(Model(), Pace(best=4, fixed=0.0, per_row=1e-6), capacity=1_000)
+        answers = [queue.submit([Number(x=1)], soon()) for _ in range(100)]
+        await asyncio.sleep(0)
+        return sum(answer.done() for answer in answers), queue.depth
+
+    assert asyncio.run(run()) == (100, 0)

@@ -108,6 +108,20 @@ def test_more_than_can_wait_are_refused_with_when_to_come_back(line, monkeypatch
         assert httpx.post(f"{address}/predict", json={"x": 1.0}).status_code == 200
 
 
+def test_a_service_behind_its_sockets_refuses_unread_and_goes_on_telling_its_health(line):
+    service = create_app(line, None)
+    with TestClient(service) as client:
+        service.lag.note(60.0)
+        service.lag.note(60.0)
+        refused = client.post("/predict", content=b"not even JSON")
+        assert (refused.status_code, int(refused.headers["retry-after"])) == (503, 60)
+        assert refused.headers["x-modelyard-package"] == line.info.version
+        assert refused.headers["x-request-id"]
+        assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
+        assert "/predict" not in client.get("/metrics").text
+        assert 'code="503"' in client.get("/metrics").text
+
+
 def test_the_same_body_is_answered_from_the_cache_and_logged_again(line, tmp_path):
     log = PredictionLog(tmp_path, line)
     with TestClient(create_app(line, log, Limits(cache_bytes=60))) as client:

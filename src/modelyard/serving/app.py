@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import hmac
 import logging
+import math
 import os
 import sys
 import time
@@ -18,9 +20,11 @@ from modelyard.errors import ModelyardError
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import drain, follow, logs, tracing
+from modelyard.serving.batching import overloaded
 from modelyard.serving.calls import CLOSE, GONE, Answer, Call, Header, Message, Receive, Reply, Route, Send, error
 from modelyard.serving.control import Control
 from modelyard.serving.endpoints import Endpoints
+from modelyard.serving.lag import Lag
 from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Refusal, refuse
 from modelyard.serving.settings import Limits, ServingSettings
@@ -44,6 +48,7 @@ class Service:
         self.pointer: Path | None = None
         self.spans: tracing.Tracing | None = None
         self.draining = self.tells = False
+        self.lag = Lag()
         self.failure: Exception | None = None
         """Why it did not start."""
 
@@ -100,6 +105,10 @@ class Service:
         try:
             if self.token and call.path not in _FREE:
                 self._check_token(call)
+            if (self.lag.seconds or self.lag.share < 1) and call.path not in _FREE:
+                left = call.expires(self.traffic.champion.limits.deadline) - call.started
+                if self.lag.refuses(left):
+                    return _busy(math.ceil(self.lag.seconds))
             if call.method not in route.methods:
                 allow = ", ".join(route.methods).encode()
                 said = f"{call.method} {call.path}: allowed is {route.methods[0]}"
@@ -132,7 +141,7 @@ class Service:
         try:
             async with self._make(self) as self.open:
                 self.token = self.open.champion.limits.token.encode()
-                with drain.on_signal(self):
+                with drain.on_signal(self), self.lag.measured():
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
         except Exception as failed:
@@ -222,6 +231,12 @@ def _closing(log: PredictionLog | None, traffic: Traffic) -> Any:
     finally:
         if log is not None:
             log.close()
+
+
+@functools.cache
+def _busy(wait: int) -> Reply:
+    """503, made once: a service that has too much to do has no time to say so."""
+    return error(overloaded(wait))
 
 
 async def _counted(ends: Endpoints, name: str, chunks: AsyncIterable[Any], call: Call) -> AsyncIterator[Any]:

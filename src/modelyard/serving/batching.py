@@ -26,6 +26,10 @@ Outcome: TypeAlias = "list[BaseModel] | Exception"
 
 DIRECT_SECONDS = 0.002
 """A batch that takes less runs on the event loop: handing it to a thread costs more than the others wait."""
+SLOW_SECONDS = 0.02
+"""A batch that was foreseen to take less and is seen to take this long goes to a thread, busy as the loop may be."""
+TURN_SECONDS = 0.1
+"""Longest that such batches hold the event loop in one go."""
 SWEEP_SECONDS = 0.02
 """How late a deadline may be noticed while a batch runs."""
 SHARE = 0.5
@@ -92,7 +96,7 @@ class Batcher:
             Refusal: 503: too many wait, or it could not be in time; 504: it was not.
             Exception: what the model raised about these examples.
         """
-        self._admit(len(examples), expires)
+        self.admit(len(examples), expires)
         loop = asyncio.get_running_loop()
         entry = _Entry(examples, expires, loop.create_future())
         self._waiting.append(entry)
@@ -113,7 +117,9 @@ class Batcher:
         ahead = self.depth + rows
         return self._behind * (math.ceil(ahead / self.pace.best) * self.pace.fixed + ahead * self.pace.per_row)
 
-    def _admit(self, rows: int, expires: float) -> None:
+    def admit(self, rows: int, expires: float) -> None:
+        """Raises Refusal, 503, where `submit` would: asked before a body is read, which takes longer than a model that
+        is quick."""
         if not self._rows and not self._running_rows:
             return
         left = expires - time.perf_counter()
@@ -122,19 +128,26 @@ class Batcher:
             raise overloaded(self.foreseen())
 
     def _begin(self) -> None:
-        """Takes a batch from the queue and answers it, here or in a thread."""
+        """Takes a batch from the queue and answers it in a thread; or here and the next ones too, where they are quick.
+
+        All that waits goes before new requests are read: they come faster than one batch a turn is answered.
+        """
         self._next = None
-        entries, rows = self._take()
-        if not entries:
-            return
-        self.observe(rows)
-        loop = asyncio.get_running_loop()
-        if self._is_quick(rows):
+        until = time.perf_counter() + TURN_SECONDS
+        while (batch := self._take())[0]:
+            entries, rows = batch
+            self.observe(rows)
+            if not self._is_quick(rows):
+                self._hand_over(entries, rows)
+                return
             self._deliver(entries, *self._answer(entries))
             self._company = 1
-            if self._waiting:
-                self._next = loop.call_soon(self._begin)
-            return
+            if self._waiting and time.perf_counter() > until:
+                self._next = asyncio.get_running_loop().call_soon(self._begin)
+                return
+
+    def _hand_over(self, entries: list[_Entry], rows: int) -> None:
+        loop = asyncio.get_running_loop()
         self._running, self._running_rows = entries, rows
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "model")
@@ -143,7 +156,8 @@ class Batcher:
         loop.run_in_executor(self._thread, self._answer, entries).add_done_callback(self._done)
 
     def _is_quick(self, rows: int) -> bool:
-        return self._behind * self.pace.seconds(rows) <= DIRECT_SECONDS
+        seconds = self.pace.seconds(rows)
+        return seconds <= DIRECT_SECONDS and self._behind * seconds <= SLOW_SECONDS
 
     def _take(self) -> tuple[list[_Entry], int]:
         """The next batch: whole requests, at least one, up to the best number of examples."""

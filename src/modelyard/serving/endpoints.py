@@ -83,6 +83,7 @@ class Endpoints:
         if (kept := self._cache.get(body)) is not None:
             self.record(call, kept.examples, kept.answers)
             return Reply(kept.content, headers=((b"x-cache", b"hit"),))
+        self.admit(call)
         asked, examples = await self.parsed(body)
         answers = await self.answers(examples, call, many=asked.many)
         content = asked.joined([rendered(one, at if asked.many else None) for at, one in enumerate(answers)])
@@ -112,6 +113,10 @@ class Endpoints:
         headers = ((b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff"))
         text = content.replace(page.ADDRESS, html.escape(f"{scheme}://{host}/predict"))
         return Reply(text.encode(), media=b"text/html; charset=utf-8", headers=headers)
+
+    def admit(self, call: Call) -> None:
+        """Raises Refusal, 503, where there is no time for one more example."""
+        self.batcher.admit(1, call.expires(self.limits.deadline))
 
     async def parsed(self, body: bytes) -> tuple[Parsed, list[BaseModel]]:
         """A JSON body, and the examples in it.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -41,6 +42,7 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
     Raises:
         UsageError: the service does not start: the cause.
     """
+    _allow_connections()
     service: Service = app_from_environment(environ)
     config = uvicorn.Config(
         service, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", ws="none",
@@ -53,6 +55,12 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
         pass
     if service.failure is not None:
         raise UsageError(f"the service did not start: {service.failure}") from service.failure
+
+
+def _allow_connections() -> None:
+    """As many open files as this process may have: many containers begin with 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager

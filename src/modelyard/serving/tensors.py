@@ -115,6 +115,7 @@ class V2:
             raise refuse(400, f"the graph does not take these tensors: {' '.join(str(error).split())[:300]}") from None
 
     async def _answer(self, asked: Asked, call: Call) -> dict[str, np.ndarray]:
+        self._ends.admit(call)
         values = self._documents(asked.inputs)
         self._ends.check_number(values)
         examples = self._ends.read(values, many=len(values) > 1)
