@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import logging
@@ -10,6 +11,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
+import anyio
 import httpx
 import pytest
 from starlette.testclient import TestClient
@@ -17,6 +19,7 @@ from starlette.testclient import TestClient
 from modelyard.errors import UsageError
 from modelyard.serving import tracing
 from modelyard.serving.app import create_app
+from modelyard.serving.aside import Aside
 from modelyard.serving.log_files import read_labelled
 from modelyard.serving.logs import JsonLines
 from modelyard.serving.prediction_log import PredictionLog, read_log
@@ -251,3 +254,19 @@ def test_batches_queue_and_roles_are_counted(line, tmp_path):
     assert f'modelyard_batch_rows_bucket{{le="8.0",package="{version}"}}' in text
     assert f'modelyard_queue_rows{{package="{version}"}} 0.0' in text
     assert f'modelyard_serving{{package="{version}",role="champion"}} 1.0' in text
+
+
+def test_reasons_and_raw_tensors_wait_in_a_bounded_line_too():
+    async def run() -> list[object]:
+        aside = Aside(anyio.CapacityLimiter(1), 2)
+        soon = time.perf_counter() + 30
+        work = lambda: time.sleep(0.1)  # noqa: E731
+        many = [asyncio.create_task(aside.run(work, soon)) for _ in range(6)]
+        found = await asyncio.gather(*many, return_exceptions=True)
+        slow = asyncio.create_task(aside.run(lambda: time.sleep(0.5), time.perf_counter() + 0.05))
+        return [*found, *await asyncio.gather(slow, return_exceptions=True), await aside.run(lambda: 7, soon)]
+
+    *found, late, after = asyncio.run(run())
+    assert [one for one in found if one is None] == [None] * 3
+    assert {one.status for one in found if one is not None} == {503}
+    assert (late.status, after) == (504, 7)

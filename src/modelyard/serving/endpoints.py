@@ -19,6 +19,7 @@ from modelyard.family import Host
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import openapi, page, stream
+from modelyard.serving.aside import Aside
 from modelyard.serving.batching import Batcher, measure
 from modelyard.serving.bodies import Parsed, rendered, unusable
 from modelyard.serving.cache import Cache, Cached
@@ -51,6 +52,7 @@ class Endpoints:
         self.explains = type(package.host).explain is not Host.explain
         self.streams = type(package.host).stream is not Host.stream
         self.cores = anyio.CapacityLimiter(available_cores())
+        self.aside = Aside(self.cores, limits.queue)
         self._cache = Cache(limits.cache_bytes)
         self.batcher = self._batcher()
         self.completions, self.v2 = Completions(self), V2(self)
@@ -96,7 +98,8 @@ class Endpoints:
         if not self.explains:
             raise refuse(404, f"family {self.opened.info.family!r} gives no reasons; POST /predict answers")
         body = await call.json(self.limits)
-        return Reply(await anyio.to_thread.run_sync(self._explained, body, limiter=self.cores))
+        work = functools.partial(self._explained, body)
+        return Reply(await self.aside.run(work, call.expires(self.limits.deadline)))
 
     async def package(self, call: Call) -> Reply:
         """What is served."""

@@ -13,7 +13,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import anyio.to_thread
 import numpy as np
 from pydantic_core import from_json, to_json
 
@@ -96,17 +95,16 @@ class V2:
         body = await call.body(self._ends.limits)
         asked = decode(body, call.headers.get(b"inference-header-content-length"))
         if name in self._graphs:
-            outputs = await self._run_graph(asked, name)
+            outputs = await self._run_graph(asked, name, call)
         else:
             outputs = await self._answer(asked, call)
         return encode(asked, outputs, name, self._package.info.version, call.id)
 
-    async def _run_graph(self, asked: Asked, name: str) -> dict[str, np.ndarray]:
+    async def _run_graph(self, asked: Asked, name: str, call: Call) -> dict[str, np.ndarray]:
         inputs, _ = self._graphs[name]
         arrays = check(asked.inputs, inputs)
         work = functools.partial(self._run, name.removeprefix(f"{self.name}."), arrays)
-        outputs: dict[str, np.ndarray] = await anyio.to_thread.run_sync(work, limiter=self._ends.cores)
-        return outputs
+        return await self._ends.aside.run(work, call.expires(self._ends.limits.deadline))
 
     def _run(self, graph: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
