@@ -47,11 +47,11 @@ def training_pipeline(
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
         """
         common = {"family": family, "config": config, "code_version": code_version, "run_id": RUN_ID}
-        data = ingest(**common, data_rev=data_rev)
+        data = ingest(**common, data_rev=data_rev, nodes=nodes, gpus_per_node=gpus_per_node)
         data.set_caching_options(False)
         table = features(**common, dataset=data.outputs["dataset"])
         fitted = train(**common, nodes=nodes, gpus_per_node=gpus_per_node, features=table.outputs["features"])
-        fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus_per_node)
+        fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(data.outputs["gpus"])
         kubernetes.empty_dir_mount(fitted, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
         pair = {"features": table.outputs["features"], "model": fitted.outputs["model"]}
         judged = evaluate(**common, **pair)

@@ -76,7 +76,8 @@ def tuning_pipeline(
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
         """
         common = {"family": family, "config": config, "code_version": code_version}
-        data = provided(ingest(**common, run_id=RUN_ID, data_rev=data_rev), resources).set_caching_options(False)
+        data = ingest(**common, run_id=RUN_ID, data_rev=data_rev, nodes=1, gpus_per_node=gpus_per_node)
+        provided(data, resources).set_caching_options(False)
         table = provided(features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), resources)
         pair = {"dataset": data.outputs["dataset"], "features": table.outputs["features"]}
         given = {**common, **pair, "gpus_per_node": gpus_per_node, "fixed": fixed, "count": trials}

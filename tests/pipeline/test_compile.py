@@ -79,6 +79,8 @@ def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(name):
     assert cached == {stage.name: stage.name not in ("ingest", "deploy") for stage in TRAINING}
     train = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
     assert train["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
+    accelerator = pipeline["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]["accelerator"]
+    assert accelerator["resourceCount"] == "{{$.inputs.parameters['pipelinechannel--ingest-gpus']}}"
 
 
 @pytest.mark.parametrize("name", [None, *names()])
