@@ -34,7 +34,7 @@ compile: $(VENV)/.laptop ## Write the pipelines for the Kubeflow UI
 	$(BIN)/modelyard compile
 
 helm: $(VENV)/.uv ## Install helm, which the charts' tests run
-	$(BIN)/python tests/charts/install_helm.py $(BIN)/helm
+	$(BIN)/python docker/install_helm.py $(BIN)/helm
 
 constraints: $(VENV)/.uv ## Pin every dependency anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
@@ -73,5 +73,5 @@ $(VENV)/.laptop: $(VENV)/.uv pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.laptop
 	@echo "installing what the tests need (once)"
 	$(INSTALL) -e '.[families,laptop,dev]'
-	$(BIN)/python tests/charts/install_helm.py $(BIN)/helm
+	$(BIN)/python docker/install_helm.py $(BIN)/helm
 	@touch $@

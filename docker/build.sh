@@ -3,7 +3,8 @@
 #
 #   REGISTRY  in front of the names, such as registry.example.org/mirror     TAG       else modelyard's version
 #   BASE      another base image                                             WHEELS    folder of wheels to take first
-#   PACKAGES  further packages of the trainers, such as psycopg2-binary      INDEX     a mirror of PyPI
+#   PACKAGES  further packages of the trainers, such as psycopg2-binary      INDEX     a mirror of the package index
+#   TENSORRT  of trainer-cuda: another package, or empty for none            NPM_CONFIG_REGISTRY  a mirror of npm's
 #   ENGINE    docker, podman or buildah
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,6 +36,8 @@ for image in "${images[@]}"; do
   [[ -z "${BASE:-}" ]] || options+=(--build-arg "BASE=$BASE")
   [[ -z "${INDEX:-}" ]] || options+=(--build-arg "INDEX=$INDEX")
   [[ -z "${PACKAGES:-}" || $image == server ]] || options+=(--build-arg "PACKAGES=$PACKAGES")
+  [[ $image == server ]] || [[ -z "${NPM_CONFIG_REGISTRY:-}" ]] || options+=(--build-arg "NPM_CONFIG_REGISTRY=$NPM_CONFIG_REGISTRY")
+  [[ $image != trainer-cuda || -z "${TENSORRT+set}" ]] || options+=(--build-arg "TENSORRT=$TENSORRT")
   [[ ! -d "$WHEELS" ]] || options+=(--build-context "wheels=$WHEELS")
   # OCI, podman's default, has no HEALTHCHECK
   [[ $engine == docker ]] || options+=(--format docker)

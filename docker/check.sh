@@ -2,7 +2,7 @@
 # Holds the built images to what clusters ask of them: docker/check.sh [trainer] [trainer-cuda] [server]
 #
 # As a user id that no image knows, on a read-only root with an empty /tmp, without a network, without capabilities:
-#   a trainer   has helm and the chart of a model, takes a small table through the whole pipeline and leaves a package;
+#   a trainer   has helm and finds the chart of a model, takes a small table through the whole pipeline and leaves a package;
 #   the server  answers a request with that package, or with the one that PACKAGE names.
 #
 # With docker or podman they run the containers. With buildah, bubblewrap does (apt-get install bubblewrap): the image's
@@ -85,6 +85,17 @@ from modelyard.launch.pipelines import source_root
 print(len(list((source_root() / "pipelines" / "compiled").glob("*.yaml"))), "compiled pipelines inside")
 '
 
+# The chart that deploying takes without a setting, and the helm that installs it.
+CHART='
+import subprocess
+from modelyard.launch.release import chart_of
+from modelyard.serve_settings import ServeSettings
+chart = chart_of(ServeSettings())
+subprocess.run(["helm", "version", "--short"], check=True)
+subprocess.run(["helm", "lint", "--quiet", chart, "--set", "package.uri=s3://models/x"], check=True)
+print("helm renders", chart)
+'
+
 ANSWER='
 import json, os, pathlib, subprocess, sys, time, urllib.request
 package = pathlib.Path("/tmp/out/package")
@@ -120,7 +131,7 @@ for image in "${images[@]}"; do
   check_user "$name"
   inside "$name" "$work/out" python -c "$CONDITIONS"
   if [[ $image != server ]]; then
-    inside "$name" "$work/out" sh -c 'helm version --short && helm lint --quiet /charts/model --set package.uri=s3://models/x'
+    inside "$name" "$work/out" python -c "$CHART"
     inside "$name" "$work/out" sh -c "modelyard run $FAMILY && cp -RL \"\$(ls -d /tmp/modelyard/$FAMILY/*/package | tail -n 1)\" /tmp/out/package"
     package=$work/out/package
   elif [[ -z $package ]]; then

@@ -19,7 +19,7 @@ class ServeSettings(Settings):
     namespace: Label | None = None
     """Where the release is. None: the step's own namespace, or the kubeconfig's."""
     chart: str | None = None
-    """Chart of a model: a folder, a packed chart, or `oci://…`. None: the one of this checkout."""
+    """Chart of a model: a folder, a packed chart, or `oci://…`. None: modelyard's own."""
     chart_version: str | None = None
     """Version of a chart from a registry."""
     values_file: str | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import runpy
 
 import pytest
 
-from tests.charts.helm import binary
-from tests.charts.install_helm import MISSING
+from tests.charts.helm import ROOT, binary
+
+MISSING: str = runpy.run_path(str(ROOT / "docker" / "install_helm.py"))["MISSING"]
 
 
 @pytest.fixture(scope="session", autouse=True)

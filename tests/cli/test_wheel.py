@@ -31,9 +31,14 @@ class Outside:
         return [sys.executable, "-m", "modelyard", *arguments]
 
     def __call__(self, *arguments: str) -> str:
-        done = subprocess.run(
-            self.command(*arguments), cwd=self.work, env=self.environment, capture_output=True, text=True, check=False
-        )
+        return self.run(self.command(*arguments))
+
+    def asked(self, code: str) -> str:
+        """What Python prints there."""
+        return self.run([sys.executable, "-c", code]).strip()
+
+    def run(self, command: list[str]) -> str:
+        done = subprocess.run(command, cwd=self.work, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -41,11 +46,7 @@ class Outside:
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory):
     place = Outside(tmp_path_factory.mktemp("outside"))
-    where = "import modelyard; print(modelyard.__file__)"
-    found = subprocess.run(
-        [sys.executable, "-c", where], cwd=place.work, env=place.environment, capture_output=True, text=True, check=True
-    )
-    assert "/site/modelyard/" in found.stdout
+    assert "/site/modelyard/" in place.asked("import modelyard; print(modelyard.__file__)")
     place.out = place("run", "tabular", "--set", "model.trees=30")
     return place
 
@@ -54,6 +55,13 @@ def test_it_runs_the_whole_pipeline(outside):
     assert "tabular version 1 is champion" in outside.out
     assert "Next: modelyard serve tabular" in outside.out
     assert list(outside.work.glob("runs/tabular/*/card.html"))
+
+
+def test_it_deploys_the_chart_that_it_carries(outside):
+    ask = "from modelyard.launch import release; print(release.chart_of(release.ServeSettings()))"
+    carried = Path(outside.asked(ask))
+    assert "/site/modelyard/" in str(carried)
+    assert _files(carried) == _files(ROOT / "charts" / "model")
 
 
 def test_it_serves_and_then_monitors_what_it_served(outside):
@@ -78,6 +86,10 @@ def test_it_serves_and_then_monitors_what_it_served(outside):
     told = outside("monitor", "tabular")
     assert "drifted" in told, "sixty times the same example is not what the model was judged on"
     assert list(outside.work.glob("runs/monitoring/tabular/*/report.html"))
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def _wait(url: str, server: subprocess.Popen) -> None:

@@ -50,8 +50,8 @@ REFUSED = {
     "initContainerStatuses": [{
         "name": "package", "image": "modelyard/server:9", "ready": False,
         "state": {"waiting": {"reason": "ErrImagePull", "message": (
-            'rpc error: code = Unknown desc = failed to pull and unpack image "docker.io/modelyard/server:9": failed '
-            "to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized"
+            'rpc error: code = Unknown desc = failed to pull and unpack image "images.example/modelyard/server:9": '
+            "failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized"
         )}},
     }],
 }  # fmt: skip

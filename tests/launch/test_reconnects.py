@@ -190,7 +190,8 @@ def test_a_cluster_without_kubeflow_trainer_says_how_to_install_it(api, train):
     error = train().ended()
     assert isinstance(error, UsageError)
     assert "Kubeflow Trainer is not installed" in str(error)
-    assert "helm install kubeflow-trainer" in str(error)
+    assert "helm install kubeflow-trainer CHART --version 2.3.0" in str(error)
+    assert "Operator Guides, Installation" in str(error), "where CHART is told"
 
 
 def test_a_runtime_that_is_not_there_is_told_with_those_that_are(trainer, train):

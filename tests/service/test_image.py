@@ -24,7 +24,7 @@ def text(image):
 
 def test_the_base_is_an_argument_of_a_fixed_version(text):
     (base,) = re.findall(r"^ARG BASE=(\S+)$", text, re.MULTILINE)
-    assert re.search(r":\d+\.\d+\.\d+-slim", base)
+    assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", base)
     assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}", "scratch", "uv"}
 
 
@@ -36,6 +36,16 @@ def test_it_runs_as_a_number_that_is_not_root_and_installs_what_it_is_for_alone(
 def test_all_that_is_copied_from_the_repository_is_there(text):
     copied = [words.split()[:-1] for words in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE)]
     assert [name for names in copied for name in names if not (ROOT / name).exists()] == []
+
+
+def test_no_host_is_named_the_tools_and_their_settings_know_where_packages_lie(text):
+    assert set(re.findall(r"https?://([^/:\s]+)", text)) <= {"127.0.0.1"}
+    assert re.search(r"^ENV PIP_INDEX_URL=\$\{INDEX\} UV_DEFAULT_INDEX=\$\{INDEX\}$", text, re.MULTILINE)
+
+
+def test_helm_comes_as_make_helm_brings_it(image, text):
+    assert ("python /install_helm.py /tools/helm" in text) == (image != "server")
+    assert not re.search(r"[0-9a-f]{64}", text), "the sum is in the script alone"
 
 
 def test_packages_come_before_the_source_that_changes_more_often(text):

