@@ -110,6 +110,16 @@ class Host(ABC):
         """Why this answer; None where the family has no reasons to give."""
         return None
 
+    def read(self, file: Path) -> list[dict[str, Any]] | None:
+        """The rows of a table as JSON bodies of `Request`, read as the family reads its data; None: as any table.
+
+        Columns that `Request` lacks may be among them.
+
+        Raises:
+            BadData: with file, row and column.
+        """
+        return None
+
     def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel] | None:
         """Parts of one answer as they come and, last, the answer that `predict` gives; None: it comes at once.
 

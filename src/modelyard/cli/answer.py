@@ -16,6 +16,7 @@ from modelyard.errors import BadData, UsageError
 from modelyard.package import Package
 
 CHUNK = 4096
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 notes = Console(stderr=True, highlight=False, style="dim")
 
 
@@ -49,12 +50,15 @@ def read_examples(file: Path, package: Package) -> list[dict[str, Any]]:
     """Rows of a CSV, Parquet, JSON or JSON-lines file as request bodies; columns the model doesn't know are named."""
     if not file.is_file():
         raise BadData("no such file", file=file)
-    readers = {".csv": "read_csv", ".parquet": "read_parquet", ".jsonl": "read_json", ".json": "read_json"}
-    if file.suffix not in readers:
-        raise BadData(f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {', '.join(readers)}")
-    if file.suffix in (".json", ".jsonl"):
-        return _from_text(file.read_text(), lines=file.suffix == ".jsonl")
-    rows = _read_table(file, readers[file.suffix])
+    name = file.name.lower()
+    if name.endswith((".json", ".jsonl")):
+        return _from_text(file.read_text(encoding="utf-8"), lines=name.endswith(".jsonl"))
+    if not name.endswith(TABLES):
+        allowed = ", ".join((*TABLES, ".jsonl", ".json"))
+        raise BadData(f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}")
+    rows = package.host.read(file)
+    if rows is None:
+        rows = _read_table(file, "read_parquet" if name.endswith(".parquet") else "read_csv")
     fields = {field.alias or name: field.annotation for name, field in package.host.Request.model_fields.items()}
     extra = [name for name in (rows[0] if rows else {}) if name not in fields]
     if extra:

@@ -29,7 +29,7 @@ def test_each_kind_of_column_is_recognised(tmp_path: Path) -> None:
     assert next(c for c in schema.columns if c.name == "member").boolean
     assert schema.dropped == {"customer": "nearly every value is different (id-like)", "unit": "constant"}
     assert summary["dropped"] == {"columns: nearly every value is different (id-like)": 1, "columns: constant": 1}
-    assert summary["headline"] == "400 rows × 6 columns, 2 classes"
+    assert summary["headline"] == "400 rows × 6 columns, 2 classes; left out: customer, unit"
     assert sum(summary["rows"].values()) == 400
     json.dumps(summary, allow_nan=False)
 

@@ -20,7 +20,7 @@ class TabularFeatures(Settings):
     task: Task = "auto"
     """`auto`: regression for a numeric target with more than 20 distinct values, else classification."""
     positive: str | None = None
-    """Name of the positive class of a binary target. None: the rarer one."""
+    """Name of the positive class of a binary target. None: yes, true or 1 beside no, false or 0; else the rarer one."""
     sample: Literal["breast_cancer", "fraud", "diabetes"] = "breast_cancer"
     """Built-in data used when `data.uri` is not set: two classifications and a regression."""
     sample_rows: int = Field(default=20_000, ge=500)

@@ -43,6 +43,8 @@ class Table:
     """What a person should know about how the file was read."""
     dropped: dict[str, str] = field(default_factory=dict)
     """Columns left out while reading, and why."""
+    delimiter: str = ","
+    """What separates the cells of a CSV."""
 
     def place(self, row: int) -> dict[str, Any]:
         """File and row (from 1, below the header) of a row of the frame, for `BadData`."""
@@ -81,7 +83,7 @@ def read_csv(file: Path) -> Table:
         dropped["(column without a name)"] = "no name in the header"
     if delimiter != ",":
         notes.append(f"{file.name} is separated by {DELIMITERS[delimiter]}s")
-    return Table(frame, [(file, len(frame))], notes, dropped)
+    return Table(frame, [(file, len(frame))], notes, dropped, delimiter)
 
 
 def _parse(text: str, delimiter: str, places: list[str], file: Path) -> Any:

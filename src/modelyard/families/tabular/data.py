@@ -203,7 +203,7 @@ def _inputs(
         elif edits.role(name) == "drop":
             column = Column(name=name, role="drop", description="left out by the schema")
         else:
-            column = edits.apply(infer_column(name, cells, config.features, edits.role(name)))
+            column = edits.apply(infer_column(name, cells, config.features, edits.role(name), table.delimiter))
         columns.append(column)
         if column.role != "drop":
             values[name] = convert(column, cells, table, edits)

@@ -136,6 +136,12 @@ class TabularHost(Host):
             contributions={names[index]: float(values[index]) for index in order},
         )
 
+    def read(self, file: Path) -> list[dict[str, Any]] | None:
+        """Rows of a CSV or Parquet file, read as the training data were."""
+        from modelyard.families.tabular.rows import read_rows
+
+        return read_rows(file, self.schema)
+
     def _score(self, run: Runtime, x: np.ndarray) -> np.ndarray:
         output = run("model", {"features": x})
         if self.schema.classes is None:

@@ -12,6 +12,7 @@ from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.schema import Column, Edits
+from modelyard.families.tabular.written import number_style, plainly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,12 +31,15 @@ _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y",
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
 
 
-def infer_column(name: str, cells: pd.Series[Any], settings: TabularFeatures, forced: str | None) -> Column:
-    """The column's role, and whether it may be empty. `forced` is a role given by a person.
+def infer_column(
+    name: str, cells: pd.Series[Any], settings: TabularFeatures, forced: str | None, delimiter: str = ","
+) -> Column:
+    """The column's role, whether it may be empty, and how its cells are written. `forced` is a role given by a person.
 
     A role of `drop` carries its reason as the description.
     """
-    there = cells.dropna()
+    style = number_style(cells, delimiter)
+    there = plainly(cells.dropna(), style)
     nullable = len(there) < len(cells)
     role, boolean, reason = _judge(name, there, nullable, settings) if forced is None else (forced, False, "")
     boolean = boolean or (role == "numeric" and _is_boolean(there))
@@ -47,6 +51,7 @@ def infer_column(name: str, cells: pd.Series[Any], settings: TabularFeatures, fo
             "transform": transform,
             "boolean": boolean,
             "nullable": nullable,
+            "format": {"numeric": style, "time": _to_times(there)[1] if role == "time" else ""}.get(role, ""),
             "description": reason,
         }
     )
@@ -59,7 +64,7 @@ def convert(column: Column, cells: pd.Series[Any], table: Table, edits: Edits) -
         BadData: a cell that is not of the role, infinite, or empty where none may be; with its row.
     """
     if column.role == "numeric":
-        values = as_booleans(cells) if column.boolean else numbers(column, cells, table)
+        values = as_booleans(column, cells, table) if column.boolean else numbers(column, cells, table)
     elif column.role == "time":
         values = times(column, cells, table)
     else:
@@ -79,7 +84,7 @@ def numbers(column: Column, cells: pd.Series[Any], table: Table, hint: str = "")
     """The cells as float64, or Int64 where all are whole; every cell that is not a number is refused."""
     import pandas as pd
 
-    values = _to_numeric(cells)
+    values = _to_numeric(plainly(cells, column.format))
     bad = np.flatnonzero((values.isna() & cells.notna() & ~_placeholder(cells)).to_numpy())
     if len(bad):
         raise BadData(
@@ -98,6 +103,8 @@ def numbers(column: Column, cells: pd.Series[Any], table: Table, hint: str = "")
             hint="Leave it empty or write a number",
         )
     there = values.dropna()
+    if column.format:
+        table.notes.append(f"{column.name}: numbers were read as written {column.format}")
     if empty := int((cells.notna() & values.isna()).sum()):
         table.notes.append(f"{column.name}: {empty} cells such as '?' or 'unknown' were read as empty")
     if cells.dtype.kind in "fiu" or cells.dtype == "Int64" or not len(there):
@@ -106,11 +113,16 @@ def numbers(column: Column, cells: pd.Series[Any], table: Table, hint: str = "")
     return pd.Series(values.astype("Int64")) if whole else values
 
 
-def as_booleans(cells: pd.Series[Any]) -> pd.Series[Any]:
-    """True, false or missing, from booleans or from the words."""
+def as_booleans(column: Column, cells: pd.Series[Any], table: Table) -> pd.Series[Any]:
+    """True, false or missing, from booleans or from the words; any other word is refused."""
     if cells.dtype == "boolean":
         return cells
-    return as_text(cells).str.lower().map({"true": True, "false": False}).astype("boolean")
+    values = as_text(cells).str.lower().map({"true": True, "false": False}).astype("boolean")
+    bad = np.flatnonzero((values.isna() & cells.notna()).to_numpy())
+    if len(bad):
+        problem = f"{str(cells.iloc[bad[0]])[:40]!r} is neither true nor false"
+        raise BadData(problem, **table.place(int(bad[0])), column=column.name)
+    return values
 
 
 def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
@@ -130,8 +142,8 @@ def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def times(column: Column, cells: pd.Series[Any], table: Table) -> pd.Series[Any]:
-    """The cells as datetime64 without a zone, in UTC; one format for the whole column."""
-    values, style = _to_times(cells)
+    """The cells as datetime64 without a zone, in UTC; one format for the whole column, its own where it has one."""
+    values, style = _to_times(cells, _styles(column))
     bad = np.flatnonzero((values.isna() & cells.notna()).to_numpy())
     if len(bad):
         raise BadData(
@@ -148,6 +160,11 @@ def times(column: Column, cells: pd.Series[Any], table: Table) -> pd.Series[Any]
             "write them as year-month-day if that is wrong"
         )
     return values
+
+
+def _styles(column: Column) -> list[str]:
+    """The formats to try: none stands for all."""
+    return [column.format.replace("ISO 8601", "ISO8601"), "ISO8601"] if column.format else []
 
 
 def is_numeric(cells: pd.Series[Any]) -> bool:
@@ -172,6 +189,8 @@ def _judge(name: str, there: pd.Series[Any], nullable: bool, settings: TabularFe
         return ("drop", False, reason) if reason else ("numeric", False, "")
     if _time_share(there) >= MOSTLY:
         return "time", False, ""
+    if distinct > SOME_TEXTS and there.dtype == object and _looks_dated(as_text(there)):
+        return "drop", False, "dates in several formats: write them in one"
     return _judge_text(there, distinct, settings)
 
 

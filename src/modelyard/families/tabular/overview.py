@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CHOICES, MOST_LISTED = 50, 200
+ALMOST_ALL, ALMOST_EQUAL = 0.999, 0.9999
 
 
 def with_ranges(schema: TableSchema, train: pd.DataFrame) -> TableSchema:
@@ -34,6 +36,7 @@ def summarize(
     """Rows by split, what was left out, classes, and a table of the columns; JSON."""
     classes = {name: int((y == index).sum()) for index, name in enumerate(schema.classes or [])}
     kind = f"{len(classes)} classes" if classes else "regression"
+    given = _determining(frame, schema, y)
     tables = [_columns_table(frame, schema), _splits_table(schema, y, rows)]
     if schema.dropped:
         tables.append(
@@ -51,8 +54,10 @@ def summarize(
         "task": schema.task,
         "classes": classes,
         "tables": tables,
-        "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns, {kind}",
-        "notes": [*notes, *_duplicates(frame, rows), *_giveaways(frame, schema)],
+        "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns, {kind}"
+        + _left_out(schema)
+        + _told(given, schema),
+        "notes": [*notes, *_duplicates(frame, rows), *_giveaways(given, schema)],
     }
 
 
@@ -120,17 +125,59 @@ def _duplicates(frame: pd.DataFrame, rows: Rows) -> list[str]:
     ]
 
 
-def _giveaways(frame: pd.DataFrame, schema: TableSchema) -> list[str]:
-    """Names categories that determine the target by themselves: often the answer in another word."""
-    if not schema.classes:
-        return []
-    notes = []
-    for column in (c for c in schema.inputs if c.role == "category" or c.boolean):
-        pairs = frame[[column.name, schema.target]].dropna()
-        seen = pairs[column.name].nunique()
-        if 2 <= seen <= len(pairs) / 10 and len(pairs.drop_duplicates()) == seen:
-            notes.append(
-                f"{column.name} alone determines {schema.target}: if it is only known afterwards, "
-                f"leave it out (--set features.drop=[{column.name}])"
-            )
-    return notes
+def _left_out(schema: TableSchema) -> str:
+    """Names the columns that are not used."""
+    names = list(schema.dropped)
+    more = f", … ({len(names)} columns)" if len(names) > 4 else ""
+    return f"; left out: {', '.join(names[:4])}{more}" if names else ""
+
+
+def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> list[str]:
+    """Columns that determine the target by themselves: often the answer in another word."""
+    found = []
+    for column in schema.inputs:
+        there = frame[column.name].notna().to_numpy()
+        if there.sum() >= len(y) / 2 and _determines(column, frame[column.name][there], y[there], schema):
+            found.append(column.name)
+    return found
+
+
+def _giveaways(names: list[str], schema: TableSchema) -> list[str]:
+    return [
+        f"{name} alone determines {schema.target}: if it is only known afterwards, "
+        f"leave it out (--set features.drop=[{name}])"
+        for name in names
+    ]
+
+
+def _told(names: list[str], schema: TableSchema) -> str:
+    return f"; alone determines {schema.target}: {', '.join(names[:4])} (known beforehand?)" if names else ""
+
+
+def _determines(column: Column, cells: pd.Series[Any], y: np.ndarray, schema: TableSchema) -> bool:
+    import pandas as pd
+
+    if column.role == "category" or column.boolean:
+        seen = cells.nunique()
+        pairs = pd.DataFrame({"cell": cells.astype(str).to_numpy(), "y": y})
+        return bool(schema.classes and 2 <= seen <= len(cells) / 10 and len(pairs.drop_duplicates()) == seen)
+    return column.role == "numeric" and cells.nunique() > 1 and _orders(cells, y, len(schema.classes or ()))
+
+
+def _orders(cells: pd.Series[Any], y: np.ndarray, classes: int) -> bool:
+    """Whether a quantity tells the target by its order alone.
+
+    Of two classes: an area under the ROC curve of .999 or more (Mann and Whitney's U over both counts). Of more:
+    each class has an interval of its own. Of a regression: a rank correlation of .9999 or more.
+    """
+    import pandas as pd
+
+    ranks = cells.astype(float).rank().to_numpy()
+    if classes == 2:
+        ones, zeros = int((y == 1).sum()), int((y == 0).sum())
+        area = (ranks[y == 1].sum() - ones * (ones + 1) / 2) / max(ones * zeros, 1)
+        return bool(max(area, 1 - area) >= ALMOST_ALL and ones and zeros)
+    if classes:
+        spans = sorted((ranks[y == code].min(), ranks[y == code].max()) for code in np.unique(y))
+        return len(spans) > 1 and all(high < low for (_, high), (low, _) in itertools.pairwise(spans))
+    return bool(abs(np.corrcoef(ranks, pd.Series(y).rank())[0, 1]) >= ALMOST_EQUAL)

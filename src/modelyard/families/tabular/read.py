@@ -38,7 +38,7 @@ def read_table(raw: Path) -> Table:
     dropped = {name: why for table in tables for name, why in table.dropped.items()}
     kept = frame.drop(columns=[name for name in dropped if name in frame.columns])
     notes.append(f"{len(tables)} files were read as one table")
-    return Table(kept, [place for table in tables for place in table.files], notes, dropped)
+    return Table(kept, [place for table in tables for place in table.files], notes, dropped, first.delimiter)
 
 
 def table_files(raw: Path) -> list[Path]:

@@ -47,6 +47,9 @@ class Column(BaseModel):
     """A numeric column of true and false."""
     nullable: bool = False
     """Whether a cell may be empty."""
+    format: str = ""
+    """How files write the cells: of times `ISO 8601` or a pattern such as `%d.%m.%Y`; of numbers `1,234.5` or
+    `1.234,5` where thousands are separated. Requests hold plain numbers and ISO 8601."""
     description: str = ""
     """For the people who call the service."""
     examples: list[float | bool | str] = []

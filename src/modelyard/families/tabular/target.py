@@ -12,11 +12,22 @@ from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.divide import LEAST_OF_CLASS
 from modelyard.families.tabular.infer import as_text, is_numeric, numbers
 from modelyard.families.tabular.schema import Column, Edits, TableSchema
+from modelyard.families.tabular.written import number_style, plainly
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CLASSES = 100
+YES_NO = (
+    ("yes", "no"),
+    ("y", "n"),
+    ("true", "false"),
+    ("t", "f"),
+    ("1", "0"),
+    ("positive", "negative"),
+    ("ja", "nein"),
+)
+"""Pairs of classes of which the first is the positive one, however many rows it has."""
 LARGEST = float(np.finfo(np.float32).max)
 REGRESSION_FROM = 20
 """A numeric target with more different values than this is a quantity."""
@@ -24,7 +35,8 @@ REGRESSION_FROM = 20
 
 def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) -> tuple[TableSchema, np.ndarray]:
     """The schema without columns yet, and the encoded target: float64 with NaN where it is missing."""
-    cells = table.frame[target]
+    style = number_style(table.frame[target], table.delimiter)
+    cells = plainly(table.frame[target], style)
     there = cells.dropna()
     if not len(there):
         raise BadData("the target is empty in every row", file=table.file, column=target)
@@ -38,7 +50,8 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
                 hint="Type --set features.task=classification, or choose another target",
             )
         hint = "Mend the cell, or empty it to leave the row out"
-        values = numbers(Column(name=target, role="numeric"), cells, table, hint).to_numpy(np.float64, na_value=np.nan)
+        column = Column(name=target, role="numeric", format=style)
+        values = numbers(column, cells, table, hint).to_numpy(np.float64, na_value=np.nan)
         large = np.flatnonzero(np.abs(values) > LARGEST)
         if len(large):
             problem = f"{values[large[0]]:g} is too large for a 32-bit number"
@@ -94,9 +107,17 @@ def _in_order(counts: dict[str, int], edits: Edits, positive: str | None) -> lis
     if len(counts) > 2:
         return list(edits.classes or sorted(counts, key=lambda name: (_number(name), name)))
     first, second = edits.classes or sorted(counts)
-    if positive is None:
-        positive = second if edits.classes or counts[second] <= counts[first] else first
+    if positive is None and not edits.classes:
+        positive = _affirmed(first, second) or (second if counts[second] <= counts[first] else first)
+    elif positive is None:
+        positive = second
     return [first, second] if positive == second else [second, first]
+
+
+def _affirmed(first: str, second: str) -> str | None:
+    """The class that says yes where the other says no."""
+    named = {first.casefold(): first, second.casefold(): second}
+    return next((named[yes] for yes, no in YES_NO if named.keys() == {yes, no}), None)
 
 
 def _number(name: str) -> float:

@@ -1,0 +1,122 @@
+"""Rows to answer are read as the rows to train on were, and numbers as people write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modelyard.errors import BadData
+from modelyard.families.tabular.data import request_bodies
+from modelyard.families.tabular.rows import read_rows
+from modelyard.families.tabular.schema import TableSchema
+from modelyard.families.tabular.written import CONTINENTAL, ENGLISH, number_style, plainly
+from tests.unit.tabular.conftest import SPLITS, built, customers, write
+
+
+def _continental(value: float) -> str:
+    return f"{value:,.2f}".replace(",", " ").replace(".", ",").replace(" ", ".")
+
+
+def _german(rows: int = 200) -> pd.DataFrame:
+    frame = customers(rows).assign(
+        zip=[f"{n % 7:05d}" for n in range(rows)],
+        since=[f"{1 + n % 28:02d}/{1 + n % 12:02d}/2024" for n in range(rows)],
+        income=[_continental(value) if value == value else "NA" for value in customers(rows)["income"]],
+    )
+    return frame.drop(columns="note")
+
+
+def test_a_file_to_answer_is_read_as_the_file_that_was_trained_on(tmp_path: Path) -> None:
+    file = write(tmp_path, _german(), sep=";", encoding="cp1252")
+    _, out = built(tmp_path, file, target="churn")
+    schema = TableSchema.load(out / "assets")
+    names = [column.name for column in schema.inputs]
+    trained = [body for split in SPLITS for body in request_bodies(out, split, None)]
+    answered = [{name: row[name] for name in names} for row in read_rows(file, schema)]
+    assert sorted(map(str, answered)) == sorted(map(str, trained))
+    assert {row["city"] for row in answered} == {"Köln", "Oslo", "Paris", None}
+    assert "00003" in {row["zip"] for row in answered}
+
+
+def test_what_can_be_read_in_two_ways_is_read_as_in_the_training_data(tmp_path: Path) -> None:
+    _, out = built(tmp_path, write(tmp_path, _german(), sep=";", encoding="cp1252"), target="churn")
+    schema = TableSchema.load(out / "assets")
+    one = tmp_path / "one.csv"
+    one.write_text("age;income;since\n40;1.234;03/04/2024\n")
+    assert read_rows(one, schema)[0] == {"age": 40.0, "income": 1234.0, "since": "2024-04-03T00:00:00"}
+
+
+def test_a_row_that_cannot_be_answered_is_named_by_its_place(tmp_path: Path) -> None:
+    _, out = built(tmp_path, write(tmp_path, customers()), target="churn")
+    file = tmp_path / "new.csv"
+    for cells, words in {
+        "forty,true": "row 2, column 'age': 'forty' is not a number",
+        "41,maybe": "row 2, column 'member': 'maybe' is neither true nor false",
+        ",true": "row 2, column 'age': the cell is empty",
+    }.items():
+        file.write_text(f"age,member\n40,false\n{cells}\n")
+        with pytest.raises(BadData, match=words):
+            read_rows(file, TableSchema.load(out / "assets"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "delimiter", "style", "values"),
+    [
+        (["1,234.50", "7.25", "12,345,678"], ",", ENGLISH, [1234.5, 7.25, 12345678]),
+        (["1.234,50", "7,25", "-12.345.678"], ";", CONTINENTAL, [1234.5, 7.25, -12345678]),
+        (["1,234", "567", "89"], ",", ENGLISH, [1234, 567, 89]),
+        (["1,234", "567,800"], ";", "", None),
+        (["1.234", "567.800"], ";", "", None),
+        (["0,125", "3,5"], ",", "", None),
+        (["1234", "5678"], ",", "", None),
+    ],
+)
+def test_separators_between_thousands_are_told_from_decimals(
+    cells: list[str], delimiter: str, style: str, values: list[float] | None
+) -> None:
+    column = pd.Series(cells, dtype=object)
+    assert number_style(column, delimiter) == style
+    if values:
+        assert pd.to_numeric(plainly(column, style)).tolist() == values
+
+
+def test_a_target_may_have_separators_between_thousands(tmp_path: Path) -> None:
+    frame = customers().assign(price=lambda f: [f"{1000 + 37.5 * age:,.2f}" for age in f["age"]])
+    summary, out = built(tmp_path, write(tmp_path, frame.drop(columns="churn")), target="price")
+    assert summary["task"] == "regression"
+    assert pd.read_parquet(out / "train.parquet")["price"].min() > 1000
+
+
+def test_a_column_that_tells_the_target_by_itself_is_named(tmp_path: Path) -> None:
+    r = np.random.default_rng(0)
+    frame = customers().assign(code=lambda f: (f["churn"] == "left") * 1)
+    frame["after"] = frame["code"] * 0.8 + r.normal(0, 0.01, 400)
+    summary, _ = built(tmp_path, write(tmp_path, frame), target="churn")
+    assert summary["headline"].endswith("; alone determines churn: code, after (known beforehand?)")
+    assert [note.split()[0] for note in summary["notes"]] == ["code", "after"]
+
+
+def test_a_copy_of_a_quantity_to_predict_is_named_and_a_good_predictor_is_not(tmp_path: Path) -> None:
+    r = np.random.default_rng(0)
+    frame = customers().assign(price=lambda f: 3.0 * f["age"] + r.normal(0, 1, 400))
+    frame["gross"] = frame["price"] * 1.19
+    summary, _ = built(tmp_path, write(tmp_path, frame), target="price")
+    assert "alone determines price: gross (" in summary["headline"]
+
+
+@pytest.mark.parametrize(("yes", "no"), [("yes", "no"), ("1", "0"), ("True", "False")])
+def test_yes_is_the_positive_class_even_where_it_is_frequent(tmp_path: Path, yes: str, no: str) -> None:
+    frame = customers().assign(churn=lambda f: np.where(f["churn"] == "left", no, yes))
+    _, out = built(tmp_path, write(tmp_path, frame), target="churn")
+    assert TableSchema.load(out / "assets").classes == [no, yes]
+
+
+def test_dates_in_several_formats_are_left_out_with_a_word(tmp_path: Path) -> None:
+    frame = customers()
+    iso = pd.to_datetime(frame["joined"]).dt
+    frame["joined"] = np.where(np.arange(400) % 2, iso.strftime("%Y-%m-%d"), iso.strftime("%d.%m.%Y"))
+    _, out = built(tmp_path, write(tmp_path, frame), target="churn")
+    assert "several formats" in TableSchema.load(out / "assets").dropped["joined"]
