@@ -108,6 +108,21 @@ def test_a_right_that_is_too_wide_is_found(bad):
     assert rules.rights_are_least([copy.deepcopy(GOOD), bad])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda role: role["metadata"].pop("namespace"),
+        lambda role: role["metadata"]["labels"].update({"app.kubernetes.io/component": "steps"}),
+        lambda role: next(one for one in role["rules"] if one["resources"] == ["secrets"])["verbs"].append("watch"),
+    ],
+)
+def test_helms_records_are_kept_by_who_deploys_alone(change):
+    found = objects(Case("platform", "full"))
+    assert rules.rights_are_least(found) == []
+    change(next(one for one in found if one["kind"] == "Role" and one["metadata"]["name"].endswith("-deployer")))
+    assert any("secrets" in said for said in rules.rights_are_least(found))
+
+
 def test_an_account_with_a_token_and_no_use_for_it_is_found():
     account = {"kind": "ServiceAccount", "metadata": {"name": "a"}, "automountServiceAccountToken": True}
     assert rules.tokens_are_mounted_where_used([account, binding("Role", "r")]) == []

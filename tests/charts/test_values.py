@@ -146,6 +146,8 @@ BAD = [
     ("platform", "register.schedules.a.crom=x", "crom"),
     ("platform", "trainingRuntimes.big.gpus=8", "gpus"),
     ("platform", "trainingRuntimes.Big.cpu=8", "Big"),
+    ("platform", "access.deployTo={Models}", "access.deployTo.0"),
+    ("platform", "access.deployTo=models", "access.deployTo"),
     ("platform", "alerts.errorShare=2", "alerts.errorShare"),
     ("platform", "security.runAsUser=0", "security.runAsUser"),
 ]
@@ -167,6 +169,7 @@ MISFITS = [
     ("platform", "full", "register.enabled=false", "nothing would schedule"),
     ("platform", "training-only", "mlflow.enabled=true", "mlflow.externalUri is set"),
     ("platform", "default", "quota.enabled=true", "quota.hard"),
+    ("platform", "external", "access.deployTo={models}", "no role would be made"),
     (
         "platform",
         "default",

@@ -165,10 +165,30 @@ def test_what_this_account_may_not_do_is_asked_of_the_api(cluster, api):
     api.denied |= {"create trainjobs", "get pods/log", "create services/proxy", "list nodes", "list secrets"}
     found = doctor("--cluster", code=1)
     assert found["rights: training"]["seen"] == "may not create trainjobs, get pods/log"
-    assert found["rights: deploying"]["level"] == "warn"
-    assert "create services/proxy" in found["rights: deploying"]["seen"]
+    assert found["rights: deploying to models"]["level"] == "warn"
+    assert found["rights: deploying to models"]["seen"] == "may not create services/proxy, list secrets, get pods/log"
+    assert "access.deployTo={models}" in found["rights: deploying to models"]["fix"]
     assert found["nodes"]["seen"].startswith("not looked at: nodes is forbidden")
     assert found["secrets"]["level"] == "off"
+
+
+def test_rights_to_deploy_are_asked_for_where_the_releases_are(cluster, api, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    serve = {"tabular": {"release": "churn", "namespace": "shop"}, "image": {"release": "scans"}, "anomaly": {}}
+    (tmp_path / "params.yaml").write_text(json.dumps({name: {"serve": one} for name, one in serve.items()}))
+    api.denied |= {"patch deployments in shop", "delete deployments in shop", "create pods in elsewhere"}
+    found = {what: one["seen"] for what, one in doctor("--cluster").items() if "deploying" in what}
+    assert found == {
+        "rights: deploying to models": "all that it takes",
+        "rights: deploying to shop": "may not patch/delete deployments",
+    }
+
+
+def test_rights_on_what_a_cluster_lacks_are_not_asked_for(cluster, api):
+    api.denied |= {"patch httproutes", "create scaledobjects"}
+    assert doctor("--cluster")["rights: deploying to models"]["level"] == "ok"
+    cluster.install("gateway")
+    assert doctor("--cluster")["rights: deploying to models"]["seen"] == "may not patch httproutes"
 
 
 def test_kubeflow_pipelines_that_does_not_answer_is_broken(cluster, monkeypatch):

@@ -29,6 +29,7 @@ from modelyard.launch import release, smoke
 from modelyard.launch.inspect import Reader
 from modelyard.launch.kube import Pace
 from modelyard.launch.release_store import publish
+from modelyard.launch.rights import DEPLOYING
 from modelyard.launch.smoke import ask_golden
 from modelyard.package import Package
 from modelyard.run import Run
@@ -36,6 +37,8 @@ from modelyard.serve_settings import ServeSettings
 from modelyard.serving.app import create_app
 from modelyard.stages.deploy import deploy
 from tests.charts.helm import ROOT, binary, helm
+from tests.charts.rights import listed, taken
+from tests.charts.test_rights import WATCHING
 from tests.cluster.conftest import NAMESPACE
 from tests.standin.kinds import POD, SECRET, Cluster
 from tests.standin.rollout import READY, Rollouts
@@ -73,6 +76,7 @@ class Yard:
         self.http = self.api.start()
         file = self.api.kubeconfig(folder / "kubeconfig", NAMESPACE)
         file.chmod(0o600)
+        self.api.denied.add("list jobs")  # which nobody who deploys needs: the chart makes none
         self.cluster = Cluster(self.api, NAMESPACE)
         self.rollouts = Rollouts(self.cluster)
         self.rollouts.on_ready = self.serve
@@ -447,6 +451,12 @@ def test_a_step_that_is_told_to_stop_lets_helm_put_back_what_served(yard, tmp_pa
     assert process.wait(60) == 143
     until(lambda: yard.history()[-1].endswith("deployed"))
     assert yard.answers() == before
+
+
+def test_all_that_deploying_took_here_is_what_charts_platform_gives(yard):
+    took = taken(yard.api.requests)
+    assert took - listed(DEPLOYING) == {"list jobs.batch"}
+    assert took >= WATCHING
 
 
 def until(met, seconds: float = 30.0) -> None:

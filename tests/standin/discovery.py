@@ -33,7 +33,8 @@ def access(review: Object, denied: Collection[str]) -> Object:
     """The answer to a SelfSubjectAccessReview."""
     asked = review["spec"]["resourceAttributes"]
     resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
-    return {**review, "status": {"allowed": f"{asked['verb']} {resource}" not in denied}}
+    right = f"{asked['verb']} {resource}"
+    return {**review, "status": {"allowed": not {right, f"{right} in {asked['namespace']}"} & set(denied)}}
 
 
 def _group(name: str, kinds: list[Kind]) -> Object:

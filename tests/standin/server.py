@@ -66,7 +66,7 @@ class Api:
     cut_cleanly: bool = False
     """Such a stream ends as a complete one does, rather than break."""
     denied: set[str] = field(default_factory=set)
-    """What the account may not do, as `verb resource`: `create trainjobs`, `get pods/log`."""
+    """What the account may not do, as `verb resource`, or for reviews `verb resource in NAMESPACE`: `get pods/log`."""
     behind: dict[str, str] = field(default_factory=dict)
     """What answers behind a service that is reached through the API, by its name: `http://127.0.0.1:3000`."""
     on_delete: Callable[[Kind, str, str], bool] | None = None

@@ -45,6 +45,9 @@ http://{{ include "platform.fullname" . }}-mlflow.{{ .Release.Namespace }}.svc:{
 {{- if and .Values.register.schedules (not .Values.register.enabled) -}}
 {{- fail "register.schedules is set, but register.enabled is false: nothing would schedule them" -}}
 {{- end -}}
+{{- if and .Values.access.deployTo (not .Values.access.create) -}}
+{{- fail "access.deployTo is set, but access.create is false: no role would be made. Set access.create=true, or empty access.deployTo" -}}
+{{- end -}}
 {{- if and .Values.quota.enabled (not .Values.quota.hard) -}}
 {{- fail "quota.enabled needs quota.hard, such as {requests.cpu: \"64\"}" -}}
 {{- end -}}

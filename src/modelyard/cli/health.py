@@ -114,7 +114,8 @@ def _cluster(namespace: str | None) -> list[Finding]:
         reader = Reader(namespace)
     except UsageError as error:
         return [Finding("bad", "Kubernetes", str(error), "export KUBECONFIG=FILE")]
-    return cluster_findings(reader, _named_secrets())
+    deploys_to = {space or reader.namespace for space in _deploys_to()}
+    return cluster_findings(reader, _named_secrets(), deploys_to)
 
 
 def _named_secrets() -> set[str]:
@@ -128,6 +129,15 @@ def _named_secrets() -> set[str]:
         found |= {reference.partition("/")[0] for reference in (section.get("env_from_secrets") or {}).values()}
         found |= set(section.get("image_pull_secrets") or [])
     return found
+
+
+def _deploys_to() -> set[str]:
+    """Namespaces of the releases in params.yaml; empty for the one that it leaves open."""
+    from modelyard.config import read_params
+    from modelyard.family import names
+
+    sections = [read_params(PARAMS, name).get("serve") or {} for name in names()]
+    return {str(one.get("namespace") or "") for one in sections if one.get("release")}
 
 
 def _python() -> list[Finding]:

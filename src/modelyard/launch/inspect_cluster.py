@@ -16,6 +16,7 @@ from modelyard.diagnose.workload import claim_pending, not_admitted, pods_refuse
 from modelyard.errors import ModelyardError, Unavailable
 from modelyard.launch.inspect import NAMES_ONLY, Reader, about, denied, lacks_pods, pod_trouble, queued
 from modelyard.launch.refusals import INSTALL
+from modelyard.launch.rights import rights
 
 PIPELINES = "kubeflow"
 """Namespace in which Kubeflow Pipelines is looked for where KFP_HOST is not set."""
@@ -44,22 +45,12 @@ EXTENSIONS = (
         "Prometheus Operator", "monitoring.coreos.com", "servicemonitors", "v1", "only for serviceMonitor (chart)"
     ),
 )
-TRAINING = (
-    ("trainer.kubeflow.org", "trainjobs", "create get list watch patch delete"),
-    ("", "pods", "get list watch"),
-    ("", "pods/log", "get"),
-    ("", "events", "list"),
-)
-DEPLOYING = (
-    ("apps", "deployments", "create get list patch"),
-    ("", "secrets", "create get list delete"),
-    ("", "services", "create get list patch"),
-    ("", "services/proxy", "create"),
-)
 
 
-def cluster_findings(reader: Reader, wanted_secrets: Collection[str] = ()) -> list[Finding]:
-    """All that can be told of a cluster; `wanted_secrets` are names that settings refer to."""
+def cluster_findings(
+    reader: Reader, wanted_secrets: Collection[str] = (), deploys_to: Collection[str] = ()
+) -> list[Finding]:
+    """All that can be told of a cluster; settings name the Secrets `wanted_secrets` and the namespaces `deploys_to`."""
     try:
         version = reader.get("/version")
     except ModelyardError as error:
@@ -67,7 +58,8 @@ def cluster_findings(reader: Reader, wanted_secrets: Collection[str] = ()) -> li
     told = version["gitVersion"] if version else "version unknown"
     rows = [Finding("ok", "Kubernetes", f"{told} at {reader.cluster.host}, namespace {reader.namespace}")]
     checks: tuple[Callable[[Reader], list[Finding]], ...] = (
-        extensions, runtimes, pipelines, nodes, quotas, lambda one: secrets(one, wanted_secrets), rights, workloads,
+        extensions, runtimes, pipelines, nodes, quotas, lambda one: secrets(one, wanted_secrets),
+        lambda one: rights(one, deploys_to), workloads,
     )  # fmt: skip
     for check in checks:
         rows += check(reader)
@@ -182,32 +174,6 @@ def secrets(reader: Reader, wanted: Collection[str] = ()) -> list[Finding]:
     rows = [Finding("bad", f"secret {name}", "missing", f"{create} {name} --from-env-file={name}.env")
             for name in sorted(needed - there)]  # fmt: skip
     return rows or [Finding("ok", "secrets", f"{len(needed)} that are referred to are there")]
-
-
-def rights(reader: Reader) -> list[Finding]:
-    """What this account may do, asked of the API itself."""
-    fix = "ask for a role; for steps of pipelines: access.pipelineAccounts of charts/platform"
-    rows = []
-    for purpose, needed in (("training", TRAINING), ("deploying", DEPLOYING)):
-        lacks = [f"{verb} {resource}" for group, resource, verbs in needed for verb in verbs.split()
-                 if not _may(reader, group, resource, verb)]  # fmt: skip
-        if lacks:
-            level = "bad" if needed is TRAINING else "warn"
-            rows.append(Finding(level, f"rights: {purpose}", f"may not {', '.join(lacks)}", fix))  # type: ignore[arg-type]
-        else:
-            rows.append(Finding("ok", f"rights: {purpose}", "all that it takes"))
-    return rows
-
-
-def _may(reader: Reader, group: str, resource: str, verb: str) -> bool:
-    plural, _, sub = resource.partition("/")
-    asked = {"namespace": reader.namespace, "group": group, "resource": plural, "subresource": sub, "verb": verb}
-    body = {
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {name: value for name, value in asked.items() if value}},
-    }  # fmt: skip
-    answer = reader.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body) or {}
-    return bool(answer.get("status", {}).get("allowed"))
 
 
 def workloads(reader: Reader) -> list[Finding]:
