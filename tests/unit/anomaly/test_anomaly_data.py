@@ -184,7 +184,7 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
     [
         (changed("heat", 7, "hot"), "pump.csv, row 7, column 'heat': 'hot' is not a number.*features.drop=.heat."),
         (changed("heat", 7, "inf"), "pump.csv, row 7, column 'heat': inf is too large"),
-        (changed("time", 7, "soon"), "pump.csv, row 7, column 'time': 'soon' is neither a number nor an ISO"),
+        (changed("time", 7, "soon"), "pump.csv, row 7, column 'time': 'soon' is neither a number nor a time"),
         (changed("time", 7, ""), "pump.csv, row 7, column 'time': the time is missing"),
         (changed("time", 7, "2025-12-31T00:00:00"), "row 7, column 'time': the time goes back: 2025-12-31.* after"),
         (changed("time", 7, "2026-01-01T00:25:00"), "row 7, column 'time': the time 2026-01-01T00:25:00 stands twice"),

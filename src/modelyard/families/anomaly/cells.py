@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,6 +11,8 @@ from modelyard.errors import BadData
 from modelyard.families.anomaly.read import Table
 
 LARGEST = 1e30
+_DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}")
+_DOTTED = re.compile(r"^(\d\d)\.(\d\d)\.(\d{4})")
 LABELS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 
 
@@ -69,6 +72,17 @@ def words(table: Table, column: str) -> list[str | None]:
     return _texts(table, column) if column in table.columns else [None] * table.rows
 
 
+def is_dated(table: Table, column: str) -> bool:
+    """Whether the column's first cell is a date or time, as a file or as ISO 8601 holds it."""
+    import pyarrow as pa
+
+    cells = table.columns[column]
+    if pa.types.is_temporal(cells.type):
+        return True
+    first = next((cell for cell in cells.to_pylist() if cell is not None), None)
+    return isinstance(first, str) and bool(_DATED.match(first))
+
+
 def _cast(table: Table, column: str) -> np.ndarray | None:
     """The column as float64 at once, or None when some cell is no number."""
     import pyarrow as pa
@@ -100,9 +114,9 @@ def _number(table: Table, column: str, row: int, cell: str | None) -> float:
 
 def _seconds(table: Table, column: str, row: int, cell: str | None) -> float:
     try:
-        time = datetime.fromisoformat(str(cell))
+        time = datetime.fromisoformat(_DOTTED.sub(r"\3-\2-\1", str(cell)))
     except ValueError:
-        problem = f"{str(cell)[:40]!r} is neither a number nor an ISO 8601 time such as 2026-03-31T08:00:00"
+        problem = f"{str(cell)[:40]!r} is neither a number nor a time such as 2026-03-31T08:00:00 or 31.03.2026 08:00"
         raise _at(table, column, row, problem, "") from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 

@@ -11,6 +11,7 @@ from modelyard.base import base_of
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.anomaly.config import AnomalyConfig, AnomalyFeatures
 from modelyard.families.anomaly.earlier import earlier_schema, kept_columns
+from modelyard.families.anomaly.naming import check_measured, named
 from modelyard.families.anomaly.overview import summarize
 from modelyard.families.anomaly.parts import PARTS, Part, join
 from modelyard.families.anomaly.read import Table, read_tables
@@ -32,7 +33,9 @@ def build_features(raw: Path, out: Path, config: AnomalyConfig) -> dict[str, Any
     settings, base = config.features, base_of(out)
     earlier = earlier_schema(base, config) if base is not None else None
     tables = read_tables(raw)
+    settings = named(tables, settings)
     names = _columns(tables, settings)
+    check_measured(tables[0], names)
     series = [read_series(table, names, settings) for table in tables]
     _check_steps(series)
     cuts = [_cut(one, settings) for one in series]
@@ -52,7 +55,8 @@ def build_features(raw: Path, out: Path, config: AnomalyConfig) -> dict[str, Any
     schema.save(Path(out) / "assets")
     for name, part in parts.items():
         part.save(out, name)
-    return summarize(series, schema, parts, lost, constant)
+    timed = settings.time_column if schema.step is not None else None
+    return summarize(series, schema, parts, lost, constant, timed)
 
 
 def request_bodies(features: Path, split: Split, window: int, limit: int | None) -> list[dict[str, Any]]:

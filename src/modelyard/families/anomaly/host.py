@@ -94,6 +94,17 @@ class AnomalyHost(Host):
             contributions=answer.contributions,
         )
 
+    def read(self, file: Path) -> list[dict[str, Any]] | None:
+        """Rows of a CSV or Parquet file, read as the training data were; for windows, one that ends at each row from
+        the first whole one on: the file must have no gap in time.
+        """
+        from modelyard.families.anomaly.rows import read_rows
+
+        rows, window = read_rows(file, self.schema.names), self.detector.window
+        if window == 1:
+            return [{"values": row} for row in rows]
+        return [{"window": rows[end - window : end]} for end in range(window, len(rows) + 1)]
+
     def _occluded(self, run: Runtime, windows: np.ndarray, score: np.ndarray) -> np.ndarray:
         """How much each score falls with one column at its expected value, (examples, columns)."""
         expected, fall = self._expected(windows), np.empty((len(windows), windows.shape[2]))

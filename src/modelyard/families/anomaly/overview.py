@@ -10,7 +10,12 @@ from modelyard.families.anomaly.series import Series
 
 
 def summarize(
-    series: list[Series], schema: Schema, parts: dict[str, Part], lost: int, constant: list[str]
+    series: list[Series],
+    schema: Schema,
+    parts: dict[str, Part],
+    lost: int,
+    constant: list[str],
+    time_column: str | None,
 ) -> dict[str, Any]:
     """Rows by split, what was left out and why, and the tables of splits, series and columns; JSON."""
     counts = {name: len(part.label) for name, part in parts.items()}
@@ -21,7 +26,11 @@ def summarize(
         "windows across a gap": lost,
         "columns: constant over the training rows": len(constant),
     }
-    apart = "no time column" if schema.step is None else f"{schema.step:g} apart"
+    apart = (
+        "Rows have no time column and count as equally spaced"
+        if time_column is None
+        else f"Rows are {schema.step:g} apart by the column {time_column!r} (dates: in seconds)"
+    )
     return {
         "rows": {
             "train": counts["train"],
@@ -29,11 +38,13 @@ def summarize(
             "test": counts["test"],
         },
         "dropped": {reason: count for reason, count in dropped.items() if count},
-        "headline": f"{sum(counts.values()):,} rows × {len(schema.columns)} columns, {len(series)} series",
+        "headline": f"{sum(counts.values()):,} rows × {len(schema.columns)} columns, {len(series)} series"
+        + (f"; {lame:,} rows left out for an empty cell" if (lame := dropped["rows with an empty cell"]) else "")
+        + (f"; left out: {', '.join(constant)} (constant)" if constant else ""),
         "labelled": "yes" if schema.labelled else "no",
         "tables": [_parts_table(parts), _series_table(series), _columns_table(schema)],
         "notes": [
-            f"Rows are {apart}; each series is split by time, with {schema.window} rows unused between the splits.",
+            f"{apart}; each series is split by time, with {schema.window} rows unused between the splits.",
             "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
             *(f"Left out, constant over the training rows: {', '.join(constant)}." for _ in constant[:1]),
         ],

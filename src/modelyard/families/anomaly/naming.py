@@ -1,0 +1,61 @@
+"""Which columns are the time and the label where the settings' own names are not in the table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modelyard.errors import BadData, UsageError, choices
+from modelyard.families.anomaly.cells import is_dated, numbers
+from modelyard.families.anomaly.config import AnomalyFeatures
+from modelyard.families.anomaly.read import Table
+
+TIMES = ("time", "timestamp", "datetime", "date_time", "date", "ts")
+"""Names of a time column that are understood, in any case."""
+LABELS = frozenset({"anomaly", "is_anomaly", "anomalous", "outlier", "is_outlier", "fault", "is_fault", "attack",
+                    "labels", "is_normal", "target"})  # fmt: skip
+"""Names under which labels are often found: a column of zeros and ones called so is no measurement."""
+
+
+def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
+    """The settings with the time column that the first table has.
+
+    Raises:
+        UsageError: a setting names a column that no table has.
+    """
+    columns = tables[0].columns
+    usual = AnomalyFeatures()
+    for name in ("time_column", "label_column", "kind_column"):
+        column = getattr(settings, name)
+        if column != getattr(usual, name) and not any(column in table.columns for table in tables):
+            raise UsageError(f"setting 'features.{name}': {choices('column', column, columns)}")
+    if settings.time_column in columns or settings.time_column != usual.time_column:
+        return settings
+    aside = {settings.label_column, settings.kind_column, *settings.drop}
+    known = [column for column in columns if column.casefold() in TIMES and column not in aside]
+    return settings.model_copy(update={"time_column": known[0]}) if len(known) == 1 else settings
+
+
+def check_measured(table: Table, names: list[str]) -> None:
+    """Refuses columns that are plainly no measurements: times, labels, numbers of rows.
+
+    Raises:
+        BadData: with the setting to type.
+    """
+    for name in names:
+        away = f"leave it out: --set features.drop=[{name}]"
+        if is_dated(table, name):
+            problem = "holds dates or times, not measurements"
+            hint = f"Say that it is the time: --set features.time_column={name}; or {away}"
+            raise BadData(problem, file=table.file, column=name, hint=hint)
+        if name.casefold() in LABELS and set(np.unique(numbers(table, name)).tolist()) <= {0.0, 1.0}:
+            hint = f"Say so: --set features.label_column={name} (1 is an anomaly); or {away}"
+            raise BadData("is named as a label is, and would be measured", file=table.file, column=name, hint=hint)
+        if _counts(numbers(table, name)):
+            hint = f"If it is the time: --set features.time_column={name}; else {away}"
+            raise BadData("grows by the same with every row, as a time or a count does", file=table.file,
+                          column=name, hint=hint)  # fmt: skip
+
+
+def _counts(values: np.ndarray) -> bool:
+    steps = np.diff(values)
+    return len(steps) > 1 and bool(steps[0] > 0 and (steps == steps[0]).all())

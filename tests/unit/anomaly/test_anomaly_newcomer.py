@@ -1,0 +1,75 @@
+"""Tables that name their columns otherwise, and rows to answer."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard.errors import BadData, UsageError
+from modelyard.families.anomaly.parts import Part
+from modelyard.families.anomaly.rows import read_rows
+from tests.unit.anomaly.test_anomaly_data import ROWS, START, built, refused, table, text, write
+
+
+def renamed(name: str, cells: list[Any] | None = None) -> dict[str, list[Any]]:
+    columns = table()
+    time = columns.pop("time")
+    return {name: time if cells is None else cells, **columns}
+
+
+@pytest.mark.parametrize("name", ["timestamp", "Time", "DateTime", "date"])
+def test_a_time_column_is_found_by_its_usual_names(tmp_path: Path, name: str) -> None:
+    summary, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", renamed(name)))
+    assert f"Rows are 300 apart by the column {name!r}" in summary["notes"][0]
+    assert Part.load(out, "train").time[1] - Part.load(out, "train").time[0] == 300
+
+
+def test_dates_with_points_are_read_day_first(tmp_path: Path) -> None:
+    dotted = [f"{2 + n // 144:02d}.01.2026 {n % 144 // 6:02d}:{n % 6}0" for n in range(ROWS)]
+    _, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", renamed("time", dotted)))
+    assert Part.load(out, "train").time[0] == START.timestamp() + 86_400
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (renamed("Zeitpunkt"), "column 'Zeitpunkt': holds dates or times.*features.time_column=Zeitpunkt"),
+        (table() | {"is_anomaly": [0] * 290 + [1] * 10}, "column 'is_anomaly'.*features.label_column=is_anomaly"),
+        (table() | {"number": list(range(ROWS))}, "column 'number': grows by the same.*features.drop=.number."),
+    ],
+)
+def test_what_is_plainly_no_measurement_is_not_measured(
+    tmp_path: Path, columns: dict[str, list[Any]], said: str
+) -> None:
+    assert re.search(said, refused(tmp_path, write(tmp_path / "raw", "pump.csv", columns)))
+
+
+@pytest.mark.parametrize("setting", ["time_column", "label_column", "kind_column"])
+def test_a_column_that_a_setting_names_must_be_there(tmp_path: Path, setting: str) -> None:
+    raw = write(tmp_path / "raw", "pump.csv", table())
+    with pytest.raises(UsageError, match=f"features.{setting}': column 'heta' is unknown. Did you mean 'heat'"):
+        built(tmp_path, raw, **{setting: "heta"})
+
+
+def test_rows_left_out_are_told_in_the_line_of_the_stage(tmp_path: Path) -> None:
+    columns = table() | {"stuck": [5] * ROWS}
+    columns["heat"][20:24] = [""] * 4
+    summary, _ = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
+    assert summary["headline"].endswith("; 4 rows left out for an empty cell; left out: stuck (constant)")
+
+
+def test_rows_to_answer_are_read_as_the_rows_to_train_on(tmp_path: Path) -> None:
+    columns = table()
+    file = tmp_path / "new.csv"
+    file.write_text(text(columns, ";").replace(".", ","))
+    found = read_rows(file, ["load", "heat"])
+    assert np.allclose([list(row.values()) for row in found], np.array([columns["load"], columns["heat"]]).T)
+    file.write_text("heat,load\n60.5,0.1\n61,\n")
+    with pytest.raises(BadData, match="row 2, column 'load': the cell is empty"):
+        read_rows(file, ["load", "heat"])
+    with pytest.raises(BadData, match="column 'speed': the column is missing; seen: heat, load"):
+        read_rows(file, ["speed"])
