@@ -15,6 +15,14 @@ TRIES = 50
 """Requests until the version in question answers; another may share the Service."""
 PAUSE = 0.2
 """Seconds between two of them."""
+PATIENCE = 30.0
+"""Seconds that the API server may fail to reach the pods: it waits about that long for one connection."""
+ANSWER = (5.0, 60.0)
+"""Seconds for a connection to the API, and for an answer through it."""
+UNREACHED = (
+    "The API server does not reach the pods: set serve.smoke=helm, or let its address in by networkPolicy.cidrs among "
+    "the release's values"
+)
 
 
 def selector(release: str) -> str:
@@ -104,6 +112,9 @@ def ask_golden(reader: Reader, release: str, golden: Object, version: str, toler
     """Sends a package's own example through the Kubernetes API's service proxy; what is wrong, or None.
 
     `golden` is `{"request": …, "response": …}`; `version` is what the package calls itself.
+
+    Raises:
+        PermissionError: the API does not pass it on; TimeoutError: it does not reach the pods. Both say what to set.
     """
     services = reader.here("services", labelSelector=selector(release))
     if not services:
@@ -112,18 +123,21 @@ def ask_golden(reader: Reader, release: str, golden: Object, version: str, toler
     place = f"http:{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
     path = f"/api/v1/namespaces/{reader.namespace}/services/{quote(place, safe=':')}/proxy/predict"
     seen: set[str] = set()
-    for attempt in range(TRIES):
+    began = time.monotonic()
+    for attempt in range(1, TRIES + 1):
         try:
             answered, answer = _post(reader, path, golden["request"])
+        except TimeoutError:
+            if attempt == TRIES or (attempt > 1 and time.monotonic() - began >= PATIENCE):
+                raise
         except ConnectionError as error:
-            if attempt + 1 == TRIES or not str(error).startswith("503"):
+            if attempt == TRIES or not str(error).startswith("503"):
                 return f"the new pods do not answer their own example: {error}"
-            time.sleep(PAUSE)
-            continue
-        if answered == version:
-            wrong = difference(golden["response"], answer, tolerance)
-            return f"the new pods answer their own example otherwise: {wrong}" if wrong else None
-        seen.add(answered)
+        else:
+            if answered == version:
+                wrong = difference(golden["response"], answer, tolerance)
+                return f"the new pods answer their own example otherwise: {wrong}" if wrong else None
+            seen.add(answered)
         time.sleep(PAUSE)
     return f"version {version} did not answer once in {TRIES} requests; {', '.join(sorted(seen)) or 'nothing'} did"
 
@@ -132,31 +146,36 @@ def _post(reader: Reader, path: str, body: Any) -> tuple[str, Any]:
     """The version that answered, and its answer.
 
     Raises:
-        ConnectionError: it was no answer: the status, who said so, and what to do.
+        PermissionError, TimeoutError: as `ask_golden`; ConnectionError: another refusal, beginning with its status.
     """
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
+    from urllib3.exceptions import TimeoutError as Silence
 
     try:
         raw, _, headers = reader.cluster.api.call_api(
             path, "POST", body=body, auth_settings=["BearerToken"], response_type="object",
             header_params={"Accept": "application/json", "Content-Type": "application/json"},
-            _return_http_data_only=False, _request_timeout=(5, 60),
+            _return_http_data_only=False, _request_timeout=ANSWER,
         )  # fmt: skip
     except ApiException as error:
-        raise ConnectionError(f"{error.status}: {message_of(error)}{_hint(error)}") from None
+        raise _refused(error) from None
+    except Silence:
+        raise TimeoutError(f"no answer in {ANSWER[1]:g} s. {UNREACHED}") from None
     except HTTPError as error:
         raise ConnectionError(f"503: {type(error).__name__}: {error}") from None
     return str(headers.get("x-modelyard-package")), raw
 
 
-def _hint(error: Any) -> str:
-    """What to do where the way through the API is closed, rather than the model wrong."""
+def _refused(error: Any) -> OSError:
+    """A closed way through the API, with what to set, or the model's own refusal."""
     said = message_of(error)
+    told = f"{error.status}: {said.rstrip('.')}"
     if error.status == 401:
-        return ". The API takes a caller's token out: set serve.smoke=helm"
+        return PermissionError(f"{told}. The API takes a caller's token out: set serve.smoke=helm")
     if error.status == 403 and "services/proxy" in said:
-        return ". This account needs 'create services/proxy'"
-    if error.status == 503 and "trying to reach service" in said:
-        return ". Let the API server reach the pods (networkPolicy.cidrs), or set serve.smoke=helm"
-    return ""
+        return PermissionError(f"{told}. This account needs 'create services/proxy', or set serve.smoke=helm")
+    by_model = "x-modelyard-package" in {name.lower() for name in error.headers or {}}
+    if "trying to reach service" in said or (error.status == 504 and not by_model):
+        return TimeoutError(f"{told}. {UNREACHED}")
+    return ConnectionError(told)
