@@ -110,7 +110,7 @@ class Host(ABC):
         """Why this answer; None where the family has no reasons to give."""
         return None
 
-    def read(self, file: Path) -> list[dict[str, Any]] | None:
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """The rows of a table as JSON bodies of `Request`, read as the family reads its data; None: as any table.
 
         Columns that `Request` lacks may be among them.

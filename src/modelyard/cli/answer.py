@@ -56,7 +56,7 @@ def read_examples(file: Path, package: Package) -> list[dict[str, Any]]:
     if not name.endswith(TABLES):
         allowed = ", ".join((*TABLES, ".jsonl", ".json"))
         raise BadData(f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}")
-    rows = package.host.read(file)
+    rows = package.host.read_file(file)
     if rows is None:
         rows = _read_table(file, "read_parquet" if name.endswith(".parquet") else "read_csv")
     fields = {field.alias or name: field.annotation for name, field in package.host.Request.model_fields.items()}

@@ -37,6 +37,16 @@ def test_the_interval_is_wider_for_scores_that_come_in_clusters_and_covers_the_t
     assert np.median(widths) > 1.5 * (alone.high - alone.low)
 
 
+@pytest.mark.parametrize("answers", [12, 362, 385, 499, 4_321])
+def test_the_rate_that_is_proposed_where_answers_are_few_is_enough(answers: int) -> None:
+    scores = np.random.default_rng(0).exponential(1, answers)
+    with pytest.raises(BadData, match="answers cannot set") as caught:
+        choose(scores, 1e-3, 1)
+    rate = float(caught.value.hint.partition("false_alarm_rate=")[2])
+    assert rate < 1.1 * 5 / answers
+    assert choose(scores, rate, 1).value > np.median(scores)
+
+
 def test_contamination_leaves_out_the_highest_scores() -> None:
     rng = np.random.default_rng(0)
     normal = rng.exponential(1, 9500)

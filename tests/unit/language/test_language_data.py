@@ -13,7 +13,7 @@ from modelyard.errors import BadData
 from modelyard.families.language import Language
 from modelyard.families.language.config import LanguageConfig, LanguageFeatures
 from modelyard.families.language.data import build_features, divide, read_split, request_bodies
-from modelyard.families.language.documents import Document, read_documents
+from modelyard.families.language.documents import Document, in_parts, read_documents
 from modelyard.families.language.pack import pack
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.run import Run
@@ -80,9 +80,27 @@ def test_unusable_data_is_named_with_file_and_row(tmp_path, name, content, words
     assert [word for word in words if word not in str(error.value)] == []
 
 
-def test_too_few_documents_are_refused_with_a_way_out(tmp_path):
+@pytest.mark.parametrize("mark", ["\n\n", "\n", ". ", " "])
+def test_a_single_text_is_cut_into_parts_that_hold_all_of_it(mark):
+    whole = Document(mark.join(f"Sentence {number} is about thing {number * 7}" for number in range(300)), "a.txt")
+    parts = in_parts([whole])
+    assert "".join(part.text for part in parts) == whole.text
+    assert 10 <= len(parts) <= 20
+    assert all(part.text.endswith(mark) for part in parts[:-1])
+    assert min(len(part.text) for part in parts) >= 200
+
+
+def test_a_single_file_is_trained_on_in_parts_and_the_line_says_so(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"Line {number} of a short file.\n" for number in range(40)))
+    summary = features(tmp_path, tmp_path / "out")
+    assert summary["headline"].endswith("; parts of one text")
+    assert "1 document was cut into" in summary["notes"][0]
+    assert min(summary["rows"].values()) >= 1
+
+
+def test_too_little_text_is_refused_with_what_is_needed(tmp_path):
     (tmp_path / "a.txt").write_text("only one document")
-    with pytest.raises(BadData, match=r"1 different documents; at least 3.*features\.separator"):
+    with pytest.raises(BadData, match=r"1 different documents; at least 3 are needed.*200 characters"):
         features(tmp_path, tmp_path / "out")
 
 

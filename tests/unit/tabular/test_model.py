@@ -130,6 +130,15 @@ def test_every_kind_beats_the_prior_on_rows_it_has_not_seen(features: Path, trai
         assert (answer.argmax(axis=1) == y).mean() > prior + 0.05
 
 
+@pytest.mark.parametrize("kind", ["boosting", "lightgbm"])
+def test_boosting_learns_from_forty_rows(tmp_path: Path, kind: str) -> None:
+    features = write_features(tmp_path / "f", None, rows=40)
+    config, _ = train(tmp_path / "m", features, kind)
+    x, y = load_split(features, "validation")
+    values = native(config, tmp_path / "m")("model", {"features": x})["value"]
+    assert np.corrcoef(values, y)[0, 1] > 0.5
+
+
 @pytest.mark.parametrize("rows", [1, 7, 2_000])
 def test_the_graph_answers_as_the_library_does(features: Path, trained: tuple, exported: Runtime, rows: int) -> None:
     config, out, _ = trained

@@ -94,7 +94,7 @@ class AnomalyHost(Host):
             contributions=answer.contributions,
         )
 
-    def read(self, file: Path) -> list[dict[str, Any]] | None:
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """Rows of a CSV or Parquet file, read as the training data were; for windows, one that ends at each row from
         the first whole one on: the file must have no gap in time.
         """

@@ -49,7 +49,7 @@ def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 
         raise BadData(
             f"{len(kept):,} calibration answers cannot set a false alarm rate of {rate:g}: "
             f"{math.ceil(LEAST_ABOVE / rate):,} are needed",
-            hint=f"Give more data, or type --set model.false_alarm_rate={_attainable(len(kept)):.1g}",
+            hint=f"Give more data, or type --set model.false_alarm_rate={_attainable(len(kept)):g}",
         )
     value = conformal(kept, rate)
     typical = float(np.median(kept))
@@ -88,4 +88,7 @@ def _standard_error(above: np.ndarray, block: int) -> float:
 
 
 def _attainable(answers: int) -> float:
-    return LEAST_ABOVE / max(answers, 2 * LEAST_ABOVE + 1)
+    """The lowest rate that so many answers can set, rounded up to two digits: typed as shown, it is enough."""
+    rate = LEAST_ABOVE / max(answers, 2 * LEAST_ABOVE + 1)
+    digit: float = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return math.ceil(rate / digit) * digit

@@ -13,12 +13,14 @@ import numpy as np
 from modelyard.base import base_of
 from modelyard.errors import BadData
 from modelyard.families.language.config import LanguageConfig
-from modelyard.families.language.documents import Document, read_documents
+from modelyard.families.language.documents import Document, in_parts, read_documents
 from modelyard.families.language.earlier import keep_tokenizer
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.family import Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+LEAST = 3
+"""Documents, one for each split."""
 PROMPTS = 96
 """Request bodies of a split, where it has text enough."""
 SHORTEST, LONGEST = 40, 240
@@ -38,16 +40,28 @@ def build_features(raw: Path, out: Path, config: LanguageConfig) -> dict[str, An
     if (base := base_of(out)) is not None:
         keep_tokenizer(base, config.model, out)
     documents, dropped = read_documents(raw, settings.text_field, settings.separator)
-    if len(documents) < 3:
-        hint = "One file is one document: separate them by --set features.separator='\\n\\n\\n', or write JSONL"
-        raise BadData(f"{len(documents)} different documents; at least 3 are needed", file=raw, hint=hint)
+    cut = []
+    if len(documents) < LEAST and settings.separator is None:
+        whole, documents = len(documents), in_parts(documents)
+        cut = [_cut_note(whole, len(documents))]
+    if len(documents) < LEAST:
+        hint = "Give more text: one or two documents are cut at the ends of lines into parts of 200 characters or more"
+        raise BadData(f"{len(documents)} different documents; at least {LEAST} are needed", file=raw, hint=hint)
     splits = divide(documents, settings.validation_share, settings.test_share, config.seed)
     for split, members in splits.items():
         write_split(out, split, members)
     if base is None:
         texts = [document.text for document in splits["train"]]
         train_tokenizer(texts, settings.vocabulary, out / "assets" / "tokenizer.json")
-    return _summary(splits, dropped, Codec(out / "assets" / "tokenizer.json"))
+    return _summary(splits, dropped, cut, Codec(out / "assets" / "tokenizer.json"))
+
+
+def _cut_note(whole: int, parts: int) -> str:
+    what = "1 document was" if whole == 1 else f"{whole} documents were"
+    return (
+        f"{what} cut into {parts} parts at the ends of lines: neighbouring parts may stand in different splits. "
+        "features.separator cuts where documents end."
+    )
 
 
 def divide(
@@ -113,7 +127,9 @@ def _passage(text: str, rng: np.random.Generator) -> str:
     return text[line : line + length]
 
 
-def _summary(splits: dict[Split, list[Document]], dropped: dict[str, int], codec: Codec) -> dict[str, Any]:
+def _summary(
+    splits: dict[Split, list[Document]], dropped: dict[str, int], cut: list[str], codec: Codec
+) -> dict[str, Any]:
     rows: dict[str, int] = {}
     table: list[list[Any]] = []
     for split, documents in splits.items():
@@ -123,13 +139,14 @@ def _summary(splits: dict[Split, list[Document]], dropped: dict[str, int], codec
         table.append([split, len(documents), characters, tokens, round(characters / max(1, tokens), 2)])
     columns = ["split", "documents", "characters", "tokens", "characters a token"]
     notes = [
-        "Whole documents are divided, so no document has parts in two splits; "
-        f"{dropped.get('identical document', 0)} identical ones were removed first. Near-duplicates are not found.",
+        *(cut or ["Whole documents are divided, so no document has parts in two splits."]),
+        f"{dropped.get('identical document', 0)} identical documents were left out. Near-duplicates are not found.",
         f"The tokenizer ({codec.size} tokens, byte-level BPE) has seen the training split alone.",
     ]
     characters = sum(row[2] for row in table)
     return {
-        "headline": f"{sum(rows.values()):,} documents, {characters:,} characters, {codec.size:,} tokens",
+        "headline": f"{sum(rows.values()):,} documents, {characters:,} characters, {codec.size:,} tokens"
+        + ("; parts of one text" if cut else ""),
         "rows": rows,
         "dropped": dropped,
         "tables": [{"title": "Splits", "columns": columns, "rows": table}],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -43,6 +44,34 @@ def read_documents(raw: Path, text_field: str, separator: str | None) -> tuple[l
     if others:
         dropped["file of another kind"] = others
     return documents, dict(dropped)
+
+
+def in_parts(documents: list[Document], parts: int = 20, shortest: int = 200) -> list[Document]:
+    """The documents cut into some `parts` of nearly one length, `shortest` characters or more.
+
+    Each ends where a line does; in a text without line ends where a sentence does, else at a blank.
+    """
+    length = max(shortest, math.ceil(sum(len(document.text) for document in documents) / parts))
+    found: dict[str, Document] = {}
+    for document in documents:
+        start, number = 0, 1
+        while start < len(document.text):
+            end = _end(document.text, start + length, length // 2)
+            if len(document.text) - end < shortest:
+                end = len(document.text)
+            part = document.text[start:end]
+            found.setdefault(part.strip(), Document(part, f"{document.source} part {number}"))
+            start, number = end, number + 1
+    return list(found.values())
+
+
+def _end(text: str, wanted: int, far: int) -> int:
+    """Where to cut near `wanted`: behind the next line end, sentence or blank that is less than `far` characters on."""
+    near = text[wanted : wanted + far]
+    for mark in ("\n\n", "\n", ". ", " "):
+        if (place := near.find(mark)) >= 0:
+            return wanted + place + len(mark)
+    return min(wanted, len(text))
 
 
 def _files(raw: Path) -> tuple[list[Path], int]:

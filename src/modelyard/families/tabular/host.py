@@ -136,7 +136,7 @@ class TabularHost(Host):
             contributions={names[index]: float(values[index]) for index in order},
         )
 
-    def read(self, file: Path) -> list[dict[str, Any]] | None:
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """Rows of a CSV or Parquet file, read as the training data were."""
         from modelyard.families.tabular.rows import read_rows
 

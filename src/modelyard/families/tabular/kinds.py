@@ -54,6 +54,7 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
     parameters: dict[str, Any] = {
         "objective": objective, "metric": metric, "learning_rate": model.learning_rate,
         "num_leaves": model.max_leaves, "max_depth": model.max_depth or -1, "lambda_l2": model.regularization,
+        "min_data_in_leaf": _least_in_leaf(len(table.x)),
         "seed": config.seed, "deterministic": True, "force_col_wise": True,
         "num_threads": cores(table.x.size), "verbose": -1,
     }  # fmt: skip
@@ -126,7 +127,7 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
     boosting = kind(
         learning_rate=model.learning_rate, max_iter=model.trees, max_leaf_nodes=model.max_leaves,
         max_depth=model.max_depth, l2_regularization=model.regularization, early_stopping=True, scoring="loss",
-        n_iter_no_change=PATIENCE, random_state=config.seed,
+        min_samples_leaf=_least_in_leaf(len(table.x)), n_iter_no_change=PATIENCE, random_state=config.seed,
     )  # fmt: skip
     progress(0, model.trees)
     boosting.fit(
@@ -191,6 +192,11 @@ FITTERS: dict[str, Callable[[TabularConfig, Table, Path, Progress], Fitted]] = {
     "xgboost": fit_xgboost,
     "lightgbm": fit_lightgbm,
 }
+
+
+def _least_in_leaf(rows: int) -> int:
+    """20, both libraries' default; of fewer than 200 rows a tenth, for leaves of 20 would leave nothing to split."""
+    return max(2, min(20, rows // 10))
 
 
 def floor32(values: np.ndarray) -> np.ndarray:
