@@ -63,6 +63,6 @@ def test_the_wait_is_that_of_a_socket_in_line_with_the_others():
         return seen
 
     quiet, busy, after = asyncio.run(run())
-    assert quiet < 0.05
-    assert 0.1 < busy < 0.5
-    assert after < 0.05
+    assert quiet < 0.1
+    assert 0.12 < busy < 1
+    assert after < 0.1
