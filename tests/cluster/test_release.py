@@ -379,6 +379,50 @@ def test_rollback_to_a_version_that_was_never_released_makes_a_new_revision(yard
     assert yard.history()[-1] == "10 deployed"
 
 
+def promote(version: str, name: str = NAME):
+    return CliRunner().invoke(app, ["promote", f"{name}@{version}"])
+
+
+def test_promote_brings_a_version_to_the_release_and_then_makes_it_champion(yard):
+    done = promote("2")
+    assert done.exit_code == 0, done.output
+    assert "models/line: revision 11 serves file://" in done.output
+    assert f"{NAME} version 2, package {yard.version_of('many')}" in done.output
+    assert yard.answers() == yard.version_of("many")
+    assert registry.champion(NAME).version == "2"
+    tag = json.loads(registry.get(NAME, "2").tags["modelyard.release"])
+    assert (tag["revision"], tag["namespace"]) == (11, "models")
+
+
+def test_a_promoted_version_that_does_not_serve_is_rolled_back_and_no_champion(yard, monkeypatch):
+    monkeypatch.setattr(yard.rollouts, "on_ready", lambda spec: None)
+    done = promote("3")
+    assert isinstance(done.exception, ModelyardError)
+    assert "did not answer once in 50 requests" in str(done.exception)
+    assert "Rolled back to revision 11" in str(done.exception)
+    assert registry.champion(NAME).version == "2"
+    assert "did not answer" in registry.get(NAME, "3").tags["modelyard.release-failed"]
+    assert yard.history()[-1] == "13 deployed"
+
+
+def test_promote_puts_a_release_right_that_another_hand_changed(yard):
+    """The champion is promoted again: what serves is looked at, not what was noted."""
+    releaser = release.Releaser(yard.runs["few"].run.config.serve, print)
+    releaser.helm.rollback(10, 1.0)
+    assert yard.answers() == yard.version_of("worse")
+    assert promote("2").exit_code == 0
+    assert yard.answers() == yard.version_of("many")
+    assert registry.changes(NAME)[-1].after == "2"
+
+
+def test_promote_without_a_release_changes_the_registry_alone(yard):
+    asked = len(yard.api.requests)
+    done = promote("2", "plain")
+    assert done.exit_code == 0, done.output
+    assert registry.champion("plain").version == "2"
+    assert len(yard.api.requests) == asked
+
+
 def test_a_first_release_that_fails_leaves_nothing_behind(yard):
     yard.rollouts.fate = lambda spec: REFUSED
     settings = yard.runs["few"].run.config.serve.model_copy(update={"release": "fresh"})

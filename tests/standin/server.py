@@ -149,7 +149,8 @@ class Handler(BaseHTTPRequestHandler):
             if result:
                 self._send(201 if self.command == "POST" else 200, result)
         except Refused as refused:
-            self._send(refused.code, refused.body() if refused.reason else refused.message, refused.headers)
+            with suppress(ConnectionError):  # who asked waited no longer
+                self._send(refused.code, refused.body() if refused.reason else refused.message, refused.headers)
         except (BrokenPipeError, ConnectionError):
             self.close_connection = True
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from modelyard import __version__
-from modelyard.cli import cost, health, jobs, look, make, rollback, ship, steps, tune
+from modelyard.cli import cost, health, jobs, look, make, promote, rollback, ship, steps, tune
 
 app = typer.Typer(
     name="modelyard",
@@ -36,5 +36,5 @@ def _options(
     """Options of modelyard itself."""
 
 
-for module in (jobs, tune, ship, rollback, look, health, cost, make, steps):
+for module in (jobs, tune, ship, promote, rollback, look, health, cost, make, steps):
     module.register(app)

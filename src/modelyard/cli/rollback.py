@@ -36,12 +36,12 @@ def rollback(
 
     console, name = Console(highlight=False, soft_wrap=True), slug(family)
     now, target = _versions(name, to)
-    console.print(f"serves now    {_line(now)}")
-    release = _release(now) or _release(target)
+    console.print(f"serves now    {line_of(now)}")
+    release = release_of(now) or release_of(target)
     if release is not None:
         _go_back(release, target, name)
     registry.set_champion(name, target.version, why, back=True)
-    console.print(f"serves again  {_line(registry.get(name, target.version))}")
+    console.print(f"serves again  {line_of(registry.get(name, target.version))}")
     console.print(f"to undo: [bold]modelyard rollback {name} --to {now.version}[/]", style="dim")
 
 
@@ -85,7 +85,8 @@ def _before(now: Version) -> str | None:
     return noted
 
 
-def _release(version: Version) -> Release | None:
+def release_of(version: Version) -> Release | None:
+    """The release that a version was brought to."""
     from modelyard.launch.release import Release
     from modelyard.stages.deploy import RELEASE
 
@@ -104,6 +105,7 @@ def _go_back(release: Release, target: Version, name: str) -> None:
     typer.echo(f"release       {made.called} revision {made.revision}, {made.uri}")
 
 
-def _line(version: Version) -> str:
+def line_of(version: Version) -> str:
+    """A version for people."""
     metric, value = version.tags.get("modelyard.metric", "metric"), version.tags.get("modelyard.value", "?")
     return f"{version.name} version {version.version}, package {version.package_version}, {metric} {value}"

@@ -1,4 +1,4 @@
-"""serve, predict, submit, promote."""
+"""serve, predict, monitor, submit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Package = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (serve, predict, monitor, promote):
+    for command in (serve, predict, monitor):
         app.command(rich_help_panel=PANEL)(command)
     app.command(rich_help_panel="Cluster")(submit)
 
@@ -69,20 +69,6 @@ def monitor(
     from modelyard.cli.watch import watch
 
     watch(package, settings, verdict)
-
-
-def promote(package: Annotated[str, typer.Argument(metavar="FAMILY@VERSION", show_default=False)]) -> None:
-    """Make a registered version the champion by hand."""
-    from rich import print as say
-
-    from modelyard.errors import UsageError
-    from modelyard.registry import set_champion
-
-    name, at, version = package.partition("@")
-    if not at or not version:
-        raise UsageError(f"{package!r} names no version. Type: modelyard promote tabular@3")
-    set_champion(name, version)
-    say(f"{name} version {version} is champion")
 
 
 def submit(

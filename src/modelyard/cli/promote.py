@@ -1,0 +1,68 @@
+"""promote: a registered version becomes the champion by hand, in the registry and on the cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modelyard.cli.rollback import line_of, release_of
+
+if TYPE_CHECKING:
+    from modelyard.launch.release import Release
+    from modelyard.registry import Version
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command(rich_help_panel="Use")(promote)
+
+
+def promote(package: Annotated[str, typer.Argument(metavar="FAMILY@VERSION", show_default=False)]) -> None:
+    """Make a registered version the champion by hand; where a release serves the model, once it serves there.
+
+    [bold]modelyard promote tabular@3[/]
+    """
+    from rich.console import Console
+
+    from modelyard import registry
+    from modelyard.errors import UsageError
+    from modelyard.home import slug
+
+    name, at, version = package.partition("@")
+    if not at or not version:
+        raise UsageError(f"{package!r} names no version. Type: modelyard promote tabular@3")
+    target = registry.get(slug(name), version)
+    if (release := _serving(target)) is not None:
+        _bring(release, target)
+    registry.set_champion(target.name, target.version)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{line_of(registry.get(target.name, target.version))} is champion")
+
+
+def _serving(target: Version) -> Release | None:
+    """The release of the champion, else the newest that any version of the name was brought to."""
+    from modelyard import registry
+
+    versions = sorted(registry.list_versions(target.name), key=lambda one: not one.champion)
+    return next((found for one in versions if (found := release_of(one)) is not None), None)
+
+
+def _bring(release: Release, target: Version) -> None:
+    """The release serves the version, as a deploy brings it; the registry is changed after that alone.
+
+    Raises:
+        ModelyardError: it does not serve there; what served before does so again.
+    """
+    from modelyard import registry
+    from modelyard.errors import ModelyardError
+    from modelyard.launch.release import Releaser
+    from modelyard.stages.deploy import FAILED, RELEASE
+
+    settings = release.settings.model_copy(update={"namespace": release.namespace})
+    try:
+        made = Releaser(settings, typer.echo).bring(registry.fetch(target), target.name)
+    except ModelyardError as error:
+        registry.set_tag(target, FAILED, str(error)[:4000])
+        raise
+    registry.set_tag(target, RELEASE, made.model_dump_json())
