@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,28 @@ def left_out(features: Path) -> dict[str, tuple[str, str]]:
         for user, item in zip(*load_split(features, split), strict=True):
             found.setdefault(catalog.users[user], []).append(catalog.items[item].id)
     return {user: tuple(items) for user, items in found.items()}
+
+
+@pytest.mark.parametrize("header", ["customer,product,date,channel", "InvoiceDate,CustomerID,StockCode,Quantity"])
+def test_the_log_of_a_shop_with_dates_says_what_movielens_says(tmp_path: Path, header: str) -> None:
+    _, out = built(tmp_path, "ratings.csv", HEADER + text(rows()))
+    expected = left_out(out)
+    table = [
+        dict(zip(header.lower().split(","), [""] * 4, strict=True))
+        | {name: str(user) for name in ("customer", "customerid")}
+        | {name: str(item) for name in ("product", "stockcode")}
+        | {name: datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S") for name in ("date", "invoicedate")}
+        for user, item, _, time in rows()
+    ]
+    lines = text([tuple(row[name] for name in header.lower().split(",")) for row in table])
+    (tmp_path / "shop").mkdir()
+    _, out = built(tmp_path / "shop", "orders.csv", header + "\n" + lines)
+    assert left_out(out) == expected
+
+
+def test_a_header_of_unknown_names_is_no_interaction(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="no column is the user; seen: Käufer, Ware, Note, Tag. Rename.*userid, user_id"):
+        built(tmp_path, "log.csv", "Käufer,Ware,Note,Tag\n" + text(rows()))
 
 
 def test_the_last_two_by_time_are_left_out_whatever_the_order_of_the_file(tmp_path: Path) -> None:
@@ -160,14 +183,14 @@ GOOD = HEADER + text(rows())
         (HEADER, "ratings.csv: there is a header but no row below it"),
         (GOOD + ",4,3.0,99\n", "ratings.csv, row 181, column 'userId': an interaction without a user"),
         (GOOD + "4, ,3.0,99\n", "row 181, column 'movieId': an interaction without an item"),
-        (GOOD + "4,4,3.0,yesterday\n", "row 181, column 'timestamp': 'yesterday' is not a number"),
+        (GOOD + "4,4,3.0,yesterday\n", "row 181, column 'timestamp': 'yesterday' is neither a number nor a time"),
         (GOOD + "4,4,3.0,\n", "row 181, column 'timestamp': an interaction without a time"),
-        (GOOD + "4,4,3.0,nan\n", "row 181, column 'timestamp': 'nan' is not a number"),
+        (GOOD + "4,4,3.0,nan\n", "row 181, column 'timestamp': 'nan' is neither a number nor a time"),
         (GOOD + "\n4,4,3.0,soon\n", "row 182, column 'timestamp'"),
         (GOOD + "4,4,many,99\n", "row 181, column 'rating': 'many' is not a number"),
         (GOOD + "4,4,3.0\n", "row 181: 3 cells, expected 4"),
-        (text(rows()) + "4,4,3.0,soon\n", "row 181, column 'timestamp': 'soon' is not a number"),
-        ("userId,rating,timestamp\n1,2,3\n", "column 'itemid': the column is missing; seen: userId"),
+        (text(rows()) + "4,4,3.0,soon\n", "row 181, column 'timestamp': 'soon' is neither a number nor a time"),
+        ("userId,rating,timestamp\n1,2,3\n", "no column is the item; seen: userId, rating, timestamp. Rename"),
         ("1,2\n3,4\n", "row 1: 2 cells and no header"),
         (HEADER + text([(u, i, r, 7) for u, i, r, _ in rows()]), "'timestamp': all interactions have the time 7"),
         (HEADER + text(rows(users=19)), "19 users have 3 interactions or more; 20 are needed"),

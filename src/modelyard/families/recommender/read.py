@@ -8,7 +8,7 @@ import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,33 @@ LOGS = ("interactions", "ratings", "u.data", "events")
 """Names, or beginnings of names, of the log in a folder of several files; the first that is there is read."""
 ITEMS = ("items", "movies")
 NAMES = {
-    "user": ("userid", "user_id", "user"),
-    "item": ("itemid", "item_id", "item", "movieid", "movie_id", "productid", "product_id"),
+    "user": ("userid", "user_id", "user", "customerid", "customer_id", "customer", "visitorid", "visitor_id"),
+    "item": (
+        "itemid",
+        "item_id",
+        "item",
+        "movieid",
+        "movie_id",
+        "productid",
+        "product_id",
+        "product",
+        "articleid",
+        "article_id",
+        "bookid",
+        "book_id",
+        "trackid",
+        "track_id",
+        "sku",
+        "stockcode",
+        "asin",
+    ),
     "rating": ("rating", "score", "stars"),
-    "timestamp": ("timestamp", "time", "ts"),
+    "timestamp": ("timestamp", "time", "ts", "date", "datetime", "event_time", "order_date", "invoicedate"),
     "click": ("click", "clicked"),
     "conversion": ("conversion", "converted", "purchase"),
     "dwell": ("dwell", "dwell_time", "dwell_seconds"),
 }
-"""Column names that are understood, in any case."""
+"""Column names that are understood, in any case; of several for one thing the first column is taken."""
 ITEM_NAMES = {"id": ("id", *NAMES["item"]), "title": ("title", "name"), "category": ("category", "genre", "genres")}
 ORDER = ("user", "item", "rating", "timestamp")
 """Columns of a log without a header: MovieLens' order."""
@@ -69,12 +87,6 @@ def read_log(raw: Path) -> Log:
     """
     file = _log_file(Path(raw))
     columns, rows = _open(file, NAMES, ORDER)
-    for name in ("user", "item", "timestamp"):
-        if name not in columns:
-            raise BadData(
-                f"the column is missing; seen: {', '.join(columns.values())}", file=file.name, column=NAMES[name][0],
-                hint=f"Known names: {', '.join(NAMES[name])}",
-            )  # fmt: skip
     return _collect(file.name, columns, rows)
 
 
@@ -128,6 +140,7 @@ def _collect(file: str, columns: dict[str, str], rows: Iterable[Numbered]) -> Lo
 
 
 _A = {"user": "a user", "item": "an item"}
+_THE = {"user": "user", "item": "item", "timestamp": "time"}
 
 
 def _text(cell: Any) -> str:
@@ -158,7 +171,13 @@ def _time(cell: Any) -> float:
     try:
         return _number(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a number: a time is given as seconds since 1970") from None
+        pass
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        problem = f"{text!r} is neither a number nor a time such as 2026-03-31 08:00:00"
+        raise ValueError(problem) from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def _flag(cell: Any) -> float:
@@ -208,6 +227,8 @@ def _open(
     known = {spelling: name for name, spellings in names.items() for spelling in spellings}
     header = [known.get(str(cell).strip().lower()) for cell in first]
     if not any(header):
+        if order == ORDER and not any(_is_time(cell) for cell in first):
+            _check_named(file, {}, first, names)
         if len(first) < len(order) - (order[0] == "id"):
             raise BadData(
                 f"{len(first)} cells and no header; without one the columns are {', '.join(order)}", file=file.name,
@@ -217,7 +238,25 @@ def _open(
         return columns, _pick(file.name, _chain(first, rows), len(first), range(len(columns)))
     places = [place for place, name in enumerate(header) if name and name not in header[:place]]
     columns = {str(header[place]): str(first[place]).strip() for place in places}
+    _check_named(file, columns, first, names)
     return columns, _pick(file.name, rows, len(first), places)
+
+
+def _check_named(file: Path, columns: dict[str, str], header: Row, names: dict[str, tuple[str, ...]]) -> None:
+    """Refuses a log whose header lacks a column that is needed."""
+    for name in (name for name in ("user", "item", "timestamp") if name in names and name not in columns):
+        raise BadData(
+            f"no column is the {_THE[name]}; seen: {', '.join(_text(cell) for cell in header)}", file=file.name,
+            hint=f"Rename the one that is; known names, in any case: {', '.join(names[name])}",
+        )  # fmt: skip
+
+
+def _is_time(cell: Any) -> bool:
+    try:
+        _time(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _chain(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
