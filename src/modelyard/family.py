@@ -111,7 +111,7 @@ class Host(ABC):
         return None
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
-        """The rows of a table as JSON bodies of `Request`, read as the family reads its data; None: as any table.
+        """A file of examples as JSON bodies of `Request`, read as the family reads its data; None: as any table.
 
         Columns that `Request` lacks may be among them.
 

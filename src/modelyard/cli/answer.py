@@ -53,14 +53,18 @@ def read_examples(file: Path, package: Package) -> list[dict[str, Any]]:
     name = file.name.lower()
     if name.endswith((".json", ".jsonl")):
         return _from_text(file.read_text(encoding="utf-8"), lines=name.endswith(".jsonl"))
-    if not name.endswith(TABLES):
+    rows = package.host.read_file(file)
+    if rows is None and not name.endswith(TABLES):
         allowed = ", ".join((*TABLES, ".jsonl", ".json"))
         raise BadData(f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}")
-    rows = package.host.read_file(file)
     if rows is None:
         rows = _read_table(file, "read_parquet" if name.endswith(".parquet") else "read_csv")
     fields = {field.alias or name: field.annotation for name, field in package.host.Request.model_fields.items()}
-    extra = [name for name in (rows[0] if rows else {}) if name not in fields]
+    names = list(rows[0]) if rows else []
+    extra = [name for name in names if name not in fields]
+    if names and len(extra) == len(names):
+        problem = f"no column is one that the model takes; seen: {', '.join(names[:20])}"
+        raise BadData(problem, file=file, hint=f"Allowed: {', '.join(fields)}")
     if extra:
         notes.print(f"not used: column{'s' * (len(extra) > 1)} {', '.join(extra)}")
     return [{name: _plain(row[name], fields[name]) for name in row if name in fields} for row in rows]

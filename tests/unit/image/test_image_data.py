@@ -193,6 +193,21 @@ def test_other_files_are_counted(tmp_path: Path) -> None:
     assert build(raw, tmp_path / "out")["dropped"] == {"not a picture file": 1, "outside a class folder": 1}
 
 
+def test_pictures_that_are_not_read_are_told_in_the_line_of_the_stage(tmp_path: Path) -> None:
+    raw = scans(tmp_path / "raw")
+    save(raw / "dark/a.gif", picture(7, True))
+    save(raw / "light/b.TIFF", picture(8, True))
+    line = build(raw, tmp_path / "out")["headline"]
+    assert line.endswith("; left out: 1 (.gif is not read: save it as .png), 1 (.tiff is not read: save it as .png)")
+
+
+def test_classes_that_lie_a_folder_deeper_are_found_out(tmp_path: Path) -> None:
+    scans(tmp_path / "raw/pictures")
+    message = refused(tmp_path / "raw", tmp_path)
+    assert "one class alone, 'pictures'" in message
+    assert "If dark, light are the classes, give the folder 'pictures' as the data" in message
+
+
 def broken(raw: Path) -> None:
     file = raw / "dark/05.png"
     file.write_bytes(file.read_bytes()[:60])
@@ -279,7 +294,7 @@ def test_a_faulty_row_is_refused(tmp_path: Path, row: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("header", "cells", "said"),
     [
-        ("file", "", "column 'label': the first line names it 0 times. Its columns are file"),
+        ("file", "", "column 'label': the column is missing. Its columns are file"),
         ("file,label,split", ",tarin", "row 1, column 'split': split 'tarin' is unknown. Did you mean 'train'?"),
         ("file,label,group,split", ",p1,{}", "group 'p1' is in the splits"),
     ],

@@ -171,7 +171,8 @@ def _summary(
         notes = [*notes, f"Divided by {len(groups)} groups: all pictures of one are in one split."]
     colour = "gray" if spec.channels == 1 else "colour"
     return {
-        "headline": f"{sum(rows.values()):,} pictures of {len(spec.classes)} classes, {spec.size} px {colour}",
+        "headline": f"{sum(rows.values()):,} pictures of {len(spec.classes)} classes, {spec.size} px {colour}"
+        + (f"; left out: {', '.join(f'{count} ({why})' for why, count in dropped.items())}" if dropped else ""),
         "rows": rows,
         "dropped": dropped,
         "classes": {name: {split: labels[split].count(name) for split in SPLITS} for name in spec.classes},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -11,7 +13,7 @@ from pydantic import BaseModel, Field
 from modelyard.errors import BadData
 from modelyard.families.image import cam
 from modelyard.families.image.decide import HALF, Decision
-from modelyard.families.image.pixels import from_base64, open_picture, statistics
+from modelyard.families.image.pixels import SUFFIXES, from_base64, open_picture, statistics
 from modelyard.families.image.spec import ImageSpec
 from modelyard.family import Explanation, Host, Runtime
 
@@ -126,6 +128,12 @@ class ImageHost(Host):
             contributions={f"row {r + 1} column {c + 1}": float(cells[r, c]) for r, c in ranked},
             picture=cam.data_url(cam.overlay(pixels, places)),
         )
+
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
+        """A picture file as one request."""
+        if file.suffix.lower() not in SUFFIXES:
+            return None
+        return [{"image": base64.b64encode(file.read_bytes()).decode()}]
 
     def evidence(self, features: np.ndarray, index: int) -> tuple[np.ndarray, float, str]:
         """Evidence for class `index` (of two: for the positive one) by place, (rows, columns); base; what it is."""

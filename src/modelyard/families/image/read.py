@@ -17,6 +17,8 @@ SPLIT_NAMES = {"train": "train", "training": "train", "validation": "validation"
                "val": "validation", "test": "test"}  # fmt: skip
 """Names of split folders, and what they are here."""
 READABLE = ", ".join(sorted(SUFFIXES))
+OTHER = frozenset({".gif", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".dcm", ".ppm", ".pgm"})
+"""Endings of pictures that are not read."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,9 @@ def _header(file: Path, cells: list[str]) -> list[str]:
     for column in ("file", "label"):
         if names.count(column) != 1:
             hint = f"Its columns are {', '.join(names)}; file and label are needed, split and group are allowed"
-            raise BadData(f"the first line names it {names.count(column)} times", file=file, column=column, hint=hint)
+            times = names.count(column)
+            problem = f"stands {times} times in the first line" if times else "the column is missing"
+            raise BadData(problem, file=file, column=column, hint=hint)
     return names
 
 
@@ -165,7 +169,9 @@ def _of_class(raw: Path, split: str | None, folder: Path, dropped: dict[str, int
     pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not pictures:
         raise BadData(f"an empty class: no picture in it (read are {READABLE})", file=folder)
-    _count(dropped, "not a picture file", len(files) - len(pictures))
+    for path in files:
+        if (kind := path.suffix.lower()) not in SUFFIXES:
+            _count(dropped, f"{kind} is not read: save it as .png" if kind in OTHER else "not a picture file", 1)
     return [Example(path.relative_to(raw).as_posix(), path, folder.name, split) for path in pictures]
 
 
@@ -179,7 +185,10 @@ def _check_classes(listing: Listing, settings: ImageFeatures, earlier: Sequence[
         if name not in labels:
             raise BadData(f"has no picture of class {name!r}, which features.classes names", file=listing.raw)
     if len(labels) < 2:
-        raise BadData(f"has one class alone, {labels.pop()!r}; two at least are told apart", file=listing.raw)
+        name = labels.pop()
+        inside = [folder.name for folder in _folders(listing.raw / name)] if (listing.raw / name).is_dir() else []
+        hint = f"If {', '.join(inside[:3])} are the classes, give the folder {name!r} as the data" if inside else ""
+        raise BadData(f"has one class alone, {name!r}; two at least are told apart", file=listing.raw, hint=hint)
     if settings.positive is not None and (len(labels) != 2 or settings.positive not in labels):
         allowed = (
             choices("class", settings.positive, labels) if len(labels) == 2 else f"it is for two, not {len(labels)}"
