@@ -144,3 +144,55 @@ def test_the_policy_lets_pictures_come_from_the_answer_and_the_service_alone(pay
     policy = dict(rule.split(" ", 1) for rule in reply.headers["content-security-policy"].split("; "))
     assert policy["img-src"] == "'self' data:"
     assert policy["default-src"] == "'none'"
+
+
+def opened(browser, address: str) -> None:
+    for place in ("about:blank", address):
+        browser(f"location = {json.dumps(place)}")
+        wait_for(lambda place=place: browser("location.href + document.readyState") == f"{place}complete")
+
+
+def typed(browser, selector: str, value: str) -> None:
+    """Types into a control as a person does: its value, and the event that tells of it."""
+    found = f"document.querySelector({json.dumps(selector)})"
+    browser(f"{found}.value = {json.dumps(value)}; {found}.dispatchEvent(new Event('input'))")
+
+
+def sent(browser) -> Any:
+    return json.loads(browser("document.getElementById('example').value"))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_the_form_and_the_json_say_the_same(payments, browser):
+    with serving(payments) as address:
+        opened(browser, address)
+        golden = payments.golden()["request"]
+        assert float(browser("document.querySelector('[data-field=amount]').value")) == golden["amount"]
+        assert browser("document.querySelector('[data-field=country]').value") == "FR"
+        typed(browser, "[data-field=amount]", "12.5")
+        typed(browser, "[data-field=country]", "")
+        typed(browser, "[data-field='card country']", "IT")
+        assert sent(browser) == {"amount": 12.5, "card": "4111", "card country": "IT"}
+        typed(browser, "#example", '{"amount": 3, "country": "DE"}')
+        assert browser("document.querySelector('[data-field=amount]').value") == "3"
+        assert browser("document.querySelector('[data-field=card]').value") == ""
+        for no_single in ("[{}]", "{", "null", "7"):
+            typed(browser, "#example", no_single)
+            assert browser("document.getElementById('form').hidden") is True, no_single
+        typed(browser, "#example", "{}")
+        assert browser("document.getElementById('form').hidden") is False
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_an_answer_is_shown_in_words_and_a_refusal_in_red(payments, browser):
+    with serving(payments) as address:
+        opened(browser, address)
+        typed(browser, "[data-field=amount]", "12.5")
+        browser("document.querySelector('[data-path=predict]').click()")
+        wait_for(lambda: browser("document.getElementById('reasons').textContent"))
+        assert browser("document.getElementById('reasons').textContent").startswith("risk score: ")
+        assert json.loads(browser("document.getElementById('answer').textContent")).keys() == {"risk score"}
+        typed(browser, "[data-field=amount]", "-1")
+        browser("document.querySelector('[data-path=predict]').click()")
+        wait_for(lambda: browser("document.getElementById('answer').className") == "bad")
+        assert "amount" in browser("document.getElementById('answer').textContent")

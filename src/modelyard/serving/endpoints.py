@@ -191,7 +191,7 @@ class Endpoints:
 
     @functools.cached_property
     def _page(self) -> tuple[str, str]:
-        return page.render(self.opened, explains=self.explains)
+        return page.render(self.opened, explains=self.explains, streams=self.streams)
 
     def _batcher(self) -> Batcher:
         package, limits = self.opened, self.limits

@@ -28,7 +28,7 @@ class Picture(BaseModel, extra="forbid"):
     image: str = Field(
         min_length=1,
         description="A PNG, JPEG, BMP or WebP file in base64; a data: URL is allowed",
-        json_schema_extra={"contentEncoding": "base64"},
+        json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/*"},
     )
 
 

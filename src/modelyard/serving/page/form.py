@@ -1,0 +1,66 @@
+"""Which control of the page fits which field of a request's JSON schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Kind = Literal["number", "boolean", "choice", "text", "long", "file", "any", "json"]
+LONG = 40
+"""A text of more characters gets several lines."""
+
+
+class Control(BaseModel):
+    """A field of the form. `any` is a number or a text; `json` is written as JSON."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: Kind
+    required: bool
+    description: str = ""
+    choices: list[str] = []
+    whole: bool = False
+    accept: str = ""
+    default: bool | float | str | None = None
+    """What the service takes where the field is left out, if it is plain."""
+
+
+def controls(schema: Mapping[str, Any], example: Mapping[str, Any]) -> list[Control]:
+    """A control for each property of a JSON `schema`; `example` is a request: it tells long texts from short ones."""
+    required, defined = set(schema.get("required", ())), schema.get("$defs", {})
+    found = []
+    for name, own in schema.get("properties", {}).items():
+        given = {"name": name, "required": name in required, "description": own.get("description", "")}
+        if isinstance(own.get("default"), bool | int | float | str):
+            given["default"] = own["default"]
+        found.append(Control(**given, **_kind(own, defined, example.get(name))))
+    return found
+
+
+def _kind(own: Mapping[str, Any], defined: Mapping[str, Any], value: Any) -> dict[str, Any]:
+    options = [_resolved(one, defined) for one in own.get("anyOf", [own])]
+    options = [one for one in options if one.get("type") != "null"]
+    types = {one.get("type") for one in options}
+    if len(options) > 1:
+        return {"kind": "any" if types <= {"string", "integer", "number"} else "json"}
+    (one,) = options
+    if "enum" in one and all(isinstance(choice, str) for choice in one["enum"]):
+        return {"kind": "choice", "choices": one["enum"]}
+    if types <= {"number", "integer"}:
+        return {"kind": "number", "whole": types == {"integer"}}
+    if types == {"boolean"}:
+        return {"kind": "boolean"}
+    if types != {"string"}:
+        return {"kind": "json"}
+    if one.get("contentEncoding") == "base64":
+        return {"kind": "file", "accept": one.get("contentMediaType", "")}
+    return {"kind": "long" if isinstance(value, str) and (len(value) > LONG or "\n" in value) else "text"}
+
+
+def _resolved(one: Mapping[str, Any], defined: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = one.get("$ref")
+    resolved: Mapping[str, Any] = defined[reference.rpartition("/")[2]] if reference else one
+    return resolved
