@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_separators_between_thousands_are_told_from_decimals(
     assert number_style(column, delimiter) == style
     if values:
         assert pd.to_numeric(plainly(column, style)).tolist() == values
+
+
+def test_a_schema_may_say_how_numbers_are_written_and_an_empty_format_says_nothing(tmp_path: Path) -> None:
+    frame = customers().assign(price=[f"{1 + n % 9},{100 + n % 800}" for n in range(400)])
+    file = write(tmp_path, frame)
+    for given, largest in (("", 9_000.0), (CONTINENTAL, 9.9)):
+        column = {"name": "price", "role": "numeric", "format": given}
+        (file.parent / "schema.json").write_text(json.dumps({"columns": [column]}))
+        _, out = built(tmp_path, file, target="churn")
+        assert pd.read_parquet(out / "train.parquet")["price"].max() == pytest.approx(largest, rel=0.1)
 
 
 def test_a_target_may_have_separators_between_thousands(tmp_path: Path) -> None:

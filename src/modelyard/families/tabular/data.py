@@ -179,7 +179,7 @@ def _target_name(table: Table, names: list[str], edits: Edits, config: TabularCo
     target = config.features.target or edits.target or sample
     if target is None:
         raise BadData(
-            "which column is to be predicted?", file=table.file, hint=f"Type --target NAME. {near('', names)}"
+            "no column is named that is to be predicted", file=table.file, hint=f"Type --target NAME. {near('', names)}"
         )
     if target not in names:
         raise BadData(

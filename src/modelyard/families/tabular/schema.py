@@ -137,7 +137,8 @@ class Edits:
         if given.get("role", column.role) != column.role:
             values.update(transform=None, boolean=False)
         try:
-            return Column.model_validate({**values, **given})
+            # An empty format says nothing: it may stem from another role that the column had.
+            return Column.model_validate({**values, **given, "format": given.get("format") or column.format})
         except ValidationError as error:
             raise BadData(_explain(error), file=self.file, column=column.name) from None
 
