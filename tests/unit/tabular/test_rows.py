@@ -42,6 +42,18 @@ def test_a_file_to_answer_is_read_as_the_file_that_was_trained_on(tmp_path: Path
     assert "00003" in {row["zip"] for row in answered}
 
 
+def test_a_parquet_file_to_answer_says_what_the_csv_says(tmp_path: Path) -> None:
+    frame = customers(100).assign(zip=[n % 7 for n in range(100)])
+    file = write(tmp_path, frame)
+    (file.parent / "schema.json").write_text('{"columns": [{"name": "zip", "role": "category"}]}')
+    _, out = built(tmp_path, file.parent, target="churn")
+    schema = TableSchema.load(out / "assets")
+    typed = frame.assign(joined=pd.to_datetime(frame["joined"]), member=frame["member"] == "true")
+    typed.to_parquet(tmp_path / "new.parquet")
+    for parquet, csv in zip(read_rows(tmp_path / "new.parquet", schema), read_rows(file, schema), strict=True):
+        assert parquet == csv
+
+
 def test_what_can_be_read_in_two_ways_is_read_as_in_the_training_data(tmp_path: Path) -> None:
     _, out = built(tmp_path, write(tmp_path, _german(), sep=";", encoding="cp1252"), target="churn")
     schema = TableSchema.load(out / "assets")
