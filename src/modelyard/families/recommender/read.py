@@ -140,7 +140,6 @@ def _collect(file: str, columns: dict[str, str], rows: Iterable[Numbered]) -> Lo
 
 
 _A = {"user": "a user", "item": "an item"}
-_THE = {"user": "user", "item": "item", "timestamp": "time"}
 
 
 def _text(cell: Any) -> str:
@@ -175,8 +174,7 @@ def _time(cell: Any) -> float:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        problem = f"{text!r} is neither a number nor a time such as 2026-03-31 08:00:00"
-        raise ValueError(problem) from None
+        raise ValueError(f"{text!r} is neither a number nor a time such as 2026-03-31 08:00:00") from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
@@ -246,7 +244,7 @@ def _check_named(file: Path, columns: dict[str, str], header: Row, names: dict[s
     """Refuses a log whose header lacks a column that is needed."""
     for name in (name for name in ("user", "item", "timestamp") if name in names and name not in columns):
         raise BadData(
-            f"no column is the {_THE[name]}; seen: {', '.join(_text(cell) for cell in header)}", file=file.name,
+            f"no column is the {name.removesuffix('stamp')}; seen: {', '.join(_text(cell) for cell in header)}", file=file.name,
             hint=f"Rename the one that is; known names, in any case: {', '.join(names[name])}",
         )  # fmt: skip
 

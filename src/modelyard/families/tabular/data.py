@@ -16,13 +16,14 @@ from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.earlier import Earlier
 from modelyard.families.tabular.encode import Encoder
-from modelyard.families.tabular.infer import as_text, convert, infer_column, is_numeric, numbers
+from modelyard.families.tabular.infer import convert, infer_column, is_numeric, numbers
 from modelyard.families.tabular.overview import summarize, with_ranges
 from modelyard.families.tabular.read import read_table
 from modelyard.families.tabular.samples import TARGETS
 from modelyard.families.tabular.schema import Column, Edits, TableSchema, find_edits, near
 from modelyard.families.tabular.splits import save_split
 from modelyard.families.tabular.target import read_target
+from modelyard.families.tabular.written import as_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.schema import Column, Edits
-from modelyard.families.tabular.written import number_style, plainly
+from modelyard.families.tabular.written import as_text, number_style, plainly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,22 +123,6 @@ def as_booleans(column: Column, cells: pd.Series[Any], table: Table) -> pd.Serie
         problem = f"{str(cells.iloc[bad[0]])[:40]!r} is neither true nor false"
         raise BadData(problem, **table.place(int(bad[0])), column=column.name)
     return values
-
-
-def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
-    """The cells as text or None: whole numbers without a point, booleans in lower case, times in ISO 8601."""
-    import pandas as pd
-
-    if cells.dtype == object:
-        if pd.api.types.infer_dtype(cells, skipna=True) in ("string", "empty"):
-            return cells
-        return cells.map(lambda cell: cell if cell is None or isinstance(cell, str) else str(cell))
-    if cells.dtype.kind == "M":
-        return cells.map(lambda cell: cell.isoformat(), na_action="ignore").astype(object)
-    if cells.dtype == "boolean" or cells.dtype.kind == "b":
-        return cells.map(lambda cell: str(bool(cell)).lower(), na_action="ignore").astype(object)
-    text = cells.map(lambda cell: str(int(cell)) if float(cell).is_integer() else str(cell), na_action="ignore")
-    return text.astype(object).where(cells.notna(), None)
 
 
 def times(column: Column, cells: pd.Series[Any], table: Table) -> pd.Series[Any]:

@@ -10,9 +10,9 @@ from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.divide import LEAST_OF_CLASS
-from modelyard.families.tabular.infer import as_text, is_numeric, numbers
+from modelyard.families.tabular.infer import is_numeric, numbers
 from modelyard.families.tabular.schema import Column, Edits, TableSchema
-from modelyard.families.tabular.written import number_style, plainly
+from modelyard.families.tabular.written import as_text, number_style, plainly
 
 if TYPE_CHECKING:
     import pandas as pd

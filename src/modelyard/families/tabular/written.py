@@ -1,4 +1,4 @@
-"""How the numbers of a column are written: with separators between thousands, or plainly."""
+"""How the cells of a column are written: numbers with separators between thousands or plainly, and all as text."""
 
 from __future__ import annotations
 
@@ -50,3 +50,19 @@ def _plain(text: str, style: str) -> str:
     if not (_GROUPED[style].fullmatch(text.strip()) or _SMALL[style].fullmatch(text.strip())):
         return text
     return text.replace(style[1], "").replace(style[5], ".")
+
+
+def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
+    """The cells as text or None: whole numbers without a point, booleans in lower case, times in ISO 8601."""
+    import pandas as pd
+
+    if cells.dtype == object:
+        if pd.api.types.infer_dtype(cells, skipna=True) in ("string", "empty"):
+            return cells
+        return cells.map(lambda cell: cell if cell is None or isinstance(cell, str) else str(cell))
+    if cells.dtype.kind == "M":
+        return cells.map(lambda cell: cell.isoformat(), na_action="ignore").astype(object)
+    if cells.dtype == "boolean" or cells.dtype.kind == "b":
+        return cells.map(lambda cell: str(bool(cell)).lower(), na_action="ignore").astype(object)
+    text = cells.map(lambda cell: str(int(cell)) if float(cell).is_integer() else str(cell), na_action="ignore")
+    return text.astype(object).where(cells.notna(), None)
