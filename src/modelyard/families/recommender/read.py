@@ -244,7 +244,7 @@ def _check_named(file: Path, columns: dict[str, str], header: Row, names: dict[s
     """Refuses a log whose header lacks a column that is needed."""
     for name in (name for name in ("user", "item", "timestamp") if name in names and name not in columns):
         raise BadData(
-            f"no column is the {name.removesuffix('stamp')}; seen: {', '.join(_text(cell) for cell in header)}", file=file.name,
+            f"no column is the {name.removesuffix('stamp')}; seen: {', '.join(map(_text, header))}", file=file.name,
             hint=f"Rename the one that is; known names, in any case: {', '.join(names[name])}",
         )  # fmt: skip
 
