@@ -52,9 +52,9 @@ def test_a_register_job_without_users_needs_no_rights():
     assert not any(name.endswith("Role/payments-register") for name in rendered("default"))
 
 
-def test_the_job_that_registers_runs_after_install_and_upgrade():
+def test_the_job_that_registers_runs_after_install_upgrade_and_rollback():
     job = rendered("full")["Job/modelyard-register"]
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade,post-rollback"
     source = job["spec"]["template"]["spec"]["volumes"][-1]["projected"]["sources"][0]["serviceAccountToken"]
     assert source["audience"] == "pipelines.kubeflow.org"
 

@@ -45,6 +45,15 @@ def test_a_release_is_installed_upgraded_and_uninstalled(case, tmp_path):
         assert cluster.names(*IGNORED) == kept
 
 
+def test_the_platform_registers_its_pipelines_after_an_upgrade_and_after_going_back(tmp_path):
+    case = Case("platform", "default")
+    with running(tmp_path) as (cluster, config):
+        for verb, extra in (("install", ()), ("upgrade", ("--set", "image.tag=9.9.9")), ("rollback", ("1",))):
+            cluster.created.clear()
+            run(config, verb, case, *extra)
+            assert "Job/payments-register" in cluster.created
+
+
 def test_the_test_pod_runs_after_an_install(tmp_path):
     with running(tmp_path) as (cluster, config):
         run(config, "install", Case("model", "full"))
