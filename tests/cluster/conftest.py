@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import kubernetes.client  # noqa: F401 takes seconds, which no test should wait for
 import pytest
 
 from tests.standin.kinds import Cluster
 from tests.standin.server import Api
+
+if TYPE_CHECKING:
+    from tests.cluster.yard import Yard
 
 NAMESPACE = "models"
 
@@ -32,3 +36,12 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 @pytest.fixture
 def cluster(api: Api) -> Cluster:
     return Cluster(api, NAMESPACE)
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    """For a file whose tests are one story."""
+    from tests.cluster.yard import working
+
+    with working(tmp_path_factory.mktemp("yard")) as found:
+        yield found
