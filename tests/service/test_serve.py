@@ -95,6 +95,7 @@ def test_the_service_answers_as_the_package_does_and_drains_on_sigterm(payments,
         for thread in threads:
             thread.join()
         assert process.wait(40) == 0
+        assert process.stderr.read() == ""
     logged = read_log(tmp_path)["_id"]
     assert len(accepted) > 20
     assert len(logged) == len(set(logged)), "a request is in the log twice"
