@@ -57,7 +57,7 @@ def test_contamination_leaves_out_the_highest_scores() -> None:
 
 def test_too_few_scores_or_equal_ones_are_refused_with_what_is_needed() -> None:
     scores = np.random.default_rng(0).normal(0, 1, 300)
-    with pytest.raises(BadData, match=r"300 calibration answers cannot.*0.01: 500 are needed.*rate=0.02"):
+    with pytest.raises(BadData, match=r"300 calibration answers cannot.*0.01: 500 are needed.*rate=0\.017"):
         choose(scores, 0.01, 1)
     with pytest.raises(BadData, match="it tells nothing apart"):
         choose(np.ones(1000), 0.01, 1)
