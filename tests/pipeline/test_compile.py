@@ -117,3 +117,15 @@ def test_steps_and_stages_have_the_same_inputs_and_outputs():
 def test_a_family_from_outside_runs_on_the_generic_pipeline():
     assert compiled("my_pkg.mod:Family", "training").name == "generic-training.yaml"
     assert compiled(names()[0], "training").name == f"{names()[0]}-training.yaml"
+
+
+@pytest.mark.parametrize(("nodes", "expected"), [(1, "4"), (2, "0")])
+def test_the_step_that_starts_a_job_on_several_nodes_asks_for_no_gpu_itself(tmp_path, nodes, expected):
+    step = (
+        "import sys; from kfp import dsl; from components.ingest import ingest\n"
+        "folder, nodes = sys.argv[1:]\n"
+        "ingest.python_func(family='tests.toy.family:Line', config={}, code_version='', run_id='r', data_rev='',\n"
+        "    nodes=int(nodes), gpus_per_node=4, dataset=dsl.Dataset(uri=f'{folder}/dataset'), gpus=f'{folder}/gpus')"
+    )
+    subprocess.run([sys.executable, "-c", step, str(tmp_path), str(nodes)], check=True, capture_output=True)
+    assert (tmp_path / "gpus").read_text() == expected

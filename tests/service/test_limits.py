@@ -7,11 +7,12 @@ import http.server
 import json
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-import anyio
 import httpx
 import pytest
 from starlette.testclient import TestClient
@@ -109,6 +110,21 @@ def test_more_than_can_wait_are_refused_with_when_to_come_back(line, monkeypatch
         assert set(codes) == {200, 503}
         assert all(int(reply.headers["retry-after"]) > 0 for reply in replies if reply.status_code == 503)
         assert httpx.post(f"{address}/predict", json={"x": 1.0}).status_code == 200
+
+
+def test_where_too_many_wait_a_body_is_refused_unread(line, monkeypatch):
+    with listening(create_app(line, None, Limits(queue=1, batch_rows=1))) as address:
+        slowly(monkeypatch, line.host, 0.5)
+        ask = lambda: httpx.post(f"{address}/predict", json={"x": 1.0}, timeout=30)  # noqa: E731
+        ask()
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.25)
+        assert httpx.post(f"{address}/predict", content=b"not even JSON").status_code == 503
+        for thread in threads:
+            thread.join()
+        assert httpx.post(f"{address}/predict", content=b"not even JSON").status_code == 400
 
 
 def test_a_service_behind_its_sockets_refuses_unread_and_goes_on_telling_its_health(line):
@@ -258,15 +274,43 @@ def test_batches_queue_and_roles_are_counted(line, tmp_path):
 
 def test_reasons_and_raw_tensors_wait_in_a_bounded_line_too():
     async def run() -> list[object]:
-        aside = Aside(anyio.CapacityLimiter(1), 2)
-        soon = time.perf_counter() + 30
-        work = lambda: time.sleep(0.1)  # noqa: E731
-        many = [asyncio.create_task(aside.run(work, soon)) for _ in range(6)]
-        found = await asyncio.gather(*many, return_exceptions=True)
-        slow = asyncio.create_task(aside.run(lambda: time.sleep(0.5), time.perf_counter() + 0.05))
-        return [*found, *await asyncio.gather(slow, return_exceptions=True), await aside.run(lambda: 7, soon)]
+        aside, soon = Aside(1, 2), time.perf_counter() + 30
+        many = [asyncio.create_task(aside.run(lambda: time.sleep(0.1), soon)) for _ in range(6)]
+        return [*await asyncio.gather(*many, return_exceptions=True), await aside.run(lambda: 7, soon)]
 
-    *found, late, after = asyncio.run(run())
-    assert [one for one in found if one is None] == [None] * 3
+    *found, after = asyncio.run(run())
+    assert found.count(None) == 3
     assert {one.status for one in found if one is not None} == {503}
-    assert (late.status, after) == (504, 7)
+    assert after == 7
+
+
+def test_late_work_is_told_as_late_and_keeps_its_thread_to_its_end():
+    working: list[int] = []
+    most: list[int] = []
+
+    def work(seconds: float) -> None:
+        working.append(1)
+        most.append(len(working))
+        time.sleep(seconds)
+        working.pop()
+
+    async def run() -> list[object]:
+        aside = Aside(1, 10)
+        first = asyncio.create_task(aside.run(lambda: work(0.3), time.perf_counter() + 0.05))
+        found = await asyncio.gather(first, return_exceptions=True)
+        return [*found, await aside.run(lambda: work(0.0), time.perf_counter() + 30)]
+
+    late, after = asyncio.run(run())
+    assert (late.status, after) == (504, None)
+    assert max(most) == 1
+
+
+@pytest.mark.parametrize(("soft", "hard", "expected"), [(64, 500, 500), (64, 4_000, 1_000), (2_000, 4_000, 2_000)])
+def test_a_container_that_begins_with_few_files_may_open_more(soft, hard, expected):
+    asked = (
+        f"import resource as r; r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "from modelyard.serving.server import allow_connections; allow_connections(1_000)\n"
+        "print(r.getrlimit(r.RLIMIT_NOFILE))"
+    )
+    told = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout
+    assert told.strip() == str((expected, hard))

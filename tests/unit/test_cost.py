@@ -27,7 +27,7 @@ def test_a_busy_loop_is_measured_in_the_cpu_time_that_it_took():
         work(0.4)
     used = meter.stop()
     assert used.cpu_seconds == pytest.approx(0.4, abs=0.1)
-    assert used.wall_seconds > 0
+    assert used.wall_seconds >= 0.39 / (os.cpu_count() or 1)  # other threads of this process may work beside
     assert used.gpu_seconds == {}
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-import anyio
-import anyio.to_thread
 
 from modelyard.serving.batching import SHARE, late, overloaded
 
@@ -15,10 +15,15 @@ T = TypeVar("T")
 
 
 class Aside:
-    """At most `cores` at a time work, and at most `capacity` wait; used from one event loop alone."""
+    """At most `threads` at a time work, and at most `capacity` wait.
 
-    def __init__(self, cores: anyio.CapacityLimiter, capacity: int) -> None:
-        self._cores, self._capacity = cores, capacity
+    Work that is late is answered for but cannot be stopped: it holds its thread to its end, so that no others are made.
+    """
+
+    def __init__(self, threads: int, capacity: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, "aside")
+        self._threads, self._capacity = threads, capacity
+        self._lock = threading.Lock()
         self._inside = 0
         self._seconds = 0.0
         """How long a piece of work takes, of late."""
@@ -31,17 +36,17 @@ class Aside:
             Exception: what `work` raised.
         """
         left = expires - time.perf_counter()
-        wait = self._seconds * self._inside / self._cores.total_tokens
-        if self._inside > self._capacity or (self._inside and wait + self._seconds > SHARE * left):
+        wait = self._seconds * self._inside / self._threads
+        full = self._inside >= self._threads + self._capacity
+        if full or (self._inside and wait + self._seconds > SHARE * left):
             raise overloaded(wait)
-        self._inside += 1
+        self._count(1)
+        future = self._pool.submit(self._timed, work)
+        future.add_done_callback(self._ended)
         try:
-            with anyio.fail_after(max(left, 0.0)):
-                return await anyio.to_thread.run_sync(self._timed, work, limiter=self._cores, abandon_on_cancel=True)
+            return await asyncio.wait_for(asyncio.wrap_future(future), max(left, 0.0))
         except TimeoutError:
             raise late() from None
-        finally:
-            self._inside -= 1
 
     def _timed(self, work: Callable[[], T]) -> T:
         begun = time.perf_counter()
@@ -49,3 +54,10 @@ class Aside:
             return work()
         finally:
             self._seconds += 0.2 * (time.perf_counter() - begun - self._seconds)
+
+    def _ended(self, future: Future[T]) -> None:
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._inside += change

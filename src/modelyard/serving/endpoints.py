@@ -52,7 +52,7 @@ class Endpoints:
         self.explains = type(package.host).explain is not Host.explain
         self.streams = type(package.host).stream is not Host.stream
         self.cores = anyio.CapacityLimiter(available_cores())
-        self.aside = Aside(self.cores, limits.queue)
+        self.aside = Aside(available_cores(), limits.queue)
         self._cache = Cache(limits.cache_bytes)
         self.batcher = self._batcher()
         self.completions, self.v2 = Completions(self), V2(self)

@@ -2,7 +2,7 @@
 
 A quick model is answered on the event loop itself, so more requests than it can take wait in their sockets, where no
 queue counts them. A socket of our own stands in line with them: what is written to it is read when its turn comes.
-Refusing a request unread costs a quarter of an answer, so a service that refuses early answers more.
+Refusing a request unread costs a third of an answer at most, so a service that refuses early answers more.
 """
 
 from __future__ import annotations

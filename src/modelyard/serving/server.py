@@ -22,6 +22,9 @@ DRAIN_SECONDS = 15
 KEEP_ALIVE_SECONDS = 75
 """Longer than gateways keep an idle connection, so that they and not we close it."""
 
+CONNECTIONS = 10_240
+"""What macOS allows too, where the limit that it tells is infinite."""
+
 
 class _Server(uvicorn.Server):
     """Tells when it is ready."""
@@ -42,7 +45,7 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
     Raises:
         UsageError: the service does not start: the cause.
     """
-    _allow_connections()
+    allow_connections()
     service: Service = app_from_environment(environ)
     config = uvicorn.Config(
         service, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", ws="none",
@@ -57,10 +60,13 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
         raise UsageError(f"the service did not start: {service.failure}") from service.failure
 
 
-def _allow_connections() -> None:
-    """As many open files as this process may have: many containers begin with 1,024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def allow_connections(wanted: int = CONNECTIONS) -> None:
+    """Lets this process open `wanted` files if it may: a connection is one, and many containers begin with 1,024."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @contextmanager
