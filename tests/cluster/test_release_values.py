@@ -45,6 +45,10 @@ def test_values_of_the_settings_go_over_those_of_the_file(tmp_path):
         "replicaCount": 4,
         "package": {"credentialsSecret": "store", "sizeLimit": "3Gi", "uri": "s3://m/x", "sha256": "d"},
     }
+    strict = settings.model_copy(update={"tolerance": 0.0})
+    assert release.wanted_values(strict, "s3://m/x", "d")["tests"] == {"tolerance": 0.0}
+    own = strict.model_copy(update={"values": {"tests": {"tolerance": 0.5, "enabled": False}}})
+    assert release.wanted_values(own, "s3://m/x", "d")["tests"] == {"tolerance": 0.5, "enabled": False}
     with pytest.raises(UsageError, match="there is no such file"):
         release.wanted_values(ServeSettings(values_file=str(tmp_path / "none.yaml")), "s3://m/x", "d")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
 from dataclasses import replace
 
@@ -76,13 +78,15 @@ class Careless(Line):
 class Moody(Line):
     """Training that does not follow from the seed."""
 
+    trainings = itertools.count()
+
     def native(self, model):
-        bend = int.from_bytes((model / "line.json").read_bytes()[-8:-4], "big")
+        bend = json.loads((model / "line.json").read_text())[1]
         return lambda graph, arrays: {"y": (arrays["x"] * bend).astype(np.float32)}
 
     def fit(self, features, out, trainer):
         summary = super().fit(features, out, trainer)
-        (out / "line.json").write_text(f"[2.0, 1.{time.time_ns()}]")
+        (out / "line.json").write_text(f"[2.0, {next(self.trainings)}]")
         return summary
 
 

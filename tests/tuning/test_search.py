@@ -219,7 +219,11 @@ def _sizes(file: Path) -> list[int]:
 def test_ctrl_c_leaves_a_usable_study_with_trials_side_by_side(tmp_path):
     place = tmp_path / "runs" / "tuning"
     started = subprocess.Popen(
-        command("--trials", "8", "--jobs", "2"), env={**os.environ, "COLUMNS": "200"}, stdout=subprocess.PIPE, text=True
+        command("--trials", "8", "--jobs", "2"),
+        env={**os.environ, "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
     )
     wait_for(lambda: len([f for f in place.glob("*/*/trials/000[12]/epochs.jsonl") if f.stat().st_size]) == 2)
     started.send_signal(signal.SIGINT)

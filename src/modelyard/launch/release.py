@@ -191,8 +191,14 @@ class Releaser:
 
 
 def wanted_values(settings: ServeSettings, uri: str, digest: str) -> dict[str, Any]:
-    """The values of a release: the file's, over them those of the settings, over them the package."""
-    values = _over(read_values(settings.values_file), settings.values)
+    """The values of a release: the file's, over them those of the settings, over them the package.
+
+    A tolerance of the settings holds for the chart's test as well, unless the values name one for it.
+    """
+    own = settings.tolerance != ServeSettings.model_fields["tolerance"].default
+    values: dict[str, Any] = {"tests": {"tolerance": settings.tolerance}} if own else {}
+    for more in (read_values(settings.values_file), settings.values):
+        values = _over(values, more)
     return _over(values, {"package": {"uri": uri, "sha256": digest}})
 
 
