@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import tempfile
 import uuid
@@ -111,12 +112,19 @@ def read_labelled(folder: Path, since: datetime | None = None, package: str | No
 
 def hour_of(stamp: float) -> str:
     """The partition of a time in seconds since 1970."""
-    return datetime.fromtimestamp(stamp, UTC).isoformat()[:13]
+    return _second(round(stamp * 1e6) // 1_000_000)[:13]
 
 
 def iso(stamp: float) -> str:
     """A time in seconds since 1970 as the log writes it."""
-    return datetime.fromtimestamp(stamp, UTC).isoformat(timespec="milliseconds")
+    second, micro = divmod(round(stamp * 1e6), 1_000_000)
+    return f"{_second(second)}.{micro // 1000:03d}+00:00"
+
+
+@functools.lru_cache(maxsize=64)
+def _second(stamp: int) -> str:
+    """A time to the second; requests come many to one."""
+    return datetime.fromtimestamp(stamp, UTC).isoformat()[:19]
 
 
 _NUMBERS = frozenset({float, int, type(None)})

@@ -62,22 +62,35 @@ class _Batch:
 
     def __init__(self, constant: dict[str, str], hidden: frozenset[str]) -> None:
         self.rows = 0
-        self._described: list[Mapping[str, Any]] = []
+        self._names: tuple[str, ...] = ()
+        self._described: list[tuple[Any, ...]] = []
+        """What was described, a tuple of values a row: smaller than dicts, and turned into columns in one go."""
         self._own: dict[str, list[Any]] = {}
         self._constant, self._hidden = constant, hidden
 
     def add(self, described: Mapping[str, Any], **own: Any) -> None:
         """One row."""
         self.rows += 1
-        self._described.append(described)
+        if tuple(described) == self._names:
+            self._described.append(tuple(described.values()))
+        else:
+            self._widen(described)
+            self._described.append(tuple(map(described.get, self._names)))
         for name, value in own.items():
             self._own.setdefault(name, []).append(value)
 
-    def columns(self) -> dict[str, list[Any]]:
+    def columns(self) -> dict[str, Sequence[Any]]:
         """All of them, by name; a row without a column has None there."""
-        names = dict.fromkeys(name for row in self._described for name in row if name not in self._hidden)
-        found = {name: [row.get(name) for row in self._described] for name in names}
+        columns = zip(self._names, zip(*self._described, strict=True), strict=True)
+        found: dict[str, Sequence[Any]] = {name: values for name, values in columns if name not in self._hidden}
         return found | self._own | {name: [value] * self.rows for name, value in self._constant.items()}
+
+    def _widen(self, described: Mapping[str, Any]) -> None:
+        """Makes room for columns that no row had before."""
+        new = [name for name in described if name not in self._names]
+        if new:
+            self._names += tuple(new)
+            self._described = [row + (None,) * len(new) for row in self._described]
 
 
 def _nowhere(outcome: str, rows: int) -> None:

@@ -88,6 +88,8 @@ class Reader:
         self.fields: dict[str, Any] = schema.get("properties", {})
         self.flat = not schema.get("additionalProperties") and all(map(_is_flat, self.fields.values()))
         """Whether no field holds further ones, so that every number is looked at as it is read."""
+        self._looks = request.model_config.get("allow_inf_nan", True)
+        """Whether the type itself lets NaN and infinities through."""
 
     def __call__(self, values: Sequence[Any], many: bool) -> list[BaseModel]:
         """Reads every value; `many` says whether problems carry an index.
@@ -101,7 +103,8 @@ class Reader:
             try:
                 example = self.request.model_validate(value)
                 examples.append(example)
-                problems += [self._not_finite(name, index) for name in _not_finite_fields(example)]
+                if self._looks:
+                    problems += [self._not_finite(name, index) for name in _not_finite_fields(example)]
             except ValidationError as error:
                 found = error.errors(include_url=False, include_context=False)
                 problems += [self._problem(one, index) for one in found]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictStr, create_model
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.cells import as_times, calendar, parse_time, words
@@ -68,12 +68,22 @@ class TabularHost(Host):
         self.encoder = Encoder.load(assets)
         self.decision = Decision.load(assets)
         self._fields = {column.name: name for name, column in _field_names(self.schema.inputs).items()}
+        self._described = [
+            (
+                column.name,
+                self._fields[column.name],
+                None if column.role == "numeric" and not column.boolean else column,
+            )
+            for column in self.schema.inputs
+        ]
+        """Column, field, and the column's schema where the value itself does not describe it."""
         self.Request = request_model(self.schema)
         self.Response = _response_model(self.schema)
 
-    def columns(self, requests: Sequence[BaseModel]) -> dict[str, list[Any]]:
-        """Values by column, as the encoder takes them."""
-        return {column: [getattr(r, name) for r in requests] for column, name in self._fields.items()}
+    def columns(self, requests: Sequence[BaseModel]) -> dict[str, tuple[Any, ...]]:
+        """Values by column of at least one request, as the encoder takes them."""
+        rows = [[values[name] for name in self._fields.values()] for values in map(vars, requests)]
+        return dict(zip(self._fields, zip(*rows, strict=True), strict=True))
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order."""
@@ -97,10 +107,11 @@ class TabularHost(Host):
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """The input columns, texts and times as figures, and the answer."""
         row: dict[str, float | str | None] = {}
-        for column in self.schema.inputs:
-            value = getattr(request, self._fields[column.name])
-            if column.role == "numeric" and not column.boolean and value is not None:
-                row[column.name] = float(value)
+        values = vars(request)
+        for name, field, column in self._described:
+            value = values[field]
+            if column is None:
+                row[name] = value
             else:
                 row |= self._describe(column, value)
         if isinstance(response, ValueAnswer):
@@ -205,6 +216,7 @@ def request_model(schema: TableSchema) -> type[BaseModel]:
     config = ConfigDict(
         extra="forbid",
         frozen=True,
+        allow_inf_nan=False,
         protected_namespaces=(),
         serialize_by_alias=True,
         json_schema_extra={"examples": [example]},
@@ -235,7 +247,7 @@ def _field_names(columns: Sequence[Column]) -> dict[str, Column]:
 def _type(column: Column) -> Any:
     kind: Any = StrictStr
     if column.role == "numeric":
-        kind = StrictBool if column.boolean else Annotated[float, Field(strict=True, allow_inf_nan=False)]
+        kind = StrictBool if column.boolean else StrictFloat
     elif column.role == "time":
         kind = Annotated[StrictStr, AfterValidator(_checked_time)]
     return kind | None if column.nullable else kind
