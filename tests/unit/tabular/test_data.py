@@ -34,10 +34,10 @@ def test_each_kind_of_column_is_recognised(tmp_path: Path) -> None:
     json.dumps(summary, allow_nan=False)
 
 
-def test_codes_stay_text_and_numbers_with_units_are_left_out_with_a_word(tmp_path: Path) -> None:
+def test_codes_stay_text_and_numbers_with_several_units_are_left_out_with_a_word(tmp_path: Path) -> None:
     frame = customers().assign(
         zip=[f"{n % 30:05d}" for n in range(400)],
-        weight=[f"{n / 8} kg" for n in range(400)],
+        weight=[f"{n / 8} {('kg', 'lb')[n % 2]}" for n in range(400)],
         order_id=np.random.default_rng(0).permutation(10**6)[:400],
         score=np.random.default_rng(1).permutation(10**6)[:400],
     )

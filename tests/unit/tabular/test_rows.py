@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 
 from modelyard.errors import BadData
+from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.data import request_bodies
+from modelyard.families.tabular.host import request_model
+from modelyard.families.tabular.infer import as_written, numbers
 from modelyard.families.tabular.rows import read_rows
-from modelyard.families.tabular.schema import TableSchema
+from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.written import CONTINENTAL, ENGLISH, number_style, plainly
 from tests.unit.tabular.conftest import SPLITS, built, customers, write
 
@@ -111,6 +114,69 @@ def test_a_target_may_have_separators_between_thousands(tmp_path: Path) -> None:
     summary, out = built(tmp_path, write(tmp_path, frame.drop(columns="churn")), target="price")
     assert summary["task"] == "regression"
     assert pd.read_parquet(out / "train.parquet")["price"].min() > 1000
+
+
+@pytest.mark.parametrize(
+    ("cells", "unit", "style", "values"),
+    [
+        (["44 %", "7.5%", "100 %"], "%", "", [44, 7.5, 100]),
+        (["$1,250.00", "-$7.25", "$ 12"], "$", ENGLISH, [1250, -7.25, 12]),
+        (["1.250,00 €", "7,25 €", "-3,50€"], "€", CONTINENTAL, [1250, 7.25, -3.5]),
+        (["EUR 12.50", "EUR 3", "EUR -1"], "EUR", "", [12.5, 3, -1]),
+        (["12 km/h", "7.5 km/h"], "km/h", "", [12, 7.5]),
+        (["21,5°C", "-3°C"], "°C", "", [21.5, -3]),
+        (["36 months", "60 months"], "months", "", [36, 60]),
+        (["1 room", "2 rooms", "4 rooms"], "rooms", "", [1, 2, 4]),
+        (["3 ms", "4 m"], "", "", None),
+        (["12 kg", "800 g"], "", "", None),
+        (["1.2.3 beta", "1.2.4 beta"], "", "", None),
+        (["12A", "14B"], "", "", None),
+        (["SKU1201", "SKU1202"], "", "", None),
+        (["12", "13"], "", "", [12, 13]),
+    ],
+)
+def test_a_unit_is_told_from_its_number(cells: list[str], unit: str, style: str, values: list[float] | None) -> None:
+    column = pd.Series(cells, dtype=object)
+    found = as_written(column, ",")
+    assert found[:2] == (unit, style)
+    if values is None:
+        assert found[2].tolist() == cells
+    else:
+        table = Table(pd.DataFrame({"x": column}), [(Path("x.csv"), len(column))])
+        assert numbers(Column(name="x", role="numeric", unit=unit, format=style), column, table).tolist() == values
+
+
+def test_numbers_with_a_unit_are_quantities_to_learn_from_to_predict_and_to_ask_with(tmp_path: Path) -> None:
+    frame = customers().assign(
+        weight=lambda f: [f"{age / 2:.1f} kg" for age in f["age"]],
+        price=lambda f: [f"€ {1000 + 37.5 * age:,.2f}" for age in f["age"]],
+    )
+    frame.loc[5, "weight"] = "20.5"
+    file = write(tmp_path, frame.drop(columns="churn"))
+    summary, out = built(tmp_path, file, target="price")
+    assert summary["task"] == "regression"
+    assert pd.read_parquet(out / "train.parquet")["price"].between(1000, 5000).all()
+    schema = TableSchema.load(out / "assets")
+    (weight,) = (column for column in schema.inputs if column.name == "weight")
+    assert (weight.role, weight.unit) == ("numeric", "kg")
+    assert (
+        "weight: numbers were read without their unit 'kg'; 1 cells have none, and were taken for the same"
+        in (summary["notes"])
+    )
+    assert request_model(schema).model_fields["weight"].description.startswith("a number, in kg: in training ")
+    new = tmp_path / "new.csv"
+    for cell, value in {"31.5 kg": 31.5, "31.5": 31.5}.items():
+        new.write_text(f"age,weight\n63,{cell}\n")
+        assert read_rows(new, schema)[0]["weight"] == value
+    new.write_text("age,weight\n63,69.4 lb\n")
+    with pytest.raises(BadData, match="row 1, column 'weight': '69.4 lb' is not a number"):
+        read_rows(new, schema)
+
+
+def test_classes_keep_their_unit(tmp_path: Path) -> None:
+    frame = customers().assign(rate=lambda f: np.where(f["churn"] == "left", "5 %", "10 %"))
+    _, out = built(tmp_path, write(tmp_path, frame.drop(columns="churn")), target="rate")
+    assert set(TableSchema.load(out / "assets").classes) == {"5 %", "10 %"}
 
 
 def test_a_column_that_tells_the_target_by_itself_is_named(tmp_path: Path) -> None:

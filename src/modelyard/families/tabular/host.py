@@ -274,7 +274,11 @@ def _field(column: Column) -> Any:
 def _words_for(column: Column) -> str:
     if column.boolean:
         return "true or false"
-    words_for = {"numeric": "a number", "category": "a category", "text": "free text"}
+    words_for = {
+        "numeric": f"a number, in {column.unit}" if column.unit else "a number",
+        "category": "a category",
+        "text": "free text",
+    }
     return words_for.get(column.role, "an ISO 8601 date or time, UTC without an offset")
 
 

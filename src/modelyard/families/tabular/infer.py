@@ -12,7 +12,7 @@ from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.schema import Column, Edits
-from modelyard.families.tabular.written import as_text, number_style, plainly
+from modelyard.families.tabular.written import as_text, number_style, plainly, unit_of, without_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +38,8 @@ def infer_column(
 
     A role of `drop` carries its reason as the description.
     """
-    style = number_style(cells, delimiter)
-    there = plainly(cells.dropna(), style)
+    unit, style, plain = as_written(cells, delimiter)
+    there = plain.dropna()
     nullable = len(there) < len(cells)
     role, boolean, reason = _judge(name, there, nullable, settings) if forced is None else (forced, False, "")
     boolean = boolean or (role == "numeric" and _is_boolean(there))
@@ -51,10 +51,22 @@ def infer_column(
             "transform": transform,
             "boolean": boolean,
             "nullable": nullable,
+            "unit": unit if role == "numeric" else "",
             "format": {"numeric": style, "time": _to_times(there)[1] if role == "time" else ""}.get(role, ""),
             "description": reason,
         }
     )
+
+
+def as_written(cells: pd.Series[Any], delimiter: str) -> tuple[str, str, pd.Series[Any]]:
+    """Unit and style of a column of numbers, "" each where there is none; and the cells without either."""
+    unit = unit_of(cells)
+    bare = without_unit(cells, unit)
+    style = number_style(bare, delimiter)
+    plain = plainly(bare, style)
+    if unit and _numeric_share(plain.dropna()) < MOSTLY:
+        return "", number_style(cells, delimiter), cells
+    return unit, style, plain
 
 
 def convert(column: Column, cells: pd.Series[Any], table: Table, edits: Edits) -> pd.Series[Any]:
@@ -84,7 +96,8 @@ def numbers(column: Column, cells: pd.Series[Any], table: Table, hint: str = "")
     """The cells as float64, or Int64 where all are whole; every cell that is not a number is refused."""
     import pandas as pd
 
-    values = _to_numeric(plainly(cells, column.format))
+    bare = without_unit(cells, column.unit)
+    values = _to_numeric(plainly(bare, column.format))
     bad = np.flatnonzero((values.isna() & cells.notna() & ~_placeholder(cells)).to_numpy())
     if len(bad):
         raise BadData(
@@ -105,6 +118,10 @@ def numbers(column: Column, cells: pd.Series[Any], table: Table, hint: str = "")
     there = values.dropna()
     if column.format:
         table.notes.append(f"{column.name}: numbers were read as written {column.format}")
+    if column.unit and cells.dtype == object:
+        others = int((values.notna() & (bare == cells)).sum())
+        without = f"; {others} cells have none, and were taken for the same" if others else ""
+        table.notes.append(f"{column.name}: numbers were read without their unit {column.unit!r}{without}")
     if empty := int((cells.notna() & values.isna()).sum()):
         table.notes.append(f"{column.name}: {empty} cells such as '?' or 'unknown' were read as empty")
     if cells.dtype.kind in "fiu" or cells.dtype == "Int64" or not len(there):
@@ -185,7 +202,7 @@ def _judge_text(there: pd.Series[Any], distinct: int, settings: TabularFeatures)
     varied = distinct > max(SOME_TEXTS, 0.5 * len(there))
     with_unit = some.map(lambda cell: bool(_WITH_UNIT.fullmatch(cell))).mean() >= MOSTLY
     if varied and with_unit and not _is_code(there):
-        return "drop", False, "numbers with units or thousands separators: write plain numbers"
+        return "drop", False, "numbers with several units, or written in several ways: write plain numbers"
     if (spaces >= 2 and distinct > max(settings.max_categories, SOME_TEXTS)) or (spaces >= 3 and varied):
         return "text", False, ""
     if distinct > 0.9 * len(there) and distinct > SOME_TEXTS:

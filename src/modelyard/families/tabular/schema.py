@@ -50,6 +50,8 @@ class Column(BaseModel):
     format: str = ""
     """How files write the cells: of times `ISO 8601` or a pattern such as `%d.%m.%Y`; of numbers `1,234.5` or
     `1.234,5` where thousands are separated. Requests hold plain numbers and ISO 8601."""
+    unit: str = ""
+    """What files write beside each number: `%`, `EUR`, `kg`. Requests hold the number alone."""
     description: str = ""
     """For the people who call the service."""
     examples: list[float | bool | str] = []
@@ -137,8 +139,9 @@ class Edits:
         if given.get("role", column.role) != column.role:
             values.update(transform=None, boolean=False)
         try:
-            # An empty format says nothing: it may stem from another role that the column had.
-            return Column.model_validate({**values, **given, "format": given.get("format") or column.format})
+            # An empty format or unit says nothing: it may stem from another role that the column had.
+            written = {name: given.get(name) or values[name] for name in ("format", "unit")}
+            return Column.model_validate({**values, **given, **written})
         except ValidationError as error:
             raise BadData(_explain(error), file=self.file, column=column.name) from None
 

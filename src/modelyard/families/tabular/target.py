@@ -10,9 +10,9 @@ from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.divide import LEAST_OF_CLASS
-from modelyard.families.tabular.infer import is_numeric, numbers
+from modelyard.families.tabular.infer import as_written, is_numeric, numbers
 from modelyard.families.tabular.schema import Column, Edits, TableSchema
-from modelyard.families.tabular.written import as_text, number_style, plainly
+from modelyard.families.tabular.written import as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,14 +35,14 @@ REGRESSION_FROM = 20
 
 def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) -> tuple[TableSchema, np.ndarray]:
     """The schema without columns yet, and the encoded target: float64 with NaN where it is missing."""
-    style = number_style(table.frame[target], table.delimiter)
-    cells = plainly(table.frame[target], style)
+    cells = table.frame[target]
+    unit, style, plain = as_written(cells, table.delimiter)
     there = cells.dropna()
     if not len(there):
         raise BadData("the target is empty in every row", file=table.file, column=target)
-    task = config.features.task if config.features.task != "auto" else edits.task or _guess_task(cells)
+    task = config.features.task if config.features.task != "auto" else edits.task or _guess_task(plain)
     if task == "regression":
-        if not is_numeric(cells):
+        if not is_numeric(plain):
             raise BadData(
                 f"the target holds no numbers ({str(there.iloc[0])[:40]!r}), so it is no regression",
                 **table.place(int(there.index[0])),
@@ -50,7 +50,7 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
                 hint="Type --set features.task=classification, or choose another target",
             )
         hint = "Mend the cell, or empty it to leave the row out"
-        column = Column(name=target, role="numeric", format=style)
+        column = Column(name=target, role="numeric", format=style, unit=unit)
         values = numbers(column, cells, table, hint).to_numpy(np.float64, na_value=np.nan)
         large = np.flatnonzero(np.abs(values) > LARGEST)
         if len(large):
@@ -81,7 +81,11 @@ def _classes(table: Table, target: str, labels: pd.Series[Any], edits: Edits, co
     if len(counts) < 2:
         raise BadData(f"the target has one class alone, {next(iter(counts))!r}; two are needed", **where)
     if len(counts) > MOST_CLASSES:
-        hint = "Type --set features.task=regression" if is_numeric(table.frame[target]) else "Is it the right column?"
+        hint = (
+            "Type --set features.task=regression"
+            if is_numeric(as_written(labels, table.delimiter)[2])
+            else "Is it the right column?"
+        )
         raise BadData(f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed", hint=hint, **where)
     rarest = min(counts, key=lambda name: counts[name])
     if counts[rarest] < LEAST_OF_CLASS:

@@ -1,4 +1,4 @@
-"""How the cells of a column are written: numbers with separators between thousands or plainly, and all as text."""
+"""How the cells of a column are written: numbers with a unit, with separators between thousands, and all as text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,41 @@ _GROUPED = {
     CONTINENTAL: re.compile(r"[-+]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?"),
 }
 _SMALL = {ENGLISH: re.compile(r"[-+]?\d{1,3}(\.\d+)?"), CONTINENTAL: re.compile(r"[-+]?\d{1,3}(,\d+)?")}
+_BEFORE = re.compile(
+    r"(?P<sign>[-+]?)\s*(?P<unit>[$€£¥₹]|(?:EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|SEK|NOK|DKK|PLN)(?=[\s\d]))\s*"
+    r"(?P<number>[-+]?\d[\d.,]*)"
+)
+_AFTER = re.compile(r"(?P<sign>)(?P<number>[-+]?\d[\d.,]*)\s*(?P<unit>(?:[^\W\d_]|[%‰$€£¥₹°/]){1,10})")
 MOSTLY = 0.9
+
+
+def unit_of(cells: pd.Series[Any]) -> str:
+    """What most cells of text hold before or after a number, the same in each: `$`, `EUR`, `%`, `kg`; else ""."""
+    texts = [cell for cell in cells.dropna().unique() if isinstance(cell, str)] if cells.dtype == object else []
+    units = [unit for text in texts if (unit := _split(text)[0])]
+    if len({_singular(unit) for unit in units}) != 1 or len(units) < MOSTLY * len(texts):
+        return ""
+    return max(units, key=len)
+
+
+def without_unit(cells: pd.Series[Any], unit: str) -> pd.Series[Any]:
+    """The cells with that unit as numbers alone; all others as they are."""
+    if not unit or cells.dtype != object:
+        return cells
+    split = cells.map(lambda cell: _split(cell) if isinstance(cell, str) else ("", cell))
+    same = split.map(lambda parts: _singular(parts[0]) == _singular(unit))
+    return split.map(lambda parts: parts[1]).where(same, cells)
+
+
+def _singular(unit: str) -> str:
+    """`room` for `rooms`; short units have no plural."""
+    return unit.removesuffix("s") if len(unit) > 3 else unit
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The unit of a cell, and its number as it is written; no unit where it is not such a cell."""
+    found = _BEFORE.fullmatch(text.strip()) or _AFTER.fullmatch(text.strip())
+    return (found["unit"], found["sign"] + found["number"]) if found else ("", text)
 
 
 def number_style(cells: pd.Series[Any], delimiter: str) -> str:
