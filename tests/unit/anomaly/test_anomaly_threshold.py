@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from modelyard.errors import BadData
 from modelyard.families.anomaly.samples import _autoregressive
-from modelyard.families.anomaly.threshold import choose, conformal, sentences
+from modelyard.families.anomaly.threshold import check, choose, conformal, sentences
+from tests.unit.anomaly.conftest import make
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05])
@@ -71,3 +74,20 @@ def test_the_card_warns_when_all_alarms_are_one_cluster() -> None:
     assert poor.high > 0.02 > good.high
     assert "little calibration data" not in sentences(good, 0.01, "answers")
     assert "little calibration data" in sentences(poor, 0.01, "answers")
+
+
+@pytest.mark.parametrize("contamination", [0.0, 0.02])
+def test_too_little_calibration_data_is_told_before_training(
+    machines: Path, tmp_path: Path, contamination: float
+) -> None:
+    family = make("autoencoder", false_alarm_rate=1e-4, contamination=contamination)
+    with pytest.raises(BadData, match="calibration answers cannot set a false alarm rate of 0.0001: 50,000 are needed"):
+        family.fit(machines, tmp_path, trainer=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("answers", "contamination"), [(500, 0.0), (511, 0.02), (527, 0.05), (1_000, 0.5)])
+def test_what_passes_before_training_passes_after_it(answers: int, contamination: float) -> None:
+    check(answers, 0.01, contamination)
+    choose(np.random.default_rng(0).exponential(1, answers), 0.01, 1, contamination)
+    with pytest.raises(BadData):
+        check(answers - 5, 0.01, contamination)

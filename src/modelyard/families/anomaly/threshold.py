@@ -45,12 +45,7 @@ def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 
         BadData: too few of them for the rate, or all the same.
     """
     kept = scores[scores <= np.quantile(scores, 1 - contamination)] if contamination else scores
-    if len(kept) * rate < LEAST_ABOVE:
-        raise BadData(
-            f"{len(kept):,} calibration answers cannot set a false alarm rate of {rate:g}: "
-            f"{math.ceil(LEAST_ABOVE / rate):,} are needed",
-            hint=f"Give more data, or type --set model.false_alarm_rate={_attainable(len(kept)):g}",
-        )
+    check(len(kept), rate)
     value = conformal(kept, rate)
     typical = float(np.median(kept))
     if not value > typical:
@@ -61,6 +56,17 @@ def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 
     error = _standard_error(kept > value, max(CLUSTER * window, LEAST_BLOCK))
     seen = float((kept > value).mean())
     return Threshold(value, typical, len(kept), max(0.0, seen - 1.96 * error), min(1.0, seen + 1.96 * error))
+
+
+def check(answers: int, rate: float, contamination: float = 0.0) -> None:
+    """Raises BadData where so many calibration answers, without their contaminated share, are too few for the rate."""
+    kept = math.floor((answers - 1) * (1 - contamination)) + 1
+    if kept * rate < LEAST_ABOVE:
+        raise BadData(
+            f"{kept:,} calibration answers cannot set a false alarm rate of {rate:g}: "
+            f"{math.ceil(LEAST_ABOVE / rate):,} are needed",
+            hint=f"Give more data, or type --set model.false_alarm_rate={_attainable(kept):g}",
+        )
 
 
 def conformal(scores: np.ndarray, rate: float) -> float:

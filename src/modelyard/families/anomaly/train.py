@@ -39,6 +39,8 @@ def fit(config: AnomalyConfig, features: Path, out: Path, trainer: Trainer) -> d
     ends = part.ends(window)
     if len(ends) < 2:
         raise BadData(f"{len(ends)} training windows of {window} rows are left between the gaps")
+    answers = len(_normal_windows(config, schema, features, window))
+    threshold.check(answers, config.model.false_alarm_rate, config.model.contamination)  # before hours of training
     np.save(out / EXAMPLES, part.windows(ends[np.linspace(0, len(ends) - 1, 8).astype(int)], window))
     report = _fit_kind(config, features, out, trainer, part, frozenset())
     detector = _calibrated(config, schema, features, out)
