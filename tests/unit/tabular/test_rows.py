@@ -16,7 +16,7 @@ from modelyard.families.tabular.host import request_model
 from modelyard.families.tabular.infer import as_written, numbers
 from modelyard.families.tabular.rows import read_rows
 from modelyard.families.tabular.schema import Column, TableSchema
-from modelyard.families.tabular.written import CONTINENTAL, ENGLISH, number_style, plainly
+from modelyard.families.tabular.written import CONTINENTAL, ENGLISH, FRENCH, number_style, plainly
 from tests.unit.tabular.conftest import SPLITS, built, customers, write
 
 
@@ -84,6 +84,11 @@ def test_a_row_that_cannot_be_answered_is_named_by_its_place(tmp_path: Path) -> 
         (["1,234.50", "7.25", "12,345,678"], ",", ENGLISH, [1234.5, 7.25, 12345678]),
         (["1.234,50", "7,25", "-12.345.678"], ";", CONTINENTAL, [1234.5, 7.25, -12345678]),
         (["1,234", "567", "89"], ",", ENGLISH, [1234, 567, 89]),
+        (["1 234,50", "7,25", "12\u202f345\u00a0678"], ";", FRENCH, [1234.5, 7.25, 12345678]),
+        (["1 234.50", "7.25"], ",", "1 234.5", [1234.5, 7.25]),
+        (["1'234.50", "12’345", "8"], ",", "1'234.5", [1234.5, 12345, 8]),
+        (["600 123 456", "601 123 457"], ",", "", None),
+        (["110 00", "602 00"], ",", "", None),
         (["1,234", "567,800"], ";", "", None),
         (["1.234", "567.800"], ";", "", None),
         (["0,125", "3,5"], ",", "", None),
@@ -109,6 +114,14 @@ def test_a_schema_may_say_how_numbers_are_written_and_an_empty_format_says_nothi
         assert pd.read_parquet(out / "train.parquet")["price"].max() == pytest.approx(largest, rel=0.1)
 
 
+def test_a_schema_with_a_format_of_no_numbers_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, customers())
+    column = {"name": "income", "format": "1234"}
+    (file.parent / "schema.json").write_text(json.dumps({"columns": [column]}))
+    with pytest.raises(BadData, match=r"column 'income': .*format '1234' is none of numbers. Allowed: \"1,234.5\""):
+        built(tmp_path, file, target="churn")
+
+
 def test_a_target_may_have_separators_between_thousands(tmp_path: Path) -> None:
     frame = customers().assign(price=lambda f: [f"{1000 + 37.5 * age:,.2f}" for age in f["age"]])
     summary, out = built(tmp_path, write(tmp_path, frame.drop(columns="churn")), target="price")
@@ -122,6 +135,8 @@ def test_a_target_may_have_separators_between_thousands(tmp_path: Path) -> None:
         (["44 %", "7.5%", "100 %"], "%", "", [44, 7.5, 100]),
         (["$1,250.00", "-$7.25", "$ 12"], "$", ENGLISH, [1250, -7.25, 12]),
         (["1.250,00 €", "7,25 €", "-3,50€"], "€", CONTINENTAL, [1250, 7.25, -3.5]),
+        (["1 250,00 €", "7,25 €"], "€", FRENCH, [1250, 7.25]),
+        (["CHF 1'250.00", "CHF 7.25"], "CHF", "1'234.5", [1250, 7.25]),
         (["EUR 12.50", "EUR 3", "EUR -1"], "EUR", "", [12.5, 3, -1]),
         (["12 km/h", "7.5 km/h"], "km/h", "", [12, 7.5]),
         (["21,5°C", "-3°C"], "°C", "", [21.5, -3]),

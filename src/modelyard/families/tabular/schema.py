@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from modelyard.artifact import write_text
 from modelyard.errors import BadData, UsageError, choices
+from modelyard.families.tabular.written import STYLES
 
 Role = Literal["numeric", "category", "text", "time", "drop"]
 Transform = Literal["identity", "log", "standardize", "onehot", "ordinal"]
@@ -48,8 +49,9 @@ class Column(BaseModel):
     nullable: bool = False
     """Whether a cell may be empty."""
     format: str = ""
-    """How files write the cells: of times `ISO 8601` or a pattern such as `%d.%m.%Y`; of numbers `1,234.5` or
-    `1.234,5` where thousands are separated. Requests hold plain numbers and ISO 8601."""
+    """How files write the cells: of times `ISO 8601` or a pattern such as `%d.%m.%Y`; of numbers `1,234.5`,
+    `1.234,5`, `1 234,5`, `1 234.5` or `1'234.5` where thousands are separated. Requests hold plain numbers and ISO
+    8601."""
     unit: str = ""
     """What files write beside each number: `%`, `EUR`, `kg`. Requests hold the number alone."""
     description: str = ""
@@ -71,13 +73,16 @@ class Column(BaseModel):
         return values
 
     @model_validator(mode="after")
-    def _transform_suits_role(self) -> Column:
+    def _transform_and_format_suit_role(self) -> Column:
         allowed = TRANSFORMS[self.role]
         if self.transform is not None and self.transform not in allowed:
             raise ValueError(
                 f"transform {self.transform!r} does not suit role {self.role!r}. "
                 f"Allowed: {', '.join(allowed) or 'null'}"
             )
+        if self.role == "numeric" and self.format and self.format not in STYLES:
+            allowed = tuple(json.dumps(style) for style in STYLES)
+            raise ValueError(f"format {self.format!r} is none of numbers. Allowed: {', '.join(allowed)}, or empty")
         return self
 
 

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-ENGLISH, CONTINENTAL = "1,234.5", "1.234,5"
+ENGLISH, CONTINENTAL, FRENCH = "1,234.5", "1.234,5", "1 234,5"
+STYLES = (ENGLISH, CONTINENTAL, FRENCH, "1 234.5", "1'234.5")
 """Names of the styles that have separators: second character between thousands, sixth before decimals."""
 
 _GROUPED = {
-    ENGLISH: re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?"),
-    CONTINENTAL: re.compile(r"[-+]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?"),
+    style: re.compile(rf"[-+]?[1-9]\d{{0,2}}({re.escape(style[1])}\d{{3}})+({re.escape(style[5])}\d+)?")
+    for style in STYLES
 }
-_SMALL = {ENGLISH: re.compile(r"[-+]?\d{1,3}(\.\d+)?"), CONTINENTAL: re.compile(r"[-+]?\d{1,3}(,\d+)?")}
+_SMALL = {style: re.compile(rf"[-+]?\d{{1,3}}({re.escape(style[5])}\d+)?") for style in STYLES}
+_KINDS = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'"})
+"""Spaces that do not break and curly apostrophes, as the plain ones."""
 _BEFORE = re.compile(
     r"(?P<sign>[-+]?)\s*(?P<unit>[$€£¥₹]|(?:EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|SEK|NOK|DKK|PLN)(?=[\s\d]))\s*"
-    r"(?P<number>[-+]?\d[\d.,]*)"
+    r"(?P<number>[-+]?\d[\d.,'’\s]*)"
 )
-_AFTER = re.compile(r"(?P<sign>)(?P<number>[-+]?\d[\d.,]*)\s*(?P<unit>(?:[^\W\d_]|[%‰$€£¥₹°/]){1,10})")
+_AFTER = re.compile(r"(?P<sign>)(?P<number>[-+]?\d[\d.,'’\s]*?)\s*(?P<unit>(?:[^\W\d_]|[%‰$€£¥₹°/]){1,10})")
 MOSTLY = 0.9
 
 
@@ -54,12 +57,14 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def number_style(cells: pd.Series[Any], delimiter: str) -> str:
-    """ENGLISH or CONTINENTAL where the cells of text show separators between thousands; else "".
+    """One of STYLES where the cells of text show separators between thousands; else "".
 
     `1,234` and nothing that tells more is 1234 in a file separated by commas, where decimal commas are rare; where
-    `delimiter` is another one it stays a decimal comma. `1.234` alone is a plain number everywhere.
+    `delimiter` is another one it stays a decimal comma. `1.234` alone is a plain number everywhere. `600 123 456` and
+    others of the same length are codes.
     """
-    texts = [cell.strip() for cell in cells.dropna().unique() if isinstance(cell, str)] if cells.dtype == object else []
+    cells = cells.dropna() if cells.dtype == object else cells[:0]
+    texts = [_tidy(cell) for cell in cells.unique() if isinstance(cell, str)]
     for style, grouped in _GROUPED.items():
         found = [text for text in texts if grouped.fullmatch(text)]
         small = [text for text in texts if _SMALL[style].fullmatch(text)]
@@ -68,6 +73,8 @@ def number_style(cells: pd.Series[Any], delimiter: str) -> str:
         separator, decimal = style[1], style[5]
         certain = any(decimal in text or text.count(separator) > 1 for text in found)
         certain = certain or any(decimal in text for text in small)
+        if separator in " '":
+            certain = len({len(text) for text in texts}) > 1
         if certain or (style == ENGLISH and delimiter == ","):
             return style
     return ""
@@ -81,9 +88,14 @@ def plainly(cells: pd.Series[Any], style: str) -> pd.Series[Any]:
 
 
 def _plain(text: str, style: str) -> str:
-    if not (_GROUPED[style].fullmatch(text.strip()) or _SMALL[style].fullmatch(text.strip())):
+    tidy = _tidy(text)
+    if not (_GROUPED[style].fullmatch(tidy) or _SMALL[style].fullmatch(tidy)):
         return text
-    return text.replace(style[1], "").replace(style[5], ".")
+    return tidy.replace(style[1], "").replace(style[5], ".")
+
+
+def _tidy(text: str) -> str:
+    return text.strip().translate(_KINDS)
 
 
 def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
