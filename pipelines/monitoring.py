@@ -28,6 +28,8 @@ def monitoring_pipeline(
         data_rev: str = "",
         nodes: int = 1,
         gpus_per_node: int = 0,
+        cpu: str = resources["cpu"],
+        memory: str = resources["memory"],
         code_version: str = default_code,
     ):
         """Watches served traffic for drift; trains again when there is some.
@@ -38,14 +40,16 @@ def monitoring_pipeline(
             data_rev: Git revision of the data to train on; empty takes the one in the config.
             nodes: Machines that train together.
             gpus_per_node: GPUs on each of them; 0 trains on CPUs.
+            cpu: CPUs of each step that trains again; nodes of a job on several machines have cluster.cpu of the config.
+            memory: Memory of such a step; nodes of a job on several machines have cluster.memory of the config.
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
         """
         watch = monitor(family=family, config=config, code_version=code_version, run_id=RUN_ID)
-        provided(watch, {"cpu": "1", "memory": "4Gi"}).set_caching_options(False)
+        provided(watch, "1", "4Gi").set_caching_options(False)
         with dsl.If(watch.outputs["Output"] == True, name="drifted"):  # noqa: E712
             training(
                 family=family, config=config, data_rev=data_rev, nodes=nodes,
-                gpus_per_node=gpus_per_node, code_version=code_version,
+                gpus_per_node=gpus_per_node, cpu=cpu, memory=memory, code_version=code_version,
             )  # fmt: skip
 
     return pipeline

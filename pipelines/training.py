@@ -34,6 +34,8 @@ def training_pipeline(
         data_rev: str = "",
         nodes: int = 1,
         gpus_per_node: int = 0,
+        cpu: str = resources["cpu"],
+        memory: str = resources["memory"],
         code_version: str = default_code,
     ):
         """Trains, judges, exports and registers a model.
@@ -44,6 +46,8 @@ def training_pipeline(
             data_rev: Git revision of the data; empty takes the one in the config.
             nodes: Machines that train together.
             gpus_per_node: GPUs on each of them; 0 trains on CPUs.
+            cpu: CPUs of each step; the nodes of a job on several machines have cluster.cpu of the config.
+            memory: Memory of each step; the nodes of a job on several machines have cluster.memory of the config.
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
         """
         common = {"family": family, "config": config, "code_version": code_version, "run_id": RUN_ID}
@@ -60,6 +64,6 @@ def training_pipeline(
         placed = deploy(**common, package=built.outputs["package"], features=table.outputs["features"])
         placed.set_caching_options(False)
         for task in (data, table, fitted, judged, compiled, built, placed):
-            provided(task, resources)
+            provided(task, cpu, memory)
 
     return pipeline

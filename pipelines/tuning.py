@@ -24,6 +24,8 @@ def _round(resources: dict[str, str]) -> Any:
         config: dict,
         code_version: str,
         gpus_per_node: int,
+        cpu: str,
+        memory: str,
         fixed: list,
         count: int,
         done: list[str],
@@ -32,9 +34,9 @@ def _round(resources: dict[str, str]) -> Any:
     ) -> list[str]:
         common = {"family": family, "config": config, "code_version": code_version}
         pair = {"dataset": dataset, "features": features}
-        proposals = provided(suggest(**common, fixed=fixed, count=count, done=done), resources)
+        proposals = provided(suggest(**common, fixed=fixed, count=count, done=done), cpu, memory)
         with dsl.ParallelFor(proposals.output, parallelism=AT_ONCE) as proposal:
-            judged = provided(trial(**common, gpus_per_node=gpus_per_node, proposal=proposal, **pair), resources)
+            judged = provided(trial(**common, gpus_per_node=gpus_per_node, proposal=proposal, **pair), cpu, memory)
             judged.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus_per_node)
             kubernetes.empty_dir_mount(judged, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
         return dsl.Collected(judged.output)
@@ -60,6 +62,8 @@ def tuning_pipeline(
         config: dict = default_config,
         data_rev: str = "",
         gpus_per_node: int = 0,
+        cpu: str = resources["cpu"],
+        memory: str = resources["memory"],
         trials: int = 16,
         fixed: list = [],  # noqa: B006 - a default of the page
         code_version: str = default_code,
@@ -71,19 +75,22 @@ def tuning_pipeline(
             config: Where the search starts; fields that you leave out keep their defaults.
             data_rev: Git revision of the data; empty takes the one in the config.
             gpus_per_node: GPUs of each trial; 0 trains on CPUs.
+            cpu: CPUs of each step and trial.
+            memory: Memory of each step and trial.
             trials: Trials in each of two rounds.
             fixed: Settings that stay as they are, such as model.kind.
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
         """
         common = {"family": family, "config": config, "code_version": code_version}
         data = ingest(**common, run_id=RUN_ID, data_rev=data_rev, nodes=1, gpus_per_node=gpus_per_node)
-        provided(data, resources).set_caching_options(False)
-        table = provided(features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), resources)
+        provided(data, cpu, memory).set_caching_options(False)
+        table = provided(features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), cpu, memory)
         pair = {"dataset": data.outputs["dataset"], "features": table.outputs["features"]}
-        given = {**common, **pair, "gpus_per_node": gpus_per_node, "fixed": fixed, "count": trials}
+        machine = {"gpus_per_node": gpus_per_node, "cpu": cpu, "memory": memory}
+        given = {**common, **pair, **machine, "fixed": fixed, "count": trials}
         first = tuning_round(**given, done=[])
         second = tuning_round(**given, done=first.output)
-        found = provided(best(**common, fixed=fixed, first=first.output, second=second.output), resources)
+        found = provided(best(**common, fixed=fixed, first=first.output, second=second.output), cpu, memory)
         return found.outputs["Output"]
 
     return pipeline

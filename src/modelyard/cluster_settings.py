@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from modelyard.settings import Settings
 from modelyard.sources.uri import refuse_secrets
@@ -19,6 +20,12 @@ SecretKey = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za
 """`SECRET/KEY`."""
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$")]
 """An amount as Kubernetes writes it: `512Mi`, `2Gi`."""
+Cpus = Annotated[
+    str,
+    BeforeValidator(lambda value: f"{value:g}" if type(value) in (int, float) else value),
+    Field(pattern=r"^([1-9][0-9]*m|[0-9]*[1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)$"),
+]
+"""CPUs as Kubernetes writes them: `2`, `1.5`, `500m`."""
 
 
 class Toleration(Settings):
@@ -63,6 +70,10 @@ class ClusterSettings(Settings):
     """Taints that the nodes may have."""
     gpu_resource: str = Field(default="nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
     """What a GPU is called on the cluster; for a slice of one, `nvidia.com/mig-1g.10gb`."""
+    cpu: Cpus | None = None
+    """CPUs of a node. None: the family's."""
+    memory: Quantity | None = None
+    """Memory of a node. None: the family's."""
     shm: Quantity | None = None
     """Size of /dev/shm; it counts as memory of the pod. None: the family's."""
     timeout_hours: float = Field(default=24.0, gt=0)
@@ -75,6 +86,11 @@ class ClusterSettings(Settings):
     """How many times a job that was preempted or evicted is made again; it goes on from its last checkpoint."""
     keep_job: Literal["never", "failed", "always"] = "never"
     """Which ended jobs stay on the cluster. One that failed may hold its nodes until `timeout_hours` is over."""
+
+    def machine(self, resources: Mapping[str, str]) -> dict[str, str]:
+        """`cpu`, `memory` and `shm`: these settings', else those of a family's `resources`."""
+        own = {"cpu": self.cpu, "memory": self.memory, "shm": self.shm}
+        return {**resources, **{name: amount for name, amount in own.items() if amount is not None}}
 
     @field_validator("env", "env_from_secrets")
     @classmethod

@@ -143,6 +143,7 @@ def test_a_container_out_of_memory_is_told_its_limit():
         trouble = explain_pod(pod(spec, containerStatuses=[one]))
         assert trouble.kind == "out-of-memory"
         assert "its limit is 1Gi" in trouble.cause
+        assert "cluster.memory=" in trouble.fix
 
 
 def test_a_crash_loop_is_told_with_the_last_line():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 
 import pytest
@@ -20,7 +21,7 @@ FULL = ClusterSettings(
     env_from_secrets={"AWS_SECRET_ACCESS_KEY": "s3/secret"}, service_account="trainer", queue="gpus",
     scratch="/mnt/scratch", scratch_claim="scratch", fs_group=1000, node_selector={"gpu": "h100"},
     tolerations=[Toleration(key="nvidia.com/gpu", effect="NoSchedule"), Toleration(key="team", value="a")],
-    gpu_resource="nvidia.com/mig-1g.10gb", shm="16Gi", timeout_hours=1.5,
+    gpu_resource="nvidia.com/mig-1g.10gb", cpu="96", memory="1Ti", shm="16Gi", timeout_hours=1.5,
 )  # fmt: skip
 
 
@@ -61,14 +62,14 @@ def test_a_wrong_type_is_caught():
 
 
 def test_settings_arrive_in_their_fields():
-    job = train_job(REQUEST, FULL)
+    job = train_job(dataclasses.replace(REQUEST, resources=FULL.machine(REQUEST.resources)), FULL)
     trainer, pod = job["spec"]["trainer"], pod_of(job)
     assert job["spec"]["runtimeRef"]["name"] == "torch-big"
     assert job["spec"]["activeDeadlineSeconds"] == 5400
     assert trainer["numNodes"] == 2
     assert trainer["resourcesPerNode"] == {
-        "requests": {"cpu": "2", "memory": "8Gi", "nvidia.com/mig-1g.10gb": "1"},
-        "limits": {"memory": "8Gi", "nvidia.com/mig-1g.10gb": "1"},
+        "requests": {"cpu": "96", "memory": "1Ti", "nvidia.com/mig-1g.10gb": "1"},
+        "limits": {"memory": "1Ti", "nvidia.com/mig-1g.10gb": "1"},
     }
     secret = {"secretKeyRef": {"name": "s3", "key": "secret"}}
     assert {"name": "AWS_SECRET_ACCESS_KEY", "valueFrom": secret} in trainer["env"]
@@ -81,6 +82,13 @@ def test_settings_arrive_in_their_fields():
         {"operator": "Exists", "key": "nvidia.com/gpu", "effect": "NoSchedule"},
         {"operator": "Equal", "key": "team", "value": "a"},
     ]
+
+
+@pytest.mark.parametrize("cpu", ["1", "96", "1.5", "0.5", "500m"])
+def test_what_is_not_set_is_as_the_family_says(cpu):
+    family = {"cpu": "2", "memory": "8Gi", "shm": "2Gi"}
+    assert ClusterSettings().machine(family) == family
+    assert ClusterSettings(cpu=cpu).machine(family) == {**family, "cpu": cpu}
 
 
 def test_pods_give_up_every_privilege():
@@ -140,6 +148,9 @@ def test_the_defaults_travel_through_kubeflow_without_nulls():
         ("env", {"PET_NNODES": "2"}, "cluster.env"),
         ("gpu_resource", "gpu", "cluster.gpu_resource"),
         ("shm", "lots", "cluster.shm"),
+        ("cpu", "two", "cluster.cpu"),
+        ("cpu", "0", "cluster.cpu"),
+        ("memory", "64 GB", "cluster.memory"),
         ("timeout_hours", 0, "cluster.timeout_hours"),
         ("keep_job", "sometimes", "cluster.keep_job"),
         ("scratch", "s3://key:secret@bucket/x", "holds a user or password"),

@@ -21,7 +21,7 @@ from modelyard.run import Run
 CONFIG = {
     "features": {"sample_images": 120},
     "model": {"width": 4},
-    "training": {"epochs": 40, "patience": 40, "batch_size": 16},
+    "training": {"epochs": 16, "patience": 16, "batch_size": 16},
     "cluster": {"image": "registry.example/modelyard:1", "restarts": 1},
 }
 
@@ -49,7 +49,7 @@ def play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
             _wait_for_epochs(home / "events-0", nodes)
             for node in nodes:
                 node.send_signal(signal.SIGTERM)
-        codes = [node.wait(240) for node in nodes]
+        codes = [node.wait(400) for node in nodes]
         attempts.append(codes)
         for pod, code in zip(pods, codes, strict=True):
             trainer.exit(pod, code)
@@ -60,7 +60,7 @@ def play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
 
 
 def _wait_for_epochs(events, nodes) -> None:
-    until = time.monotonic() + 240
+    until = time.monotonic() + 400
     while not events.exists() or '"done": 2' not in events.read_text():
         assert all(node.poll() is None for node in nodes)
         assert time.monotonic() < until
@@ -80,7 +80,7 @@ def test_two_machines_train_one_model(preempt, trainer, tmp_path, monkeypatch):
     stages.STAGES["train"](run, features=tmp_path / "features", model=tmp_path / "model")
     assert attempts == ([[75, 75], [0, 0]] if preempt else [[0, 0]])
     summary = json.loads((tmp_path / "model" / "summary.json").read_text())
-    assert summary["epochs"] == 40
+    assert summary["epochs"] == 16
     assert summary["curves"]["loss"]["train"][-1] < summary["curves"]["loss"]["train"][0]
     assert (tmp_path / "model" / "model.safetensors").is_file()
     # The second attempt went on where the first one saved, and nothing is left behind.

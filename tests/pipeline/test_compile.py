@@ -55,7 +55,7 @@ def test_every_pipeline_loads_again_with_the_parameters_of_the_page(name, kind):
     loaded = components.load_component_from_file(str(FOLDER / f"{name or GENERIC}-{kind}.yaml"))
     inputs = loaded.component_spec.inputs
     own = {"trials", "fixed"} if kind == "tuning" else {"nodes"}
-    assert set(inputs) == {"family", "config", "data_rev", "gpus_per_node", "code_version"} | own
+    assert set(inputs) == {"family", "config", "data_rev", "gpus_per_node", "cpu", "memory", "code_version"} | own
     described = spec(FOLDER / f"{name or GENERIC}-{kind}.yaml")[0]["root"]["inputDefinitions"]["parameters"]
     assert all(parameter["description"] for parameter in described.values())
     if name:
@@ -102,7 +102,40 @@ def test_no_step_installs_a_package_and_every_step_has_bounds(name, kind):
     for executor in pipeline["deploymentSpec"]["executors"].values():
         container = executor["container"]
         assert "pip install" not in " ".join(container["command"])
-        assert container["resources"]["memoryLimit"] or container["resources"]["resourceMemoryLimit"]
+        memory = "{{$.inputs.parameters['pipelinechannel--memory']}}"
+        assert container["resources"]["resourceMemoryLimit"] in (memory, "4Gi")
+        assert container["resources"]["resourceMemoryRequest"] == container["resources"]["resourceMemoryLimit"]
+    if name:
+        defaults = pipeline["root"]["inputDefinitions"]["parameters"]
+        assert {key: defaults[key]["defaultValue"] for key in ("cpu", "memory")} == {
+            key: load(name).resources[key] for key in ("cpu", "memory")
+        }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "settings", "expected"),
+    [(1, [], ("2", "8Gi")), (1, ["cluster.cpu=16", "cluster.memory=64Gi"], ("16", "64Gi")),
+     (2, ["cluster.cpu=16", "cluster.memory=64Gi"], ("2", "8Gi"))],
+)  # fmt: skip
+def test_what_is_submitted_are_parameters_of_the_pipeline_with_the_machine_that_is_asked_for(
+    monkeypatch, nodes, settings, expected
+):
+    from kfp import components
+
+    from modelyard.cli import cluster, options
+    from modelyard.launch import pipelines
+
+    sent = {}
+    monkeypatch.setattr(pipelines, "connect", lambda host: None)
+    monkeypatch.setattr(pipelines, "submit", lambda client, file, arguments, **_: sent.update(arguments, file=file))
+    family = "tests.toy.family:Line"
+    cluster.submit_pipeline(
+        family, options.settings(family, assignments=settings), host=None, rev=None, nodes=nodes, gpus=0,
+        experiment="x", kind="training", follow=False, cache=True,
+    )  # fmt: skip
+    file = sent.pop("file")
+    assert (sent["cpu"], sent["memory"]) == expected
+    assert set(sent) == set(components.load_component_from_file(str(file)).component_spec.inputs)
 
 
 def test_steps_and_stages_have_the_same_inputs_and_outputs():

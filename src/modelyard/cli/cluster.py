@@ -37,9 +37,12 @@ def submit_pipeline(
     from modelyard.run import code_version
 
     client = pipelines.connect(host)
+    cls = family_class(family)
+    # With several nodes the steps stay as they are: the nodes read the settings themselves.
+    machine = config.cluster.machine(cls.resources) if nodes == 1 else cls.resources
     arguments = {
-        "family": family, "config": portable(config), "data_rev": rev or "", "nodes": nodes,
-        "gpus_per_node": gpus, "code_version": code_version(family_class(family)),
+        "family": family, "config": portable(config), "data_rev": rev or "", "nodes": nodes, "gpus_per_node": gpus,
+        "cpu": machine["cpu"], "memory": machine["memory"], "code_version": code_version(cls),
     }  # fmt: skip
     name = f"{slug(family)}-{local.new_id()}"
     run = pipelines.submit(

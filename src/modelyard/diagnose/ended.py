@@ -95,7 +95,7 @@ def _out_of_memory(pod: Object, name: str, reason: str) -> Trouble:
     limits = next((one.get("resources", {}).get("limits") or {} for one in containers if one.get("name") == name), {})
     sure = "ran out of memory" if reason == "OOMKilled" else "was killed, most likely for its memory (exit code 137)"
     cause = f"container {name} {sure}; its limit is {limits.get('memory', 'none')}"
-    fix = "raise 'memory' in the family's resources, or lower training.batch_size; chart: resources.limits.memory"
+    fix = "type --set cluster.memory=16Gi or more, or lower training.batch_size; chart: resources.limits.memory"
     return Trouble("out-of-memory", place_of(pod), cause, fix)
 
 

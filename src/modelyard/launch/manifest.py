@@ -45,7 +45,7 @@ class TrainJobRequest:
     gpus_per_node: int
     """Processes a node, one a GPU; 0 trains on the CPU with one process a node."""
     resources: Mapping[str, str]
-    """`cpu`, `memory` and `shm` of a node: a family's `resources`."""
+    """`cpu`, `memory` and `shm` of a node."""
 
     @property
     def name(self) -> str:
@@ -140,7 +140,7 @@ def _trainer(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, A
 
 def _pod(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, Any]:
     """What Trainer lets a job change of its pods."""
-    shm = {"medium": "Memory", "sizeLimit": settings.shm or request.resources["shm"]}
+    shm = {"medium": "Memory", "sizeLimit": request.resources["shm"]}
     volumes: list[dict[str, Any]] = [{"name": "shm", "emptyDir": shm}]
     mounts = [{"name": "shm", "mountPath": "/dev/shm"}]
     if settings.scratch_claim and settings.scratch and not is_remote(settings.scratch):

@@ -29,7 +29,7 @@ def train_on_nodes(run: Run, record: Mapping[str, Any], features: Path, model: P
     scratch.write_job(job, record)
     request = TrainJobRequest(
         id=run.id, family=run.family.name, job=job, nodes=run.nodes, gpus_per_node=run.gpus_per_node,
-        resources=run.family.resources,
+        resources=settings.machine(run.family.resources),
     )  # fmt: skip
     began = time.monotonic()
     try:

@@ -133,7 +133,7 @@ def explain(end: End, job: str, line: str) -> ModelyardError:
         return UsageError(line.removeprefix("error: ") or f"{job}: node {end.node} exited with code 2 and said nothing")
     where = f"{job}: node {end.node} (pod {end.pod})"
     if end.kind == "memory":
-        return UsageError(f"{where} {end.text}. Lower training.batch_size, or raise 'memory' in the family's resources")
+        return UsageError(f"{where} {end.text}. Lower training.batch_size, or raise cluster.memory")
     if end.kind == "preempted":
         return Unavailable(f"{where} was stopped: {end.text}")
     return ModelyardError(f"{where} {end.text}. Its last line: {line or '(none)'}")
