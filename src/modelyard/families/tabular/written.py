@@ -25,6 +25,8 @@ _BEFORE = re.compile(
 )
 _AFTER = re.compile(r"(?P<sign>)(?P<number>[-+]?\d[\d.,'’\s]*?)\s*(?P<unit>(?:[^\W\d_]|[%‰$€£¥₹°/]){1,10})")
 MOSTLY = 0.9
+SHORTEST_CODE = 7
+"""Characters of `560 001`: shorter numbers with a space are amounts, such as `3 200`."""
 
 
 def unit_of(cells: pd.Series[Any]) -> str:
@@ -47,7 +49,7 @@ def without_unit(cells: pd.Series[Any], unit: str) -> pd.Series[Any]:
 
 def _singular(unit: str) -> str:
     """`room` for `rooms`; short units have no plural."""
-    return unit.removesuffix("s") if len(unit) > 3 else unit
+    return unit.removesuffix("s") if len(unit) > 2 else unit
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -60,8 +62,8 @@ def number_style(cells: pd.Series[Any], delimiter: str) -> str:
     """One of STYLES where the cells of text show separators between thousands; else "".
 
     `1,234` and nothing that tells more is 1234 in a file separated by commas, where decimal commas are rare; where
-    `delimiter` is another one it stays a decimal comma. `1.234` alone is a plain number everywhere. `600 123 456` and
-    others of the same length are codes.
+    `delimiter` is another one it stays a decimal comma. `1.234` alone is a plain number everywhere. `560 001` and
+    nothing but others of its length are codes.
     """
     cells = cells.dropna() if cells.dtype == object else cells[:0]
     texts = [_tidy(cell) for cell in cells.unique() if isinstance(cell, str)]
@@ -71,10 +73,12 @@ def number_style(cells: pd.Series[Any], delimiter: str) -> str:
         if not found or len(found) + len(small) < MOSTLY * len(texts):
             continue
         separator, decimal = style[1], style[5]
-        certain = any(decimal in text or text.count(separator) > 1 for text in found)
-        certain = certain or any(decimal in text for text in small)
-        if separator in " '":
-            certain = len({len(text) for text in texts}) > 1
+        certain = any(decimal in text for text in (*found, *small))
+        if separator in ",.":
+            certain = certain or any(text.count(separator) > 1 for text in found)
+        else:
+            lengths = {len(text) for text in texts}
+            certain = certain or len(lengths) > 1 or max(lengths) < SHORTEST_CODE
         if certain or (style == ENGLISH and delimiter == ","):
             return style
     return ""
