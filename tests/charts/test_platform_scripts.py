@@ -82,7 +82,13 @@ def test_monitoring_is_scheduled_with_its_settings_and_the_launchers_account(reg
     assert one["service_account"] == "modelyard-launcher"
     assert one["runtime_config"]["parameters"] == {
         "family": "tabular",
-        "config": {"monitor": {"log": "s3://logs/payments", "consecutive": 2}, "registry": {"name": "payments"}},
+        "config": {
+            "monitor": {"log": "s3://logs/payments", "consecutive": 2},
+            "registry": {"name": "payments"},
+            "cluster": {"cpu": 4, "memory": "32Gi"},
+        },
+        "cpu": "4",
+        "memory": "32Gi",
     }
     assert (one["mode"], found["modelyard-retina"]["mode"]) == ("ENABLE", "DISABLE")
     version = one["pipeline_version_reference"]["pipeline_version_id"]

@@ -103,9 +103,12 @@ def schedule(client: Client, name: str, wanted: dict[str, Any], plan: dict[str, 
     pipeline, version = upload(
         client, pipelines.compiled(family, "monitoring"), plan["image"], plan["namespace"] or None
     )
+    config = nested(wanted.get("settings", {}))
+    # A pod's size is the pipeline's to ask for, before the step that reads the settings is there.
+    size = {name: str(amount) for name, amount in config.get("cluster", {}).items() if name in ("cpu", "memory")}
     client.create_recurring_run(
         experiment, job, cron_expression=wanted["cron"], pipeline_id=pipeline, version_id=version,
-        params={"family": family, "config": nested(wanted.get("settings", {}))}, no_catchup=True,
+        params={"family": family, "config": config, **size}, no_catchup=True,
         enabled=wanted.get("enabled", True), service_account=plan.get("account"),
     )  # fmt: skip
     for old in before:
