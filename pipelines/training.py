@@ -51,8 +51,7 @@ def training_pipeline(
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
         """
         common = {"family": family, "config": config, "code_version": code_version, "run_id": RUN_ID}
-        data = ingest(**common, data_rev=data_rev, nodes=nodes, gpus_per_node=gpus_per_node)
-        data.set_caching_options(False)
+        data = ingest(**common, data_rev=data_rev, nodes=nodes, gpus_per_node=gpus_per_node).set_caching_options(False)
         table = features(**common, dataset=data.outputs["dataset"])
         fitted = train(**common, nodes=nodes, gpus_per_node=gpus_per_node, features=table.outputs["features"])
         fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(data.outputs["gpus"])

@@ -49,7 +49,6 @@ def tuning_pipeline(
 ) -> Any:
     """The tuning pipeline of a family: the second round is drawn from what the first one found."""
     default_config, default_family, default_code = json.loads(json.dumps(config)), family, code_version
-
     tuning_round = _round(resources)
 
     @dsl.pipeline(
