@@ -18,14 +18,14 @@ AT_ONCE = 4
 
 
 def _round(resources: dict[str, str]) -> Any:
+    cpu, memory = resources["cpu"], resources["memory"]
+
     @dsl.pipeline(name="round", description="Draws settings, tries each, and collects the results.")
     def tuning_round(
         family: str,
         config: dict,
         code_version: str,
         gpus_per_node: int,
-        cpu: str,
-        memory: str,
         fixed: list,
         count: int,
         done: list[str],
@@ -49,7 +49,8 @@ def tuning_pipeline(
 ) -> Any:
     """The tuning pipeline of a family: the second round is drawn from what the first one found."""
     default_config, default_family, default_code = json.loads(json.dumps(config)), family, code_version
-    tuning_round = _round(resources)
+    # No parameters, as training has: the compiler hands a loop none that its steps' resources alone ask for.
+    cpu, memory, tuning_round = resources["cpu"], resources["memory"], _round(resources)
 
     @dsl.pipeline(
         name=f"{name}-tuning",
@@ -61,8 +62,6 @@ def tuning_pipeline(
         config: dict = default_config,
         data_rev: str = "",
         gpus_per_node: int = 0,
-        cpu: str = resources["cpu"],
-        memory: str = resources["memory"],
         trials: int = 16,
         fixed: list = [],  # noqa: B006 - a default of the page
         code_version: str = default_code,
@@ -74,8 +73,6 @@ def tuning_pipeline(
             config: Where the search starts; fields that you leave out keep their defaults.
             data_rev: Git revision of the data; empty takes the one in the config.
             gpus_per_node: GPUs of each trial; 0 trains on CPUs.
-            cpu: CPUs of each step and trial.
-            memory: Memory of each step and trial.
             trials: Trials in each of two rounds.
             fixed: Settings that stay as they are, such as model.kind.
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
@@ -85,8 +82,7 @@ def tuning_pipeline(
         provided(data, cpu, memory).set_caching_options(False)
         table = provided(features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), cpu, memory)
         pair = {"dataset": data.outputs["dataset"], "features": table.outputs["features"]}
-        machine = {"gpus_per_node": gpus_per_node, "cpu": cpu, "memory": memory}
-        given = {**common, **pair, **machine, "fixed": fixed, "count": trials}
+        given = {**common, **pair, "gpus_per_node": gpus_per_node, "fixed": fixed, "count": trials}
         first = tuning_round(**given, done=[])
         second = tuning_round(**given, done=first.output)
         found = provided(best(**common, fixed=fixed, first=first.output, second=second.output), cpu, memory)
