@@ -54,7 +54,7 @@ def training_pipeline(
         data = ingest(**common, data_rev=data_rev, nodes=nodes, gpus_per_node=gpus_per_node).set_caching_options(False)
         table = features(**common, dataset=data.outputs["dataset"])
         fitted = train(**common, nodes=nodes, gpus_per_node=gpus_per_node, features=table.outputs["features"])
-        fitted.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(data.outputs["gpus"])
+        fitted.set_accelerator_type(data.outputs["gpu_resource"]).set_accelerator_limit(data.outputs["gpus"])
         kubernetes.empty_dir_mount(fitted, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
         pair = {"features": table.outputs["features"], "model": fitted.outputs["model"]}
         judged = evaluate(**common, **pair)

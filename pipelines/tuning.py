@@ -25,7 +25,8 @@ def _round(resources: dict[str, str]) -> Any:
         family: str,
         config: dict,
         code_version: str,
-        gpus_per_node: int,
+        gpus: str,
+        gpu_resource: str,
         fixed: list,
         count: int,
         done: list[str],
@@ -34,10 +35,11 @@ def _round(resources: dict[str, str]) -> Any:
     ) -> list[str]:
         common = {"family": family, "config": config, "code_version": code_version}
         pair = {"dataset": dataset, "features": features}
+        accelerator = {"gpus": gpus, "gpu_resource": gpu_resource}
         proposals = provided(suggest(**common, fixed=fixed, count=count, done=done), cpu, memory)
         with dsl.ParallelFor(proposals.output, parallelism=AT_ONCE) as proposal:
-            judged = provided(trial(**common, gpus_per_node=gpus_per_node, proposal=proposal, **pair), cpu, memory)
-            judged.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus_per_node)
+            judged = provided(trial(**common, **accelerator, proposal=proposal, **pair), cpu, memory)
+            judged.set_accelerator_type(gpu_resource).set_accelerator_limit(gpus)
             kubernetes.empty_dir_mount(judged, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
         return dsl.Collected(judged.output)
 
@@ -82,7 +84,8 @@ def tuning_pipeline(
         provided(data, cpu, memory).set_caching_options(False)
         table = provided(features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), cpu, memory)
         pair = {"dataset": data.outputs["dataset"], "features": table.outputs["features"]}
-        given = {**common, **pair, "gpus_per_node": gpus_per_node, "fixed": fixed, "count": trials}
+        accelerator = {name: data.outputs[name] for name in ("gpus", "gpu_resource")}
+        given = {**common, **pair, **accelerator, "fixed": fixed, "count": trials}
         first = tuning_round(**given, done=[])
         second = tuning_round(**given, done=first.output)
         found = provided(best(**common, fixed=fixed, first=first.output, second=second.output), cpu, memory)

@@ -80,7 +80,10 @@ def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(name):
     train = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
     assert train["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
     accelerator = pipeline["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]["accelerator"]
-    assert accelerator["resourceCount"] == "{{$.inputs.parameters['pipelinechannel--ingest-gpus']}}"
+    assert accelerator == {
+        "resourceCount": "{{$.inputs.parameters['pipelinechannel--ingest-gpus']}}",
+        "resourceType": "{{$.inputs.parameters['pipelinechannel--ingest-gpu_resource']}}",
+    }
 
 
 @pytest.mark.parametrize("name", [None, *names()])
@@ -153,12 +156,14 @@ def test_a_family_from_outside_runs_on_the_generic_pipeline():
 
 
 @pytest.mark.parametrize(("nodes", "expected"), [(1, "4"), (2, "0")])
-def test_the_step_that_starts_a_job_on_several_nodes_asks_for_no_gpu_itself(tmp_path, nodes, expected):
+def test_ingest_writes_what_gpus_the_training_steps_own_pod_asks_for(tmp_path, nodes, expected):
     step = (
         "import sys; from kfp import dsl; from components.ingest import ingest\n"
         "folder, nodes = sys.argv[1:]\n"
-        "ingest.python_func(family='tests.toy.family:Line', config={}, code_version='', run_id='r', data_rev='',\n"
-        "    nodes=int(nodes), gpus_per_node=4, dataset=dsl.Dataset(uri=f'{folder}/dataset'), gpus=f'{folder}/gpus')"
+        "ingest.python_func(family='tests.toy.family:Line', config={'cluster': {'gpu_resource': 'amd.com/gpu'}},\n"
+        "    code_version='', run_id='r', data_rev='', nodes=int(nodes), gpus_per_node=4,\n"
+        "    dataset=dsl.Dataset(uri=f'{folder}/dataset'), gpus=f'{folder}/gpus', gpu_resource=f'{folder}/resource')"
     )
     subprocess.run([sys.executable, "-c", step, str(tmp_path), str(nodes)], check=True, capture_output=True)
     assert (tmp_path / "gpus").read_text() == expected
+    assert (tmp_path / "resource").read_text() == "amd.com/gpu"

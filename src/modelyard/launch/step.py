@@ -58,6 +58,17 @@ def run_step(
         artifact.metadata |= {"headline": headline, "family": family, "code_version": run.code_version}
 
 
+def gpus_of_step(config: dict[str, Any], nodes: int, gpus_per_node: int) -> tuple[str, str]:
+    """How many GPUs the training step's own pod asks for, and the resource's name on the cluster.
+
+    With several nodes it asks for none: the pods of the training job have them.
+    """
+    from modelyard.cluster_settings import ClusterSettings
+
+    settings = ClusterSettings.model_validate(config.get("cluster", {}))
+    return str(gpus_per_node if nodes == 1 else 0), settings.gpu_resource
+
+
 def read_evaluation(folder: str) -> Evaluation:
     """The evaluation that the stage of that name wrote."""
     return Evaluation.model_validate_json((Path(folder) / "evaluation.json").read_text())

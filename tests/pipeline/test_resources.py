@@ -1,0 +1,54 @@
+"""What a cluster gives the pod of each step, as its driver reads the compiled pipelines."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modelyard.launch.pipelines import KINDS
+from modelyard.launch.step import gpus_of_step
+from tests.pipeline.driver import pods
+
+FILES = sorted(Path("pipelines/compiled").glob("*.yaml"))
+
+
+def resources(path: Path, nodes: int, gpus: int, config: dict | None = None) -> dict:
+    """The pods of a pipeline that was started with these nodes, GPUs and settings."""
+    pipeline = next(iter(yaml.safe_load_all(path.read_text())))
+    amount, resource = gpus_of_step(config or {}, nodes, gpus)
+    outputs = {("ingest", "gpus"): amount, ("ingest", "gpu_resource"): resource}
+    asked = {"nodes": nodes, "gpus_per_node": gpus}
+    known = pipeline["root"]["inputDefinitions"]["parameters"]
+    return pods(pipeline, {name: value for name, value in asked.items() if name in known}, outputs)
+
+
+def gpus_by_step(path: Path, nodes: int, gpus: int, config: dict | None = None) -> dict[str, dict[str, str]]:
+    """Resources other than CPUs and memory, by step; steps that ask for none are left out."""
+    found = {}
+    for step, asked in resources(path, nodes, gpus, config).items():
+        extended = {name: count for name, count in asked["limits"].items() if name not in ("cpu", "memory")}
+        if any(count != "0" for count in extended.values()):
+            found[step.rsplit("/", 1)[-1]] = extended
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_gpu_that_was_asked_for_reaches_the_pod_that_trains(path):
+    trains = "trial" if "tuning" in path.stem else "train"
+    assert gpus_by_step(path, nodes=1, gpus=0) == {}
+    assert gpus_by_step(path, nodes=1, gpus=1) == {trains: {"nvidia.com/gpu": "1"}}
+    slice_of_a_gpu = {"cluster": {"gpu_resource": "nvidia.com/mig-1g.10gb"}}
+    assert gpus_by_step(path, 1, 2, slice_of_a_gpu) == {trains: {"nvidia.com/mig-1g.10gb": "2"}}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "tuning" not in path.stem], ids=lambda path: path.stem)
+def test_the_pod_that_starts_a_job_on_several_nodes_holds_no_gpu(path):
+    assert gpus_by_step(path, nodes=2, gpus=4) == {}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_pod_asks_for_cpus_and_for_as_much_memory_as_it_may_take(path):
+    assert any(path.stem.endswith(kind) for kind in KINDS)
+    for step, asked in resources(path, nodes=1, gpus=1).items():
+        assert set(asked["requests"]) == {"cpu", "memory"}, step
+        assert asked["limits"]["memory"] == asked["requests"]["memory"], step
