@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+KSERVE := $(VENV)/clients/kserve
 # uv reads neither pip's configuration nor its environment: pass on a local folder of wheels where pip has one.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
@@ -15,10 +16,10 @@ run: $(VENV)/.laptop ## Set up, and take the built-in table through the whole pi
 serve: $(VENV)/.laptop ## Serve the champion
 	$(BIN)/modelyard serve tabular
 
-test: $(VENV)/.dev ## Run the tests that need neither a GPU nor a cluster
+test: $(VENV)/.dev $(KSERVE)/.ready ## Run the tests that need neither a GPU nor a cluster
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: $(VENV)/.dev ## And the slow ones
+test-all: $(VENV)/.dev $(KSERVE)/.ready ## And the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not gpu and not kind'
 
 lint: $(VENV)/.dev ## Check format, style and types
@@ -74,4 +75,10 @@ $(VENV)/.dev: $(VENV)/.laptop
 	@echo "installing what the tests need (once)"
 	$(INSTALL) -e '.[families,laptop,dev]'
 	$(BIN)/python docker/install_helm.py $(BIN)/helm
+	@touch $@
+
+# KServe's client has pins that do not go with the rest: it gets an environment of its own.
+$(KSERVE)/.ready: $(VENV)/.uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(KSERVE)
+	$(BIN)/uv pip install --quiet --python $(KSERVE)/bin/python kserve==0.21.0
 	@touch $@

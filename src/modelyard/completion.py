@@ -18,6 +18,10 @@ class TokenScore(BaseModel):
     """The likeliest tokens at this place with their log probabilities."""
 
 
+Option = Literal["presence_penalty", "frequency_penalty", "logit_bias", "prompt_logprobs"]
+"""What not every host can do; one that can names it in `Host.completion_options`."""
+
+
 class Completion(BaseModel):
     """What is asked: the fields that text completion services have in common."""
 
@@ -27,8 +31,16 @@ class Completion(BaseModel):
     top_p: float = 1.0
     stop: list[str] = []
     seed: int = 0
+    presence_penalty: float = 0.0
+    """Subtracted from the logits of tokens that were written before."""
+    frequency_penalty: float = 0.0
+    """The same for each time that a token was written."""
+    logit_bias: dict[str, float] = {}
+    """Added to the logits of tokens, by their number."""
     logprobs: int | None = None
-    """How many alternatives to tell with each token; None: no scores at all."""
+    """How many alternatives to give with each token; None: no scores at all."""
+    prompt_logprobs: bool = False
+    """Scores of the prompt's tokens too."""
     extra: dict[str, Any] = {}
     """Fields of the host's own Request, which win over the others."""
 
@@ -42,3 +54,5 @@ class Completed(BaseModel):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     logprobs: list[TokenScore] | None = None
+    prompt_logprobs: list[TokenScore] | None = None
+    """The prompt's tokens, in an answer or in the first of its parts."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, Ty
 
 from pydantic import BaseModel
 
-from modelyard.completion import Completed, Completion
+from modelyard.completion import Completed, Completion, Option
 from modelyard.config import FamilyConfig
 from modelyard.errors import UsageError, choices
 from modelyard.evaluation import Evaluation
@@ -127,6 +127,9 @@ class Host(ABC):
             ModelyardError: before the first part, where the request cannot be answered.
         """
         return None
+
+    completion_options: ClassVar[frozenset[Option]] = frozenset()
+    """Which optional fields of a Completion `complete` reads; a request with another one is refused."""
 
     def complete(self, asked: Completion) -> dict[str, Any] | None:
         """A text completion as JSON body of a `Request`; a host that defines it gets `/v1/completions`."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -130,7 +132,20 @@ def test_json_is_read_under_its_other_names(client):
     for media in ("application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"):
         assert client.post("/predict", content='{"amount": 1}', headers={"content-type": media}).status_code == 200
     assert client.post("/predict", content='{"amount": 1}').status_code == 200
-    assert post(client, '{"amount": 1}', **{"content-encoding": "gzip"}).status_code == 415
+    assert post(client, '{"amount": 1}', **{"content-encoding": "br"}).status_code == 415
+
+
+@pytest.mark.parametrize(("coding", "packed"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_body_is_read_and_its_unpacked_size_is_bounded(client, coding, packed):
+    def sent(content: bytes):
+        return client.post("/predict", content=content, headers={"content-encoding": coding} | JSON)
+
+    assert sent(packed(b'{"amount": 1}')).json() == post(client, '{"amount": 1}').json()
+    assert sent(b'{"amount": 1}').status_code == 400
+    assert sent(packed(b'{"amount": 1}')[:-6]).status_code == 400
+    bomb = packed(b"[" + b" " * 2**25 + b"]")
+    assert len(bomb) < 40_000
+    assert sent(bomb).status_code == 413
 
 
 def test_a_wrong_method_or_path_is_answered_in_json(client):

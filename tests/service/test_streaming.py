@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from modelyard.package import Package
 from modelyard.serving.app import create_app
 from modelyard.serving.prediction_log import PredictionLog, read_log
+from modelyard.serving.settings import Limits
 from tests.service.conftest import build
 
 EVENTS = {"accept": "text/event-stream"}
@@ -156,9 +157,25 @@ def test_a_failure_on_the_way_is_an_event_and_not_a_cut(client, served):
 def test_a_family_that_does_not_stream_or_complete_says_so(payments):
     with TestClient(create_app(payments, None)) as client:
         assert client.post("/predict", json={"amount": 1}, headers=EVENTS).status_code == 406
-        for reply in (client.post("/v1/completions", json={"model": "x"}), client.get("/v1/models")):
-            assert reply.status_code == 404
-            assert "completes no text" in reply.json()["error"]["message"]
+        reply = client.post("/v1/completions", json={"model": "x"})
+        assert reply.status_code == 404
+        assert "completes no text" in reply.json()["error"]["message"]
+        assert [model["id"] for model in client.get("/v1/models").json()["data"]] == [payments.info.family]
+
+
+def test_openais_client_finds_its_own_errors_for_a_missing_token_a_missing_path_and_a_wrong_method(teller):
+    with listening(create_app(teller, None, Limits(token="secret"))) as address:
+        stranger = openai.OpenAI(base_url=f"{address}/v1", api_key="wrong", max_retries=0)
+        with stranger, pytest.raises(openai.AuthenticationError, match="a token is asked for") as refused:
+            stranger.models.list()
+        assert refused.value.code == "invalid_api_key"
+        with openai.OpenAI(base_url=f"{address}/v1", api_key="secret", max_retries=0) as client:
+            with pytest.raises(openai.NotFoundError) as missing:
+                client.embeddings.create(model=MODEL, input="a")
+            assert (missing.value.code, missing.value.type) == ("unknown_url", "invalid_request_error")
+            with pytest.raises(openai.APIStatusError) as wrong:
+                client.post("/models", cast_to=object, body={})
+            assert (wrong.value.status_code, wrong.value.code) == (405, "method_not_supported")
 
 
 def test_openais_client_lists_the_model_and_completes(ai, teller):
@@ -221,7 +238,7 @@ def test_echo_logprobs_and_the_hosts_own_fields_are_supported(ai):
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
-        ({"presence_penalty": 0.5}, "'presence_penalty' is not supported"),
+        ({"presence_penalty": 0.5}, "'presence_penalty' is not supported by this model"),
         ({"frequency_penalty": 0.5}, "'frequency_penalty' is not supported"),
         ({"logit_bias": {"5": 1}}, "'logit_bias' is not supported"),
         ({"suffix": "end"}, "'suffix' is not supported"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 
@@ -9,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from modelyard.serving.app import create_app
 from modelyard.serving.prediction_log import PredictionLog, read_log
@@ -97,13 +98,75 @@ def test_fields_may_come_as_tensors_of_their_own(payments_client, payments):
     assert got.as_numpy("risk score").tolist() == [one.risk_score for one in payments.predict(bodies)]
     assert got.as_numpy("response") is None
     told = {one["name"]: one["datatype"] for one in payments_client.get_model_metadata(PAYMENTS)["inputs"]}
-    assert told == {"request": "BYTES", "amount": "FP64", "country": "BYTES", "card": "BYTES", "card country": "BYTES"}
+    assert told == {"amount": "FP64", "country": "BYTES", "card": "BYTES", "card country": "BYTES"}
+
+
+@pytest.mark.parametrize("which", ["line", "payments"])
+def test_what_the_metadata_declares_can_be_sent_as_declared(which, request):
+    package = request.getfixturevalue(which)
+    name = {"line": LINE, "payments": PAYMENTS}[which]
+    body = package.golden()["request"]
+    with listening(create_app(package, None)) as address, closing(address) as client:
+        declared = client.get_model_metadata(name)["inputs"]
+        inputs = [
+            tensor(one["name"], filled(one["datatype"], body.get(one["name"])), one["datatype"]) for one in declared
+        ]
+        got = client.infer(name, inputs)
+        answered = [json.loads(document) for document in got.as_numpy("response")]
+    assert set(body) <= {one["name"] for one in declared}
+    assert len(answered) == 1
+
+
+@contextlib.contextmanager
+def closing(address: str):
+    client = triton.InferenceServerClient(address.removeprefix("http://"))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def filled(kind: str, value) -> np.ndarray:
+    """One value of a declared datatype: the example's own, or one that any client could send."""
+    if kind == "BYTES":
+        return np.array(["" if value is None else str(value)], object)
+    return np.array([0 if value is None else value], triton_to_np_dtype(kind))
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_tritons_client_may_compress_what_it_sends(client, line, algorithm):
+    got = client.infer(f"{LINE}.line", [tensor("x", X, "FP32")], request_compression_algorithm=algorithm)
+    assert np.array_equal(got.as_numpy("y"), line.run("line", {"x": X})["y"])
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [(np.float16, "FP16"), (np.float64, "FP64")])
+def test_floats_of_another_width_are_cast_to_the_graphs_own(client, line, dtype, kind):
+    got = client.infer(f"{LINE}.line", [tensor("x", X.astype(dtype), kind)])
+    assert np.array_equal(got.as_numpy("y"), line.run("line", {"x": X})["y"])
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_number_too_large_for_the_graphs_floats_is_refused(client, binary):
+    with pytest.raises(InferenceServerException, match=r"1e\+39 is too large for FP32"):
+        client.infer(f"{LINE}.line", [tensor("x", np.array([[1e39]]), "FP64", binary=binary)])
+
+
+def test_a_service_about_to_stop_is_not_ready_in_this_protocol_either(line):
+    app = create_app(line, None)
+    with listening(app) as address, closing(address) as client:
+        assert (client.is_server_ready(), client.is_model_ready(LINE)) == (True, True)
+        assert httpx.get(f"{address}/v2/health/live").json() == {"live": True}
+        assert httpx.get(f"{address}/v2/health/ready").json() == {"ready": True}
+        app.draining = True
+        assert (client.is_server_live(), client.is_server_ready(), client.is_model_ready(LINE)) == (True, False, False)
+        assert httpx.get(f"{address}/v2/health/ready").json() == {"ready": False}
+        assert httpx.get(f"{address}/readyz").status_code == 503
 
 
 @pytest.mark.parametrize(
     ("model", "inputs", "words"),
     [
-        (f"{LINE}.line", [tensor("x", X.astype(np.float64), "FP64")], r"FP32 of shape \[-1, 1\], seen FP64"),
+        (f"{LINE}.line", [tensor("x", X.astype(np.int64), "INT64")], r"FP32 of shape \[-1, 1\], seen INT64"),
         (f"{LINE}.line", [tensor("x", X.T.copy(), "FP32")], r"seen FP32 of shape \[1, 3\]"),
         (f"{LINE}.line", [tensor("z", X, "FP32")], "the graph takes the tensors x; seen z"),
         (LINE, [tensor("request", np.array([b"{"], object), "BYTES")], "must hold JSON documents"),
@@ -151,6 +214,8 @@ def test_bytes_behind_the_json_are_read(served, line):
         (one(data=["a"]), None, "not numbers"),
         (one(data=[[1], [1, 2]]), None, "not FP32"),
         (one(datatype="INT8", data=[300]), None, "too large"),
+        (one(data=[1e39]), None, "1e+39 is too large for FP32"),
+        (one(datatype="FP16", data=[70_000]), None, "70000 is too large for FP16"),
         (one(datatype="INT64", data=[1.5]), None, "another type"),
         (one(datatype="BYTES", data=[1]), None, "not texts"),
         (one() | {"outputs": [{"name": "q"}]}, None, "output 'q' is unknown; allowed: y"),

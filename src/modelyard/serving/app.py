@@ -21,7 +21,21 @@ from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import drain, follow, logs, tracing
 from modelyard.serving.batching import overloaded
-from modelyard.serving.calls import CLOSE, GONE, Answer, Call, Header, Message, Receive, Reply, Route, Send, error
+from modelyard.serving.calls import (
+    CLOSE,
+    GONE,
+    Answer,
+    Call,
+    Header,
+    Message,
+    Receive,
+    Reply,
+    Route,
+    Send,
+    error,
+    is_openai,
+    refused_reply,
+)
 from modelyard.serving.control import Control
 from modelyard.serving.endpoints import Endpoints
 from modelyard.serving.lag import Lag
@@ -72,7 +86,7 @@ class Service:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "http":
-            await self._answer(Call(scope, receive), scope, receive, send)
+            await self._answer(Call(scope, receive, draining=self.draining), scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:  # no other protocol is spoken here
@@ -108,17 +122,18 @@ class Service:
             if (self.lag.seconds or self.lag.share < 1) and call.path not in _FREE:
                 left = call.expires(self.traffic.champion.limits.deadline) - call.started
                 if self.lag.refuses(left):
-                    return _busy(math.ceil(self.lag.seconds))
+                    return _busy(math.ceil(self.lag.seconds), is_openai(call.path))
             if call.method not in route.methods:
                 allow = ", ".join(route.methods).encode()
                 said = f"{call.method} {call.path}: allowed is {route.methods[0]}"
                 raise refuse(405, said, headers=((b"allow", allow),))
             return await route.answer(call)
         except Refusal as refused:
-            return error(refused)
+            return error(refused, call)
         except Exception:
             log.exception("request %s failed", call.id)
-            return error(refuse(500, f"the model failed on this request; the log of the service says why: {call.id}"))
+            said = f"the model failed on this request; the log of the service says why: {call.id}"
+            return error(refuse(500, said), call)
 
     def _check_token(self, call: Call) -> None:
         given = call.headers.get(b"authorization", b"")
@@ -235,9 +250,9 @@ def _closing(log: PredictionLog | None, traffic: Traffic) -> Any:
 
 
 @functools.cache
-def _busy(wait: int) -> Reply:
+def _busy(wait: int, openai: bool) -> Reply:
     """503, made once: a service that has too much to do has no time to say so."""
-    return error(overloaded(wait))
+    return refused_reply(overloaded(wait), openai=openai)
 
 
 async def _counted(ends: Endpoints, name: str, chunks: AsyncIterable[Any], call: Call) -> AsyncIterator[Any]:

@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+import anyio.to_thread
+from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
+from modelyard.serving.encoding import decoded, too_large
 from modelyard.serving.problems import Refusal, refuse
 from modelyard.serving.settings import Limits
 
@@ -28,12 +31,13 @@ GONE = 499
 
 
 class Call:
-    """A request. `headers` are by lower-case name, the last of several; `content` is its body once it was read."""
+    """A request. `headers` are by lower-case name, the last of several; `content` is its body once it was read;
+    `draining` says that the service is about to stop."""
 
-    __slots__ = ("content", "headers", "id", "method", "path", "receive", "scope", "started", "time")
+    __slots__ = ("content", "draining", "headers", "id", "method", "path", "receive", "scope", "started", "time")
 
-    def __init__(self, scope: Message, receive: Receive) -> None:
-        self.scope, self.receive = scope, receive
+    def __init__(self, scope: Message, receive: Receive, *, draining: bool = False) -> None:
+        self.scope, self.receive, self.draining = scope, receive, draining
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -78,18 +82,21 @@ class Call:
         """The whole body.
 
         Raises:
-            Refusal: 415: it is compressed; 413: it is too large; 408: it does not come; 499: the caller left.
+            Refusal: 415: its content encoding is unknown; 413: it is too large, also when it is unpacked; 400: what
+                is compressed is broken; 408: it does not come; 499: the caller left.
         """
-        if (encoding := self.headers.get(b"content-encoding", b"identity").lower()) != b"identity":
-            raise refuse(415, f"content encoding {encoding.decode('latin-1')!r} is not read here; send it as it is")
         declared = self.headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:18]) > limits.body_bytes:
-            raise _large(limits)
+            raise too_large(limits.body_bytes)
         try:
             async with asyncio.timeout(limits.deadline):
                 self.content = await self._received(limits)
         except TimeoutError:
             raise refuse(408, f"the body did not come within {limits.deadline:g} s", headers=(CLOSE,)) from None
+        coding = self.headers.get(b"content-encoding", b"identity").lower()
+        if coding != b"identity":
+            # In a thread: a small body can hold much.
+            self.content = await anyio.to_thread.run_sync(decoded, self.content, coding, limits.body_bytes)
         return self.content
 
     async def _received(self, limits: Limits) -> bytes:
@@ -102,12 +109,8 @@ class Call:
         if message["type"] == "http.disconnect":
             raise refuse(GONE, "the client went away before its request was complete")
         if total > limits.body_bytes:
-            raise _large(limits)
+            raise too_large(limits.body_bytes)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _large(limits: Limits) -> Refusal:
-    return refuse(413, f"the body has more than {limits.body_bytes:,} bytes; send fewer or smaller examples")
 
 
 class Reply:
@@ -141,6 +144,17 @@ class Route:
     methods: tuple[str, ...] = ("GET", "HEAD")
 
 
-def error(refused: Refusal) -> Reply:
-    """A refusal as JSON."""
-    return Reply(refused.json(), refused.status, headers=refused.headers)
+def error(refused: Refusal, call: Call) -> Reply:
+    """A refusal as JSON, in the form that clients of the called path read."""
+    return refused_reply(refused, openai=is_openai(call.path))
+
+
+def refused_reply(refused: Refusal, *, openai: bool) -> Reply:
+    """A refusal as JSON: this service's own form, or OpenAI's."""
+    content = to_json(refused.openai_body()) if openai else refused.json()
+    return Reply(content, refused.status, headers=refused.headers)
+
+
+def is_openai(path: str) -> bool:
+    """Whether a path belongs to OpenAI's protocol, which has a form of its own for errors."""
+    return path == "/v1" or path.startswith("/v1/")

@@ -24,6 +24,7 @@ TYPES: dict[str, np.dtype[Any]] = {
     **{f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
     **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
 }  # fmt: skip
+_FLOATS = frozenset({"FP16", "FP32", "FP64"})
 _NAMES = {dtype: name for name, dtype in TYPES.items()}
 _OCTETS = b"application/octet-stream"
 
@@ -147,11 +148,41 @@ def check(given: dict[str, np.ndarray], expected: list[Column]) -> dict[str, np.
         array = given[one.name]
         fits = len(array.shape) == len(one.shape)
         fits = fits and all(a in (None, b) for a, b in zip(one.shape, array.shape, strict=True))
-        if not fits or _kind(array) != one.kind:
+        if not fits or not _becomes(_kind(array), one.kind):
             told = one.told()
             raise refuse(400, f"tensor {one.name!r} must be {told['datatype']} of shape {told['shape']}, seen "
                               f"{_kind(array)} of shape {list(array.shape)}", field=one.name)  # fmt: skip
-    return given
+    return {one.name: _cast(given[one.name], one) for one in expected}
+
+
+def _becomes(seen: str, wanted: str) -> bool:
+    """Whether a tensor of one datatype is taken for another: floats of any width are."""
+    return seen == wanted or (seen in _FLOATS and wanted in _FLOATS)
+
+
+def _cast(array: np.ndarray, column: Column) -> np.ndarray:
+    """The tensor in the graph's own datatype.
+
+    Raises:
+        Refusal: 400: a value is too large for it.
+    """
+    if _kind(array) == column.kind:
+        return array
+    try:
+        return _as_type(array, column.kind)
+    except ValueError as error:
+        raise refuse(400, f"tensor {column.name!r}: {error}", field=column.name) from None
+
+
+def _as_type(values: np.ndarray, kind: str) -> np.ndarray:
+    """Raises ValueError for a finite value that the datatype has only as an infinity."""
+    with np.errstate(over="ignore"):
+        array = values.astype(TYPES[kind])
+    if array.dtype.kind == "f":
+        lost = np.isinf(array) & np.isfinite(values)
+        if lost.any():
+            raise ValueError(f"{values[lost][0]:g} is too large for {kind}")
+    return array
 
 
 def encode(asked: Asked, outputs: dict[str, np.ndarray], name: str, version: str, call: str) -> Reply:
@@ -198,7 +229,7 @@ def _from_list(one: _Input) -> np.ndarray:
     values = np.array(one.data)
     if values.dtype.kind not in "bif" and values.size:
         raise ValueError("the values are not numbers")
-    array = values.astype(TYPES[one.datatype])
+    array = _as_type(values, one.datatype)
     if array.dtype.kind != "f" and not np.array_equal(array, values):
         raise ValueError("a value has another type, or is too large")
     return array.ravel()

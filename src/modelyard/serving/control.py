@@ -52,6 +52,8 @@ class Control:
             "/livez": health,
             "/healthz": health,
             "/readyz": Route("health", self.ready),
+            "/v2/health/live": Route("v2_health", self.live_v2),
+            "/v2/health/ready": Route("v2_health", self.ready_v2),
             "/metrics": Route("metrics", self.metrics),
             "/feedback": Route("feedback", self.feedback, ("POST",)),
             "/admin/swap": Route("swap", self.swap, ("POST",)),
@@ -63,9 +65,17 @@ class Control:
 
     async def ready(self, call: Call) -> Reply:
         """The model answers, and goes on to."""
-        if self._service.draining:
+        if call.draining:
             raise refuse(503, "the service is about to stop")
         return Reply(b"ok\n", media=_TEXT)
+
+    async def live_v2(self, call: Call) -> Reply:
+        """The process lives, as the Open Inference Protocol says it."""
+        return Reply(to_json({"live": True}))
+
+    async def ready_v2(self, call: Call) -> Reply:
+        """What `/readyz` says, as the Open Inference Protocol says it."""
+        return Reply(to_json({"ready": not call.draining}), 503 if call.draining else 200)
 
     async def metrics(self, call: Call) -> Reply:
         """Counters for Prometheus."""

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
-from modelyard.completion import Completed, Completion
+from modelyard.completion import Completed, Completion, Option
 from modelyard.family import Host
 from modelyard.serving import stream
 from modelyard.serving.bodies import parse
 from modelyard.serving.calls import Call, Reply
-from modelyard.serving.problems import Reader, Refusal, refuse
+from modelyard.serving.problems import Reader, refuse
 
 if TYPE_CHECKING:
     from modelyard.serving.endpoints import Endpoints
@@ -52,25 +52,29 @@ class Asked(BaseModel):
     echo: bool | None = False
     stop: str | list[str] | None = None
     seed: int | None = Field(default=None, ge=0)
-    presence_penalty: float | None = 0
-    frequency_penalty: float | None = 0
+    presence_penalty: float | None = Field(default=0, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=0, ge=-2, le=2)
     best_of: int | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     suffix: str | None = None
     user: str | None = None
 
-    def check(self) -> None:
-        """Raises Refusal for a wish that is not met here."""
-        unmet = {
-            "presence_penalty": self.presence_penalty, "frequency_penalty": self.frequency_penalty,
-            "logit_bias": self.logit_bias, "suffix": self.suffix,
-            "best_of": self.best_of not in (None, self.n or 1),
-            "logprobs": self.echo and self.logprobs is not None,
-        }  # fmt: skip
-        for field, asked in unmet.items():
-            if asked:
-                why = " together with echo" if field == "logprobs" else ""
-                raise refuse(400, f"{field!r}{why} is not supported here; leave it out", field=field)
+    def check(self, met: frozenset[Option]) -> None:
+        """Raises Refusal for what neither this service nor the host, which does what `met` names, can do."""
+        for field in ("presence_penalty", "frequency_penalty", "logit_bias"):
+            if getattr(self, field) and field not in met:
+                raise refuse(400, f"{field!r} is not supported by this model; leave it out", field=field)
+        if self.scores_prompt() and "prompt_logprobs" not in met:
+            said = "'logprobs' together with echo is not supported by this model; leave one out"
+            raise refuse(400, said, field="logprobs")
+        if self.suffix:
+            raise refuse(400, "'suffix' is not supported here; leave it out", field="suffix")
+        if self.best_of not in (None, self.n or 1):
+            raise refuse(400, "'best_of' is not supported here; leave it out", field="best_of")
+
+    def scores_prompt(self) -> bool:
+        """Whether the prompt comes back with its tokens' scores."""
+        return bool(self.echo) and self.logprobs is not None
 
     def prompts(self) -> list[str]:
         """One or several."""
@@ -87,7 +91,10 @@ class Asked(BaseModel):
                     prompt=prompt, max_tokens=16 if self.max_tokens is None else self.max_tokens,
                     temperature=1.0 if self.temperature is None else self.temperature,
                     top_p=1.0 if self.top_p is None else self.top_p, stop=stop, seed=seed + number,
-                    logprobs=self.logprobs, extra=self.model_extra or {},
+                    presence_penalty=self.presence_penalty or 0.0,
+                    frequency_penalty=self.frequency_penalty or 0.0, logit_bias=self.logit_bias or {},
+                    logprobs=self.logprobs, prompt_logprobs=self.scores_prompt(),
+                    extra=self.model_extra or {},
                 )  # fmt: skip
                 body = host.complete(asked)
                 assert body is not None, "complete() is offered, so it gives a body"
@@ -104,25 +111,8 @@ class Completions:
         self._read = Reader(Asked)
         self.offered = type(self._host).complete is not Host.complete
 
-    async def completions(self, call: Call) -> Reply | StreamingResponse:
-        """POST /v1/completions."""
-        return await self._as_openai(self._complete, call)
-
-    async def models(self, call: Call) -> Reply | StreamingResponse:
-        """GET /v1/models, and /v1/models/{model}."""
-        return await self._as_openai(self._models, call)
-
-    async def _as_openai(
-        self, answer: Callable[[Call], Awaitable[Reply | StreamingResponse]], call: Call
-    ) -> Reply | StreamingResponse:
-        try:
-            if not self.offered:
-                raise refuse(404, f"family {self._info.family!r} completes no text; POST /predict answers")
-            return await answer(call)
-        except Refusal as refused:
-            return Reply(to_json(error_body(refused)), refused.status, headers=refused.headers)
-
-    async def _models(self, call: Call) -> Reply:
+    async def models(self, call: Call) -> Reply:
+        """GET /v1/models, and /v1/models/{model}: what is served, whether or not it completes text."""
         created = int(datetime.fromisoformat(self._info.created).timestamp())
         model = {"id": self._info.family, "object": "model", "created": created, "owned_by": "modelyard"}
         if name := call.path.removeprefix("/v1/models").lstrip("/"):
@@ -130,12 +120,15 @@ class Completions:
             return _json(model)
         return _json({"object": "list", "data": [model]})
 
-    async def _complete(self, call: Call) -> Reply | StreamingResponse:
+    async def completions(self, call: Call) -> Reply | StreamingResponse:
+        """POST /v1/completions."""
+        if not self.offered:
+            raise refuse(404, f"family {self._info.family!r} completes no text; POST /predict answers")
         value = parse(await call.json(self._ends.limits))
         (asked,) = self._read([value], many=False)
         assert isinstance(asked, Asked)
         self._check_model(asked.model)
-        asked.check()
+        asked.check(self._host.completion_options)
         bodies = asked.bodies(self._host)
         self._ends.check_number(bodies)
         examples = self._ends.read(bodies, len(bodies) > 1)
@@ -164,11 +157,17 @@ class Completions:
         done: list[Completed] = []
         try:
             for number, (example, own) in enumerate(zip(examples, parts, strict=True)):
-                if asked.echo:
-                    shown = Completed(text=asked.prompts()[number // (asked.n or 1)])
-                    yield self._chunk(call, [_choice(asked, number, shown)])
+                echoed = not asked.echo
+                if asked.echo and not asked.scores_prompt():
+                    yield self._chunk(call, [_choice(asked, number, _prompt(asked, number))])
+                    echoed = True
                 async for part in own if own is not None else self._whole(example, call):
                     one = self._host.completed(example, part)
+                    if not echoed:
+                        # The prompt's scores are known only once the model has read it.
+                        shown = _prompt(asked, number).model_copy(update={"logprobs": one.prompt_logprobs})
+                        yield self._chunk(call, [_choice(asked, number, shown)])
+                        echoed = True
                     if isinstance(part, self._host.Response):
                         answers.append(part)
                         done.append(one)
@@ -180,7 +179,8 @@ class Completions:
             self._ends.record(call, examples, answers)
         except Exception:
             log.exception("request %s failed while its answer was streamed", call.id)
-            yield stream.event(to_json(error_body(refuse(500, f"the model failed on this request: {call.id}"))))
+            failure = refuse(500, f"the model failed on this request: {call.id}")
+            yield stream.event(to_json(failure.openai_body()))
         finally:
             for own in parts:
                 if own is not None:
@@ -199,17 +199,17 @@ class Completions:
                 "model": self._info.family, "system_fingerprint": self._info.version, "choices": choices}  # fmt: skip
 
 
-def error_body(refused: Refusal) -> dict[str, Any]:
-    """A refusal as OpenAI's clients read it."""
-    first = refused.problems[0]
-    kind = "invalid_request_error" if refused.status < 500 else "server_error"
-    message = "; ".join(dict.fromkeys(problem.error for problem in refused.problems))
-    code = "model_not_found" if refused.status == 404 and first.field == "model" else None
-    return {"error": {"message": message, "type": kind, "param": first.field, "code": code}}
+def _prompt(asked: Asked, number: int) -> Completed:
+    """The prompt of a choice, as the text that comes first where it is echoed."""
+    return Completed(text=asked.prompts()[number // (asked.n or 1)])
 
 
 def _choice(asked: Asked, number: int, one: Completed, *, echo: bool = False) -> dict[str, Any]:
-    text = asked.prompts()[number // (asked.n or 1)] + one.text if echo and asked.echo else one.text
+    text = one.text
+    if echo and asked.echo:
+        text = _prompt(asked, number).text + text
+        if one.logprobs is not None and one.prompt_logprobs is not None:
+            one = one.model_copy(update={"logprobs": [*one.prompt_logprobs, *one.logprobs]})
     return {"index": number, "text": text, "finish_reason": one.finish_reason, "logprobs": _logprobs(asked, one)}
 
 

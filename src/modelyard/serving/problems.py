@@ -44,6 +44,10 @@ class ErrorBody(Problem):
     errors: list[Problem] | None = Field(None, description=f"All problems, at most {MOST}")
 
 
+_OPENAI_CODES = {401: "invalid_api_key", 404: "unknown_url", 405: "method_not_supported"}
+"""What OpenAI calls these errors, by status."""
+
+
 class Refusal(Exception):
     """A request that is answered with `status` and its problems."""
 
@@ -62,6 +66,16 @@ class Refusal(Exception):
     def json(self) -> bytes:
         """The answer's body."""
         return to_json(self.body())
+
+    def openai_body(self) -> dict[str, Any]:
+        """JSON of the answer as OpenAI's clients read it."""
+        first = self.problems[0]
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        message = "; ".join(dict.fromkeys(problem.error for problem in self.problems))
+        code = _OPENAI_CODES.get(self.status)
+        if self.status == 404 and first.field == "model":
+            code = "model_not_found"
+        return {"error": {"message": message, "type": kind, "param": first.field, "code": code}}
 
 
 def refuse(

@@ -1,8 +1,9 @@
 """The Open Inference Protocol, version 2, over REST, with its binary tensors.
 
-Two kinds of model are offered. `<name>` takes the family's own requests and gives its own answers: either one BYTES
-tensor `request` of JSON documents, or one tensor for each field; the answers come as BYTES `response`, and their plain
-fields as tensors of their own. `<name>.<graph>` takes and gives the tensors of one ONNX graph as they are.
+Two kinds of model are offered. `<name>` takes the family's own requests and gives its own answers: one tensor for each
+field, as its metadata declares, or instead of them one BYTES tensor `request` of JSON documents; the answers come as
+BYTES `response`, and their plain fields as tensors of their own. `<name>.<graph>` takes and gives the tensors of one
+ONNX graph as they are.
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
@@ -48,14 +49,12 @@ class V2:
         parts = path.strip("/").split("/")[1:]
         if not parts:
             return Route("v2", self._server)
-        if parts in (["health", "live"], ["health", "ready"]):
-            return Route("v2_health", self._health)
         if parts[0] != "models" or len(parts) < 2:
             return None
         name, rest = parts[1], parts[2:]
         version = rest[1] if rest[:1] == ["versions"] and len(rest) > 1 else ""
         verb = (rest[2:] if version else rest) or [""]
-        known = {"": self._metadata, "ready": self._health, "infer": self._infer}
+        known = {"": self._metadata, "ready": self._ready, "infer": self._infer}
         if len(verb) != 1 or verb[0] not in known:
             return None
         answer = functools.partial(self._on, known[verb[0]], name, version)
@@ -82,11 +81,13 @@ class V2:
     async def _server(self, call: Call) -> Reply:
         return Reply(to_json({"name": "modelyard", "version": __version__, "extensions": ["binary_tensor_data"]}))
 
-    async def _health(self, call: Call, name: str = "") -> Reply:
-        return Reply(b"")
+    async def _ready(self, call: Call, name: str) -> Reply:
+        status = 503 if call.draining else 200
+        return Reply(to_json({"name": name, "ready": not call.draining}), status)
 
     async def _metadata(self, call: Call, name: str) -> Reply:
-        inputs, outputs = self._graphs.get(name, ([Column(REQUEST, BYTES, (None,)), *self._inputs], self._outputs))
+        # Either the fields or `request`: a client sends all that is declared, so only one of the two is.
+        inputs, outputs = self._graphs.get(name, (self._inputs or [Column(REQUEST, BYTES, (None,))], self._outputs))
         told: dict[str, Any] = {"name": name, "versions": [self._package.info.version], "platform": "onnxruntime_onnx"}
         told |= {"inputs": [one.told() for one in inputs], "outputs": [one.told() for one in outputs]}
         return Reply(to_json(told))

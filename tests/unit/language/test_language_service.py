@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import httpx
+import numpy as np
 import openai
 import pytest
 
 from modelyard.contract.alone import ask
+from modelyard.families.language.sampling import adjusted
 from modelyard.serving.app import create_app
 from modelyard.serving.prediction_log import PredictionLog
 from tests.service.test_streaming import EVENTS, events, listening, logged
@@ -55,6 +57,45 @@ def test_stop_logprobs_and_own_fields_reach_the_model(ai):
     assert all(token in top for token, top in zip(scored.tokens, scored.top_logprobs, strict=True))
     ahead = ai.completions.create(**asked, extra_body={"speculative": 3})
     assert ahead.choices[0].text == text
+
+
+def test_echo_with_logprobs_scores_the_prompt_as_the_model_does(ai, package):
+    asked = {"model": "language", "prompt": PROMPT, "temperature": 0, "logprobs": 1, "echo": True}
+    (own,) = package.predict([{"prompt": PROMPT, "max_new_tokens": 0}])
+    choice = ai.completions.create(**asked, max_tokens=0).choices[0]
+    assert choice.text == PROMPT
+    assert "".join(choice.logprobs.tokens) == PROMPT
+    assert np.mean(choice.logprobs.token_logprobs) == pytest.approx(own.prompt_log_probability, abs=1e-5)
+    whole = ai.completions.create(**asked, max_tokens=4).choices[0]
+    assert whole.text.startswith(PROMPT)
+    assert "".join(whole.logprobs.tokens) == whole.text
+    chunks = [chunk.choices[0] for chunk in ai.completions.create(**asked, max_tokens=4, stream=True)]
+    assert "".join(chunk.text for chunk in chunks) == whole.text
+    scores = [score for chunk in chunks if chunk.logprobs for score in chunk.logprobs.token_logprobs]
+    assert scores == pytest.approx(whole.logprobs.token_logprobs)
+
+
+def test_penalties_and_biases_change_what_is_written_by_openais_formula(ai, package):
+    asked = {"model": "language", "prompt": PROMPT, "max_tokens": 12, "temperature": 0}
+    (plain,) = package.predict([{"prompt": PROMPT, "max_new_tokens": 12}])
+    (forced,) = package.predict([{"prompt": PROMPT, "max_new_tokens": 3, "logit_bias": {str(plain.tokens[0]): -100}}])
+    assert plain.tokens[0] not in forced.tokens
+    biased = ai.completions.create(**asked, logit_bias={str(plain.tokens[0]): 100}).choices[0]
+    assert biased.text == plain.text[:0] + package.host.codec.continuation([], [plain.tokens[0]] * 12)
+    varied = ai.completions.create(**asked, presence_penalty=2, frequency_penalty=2)
+    (direct,) = package.predict(
+        [{"prompt": PROMPT, "max_new_tokens": 12, "presence_penalty": 2, "frequency_penalty": 2}]
+    )
+    assert varied.choices[0].text == direct.text
+    with pytest.raises(openai.BadRequestError, match="is no token: they have the numbers 0 to"):
+        ai.completions.create(**asked, logit_bias={"999999": 1})
+
+
+def test_a_penalty_is_taken_once_for_presence_and_each_time_for_frequency():
+    logits = np.zeros(4, np.float32)
+    changed = adjusted(logits, [1, 1, 2], presence=0.5, frequency=0.25, bias={3: 7.0})
+    assert changed.tolist() == [0.0, -1.0, -0.75, 7.0]
+    assert logits.tolist() == [0.0] * 4
 
 
 def test_a_prompt_that_is_too_long_is_a_400_or_cut(ai):

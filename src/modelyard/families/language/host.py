@@ -32,6 +32,7 @@ class LanguageHost(Host):
     Request = Prompt
     Response = Answer
     sensitive = frozenset({"prompt", "stop"})
+    completion_options = frozenset({"presence_penalty", "frequency_penalty", "logit_bias", "prompt_logprobs"})
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
@@ -115,19 +116,27 @@ class LanguageHost(Host):
         body: dict[str, Any] = {
             "prompt": asked.prompt, "max_new_tokens": asked.max_tokens, "temperature": asked.temperature,
             "top_p": asked.top_p, "stop": asked.stop, "seed": asked.seed,
+            "presence_penalty": asked.presence_penalty, "frequency_penalty": asked.frequency_penalty,
+            "logit_bias": asked.logit_bias,
         }  # fmt: skip
         if asked.logprobs is not None:
-            body["logprobs"] = asked.logprobs
+            body |= {"logprobs": asked.logprobs, "prompt_logprobs": asked.prompt_logprobs}
         return body | asked.extra
 
     def completed(self, request: BaseModel, part: BaseModel) -> Completed:
         """An answer, or a part, as completion services tell it."""
         if isinstance(part, Part):
-            return Completed(text=part.text, completion_tokens=len(part.tokens), logprobs=part.logprobs)
+            return Completed(
+                text=part.text,
+                completion_tokens=len(part.tokens),
+                logprobs=part.logprobs,
+                prompt_logprobs=part.prompt_logprobs,
+            )
         assert isinstance(part, Answer)
         return Completed(
             text=part.text, finish_reason="length" if part.finish_reason == "length" else "stop",
             prompt_tokens=part.prompt_tokens, completion_tokens=len(part.tokens), logprobs=part.logprobs,
+            prompt_logprobs=part.prompt_logprobs,
         )  # fmt: skip
 
     def read(self, run: Runtime, tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -173,7 +182,8 @@ class LanguageHost(Host):
 
 def _part(writer: Writer, text: str, counted: int) -> Part:
     scores = writer.scores[counted:] if writer.request.logprobs is not None else None
-    return Part(text=text, tokens=writer.tokens[counted:], logprobs=scores)
+    prompt_scores = writer.prompt_scores if counted == 0 else None
+    return Part(text=text, tokens=writer.tokens[counted:], logprobs=scores, prompt_logprobs=prompt_scores)
 
 
 def _is_plain(writer: Writer) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +22,21 @@ def penalise(scores: np.ndarray, seen: Sequence[int], penalty: float) -> np.ndar
     known = np.unique(np.asarray(seen))
     old = changed[known]
     changed[known] = np.where(old < 0, old * penalty, old / penalty)
+    return changed
+
+
+def adjusted(
+    logits: np.ndarray, written: Sequence[int], presence: float, frequency: float, bias: Mapping[int, float]
+) -> np.ndarray:
+    """Logits with a bias by token, less `presence` for each token of `written` and `frequency` for each time it
+    stands there: the formula of OpenAI's API reference, "Advanced usage", "Frequency and presence penalties"."""
+    if not bias and not (written and (presence or frequency)):
+        return logits
+    changed = logits.copy()
+    for token, value in bias.items():
+        changed[token] += value
+    known, times = np.unique(np.asarray(written, np.int64), return_counts=True)
+    changed[known] -= presence + frequency * times
     return changed
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from modelyard.completion import TokenScore
 from modelyard.errors import BadData
 from modelyard.families.language.decoder import DecoderSpec
-from modelyard.families.language.sampling import distribution, draw, log_softmax, penalise
+from modelyard.families.language.sampling import adjusted, distribution, draw, log_softmax, penalise
 from modelyard.families.language.tokens import UNFINISHED, Codec
 
 Finish = Literal["length", "stop", "end"]
@@ -32,6 +33,15 @@ class Prompt(BaseModel, extra="forbid"):
     repetition_penalty: float = Field(
         default=1.0, ge=0.1, le=10, description="Above 1: tokens that stood before are less likely"
     )
+    presence_penalty: float = Field(
+        default=0.0, ge=-2, le=2, description="Subtracted from the logits of tokens that the answer holds already"
+    )
+    frequency_penalty: float = Field(
+        default=0.0, ge=-2, le=2, description="The same, for each time that the answer holds the token"
+    )
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] = Field(
+        default={}, max_length=300, description="Added to the logits of tokens, by their number in the vocabulary"
+    )
     beams: int = Field(default=1, ge=1, le=16, description="Above 1: beam search with so many beams")
     length_penalty: float = Field(
         default=1.0, ge=-5, le=5, description="Beam scores are divided by length to this power"
@@ -44,6 +54,7 @@ class Prompt(BaseModel, extra="forbid"):
     logprobs: int | None = Field(
         default=None, ge=0, le=20, description="Tell each token's log probability, and so many likelier ones"
     )
+    prompt_logprobs: bool = Field(default=False, description="With logprobs: those of the prompt's tokens too")
     truncate: bool = Field(default=False, description="Leave out the beginning of a prompt that is too long")
 
     @field_validator("stop")
@@ -69,6 +80,16 @@ class Prompt(BaseModel, extra="forbid"):
             raise ValueError("guessing ahead works for the likeliest token only: leave temperature at 0")
         return value
 
+    @model_validator(mode="after")
+    def _scores_go_together(self) -> Prompt:
+        if self.prompt_logprobs and self.logprobs is None:
+            raise ValueError("prompt_logprobs needs logprobs: set it to a number of alternatives, such as 0")
+        if self.beams > 1 and (self.presence_penalty or self.frequency_penalty or self.logit_bias):
+            raise ValueError(
+                "presence_penalty, frequency_penalty and logit_bias do not go with beams: leave beams at 1"
+            )
+        return self
+
 
 class Answer(BaseModel):
     """What the model wrote."""
@@ -82,6 +103,7 @@ class Answer(BaseModel):
     log_probability: float | None = Field(description="Mean log probability of the answer's tokens")
     acceptance_rate: float | None = Field(default=None, description="Share of the draft's guesses that were right")
     logprobs: list[TokenScore] | None = Field(default=None, description="The answer token by token")
+    prompt_logprobs: list[TokenScore] | None = Field(default=None, description="The prompt token by token")
 
 
 class Part(BaseModel):
@@ -90,14 +112,17 @@ class Part(BaseModel):
     text: str
     tokens: list[int]
     logprobs: list[TokenScore] | None = None
+    prompt_logprobs: list[TokenScore] | None = None
+    """In the first piece only."""
 
 
 class Writer:
     """Writes one answer: asks for a token's logits, chooses it, and knows when to end."""
 
     def __init__(self, codec: Codec, spec: DecoderSpec, request: Prompt) -> None:
-        """Raises BadData where prompt and answer do not fit the context."""
+        """Raises BadData where prompt and answer do not fit the context, or a biased token is not in the vocabulary."""
         self.codec, self.spec, self.request = codec, spec, request
+        self._bias = _bias_by_token(request.logit_bias, spec.vocabulary)
         ids = codec.encode(request.prompt)
         self.most = _most(len(ids), request, spec.context)
         """Tokens that may be written."""
@@ -107,6 +132,7 @@ class Writer:
         self.logs: list[float] = []
         self.scores: list[TokenScore] = []
         self.prompt_log: float | None = None
+        self.prompt_scores: list[TokenScore] | None = None
         self.proposed = self.accepted = 0
         self.finish: Finish | None = "length" if self.most == 0 else None
         self._rng = np.random.default_rng(request.seed)
@@ -121,11 +147,14 @@ class Writer:
         if len(self.prompt) > 1:
             logs = log_softmax(logits[:-1])
             self.prompt_log = float(logs[np.arange(len(logs)), self.prompt[1:]].mean(dtype=np.float64))
+        if self.request.prompt_logprobs:
+            self.prompt_scores = self._scores_of_prompt(logits)
 
     def choose(self, logits: np.ndarray) -> int:
         """The next token from its logits (vocabulary,)."""
         request = self.request
         scores = penalise(logits, [*self.prompt, *self.tokens], request.repetition_penalty)
+        scores = adjusted(scores, self.tokens, request.presence_penalty, request.frequency_penalty, self._bias)
         if request.temperature == 0:
             return int(scores.argmax())
         return draw(distribution(scores, request.temperature, request.top_k, request.top_p), self._rng)
@@ -137,7 +166,8 @@ class Writer:
             self.finish = "end"
             return
         if self.request.logprobs is not None:
-            self.scores.append(self._score(token, logs, self.request.logprobs))
+            before = [*self.prompt[1:], *self.tokens]
+            self.scores.append(self._score(before, token, logs, self.request.logprobs))
         self.tokens.append(token)
         self.logs.append(float(logs[token]))
         if self.request.stop and self._stop_at(self._whole()) is not None:
@@ -173,6 +203,7 @@ class Writer:
             log_probability=float(np.mean(self.logs)) if self.logs else None,
             acceptance_rate=self.accepted / self.proposed if self.proposed else None,
             logprobs=self.scores if self.request.logprobs is not None else None,
+            prompt_logprobs=self.prompt_scores,
         )
 
     def _whole(self) -> str:
@@ -182,14 +213,29 @@ class Writer:
         found = [place for stop in self.request.stop if (place := text.find(stop)) >= 0]
         return min(found, default=None)
 
-    def _score(self, token: int, logs: np.ndarray, count: int) -> TokenScore:
-        before = [*self.prompt[1:], *self.tokens]
+    def _scores_of_prompt(self, logits: np.ndarray) -> list[TokenScore]:
+        """Each token of the prompt, from the logits (prompt, vocabulary) of those before it."""
+        count = self.request.logprobs
+        assert count is not None, "the request was checked"
+        tokens = self.prompt[1:]
+        logs = log_softmax(logits[:-1])
+        return [self._score(tokens[:at], token, logs[at], count) for at, token in enumerate(tokens)]
+
+    def _score(self, before: list[int], token: int, logs: np.ndarray, count: int) -> TokenScore:
         best = np.argsort(-logs, kind="stable")[:count]
         top = {self._name(before, int(one)): float(logs[one]) for one in reversed(best)}
         return TokenScore(token=self._name(before, token), log_probability=float(logs[token]), top=top)
 
     def _name(self, before: list[int], token: int) -> str:
         return self.codec.continuation(before, [token]) if token != self.spec.end else "<end>"
+
+
+def _bias_by_token(bias: Mapping[str, float], vocabulary: int) -> dict[int, float]:
+    """Raises BadData for a key that is no token's number."""
+    for key in bias:
+        if not (key.isascii() and key.isdigit() and len(key) < 10 and int(key) < vocabulary):
+            raise BadData(f"{key!r} is no token: they have the numbers 0 to {vocabulary - 1}", column="logit_bias")
+    return {int(key): value for key, value in bias.items()}
 
 
 def _most(size: int, request: Prompt, context: int) -> int:

@@ -1,0 +1,37 @@
+"""Request bodies that come compressed."""
+
+from __future__ import annotations
+
+import zlib
+
+from modelyard.serving.problems import Refusal, refuse
+
+_WINDOWS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+"""zlib's window bits for each content coding of RFC 9110, section 8.4.1: gzip's format, and zlib's own."""
+
+
+def decoded(body: bytes, coding: bytes, most: int) -> bytes:
+    """The body as it was before it was compressed, at most `most` bytes: no more than that is ever unpacked.
+
+    Raises:
+        Refusal: 415: the coding is unknown; 400: the bytes are broken; 413: they hold more than `most` bytes.
+    """
+    window = _WINDOWS.get(coding)
+    if window is None:
+        name = coding.decode("latin-1")
+        raise refuse(415, f"content encoding {name!r} is not read here; send gzip, deflate, or the body as it is")
+    unpacking = zlib.decompressobj(window)
+    try:
+        content = unpacking.decompress(body, most + 1)
+    except zlib.error as error:
+        raise refuse(400, f"the body is not {coding.decode()}: {error}") from None
+    if len(content) > most:
+        raise too_large(most)
+    if not unpacking.eof:
+        raise refuse(400, f"the body ends in the middle of its {coding.decode()} stream")
+    return content
+
+
+def too_large(most: int) -> Refusal:
+    """What a body of more than `most` bytes gets."""
+    return refuse(413, f"the body has more than {most:,} bytes; send fewer or smaller examples")
