@@ -24,8 +24,9 @@ import numpy as np
 import torch
 
 from modelyard.base import FOLDER, carry
-from modelyard.families.image import Image
 from modelyard.families.image.config import ImageConfig
+from modelyard.families.image.family import Image
+from modelyard.families.image.host import ImageHost
 from modelyard.family import Family
 from modelyard.training.loop import Trainer
 
@@ -65,7 +66,7 @@ def model(family: Image, found: Path, out: Path) -> Path:
 
 def accuracy(family: Family[ImageConfig], trained: Path, found: Path) -> float:
     """On the test split of a features folder."""
-    return family.evaluate(family.host(trained / "assets"), family.native(trained), found).metrics["accuracy"]
+    return family.evaluate(ImageHost(trained / "assets"), family.native(trained), found).metrics["accuracy"]
 
 
 def judged(family: Image, trained: Path, old: Path, new: Path, both: Path) -> Accuracies:

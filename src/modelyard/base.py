@@ -111,8 +111,8 @@ def _check(run: Run, found: Path, manifest: Manifest) -> None:
     start = f"continual.start = {run.config.continual.start!r}"
     if manifest.kind not in ("package", "model"):
         raise UsageError(f"{start} is a {manifest.kind}. Give a package, or a model's folder")
-    if manifest.family != run.family.name:
-        raise UsageError(f"{start} is of family {manifest.family!r}, and this run of {run.family.name!r}")
+    if manifest.family != run.name:
+        raise UsageError(f"{start} is of family {manifest.family!r}, and this run of {run.name!r}")
     if manifest.kind == "package" and f"{CARRIED}/{WEIGHTS}" not in manifest.files:
         raise UsageError(
             f"{start}: package {_version(found, manifest)} carries no weights to go on from. Make one that does: "

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -19,6 +19,9 @@ from modelyard.serve_settings import ServeSettings
 from modelyard.settings import Settings as Settings
 from modelyard.sources.uri import refuse_secrets
 from modelyard.training.settings import TrainingSettings as TrainingSettings
+
+if TYPE_CHECKING:
+    from modelyard.tuning.space import Range
 
 C = TypeVar("C", bound="FamilyConfig")
 
@@ -95,7 +98,33 @@ class MonitorSettings(Settings):
 
 
 class FamilyConfig(Settings):
-    """All parameters of a run. A family subclasses it and narrows `features` and `model`."""
+    """All parameters of a run. A family subclasses it and narrows `features` and `model`.
+
+    What follows from the settings alone is here too: it can be asked before anything of the family is imported.
+    """
+
+    shortcuts: ClassVar[Mapping[str, str]] = {}
+    """CLI options that stand for a setting: `{"target": "features.target"}` gives `--target`."""
+    search_space: ClassVar[Mapping[str, Range]] = {}
+    """What `modelyard tune` may change, by dotted name: see `modelyard.tuning.space`."""
+    resources: ClassVar[Mapping[str, str]] = {"cpu": "2", "memory": "8Gi", "shm": "2Gi"}
+    """What a training pod asks for on a cluster; `shm` is the size of /dev/shm."""
+
+    @classmethod
+    def debug(cls) -> Self:
+        """A config whose run takes seconds on a CPU, offline. The contract's checks run it."""
+        return cls()
+
+    def requires(self) -> Mapping[str, str]:
+        """What this config needs beside the core: import name to the wheel's extra that brings it.
+
+        For example `{"lightgbm": "tabular"}`; checked before a stage starts.
+        """
+        return {}
+
+    def refuses_warm_start(self) -> str:
+        """Why this config's model cannot be trained on from an earlier one; empty: it can."""
+        return ""
 
     data: DataSettings = DataSettings()
     """Where the data comes from."""

@@ -1,14 +1,16 @@
 """The contract of a family: all that the pipeline must know to build, judge, ship, serve and watch a kind of model.
 
-A family has two halves. `Family` builds: it may import what it likes, inside its methods. `Host` answers: numpy
-and a runtime alone, so that the code that judged the model in training is the code that serves it.
+A family is an `Entry`: its title, its config, and where its classes stand. `Data` reads raw data, `Family` builds and
+judges models, `Host` answers with numpy and a runtime only, so that the code that judged the model in training is the
+code that serves it.
 
-Importing a family must not import torch or any other training library: put those imports into `model.py`, or
-into the function that needs them.
+Importing an entry imports its config and nothing heavy. A class is imported when it is first needed, so the module that
+holds it imports at its top whatever it uses.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from modelyard.training.batches import Batches
     from modelyard.training.loop import Trainer
-    from modelyard.tuning.space import Range
 
 C = TypeVar("C", bound=FamilyConfig)
 
@@ -182,41 +183,11 @@ class Trainable:
         return memory
 
 
-class Family(Trainable, ABC, Generic[C]):
-    """The half that builds."""
-
-    name: str = ""
-    """Set by `load`: the folder's name, or `module:Class`."""
-    title: ClassVar[str]
-    """A few words for the table of families."""
-    Config: ClassVar[type[FamilyConfig]]
-    """Its defaults are a good run."""
-    shortcuts: ClassVar[Mapping[str, str]] = {}
-    """CLI options that stand for a setting: `{"target": "features.target"}` gives `--target`."""
-    search_space: ClassVar[Mapping[str, Range]] = {}
-    """What `modelyard tune` may change, by dotted name: see `modelyard.tuning.space`."""
+class Data(ABC, Generic[C]):
+    """The half that reads data. Stages that only fetch and prepare data import nothing else of the family."""
 
     def __init__(self, config: C) -> None:
         self.config = config
-
-    @classmethod
-    @abstractmethod
-    def debug(cls) -> C:
-        """A config whose run takes seconds on a CPU, offline."""
-
-    resources: ClassVar[Mapping[str, str]] = {"cpu": "2", "memory": "8Gi", "shm": "2Gi"}
-    """What a training pod asks for on a cluster; `shm` is the size of /dev/shm."""
-
-    def requires(self) -> Mapping[str, str]:
-        """What this config needs beside the core: import name to the wheel's extra that brings it.
-
-        For example `{"lightgbm": "tabular"}`; checked before a stage starts.
-        """
-        return {}
-
-    def starts_anew(self) -> str:
-        """Why this config's model cannot be trained on from an earlier one; empty: it can."""
-        return ""
 
     @abstractmethod
     def sample(self, raw: Path) -> None:
@@ -240,30 +211,26 @@ class Family(Trainable, ABC, Generic[C]):
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads raw data; writes the splits and `out/assets`, which is all that the host will need.
 
-        Everything fitted is fitted on the training split alone. Where the run goes on from an earlier model,
+        Everything fitted is fitted on the training split only. Where the run continues an earlier model,
         `modelyard.base.base_of(out)` is its folder: then what its assets fitted is kept, so that inputs mean the same,
         and new classes, users and items come after its own. Returns what the card should tell about the data
         (JSON): `rows` by split and `dropped` (how many, by reason) at least, `tables` of your own.
 
         Raises:
             BadData: with file, row and column.
-            UsageError: the config does not go on from the earlier model: another size, another kind.
-        """
-
-    @classmethod
-    @abstractmethod
-    def host(cls, assets: Path) -> Host:
-        """The answering half, from the assets of a package (or of a model folder: `model / "assets"`).
-
-        A class method: an answer follows from the assets, not from some config.
+            UsageError: the config does not continue the earlier model: another size, another kind.
         """
 
     @abstractmethod
     def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
         """Raw examples of a split as JSON bodies of `Host.Request`: golden example, drift reference, warm-up."""
 
+
+class Family(Data[C], Trainable):
+    """The half that builds and judges. It reads data too: it is, or extends, the family's `Data`."""
+
     @abstractmethod
-    def evaluate(self, host: Host, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+    def evaluate(self, host: Any, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
         """Judges a model on a split: any runtime, and any host of this family (a champion brings its own)."""
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
@@ -286,6 +253,53 @@ class Family(Trainable, ABC, Generic[C]):
         """The trained model as graphs."""
 
 
+@dataclass(frozen=True)
+class Entry(Generic[C]):
+    """A family as the rest of modelyard sees it. Classes are named by where they stand and imported when needed.
+
+    `Entry("sounds: classification and tagging", AudioConfig, build=".family:Audio", host=".host:AudioHost")`
+    """
+
+    title: str
+    """A few words for the table of families."""
+    Config: type[C]
+    """Its defaults are a good run."""
+    build: str | type[Family[C]]
+    """The building class, as `.module:Class` beside the entry, or itself."""
+    host: str | type[Host]
+    """The answering class."""
+    data: str | type[Data[C]] | None = None
+    """The reading class, where it stands in a module of its own that imports less than `build`. None: `build`."""
+    name: str = ""
+    """Set by `load`: the folder's name, or `module:attribute`."""
+    module: str = ""
+    """Set by `load`: the module that holds the entry."""
+
+    def make(self, config: C | None = None) -> Family[C]:
+        """The building half, with the default config when none is given."""
+        cls: type[Family[C]] = self._class(self.build)
+        return cls(config if config is not None else self.Config())
+
+    def reader(self, config: C | None = None) -> Data[C]:
+        """The reading half, with the default config when none is given."""
+        cls: type[Data[C]] = self._class(self.data or self.build)
+        return cls(config if config is not None else self.Config())
+
+    def open(self, assets: Path) -> Host:
+        """The answering half, from the assets of a package (or of a model folder: `model / "assets"`).
+
+        No config is asked for: an answer follows from the assets.
+        """
+        cls: type[Host] = self._class(self.host)
+        return cls(assets)
+
+    def _class(self, found: Any) -> Any:
+        if not isinstance(found, str):
+            return found
+        module, _, name = found.partition(":")
+        return getattr(importlib.import_module(module, self.module), name)
+
+
 def names() -> list[str]:
     """Families that come with modelyard."""
     from modelyard import families
@@ -293,8 +307,8 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(families.__path__))
 
 
-def load(name: str) -> type[Family[Any]]:
-    """The family called `name`: a folder of `modelyard.families`, or `package.module:Class` of your own.
+def load(name: str) -> Entry[Any]:
+    """The family called `name`: a folder of `modelyard.families`, or `package.module:entry` of your own.
 
     Raises:
         UsageError: no such family, or its module does not import.
@@ -303,31 +317,20 @@ def load(name: str) -> type[Family[Any]]:
         module_name, _, attribute = name.partition(":")
     else:
         if name not in names():
-            raise UsageError(choices("family", name, names()) + ", or your own as package.module:Class")
-        module_name, attribute = f"modelyard.families.{name}", ""
+            raise UsageError(choices("family", name, names()) + ", or your own as package.module:entry")
+        module_name, attribute = f"modelyard.families.{name}", "FAMILY"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise
         raise UsageError(f"family {name!r}: no module {error.name!r} on the Python path") from None
-    found = [getattr(module, attribute, None)] if attribute else _families_in(module)
-    if len(found) != 1 or not (isinstance(found[0], type) and issubclass(found[0], Family)):
-        raise UsageError(f"family {name!r}: {module_name} must define one subclass of modelyard.family.Family")
-    family = found[0]
-    family.name = name
-    return family
+    entry = getattr(module, attribute, None)
+    if not isinstance(entry, Entry):
+        raise UsageError(f"family {name!r}: {module_name} has no {attribute} = modelyard.family.Entry(...)")
+    return dataclasses.replace(entry, name=name, module=module_name)
 
 
 def make(name: str, config: FamilyConfig | None = None) -> Family[Any]:
-    """A family with its config; the defaults when none is given."""
-    cls = load(name)
-    return cls(config if config is not None else cls.Config())
-
-
-def _families_in(module: Any) -> list[Any]:
-    return [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Family) and value.__module__ == module.__name__
-    ]
+    """The building half of a family with its config; the defaults when none is given."""
+    return load(name).make(config)

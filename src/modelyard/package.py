@@ -92,7 +92,7 @@ class Package:
                 f"{path} is a {self.manifest.kind}, not a package. Give the folder that 'package' made"
             )
         self.info = read_info(self.path)
-        self.host: Host = load(self.info.family).host(self.path / "assets")
+        self.host: Host = load(self.info.family).open(self.path / "assets")
         files = {name: self.path / "graphs" / file for name, file in self.info.chosen.graphs.items()}
         self.run: Runtime = OnnxRuntime(files, threads)
 

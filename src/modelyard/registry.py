@@ -80,7 +80,7 @@ class Change(BaseModel):
 def model_name(run: Run) -> str:
     """Under which name the packages of a run are registered: the setting, or `tabular` for the built-in data and
     `tabular-customers` for a person's `customers.csv`, so that two tables are two models."""
-    family, uri = slug(run.family.name), run.config.data.uri or ""
+    family, uri = slug(run.name), run.config.data.uri or ""
     data = (uri.partition("#")[2] or uri).rstrip("/").rpartition("/")[2].partition(".")[0]
     data = re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-")
     return run.config.registry.name or (family if data in ("", family) else f"{family}-{data}")

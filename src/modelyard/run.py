@@ -23,7 +23,7 @@ from modelyard.artifact import Manifest, Origin
 from modelyard.config import FamilyConfig, config_hash, resolve
 from modelyard.cost import Meter, Usage, measure
 from modelyard.errors import MissingExtra, ModelyardError
-from modelyard.family import Family, load
+from modelyard.family import Data, Entry, Family, load
 
 _SKIPPED = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 REUSE = "MODELYARD_REUSE"
@@ -34,7 +34,9 @@ REUSE = "MODELYARD_REUSE"
 class Run:
     """One execution of a pipeline: what every stage is given beside its artifacts."""
 
-    family: Family[Any]
+    entry: Entry[Any]
+    config: FamilyConfig
+    """The resolved settings."""
     id: str = "local"
     nodes: int = 1
     gpus_per_node: int = 0
@@ -43,15 +45,24 @@ class Run:
     @classmethod
     def of(cls, family: str, config: dict[str, Any] | None = None, **fields: Any) -> Run:
         """From what a pipeline passes: the family's name and its config as plain JSON."""
-        kind = load(family)
-        values = fields | {"code_version": fields.get("code_version") or code_version(kind)}
-        return cls(family=kind(resolve(kind.Config, ("config", config or {}))), **values)
+        entry = load(family)
+        values = fields | {"code_version": fields.get("code_version") or code_version(entry)}
+        return cls(entry, resolve(entry.Config, ("config", config or {})), **values)
 
     @property
-    def config(self) -> FamilyConfig:
-        """The resolved settings."""
-        config: FamilyConfig = self.family.config
-        return config
+    def name(self) -> str:
+        """The family's name."""
+        return self.entry.name
+
+    @functools.cached_property
+    def family(self) -> Family[Any]:
+        """The half that builds, imported when it is first asked for."""
+        return self.entry.make(self.config)
+
+    @functools.cached_property
+    def reader(self) -> Data[Any]:
+        """The half that reads data, imported when it is first asked for."""
+        return self.entry.reader(self.config)
 
     def progress(self, stage: str) -> events.Throttle:
         """Tells how far a long job of `stage` is."""
@@ -111,7 +122,7 @@ class Stage:
 
     def _run(self, run: Run, paths: dict[str, Path], meter: Meter) -> tuple[str, Usage | None]:
         """The headline, and what a finished stage that was taken had cost; None where the stage was run."""
-        check_requirements(run.family)
+        check_requirements(run)
         parents = {name: artifact.read_manifest(paths[name]) for name in self.inputs if name in paths}
         outside = self.outside(run) if self.outside else ""
         key = self.key(run, parents, outside)
@@ -136,7 +147,7 @@ class Stage:
         """sha256 of all that the outputs follow from: stage, config sections, inputs' content, code."""
         content = {
             "stage": self.name,
-            "family": run.family.name,
+            "family": run.name,
             "config": config_hash(run.config, self.reads),
             "inputs": {name: parents[name].digest for name in sorted(parents)},
             "code": run.code_version,
@@ -147,7 +158,7 @@ class Stage:
     def _origin(self, run: Run, key: str, parents: list[Manifest], used: Usage) -> Origin:
         revisions = [parent.data_revision for parent in parents if parent.data_revision]
         return Origin(
-            kind="", stage=self.name, run=run.id, family=run.family.name, key=key,
+            kind="", stage=self.name, run=run.id, family=run.name, key=key,
             config_hash=config_hash(run.config), code_version=run.code_version,
             data_revision=revisions[0] if revisions else None, created=artifact.now(),
             seconds=round(used.wall_seconds, 3), cost=used,
@@ -197,24 +208,24 @@ def stage(
     return decorate
 
 
-def check_requirements(family: Family[Any]) -> None:
-    """Raises MissingExtra for the first package that the family's config needs and that is not installed."""
-    for module, extra in family.requires().items():
+def check_requirements(run: Run) -> None:
+    """Raises MissingExtra for the first package that the run's config needs and that is not installed."""
+    for module, extra in run.config.requires().items():
         if importlib.util.find_spec(module) is None:
-            raise MissingExtra(f"family {family.name!r} with this config", extra)
+            raise MissingExtra(f"family {run.name!r} with this config", extra)
 
 
 @functools.cache
-def code_version(family: type[Family[Any]] | None = None) -> str:
+def code_version(entry: Entry[Any] | None = None) -> str:
     """sha256 (12 digits) of modelyard's source and of the family's own; of all families for None.
 
     It is part of every stage's key: what was made by other code is never taken for what this code would make.
     """
     root = Path(__file__).parent
     others = root / "families"
-    files = [file for file in root.rglob("*") if family is None or not file.is_relative_to(others)]
-    if family is not None:
-        files += _module_files(family.__module__)
+    files = [file for file in root.rglob("*") if entry is None or not file.is_relative_to(others)]
+    if entry is not None:
+        files += _module_files(entry.module)
     files = sorted(file for file in files if file.is_file() and not _SKIPPED.intersection(file.parts))
     content = hashlib.sha256()
     for file in files:

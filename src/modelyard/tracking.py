@@ -80,14 +80,14 @@ def server() -> Iterator[None]:
 def run_of(mlflow: MlflowClient, run: Run) -> str:
     """The MLflow run of a run of ours, made when there is none: found by its id and config."""
     with server():
-        experiment = _experiment(mlflow, slug(run.family.name))
+        experiment = _experiment(mlflow, slug(run.name))
         tags = {"modelyard.run": run.id, "modelyard.config": config_hash(run.config)[:12]}
         known = mlflow.search_runs(
             [experiment], " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()), max_results=1
         )
         if known:
             return str(known[0].info.run_id)
-        tags |= {"modelyard.family": run.family.name, "modelyard.code": run.code_version}
+        tags |= {"modelyard.family": run.name, "modelyard.code": run.code_version}
         return str(mlflow.create_run(experiment, tags=tags, run_name=run.id).info.run_id)
 
 

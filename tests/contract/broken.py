@@ -11,24 +11,24 @@ import numpy as np
 from pydantic import BaseModel
 
 from modelyard.config import FamilyConfig, Settings, TrainingSettings
-from modelyard.family import Family
+from modelyard.family import Entry, Family
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.training.batches import Batches
-from tests.toy.family import Height, Line, LineConfig, LineHost, Point
+from tests.toy.family import Height, LineConfig, LineFamily, LineHost, Point
+
+
+def broken(config=LineConfig, host=LineHost):
+    """Makes an entry of a building class."""
+    return lambda cls: Entry(cls.__doc__, config, build=cls, host=host)
 
 
 class SilentConfig(LineConfig):
     colour: str = "red"
 
 
-class Silent(Line):
+@broken(SilentConfig)
+class Silent(LineFamily):
     """A setting without a docstring."""
-
-    Config = SilentConfig
-
-    @classmethod
-    def debug(cls):
-        return SilentConfig()
 
 
 class LooseFeatures(Settings, extra="ignore"):
@@ -40,17 +40,13 @@ class LooseConfig(FamilyConfig):
     features: LooseFeatures = LooseFeatures()
 
 
-class Loose(Line):
+@broken(LooseConfig)
+class Loose(LineFamily):
     """A section that takes any setting."""
 
-    Config = LooseConfig
 
-    @classmethod
-    def debug(cls):
-        return LooseConfig()
-
-
-class Leaky(Line):
+@broken()
+class Leaky(LineFamily):
     """Trains on the test split."""
 
     def features(self, raw, out):
@@ -59,7 +55,8 @@ class Leaky(Line):
         return summary
 
 
-class Unsteady(Line):
+@broken()
+class Unsteady(LineFamily):
     """Features that hold the time of day."""
 
     def features(self, raw, out):
@@ -67,7 +64,8 @@ class Unsteady(Line):
         return super().features(raw, out)
 
 
-class Careless(Line):
+@broken()
+class Careless(LineFamily):
     """Reads a file without asking whether it is there."""
 
     def features(self, raw, out):
@@ -75,7 +73,8 @@ class Careless(Line):
         return super().features(raw, out)
 
 
-class Moody(Line):
+@broken()
+class Moody(LineFamily):
     """Training that does not follow from the seed."""
 
     trainings = itertools.count()
@@ -90,14 +89,16 @@ class Moody(Line):
         return summary
 
 
-class Alone(Line):
+@broken()
+class Alone(LineFamily):
     """No baseline."""
 
     def evaluate(self, host, run, features, split="test"):
         return super().evaluate(host, run, features, split).model_copy(update={"baseline": {}})
 
 
-class Tuples(Line):
+@broken()
+class Tuples(LineFamily):
     """Bodies that JSON cannot hold."""
 
     def requests(self, features, split, limit=None):
@@ -112,15 +113,12 @@ class LooseHost(LineHost):
     Request = LoosePoint
 
 
-class Indifferent(Line):
+@broken(host=LooseHost)
+class Indifferent(LineFamily):
     """Takes any field in a request."""
 
-    @classmethod
-    def host(cls, assets):
-        return LooseHost(assets)
 
-
-class Twisted(Line):
+class TwistedFamily(LineFamily):
     """The graph is not the model."""
 
     def native(self, model):
@@ -133,11 +131,15 @@ class Twisted(Line):
         ]
 
 
-class TwistedTight(Twisted):
+Twisted = broken()(TwistedFamily)
+
+
+@broken()
+class TwistedTight(TwistedFamily):
     """The graph is not the model, and says that it is."""
 
     def graphs(self, model):
-        return Line.graphs(self, model)
+        return LineFamily.graphs(self, model)
 
 
 class Swaying(LineHost):
@@ -147,15 +149,14 @@ class Swaying(LineHost):
         return [Height(y=answer.y - middle * (len(answers) > 1)) for answer in answers]
 
 
-class Sociable(Line):
+class SociableFamily(LineFamily):
     """An answer that depends on who else asked."""
-
-    @classmethod
-    def host(cls, assets):
-        return Swaying(assets)
 
     def evaluate(self, host, run, features, split="test"):
         return super().evaluate(LineHost(host.assets), run, features, split)
+
+
+Sociable = broken(host=Swaying)(SociableFamily)
 
 
 class Foggy(LineHost):
@@ -163,12 +164,9 @@ class Foggy(LineHost):
         return [Height(y=float("nan")) for _ in requests]
 
 
-class Unspeakable(Sociable):
+@broken(host=Foggy)
+class Unspeakable(SociableFamily):
     """Answers that JSON cannot hold."""
-
-    @classmethod
-    def host(cls, assets):
-        return Foggy(assets)
 
 
 class Rambling(LineHost):
@@ -176,12 +174,9 @@ class Rambling(LineHost):
         return {"x": request.x} | ({"positive": 1.0} if request.x > 0 else {})
 
 
-class Wordy(Line):
+@broken(host=Rambling)
+class Wordy(LineFamily):
     """Columns that come and go."""
-
-    @classmethod
-    def host(cls, assets):
-        return Rambling(assets)
 
 
 class Learned(LineHost):
@@ -191,15 +186,13 @@ class Learned(LineHost):
         return super().predict(run, requests)
 
 
-class Needy(Line):
+@broken(host=Learned)
+class Needy(LineFamily):
     """Answering needs a training library."""
 
-    @classmethod
-    def host(cls, assets):
-        return Learned(assets)
 
-
-class Pickled(Line):
+@broken()
+class Pickled(LineFamily):
     """Leaves a pickle."""
 
     def fit(self, features, out, trainer):
@@ -207,14 +200,16 @@ class Pickled(Line):
         return super().fit(features, out, trainer)
 
 
-class Torchlike(Line):
+class TorchlikeConfig(LineConfig):
+    @classmethod
+    def debug(cls):
+        return cls(training=TrainingSettings(epochs=2, learning_rate=0.05))
+
+
+class TorchlikeFamily(LineFamily):
     """A line as a torch family, right in all but what its subclasses break."""
 
     fit, native = Family.fit, Family.native
-
-    @classmethod
-    def debug(cls):
-        return LineConfig(training=TrainingSettings(epochs=2, learning_rate=0.05))
 
     def model(self, assets):
         import torch
@@ -231,7 +226,11 @@ class Torchlike(Line):
         return (model(batch["x"]) - batch["y"]).square().mean()
 
 
-class Shuffled(Torchlike):
+Torchlike = broken(TorchlikeConfig)(TorchlikeFamily)
+
+
+@broken(TorchlikeConfig)
+class Shuffled(TorchlikeFamily):
     """An order that does not follow from the seed."""
 
     def batches(self, features, split, epoch):
@@ -239,7 +238,8 @@ class Shuffled(Torchlike):
         return replace(super().batches(features, split, epoch), order=order)
 
 
-class Crowded(Torchlike):
+@broken(TorchlikeConfig)
+class Crowded(TorchlikeFamily):
     """An example that is centred on those beside it."""
 
     def batches(self, features, split, epoch):
@@ -252,14 +252,16 @@ class Crowded(Torchlike):
         return replace(found, take=take)
 
 
-class Weightless(Torchlike):
+@broken(TorchlikeConfig)
+class Weightless(TorchlikeFamily):
     """A mean over something else than the examples, and no word of it."""
 
     def loss(self, model, batch):
         return (model(batch["x"]) - batch["y"]).square().sum() / (len(batch["x"]) + 10)
 
 
-class Uphill(Torchlike):
+@broken(TorchlikeConfig)
+class Uphill(TorchlikeFamily):
     """Learns away from the answer."""
 
     def loss(self, model, batch):
@@ -267,7 +269,8 @@ class Uphill(Torchlike):
         return 2 * loss.detach() - loss
 
 
-class Forgetful(Torchlike):
+@broken(TorchlikeConfig)
+class Forgetful(TorchlikeFamily):
     """A part of the network that is not among its weights."""
 
     def model(self, assets):
@@ -279,7 +282,8 @@ class Forgetful(Torchlike):
         return super().loss(model, batch) + model.secret
 
 
-class Flattering(Line):
+@broken()
+class Flattering(LineFamily):
     """Judges another model better than its own."""
 
     def evaluate(self, host, run, features, split="test"):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas  # noqa: F401 - the broken promise
 
-from tests.toy.family import Line
+from modelyard.family import Entry
+from tests.toy.family import LineConfig, LineFamily, LineHost
 
-
-class Heavy(Line):
-    """A straight line."""
+Heavy = Entry("a straight line", LineConfig, build=LineFamily, host=LineHost)

@@ -3,7 +3,8 @@
 import time
 from pathlib import Path
 
-from tests.toy.family import Line
+from modelyard.family import Entry
+from tests.toy.family import LineConfig, LineFamily, LineHost
 
 SWITCH = Path("stall-in")
 
@@ -16,12 +17,13 @@ def stall(stage: str, half: Path | None = None) -> None:
         time.sleep(120)
 
 
-class Stalling(Line):
-    @classmethod
-    def host(cls, assets):
+class StallingHost(LineHost):
+    def __init__(self, assets):
         stall("monitor")
-        return super().host(assets)
+        super().__init__(assets)
 
+
+class StallingFamily(LineFamily):
     def sample(self, raw):
         super().sample(raw)
         stall("ingest", raw)
@@ -49,3 +51,6 @@ class Stalling(Line):
         if split == "test":
             stall("package")
         return super().requests(features, split, limit)
+
+
+Stalling = Entry("straight line that stops halfway", LineConfig, build=StallingFamily, host=StallingHost)

@@ -14,7 +14,7 @@ if str(ROOT) not in sys.path:
 from modelyard import artifact  # noqa: E402
 from modelyard.config import GateSettings, MonitorSettings  # noqa: E402
 from modelyard.evaluation import judge  # noqa: E402
-from modelyard.family import make  # noqa: E402
+from modelyard.family import load  # noqa: E402
 from modelyard.package import Package, PackageInfo, Variant  # noqa: E402
 from modelyard.runtimes.onnx import OnnxRuntime  # noqa: E402
 from modelyard.tables import write_parquet  # noqa: E402
@@ -22,7 +22,8 @@ from modelyard.tables import write_parquet  # noqa: E402
 
 def build(folder: Path, name: str) -> Path:
     """A package of the family, put together from the contract's own pieces."""
-    family = make(name)
+    entry = load(name)
+    family = entry.make()
     raw, features, model = (folder / step for step in ("raw", "features", "model"))
     for step in (raw, features, model):
         step.mkdir(parents=True)
@@ -36,7 +37,7 @@ def build(folder: Path, name: str) -> Path:
         for part in (file.parent, work / "assets"):
             part.mkdir(parents=True)
         file.write_bytes(graph.onnx)
-        host, run = family.host(work / "assets"), OnnxRuntime({graph.name: file})
+        host, run = entry.open(work / "assets"), OnnxRuntime({graph.name: file})
         result = family.evaluate(host, run, features)
         bodies = family.requests(features, "test")
         requests = [host.Request.model_validate(body) for body in bodies]
@@ -51,7 +52,7 @@ def build(folder: Path, name: str) -> Path:
             p50_ms=0.02, metric=result.metrics["mae"], max_difference=0.0, chosen=True,
         )  # fmt: skip
         info = PackageInfo(
-            family=name, title=family.title, run="r1", version="0123456789ab", created=artifact.now(),
+            family=name, title=entry.title, run="r1", version="0123456789ab", created=artifact.now(),
             code_version="c0de", data_revision=None, config={"data": {"uri": "s3://key:hunter2@bucket"}},
             variants=[variant], gate=judge(GateSettings(), result), metrics=result.metrics,
             baseline=result.baseline, monitor=MonitorSettings(),

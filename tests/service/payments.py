@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard.errors import BadData
-from modelyard.family import Explanation
-from tests.toy.family import Line, LineHost
+from modelyard.family import Entry, Explanation
+from tests.toy.family import LineConfig, LineFamily, LineHost
 
 
 class Payment(BaseModel):
@@ -47,16 +47,13 @@ class PaymentHost(LineHost):
         return Explanation(method="line", output="risk", base=1.0, contributions={"amount": 2 * request.amount})
 
 
-class Payments(Line):
-    title = "risk of a payment <b>"
-
-    @classmethod
-    def host(cls, assets):
-        return PaymentHost(assets)
-
+class PaymentsFamily(LineFamily):
     def requests(self, features, split, limit=None):
         bodies = super().requests(features, split, limit)
         return [{"amount": abs(body["x"]), "country": "FR", "card": "4111", "card country": "FR"} for body in bodies]
 
     def evaluate(self, host, run, features, split="test"):
         return super().evaluate(LineHost(host.assets), run, features, split)
+
+
+Payments = Entry("risk of a payment <b>", LineConfig, build=PaymentsFamily, host=PaymentHost)

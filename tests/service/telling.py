@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 
 from modelyard.completion import Completed, TokenScore
 from modelyard.errors import BadData
-from tests.toy.family import Line, LineHost
+from modelyard.family import Entry
+from tests.toy.family import LineConfig, LineFamily, LineHost
 
 
 class Tell(BaseModel, extra="forbid"):
@@ -74,15 +75,12 @@ class TellerHost(LineHost):
                          completion_tokens=part.words, logprobs=scores)  # fmt: skip
 
 
-class Teller(Line):
-    title = "teller"
-
-    @classmethod
-    def host(cls, assets):
-        return TellerHost(assets)
-
+class TellerFamily(LineFamily):
     def requests(self, features, split, limit=None):
         return [{"prompt": f"w{body['x']:.2f}-"} for body in super().requests(features, split, limit)]
 
     def evaluate(self, host, run, features, split="test"):
         return super().evaluate(LineHost(host.assets), run, features, split)
+
+
+Teller = Entry("teller", LineConfig, build=TellerFamily, host=TellerHost)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from modelyard.config import FamilyConfig, Settings
 from modelyard.errors import BadData
 from modelyard.evaluation import Evaluation
-from modelyard.family import Family, Graph, Host
+from modelyard.family import Entry, Family, Graph, Host
 
 
 class LineFeatures(Settings):
@@ -22,6 +22,10 @@ class LineFeatures(Settings):
 
 class LineConfig(FamilyConfig):
     features: LineFeatures = LineFeatures()
+
+    @classmethod
+    def debug(cls):
+        return cls(features=LineFeatures(points=60))
 
 
 class Point(BaseModel, extra="forbid"):
@@ -43,17 +47,7 @@ class LineHost(Host):
         return {"x": request.x, "y": response.y}
 
 
-class Line(Family[LineConfig]):
-    title, Config = "straight line", LineConfig
-
-    @classmethod
-    def debug(cls):
-        return LineConfig(features=LineFeatures(points=60))
-
-    @classmethod
-    def host(cls, assets):
-        return LineHost(assets)
-
+class LineFamily(Family[LineConfig]):
     def sample(self, raw: Path):
         rng = np.random.default_rng(self.config.seed)
         x = rng.uniform(-3, 3, self.config.features.points)
@@ -111,3 +105,6 @@ class Line(Family[LineConfig]):
             metrics={"mae": float(np.abs([answer.y for answer in answers] - y).mean())},
             baseline={"mae": float(np.abs(middle - y).mean())},
         )  # fmt: skip
+
+
+Line = Entry("straight line", LineConfig, build=LineFamily, host=LineHost)

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelyard.base import FOLDER, base_of, carry
 from modelyard.evaluation import Evaluation
-from modelyard.family import Family
+from modelyard.family import Family, load
 from modelyard.training.loop import Trainer
 
 
@@ -33,4 +33,5 @@ def model_of(family: Family[Any], features: Path, out: Path) -> Path:
 
 def judged(family: Family[Any], model: Path, features: Path) -> Evaluation:
     """The model on the test split of features, which may be those of an earlier run."""
-    return family.evaluate(family.host(model / "assets"), family.native(model), features)
+    host = load(type(family).__module__.split(".")[-2]).open(model / "assets")
+    return family.evaluate(host, family.native(model), features)

@@ -162,7 +162,7 @@ def test_another_familys_model_and_a_changed_one_are_refused(first: Built, plain
 
 def test_a_kind_that_starts_anew_says_so_before_any_work(plain: Built, tmp_path: Path) -> None:
     values = {"model": {"kind": "lightgbm"}, "continual": {"memory": 5}}
-    with pytest.raises(UsageError, match=r"section 'continual': model\.kind = lightgbm is fitted anew"):
+    with pytest.raises(UsageError, match=r"section 'continual': model\.kind = lightgbm is always fitted from scratch"):
         features(Run.of("tabular", values), dataset=plain.folder / "dataset", features=tmp_path / "features")
 
 

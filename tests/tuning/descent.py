@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from modelyard.config import Settings, TrainingSettings
 from modelyard.errors import ModelyardError
+from modelyard.family import Entry
 from modelyard.tuning.space import choice, real
-from tests.toy.family import Line, LineConfig
+from tests.toy.family import LineConfig, LineFamily, LineHost
 
 
 class DescentModel(Settings):
@@ -26,19 +27,17 @@ class DescentModel(Settings):
 
 
 class DescentConfig(LineConfig):
-    model: DescentModel = DescentModel()
-    training: TrainingSettings = TrainingSettings(epochs=8, learning_rate=0.003)
-
-
-class Descent(Line):
-    title, Config = "straight line, learnt", DescentConfig
-    search_space = {  # noqa: RUF012 - a class variable of the base
+    search_space: ClassVar = {
         "model.kind": choice("line", "flat", changes_loss=True),
         "model.bias": choice(True, False, when={"model.kind": ("line",)}),
         "training.learning_rate": real(0.001, 0.5, log=True),
         "features.points": choice(60, 120),
     }
+    model: DescentModel = DescentModel()
+    training: TrainingSettings = TrainingSettings(epochs=8, learning_rate=0.003)
 
+
+class DescentFamily(LineFamily):
     def fit(self, features: Path, out: Path, trainer):
         assert trainer.settings == self.config.training
         (x, y), (x_held, y_held) = (np.load(features / f"{split}.npy").T for split in ("train", "validation"))
@@ -61,3 +60,6 @@ class Descent(Line):
     def evaluate(self, host, run, features, split="test"):
         assert split == "validation", "a search may not look at the test split"
         return super().evaluate(host, run, features, split)
+
+
+Descent = Entry("straight line, learnt", DescentConfig, build=DescentFamily, host=LineHost)

@@ -24,7 +24,7 @@ HOMONYMS = {"image": {f"modelyard.launch.{name}" for name in ("attempt", "manife
 """Names of families that mean something else in a module of the core: what a container runs is called an image."""
 SIGNALS = frozenset({"GitError", "Refusal"})
 """Exceptions that are caught in the package that raises them: Git's failure before it is explained, an HTTP answer."""
-FIXED = ("README.md", "__init__.py", "config.py", "data.py", "host.py", "model.py")
+FIXED = ("README.md", "__init__.py", "config.py", "data.py", "family.py", "host.py")
 """Files that every family's folder has."""
 MAY_IMPORT_HEAVY = frozenset({
     "modelyard.drift.report",

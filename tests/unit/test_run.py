@@ -1,7 +1,6 @@
 """Stages on a tiny family: whole outputs, keys, reuse, events."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,9 @@ import pytest
 from modelyard import artifact, events, run
 from modelyard.artifact import In, Out
 from modelyard.errors import BadData, BrokenArtifact, MissingExtra
+from modelyard.family import load
 from modelyard.run import Run, stage
-from tests.toy.family import Line
+from tests.toy.family import LineConfig
 
 CALLS: list[str] = []
 
@@ -135,7 +135,7 @@ def test_the_code_version_follows_the_source_of_a_family_from_outside(tmp_path, 
         (tmp_path / f"{name}.py").write_text(source)
         monkeypatch.syspath_prepend(str(tmp_path))
         __import__(name)
-        versions.append(run.code_version.__wrapped__(sys.modules[name].Line))
+        versions.append(run.code_version.__wrapped__(load(f"{name}:Line")))
     assert versions[0] != versions[1]
 
 
@@ -153,7 +153,7 @@ def test_the_code_version_follows_our_own_source(tmp_path, monkeypatch):
 
 
 def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(Line, "requires", lambda self: {"json": "core", "no_such_package": "tabular"})
+    monkeypatch.setattr(LineConfig, "requires", lambda self: {"json": "core", "no_such_package": "tabular"})
     with pytest.raises(MissingExtra, match=r"pip install 'modelyard\[tabular\]'"):
         first(line(), dataset=tmp_path / "a")
 

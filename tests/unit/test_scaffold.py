@@ -15,7 +15,7 @@ from modelyard.errors import UsageError
 from modelyard.family import names
 
 ROOT = Path(__file__).parents[2]
-FILES = {"README.md", "__init__.py", "config.py", "data.py", "host.py", "model.py", "test_flat_rent.py"}
+FILES = {"README.md", "__init__.py", "config.py", "data.py", "family.py", "host.py", "model.py", "test_flat_rent.py"}
 
 
 def test_new_family_keeps_the_contract_as_it_is(tmp_path):
@@ -42,7 +42,7 @@ def test_files_have_the_fixed_names_and_no_placeholder_is_left(tmp_path):
     files = scaffold.create("flat_rent", tmp_path)
     assert {file.name for file in files} == FILES == {file.name for file in (tmp_path / "flat_rent").iterdir()}
     assert not [file for file in files if "$" in file.read_text() or "NAME" in file.read_text()]
-    assert "class FlatRent(Family[FlatRentConfig])" in (tmp_path / "flat_rent" / "__init__.py").read_text()
+    assert "class FlatRent(Family[FlatRentConfig])" in (tmp_path / "flat_rent" / "family.py").read_text()
 
 
 def test_family_is_called_by_its_name_inside_modelyard_and_by_its_class_elsewhere(tmp_path):

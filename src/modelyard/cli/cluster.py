@@ -31,18 +31,18 @@ def submit_pipeline(
     cache: bool,
 ) -> None:
     """Starts the family's pipeline on the cluster; exit code 1 when the run fails there."""
-    from modelyard.cli.options import family_class
+    from modelyard.cli.options import entry
     from modelyard.config import portable
     from modelyard.launch import local, pipelines
     from modelyard.run import code_version
 
     client = pipelines.connect(host)
-    cls = family_class(family)
+    found = entry(family)
     # With several nodes the steps stay as they are: the nodes read the settings themselves.
-    machine = config.cluster.machine(cls.resources) if nodes == 1 else cls.resources
+    machine = config.cluster.machine(found.Config.resources) if nodes == 1 else found.Config.resources
     arguments = {
         "family": family, "config": portable(config), "data_rev": rev or "", "nodes": nodes, "gpus_per_node": gpus,
-        "cpu": machine["cpu"], "memory": machine["memory"], "code_version": code_version(cls),
+        "cpu": machine["cpu"], "memory": machine["memory"], "code_version": code_version(found),
     }  # fmt: skip
     name = f"{slug(family)}-{local.new_id()}"
     run = pipelines.submit(

@@ -37,10 +37,10 @@ def run_pipeline(
     """Starts a run and follows it to its end."""
     from modelyard.artifact import now
     from modelyard.config import portable
-    from modelyard.run import check_requirements
+    from modelyard.run import Run, check_requirements
 
     config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)
-    check_requirements(options.family_class(family)(config))
+    check_requirements(Run(options.entry(family), config))
     check_pipeline_extras()
     record = local.RunRecord(
         id=local.new_id(), kind=kind, family=family, config=absolute_data(portable(config)), nodes=nodes,
@@ -56,7 +56,7 @@ def resume_pipeline(run_id: str | None) -> None:
     if record.status == "running":
         raise errors.UsageError(f"run {record.id} is being executed by another process")
     check_pipeline_extras()
-    options.family_class(record.family)
+    options.entry(record.family)
     folder.write(record.model_copy(update={"status": "running"}))
     follow(folder)
 
@@ -89,8 +89,8 @@ def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
     features = folder.outputs().get("features")
     if not uri or record.data_rev or record.config["data"].get("rev") or not Path(uri).exists() or features is None:
         return
-    family = Run.of(record.family, record.config).family
-    for file in family.write_back(features, Path(uri)):
+    reader = Run.of(record.family, record.config).reader
+    for file in reader.write_back(features, Path(uri)):
         console.print(f"wrote    {_relative(file)}: what each column was taken for; edit it and run again")
 
 
@@ -149,7 +149,7 @@ def run_stage(name: str, values: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     family, assignments, params = values.pop("family"), values.pop("settings"), values.pop("params")
     config = options.settings(family, assignments=assignments, params=params)
-    options.family_class(family)
+    options.entry(family)
     headline = STAGES[name](Run.of(family, config.model_dump(mode="json")), **values)
     console.print(f"[green]✓[/] {name:<9} {escape(headline)}", soft_wrap=True)
     for output in STAGES[name].outputs:

@@ -156,13 +156,13 @@ def _extras() -> list[Finding]:
 
 def _families() -> list[Finding]:
     from modelyard.errors import ModelyardError
-    from modelyard.family import make, names
-    from modelyard.run import check_requirements
+    from modelyard.family import names
+    from modelyard.run import Run, check_requirements
 
     rows = []
     for name in names():
         try:
-            check_requirements(make(name))
+            check_requirements(Run.of(name))
             rows.append(Finding("ok", f"family {name}", "ready"))
         except ModelyardError as error:
             rows.append(Finding("off", f"family {name}", str(error)))

@@ -23,7 +23,7 @@ def compile_(
     """Write the pipelines as YAML, to upload in the Kubeflow UI."""
     from rich import print as say
 
-    from modelyard.cli.options import family_class
+    from modelyard.cli.options import entry
     from modelyard.family import names
     from modelyard.home import slug
     from modelyard.launch import pipelines
@@ -32,7 +32,7 @@ def compile_(
     wanted: list[str | None] = [family] if family else [None, *names()]
     for name in wanted:
         if name:
-            family_class(name)
+            entry(name)
         for kind in pipelines.KINDS:
             target = folder / f"{slug(name) if name else pipelines.GENERIC}-{kind}.yaml"
             say(f"wrote {pipelines.compile_pipeline(name, kind, target)}")

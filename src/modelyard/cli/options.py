@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from modelyard.config import FamilyConfig
-    from modelyard.family import Family
+    from modelyard.family import Entry
 
 FamilyName = Annotated[
     str,
@@ -35,7 +35,7 @@ Rev = Annotated[str | None, typer.Option("--rev", help="Git revision of the data
 PARAMS = Path("params.yaml")
 
 
-def family_class(name: str) -> type[Family[Any]]:
+def entry(name: str) -> Entry[Any]:
     """Loads a family; modules in the working folder count."""
     from modelyard.family import load
 
@@ -57,8 +57,8 @@ def settings(
     from modelyard.config import parse_assignments, read_params, resolve
     from modelyard.errors import UsageError
 
-    family = family_class(name)
-    shortcuts = {"data": "data.uri", "rev": "data.rev", **family.shortcuts}
+    family = entry(name)
+    shortcuts = {"data": "data.uri", "rev": "data.rev", **family.Config.shortcuts}
     given = {"data": data, "target": target, "rev": rev}
     pairs = list(assignments or [])
     for option, value in given.items():
@@ -68,7 +68,8 @@ def settings(
             raise UsageError(f"--{option}: family {name!r} has no such setting. Type: modelyard families {name}")
         pairs.append(f"{shortcuts[option]}={_quoted(value)}")
     block = read_params(params, name)
-    return resolve(family.Config, ("params.yaml", block), ("--set", parse_assignments(pairs)))
+    config: FamilyConfig = resolve(family.Config, ("params.yaml", block), ("--set", parse_assignments(pairs)))
+    return config
 
 
 def _quoted(text: str) -> str:

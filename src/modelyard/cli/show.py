@@ -115,9 +115,9 @@ def families_table() -> None:
 
 def settings_table(name: str) -> None:
     """A family's settings: name, default, meaning."""
-    from modelyard.cli.options import family_class
+    from modelyard.cli.options import entry
 
-    family = family_class(name)
+    family = entry(name)
     table = Table(title=f"{name}: {family.title}", title_justify="left", show_lines=False)
     table.add_column("setting", no_wrap=True, style="bold")
     table.add_column("default")
@@ -169,9 +169,9 @@ def lineage_tree(reference: str) -> None:
 
 
 def _changed_settings(info: Any) -> list[str]:
-    from modelyard.cli.options import family_class
+    from modelyard.cli.options import entry
 
-    defaults = family_class(info.family).Config().model_dump(mode="json")
+    defaults = entry(info.family).Config().model_dump(mode="json")
     return [f"{name} = {value!r} (default {old!r})" for name, value, old in _differences(info.config, defaults, "")]
 
 

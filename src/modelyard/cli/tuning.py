@@ -59,15 +59,15 @@ def _plan(
 ) -> Plan:  # fmt: skip
     from modelyard.cli.execute import absolute_data
     from modelyard.config import parse_assignments, resolve
-    from modelyard.run import check_requirements
+    from modelyard.run import Run, check_requirements
     from modelyard.tuning.space import names
 
-    cls = options.family_class(family)
+    entry = options.entry(family)
     config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)
-    config = resolve(cls.Config, ("config", absolute_data(config.model_dump(mode="json"))))
-    check_requirements(cls(config))
+    config = resolve(entry.Config, ("config", absolute_data(config.model_dump(mode="json"))))
+    check_requirements(Run(entry, config))
     return Plan(
-        family=cls, config=config, fixed=frozenset(names(parse_assignments(assignments or []))), trials=limits.trials,
+        entry=entry, config=config, fixed=frozenset(names(parse_assignments(assignments or []))), trials=limits.trials,
         minutes=limits.minutes, trial_minutes=limits.trial_minutes, jobs=limits.jobs,
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def _conclude(search: Search) -> None:
     tried, best = study.tried(), study.best()
     console.print(_table(study.larger_is_better, tried, metric))
     gain = report.write_all(
-        search.folder, search.plan.family.name, study, search.space, metric, search.config_of(best)
+        search.folder, search.plan.entry.name, study, search.space, metric, search.config_of(best)
     )  # fmt: skip
     shares = study.importances()
     if shares:
@@ -122,7 +122,7 @@ def _conclude(search: Search) -> None:
     console.print(f"page     {_relative(search.folder / report.PAGE)}", soft_wrap=True)
     console.print(f"cost     {search.cost().cpu_seconds / 60:.3g} core-minutes for {len(tried)} trials")
     console.print(
-        f"Next: [bold]modelyard run {search.plan.family.name} --params {_relative(search.folder / report.BEST)}[/]",
+        f"Next: [bold]modelyard run {search.plan.entry.name} --params {_relative(search.folder / report.BEST)}[/]",
         soft_wrap=True,
     )
 

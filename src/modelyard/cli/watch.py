@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modelyard.cli.options import family_class
+from modelyard.cli.options import entry
 
 console = Console(highlight=False)
 COLOURS = {"stable": "green", "drifted": "red", "too few rows": "yellow"}
@@ -29,7 +29,7 @@ def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -
 
     package = find(reference)
     info = read_info(package)
-    family = family_class(info.family)
+    family = entry(info.family)
     config = resolve(family.Config, ("config", info.config), ("--set", parse_assignments(assignments or [])))
     target = verdict or home() / "monitoring" / reference.replace("/", "-").replace("@", "-") / new_id()
     with console.status(f"comparing what {reference} was asked with its reference"):

@@ -33,9 +33,9 @@ RETRAINED = 1e-4
 
 def config_is_valid_documented_and_survives_json(lab: Lab) -> str:
     """Defaults and `debug()` validate and come back from JSON; every setting has a docstring under it."""
-    cls = type(lab.family).Config
-    expect(bool(type(lab.family).title.strip()), "title is empty")
-    debug = type(lab.family).debug()
+    cls = lab.run.entry.Config
+    expect(bool(lab.run.entry.title.strip()), "title is empty")
+    debug = cls.debug()
     expect(isinstance(debug, cls), f"debug() is a {type(debug).__name__}, not a {cls.__name__}")
     for what, config in (("the defaults", cls()), ("debug()", debug)):
         expect(cls.model_validate_json(config.model_dump_json()) == config, f"{what} do not survive JSON")
@@ -46,7 +46,7 @@ def config_is_valid_documented_and_survives_json(lab: Lab) -> str:
 
 def misspelt_setting_is_refused(lab: Lab) -> str:
     """A wrong name is refused at the top and in every section, and named."""
-    cls = type(lab.family).Config
+    cls = lab.run.entry.Config
     sections = [name for name, kind in _fields(cls) if _is_section(kind)]
     layers: list[dict[str, Any]] = [{"mispelt": 1}, *({name: {"mispelt": 1}} for name in sections)]
     for layer in layers:
@@ -102,7 +102,7 @@ def same_seed_gives_the_same_model(lab: Lab) -> str:
     again = lab.again("model")
     if read_manifest(again).digest == read_manifest(lab["model"]).digest:
         return "bit for bit"
-    host, requests = lab.family.host(again / "assets"), lab.parsed(20)
+    host, requests = lab.run.entry.open(again / "assets"), lab.parsed(20)
     first, second = lab.host.predict(lab.native, requests), host.predict(lab.family.native(again), requests)
     for one, other in zip(first, second, strict=True):
         found = difference(one.model_dump(mode="json"), other.model_dump(mode="json"), RETRAINED)

@@ -17,7 +17,7 @@ from modelyard.run import REUSE, Run, Stage
 
 
 class Lab:
-    """Runs the real stages on `family.debug()`, each when its artifact is first asked for: `lab["features"]`.
+    """Runs the real stages on `Config.debug()`, each when its artifact is first asked for: `lab["features"]`.
 
     An artifact is made once and kept below `folder`; a stage that failed fails again without a second try.
     """
@@ -29,8 +29,8 @@ class Lab:
             UsageError: no such family.
         """
         self.name, self.folder = family, Path(folder)
-        kind = load(family)
-        self.run = Run.of(family, kind.debug().model_dump(mode="json"), id="contract")
+        config = load(family).Config.debug()
+        self.run = Run.of(family, config.model_dump(mode="json"), id="contract")
         self._made: dict[str, Path | Exception] = {}
 
     @property
@@ -71,7 +71,7 @@ class Lab:
     @cached_property
     def host(self) -> Host:
         """The answering half, from the trained model's assets."""
-        return self.family.host(self["model"] / "assets")
+        return self.run.entry.open(self["model"] / "assets")
 
     @cached_property
     def native(self) -> Runtime:

@@ -24,12 +24,12 @@ def train_on_nodes(run: Run, record: Mapping[str, Any], features: Path, model: P
         UsageError: no scratch folder is set; and what `train_on_cluster` raises.
     """
     settings = run.config.cluster
-    job = scratch.job_uri(settings, run.family.name, run.id)
+    job = scratch.job_uri(settings, run.name, run.id)
     scratch.upload(features, job)
     scratch.write_job(job, record)
     request = TrainJobRequest(
-        id=run.id, family=run.family.name, job=job, nodes=run.nodes, gpus_per_node=run.gpus_per_node,
-        resources=settings.machine(run.family.resources),
+        id=run.id, family=run.name, job=job, nodes=run.nodes, gpus_per_node=run.gpus_per_node,
+        resources=settings.machine(run.config.resources),
     )  # fmt: skip
     began = time.monotonic()
     try:

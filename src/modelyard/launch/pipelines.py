@@ -52,14 +52,14 @@ def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
         sys.path.pop(0)
     build = {"training": training_pipeline, "monitoring": monitoring_pipeline, "tuning": tuning_pipeline}[kind]
     if family is None:
-        from modelyard.family import Family
+        from modelyard.config import FamilyConfig
 
-        pipeline = build("modelyard", "Any family", "", {}, dict(Family.resources), code_version())
+        pipeline = build("modelyard", "Any family", "", {}, dict(FamilyConfig.resources), code_version())
     else:
-        cls = load(family)
+        entry = load(family)
         pipeline = build(
-            f"modelyard-{slug(family)}", f"{slug(family)} ({cls.title})", family,
-            portable(cls.Config()), dict(cls.resources), code_version(cls),
+            f"modelyard-{slug(family)}", f"{slug(family)} ({entry.title})", family,
+            portable(entry.Config()), dict(entry.Config.resources), code_version(entry),
         )  # fmt: skip
     target.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():

@@ -18,7 +18,7 @@ SUFFIX = ".tmpl"
 def create(name: str, into: Path) -> list[Path]:
     """Writes the family `name` to the folder `into / name`, whole or not at all; returns its files.
 
-    Inside `modelyard/families` it is found by its name, elsewhere as `name:Class` with `into` on the Python path.
+    Inside `modelyard/families` it is found by its name, elsewhere as `name:Entry` with `into` on the Python path.
 
     Raises:
         UsageError: not a usable name, a taken one, or something is there already. Nothing is overwritten.
@@ -48,6 +48,7 @@ def render(name: str, family: str) -> dict[str, str]:
     words = {
         "name": name,
         "Class": class_name(name),
+        "entry": class_name(name) if ":" in family else "FAMILY",
         "title": name.replace("_", " "),
         "family": family,
         "test": f"{name}/test_{name}.py" if ":" in family else f"src/modelyard/families/{name}",

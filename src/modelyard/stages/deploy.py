@@ -49,8 +49,8 @@ def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     answers its own example otherwise, is rolled back, and the step fails and says why.
     """
     challenger = Package(package)
-    if challenger.info.family != run.family.name:
-        raise UsageError(f"{package} is a package of family {challenger.info.family!r}, not {run.family.name!r}")
+    if challenger.info.family != run.name:
+        raise UsageError(f"{package} is a package of family {challenger.info.family!r}, not {run.name!r}")
     _track(run, challenger)
     name = registry.model_name(run)
     version = registry.register(package, run)
@@ -149,7 +149,7 @@ def _on_test_split(run: Run, challenger: Package, features: Path) -> Evaluation:
 
 def _judge_champion(run: Run, path: Path, metric: str, features: Path) -> float:
     package = Package(path)
-    if package.info.family != run.family.name:
+    if package.info.family != run.name:
         raise UsageError(f"it is a package of family {package.info.family!r}")
     return run.family.evaluate(package.host, package.run, features, "test").metrics[metric]
 

@@ -10,8 +10,8 @@ from modelyard.run import Run, stage
 @stage(reads=("gate", "seed"))
 def evaluate(run: Run, features: In, model: In, evaluation: Out) -> str:
     """Judges the model, as its own library runs it, on the test split."""
-    family = run.family
-    result = family.evaluate(family.host(model / "assets"), family.native(model), features, "test")
+    host = run.entry.open(model / "assets")
+    result = run.family.evaluate(host, run.family.native(model), features, "test")
     gate = judge(run.config.gate, result)
     write_json(evaluation / "evaluation.json", result)
     write_json(evaluation / "gate.json", gate)

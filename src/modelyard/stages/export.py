@@ -30,7 +30,7 @@ def export(run: Run, features: In, model: In, graphs: Out) -> str:
         run.progress("export")(number + 1, len(pieces))
     compiled = OnnxRuntime(files)
     difference = max(check_parity(piece, native, compiled) for piece in pieces)
-    measured = _measure(run, family.host(model / "assets"), features, {"native": native, "onnx-fp32": compiled})
+    measured = _measure(run, run.entry.open(model / "assets"), features, {"native": native, "onnx-fp32": compiled})
     names = {name: file.relative_to(graphs).as_posix() for name, file in files.items()}
     size = sum(file.stat().st_size for file in files.values())
     variants = [
@@ -67,7 +67,7 @@ def check_parity(graph: Graph, native: Runtime, compiled: Runtime) -> float:
 def _measure(run: Run, host: Host, features: Path, runtimes: dict[str, Runtime]) -> dict[str, dict[str, float]]:
     """The gate's metric on the validation split, and the median milliseconds of one prediction, by variant."""
     repeats = run.config.export.latency_repeats
-    bodies = run.family.requests(features, "validation", repeats)
+    bodies = run.reader.requests(features, "validation", repeats)
     requests = [host.Request.model_validate(body) for body in bodies]
     seconds: dict[str, list[float]] = {name: [] for name in runtimes}
     # In turn, so that what else the machine does weighs on all alike; the first round warms up.

@@ -15,12 +15,12 @@ def features(run: Run, dataset: In, features: Out) -> str:
 
     Brings the model that the run starts from, if it starts from one: what that one fitted is kept.
     """
-    if run.config.continual.wanted and (reason := run.family.starts_anew()):
+    if run.config.continual.wanted and (reason := run.config.refuses_warm_start()):
         raise UsageError(f"section 'continual': {reason}")
     base = bring(run, features)
     (features / "assets").mkdir()
     try:
-        summary = run.family.features(dataset / "raw", features)
+        summary = run.reader.features(dataset / "raw", features)
     except BadData as error:
         raise error.within(dataset / "raw", run.config.data.uri or "the built-in data") from None
     if run.config.continual.start is not None:

@@ -9,7 +9,7 @@ from modelyard.run import Done, Run, stage
 def _fingerprint(run: Run) -> str | None:
     from modelyard.sources.fingerprint import fingerprint
 
-    return fingerprint(run.config.data, run.family.companions())
+    return fingerprint(run.config.data, run.reader.companions())
 
 
 @stage(reads=("data", "features", "seed"), outside=_fingerprint)
@@ -22,7 +22,7 @@ def ingest(run: Run, dataset: Out) -> Done:
 
     source = fetch(
         run.config.data, dataset / "raw",
-        sample=run.family.sample, companions=run.family.companions(), progress=run.progress("ingest"),
+        sample=run.reader.sample, companions=run.reader.companions(), progress=run.progress("ingest"),
     )  # fmt: skip
     write_json(dataset / "source.json", source)
     return Done(source.headline, data_revision=source.revision)

@@ -29,7 +29,7 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
     from modelyard.drift.report import write_report
 
     watched, version = _watched(run, package)
-    if (family := read_info(watched).family) != run.family.name:
+    if (family := read_info(watched).family) != run.name:
         raise UsageError(f"{watched} is a package of family {family!r}. Type: modelyard monitor {family}")
     now, settings = datetime.now(UTC), run.config.monitor
     if settings.log is not None:
@@ -53,15 +53,15 @@ def _watched(run: Run, package: Path | None) -> tuple[Path, Version | None]:
         return package, registry.find(name, artifact.read_manifest(package).digest)
     champion = registry.champion(name)
     if champion is None:
-        raise UsageError(f"{name} has no champion to watch. Type: modelyard run {run.family.name}")
+        raise UsageError(f"{name} has no champion to watch. Type: modelyard run {run.name}")
     return champion.path, registry.get(name, champion.version)
 
 
 def _samples(run: Run, package: Path, window: Window) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    place = run.config.monitor.log or home.predictions(run.family.name)
+    place = run.config.monitor.log or home.predictions(run.name)
     current = served(place, datetime.fromisoformat(window.since), read_info(package).version)
     reference = tables.read_parquet(package / "reference.parquet")
-    return comparable(reference, current, run.family.host(package / "assets"))
+    return comparable(reference, current, run.entry.open(package / "assets"))
 
 
 def _with_memory(found: Verdict, version: Version | None, run: Run, made: datetime, now: datetime) -> Verdict:

@@ -35,7 +35,7 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     for file in chosen.graphs.values():
         (package / "graphs" / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(graphs / file, package / "graphs" / file)
-    host = run.family.host(package / "assets")
+    host = run.entry.open(package / "assets")
     runtime = OnnxRuntime({name: package / "graphs" / file for name, file in chosen.graphs.items()})
     result = run.family.evaluate(host, runtime, features, "test")
     gate = judge(run.config.gate, result)
@@ -57,7 +57,7 @@ def _info(
 ) -> PackageInfo:
     made = artifact.read_manifest(model)
     return PackageInfo(
-        family=run.family.name, title=run.family.title, run=run.id, version=made.digest[:12], created=artifact.now(),
+        family=run.name, title=run.entry.title, run=run.id, version=made.digest[:12], created=artifact.now(),
         code_version=run.code_version, data_revision=made.data_revision, config=run.config.model_dump(mode="json"),
         variants=variants, gate=gate, metrics=result.metrics, baseline=result.baseline, monitor=run.config.monitor,
     )  # fmt: skip
@@ -65,7 +65,7 @@ def _info(
 
 def _write_reference(run: Run, host: Host, runtime: Runtime, features: Path, package: Path) -> None:
     """Described test examples with their answers: unseen in training, so scores are spread as in production."""
-    bodies = run.family.requests(features, "test", REFERENCE_ROWS)
+    bodies = run.reader.requests(features, "test", REFERENCE_ROWS)
     requests = [host.Request.model_validate(body) for body in bodies]
     answers = host.predict(runtime, requests)
     rows: list[Row] = [host.describe(one, answer) for one, answer in zip(requests, answers, strict=True)]

@@ -31,7 +31,7 @@ def train(run: Run, features: In, model: Out) -> str:
     """
     checkpoints = checkpoint_folder(run, read_manifest(features).digest)
     job = {
-        "family": run.family.name,
+        "family": run.name,
         "config": run.config.model_dump(mode="json"),
         "id": run.id,
         "code_version": run.code_version,
@@ -57,7 +57,7 @@ def checkpoint_folder(run: Run, features_digest: str) -> str:
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     shared = run.config.cluster.scratch if run.nodes > 1 else None
     base = run.config.training.checkpoints or (f"{shared}/checkpoints" if shared else home().resolve() / "checkpoints")
-    return f"{base}/{slug(run.family.name)}-{key}"
+    return f"{base}/{slug(run.name)}-{key}"
 
 
 def _train(run: Run, job: dict[str, Any], features: Path, model: Path) -> None:

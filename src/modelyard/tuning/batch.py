@@ -15,7 +15,7 @@ from typing import Any
 
 from modelyard.config import FamilyConfig, resolve
 from modelyard.errors import ModelyardError
-from modelyard.family import Family, load
+from modelyard.family import Entry, load
 from modelyard.tuning import report
 from modelyard.tuning.space import Range, nested, searched
 from modelyard.tuning.study import Study, import_optuna
@@ -40,9 +40,11 @@ def trial(family: str, config: Mapping[str, Any], proposal: str, dataset: Path, 
     `features` are those of the starting settings, taken where the proposal's are the same.
     """
     asked = json.loads(proposal)
-    cls = load(family)
+    entry = load(family)
     try:
-        values = resolve(cls.Config, ("config", config), ("config", nested(asked["settings"]))).model_dump(mode="json")
+        values = resolve(entry.Config, ("config", config), ("config", nested(asked["settings"]))).model_dump(
+            mode="json"
+        )
         job = Job(family=family, config=values, dataset=dataset, features=Path("features"), made=features, gpus=gpus)
         result = run_trial(job, lambda epoch, figures: logging.info("epoch %s %s", epoch, dict(figures)))
     except ModelyardError as error:
@@ -60,23 +62,23 @@ def best(
     """
     from modelyard.config import portable
 
-    cls, start, space = _search(family, config, fixed)
+    entry, start, space = _search(family, config, fixed)
     results = [json.loads(text) for text in done]
     first = next(one for one in results if one["number"] == 0)
     if "error" in first:
         raise ModelyardError(f"the starting settings cannot be trained: {first['error']}")
     study = _study(start, space, results)
-    chosen = resolve(cls.Config, ("config", start.model_dump(mode="json")), ("config", nested(study.best().settings)))
+    chosen = resolve(entry.Config, ("config", start.model_dump(mode="json")), ("config", nested(study.best().settings)))
     report.write_all(out, family, study, space, first["result"]["metric"], chosen)
     return portable(chosen)
 
 
 def _search(
     family: str, config: Mapping[str, Any], fixed: Sequence[str]
-) -> tuple[type[Family[Any]], FamilyConfig, dict[str, Range]]:
-    cls = load(family)
-    start = resolve(cls.Config, ("config", config))
-    return cls, start, searched(cls.search_space, start.model_dump(mode="json"), fixed)
+) -> tuple[Entry[Any], FamilyConfig, dict[str, Range]]:
+    entry = load(family)
+    start = resolve(entry.Config, ("config", config))
+    return entry, start, searched(entry.Config.search_space, start.model_dump(mode="json"), fixed)
 
 
 def _study(start: FamilyConfig, space: Mapping[str, Range], done: Sequence[dict[str, Any]]) -> Study:

@@ -19,7 +19,7 @@ from modelyard.config import FamilyConfig, resolve
 from modelyard.cost import Usage, total
 from modelyard.cost_meters import visible_gpus
 from modelyard.errors import ModelyardError, UsageError
-from modelyard.family import Family
+from modelyard.family import Entry
 from modelyard.home import home, slug
 from modelyard.run import REUSE, Run
 from modelyard.tuning.pool import Process
@@ -36,7 +36,7 @@ START = "start.json"
 class Plan:
     """What a person asked for."""
 
-    family: type[Family[Any]]
+    entry: Entry[Any]
     config: FamilyConfig
     """Where the search starts."""
     fixed: frozenset[str] = frozenset()
@@ -71,16 +71,16 @@ class Search:
     @cached_property
     def space(self) -> dict[str, Range]:
         """What is searched."""
-        return searched(self.plan.family.search_space, self.values, self.plan.fixed)
+        return searched(self.plan.entry.Config.search_space, self.values, self.plan.fixed)
 
     @cached_property
     def root(self) -> Path:
         """`tuning/<family>/` in the home folder."""
-        return home() / "tuning" / slug(self.plan.family.name)
+        return home() / "tuning" / slug(self.plan.entry.name)
 
     @cached_property
     def run_of(self) -> Run:
-        return Run.of(self.plan.family.name, self.values, id="tuning")
+        return Run.of(self.plan.entry.name, self.values, id="tuning")
 
     @cached_property
     def dataset(self) -> Path:
@@ -227,12 +227,13 @@ class Search:
         )
 
     def _config(self, settings: Mapping[str, Any]) -> FamilyConfig:
-        return resolve(self.plan.family.Config, ("config", self.values), ("config", nested(settings)))
+        config: FamilyConfig = resolve(self.plan.entry.Config, ("config", self.values), ("config", nested(settings)))
+        return config
 
     def _process(self, number: int, settings: Mapping[str, Any]) -> Process:
         config = self._config(settings).model_dump(mode="json")
         job = Job(
-            family=self.plan.family.name, config=config, dataset=self.dataset, features=self.root / "features",
+            family=self.plan.entry.name, config=config, dataset=self.dataset, features=self.root / "features",
         )  # fmt: skip
         threads = max(1, (os.cpu_count() or 1) // self.plan.jobs)
         held = [process.gpu for process, _ in self._open.values()]

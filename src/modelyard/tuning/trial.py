@@ -63,14 +63,14 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
     from modelyard.training.loop import Trainer
 
     run = Run.of(job.family, job.config, id="tuning")
-    check_requirements(run.family)
+    check_requirements(run)
     with measure(job.gpus) as meter, tempfile.TemporaryDirectory(prefix="modelyard-trial-") as place:
         features, model = features_of(run, job), Path(place)
         shutil.copytree(features / "assets", model / "assets")
         continual = run.config.continual.model_copy(update={"memory": 0})  # a trial's exemplars are nobody's
         trainer = Trainer(run.config.seed, run.config.training, on_epoch=on_epoch, continual=continual)
         summary = run.family.fit(features, model, trainer)
-        host = run.family.host(model / "assets")
+        host = run.entry.open(model / "assets")
         evaluation = run.family.evaluate(host, run.family.native(model), features, "validation")
         judged = judge(run.config.gate, evaluation)
     return Result(

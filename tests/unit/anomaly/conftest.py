@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from modelyard.config import resolve
-from modelyard.families.anomaly import Anomaly
+from modelyard.families.anomaly.config import AnomalyConfig
+from modelyard.families.anomaly.family import Anomaly
 from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.samples import simulate
 from modelyard.family import Runtime
@@ -41,14 +42,14 @@ class Trained:
 
 def make(kind: str, **model: Any) -> Anomaly:
     settings = {**SETTINGS, "model": {**SETTINGS["model"], "kind": kind, **model}}
-    return Anomaly(resolve(Anomaly.Config, ("--set", settings)))
+    return Anomaly(resolve(AnomalyConfig, ("--set", settings)))
 
 
 def train(family: Anomaly, features: Path, model: Path) -> Trained:
     """The train stage's steps, without a run."""
     shutil.copytree(features / "assets", model / "assets")
     report = family.fit(features, model, Trainer(seed=family.config.seed, settings=family.config.training))
-    host = family.host(model / "assets")
+    host = AnomalyHost(model / "assets")
     assert isinstance(host, AnomalyHost)
     return Trained(family, features, model, report, host, family.native(model))
 

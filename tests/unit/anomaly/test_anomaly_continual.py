@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from modelyard.errors import BadData, UsageError
-from modelyard.families.anomaly import Anomaly
 from modelyard.families.anomaly.config import AnomalyConfig
-from modelyard.families.anomaly.model import TorchDetector, build
+from modelyard.families.anomaly.family import Anomaly
+from modelyard.families.anomaly.host import AnomalyHost
+from modelyard.families.anomaly.networks import build
 from modelyard.families.anomaly.schema import Schema
 from modelyard.training.continual import continued
 from modelyard.training.loop import load_weights
@@ -49,7 +50,7 @@ def family(kind: str = "autoencoder", **changes: object) -> Anomaly:
 
 def loss(one: Anomaly, model: Path, features: Path) -> float:
     """Mean reconstruction error of the calibration rows."""
-    found = TorchDetector(one.config).batches(features, "validation", 1)
+    found = one.batches(features, "validation", 1)
     with torch.no_grad():
         net = load_weights(build(one.config, model / "assets"), model)
         return float(one.loss(net, found.take(found.order)))
@@ -101,7 +102,7 @@ def test_windows_and_the_centre_go_on_too(kind: str, raws: tuple[Path, Path], tm
     one = family(kind, continual__memory=10, training__epochs=2)
     model = model_of(one, features_of(one, raws[0], tmp_path / "fa"), tmp_path / "ma")
     features = features_of(one, raws[1], tmp_path / "fb", model)
-    begun = continued(TorchDetector(one.config), features, one.config.continual, 0).model(features / "assets")
+    begun = continued(one, features, one.config.continual, 0).model(features / "assets")
     for name, value in load_file(model / "model.safetensors").items():
         assert torch.equal(begun.state_dict()[name], value)
     assert len(Memory.load(model_of(one, features, tmp_path / "mb") / "memory.safetensors")) == 10
@@ -112,7 +113,7 @@ def test_a_sensor_that_does_not_move_any_more_is_no_obstacle(raws: tuple[Path, P
     model = model_of(one, features_of(one, raws[0], tmp_path / "fa"), tmp_path / "ma")
     stuck = machine(tmp_path / "stuck", 0, mute="flow")
     again = model_of(one, features_of(one, stuck, tmp_path / "fb", model), tmp_path / "mb")
-    host = one.host(again / "assets")
+    host = AnomalyHost(again / "assets")
     (answer,) = host.predict(one.native(again), [host.Request.model_validate({"values": dict.fromkeys(NAMES, 0.0)})])
     assert np.isfinite(answer.score)  # type: ignore[attr-defined]
 
@@ -127,5 +128,5 @@ def test_a_missing_column_another_window_or_another_kind_does_not_go_on(
         features_of(family(features__window=8), raws[1], tmp_path / "g", first[1])
     with pytest.raises(UsageError, match=r"--set model\.kind=autoencoder"):
         features_of(family("deepsvdd"), raws[1], tmp_path / "h", first[1])
-    assert "fitted anew" in family("iforest").starts_anew()
-    assert not family("lstm").starts_anew()
+    assert "fitted from scratch" in family("iforest").config.refuses_warm_start()
+    assert not family("lstm").config.refuses_warm_start()

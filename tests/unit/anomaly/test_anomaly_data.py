@@ -16,7 +16,8 @@ import pytest
 
 from modelyard.config import resolve
 from modelyard.errors import BadData, UsageError
-from modelyard.families.anomaly import Anomaly
+from modelyard.families.anomaly.config import AnomalyConfig
+from modelyard.families.anomaly.family import Anomaly
 from modelyard.families.anomaly.parts import PARTS, Part
 from modelyard.families.anomaly.schema import Schema
 
@@ -25,7 +26,7 @@ ROWS = 300
 
 
 def make(**features: Any) -> Anomaly:
-    return Anomaly(resolve(Anomaly.Config, ("--set", {"features": {"window": 8, **features}})))
+    return Anomaly(resolve(AnomalyConfig, ("--set", {"features": {"window": 8, **features}})))
 
 
 def table(rows: int = ROWS, seed: int = 0, minutes: float = 5) -> dict[str, list[Any]]:
@@ -174,7 +175,7 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
     columns = {name: cells for name, cells in table(3000).items() if name != "time"}
     summary, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
     assert "no time column" in " ".join(summary["notes"])
-    lstm = Anomaly(resolve(Anomaly.Config, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 8}})))
+    lstm = Anomaly(resolve(AnomalyConfig, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 8}})))
     with pytest.raises(BadData, match=r"column 'time': model.kind=lstm judges windows.*model.kind=autoencoder"):
         lstm.fit(out, tmp_path, trainer=None)  # type: ignore[arg-type]
 
@@ -245,7 +246,7 @@ def test_too_many_gaps_stop_the_run_at_the_first_and_windows_of_one_row_do_witho
 
 def test_settings_that_do_not_go_together_are_refused_at_once() -> None:
     with pytest.raises(UsageError, match=r"features.window' = 1: model.kind=lstm needs windows of 2"):
-        Anomaly(resolve(Anomaly.Config, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 1}})))
+        Anomaly(resolve(AnomalyConfig, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 1}})))
 
 
 def test_a_column_to_drop_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from modelyard.contract.alone import ask
 from modelyard.contract.compare import difference
 from modelyard.errors import BadData
 from modelyard.families.anomaly import probe
+from modelyard.families.anomaly.config import AnomalyConfig
 from modelyard.families.anomaly.events import events, found
 from modelyard.families.anomaly.judged import Moments
 from modelyard.families.anomaly.parts import Part
@@ -177,13 +178,13 @@ def test_a_detector_is_judged_on_data_with_its_columns_in_another_order(trained:
 
 @pytest.mark.parametrize("labels", [True, False])
 def test_a_folder_of_ones_own_goes_from_files_to_a_package(labels: bool, tmp_path: Path) -> None:
-    from modelyard.families.anomaly import Anomaly
+    from modelyard.families.anomaly.family import Anomaly
     from modelyard.run import Run
     from modelyard.stages import STAGES
 
     raw = tmp_path / "mine"
     raw.mkdir()
-    sample = Anomaly.debug().model_copy(update={"seed": 5})
+    sample = AnomalyConfig.debug().model_copy(update={"seed": 5})
     Anomaly(sample).sample(raw)
     if not labels:
         for file in raw.iterdir():

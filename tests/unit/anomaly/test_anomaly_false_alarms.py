@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from modelyard.config import resolve
-from modelyard.families.anomaly import Anomaly
-from modelyard.families.anomaly.config import AnomalyModel, Kind
+from modelyard.families.anomaly.config import AnomalyConfig, AnomalyModel, Kind
+from modelyard.families.anomaly.family import Anomaly
 from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.schema import Schema
-from modelyard.families.anomaly.train import _calibrated
 from tests.unit.anomaly.conftest import Trained, all_windows, fresh, train
 
 KINDS = get_args(Kind)
@@ -33,7 +32,7 @@ def family(kind: str, rate: float) -> Anomaly:
         "model": {"kind": kind, "false_alarm_rate": rate, "units": 24, "trees": 100, "stride": 6},
         "training": {"epochs": 6, "batch_size": 256, "learning_rate": 6e-3},
     }
-    return Anomaly(resolve(Anomaly.Config, ("--set", settings)))
+    return Anomaly(resolve(AnomalyConfig, ("--set", settings)))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +61,7 @@ def kept(fitted: Callable[[str], Trained], tmp_path_factory: pytest.TempPathFact
         one, assets = fitted(kind), tmp_path_factory.mktemp("assets")
         shutil.copytree(one.model / "assets", assets, dirs_exist_ok=True)
         schema = Schema.load(assets)
-        _calibrated(family(kind, rate).config, schema, one.features, one.model).save(assets)
+        family(kind, rate)._calibrated(schema, one.features, one.model).save(assets)
         return AnomalyHost(assets), scores(kind)
 
     return host

@@ -13,7 +13,7 @@ import torch
 
 from modelyard.config import ExportSettings
 from modelyard.errors import BrokenArtifact, UsageError
-from modelyard.families.anomaly import model as networks
+from modelyard.families.anomaly import networks
 from modelyard.families.anomaly.config import Kind
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import expectation, whitening

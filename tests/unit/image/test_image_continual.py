@@ -11,15 +11,16 @@ import torch
 
 from modelyard.continual_settings import ContinualSettings
 from modelyard.errors import UsageError
-from modelyard.families.image import Image, store
+from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig
+from modelyard.families.image.family import Image
 from modelyard.families.image.spec import ImageSpec
 from modelyard.training.memory import Memory
 from tests.training.going_on import features_of, judged, model_of
 
 
 def family(**changes: object) -> Image:
-    values = Image.debug().model_dump()
+    values = ImageConfig.debug().model_dump()
     values["model"]["width"] = 4
     values["training"] |= {"epochs": 8, "learning_rate": 1e-2}
     for name, value in changes.items():

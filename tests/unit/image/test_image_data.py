@@ -17,7 +17,7 @@ from PIL import Image
 from modelyard.errors import BadData, ModelyardError, UsageError
 from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig, ImageFeatures
-from modelyard.families.image.data import build_features
+from modelyard.families.image.data import ImageData
 from modelyard.families.image.spec import ImageSpec
 from modelyard.run import Run
 from modelyard.stages import features as features_stage
@@ -48,7 +48,7 @@ def scans(root: Path, counts: dict[str, int] | None = None, first: int = 0) -> P
 
 def build(raw: Path, out: Path, **settings: Any) -> dict[str, Any]:
     (out / "assets").mkdir(parents=True)
-    return build_features(raw, out, ImageConfig(features=ImageFeatures(**settings)))
+    return ImageData(ImageConfig(features=ImageFeatures(**settings))).features(raw, out)
 
 
 def names(out: Path, split: str) -> list[str]:

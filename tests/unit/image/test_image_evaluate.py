@@ -17,7 +17,8 @@ from modelyard.card.figures import draw
 from modelyard.errors import BadData
 from modelyard.evaluation import Evaluation
 from modelyard.families.image import curves, store
-from modelyard.families.image.data import request_bodies
+from modelyard.families.image.config import ImageConfig
+from modelyard.families.image.data import ImageData
 from modelyard.families.image.decide import Decision
 from modelyard.families.image.evaluate import Judged, calibration_error, class_metrics, diagnosis, evaluate
 from modelyard.families.image.host import ImageHost
@@ -153,7 +154,7 @@ def test_a_class_that_the_host_does_not_know_counts_as_missed(features: Path, tm
 
 def test_stored_pixels_are_what_a_request_becomes(features: Path) -> None:
     host = ImageHost(features / "assets")
-    bodies = request_bodies(features, "test", None)
+    bodies = ImageData(ImageConfig()).requests(features, "test", None)
     seen = np.stack([host.decode(host.Request.model_validate(body)) for body in bodies])
     assert np.array_equal(seen, store.load_pixels(features, "test"))
 
@@ -174,7 +175,7 @@ def test_darker_and_noisier_pictures_drift_and_others_do_not() -> None:
 
 def test_describing_tells_of_the_picture_and_the_answer(features: Path) -> None:
     host = ImageHost(features / "assets")
-    (request,) = [host.Request.model_validate(body) for body in request_bodies(features, "test", 1)]
+    (request,) = [host.Request.model_validate(body) for body in ImageData(ImageConfig()).requests(features, "test", 1)]
     (answer,) = host.predict(brightness(), [request])
     row = host.describe(request, answer)
     assert (row["width"], row["height"], row["saturation"]) == (12, 12, 0)

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 
 from modelyard.config import resolve
 from modelyard.errors import UsageError
-from modelyard.families.image import Image
 from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig, ImageTraining
+from modelyard.families.image.family import Image
 from modelyard.families.image.host import BinaryAnswer, ImageHost
 from modelyard.families.image.store import load_files, load_labels, load_pixels
 from modelyard.runtimes.export import to_onnx
@@ -83,7 +83,7 @@ def test_a_kind_learns_and_its_graph_answers_as_it_does(
     (graph,) = one.graphs(model)
     batch = {name: np.resize(array, (BATCH, *array.shape[1:])) for name, array in graph.example.items()}
     assert check_parity(dataclasses.replace(graph, example=batch), one.native(model), run) <= graph.tolerance
-    host = one.host(model / "assets")
+    host = ImageHost(model / "assets")
     native, onnx = (one.evaluate(host, runtime, features) for runtime in (one.native(model), run))
     assert native.metrics == pytest.approx(onnx.metrics, abs=1e-4)
     assert native.metrics["roc_auc"] > 0.9
@@ -92,7 +92,7 @@ def test_a_kind_learns_and_its_graph_answers_as_it_does(
 
 def test_evidence_and_base_add_up_to_the_score_s_log_odds(made: tuple[Image, Path], features: Path) -> None:
     one, model = made
-    host, run = one.host(model / "assets"), one.native(model)
+    host, run = ImageHost(model / "assets"), one.native(model)
     for body in one.requests(features, "test", 5):
         request = host.Request.model_validate(body)
         (answer,) = host.predict(run, [request])
@@ -111,7 +111,7 @@ def test_evidence_and_base_add_up_to_the_score_s_log_odds(made: tuple[Image, Pat
 
 def test_the_map_is_what_its_method_says_grad_cam_before_its_relu(made: tuple[Image, Path], features: Path) -> None:
     one, model = made
-    host, run = one.host(model / "assets"), one.native(model)
+    host, run = ImageHost(model / "assets"), one.native(model)
     assert isinstance(host, ImageHost)
     net = load_weights(one.model(model / "assets"), model).eval()
     least = []
@@ -135,7 +135,7 @@ def test_the_map_is_what_its_method_says_grad_cam_before_its_relu(made: tuple[Im
 
 def test_the_chosen_threshold_is_the_answer_s(made: tuple[Image, Path], features: Path) -> None:
     one, model = made
-    host, run = one.host(model / "assets"), one.native(model)
+    host, run = ImageHost(model / "assets"), one.native(model)
     requests = [host.Request.model_validate(body) for body in one.requests(features, "validation")]
     answers = [answer for answer in host.predict(run, requests) if isinstance(answer, BinaryAnswer)]
     threshold = json.loads((model / "assets/decision.json").read_text())["threshold"]
@@ -161,7 +161,7 @@ def test_evidence_lies_where_the_spot_is(tmp_path: Path) -> None:
     build(tmp_path / "raw", tmp_path / "out", positive="spot")
     one, model = family(), tmp_path / "model"
     trained(one, tmp_path / "out", model)
-    host, run = one.host(model / "assets"), one.native(model)
+    host, run = ImageHost(model / "assets"), one.native(model)
     assert isinstance(host, ImageHost)
     near = []
     for pixels, (name, _) in zip(

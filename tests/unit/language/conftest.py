@@ -13,8 +13,8 @@ import torch
 from modelyard import artifact
 from modelyard.config import GateSettings, MonitorSettings, TrainingSettings
 from modelyard.evaluation import judge
-from modelyard.families.language import Language
 from modelyard.families.language.config import LanguageConfig, LanguageFeatures, LanguageModel
+from modelyard.families.language.family import Language
 from modelyard.families.language.host import LanguageHost
 from modelyard.package import Package, PackageInfo, Variant
 from modelyard.runtimes.export import to_onnx

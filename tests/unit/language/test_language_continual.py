@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from modelyard.errors import UsageError
-from modelyard.families.language import Language
 from modelyard.families.language.config import LanguageConfig
+from modelyard.families.language.family import Language
 from modelyard.families.language.tokens import Codec
 from modelyard.training.memory import Memory
 from tests.training.going_on import features_of, judged, model_of
@@ -18,7 +18,7 @@ WORDS = ("the cat", "the dog", "a bird", "the fox"), ("sees", "likes", "hears"),
 
 
 def family(**changes: object) -> Language:
-    values = Language.debug().model_dump()
+    values = LanguageConfig.debug().model_dump()
     values["model"] |= {"context": 32, "draft_layers": 0, "layers": 1}
     values["training"] |= {"epochs": 5, "batch_size": 4, "patience": 5}
     for name, value in changes.items():

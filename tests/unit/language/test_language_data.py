@@ -10,10 +10,10 @@ import pytest
 
 from modelyard.config import DataSettings
 from modelyard.errors import BadData
-from modelyard.families.language import Language
 from modelyard.families.language.config import LanguageConfig, LanguageFeatures
-from modelyard.families.language.data import build_features, divide, read_split, request_bodies
+from modelyard.families.language.data import LanguageData, divide, read_split
 from modelyard.families.language.documents import Document, in_parts, read_documents
+from modelyard.families.language.family import Language
 from modelyard.families.language.pack import pack
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.run import Run
@@ -27,7 +27,7 @@ def rows(*values) -> str:
 
 def features(raw: Path, out: Path, **settings):
     (out / "assets").mkdir(parents=True)
-    return build_features(raw, out, LanguageConfig(features=LanguageFeatures(vocabulary=300, **settings)))
+    return LanguageData(LanguageConfig(features=LanguageFeatures(vocabulary=300, **settings))).features(raw, out)
 
 
 def test_a_folder_of_text_and_jsonl_is_read_in_order(tmp_path):
@@ -151,16 +151,16 @@ def test_the_tokenizer_has_seen_the_training_split_alone_and_loses_nothing(tmp_p
 
 def test_prompts_are_passages_of_their_split(tmp_path, features_of_modules):
     for split in ("train", "validation", "test"):
-        bodies = request_bodies(features_of_modules, split, None)
+        bodies = LanguageData(LanguageConfig()).requests(features_of_modules, split, None)
         texts = [one.text for one in read_split(features_of_modules, split)]
         assert 20 < len(bodies) <= 96
         assert all(any(body["prompt"] in text for text in texts) for body in bodies)
-        assert bodies[:5] == request_bodies(features_of_modules, split, 5)
+        assert bodies[:5] == LanguageData(LanguageConfig()).requests(features_of_modules, split, 5)
 
 
 @pytest.fixture
 def features_of_modules(tmp_path) -> Path:
-    family = Language(Language.debug())
+    family = Language(LanguageConfig.debug())
     (tmp_path / "modules").mkdir()
     (tmp_path / "made/assets").mkdir(parents=True)
     family.sample(tmp_path / "modules")

@@ -15,11 +15,12 @@ from torch.nn import functional
 
 from modelyard.config import resolve
 from modelyard.errors import BadData, BrokenArtifact, Unavailable, UsageError
-from modelyard.families.language import Language
+from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import read_split
 from modelyard.families.language.decoder import MAIN
 from modelyard.families.language.documents import Document
 from modelyard.families.language.evaluate import evaluate, judge_documents
+from modelyard.families.language.family import Language
 from modelyard.families.language.model import CausalLanguageModel, loss, new_config
 from modelyard.families.language.pack import pack
 from modelyard.families.language.train import load
@@ -185,7 +186,7 @@ def test_checkpoints_that_cannot_be_used_say_why(foreign, tmp_path, features):
 )
 def test_settings_that_do_not_fit_are_refused(wrong, words):
     with pytest.raises(UsageError, match=words):
-        resolve(Language.Config, ("--set", {"model": wrong}))
+        resolve(LanguageConfig, ("--set", {"model": wrong}))
 
 
 def test_drift_columns_move_with_the_text_and_stay_with_the_same_kind(trained, onnx, prompts):

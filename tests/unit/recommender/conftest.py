@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.families.recommender import Recommender
 from modelyard.families.recommender.config import RecommenderConfig
+from modelyard.families.recommender.family import Recommender
 from modelyard.families.recommender.host import RecommenderHost
 from modelyard.family import Runtime
 from modelyard.training.loop import Trainer
@@ -47,14 +47,14 @@ def train(family: Recommender, raw: Path, folder: Path) -> Made:
     model.mkdir()
     shutil.copytree(features / "assets", model / "assets")
     family.fit(features, model, Trainer(seed=family.config.seed, settings=family.config.training))
-    host = family.host(model / "assets")
+    host = RecommenderHost(model / "assets")
     assert isinstance(host, RecommenderHost)
     return Made(family, raw, features, model, host, family.native(model))
 
 
 def configured(kind: str, **model: object) -> Recommender:
     """The debug config with another model."""
-    settings = Recommender.debug().model_dump()
+    settings = RecommenderConfig.debug().model_dump()
     settings["model"] |= {"kind": kind, **model}
     return Recommender(RecommenderConfig.model_validate(settings))
 

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from modelyard.errors import UsageError
-from modelyard.families.recommender import Recommender
 from modelyard.families.recommender.batches import batches
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderConfig
 from modelyard.families.recommender.data import load_split
+from modelyard.families.recommender.family import Recommender
 from modelyard.families.recommender.sample import write_sample
 from modelyard.training.continual import continued
 from modelyard.training.memory import Memory
@@ -23,7 +23,7 @@ from tests.training.going_on import features_of, judged, model_of
 
 
 def family(kind: str = "lightgcn", **changes: object) -> Recommender:
-    values = Recommender.debug().model_dump()
+    values = RecommenderConfig.debug().model_dump()
     values["model"] |= {"kind": kind, "regularization": 1e-3}
     values["training"] |= {"epochs": 30, "patience": 30}
     for name, value in changes.items():

@@ -12,8 +12,8 @@ import pytest
 
 from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.families.recommender.config import RecommenderFeatures
-from modelyard.families.recommender.data import bodies, build_features, load_impressions, load_split
+from modelyard.families.recommender.config import RecommenderConfig, RecommenderFeatures
+from modelyard.families.recommender.data import RecommenderData, load_impressions, load_split
 
 HEADER = "userId,movieId,rating,timestamp\n"
 
@@ -36,7 +36,7 @@ def built(tmp_path: Path, name: str, content: str | bytes, **settings: Any) -> t
     raw.mkdir(exist_ok=True)
     (out / "assets").mkdir(parents=True, exist_ok=True)
     (raw / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return build_features(raw, out, RecommenderFeatures(**settings), 0), out
+    return RecommenderData(RecommenderConfig(features=RecommenderFeatures(**settings))).features(raw, out), out
 
 
 def left_out(features: Path) -> dict[str, tuple[str, str]]:
@@ -233,11 +233,11 @@ def test_folders_without_one_log_are_refused(tmp_path: Path) -> None:
 def test_requests_hold_what_is_known_at_the_time(tmp_path: Path) -> None:
     _, out = built(tmp_path, "ratings.csv", GOOD)
     left = left_out(out)
-    for body in bodies(out, "validation"):
+    for body in RecommenderData(RecommenderConfig()).requests(out, "validation"):
         assert set(body) == {"user", "k"}
-    for body in bodies(out, "test"):
+    for body in RecommenderData(RecommenderConfig()).requests(out, "test"):
         assert body["history"] == [left[body["user"]][0]]
-    for body in bodies(out, "train"):
+    for body in RecommenderData(RecommenderConfig()).requests(out, "train"):
         assert "user" not in body
         assert len(body["history"]) == 3
     assert json.loads((out / "assets" / "users.json").read_text())[:2] == ["1", "2"]

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelyard.families.recommender import Recommender
 from modelyard.families.recommender.catalog import Catalog, Item
+from modelyard.families.recommender.config import RecommenderConfig
 from modelyard.families.recommender.data import load_split
 from modelyard.families.recommender.evaluate import ask, evaluate, histories, rank
+from modelyard.families.recommender.family import Recommender
 from modelyard.families.recommender.ranking import figures, neighbour_scores, popularity_scores, ranks
 from modelyard.families.recommender.tasks import roc_auc
 from tests.unit.recommender.conftest import configured, train
@@ -190,7 +191,7 @@ def test_lightgcn_is_ahead_of_ncf_and_ncf_of_popularity_by_default(tmp_path: Pat
     for kind in ("lightgcn", "ncf"):
         folder = tmp_path / kind
         (folder / "raw").mkdir(parents=True)
-        family = Recommender(Recommender.Config.model_validate({"model": {"kind": kind}}))
+        family = Recommender(RecommenderConfig.model_validate({"model": {"kind": kind}}))
         family.sample(folder / "raw")
         one = train(family, folder / "raw", folder)
         catalog = Catalog.load(one.features / "assets")

@@ -9,7 +9,8 @@ import pytest
 
 from modelyard.config import MonitorSettings
 from modelyard.drift.statistics import compare
-from modelyard.families.recommender.data import bodies, load_split
+from modelyard.families.recommender.config import RecommenderConfig
+from modelyard.families.recommender.data import RecommenderData, load_split
 from modelyard.families.recommender.evaluate import evaluate
 from modelyard.families.recommender.host import Query, best
 
@@ -22,6 +23,11 @@ def asked(one, **body):
 
 def ids(answer):
     return [item.item for item in answer.items]
+
+
+def judged(one):
+    """Request bodies of the test split."""
+    return RecommenderData(RecommenderConfig()).requests(one.features, "test")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -114,7 +120,7 @@ def test_requests_and_judging_agree_on_what_is_left_out(made):
     one = made("lightgcn")
     _, wanted = load_split(one.features, "test")
     names = [item.id for item in one.host.catalog.items]
-    answers = [asked(one, **body) for body in bodies(one.features, "test")]
+    answers = [asked(one, **body) for body in judged(one)]
     hits = [names[item] in ids(answer) for item, answer in zip(wanted, answers, strict=True)]
     assert np.mean(hits) == pytest.approx(evaluate(one.host, one.run, one.features).metrics["recall_at_10"])
 
@@ -150,12 +156,15 @@ def rows(one, queries):
 
 def test_drift_is_seen_when_strangers_come_and_not_when_nothing_changed(made):
     one = made("lightgcn")
-    reference = rows(one, [Query.model_validate(body) for body in bodies(one.features, "test")])
-    served = rows(one, [Query(user=body["user"]) for body in bodies(one.features, "test")])
+    reference = rows(
+        one,
+        [Query.model_validate(body) for body in judged(one)],
+    )
+    served = rows(one, [Query(user=body["user"]) for body in judged(one)])
     settings = MonitorSettings()
     assert [column.name for column in compare(reference, served, settings) if column.drifted] == []
     strangers = [Query(user=f"new {n}") if n % 2 else query for n, query in enumerate(
-        Query(user=body["user"]) for body in bodies(one.features, "test")
+        Query(user=body["user"]) for body in judged(one)
     )]  # fmt: skip
     drifted = {column.name for column in compare(reference, rows(one, strangers), settings) if column.drifted}
     assert {"source", "known_history", "mean_popularity", "top_score"} <= drifted

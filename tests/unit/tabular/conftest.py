@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from modelyard.config import resolve
-from modelyard.families.tabular import Tabular
+from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.schema import TableSchema
 
 WORDS = ["late", "parcel", "broken", "box", "friendly", "call", "refund", "order", "quick", "wrong", "size", "again"]
@@ -17,7 +18,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def make(uri: str | None = "mine", **features: Any) -> Tabular:
-    return Tabular(resolve(Tabular.Config, ("--set", {"features": features, "data": {"uri": uri}})))
+    return Tabular(resolve(TabularConfig, ("--set", {"features": features, "data": {"uri": uri}})))
 
 
 def customers(rows: int = 400, seed: int = 0) -> pd.DataFrame:

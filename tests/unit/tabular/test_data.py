@@ -11,9 +11,11 @@ import pytest
 
 from modelyard.config import resolve
 from modelyard.errors import UsageError
-from modelyard.families.tabular import Tabular
+from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.encode import Encoder
+from modelyard.families.tabular.family import Tabular
+from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.splits import load_split
 from tests.unit.tabular.conftest import SPLITS, built, customers, make, roles, write
@@ -66,11 +68,11 @@ def test_the_rarer_of_two_classes_is_the_positive_one_unless_another_is_named(tm
     built(tmp_path, file, target="churn")
     assert TableSchema.load(tmp_path / "features/assets").classes == ["stayed", "left"]
     config = {"features": {"target": "churn", "positive": "stayed"}, "data": {"uri": "mine"}}
-    Tabular(resolve(Tabular.Config, ("--set", config))).features(file, tmp_path / "features")
+    Tabular(resolve(TabularConfig, ("--set", config))).features(file, tmp_path / "features")
     assert TableSchema.load(tmp_path / "features/assets").classes == ["left", "stayed"]
     config["features"]["positive"] = "gone"
     with pytest.raises(UsageError, match=r"class 'gone' is unknown.*left, stayed"):
-        Tabular(resolve(Tabular.Config, ("--set", config))).features(file, tmp_path / "features")
+        Tabular(resolve(TabularConfig, ("--set", config))).features(file, tmp_path / "features")
 
 
 def test_nothing_of_the_test_rows_reaches_the_encoders(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_requests_are_valid_bodies_in_the_order_of_the_split(tmp_path: Path) -> 
     _, out = built(tmp_path, write(tmp_path, customers()), target="churn")
     family = make(target="churn")
     bodies = json.loads(json.dumps(family.requests(out, "test"), allow_nan=False))
-    host = family.host(out / "assets")
+    host = TabularHost(out / "assets")
     requests = [host.Request.model_validate(body) for body in bodies]
     assert np.array_equal(host.encoder.transform(host.columns(requests)), load_split(out, "test")[0])  # type: ignore[attr-defined]
     assert len(family.requests(out, "test", 3)) == 3
@@ -168,7 +170,7 @@ def test_simulated_fraud_follows_its_seed_and_drifts_on_demand(tmp_path: Path) -
     frames = {}
     for key, drift, seed in (("usual", 0.0, 0), ("same", 0.0, 0), ("other", 0.0, 1), ("drifted", 0.6, 1)):
         config = {"features": {"sample": "fraud", "sample_rows": 6000, "sample_drift": drift}, "seed": seed}
-        Tabular(resolve(Tabular.Config, ("--set", config))).sample(tmp_path / key)
+        Tabular(resolve(TabularConfig, ("--set", config))).sample(tmp_path / key)
         frames[key] = pd.read_csv(tmp_path / key / "data.csv")
     assert frames["usual"].equals(frames["same"])
     assert not frames["usual"].equals(frames["other"])

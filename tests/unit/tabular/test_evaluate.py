@@ -12,9 +12,9 @@ import threadpoolctl
 from sklearn import metrics as reference
 
 from modelyard.evaluation import Evaluation, Plot
-from modelyard.families.tabular import Tabular
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.evaluate import evaluate
+from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.splits import load_split
@@ -60,7 +60,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Tabular, 
 
 def judged(built: tuple[Tabular, Path, Path]) -> tuple[Evaluation, np.ndarray, np.ndarray]:
     family, features, model = built
-    host, run = family.host(model / "assets"), family.native(model)
+    host, run = TabularHost(model / "assets"), family.native(model)
     x, y = load_split(features, "test")
     (raw,) = run("model", {"features": x}).values()
     return family.evaluate(host, run, features), raw, y
@@ -187,7 +187,7 @@ def test_a_host_with_another_order_of_classes_gets_the_same_figures(built: dict,
     order = [2, 0, 1]
     other = renamed(model, tmp_path / "other", [classes[index] for index in order])
     seen = evaluate(TabularHost(other / "assets"), permuted(family.native(model), order), features)
-    expected = family.evaluate(family.host(model / "assets"), family.native(model), features)
+    expected = family.evaluate(TabularHost(model / "assets"), family.native(model), features)
     assert seen.metrics == pytest.approx(expected.metrics)
     assert seen.confusion == expected.confusion
 
@@ -198,7 +198,7 @@ def test_a_class_the_host_does_not_know_counts_as_missed(built: dict, tmp_path: 
     assert classes is not None
     other = renamed(model, tmp_path / "other", ["tulip", *classes[1:]])
     evaluation = evaluate(TabularHost(other / "assets"), family.native(model), features)
-    expected = family.evaluate(family.host(model / "assets"), family.native(model), features)
+    expected = family.evaluate(TabularHost(model / "assets"), family.native(model), features)
     _, y = load_split(features, "test")
     assert evaluation.confusion is not None
     assert evaluation.confusion.labels[-1] == "(another)"
@@ -220,7 +220,7 @@ def test_one_class_alone_leaves_out_what_cannot_be_ranked(built: dict, tmp_path:
     x, y = load_split(features, "test")
     np.savez(copy / "test.npz", x=x[y == 0], y=y[y == 0])
     pd.read_parquet(features / "test.parquet")[y == 0].to_parquet(copy / "test.parquet", index=False)
-    evaluation = family.evaluate(family.host(model / "assets"), family.native(model), copy)
+    evaluation = family.evaluate(TabularHost(model / "assets"), family.native(model), copy)
     assert evaluation.main == "log_loss"
     assert "roc_auc" not in evaluation.metrics
     assert any("ranking metrics are undefined" in note for note in evaluation.notes)

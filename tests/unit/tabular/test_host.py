@@ -197,8 +197,8 @@ import sys, json
 for name in ("torch", "pandas", "sklearn", "pyarrow", "lightgbm", "xgboost", "scipy", "onnxruntime"):
     sys.modules[name] = None
 import numpy as np
-from modelyard.families.tabular import Tabular
-host = Tabular.host({str(tmp_path)!r})
+from modelyard.families.tabular.host import TabularHost
+host = TabularHost({str(tmp_path)!r})
 request = host.Request.model_validate(json.loads({json.dumps(BODY)!r}))
 run = lambda graph, arrays: {{"probabilities": np.tile(np.float32([0.25, 0.75]), (len(arrays["features"]), 1))}}
 print(host.predict(run, [request])[0].label)

@@ -12,8 +12,8 @@ import threadpoolctl
 
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.decide import Decision
+from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.kinds import floor32
-from modelyard.families.tabular.model import fit, graphs, native
 from modelyard.families.tabular.native import load_trained
 from modelyard.families.tabular.splits import load_split, save_split
 from modelyard.families.tabular.table import ModelInfo
@@ -66,14 +66,14 @@ def train(folder: Path, features: Path, kind: str, **model: object) -> tuple[Tab
     )
     (folder / "assets").mkdir(parents=True)
     (folder / "assets/schema.json").write_text((features / "assets/schema.json").read_text())
-    return config, fit(config, features, folder, Trainer(0, config.training))
+    return config, Tabular(config).fit(features, folder, Trainer(0, config.training))
 
 
 def onnx_runtime(config: TabularConfig, model: Path, tmp: Path) -> Runtime:
     import onnxruntime
     import torch
 
-    (graph,) = graphs(config, model)
+    (graph,) = Tabular(config).graphs(model)
     assert graph.name == "model"
     if graph.module is not None:
         rows = torch.export.Dim("rows")
@@ -122,7 +122,7 @@ def output(run: Runtime, x: np.ndarray) -> np.ndarray:
 def test_every_kind_beats_the_prior_on_rows_it_has_not_seen(features: Path, trained: tuple) -> None:
     config, out, _ = trained
     x, y = load_split(features, "test")
-    answer = output(native(config, out), x)
+    answer = output(Tabular(config).native(out), x)
     if answer.ndim == 1:
         assert np.abs(answer - y).mean() < 0.7 * np.abs(np.median(y) - y).mean()
     else:
@@ -135,7 +135,7 @@ def test_boosting_learns_from_forty_rows(tmp_path: Path, kind: str) -> None:
     features = write_features(tmp_path / "f", None, rows=40)
     config, _ = train(tmp_path / "m", features, kind)
     x, y = load_split(features, "validation")
-    values = native(config, tmp_path / "m")("model", {"features": x})["value"]
+    values = Tabular(config).native(tmp_path / "m")("model", {"features": x})["value"]
     assert np.corrcoef(values, y)[0, 1] > 0.5
 
 
@@ -144,7 +144,7 @@ def test_the_graph_answers_as_the_library_does(features: Path, trained: tuple, e
     config, out, _ = trained
     x = np.random.default_rng(rows).choice(load_split(features, "test")[0], rows)
     x[:, 0] += np.random.default_rng(1).normal(size=rows).astype(np.float32)
-    expected = native(config, out)("model", {"features": x})
+    expected = Tabular(config).native(out)("model", {"features": x})
     seen = exported("model", {"features": x})
     assert list(seen) == list(expected)
     for name in expected:
@@ -162,7 +162,7 @@ def test_inputs_on_a_tree_threshold_take_the_same_branch_in_the_graph(
     middles = np.sort(x, axis=0)
     middles = ((middles[1:].astype(np.float64) + middles[:-1]) / 2).astype(np.float32)
     x = np.concatenate([near, middles])
-    np.testing.assert_allclose(output(exported, x), output(native(config, out), x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(output(exported, x), output(Tabular(config).native(out), x), rtol=1e-5, atol=1e-5)
 
 
 def test_the_folder_alone_says_what_it_holds(features: Path, trained: tuple) -> None:
@@ -171,7 +171,7 @@ def test_the_folder_alone_says_what_it_holds(features: Path, trained: tuple) -> 
     x, _ = load_split(features, "test")
     assert info.columns == x.shape[1]
     other = TabularConfig.model_validate({"model": {"kind": "linear" if info.kind == "mlp" else "mlp"}})
-    assert output(native(other, out), x[:3]).shape[0] == 3
+    assert output(Tabular(other).native(out), x[:3]).shape[0] == 3
     assert not list(out.rglob("*.pkl"))
     assert (Decision.load(out / "assets").threshold is not None) == (len(info.classes or []) == 2)
     background = np.load(out / "assets/background.npy")
@@ -190,7 +190,7 @@ def test_balanced_class_weights_raise_the_rare_classes_probability(tmp_path: Pat
     means = []
     for weight in ("none", "balanced"):
         config, _ = train(tmp_path / weight, features, kind, class_weight=weight, max_depth=4)
-        means.append(output(native(config, tmp_path / weight), x)[:, 1].mean())
+        means.append(output(Tabular(config).native(tmp_path / weight), x)[:, 1].mean())
     assert means[1] > means[0] + 0.01
 
 
@@ -201,7 +201,7 @@ def test_the_same_seed_gives_the_same_model(tmp_path: Path, kind: str) -> None:
     answers = []
     for name in ("first", "second"):
         config, _ = train(tmp_path / name, features, kind)
-        answers.append(output(native(config, tmp_path / name), x))
+        answers.append(output(Tabular(config).native(tmp_path / name), x))
     assert np.array_equal(*answers)
 
 
@@ -212,13 +212,13 @@ def test_boosting_reports_its_progress_and_keeps_the_trees_up_to_its_best_round(
         (tmp_path / kind / "assets").mkdir(parents=True)
         progress = Recorded()
         trainer = Trainer(0, config.training, progress)
-        card = fit(config, features, tmp_path / kind, trainer)
+        card = Tabular(config).fit(features, tmp_path / kind, trainer)
         assert card["trees"] < 300
         assert str(card["trees"]) in card["headline"]
         losses = card["curves"]["root mean squared error"]["validation"]
         assert len(losses) == card["trees"] + 30
         x, y = load_split(features, "validation")
-        kept = np.sqrt(np.square(output(native(config, tmp_path / kind), x) - y).mean())
+        kept = np.sqrt(np.square(output(Tabular(config).native(tmp_path / kind), x) - y).mean())
         assert kept == pytest.approx(min(losses), rel=1e-4)
         trained = load_trained(tmp_path / kind, ModelInfo.load(tmp_path / kind))
         counts = {"lightgbm": "num_trees", "xgboost": "num_boosted_rounds", "boosting": "n_iter_"}
@@ -232,7 +232,7 @@ def test_a_wrong_graph_or_input_is_named(features: Path, trained: tuple) -> None
     from modelyard.errors import UsageError
 
     config, out, _ = trained
-    run = native(config, out)
+    run = Tabular(config).native(out)
     x = load_split(features, "test")[0][:2]
     with pytest.raises(UsageError, match=r"'modle'.*Did you mean 'model'"):
         run("modle", {"features": x})
@@ -260,7 +260,7 @@ def test_a_model_file_of_another_type_is_refused(tmp_path: Path) -> None:
     config, _ = train(tmp_path / "model", features, "linear")
     skops.io.dump(RBF(), tmp_path / "model/model.skops")
     with pytest.raises(BrokenArtifact, match=r"gaussian_process\.kernels\.RBF"):
-        native(config, tmp_path / "model")
+        Tabular(config).native(tmp_path / "model")
 
 
 def test_floor32_never_rounds_up() -> None:

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from modelyard.errors import BadData
+from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.csvtext import Table
-from modelyard.families.tabular.data import request_bodies
+from modelyard.families.tabular.data import TabularData
 from modelyard.families.tabular.host import request_model
 from modelyard.families.tabular.infer import as_written, numbers
 from modelyard.families.tabular.rows import read_rows
@@ -38,7 +39,7 @@ def test_a_file_to_answer_is_read_as_the_file_that_was_trained_on(tmp_path: Path
     _, out = built(tmp_path, file, target="churn")
     schema = TableSchema.load(out / "assets")
     names = [column.name for column in schema.inputs]
-    trained = [body for split in SPLITS for body in request_bodies(out, split, None)]
+    trained = [body for split in SPLITS for body in TabularData(TabularConfig()).requests(out, split)]
     answered = [{name: row[name] for name in names} for row in read_rows(file, schema)]
     assert sorted(map(str, answered)) == sorted(map(str, trained))
     assert {row["city"] for row in answered} == {"Köln", "Oslo", "Paris", None}

@@ -10,9 +10,9 @@ import pytest
 
 from modelyard.continual_settings import ContinualSettings
 from modelyard.errors import BadData, UsageError
-from modelyard.families.tabular import Tabular
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.encode import Encoder
+from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.mlp import Perceptron
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.splits import load_split
@@ -129,10 +129,9 @@ def test_another_target_task_or_kind_does_not_go_on(
 
 
 def test_trees_say_that_they_start_anew() -> None:
-    assert (
-        family("xgboost").starts_anew() == "model.kind = xgboost is fitted anew each time. Type: --set model.kind=mlp"
-    )
-    assert not family().starts_anew()
+    refusal = family("xgboost").config.refuses_warm_start()
+    assert refusal == "model.kind = xgboost is always fitted from scratch. Type: --set model.kind=mlp"
+    assert not family().config.refuses_warm_start()
 
 
 def test_a_column_that_is_gone_is_named(first: tuple[Path, Path], raw: Path, tmp_path: Path) -> None:

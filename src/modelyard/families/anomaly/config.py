@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelyard.config import FamilyConfig, Settings, TrainingSettings
+from modelyard.families.anomaly.search import SEARCH
 
 Kind = Literal["autoencoder", "lstm", "deepsvdd", "ocsvm", "iforest"]
 TORCH: frozenset[Kind] = frozenset({"autoencoder", "lstm", "deepsvdd"})
@@ -101,9 +103,41 @@ class AnomalyTraining(TrainingSettings):
 class AnomalyConfig(FamilyConfig):
     """A run on series of measurements."""
 
+    search_space = SEARCH
+
     features: AnomalyFeatures = AnomalyFeatures()
     """From files of measurements to series without gaps."""
     model: AnomalyModel = AnomalyModel()
     """Which detector, and its threshold."""
     training: AnomalyTraining = AnomalyTraining()
     """How autoencoder, lstm and deepsvdd are trained."""
+
+    @classmethod
+    def debug(cls) -> AnomalyConfig:
+        """A small autoencoder on two short series."""
+        return AnomalyConfig(
+            features=AnomalyFeatures(sample_series=2, sample_rows=1600, window=12),
+            model=AnomalyModel(kind="autoencoder", hidden=(16,), false_alarm_rate=0.02),
+            training=AnomalyTraining(epochs=15, batch_size=64, learning_rate=5e-3),
+        )
+
+    def requires(self) -> Mapping[str, str]:
+        """The table reader, the metrics, torch, and for the other kinds scikit-learn's converters."""
+        needs = {"pyarrow": "anomaly", "sklearn": "anomaly", "torch": "torch"}
+        if self.model.kind in TORCH:
+            return needs
+        return needs | dict.fromkeys(("onnx", "skl2onnx", "skops"), "anomaly")
+
+    def refuses_warm_start(self) -> str:
+        """Only the torch kinds are trained on from earlier weights."""
+        kind = self.model.kind
+        if kind in TORCH:
+            return ""
+        return f"model.kind = {kind} is always fitted from scratch. Type: --set model.kind=autoencoder"
+
+    @model_validator(mode="after")
+    def _windowed_kinds_have_a_window(self) -> AnomalyConfig:
+        kind, window = self.model.kind, self.features.window
+        if kind in WINDOWED and window < 2:
+            raise ValueError(f"features.window = {window}: model.kind={kind} needs windows of 2 rows or more")
+        return self

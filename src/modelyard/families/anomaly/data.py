@@ -9,67 +9,75 @@ import numpy as np
 
 from modelyard.base import base_of
 from modelyard.errors import BadData, UsageError, choices
-from modelyard.families.anomaly.config import AnomalyConfig, AnomalyFeatures
+from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig, AnomalyFeatures
 from modelyard.families.anomaly.earlier import earlier_schema, kept_columns
 from modelyard.families.anomaly.naming import check_measured, named
 from modelyard.families.anomaly.overview import summarize
 from modelyard.families.anomaly.parts import PARTS, Part, join
 from modelyard.families.anomaly.read import Table, read_tables
+from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Schema
 from modelyard.families.anomaly.series import Series, read_series
-from modelyard.family import Split
+from modelyard.family import Data, Split
 
 UNEQUAL = 0.05
 """Relative difference of two files' steps beyond which one detector cannot serve both."""
 
 
-def build_features(raw: Path, out: Path, config: AnomalyConfig) -> dict[str, Any]:
-    """Reads the series in `raw`; writes the parts and `assets/schema.json` to `out`. Returns what the card tells.
+class AnomalyData(Data[AnomalyConfig]):
+    """From files of measurements, one a series, to parts in time."""
 
-    Raises:
-        BadData: with file, row and column.
-        UsageError: the settings are not those of the model to go on from.
-    """
-    settings, base = config.features, base_of(out)
-    earlier = earlier_schema(base, config) if base is not None else None
-    tables = read_tables(raw)
-    settings = named(tables, settings)
-    names = _columns(tables, settings)
-    check_measured(tables[0], names)
-    series = [read_series(table, names, settings) for table in tables]
-    _check_steps(series)
-    cuts = [_cut(one, settings) for one in series]
-    lost = _lost_windows(series, cuts, settings)
-    kinds = sorted({kind for one in series for kind in one.kind if kind is not None})
-    keep, constant = _varying(series, cuts, names)
-    if earlier is not None:
-        keep = kept_columns(earlier, names, tables[0].file)
-    numbered = list(zip(series, cuts, range(len(series)), strict=True))
-    parts = {
-        name: join([_part(one, cut[name], number, keep, kinds) for one, cut, number in numbered]) for name in PARTS
-    }
-    schema = _schema(series, names, keep, parts["train"], kinds, settings, tables)
-    if earlier is not None:
-        schema = schema.model_copy(update={"columns": earlier.columns})
-    (Path(out) / "assets").mkdir(parents=True, exist_ok=True)
-    schema.save(Path(out) / "assets")
-    for name, part in parts.items():
-        part.save(out, name)
-    timed = settings.time_column if schema.step is not None else None
-    return summarize(series, schema, parts, lost, constant, timed)
+    def sample(self, raw: Path) -> None:
+        """Writes a CSV file for each simulated machine."""
+        write_sample(raw, self.config.features, self.config.seed)
 
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads the series in `raw`; writes the parts and `assets/schema.json` to `out`. Returns what the card tells.
 
-def request_bodies(features: Path, split: Split, window: int, limit: int | None) -> list[dict[str, Any]]:
-    """Windows of a split as JSON bodies, evenly spread over its series and time; a window of 1 is a row."""
-    part, schema = Part.load(features, split), Schema.load(Path(features) / "assets")
-    ends = part.ends(window)
-    if limit is not None and limit < len(ends):
-        ends = ends[np.linspace(0, len(ends) - 1, limit).round().astype(np.int64)]
-    bodies = []
-    for rows in part.windows(ends, window):
-        content = [dict(zip(schema.names, row, strict=True)) for row in rows.astype(np.float64).tolist()]
-        bodies.append({"values": content[0]} if window == 1 else {"window": content})
-    return bodies
+        Raises:
+            BadData: with file, row and column.
+            UsageError: the settings are not those of the model to go on from.
+        """
+        config, base = self.config, base_of(out)
+        earlier = earlier_schema(base, config) if base is not None else None
+        tables = read_tables(raw)
+        settings = named(tables, config.features)
+        names = _columns(tables, settings)
+        check_measured(tables[0], names)
+        series = [read_series(table, names, settings) for table in tables]
+        _check_steps(series)
+        cuts = [_cut(one, settings) for one in series]
+        lost = _lost_windows(series, cuts, settings)
+        kinds = sorted({kind for one in series for kind in one.kind if kind is not None})
+        keep, constant = _varying(series, cuts, names)
+        if earlier is not None:
+            keep = kept_columns(earlier, names, tables[0].file)
+        numbered = list(zip(series, cuts, range(len(series)), strict=True))
+        parts = {
+            name: join([_part(one, cut[name], number, keep, kinds) for one, cut, number in numbered]) for name in PARTS
+        }
+        schema = _schema(series, names, keep, parts["train"], kinds, settings, tables)
+        if earlier is not None:
+            schema = schema.model_copy(update={"columns": earlier.columns})
+        (Path(out) / "assets").mkdir(parents=True, exist_ok=True)
+        schema.save(Path(out) / "assets")
+        for name, part in parts.items():
+            part.save(out, name)
+        timed = settings.time_column if schema.step is not None else None
+        return summarize(series, schema, parts, lost, constant, timed)
+
+    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+        """Rows or windows of a split as JSON bodies, evenly spread over its series and time."""
+        window = self.config.features.window if self.config.model.kind in WINDOWED else 1
+        part, schema = Part.load(features, split), Schema.load(Path(features) / "assets")
+        ends = part.ends(window)
+        if limit is not None and limit < len(ends):
+            ends = ends[np.linspace(0, len(ends) - 1, limit).round().astype(np.int64)]
+        bodies = []
+        for rows in part.windows(ends, window):
+            content = [dict(zip(schema.names, row, strict=True)) for row in rows.astype(np.float64).tolist()]
+            bodies.append({"values": content[0]} if window == 1 else {"window": content})
+        return bodies
 
 
 def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:

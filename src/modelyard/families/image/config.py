@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from modelyard.config import FamilyConfig, Settings, TrainingSettings
+from modelyard.families.image.search import SEARCH
 
 Kind = Literal["cnn", "resnet", "vit"]
 Fit = Literal["pad", "crop", "stretch"]
@@ -91,12 +93,29 @@ class ImageTraining(TrainingSettings):
 class ImageConfig(FamilyConfig):
     """A run on pictures."""
 
+    shortcuts: ClassVar[Mapping[str, str]] = {"kind": "model.kind"}
+    search_space = SEARCH
+
     features: ImageFeatures = ImageFeatures()
     """From picture files to pixels."""
     model: ImageModel = ImageModel()
     """Which network."""
     training: ImageTraining = ImageTraining()
     """How it is trained."""
+
+    @classmethod
+    def debug(cls) -> ImageConfig:
+        """A narrow network on 400 real digits of 16 x 16 pixels."""
+        return ImageConfig(
+            features=ImageFeatures(sample_images=400, size=16),
+            model=ImageModel(width=8),
+            training=ImageTraining(epochs=6, batch_size=16, learning_rate=3e-3),
+        )
+
+    def requires(self) -> Mapping[str, str]:
+        """Pillow, torch, and transformers for its kinds."""
+        needs = {"PIL": "image", "sklearn": "image", "torch": "torch"}
+        return needs | ({} if self.model.kind == "cnn" else {"transformers": "image"})
 
     @model_validator(mode="after")
     def _checkpoint_has_a_kind(self) -> ImageConfig:

@@ -20,7 +20,9 @@ from modelyard.families.image.divide import SPLITS, divide, without_copies
 from modelyard.families.image.earlier import earlier_spec, grown
 from modelyard.families.image.pixels import Limits, has_colour, open_picture, to_array
 from modelyard.families.image.read import LABELS, Example, read_folder
+from modelyard.families.image.samples import write_sample
 from modelyard.families.image.spec import ImageSpec
+from modelyard.family import Data, Split
 
 SHOWN_BROKEN = 5
 SMALLEST, LARGEST, STEP = 32, 96, 16
@@ -39,41 +41,48 @@ class Look:
     colour: bool
 
 
-def build_features(raw: Path, out: Path, config: ImageConfig) -> dict[str, Any]:
-    """Reads the pictures in `raw`; writes splits and assets to `out`. Returns the summary for the card.
+class ImageData(Data[ImageConfig]):
+    """From a folder of pictures to arrays of pixels."""
 
-    Raises:
-        BadData: with file, and row of labels.csv.
-        UsageError: the settings are not those of the model to go on from.
-    """
-    settings = config.features
-    base = base_of(out)
-    earlier = earlier_spec(base, config) if base is not None else None
-    limits = Limits(round(settings.most_megabytes * 1e6), round(settings.most_megapixels * 1e6))
-    listing = read_folder(raw, settings, earlier.classes if earlier else ())
-    looks = _each(listing.examples, lambda one: _look(one, limits), listing.raw)
-    kept, copies, notes = without_copies(listing.examples, [look.digest for look in looks])
-    if lost := sorted({one.label for one in listing.examples} - {one.label for one in kept}):
-        raise BadData("every picture of this class is also under another label", file=listing.raw / lost[0])
-    parts = divide(kept, settings, config.seed, listing.raw)
-    by_name = {one.name: look for one, look in zip(listing.examples, looks, strict=True)}
-    if earlier is not None:
-        spec = grown(earlier, [one.label for one in parts["train"]], limits)
-    else:
-        spec = _spec(parts, [by_name[one.name] for one in parts["train"]], settings, limits)
-    for split in SPLITS:
-        _write_split(out, split, parts[split], spec, listing.raw)
-    if earlier is None:
-        mean, std = moments(store.load_pixels(out, "train"))
-        spec = spec.model_copy(update={"mean": mean, "std": std})
-    spec.save(Path(out) / "assets")
-    return _summary(parts, spec, listing.dropped | copies, notes)
+    def sample(self, raw: Path) -> None:
+        """Writes `<class>/<number>.png` of `features.sample`."""
+        settings = self.config.features
+        write_sample(raw, settings.sample, settings.sample_images, settings.sample_drift, self.config.seed)
 
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads the pictures in `raw`; writes splits and assets to `out`. Returns the summary for the card.
 
-def request_bodies(features: Path, split: str, limit: int | None) -> list[dict[str, Any]]:
-    """Files of a split as JSON bodies."""
-    files = store.load_files(features, split, limit)
-    return [{"image": base64.b64encode(data).decode()} for _, data in files]
+        Raises:
+            BadData: with file, and row of labels.csv.
+            UsageError: the settings are not those of the model to go on from.
+        """
+        config, settings = self.config, self.config.features
+        base = base_of(out)
+        earlier = earlier_spec(base, config) if base is not None else None
+        limits = Limits(round(settings.most_megabytes * 1e6), round(settings.most_megapixels * 1e6))
+        listing = read_folder(raw, settings, earlier.classes if earlier else ())
+        looks = _each(listing.examples, lambda one: _look(one, limits), listing.raw)
+        kept, copies, notes = without_copies(listing.examples, [look.digest for look in looks])
+        if lost := sorted({one.label for one in listing.examples} - {one.label for one in kept}):
+            raise BadData("every picture of this class is also under another label", file=listing.raw / lost[0])
+        parts = divide(kept, settings, config.seed, listing.raw)
+        by_name = {one.name: look for one, look in zip(listing.examples, looks, strict=True)}
+        if earlier is not None:
+            spec = grown(earlier, [one.label for one in parts["train"]], limits)
+        else:
+            spec = _spec(parts, [by_name[one.name] for one in parts["train"]], settings, limits)
+        for split in SPLITS:
+            _write_split(out, split, parts[split], spec, listing.raw)
+        if earlier is None:
+            mean, std = moments(store.load_pixels(out, "train"))
+            spec = spec.model_copy(update={"mean": mean, "std": std})
+        spec.save(Path(out) / "assets")
+        return _summary(parts, spec, listing.dropped | copies, notes)
+
+    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+        """Files of a split as JSON bodies."""
+        files = store.load_files(features, split, limit)
+        return [{"image": base64.b64encode(data).decode()} for _, data in files]
 
 
 def moments(pixels: np.ndarray) -> tuple[list[float], list[float]]:

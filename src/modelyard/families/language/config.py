@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from modelyard.config import FamilyConfig, Settings, TrainingSettings
+from modelyard.families.language.search import SEARCH
 
 Kind = Literal["gpt2", "llama", "mistral"]
 
@@ -89,9 +91,25 @@ class LanguageModel(Settings):
 class LanguageConfig(FamilyConfig):
     """A run on text."""
 
+    search_space = SEARCH
+
     features: LanguageFeatures = LanguageFeatures()
     """From files to documents and a tokenizer."""
     model: LanguageModel = LanguageModel()
     """Which model, and its hyper-parameters."""
     training: TrainingSettings = TrainingSettings(epochs=2, batch_size=4, learning_rate=2e-3, patience=2)
     """How it is trained; an example is a row of `model.context` tokens."""
+
+    @classmethod
+    def debug(cls) -> LanguageConfig:
+        """A tiny Llama with a draft model, on a few modules of the standard library."""
+        return LanguageConfig(
+            features=LanguageFeatures(vocabulary=400, sample_bytes=24_000, evaluation_bytes=5_000),
+            model=LanguageModel(layers=2, width=32, heads=2, kv_heads=1, context=64, draft_layers=1),
+            training=TrainingSettings(epochs=3, batch_size=8, learning_rate=1e-2, patience=2),
+        )
+
+    def requires(self) -> Mapping[str, str]:
+        """transformers and tokenizers; peft for adapters."""
+        needs = {"torch": "torch", "safetensors": "torch", "transformers": "language", "tokenizers": "language"}
+        return needs | ({"peft": "language"} if self.model.lora_rank else {})

@@ -16,7 +16,7 @@ from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.documents import Document, in_parts, read_documents
 from modelyard.families.language.earlier import keep_tokenizer
 from modelyard.families.language.tokens import Codec, train_tokenizer
-from modelyard.family import Split
+from modelyard.family import Data, Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 LEAST = 3
@@ -29,31 +29,52 @@ ANSWER_TOKENS = 24
 """Length of the answers that the drift reference holds."""
 
 
-def build_features(raw: Path, out: Path, config: LanguageConfig) -> dict[str, Any]:
-    """Reads the documents of `raw`; writes `<split>.jsonl` and `assets/tokenizer.json`.
+class LanguageData(Data[LanguageConfig]):
+    """From files of text to documents and a tokenizer."""
 
-    Raises:
-        BadData: with file and row; or fewer than three different documents.
-        UsageError: the settings are not those of the model to go on from.
-    """
-    settings = config.features
-    if (base := base_of(out)) is not None:
-        keep_tokenizer(base, config.model, out)
-    documents, dropped = read_documents(raw, settings.text_field, settings.separator)
-    cut = []
-    if len(documents) < LEAST and settings.separator is None:
-        whole, documents = len(documents), in_parts(documents)
-        cut = [_cut_note(whole, len(documents))]
-    if len(documents) < LEAST:
-        hint = "Give more text: one or two documents are cut at the ends of lines into parts of 200 characters or more"
-        raise BadData(f"{len(documents)} different documents; at least {LEAST} are needed", file=raw, hint=hint)
-    splits = divide(documents, settings.validation_share, settings.test_share, config.seed)
-    for split, members in splits.items():
-        write_split(out, split, members)
-    if base is None:
-        texts = [document.text for document in splits["train"]]
-        train_tokenizer(texts, settings.vocabulary, out / "assets" / "tokenizer.json")
-    return _summary(splits, dropped, cut, Codec(out / "assets" / "tokenizer.json"))
+    def sample(self, raw: Path) -> None:
+        """Writes modules of Python's standard library."""
+        write_sample(raw, self.config.features.sample_bytes)
+
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads the documents of `raw`; writes `<split>.jsonl` and `assets/tokenizer.json`.
+
+        Raises:
+            BadData: with file and row; or fewer than three different documents.
+            UsageError: the settings are not those of the model to go on from.
+        """
+        config, settings = self.config, self.config.features
+        if (base := base_of(out)) is not None:
+            keep_tokenizer(base, config.model, out)
+        documents, dropped = read_documents(raw, settings.text_field, settings.separator)
+        cut = []
+        if len(documents) < LEAST and settings.separator is None:
+            whole, documents = len(documents), in_parts(documents)
+            cut = [_cut_note(whole, len(documents))]
+        if len(documents) < LEAST:
+            hint = (
+                "Give more text: one or two documents are cut at the ends of lines into parts of 200 characters or more"
+            )
+            raise BadData(f"{len(documents)} different documents; at least {LEAST} are needed", file=raw, hint=hint)
+        splits = divide(documents, settings.validation_share, settings.test_share, config.seed)
+        for split, members in splits.items():
+            write_split(out, split, members)
+        if base is None:
+            texts = [document.text for document in splits["train"]]
+            train_tokenizer(texts, settings.vocabulary, out / "assets" / "tokenizer.json")
+        return _summary(splits, dropped, cut, Codec(out / "assets" / "tokenizer.json"))
+
+    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+        """Passages of the split's documents as prompts of 40 to 240 characters, at most PROMPTS of them."""
+        documents = read_split(features, split)
+        rng = np.random.default_rng(SPLITS.index(split))
+        prompts: dict[str, None] = {}
+        for number in range(4 * PROMPTS):
+            if len(prompts) == PROMPTS:
+                break
+            prompts.setdefault(_passage(documents[number % len(documents)].text, rng))
+        body = {"max_new_tokens": ANSWER_TOKENS, "truncate": True}
+        return [{"prompt": prompt, **body} for prompt in list(prompts)[:limit]]
 
 
 def _cut_note(whole: int, parts: int) -> str:
@@ -102,19 +123,6 @@ def read_split(folder: Path, split: str) -> list[Document]:
     """The documents of a split."""
     with (Path(folder) / f"{split}.jsonl").open(encoding="utf-8") as lines:
         return [Document(**json.loads(line)) for line in lines]
-
-
-def request_bodies(features: Path, split: Split, limit: int | None) -> list[dict[str, Any]]:
-    """Passages of the split's documents as prompts of 40 to 240 characters, at most PROMPTS of them."""
-    documents = read_split(features, split)
-    rng = np.random.default_rng(SPLITS.index(split))
-    prompts: dict[str, None] = {}
-    for number in range(4 * PROMPTS):
-        if len(prompts) == PROMPTS:
-            break
-        prompts.setdefault(_passage(documents[number % len(documents)].text, rng))
-    body = {"max_new_tokens": ANSWER_TOKENS, "truncate": True}
-    return [{"prompt": prompt, **body} for prompt in list(prompts)[:limit]]
 
 
 def _passage(text: str, rng: np.random.Generator) -> str:

@@ -18,7 +18,7 @@ from modelyard.base import base_of
 from modelyard.errors import UsageError
 from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
-from modelyard.families.language.data import read_split, request_bodies
+from modelyard.families.language.data import LanguageData, read_split
 from modelyard.families.language.decoder import DRAFT, MAIN, SPEC, DecoderSpec
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import (
@@ -160,7 +160,7 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     spec = _spec(setup, model, draft)
     write_json(assets / SPEC, spec)
     notes = [_packing(setup.rows(features, "train"), setup.context)]
-    return report | {"tables": [_completions(features, out)], "notes": notes, "kind": spec.kind}
+    return report | {"tables": [_completions(config, features, out)], "notes": notes, "kind": spec.kind}
 
 
 def load(folder: Path) -> dict[str, CausalLanguageModel]:
@@ -235,10 +235,10 @@ def _fit_draft(
     return build()
 
 
-def _completions(features: Path, out: Path) -> dict[str, Any]:
+def _completions(config: LanguageConfig, features: Path, out: Path) -> dict[str, Any]:
     """What the model makes of passages of the validation split, for the card."""
     host = LanguageHost(out / "assets")
-    requests = [host.Request(**body) for body in request_bodies(features, "validation", COMPLETIONS)]
+    requests = [host.Request(**body) for body in LanguageData(config).requests(features, "validation", COMPLETIONS)]
     answers = host.predict(TorchRuntime(load_graphs(out)), requests)
     rows = [
         [request.prompt[-80:], answer.text]  # type: ignore[attr-defined]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from modelyard.config import FamilyConfig, Settings, TrainingSettings
+from modelyard.families.recommender.search import SEARCH
 
 Kind = Literal["lightgcn", "ncf", "multitask"]
 
@@ -81,9 +83,24 @@ class RecommenderTraining(TrainingSettings):
 class RecommenderConfig(FamilyConfig):
     """A run on a log of interactions."""
 
+    search_space = SEARCH
+
     features: RecommenderFeatures = RecommenderFeatures()
     """From a log of interactions to splits."""
     model: RecommenderModel = RecommenderModel()
     """Which model, and its hyper-parameters."""
     training: RecommenderTraining = RecommenderTraining()
     """How it is trained."""
+
+    @classmethod
+    def debug(cls) -> RecommenderConfig:
+        """A few users, a short training."""
+        return RecommenderConfig(
+            features=RecommenderFeatures(sample_users=150, sample_items=80),
+            model=RecommenderModel(dimensions=16, layers=2),
+            training=RecommenderTraining(epochs=15, batch_size=512, learning_rate=2e-2),
+        )
+
+    def requires(self) -> Mapping[str, str]:
+        """Training needs torch; answering does not."""
+        return {"torch": "torch", "safetensors": "torch"}

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from modelyard.base import base_of
 from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Catalog, Item
-from modelyard.families.recommender.config import RecommenderFeatures
-from modelyard.families.recommender.earlier import merged, no_news, save_fresh
+from modelyard.families.recommender.config import RecommenderConfig, RecommenderFeatures
+from modelyard.families.recommender.earlier import earlier_catalog, merged, no_news, save_fresh
 from modelyard.families.recommender.numbering import from_number, numbering
 from modelyard.families.recommender.read import LABELS, Log, read_items, read_log
-from modelyard.family import Split
+from modelyard.families.recommender.sample import write_sample
+from modelyard.family import Data, Split
 
 LEAST_USERS, LEAST_ITEMS = 20, 21
 """Fewer judged users tell nothing; fewer items than the longest list (20) make every list complete."""
@@ -46,55 +48,63 @@ class Interactions:
         return np.asarray(self.log.item[self.rows])
 
 
-def build_features(
-    raw: Path, out: Path, settings: RecommenderFeatures, seed: int, earlier: Catalog | None = None
-) -> dict[str, Any]:
-    """Reads, cleans, divides; writes splits and assets. Returns what the card tells.
+class RecommenderData(Data[RecommenderConfig]):
+    """From a log of interactions to each user's history and the items left out of it."""
 
-    `earlier` is what the model to go on from knows: its users and items come first, and what it was trained on is
-    part of the histories, not of the training interactions.
+    def sample(self, raw: Path) -> None:
+        """Writes `interactions.csv` and `items.csv`."""
+        settings = self.config.features
+        write_sample(raw, settings.sample_users, settings.sample_items, self.config.seed)
 
-    Raises:
-        BadData: with file, row and column.
-    """
-    log, titles = read_log(raw), read_items(raw)
-    if len(log.time) > 1 and log.time.min() == log.time.max():
-        raise BadData(
-            f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be told", file=log.file,
-            column="timestamp",
-        )  # fmt: skip
-    shown, dropped = _clean(log, settings)
-    had, dropped = _positives(shown, settings, dropped, earlier)
-    _check_size(had, settings)
-    split = _divide(had, settings.least_interactions)
-    numbers = numbering(had.log, had.user, had.item, earlier)
-    catalog = _catalog(had, split, numbers, titles, earlier)
-    catalog.save(out / "assets")
-    if earlier is not None:
-        save_fresh(earlier, catalog, out)
-    rows = _write_splits(out, had, split, numbers, seed)
-    if log.labels:
-        _write_impressions(out, shown, had, split, numbers)
-    return _summary(catalog, had, split, rows, dropped, len(shown.rows), titles)
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads, cleans, divides; writes splits and assets. Returns what the card tells.
 
+        Users and items of an earlier model that the run continues come first, and what it was trained on is part of the
+        histories, not of the training interactions.
 
-def bodies(features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
-    """What a caller sends: on validation the user, on test also the item had since, which is the validation's.
+        Raises:
+            BadData: with file, row and column.
+        """
+        settings, base = self.config.features, base_of(out)
+        earlier = earlier_catalog(base, self.config.model) if base is not None else None
+        log, titles = read_log(raw), read_items(raw)
+        if len(log.time) > 1 and log.time.min() == log.time.max():
+            raise BadData(
+                f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be told",
+                file=log.file,
+                column="timestamp",
+            )
+        shown, dropped = _clean(log, settings)
+        had, dropped = _positives(shown, settings, dropped, earlier)
+        _check_size(had, settings)
+        split = _divide(had, settings.least_interactions)
+        numbers = numbering(had.log, had.user, had.item, earlier)
+        catalog = _catalog(had, split, numbers, titles, earlier)
+        catalog.save(out / "assets")
+        if earlier is not None:
+            save_fresh(earlier, catalog, out)
+        rows = _write_splits(out, had, split, numbers, self.config.seed)
+        if log.labels:
+            _write_impressions(out, shown, had, split, numbers)
+        return _summary(catalog, had, split, rows, dropped, len(shown.rows), titles)
 
-    On train a stranger with the user's items but the last: a user's training items are never recommended to them.
-    """
-    catalog = Catalog.load(features / "assets")
-    users, _ = load_split(features, split)
-    names = [item.id for item in catalog.items]
-    before = dict(zip(*load_split(features, "validation"), strict=True)) if split == "test" else {}
-    found: list[dict[str, Any]] = []
-    for user in users[:limit].tolist():
-        if split == "train":
-            found.append({"history": [names[item] for item in catalog.history(user)[:-1]], "k": ANSWERS})
-        else:
-            since = {"history": [names[before[user]]]} if before else {}
-            found.append({"user": catalog.users[user], "k": ANSWERS, **since})
-    return found
+    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+        """What a caller sends: on validation the user, on test also the item had since, which is the validation's.
+
+        On train a stranger with the user's items but the last: a user's training items are never recommended to them.
+        """
+        catalog = Catalog.load(features / "assets")
+        users, _ = load_split(features, split)
+        names = [item.id for item in catalog.items]
+        before = dict(zip(*load_split(features, "validation"), strict=True)) if split == "test" else {}
+        found: list[dict[str, Any]] = []
+        for user in users[:limit].tolist():
+            if split == "train":
+                found.append({"history": [names[item] for item in catalog.history(user)[:-1]], "k": ANSWERS})
+            else:
+                since = {"history": [names[before[user]]]} if before else {}
+                found.append({"user": catalog.users[user], "k": ANSWERS, **since})
+        return found
 
 
 def load_split(features: Path, split: Split) -> tuple[np.ndarray, np.ndarray]:

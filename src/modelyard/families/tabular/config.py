@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from modelyard.config import FamilyConfig, Settings
+from modelyard.config import FamilyConfig, Settings, TrainingSettings
+from modelyard.families.tabular.search import SEARCH
 
 Task = Literal["auto", "classification", "regression"]
 Kind = Literal["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
@@ -85,10 +87,36 @@ class TabularModel(Settings):
 class TabularConfig(FamilyConfig):
     """A run on a table."""
 
+    shortcuts: ClassVar[Mapping[str, str]] = {"target": "features.target"}
+    search_space = SEARCH
+
     features: TabularFeatures = TabularFeatures()
     """From a table to numbers."""
     model: TabularModel = TabularModel()
     """Which model, and its hyper-parameters."""
+
+    @classmethod
+    def debug(cls) -> TabularConfig:
+        """Few trees on 569 real rows."""
+        return TabularConfig(
+            features=TabularFeatures(sample="breast_cancer"),
+            model=TabularModel(kind="lightgbm", trees=30, max_leaves=8, hidden=(16,)),
+            training=TrainingSettings(epochs=5, batch_size=64),
+        )
+
+    def requires(self) -> Mapping[str, str]:
+        """The table readers, and the library of `model.kind`."""
+        kind = self.model.kind
+        libraries = ["pandas", "pyarrow", "sklearn", *([kind] if kind in ("lightgbm", "xgboost") else [])]
+        needs = dict.fromkeys(libraries, "tabular")
+        return needs | ({"torch": "torch"} if kind == "mlp" else {})
+
+    def refuses_warm_start(self) -> str:
+        """Only the MLP is trained on from earlier weights."""
+        kind = self.model.kind
+        if kind == "mlp":
+            return ""
+        return f"model.kind = {kind} is always fitted from scratch. Type: --set model.kind=mlp"
 
     @model_validator(mode="after")
     def _one_source(self) -> TabularConfig:

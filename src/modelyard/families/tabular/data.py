@@ -19,11 +19,12 @@ from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.infer import convert, infer_column, is_numeric, numbers
 from modelyard.families.tabular.overview import summarize, with_ranges
 from modelyard.families.tabular.read import read_table
-from modelyard.families.tabular.samples import TARGETS
-from modelyard.families.tabular.schema import Column, Edits, TableSchema, find_edits, near
+from modelyard.families.tabular.samples import TARGETS, write_sample
+from modelyard.families.tabular.schema import Column, Edits, TableSchema, companions, find_edits, near, write_back
 from modelyard.families.tabular.splits import save_split
 from modelyard.families.tabular.target import read_target
 from modelyard.families.tabular.written import as_text
+from modelyard.family import Data, Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,40 +45,70 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
-def build_features(raw: Path, out: Path, config: TabularConfig) -> dict[str, Any]:
-    """Reads the table in `raw`; writes splits, their rows as they came, and the assets to `out`.
+class TabularData(Data[TabularConfig]):
+    """From a person's table to splits and assets."""
 
-    Returns the summary for the card.
+    def sample(self, raw: Path) -> None:
+        """Writes `data.csv` of `features.sample`."""
+        settings = self.config.features
+        write_sample(raw, settings.sample, settings.sample_rows, settings.sample_drift, self.config.seed)
 
-    Raises:
-        BadData: with file, row and column.
-        UsageError: the settings are not those of the model to go on from.
-    """
-    base = base_of(out)
-    earlier = Earlier.load(base, config) if base is not None else None
-    table = read_table(Path(raw))
-    prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)
-    rows = _divide(prepared, table, config)
-    train = prepared.frame.iloc[rows["train"]]
-    if earlier is not None:
-        schema, encoder = _adopted(prepared, earlier), earlier.encoder
-    else:
-        schema = with_ranges(prepared.schema, train)
-        encoder = Encoder.fit(to_columns(train, schema), schema, config.features)
-    if not encoder.names:
-        raise BadData("the columns hold no words or numbers to predict from", file=table.file)
-    assets = Path(out) / "assets"
-    assets.mkdir(parents=True, exist_ok=True)
-    schema.save(assets)
-    encoder.save(assets)
-    for split, part in rows.items():
-        frame = prepared.frame.iloc[part]
-        save_split(out, split, encoder.transform(to_columns(frame, schema)), prepared.y[part])
-        frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
-    prepared.schema = schema
-    return summarize(
-        prepared.frame, schema, prepared.y, rows, encoder, prepared.dropped, [*table.notes, *prepared.notes]
-    )
+    def companions(self) -> dict[str, Path]:
+        """The edited schema: `features.table_schema`, or the one beside a data file."""
+        return companions(self.config.data.uri, self.config.features.table_schema)
+
+    def write_back(self, features: Path, data: Path) -> list[Path]:
+        """The inferred schema, as `<data>.schema.json`."""
+        return write_back(features, data)
+
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads the table in `raw`; writes splits, their rows as they came, and the assets to `out`.
+
+        Returns the summary for the card.
+
+        Raises:
+            BadData: with file, row and column.
+            UsageError: the settings are not those of the model to go on from.
+        """
+        config, base = self.config, base_of(out)
+        earlier = Earlier.load(base, config) if base is not None else None
+        table = read_table(Path(raw))
+        prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)
+        rows = _divide(prepared, table, config)
+        train = prepared.frame.iloc[rows["train"]]
+        if earlier is not None:
+            schema, encoder = _adopted(prepared, earlier), earlier.encoder
+        else:
+            schema = with_ranges(prepared.schema, train)
+            encoder = Encoder.fit(to_columns(train, schema), schema, config.features)
+        if not encoder.names:
+            raise BadData("the columns hold no words or numbers to predict from", file=table.file)
+        assets = Path(out) / "assets"
+        assets.mkdir(parents=True, exist_ok=True)
+        schema.save(assets)
+        encoder.save(assets)
+        for split, part in rows.items():
+            frame = prepared.frame.iloc[part]
+            save_split(out, split, encoder.transform(to_columns(frame, schema)), prepared.y[part])
+            frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
+        prepared.schema = schema
+        return summarize(
+            prepared.frame, schema, prepared.y, rows, encoder, prepared.dropped, [*table.notes, *prepared.notes]
+        )
+
+    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+        """Rows of a split as JSON bodies: None for an empty cell, times in ISO 8601."""
+        import pyarrow.parquet
+
+        schema = TableSchema.load(Path(features) / "assets")
+        table = pyarrow.parquet.read_table(
+            Path(features) / f"{split}.parquet", columns=[column.name for column in schema.inputs]
+        )
+        bodies: list[dict[str, Any]] = table.slice(0, limit).to_pylist()
+        for column in (c for c in schema.inputs if c.role in ("time", "numeric")):
+            for body in bodies:
+                body[column.name] = _json(body[column.name])
+        return bodies
 
 
 def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConfig) -> Edits:
@@ -152,21 +183,6 @@ def load_columns(features: Path, split: str, schema: TableSchema) -> dict[str, n
     import pandas as pd
 
     return to_columns(pd.read_parquet(Path(features) / f"{split}.parquet"), schema)
-
-
-def request_bodies(features: Path, split: str, limit: int | None) -> list[dict[str, Any]]:
-    """Rows of a split as JSON bodies: None for an empty cell, times in ISO 8601."""
-    import pyarrow.parquet
-
-    schema = TableSchema.load(Path(features) / "assets")
-    table = pyarrow.parquet.read_table(
-        Path(features) / f"{split}.parquet", columns=[column.name for column in schema.inputs]
-    )
-    bodies: list[dict[str, Any]] = table.slice(0, limit).to_pylist()
-    for column in (c for c in schema.inputs if c.role in ("time", "numeric")):
-        for body in bodies:
-            body[column.name] = _json(body[column.name])
-    return bodies
 
 
 def _json(value: Any) -> Any:

@@ -1,9 +1,8 @@
-"""The torch detectors, as the shared loop wants them: networks, batches and loss."""
+"""The torch detectors: networks that scale their inputs, and what each of them minimizes."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,12 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig
+from modelyard.families.anomaly.config import AnomalyConfig
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import whitening
 from modelyard.families.anomaly.schema import Schema
-from modelyard.family import Split, Trainable
-from modelyard.training.batches import Batches
 
 Batch = dict[str, torch.Tensor]
 FARTHEST = 1e3
@@ -153,41 +150,3 @@ def build(config: AnomalyConfig, assets: Path) -> Net:
     net = DeepSvdd(mean, matrix, settings.hidden, settings.embedding)
     net.place(torch.from_numpy(x))
     return net
-
-
-@dataclass(frozen=True)
-class TorchDetector(Trainable):
-    """Network, batches and loss bound to a config, for the shared loop."""
-
-    config: AnomalyConfig
-    left_out: frozenset[int] = frozenset()
-    """Training rows (last rows of windows) that are not trained on."""
-
-    def model(self, assets: Path) -> nn.Module:
-        """See `build`."""
-        return build(self.config, assets)
-
-    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
-        """`values`: (rows, columns), or (windows, window, columns); training examples shuffled by seed and epoch.
-
-        Validation is the calibration part: the one behind it may hold anomalies, which must not stop training.
-        """
-        part, window = Part.load(features, "train" if split == "train" else "calibration"), self._window(features)
-        ends = part.ends(window)[:: self.config.model.stride if window > 1 else 1]
-        if split == "train":
-            ends = ends[~np.isin(ends, list(self.left_out))]
-            ends = np.random.default_rng([self.config.seed, epoch]).permutation(ends)
-
-        def take(some: np.ndarray) -> Batch:
-            values = part.windows(some, window)
-            return {"values": torch.from_numpy(values if window > 1 else values[:, 0])}
-
-        return Batches(ends, self.config.training.batch_size, take)
-
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """The network's own objective, a scalar."""
-        assert isinstance(model, Net)
-        return model.objective(batch["values"])
-
-    def _window(self, features: Path) -> int:
-        return Schema.load(Path(features) / "assets").window if self.config.model.kind in WINDOWED else 1

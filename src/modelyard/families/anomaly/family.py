@@ -1,0 +1,207 @@
+"""Fits a detector and its threshold, and hands it over as a runtime and as graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from modelyard.errors import BadData, UsageError
+from modelyard.evaluation import Evaluation
+from modelyard.families.anomaly import scoring, shallow, threshold
+from modelyard.families.anomaly.config import TORCH, WINDOWED, AnomalyConfig
+from modelyard.families.anomaly.data import AnomalyData
+from modelyard.families.anomaly.evaluate import evaluate
+from modelyard.families.anomaly.host import AnomalyHost
+from modelyard.families.anomaly.networks import Net, build
+from modelyard.families.anomaly.parts import Part
+from modelyard.families.anomaly.relations import expectation
+from modelyard.families.anomaly.schema import Detector, Schema
+from modelyard.family import Family, Graph, Runtime, Split
+from modelyard.runtimes.torch import TorchRuntime
+from modelyard.training.batches import Batches
+from modelyard.training.loop import load_weights
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
+
+EXAMPLES = "example.npy"
+"""In a model folder: real windows, which its graph is exported and compared on."""
+SCORED = 20_000
+"""Training examples that are scored to find the strangest."""
+
+
+class Anomaly(AnomalyData, Family[AnomalyConfig]):
+    """From a machine's measurements to a served alarm with reasons."""
+
+    def __init__(self, config: AnomalyConfig) -> None:
+        super().__init__(config)
+        self.left_out: frozenset[int] = frozenset()
+        """Training rows (last rows of windows) that are not trained on."""
+
+    def model(self, assets: Path) -> torch.nn.Module:
+        """The untrained network of a torch kind."""
+        return build(self.config, assets)
+
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
+        """`values`: (rows, columns), or (windows, window, columns); training examples shuffled by seed and epoch.
+
+        Validation is the calibration part: the one behind it may hold anomalies, which must not stop training.
+        """
+        part = Part.load(features, "train" if split == "train" else "calibration")
+        windowed = self.config.model.kind in WINDOWED
+        window = Schema.load(Path(features) / "assets").window if windowed else 1
+        ends = part.ends(window)[:: self.config.model.stride if window > 1 else 1]
+        if split == "train":
+            ends = ends[~np.isin(ends, list(self.left_out))]
+            ends = np.random.default_rng([self.config.seed, epoch]).permutation(ends)
+
+        def take(some: np.ndarray) -> dict[str, torch.Tensor]:
+            values = part.windows(some, window)
+            return {"values": torch.from_numpy(values if window > 1 else values[:, 0])}
+
+        return Batches(ends, self.config.training.batch_size, take)
+
+    def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The network's own objective, a scalar: reconstruction error, or distance from the centre."""
+        assert isinstance(model, Net)
+        return model.objective(batch["values"])
+
+    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+        """Trains the detector of `model.kind` into `out`, chooses its threshold, and adds `assets/detector.json`.
+
+        With `model.contamination` it is trained twice: the second time without the strangest training examples.
+
+        Raises:
+            BadData: too little data, or no time column for windows.
+            UsageError: a threshold from labels that are not there.
+        """
+        config = self.config
+        schema = Schema.load(Path(features) / "assets")
+        window = window_of(config, schema)
+        part = Part.load(features, "train")
+        ends = part.ends(window)
+        if len(ends) < 2:
+            raise BadData(f"{len(ends)} training windows of {window} rows are left between the gaps")
+        answers = len(_normal_windows(config, schema, features, window))
+        threshold.check(answers, config.model.false_alarm_rate, config.model.contamination)  # before hours of training
+        np.save(out / EXAMPLES, part.windows(ends[np.linspace(0, len(ends) - 1, 8).astype(int)], window))
+        report = self._fit_kind(features, out, trainer, part, frozenset())
+        detector = self._calibrated(schema, features, out)
+        if config.model.contamination:
+            strangest = _strangest(detector, self.native(out), part, ends, config)
+            report = self._fit_kind(features, out, trainer, part, strangest)
+            detector = self._calibrated(schema, features, out)
+            report["headline"] += f", without the strangest {len(strangest):,} training rows"
+        detector.save(out / "assets")
+        return report | {"notes": [detector.note], "threshold": detector.threshold}
+
+    def native(self, model: Path) -> Runtime:
+        """The trained model in torch or scikit-learn."""
+        if self.config.model.kind in TORCH:
+            return TorchRuntime(self.graphs(model))
+        return shallow.native(model)
+
+    def graphs(self, model: Path) -> list[Graph]:
+        """One graph, `model`: `values` (rows, columns) or (windows, window, columns), in the columns' own units.
+
+        It gives `errors` of the values' shape, `embedding` (rows, embedding), or `score` (rows,).
+        """
+        windows = np.load(model / EXAMPLES, allow_pickle=False)
+        example = {scoring.INPUT: windows if self.config.model.kind in WINDOWED else windows[:, 0]}
+        if self.config.model.kind in TORCH:
+            return [Graph(scoring.GRAPH, example, module=load_weights(self.model(model / "assets"), model))]
+        return [Graph(scoring.GRAPH, example, onnx=shallow.to_onnx(model, self.config.export.opset))]
+
+    def evaluate(self, host: AnomalyHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+        """Judges a detector on a split, with labels or without."""
+        return evaluate(host, run, features, split)
+
+    def _fit_kind(
+        self, features: Path, out: Path, trainer: Trainer, part: Part, left_out: frozenset[int]
+    ) -> dict[str, Any]:
+        if self.config.model.kind in TORCH:
+            self.left_out = left_out
+            return trainer.fit(self, features, out)
+        rows = np.setdiff1d(np.arange(len(part.x)), np.array(sorted(left_out), np.int64))
+        return {"headline": shallow.fit(self.config.model, part.x[rows], out, self.config.seed)}
+
+    def _calibrated(self, schema: Schema, features: Path, out: Path) -> Detector:
+        """The detector with its threshold, from held-out rows that count as normal."""
+        config, run = self.config, self.native(out)
+        settings, window = config.model, window_of(config, schema)
+        windows = _normal_windows(config, schema, features, window)
+        outputs = scoring.run_graph(run, windows)
+        recent = min(settings.recent, window)
+        detector = Detector(
+            kind=settings.kind, window=window, recent=recent, false_alarm_rate=settings.false_alarm_rate
+        )
+        if "errors" in outputs:
+            scale = scoring.usual_errors(outputs["errors"])
+            detector = detector.model_copy(update={"error_scale": scale.tolist()})
+        else:
+            weights = expectation(Part.load(features, "train").x)
+            detector = detector.model_copy(update={"expectation": weights.tolist()})
+        if "embedding" in outputs:
+            detector = detector.model_copy(update={"centre": _centre(out)})
+        chosen = threshold.choose(
+            scoring.scores(detector, outputs), settings.false_alarm_rate, window, settings.contamination
+        )
+        source = "validation answers labelled normal" if settings.threshold_from == "labels" else "calibration answers"
+        note = threshold.sentences(chosen, settings.false_alarm_rate, source)
+        return detector.model_copy(update={"threshold": chosen.value, "typical": chosen.typical, "note": note})
+
+
+def _strangest(detector: Detector, run: Runtime, part: Part, ends: np.ndarray, config: AnomalyConfig) -> frozenset[int]:
+    """Last rows of the `contamination` share of training examples with the highest scores."""
+    found = np.concatenate([
+        scoring.scores(detector, scoring.run_graph(run, part.windows(some, detector.window)))
+        for some in np.array_split(ends, max(1, len(ends) // SCORED))
+    ])  # fmt: skip
+    return frozenset(ends[found > np.quantile(found, 1 - config.model.contamination)].tolist())
+
+
+def window_of(config: AnomalyConfig, schema: Schema) -> int:
+    """Rows that one answer judges.
+
+    Raises:
+        BadData: a kind of windows on data without a time column.
+    """
+    if config.model.kind not in WINDOWED:
+        return 1
+    if schema.step is None:
+        raise BadData(
+            f"model.kind={config.model.kind} judges windows of time, and the data has no time column",
+            column=config.features.time_column,
+            hint="Add one, name yours with features.time_column, or take a kind of rows: model.kind=autoencoder",
+        )
+    return schema.window
+
+
+def _normal_windows(config: AnomalyConfig, schema: Schema, features: Path, window: int) -> np.ndarray:
+    """Calibration windows, or with `threshold_from = "labels"` those of calibration and validation that hold no
+    anomaly and end in a row labelled normal; float32 (windows, window, columns)."""
+    calibration = Part.load(features, "calibration")
+    if config.model.threshold_from == "assumed_normal":
+        return calibration.windows(calibration.ends(window), window)
+    if not schema.labelled:
+        raise UsageError(
+            f"setting 'model.threshold_from' = 'labels': the data has no column {config.features.label_column!r}"
+        )
+    found = []
+    for part in (calibration, Part.load(features, "validation")):
+        ends = part.ends(window)
+        clean = (part.label[ends] == 0) & ~part.disturbed(ends, window)
+        found.append(part.windows(ends[clean], window))
+    return np.concatenate(found)
+
+
+def _centre(out: Path) -> list[float]:
+    from safetensors.numpy import load_file
+
+    from modelyard.training.loop import WEIGHTS
+
+    centre: list[float] = load_file(out / WEIGHTS)["centre"].astype(np.float64).tolist()
+    return centre

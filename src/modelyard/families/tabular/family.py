@@ -1,0 +1,113 @@
+"""Fits a tabular model of the configured kind, and hands it over as a runtime and as graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.evaluation import Evaluation
+from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.convert import to_onnx
+from modelyard.families.tabular.data import TabularData
+from modelyard.families.tabular.decide import fit_decision
+from modelyard.families.tabular.evaluate import evaluate
+from modelyard.families.tabular.host import TabularHost
+from modelyard.families.tabular.importance import importance
+from modelyard.families.tabular.kinds import FITTERS, Fitted
+from modelyard.families.tabular.native import (
+    GRAPH,
+    INPUT,
+    example,
+    load_trained,
+    mlp_graph,
+    native_runtime,
+)
+from modelyard.families.tabular.table import ModelInfo, Table, load_table
+from modelyard.family import Family, Graph, Runtime, Split
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
+
+BACKGROUND_ROWS = 64
+"""Training rows that stand for average data in explanations."""
+
+
+class Tabular(TabularData, Family[TabularConfig]):
+    """From a person's table to a served classifier or regression."""
+
+    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+        """Trains the configured kind into `out`, which holds `assets` already.
+
+        Adds `assets/background.npy`, and `assets/decision.json` for a classification. Returns `headline`, `curves`,
+        `importance`, `trees` and `notes` for the card.
+
+        Raises:
+            BadData: a class has no training rows.
+            ModelyardError: the MLP's loss is not finite.
+        """
+        config = self.config
+        table = load_table(features, balanced=config.model.class_weight == "balanced")
+        fitted = _fit_kind(config, table, features, out, trainer)
+        info = _info(config, table, fitted)
+        info.save(out)
+        run = native_runtime(out)
+        notes = list(fitted.notes)
+        if info.classes:
+            raw = run(GRAPH, {INPUT: table.x_validation})["probabilities"]
+            decision = fit_decision(config.model, raw, table.y_validation)
+            decision.save(out / "assets")
+            notes.append(decision.note)
+        background = _background(table.x, config.seed)
+        np.save(out / "assets" / "background.npy", background)
+        card = {"headline": fitted.headline, "curves": fitted.curves, "trees": fitted.trees, "notes": notes}
+        ranked = importance(run, info, out / "assets", table.x_validation, background, config.seed)
+        return card | ({"importance": ranked} if ranked else {})
+
+    def native(self, model: Path) -> Runtime:
+        """The trained model as its own library runs it; the folder says which kind it is."""
+        return native_runtime(model)
+
+    def graphs(self, model: Path) -> list[Graph]:
+        """One graph, `model`: `features` float32 (rows, columns) to `probabilities` (rows, classes) or `value` (rows,).
+
+        It answers as `native` does to about 1e-5 of max(1, |value|): float32 sums over the trees differ in order.
+        """
+        info = ModelInfo.load(model)
+        if info.kind == "mlp":
+            return [mlp_graph(model, info)]
+        onnx = to_onnx(load_trained(model, info), info, self.config.export.opset)
+        return [Graph(GRAPH, example(model, info), onnx=onnx)]
+
+    def evaluate(self, host: TabularHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+        """Judges a model on a split."""
+        return evaluate(host, run, features, split)
+
+
+def _fit_kind(config: TabularConfig, table: Table, features: Path, out: Path, trainer: Trainer) -> Fitted:
+    if config.model.kind != "mlp":
+        return FITTERS[config.model.kind](config, table, out, trainer.progress)
+    from modelyard.families.tabular.mlp import MlpFamily
+
+    report = trainer.fit(MlpFamily(config), features, out)
+    return Fitted(f"mlp, {report['headline']}", curves=report["curves"])
+
+
+def _info(config: TabularConfig, table: Table, fitted: Fitted) -> ModelInfo:
+    mlp = config.model.kind == "mlp"
+    return ModelInfo(
+        kind=config.model.kind,
+        task="classification" if table.classes else "regression",
+        columns=table.x.shape[1],
+        classes=table.classes,
+        trees=fitted.trees,
+        hidden=config.model.hidden if mlp else (),
+        dropout=config.model.dropout if mlp else 0.0,
+    )
+
+
+def _background(x: np.ndarray, seed: int) -> np.ndarray:
+    """Training rows drawn without replacement, float32 (at most BACKGROUND_ROWS, columns)."""
+    rows = np.random.default_rng(seed).permutation(len(x))[:BACKGROUND_ROWS]
+    return x[rows].astype(np.float32)
