@@ -35,7 +35,7 @@ def monitoring_pipeline(
         """Watches served traffic for drift; trains again when there is some.
 
         Args:
-            family: Which family to watch: its name, or package.module:Class of your own.
+            family: Which family to watch: its name, or package.module:entry of your own.
             config: The family's settings; `monitor` says what counts as drift, the rest is for training again.
             data_rev: Git revision of the data to train on; empty takes the one in the config.
             nodes: Machines that train together.

@@ -41,7 +41,7 @@ def training_pipeline(
         """Trains, judges, exports and registers a model.
 
         Args:
-            family: Which family to train: its name, or package.module:Class of your own.
+            family: Which family to train: its name, or package.module:entry of your own.
             config: The family's settings; fields that you leave out keep their defaults.
             data_rev: Git revision of the data; empty takes the one in the config.
             nodes: Machines that train together.

@@ -71,7 +71,7 @@ def tuning_pipeline(
         """Searches for better settings on the validation split.
 
         Args:
-            family: Which family to tune: its name, or package.module:Class of your own.
+            family: Which family to tune: its name, or package.module:entry of your own.
             config: Where the search starts; fields that you leave out keep their defaults.
             data_rev: Git revision of the data; empty takes the one in the config.
             gpus_per_node: GPUs of each trial; 0 trains on CPUs.

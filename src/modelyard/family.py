@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,9 @@ Runtime: TypeAlias = "Callable[[str, Arrays], Arrays]"
 and TensorRT all look like this."""
 
 Split = Literal["train", "validation", "test"]
+
+Half = Literal["data", "build", "host"]
+"""A class of a family: it reads data, builds models, or answers."""
 
 Progress = Callable[..., None]
 """`progress(done, total, loss=0.3)`: how far a long job is, with the figures worth watching."""
@@ -292,6 +296,13 @@ class Entry(Generic[C]):
         """
         cls: type[Host] = self._class(self.host)
         return cls(assets)
+
+    def module_of(self, half: Half) -> str:
+        """The module that holds a half, not imported for the answer."""
+        found = {"data": self.data or self.build, "build": self.build, "host": self.host}[half]
+        if not isinstance(found, str):
+            return found.__module__
+        return importlib.util.resolve_name(found.partition(":")[0], self.module)
 
     def _class(self, found: Any) -> Any:
         if not isinstance(found, str):

@@ -9,7 +9,6 @@ import inspect
 import json
 import os
 import secrets
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -20,12 +19,12 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from modelyard import artifact, events
 from modelyard.artifact import Manifest, Origin
+from modelyard.closure import code_digest
 from modelyard.config import FamilyConfig, config_hash, resolve
 from modelyard.cost import Meter, Usage, measure
 from modelyard.errors import MissingExtra, ModelyardError
-from modelyard.family import Data, Entry, Family, load
+from modelyard.family import Data, Entry, Family, Half, load
 
-_SKIPPED = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 REUSE = "MODELYARD_REUSE"
 """Folder of finished stages that may be taken instead of run again: `modelyard resume` sets it."""
 
@@ -89,6 +88,8 @@ class Stage:
     cached: bool
     outside: Callable[[Run], str | None] | None
     """What the stage depends on beside config, inputs and code, as text; None from it: no one can tell, so run."""
+    halves: tuple[Half, ...]
+    """Which of the family's classes it uses: their code is part of its key."""
     inputs: tuple[str, ...]
     optional: frozenset[str]
     outputs: tuple[str, ...]
@@ -150,10 +151,14 @@ class Stage:
             "family": run.name,
             "config": config_hash(run.config, self.reads),
             "inputs": {name: parents[name].digest for name in sorted(parents)},
-            "code": run.code_version,
+            "code": self.code(run.entry),
             "outside": outside if outside is not None else secrets.token_hex(16),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def code(self, entry: Entry[Any]) -> str:
+        """Digest of the code that the outputs follow from: the stage's, and the family's that it uses."""
+        return code_digest([self.function.__module__, *map(entry.module_of, self.halves)])
 
     def _origin(self, run: Run, key: str, parents: list[Manifest], used: Usage) -> Origin:
         revisions = [parent.data_revision for parent in parents if parent.data_revision]
@@ -188,12 +193,16 @@ class Stage:
 
 
 def stage(
-    *, reads: Iterable[str], cached: bool = True, outside: Callable[[Run], str | None] | None = None
+    *,
+    reads: Iterable[str],
+    halves: tuple[Half, ...] = ("build", "host"),
+    cached: bool = True,
+    outside: Callable[[Run], str | None] | None = None,
 ) -> Callable[[Callable[..., Done | str | None]], Stage]:
     """Makes a stage of `function(run, <inputs: In>, <outputs: Out>) -> headline`.
 
-    `reads` names the config sections it depends on. `cached=False` is for a stage that acts on the world;
-    `outside` tells the state of what it reads there.
+    `reads` names the config sections it depends on, `halves` the family's classes. `cached=False` is for a stage that
+    acts on the world; `outside` gives the state of what it reads there.
     """
 
     def decorate(function: Callable[..., Done | str | None]) -> Stage:
@@ -203,7 +212,7 @@ def stage(
         optional = frozenset(name for name in parameters if parameters[name].default is None)
         inputs = tuple(name for name in parameters if roles.get(name) == "in")
         outputs = tuple(name for name in parameters if roles.get(name) == "out")
-        return Stage(function.__name__, tuple(reads), function, cached, outside, inputs, optional, outputs)
+        return Stage(function.__name__, tuple(reads), function, cached, outside, halves, inputs, optional, outputs)
 
     return decorate
 
@@ -217,27 +226,13 @@ def check_requirements(run: Run) -> None:
 
 @functools.cache
 def code_version(entry: Entry[Any] | None = None) -> str:
-    """sha256 (12 digits) of modelyard's source and of the family's own; of all families for None.
+    """Digest of the code of all stages, and of all that a family's classes use; of the stages only for None.
 
-    It is part of every stage's key: what was made by other code is never taken for what this code would make.
+    Recorded with every artifact, and a constant of compiled pipelines: Kubeflow's cache follows it.
     """
-    root = Path(__file__).parent
-    others = root / "families"
-    files = [file for file in root.rglob("*") if entry is None or not file.is_relative_to(others)]
-    if entry is not None:
-        files += _module_files(entry.module)
-    files = sorted(file for file in files if file.is_file() and not _SKIPPED.intersection(file.parts))
-    content = hashlib.sha256()
-    for file in files:
-        content.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return content.hexdigest()[:12]
-
-
-def _module_files(module: str) -> list[Path]:
-    file = getattr(sys.modules[module], "__file__", None)
-    if file is None:
-        return []
-    return list(Path(file).parent.rglob("*")) if Path(file).name == "__init__.py" else [Path(file)]
+    halves: tuple[Half, ...] = ("data", "build", "host")
+    own = [entry.module, *map(entry.module_of, halves)] if entry is not None else []
+    return code_digest(["modelyard.stages", *own])
 
 
 def _tell_failure(stage_name: str, error: BaseException, used: Usage) -> None:

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def run(
     family: Annotated[str | None, typer.Argument(metavar="FAMILY", help="Which family.", show_default=False)] = None,
     own: Annotated[
-        str | None, typer.Option("--family", "-f", help="A family of your own: package.module:Class.")
+        str | None, typer.Option("--family", "-f", help="A family of your own: package.module:entry.")
     ] = None,
     data: Data = None,
     target: Target = None,

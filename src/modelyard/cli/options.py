@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FamilyName = Annotated[
     str,
     typer.Argument(
-        metavar="FAMILY", help="Which family: see [bold]modelyard families[/]; or your own, package.module:Class.",
+        metavar="FAMILY", help="Which family: see [bold]modelyard families[/]; or your own, package.module:entry.",
         show_default=False,
     ),
 ]  # fmt: skip

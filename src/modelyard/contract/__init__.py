@@ -70,7 +70,7 @@ class Result:
 
 
 def run(family: str, folder: Path) -> list[Result]:
-    """All checks of `family` (a built-in name, or `package.module:Class`), with its debug run made in `folder`.
+    """All checks of `family` (a built-in name, or `package.module:entry`), with its debug run made in `folder`.
 
     Raises:
         UsageError: no such family.

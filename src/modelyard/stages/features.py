@@ -9,7 +9,7 @@ from modelyard.registry import model_name
 from modelyard.run import Run, stage
 
 
-@stage(reads=("data", "features", "seed"), outside=digest)
+@stage(reads=("data", "features", "seed"), halves=("data",), outside=digest)
 def features(run: Run, dataset: In, features: Out) -> str:
     """Reads the raw data, splits it and fits what turns it into model inputs, on the training split alone.
 

@@ -12,7 +12,7 @@ def _fingerprint(run: Run) -> str | None:
     return fingerprint(run.config.data, run.reader.companions())
 
 
-@stage(reads=("data", "features", "seed"), outside=_fingerprint)
+@stage(reads=("data", "features", "seed"), halves=("data",), outside=_fingerprint)
 def ingest(run: Run, dataset: Out) -> Done:
     """Fetches the data to `dataset/raw`, verifies its sums, records where it came from in `dataset/source.json`.
 

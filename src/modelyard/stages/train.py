@@ -23,7 +23,7 @@ WHERE_AND_HOW = {
 """Settings under which a checkpoint of other ones goes on: they change how fast and where, not what is learned."""
 
 
-@stage(reads=("model", "training", "continual", "seed"))
+@stage(reads=("model", "training", "continual", "seed"), halves=("build",))
 def train(run: Run, features: In, model: Out) -> str:
     """Trains the family's model on the training split; the validation split decides when to stop.
 
@@ -52,7 +52,7 @@ def checkpoint_folder(run: Run, features_digest: str) -> str:
     content = {
         "model": run.config.model.model_dump(mode="json"), "training": training, "seed": run.config.seed,
         "features": features_digest, "continual": run.config.continual.model_dump(mode="json"),
-        "code": run.code_version,
+        "code": train.code(run.entry),
     }  # fmt: skip
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     shared = run.config.cluster.scratch if run.nodes > 1 else None

@@ -1,0 +1,110 @@
+"""What a stage's key covers: the code that computes, and no more."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelyard import closure
+from modelyard.family import load, names
+from modelyard.stages import STAGES, TRAINING
+
+PACKAGE = Path("src/modelyard")
+READING, MODELLING = {"ingest", "features"}, {"train", "evaluate", "export", "package"}
+ASK = (
+    "import json; from modelyard.family import load; from modelyard.stages import TRAINING\n"
+    "print(json.dumps({stage.name: stage.code(load('image')) for stage in TRAINING}))"
+)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "modelyard"
+    return Path(shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def codes(copy: Path) -> dict[str, str]:
+    """Each stage's digest for the image family, by a fresh interpreter on the copy."""
+    environment = {**os.environ, "PYTHONPATH": str(copy.parent)}
+    done = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def changed(copy: Path, file: str, old: str = "", new: str = "\n") -> set[str]:
+    """The stages whose key an edit changes; without `old` a line is added at the end. The edit is undone."""
+    path = copy / file
+    before, text = codes(copy), path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new) if old else text + new)
+    after = codes(copy)
+    path.write_text(text)
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    "file", ["families/image/README.md", "card/card.css", "serving/page/page.js", "cli/show.py", "serving/app.py"]
+)
+def test_a_page_a_command_or_the_server_changes_no_key(copy, file):
+    assert changed(copy, file) == set()
+
+
+def test_another_familys_code_changes_no_key(copy):
+    assert changed(copy, "families/recommender/model.py", new="A = 1\n") == set()
+
+
+def test_a_constant_of_the_network_changes_training_and_what_follows(copy):
+    found = changed(copy, "families/image/network.py", new="A = 1\n")
+    assert READING.isdisjoint(found)
+    assert found >= MODELLING
+
+
+def test_an_edit_of_the_reader_changes_every_stage_that_rests_on_it(copy):
+    assert changed(copy, "families/image/read.py", new="A = 1\n") >= {"ingest", "features", "train", "package"}
+
+
+def test_an_edit_of_the_training_loop_changes_training_and_not_reading(copy):
+    found = changed(copy, "training/engine.py", new="A = 1\n")
+    assert found >= {"train"}
+    assert READING.isdisjoint(found)
+
+
+def test_another_version_of_a_library_that_computes_is_other_code(monkeypatch):
+    entry = load("image")
+    before = {stage.name: stage.code(entry) for stage in TRAINING}
+    installed = closure.library_version
+    monkeypatch.setattr(closure, "library_version", lambda name: "9.9" if name == "torch" else installed(name))
+    after = {stage.name: stage.code(entry) for stage in TRAINING}
+    assert before["train"] != after["train"]
+    monkeypatch.setattr(closure, "library_version", lambda name: "9.9" if name == "rich" else installed(name))
+    assert {stage.name: stage.code(entry) for stage in TRAINING} == before
+
+
+@pytest.mark.parametrize("family", names())
+def test_reading_data_rests_on_no_training_code(family):
+    entry = load(family)
+    sources, _ = closure.closure([STAGES["features"].function.__module__, entry.module_of("data")])
+    assert entry.module_of("data") in sources
+    assert entry.module_of("build") not in sources
+    assert "modelyard.training.engine" not in sources
+
+
+def test_relative_imports_late_imports_and_types_are_told_apart(tmp_path, monkeypatch):
+    package = tmp_path / "sunny"
+    package.mkdir()
+    (package / "__init__.py").write_text("from .late import nothing\n")
+    (package / "early.py").write_text("def f():\n    from . import late\n    import json, numpy as np\n")
+    (package / "late.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sunny.types import T\n"
+        "\nnothing = 0  # import sunny.types\n"
+    )
+    (package / "types.py").write_text("T = int\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sources, libraries = closure.closure(["sunny.early"])
+    assert set(sources) == {"sunny.early", "sunny.late"}
+    assert libraries == {"numpy"}
