@@ -47,8 +47,8 @@ def test_what_is_asked_in_a_pod_tells_who_answers_and_what(package, tmp_path):
 @pytest.mark.parametrize("family", names())
 def test_settings_lead_from_the_defaults_to_a_debug_run(family):
     cls = load(family)
-    debug, plain = (one.model_dump(mode="json") for one in (cls.debug(), cls.Config()))
-    assert resolve(cls.Config, ("--set", parse_assignments(assignments(debug, plain)))) == cls.debug()
+    debug, plain = (one.model_dump(mode="json") for one in (cls.Config.debug(), cls.Config()))
+    assert resolve(cls.Config, ("--set", parse_assignments(assignments(debug, plain)))) == cls.Config.debug()
 
 
 @pytest.mark.parametrize(

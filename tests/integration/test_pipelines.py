@@ -75,7 +75,7 @@ def test_the_image_under_test_is_the_one_of_every_step(trainer_image, compiled):
 def test_a_compiled_pipeline_runs_to_a_package_in_the_store(cluster: Cluster, pipelines, uploaded, trainer_image):
     pipeline, version = uploaded
     experiment = pipelines.create_experiment("modelyard-test").experiment_id
-    config = {"family": FAMILY, "config": portable(load(FAMILY).debug())}
+    config = {"family": FAMILY, "config": portable(load(FAMILY).Config.debug())}
     run = pipelines.run_pipeline(
         experiment, "test", params=config, pipeline_id=pipeline, version_id=version, enable_caching=False
     ).run_id

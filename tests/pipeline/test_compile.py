@@ -111,7 +111,7 @@ def test_no_step_installs_a_package_and_every_step_has_bounds(name, kind):
     if name and kind != "tuning":
         defaults = pipeline["root"]["inputDefinitions"]["parameters"]
         assert {key: defaults[key]["defaultValue"] for key in ("cpu", "memory")} == {
-            key: load(name).resources[key] for key in ("cpu", "memory")
+            key: load(name).Config.resources[key] for key in ("cpu", "memory")
         }
 
 

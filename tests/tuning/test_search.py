@@ -31,7 +31,7 @@ def make(told=None, fixed: dict | None = None, **fields) -> Search:
     cls = load(NAME)
     fixed = {"features.points": 60, **(fixed or {})}
     config = resolve(cls.Config, ("config", nested(fixed)))
-    plan = Plan(family=cls, config=config, fixed=frozenset(fixed), **fields)
+    plan = Plan(entry=cls, config=config, fixed=frozenset(fixed), **fields)
     heard = told if told is not None else []
     return Search(plan, lambda tried, best, count: heard.append(tried))
 

@@ -27,8 +27,8 @@ def values(one) -> list:
 @pytest.mark.parametrize("family", names())
 def test_every_value_of_a_familys_space_is_a_valid_setting(family):
     cls = load(family)
-    assert cls.search_space
-    for name, one in cls.search_space.items():
+    assert cls.Config.search_space
+    for name, one in cls.Config.search_space.items():
         for value in values(one):
             kinds = {condition: allowed[0] for condition, allowed in one.when.items()}
             config = resolve(cls.Config, ("config", nested(kinds)), ("config", nested({name: value})))
@@ -38,7 +38,7 @@ def test_every_value_of_a_familys_space_is_a_valid_setting(family):
 @pytest.mark.parametrize("family", names())
 def test_every_condition_of_a_familys_space_can_hold(family):
     cls = load(family)
-    for one in cls.search_space.values():
+    for one in cls.Config.search_space.values():
         for condition, allowed in one.when.items():
             for value in allowed:
                 resolve(cls.Config, ("config", nested({condition: value})))
@@ -48,7 +48,7 @@ def test_every_condition_of_a_familys_space_can_hold(family):
 def test_the_default_kind_of_a_family_can_be_searched(family):
     cls = load(family)
     config = cls.Config().model_dump(mode="json")
-    found = searched(cls.search_space, config, ["model.kind"])
+    found = searched(cls.Config.search_space, config, ["model.kind"])
     assert any(holds(one, config, {}) for one in found.values())
 
 
@@ -81,8 +81,10 @@ def test_values_outside_of_a_range_have_no_code():
 
 def test_only_what_differs_from_the_defaults_is_written():
     cls = load(names()[0])
-    section = next(iter(cls.search_space)).split(".")[0]
-    name, one = next(item for item in cls.search_space.items() if item[0].startswith(section) and not item[1].when)
+    section = next(iter(cls.Config.search_space)).split(".")[0]
+    name, one = next(
+        item for item in cls.Config.search_space.items() if item[0].startswith(section) and not item[1].when
+    )
     default = lookup(cls.Config().model_dump(mode="json"), name)
     other = next(value for value in values(one) if value != default)
     config = resolve(cls.Config, ("config", nested({name: other})))

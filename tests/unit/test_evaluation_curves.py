@@ -1,4 +1,4 @@
-"""Curves and counts against scikit-learn's, and classes matched by name."""
+"""Curves and counts against scikit-learn's."""
 
 from __future__ import annotations
 
@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from modelyard.evaluation_curves import (
-    Judged,
-    align,
-    by_class,
-    class_metrics,
-    confusion,
-    counts,
-    histogram,
-    precision_recall,
-    roc,
-    thinned,
-)  # fmt: skip
+from modelyard.evaluation_curves import counts, histogram, precision_recall, roc, thinned
 
 
 def scored(rows: int, decimals: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -70,40 +59,6 @@ def test_precision_and_recall_are_scikit_learn_s(decimals: int) -> None:
     assert np.array(line.y) == pytest.approx(precision)
     assert np.array(line.x, float) == pytest.approx(recall)
     assert plot.caption == f"Chance is a precision of {y.mean():.3g}."
-
-
-def test_answers_are_matched_by_class_name_and_an_unknown_class_is_another() -> None:
-    p = np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]])
-    judged = align(p, p.argmax(axis=1), ["cat", "dog", "eel"], np.array([1, 0, 0]), ["dog", "cat"])
-    assert judged.p.tolist() == [[0.7, 0.2], [0.3, 0.6], [0.1, 0.1]]
-    assert judged.labels.tolist() == [0, 1, 2]
-    seen = confusion(judged)
-    assert seen.labels == ["dog", "cat", "(another)"]
-    assert seen.matrix == [[0, 1, 1], [1, 0, 0], [0, 0, 0]]
-    assert confusion(Judged(judged.y, judged.p, np.array([1, 0, 0]), judged.classes)).labels == ["dog", "cat"]
-
-
-def test_class_metrics_are_scikit_learn_s() -> None:
-    rng = np.random.default_rng(1)
-    y, p = rng.choice(3, 400, p=[0.7, 0.2, 0.1]), rng.dirichlet(np.ones(3), 400)
-    seen = class_metrics(Judged(y, p, p.argmax(axis=1), list("abc")))
-    assert seen == pytest.approx({
-        "accuracy": reference.accuracy_score(y, p.argmax(axis=1)),
-        "balanced_accuracy": reference.balanced_accuracy_score(y, p.argmax(axis=1)),
-        "log_loss": reference.log_loss(y, p),
-    })  # fmt: skip
-
-
-def test_of_many_classes_the_worst_are_shown() -> None:
-    y = np.repeat(np.arange(40), 10)
-    labels = np.where(np.arange(400) % 10 < y % 40 // 4, (y + 1) % 40, y)
-    recall = [(labels[y == index] == index).mean() for index in range(40)]
-    shown = by_class(y, labels, [f"c{index}" for index in range(40)])
-    assert len(shown.series[0].x) == 30
-    assert max(shown.series[0].y) <= sorted(recall)[30]
-    assert "30 classes" in shown.caption
-    few = by_class(np.array([0, 0, 1]), np.array([0, 1, 1]), ["a", "b"])
-    assert ([one.y for one in few.series], few.caption) == ([[0.5, 1.0], [1.0, 0.5]], "")
 
 
 def test_a_histogram_counts_all_values_within_its_edges() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,18 @@ class Batches:
     other numbers nor on earlier calls: several processes and threads call it, each for its part."""
     least: int = 1
     """Fewest examples that a process can train on: 2 where batch statistics of one are undefined."""
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray], size: int, order: np.ndarray | None = None) -> Batches:
+        """Batches of rows of `arrays`, whose first axis is the examples; without `order` as they come."""
+        import torch
+
+        rows = len(next(iter(arrays.values())))
+
+        def take(chosen: np.ndarray) -> Batch:
+            return {name: torch.from_numpy(array[chosen]) for name, array in arrays.items()}
+
+        return cls(np.arange(rows) if order is None else order, size, take)
 
     def __len__(self) -> int:
         return len(self.cuts()) - 1

@@ -126,5 +126,5 @@ def test_requests_are_spread_over_all_series_and_the_whole_split(trained: Traine
 
 def test_missing_assets_are_named(tmp_path: Path) -> None:
     schema().save(tmp_path)
-    with pytest.raises(BrokenArtifact, match=r"detector.json is no detector"):
+    with pytest.raises(BrokenArtifact, match=r"detector.json: "):
         AnomalyHost(tmp_path)

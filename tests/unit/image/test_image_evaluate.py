@@ -10,33 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.stats import ks_2samp
-from sklearn import metrics as sk
 
 from modelyard.card.canvas import style
 from modelyard.card.figures import draw
 from modelyard.errors import BadData
 from modelyard.evaluation import Evaluation
-from modelyard.families.image import curves, store
+from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.data import ImageData
-from modelyard.families.image.decide import Decision
-from modelyard.families.image.evaluate import Judged, calibration_error, class_metrics, diagnosis, evaluate
+from modelyard.families.image.evaluate import evaluate
 from modelyard.families.image.host import ImageHost
 from modelyard.families.image.pixels import statistics
 from modelyard.families.image.samples import digits, shifted
 from modelyard.families.image.spec import ImageSpec
 from modelyard.family import Arrays
+from modelyard.kit.classes.decision import Decision
 from tests.unit.image.test_image_data import build, scans
-
-CLASSES = ["a", "b", "c", "d"]
-
-
-def judged(k: int = 4, n: int = 300) -> Judged:
-    rng = np.random.default_rng(5)
-    y = rng.integers(0, k, n)
-    raw = rng.gamma(1, size=(n, k)) + 1.2 * (np.arange(k) == y[:, None])
-    p = raw / raw.sum(axis=1, keepdims=True)
-    return Judged(y, p, p.argmax(axis=1), CLASSES[:k])
 
 
 def brightness(threshold: float = 128.0) -> Any:
@@ -56,58 +45,19 @@ def features(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_metrics_are_scikit_learn_s() -> None:
-    seen, one = class_metrics(judged()), judged()
-    expected = {
-        "accuracy": sk.accuracy_score(one.y, one.labels),
-        "balanced_accuracy": sk.balanced_accuracy_score(one.y, one.labels),
-        "macro_f1": sk.f1_score(one.y, one.labels, average="macro"),
-        "worst_class_recall": sk.recall_score(one.y, one.labels, average=None).min(),
-        "log_loss": sk.log_loss(one.y, one.p),
-        "top_2_accuracy": sk.top_k_accuracy_score(one.y, one.p, k=2),
-    }
-    assert {name: seen[name] for name in expected} == pytest.approx(expected)
-
-
-def test_diagnosis_counts_as_a_table_of_four_does() -> None:
-    one = judged(k=2)
-    hits, alarms = int(((one.y == 1) & (one.labels == 1)).sum()), int(((one.y == 0) & (one.labels == 1)).sum())
-    misses, quiet = int(((one.y == 1) & (one.labels == 0)).sum()), int(((one.y == 0) & (one.labels == 0)).sum())
-    seen = diagnosis(one)
-    assert seen["sensitivity"] == hits / (hits + misses)
-    assert seen["specificity"] == quiet / (quiet + alarms)
-    assert seen["ppv"] == hits / (hits + alarms)
-    assert seen["npv"] == quiet / (quiet + misses)
-    pairs = one.p[one.y == 1, 1][:, None] - one.p[one.y == 0, 1]
-    assert seen["roc_auc"] == pytest.approx((pairs > 0).mean() + (pairs == 0).mean() / 2)
-
-
-def test_calibration_error_by_hand() -> None:
-    confidence, hit = np.array([0.95, 0.97, 0.55, 0.56]), np.array([True, False, True, True])
-    assert calibration_error(hit, confidence) == pytest.approx(0.5 * abs(0.5 - 0.96) + 0.5 * abs(1 - 0.555))
-
-
-def test_the_roc_is_scikit_learn_s() -> None:
-    one = judged(k=2)
-    curve = curves.roc(one.y, np.round(one.p[:, 1], 2))
-    area = np.trapezoid(curve.true_positive_rate, curve.false_positive_rate)
-    assert area == pytest.approx(sk.roc_auc_score(one.y, np.round(one.p[:, 1], 2)), abs=2e-3)
-    assert (curve.false_positive_rate[0], curve.true_positive_rate[-1]) == (0, 1)
-    assert np.all(np.diff(curve.thresholds) < 0)
-
-
 def test_answers_through_the_host_are_judged_beside_the_most_frequent_class(features: Path) -> None:
     host = ImageHost(features / "assets")
     result = evaluate(host, brightness(), features)
     assert result.main == "roc_auc"
     assert result.metrics["accuracy"] == result.metrics["roc_auc"] == 1
     assert result.baseline["accuracy"] == pytest.approx(6 / 10)
-    assert (result.baseline["sensitivity"], result.baseline["specificity"]) == (0, 1)
+    assert (result.baseline["recall"], result.baseline["specificity"]) == (0, 1)
     assert result.confusion is not None
     assert result.confusion.matrix == [[6, 0], [0, 4]]
-    assert "sensitivity: 4 of 4, 95 % interval 0.510 to 1.000 (Wilson)." in result.notes
+    assert "recall: 4 of 4, 95 % interval 0.510 to 1.000 (Wilson)." in result.notes
     assert [plot.title for plot in result.plots] == [
-        "ROC", "Sensitivity and specificity by threshold", "Scores by class", "Reliability", "Right answers",
+        "ROC", "Precision and recall", "Recall and specificity by threshold", "Calibration", "Scores by class",
+        "Right answers",
     ]  # fmt: skip
 
 
@@ -195,4 +145,5 @@ def test_a_request_that_is_no_picture_names_its_field(features: Path) -> None:
 
 def test_without_a_decision_the_more_probable_class_is_the_answer() -> None:
     p = np.array([[0.5, 0.5], [0.51, 0.49]])
-    assert Decision().labels(p).tolist() == [1, 0]
+    assert Decision(threshold=0.5).labels(p).tolist() == [1, 0]
+    assert Decision().labels(p).tolist() == [0, 0]

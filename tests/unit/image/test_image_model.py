@@ -22,8 +22,9 @@ from modelyard.errors import UsageError
 from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig, ImageTraining
 from modelyard.families.image.family import Image
-from modelyard.families.image.host import BinaryAnswer, ImageHost
+from modelyard.families.image.host import ImageHost
 from modelyard.families.image.store import load_files, load_labels, load_pixels
+from modelyard.kit.classes.answers import BinaryAnswer
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.stages.export import check_parity

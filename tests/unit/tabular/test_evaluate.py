@@ -75,7 +75,7 @@ def test_a_binary_model_has_the_figures_scikit_learn_gives(built: dict) -> None:
     evaluation, raw, y = judged(built["breast_cancer"])
     _, _, model = built["breast_cancer"]
     host = TabularHost(model / "assets")
-    p = host.decision.probabilities(raw)
+    p = host.decision.of_probabilities(raw)
     labels = host.decision.labels(p)
     expected = {
         "roc_auc": reference.roc_auc_score(y, p[:, 1]),
@@ -116,11 +116,11 @@ def test_rare_positives_are_judged_by_average_precision(built: dict) -> None:
 
 def test_the_interval_holds_the_value_and_is_said(built: dict) -> None:
     evaluation, _, _ = judged(built["breast_cancer"])
-    (note,) = (note for note in evaluation.notes if "95 % interval" in note)
+    (note,) = (note for note in evaluation.notes if "bootstrap" in note)
     value, low, high = (float(note.split(mark)[1].split()[0].strip(",")) for mark in ("roc_auc ", "interval ", " to "))
     assert low <= value <= high <= 1
     assert 0.001 < high - low < 0.15
-    assert any("Threshold" in note for note in evaluation.notes)
+    assert any(note.startswith("Answers") for note in evaluation.notes)
 
 
 def test_curves_are_finite_and_small_enough_to_draw(built: dict) -> None:
@@ -132,7 +132,7 @@ def test_curves_are_finite_and_small_enough_to_draw(built: dict) -> None:
     assert (np.diff(roc.thresholds) < 0).all()
     assert (roc.false_positive_rate[0], roc.true_positive_rate[-1]) == (0, 1)
     assert {figure.title for figure in evaluation.plots} == {
-        "ROC", "Precision and recall", "Calibration", "Scores by class",
+        "ROC", "Precision and recall", "Recall and specificity by threshold", "Calibration", "Scores by class",
     }  # fmt: skip
     counts = plot(evaluation, "Scores by class").series
     assert [sum(series.y) for series in counts] == [len(y) - y.sum(), y.sum()]

@@ -14,11 +14,11 @@ from pydantic import ValidationError
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.decide import Decision
 from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.family import Arrays
+from modelyard.kit.classes.decision import Decision
 
 COLUMNS: list[dict[str, Any]] = [
     {"name": "age", "role": "numeric", "description": "years", "examples": [42.0], "minimum": 18, "maximum": 90},

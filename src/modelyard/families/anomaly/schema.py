@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from modelyard.errors import BrokenArtifact
 from modelyard.families.anomaly.config import Kind
-
-
-class Asset(BaseModel):
-    """A JSON file of the assets folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    FILE: ClassVar[str]
-
-    @classmethod
-    def load(cls, assets: Path) -> Self:
-        """From its file in `assets`.
-
-        Raises:
-            BrokenArtifact: it is absent or not readable.
-        """
-        path = Path(assets) / cls.FILE
-        try:
-            return cls.model_validate_json(path.read_text())
-        except (OSError, ValidationError) as error:
-            reason = str(error).splitlines()[0]
-            raise BrokenArtifact(f"{path} is no {cls.__name__.lower()} of a detector: {reason}") from None
-
-    def save(self, assets: Path) -> None:
-        """Writes its file into `assets`."""
-        (Path(assets) / self.FILE).write_text(self.model_dump_json(indent=1) + "\n")
+from modelyard.kit.assets import Asset
 
 
 class Column(BaseModel):

@@ -16,13 +16,13 @@ from modelyard.families.image import cam, store
 from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.data import ImageData
-from modelyard.families.image.decide import fit_decision
 from modelyard.families.image.earlier import PLAN
 from modelyard.families.image.evaluate import evaluate
 from modelyard.families.image.host import GRAPH, INPUT, ImageHost
 from modelyard.families.image.network import Net, build, plan
 from modelyard.families.image.spec import ImageSpec
 from modelyard.family import Family, Graph, Runtime, Split
+from modelyard.kit.classes.choosing import Aim, fit_on_logits
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
@@ -108,12 +108,14 @@ class Image(ImageData, Family[ImageConfig]):
         assert isinstance(net, Net)
         cam.save_head(assets, net.head.weight.detach().numpy(), net.head.bias.detach().numpy())
         np.save(Path(out) / EXAMPLES, store.load_pixels(features, "train")[:EXAMPLE_ROWS], allow_pickle=False)
-        decision = fit_decision(
+        least = config.model.least_sensitivity
+        aim = Aim() if least is None else Aim("recall", least_recall=least)
+        decision = fit_on_logits(
             ImageHost(assets).logits(TorchRuntime(self.graphs(out)), store.load_pixels(features, "validation")),
             store.load_labels(features, "validation"),
             spec.classes,
+            aim,
             calibrate=config.model.calibration == "temperature",
-            least_sensitivity=config.model.least_sensitivity,
             shares=np.array(spec.counts) / sum(spec.counts) if config.model.class_weight == "balanced" else None,
         )
         decision.save(assets)

@@ -9,6 +9,7 @@ import numpy as np
 from modelyard.evaluation import Picture, Plot
 from modelyard.families.image import cam
 from modelyard.families.image.host import FEATURES
+from modelyard.kit.classes.judged import Judged
 
 if TYPE_CHECKING:
     from modelyard.families.image.host import ImageHost
@@ -19,21 +20,13 @@ SIDE = 112
 """Pixels of a picture in the card."""
 
 
-def gallery(
-    host: ImageHost,
-    run: Runtime,
-    pixels: np.ndarray,
-    y: np.ndarray,
-    labels: np.ndarray,
-    p: np.ndarray,
-    classes: list[str],
-) -> list[Plot]:
+def gallery(host: ImageHost, run: Runtime, pixels: np.ndarray, judged: Judged) -> list[Plot]:
     """The errors with the most certain answers, and right answers of different classes, each beside its evidence.
 
     Args:
         pixels: uint8 (n, channels, size, size) as the host sees them.
-        y, labels: true and answered class indices, (n,); p: probabilities (n, classes).
     """
+    y, labels, p, classes = judged.y, judged.labels, judged.p, judged.classes
     wrong = np.flatnonzero(labels != y)
     certainty = np.where(labels < len(classes), p[np.arange(len(y)), np.minimum(labels, len(classes) - 1)], 0)
     worst = wrong[np.argsort(-certainty[wrong], kind="stable")][:MOST_ERRORS]
@@ -68,7 +61,7 @@ def _tiles(host: ImageHost, run: Runtime, pixels: np.ndarray, rows: np.ndarray) 
 
     chosen = np.stack([pixels[row] for row in rows])
     features = np.concatenate([outputs[FEATURES] for outputs in host.outputs(run, chosen)])
-    found = host.decision.labels(host.decision.probabilities(host.logits(run, chosen)))
+    found = host.decision.labels(host.probabilities(run, chosen))
     tiles = []
     for one, maps, index in zip(chosen, features, found.tolist(), strict=True):
         parts = [cam.picture(one, SIDE)]

@@ -12,10 +12,11 @@ from pydantic import BaseModel, Field
 
 from modelyard.errors import BadData
 from modelyard.families.image import cam
-from modelyard.families.image.decide import HALF, Decision
 from modelyard.families.image.pixels import SUFFIXES, from_base64, open_picture, statistics
 from modelyard.families.image.spec import ImageSpec
 from modelyard.family import Explanation, Host, Runtime
+from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
+from modelyard.kit.classes.decision import Decision
 
 GRAPH, INPUT, LOGITS, FEATURES = "model", "pixels", "logits", "features"
 CHUNK = 64
@@ -32,26 +33,6 @@ class Picture(BaseModel, extra="forbid"):
     )
 
 
-class ClassAnswer(BaseModel):
-    """The answer of a classifier of several classes."""
-
-    label: str
-    """The predicted class."""
-    probability: float
-    """Probability of the predicted class, calibrated."""
-    probabilities: dict[str, float]
-    """Probability by class; they add up to 1."""
-
-
-class BinaryAnswer(ClassAnswer):
-    """The answer of a classifier of two classes."""
-
-    score: float
-    """Probability of the positive class, calibrated."""
-    threshold: float
-    """The positive class is answered from this score on."""
-
-
 class ImageHost(Host):
     """Answers for one trained network."""
 
@@ -61,10 +42,10 @@ class ImageHost(Host):
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
         self.spec = ImageSpec.load(self.assets)
-        self.decision = Decision.load(self.assets)
+        self.decision = Decision.load_or(self.assets, Decision())
         self.head = cam.load_head(self.assets)
         self.method = cam.method(self.assets) if self.head is not None else ""
-        self.Response = BinaryAnswer if len(self.spec.classes) == 2 else ClassAnswer
+        self.Response = answer_type(self.spec.classes)
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order.
@@ -72,11 +53,11 @@ class ImageHost(Host):
         Raises:
             BadData: a request whose text is not a picture within the limits.
         """
-        answers: list[BaseModel] = []
+        found: list[BaseModel] = []
         for start in range(0, len(requests), CHUNK):
             pixels = np.stack([self.decode(request) for request in requests[start : start + CHUNK]])
-            answers += self._answers(self.decision.probabilities(self.logits(run, pixels)))
-        return answers
+            found += answers(self.decision, self.spec.classes, self.probabilities(run, pixels))
+        return found
 
     def decode(self, request: BaseModel) -> np.ndarray:
         """What the model sees of a request: uint8 (channels, size, size)."""
@@ -91,6 +72,10 @@ class ImageHost(Host):
         parts = [outputs[LOGITS] for outputs in self.outputs(run, pixels)]
         return np.concatenate(parts).astype(np.float64) if parts else np.empty((0, len(self.spec.classes)))
 
+    def probabilities(self, run: Runtime, pixels: np.ndarray) -> np.ndarray:
+        """Pixels uint8 (n, channels, size, size) to calibrated probabilities, float64 (n, classes)."""
+        return self.decision.of_logits(self.logits(run, pixels))
+
     def outputs(self, run: Runtime, pixels: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """The graph's outputs, CHUNK pictures at a time."""
         for start in range(0, len(pixels), CHUNK):
@@ -102,9 +87,8 @@ class ImageHost(Host):
         assert isinstance(response, ClassAnswer)
         p = np.array(list(response.probabilities.values()))
         entropy = float(-(p * np.log(np.maximum(p, 1e-300))).sum() / np.log(len(p)))
-        score = response.score if isinstance(response, BinaryAnswer) else response.probability
         picture = open_picture(self._bytes(request), self.spec.limits)
-        return {**statistics(picture), "score": score, "entropy": entropy, "label": response.label}
+        return {**statistics(picture), "score": score_of(response), "entropy": entropy, "label": response.label}
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """The class activation map of the answer, which is Grad-CAM before its ReLU: cells of a grid and a picture.
@@ -116,7 +100,7 @@ class ImageHost(Host):
             return None
         pixels = self.decode(request)
         (outputs,) = self.outputs(run, pixels[None])
-        index = int(self.decision.labels(self.decision.probabilities(outputs[LOGITS]))[0])
+        index = int(self.decision.labels(self.decision.of_logits(outputs[LOGITS]))[0])
         places, base, name = self.evidence(outputs[FEATURES][0], index)
         cells = cam.coarse(places)
         order = np.argsort(-np.abs(cells), axis=None, kind="stable")
@@ -140,26 +124,13 @@ class ImageHost(Host):
         assert self.head is not None
         classes = self.spec.classes
         weights = cam.contrast(len(classes), index)
-        places, base = cam.evidence(features, self.head, weights / self.decision.temperature)
-        if self.decision.offset is not None:
-            base += float(weights @ np.array(self.decision.offset))
+        # The temperature divides the logits and so the evidence; an offset belongs to no place.
+        shift = self.decision.calibrated_logits(np.zeros(len(classes)))
+        slope = self.decision.calibrated_logits(np.ones(len(classes))) - shift
+        places, base = cam.evidence(features, self.head, weights * slope)
+        base += float(weights @ shift)
         name = f"log-odds of {classes[1]}" if len(classes) == 2 else f"logit of {classes[index]} less the mean of all"
         return places, base, name
 
     def _bytes(self, request: Picture) -> bytes:
         return from_base64(request.image, self.spec.limits)
-
-    def _answers(self, probabilities: np.ndarray) -> list[BaseModel]:
-        classes, labels = self.spec.classes, self.decision.labels(probabilities)
-        answers: list[BaseModel] = []
-        for p, label in zip(probabilities.tolist(), labels.tolist(), strict=True):
-            fields = {
-                "label": classes[label],
-                "probability": p[label],
-                "probabilities": dict(zip(classes, p, strict=True)),
-            }
-            if len(classes) == 2:
-                answers.append(BinaryAnswer(**fields, score=p[1], threshold=self.decision.threshold or HALF))
-            else:
-                answers.append(ClassAnswer(**fields))
-        return answers

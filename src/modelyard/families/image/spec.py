@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from modelyard.families.image.pixels import Limits, open_picture, to_array
+from modelyard.kit.assets import Asset
 
-FILE = "image.json"
 
-
-class ImageSpec(BaseModel):
+class ImageSpec(Asset):
     """Fitted on the training split."""
 
-    model_config = ConfigDict(frozen=True)
+    FILE: ClassVar[str] = "image.json"
 
     size: int
     """Side in pixels."""
@@ -30,15 +28,6 @@ class ImageSpec(BaseModel):
     mean: list[float]
     """By channel, of pixels 0 to 255."""
     std: list[float]
-
-    @classmethod
-    def load(cls, assets: Path) -> ImageSpec:
-        """From `assets/image.json`."""
-        return cls.model_validate_json((Path(assets) / FILE).read_text())
-
-    def save(self, assets: Path) -> None:
-        """Writes `assets/image.json`."""
-        (Path(assets) / FILE).write_text(self.model_dump_json(indent=1) + "\n")
 
     def decode(self, data: bytes) -> np.ndarray:
         """A file's bytes to what the model sees, uint8 (channels, size, size).

@@ -7,18 +7,18 @@ The graph takes `input_ids` (rows, new), `positions` (rows, past + new; -1 hides
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from modelyard.family import Arrays, Runtime
+from modelyard.kit.assets import Asset
 
 MAIN, DRAFT = "decoder", "draft"
 """Names of the two graphs."""
 HIDDEN = -1
 """Position of an entry that no token sees: padding, or one left out on purpose."""
-SPEC = "decoder.json"
 
 
 class GraphSpec(BaseModel):
@@ -34,10 +34,10 @@ class GraphSpec(BaseModel):
     """Tokens that a token sees, itself included; None: all before it."""
 
 
-class DecoderSpec(BaseModel):
-    """What the host must know of the model: `assets/decoder.json`."""
+class DecoderSpec(Asset):
+    """What the host must know of the model."""
 
-    model_config = ConfigDict(frozen=True)
+    FILE: ClassVar[str] = "decoder.json"
 
     kind: str
     context: int
@@ -50,11 +50,6 @@ class DecoderSpec(BaseModel):
     """Token after every document."""
     main: GraphSpec
     draft: GraphSpec | None = None
-
-    @classmethod
-    def read(cls, assets: Path) -> DecoderSpec:
-        """From the assets of a trained model."""
-        return cls.model_validate_json((Path(assets) / SPEC).read_text())
 
 
 def no_past(spec: GraphSpec, rows: int) -> Arrays:

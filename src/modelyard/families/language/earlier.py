@@ -23,7 +23,7 @@ def keep_tokenizer(base: Path, settings: LanguageModel, out: Path) -> None:
     """
     if settings.lora_rank:
         raise UsageError("model.lora_rank: adapters begin with model.checkpoint alone, not with continual.start")
-    spec = DecoderSpec.read(base / "assets")
+    spec = DecoderSpec.load(base / "assets")
     known = json.loads((base / "assets" / CONFIG).read_text())
     was = {"kind": spec.kind, "context": spec.context}
     was |= {name: next(known[one] for one in spellings if one in known) for name, spellings in _NAMES.items()}

@@ -37,7 +37,7 @@ class LanguageHost(Host):
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
         self.codec = Codec(self.assets / "tokenizer.json")
-        self.spec = DecoderSpec.read(self.assets)
+        self.spec = DecoderSpec.load(self.assets)
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a prompt. Prompts of similar length are written at once; beams and guessing go one by one.

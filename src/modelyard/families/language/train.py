@@ -19,7 +19,7 @@ from modelyard.errors import UsageError
 from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import LanguageData, read_split
-from modelyard.families.language.decoder import DRAFT, MAIN, SPEC, DecoderSpec
+from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import (
     CONFIG,
@@ -85,11 +85,7 @@ class Setup(Trainable):
         order = np.arange(len(packed.input_ids))
         if split == "train":
             order = np.random.default_rng([self.config.seed, epoch]).permutation(order)
-
-        def take(rows: np.ndarray) -> Batch:
-            return {name: torch.from_numpy(array[rows]) for name, array in vars(packed).items()}
-
-        return Batches(order, self.config.training.batch_size, take)
+        return Batches.of(vars(packed), self.config.training.batch_size, order)
 
     def rows(self, features: Path, split: Split) -> Packed:
         """All rows of a split, packed once."""
@@ -158,7 +154,7 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     write_config(model.config, assets / CONFIG)
     draft = _fit_draft(config, setup, model, features, out, trainer) if config.model.draft_layers else None
     spec = _spec(setup, model, draft)
-    write_json(assets / SPEC, spec)
+    spec.save(assets)
     notes = [_packing(setup.rows(features, "train"), setup.context)]
     return report | {"tables": [_completions(config, features, out)], "notes": notes, "kind": spec.kind}
 
@@ -176,7 +172,7 @@ def load(folder: Path) -> dict[str, CausalLanguageModel]:
 
 def load_graphs(folder: Path) -> list[Graph]:
     """The graphs `decoder` and, where there is one, `draft`."""
-    spec = DecoderSpec.read(folder / "assets")
+    spec = DecoderSpec.load(folder / "assets")
     # Any tokens will do, for the graphs are compared on numbers: two rows that differ.
     rows = np.random.default_rng(0).integers(0, spec.vocabulary, (4, 8))
     return graphs(load(folder), spec, rows.tolist())

@@ -33,7 +33,7 @@ def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Batc
     user, item = catalog.history_users[rows], catalog.history_items[rows]
     negative = draw_negatives(rng, catalog, user, config.model.drawn)
     order = rng.permutation(len(user))
-    return _rows_of({"user": user, "item": item, "negative": negative}, order, config.training.batch_size)
+    return Batches.of({"user": user, "item": item, "negative": negative}, config.training.batch_size, order)
 
 
 def replayed(config: RecommenderConfig, memory: Batch, features: Path, epoch: int) -> Batch:
@@ -93,11 +93,4 @@ def _impressions(config: RecommenderConfig, features: Path, split: Split, epoch:
     catalog = Catalog.load(features / "assets")
     arrays["negative"] = draw_negatives(rng, catalog, arrays["user"], config.model.drawn)
     order = rng.permutation(len(arrays["user"]))
-    return _rows_of(arrays, order, config.training.batch_size)
-
-
-def _rows_of(arrays: dict[str, np.ndarray], order: np.ndarray, size: int) -> Batches:
-    def take(rows: np.ndarray) -> Batch:
-        return {name: torch.from_numpy(array[rows]) for name, array in arrays.items()}
-
-    return Batches(order, size, take)
+    return Batches.of(arrays, config.training.batch_size, order)

@@ -77,7 +77,7 @@ class TabularModel(Settings):
     aim: Literal["f1", "recall", "cost", "half"] = "f1"
     """What the threshold of a binary classifier is chosen for on the validation split; `half` is 0.5."""
     least_recall: float = Field(default=0.9, gt=0, le=1)
-    """With `aim=recall`: the highest precision at this recall or more."""
+    """With `aim=recall`: the fewest false alarms at this recall or more."""
     false_positive_cost: float = Field(default=1.0, ge=0)
     """With `aim=cost`: cost of a false alarm, in any unit."""
     false_negative_cost: float = Field(default=5.0, ge=0)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.evaluation import Evaluation
-from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.config import TabularConfig, TabularModel
 from modelyard.families.tabular.convert import to_onnx
 from modelyard.families.tabular.data import TabularData
-from modelyard.families.tabular.decide import fit_decision
 from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.importance import importance
@@ -26,6 +25,7 @@ from modelyard.families.tabular.native import (
 )
 from modelyard.families.tabular.table import ModelInfo, Table, load_table
 from modelyard.family import Family, Graph, Runtime, Split
+from modelyard.kit.classes.choosing import Aim, fit_on_probabilities
 
 if TYPE_CHECKING:
     from modelyard.training.loop import Trainer
@@ -56,7 +56,9 @@ class Tabular(TabularData, Family[TabularConfig]):
         notes = list(fitted.notes)
         if info.classes:
             raw = run(GRAPH, {INPUT: table.x_validation})["probabilities"]
-            decision = fit_decision(config.model, raw, table.y_validation)
+            decision = fit_on_probabilities(
+                raw, table.y_validation, info.classes, _aim(config.model), method=config.model.calibration
+            )
             decision.save(out / "assets")
             notes.append(decision.note)
         background = _background(table.x, config.seed)
@@ -105,6 +107,10 @@ def _info(config: TabularConfig, table: Table, fitted: Fitted) -> ModelInfo:
         hidden=config.model.hidden if mlp else (),
         dropout=config.model.dropout if mlp else 0.0,
     )
+
+
+def _aim(settings: TabularModel) -> Aim:
+    return Aim(settings.aim, settings.least_recall, settings.false_positive_cost, settings.false_negative_cost)
 
 
 def _background(x: np.ndarray, seed: int) -> np.ndarray:

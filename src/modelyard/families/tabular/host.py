@@ -12,11 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.cells import as_times, calendar, parse_time, words
-from modelyard.families.tabular.decide import Decision
 from modelyard.families.tabular.encode import Columns, Encoder
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.shapley import shapley_values
 from modelyard.family import Explanation, Host, Runtime
+from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
+from modelyard.kit.classes.decision import Decision
 
 BACKGROUND = "background.npy"
 LONGEST = 100
@@ -24,32 +25,6 @@ LONGEST = 100
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 PERMUTATIONS = 4
 """Orders in which an explanation switches the columns on, for each background row."""
-
-
-class BinaryAnswer(BaseModel):
-    """The answer of a classifier of two classes."""
-
-    label: str
-    """The predicted class."""
-    probability: float
-    """Probability of the predicted class."""
-    probabilities: dict[str, float]
-    """Probability by class; they add up to 1."""
-    score: float
-    """Probability of the positive class, calibrated."""
-    threshold: float
-    """The positive class is answered from this score on."""
-
-
-class ClassAnswer(BaseModel):
-    """The answer of a classifier of several classes."""
-
-    label: str
-    """The predicted class."""
-    probability: float
-    """Probability of the predicted class."""
-    probabilities: dict[str, float]
-    """Probability by class; they add up to 1."""
 
 
 class ValueAnswer(BaseModel):
@@ -66,7 +41,7 @@ class TabularHost(Host):
         super().__init__(assets)
         self.schema = TableSchema.load(assets)
         self.encoder = Encoder.load(assets)
-        self.decision = Decision.load(assets)
+        self.decision = Decision.load_or(assets, Decision())
         self._fields = {column.name: name for name, column in _field_names(self.schema.inputs).items()}
         self._described = [
             (
@@ -92,7 +67,7 @@ class TabularHost(Host):
         scores = self._score(run, self.encoder.transform(self.columns(requests)))
         if self.schema.classes is None:
             return [ValueAnswer(value=value) for value in scores.tolist()]
-        return self._answers(self.schema.classes, scores)
+        return answers(self.decision, self.schema.classes, scores)
 
     def scores(self, run: Runtime, columns: Columns) -> np.ndarray:
         """Calibrated probabilities, float64 (rows, classes), or values, float64 (rows,), of whole columns.
@@ -116,9 +91,8 @@ class TabularHost(Host):
                 row |= self._describe(column, value)
         if isinstance(response, ValueAnswer):
             return row | {"prediction": response.value}
-        assert isinstance(response, (BinaryAnswer, ClassAnswer))
-        score = response.score if isinstance(response, BinaryAnswer) else response.probability
-        return row | {"score": score, "label": response.label}
+        assert isinstance(response, ClassAnswer)
+        return row | {"score": score_of(response), "label": response.label}
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """Shapley values of the columns; None when the model was packaged without background rows.
@@ -157,28 +131,13 @@ class TabularHost(Host):
         output = run("model", {"features": x})
         if self.schema.classes is None:
             return output["value"].astype(np.float64)
-        return self.decision.probabilities(output["probabilities"])
+        return self.decision.of_probabilities(output["probabilities"])
 
     def _explained(self, run: Runtime, x: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
         if self.schema.classes is None:
             return lambda rows: self._score(run, rows), self.schema.target
         index = 1 if len(self.schema.classes) == 2 else int(self._score(run, x[None])[0].argmax())
         return lambda rows: self._score(run, rows)[:, index], f"probability of {self.schema.classes[index]}"
-
-    def _answers(self, classes: list[str], scores: np.ndarray) -> list[BaseModel]:
-        answers: list[BaseModel] = []
-        threshold = 0.5 if self.decision.threshold is None else self.decision.threshold
-        for row, index in zip(scores.tolist(), self.decision.labels(scores).tolist(), strict=True):
-            common = {
-                "label": classes[index],
-                "probability": row[index],
-                "probabilities": dict(zip(classes, row, strict=True)),
-            }
-            if len(classes) == 2:
-                answers.append(BinaryAnswer(**common, score=row[1], threshold=threshold))
-            else:
-                answers.append(ClassAnswer(**common))
-        return answers
 
     def _complete(self, columns: Columns) -> Columns:
         absent = [column for column in self.schema.inputs if column.name not in columns]
@@ -229,7 +188,7 @@ def request_model(schema: TableSchema) -> type[BaseModel]:
 def _response_model(schema: TableSchema) -> type[BaseModel]:
     if schema.classes is None:
         return ValueAnswer
-    return BinaryAnswer if len(schema.classes) == 2 else ClassAnswer
+    return answer_type(schema.classes)
 
 
 def _field_names(columns: Sequence[Column]) -> dict[str, Column]:

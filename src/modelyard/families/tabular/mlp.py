@@ -108,11 +108,7 @@ def mlp_batches(config: TabularConfig, features: Path, split: str, epoch: int) -
     order = np.arange(len(x))
     if split == "train":
         np.random.default_rng([config.seed, epoch]).shuffle(order)
-
-    def take(rows: np.ndarray) -> Batch:
-        return {"features": torch.from_numpy(x[rows]), "target": torch.from_numpy(y[rows])}
-
-    return Batches(order, config.training.batch_size, take)
+    return Batches.of({"features": x, "target": y}, config.training.batch_size, order)
 
 
 def mlp_loss(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -11,13 +11,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modelyard.artifact import write_text
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.written import STYLES
+from modelyard.kit.assets import Asset
 
 Role = Literal["numeric", "category", "text", "time", "drop"]
 Transform = Literal["identity", "log", "standardize", "onehot", "ordinal"]
@@ -86,10 +87,11 @@ class Column(BaseModel):
         return self
 
 
-class TableSchema(BaseModel):
+class TableSchema(Asset):
     """A table: its target and its columns."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE: ClassVar[str] = FILE
 
     target: str
     task: Literal["classification", "regression"]
@@ -97,22 +99,13 @@ class TableSchema(BaseModel):
     """Class names in index order; of two, the second is the positive one. None for a regression."""
     columns: list[Column]
     """All columns but the target, those with role `drop` included."""
-    dropped: dict[str, str] = {}
+    dropped: dict[str, str] = Field(default_factory=dict)
     """Columns left out, and why."""
 
     @property
     def inputs(self) -> list[Column]:
         """The columns a request holds: all that are not dropped."""
         return [column for column in self.columns if column.role != "drop"]
-
-    def save(self, assets: Path) -> None:
-        """Writes `assets/schema.json`."""
-        write_text(Path(assets) / FILE, self.model_dump_json(indent=1) + "\n")
-
-    @classmethod
-    def load(cls, assets: Path) -> TableSchema:
-        """Reads `assets/schema.json`."""
-        return cls.model_validate_json((Path(assets) / FILE).read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

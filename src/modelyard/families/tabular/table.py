@@ -11,20 +11,19 @@ from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from modelyard.base import base_of
-from modelyard.errors import BadData, BrokenArtifact
+from modelyard.errors import BadData
 from modelyard.families.tabular.config import Kind
 from modelyard.families.tabular.splits import load_split
+from modelyard.kit.assets import Asset
 
 FEW_CELLS = 200_000
 
 
-class ModelInfo(BaseModel):
+class ModelInfo(Asset):
     """`model.json` of a model folder: all that loading needs beside the weights."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     FILE: ClassVar[str] = "model.json"
 
     kind: Kind
@@ -39,23 +38,6 @@ class ModelInfo(BaseModel):
     """Widths of an MLP's layers."""
     dropout: float = 0.0
     """Dropout of an MLP."""
-
-    @classmethod
-    def load(cls, folder: Path) -> ModelInfo:
-        """From `folder/model.json`.
-
-        Raises:
-            BrokenArtifact: it is absent or not readable.
-        """
-        path = Path(folder) / cls.FILE
-        try:
-            return cls.model_validate_json(path.read_text())
-        except (OSError, ValidationError) as error:
-            raise BrokenArtifact(f"{path} is not a tabular model's description: {error}") from None
-
-    def save(self, folder: Path) -> None:
-        """Writes `folder/model.json`."""
-        (Path(folder) / self.FILE).write_text(self.model_dump_json(indent=2) + "\n")
 
 
 @dataclass(frozen=True)

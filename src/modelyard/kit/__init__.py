@@ -1,0 +1,1 @@
+"""What families share. A family imports the kit; the kit imports no family, and each of its modules has two users."""

@@ -1,0 +1,51 @@
+"""The response of a classifier: a class with its probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import BaseModel
+
+from modelyard.kit.classes.decision import Decision
+
+
+class ClassAnswer(BaseModel):
+    """The answer of a classifier of several classes."""
+
+    label: str
+    """The predicted class."""
+    probability: float
+    """Probability of the predicted class, calibrated."""
+    probabilities: dict[str, float]
+    """Probability by class; they add up to 1."""
+
+
+class BinaryAnswer(ClassAnswer):
+    """The answer of a classifier of two classes."""
+
+    score: float
+    """Probability of the positive class, calibrated."""
+    threshold: float
+    """The positive class is answered from this score on."""
+
+
+def answer_type(classes: list[str]) -> type[ClassAnswer]:
+    """The response of a classifier of these classes."""
+    return BinaryAnswer if len(classes) == 2 else ClassAnswer
+
+
+def answers(decision: Decision, classes: list[str], p: np.ndarray) -> list[BaseModel]:
+    """One answer an example, from calibrated probabilities (n, classes)."""
+    found: list[BaseModel] = []
+    for row, index in zip(p.tolist(), decision.labels(p).tolist(), strict=True):
+        by_class = dict(zip(classes, row, strict=True))
+        fields = {"label": classes[index], "probability": row[index], "probabilities": by_class}
+        if len(classes) == 2:
+            found.append(BinaryAnswer(**fields, score=row[1], threshold=decision.answers_from))
+        else:
+            found.append(ClassAnswer(**fields))
+    return found
+
+
+def score_of(answer: ClassAnswer) -> float:
+    """The figure that drift watches: of two classes the positive one's probability, else the predicted one's."""
+    return answer.score if isinstance(answer, BinaryAnswer) else answer.probability

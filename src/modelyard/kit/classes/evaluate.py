@@ -1,0 +1,101 @@
+"""A classifier's answers as one Evaluation: metrics beside the most frequent class, intervals, and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from modelyard.evaluation import Evaluation, Plot
+from modelyard.evaluation_curves import roc
+from modelyard.kit.classes import plots
+from modelyard.kit.classes.decision import Decision
+from modelyard.kit.classes.judged import (
+    Judged,
+    align,
+    class_metrics,
+    class_shares,
+    confusion,
+    directions,
+    macro_f1,
+)
+from modelyard.kit.intervals import metric_sentence, share_sentence
+
+RARE = 0.2
+"""Below this share of positives average precision is asked for first: ROC AUC flatters when negatives abound."""
+BASELINE = "most frequent class"
+MainOfSeveral = Literal["accuracy", "macro_f1"]
+
+
+def judge_classes(
+    p: np.ndarray,
+    decision: Decision,
+    known: Sequence[str],
+    y: np.ndarray,
+    classes: list[str],
+    train: np.ndarray,
+    *,
+    split: str,
+    unit: str,
+    main_of_several: MainOfSeveral,
+    more: Sequence[Plot] = (),
+) -> Evaluation:
+    """Judges a classifier, its own host or another package's.
+
+    Classes are matched by name: one that the host does not know counts as missed. Of two classes the first metric is
+    average precision where positives are rare, else ROC AUC.
+
+    Args:
+        p: calibrated probabilities (n, known); decision: of the host that gave them; known: the host's classes.
+        y: true class indices into `classes`, (n,); train: those of the training split, for the baseline.
+        unit: what examples are called: `rows`, `pictures`.
+        main_of_several: the first metric of several classes. Macro F1 suffers both from a rare class missed and from
+            one answered wrongly; accuracy is what people quote of balanced data.
+        more: further plots.
+    """
+    judged = align(p, decision.labels(p), known, y, classes)
+    metrics = class_metrics(judged)
+    notes = [decision.note] if decision.note else []
+    if missing := sorted(set(classes) - set(known)):
+        notes.append(f"The model does not know {', '.join(missing)}: such {unit} count as missed.")
+    main, sentences = _main(judged, metrics, unit, main_of_several)
+    figures = plots.of_several(judged)
+    if len(classes) == 2:
+        figures = plots.of_two(judged, decision.answers_from, unit)
+    return Evaluation(
+        split=split,
+        rows=len(y),
+        metrics=metrics,
+        baseline=class_metrics(class_shares(judged, train)),
+        baseline_name=BASELINE,
+        main=main,
+        directions=directions(list(metrics)),
+        notes=[*notes, *sentences],
+        confusion=confusion(judged),
+        roc=roc(y, judged.p[:, 1]) if judged.both_classes_seen else None,
+        plots=[*figures, *more],
+    )
+
+
+def _main(judged: Judged, metrics: dict[str, float], unit: str, of_several: MainOfSeveral) -> tuple[str, list[str]]:
+    """The metric that comes first, and sentences with intervals."""
+    y, labels = judged.y, judged.labels
+    accuracy = share_sentence("accuracy", int((labels == y).sum()), len(y))
+    if len(judged.classes) > 2:
+        f1 = metric_sentence("macro_f1", macro_f1, metrics["macro_f1"], y, labels, within=(0, 1))
+        return of_several, [f1, accuracy]
+    if not judged.both_classes_seen:
+        only = judged.classes[int(y[0])]
+        return "log_loss", [f"All {unit} are {only}: ranking metrics are undefined.", accuracy]
+    main, ranking = ("roc_auc", roc_auc_score)
+    if y.mean() < RARE:
+        main, ranking = ("average_precision", average_precision_score)
+    alarm = labels == 1
+    return main, [
+        metric_sentence(main, ranking, metrics[main], y, judged.p[:, 1], within=(0, 1)),
+        accuracy,
+        share_sentence("recall", int((alarm & (y == 1)).sum()), int((y == 1).sum())),
+        share_sentence("specificity", int((~alarm & (y == 0)).sum()), int((y == 0).sum())),
+    ]

@@ -1,0 +1,123 @@
+"""The figures that a person of the field expects of a classifier, as data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modelyard.evaluation import Plot, Series
+from modelyard.evaluation_curves import counts, histogram, precision_recall, roc, thinned
+from modelyard.kit.classes.judged import Judged
+
+MOST_CLASSES = 30
+"""Classes in the plot by class: the worst."""
+CALIBRATION_BINS = 10
+
+
+def of_two(judged: Judged, threshold: float, unit: str) -> list[Plot]:
+    """ROC, precision and recall, what each threshold finds, calibration, and the scores of each class.
+
+    Only calibration and scores where the split holds a single class. `unit` names examples: `rows`, `pictures`.
+    """
+    y, score, positive = judged.y, judged.p[:, 1], judged.classes[1]
+    always = [
+        _calibration(y == 1, score, f"probability of {positive}", f"share of {positive}"),
+        _scores(judged, threshold, unit),
+    ]
+    if not judged.both_classes_seen:
+        return always
+    curve = roc(y, score)
+    area = Plot(
+        kind="line",
+        title="ROC",
+        x_label="false positive rate (1 - specificity)",
+        y_label="true positive rate (recall)",
+        diagonal=True,
+        series=[Series(name=positive, x=curve.false_positive_rate, y=curve.true_positive_rate)],
+    )
+    return [area, precision_recall(y, score, positive), _by_threshold(y, score, threshold, positive), *always]
+
+
+def of_several(judged: Judged) -> list[Plot]:
+    """Recall and precision of each class, and calibration of the most probable one."""
+    hit, confidence = judged.p.argmax(axis=1) == judged.y, judged.p.max(axis=1)
+    return [
+        by_class(judged.y, judged.labels, judged.classes),
+        _calibration(hit, confidence, "probability of the predicted class", "share right"),
+    ]
+
+
+def by_class(y: np.ndarray, labels: np.ndarray, classes: list[str]) -> Plot:
+    """Recall and precision of each class, of many the MOST_CLASSES with the least recall.
+
+    Args:
+        y, labels: true and answered class indices, (n,).
+    """
+    recall = np.array([_share(labels[y == index] == index) for index in range(len(classes))])
+    precision = np.array([_share(y[labels == index] == index) for index in range(len(classes))])
+    order = np.arange(len(classes))
+    if len(order) > MOST_CLASSES:
+        order = np.sort(np.argsort(recall, kind="stable")[:MOST_CLASSES])
+    names = [classes[index] for index in order]
+    return Plot(
+        kind="bar",
+        title="Recall and precision by class",
+        y_label="share",
+        series=[
+            Series(name="recall", x=names, y=recall[order].tolist()),
+            Series(name="precision", x=names, y=precision[order].tolist()),
+        ],
+        caption=f"The {MOST_CLASSES} classes with the least recall." if len(classes) > MOST_CLASSES else "",
+    )
+
+
+def _by_threshold(y: np.ndarray, score: np.ndarray, threshold: float, positive: str) -> Plot:
+    found, alarms, thresholds = counts(y, score)
+    kept = thinned(len(thresholds))
+    x = np.clip(thresholds[kept], 0, 1).tolist()
+    return Plot(
+        kind="line",
+        title="Recall and specificity by threshold",
+        x_label="threshold",
+        y_label="share",
+        series=[
+            Series(name="recall", x=x, y=(found[kept] / found[-1]).tolist()),
+            Series(name="specificity", x=x, y=(1 - alarms[kept] / alarms[-1]).tolist()),
+        ],
+        caption=_answers_from(threshold, positive),
+    )
+
+
+def _scores(judged: Judged, threshold: float, unit: str) -> Plot:
+    positive = judged.classes[1]
+    return Plot(
+        kind="histogram",
+        title="Scores by class",
+        x_label=f"probability of {positive}",
+        y_label=unit,
+        series=[histogram(name, judged.p[judged.y == index, 1]) for index, name in enumerate(judged.classes)],
+        caption=_answers_from(threshold, positive),
+    )
+
+
+def _calibration(hit: np.ndarray, p: np.ndarray, x_label: str, y_label: str) -> Plot:
+    """Mean probability against observed share, in bins of as many examples each."""
+    order = np.argsort(p, kind="stable")
+    bins = [rows for rows in np.array_split(order, min(CALIBRATION_BINS, len(order))) if len(rows)]
+    mean = [float(p[rows].mean()) for rows in bins]
+    share = [float(hit[rows].mean()) for rows in bins]
+    return Plot(
+        kind="line",
+        title="Calibration",
+        x_label=x_label,
+        y_label=y_label,
+        diagonal=True,
+        series=[Series(name="bins of as many examples each", x=mean, y=share)],
+    )
+
+
+def _answers_from(threshold: float, positive: str) -> str:
+    return f"The answer is {positive} from {threshold:.4g} on."
+
+
+def _share(hit: np.ndarray) -> float:
+    return float(hit.mean()) if len(hit) else 0.0
