@@ -179,9 +179,12 @@ def running(folder: Path) -> Iterator[tuple[Cluster, Path]]:
             where = urlsplit(self.path)
             query = parse_qs(where.query)
             body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
+            of, _, what = where.path.rpartition("/")
             with lock:
-                status, content = cluster.answer(self.command, where.path, query, body)
-            if where.path == "/openapi/v2":
+                status, content = cluster.answer(self.command, of if what == "log" else where.path, query, body)
+            if what == "log" and status == 200:
+                text = f"the words of {content['metadata']['name']}\n"
+            elif where.path == "/openapi/v2":
                 text = ""  # no schema of any kind, as protobuf writes it
             elif "watch" in query:
                 events = [{"type": "ADDED", "object": one} for one in content["items"]]
