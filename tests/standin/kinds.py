@@ -6,6 +6,7 @@ from tests.standin.server import Api
 from tests.standin.store import Kind, Object
 
 NODE = Kind("", "v1", "nodes", "Node", namespaced=False)
+NAMESPACE = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 POD = Kind("", "v1", "pods", "Pod")
 EVENT = Kind("", "v1", "events", "Event")
 SECRET = Kind("", "v1", "secrets", "Secret")
@@ -76,3 +77,7 @@ def _defaults(kind: Kind, thing: Object) -> None:
         thing["spec"].setdefault("clusterIP", "10.96.0.10")
     if kind == DEPLOYMENT:
         thing.setdefault("spec", {}).setdefault("replicas", 1)
+    if kind == POD:
+        status = thing.get("status", {})
+        for one in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+            one |= {"image": "", "imageID": "", "restartCount": 0, "ready": False} | one
