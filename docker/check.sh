@@ -2,12 +2,15 @@
 # Holds the built images to what clusters ask of them: docker/check.sh [trainer] [trainer-cuda] [server]
 #
 # As a user id that no image knows, on a read-only root with an empty /tmp, without a network, without capabilities:
-#   a trainer   has helm and finds the chart of a model, takes a small table through the whole pipeline and leaves a package;
-#   the server  answers a request with that package, or with the one that PACKAGE names.
+# every role is used once (roles.py), beside a store that speaks S3 inside the container:
+#   a trainer   has helm and the chart of a model; takes a table through the whole pipeline, its runs and package to an MLflow
+#               with its files in the store; DVC to the store; the Job that registers; the reports; serving; monitoring;
+#   the server  takes that package, or the one that PACKAGE names, from the store, answers, and logs to the store.
 #
 # With docker or podman they run the containers. With buildah, bubblewrap does (apt-get install bubblewrap): the image's
 # files are mounted read-only, its environment is the only one.
 #   REGISTRY, TAG, ENGINE as in build.sh     FAMILY  what is run, else tabular     PACKAGE  a package's folder
+#   PYTHON  fetches the stand-in of the store from the package index, else python3
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/modelyard/__init__.py)
@@ -85,44 +88,15 @@ from modelyard.launch.pipelines import source_root
 print(len(list((source_root() / "pipelines" / "compiled").glob("*.yaml"))), "compiled pipelines inside")
 '
 
-# The chart that deploying takes without a setting, and the helm that installs it.
-CHART='
-import subprocess
-from modelyard.launch.release import chart_of
-from modelyard.serve_settings import ServeSettings
-chart = chart_of(ServeSettings())
-subprocess.run(["helm", "version", "--short"], check=True)
-subprocess.run(["helm", "lint", "--quiet", chart, "--set", "package.uri=s3://models/x"], check=True)
-print("helm renders", chart)
-'
-
-ANSWER='
-import json, os, pathlib, subprocess, sys, time, urllib.request
-package = pathlib.Path("/tmp/out/package")
-command = ["modelyard", "serve", str(package), "--host", "127.0.0.1", "--port", "3000"]
-start = time.monotonic()
-server = subprocess.Popen(command, env=os.environ | {"MODELYARD_PREDICTIONS": "/tmp/predictions"})
-while server.poll() is None and time.monotonic() < start + 120:
-    try:
-        urllib.request.urlopen("http://127.0.0.1:3000/readyz", timeout=2)
-        break
-    except OSError:
-        time.sleep(0.05)
-if server.poll() is not None:
-    sys.exit("the server does not start with this package")
-ready = time.monotonic() - start
-golden = json.loads((package / "golden.json").read_text())
-body, kind = json.dumps(golden["request"]).encode(), {"content-type": "application/json"}
-call = urllib.request.Request("http://127.0.0.1:3000/predict", body, kind)
-answer = json.load(urllib.request.urlopen(call, timeout=30))
-from modelyard.contract.compare import difference
-wrong = difference(golden["response"], answer, 0.001)
-server.terminate()
-code = server.wait(40)
-sys.exit(wrong or code or print(f"ready after {ready:.1f} s, answers {json.dumps(answer)[:120]}"))
-'
-
-package=${PACKAGE:-}
+# The store is none of the image's packages: they come from here, for the image's Python.
+"${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --target "$work/out/s3" --python-version 3.11 \
+  --only-binary=:all: --constraint constraints.txt "moto[s3]" flask-cors
+install -d "$work/out/files"
+cp docker/roles.py docker/with_store.py "$work/out"
+cp charts/platform/files/*.py "$work/out/files"
+[[ -z "${PACKAGE:-}" ]] || cp -RL "$PACKAGE" "$work/out/package"
+chmod -R a+rX "$work/out"
+chown -R $STRANGER:0 "$work/out"
 images=("$@")
 [[ ${#images[@]} -gt 0 ]] || images=(trainer server)
 for image in "${images[@]}"; do
@@ -130,16 +104,11 @@ for image in "${images[@]}"; do
   echo "== $name with $engine, as user $STRANGER, root read-only, no network"
   check_user "$name"
   inside "$name" "$work/out" python -c "$CONDITIONS"
-  if [[ $image != server ]]; then
-    inside "$name" "$work/out" python -c "$CHART"
-    inside "$name" "$work/out" sh -c "modelyard run $FAMILY && cp -RL \"\$(ls -d /tmp/modelyard/$FAMILY/*/package | tail -n 1)\" /tmp/out/package"
-    package=$work/out/package
-  elif [[ -z $package ]]; then
+  if [[ $image == server && ! -d $work/out/package ]]; then
     echo "the server needs a package: name trainer before server, or set PACKAGE" >&2
     exit 2
-  else
-    [[ $package == "$work/out/package" ]] || { cp -RL "$package" "$work/out/package" && chmod -R a+rX "$work/out"; }
-    inside "$name" "$work/out" python -c "$ANSWER"
   fi
+  inside "$name" "$work/out" env "FAMILY=$FAMILY" \
+    python /tmp/out/with_store.py /tmp/out/s3 /tmp/out/roles.py "$image" /tmp/out
 done
 echo "all as it should be"

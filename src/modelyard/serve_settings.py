@@ -31,7 +31,8 @@ class ServeSettings(Settings):
     timeout_minutes: float = Field(default=15.0, gt=0)
     """Longest that the new pods may take until all of them are ready."""
     failing_minutes: float = Field(default=2.0, ge=0)
-    """How long a new pod may show a failure that does not pass by itself before the release is rolled back."""
+    """How long a new pod may show a failure before the release is rolled back. A pod that is not ready yet, or whose
+    node is busy or being added, is waited for until `timeout_minutes`."""
     smoke: Literal["proxy", "helm", "off"] = "proxy"
     """How the package's own example is asked of the new pods: through the Kubernetes API's service proxy, by the
     chart's test pod (`helm test`: where callers need a token, or the API server may not reach pods), or not at all."""

@@ -38,6 +38,8 @@ QUIET = {
 }
 """Defaults of MLflow's environment: it reports nothing home, prints nothing, and a dead server is told within
 a minute instead of many."""
+_ARTIFACTS = "/api/2.0/mlflow-artifacts"
+"""Where a server takes and gives the files of runs."""
 PARAMETERS_A_CALL, METRICS_A_CALL, LONGEST = 100, 1000, 6000
 """MLflow's own limits; `LONGEST` in characters of a parameter's value."""
 
@@ -74,7 +76,30 @@ def server() -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        raise Unavailable(f"MLflow at {tracking_uri()}: {error}. See MLFLOW_TRACKING_URI") from None
+        said = str(error)
+        if _ARTIFACTS in said:
+            said = f"it does not store files. {_store_says()}. The request: {said}"
+        raise Unavailable(f"MLflow at {tracking_uri()}: {said.rstrip('.')}. See MLFLOW_TRACKING_URI") from None
+
+
+def _store_says() -> str:
+    """The server's own words about its artifact store. An upload that fails has none: its connection is cut while the
+    file is still being sent. A listing asks the same store and is answered."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    try:
+        creds = get_default_host_creds(tracking_uri())
+        answer = http_request(creds, f"{_ARTIFACTS}/artifacts", "GET", max_retries=0, raise_on_status=False)
+    except (MlflowException, OSError) as error:
+        return f"Its store cannot be asked: {error}"
+    if answer.ok:
+        return "Its store can be read, so that it may lack the right to write"
+    try:
+        return f"It says: {answer.json()['message']}"
+    except (ValueError, KeyError, TypeError):
+        return f"It answers {answer.status_code}; why, only its log says: kubectl logs deployment/NAME-mlflow"
 
 
 def run_of(mlflow: MlflowClient, run: Run) -> str:

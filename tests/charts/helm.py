@@ -87,7 +87,7 @@ def objects(case: Case, *extra: str) -> list[Object]:
     return found
 
 
-def notes(case: Case, folder: Path) -> str:
+def notes(case: Case, folder: Path, *extra: str) -> str:
     """NOTES.txt for a person who installs the chart: `helm template` leaves it out, so a copy shows it as an object."""
     chart = folder / case.chart
     shutil.copytree(case.folder, chart)
@@ -95,7 +95,7 @@ def notes(case: Case, folder: Path) -> str:
     shown = 'kind: Notes\ntext: |\n  {{- tpl (.Files.Get "notes.txt") . | nindent 2 }}\n'
     (chart / "templates" / "notes.yaml").write_text(shown)
     place = ["--namespace", "models", "--kube-version", "1.30.0", "--show-only", "templates/notes.yaml"]
-    done = helm("template", "payments", chart, *place, "--values", case.values)
+    done = helm("template", "payments", chart, *place, "--values", case.values, *extra)
     assert done.returncode == 0, done.stderr
     return str(yaml.safe_load(done.stdout)["text"])
 

@@ -86,8 +86,8 @@ class Kubeflow:
 
 
 @contextmanager
-def running() -> Iterator[Kubeflow]:
-    """An API that answers on a free port until the block ends."""
+def running(port: int = 0) -> Iterator[Kubeflow]:
+    """An API that answers on a port, else on a free one, until the block ends."""
     kubeflow = Kubeflow()
 
     class Handler(BaseHTTPRequestHandler):
@@ -109,7 +109,7 @@ def running() -> Iterator[Kubeflow]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Says nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     kubeflow.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

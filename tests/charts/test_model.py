@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.charts.helm import Case, Object, objects, template
+from tests.charts.helm import ROOT, Case, Object, notes, objects, template
 
 
 def rendered(file: str, *sets: str) -> dict[str, Object]:
@@ -33,12 +36,12 @@ def test_the_init_container_gets_the_source_and_the_sum_of_the_package():
     digest = "0123456789abcdef" * 4
     assert fetch_arguments(rendered("full")["Deployment/payments"]) == [
         "s3://models/payments/3",
-        "/package/model",
+        "/verified/model",
         digest,
     ]
-    assert fetch_arguments(rendered("external")["Deployment/payments"]) == ["/source/payments/3", "/package/model"]
+    assert fetch_arguments(rendered("external")["Deployment/payments"]) == ["/source/payments/3", "/verified/model"]
     air = rendered("air-gapped")["Deployment/payments"]
-    assert fetch_arguments(air) == ["/package", "/package/model", digest]
+    assert fetch_arguments(air) == ["/package", "/verified/model", digest]
     assert spec(air)["initContainers"][0]["image"].endswith(f"/models/payments@sha256:{digest}")
 
 
@@ -63,7 +66,7 @@ def test_the_canary_runs_its_own_package_and_image_and_the_stable_one_stays():
     found, alone = rendered("canary"), rendered("canary", "canary.enabled=false")
     assert found["Deployment/payments"] == alone["Deployment/payments"]
     canary = found["Deployment/payments-canary"]
-    assert fetch_arguments(canary) == ["s3://models/payments/4", "/package/model"]
+    assert fetch_arguments(canary) == ["s3://models/payments/4", "/verified/model"]
     assert spec(canary)["containers"][0]["image"] == "modelyard/server:0.1.1"
     assert not any(name.endswith("-canary") for name in alone)
 
@@ -82,9 +85,66 @@ def test_the_share_by_replicas_is_as_near_the_weight_as_whole_pods_allow(replica
     assert "app.kubernetes.io/component" not in service
 
 
-@pytest.mark.parametrize("file", ["full", "keda"])
-def test_a_scaled_deployment_states_no_replicas_that_an_upgrade_would_reset(file):
-    assert "replicas" not in rendered(file)["Deployment/payments"]["spec"]
+@pytest.mark.parametrize(
+    ("replicas", "weight", "share", "advice"),
+    [
+        (2, 10, "33.3 %: 1 pods beside replicaCount=2", "Set replicaCount=6, canary.weight=33"),
+        (1, 60, "66.7 %: 2 pods beside replicaCount=1", "Set replicaCount=2, canary.weight=67"),
+        (1, 1, "50 %: 1 pods beside replicaCount=1", "Set replicaCount=16, canary.weight=50"),
+    ],
+)
+def test_a_share_by_replicas_that_is_far_from_the_weight_is_refused_with_what_to_set(replicas, weight, share, advice):
+    def given(count: int, percent: int) -> list[str]:
+        return ["--set", f"replicaCount={count},canary.weight={percent}"]
+
+    done = template(Case("model", "canary-replicas"), *given(replicas, weight))
+    assert done.returncode != 0
+    assert f"canary.weight is {weight}, but the canary's share would be {share}" in done.stderr
+    assert f"{advice}, or canary.mode=gateway" in done.stderr
+    count, percent = (int(part.partition("=")[2]) for part in advice.removeprefix("Set ").split(", "))
+    assert template(Case("model", "canary-replicas"), *given(count, weight)).returncode == 0
+    assert template(Case("model", "canary-replicas"), *given(replicas, percent)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "sets", "said"),
+    [
+        ("canary-replicas", "replicaCount=10,canary.weight=5", "9.1 % of the requests go to the canary: 1 of 11 pods."),
+        ("canary", "canary.weight=30", "30 % of the requests go to the canary."),
+    ],
+)
+def test_the_notes_say_the_share_that_the_canary_really_gets(file, sets, said, tmp_path):
+    assert said in notes(Case("model", file), tmp_path, "--set", sets)
+
+
+@pytest.mark.parametrize(("file", "pods"), [("full", 3), ("keda", 1)])
+def test_a_first_install_under_an_autoscaler_starts_with_its_fewest_pods(file, pods):
+    """A number that is left out is 1 to the API server."""
+    assert rendered(file)["Deployment/payments"]["spec"]["replicas"] == pods
+
+
+@pytest.mark.parametrize("file", ["air-gapped", "canary-replicas"])
+def test_no_mount_hides_the_package_in_its_image(file):
+    found = [spec(one)["initContainers"][0] for one in rendered(file).values() if one["kind"] in ("Deployment",)]
+    shipped = [one for one in found if "modelyard/server" not in one["image"]]
+    assert shipped
+    for container in shipped:
+        source = Path(container["args"][0])
+        hiding = [one["mountPath"] for one in container["volumeMounts"] if source.is_relative_to(one["mountPath"])]
+        assert hiding == []
+
+
+@pytest.mark.parametrize("path", ["/tmp/model", "/verified", "/scripts/x"])
+def test_a_package_in_an_image_where_a_mount_would_hide_it_is_refused(path):
+    done = template(Case("model", "air-gapped"), "--set", f"package.path={path}")
+    assert done.returncode != 0
+    assert f"package.path is {path}, where the chart mounts a folder of its own" in done.stderr
+
+
+def test_the_runbook_puts_a_shipped_package_where_the_chart_looks_for_it():
+    values = yaml.safe_load((ROOT / "charts" / "model" / "values.yaml").read_text())
+    (place,) = re.findall(r"COPY package (/\S+?)`", (ROOT / "docs" / "runbook.md").read_text())
+    assert place == values["package"]["path"]
 
 
 def test_the_autoscaler_looks_at_the_cpu_and_at_the_queue():

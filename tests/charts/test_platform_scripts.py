@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -167,10 +168,47 @@ def test_the_image_of_a_mirror_reaches_steps_and_training_nodes(tmp_path):
 
 def test_an_unknown_family_is_told_with_those_that_there_are(registered):
     done = register(*registered, plan(families=["tabuler"]))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: register.families:")
     assert "tabular" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_kubeflow_pipelines_that_is_still_starting_is_waited_for(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    later = Kubeflow(url=f"http://127.0.0.1:{port}")
+    began = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(register, later, tmp_path, plan(waitMinutes=1, families=["tabular"], schedules={}))
+        time.sleep(8)
+        assert not done.done()
+        with running(port) as kubeflow:
+            assert done.result().returncode == 0, done.result().stderr
+            assert len(kubeflow.pipelines) == 3
+    assert time.monotonic() - began < 60
+
+
+def test_without_kubeflow_pipelines_the_job_ends_in_time_and_names_the_values_to_set(tmp_path):
+    nowhere = Kubeflow(url="http://127.0.0.1:9")
+    done = register(nowhere, tmp_path, plan(waitMinutes=0.1))
+    assert done.returncode == 2
+    line = done.stderr.splitlines()[-1]  # kfp's client warns above it
+    assert line.startswith("error: tried for 0.")
+    assert "Kubeflow Pipelines does not answer at http://127.0.0.1:9" in line
+    assert "Set register.host to the address of its API, or register.enabled=false where there is none" in line
+    assert "modelyard submit" not in line
+
+
+def test_the_register_job_does_not_try_again_what_a_person_has_to_act_on():
+    job = next(one for one in objects(Case("platform", "default")) if one["kind"] == "Job")
+    (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailJob"
+    assert rule["onExitCodes"] == {"containerName": "register", "operator": "In", "values": [2]}
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["name"] == rule["onExitCodes"]["containerName"]
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
 def script(name: str) -> ModuleType:

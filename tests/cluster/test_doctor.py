@@ -225,6 +225,81 @@ def test_a_step_that_kubeflow_shows_as_running_is_told_as_what_it_is(cluster, ap
     assert "MODELYARD_IMAGE" in row["fix"]
 
 
+@pytest.mark.parametrize("message", ["dial tcp 10.0.0.9:443: i/o timeout", "toomanyrequests", "something else"])
+def test_an_image_that_cannot_be_pulled_is_broken_whatever_the_reason(cluster, message):
+    waiting = {"reason": "ErrImagePull", "message": message}
+    status = [{"name": "server", "image": "r.example/server:9", "state": {"waiting": waiting}}]
+    cluster.add(POD, "churn-1", labels={"app.kubernetes.io/instance": "churn"}, spec={},
+                status={"phase": "Pending", "containerStatuses": status})  # fmt: skip
+    (row,) = doctor("churn", code=1).values()
+    assert row["level"] == "bad"
+    assert doctor("--cluster", code=1)["pod models/churn-1"]["level"] == "bad"
+
+
+@pytest.mark.parametrize(("gpus", "level"), [(1, "bad"), (4, "warn")])
+def test_a_gpu_that_no_node_has_is_broken_and_one_that_is_busy_may_come(cluster, gpus, level):
+    node(cluster, "gpu-1", gpu=gpus)
+    message = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    asks = {"containers": [{"name": "server", "resources": {"limits": {"nvidia.com/gpu": "2"}}}]}
+    cluster.add(POD, "churn-1", labels={"app.kubernetes.io/instance": "churn"}, spec=asks,
+                status={"phase": "Pending", "conditions": [condition]})  # fmt: skip
+    (row,) = doctor("churn", code=int(level == "bad")).values()
+    assert row["level"] == level
+
+
+@pytest.mark.parametrize(
+    ("chart", "component", "container", "value"),
+    [
+        ("model", "stable", "server", "raise resources.limits.memory among the release's values"),
+        ("model", "canary", "package", "raise package.resources.limits.memory among the release's values"),
+        ("platform", "mlflow", "mlflow", "raise mlflow.resources.limits.memory among the values of charts/platform"),
+        ("other", "", "main", "type --set cluster.memory=16Gi or more, or lower training.batch_size"),
+    ],
+)
+def test_what_ran_out_of_memory_is_told_the_setting_that_gives_it_more(cluster, chart, component, container, value):
+    labels = {"app.kubernetes.io/instance": "churn", "app.kubernetes.io/name": chart,
+              "app.kubernetes.io/component": component}  # fmt: skip
+    over = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    status = {"phase": "Running", "containerStatuses": [{"name": container, "ready": False, "state": over}]}
+    cluster.add(POD, "churn-1", labels=labels, spec={}, status=status)
+    (row,) = doctor("churn", code=1).values()
+    assert row["fix"].startswith(value)
+    assert ("training" in row["fix"]) is (chart == "other")
+
+
+def tries(cluster, *codes, index=""):
+    """Pods of one Job, one after the other, with their exit codes."""
+    for number, code in enumerate(codes):
+        status = {"name": "register", "state": {"terminated": {"exitCode": code, "reason": "Error"}}}
+        cluster.add(
+            POD, f"register-{index}{number}", spec={},
+            labels={"batch.kubernetes.io/job-completion-index": index} if index else {},
+            metadata={
+                "ownerReferences": [{"kind": "Job", "name": "register"}],
+                "creationTimestamp": f"2026-10-01T10:00:0{number}Z",
+            },
+            status={"phase": "Failed" if code else "Succeeded", "containerStatuses": [status]},
+        )  # fmt: skip
+
+
+def test_five_tries_of_one_job_are_one_row_with_the_words_of_the_last(cluster, api):
+    tries(cluster, 1, 1, 1, 1, 2)
+    api.logs["register-4"] = [Line("2026-10-01T10:00:01.0Z", "error: set register.host")]
+    rows = [row for row in doctor("--cluster", code=1).values() if "register" in row["what"]]
+    (row,) = rows
+    assert row["what"] == "job models/register, pod models/register-4"
+    assert "error: set register.host (try 5)" in row["seen"]
+
+
+def test_a_job_that_succeeded_at_last_is_well_and_each_of_its_nodes_counts(cluster):
+    tries(cluster, 1, 1, 0)
+    assert doctor("--cluster")["pods"]["level"] == "ok"
+    tries(cluster, 1, index="1")
+    rows = [row for row in doctor("--cluster", code=1).values() if "register" in row["what"]]
+    assert [row["what"] for row in rows] == ["pod models/register-10"]
+
+
 def test_the_last_line_of_a_crashing_step_is_read_from_its_log(cluster, api):
     before = {"terminated": {"exitCode": 2, "reason": "Error"}}
     state = {"waiting": {"reason": "CrashLoopBackOff"}}

@@ -31,10 +31,15 @@ from tests.charts.test_rights import WATCHING
 from tests.cluster.conftest import NAMESPACE
 from tests.cluster.test_smoke import PROXY
 from tests.cluster.yard import NAME, REFUSED, RELEASE
-from tests.standin.kinds import POD, SECRET
+from tests.standin.kinds import NODE, POD, SECRET
 from tests.standin.rollout import READY
 from tests.toy.build import LINE
 
+MESSAGE = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+NO_GPU = {
+    "phase": "Pending",
+    "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": MESSAGE}],
+}
 pytestmark = pytest.mark.skipif(binary() is None, reason="helm is not installed. Type: make helm")
 
 
@@ -78,13 +83,13 @@ def test_pods_that_cannot_start_are_explained_long_before_the_timeout_and_rolled
 
 def test_what_may_pass_is_waited_for_and_told_once_the_time_is_over(yard):
     """By then helm has removed the pods: what was wrong with them was seen before."""
-    message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
-    waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    yard.rollouts.fate = lambda spec: {"phase": "Pending", "conditions": [waits]}
+    node = yard.cluster.add(NODE, "gpu-1", status={"allocatable": {"nvidia.com/gpu": "8"}})
+    yard.rollouts.fate = lambda spec: NO_GPU
     with pytest.raises(ModelyardError, match=r"no node has enough nvidia.com/gpu free.*Rolled back to revision 3"):
         yard.deploy("many", timeout_minutes=0.05)
     yard.rollouts.fate = lambda spec: READY
     assert yard.history()[-2:] == ["4 failed", "5 deployed"]
+    yard.cluster.api.store.remove(NODE, "", node["metadata"]["name"])
 
 
 def test_pods_that_answer_as_another_version_are_rolled_back(yard, monkeypatch):
@@ -226,6 +231,21 @@ def test_without_helm_one_line_says_what_to_type(yard, monkeypatch):
         release.Releaser(yard.runs["few"].run.config.serve, print)
 
 
+def test_a_first_install_that_was_killed_is_told_to_be_uninstalled_for_there_is_nothing_to_go_back_to(yard):
+    """The advice is taken: what it types works."""
+    store = yard.cluster.api.store
+    settings = yard.runs["few"].run.config.serve.model_copy(update={"release": "newborn"})
+    secret = sorted(one["metadata"]["name"] for one in store.find(SECRET, NAMESPACE))[-1]
+    store.create(SECRET, NAMESPACE, pending(store.get(SECRET, NAMESPACE, secret), 1, "newborn", "pending-install"))
+    with pytest.raises(Unavailable, match=r"revision 1 is pending-install.*it was killed: helm -n models") as caught:
+        release.Releaser(settings, print).bring(yard.runs["few"].package, NAME)
+    words = str(caught.value).rpartition("if it was killed: helm ")[2].split()
+    assert words == ["-n", "models", "uninstall", "newborn"]
+    done = subprocess.run([str(binary()), *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert release.Releaser(settings, print).helm.history() == []
+
+
 def test_helm_killed_in_the_midst_of_its_work_is_put_right_later_and_not_while_it_may_be_alive(yard):
     settings = yard.runs["few"].run.config.serve
     last = release.Releaser(settings, print).helm.history()[-1]
@@ -243,16 +263,16 @@ def test_helm_killed_in_the_midst_of_its_work_is_put_right_later_and_not_while_i
     assert yard.answers() == yard.version_of("worse")
 
 
-def pending(secret, revision: int):
+def pending(secret, revision: int, name: str = RELEASE, status: str = "pending-upgrade"):
     """A release's record as helm leaves it when it is killed while it upgrades: base64 of gzip of JSON."""
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     record = json.loads(gzip.decompress(packed))
-    record["version"], record["info"]["status"] = revision, "pending-upgrade"
+    record["name"], record["version"], record["info"]["status"] = name, revision, status
     record["info"]["last_deployed"] = datetime.now(UTC).isoformat()
     packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
-    name = f"sh.helm.release.v1.{RELEASE}.v{revision}"
-    labels = secret["metadata"]["labels"] | {"status": "pending-upgrade", "version": str(revision)}
-    return {"metadata": {"name": name, "labels": labels}, "type": secret["type"], "data": {"release": packed}}
+    labels = secret["metadata"]["labels"] | {"name": name, "status": status, "version": str(revision)}
+    called = f"sh.helm.release.v1.{name}.v{revision}"
+    return {"metadata": {"name": called, "labels": labels}, "type": secret["type"], "data": {"release": packed}}
 
 
 def test_a_step_that_is_told_to_stop_lets_helm_put_back_what_served(yard, tmp_path):

@@ -164,7 +164,14 @@ class Cluster:
         from kubernetes.stream import stream
 
         ask = self.core.connect_get_namespaced_pod_exec
-        return str(stream(ask, pod, namespace, command=list(command), stdout=True, stderr=True, _request_timeout=60))
+        # The client would read JSON as its own objects, and give these as Python writes them.
+        connection = stream(
+            ask, pod, namespace, command=list(command), stdout=True, stderr=True, _preload_content=False
+        )
+        connection.run_forever(timeout=60)
+        said = str(connection.read_all())
+        connection.close()
+        return said
 
     def pods(self, namespace: str, selector: str) -> list[Any]:
         """Pods with these labels that are not going."""

@@ -17,6 +17,9 @@ from modelyard.family import load
 from tests.integration import cluster as machinery
 from tests.integration.cluster import Cluster, Image, Missing
 
+PACKAGES = "MODELYARD_TEST_PACKAGES"
+"""Variable that names two ready packages: a machine without what training needs can test a cluster too."""
+
 
 @contextmanager
 def or_skip() -> Iterator[None]:
@@ -56,7 +59,11 @@ def namespace(cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory) -> tuple[Path, Path]:
-    """Two packages of the same small table, trained with different seeds."""
+    """Two packages of the same small table with different seeds: those that PACKAGES names, else trained here."""
+    if given := os.environ.get(PACKAGES):
+        ready = [Path(one).resolve() for one in given.split(os.pathsep)]
+        assert len(ready) == 2, f"{PACKAGES} must name two folders with '{os.pathsep}' between them, seen {given!r}"
+        return ready[0], ready[1]
     first, second = (train(tmp_path_factory.mktemp(f"seed{seed}"), seed) for seed in (0, 1))
     return first, second
 

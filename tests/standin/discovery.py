@@ -11,8 +11,9 @@ VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
 def discovery(path: str, kinds: list[Kind]) -> Object | None:
     """The answer to a request of discovery; None for any other."""
-    if path == "/version":
-        return {"major": "1", "minor": "31", "gitVersion": "v1.31.4", "platform": "linux/amd64"}
+    if path.rstrip("/") == "/version":
+        build = dict.fromkeys(("gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler"), "unknown")
+        return {"major": "1", "minor": "31", "gitVersion": "v1.31.4", "platform": "linux/amd64", **build}
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
     if path == "/apis":

@@ -6,6 +6,7 @@ from tests.standin.server import Api
 from tests.standin.store import Kind, Object
 
 NODE = Kind("", "v1", "nodes", "Node", namespaced=False)
+NAMESPACE = Kind("", "v1", "namespaces", "Namespace", namespaced=False)
 POD = Kind("", "v1", "pods", "Pod")
 EVENT = Kind("", "v1", "events", "Event")
 SECRET = Kind("", "v1", "secrets", "Secret")
@@ -31,6 +32,7 @@ EXTENSIONS = {
     "jobset": (Kind("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet"),),
     "kueue": (WORKLOAD,),
     "gateway": (Kind("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute"),),
+    "keda": (Kind("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),),
 }
 
 
@@ -40,7 +42,7 @@ class Cluster:
     def __init__(self, api: Api, namespace: str) -> None:
         self.api, self.namespace = api, namespace
         api.store.register(*BUILT_IN)
-        api.store.admission.append(_defaults)
+        api.store.defaults.append(_defaults)
 
     def install(self, *extensions: str) -> None:
         """Adds custom resources by the names in EXTENSIONS."""
@@ -70,6 +72,12 @@ class Cluster:
 
 
 def _defaults(kind: Kind, thing: Object) -> None:
-    """What the API server fills in and helm waits for."""
+    """As `SetDefaults_Deployment` and the Service's allocator do; helm waits for some of it."""
     if kind == SERVICE:
         thing["spec"].setdefault("clusterIP", "10.96.0.10")
+    if kind == DEPLOYMENT:
+        thing.setdefault("spec", {}).setdefault("replicas", 1)
+    if kind == POD:
+        status = thing.get("status", {})
+        for one in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+            one |= {"image": "", "imageID": "", "restartCount": 0, "ready": False} | one

@@ -95,7 +95,9 @@ class Rollouts:
             self.cluster.add(
                 POD, f"{name}-{number}", labels=template["metadata"]["labels"], spec=template["spec"],
                 status={"startTime": now(), **copy.deepcopy(fate)},
-                metadata={"ownerReferences": [{"kind": "ReplicaSet", "name": name}]},
+                metadata={"ownerReferences": [
+                    {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": owner["metadata"]["uid"]}
+                ]},
             )  # fmt: skip
         ready = count if fate is READY else 0
         status = {"replicas": count, "readyReplicas": ready, "availableReplicas": ready, "observedGeneration": 1}

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 import yaml
 
 from tests.standin.discovery import access, discovery
+from tests.standin.execute import exec_over_websocket
 from tests.standin.patches import merge, strategic_merge
 from tests.standin.store import Kind, Object, Refused, Store
 
@@ -69,6 +70,8 @@ class Api:
     """What the account may not do, as `verb resource`, or for reviews `verb resource in NAMESPACE`: `get pods/log`."""
     behind: dict[str, str] = field(default_factory=dict)
     """What answers behind a service that is reached through the API, by its name: `http://127.0.0.1:3000`."""
+    on_exec: Callable[[str, list[str]], str] | None = None
+    """Runs a command in a pod of this name; what it prints."""
     on_delete: Callable[[Kind, str, str], bool] | None = None
     """Takes over a deletion: True when it did."""
     streams: set[socket.socket] = field(default_factory=set)
@@ -178,6 +181,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _special(self, path: str) -> Object | None:
         """Answers that are no objects of the store: discovery, rights, what lies behind a service."""
+        if path.endswith("/exec") and self.api.on_exec is not None:
+            exec_over_websocket(self, self.api.on_exec)
+            return {}
         if path == "/openapi/v2":
             self._send(200, "")  # an empty document as protobuf: no kind is known, so none is checked
             return {}
@@ -276,7 +282,8 @@ class Handler(BaseHTTPRequestHandler):
                 over = self.name in self.api.ended
                 for line in lines[sent:]:
                     sent += 1
-                    text = f"{line.stamp} {line.text}\n".encode()
+                    stamp = f"{line.stamp} " if self.query.get("timestamps") == "true" else ""
+                    text = f"{stamp}{line.text}\n".encode()
                     if line.stamp[:19] + "Z" >= since:
                         if cut == 0:
                             send(text[: len(text) - 3])

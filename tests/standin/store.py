@@ -64,6 +64,8 @@ class Store:
         self.forgotten = 0
         """Versions up to this one are compacted: a watch from there is answered 410 Gone."""
         self.admission: list[Callable[[Kind, Object], None]] = []
+        self.defaults: list[Callable[[Kind, Object], None]] = []
+        """What the API server fills in where a request leaves it out or takes it out, at every change."""
         self.strict: dict[Kind, Callable[[Object], list[str]]] = {}
         self._versions = itertools.count(1000)
         self.version = next(self._versions)
@@ -117,6 +119,8 @@ class Store:
             return thing
 
     def _record(self, what: str, kind: Kind, namespace: str, thing: Object) -> Object:
+        for fill in self.defaults:
+            fill(kind, thing)
         self.version = next(self._versions)
         thing["metadata"]["resourceVersion"] = str(self.version)
         self.objects[(kind, namespace, thing["metadata"]["name"])] = thing

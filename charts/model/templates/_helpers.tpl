@@ -57,19 +57,80 @@ imagePullSecrets:
 {{- toYaml $image -}}
 {{- end }}
 
-{{/* Pods of the canary: all that a weight needs when one Service covers both versions. */}}
+{{/*
+Pods of the stable version. Under an autoscaler the number is stated too: what Helm takes out of a Deployment, the API
+server sets to 1. It is what runs now, within the autoscaler's own limits, so that no upgrade takes pods away.
+*/}}
+{{- define "model.replicas" -}}
+{{- $scaler := ternary .Values.keda .Values.autoscaling .Values.keda.enabled -}}
+{{- if not $scaler.enabled -}}
+{{- .Values.replicaCount -}}
+{{- else -}}
+{{- $there := lookup "apps/v1" "Deployment" .Release.Namespace (include "model.fullname" .) -}}
+{{- $running := dig "spec" "replicas" 1 $there | int -}}
+{{- min (max $running (int $scaler.minReplicas)) (int $scaler.maxReplicas) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Pods of the canary: what a weight needs when one Service covers both versions. */}}
 {{- define "model.canaryReplicas" -}}
 {{- $canary := .Values.canary -}}
 {{- if eq $canary.mode "replicas" -}}
-{{- $weight := $canary.weight | float64 -}}
-{{- max 1 (round (divf (mulf (.Values.replicaCount | float64) $weight) (subf 100 $weight)) 0 | int) -}}
+{{- include "model.podsForWeight" (dict "weight" $canary.weight "stable" .Values.replicaCount) -}}
 {{- else -}}
 {{- $canary.replicaCount -}}
 {{- end -}}
 {{- end }}
 
-{{/* What no schema can say: values that do not fit together. */}}
+{{/* Takes {weight, stable}: canary pods beside so many stable ones that come nearest to the weight, at least one. */}}
+{{- define "model.podsForWeight" -}}
+{{- $weight := .weight | float64 -}}
+{{- max 1 (round (divf (mulf (.stable | float64) $weight) (subf 100 $weight)) 0 | int) -}}
+{{- end }}
+
+{{/* Percent of the requests that the canary gets: the weight, or what whole pods make of it. */}}
+{{- define "model.canaryShare" -}}
+{{- if eq .Values.canary.mode "replicas" -}}
+{{- include "model.shareOfPods" (dict "weight" .Values.canary.weight "stable" .Values.replicaCount) -}}
+{{- else -}}
+{{- .Values.canary.weight -}}
+{{- end -}}
+{{- end }}
+
+{{/* Takes {weight, stable}: percent of all pods that the canary's are. */}}
+{{- define "model.shareOfPods" -}}
+{{- $pods := include "model.podsForWeight" . | float64 -}}
+{{- round (mulf 100 (divf $pods (addf $pods (.stable | float64)))) 1 -}}
+{{- end }}
+
+{{/* Takes {weight, stable}: how many points the share is away from the weight. */}}
+{{- define "model.shareMissed" -}}
+{{- $share := include "model.shareOfPods" . | float64 -}}
+{{- $weight := .weight | float64 -}}
+{{- maxf (subf $share $weight) (subf $weight $share) -}}
+{{- end }}
+
+{{/*
+Takes {root, kind}: whether the cluster knows a kind, as group/version/Kind. Without a cluster (helm template, helm lint)
+nobody knows, and all are rendered, unless --api-versions names kinds: apps/v1/Deployment among them, as a cluster does.
+*/}}
+{{- define "model.knows" -}}
+{{- $apis := .root.Capabilities.APIVersions -}}
+{{- if or (not ($apis.Has "apps/v1/Deployment")) ($apis.Has .kind) -}}true{{- end -}}
+{{- end }}
+
+{{/* Takes {root, enabled, value, kind, brings}: fails where a value asks for a kind that the cluster does not know. */}}
+{{- define "model.checkKind" -}}
+{{- if and .enabled (not (include "model.knows" .)) -}}
+{{- fail (printf "%s is true, but this cluster does not know %s. Install %s, or set %s=false" .value .kind .brings .value) -}}
+{{- end -}}
+{{- end }}
+
+{{/* What no schema can say: values that do not fit together, or not the cluster. */}}
 {{- define "model.check" -}}
+{{- include "model.checkKind" (dict "root" . "enabled" .Values.gateway.enabled "value" "gateway.enabled" "kind" "gateway.networking.k8s.io/v1/HTTPRoute" "brings" "the Gateway API") -}}
+{{- include "model.checkKind" (dict "root" . "enabled" .Values.keda.enabled "value" "keda.enabled" "kind" "keda.sh/v1alpha1/ScaledObject" "brings" "KEDA") -}}
+{{- include "model.checkKind" (dict "root" . "enabled" .Values.serviceMonitor.enabled "value" "serviceMonitor.enabled" "kind" "monitoring.coreos.com/v1/ServiceMonitor" "brings" "the Prometheus Operator") -}}
 {{- include "model.checkSource" (dict "at" "package" "package" .Values.package) -}}
 {{- if and .Values.autoscaling.enabled .Values.keda.enabled -}}
 {{- fail "autoscaling.enabled and keda.enabled are both true: two controllers would fight over the pods. Switch one off" -}}
@@ -88,6 +149,7 @@ imagePullSecrets:
 {{- if and (eq .Values.canary.mode "replicas") (gt (int .Values.canary.weight) 90) -}}
 {{- fail (printf "canary.weight is %v in mode replicas; at most 90: promote the canary instead" .Values.canary.weight) -}}
 {{- end -}}
+{{- include "model.checkShare" . -}}
 {{- end -}}
 {{- if and .Values.keda.enabled (not .Values.keda.prometheusAddress) -}}
 {{- fail "keda.enabled needs keda.prometheusAddress, such as http://prometheus.monitoring:9090" -}}
@@ -108,6 +170,25 @@ imagePullSecrets:
 {{- $given := compact (list .package.uri .package.claimName .package.image.repository) -}}
 {{- if ne (len $given) 1 -}}
 {{- fail (printf "%s names %d sources; give exactly one of %s.uri, %s.claimName and %s.image.repository" .at (len $given) .at .at .at) -}}
+{{- end -}}
+{{- if and .package.image.repository (regexMatch "^/*(tmp|scripts|verified)(/|$)" .package.path) -}}
+{{- fail (printf "%s.path is %s, where the chart mounts a folder of its own over the image's: put the package elsewhere, such as /package" .at .package.path) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Whole pods may be far from the weight: one canary pod beside two others gets 33 %, however small the weight. */}}
+{{- define "model.checkShare" -}}
+{{- $weight := .Values.canary.weight -}}
+{{- $stable := int .Values.replicaCount -}}
+{{- if and (eq .Values.canary.mode "replicas") (gt (include "model.shareMissed" (dict "weight" $weight "stable" $stable) | float64) 5.0) -}}
+{{- $enough := 0 -}}
+{{- range $more := untilStep (int $stable) 101 1 -}}
+{{- if and (not $enough) (le (include "model.shareMissed" (dict "weight" $weight "stable" $more) | float64) 5.0) -}}
+{{- $enough = $more -}}
+{{- end -}}
+{{- end -}}
+{{- $share := include "model.canaryShare" . -}}
+{{- fail (printf "canary.weight is %v, but the canary's share would be %s %%: %s pods beside replicaCount=%v. At most 5 points of difference are allowed. Set replicaCount=%v, canary.weight=%v, or canary.mode=gateway" $weight $share (include "model.canaryReplicas" .) $stable $enough (round $share 0)) -}}
 {{- end -}}
 {{- end }}
 

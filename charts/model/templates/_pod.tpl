@@ -27,7 +27,10 @@ securityContext:
     type: RuntimeDefault
 {{- end }}
 
-{{/* Takes {root, package, image}: the init container that copies and verifies the package. */}}
+{{/*
+Takes {root, package, image}: the init container that copies and verifies the package. It mounts the copy where no image
+keeps a package: a mount hides what the image has at its place.
+*/}}
 {{- define "model.fetch" -}}
 {{- $package := .package -}}
 {{- $image := ternary $package.image .image (ne $package.image.repository "") -}}
@@ -37,7 +40,7 @@ securityContext:
   command: [python, /scripts/fetch.py]
   args:
     - {{ if $package.uri }}{{ $package.uri | quote }}{{ else if $package.claimName }}{{ printf "/source/%s" (trimPrefix "/" $package.path) | quote }}{{ else }}{{ $package.path | quote }}{{ end }}
-    - /package/model
+    - /verified/model
     {{- with $package.sha256 }}
     - {{ . | quote }}
     {{- end }}
@@ -59,7 +62,7 @@ securityContext:
       mountPath: /scripts
       readOnly: true
     - name: package
-      mountPath: /package
+      mountPath: /verified
     - name: tmp
       mountPath: /tmp
     {{- if $package.claimName }}

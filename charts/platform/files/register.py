@@ -12,12 +12,13 @@ import json
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from modelyard.errors import ModelyardError, UsageError, choices
+from modelyard.errors import ModelyardError, Unavailable, UsageError, choices
 from modelyard.launch import pipelines
 from modelyard.launch.manifest import IMAGE
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 PREFIX = "modelyard-"
 """In front of every schedule's name: others are never touched."""
+PAUSE = 5.0
+"""Seconds between two tries to reach Kubeflow Pipelines."""
+ADVICE = "Set register.host to the address of its API, or register.enabled=false where there is none"
 
 
 def with_image(file: Path, image: str) -> tuple[str, str]:
@@ -128,6 +132,23 @@ def _jobs(client: Client, experiment: str) -> list[Any]:
     return client.list_recurring_runs(experiment_id=experiment, page_size=100).recurring_runs or []
 
 
+def connected(minutes: float) -> Client:
+    """A client of Kubeflow Pipelines, which may be starting: it is tried for so many minutes.
+
+    Raises:
+        Unavailable: it does not answer by then.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            return pipelines.connect(None, ADVICE)
+        except Unavailable as error:
+            waited = time.monotonic() - began
+            if waited + PAUSE > minutes * 60:
+                raise Unavailable(f"tried for {waited / 60:.1f} minutes: {error}") from None
+            time.sleep(PAUSE)
+
+
 def register(plan: dict[str, Any]) -> None:
     """Carries a plan out.
 
@@ -137,7 +158,7 @@ def register(plan: dict[str, Any]) -> None:
     if token := os.environ.get("KFP_TOKEN_FILE"):
         os.environ["KFP_TOKEN"] = Path(token).read_text().strip()
     files = chosen(plan["families"])
-    client = pipelines.connect(None)
+    client = connected(plan["waitMinutes"])
     for file in files:
         upload(client, file, plan["image"], plan["namespace"] or None)
     experiment = client.create_experiment(plan["experiment"], namespace=plan["namespace"] or None).experiment_id
@@ -150,4 +171,5 @@ if __name__ == "__main__":
     try:
         register(json.loads(Path(sys.argv[1]).read_text()))
     except ModelyardError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

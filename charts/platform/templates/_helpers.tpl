@@ -34,8 +34,25 @@ http://{{ include "platform.fullname" . }}-mlflow.{{ .Release.Namespace }}.svc:{
 {{- end -}}
 {{- end }}
 
-{{/* What no schema can say: values that do not fit together. */}}
+{{/*
+Takes {root, kind}: whether the cluster knows a kind, as group/version/Kind. Without a cluster (helm template, helm lint)
+nobody knows, and all are rendered, unless --api-versions names kinds: apps/v1/Deployment among them, as a cluster does.
+*/}}
+{{- define "platform.knows" -}}
+{{- $apis := .root.Capabilities.APIVersions -}}
+{{- if or (not ($apis.Has "apps/v1/Deployment")) ($apis.Has .kind) -}}true{{- end -}}
+{{- end }}
+
+{{/* Whether training runtimes can be created: Kubeflow Trainer brings their kind. */}}
+{{- define "platform.trains" -}}
+{{- include "platform.knows" (dict "root" . "kind" "trainer.kubeflow.org/v1alpha1/ClusterTrainingRuntime") -}}
+{{- end }}
+
+{{/* What no schema can say: values that do not fit together, or not the cluster. */}}
 {{- define "platform.check" -}}
+{{- if and .Values.alerts.enabled (not (include "platform.knows" (dict "root" . "kind" "monitoring.coreos.com/v1/PrometheusRule"))) -}}
+{{- fail "alerts.enabled is true, but this cluster does not know monitoring.coreos.com/v1/PrometheusRule. Install the Prometheus Operator, or set alerts.enabled=false" -}}
+{{- end -}}
 {{- if and .Values.reports.enabled (eq (len (compact (list .Values.reports.uri .Values.reports.claimName))) 0) -}}
 {{- fail "reports.enabled needs reports.uri, such as s3://mlpipeline/v2/artifacts, or reports.claimName" -}}
 {{- end -}}

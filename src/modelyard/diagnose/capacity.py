@@ -43,6 +43,25 @@ def free_devices(nodes: Iterable[Object], pods: Sequence[Object]) -> list[Device
     return found
 
 
+def could_take(nodes: Iterable[Object], pod: Object, resources: Iterable[str]) -> bool:
+    """Whether a node has room for a pod once others have left it: as much is allocatable as the pod requests."""
+    from kubernetes.utils.quantity import parse_quantity
+
+    containers = pod.get("spec", {}).get("containers") or []
+    wanted = {name: sum(parse_quantity(_request(one, name)) for one in containers) for name in resources}
+    for node in nodes:
+        there = node.get("status", {}).get("allocatable") or {}
+        if all(parse_quantity(there.get(name, "0")) >= amount for name, amount in wanted.items()):
+            return True
+    return False
+
+
+def _request(container: Object, resource: str) -> str:
+    resources = container.get("resources") or {}
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    return str(requests.get(resource, limits.get(resource, "0")))
+
+
 def device_findings(devices: Iterable[Devices]) -> list[Finding]:
     """A row a resource."""
     rows = []

@@ -11,6 +11,8 @@ _HELPERS = frozenset({"wait"})
 """Containers that Kubeflow Pipelines puts beside a step's own, to store its outputs."""
 _FETCH = "package"
 """The container of charts/model that fetches the package."""
+_MODEL, _PLATFORM = "model", "platform"
+"""Names of our charts, as their pods' label `app.kubernetes.io/name` has them."""
 _STORE = "check the object store of Kubeflow Pipelines and the keys in its secret mlpipeline-minio-artifact"
 
 
@@ -95,8 +97,19 @@ def _out_of_memory(pod: Object, name: str, reason: str) -> Trouble:
     limits = next((one.get("resources", {}).get("limits") or {} for one in containers if one.get("name") == name), {})
     sure = "ran out of memory" if reason == "OOMKilled" else "was killed, most likely for its memory (exit code 137)"
     cause = f"container {name} {sure}; its limit is {limits.get('memory', 'none')}"
-    fix = "type --set cluster.memory=16Gi or more, or lower training.batch_size; chart: resources.limits.memory"
-    return Trouble("out-of-memory", place_of(pod), cause, fix)
+    return Trouble("out-of-memory", place_of(pod), cause, _more_memory(pod, name))
+
+
+def _more_memory(pod: Object, container: str) -> str:
+    """Which setting gives a container more memory: a value of its chart, or the training's."""
+    labels = pod["metadata"].get("labels") or {}
+    chart, component = labels.get("app.kubernetes.io/name"), labels.get("app.kubernetes.io/component")
+    if chart == _MODEL:
+        value = "resources.limits.memory" if container == "server" else "package.resources.limits.memory"
+        return f"raise {value} among the release's values (serve.values where a pipeline deploys it)"
+    if chart == _PLATFORM:
+        return f"raise {component}.resources.limits.memory among the values of charts/platform"
+    return "type --set cluster.memory=16Gi or more, or lower training.batch_size"
 
 
 def _killed_by_probe(events: list[Object]) -> bool:

@@ -38,7 +38,7 @@ class Trouble:
     cause: str
     fix: str
     lasting: bool = True
-    """Waiting will not mend it."""
+    """Someone has to act: waiting alone does not help, or nobody can tell for how long."""
 
     @property
     def finding(self) -> Finding:

@@ -1,4 +1,4 @@
-"""Why an image cannot be pulled."""
+"""Why an image cannot be pulled. All causes last: the node tries again by itself, and until then nothing starts."""
 
 from __future__ import annotations
 
@@ -37,32 +37,31 @@ def pull_failed(pod: Object, image: str, reason: str, message: str, events: list
         event = newest_event([one for one in events if "pull" in str(one.get("message", ""))
                               and not str(one.get("message", "")).startswith("Back-off")], "Failed")  # fmt: skip
         said = str(event["message"]) if event else said
-    kind, why, fix, lasting = _judge(pod, image, reason, said.lower())
+    kind, why, fix = _judge(pod, image, reason, said.lower())
     detail = one_line(said.rpartition(": ")[2] if len(said) > 200 else said, 200)
     cause = f"image {image} {why}" + (f": {detail}" if detail else f" ({reason})")
-    return Trouble(kind, place_of(pod), cause, fix, lasting)
+    return Trouble(kind, place_of(pod), cause, fix)
 
 
-def _judge(pod: Object, image: str, reason: str, said: str) -> tuple[str, str, str, bool]:
-    """Kind, what is wrong, what to do, whether it lasts."""
+def _judge(pod: Object, image: str, reason: str, said: str) -> tuple[str, str, str]:
+    """Kind, what is wrong, what to do."""
     if reason in _NAMED:
-        kind, why, fix = _NAMED[reason]
-        return kind, why, fix, True
+        return _NAMED[reason]
     if _LIMIT.search(said):
         why = "is refused for now by the registry's rate limit"
-        return "pull-limit", why, "log in to the registry, or use a mirror", False
+        return "pull-limit", why, "log in to the registry, or use a mirror"
     if "no match for platform" in said or "exec format error" in said:
-        return "pull-platform", "is not built for the node's processor", "build it for the node's architecture", True
+        return "pull-platform", "is not built for the node's processor", "build it for the node's architecture"
     # A registry that hides what it holds says "denied … or may require authorization" for a wrong name too.
     if _AUTH.search(said):
-        return "pull-auth", "needs credentials that the pod lacks or that are wrong", _secret_hint(pod), True
+        return "pull-auth", "needs credentials that the pod lacks or that are wrong", _secret_hint(pod)
     if _MISSING.search(said):
         fix = "check name and tag; push it, or set MODELYARD_IMAGE or cluster.image (pipelines), image.tag (chart)"
-        return "pull-missing", "is not in the registry", fix, True
+        return "pull-missing", "is not in the registry", fix
     if _AWAY.search(said):
         why = "cannot be fetched, the node does not reach the registry"
-        return "pull-network", why, "check the node's network, proxy and DNS, or use a mirror that it reaches", False
-    return "pull", "cannot be pulled", kubectl(pod, f"describe pod {pod['metadata']['name']}"), False
+        return "pull-network", why, "check the node's network, proxy and DNS, or use a mirror that it reaches"
+    return "pull", "cannot be pulled", kubectl(pod, f"describe pod {pod['metadata']['name']}")
 
 
 def _secret_hint(pod: Object) -> str:

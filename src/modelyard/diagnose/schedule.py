@@ -13,6 +13,8 @@ from modelyard.diagnose.finding import Object, Trouble, kubectl, one_line, place
 
 _PART = re.compile(r"(\d+) (Insufficient [^\s,]+?|Too many pods|node\(s\) .+?)(?=, \d+ |\.\s|\.?$)")
 _TAINT = re.compile(r"taints?(?: that the pod didn't tolerate)? \{([^:}]*)")
+NO_ROOM = "no-room"
+"""Kind of trouble: every node lacks something that it might have at another time."""
 _CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" (not found|is being deleted)')
 
 
@@ -25,24 +27,33 @@ def unschedulable(pod: Object, message: str) -> Trouble:
     if "unbound immediate PersistentVolumeClaims" in message or "unbound PersistentVolumeClaims" in message:
         fix = kubectl(pod, "get pvc; describe the one that is Pending")
         return _trouble(pod, "claim-pending", f"a PersistentVolumeClaim of it is not bound: {message}", fix)
-    parts = [(int(count), what) for count, what in _PART.findall(message.partition(". preemption:")[0])]
-    return _closest(pod, parts, message)
+    return _closest(pod, message)
 
 
-def _closest(pod: Object, parts: list[tuple[int, str]], message: str) -> Trouble:
-    lacking = [what.removeprefix("Insufficient ") for _, what in parts if what.startswith("Insufficient ")]
+def lacking(message: str) -> list[str]:
+    """Resources of which the scheduler found too little: `["nvidia.com/gpu"]`."""
+    return [what.removeprefix("Insufficient ") for _, what in _parts(message) if what.startswith("Insufficient ")]
+
+
+def _parts(message: str) -> list[tuple[int, str]]:
+    """How many nodes failed which filter."""
+    return [(int(count), what) for count, what in _PART.findall(message.partition(". preemption:")[0])]
+
+
+def _closest(pod: Object, message: str) -> Trouble:
+    parts, missing = _parts(message), lacking(message)
     taints = [match[1] for _, what in parts if (match := _TAINT.search(what))]
     if zone := next((what for _, what in parts if "volume node affinity conflict" in what), None):
         cause = f"its volume lies in a zone or on a node where no place is left ({zone}): {_nodes(message)}"
         fix = "free a node in the volume's zone, or use a StorageClass with volumeBindingMode: WaitForFirstConsumer"
         return _trouble(pod, "volume-zone", cause, fix)
-    devices = [name for name in lacking if "/" in name]
+    devices = [name for name in missing if "/" in name]
     reserved = [taint for taint in taints if devices and _is_for(taint, devices[0])]
     if reserved:
         cause = f"the nodes with {devices[0]} have the taint {reserved[0]}, which the pod does not tolerate"
         return _trouble(pod, "taint", cause, _tolerate(reserved[0]))
-    if lacking:
-        return _too_little(pod, devices[0] if devices else lacking[0], message)
+    if missing:
+        return _too_little(pod, devices[0] if devices else missing[0], message)
     if any("affinity/selector" in what or "node affinity" in what or "node selector" in what for _, what in parts):
         chosen = pod.get("spec", {}).get("nodeSelector") or "its node affinity"
         cause = f"no node has the labels that it asks for ({chosen}): {_nodes(message)}"
@@ -64,7 +75,7 @@ def _too_little(pod: Object, resource: str, message: str) -> Trouble:
         fix = f"modelyard doctor --cluster shows what is free; ask for fewer {resource}, or add nodes"
     else:
         fix = f"ask for less {resource}, or add nodes: kubectl describe nodes | grep -A8 'Allocated resources'"
-    return _trouble(pod, "no-room", f"no node has enough {resource} free{asked}: {_nodes(message)}", fix, lasting=False)
+    return _trouble(pod, NO_ROOM, f"no node has enough {resource} free{asked}: {_nodes(message)}", fix)
 
 
 def _asked(container: Object, resource: str) -> str | None:

@@ -110,10 +110,7 @@ class Helm:
         self._checked(self._run("uninstall", self.release, "--wait"), "uninstalling it")
 
     def test(self, minutes: float) -> str | None:
-        """Runs the chart's own test; what failed, or None.
-
-        Without `--logs`: helm asks for them when a pod that succeeded is deleted already, and fails.
-        """
+        """Runs the chart's own test; what failed, or None."""
         done = self._run("test", self.release, "--timeout", _seconds(minutes))
         return _last(done.stderr) if done.returncode else None
 

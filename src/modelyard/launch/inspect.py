@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
-from modelyard.diagnose.finding import Finding, Object, Trouble
+from modelyard.diagnose.capacity import could_take
+from modelyard.diagnose.finding import Finding, Object, Trouble, condition, newest_event
 from modelyard.diagnose.pod import explain_pod
 from modelyard.diagnose.references import claims_of
+from modelyard.diagnose.schedule import NO_ROOM, lacking
 from modelyard.diagnose.workload import claim_pending, pods_refused
 from modelyard.launch.kube import Cluster, Pace
 from modelyard.launch.refusals import message_of
 
 PATIENCE = Pace(patience=5.0, backoff=0.5, longest=2.0)
 """A report is worth little when it comes late."""
+ADDS_NODES = ("TriggeredScaleUp", "Nominated")
+"""Events of a pod for which a node is being added: by the cluster autoscaler, by Karpenter."""
 PAGE = 500
 """Objects in one answer of the API."""
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -93,7 +98,7 @@ def troubles(reader: Reader, selector: str, without: Collection[str] = ()) -> li
     """
     events = reader.here("events")
     pods = [pod for pod in reader.here("pods", labelSelector=selector) if pod["metadata"]["uid"] not in without]
-    found = [trouble for pod in pods if (trouble := pod_trouble(reader, pod, events))]
+    found = [trouble for _, trouble in pods_in_trouble(reader, pods, events)]
     for kind, plural, group in (("replicaset", "replicasets", "apps/v1"), ("job", "jobs", "batch/v1")):
         for owner in reader.here(plural, group, labelSelector=selector):
             if lacks_pods(owner) and (trouble := pods_refused(owner, kind, about(events, owner))):
@@ -101,9 +106,43 @@ def troubles(reader: Reader, selector: str, without: Collection[str] = ()) -> li
     return sorted(found, key=lambda one: not one.lasting)
 
 
-def pod_trouble(reader: Reader, pod: Object, events: list[Object]) -> Trouble | None:
+def pods_in_trouble(reader: Reader, pods: list[Object], events: list[Object]) -> list[tuple[Object, Trouble]]:
+    """Each pod in trouble, and what is wrong with it; of all tries of one Job only the last."""
+    tries: dict[str, list[Object]] = {}
+    for pod in pods:
+        tries.setdefault(_attempt_of(pod), []).append(pod)
+    found = []
+    for each in tries.values():
+        each.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+        last = each[-1]
+        if any(pod.get("status", {}).get("phase") == "Succeeded" for pod in each):
+            continue
+        if (trouble := _pod_trouble(reader, last, events)) is not None:
+            found.append((last, trouble if len(each) == 1 else _again(last, trouble, len(each))))
+    return found
+
+
+def _attempt_of(pod: Object) -> str:
+    """What all tries at the same work have in common: their Job, and their place among its pods."""
+    metadata = pod["metadata"]
+    owner = next((one for one in metadata.get("ownerReferences") or [] if one.get("kind") == "Job"), None)
+    if owner is None:
+        return str(metadata["uid"])
+    index = (metadata.get("labels") or {}).get("batch.kubernetes.io/job-completion-index", "")
+    return f"{owner['name']}/{index}"
+
+
+def _again(pod: Object, trouble: Trouble, tries: int) -> Trouble:
+    job = next(one["name"] for one in pod["metadata"]["ownerReferences"] if one.get("kind") == "Job")
+    where = f"job {pod['metadata'].get('namespace', 'default')}/{job}, {trouble.where}"
+    return replace(trouble, where=where, cause=f"{trouble.cause.rstrip('.')} (try {tries})")
+
+
+def _pod_trouble(reader: Reader, pod: Object, events: list[Object]) -> Trouble | None:
     """What is wrong with a pod; where that is its claim, what is wrong with the claim."""
     trouble = explain_pod(pod, about(events, pod), _last_line(reader, pod))
+    if trouble and trouble.kind == NO_ROOM:
+        return replace(trouble, lasting=not _may_get_room(reader, pod, about(events, pod)))
     if trouble and trouble.kind == "claim-pending":
         for name in sorted(claims_of(pod)):
             path = f"/api/v1/namespaces/{reader.namespace}/persistentvolumeclaims/{name}"
@@ -111,6 +150,14 @@ def pod_trouble(reader: Reader, pod: Object, events: list[Object]) -> Trouble | 
             if claim and (cause := claim_pending(claim, about(events, claim))):
                 return cause
     return trouble
+
+
+def _may_get_room(reader: Reader, pod: Object, events: list[Object]) -> bool:
+    """Whether a node may take a pod later: one is being added, or one that is large enough is only busy."""
+    if newest_event(events, *ADDS_NODES) is not None:
+        return True
+    wanted = lacking(str(condition(pod, "PodScheduled").get("message", "")))
+    return could_take(reader.items("/api/v1/nodes"), pod, wanted)
 
 
 def queued(reader: Reader) -> list[Object]:

@@ -14,7 +14,7 @@ from modelyard.diagnose.finding import Finding, Object, Trouble
 from modelyard.diagnose.references import secrets_of
 from modelyard.diagnose.workload import claim_pending, not_admitted, pods_refused
 from modelyard.errors import ModelyardError, Unavailable
-from modelyard.launch.inspect import NAMES_ONLY, Reader, about, denied, lacks_pods, pod_trouble, queued
+from modelyard.launch.inspect import NAMES_ONLY, Reader, about, denied, lacks_pods, pods_in_trouble, queued
 from modelyard.launch.refusals import INSTALL
 from modelyard.launch.rights import rights
 
@@ -179,7 +179,7 @@ def secrets(reader: Reader, wanted: Collection[str] = ()) -> list[Finding]:
 def workloads(reader: Reader) -> list[Finding]:
     """Pods, claims and queued jobs of the namespace that are in trouble."""
     events, pods = reader.here("events"), reader.here("pods")
-    found: list[Trouble | None] = [pod_trouble(reader, pod, events) for pod in pods]
+    found: list[Trouble | None] = [trouble for _, trouble in pods_in_trouble(reader, pods, events)]
     for kind, plural, group in (("replicaset", "replicasets", "apps/v1"), ("job", "jobs", "batch/v1")):
         owners = [one for one in reader.here(plural, group) if lacks_pods(one)]
         found += [pods_refused(one, kind, about(events, one)) for one in owners]

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from modelyard.diagnose.finding import Finding, Object, Trouble, one_line
 from modelyard.diagnose.workload import job_failed, not_admitted, pods_refused
-from modelyard.launch.inspect import Reader, about, lacks_pods, pod_trouble, queued
+from modelyard.launch.inspect import Reader, about, lacks_pods, pods_in_trouble, queued
 from modelyard.launch.manifest import GROUP, PLURAL, RUN, VERSION
 
 STEP, INSTANCE = "pipeline/runid", "app.kubernetes.io/instance"
@@ -30,7 +30,7 @@ def run_findings(reader: Reader, run: str) -> list[Finding]:
     events = reader.here("events")
     pods = _labelled(reader, "pods", "", (STEP, RUN, INSTANCE), run)
     jobs = _labelled(reader, PLURAL, f"{GROUP}/{VERSION}", (RUN,), run)
-    found = [(_step(pod), pod_trouble(reader, pod, events)) for pod in pods]
+    found = [(_step(pod), trouble) for pod, trouble in pods_in_trouble(reader, pods, events)]
     found += [("", trouble) for trouble in _owners(reader, run, jobs, events)]
     rows = [_row(step, trouble) for step, trouble in found if trouble]
     steps = _failed_steps(run)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 GENERIC = "generic"
 KINDS = ("training", "monitoring", "tuning")
+ADVICE = "Type: modelyard submit --host http://HOST:PORT, or set KFP_HOST (and KFP_TOKEN)"
+"""What to do where Kubeflow Pipelines does not answer a command."""
 
 
 def source_root() -> Path:
@@ -128,11 +130,11 @@ def as_python(condition: str) -> str:
     return " ".join(words.get(word, word) for word in condition.split(" "))
 
 
-def connect(host: str | None) -> Client:
+def connect(host: str | None, advice: str = ADVICE) -> Client:
     """A client of a Kubeflow Pipelines host: `host`, KFP_HOST, or the one inside the cluster.
 
     Raises:
-        Unavailable: nothing answers there.
+        Unavailable: nothing answers there; the message ends with `advice`.
     """
     kfp = _import_kfp()
     address = host or os.environ.get("KFP_HOST")
@@ -143,10 +145,7 @@ def connect(host: str | None) -> Client:
     except Exception as error:
         cause = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         where = address or "the cluster of this kubeconfig"
-        raise Unavailable(
-            f"Kubeflow Pipelines does not answer at {where}: {cause}. "
-            "Type: modelyard submit --host http://HOST:PORT, or set KFP_HOST (and KFP_TOKEN)"
-        ) from None
+        raise Unavailable(f"Kubeflow Pipelines does not answer at {where}: {cause}. {advice}") from None
     return client
 
 

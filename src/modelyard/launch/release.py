@@ -178,9 +178,11 @@ class Releaser:
             return history
         last, good = history[-1], next((one for one in reversed(history) if one.status == "deployed"), None)
         if _age(last.updated) < self.settings.timeout_minutes * 60:
+            # A first install has no revision to go back to: helm's own word is "release: not found".
+            back = f"rollback {self.name} {good.revision}" if good else f"uninstall {self.name}"
             raise Unavailable(
                 f"{self.called}: another deploy is at work (revision {last.revision} is {last.status}). "
-                f"Try again later; if it was killed: helm -n {self.reader.namespace} rollback {self.name}"
+                f"Try again later; if it was killed: helm -n {self.reader.namespace} {back}"
             )
         self.say(f"{self.called}: revision {last.revision} was left {last.status}; putting it right")
         self.helm.uninstall() if good is None else self.helm.rollback(good.revision, self.settings.timeout_minutes)

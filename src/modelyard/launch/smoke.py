@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +16,8 @@ TRIES = 50
 """Requests until the version in question answers; another may share the Service."""
 PAUSE = 0.2
 """Seconds between two of them."""
+RETRY_SECONDS = 15.0
+"""How long a trouble may be out of sight and still count as the same."""
 PATIENCE = 30.0
 """Seconds that the API server may fail to reach the pods: it waits about that long for one connection."""
 ANSWER = (5.0, 60.0)
@@ -38,7 +41,9 @@ class Rollout:
         self.before = {pod["metadata"]["uid"] for pod in self._pods()}
         self.seen: list[Trouble] = []
         """What was wrong when it was last looked: helm removes the pods before anyone can ask."""
-        self._since: dict[tuple[str, str], float] = {}
+        self._since: dict[str, float] = {}
+        """When the trouble of a pod was first seen, by the pod; its kind may change from look to look."""
+        self._last_seen: dict[str, float] = {}
         self._looked = 0.0
 
     def __call__(self) -> str | None:
@@ -48,9 +53,17 @@ class Rollout:
         now = self._looked = time.monotonic()
         now_wrong = self.troubles()
         self.seen = now_wrong or self.seen
-        found = {(one.where, one.kind): one for one in now_wrong if one.lasting}
-        self._since = {key: self._since.get(key, now) for key in found}
-        ripe = [key for key, since in self._since.items() if now - since >= self.patience]
+        return self._ripe({one.where: one for one in now_wrong if one.lasting}, now)
+
+    def _ripe(self, found: Mapping[str, Trouble], now: float) -> str | None:
+        """The trouble that has lasted for longer than failing_minutes; None where there is none."""
+        self._last_seen |= dict.fromkeys(found, now)
+        # A container that is started once more is well until it fails again.
+        fresh = {where for where, seen in self._last_seen.items() if now - seen <= RETRY_SECONDS}
+        self._since = {where: since for where, since in self._since.items() if where in fresh}
+        for where in found:
+            self._since.setdefault(where, now)
+        ripe = [where for where in found if now - self._since[where] >= self.patience]
         return told(found[min(ripe, key=self._since.__getitem__)]) if ripe else None
 
     def troubles(self) -> list[Trouble]:

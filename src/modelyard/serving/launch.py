@@ -196,6 +196,12 @@ def _tell(package: Path, info: PackageInfo, host: str, port: int) -> None:
     from rich.markup import escape
 
     address = f"http://{_reachable(host)}:{port}"
+    if os.environ.get("MODELYARD_LOG_FORMAT") == "json":
+        from modelyard.serving.logs import line_of
+
+        # Who collects logs takes every line as JSON, and an example is data that no log should hold.
+        print(line_of(f"{info.title} serves", package=info.version, address=address), flush=True)
+        return
     golden = json.loads((package / "golden.json").read_text())["request"]
     body = shlex.quote(json.dumps(golden))
     console = Console(soft_wrap=True, highlight=False)

@@ -28,6 +28,12 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+def line_of(message: str, **fields: object) -> str:
+    """A line of JSON for something that is said before there is a log."""
+    record = logging.makeLogRecord({"name": "modelyard.serving", "levelname": "INFO", "msg": message, "fields": fields})
+    return JsonLines().format(record)
+
+
 def answered(call: Call, route: str, status: int, package: str) -> None:
     """One line for one request."""
     taken = round((time.perf_counter() - call.started) * 1e3, 3)

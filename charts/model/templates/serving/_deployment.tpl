@@ -10,9 +10,7 @@ metadata:
     {{- include "model.labels" $root | nindent 4 }}
     app.kubernetes.io/component: {{ .track }}
 spec:
-  {{- with .replicas }}
-  replicas: {{ . }}
-  {{- end }}
+  replicas: {{ .replicas }}
   revisionHistoryLimit: {{ $values.revisionHistoryLimit }}
   progressDeadlineSeconds: {{ $values.rollout.progressDeadlineSeconds }}
   strategy:
