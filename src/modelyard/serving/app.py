@@ -32,6 +32,8 @@ from modelyard.serving.traffic import Traffic, opened
 
 log = logging.getLogger("modelyard.serving")
 
+NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+"""A browser takes an answer for what it says it is, never for a page."""
 _FREE = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 """Paths that ask for no token: what a cluster's own probes read."""
 
@@ -84,7 +86,7 @@ class Service:
         route = self._control.routes.get(call.path) or ends.route(call.path) or self._unknown
         answer = await self._asked(route, call)
         status = answer.status if isinstance(answer, Reply) else answer.status_code
-        headers: list[Header] = [(b"x-request-id", call.id.encode()), (b"x-modelyard-package", ends.version)]
+        headers: list[Header] = [(b"x-request-id", call.id.encode()), (b"x-modelyard-package", ends.version), NOSNIFF]
         if self.draining:
             headers.append(CLOSE)
         if isinstance(answer, Reply):

@@ -1,0 +1,18 @@
+"""Fixtures of several folders of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.browser import CHROMIUM, Browser, started
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium; a test that needs one is skipped where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium")
+    with started(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
