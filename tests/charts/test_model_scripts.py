@@ -125,6 +125,7 @@ def service(package, tmp_path_factory) -> Iterator[tuple[str, Path]]:
     command[:1] = [sys.executable, "-m", "modelyard"]
     environment = {one["name"]: here(one["value"]) for one in container["env"]}
     environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
+    environment |= {"MODELYARD_FAMILIES": json.loads((package / "package.json").read_text())["family"]}
     process = subprocess.Popen(command, env=environment, cwd=folder / "package")
     url = f"http://127.0.0.1:{port}"
     try:
