@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from modelyard import artifact, contents, signing
+from modelyard import artifact, contents, credentials, signing
 from modelyard.artifact import OWN, Manifest
 from modelyard.config import MonitorSettings
 from modelyard.contents import Name
@@ -81,6 +81,15 @@ class PackageInfo(BaseModel):
     metrics: dict[str, float]
     baseline: dict[str, float]
     monitor: MonitorSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_credentials(cls, values: Any) -> Any:
+        """Packages from before settings refused credentials are read without them, so that nothing shows them."""
+        if not isinstance(values, dict):
+            return values
+        recorded = {name: credentials.redacted(values[name]) for name in ("config", "monitor") if name in values}
+        return values | recorded
 
     @property
     def chosen(self) -> Variant:

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError
 from modelyard import home
 from modelyard.config import Settings
 from modelyard.errors import UsageError
+from modelyard.settings import refuse_credentials
 from modelyard.trust import Trust
 
 VARIABLES = {
@@ -128,6 +129,8 @@ class ServingSettings(Settings):
             UsageError: MODELYARD_PACKAGE is not set, or a value is not allowed.
         """
         given: dict[str, Any] = {name: environ[key] for name, key in VARIABLES.items() if environ.get(key)}
+        for name in given.keys() - {"token"}:
+            refuse_credentials(given[name], VARIABLES[name])
         if "package" not in given:
             raise UsageError("MODELYARD_PACKAGE is not set: which package to serve? Type: modelyard serve PACKAGE")
         try:
