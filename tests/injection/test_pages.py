@@ -56,7 +56,7 @@ def nothing_ran(browser: Browser) -> None:
         " for (const kind of ['mouseover', 'focus', 'click', 'load', 'error', 'toggle'])"
         " node.dispatchEvent(new Event(kind)); }"
     )
-    assert browser("typeof window.taken") == "undefined"
+    assert browser("typeof window.stolen") == "undefined"
     assert [line for line in browser.said if line.startswith("dialog")] == []
     acting = (
         "[...document.querySelectorAll('*')].flatMap(node => [...node.attributes].map(one => one.name + one.value))"
@@ -107,10 +107,10 @@ def test_the_drift_report_still_draws_under_its_policy(browser, tmp_path):
 
 def test_a_script_that_got_into_a_page_by_a_mistake_is_refused_by_its_policy(browser, tmp_path):
     file, _ = drifted(tmp_path, *hostile_columns(3 * len(ALL)))
-    hurt = file.read_text().replace("</h1>", "</h1><script>window.taken=1</script><img src=x onerror=window.taken=1>")
+    hurt = file.read_text().replace("</h1>", "</h1><script>window.stolen=1</script><img src=x onerror=window.stolen=1>")
     (tmp_path / "hurt.html").write_text(hurt)
     opened(browser, tmp_path / "hurt.html")
-    assert browser("typeof window.taken") == "undefined"
+    assert browser("typeof window.stolen") == "undefined"
     assert any("Content Security Policy" in line for line in browser.said)
 
 

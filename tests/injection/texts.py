@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ACT = "window.taken=1"
+ACT = "window.stolen=1"
 """What a script among these texts does, where it runs."""
 
 MARKUP = (

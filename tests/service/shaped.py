@@ -27,7 +27,7 @@ def kind(content: dict[str, Any]) -> Any:
 
 def record(name: str, content: dict[str, Any]) -> type[BaseModel]:
     """A model of named fields; others are refused unless it is `open`."""
-    bounds = ("ge", "le", "min_length", "max_length", "pattern")
+    bounds = ("ge", "le", "min_length", "max_length", "pattern", "alias", "description")
     fields: dict[str, Any] = {}
     for field, own in content["fields"].items():
         default = {} if own.get("required", True) else {"default": own.get("default")}
@@ -48,6 +48,10 @@ class ShapedHost(LineHost):
     def predict(self, run, requests):
         given = [Line.host(self.assets).Request(x=getattr(request, "x", 0.0)) for request in requests]
         return super().predict(run, given)
+
+    def describe(self, request, response):
+        texts = {name: value for name, value in request.model_dump().items() if isinstance(value, str)}
+        return {"x": getattr(request, "x", 0.0), "y": response.y} | texts
 
 
 class Shaped(Line):

@@ -27,7 +27,8 @@ class Page:
         return self.before + escape(pages.clean(address[:LONGEST_ADDRESS])) + self.after
 
 
-LONGEST_ADDRESS = 300
+LONGEST_ADDRESS, LONGEST_TEXT = 300, 2_000
+"""Characters of a title, a name or a reason that are shown; an example is shown whole, for it is sent."""
 
 
 def render(package: Package, *, explains: bool, streams: bool) -> Page:
@@ -41,8 +42,9 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
     text = Template(_text("page.html")).substitute(
         title=_safe(info.title), version=_safe(info.version), family=_safe(info.family), run=_safe(info.run),
         created=_safe(info.created), variant=_safe(info.chosen.name), gate=_safe(info.gate.reason),
-        metrics=_metrics(info.metrics, info.baseline), rows=min(24, example.count("\n") + 2), example=_safe(example),
-        buttons=_buttons(explains, streams), shell=_safe(json.dumps(golden).replace("'", "'\\''")), address=address,
+        metrics=_metrics(info.metrics, info.baseline), rows=min(24, example.count("\n") + 2),
+        example=escape(pages.clean(example)),
+        buttons=_buttons(explains, streams), shell=escape(json.dumps(golden).replace("'", "'\\''")), address=address,
         fields=pages.data("fields", fields), style=style, script=pages.script(script),
     )  # fmt: skip
     before, after = text.split(address)
@@ -53,8 +55,9 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
     return Page(before, after, policy)
 
 
-def _safe(text: str) -> str:
-    return escape(pages.clean(text))
+def _safe(text: str, longest: int = LONGEST_TEXT) -> str:
+    shown = text if len(text) <= longest else text[: longest - 1] + "…"
+    return escape(pages.clean(shown))
 
 
 def _text(name: str) -> str:
