@@ -51,6 +51,7 @@ securityContext:
       value: /tmp
     - name: PYTHONDONTWRITEBYTECODE
       value: "1"
+    {{- include "model.publicKeys" .root | nindent 4 }}
   resources:
     {{- toYaml $package.resources | nindent 4 }}
   {{- include "model.containerSecurity" .root | nindent 2 }}
@@ -67,6 +68,14 @@ securityContext:
       mountPath: /source
       readOnly: true
     {{- end }}
+{{- end }}
+
+{{/* Where the init container and the server find the keys that a package must be signed by. */}}
+{{- define "model.publicKeys" -}}
+{{- if .Values.package.publicKeys -}}
+- name: MODELYARD_PUBLIC_KEY_FILE
+  value: /scripts/public-keys.pem
+{{- end -}}
 {{- end }}
 
 {{/* Takes {root, package}: what `model.fetch` mounts. */}}
@@ -134,6 +143,13 @@ securityContext:
 {{- end }}
 {{- with (include "model.token" . | trim) }}
 {{ . }}
+{{- end }}
+{{- with (include "model.publicKeys" .) }}
+{{ . }}
+{{- end }}
+{{- with .Values.package.families }}
+- name: MODELYARD_FAMILIES
+  value: {{ join "," . | quote }}
 {{- end }}
 {{- range $name, $value := $server.env }}
 - name: {{ $name }}
