@@ -13,12 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from modelyard import contents
+from modelyard.contents import Name
 from modelyard.cost import Usage
-from modelyard.errors import BrokenArtifact
+from modelyard.errors import BadData, BrokenArtifact
 
-MANIFEST = "manifest.json"
+MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
+OWN = frozenset({MANIFEST, SIGNATURE})
+"""What an artifact holds beside the files that its manifest lists; a signature only where one is asked for."""
+MANIFEST_BYTES = 64 * 2**20
+Sum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""sha256 in hexadecimal."""
 
 In = Annotated[Path, "in"]
 """A stage parameter that is read: a complete artifact."""
@@ -52,10 +59,12 @@ class Origin(BaseModel):
 class Manifest(Origin):
     """An artifact's own record, `manifest.json` at its root; written last, so that its presence means complete."""
 
-    digest: str
+    digest: Sum
     """sha256 over all file names and their sums: the artifact's identity."""
-    files: dict[str, str]
+    files: dict[Name, Sum]
     """sha256 by relative path."""
+    sizes: dict[Name, int] = {}
+    """Bytes by relative path; no part of the digest. Empty: made before sizes were recorded."""
     lineage: dict[str, Origin] = {}
     """What the artifact was made from, all the way back, by digest."""
 
@@ -88,11 +97,21 @@ def create(path: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path, origin: Origin, parents: list[Manifest]) -> Manifest:
-    """Writes the manifest of a finished folder."""
+    """Writes the manifest of a finished folder.
+
+    Raises:
+        BadData: a file has a name that no folder elsewhere could hold.
+    """
+    for name in file_names(folder):
+        try:
+            contents.check_name(name)
+        except ValueError as error:
+            raise BadData(str(error), file=name, hint="Rename it") from None
     files = {name: sha256(folder / name) for name in file_names(folder)}
     lineage = {digest: made for parent in parents for digest, made in parent.lineage.items()}
     lineage |= {parent.digest: Origin(**parent.model_dump(include=set(Origin.model_fields))) for parent in parents}
-    manifest = Manifest(**origin.model_dump(), digest=_digest(files), files=files, lineage=lineage)
+    sizes = {name: (folder / name).stat().st_size for name in files}
+    manifest = Manifest(**origin.model_dump(), digest=_digest(files), files=files, sizes=sizes, lineage=lineage)
     write_text(folder / MANIFEST, manifest.model_dump_json(indent=1))
     return manifest
 
@@ -108,19 +127,43 @@ def read_manifest(path: Path) -> Manifest:
         state = "is not a finished artifact (no manifest.json)" if Path(path).exists() else "does not exist"
         raise BrokenArtifact(f"{path} {state}. Run the stage that makes it again")
     try:
-        return Manifest.model_validate_json(file.read_text())
-    except (ValidationError, UnicodeDecodeError):
+        return parse_manifest(contents.read_text(file, MANIFEST_BYTES), str(file))
+    except (OSError, UnicodeDecodeError):
         raise BrokenArtifact(f"{file} cannot be read as a manifest. Run the stage that makes it again") from None
 
 
+def parse_manifest(text: str, place: str) -> Manifest:
+    """A manifest whose names stay inside its folder and whose digest is that of its files.
+
+    Raises:
+        BrokenArtifact: it is not.
+    """
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        said = first["msg"].removeprefix("Value error, ")
+        what = f"cannot be read as a manifest ({first['loc'][0] if first['loc'] else 'JSON'}: {said})"
+        raise BrokenArtifact(f"{place} {what}. Run the stage that makes it again") from None
+    if manifest.digest != _digest(manifest.files):
+        raise BrokenArtifact(f"{place} was changed: its digest is not that of the files it lists")
+    return manifest
+
+
 def verify(path: Path) -> Manifest:
-    """`read_manifest`, and every file's bytes compared with their recorded sums."""
+    """`read_manifest`, and every file's bytes compared with their recorded sums.
+
+    Raises:
+        BrokenArtifact: a file is missing, changed or was added.
+    """
     manifest = read_manifest(path)
     for name in sorted(set(manifest.files) | set(file_names(path))):
         if name not in manifest.files:
             raise BrokenArtifact(f"{path}/{name} is not in the manifest: added after the artifact was made")
         if not (Path(path) / name).is_file():
             raise BrokenArtifact(f"{path}/{name} is missing; the manifest records it")
+        if (Path(path) / name).stat().st_size != manifest.sizes.get(name, (Path(path) / name).stat().st_size):
+            raise BrokenArtifact(f"{path}/{name} was changed: it has not the {manifest.sizes[name]:,} bytes recorded")
         if sha256(Path(path) / name) != manifest.files[name]:
             raise BrokenArtifact(f"{path}/{name} was changed: its sha256 is not the manifest's")
     return manifest
@@ -133,9 +176,9 @@ def clone(source: Path, target: Path) -> None:
 
 
 def file_names(folder: Path) -> list[str]:
-    """Relative names of all files below `folder` but its manifest, sorted."""
+    """Relative names of all files below `folder` but its manifest and signature, sorted."""
     names = (p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
-    return sorted(name for name in names if name != MANIFEST)
+    return sorted(name for name in names if name not in OWN)
 
 
 def sha256(file: Path) -> str:

@@ -155,15 +155,17 @@ def _downloaded(uri: str) -> Path:
     try:
         files, root = fsspec.core.url_to_fs(uri)
         files.invalidate_cache()
-        manifest = Manifest.model_validate_json(files.cat_file(f"{root}/{MANIFEST}"))
+        with files.open(f"{root}/{MANIFEST}", "rb") as stream:
+            text = stream.read(artifact.MANIFEST_BYTES).decode()
+        manifest = artifact.parse_manifest(text, f"{uri}/{MANIFEST}")
         kept = home() / "bases" / manifest.digest[:12]
         if not (kept / MANIFEST).is_file():
             with artifact.create(kept) as work:
-                _download(files, root, [*manifest.files, MANIFEST], work)
+                _download(files, root, list(manifest.files), work)
+                artifact.write_text(work / MANIFEST, text)
+                artifact.verify(work)
     except FileNotFoundError:
         raise UsageError(f"continual.start = {uri!r}: no package or model is there (no {MANIFEST})") from None
-    except ValidationError:
-        raise BrokenArtifact(f"continual.start = {uri!r}: its {MANIFEST} cannot be read") from None
     except (ImportError, ValueError) as error:
         raise UsageError(f"continual.start = {uri!r}: {error}") from None
     except OSError as error:

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from modelyard.settings import Settings
-from modelyard.sources.uri import refuse_secrets
+from modelyard.settings import Settings, refuse_secret_variables
 
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 """A name of Kubernetes: lower case letters, digits, dashes."""
@@ -100,10 +99,14 @@ class ClusterSettings(Settings):
             raise ValueError(f"{reserved[0]} is set by Kubeflow Trainer itself")
         return env
 
+    @field_validator("env")
+    @classmethod
+    def _without_secret_variables(cls, env: dict[str, str]) -> dict[str, str]:
+        """Raises ValueError for a variable with a credential."""
+        refuse_secret_variables(env, "name a Secret in cluster.env_from_secrets instead")
+        return env
+
     @field_validator("scratch")
     @classmethod
-    def _without_secrets(cls, scratch: str | None) -> str | None:
-        """Raises UsageError for a URI that holds a credential."""
-        if scratch is not None:
-            refuse_secrets(scratch)
+    def _none_for_empty(cls, scratch: str | None) -> str | None:
         return scratch or None

@@ -17,7 +17,6 @@ from modelyard.cost import CostSettings
 from modelyard.errors import UsageError, choices
 from modelyard.serve_settings import ServeSettings
 from modelyard.settings import Settings as Settings
-from modelyard.sources.uri import refuse_secrets
 from modelyard.training.settings import TrainingSettings as TrainingSettings
 
 if TYPE_CHECKING:
@@ -39,10 +38,7 @@ class DataSettings(Settings):
 
     @field_validator("uri")
     @classmethod
-    def _without_secrets(cls, uri: str | None) -> str | None:
-        """Raises UsageError here already: a config is recorded before data is fetched."""
-        if uri is not None:
-            refuse_secrets(uri)
+    def _none_for_empty(cls, uri: str | None) -> str | None:
         return uri or None
 
 

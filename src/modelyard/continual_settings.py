@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from modelyard.settings import Settings
-from modelyard.sources.uri import refuse_secrets
 
 CHAMPION = "champion"
 """`start` with this value: the package that serves now; the first run, before there is one, starts anew."""
@@ -33,10 +32,7 @@ class ContinualSettings(Settings):
 
     @field_validator("start")
     @classmethod
-    def _without_secrets(cls, start: str | None) -> str | None:
-        """Raises UsageError: a config is recorded with every model."""
-        if start is not None:
-            refuse_secrets(start)
+    def _none_for_empty(cls, start: str | None) -> str | None:
         return start or None
 
     @property

@@ -16,14 +16,16 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from modelyard.credentials import redact
+
 
 class ModelyardError(Exception):
-    """Base of all errors that a person can act on. The message is one line."""
+    """Base of all errors that a person can act on. The message is one line, without credentials."""
 
     exit_code = 2
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        return redact(" ".join(super().__str__().split()))
 
 
 class UsageError(ModelyardError):

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from modelyard.credentials import redact
+
 VARIABLE = "MODELYARD_EVENTS"
 log = logging.getLogger("modelyard")
 
@@ -22,14 +24,14 @@ def emit(event: str, stage: str, **fields: Any) -> None:
     """Tells one event: started, progress, finished, reused, failed."""
     file = os.environ.get(VARIABLE)
     if file:
-        line = json.dumps({"event": event, "stage": stage, "time": time.time(), **fields}, default=str)
+        line = redact(json.dumps({"event": event, "stage": stage, "time": time.time(), **fields}, default=str))
         with Path(file).open("a") as stream:
             stream.write(line + "\n")
     elif event == "progress":
         figures = _figures(fields.get("figures", {}))
         log.info("%s %.4g of %.4g %s", stage, fields["done"], fields["total"], figures)
     else:
-        log.info("%s %s %s", stage, event, _figures(fields))
+        log.info("%s %s %s", stage, event, redact(_figures(fields)))
 
 
 def read(file: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:

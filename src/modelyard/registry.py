@@ -19,11 +19,11 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from modelyard import artifact
+from modelyard import artifact, signing
 from modelyard.artifact import MANIFEST
 from modelyard.errors import BrokenArtifact, UsageError, choices
 from modelyard.home import home, slug, tracking_uri
-from modelyard.package import read_info
+from modelyard.package import verify
 from modelyard.tracking import client, database, run_of, server
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def register(package: Path, run: Run) -> str:
         BrokenArtifact: it is incomplete or was changed.
         Unavailable: the registry does not answer.
     """
-    manifest, info, name = artifact.verify(package), read_info(package), model_name(run)
+    verified, name = verify(package), model_name(run)
+    manifest, info = verified.manifest, verified.info
+    signing.sign(package)  # one that was reused may have been made when there was no key
     if (known := find(name, manifest.digest)) is not None:
         return known.version
     mlflow = client()
@@ -152,8 +154,8 @@ def previous(name: str, version: str) -> str | None:
 
 def _who() -> str:
     """`ada@laptop`; in a container, whose user has no name, its number."""
-    known = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
-    return f"{known}@{socket.gethostname()}"
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def resolve(reference: str) -> Path:
@@ -249,7 +251,7 @@ def fetch(version: Version) -> Path:
             for entry in folder.iterdir():
                 entry.rename(work / entry.name)
             folder.rmdir()
-            if artifact.verify(work).digest != digest:
+            if verify(work).manifest.digest != digest:
                 raise BrokenArtifact(f"{version.name} version {version.version}: another package lies in its place")
     return kept
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from modelyard import artifact, events
+from modelyard import artifact, events, signing
 from modelyard.artifact import Manifest, Origin
 from modelyard.closure import code_digest
 from modelyard.config import FamilyConfig, config_hash, resolve
@@ -140,6 +140,8 @@ class Stage:
                 origin = origin.model_copy(update={"data_revision": done.data_revision})
             for name, folder in work.items():
                 artifact.seal(folder, origin.model_copy(update={"kind": name}), list(parents.values()))
+                if name == "package":
+                    signing.sign(folder)
         if known:
             self._remember(key, paths, done.headline)
         return done.headline, None

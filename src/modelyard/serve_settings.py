@@ -7,8 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from modelyard.cluster_settings import Label
-from modelyard.settings import Settings
-from modelyard.sources.uri import refuse_secrets
+from modelyard.settings import Settings, refuse_secret_variables
 
 
 class ServeSettings(Settings):
@@ -41,8 +40,16 @@ class ServeSettings(Settings):
 
     @field_validator("packages", "values_file")
     @classmethod
-    def _without_secrets(cls, uri: str | None) -> str | None:
-        """Raises UsageError for a URI that holds a credential."""
-        if uri is not None:
-            refuse_secrets(uri)
+    def _none_for_empty(cls, uri: str | None) -> str | None:
         return uri or None
+
+    @field_validator("values")
+    @classmethod
+    def _without_secret_variables(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Raises ValueError for a variable with a credential: a chart's value names a Secret instead."""
+        for name, inner in values.items():
+            if name == "env" and isinstance(inner, dict):
+                refuse_secret_variables(inner, "name a Secret in server.envFromSecrets instead")
+            elif isinstance(inner, dict):
+                cls._without_secret_variables(inner)
+        return values

@@ -45,6 +45,33 @@ def test_the_init_container_gets_the_source_and_the_sum_of_the_package():
     assert spec(air)["initContainers"][0]["image"].endswith(f"/models/payments@sha256:{digest}")
 
 
+_KEY = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+KEYS = f"-----BEGIN PUBLIC KEY-----\n{_KEY}\n-----END PUBLIC KEY-----\n"
+
+
+def test_public_keys_reach_the_init_container_and_the_server_and_new_ones_are_a_rollout():
+    before = rendered("default")
+    after = rendered("default", f"package.publicKeys={KEYS}")
+    (name,) = [name for name in after if name.startswith("Deployment/")]
+    (scripts,) = [one for name, one in after.items() if name.endswith("-scripts")]
+    assert scripts["data"]["public-keys.pem"].strip() == KEYS.strip()
+    pod = spec(after[name])
+    for container in (pod["initContainers"][0], pod["containers"][0]):
+        file = environment(container)["MODELYARD_PUBLIC_KEY_FILE"]
+        assert file == "/scripts/public-keys.pem"
+        assert {"name": "scripts", "mountPath": "/scripts", "readOnly": True} in container["volumeMounts"]
+    for container in (spec(before[name])["initContainers"][0], spec(before[name])["containers"][0]):
+        assert "MODELYARD_PUBLIC_KEY_FILE" not in environment(container)
+    notes = [one[name]["spec"]["template"]["metadata"]["annotations"] for one in (before, after)]
+    assert notes[0] != notes[1]
+
+
+def test_families_from_outside_are_named_to_the_server_by_the_values():
+    found = rendered("default", "package.families={own.lines:Line,own.trees:Tree}")
+    (deployment,) = [one for name, one in found.items() if name.startswith("Deployment/")]
+    assert environment(spec(deployment)["containers"][0])["MODELYARD_FAMILIES"] == "own.lines:Line,own.trees:Tree"
+
+
 def test_a_new_package_is_a_new_rollout_and_the_same_one_is_none():
     before = rendered("full")["Deployment/payments"]
     after = rendered("full", "package.uri=s3://models/payments/4")["Deployment/payments"]

@@ -17,7 +17,7 @@ import fsspec
 import httpx
 import pytest
 
-from modelyard import artifact
+from modelyard import artifact, signing
 from tests.charts.helm import ROOT, Case, objects
 from tests.service.conftest import build
 
@@ -29,10 +29,17 @@ def package(tmp_path_factory) -> Path:
     return build(tmp_path_factory.mktemp("line"), "tests.toy.family:Line")
 
 
-def script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def renamed(folder: Path, name: str) -> None:
+    """Lists a file of the package under another name."""
+    content = json.loads((folder / "manifest.json").read_text())
+    content["files"][name] = content["files"]["golden.json"]
+    (folder / "manifest.json").write_text(json.dumps(content))
+
+
+def script(name: str, *arguments: object, **given: str) -> subprocess.CompletedProcess[str]:
     """Runs a script as the pod does."""
     command = [sys.executable, str(FILES / name), *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | given
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
 
 
@@ -51,6 +58,28 @@ def test_a_pod_that_starts_again_needs_the_source_no_more(package, tmp_path):
     shutil.rmtree(tmp_path / "source")
     assert script("fetch.py", tmp_path / "source", tmp_path / "model", digest).returncode == 0
     assert script("fetch.py", tmp_path / "source", tmp_path / "model", "0" * 64).returncode == 2
+
+
+def test_where_public_keys_are_configured_the_init_container_fetches_what_is_signed_alone(package, tmp_path):
+    for number in (1, 2):
+        key = tmp_path / f"{number}.pem"
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+    public = subprocess.run(
+        ["openssl", "pkey", "-in", tmp_path / "1.pem", "-pubout"], check=True, capture_output=True, text=True
+    ).stdout
+    values = tmp_path / "values.yaml"
+    values.write_text(json.dumps({"package": {"publicKeys": public}}))
+    found = objects(Case("model", "default"), "--values", str(values))
+    (scripts,) = [one for one in found if one["kind"] == "ConfigMap" and "fetch.py" in one["data"]]
+    keys = tmp_path / "public-keys.pem"
+    keys.write_text(scripts["data"]["public-keys.pem"])
+    shutil.copytree(package, tmp_path / "source")
+    for key, said in ((None, "is not signed"), ("2.pem", "by none of the 1 public keys"), ("1.pem", "")):
+        if key is not None:
+            signing.sign(tmp_path / "source", tmp_path / key)
+        done = script("fetch.py", tmp_path / "source", tmp_path / "model", MODELYARD_PUBLIC_KEY_FILE=str(keys))
+        assert (done.returncode, said in done.stderr) == (0 if not said else 2, True), done.stderr
+    assert signing.check(tmp_path / "model", keys) is None
 
 
 def test_a_package_is_copied_from_an_object_store(package, tmp_path):
@@ -91,6 +120,9 @@ def test_a_place_without_a_package_is_told_in_one_line(tmp_path, source, said):
         (lambda folder: (folder / "extra.txt").write_text(""), None, "extra.txt is not in the manifest"),
         (lambda folder: (folder / "manifest.json").unlink(), None, "holds no package"),
         (lambda folder: None, "0" * 64, f"package.sha256 allows {'0' * 64} alone"),
+        (lambda folder: (folder / "assets" / "x").symlink_to("/etc/hostname"), None, "assets/x is a link"),
+        (lambda folder: renamed(folder, "../../taken"), None, "does not stay inside the folder"),
+        (lambda folder: renamed(folder, "/tmp/taken"), None, "does not stay inside the folder"),
     ],
 )
 def test_a_package_that_is_not_the_one_is_refused_and_leaves_nothing(package, tmp_path, damage, digest, said):
@@ -125,6 +157,7 @@ def service(package, tmp_path_factory) -> Iterator[tuple[str, Path]]:
     command[:1] = [sys.executable, "-m", "modelyard"]
     environment = {one["name"]: here(one["value"]) for one in container["env"]}
     environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
+    environment |= {"MODELYARD_FAMILIES": json.loads((package / "package.json").read_text())["family"]}
     process = subprocess.Popen(command, env=environment, cwd=folder / "package")
     url = f"http://127.0.0.1:{port}"
     try:

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
+from modelyard import pages
 from modelyard.launch.pipelines import connect
 from tests.charts.helm import ROOT, Case, objects
 from tests.charts.kubeflow import Kubeflow, running
@@ -255,10 +256,46 @@ def test_nothing_but_listed_reports_is_shown(reports, path):
     assert answer.split(b" ", 2)[1] == b"404", answer
 
 
-def test_a_report_can_reach_nothing(reports):
+def test_a_report_without_a_policy_of_its_own_is_shown_without_its_scripts(reports):
     policy = httpx.get(f"{reports}/a/run-1/report.html").headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "sandbox" in policy
+    assert policy.startswith("sandbox; default-src 'none'; ")
+    assert "script-src" not in policy
+
+
+def own(report: str) -> str:
+    found: str = script("reports").policy(report.encode())
+    return found
+
+
+def test_a_report_is_shown_under_the_policy_that_it_begins_with_in_a_sandbox():
+    policy = pages.policy(["draw()"], img_src="data: blob:", font_src="data:")
+    page = f'<!DOCTYPE html><html lang="en"><head>{pages.head("Drift", policy)}</head><body></body></html>'
+    assert own(page) == f"sandbox allow-scripts; {policy}; frame-ancestors 'none'"
+    assert "unsafe" not in own(page).replace("style-src 'unsafe-inline'", "")
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "default-src *", "default-src 'none'; script-src 'unsafe-inline'", "default-src 'none'; script-src *",
+        "default-src 'none'; script-src 'self' 'unsafe-eval'", "default-src 'none'\r\nset-cookie: a=b",
+        "default-src 'none'; script-src https://127.0.0.1", "default-src 'none'; script-src-elem 'unsafe-inline'",
+        "default-src 'none'; script-src 'self'", "default-src 'none'; script-src data:",
+    ],
+)  # fmt: skip
+def test_a_policy_that_would_let_a_report_run_anything_is_not_followed(policy):
+    assert own(f'<!doctype html><html lang="en"><head>{pages.POLICY_START}{policy}">') == script("reports").CLOSED
+
+
+def test_nothing_before_the_policy_makes_it_count():
+    policy = pages.policy(["draw()"])
+    assert own(f"<script>steal()</script><html lang=en>{pages.head('', policy)}") == script("reports").CLOSED
+
+
+def test_the_list_of_reports_runs_nothing(reports):
+    answer = httpx.get(reports)
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 @pytest.mark.slow

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
-import shutil
 import socket
-import subprocess
 import threading
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-import pytest
 import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
-from websockets.sync.client import connect
 
 from modelyard.family import Explanation
 from modelyard.serving.app import create_app
+from tests.browser import wait_for
 from tests.service.payments import PaymentHost
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-WAIT = 20.0
 EVIL = "<img src=x onerror=\"document.title='taken'\">"
 
 
@@ -52,57 +43,9 @@ def serving(package) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Callable[[str], Any]]:
-    """`browser(javascript)`: its value on the page that is open; `location` changes the page."""
-    profile = tmp_path_factory.mktemp("chromium")
-    process = subprocess.Popen(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-         f"--user-data-dir={profile}", "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        with connect(_tab(profile / "DevToolsActivePort"), proxy=None) as tab:
-            yield _evaluator(tab)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _tab(file: Path) -> str:
-    wait_for(lambda: file.is_file() and file.read_text().count("\n") == 1)
-    port = file.read_text().splitlines()[0]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as reply:
-        (tab,) = (one for one in json.load(reply) if one["type"] == "page")
-    return tab["webSocketDebuggerUrl"]
-
-
-def _evaluator(tab) -> Callable[[str], Any]:
-    numbers = itertools.count(1)
-
-    def evaluate(expression: str) -> Any:
-        number = next(numbers)
-        given = {"expression": expression, "returnByValue": True}
-        tab.send(json.dumps({"id": number, "method": "Runtime.evaluate", "params": given}))
-        while (reply := json.loads(tab.recv(WAIT))).get("id") != number:
-            pass
-        # A page that is just going away answers with an error.
-        return reply["result"]["result"].get("value") if "result" in reply else None
-
-    return evaluate
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
-
-
 def explained(browser, address: str) -> None:
     """Opens the page, clicks on Explain and waits for the bars."""
-    for place in ("about:blank", address):
-        browser(f"location = {json.dumps(place)}")
-        wait_for(lambda place=place: browser("location.href + document.readyState") == f"{place}complete")
+    browser.open(address)
     browser("document.querySelector('[data-path=explain]').click()")
     wait_for(lambda: browser("document.querySelectorAll('.bar').length"))
 
@@ -112,7 +55,6 @@ def explaining(monkeypatch, picture: str | None) -> None:
     monkeypatch.setattr(PaymentHost, "explain", lambda self, run, request: found)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_a_picture_of_the_reasons_is_shown_beside_the_answer(payments, browser, monkeypatch):
     explaining(monkeypatch, png(37))
     with serving(payments) as address:
@@ -125,7 +67,6 @@ def test_a_picture_of_the_reasons_is_shown_beside_the_answer(payments, browser, 
         wait_for(lambda: browser("document.querySelectorAll('img').length") == 0)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_nothing_but_a_png_in_the_answer_becomes_a_picture(payments, browser, monkeypatch):
     pictures = [
         None, "", "https://example.com/a.png", "data:image/svg+xml;base64,PHN2Zy8+", "javascript:alert(1)",
@@ -146,12 +87,6 @@ def test_the_policy_lets_pictures_come_from_the_answer_and_the_service_alone(pay
     assert policy["default-src"] == "'none'"
 
 
-def opened(browser, address: str) -> None:
-    for place in ("about:blank", address):
-        browser(f"location = {json.dumps(place)}")
-        wait_for(lambda place=place: browser("location.href + document.readyState") == f"{place}complete")
-
-
 def typed(browser, selector: str, value: str) -> None:
     """Types into a control as a person does: its value, and the event that tells of it."""
     found = f"document.querySelector({json.dumps(selector)})"
@@ -162,10 +97,9 @@ def sent(browser) -> Any:
     return json.loads(browser("document.getElementById('example').value"))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_the_form_and_the_json_say_the_same(payments, browser):
     with serving(payments) as address:
-        opened(browser, address)
+        browser.open(address)
         golden = payments.golden()["request"]
         assert float(browser("document.querySelector('[data-field=amount]').value")) == golden["amount"]
         assert browser("document.querySelector('[data-field=country]').value") == "FR"
@@ -183,10 +117,9 @@ def test_the_form_and_the_json_say_the_same(payments, browser):
         assert browser("document.getElementById('form').hidden") is False
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_an_answer_is_shown_in_words_and_a_refusal_in_red(payments, browser):
     with serving(payments) as address:
-        opened(browser, address)
+        browser.open(address)
         typed(browser, "[data-field=amount]", "12.5")
         browser("document.querySelector('[data-path=predict]').click()")
         wait_for(lambda: browser("document.getElementById('reasons').textContent"))

@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -44,12 +45,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(package: Path, predictions: Path, workers: int = 1, **env: str):
+def served(package: Path, predictions: Path, workers: int = 1, stderr: Any = subprocess.PIPE, **env: str):
     """The command's process and address, once it has told that it serves; stopped by SIGTERM at the end."""
     port = free_port()
     env = os.environ | {"PYTHONPATH": str(ROOT), "MODELYARD_PREDICTIONS": str(predictions)} | env
     command = [sys.executable, "-c", SERVE, str(package), str(port), str(workers)]
-    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True)
     try:
         process.told = "".join(process.stdout.readline() for _ in range(3))
         assert process.told.strip(), process.stderr.read()

@@ -60,7 +60,9 @@ def test_the_page_needs_nothing_from_outside(name: str) -> None:
             assert attribute not in ("src", "href", "xlink:href", "action"), tag
             assert "http" not in value.replace("http-equiv", "") or tag == "meta"
     assert not re.search(r"url\((?!#)|@import|expression\(", html)
-    assert seen.all("meta")[1]["content"] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert seen.all("meta")[1]["content"] == (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
 
 
 @every_card

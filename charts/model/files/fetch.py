@@ -6,8 +6,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from modelyard import artifact
+from modelyard import artifact, contents
 from modelyard.errors import BrokenArtifact, ModelyardError
+from modelyard.package import verify
 from modelyard.sources.remote import fetch_remote
 from modelyard.sources.uri import is_remote, local_path
 
@@ -19,8 +20,8 @@ def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:
         BrokenArtifact: it is incomplete, was changed, or is another one.
         UsageError, Unavailable: nothing is there, or the store does not answer.
     """
-    if digest and folder.is_dir() and artifact.verify(folder).digest == digest:
-        return artifact.read_manifest(folder)  # the pod's second start: its volume has it already
+    if digest and folder.is_dir() and (there := verify(folder).manifest).digest == digest:
+        return there  # the pod's second start: its volume has it already
     with artifact.create(folder) as work:
         if is_remote(source):
             fetch_remote(source, work, lambda done, total: None)
@@ -28,9 +29,7 @@ def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:
             _copy(Path(local_path(source)), work)
         if not (work / artifact.MANIFEST).is_file():
             raise BrokenArtifact(f"{source} holds no package: give the folder with manifest.json")
-        manifest = artifact.verify(work)
-        if manifest.kind != "package":
-            raise BrokenArtifact(f"{source} is a {manifest.kind}, not a package. Set package.uri to a package's folder")
+        manifest = verify(work).manifest
         if digest and manifest.digest != digest:
             raise BrokenArtifact(f"{source} has the digest {manifest.digest}; package.sha256 allows {digest} alone")
     return manifest
@@ -39,6 +38,7 @@ def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:
 def _copy(source: Path, work: Path) -> None:
     if not source.is_dir():
         raise BrokenArtifact(f"{source} is no folder: set package.path to the package's")
+    contents.files_in(source)  # a link would bring what lies elsewhere
     shutil.copytree(source, work, dirs_exist_ok=True, copy_function=shutil.copyfile)
 
 

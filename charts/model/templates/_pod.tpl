@@ -54,6 +54,7 @@ keeps a package: a mount hides what the image has at its place.
       value: /tmp
     - name: PYTHONDONTWRITEBYTECODE
       value: "1"
+    {{- include "model.publicKeys" .root | nindent 4 }}
   resources:
     {{- toYaml $package.resources | nindent 4 }}
   {{- include "model.containerSecurity" .root | nindent 2 }}
@@ -70,6 +71,14 @@ keeps a package: a mount hides what the image has at its place.
       mountPath: /source
       readOnly: true
     {{- end }}
+{{- end }}
+
+{{/* Where the init container and the server find the keys that a package must be signed by. */}}
+{{- define "model.publicKeys" -}}
+{{- if .Values.package.publicKeys -}}
+- name: MODELYARD_PUBLIC_KEY_FILE
+  value: /scripts/public-keys.pem
+{{- end -}}
 {{- end }}
 
 {{/* Takes {root, package}: what `model.fetch` mounts. */}}
@@ -137,6 +146,13 @@ keeps a package: a mount hides what the image has at its place.
 {{- end }}
 {{- with (include "model.token" . | trim) }}
 {{ . }}
+{{- end }}
+{{- with (include "model.publicKeys" .) }}
+{{ . }}
+{{- end }}
+{{- with .Values.package.families }}
+- name: MODELYARD_FAMILIES
+  value: {{ join "," . | quote }}
 {{- end }}
 {{- range $name, $value := $server.env }}
 - name: {{ $name }}

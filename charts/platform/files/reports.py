@@ -6,6 +6,7 @@ GET / lists them, the newest first; GET /<path>/report.html is one; GET /livez a
 from __future__ import annotations
 
 import html
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -17,9 +18,27 @@ NAME = "report.html"
 SHOWN = 500
 LOOK_SECONDS = 60.0
 """How long a listing is good for: an object store takes its time to list."""
-POLICY = "sandbox allow-scripts; default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'; "
-POLICY += "script-src 'unsafe-inline' 'unsafe-eval'"
-"""A report is a page of its own that loads nothing and reaches nothing."""
+LISTING = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+CLOSED = "sandbox; default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'"
+"""Of a report without a policy of its own: what was written before reports had one is shown without its scripts."""
+_OWN = re.compile(
+    rb'\s*<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    rb"<meta http-equiv=\"Content-Security-Policy\" content=\"(default-src 'none'[-A-Za-z0-9+/=;: ']*)\">",
+    re.IGNORECASE,
+)
+_SCRIPTS = re.compile(r"script-src('sha256-[A-Za-z0-9+/]{43}=')+")
+_OTHERS = {"default-src", "script-src", "style-src", "img-src", "font-src", "base-uri", "form-action"}
+
+
+def policy(report: bytes) -> str:
+    """The policy that a report is shown under: the one it begins with, in a sandbox that reaches no other page."""
+    own = _OWN.match(report)
+    rules = own[1].decode().split("; ") if own is not None else []
+    scripts = [rule for rule in rules if rule.startswith("script-src")]
+    named = all(_SCRIPTS.fullmatch(rule.replace(" ", "")) for rule in scripts)
+    if own is None or not named or not {rule.partition(" ")[0] for rule in rules} <= _OTHERS:
+        return CLOSED
+    return f"sandbox allow-scripts; {own[1].decode()}; frame-ancestors 'none'"
 
 
 class Reports:
@@ -77,16 +96,18 @@ def handler(reports: Reports) -> type[BaseHTTPRequestHandler]:
             """One of the three paths."""
             path = unquote(urlsplit(self.path).path)
             if path == "/livez":
-                return self._answer(200, b"ok")
+                return self._answer(200, b"ok", LISTING)
             if path == "/":
-                return self._answer(200, listing(reports.names()).encode())
+                return self._answer(200, listing(reports.names()).encode(), LISTING)
             content = reports.read(path.removeprefix("/"))
-            return self._answer(404, b"no such report") if content is None else self._answer(200, content)
+            if content is None:
+                return self._answer(404, b"no such report", LISTING)
+            return self._answer(200, content, policy(content))
 
-        def _answer(self, status: int, content: bytes) -> None:
+        def _answer(self, status: int, content: bytes, allowed: str) -> None:
             self.send_response(status)
             headers = {"content-type": "text/html; charset=utf-8", "content-length": str(len(content))}
-            headers |= {"x-content-type-options": "nosniff", "content-security-policy": POLICY}
+            headers |= {"x-content-type-options": "nosniff", "content-security-policy": allowed}
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()

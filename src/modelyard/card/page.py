@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from modelyard import pages
 from modelyard.artifact import Origin
 from modelyard.card import canvas, figures, provenance, text, views, watch
 from modelyard.card.cost import bill
@@ -37,22 +38,30 @@ def page(
         drawn = list(_plots(evaluation))
         learning = list(_curves(training))
         watched = watch.columns(reference)
+    hero = _hero(info, evaluation)
+    title = f"{info.family} {info.version}: {hero['metric']} {hero['value']}"
     html = _environment().get_template("card.html.j2").render(
+        head=Markup(pages.head(title, pages.policy(img_src="data:"))),  # noqa: S704 - it escapes the title
         info=info, evaluation=evaluation, plots=drawn, learning=learning, watched=watched,
-        watched_of=len(reference), css=Markup(_css()), hero=_hero(info, evaluation),  # noqa: S704 - our own file
+        watched_of=len(reference), css=Markup(_css()), hero=hero,  # noqa: S704 - our own file
         created=provenance.moment(info), metrics=views.metrics(evaluation, info.gate.metric),
         confusion=views.confusion(evaluation.confusion) if evaluation.confusion else None,
         data=_data(data), training=_training(training), variants=views.variants(info, evaluation),
         settings=provenance.settings(info), chain=provenance.chain(info, lineage),
         total=provenance.total(lineage), cost=bill(info, [*lineage.values(), *beside]), commands=_commands(info),
     )  # fmt: skip
-    return clean(html)
+    return pages.clean(html)
 
 
 def _environment() -> Environment:
     folder = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=folder,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=text.shortened,
     )
     environment.filters |= {"words": words, "clean": clean, "number": number, "percent": percent, "cut": text.cut}
     return environment

@@ -6,16 +6,18 @@ import json
 import math
 from typing import Any
 
+from modelyard import pages
+
 NOTHING = "–"
 LONGEST = 60
 """Characters of a value that are shown; the rest is in its tooltip."""
-
-_CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160), 0xFFFE, 0xFFFF))
+MOST = 4_000
+"""Characters of any text on a card: a page is no place for a megabyte, and drawing one takes minutes."""
 
 
 def clean(text: str) -> str:
-    """Without what neither HTML nor SVG can hold: control characters and lone surrogates."""
-    return text.translate(_CONTROLS).encode("utf-8", "replace").decode()
+    """Without what neither HTML nor SVG can hold, and of at most MOST characters."""
+    return pages.clean(cut(text, MOST))
 
 
 def number(value: float | None) -> str:
@@ -97,6 +99,11 @@ def setting(value: Any) -> str:
 def cut(text: str, longest: int = LONGEST) -> str:
     """At most `longest` characters."""
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def shortened(value: Any) -> Any:
+    """What the template shows of a value: of a text at most MOST characters; markup of ours is whole."""
+    return cut(value, MOST) if type(value) is str else value
 
 
 def words(name: str) -> str:

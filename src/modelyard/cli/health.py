@@ -170,6 +170,7 @@ def _families() -> list[Finding]:
 
 
 def _home() -> list[Finding]:
+    from modelyard.credentials import redact
     from modelyard.home import home, tracking_uri
 
     folder = home()
@@ -178,7 +179,7 @@ def _home() -> list[Finding]:
     level: Level = "ok" if os.access(existing, os.W_OK) and free > 1 else "bad"
     seen = f"{folder}, {free:.0f} GB free" + ("" if level == "ok" else ": not writable, or full")
     fix = "" if level == "ok" else "export MODELYARD_HOME=FOLDER"
-    return [Finding(level, "runs", seen, fix), Finding("ok", "tracking", tracking_uri())]
+    return [Finding(level, "runs", seen, fix), Finding("ok", "tracking", redact(tracking_uri()))]
 
 
 def _kubeflow() -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +22,18 @@ Package = Annotated[
 ]  # fmt: skip
 
 
+Families = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--family", metavar="MODULE:CLASS", help="A family from outside modelyard that the package may name: its code "
+        "is imported. May be repeated. Also MODELYARD_FAMILIES.",
+    ),
+]  # fmt: skip
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (serve, predict, monitor):
+    for command in (serve, predict, monitor, sign):
         app.command(rich_help_panel=PANEL)(command)
     app.command(rich_help_panel="Cluster")(submit)
 
@@ -32,11 +43,13 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+    family: Families = None,
 ) -> None:
     """Serve a model over HTTP, and log what it answers. Settings are environment variables: docs/serving.md."""
     from modelyard.registry import resolve
     from modelyard.serving.launch import serve as start
 
+    _allow(family)
     raise typer.Exit(start(resolve(package), host, port, workers))
 
 
@@ -50,10 +63,12 @@ def predict(
         Path | None, typer.Option("--out", "-o", help="Write answers here (.jsonl, .csv, .parquet).")
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Add the reasons for each answer.")] = False,
+    family: Families = None,
 ) -> None:
     """Answer examples without a server. With neither --json nor --file: the package's own example."""
     from modelyard.cli.answer import answer
 
+    _allow(family)
     answer(package, json_text, file, out, explain)
 
 
@@ -61,6 +76,7 @@ def monitor(
     package: Package,
     settings: Set = None,
     verdict: Annotated[Path | None, typer.Option(help="Folder for verdict.json and report.html.")] = None,
+    family: Families = None,
 ) -> None:
     """Compare what a served model was asked with what it was judged on: which columns drifted.
 
@@ -68,7 +84,41 @@ def monitor(
     """
     from modelyard.cli.watch import watch
 
+    _allow(family)
     watch(package, settings, verdict)
+
+
+def sign(
+    package: Package,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM file with the Ed25519 private key. Also MODELYARD_SIGNING_KEY_FILE.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Sign a package, for servers that ask for a signature: docs/deploy.md."""
+    from modelyard import signing
+    from modelyard.errors import UsageError
+    from modelyard.package import verify
+    from modelyard.registry import resolve
+    from modelyard.trust import Trust
+
+    verified = verify(resolve(package), Trust())
+    if not signing.sign(verified.path, key):
+        raise UsageError(f"no key to sign with. Type: modelyard sign {package} --key FILE")
+    typer.echo(f"signed {verified.info.version} in {verified.path}")
+
+
+def _allow(families: list[str] | None) -> None:
+    """Names families for this process and the workers that it starts; modules in the working folder count."""
+    if not families:
+        return
+    from modelyard.trust import FAMILIES
+
+    os.environ[FAMILIES] = ",".join([*families, *filter(None, [os.environ.get(FAMILIES)])])
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
 
 
 def submit(

@@ -141,12 +141,12 @@ def _settings(cls: Any, prefix: str) -> list[tuple[str, str, str]]:
 
 def lineage_tree(reference: str) -> None:
     """What made a package, step by step, back to the data."""
-    from modelyard import artifact
-    from modelyard.package import read_info
+    from modelyard.package import verify
     from modelyard.registry import resolve
 
     path = resolve(reference)
-    manifest, info = artifact.verify(path), read_info(path)
+    verified = verify(path)
+    manifest, info = verified.manifest, verified.info
     tree = Tree(f"[bold]{info.family}[/] package {info.version} of run {info.run}")
     gate = tree.add(f"gate: {escape(info.gate.reason)} → {'passed' if info.gate.passed else 'failed'}")
     gate.add("all metrics: " + ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items()))

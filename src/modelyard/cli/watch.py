@@ -22,13 +22,15 @@ def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -
     from modelyard.config import parse_assignments, resolve
     from modelyard.home import home
     from modelyard.launch.local import new_id
-    from modelyard.package import read_info
+    from modelyard.package import verify
     from modelyard.registry import resolve as find
     from modelyard.run import Run
     from modelyard.stages import monitor
+    from modelyard.trust import Trust
 
     package = find(reference)
-    info = read_info(package)
+    info = verify(package).info
+    Trust.from_environment().family(info.family)
     family = entry(info.family)
     config = resolve(family.Config, ("config", info.config), ("--set", parse_assignments(assignments or [])))
     target = verdict or home() / "monitoring" / reference.replace("/", "-").replace("@", "-") / new_id()

@@ -68,9 +68,10 @@ def _imported(family: str) -> list[str]:
 
 def _served(package: Path) -> dict[str, Any]:
     sys.meta_path.insert(0, Blocker(TRAINING))
-    from modelyard.package import Package
+    from modelyard.package import Package, read_info
+    from modelyard.trust import Trust
 
-    opened = Package(package)
+    opened = Package(package, trust=Trust().naming(read_info(package).family))
     request = opened.golden()["request"]
     (answer,) = opened.predict([request])
     reasons = opened.explain(request)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard import pages
 from modelyard.artifact import write_text
 from modelyard.config import MonitorSettings
+from modelyard.drift import widgets
 from modelyard.drift.statistics import ColumnDrift, Columns
 from modelyard.drift.verdict import Verdict
 from modelyard.errors import MissingExtra
@@ -26,8 +28,11 @@ DRAWN_ROWS = 2_000
 DRAWN_COLUMNS = 40
 """Columns that Evidently draws, the most changed first: each costs about 0.2 s and 60 kB."""
 DRAWN_CATEGORIES = 30
+LONGEST_NAME, LONGEST_CATEGORY, LONGEST_TEXT = 80, 60, 2_000
+"""Characters of a column's name and of a category in a drawing, and of any text on the page."""
 STYLE = """
 .my{font:15px/1.5 system-ui,sans-serif;color:#1b1f24;max-width:1140px;margin:24px auto;padding:0 16px}
+.my{overflow-wrap:anywhere}
 .my h1{font-size:24px;margin:0 0 4px}.my table{border-collapse:collapse;width:100%;margin:12px 0}
 .my th,.my td{text-align:left;padding:5px 10px;border-bottom:1px solid #d8dee4}
 .my td.n{text-align:right;font-variant-numeric:tabular-nums}.my .bad{color:#b42318;font-weight:600}
@@ -43,7 +48,7 @@ def write_report(file: Path, reference: Columns, current: Columns, verdict: Verd
     """
     drawn = [column for column in verdict.columns if _drawable(column, current)][:DRAWN_COLUMNS]
     if not drawn:
-        write_text(file, _page(_banner(verdict, settings, "")))
+        write_text(file, _page(_banner(verdict, settings, ""), pages.policy()))
         return
     rows = [min(DRAWN_ROWS, count) for count in (verdict.rows_reference, verdict.rows_current)]
     sampled = (
@@ -51,10 +56,8 @@ def write_report(file: Path, reference: Columns, current: Columns, verdict: Verd
         f"{verdict.rows_reference:,} reference rows, {len(drawn)} of {len(verdict.columns)} columns. "
         "Its scores are the adjusted p-values of this table; this table decides."
     )
-    page = _evidently(drawn, reference, current, settings)
-    head, body, rest = page.partition("<body>")
-    assert body, "Evidently's page has no <body>"
-    write_text(file, head + body + _banner(verdict, settings, sampled) + rest)
+    body, policy = widgets.embed(_evidently(drawn, reference, current, settings))
+    write_text(file, _page(_banner(verdict, settings, sampled) + body, policy))
 
 
 def _drawable(column: ColumnDrift, current: Columns) -> bool:
@@ -70,12 +73,13 @@ def _evidently(drawn: list[ColumnDrift], reference: Columns, current: Columns, s
     except ModuleNotFoundError:
         raise MissingExtra("the drift report", "monitor") from None
 
-    kinds = {kind: [column.name for column in drawn if column.kind == kind] for kind in ("numeric", "category")}
+    labels = _labels([column.name for column in drawn], LONGEST_NAME)
+    kinds = {kind: [labels[column.name] for column in drawn if column.kind == kind] for kind in ("numeric", "category")}
     shape = DataDefinition(numerical_columns=kinds["numeric"], categorical_columns=kinds["category"])
-    before, after = (Dataset.from_pandas(_frame(drawn, side), shape) for side in (reference, current))
-    test = _our_test({column.name: column for column in drawn}, settings)
+    before, after = (Dataset.from_pandas(_frame(drawn, side, labels), shape) for side in (reference, current))
+    test = _our_test({labels[column.name]: column for column in drawn}, settings)
     preset = DataDriftPreset(
-        columns=[column.name for column in drawn], num_method=test, cat_method=test, threshold=settings.alpha,
+        columns=list(labels.values()), num_method=test, cat_method=test, threshold=settings.alpha,
         # Evidently alarms at this share, we above it.
         drift_share=float(np.nextafter(settings.share, 1)),
     )  # fmt: skip
@@ -99,7 +103,7 @@ def _our_test(columns: dict[str, ColumnDrift], settings: MonitorSettings) -> str
     return name
 
 
-def _frame(drawn: list[ColumnDrift], side: Columns) -> pd.DataFrame:
+def _frame(drawn: list[ColumnDrift], side: Columns, labels: dict[str, str]) -> pd.DataFrame:
     import pandas as pd
 
     rows = len(side[drawn[0].name])
@@ -109,7 +113,7 @@ def _frame(drawn: list[ColumnDrift], side: Columns) -> pd.DataFrame:
     table: dict[str, Any] = {}
     for column in drawn:
         values = [side[column.name][index] for index in chosen.tolist()]
-        table[column.name] = _numbers(values) if column.kind == "numeric" else _categories(values)
+        table[labels[column.name]] = _numbers(values) if column.kind == "numeric" else _categories(values)
     return pd.DataFrame(table)
 
 
@@ -119,8 +123,25 @@ def _numbers(values: Sequence[Any]) -> np.ndarray:
 
 
 def _categories(values: Sequence[Any]) -> np.ndarray:
-    common = {value for value, _ in Counter(values).most_common(DRAWN_CATEGORIES)}
-    return np.array([value if value is None or value in common else "(rare)" for value in values], dtype=object)
+    counts = Counter("" if value is None else str(value) for value in values)
+    common = _labels([value for value, _ in counts.most_common(DRAWN_CATEGORIES)], LONGEST_CATEGORY)
+    labels = [None if value is None else common.get(str(value), "(rare)") for value in values]
+    return np.array(labels, dtype=object)
+
+
+def _labels(names: Sequence[str], longest: int) -> dict[str, str]:
+    """A label for each name, all different, in which Evidently and plotly find no markup."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        label = pages.harmless(name, longest) or "(blank)"
+        number = 1
+        while label in taken:
+            number += 1
+            label = f"{pages.harmless(name, longest) or '(blank)'} ({number})"
+        taken.add(label)
+        found[name] = label
+    return found
 
 
 def _banner(verdict: Verdict, settings: MonitorSettings, sampled: str) -> str:
@@ -136,9 +157,9 @@ def _banner(verdict: Verdict, settings: MonitorSettings, sampled: str) -> str:
         verdict.retrain_reason,
         rule if verdict.columns else "",
     ]
-    told = "".join(f"<p>{escape(line)}</p>" for line in lines if line)
-    note = f'<p class="note">{escape(sampled)}</p>' if sampled else ""
-    return f'<style>{STYLE}</style><div class="my"><h1>{escape(verdict.reason)}</h1>{told}{_table(verdict)}{note}</div>'
+    said = "".join(f"<p>{_text(line)}</p>" for line in lines if line)
+    note = f'<p class="note">{_text(sampled)}</p>' if sampled else ""
+    return f'<div class="my"><h1>{_text(verdict.reason)}</h1>{said}{_table(verdict)}{note}</div>'
 
 
 def _table(verdict: Verdict) -> str:
@@ -152,13 +173,19 @@ def _table(verdict: Verdict) -> str:
 def _row(column: ColumnDrift) -> str:
     state = '<td class="bad">drifted</td>' if column.drifted else "<td>stable</td>"
     return (
-        f'<tr><td>{escape(column.name)}</td>{state}<td>{column.test}</td><td class="n">{column.effect:.3f}</td>'
+        f'<tr><td>{_text(column.name)}</td>{state}<td>{_text(column.test)}</td><td class="n">{column.effect:.3f}</td>'
         f'<td class="n">{column.adjusted_p:.2g}</td>'
         f'<td class="n">{column.missing_reference:.0%} → {column.missing_current:.0%}</td>'
-        f"<td>{escape(column.summary)}</td></tr>"
+        f"<td>{_text(column.summary)}</td></tr>"
     )
 
 
-def _page(body: str) -> str:
-    head = '<meta charset="utf-8"><title>Drift</title>'
+def _text(text: str) -> str:
+    """Text from outside, as HTML; a page is no place for more of it than a person reads."""
+    shown = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    return escape(pages.clean(shown))
+
+
+def _page(body: str, policy: str) -> str:
+    head = f"{pages.head('Drift', policy)}<style>{STYLE}</style>"
     return f'<!DOCTYPE html><html lang="en"><head>{head}</head><body>{body}</body></html>'

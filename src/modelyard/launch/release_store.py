@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from modelyard import artifact
-from modelyard.artifact import MANIFEST
+from modelyard.artifact import MANIFEST, SIGNATURE
 from modelyard.errors import BrokenArtifact, MissingExtra, ModelyardError, Unavailable, UsageError
+from modelyard.package import verify
 
 
 def publish(package: Path, base: str | None, name: str) -> str:
@@ -26,7 +27,7 @@ def publish(package: Path, base: str | None, name: str) -> str:
         raise UsageError(
             "a release needs a place from which its pods fetch the package. Type: --set serve.packages=s3://BUCKET"
         )
-    manifest = artifact.verify(package)
+    manifest = verify(package).manifest
     uri = f"{base.rstrip('/')}/{name}/{manifest.digest}"
     fs, root = _open(uri)
     try:
@@ -63,8 +64,11 @@ def read_values(uri: str | None) -> dict[str, Any]:
 def _upload(fs: Any, root: str, package: Path, manifest: artifact.Manifest) -> None:
     there = f"{root}/{MANIFEST}"
     sizes = {name: (package / name).stat().st_size for name in manifest.files}
+    if (package / SIGNATURE).is_file():
+        sizes[SIGNATURE] = (package / SIGNATURE).stat().st_size
     bytes_of = (package / MANIFEST).read_bytes()
-    if fs.exists(there) and fs.cat_file(there) == bytes_of and not _differing(fs, root, sizes):
+    whole = fs.exists(there) and fs.cat_file(there) == bytes_of and not _differing(fs, root, sizes)
+    if whole and (SIGNATURE not in sizes or fs.cat_file(f"{root}/{SIGNATURE}") == (package / SIGNATURE).read_bytes()):
         return
     if fs.exists(there):
         fs.rm_file(there)

@@ -19,7 +19,7 @@ from typing import Any
 from modelyard.errors import ModelyardError
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
-from modelyard.serving import drain, follow, logs, tracing
+from modelyard.serving import drain, follow, logs, takeover, tracing
 from modelyard.serving.batching import overloaded
 from modelyard.serving.calls import (
     CLOSE,
@@ -46,6 +46,8 @@ from modelyard.serving.traffic import Traffic, opened
 
 log = logging.getLogger("modelyard.serving")
 
+NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+"""A browser takes an answer for what it says it is, never for a page."""
 _FREE = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 """Paths that ask for no token: what a cluster's own probes read."""
 
@@ -72,15 +74,17 @@ class Service:
         assert self.open is not None, "the app answers once its lifespan has begun"
         return self.open
 
-    async def take_over(self, package: Path) -> str:
+    async def take_over(self, package: Path, breaking: bool = False) -> str:
         """Another package takes over, here and, where a pointer file is followed, in all workers.
+
+        `breaking` lets one take over that refuses requests which are answered now.
 
         Raises:
             ModelyardError: it cannot.
         """
-        version = await self.traffic.swap(package)
+        version = await self.traffic.swap(package, breaking)
         if self.pointer is not None:
-            follow.point(self.pointer, package)
+            follow.point(self.pointer, package, breaking)
         return version
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -98,7 +102,7 @@ class Service:
         route = self._control.routes.get(call.path) or ends.route(call.path) or self._unknown
         answer = await self._asked(route, call)
         status = answer.status if isinstance(answer, Reply) else answer.status_code
-        headers: list[Header] = [(b"x-request-id", call.id.encode()), (b"x-modelyard-package", ends.version)]
+        headers: list[Header] = [(b"x-request-id", call.id.encode()), (b"x-modelyard-package", ends.version), NOSNIFF]
         if self.draining:
             headers.append(CLOSE)
         if isinstance(answer, Reply):
@@ -193,20 +197,25 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     logs.configure(settings.log_format)
     sys.setswitchinterval(0.0002)  # the log's thread must not hold a request up for Python's usual 5 ms
     threads = max(1, available_cores() // settings.workers)
-    package, limits = Package(settings.package, threads=threads), settings.limits()
+    trust, limits = settings.trust(), settings.limits()
+    package = Package(settings.package, threads=threads, trust=trust)
     place = settings.prediction_place(package.info.family)
     predictions = PredictionLog(place, package, sample=settings.sample) if settings.log else None
 
-    def beside(path: Path | None) -> Endpoints | None:
-        return None if path is None else opened(Package(path, threads=threads), predictions, limits)
+    def beside(path: Path | None, breaking: bool) -> Endpoints | None:
+        if path is None:
+            return None
+        follower = takeover.opened(path, package, breaking=breaking, threads=threads, trust=trust)
+        return opened(follower, predictions, limits)
 
     service.spans, service.drain_seconds = tracing.configured(), settings.drain_ms / 1e3
     service.tells = settings.access_log
     if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):
         service.pointer = Path(settings.follow)
     traffic = Traffic(
-        opened(package, predictions, limits), candidate=beside(settings.candidate), share=settings.share,
-        shadow=beside(settings.shadow), threads=threads,
+        opened(package, predictions, limits), candidate=beside(settings.candidate, settings.breaking),
+        share=settings.share, shadow=beside(settings.shadow, True), threads=threads, trust=trust,
+        breaking=settings.breaking,
     )  # fmt: skip
     _spare_the_collector()
     with _closing(predictions, traffic):

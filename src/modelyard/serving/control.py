@@ -39,6 +39,7 @@ class Swap(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     package: str = Field(description="Folder of the package, where the service runs")
+    breaking: bool = Field(default=False, description="Whether it may refuse requests that are answered now")
 
 
 class Control:
@@ -109,7 +110,7 @@ class Control:
         if len(asked) != 1 or not isinstance(asked[0], Swap):
             raise refuse(400, "one package takes over: send an object")
         try:
-            version = await self._service.take_over(Path(asked[0].package))
+            version = await self._service.take_over(Path(asked[0].package), asked[0].breaking)
         except ModelyardError as error:
             raise refuse(409, str(error), field="package") from None
         return Reply(to_json({"package": version}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import html
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -26,6 +25,7 @@ from modelyard.serving.cache import Cache, Cached
 from modelyard.serving.calls import Answer, Call, Reply, Route
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.openai import Completions
+from modelyard.serving.page import Page
 from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Reader, Refusal, refuse
 from modelyard.serving.settings import Limits
@@ -111,11 +111,12 @@ class Endpoints:
 
     async def page(self, call: Call) -> Reply:
         """The page for people."""
-        content, policy = self._page
+        shown = self._page
         host, scheme = call.header(b"host", "localhost"), call.scope.get("scheme", "http")
-        headers = ((b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff"))
-        text = content.replace(page.ADDRESS, html.escape(f"{scheme}://{host}/predict"))
-        return Reply(text.encode(), media=b"text/html; charset=utf-8", headers=headers)
+        headers = ((b"content-security-policy", shown.policy.encode()), (b"referrer-policy", b"no-referrer"))
+        return Reply(
+            shown.at(f"{scheme}://{host}/predict").encode(), media=b"text/html; charset=utf-8", headers=headers
+        )
 
     def admit(self, call: Call) -> None:
         """Raises Refusal, 503, where there is no time for one more example."""
@@ -190,7 +191,7 @@ class Endpoints:
         return to_json(openapi.document(self.opened, explains=self.explains, streams=self.streams, completes=offered))
 
     @functools.cached_property
-    def _page(self) -> tuple[str, str]:
+    def _page(self) -> Page:
         return page.render(self.opened, explains=self.explains, streams=self.streams)
 
     def _batcher(self) -> Batcher:

@@ -13,6 +13,8 @@ from modelyard.serving.traffic import Traffic
 log = logging.getLogger("modelyard.serving")
 
 CHAMPION = "champion:"
+BREAKING = "breaking"
+"""Second line of a pointer file whose package may refuse requests that are answered now."""
 REGISTRY_SECONDS = 30.0
 """A registry is not asked more often."""
 _RESOLVE = "import sys; from modelyard.registry import resolve; print(resolve(sys.argv[1]))"
@@ -26,8 +28,9 @@ async def follow(traffic: Traffic, source: str, seconds: float) -> None:
         named = await champion_of(source.removeprefix(CHAMPION)) if registry else _pointed(Path(source))
         if named is not None and named != seen:
             seen = named
+            folder, _, options = named.partition("\n")
             try:
-                await traffic.swap(Path(named))
+                await traffic.swap(Path(folder), breaking=options.strip() == BREAKING)
             except ModelyardError:
                 pass  # said and counted by swap; asked again when another is named
             except Exception:
@@ -35,10 +38,10 @@ async def follow(traffic: Traffic, source: str, seconds: float) -> None:
         await asyncio.sleep(max(seconds, REGISTRY_SECONDS) if registry else seconds)
 
 
-def point(file: Path, package: Path) -> None:
-    """Names a package in a pointer file, in one step."""
+def point(file: Path, package: Path, breaking: bool = False) -> None:
+    """Names a package in a pointer file, in one step; `breaking` is its second line."""
     beside = file.with_name(f".{file.name}.new")
-    beside.write_text(f"{package}\n")
+    beside.write_text(f"{package}\n{BREAKING}\n" if breaking else f"{package}\n")
     beside.replace(file)
 
 

@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelyard import artifact, home
-from modelyard.errors import BrokenArtifact, MissingExtra, UsageError
-from modelyard.package import PackageInfo, read_info
+from modelyard import home
+from modelyard.errors import MissingExtra, UsageError
+from modelyard.package import PackageInfo, verify
+from modelyard.trust import Trust
 
 START_SECONDS = 300.0
 """Longest wait for a model to be ready."""
@@ -63,11 +64,12 @@ def check(package: Path) -> PackageInfo:
 
     Raises:
         BrokenArtifact: incomplete, changed, or not a package.
+        UsageError: its family is code from outside that nobody named.
     """
-    manifest = artifact.verify(package)
-    if manifest.kind != "package":
-        raise BrokenArtifact(f"{package} is a {manifest.kind}, not a package. Give the folder that 'package' made")
-    return read_info(package)
+    trust = Trust.from_environment()
+    info = verify(package, trust).info
+    trust.family(info.family)
+    return info
 
 
 def check_port(host: str, port: int) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from datetime import UTC, datetime
 
 from modelyard.serving.calls import Call
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 access = logging.getLogger("modelyard.serving.access")
 
@@ -25,7 +28,17 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        # JSON leaves some of what ends a line for others, or turns its direction.
+        return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(line, ensure_ascii=False))
+
+
+class PlainLines(logging.Formatter):
+    """`LEVEL: message`, one line for a message: text of a caller that breaks the line, or moves the cursor of a
+    terminal, is written as its escape. Tracebacks, which are ours, follow as they are."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The line without its traceback."""
+        return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), super().formatMessage(record))
 
 
 def line_of(message: str, **fields: object) -> str:
@@ -44,7 +57,7 @@ def answered(call: Call, route: str, status: int, package: str) -> None:
 def configure(form: str) -> None:
     """Sends what the service says to standard error, as `text` or `json`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(JsonLines() if form == "json" else PlainLines("%(levelname)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError
 from modelyard import home
 from modelyard.config import Settings
 from modelyard.errors import UsageError
+from modelyard.settings import refuse_credentials
+from modelyard.trust import Trust
 
 VARIABLES = {
     "package": "MODELYARD_PACKAGE",
@@ -36,6 +38,9 @@ VARIABLES = {
     "token": "MODELYARD_TOKEN",
     "token_file": "MODELYARD_TOKEN_FILE",
     "drain_ms": "MODELYARD_DRAIN_MS",
+    "families": "MODELYARD_FAMILIES",
+    "public_key_file": "MODELYARD_PUBLIC_KEY_FILE",
+    "breaking": "MODELYARD_BREAKING_SWAPS",
     "log_format": "MODELYARD_LOG_FORMAT",
     "access_log": "MODELYARD_ACCESS_LOG",
 }
@@ -105,6 +110,12 @@ class ServingSettings(Settings):
     """A file that holds the token, as secrets are mounted."""
     drain_ms: float = Field(default=300.0, ge=0)
     """After SIGTERM: how long new requests are still answered, each on a connection that is then closed, ms."""
+    families: str = ""
+    """Families from outside modelyard (`module:Class`, with commas between) whose code a package may name."""
+    public_key_file: Path | None = None
+    """PEM file with public keys; a package that none of them has signed is not served."""
+    breaking: bool = False
+    """Whether a package may take over that refuses requests which the one before it answers."""
     log_format: Literal["text", "json"] = "text"
     """Lines of the service's own log."""
     access_log: bool = False
@@ -118,6 +129,8 @@ class ServingSettings(Settings):
             UsageError: MODELYARD_PACKAGE is not set, or a value is not allowed.
         """
         given: dict[str, Any] = {name: environ[key] for name, key in VARIABLES.items() if environ.get(key)}
+        for name in given.keys() - {"token"}:
+            refuse_credentials(given[name], VARIABLES[name])
         if "package" not in given:
             raise UsageError("MODELYARD_PACKAGE is not set: which package to serve? Type: modelyard serve PACKAGE")
         try:
@@ -127,6 +140,13 @@ class ServingSettings(Settings):
             name = str(first["loc"][0])
             seen = "" if name == "token" else f" = {first['input']!r}"
             raise UsageError(f"{VARIABLES[name]}{seen}: {first['msg']}") from None
+
+    def trust(self) -> Trust:
+        """What packages may name, and whose signatures count."""
+        given = {VARIABLES["families"]: self.families}
+        if self.public_key_file is not None:
+            given[VARIABLES["public_key_file"]] = str(self.public_key_file)
+        return Trust.from_environment(given)
 
     def prediction_place(self, family: str) -> Path | str:
         """Where the predictions of `family` are logged."""

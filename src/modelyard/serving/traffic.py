@@ -8,15 +8,16 @@ import time
 import zlib
 from pathlib import Path
 
-from modelyard import artifact
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.package import Package
+from modelyard.serving import takeover
 from modelyard.serving.bodies import Parsed
 from modelyard.serving.calls import Call
 from modelyard.serving.endpoints import Endpoints
 from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Refusal
 from modelyard.serving.settings import Limits
+from modelyard.trust import Trust
 
 log = logging.getLogger("modelyard.serving")
 
@@ -35,9 +36,12 @@ class Traffic:
         share: float = 0.0,
         shadow: Endpoints | None = None,
         threads: int | None = None,
+        trust: Trust | None = None,
+        breaking: bool = False,
     ) -> None:
         self.champion, self.candidate, self.shadow = champion, candidate, shadow
         self._share, self._threads = share if candidate else 0.0, threads
+        self._trust, self._breaking = trust, breaking
         self._mirrored: set[asyncio.Task[None]] = set()
         self._swapping = asyncio.Lock()
         for role, ends in (("champion", champion), ("candidate", candidate), ("shadow", shadow)):
@@ -58,16 +62,17 @@ class Traffic:
         self._mirrored.add(task)
         task.add_done_callback(self._mirrored.discard)
 
-    async def swap(self, path: Path) -> str:
+    async def swap(self, path: Path, breaking: bool = False) -> str:
         """Opens a package beside the one that serves and lets it take over; returns its version.
 
         Raises:
-            ModelyardError: it is broken, of another family, or fails on its own example; the old one goes on.
+            ModelyardError: it is broken, of another family, refuses requests that are answered now (unless `breaking`
+                lets it), or fails on its own example; the old one goes on.
         """
         async with self._swapping:
             old = self.champion
             try:
-                new = await asyncio.get_running_loop().run_in_executor(None, self._open, path)
+                new = await asyncio.get_running_loop().run_in_executor(None, self._open, path, breaking)
             except ModelyardError as error:
                 old.metrics.swap("refused")
                 log.warning("%s does not take over: %s", path, error)
@@ -91,16 +96,11 @@ class Traffic:
             if ends is not None:
                 ends.metrics.note()
 
-    def _open(self, path: Path) -> Endpoints:
-        if not path.is_dir():
-            raise UsageError(f"{path} is not a folder on this machine")
+    def _open(self, path: Path, breaking: bool) -> Endpoints:
         old = self.champion
-        if artifact.verify(path).digest == old.opened.manifest.digest:
-            return old
-        package = Package(path, threads=self._threads)
-        if package.info.family != old.opened.info.family:
-            raise UsageError(f"{path} is of family {package.info.family!r}; here serves {old.opened.info.family!r}")
-        return opened(package, old.log, old.limits)
+        allowed = breaking or self._breaking
+        package = takeover.opened(path, old.opened, breaking=allowed, threads=self._threads, trust=self._trust)
+        return old if package is old.opened else opened(package, old.log, old.limits)
 
     async def _ask(self, shadow: Endpoints, call: Call) -> None:
         try:

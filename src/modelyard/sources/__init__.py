@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard import artifact
 from modelyard.errors import BadData, UsageError
+from modelyard.settings import refuse_credentials
 from modelyard.sources.git import fetch_git, fetch_local_git
 from modelyard.sources.local import fetch_local
 from modelyard.sources.remote import fetch_remote
 from modelyard.sources.transfer import FileInfo, Report
-from modelyard.sources.uri import git_address, is_git, is_remote, local_path, refuse_secrets
+from modelyard.sources.uri import git_address, is_git, is_remote, local_path
 
 if TYPE_CHECKING:
     from modelyard.config import DataSettings
@@ -104,7 +105,7 @@ def _add(source: Source, companions: dict[str, Path], into: Path) -> Source:
 
 
 def _fetch(data: DataSettings, uri: str, into: Path, report: Report) -> Source:
-    refuse_secrets(uri)
+    refuse_credentials(uri, "data.uri")
     kind: Kind = "path"
     resolved, note = None, None
     if is_git(uri):

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlsplit
 
 from modelyard.errors import UsageError
 
 GIT_FORM = "git+https://HOST/REPOSITORY.git#PATH"
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _GIT = re.compile(r"^git\+(https?|ssh|file)://")
-_USER = re.compile(r"//[^/@\s]*@")
-_SECRET = re.compile(
-    r"^(.*(token|secret|signature|password|credential).*|sig|sas|pwd|auth|(api|access|account)[_-]?key)$"
-)
 
 
 @dataclass(frozen=True)
@@ -55,27 +50,3 @@ def git_address(uri: str) -> GitAddress:
     if not parts or ".." in parts:
         raise UsageError(f"data.uri {uri!r} names no path in the repository. Write {GIT_FORM}")
     return GitAddress(url, "/".join(parts))
-
-
-def refuse_secrets(uri: str) -> None:
-    """Raises UsageError if a URI holds a credential: it would be recorded with every model.
-
-    The message doesn't repeat it. A bare user name is allowed where it is no secret: `ssh://git@host`.
-    """
-    if not _SCHEME.match(uri):
-        return
-    scheme, rest = uri.split("://", 1)
-    user, at, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
-    if at and (":" in user or scheme.removeprefix("git+") in ("http", "https")):
-        raise UsageError(f"data.uri {redact(uri)!r} holds a user or password. {_ADVICE}")
-    for name, _ in parse_qsl(urlsplit(uri).query, keep_blank_values=True):
-        if _SECRET.match(name.lower()):
-            raise UsageError(f"data.uri holds a credential in its query ({name}=…). {_ADVICE}")
-
-
-def redact(text: str) -> str:
-    """The text with what stands before `@` in a URL replaced by `***`."""
-    return _USER.sub("//***@", text)
-
-
-_ADVICE = "Leave it out and give it by environment: see docs/data.md"

@@ -17,6 +17,7 @@ from modelyard.launch.release import Release, Releaser
 from modelyard.package import Package
 from modelyard.run import Run, stage
 from modelyard.tracking import track
+from modelyard.trust import Trust
 
 DEPLOYMENT = "modelyard.deployment"
 """Tag of a version with the `Deployment` that made it champion: a step that runs again tells the same."""
@@ -48,7 +49,7 @@ def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     Where `serve.release` is set it serves on the cluster too, before it is champion: what does not start there, or
     answers its own example otherwise, is rolled back, and the step fails and says why.
     """
-    challenger = Package(package)
+    challenger = Package(package, trust=Trust.from_environment().naming(run.name))
     if challenger.info.family != run.name:
         raise UsageError(f"{package} is a package of family {challenger.info.family!r}, not {run.name!r}")
     _track(run, challenger)
@@ -148,7 +149,7 @@ def _on_test_split(run: Run, challenger: Package, features: Path) -> Evaluation:
 
 
 def _judge_champion(run: Run, path: Path, metric: str, features: Path) -> float:
-    package = Package(path)
+    package = Package(path, trust=Trust.from_environment().naming(run.name))
     if package.info.family != run.name:
         raise UsageError(f"it is a package of family {package.info.family!r}")
     return run.family.evaluate(package.host, package.run, features, "test").metrics[metric]

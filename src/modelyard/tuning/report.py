@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from modelyard import artifact
+from modelyard import artifact, pages
 from modelyard.config import FamilyConfig
 from modelyard.evaluation import Plot, Series
 from modelyard.tuning.space import Range
@@ -144,17 +144,16 @@ def write_page(folder: Path, title: str, lines: Sequence[str], plots: Sequence[P
         drawn = [figure for number, plot in enumerate(plots) if (figure := draw(plot, f"t{number}-")) is not None]
     css = (Path(card.__file__).parent / "card.css").read_text()
     figures = "".join(
-        f"<figure><figcaption>{html.escape(one.title)}</figcaption>{_legend(one.legend)}{one.svg}"
-        f'<p class="under">{html.escape(one.caption)}</p></figure>'
+        f"<figure><figcaption>{_text(one.title)}</figcaption>{_legend(one.legend)}{one.svg}"
+        f'<p class="under">{_text(one.caption)}</p></figure>'
         for one in drawn
     )
-    said = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    said = "".join(f"<p>{_text(line)}</p>" for line in lines)
+    style = re.sub(r"/[*].*?[*]/", "", css, flags=re.DOTALL)
     page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
-        f"<style>{re.sub(r'/[*].*?[*]/', '', css, flags=re.DOTALL)}</style></head><body><main>"
-        f"<header><div><h1>{html.escape(title)}</h1>{said}</div></header>"
+        f'<!doctype html>\n<html lang="en"><head>{pages.head(title, pages.policy(img_src="data:"))}'
+        f"<style>{style}</style></head><body><main>"
+        f"<header><div><h1>{_text(title)}</h1>{said}</div></header>"
         f'<section><header><h2>Trials</h2></header><div class="body pair">{figures}</div></section>'
         "</main></body></html>\n"
     )
@@ -167,7 +166,12 @@ def _legend(keys: Sequence[Any]) -> str:
         '<li><svg viewBox="0 0 24 9" aria-hidden="true">'
         f'<path d="M0 4.5h24" style="stroke:var(--s{key.colour});stroke-width:2;'
         f'stroke-dasharray:{key.dashes or "none"}"/>'
-        f"</svg>{html.escape(key.name)}</li>"
+        f"</svg>{_text(key.name)}</li>"
         for key in keys
     )
     return f'<ul class="legend">{items}</ul>' if items else ""
+
+
+def _text(text: str) -> str:
+    """Text from outside, as HTML."""
+    return html.escape(pages.clean(text))

@@ -32,7 +32,7 @@ spec:
         app.kubernetes.io/component: {{ .track }}
         app.kubernetes.io/part-of: modelyard
       annotations:
-        checksum/scripts: {{ $root.Files.Get "files/fetch.py" | sha256sum | trunc 16 | quote }}
+        checksum/scripts: {{ $root.Files.Get "files/fetch.py" | printf "%s%s" $values.package.publicKeys | sha256sum | trunc 16 | quote }}
         {{- with $values.podAnnotations }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -115,6 +115,11 @@ containers:
         readOnly: true
       - name: tmp
         mountPath: /tmp
+      {{- if $values.package.publicKeys }}
+      - name: scripts
+        mountPath: /scripts
+        readOnly: true
+      {{- end }}
       {{- if and $values.predictions.enabled (ne $values.predictions.kind "uri") }}
       - name: predictions
         mountPath: /predictions

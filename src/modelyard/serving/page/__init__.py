@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
+import secrets
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from string import Template
 
-from pydantic_core import to_json
-
+from modelyard import pages
 from modelyard.package import Package
 from modelyard.serving.page.form import controls
 
-ADDRESS = "@@address@@"
-"""Stands in the page where the address of /predict goes."""
+
+@dataclass(frozen=True)
+class Page:
+    """The page, in two halves between which the address of /predict goes, and its policy."""
+
+    before: str
+    after: str
+    policy: str
+
+    def at(self, address: str) -> str:
+        """The page as it is seen at an address; a caller says what the address is."""
+        return self.before + escape(pages.clean(address[:LONGEST_ADDRESS])) + self.after
 
 
-def render(package: Package, *, explains: bool, streams: bool) -> tuple[str, str]:
-    """The page, with ADDRESS in it, and its content security policy."""
+LONGEST_ADDRESS, LONGEST_TEXT = 300, 2_000
+"""Characters of a title, a name or a reason that are shown; an example is shown whole, for it is sent."""
+
+
+def render(package: Package, *, explains: bool, streams: bool) -> Page:
+    """The page of a package."""
     info, golden = package.info, package.golden()["request"]
-    script = _text("page.js")
+    script, style = _text("page.js"), _text("page.css")
     example = json.dumps(golden, indent=2, ensure_ascii=False)
     fields = controls(package.host.Request.model_json_schema(by_alias=True), golden)
+    # No text of a package can hold what is drawn here.
+    address = secrets.token_hex(16)
     text = Template(_text("page.html")).substitute(
-        title=escape(info.title), version=escape(info.version), family=escape(info.family), run=escape(info.run),
-        created=escape(info.created), variant=escape(info.chosen.name), gate=escape(info.gate.reason),
-        metrics=_metrics(info.metrics, info.baseline), rows=min(24, example.count("\n") + 2), example=escape(example),
-        buttons=_buttons(explains, streams), shell=escape(json.dumps(golden).replace("'", "'\\''")), address=ADDRESS,
-        # Nothing in it may end the script element that holds it.
-        fields=to_json(fields).decode().replace("<", "\\u003c"), style=_text("page.css"), script=script,
+        title=_safe(info.title), version=_safe(info.version), family=_safe(info.family), run=_safe(info.run),
+        created=_safe(info.created), variant=_safe(info.chosen.name), gate=_safe(info.gate.reason),
+        metrics=_metrics(info.metrics, info.baseline), rows=min(24, example.count("\n") + 2),
+        example=escape(pages.clean(example)),
+        buttons=_buttons(explains, streams), shell=escape(json.dumps(golden).replace("'", "'\\''")), address=address,
+        fields=pages.data("fields", fields), style=style, script=pages.script(script),
     )  # fmt: skip
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; connect-src 'self'; "
-        "img-src 'self' data:; media-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return text, policy
+    before, after = text.split(address)
+    policy = pages.policy(
+        [script], styles=[style], connect_src="'self'", img_src="'self' data:", media_src="data:",
+        frame_ancestors="'none'",
+    )  # fmt: skip
+    return Page(before, after, policy)
+
+
+def _safe(text: str, longest: int = LONGEST_TEXT) -> str:
+    shown = text if len(text) <= longest else text[: longest - 1] + "…"
+    return escape(pages.clean(shown))
 
 
 def _text(name: str) -> str:
@@ -52,7 +71,7 @@ def _buttons(explains: bool, streams: bool) -> str:
 
 def _metrics(metrics: dict[str, float], baseline: dict[str, float]) -> str:
     return "".join(
-        f'<tr><td>{escape(name)}</td><td class="n">{value:.4g}</td>'
+        f'<tr><td>{_safe(name)}</td><td class="n">{value:.4g}</td>'
         f'<td class="n">{f"{baseline[name]:.4g}" if name in baseline else "–"}</td></tr>'
         for name, value in metrics.items()
     )

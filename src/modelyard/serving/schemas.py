@@ -1,0 +1,161 @@
+"""Whether callers of one package can be answered by another: their JSON schemas, compared.
+
+A request may be read more widely than before and never more narrowly; an answer must hold the fields that it held, of
+the types that they had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard.family import Host
+
+_DEEPEST = 16
+"""Objects within objects; schemas that refer to themselves are compared so far."""
+_LEAST = {"minimum": "", "exclusiveMinimum": "", "minLength": " characters", "minItems": " items"}
+_MOST = {"maximum": "", "exclusiveMaximum": "", "maxLength": " characters", "maxItems": " items"}
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """A JSON schema with the definitions that its references lead to."""
+
+    content: Mapping[str, Any]
+    defined: Mapping[str, Any]
+
+    def alternatives(self) -> list[_Schema]:
+        """What a value may be; more than one where the schema says `anyOf`."""
+        content = self._resolved()
+        options = content.get("anyOf") or content.get("oneOf")
+        if options is None:
+            return [_Schema(content, self.defined)]
+        return [one for option in options for one in _Schema(option, self.defined).alternatives()]
+
+    def fields(self) -> dict[str, _Schema]:
+        """The fields of an object."""
+        return {name: _Schema(own, self.defined) for name, own in self.content.get("properties", {}).items()}
+
+    def items(self) -> _Schema:
+        """What a list holds."""
+        return _Schema(self.content.get("items", {}), self.defined)
+
+    @property
+    def choices(self) -> list[Any] | None:
+        """The values that are allowed; None: not listed."""
+        if "const" in self.content:
+            return [self.content["const"]]
+        found: list[Any] | None = self.content.get("enum")
+        return found
+
+    @property
+    def types(self) -> set[str]:
+        """`string`, `number`, …; empty: any."""
+        named = self.content.get("type")
+        return set(named) if isinstance(named, list) else {named} if named else set()
+
+    @property
+    def open(self) -> bool:
+        """Whether an object may hold fields that the schema does not name."""
+        return self.content.get("additionalProperties") is not False
+
+    def _resolved(self) -> Mapping[str, Any]:
+        content: Mapping[str, Any] = self.content
+        for _ in range(_DEEPEST):
+            reference = content.get("$ref")
+            if reference is None:
+                break
+            content = self.defined[reference.rpartition("/")[2]]
+        return content
+
+
+def breaks(old: Host, new: Host) -> list[str]:
+    """What callers of `old` send, or read, that `new` refuses or no longer answers; empty: nothing."""
+    asked = _schema(old.Request, "validation"), _schema(new.Request, "validation")
+    answered = _schema(old.Response, "serialization"), _schema(new.Response, "serialization")
+    return [*_narrower(*asked, "request", 0), *_poorer(*answered)]
+
+
+def _schema(model: Any, mode: str) -> _Schema:
+    content = model.model_json_schema(by_alias=True, mode=mode)
+    return _Schema(content, content.get("$defs", {}))
+
+
+def _narrower(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str]:
+    """What `old` takes and `new` does not."""
+    if depth > _DEEPEST:
+        return
+    options = new.alternatives()
+    for one in old.alternatives():
+        # It is enough that one alternative takes the value; else the nearest, of the same type, says why not.
+        found = [list(_refused(one, option, where, depth)) for option in options]
+        if all(found):
+            same = [reasons for reasons, option in zip(found, options, strict=True) if option.types == one.types]
+            yield from (same or found)[0]
+
+
+def _refused(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str]:
+    if new.types and not (old.types <= new.types or (old.types == {"integer"} and "number" in new.types)):
+        yield f"{where} was {_words(old)} and must be {_words(new)}"
+        return
+    if new.choices is not None:
+        gone = [value for value in old.choices if value not in new.choices] if old.choices is not None else None
+        if gone is None or gone:
+            yield f"{where} takes {_listed(new.choices)} alone" + (f", no longer {_listed(gone)}" if gone else "")
+    yield from _bounds(old, new, where)
+    if "object" in new.types:
+        yield from _objects(old, new, where, depth)
+    if "array" in new.types:
+        yield from _narrower(old.items(), new.items(), f"an item of {where}", depth + 1)
+
+
+def _bounds(old: _Schema, new: _Schema, where: str) -> Iterator[str]:
+    for names, tighter, word in ((_LEAST, max, "at least"), (_MOST, min, "at most")):
+        for name, unit in names.items():
+            before, after = old.content.get(name), new.content.get(name)
+            if after is not None and (before is None or (before != after and tighter(before, after) == after)):
+                yield f"{where} must be {word} {after}{unit}"
+    for name in ("pattern", "format", "multipleOf", "contentEncoding", "contentMediaType"):
+        before, after = old.content.get(name), new.content.get(name)
+        if after is not None and before != after:
+            yield f"{where} must have the {name} {after}"
+
+
+def _objects(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str]:
+    before, after = old.fields(), new.fields()
+    inside = "" if where == "request" else f" of {where}"
+    for name in sorted(set(new.content.get("required", ())) - set(old.content.get("required", ()))):
+        yield f"field {name!r}{inside} is now required"
+    for name in sorted(set(before) - set(after)):
+        if not new.open:
+            yield f"field {name!r}{inside} is no longer taken"
+    if old.open and not new.open:
+        yield f"further fields{inside} are no longer taken"
+    for name in sorted(set(before) & set(after)):
+        yield from _narrower(before[name], after[name], f"field {name!r}{inside}", depth + 1)
+
+
+def _poorer(old: _Schema, new: _Schema) -> Iterator[str]:
+    """Which fields of an answer are gone, or of another type."""
+    before, after = (schema.alternatives()[0].fields() for schema in (old, new))
+    for name, field in before.items():
+        if name not in after:
+            yield f"field {name!r} of the answer is gone"
+            continue
+        known, now = ({kind for one in side.alternatives() for kind in one.types} for side in (field, after[name]))
+        if known and now and not now <= known:
+            yield f"field {name!r} of the answer may be {_joined(now - known)} now"
+
+
+def _words(schema: _Schema) -> str:
+    return _joined(schema.types) or "anything"
+
+
+def _joined(names: set[str]) -> str:
+    return " or ".join(sorted(names))
+
+
+def _listed(values: list[Any]) -> str:
+    shown = ", ".join(repr(value)[:40] for value in values[:8])
+    return shown + (", …" if len(values) > 8 else "")

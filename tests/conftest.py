@@ -1,0 +1,26 @@
+"""Fixtures of several folders of tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.browser import CHROMIUM, Browser, started
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium; a test that needs one is skipped where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium")
+    with started(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
+
+
+def pytest_configure() -> None:
+    """The tests' own families are from outside modelyard: packages of them are opened here and in processes started
+    from here, as an operator lets them who names them."""
+    ours = ["tests.toy.family:Line", "tests.service.payments:Payments", "tests.service.shaped:Shaped"]
+    os.environ["MODELYARD_FAMILIES"] = ",".join(ours)
