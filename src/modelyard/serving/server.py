@@ -1,21 +1,25 @@
 """The process that answers: uvicorn around the app. One is run by `modelyard serve` itself; of several, each is
-`python -m modelyard.serving.server SOCKET READY LIFELINE`, three inherited file descriptors."""
+`python -m modelyard.serving.server SOCKET READY LIFELINE FOLDER`: three inherited file descriptors, and the folder that
+the workers share."""
 
 from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
 from modelyard.errors import UsageError
 from modelyard.serving.app import Service, app_from_environment
+from modelyard.serving.workers import STOP_SECONDS
 
 DRAIN_SECONDS = 15
 """Longest wait for accepted requests when stopping."""
@@ -81,24 +85,38 @@ def _quiet_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end_with(lifeline: int) -> None:
+class _Lifeline:
     """Stops this process when the one that holds the other end is gone, however it went."""
-    os.read(lifeline, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self.has_ended = False
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def _wait(self) -> None:
+        os.read(self._pipe, 1)
+        self.has_ended = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STOP_SECONDS)
+        os._exit(1)  # what still runs cannot be stopped, and nobody waits for it
 
 
 def _ready(pipe: int) -> None:
-    os.write(pipe, b"1")
+    with suppress(BrokenPipeError):  # the command is gone: the lifeline says so too
+        os.write(pipe, b"1")
     os.close(pipe)
 
 
-def _main(listener: int, ready: int, lifeline: int) -> None:
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+def _main(folder: str, listener: int, ready: int, lifeline: int) -> None:
+    command = _Lifeline(lifeline)
     try:
         run(socket.socket(fileno=listener), os.environ, lambda: _ready(ready))
     except UsageError as error:
         sys.exit(f"error: {error}")
+    finally:
+        if command.has_ended:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    _main(*map(int, sys.argv[1:4]))
+    _main(sys.argv[4], *map(int, sys.argv[1:4]))
