@@ -28,6 +28,9 @@ from modelyard.serving.settings import Limits, ServingSettings
 from tests.service.test_streaming import listening
 
 
+JSON = {"content-type": "application/json"}
+
+
 def slowly(monkeypatch, host, seconds: float) -> None:
     """Makes predictions take so long from now on."""
     inner = host.predict
@@ -86,7 +89,8 @@ def test_a_body_that_does_not_come_holds_nothing_up(line):
     with listening(create_app(line, None, Limits(deadline=0.2))) as address:
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as slow:
-            slow.sendall(b'POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{"x"')
+            head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n"
+            slow.sendall(head + b'{"x"')
             assert httpx.post(f"{address}/predict", json={"x": 1.0}).status_code == 200
             reply = slow.recv(1_000)
             assert reply.startswith(b"HTTP/1.1 408")
@@ -121,10 +125,10 @@ def test_where_too_many_wait_a_body_is_refused_unread(line, monkeypatch):
         for thread in threads:
             thread.start()
         time.sleep(0.25)
-        assert httpx.post(f"{address}/predict", content=b"not even JSON").status_code == 503
+        assert httpx.post(f"{address}/predict", content=b"not even JSON", headers=JSON).status_code == 503
         for thread in threads:
             thread.join()
-        assert httpx.post(f"{address}/predict", content=b"not even JSON").status_code == 400
+        assert httpx.post(f"{address}/predict", content=b"not even JSON", headers=JSON).status_code == 400
 
 
 def test_a_service_behind_its_sockets_refuses_unread_and_goes_on_telling_its_health(line):
@@ -132,7 +136,7 @@ def test_a_service_behind_its_sockets_refuses_unread_and_goes_on_telling_its_hea
     with TestClient(service) as client:
         service.lag.note(60.0)
         service.lag.note(60.0)
-        refused = client.post("/predict", content=b"not even JSON")
+        refused = client.post("/predict", content=b"not even JSON", headers=JSON)
         assert (refused.status_code, int(refused.headers["retry-after"])) == (503, 60)
         assert refused.headers["x-modelyard-package"] == line.info.version
         assert refused.headers["x-request-id"]

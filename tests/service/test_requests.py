@@ -129,7 +129,6 @@ def test_another_content_type_is_refused_with_415(client, media):
 def test_json_is_read_under_its_other_names(client):
     for media in ("application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"):
         assert client.post("/predict", content='{"amount": 1}', headers={"content-type": media}).status_code == 200
-    assert client.post("/predict", content='{"amount": 1}').status_code == 200
     assert post(client, '{"amount": 1}', **{"content-encoding": "gzip"}).status_code == 415
 
 

@@ -20,17 +20,23 @@ from modelyard.errors import ModelyardError
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import drain, follow, logs, tracing
-from modelyard.serving.batching import overloaded
 from modelyard.serving.calls import CLOSE, GONE, Answer, Call, Header, Message, Receive, Reply, Route, Send, error
+from modelyard.serving.care import Calls
 from modelyard.serving.control import Control
 from modelyard.serving.endpoints import Endpoints
 from modelyard.serving.lag import Lag
 from modelyard.serving.prediction_log import PredictionLog
-from modelyard.serving.problems import Refusal, refuse
+from modelyard.serving.problems import Refusal, overloaded, refuse
+from modelyard.serving.room import Room
 from modelyard.serving.settings import Limits, ServingSettings
 from modelyard.serving.traffic import Traffic, opened
 
 log = logging.getLogger("modelyard.serving")
+
+STOP_SECONDS = 15.0
+"""Longest that accepted requests may take when the service stops, unless a setting says otherwise."""
+BODIES = 3
+"""So many of the largest bodies may be held at once; more wait unread."""
 
 _FREE = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 """Paths that ask for no token: what a cluster's own probes read."""
@@ -47,8 +53,10 @@ class Service:
         self.drain_seconds = 0.0
         self.pointer: Path | None = None
         self.spans: tracing.Tracing | None = None
+        self.stop_seconds = STOP_SECONDS
         self.draining = self.tells = False
         self.lag = Lag()
+        self.calls = Calls()
         self.failure: Exception | None = None
         """Why it did not start."""
 
@@ -72,7 +80,13 @@ class Service:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "http":
-            await self._answer(Call(scope, receive), scope, receive, send)
+            call = Call(scope, receive, self.calls.room)
+            self.calls.open.add(call)
+            try:
+                await self._answer(call, scope, receive, send)
+            finally:
+                self.calls.open.discard(call)
+                call.close()
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:  # no other protocol is spoken here
@@ -93,7 +107,7 @@ class Service:
         else:
             answer.raw_headers += headers
             answer.body_iterator = _counted(ends, route.name, answer.body_iterator, call)
-            await answer(scope, receive, send)
+            await answer(scope, call.hear, send)
         if self.tells:
             logs.answered(call, route.name, status, ends.opened.info.version)
         if span is not None:
@@ -113,12 +127,20 @@ class Service:
                 allow = ", ".join(route.methods).encode()
                 said = f"{call.method} {call.path}: allowed is {route.methods[0]}"
                 raise refuse(405, said, headers=((b"allow", allow),))
+            call.task = asyncio.current_task()
             return await route.answer(call)
         except Refusal as refused:
             return error(refused)
+        except asyncio.CancelledError:
+            if call.ended is None or call.task is None:
+                raise
+            call.task.uncancel()
+            return error(call.ended)
         except Exception:
             log.exception("request %s failed", call.id)
             return error(refuse(500, f"the model failed on this request; the log of the service says why: {call.id}"))
+        finally:
+            call.task = None
 
     def _check_token(self, call: Call) -> None:
         given = call.headers.get(b"authorization", b"")
@@ -141,7 +163,9 @@ class Service:
         try:
             async with self._make(self) as self.open:
                 self.token = self.open.champion.limits.token.encode()
-                with drain.on_signal(self), self.lag.measured():
+                # A few of the largest bodies at once: read and parsed they take about three times as much.
+                self.calls.room = Room(BODIES * self.open.champion.limits.body_bytes)
+                with drain.on_signal(self), self.lag.measured(), self.calls.watched():
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
         except Exception as failed:
@@ -185,7 +209,8 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     def beside(path: Path | None) -> Endpoints | None:
         return None if path is None else opened(Package(path, threads=threads), predictions, limits)
 
-    service.spans, service.drain_seconds = tracing.configured(), settings.drain_ms / 1e3
+    service.spans = tracing.configured()
+    service.drain_seconds, service.stop_seconds = settings.drain_ms / 1e3, settings.stop_ms / 1e3
     service.tells = settings.access_log
     if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):
         service.pointer = Path(settings.follow)
@@ -246,6 +271,6 @@ async def _counted(ends: Endpoints, name: str, chunks: AsyncIterable[Any], call:
     try:
         async for chunk in chunks:
             yield chunk
-        code = 200
+        code = 200 if call.ended is None else call.ended.status
     finally:
         ends.metrics.request(name, code, time.perf_counter() - call.started)

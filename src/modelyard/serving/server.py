@@ -4,6 +4,7 @@ the workers share."""
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import shutil
@@ -19,10 +20,9 @@ import uvicorn
 
 from modelyard.errors import UsageError
 from modelyard.serving.app import Service, app_from_environment
+from modelyard.serving.settings import ServingSettings
 from modelyard.serving.workers import STOP_SECONDS
 
-DRAIN_SECONDS = 15
-"""Longest wait for accepted requests when stopping."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than gateways keep an idle connection, so that they and not we close it."""
 
@@ -51,9 +51,13 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
     """
     allow_connections()
     service: Service = app_from_environment(environ)
+    try:
+        stop_seconds = ServingSettings.from_environment(environ).stop_ms / 1e3
+    except UsageError as error:
+        raise UsageError(f"the service did not start: {error}") from None
     config = uvicorn.Config(
         service, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", ws="none",
-        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=math.ceil(stop_seconds),
     )  # fmt: skip
     try:
         with _quiet_signals():
