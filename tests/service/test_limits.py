@@ -22,11 +22,10 @@ from modelyard.serving import tracing
 from modelyard.serving.app import create_app
 from modelyard.serving.aside import Aside
 from modelyard.serving.log_files import read_labelled
-from modelyard.serving.logs import JsonLines
+from modelyard.serving.logs import JsonLines, TextLines
 from modelyard.serving.prediction_log import PredictionLog, read_log
 from modelyard.serving.settings import Limits, ServingSettings
 from tests.service.test_streaming import listening
-
 
 JSON = {"content-type": "application/json"}
 
@@ -253,6 +252,27 @@ def test_a_line_of_the_log_is_json_with_its_traceback():
     assert "\n" not in text
     line = json.loads(text)
     assert (line["level"], line["message"], "ValueError" in line["traceback"]) == ("error", "failed it", True)
+
+
+def test_no_path_nor_exception_can_forge_a_line_of_the_log(line, caplog):
+    app = create_app(line, None)
+    app.tells = True
+    forged = "/nowhere%0aERROR:%20forged%0d%1b[2J%e2%80%a8%c2%85x"
+    with TestClient(app) as client, caplog.at_level(logging.INFO, "modelyard.serving.access"):
+        client.get(forged)
+    record = caplog.records[-1]
+    assert "\n" in record.getMessage(), "the path itself holds it"
+    for form in (TextLines(), JsonLines()):
+        text = form.format(record)
+        assert len(text.splitlines()) == 1
+        assert not set(text) & {"\n", "\r", "\x1b", "\u2028", "\x85"}
+    try:
+        raise ValueError("no\nERROR: forged")
+    except ValueError:
+        record = logging.getLogger("x").makeRecord("x", logging.ERROR, "f", 1, "failed", (), sys.exc_info())
+    lines = TextLines().format(record).splitlines()
+    assert lines[0] == "ERROR: failed"
+    assert all(line.startswith("    ") for line in lines[1:])
 
 
 def test_each_request_is_a_line_where_that_is_asked(line, caplog):

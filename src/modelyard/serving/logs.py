@@ -1,15 +1,20 @@
-"""The service's own log as JSON, one object a line."""
+"""The service's own log, as text or as JSON: one record a line, whatever callers put into their requests."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from datetime import UTC, datetime
 
 from modelyard.serving.calls import Call
 
+LONGEST = 20_000
+"""Most characters of a line."""
+# C0 and C1 controls, line and paragraph separators, and marks that turn the direction of what follows.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 access = logging.getLogger("modelyard.serving.access")
 
 
@@ -25,7 +30,25 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return escaped(json.dumps(line, ensure_ascii=False))
+
+
+class TextLines(logging.Formatter):
+    """Level and message; the lines of a traceback are indented, so that none of them looks like a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and those of the traceback."""
+        lines = [f"{record.levelname}: {escaped(record.getMessage())}"]
+        if record.exc_info:
+            lines += [f"    {escaped(line)}" for line in self.formatException(record.exc_info).split("\n")]
+        return "\n".join(lines)
+
+
+def escaped(text: str) -> str:
+    """`text` with control characters, and all else that a terminal or a reader of lines takes for one, as JSON
+    escapes them; at most LONGEST characters."""
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def answered(call: Call, route: str, status: int, package: str) -> None:
@@ -38,7 +61,7 @@ def answered(call: Call, route: str, status: int, package: str) -> None:
 def configure(form: str) -> None:
     """Sends what the service says to standard error, as `text` or `json`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

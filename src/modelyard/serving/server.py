@@ -4,6 +4,8 @@ the workers share."""
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import math
 import os
 import resource
@@ -15,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Literal
 
 import uvicorn
 
@@ -56,9 +59,17 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
     except UsageError as error:
         raise UsageError(f"the service did not start: {error}") from None
     config = uvicorn.Config(
-        service, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", ws="none",
-        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=math.ceil(stop_seconds),
-    )  # fmt: skip
+        service,
+        http=_protocol(),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(stop_seconds),
+    )
     try:
         with _quiet_signals():
             _Server(config, ready).run(sockets=[listener])
@@ -66,6 +77,15 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
         pass
     if service.failure is not None:
         raise UsageError(f"the service did not start: {service.failure}") from service.failure
+
+
+def _protocol() -> type[asyncio.Protocol] | Literal["auto"]:
+    """Where there is no httptools, as on Windows, uvicorn's own."""
+    if importlib.util.find_spec("httptools") is None:
+        return "auto"
+    from modelyard.serving.protocol import BoundedHttp
+
+    return BoundedHttp
 
 
 def allow_connections(wanted: int = CONNECTIONS) -> None:
