@@ -56,7 +56,7 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._unread: deque[memoryview] = deque()
-        self._head_bytes = 0
+        self._head_bytes = self._pending_bytes = 0
         self._in_head = True
         self._left_lying = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -99,7 +99,7 @@ class BoundedHttp(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._pending_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's line."""
@@ -152,6 +152,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
+        self._pending_bytes = 0
         if self._head_bytes > HEAD_BYTES:
             raise _HeadTooLarge
 
@@ -187,8 +188,8 @@ class BoundedHttp(HttpToolsProtocol):
         else:
             # A header is counted when it is whole; until then the parser keeps what has come of it.
             if self._in_head and self._head_bytes == before:
-                self._head_bytes += len(data)
-                if self._head_bytes > HEAD_BYTES:
+                self._pending_bytes += len(data)
+                if self._head_bytes + self._pending_bytes > HEAD_BYTES:
                     self._refuse(431, _TOO_LARGE)
 
     def _refuse(self, status: int, content: bytes) -> None:
