@@ -179,8 +179,7 @@ class Batcher:
         self._next = None
         until = time.perf_counter() + TURN_SECONDS
         while (batch := self._take())[0]:
-            slices, load = batch
-            rows = sum(one.stop - one.start for one in slices)
+            slices, rows, load = batch
             self.observe(rows)
             if not self._is_quick(load):
                 self._hand_over(slices, rows, load)
@@ -204,11 +203,11 @@ class Batcher:
         seconds = self.pace.seconds(load)
         return seconds <= DIRECT_SECONDS and self._behind * seconds <= SLOW_SECONDS
 
-    def _take(self) -> tuple[list[_Slice], float]:
+    def _take(self) -> tuple[list[_Slice], int, float]:
         """The next batch, at least one example and up to the best load; what is left of a request goes to the end of
         the queue, behind those that came meanwhile."""
         slices: list[_Slice] = []
-        load, now = 0.0, time.perf_counter()
+        rows, load, now = 0, 0.0, time.perf_counter()
         while self._waiting:
             entry = self._waiting[0]
             if entry.future.done() or entry.expires <= now:
@@ -225,6 +224,7 @@ class Batcher:
             slices.append(one)
             entry.taken = stop
             load += weight
+            rows += stop - one.start
             self._rows -= stop - one.start
             self._load -= weight
             if stop < len(entry.examples):
@@ -232,7 +232,7 @@ class Batcher:
                 break
         if not self._waiting:
             self._load = 0.0  # sums of fractions leave a rest
-        return slices, load
+        return slices, rows, load
 
     def _drop(self, entry: _Entry) -> None:
         self._rows -= len(entry.examples) - entry.taken
@@ -262,23 +262,20 @@ class Batcher:
             self._next = loop.call_later(self._wait, self._begin)
 
     def _deliver(self, slices: list[_Slice], load: float, outcomes: list[Outcome], taken: float) -> None:
-        # Work that was stopped says nothing of how long work takes.
-        if not any(isinstance(outcome, Unwanted) for outcome in outcomes):
+        was_stopped = False
+        for (entry, start, _), outcome in zip(slices, outcomes, strict=True):
+            if isinstance(outcome, list):
+                if not entry.future.done():
+                    entry.answers += outcome
+                    if len(entry.answers) == len(entry.examples):
+                        entry.future.set_result(entry.answers)
+                continue
+            was_stopped = was_stopped or isinstance(outcome, Unwanted)
+            if not entry.future.done():
+                entry.future.set_exception(_shown_to_caller(outcome, start))
+        if not was_stopped:  # else it says nothing of how long work takes
             change = max(taken / self.pace.seconds(load), 0.2) - self._behind
             self._behind += (_SLOWER if change > 0 else _FASTER) * change
-        for (entry, start, _), outcome in zip(slices, outcomes, strict=True):
-            if entry.future.done():
-                continue
-            if isinstance(outcome, Unwanted):
-                entry.future.set_exception(late())
-            elif isinstance(outcome, Fault):
-                entry.future.set_exception(Fault(outcome.error, start + outcome.index))
-            elif isinstance(outcome, Exception):
-                entry.future.set_exception(outcome)
-            else:
-                entry.answers += outcome
-                if len(entry.answers) == len(entry.examples):
-                    entry.future.set_result(entry.answers)
 
     def _expire(self) -> None:
         """While a batch runs: answers those whose time is over, running or waiting."""
@@ -288,6 +285,12 @@ class Batcher:
                 entry.future.set_exception(late())
         if self._running:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._expire)
+
+
+def _shown_to_caller(outcome: Exception, start: int) -> Exception:
+    if isinstance(outcome, Unwanted):
+        return late()
+    return Fault(outcome.error, start + outcome.index) if isinstance(outcome, Fault) else outcome
 
 
 def _nobody(rows: int) -> None:

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from modelyard.errors import BadData, ModelyardError
 from modelyard.serving.problems import Reader, not_finite, refuse
-from modelyard.serving.work import Wanted, always
+from modelyard.serving.work import Wanted
 
 VALUES, FIELDS, CONTAINERS = 1_000_000, 250_000, 100_000
 """Most values, named fields, and lists or objects of a JSON body, counted by their commas, colons and brackets before
@@ -37,7 +37,7 @@ class Parsed:
         self.many = isinstance(value, list)
         self.values: Sequence[Any] = value if self.many else [value]
 
-    def examples(self, wanted: Wanted = always) -> list[BaseModel]:
+    def examples(self, wanted: Wanted | None = None) -> list[BaseModel]:
         """The examples as the reader's requests; raises Refusal with all that is wrong with them."""
         return self._reader(self.values, self.many, wanted)
 
@@ -53,9 +53,14 @@ def parse(body: bytes, *, within: bool = True) -> Any:
         Refusal: 400: not JSON, with its place; a name that stands twice in an object; or a number that is not finite,
             with its field; 413: more values than are read at once.
     """
-    _check_bounds(body)
+    if len(body) > _LARGE_BYTES:
+        _check_bounds(body)
     try:
-        value = from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+        value = from_json(body, allow_inf_nan=False)
+        # Looking for names that stand twice makes the parser four times slower. There are none where each colon of the
+        # body belongs to a name that was found.
+        if body.count(b":") != _names(value):
+            from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError:
         value = _not_json(body)
     else:
@@ -69,9 +74,14 @@ def parse(body: bytes, *, within: bool = True) -> Any:
     return value
 
 
+def _names(value: Any) -> int:
+    """Names in an object, or in a list of them; those of inner objects are not counted."""
+    if isinstance(value, dict):
+        return len(value)
+    return sum(len(one) for one in value if isinstance(one, dict)) if isinstance(value, list) else 0
+
+
 def _check_bounds(body: bytes) -> None:
-    if len(body) <= _LARGE_BYTES:
-        return
     seen = {
         "values": (body.count(b",") + 1, VALUES),
         "named fields": (body.count(b":"), FIELDS),

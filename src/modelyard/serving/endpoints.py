@@ -100,7 +100,8 @@ class Endpoints:
             self.record(call, kept.examples, kept.answers)
             return Reply(kept.content, headers=((b"x-cache", b"hit"),))
         self.admit(call)
-        asked, examples, weights = await self.parsed(body, call)
+        small = len(body) <= DIRECT_BYTES
+        asked, examples, weights = self._parsed(body) if small else await self.read_in_time(self._parsed, body, call)
         answers = await self.answers(examples, call, many=asked.many, weights=weights)
         content = asked.joined([rendered(one, at if asked.many else None) for at, one in enumerate(answers)])
         self._cache.put(body, Cached(content, examples, answers))
@@ -135,14 +136,6 @@ class Endpoints:
     def admit(self, call: Call) -> None:
         """Raises Refusal, 503, where there is no time for one more example."""
         self.lanes.quick.admit(1, call.expires(self.limits.deadline))
-
-    async def parsed(self, body: bytes, call: Call) -> Read:
-        """A JSON body, the examples in it, and what they cost.
-
-        Raises:
-            Refusal: 400: what is wrong with it; 503, 504: there is no time for it.
-        """
-        return await self.read_in_time(self._parsed, body, call)
 
     async def read_in_time(self, read: Callable[[bytes, Wanted], T], body: bytes, call: Call) -> T:
         """What `read` makes of a body: here where it is small, in a thread within the deadline where it is large.
@@ -245,7 +238,7 @@ class Endpoints:
         assert len(answers) == len(examples), f"{type(self.opened.host).__name__}.predict must answer each example"
         return answers
 
-    def _parsed(self, body: bytes, wanted: Wanted) -> Read:
+    def _parsed(self, body: bytes, wanted: Wanted | None = None) -> Read:
         asked = Parsed(body, self.read)
         self.check_number(asked.values)
         examples = asked.examples(wanted)

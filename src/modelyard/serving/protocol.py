@@ -104,13 +104,14 @@ class BoundedHttp(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """A part of the request's line."""
         self.url += url
-        self._count(len(url))
+        self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer behind a chunked body: nobody reads those."""
         if not self._in_head:
             return
-        self._count(len(name) + len(value))
+        # Looked at when the piece is parsed: here it would cost each header of each request.
+        self._head_bytes += len(name) + len(value)
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -118,7 +119,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A head is whole: from here on the app's deadline holds."""
-        if len(self.headers) > HEADERS:
+        if len(self.headers) > HEADERS or self._head_bytes > HEAD_BYTES:
             raise _HeadTooLarge
         self._in_head = False
         if self._head_timer is not None:
@@ -150,12 +151,6 @@ class BoundedHttp(HttpToolsProtocol):
     def _is_waiting(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        self._pending_bytes = 0
-        if self._head_bytes > HEAD_BYTES:
-            raise _HeadTooLarge
-
     def _look_taken(self) -> None:
         left = self.transport.get_write_buffer_size()
         if left >= self._left_lying:
@@ -186,9 +181,9 @@ class BoundedHttp(HttpToolsProtocol):
                 log.warning("a connection sent something that is not HTTP")
                 self._refuse(400, _NOT_HTTP)
         else:
-            # A header is counted when it is whole; until then the parser keeps what has come of it.
-            if self._in_head and self._head_bytes == before:
-                self._pending_bytes += len(data)
+            if self._in_head:
+                # A header is counted when it is whole; until then the parser keeps what has come of it.
+                self._pending_bytes = self._pending_bytes + len(data) if self._head_bytes == before else 0
                 if self._head_bytes + self._pending_bytes > HEAD_BYTES:
                     self._refuse(431, _TOO_LARGE)
 
