@@ -12,16 +12,17 @@ gets through, and a request that nobody waits for any more goes no further.
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 from pydantic import BaseModel
 
 from modelyard.serving.answering import Outcome, Predict, answer_all
+from modelyard.serving.entries import Batch, Entry, Slice
 from modelyard.serving.pace import Pace
 from modelyard.serving.problems import costly, late, overloaded
 from modelyard.serving.work import PATIENCE, Fault, Unwanted
@@ -32,56 +33,15 @@ SLOW_SECONDS = 0.02
 """A batch that was foreseen to take less and is seen to take this long goes to a thread, busy as the loop may be."""
 TURN_SECONDS = 0.1
 """Longest that such batches hold the event loop in one go."""
+STUCK, STUCK_SECONDS, STUCK_TIMES = 2, 0.25, 4.0
+"""Batches that take longer than both, in seconds and in times of what was foreseen, are no longer waited for by the
+next ones; so many at a time."""
 SWEEP_SECONDS = 0.02
 """How late a deadline may be noticed while a batch runs."""
 SHARE = 0.5
 """A request is taken when the wait before it is foreseen to take at most this share of its time."""
 _SLOWER, _FASTER = 0.5, 0.1
 """How quickly a model that slows down is believed, and one that gets faster: late answers are worse than early ones."""
-
-
-class _Entry:
-    """A request that waits: its examples, and how far it is answered."""
-
-    __slots__ = ("answers", "examples", "expires", "future", "taken", "weights")
-
-    def __init__(
-        self,
-        examples: list[BaseModel],
-        weights: list[float] | None,
-        expires: float,
-        future: asyncio.Future[list[BaseModel]],
-    ) -> None:
-        self.examples, self.weights, self.expires, self.future = examples, weights, expires, future
-        self.taken = 0
-        """Examples that have gone to the model."""
-        self.answers: list[BaseModel] = []
-
-    def load(self, start: int, stop: int) -> float:
-        """Weight of some of its examples."""
-        return stop - start if self.weights is None else sum(self.weights[start:stop])
-
-    def fitting(self, room: float) -> int:
-        """Where a slice ends that weighs at most `room`."""
-        if self.weights is None:
-            return min(len(self.examples), self.taken + int(room))
-        stop = self.taken
-        while stop < len(self.examples) and self.weights[stop] <= room:
-            room -= self.weights[stop]
-            stop += 1
-        return stop
-
-
-class _Slice(NamedTuple):
-    """Examples of one request that go to the model together."""
-
-    entry: _Entry
-    start: int
-    stop: int
-
-    @property
-    def examples(self) -> list[BaseModel]:
-        return self.entry.examples[self.start : self.stop]
 
 
 class Batcher:
@@ -92,11 +52,13 @@ class Batcher:
         self.observe: Callable[[int], None] = _nobody
         """Called with the number of examples of each batch."""
         self._predict, self._capacity, self._wait = predict, capacity, wait
-        self._waiting: deque[_Entry] = deque()
-        self._running: list[_Slice] = []
-        self._rows = self._running_rows = 0
-        self._load = self._running_load = 0.0
-        """As rows, weighted by what they cost."""
+        self._waiting: deque[Entry] = deque()
+        self._running: Batch | None = None
+        self._stuck: list[Batch] = []
+        """Batches that take far longer than foreseen: the next ones no longer wait for them."""
+        self._rows = 0
+        self._load = self._turn_load = 0.0
+        """What waits, weighted by what it costs; and how much of it the next turn of all requests takes."""
         self._company = 1
         """Examples that were there lately, answered or waiting: as many may come again."""
         self._behind = 1.0
@@ -109,7 +71,12 @@ class Batcher:
     @property
     def depth(self) -> int:
         """Examples that wait or are being answered."""
-        return self._rows + self._running_rows
+        return self._rows + (0 if self._running is None else self._running.rows)
+
+    @property
+    def behind(self) -> float:
+        """By how much batches take longer than the warm-up said."""
+        return self._behind
 
     def submit(
         self,
@@ -129,15 +96,15 @@ class Batcher:
             Fault: what the model raised about one of these examples.
         """
         loop = asyncio.get_running_loop()
-        entry = _Entry(examples, weights, expires, loop.create_future())
+        entry = Entry(examples, weights, expires, loop.create_future())
         load = entry.load(0, len(examples))
         self._check_size(load, expires)
         self.admit(len(examples), expires, load)
         self._waiting.append(entry)
         self._rows += len(examples)
-        self._load += load
+        self._count(load, entry)
         alone, self._caller = caller is not None and caller == self._caller, caller
-        if not self._running:
+        if self._running is None:
             if self._next is None and alone and self._is_quick(self._load):
                 self._begin()
             elif self._next is None:
@@ -148,17 +115,20 @@ class Batcher:
         return entry.future
 
     def foreseen(self, load: float = 0.0) -> float:
-        """Seconds until as much more work would be done."""
-        ahead = self._load + self._running_load + load
+        """Seconds until as much more work would be done. Requests have turns: those before it come first only as often
+        as it comes itself."""
+        turns = max(1, math.ceil(load / self.pace.best))
+        running = 0.0 if self._running is None else self._running.load
+        ahead = running + min(self._load, turns * self._turn_load) + load
         return self._behind * (math.ceil(ahead / self.pace.best) * self.pace.fixed + ahead * self.pace.per_row)
 
     def admit(self, rows: int, expires: float, load: float | None = None) -> None:
         """Raises Refusal, 503, where `submit` would: checked before a body is read, which takes longer than a model
         that is quick."""
-        if not self._rows and not self._running_rows:
+        if not self._rows and self._running is None:
             return
         left = expires - time.perf_counter()
-        full = self._rows + rows > self._capacity and self._rows > 0
+        full = self._turn_load + min(rows, self.pace.best) > self._capacity and self._rows > 0
         if full or self.foreseen(rows if load is None else load) > SHARE * left:
             raise overloaded(self.foreseen())
 
@@ -190,23 +160,24 @@ class Batcher:
                 self._next = asyncio.get_running_loop().call_soon(self._begin)
                 return
 
-    def _hand_over(self, slices: list[_Slice], rows: int, load: float) -> None:
+    def _hand_over(self, slices: list[Slice], rows: int, load: float) -> None:
         loop = asyncio.get_running_loop()
-        self._running, self._running_rows, self._running_load = slices, rows, load
+        batch = self._running = Batch(slices, rows, load, time.perf_counter())
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "model")
+            self._thread = ThreadPoolExecutor(1 + STUCK, "model")
         if self._sweep is None:
             self._sweep = loop.call_later(SWEEP_SECONDS, self._expire)
-        loop.run_in_executor(self._thread, self._answer, slices).add_done_callback(self._done)
+        done = functools.partial(self._done, batch)
+        loop.run_in_executor(self._thread, self._answer, slices).add_done_callback(done)
 
     def _is_quick(self, load: float) -> bool:
         seconds = self.pace.seconds(load)
         return seconds <= DIRECT_SECONDS and self._behind * seconds <= SLOW_SECONDS
 
-    def _take(self) -> tuple[list[_Slice], int, float]:
+    def _take(self) -> tuple[list[Slice], int, float]:
         """The next batch, at least one example and up to the best load; what is left of a request goes to the end of
         the queue, behind those that came meanwhile."""
-        slices: list[_Slice] = []
+        slices: list[Slice] = []
         rows, load, now = 0, 0.0, time.perf_counter()
         while self._waiting:
             entry = self._waiting[0]
@@ -219,28 +190,35 @@ class Batcher:
                     break
                 stop += 1
             self._waiting.popleft()
-            one = _Slice(entry, entry.taken, stop)
+            one = Slice(entry, entry.taken, stop)
             weight = entry.load(one.start, stop)
             slices.append(one)
-            entry.taken = stop
             load += weight
             rows += stop - one.start
             self._rows -= stop - one.start
-            self._load -= weight
+            entry.taken = stop
+            self._count(-weight, entry)
             if stop < len(entry.examples):
                 self._waiting.append(entry)
                 break
         if not self._waiting:
-            self._load = 0.0  # sums of fractions leave a rest
+            self._load = self._turn_load = 0.0  # sums of fractions leave a rest
         return slices, rows, load
 
-    def _drop(self, entry: _Entry) -> None:
+    def _count(self, change: float, entry: Entry) -> None:
+        """Notes that so much work came, or was taken."""
+        self._load += change
+        before = min(entry.left, self.pace.best)
+        entry.left += change
+        self._turn_load += min(entry.left, self.pace.best) - before
+
+    def _drop(self, entry: Entry) -> None:
         self._rows -= len(entry.examples) - entry.taken
-        self._load -= entry.load(entry.taken, len(entry.examples))
+        self._count(-entry.left, entry)
         if not entry.future.done():
             entry.future.set_exception(late())
 
-    def _answer(self, slices: list[_Slice]) -> tuple[list[Outcome], float]:
+    def _answer(self, slices: list[Slice]) -> tuple[list[Outcome], float]:
         def wanted() -> bool:
             now = time.perf_counter()
             return any(not one.entry.future.done() and one.entry.expires > now for one in slices)
@@ -249,19 +227,20 @@ class Batcher:
         outcomes = answer_all(self._predict, [one.examples for one in slices], wanted)
         return outcomes, time.perf_counter() - start
 
-    def _done(self, finished: asyncio.Future[tuple[list[Outcome], float]]) -> None:
-        slices, self._running = self._running, []
-        load = self._running_load
-        self._company = min(self._running_rows + self._rows, self.pace.best)
-        self._running_rows, self._running_load = 0, 0.0
-        self._deliver(slices, load, *finished.result())
+    def _done(self, batch: Batch, finished: asyncio.Future[tuple[list[Outcome], float]]) -> None:
+        self._deliver(batch.slices, batch.load, *finished.result())
+        if batch is not self._running:
+            self._stuck.remove(batch)
+            return
+        self._running = None
+        self._company = min(batch.rows + self._rows, self.pace.best)
         loop = asyncio.get_running_loop()
         if self._rows >= self._company or not self._wait or self._company == 1:
             self._next = loop.call_soon(self._begin)
         else:
             self._next = loop.call_later(self._wait, self._begin)
 
-    def _deliver(self, slices: list[_Slice], load: float, outcomes: list[Outcome], taken: float) -> None:
+    def _deliver(self, slices: list[Slice], load: float, outcomes: list[Outcome], taken: float) -> None:
         was_stopped = False
         for (entry, start, _), outcome in zip(slices, outcomes, strict=True):
             if isinstance(outcome, list):
@@ -280,11 +259,20 @@ class Batcher:
     def _expire(self) -> None:
         """While a batch runs: answers those whose time is over, running or waiting."""
         now, self._sweep = time.perf_counter(), None
-        for entry in (*(one.entry for one in self._running), *self._waiting):
+        batches = [*self._stuck, *([] if self._running is None else [self._running])]
+        for entry in (*(one.entry for batch in batches for one in batch.slices), *self._waiting):
             if entry.expires <= now and not entry.future.done():
                 entry.future.set_exception(late())
-        if self._running:
+        if batches:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._expire)
+        if self._running is not None and len(self._stuck) < STUCK and self._is_stuck(self._running, now):
+            self._stuck.append(self._running)
+            self._running = None
+            self._next = asyncio.get_running_loop().call_soon(self._begin)
+
+    def _is_stuck(self, batch: Batch, now: float) -> bool:
+        expected = self._behind * self.pace.seconds(batch.load)
+        return now - batch.started > max(STUCK_SECONDS, STUCK_TIMES * expected)
 
 
 def _shown_to_caller(outcome: Exception, start: int) -> Exception:

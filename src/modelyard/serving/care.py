@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from modelyard.serving.calls import CLOSE, Call
+from modelyard.serving.calls import Call
 from modelyard.serving.problems import refuse
 from modelyard.serving.room import Room
 
@@ -46,4 +46,4 @@ class Calls:
     def stop(self) -> None:
         """Ends all that is not answered yet with a 503, streams with an event of their own."""
         for call in list(self.open):
-            call.end(refuse(503, "the service stops; ask again", headers=(CLOSE, (b"retry-after", b"1"))))
+            call.end(refuse(503, "the service stops; ask again", headers=((b"retry-after", b"1"),)))

@@ -105,8 +105,9 @@ class Control:
         """Another package takes over."""
         if not self._service.token:
             raise refuse(403, "a package is swapped by those who have the token alone; set MODELYARD_TOKEN")
-        limits = self._service.traffic.champion.limits
-        asked = Parsed(await call.json(limits), self._swap).examples()
+        ends = self._service.traffic.champion
+        body = await call.json(ends.limits)
+        asked = await ends.read_in_time(lambda body, wanted: Parsed(body, self._swap).examples(wanted), body, call)
         if len(asked) != 1 or not isinstance(asked[0], Swap):
             raise refuse(400, "one package takes over: send an object")
         try:

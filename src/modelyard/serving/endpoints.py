@@ -190,7 +190,7 @@ class Endpoints:
         """
         expires = call.expires(self.limits.deadline)
         seconds = self.lanes.alone(examples)
-        call.on_close = self.gate.enter(seconds, expires - time.perf_counter())
+        call.on_close = self.gate.enter(seconds, expires - time.perf_counter(), max(1.0, self.lanes.quick.behind))
         parts = await self.reading.run(functools.partial(self.parts, examples, call), expires)
         try:
             if parts[0] is not None:

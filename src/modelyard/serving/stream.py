@@ -10,6 +10,7 @@ import anyio.to_thread
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
+from modelyard.serving.batching import SHARE
 from modelyard.serving.calls import Call
 from modelyard.serving.problems import costly, late, overloaded
 from modelyard.serving.work import PATIENCE, Unwanted
@@ -44,8 +45,9 @@ class Gate:
         self._inside = 0
         self._seconds = 0.0
 
-    def enter(self, seconds: float, left: float) -> Callable[[], None]:
-        """Lets a stream in that takes `seconds` of work and has `left`; returns what lets it out again.
+    def enter(self, seconds: float, left: float, behind: float = 1.0) -> Callable[[], None]:
+        """Lets a stream in that takes `seconds` of work, or `behind` times as long as the machine is now, and has
+        `left`; returns what lets it out again.
 
         Raises:
             Refusal: 413: it could never be in time; 503: not among those that are written.
@@ -53,7 +55,8 @@ class Gate:
         if seconds > PATIENCE * left:
             raise costly(seconds, left)
         wait = self._seconds / self._threads
-        if self._inside >= self._most or (self._inside and wait + seconds > left):
+        # They end at about the same time: one too many would make all of them late.
+        if self._inside >= self._most or (self._inside and behind * (wait + seconds) > SHARE * left):
             raise overloaded(wait)
         self._inside += 1
         self._seconds += seconds
