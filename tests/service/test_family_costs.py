@@ -1,4 +1,4 @@
-"""The most expensive bodies of the families whose requests cost most: texts with beams, and pictures that decode large."""
+"""The most expensive bodies of the families that cost most: texts with beams, and pictures that decode large."""
 
 from __future__ import annotations
 
