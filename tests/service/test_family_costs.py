@@ -88,7 +88,7 @@ def posted(service: tuple[int, str, dict], path: str, body: object, **headers: s
 )
 def test_texts_take_no_more_than_their_time_and_small_ones_get_through(language, path, body):
     cost = costs(language, lambda: posted(language, path, body))
-    assert cost.answers.status_code in (200, 413, 504), cost.answers.text[:300]
+    assert cost.answers.status_code in (200, 413, 503, 504), cost.answers.text[:300]
     check(cost)
 
 
@@ -120,7 +120,7 @@ def picture(mode: str, side: int, *, noise: bool = False) -> str:
 def test_small_pictures_that_decode_large_take_no_more_than_their_time(image, mode, number):
     body = [{"image": picture(mode, 5_000)}] * number
     cost = costs(image, lambda: posted(image, "/predict", body))
-    assert cost.answers.status_code in (413, 504), cost.answers.text[:300]
+    assert cost.answers.status_code in (413, 503, 504), cost.answers.text[:300]
     check(cost)
 
 

@@ -119,6 +119,7 @@ class Service:
         try:
             if self.token and call.path not in _FREE:
                 self._check_token(call)
+            self.lag.begun += 1
             if (self.lag.seconds or self.lag.share < 1) and call.path not in _FREE:
                 left = call.expires(self.traffic.champion.limits.deadline) - call.started
                 if self.lag.refuses(left):
