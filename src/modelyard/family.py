@@ -122,7 +122,7 @@ class Host(ABC):
         """
         return Cost()
 
-    def check_arrays(self, graph: str, arrays: Arrays) -> None:
+    def check_arrays(self, graph: str, arrays: Arrays) -> None:  # noqa: B027 - most families have nothing to bound
         """Called before a caller's own tensors go to a graph; axis 0 is bounded by serving already.
 
         Raises:

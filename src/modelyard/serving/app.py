@@ -35,7 +35,7 @@ log = logging.getLogger("modelyard.serving")
 
 STOP_SECONDS = 15.0
 """Longest that accepted requests may take when the service stops, unless a setting says otherwise."""
-BODIES = 3
+BODIES = 2
 """So many of the largest bodies may be held at once; more wait unread."""
 
 _FREE = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})

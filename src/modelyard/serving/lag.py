@@ -17,8 +17,8 @@ from collections.abc import Iterator
 TICK_SECONDS = 0.025
 GOAL_SECONDS = 0.1
 """Where requests wait longer, fewer are taken."""
-CROWD = 20
-"""Requests that begin during one wait, from which on their number is taken for its cause."""
+EACH_SECONDS = 0.005
+"""A wait that is longer than so much for each request that began meanwhile was made by few that are large."""
 SHARE = 0.5
 """Of the time that a caller gives: a wait of more than this is too long for it."""
 _FEWER, _MORE, _LEAST = 0.7, 0.02, 0.02
@@ -62,18 +62,22 @@ class Lag:
         sent: float | None = None
         timer: asyncio.TimerHandle
 
+        def seen() -> None:
+            assert sent is not None
+            wait = time.perf_counter() - sent
+            self.note(wait, crowded=self.begun * EACH_SECONDS >= wait)
+
         def read() -> None:
             nonlocal sent
             ours.recv(1)
-            assert sent is not None
-            self.note(time.perf_counter() - sent, crowded=self.begun >= CROWD)
+            seen()
             sent = None
 
         def tick() -> None:
             nonlocal sent, timer
             timer = loop.call_later(TICK_SECONDS, tick)
             if sent is not None:
-                self.note(time.perf_counter() - sent, crowded=self.begun >= CROWD)
+                seen()
             else:
                 self.begun = 0
                 sent = time.perf_counter()
