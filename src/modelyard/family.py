@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
@@ -87,6 +87,15 @@ class Explanation(BaseModel):
     """A picture of the reasons for people, as a `data:image/png;base64,…` URL."""
 
 
+class Cost(NamedTuple):
+    """How much work an answer is at most. Serving scales the measured time of the golden example by it."""
+
+    units: float = 1.0
+    """In a unit of the family's own, such as tokens to write; only ratios count."""
+    seconds: float = 0.0
+    """Beside the model: what preparing the example takes on one core, such as decoding a large picture."""
+
+
 class Host(ABC):
     """The half that answers. Built from a package's assets; imports numpy, pydantic and the standard library.
 
@@ -110,6 +119,20 @@ class Host(ABC):
     @abstractmethod
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """One flat row a request: all that drift detection needs. The same columns each time; None is missing."""
+
+    def cost(self, request: BaseModel) -> Cost:
+        """How much work the answer is at most, for admission; cheap itself, and never raises.
+
+        The default: every request is as much work as any other.
+        """
+        return Cost()
+
+    def check_arrays(self, graph: str, arrays: Arrays) -> None:  # noqa: B027 - most families have nothing to bound
+        """Called before a caller's own tensors go to a graph; axis 0 is bounded by serving already.
+
+        Raises:
+            BadData: further axes are larger than one call of the graph may have, in time or memory.
+        """
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """Why this answer; None where the family has no reasons to give."""

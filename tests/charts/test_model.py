@@ -237,7 +237,7 @@ def test_the_server_writes_to_mounted_folders_alone():
 
 
 def test_the_grace_period_leaves_time_to_drain():
-    from modelyard.serving.launch import STOP_SECONDS
+    from modelyard.serving.workers import STOP_SECONDS
 
     pod = spec(rendered("default")["Deployment/payments"])
     assert pod["terminationGracePeriodSeconds"] > STOP_SECONDS + 5

@@ -10,8 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from modelyard.errors import BadData
-from modelyard.serving.batching import Batcher, Pace, measure
+from modelyard.serving.batching import Batcher
+from modelyard.serving.pace import Pace, measure
 from modelyard.serving.problems import Refusal
+from modelyard.serving.work import Fault, Unwanted
 
 
 class Number(BaseModel):
@@ -28,7 +30,7 @@ class Model:
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds, self.batches, self.threads = seconds, list[list[int]](), set[str]()
 
-    def __call__(self, examples):
+    def __call__(self, examples, wanted):
         self.batches.append([one.x for one in examples])
         self.threads.add(threading.current_thread().name)
         time.sleep(self.seconds)
@@ -104,19 +106,87 @@ def test_a_bad_request_fails_alone_and_so_does_one_that_meets_a_bug():
     model = Model()
     answers = asyncio.run(gather(batcher(model), 1, 13, 2, 666, 3))
     assert [answers[place] for place in (0, 2, 4)] == [[2], [4], [6]]
-    assert isinstance(answers[1], BadData)
-    assert isinstance(answers[3], RuntimeError)
+    assert isinstance(answers[1].error, BadData)
+    assert isinstance(answers[3].error, RuntimeError)
 
 
-def test_the_examples_of_one_request_stay_together():
+def test_the_example_that_the_model_fails_on_is_found_without_asking_for_each():
     model = Model()
+
+    async def many() -> Fault:
+        with pytest.raises(Fault) as failed:
+            await ask(batcher(model, Pace(best=64, fixed=0.02, per_row=0.0)), *range(20, 220), 13, *range(100))
+        return failed.value
+
+    fault = asyncio.run(many())
+    assert (fault.index, str(fault.error)) == (200, "13 is refused")
+    assert len(model.batches) < 20
+
+
+def test_a_request_larger_than_a_batch_is_answered_in_slices_in_turn_with_the_others():
+    model = Model(0.001)
 
     async def ask_many():
         queue = batcher(model)
-        return await asyncio.gather(ask(queue, 1, 2, 3), ask(queue, *range(10)), ask(queue, 4))
+        return await asyncio.gather(ask(queue, 1, 2, 3), ask(queue, *range(20, 50)), ask(queue, 4), ask(queue, 5, 6))
 
-    assert asyncio.run(ask_many()) == [[2, 4, 6], [2 * number for number in range(10)], [8]]
-    assert [len(batch) for batch in model.batches] == [3, 10, 1]
+    expected = [[2, 4, 6], [2 * number for number in range(20, 50)], [8], [10, 12]]
+    assert asyncio.run(ask_many()) == expected
+    assert model.batches[:2] == [[1, 2, 3, 20, 21, 22, 23, 24], [4, 5, 6, 25, 26, 27, 28, 29]]
+    assert [len(batch) for batch in model.batches] == [8, 8, 8, 8, 4]
+
+
+def test_work_that_nobody_waits_for_any_more_goes_no_further():
+    model = Model(0.05)
+
+    async def leave() -> int:
+        queue = batcher(model, Pace(best=1, fixed=0.05, per_row=0.0))
+        waiting = queue.submit([Number(x=number) for number in range(40)], soon(60))
+        await asyncio.sleep(0.12)
+        waiting.cancel()
+        assert await ask(queue, 100) == [200]
+        return queue.depth
+
+    assert asyncio.run(leave()) == 0
+    assert len(model.batches) <= 5
+
+
+def test_a_long_batch_is_stopped_between_two_steps_once_its_time_is_over():
+    steps = []
+
+    def loops(examples, wanted):
+        for step in range(100):
+            if not wanted():
+                raise Unwanted
+            steps.append(step)
+            time.sleep(0.02)
+        return examples
+
+    async def late() -> int:
+        queue = Batcher(loops, Pace(best=1, fixed=0.01, per_row=0.0), capacity=10, wait=0.0)
+        with pytest.raises(Refusal) as refused:
+            await queue.submit([Number(x=1)], soon(0.2))
+        await asyncio.sleep(0.1)
+        return refused.value.status
+
+    assert asyncio.run(late()) == 504
+    assert 3 < len(steps) < 15
+
+
+def test_more_work_than_fits_its_deadline_is_refused_before_it_starts_however_idle_the_model_is():
+    model = Model()
+
+    async def costly() -> Refusal:
+        queue = batcher(model, Pace(best=4, fixed=0.01, per_row=0.01))
+        with pytest.raises(Refusal) as refused:
+            await queue.submit([Number(x=1)] * 2, soon(10), weights=[1.0, 5_000.0])
+        assert (await queue.submit([Number(x=1)] * 2, soon(10), weights=[1.0, 50.0])) is not None
+        return refused.value
+
+    refused = asyncio.run(costly())
+    assert refused.status == 413
+    assert "63 s of work and must be answered within 10 s" in str(refused)
+    assert [len(batch) for batch in model.batches] == [1, 1], "an example that weighs a batch goes by itself"
 
 
 def test_more_than_may_wait_are_refused_at_once_with_when_to_come_back():
@@ -172,11 +242,11 @@ def test_a_deadline_that_passes_is_a_504_and_costs_the_model_nothing_more():
 
 
 def test_the_best_batch_is_large_where_a_batch_costs_and_one_where_it_does_not():
-    def costs(examples):
+    def costs(examples, wanted):
         time.sleep(0.004)
         return examples
 
-    def grows(examples):
+    def grows(examples, wanted):
         time.sleep(0.01 * len(examples))
         return examples
 

@@ -97,7 +97,10 @@ def test_no_body_of_five_thousand_makes_it_fail_grow_or_hang(payments, tmp_path)
         assert seen[200] > 100
         assert seen[400] > 1_000
         assert grown < 30_000, f"{grown} kB more after {BODIES} bodies"
-        assert httpx.post(f"{address}/predict", content=good).json() == payments.golden()["response"]
+        assert (
+            httpx.post(f"{address}/predict", content=good, headers={"content-type": "application/json"}).json()
+            == payments.golden()["response"]
+        )
     assert log.dropped == 0
 
 

@@ -34,6 +34,15 @@ def test_the_longer_requests_wait_the_fewer_are_taken_but_never_none():
     assert abs(refused(noted(*[LONG] * 3)) - (1 - shares[1])) < 0.05
 
 
+def test_a_few_large_requests_that_hold_the_loop_up_turn_no_small_ones_away():
+    lag = Lag()
+    for _ in range(20):
+        lag.note(LONG, crowded=False)
+    assert lag.share == 1
+    assert refused(lag) == 0
+    assert refused(lag, left=LONG) == 1
+
+
 def test_all_are_taken_again_within_two_seconds_of_the_end():
     lag = noted(*[LONG] * 100)
     for _ in range(round(2 / TICK_SECONDS)):

@@ -22,10 +22,12 @@ from modelyard.serving import tracing
 from modelyard.serving.app import create_app
 from modelyard.serving.aside import Aside
 from modelyard.serving.log_files import read_labelled
-from modelyard.serving.logs import JsonLines
+from modelyard.serving.logs import JsonLines, TextLines
 from modelyard.serving.prediction_log import PredictionLog, read_log
 from modelyard.serving.settings import Limits, ServingSettings
 from tests.service.test_streaming import listening
+
+JSON = {"content-type": "application/json"}
 
 
 def slowly(monkeypatch, host, seconds: float) -> None:
@@ -86,7 +88,8 @@ def test_a_body_that_does_not_come_holds_nothing_up(line):
     with listening(create_app(line, None, Limits(deadline=0.2))) as address:
         host, port = address.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=10) as slow:
-            slow.sendall(b'POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{"x"')
+            head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n"
+            slow.sendall(head + b'{"x"')
             assert httpx.post(f"{address}/predict", json={"x": 1.0}).status_code == 200
             reply = slow.recv(1_000)
             assert reply.startswith(b"HTTP/1.1 408")
@@ -121,10 +124,10 @@ def test_where_too_many_wait_a_body_is_refused_unread(line, monkeypatch):
         for thread in threads:
             thread.start()
         time.sleep(0.25)
-        assert httpx.post(f"{address}/predict", content=b"not even JSON").status_code == 503
+        assert httpx.post(f"{address}/predict", content=b"not even JSON", headers=JSON).status_code == 503
         for thread in threads:
             thread.join()
-        assert httpx.post(f"{address}/predict", content=b"not even JSON").status_code == 400
+        assert httpx.post(f"{address}/predict", content=b"not even JSON", headers=JSON).status_code == 400
 
 
 def test_a_service_behind_its_sockets_refuses_unread_and_goes_on_telling_its_health(line):
@@ -132,7 +135,7 @@ def test_a_service_behind_its_sockets_refuses_unread_and_goes_on_telling_its_hea
     with TestClient(service) as client:
         service.lag.note(60.0)
         service.lag.note(60.0)
-        refused = client.post("/predict", content=b"not even JSON")
+        refused = client.post("/predict", content=b"not even JSON", headers=JSON)
         assert (refused.status_code, int(refused.headers["retry-after"])) == (503, 60)
         assert refused.headers["x-modelyard-package"] == line.info.version
         assert refused.headers["x-request-id"]
@@ -249,6 +252,27 @@ def test_a_line_of_the_log_is_json_with_its_traceback():
     assert "\n" not in text
     line = json.loads(text)
     assert (line["level"], line["message"], "ValueError" in line["traceback"]) == ("error", "failed it", True)
+
+
+def test_no_path_nor_exception_can_forge_a_line_of_the_log(line, caplog):
+    app = create_app(line, None)
+    app.tells = True
+    forged = "/nowhere%0aERROR:%20forged%0d%1b[2J%e2%80%a8%c2%85x"
+    with TestClient(app) as client, caplog.at_level(logging.INFO, "modelyard.serving.access"):
+        client.get(forged)
+    record = caplog.records[-1]
+    assert "\n" in record.getMessage(), "the path itself holds it"
+    for form in (TextLines(), JsonLines()):
+        text = form.format(record)
+        assert len(text.splitlines()) == 1
+        assert not set(text) & {"\n", "\r", "\x1b", "\u2028", "\x85"}
+    try:
+        raise ValueError("no\nERROR: forged")
+    except ValueError:
+        record = logging.getLogger("x").makeRecord("x", logging.ERROR, "f", 1, "failed", (), sys.exc_info())
+    lines = TextLines().format(record).splitlines()
+    assert lines[0] == "ERROR: failed"
+    assert all(line.startswith("    ") for line in lines[1:])
 
 
 def test_each_request_is_a_line_where_that_is_asked(line, caplog):

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from modelyard.home import slug
 from modelyard.serving.app import create_app
 from modelyard.serving.settings import Limits
 
@@ -128,10 +129,50 @@ def test_another_content_type_is_refused_with_415(client, media):
     assert "application/json" in reply.json()["error"]
 
 
+@pytest.mark.parametrize("path", ["/predict", "/explain", "/feedback", "/v1/completions"])
+def test_a_body_without_a_content_type_is_refused_since_a_browser_could_send_it_unasked(client, path):
+    request = client.build_request("POST", path, content=b'{"amount": 1}')
+    assert "content-type" not in request.headers
+    reply = client.send(request)
+    assert reply.status_code in (404, 415)
+    if reply.status_code == 415:
+        assert "the content type is missing" in reply.text
+
+
+def test_the_inference_protocol_takes_no_form_nor_what_a_page_sends_unasked(client):
+    content = b'{"inputs": []}'
+    for media in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=a"):
+        reply = client.post("/v2/models/x/infer", content=content, headers={"content-type": media})
+        assert reply.status_code in (404, 415)
+    name = client.get("/package").json()["family"]
+    path = f"/v2/models/{slug(name)}/infer"
+    assert client.post(path, content=content, headers={"content-type": "text/plain"}).status_code == 415
+    assert client.post(path, content=content, headers={"origin": "https://elsewhere.example"}).status_code == 415
+    assert client.post(path, content=content).status_code == 400  # Triton's client sends no content type
+
+
+@pytest.mark.parametrize("body", ['{"amount": 1, "amount": 2}', '[{"amount": 1}, {"amount": 2, "amount": 2}]'])
+def test_a_name_that_stands_twice_in_an_object_is_refused(client, body):
+    reply = post(client, body)
+    assert reply.status_code == 400
+    assert 'duplicate key "amount"' in reply.json()["error"]
+
+
+def test_a_deadline_that_is_none_is_refused_with_what_was_seen(client):
+    reply = post(client, '{"amount": 1}', **{"x-deadline-ms": "soon"})
+    assert (reply.status_code, '"soon"' in reply.json()["error"]) == (400, True)
+
+
+def test_a_long_name_or_value_is_cut_in_what_is_said_about_it(client):
+    for body in ({"x" * 1_500: 1}, {"amount": "y" * 1_500}, {"country": ["z"] * 300}):
+        reply = post(client, json.dumps(body))
+        assert reply.status_code == 400
+        assert len(reply.content) < 1_000
+
+
 def test_json_is_read_under_its_other_names(client):
     for media in ("application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"):
         assert client.post("/predict", content='{"amount": 1}', headers={"content-type": media}).status_code == 200
-    assert client.post("/predict", content='{"amount": 1}').status_code == 200
     assert post(client, '{"amount": 1}', **{"content-encoding": "br"}).status_code == 415
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import json
+import resource
 import shutil
+import socket
+import threading
 from pathlib import Path
 
 import httpx
@@ -13,7 +17,8 @@ import pytest
 from modelyard import artifact
 from modelyard.package import Package
 from modelyard.serving.app import create_app
-from modelyard.serving.follow import champion_of, follow, point
+from modelyard.serving.champion import Champion
+from modelyard.serving.follow import follow, point
 from modelyard.serving.prediction_log import PredictionLog, read_log
 from modelyard.serving.settings import Limits
 from modelyard.serving.traffic import Traffic, opened
@@ -228,6 +233,64 @@ def test_a_shadow_that_fails_harms_nobody(line, payments, caplog):
 
 def test_what_the_registry_resolves_is_followed_and_a_name_it_lacks_is_told(line_path, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
-    assert asyncio.run(champion_of(str(line_path))) == str(line_path)
-    assert asyncio.run(champion_of("nobody")) is None
+    assert asyncio.run(Champion(str(line_path)).folder()) == str(line_path)
+    assert asyncio.run(Champion("nobody").folder()) is None
     assert "nobody" in caplog.text
+
+
+class Registry(http.server.BaseHTTPRequestHandler):
+    """Answers who is champion as MLflow's server does, and counts how often it is asked."""
+
+    version: str
+    asked: list[tuple[str, str | None]]
+
+    def do_GET(self):
+        self.asked.append((self.path, self.headers["authorization"]))
+        body = json.dumps({"model_version": {"name": "line", "version": self.version}}).encode()
+        self.send_response(200 if self.version else 404)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_a_champion_that_did_not_change_costs_one_small_request_and_no_process(line_path, monkeypatch):
+    handler = type("Mine", (Registry,), {"version": "1", "asked": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
+        champion = Champion(str(line_path))
+
+        async def looks(times: int) -> tuple[set[str | None], float]:
+            before = children_seconds()
+            return {await champion.folder() for _ in range(times)}, children_seconds() - before
+
+        first, started = asyncio.run(looks(1))
+        again, idle = asyncio.run(looks(20))
+        handler.version = "2"
+        changed, restarted = asyncio.run(looks(3))
+        server.shutdown()
+    assert first == again == changed == {str(line_path)}
+    assert started > 0.05
+    assert idle == 0.0
+    assert 0.05 < restarted < 2 * started + 1
+    assert len(handler.asked) == 24
+    path, authorization = handler.asked[0]
+    assert path.startswith("/api/2.0/mlflow/registered-models/alias?name=")
+    assert authorization == "Bearer t0ken"
+
+
+def test_a_registry_that_does_not_answer_changes_nothing_and_says_so(line_path, monkeypatch, caplog):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        assert asyncio.run(Champion(str(line_path)).folder()) is None
+    assert "the registry does not say who is champion" in caplog.text

@@ -20,7 +20,6 @@ from modelyard.errors import ModelyardError
 from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import drain, follow, logs, takeover, tracing
-from modelyard.serving.batching import overloaded
 from modelyard.serving.calls import (
     CLOSE,
     GONE,
@@ -36,11 +35,13 @@ from modelyard.serving.calls import (
     is_openai,
     refused_reply,
 )
+from modelyard.serving.care import Calls
 from modelyard.serving.control import Control
 from modelyard.serving.endpoints import Endpoints
 from modelyard.serving.lag import Lag
 from modelyard.serving.prediction_log import PredictionLog
-from modelyard.serving.problems import Refusal, refuse
+from modelyard.serving.problems import Refusal, overloaded, refuse
+from modelyard.serving.room import Room
 from modelyard.serving.settings import Limits, ServingSettings
 from modelyard.serving.traffic import Traffic, opened
 
@@ -48,6 +49,11 @@ log = logging.getLogger("modelyard.serving")
 
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 """A browser takes an answer for what it says it is, never for a page."""
+STOP_SECONDS = 15.0
+"""Longest that accepted requests may take when the service stops, unless a setting says otherwise."""
+BODIES = 2
+"""So many of the largest bodies may be held at once; more wait unread."""
+
 _FREE = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 """Paths that ask for no token: what a cluster's own probes read."""
 
@@ -63,8 +69,10 @@ class Service:
         self.drain_seconds = 0.0
         self.pointer: Path | None = None
         self.spans: tracing.Tracing | None = None
+        self.stop_seconds = STOP_SECONDS
         self.draining = self.tells = False
         self.lag = Lag()
+        self.calls = Calls()
         self.failure: Exception | None = None
         """Why it did not start."""
 
@@ -90,7 +98,13 @@ class Service:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "http":
-            await self._answer(Call(scope, receive, draining=self.draining), scope, receive, send)
+            call = Call(scope, receive, self.calls.room, draining=self.draining)
+            self.calls.open.add(call)
+            try:
+                await self._answer(call, scope, receive, send)
+            finally:
+                self.calls.open.discard(call)
+                call.close()
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:  # no other protocol is spoken here
@@ -111,7 +125,7 @@ class Service:
         else:
             answer.raw_headers += headers
             answer.body_iterator = _counted(ends, route.name, answer.body_iterator, call)
-            await answer(scope, receive, send)
+            await answer(scope, call.hear, send)
         if self.tells:
             logs.answered(call, route.name, status, ends.opened.info.version)
         if span is not None:
@@ -123,6 +137,7 @@ class Service:
         try:
             if self.token and call.path not in _FREE:
                 self._check_token(call)
+            self.lag.begun += 1
             if (self.lag.seconds or self.lag.share < 1) and call.path not in _FREE:
                 left = call.expires(self.traffic.champion.limits.deadline) - call.started
                 if self.lag.refuses(left):
@@ -131,13 +146,21 @@ class Service:
                 allow = ", ".join(route.methods).encode()
                 said = f"{call.method} {call.path}: allowed is {route.methods[0]}"
                 raise refuse(405, said, headers=((b"allow", allow),))
+            call.task = asyncio.current_task()
             return await route.answer(call)
         except Refusal as refused:
             return error(refused, call)
+        except asyncio.CancelledError:
+            if call.ended is None or call.task is None:
+                raise
+            call.task.uncancel()
+            return error(call.ended, call)
         except Exception:
             log.exception("request %s failed", call.id)
             said = f"the model failed on this request; the log of the service says why: {call.id}"
             return error(refuse(500, said), call)
+        finally:
+            call.task = None
 
     def _check_token(self, call: Call) -> None:
         given = call.headers.get(b"authorization", b"")
@@ -160,7 +183,9 @@ class Service:
         try:
             async with self._make(self) as self.open:
                 self.token = self.open.champion.limits.token.encode()
-                with drain.on_signal(self), self.lag.measured():
+                # A few of the largest bodies at once: read and parsed they take about three times as much.
+                self.calls.room = Room(BODIES * self.open.champion.limits.body_bytes)
+                with drain.on_signal(self), self.lag.measured(), self.calls.watched():
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
         except Exception as failed:
@@ -208,7 +233,8 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
         follower = takeover.opened(path, package, breaking=breaking, threads=threads, trust=trust)
         return opened(follower, predictions, limits)
 
-    service.spans, service.drain_seconds = tracing.configured(), settings.drain_ms / 1e3
+    service.spans = tracing.configured()
+    service.drain_seconds, service.stop_seconds = settings.drain_ms / 1e3, settings.stop_ms / 1e3
     service.tells = settings.access_log
     if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):
         service.pointer = Path(settings.follow)
@@ -270,6 +296,6 @@ async def _counted(ends: Endpoints, name: str, chunks: AsyncIterable[Any], call:
     try:
         async for chunk in chunks:
             yield chunk
-        code = 200
+        code = 200 if call.ended is None else call.ended.status
     finally:
         ends.metrics.request(name, code, time.perf_counter() - call.started)

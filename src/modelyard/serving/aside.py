@@ -9,7 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from modelyard.serving.batching import SHARE, late, overloaded
+from modelyard.serving.batching import SHARE
+from modelyard.serving.problems import late, overloaded
+from modelyard.serving.work import Unwanted
 
 T = TypeVar("T")
 
@@ -17,7 +19,7 @@ T = TypeVar("T")
 class Aside:
     """At most `threads` at a time work, and at most `capacity` wait.
 
-    Work that is late is answered for but cannot be stopped: it holds its thread to its end, so that no others are made.
+    Work that is late is answered for and holds its thread until it sees that nobody waits for it any more.
     """
 
     def __init__(self, threads: int, capacity: int) -> None:
@@ -45,7 +47,7 @@ class Aside:
         future.add_done_callback(self._ended)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), max(left, 0.0))
-        except TimeoutError:
+        except (TimeoutError, Unwanted):
             raise late() from None
 
     def _timed(self, work: Callable[[], T]) -> T:

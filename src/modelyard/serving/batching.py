@@ -4,25 +4,28 @@ A request that finds the model idle is answered at once. While the model works, 
 together, at most as many as the warm-up found worth it. Those who were just answered tend to come back: where there
 were several, the next batch waits up to `wait` seconds for as many again. A caller alone never waits for that twice,
 and where the model is quick not even for a turn of the event loop.
+
+A request that is more than a batch is answered in slices, in turn with the others: between two slices a small request
+gets through, and a request that nobody waits for any more goes no further.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeAlias
 
 from pydantic import BaseModel
 
-from modelyard.serving.problems import Refusal, refuse
-
-Predict: TypeAlias = Callable[[list[BaseModel]], list[BaseModel]]
-Outcome: TypeAlias = "list[BaseModel] | Exception"
+from modelyard.serving.answering import Outcome, Predict, answer_all
+from modelyard.serving.entries import Batch, Entry, Slice
+from modelyard.serving.pace import Pace
+from modelyard.serving.problems import costly, late, overloaded
+from modelyard.serving.work import PATIENCE, Fault, Unwanted
 
 DIRECT_SECONDS = 0.002
 """A batch that takes less runs on the event loop: handing it to a thread costs more than the others wait."""
@@ -30,6 +33,9 @@ SLOW_SECONDS = 0.02
 """A batch that was foreseen to take less and is seen to take this long goes to a thread, busy as the loop may be."""
 TURN_SECONDS = 0.1
 """Longest that such batches hold the event loop in one go."""
+STUCK, STUCK_SECONDS, STUCK_TIMES = 2, 0.25, 4.0
+"""Batches that take longer than both, in seconds and in times of what was foreseen, are no longer waited for by the
+next ones; so many at a time."""
 SWEEP_SECONDS = 0.02
 """How late a deadline may be noticed while a batch runs."""
 SHARE = 0.5
@@ -38,39 +44,21 @@ _SLOWER, _FASTER = 0.5, 0.1
 """How quickly a model that slows down is believed, and one that gets faster: late answers are worse than early ones."""
 
 
-@dataclass(frozen=True)
-class Pace:
-    """What a warm-up measured: examples in the best batch, and how long a batch takes."""
-
-    best: int
-    fixed: float
-    """Seconds of a batch, however small."""
-    per_row: float
-    """Seconds that each example adds."""
-
-    def seconds(self, rows: int) -> float:
-        """How long a batch of `rows` is expected to take."""
-        return self.fixed + self.per_row * rows
-
-
-class _Entry:
-    __slots__ = ("examples", "expires", "future")
-
-    def __init__(self, examples: list[BaseModel], expires: float, future: asyncio.Future[list[BaseModel]]) -> None:
-        self.examples, self.expires, self.future = examples, expires, future
-
-
 class Batcher:
-    """Gathers requests for one model; used from one event loop alone."""
+    """Gathers requests for one model; used from one event loop only."""
 
     def __init__(self, predict: Predict, pace: Pace, *, capacity: int, wait: float) -> None:
         self.pace = pace
         self.observe: Callable[[int], None] = _nobody
-        """Is told the examples of each batch."""
+        """Called with the number of examples of each batch."""
         self._predict, self._capacity, self._wait = predict, capacity, wait
-        self._waiting: deque[_Entry] = deque()
-        self._running: list[_Entry] = []
-        self._rows = self._running_rows = 0
+        self._waiting: deque[Entry] = deque()
+        self._running: Batch | None = None
+        self._stuck: list[Batch] = []
+        """Batches that take far longer than foreseen: the next ones no longer wait for them."""
+        self._rows = 0
+        self._load = self._turn_load = 0.0
+        """What waits, weighted by what it costs; and how much of it the next turn of all requests takes."""
         self._company = 1
         """Examples that were there lately, answered or waiting: as many may come again."""
         self._behind = 1.0
@@ -83,27 +71,41 @@ class Batcher:
     @property
     def depth(self) -> int:
         """Examples that wait or are being answered."""
-        return self._rows + self._running_rows
+        return self._rows + (0 if self._running is None else self._running.rows)
+
+    @property
+    def behind(self) -> float:
+        """By how much batches take longer than the warm-up said."""
+        return self._behind
 
     def submit(
-        self, examples: list[BaseModel], expires: float, caller: object = None
+        self,
+        examples: list[BaseModel],
+        expires: float,
+        caller: object = None,
+        weights: list[float] | None = None,
     ) -> asyncio.Future[list[BaseModel]]:
         """Answers to the examples of one request, by `expires` on `time.perf_counter`'s clock.
 
         Who asks twice in a row on the same connection, `caller`, is taken to be alone: nobody else is waited for.
+        `weights` say what each example costs, 1 being the one of the warm-up; cancelling the future ends the work.
 
         Raises, here or from the future:
-            Refusal: 503: too many wait, or it could not be in time; 504: it was not.
-            Exception: what the model raised about these examples.
+            Refusal: 413: it is more work than fits its time; 503: too many wait, or it could not be in time; 504: it
+                was not.
+            Fault: what the model raised about one of these examples.
         """
-        self.admit(len(examples), expires)
         loop = asyncio.get_running_loop()
-        entry = _Entry(examples, expires, loop.create_future())
+        entry = Entry(examples, weights, expires, loop.create_future())
+        load = entry.load(0, len(examples))
+        self._check_size(load, expires)
+        self.admit(len(examples), expires, load)
         self._waiting.append(entry)
         self._rows += len(examples)
+        self._count(load, entry)
         alone, self._caller = caller is not None and caller == self._caller, caller
-        if not self._running:
-            if self._next is None and alone and self._is_quick(self._rows):
+        if self._running is None:
+            if self._next is None and alone and self._is_quick(self._load):
                 self._begin()
             elif self._next is None:
                 self._next = loop.call_soon(self._begin)
@@ -112,20 +114,32 @@ class Batcher:
                 self._next = loop.call_soon(self._begin)
         return entry.future
 
-    def foreseen(self, rows: int = 0) -> float:
-        """Seconds until `rows` more examples would be answered."""
-        ahead = self.depth + rows
+    def foreseen(self, load: float = 0.0) -> float:
+        """Seconds until as much more work would be done. Requests have turns: those before it come first only as often
+        as it comes itself."""
+        turns = max(1, math.ceil(load / self.pace.best))
+        running = 0.0 if self._running is None else self._running.load
+        ahead = running + min(self._load, turns * self._turn_load) + load
         return self._behind * (math.ceil(ahead / self.pace.best) * self.pace.fixed + ahead * self.pace.per_row)
 
-    def admit(self, rows: int, expires: float) -> None:
-        """Raises Refusal, 503, where `submit` would: asked before a body is read, which takes longer than a model that
-        is quick."""
-        if not self._rows and not self._running_rows:
+    def admit(self, rows: int, expires: float, load: float | None = None) -> None:
+        """Raises Refusal, 503, where `submit` would: checked before a body is read, which takes longer than a model
+        that is quick."""
+        if not self._rows and self._running is None:
             return
         left = expires - time.perf_counter()
-        full = self._rows + rows > self._capacity and self._rows > 0
-        if full or self.foreseen(rows) > SHARE * left:
+        full = self._turn_load + min(rows, self.pace.best) > self._capacity and self._rows > 0
+        if full or self.foreseen(rows if load is None else load) > SHARE * left:
             raise overloaded(self.foreseen())
+
+    def _check_size(self, load: float, expires: float) -> None:
+        """What could not be in time even alone is refused before it starts."""
+        if load <= self.pace.best:
+            return
+        seconds = math.ceil(load / self.pace.best) * self.pace.fixed + load * self.pace.per_row
+        left = expires - time.perf_counter()
+        if seconds > PATIENCE * left:
+            raise costly(seconds, left)
 
     def _begin(self) -> None:
         """Takes a batch from the queue and answers it in a thread; or here and the next ones too, where they are quick.
@@ -135,144 +149,137 @@ class Batcher:
         self._next = None
         until = time.perf_counter() + TURN_SECONDS
         while (batch := self._take())[0]:
-            entries, rows = batch
+            slices, rows, load = batch
             self.observe(rows)
-            if not self._is_quick(rows):
-                self._hand_over(entries, rows)
+            if not self._is_quick(load):
+                self._hand_over(slices, rows, load)
                 return
-            self._deliver(entries, *self._answer(entries))
+            self._deliver(slices, load, *self._answer(slices))
             self._company = 1
             if self._waiting and time.perf_counter() > until:
                 self._next = asyncio.get_running_loop().call_soon(self._begin)
                 return
 
-    def _hand_over(self, entries: list[_Entry], rows: int) -> None:
+    def _hand_over(self, slices: list[Slice], rows: int, load: float) -> None:
         loop = asyncio.get_running_loop()
-        self._running, self._running_rows = entries, rows
+        batch = self._running = Batch(slices, rows, load, time.perf_counter())
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "model")
+            self._thread = ThreadPoolExecutor(1 + STUCK, "model")
         if self._sweep is None:
             self._sweep = loop.call_later(SWEEP_SECONDS, self._expire)
-        loop.run_in_executor(self._thread, self._answer, entries).add_done_callback(self._done)
+        done = functools.partial(self._done, batch)
+        loop.run_in_executor(self._thread, self._answer, slices).add_done_callback(done)
 
-    def _is_quick(self, rows: int) -> bool:
-        seconds = self.pace.seconds(rows)
+    def _is_quick(self, load: float) -> bool:
+        seconds = self.pace.seconds(load)
         return seconds <= DIRECT_SECONDS and self._behind * seconds <= SLOW_SECONDS
 
-    def _take(self) -> tuple[list[_Entry], int]:
-        """The next batch: whole requests, at least one, up to the best number of examples."""
-        entries: list[_Entry] = []
-        rows, now = 0, time.perf_counter()
-        while self._waiting and (not entries or rows + len(self._waiting[0].examples) <= self.pace.best):
-            entry = self._waiting.popleft()
-            self._rows -= len(entry.examples)
-            if entry.future.done():
+    def _take(self) -> tuple[list[Slice], int, float]:
+        """The next batch, at least one example and up to the best load; what is left of a request goes to the end of
+        the queue, behind those that came meanwhile."""
+        slices: list[Slice] = []
+        rows, load, now = 0, 0.0, time.perf_counter()
+        while self._waiting:
+            entry = self._waiting[0]
+            if entry.future.done() or entry.expires <= now:
+                self._drop(self._waiting.popleft())
                 continue
-            if entry.expires <= now:
-                entry.future.set_exception(late())
-                continue
-            entries.append(entry)
-            rows += len(entry.examples)
-        return entries, rows
+            stop = entry.fitting(self.pace.best - load)
+            if stop == entry.taken:
+                if slices:
+                    break
+                stop += 1
+            self._waiting.popleft()
+            one = Slice(entry, entry.taken, stop)
+            weight = entry.load(one.start, stop)
+            slices.append(one)
+            load += weight
+            rows += stop - one.start
+            self._rows -= stop - one.start
+            entry.taken = stop
+            self._count(-weight, entry)
+            if stop < len(entry.examples):
+                self._waiting.append(entry)
+                break
+        if not self._waiting:
+            self._load = self._turn_load = 0.0  # sums of fractions leave a rest
+        return slices, rows, load
 
-    def _answer(self, entries: list[_Entry]) -> tuple[list[Outcome], float]:
+    def _count(self, change: float, entry: Entry) -> None:
+        """Notes that so much work came, or was taken."""
+        self._load += change
+        before = min(entry.left, self.pace.best)
+        entry.left += change
+        self._turn_load += min(entry.left, self.pace.best) - before
+
+    def _drop(self, entry: Entry) -> None:
+        self._rows -= len(entry.examples) - entry.taken
+        self._count(-entry.left, entry)
+        if not entry.future.done():
+            entry.future.set_exception(late())
+
+    def _answer(self, slices: list[Slice]) -> tuple[list[Outcome], float]:
+        def wanted() -> bool:
+            now = time.perf_counter()
+            return any(not one.entry.future.done() and one.entry.expires > now for one in slices)
+
         start = time.perf_counter()
-        outcomes = answer_all(self._predict, [entry.examples for entry in entries])
+        outcomes = answer_all(self._predict, [one.examples for one in slices], wanted)
         return outcomes, time.perf_counter() - start
 
-    def _done(self, finished: asyncio.Future[tuple[list[Outcome], float]]) -> None:
-        entries, self._running = self._running, []
-        self._company = min(self._running_rows + self._rows, self.pace.best)
-        self._running_rows = 0
-        self._deliver(entries, *finished.result())
+    def _done(self, batch: Batch, finished: asyncio.Future[tuple[list[Outcome], float]]) -> None:
+        self._deliver(batch.slices, batch.load, *finished.result())
+        if batch is not self._running:
+            self._stuck.remove(batch)
+            return
+        self._running = None
+        self._company = min(batch.rows + self._rows, self.pace.best)
         loop = asyncio.get_running_loop()
         if self._rows >= self._company or not self._wait or self._company == 1:
             self._next = loop.call_soon(self._begin)
         else:
             self._next = loop.call_later(self._wait, self._begin)
 
-    def _deliver(self, entries: list[_Entry], outcomes: list[Outcome], taken: float) -> None:
-        expected = self.pace.seconds(sum(len(entry.examples) for entry in entries))
-        change = max(taken / expected, 0.2) - self._behind
-        self._behind += (_SLOWER if change > 0 else _FASTER) * change
-        for entry, outcome in zip(entries, outcomes, strict=True):
-            if entry.future.done():
+    def _deliver(self, slices: list[Slice], load: float, outcomes: list[Outcome], taken: float) -> None:
+        was_stopped = False
+        for (entry, start, _), outcome in zip(slices, outcomes, strict=True):
+            if isinstance(outcome, list):
+                if not entry.future.done():
+                    entry.answers += outcome
+                    if len(entry.answers) == len(entry.examples):
+                        entry.future.set_result(entry.answers)
                 continue
-            if isinstance(outcome, Exception):
-                entry.future.set_exception(outcome)
-            else:
-                entry.future.set_result(outcome)
+            was_stopped = was_stopped or isinstance(outcome, Unwanted)
+            if not entry.future.done():
+                entry.future.set_exception(_shown_to_caller(outcome, start))
+        if not was_stopped:  # else it says nothing of how long work takes
+            change = max(taken / self.pace.seconds(load), 0.2) - self._behind
+            self._behind += (_SLOWER if change > 0 else _FASTER) * change
 
     def _expire(self) -> None:
         """While a batch runs: answers those whose time is over, running or waiting."""
         now, self._sweep = time.perf_counter(), None
-        for entry in (*self._running, *self._waiting):
+        batches = [*self._stuck, *([] if self._running is None else [self._running])]
+        for entry in (*(one.entry for batch in batches for one in batch.slices), *self._waiting):
             if entry.expires <= now and not entry.future.done():
                 entry.future.set_exception(late())
-        if self._running:
+        if batches:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._expire)
+        if self._running is not None and len(self._stuck) < STUCK and self._is_stuck(self._running, now):
+            self._stuck.append(self._running)
+            self._running = None
+            self._next = asyncio.get_running_loop().call_soon(self._begin)
+
+    def _is_stuck(self, batch: Batch, now: float) -> bool:
+        expected = self._behind * self.pace.seconds(batch.load)
+        return now - batch.started > max(STUCK_SECONDS, STUCK_TIMES * expected)
 
 
-def answer_all(predict: Predict, requests: Sequence[list[BaseModel]]) -> list[Outcome]:
-    """Answers all requests in one go; where that fails, in halves, so that a bad request fails alone."""
-    try:
-        answers = predict([example for examples in requests for example in examples])
-    except Exception as error:
-        if len(requests) == 1:
-            return [error]
-        half = len(requests) // 2
-        return answer_all(predict, requests[:half]) + answer_all(predict, requests[half:])
-    outcomes: list[Outcome] = []
-    start = 0
-    for examples in requests:
-        outcomes.append(answers[start : start + len(examples)])
-        start += len(examples)
-    return outcomes
-
-
-def overloaded(seconds: float) -> Refusal:
-    """503, with when to come back."""
-    wait = max(1, math.ceil(seconds))
-    said = f"the service has more requests than it can answer in time; try again in {wait} s"
-    return refuse(503, said, headers=((b"retry-after", b"%d" % wait),))
-
-
-def late() -> Refusal:
-    """504."""
-    return refuse(504, "the answer did not come in time; raise x-deadline-ms, or send fewer or smaller examples")
+def _shown_to_caller(outcome: Exception, start: int) -> Exception:
+    if isinstance(outcome, Unwanted):
+        return late()
+    return Fault(outcome.error, start + outcome.index) if isinstance(outcome, Fault) else outcome
 
 
 def _nobody(rows: int) -> None:
-    """Is told nothing."""
-
-
-def measure(predict: Predict, example: BaseModel, *, largest: int, longest: float, budget: float = 0.6) -> Pace:
-    """Finds the best batch for copies of an example: the smallest with nearly the most examples a second.
-
-    Tries 1, 2, 4, … up to `largest` examples while a batch takes at most `longest` seconds and the whole at most
-    `budget`; the first call of a graph is slow and not counted.
-    """
-    predict([example])
-    begun, seconds, rows = time.perf_counter(), dict[int, float](), 1
-    while rows <= largest and time.perf_counter() - begun < budget:
-        seconds[rows] = min(_timed(predict, [example] * rows) for _ in range(3))
-        if seconds[rows] > longest:
-            break
-        rows *= 2
-    fits = {rows: taken for rows, taken in seconds.items() if taken <= longest} or {1: seconds[1]}
-    most = max(rows / (taken + _HAND_OVER) for rows, taken in fits.items())
-    best = min(rows for rows, taken in fits.items() if rows / (taken + _HAND_OVER) >= _NEARLY * most)
-    # Two points make the line: what a batch costs, and what an example adds.
-    per_row = max(seconds[best] - seconds[1], 0.0) / (best - 1) if best > 1 else seconds[1]
-    return Pace(best, max(seconds[1] - per_row, 0.0) if best > 1 else 0.0, max(per_row, 1e-7))
-
-
-_HAND_OVER = 0.0001
-"""Seconds that a batch costs beside the model: to a thread and back."""
-_NEARLY = 0.95
-
-
-def _timed(predict: Predict, examples: list[BaseModel]) -> float:
-    start = time.perf_counter()
-    predict(examples)
-    return time.perf_counter() - start
+    """Counts nothing."""

@@ -6,14 +6,24 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from jiter import from_json
 from pydantic import BaseModel
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from modelyard.errors import BadData, ModelyardError
-from modelyard.serving.problems import Reader, Refusal, not_finite, refuse
+from modelyard.serving.problems import Reader, not_finite, refuse
+from modelyard.serving.work import Wanted
 
-_EXPONENT = re.compile(rb"[eE][+0-9]|[0-9]{300}")
-"""No match: no number in the body is so large that it is read as infinite."""
+VALUES, FIELDS, CONTAINERS = 1_000_000, 250_000, 100_000
+"""Most values, named fields, and lists or objects of a JSON body, counted by their commas, colons and brackets before
+it is parsed: each of them costs time and memory that its bytes do not tell. Depth (200) and digits of a whole number
+(4,300) are the parser's own limits."""
+_LARGE_BYTES = 65_536
+"""A smaller body cannot hold more than is quickly parsed."""
+_EXPONENT = re.compile(rb"[eE][+0-9]")
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG = b"0" * 300
+"""A number with fewer digits and no exponent is finite."""
 
 
 class Parsed:
@@ -27,9 +37,9 @@ class Parsed:
         self.many = isinstance(value, list)
         self.values: Sequence[Any] = value if self.many else [value]
 
-    def examples(self) -> list[BaseModel]:
+    def examples(self, wanted: Wanted | None = None) -> list[BaseModel]:
         """The examples as the reader's requests; raises Refusal with all that is wrong with them."""
-        return self._reader(self.values, self.many)
+        return self._reader(self.values, self.many, wanted)
 
     def joined(self, answers: list[bytes]) -> bytes:
         """The answers as they were asked for: one, or a list."""
@@ -37,17 +47,24 @@ class Parsed:
 
 
 def parse(body: bytes, *, within: bool = True) -> Any:
-    """JSON to a value; `within` asks for a look at numbers too large to be finite, where no reader will look.
+    """JSON to a value; `within` looks for numbers too large to be finite, where no reader will look.
 
     Raises:
-        Refusal: 400: not JSON, with its place; or a number that is not finite, with its field.
+        Refusal: 400: not JSON, with its place; a name that stands twice in an object; or a number that is not finite,
+            with its field; 413: more values than are read at once.
     """
+    if len(body) > _LARGE_BYTES:
+        _check_bounds(body)
     try:
         value = from_json(body, allow_inf_nan=False)
+        # Looking for names that stand twice makes the parser four times slower. There are none where each colon of the
+        # body belongs to a name that was found.
+        if body.count(b":") != _names(value):
+            from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError:
         value = _not_json(body)
     else:
-        if not within or _EXPONENT.search(body) is None:
+        if not within or not _may_overflow(body):
             return value
     if (path := next(not_finite(value), None)) is not None:
         index = path[0] if path and isinstance(path[0], int) else None
@@ -57,12 +74,36 @@ def parse(body: bytes, *, within: bool = True) -> Any:
     return value
 
 
+def _names(value: Any) -> int:
+    """Names in an object, or in a list of them; those of inner objects are not counted."""
+    if isinstance(value, dict):
+        return len(value)
+    return sum(len(one) for one in value if isinstance(one, dict)) if isinstance(value, list) else 0
+
+
+def _check_bounds(body: bytes) -> None:
+    seen = {
+        "values": (body.count(b",") + 1, VALUES),
+        "named fields": (body.count(b":"), FIELDS),
+        "lists and objects": (body.count(b"{") + body.count(b"["), CONTAINERS),
+    }
+    for what, (number, most) in seen.items():
+        if number > most:
+            hint = "send fewer or smaller examples, and large tensors in binary"
+            raise refuse(413, f"the body has about {number:,} {what}; at most {most:,} are read at once: {hint}")
+
+
+def _may_overflow(body: bytes) -> bool:
+    # Counting digits with an expression takes seconds on a body of many long numbers; this takes one pass.
+    return _EXPONENT.search(body) is not None or _LONG in body.translate(_DIGITS)
+
+
 def _not_json(body: bytes) -> Any:
-    """What is wrong with a body that strict JSON is not; the value where it is NaN or an infinity alone."""
+    """What is wrong with a body that strict JSON is not; the value where it is only NaN or an infinity."""
     if not body.strip():
         raise refuse(400, "the body is empty; send one example as a JSON object, or a list of them")
     try:
-        return from_json(body)
+        return from_json(body, catch_duplicate_keys=True)
     except ValueError as error:
         raise refuse(400, f"the body is not JSON: {error}") from None
 
@@ -81,8 +122,10 @@ def rendered(answer: BaseModel, index: int | None) -> bytes:
     return text
 
 
-def unusable(error: Exception, index: int | None) -> Refusal:
-    """What a host raised about an example, as a refusal."""
+def unusable(error: Exception, index: int | None) -> Exception:
+    """What a host raised about an example, as a refusal; a bug as it is."""
+    if not isinstance(error, ModelyardError | OverflowError):
+        return error
     if isinstance(error, BadData):
         return refuse(400, str(error), field=error.column, index=index)
     said = str(error) if isinstance(error, ModelyardError) else "a number in the example is too large"

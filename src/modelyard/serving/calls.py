@@ -15,7 +15,8 @@ from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
 from modelyard.serving.encoding import decoded, too_large
-from modelyard.serving.problems import Refusal, refuse
+from modelyard.serving.problems import Refusal, refuse, shown
+from modelyard.serving.room import SMALL_BYTES, Room
 from modelyard.serving.settings import Limits
 
 JSON = b"application/json"
@@ -30,22 +31,88 @@ GONE = 499
 """Status that is counted when the caller left before it had its answer."""
 
 
+SIMPLE = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
+"""Content types that a page of another site can make a browser send without asking first (Fetch standard, 2.2.2)."""
+
+
 class Call:
     """A request. `headers` are by lower-case name, the last of several; `content` is its body once it was read;
     `draining` says that the service is about to stop."""
 
-    __slots__ = ("content", "draining", "headers", "id", "method", "path", "receive", "scope", "started", "time")
+    __slots__ = (
+        "content",
+        "draining",
+        "ended",
+        "headers",
+        "held",
+        "id",
+        "is_read",
+        "method",
+        "on_close",
+        "path",
+        "receive",
+        "room",
+        "scope",
+        "started",
+        "task",
+        "time",
+        "watcher",
+    )
 
-    def __init__(self, scope: Message, receive: Receive, *, draining: bool = False) -> None:
-        self.scope, self.receive, self.draining = scope, receive, draining
+    def __init__(self, scope: Message, receive: Receive, room: Room | None = None, *, draining: bool = False) -> None:
+        self.scope, self.receive, self.room, self.draining = scope, receive, room, draining
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
-        # Told apart, not kept secret; uuid4 would ask the kernel each time.
+        # Distinct, not secret; uuid4 would call the kernel each time.
         self.id = given.decode() if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         self.started, self.time = time.perf_counter(), time.time()
         self.content = b""
+        self.held = 0
+        """Bytes of `room` that it holds."""
+        self.is_read = False
+        """Whether its body was read to the end: what comes next can only be that the caller leaves."""
+        self.ended: Refusal | None = None
+        """Why nobody waits for its answer any more."""
+        self.on_close: Callable[[], None] | None = None
+        """Called once when it is over."""
+        self.task: asyncio.Task[Any] | None = None
+        self.watcher: asyncio.Task[None] | None = None
+
+    def is_wanted(self, expires: float) -> bool:
+        """Whether somebody still waits for the answer; callable from any thread."""
+        return self.ended is None and time.perf_counter() < expires
+
+    def end(self, why: Refusal) -> None:
+        """Stops its work; the answer is `why`."""
+        if self.ended is None:
+            self.ended = why
+            if self.task is not None:
+                self.task.cancel()
+
+    async def hear(self) -> Message:
+        """The next message from the caller; ends the call when it says that they left."""
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            self.end(left())
+        return message
+
+    async def watch(self) -> None:
+        """Ends it when the caller leaves."""
+        while (await self.hear())["type"] != "http.disconnect":
+            pass
+
+    def close(self) -> None:
+        """Gives back what it holds."""
+        if self.watcher is not None:
+            self.watcher.cancel()
+        if self.on_close is not None:
+            self.on_close()
+            self.on_close = None
+        if self.held and self.room is not None:
+            self.room.give(self.held)
+            self.held = 0
 
     def header(self, name: bytes, otherwise: str = "") -> str:
         """A header as text."""
@@ -62,21 +129,29 @@ class Call:
         if asked is None:
             return self.started + longest
         if not asked.isdigit() or not int(asked[:12]) > 0:
-            raise refuse(400, f"header x-deadline-ms must be whole milliseconds above 0, seen {self.header(asked)!r}")
+            seen = shown(asked.decode("latin-1"))
+            raise refuse(400, f"header x-deadline-ms must be whole milliseconds above 0, seen {seen}")
         return self.started + min(longest, int(asked[:12]) / 1e3)
 
     async def json(self, limits: Limits) -> bytes:
         """The JSON body as bytes.
 
         Raises:
-            Refusal: 415 for another content type; and what `body` raises.
+            Refusal: 415 for another content type, or none; and what `body` raises.
         """
-        media = self.headers.get(b"content-type", JSON)
-        if media != JSON:
-            kind = media.decode("latin-1").split(";")[0].strip().lower()
+        if (media := self.headers.get(b"content-type")) != JSON:
+            kind = _kind(media)
             if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-                raise refuse(415, f"content type {kind!r} is not read here; send content-type: application/json")
+                raise _wrong_type(kind, "send content-type: application/json")
         return await self.body(limits)
+
+    def check_asked(self) -> None:
+        """Raises Refusal, 415, where a page of another site may have made a browser send this unasked."""
+        media = self.headers.get(b"content-type")
+        kind = _kind(media)
+        from_browser = b"origin" in self.headers or b"sec-fetch-site" in self.headers
+        if kind in SIMPLE or (not kind and from_browser):
+            raise _wrong_type(kind, "send content-type: application/json or application/octet-stream")
 
     async def body(self, limits: Limits) -> bytes:
         """The whole body.
@@ -88,29 +163,55 @@ class Call:
         declared = self.headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:18]) > limits.body_bytes:
             raise too_large(limits.body_bytes)
+        expires = self.started + limits.deadline
+        coding = self.headers.get(b"content-encoding", b"identity").lower()
+        size = int(declared[:18]) if declared.isdigit() else 0
+        if coding != b"identity":
+            size = limits.body_bytes  # a small body can hold much
+        if size > SMALL_BYTES:
+            await self._hold(size, expires)
         try:
-            async with asyncio.timeout(limits.deadline):
-                self.content = await self._received(limits)
+            async with asyncio.timeout(expires - time.perf_counter()):
+                self.content = await self._received(limits, expires)
         except TimeoutError:
             raise refuse(408, f"the body did not come within {limits.deadline:g} s", headers=(CLOSE,)) from None
-        coding = self.headers.get(b"content-encoding", b"identity").lower()
+        self.is_read = True
         if coding != b"identity":
-            # In a thread: a small body can hold much.
             self.content = await anyio.to_thread.run_sync(decoded, self.content, coding, limits.body_bytes)
         return self.content
 
-    async def _received(self, limits: Limits) -> bytes:
+    async def _received(self, limits: Limits, expires: float) -> bytes:
         message = await self.receive()
         chunks, total = [message.get("body", b"")], len(message.get("body", b""))
         while message.get("more_body") and total <= limits.body_bytes:
+            if total > SMALL_BYTES and not self.held:  # it came without its length
+                await self._hold(limits.body_bytes, expires)
             message = await self.receive()
             chunks.append(message.get("body", b""))
             total += len(chunks[-1])
         if message["type"] == "http.disconnect":
-            raise refuse(GONE, "the client went away before its request was complete")
+            raise left()
         if total > limits.body_bytes:
             raise too_large(limits.body_bytes)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _hold(self, size: int, expires: float) -> None:
+        if self.room is not None:
+            self.held = await self.room.take(size, expires - time.perf_counter())
+
+
+def _kind(media: bytes | None) -> str:
+    return "" if media is None else media.decode("latin-1").split(";")[0].strip().lower()
+
+
+def _wrong_type(kind: str, hint: str) -> Refusal:
+    seen = f"content type {shown(kind)} is not read here" if kind else "the content type is missing"
+    return refuse(415, f"{seen}; {hint}")
+
+
+def left() -> Refusal:
+    """499: counted, and sent to nobody."""
+    return refuse(GONE, "the client went away before its answer was complete")
 
 
 class Reply:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
 from modelyard.runtimes.onnx import Tensor
-from modelyard.serving.bodies import parse
+from modelyard.serving.bodies import VALUES, parse
 from modelyard.serving.calls import Reply
 from modelyard.serving.problems import refuse
 
@@ -26,6 +26,8 @@ TYPES: dict[str, np.dtype[Any]] = {
 }  # fmt: skip
 _FLOATS = frozenset({"FP16", "FP32", "FP64"})
 _NAMES = {dtype: name for name, dtype in TYPES.items()}
+MOST_TENSORS = 2_048
+"""Most tensors of a request: one for each field of a wide table."""
 _OCTETS = b"application/octet-stream"
 
 
@@ -78,8 +80,8 @@ class _Output(BaseModel):
 
 class _Request(BaseModel):
     id: str | None = Field(default=None, max_length=128)
-    inputs: list[_Input] = Field(min_length=1)
-    outputs: list[_Output] = []
+    inputs: list[_Input] = Field(min_length=1, max_length=MOST_TENSORS)
+    outputs: list[_Output] = Field(default=[], max_length=MOST_TENSORS)
     parameters: _Wish = _Wish()
 
 
@@ -121,7 +123,7 @@ def decode(body: bytes, header: bytes | None) -> Asked:
             raise refuse(400, f"header inference-header-content-length must be from 0 to {length}")
         length = int(header)
     try:
-        request = _Request.model_validate(parse(body[:length]))
+        request = _Request.model_validate(parse(body[:length] if length < len(body) else body))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -191,6 +193,9 @@ def encode(asked: Asked, outputs: dict[str, np.ndarray], name: str, version: str
     for output, binary in asked.wanted(list(outputs)).items():
         array = outputs[output]
         entry: dict[str, Any] = {"name": output, "datatype": _kind(array), "shape": list(array.shape)}
+        if not binary and array.size > VALUES:
+            said = f"output {output!r} has {array.size:,} values; as JSON at most {VALUES:,}: ask for binary_data"
+            raise refuse(400, said, field="outputs")
         if binary:
             blobs.append(_packed(array))
             entry["parameters"] = {"binary_data_size": len(blobs[-1])}
@@ -212,7 +217,7 @@ def _tensor(one: _Input, raw: bytes | None) -> np.ndarray:
     if any(size < 0 for size in one.shape):
         raise refuse(400, f"{where}: shape {one.shape} has a negative size", field=one.name)
     try:
-        array = _from_list(one) if raw is None else _from_bytes(one.datatype, raw)
+        array = _from_list(one) if raw is None else _from_bytes(one.datatype, raw, count)
     except (TypeError, ValueError, OverflowError) as error:
         raise refuse(400, f"{where} is not {one.datatype}: {error}", field=one.name) from None
     if array.size != count:
@@ -224,8 +229,15 @@ def _tensor(one: _Input, raw: bytes | None) -> np.ndarray:
 def _from_list(one: _Input) -> np.ndarray:
     if one.data is None:
         raise ValueError("there is neither data nor binary_data_size")
+    flat = _flat(one.data)
+    kinds = set(map(type, flat))
     if one.datatype == BYTES:
-        return np.array([text.encode() for text in _flat(one.data)], object)
+        if kinds - {str}:
+            raise ValueError("the values are not texts")
+        return np.array([text.encode() for text in flat], object)
+    # Before numpy sees them: it would give each of many texts the room of the longest.
+    if kinds - {bool, int, float}:
+        raise ValueError("the values are not numbers")
     values = np.array(one.data)
     if values.dtype.kind not in "bif" and values.size:
         raise ValueError("the values are not numbers")
@@ -235,23 +247,27 @@ def _from_list(one: _Input) -> np.ndarray:
     return array.ravel()
 
 
-def _flat(values: list[Any]) -> list[str]:
-    flat: list[str] = []
+def _flat(values: list[Any]) -> list[Any]:
+    """The elements of nested lists in their order."""
+    if not any(type(value) is list for value in values):
+        return values
+    flat: list[Any] = []
     for value in values:
-        if isinstance(value, list):
+        if type(value) is list:
             flat += _flat(value)
-        elif isinstance(value, str):
-            flat.append(value)
         else:
-            raise ValueError("the values are not texts")
+            flat.append(value)
     return flat
 
 
-def _from_bytes(kind: str, raw: bytes) -> np.ndarray:
+def _from_bytes(kind: str, raw: bytes, count: int) -> np.ndarray:
     if kind != BYTES:
         return np.frombuffer(raw, TYPES[kind])
-    values, at = [], 0
+    values: list[bytes] = []
+    at = 0
     while at < len(raw):
+        if len(values) == count:
+            raise ValueError(f"there are more elements than the {count} of its shape")
         size = int.from_bytes(raw[at : at + _LENGTH], "little")
         at += _LENGTH + size
         if at > len(raw):

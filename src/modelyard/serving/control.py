@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import anyio.to_thread
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import to_json
 
 from modelyard.errors import ModelyardError
@@ -15,11 +16,16 @@ from modelyard.serving.bodies import Parsed
 from modelyard.serving.calls import Call, Reply, Route
 from modelyard.serving.metrics import exposition
 from modelyard.serving.problems import Reader, refuse
+from modelyard.serving.work import Wanted
 
 if TYPE_CHECKING:
     from modelyard.serving.app import Service
+    from modelyard.serving.endpoints import Endpoints
 
 _TEXT = b"text/plain; charset=utf-8"
+
+
+_Label = Annotated[str, StringConstraints(max_length=1_000)]
 
 
 class Feedback(BaseModel):
@@ -30,7 +36,7 @@ class Feedback(BaseModel):
     id: str = Field(
         pattern=r"^[A-Za-z0-9._:-]{1,140}$", description="`x-request-id` of the answer; `<id>-<n>` in lists"
     )
-    label: float | str = Field(description="The right answer", union_mode="left_to_right")
+    label: float | _Label = Field(description="The right answer", union_mode="left_to_right")
 
 
 class Swap(BaseModel):
@@ -89,24 +95,30 @@ class Control:
         ends = self._service.traffic.champion
         if ends.log is None:
             raise refuse(404, "predictions are not logged here, so no label has a row to go to")
-        asked = Parsed(await call.json(ends.limits), self._feedback)
-        ends.check_number(asked.values)
-        labels = [one for one in asked.examples() if isinstance(one, Feedback)]
-        for one in labels:
-            if isinstance(one.label, float) and not math.isfinite(one.label):
-                raise refuse(400, "field 'label' must be a finite number or a text", field="label")
+        body = await call.json(ends.limits)
+        labels = await ends.read_in_time(functools.partial(self._labels, ends), body, call)
         taken = sum(ends.log.feedback(one.id, one.label) for one in labels)
         if taken < len(labels):
             raise refuse(503, f"{taken} of {len(labels)} labels were taken: too many rows wait to be written",
                          headers=((b"retry-after", b"5"),))  # fmt: skip
         return Reply(to_json({"taken": taken}), 202)
 
+    def _labels(self, ends: Endpoints, body: bytes, wanted: Wanted) -> list[Feedback]:
+        asked = Parsed(body, self._feedback)
+        ends.check_number(asked.values)
+        labels = [one for one in asked.examples(wanted) if isinstance(one, Feedback)]
+        for one in labels:
+            if isinstance(one.label, float) and not math.isfinite(one.label):
+                raise refuse(400, "field 'label' must be a finite number or a text", field="label")
+        return labels
+
     async def swap(self, call: Call) -> Reply:
         """Another package takes over."""
         if not self._service.token:
             raise refuse(403, "a package is swapped by those who have the token alone; set MODELYARD_TOKEN")
-        limits = self._service.traffic.champion.limits
-        asked = Parsed(await call.json(limits), self._swap).examples()
+        ends = self._service.traffic.champion
+        body = await call.json(ends.limits)
+        asked = await ends.read_in_time(lambda body, wanted: Parsed(body, self._swap).examples(wanted), body, call)
         if len(asked) != 1 or not isinstance(asked[0], Swap):
             raise refuse(400, "one package takes over: send an object")
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from modelyard.serving.app import Service
 
+_LAST_SECONDS = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -27,10 +28,13 @@ def on_signal(service: Service) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
+    # Before the server's own end, which breaks connections off: an answer or an event must still reach its caller.
+    last = service.drain_seconds + service.stop_seconds - min(_LAST_SECONDS, service.stop_seconds / 5)
 
     def stop(number: int, frame: FrameType | None) -> None:
         handler = before[signal.Signals(number)]
         assert callable(handler)
+        loop.call_soon_threadsafe(loop.call_later, last, service.calls.stop)
         if service.draining or not service.drain_seconds:
             handler(number, frame)
             return

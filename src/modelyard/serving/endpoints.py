@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
-import anyio.to_thread
 from pydantic import BaseModel
 from pydantic_core import to_json
 
@@ -19,22 +18,35 @@ from modelyard.package import Package
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import openapi, page, stream
 from modelyard.serving.aside import Aside
-from modelyard.serving.batching import Batcher, measure
 from modelyard.serving.bodies import Parsed, rendered, unusable
 from modelyard.serving.cache import Cache, Cached
 from modelyard.serving.calls import Answer, Call, Reply, Route
+from modelyard.serving.lanes import Lanes
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.openai import Completions
+from modelyard.serving.pace import measure
 from modelyard.serving.page import Page
 from modelyard.serving.prediction_log import PredictionLog
-from modelyard.serving.problems import Reader, Refusal, refuse
+from modelyard.serving.problems import Reader, Refusal, late, refuse
 from modelyard.serving.settings import Limits
 from modelyard.serving.tensors import V2
+from modelyard.serving.work import Fault, Scale, Wanted, always, watched
 
 log = logging.getLogger("modelyard.serving")
 
+T = TypeVar("T")
+
 DIRECT_BYTES = 16_384
 """A larger body is read in a thread: that takes time too."""
+
+
+class Read(NamedTuple):
+    """A body that was read."""
+
+    asked: Parsed
+    examples: list[BaseModel]
+    weights: list[float] | None
+    """What each example costs; None where all cost the same."""
 
 
 class Endpoints:
@@ -53,8 +65,10 @@ class Endpoints:
         self.streams = type(package.host).stream is not Host.stream
         self.cores = anyio.CapacityLimiter(available_cores())
         self.aside = Aside(available_cores(), limits.queue)
+        self.reading = Aside(min(2, available_cores()), limits.queue)
         self._cache = Cache(limits.cache_bytes)
-        self.batcher = self._batcher()
+        self.lanes = self._lanes()
+        self.gate = stream.Gate(available_cores(), limits.streams)
         self.completions, self.v2 = Completions(self), V2(self)
         self.routes = {
             "/predict": Route("predict", self.predict, ("POST",)),
@@ -86,8 +100,9 @@ class Endpoints:
             self.record(call, kept.examples, kept.answers)
             return Reply(kept.content, headers=((b"x-cache", b"hit"),))
         self.admit(call)
-        asked, examples = await self.parsed(body)
-        answers = await self.answers(examples, call, many=asked.many)
+        small = len(body) <= DIRECT_BYTES
+        asked, examples, weights = self._parsed(body) if small else await self.read_in_time(self._parsed, body, call)
+        answers = await self.answers(examples, call, many=asked.many, weights=weights)
         content = asked.joined([rendered(one, at if asked.many else None) for at, one in enumerate(answers)])
         self._cache.put(body, Cached(content, examples, answers))
         self.record(call, examples, answers)
@@ -98,8 +113,9 @@ class Endpoints:
         if not self.explains:
             raise refuse(404, f"family {self.opened.info.family!r} gives no reasons; POST /predict answers")
         body = await call.json(self.limits)
-        work = functools.partial(self._explained, body)
-        return Reply(await self.aside.run(work, call.expires(self.limits.deadline)))
+        expires = call.expires(self.limits.deadline)
+        work = functools.partial(self._explained, body, functools.partial(call.is_wanted, expires))
+        return Reply(await self.aside.run(work, expires))
 
     async def package(self, call: Call) -> Reply:
         """What is served."""
@@ -120,55 +136,69 @@ class Endpoints:
 
     def admit(self, call: Call) -> None:
         """Raises Refusal, 503, where there is no time for one more example."""
-        self.batcher.admit(1, call.expires(self.limits.deadline))
+        self.lanes.quick.admit(1, call.expires(self.limits.deadline))
 
-    async def parsed(self, body: bytes) -> tuple[Parsed, list[BaseModel]]:
-        """A JSON body, and the examples in it.
-
-        Raises:
-            Refusal: 400: what is wrong with it.
-        """
-        if len(body) > DIRECT_BYTES:
-            return await anyio.to_thread.run_sync(self._parsed, body, limiter=self.cores)
-        return self._parsed(body)
-
-    async def answers(self, examples: list[BaseModel], call: Call, *, many: bool) -> list[BaseModel]:
-        """Answers to examples that were read; not recorded yet.
+    async def read_in_time(self, read: Callable[[bytes, Wanted], T], body: bytes, call: Call) -> T:
+        """What `read` makes of a body: here where it is small, in a thread within the deadline where it is large.
 
         Raises:
-            Refusal: 400: the family cannot use an example; 503, 504: there is no time for it.
+            Refusal: what `read` raises; 503, 504: there is no time for it.
         """
+        if len(body) <= DIRECT_BYTES:
+            return read(body, always)
+        expires = call.expires(self.limits.deadline)
+        work = functools.partial(read, body, functools.partial(call.is_wanted, expires))
+        return await self.reading.run(work, expires)
+
+    async def answers(
+        self, examples: list[BaseModel], call: Call, *, many: bool, weights: list[float] | None = None
+    ) -> list[BaseModel]:
+        """Answers to examples that were read; not recorded yet. `weights` are found where they are left out.
+
+        Raises:
+            Refusal: 400: the family cannot use an example; 413, 503, 504: there is no time for it.
+        """
+        expires, caller = call.expires(self.limits.deadline), call.scope.get("client")
         try:
-            caller = call.scope.get("client")
-            return await self.batcher.submit(examples, call.expires(self.limits.deadline), caller)
-        except (ModelyardError, OverflowError) as error:
-            if len(examples) == 1:
-                raise unusable(error, 0 if many else None) from None
-            find = functools.partial(self._which, examples, error)
-            raise await anyio.to_thread.run_sync(find, limiter=self.cores) from None
+            return await self.lanes.submit(examples, expires, caller, weights)
+        except Fault as fault:
+            raise unusable(fault.error, fault.index if many else None) from None
 
-    def parts(self, example: BaseModel) -> stream.Parts | None:
-        """The answer to an example in parts; None where the family does not stream.
+    def parts(self, examples: list[BaseModel], call: Call) -> list[stream.Parts | None]:
+        """The answers to examples in parts; None where the family answers at once. For a thread.
 
         Raises:
-            Refusal: 400: the family cannot use the example.
+            Refusal: 400: the family cannot use an example.
         """
+        wanted = functools.partial(call.is_wanted, call.expires(self.limits.deadline))
+        run = watched(self.opened.run, wanted)
+        found: list[stream.Parts | None] = []
+        for number, example in enumerate(examples):
+            if not wanted():
+                raise late()
+            try:
+                own = self.opened.host.stream(run, example)
+            except (ModelyardError, OverflowError) as error:
+                raise unusable(error, number if len(examples) > 1 else None) from None
+            found.append(None if own is None else stream.Parts(own, self.cores, call, self.limits.deadline))
+        return found
+
+    async def begin_stream(self, examples: list[BaseModel], call: Call) -> list[stream.Parts | None]:
+        """Admits a stream and takes the first part of its first answer.
+
+        Raises:
+            Refusal: 400: the family cannot use an example; 413, 503, 504: there is no time for it.
+        """
+        expires = call.expires(self.limits.deadline)
+        seconds = self.lanes.alone(examples)
+        call.on_close = self.gate.enter(seconds, expires - time.perf_counter(), max(1.0, self.lanes.quick.behind))
+        parts = await self.reading.run(functools.partial(self.parts, examples, call), expires)
         try:
-            parts = self.opened.host.stream(self.opened.run, example)
+            if parts[0] is not None:
+                await parts[0].begin()
         except (ModelyardError, OverflowError) as error:
             raise unusable(error, None) from None
-        return None if parts is None else stream.Parts(parts, self.cores)
-
-    async def begin(self, parts: stream.Parts) -> None:
-        """Takes the first part.
-
-        Raises:
-            Refusal: 400: the family cannot use the example.
-        """
-        try:
-            await parts.begin()
-        except (ModelyardError, OverflowError) as error:
-            raise unusable(error, None) from None
+        return parts
 
     def record(self, call: Call, examples: Sequence[BaseModel], answers: Sequence[BaseModel]) -> None:
         """Logs and counts answered examples, once."""
@@ -194,44 +224,37 @@ class Endpoints:
     def _page(self) -> Page:
         return page.render(self.opened, explains=self.explains, streams=self.streams)
 
-    def _batcher(self) -> Batcher:
+    def _lanes(self) -> Lanes:
         package, limits = self.opened, self.limits
         example = package.parse(package.golden()["request"])
         pace = measure(self._predict, example, largest=limits.batch_rows, longest=limits.batch_seconds)
-        batcher = Batcher(self._predict, pace, capacity=limits.queue, wait=limits.batch_wait)
-        batcher.observe = self.metrics.batch
-        self.metrics.watch(batcher)
-        return batcher
+        lanes = Lanes(self._predict, pace, Scale(package.host, example), limits)
+        for lane in (lanes.quick, lanes.heavy):
+            lane.observe = self.metrics.batch
+        self.metrics.watch(lanes)
+        return lanes
 
-    def _predict(self, examples: list[BaseModel]) -> list[BaseModel]:
-        answers = self.opened.host.predict(self.opened.run, examples)
+    def _predict(self, examples: list[BaseModel], wanted: Wanted) -> list[BaseModel]:
+        answers = self.opened.host.predict(watched(self.opened.run, wanted), examples)
         assert len(answers) == len(examples), f"{type(self.opened.host).__name__}.predict must answer each example"
         return answers
 
-    def _which(self, examples: list[BaseModel], error: Exception) -> Refusal:
-        """Which example a host raised about, only asking one by one tells."""
-        for number, example in enumerate(examples):
-            try:
-                self._predict([example])
-            except (ModelyardError, OverflowError) as own:
-                return unusable(own, number)
-        return unusable(error, 0)
-
-    def _parsed(self, body: bytes) -> tuple[Parsed, list[BaseModel]]:
+    def _parsed(self, body: bytes, wanted: Wanted | None = None) -> Read:
         asked = Parsed(body, self.read)
         self.check_number(asked.values)
-        return asked, asked.examples()
+        examples = asked.examples(wanted)
+        return Read(asked, examples, self.lanes.weights(examples))
 
-    def _single(self, body: bytes, otherwise: str) -> BaseModel:
+    def _single(self, otherwise: str, body: bytes, wanted: Wanted) -> BaseModel:
         asked = Parsed(body, self.read)
         if asked.many:
             raise refuse(400, otherwise)
-        return asked.examples()[0]
+        return asked.examples(wanted)[0]
 
-    def _explained(self, body: bytes) -> bytes:
-        example = self._single(body, "one example is explained at a time: send an object, not a list")
+    def _explained(self, body: bytes, wanted: Wanted) -> bytes:
+        example = self._single("one example is explained at a time: send an object, not a list", body, wanted)
         try:
-            explanation = self.opened.host.explain(self.opened.run, example)
+            explanation = self.opened.host.explain(watched(self.opened.run, wanted), example)
         except (ModelyardError, OverflowError) as error:
             raise unusable(error, None) from None
         if explanation is None:
@@ -239,12 +262,12 @@ class Endpoints:
         return rendered(explanation, None)
 
     async def _stream(self, body: bytes, call: Call) -> Answer:
-        example = self._single(body, "one example is streamed at a time: send an object, not a list")
-        parts = self.parts(example)
+        read = functools.partial(self._single, "one example is streamed at a time: send an object, not a list")
+        example = await self.read_in_time(read, body, call)
+        (parts,) = await self.begin_stream([example], call)
         if parts is None:
             family = self.opened.info.family
             raise refuse(406, f"family {family!r} answers at once; send accept: application/json")
-        await self.begin(parts)
         return stream.response(self._events(example, parts, call))
 
     async def _events(self, example: BaseModel, parts: stream.Parts, call: Call) -> AsyncIterator[bytes]:

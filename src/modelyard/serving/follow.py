@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from pathlib import Path
 
 from modelyard.errors import ModelyardError
+from modelyard.serving.champion import Champion
 from modelyard.serving.traffic import Traffic
 
 log = logging.getLogger("modelyard.serving")
@@ -17,15 +17,14 @@ BREAKING = "breaking"
 """Second line of a pointer file whose package may refuse requests that are answered now."""
 REGISTRY_SECONDS = 30.0
 """A registry is not asked more often."""
-_RESOLVE = "import sys; from modelyard.registry import resolve; print(resolve(sys.argv[1]))"
 
 
 async def follow(traffic: Traffic, source: str, seconds: float) -> None:
     """Lets each newly named package take over; a bad one is refused once and the old one goes on. Never ends."""
     seen = None
-    registry = source.startswith(CHAMPION)
+    registry = Champion(source.removeprefix(CHAMPION)) if source.startswith(CHAMPION) else None
     while True:
-        named = await champion_of(source.removeprefix(CHAMPION)) if registry else _pointed(Path(source))
+        named = _pointed(Path(source)) if registry is None else await registry.folder()
         if named is not None and named != seen:
             seen = named
             folder, _, options = named.partition("\n")
@@ -35,7 +34,7 @@ async def follow(traffic: Traffic, source: str, seconds: float) -> None:
                 pass  # said and counted by swap; asked again when another is named
             except Exception:
                 log.exception("%s cannot be opened", named)
-        await asyncio.sleep(max(seconds, REGISTRY_SECONDS) if registry else seconds)
+        await asyncio.sleep(seconds if registry is None else max(seconds, REGISTRY_SECONDS))
 
 
 def point(file: Path, package: Path, breaking: bool = False) -> None:
@@ -52,16 +51,3 @@ def _pointed(file: Path) -> str | None:
     except OSError:
         return None
     return str(file.parent / named) if named else None
-
-
-async def champion_of(name: str) -> str | None:
-    """The folder of a champion, or None. Asked in a process of its own: a registry's client has no place here."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _RESOLVE, name, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    told, said = await process.communicate()
-    if process.returncode != 0:
-        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        log.warning("the registry does not tell the champion of %s: %s", name, lines[-1])
-        return None
-    return told.decode().strip().splitlines()[-1]

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 TICK_SECONDS = 0.025
 GOAL_SECONDS = 0.1
 """Where requests wait longer, fewer are taken."""
+EACH_SECONDS = 0.005
+"""A wait that is longer than so much for each request that began meanwhile was made by few that are large."""
 SHARE = 0.5
 """Of the time that a caller gives: a wait of more than this is too long for it."""
 _FEWER, _MORE, _LEAST = 0.7, 0.02, 0.02
@@ -33,15 +35,20 @@ class Lag:
         self.share = 1.0
         self.seconds = self._last = 0.0
         """The shorter of the last two waits seen: one pause is no overload."""
+        self.begun = 0
+        """Requests begun since the last wait began."""
 
     def refuses(self, left: float) -> bool:
         """Whether a request is refused whose caller waits for `left` seconds."""
         return self.seconds > SHARE * left or random.random() >= self.share  # noqa: S311 - fairness, not a secret
 
-    def note(self, wait: float) -> None:
-        """A wait was seen, in seconds."""
+    def note(self, wait: float, *, crowded: bool = True) -> None:
+        """A wait was seen, in seconds; `crowded`: many requests made it, and fewer would shorten it.
+
+        A few large ones may hold the loop up for as long: refusing the small ones next to them would not help.
+        """
         self.seconds, self._last = min(wait, self._last), wait
-        if self.seconds > GOAL_SECONDS:
+        if self.seconds > GOAL_SECONDS and crowded:
             self.share = max(_LEAST, self.share * _FEWER)
         else:
             self.share = min(1.0, self.share + _MORE)
@@ -55,19 +62,24 @@ class Lag:
         sent: float | None = None
         timer: asyncio.TimerHandle
 
+        def seen() -> None:
+            assert sent is not None
+            wait = time.perf_counter() - sent
+            self.note(wait, crowded=self.begun * EACH_SECONDS >= wait)
+
         def read() -> None:
             nonlocal sent
             ours.recv(1)
-            assert sent is not None
-            self.note(time.perf_counter() - sent)
+            seen()
             sent = None
 
         def tick() -> None:
             nonlocal sent, timer
             timer = loop.call_later(TICK_SECONDS, tick)
             if sent is not None:
-                self.note(time.perf_counter() - sent)
+                seen()
             else:
+                self.begun = 0
                 sent = time.perf_counter()
                 theirs.send(b".")
 

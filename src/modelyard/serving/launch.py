@@ -11,27 +11,20 @@ import importlib.util
 import json
 import os
 import shlex
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from modelyard import home
 from modelyard.errors import MissingExtra, UsageError
 from modelyard.package import PackageInfo, verify
+from modelyard.serving.workers import Workers
 from modelyard.trust import Trust
 
-START_SECONDS = 300.0
-"""Longest wait for a model to be ready."""
-STOP_SECONDS = 30.0
-"""Longest wait for accepted requests and the prediction log when stopping."""
 TELEMETRY_OFF = {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1"}
-_RESTART_SECONDS = 1.0
 
 
 def serve(package: Path, host: str, port: int, workers: int = 1) -> int:
@@ -46,16 +39,17 @@ def serve(package: Path, host: str, port: int, workers: int = 1) -> int:
         raise MissingExtra("serving", "serve")
     info = check(package)
     check_port(host, port)
-    with _listening(host, port) as listener, tempfile.TemporaryDirectory(prefix="modelyard-serve-") as work:
-        environ = environment(package, info, workers)
+    environ = environment(package, info, workers)
+    with _listening(host, port) as listener:
         if workers == 1:
             from modelyard.serving.server import run
 
             run(listener, environ, lambda: _tell(package, info, host, port))
-        else:
+            return 0
+        with tempfile.TemporaryDirectory(prefix="modelyard-serve-", ignore_cleanup_errors=True) as work:
             several = environ | {"PROMETHEUS_MULTIPROC_DIR": work}
             several.setdefault("MODELYARD_FOLLOW", str(Path(work) / "pointer"))
-            _Workers(listener, several, workers, Path(work)).run(lambda: _tell(package, info, host, port))
+            Workers(listener, several, workers, Path(work)).run(lambda: _tell(package, info, host, port))
     return 0
 
 
@@ -94,105 +88,6 @@ def environment(package: Path, info: PackageInfo, workers: int) -> dict[str, str
     }  # fmt: skip
 
 
-class _Workers:
-    """Processes that share a socket. One that ends by itself is started again; when this process is gone, however it
-    went, they end: each waits for the end of a pipe that this one holds."""
-
-    def __init__(self, listener: socket.socket, environ: Mapping[str, str], number: int, work: Path) -> None:
-        self._listener, self._environ, self._number = listener, dict(environ), number
-        self._output = work / "workers.log"
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._stopping = False
-
-    def run(self, tell: Callable[[], None]) -> None:
-        """Until a signal; `tell` is called when all are ready."""
-        lifeline, held = os.pipe()
-        try:
-            with self._stopped_by_signals():
-                ready = [self._start(lifeline) for _ in range(self._number)]
-                if self._wait(ready):
-                    tell()
-                while not self._stopping:
-                    self._mend(lifeline)
-                    time.sleep(0.2)
-        finally:
-            self._end()
-            for end in (lifeline, held):
-                os.close(end)
-
-    def _start(self, lifeline: int) -> int:
-        read, write = os.pipe()
-        command = [sys.executable, "-m", "modelyard.serving.server"]
-        inherited = [self._listener.fileno(), write, lifeline]
-        with self._output.open("ab") as stream:
-            # In a session of its own, so that Ctrl-C reaches it once, through us.
-            process = subprocess.Popen(
-                [*command, *map(str, inherited)], env=self._environ, stdin=subprocess.DEVNULL, stdout=stream,
-                stderr=stream, start_new_session=True, pass_fds=inherited,
-            )  # fmt: skip
-        os.close(write)
-        self._processes.append(process)
-        return read
-
-    def _wait(self, ready: list[int]) -> bool:
-        """Whether all became ready before a signal came; a worker that ends before it is has the cause."""
-        deadline = time.monotonic() + START_SECONDS
-        for pipe in ready:
-            os.set_blocking(pipe, False)
-        waiting = list(ready)
-        while waiting and not self._stopping:
-            if any(process.poll() is not None for process in self._processes):
-                raise UsageError(f"the service did not start: {_cause(self._output)}")
-            if time.monotonic() > deadline:
-                raise UsageError(f"the service was not ready after {START_SECONDS:.0f} s: {_cause(self._output)}")
-            waiting = [pipe for pipe in waiting if not _written(pipe)]
-            time.sleep(0.02)
-        for pipe in ready:
-            os.close(pipe)
-        return not waiting
-
-    def _mend(self, lifeline: int) -> None:
-        gone = [process for process in self._processes if process.poll() is not None]
-        for process in gone:
-            self._processes.remove(process)
-            for gauge in self._output.parent.glob(f"gauge_live*_{process.pid}.db"):
-                gauge.unlink()  # what the dead one had waiting is gone
-            sys.stderr.write(f"a worker ended with code {process.returncode}: {_cause(self._output)}\n")
-            time.sleep(_RESTART_SECONDS)
-            os.close(self._start(lifeline))
-
-    def _end(self) -> None:
-        for process in self._processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in self._processes:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    @contextmanager
-    def _stopped_by_signals(self) -> Iterator[None]:
-        def stop(*_: object) -> None:
-            self._stopping = True
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _written(pipe: int) -> bool:
-    try:
-        return os.read(pipe, 1) == b"1"
-    except BlockingIOError:
-        return False
-
-
 def _tell(package: Path, info: PackageInfo, host: str, port: int) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -211,16 +106,6 @@ def _tell(package: Path, info: PackageInfo, host: str, port: int) -> None:
         f"[bold]{escape(info.title)}[/] {info.version} serves at [link={address}]{address}[/]  (Ctrl-C stops)"
     )
     console.print(f"\n  curl -H 'content-type: application/json' -d {escape(body)} {address}/predict\n")
-
-
-def _cause(output: Path) -> str:
-    """The line that tells most: our own `error:`, else the last one that names an exception, else the last one."""
-    text = output.read_text(errors="replace") if output.is_file() else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    ours = [line.removeprefix("error: ").removeprefix("the service did not start: ")
-            for line in lines if line.startswith("error: ")]  # fmt: skip
-    named = [line for line in lines if line.split(":")[0].rpartition(".")[2].endswith(("Error", "Exception"))]
-    return next(iter([*ours[-1:], *named[-1:], *lines[-1:]]), "it said nothing")
 
 
 def _refusal(host: str, port: int) -> str | None:

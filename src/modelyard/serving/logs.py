@@ -1,4 +1,4 @@
-"""The service's own log as JSON, one object a line."""
+"""The service's own log, as text or as JSON: one record a line, whatever callers put into their requests."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 
 from modelyard.serving.calls import Call
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
+LONGEST = 20_000
+"""Most characters of a line."""
+# C0 and C1 controls, line and paragraph separators, and marks that turn the direction of what follows.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 access = logging.getLogger("modelyard.serving.access")
 
 
@@ -28,17 +30,25 @@ class JsonLines(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        # JSON leaves some of what ends a line for others, or turns its direction.
-        return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(line, ensure_ascii=False))
+        return escaped(json.dumps(line, ensure_ascii=False))
 
 
-class PlainLines(logging.Formatter):
-    """`LEVEL: message`, one line for a message: text of a caller that breaks the line, or moves the cursor of a
-    terminal, is written as its escape. Tracebacks, which are ours, follow as they are."""
+class TextLines(logging.Formatter):
+    """Level and message; the lines of a traceback are indented, so that none of them looks like a record."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The line without its traceback."""
-        return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), super().formatMessage(record))
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and those of the traceback."""
+        lines = [f"{record.levelname}: {escaped(record.getMessage())}"]
+        if record.exc_info:
+            lines += [f"    {escaped(line)}" for line in self.formatException(record.exc_info).split("\n")]
+        return "\n".join(lines)
+
+
+def escaped(text: str) -> str:
+    """`text` with control characters, and all else that a terminal or a reader of lines takes for one, as JSON
+    escapes them; at most LONGEST characters."""
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def line_of(message: str, **fields: object) -> str:
@@ -57,7 +67,7 @@ def answered(call: Call, route: str, status: int, package: str) -> None:
 def configure(form: str) -> None:
     """Sends what the service says to standard error, as `text` or `json`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else PlainLines("%(levelname)s: %(message)s"))
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

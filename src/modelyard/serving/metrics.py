@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelyard.serving.batching import Batcher
+    from modelyard.serving.lanes import Lanes
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -25,7 +25,7 @@ class Metrics:
         self._batch = kinds["batch"].labels(package)
         self._swaps, self._serving, self._depth = kinds["swaps"], kinds["serving"], kinds["depth"]
         self._logged = {kind: kinds["log_rows"].labels(package, kind) for kind in ("written", "dropped")}
-        self._batcher: Batcher | None = None
+        self._lanes: Lanes | None = None
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """One request, answered."""
@@ -44,9 +44,9 @@ class Metrics:
         """Rows of the prediction log that were `written` or `dropped`."""
         self._logged[outcome].inc(rows)
 
-    def watch(self, batcher: Batcher) -> None:
-        """Whose queue `note` tells."""
-        self._batcher = batcher
+    def watch(self, lanes: Lanes) -> None:
+        """Whose queues `note` counts."""
+        self._lanes = lanes
 
     def serving(self, role: str) -> None:
         """This package has a role: champion, candidate, shadow; or `none` any more."""
@@ -59,8 +59,8 @@ class Metrics:
 
     def note(self) -> None:
         """Sets what is read, not counted: the depth of the queue."""
-        if self._batcher is not None:
-            self._depth.labels(self._package).set(self._batcher.depth)
+        if self._lanes is not None:
+            self._depth.labels(self._package).set(self._lanes.depth)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from datetime import datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,7 +22,8 @@ from modelyard.family import Host
 from modelyard.serving import stream
 from modelyard.serving.bodies import parse
 from modelyard.serving.calls import Call, Reply
-from modelyard.serving.problems import Reader, refuse
+from modelyard.serving.problems import Reader, Refusal, refuse
+from modelyard.serving.work import Wanted
 
 if TYPE_CHECKING:
     from modelyard.serving.endpoints import Endpoints
@@ -124,14 +126,8 @@ class Completions:
         """POST /v1/completions."""
         if not self.offered:
             raise refuse(404, f"family {self._info.family!r} completes no text; POST /predict answers")
-        value = parse(await call.json(self._ends.limits))
-        (asked,) = self._read([value], many=False)
-        assert isinstance(asked, Asked)
-        self._check_model(asked.model)
-        asked.check(self._host.completion_options)
-        bodies = asked.bodies(self._host)
-        self._ends.check_number(bodies)
-        examples = self._ends.read(bodies, len(bodies) > 1)
+        body = await call.json(self._ends.limits)
+        asked, examples = await self._ends.read_in_time(self._parsed, body, call)
         if asked.stream:
             return await self._streamed(asked, examples, call)
         answers = await self._ends.answers(examples, call, many=len(examples) > 1)
@@ -140,14 +136,22 @@ class Completions:
         choices = [_choice(asked, number, one, echo=True) for number, one in enumerate(done)]
         return _json(self._envelope(call, choices) | {"usage": _usage(done, asked.n or 1)})
 
+    def _parsed(self, body: bytes, wanted: Wanted) -> tuple[Asked, list[BaseModel]]:
+        (asked,) = self._read([parse(body)], many=False)
+        assert isinstance(asked, Asked)
+        self._check_model(asked.model)
+        asked.check(self._host.completion_options)
+        # Counted before they are made: a small body may ask for very many.
+        self._ends.check_number(range(len(asked.prompts()) * (asked.n or 1)))
+        bodies = asked.bodies(self._host)
+        return asked, self._ends.read(bodies, len(bodies) > 1, wanted)
+
     def _check_model(self, name: str) -> None:
         if name not in (self._info.family, self._info.version):
             raise refuse(404, f"model {name!r} is not served here; allowed: {self._info.family}", field="model")
 
     async def _streamed(self, asked: Asked, examples: list[BaseModel], call: Call) -> StreamingResponse:
-        parts = [self._ends.parts(example) for example in examples]
-        if parts[0] is not None:
-            await self._ends.begin(parts[0])
+        parts = await self._ends.begin_stream(examples, call)
         return stream.response(self._events(asked, examples, parts, call))
 
     async def _events(
@@ -177,6 +181,8 @@ class Completions:
                 yield self._chunk(call, [], usage=_usage(done, asked.n or 1))
             yield stream.event(b"[DONE]")
             self._ends.record(call, examples, answers)
+        except Refusal as refused:
+            yield stream.event(to_json(refused.openai_body()))
         except Exception:
             log.exception("request %s failed while its answer was streamed", call.id)
             failure = refuse(500, f"the model failed on this request: {call.id}")
@@ -221,7 +227,7 @@ def _logprobs(asked: Asked, one: Completed) -> dict[str, Any] | None:
         "tokens": tokens,
         "token_logprobs": [score.log_probability for score in one.logprobs],
         "top_logprobs": [score.top for score in one.logprobs] if asked.logprobs else None,
-        "text_offset": [sum(map(len, tokens[:place])) for place in range(len(tokens))],
+        "text_offset": list(accumulate(map(len, tokens), initial=0))[:-1],
     }
 
 

@@ -32,6 +32,10 @@ _TICK_SECONDS = 0.25
 """How often the thread looks for rows when nobody wakes it."""
 
 
+_LABEL_BYTES = 200
+"""What Python holds of a label beside its texts."""
+
+
 class _Entry(NamedTuple):
     id: str
     time: float
@@ -46,6 +50,7 @@ class _Label(NamedTuple):
     id: str
     time: float
     label: float | str
+    size: int
 
 
 class _File(NamedTuple):
@@ -163,7 +168,8 @@ class PredictionLog:
 
     def feedback(self, request: str, label: float | str) -> bool:
         """Takes the label of a request that was answered before; False where the log is full or closed."""
-        return self._take(_Label(request, time.time(), label), 1, 0)
+        size = _LABEL_BYTES + len(request) + (len(label) if isinstance(label, str) else 0)
+        return self._take(_Label(request, time.time(), label, size), 1, size)
 
     def close(self, timeout: float = 20.0) -> None:
         """Writes all that was taken, and ends the thread; waits for it at most `timeout` seconds."""
@@ -213,6 +219,7 @@ class PredictionLog:
         if isinstance(entry, _Label):
             batch = batches.setdefault(_File(hour, FEEDBACK, FEEDBACK, ""), _Batch({}, frozenset()))
             batch.add({}, _id=entry.id, _time=stamp, _label=entry.label)
+            self._bytes_out += entry.size
             return 1
         info, host, many = entry.package.info, entry.package.host, len(entry.requests) > 1
         try:

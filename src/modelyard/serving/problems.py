@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -15,6 +16,11 @@ from modelyard.errors import choices
 MOST = 20
 """Most problems that one answer lists."""
 _MOST_CHOICES = 12
+_MOST_ERRORS = 1_000
+_SHOWN = 60
+_LONGEST_NAME = 100
+_SPARE_FIELDS = 100
+"""An example may have twice the fields of its schema, since some have two names, and so many more."""
 _FORMATS = {"date-time": "an ISO 8601 date and time", "date": "an ISO 8601 date", "time": "an ISO 8601 time"}
 _TYPES = {
     "number": "a number",
@@ -92,6 +98,27 @@ def refuse(
     return refused
 
 
+def costly(seconds: float, left: float) -> Refusal:
+    """413 for work that could not be done in time even if nothing else were."""
+    said = (
+        f"the request asks for about {seconds:,.0f} s of work and must be answered within {left:,.0f} s; "
+        "send fewer examples, or ask for less in each"
+    )
+    return refuse(413, said)
+
+
+def overloaded(seconds: float) -> Refusal:
+    """503, with when to come back."""
+    wait = max(1, math.ceil(seconds))
+    said = f"the service has more requests than it can answer in time; try again in {wait} s"
+    return refuse(503, said, headers=((b"retry-after", b"%d" % wait),))
+
+
+def late() -> Refusal:
+    """504."""
+    return refuse(504, "the answer did not come in time; raise x-deadline-ms, or send fewer or smaller examples")
+
+
 class Reader:
     """Turns JSON values into examples of one Request type."""
 
@@ -102,26 +129,33 @@ class Reader:
         self.fields: dict[str, Any] = schema.get("properties", {})
         self.flat = not schema.get("additionalProperties") and all(map(_is_flat, self.fields.values()))
         """Whether no field holds further ones, so that every number is looked at as it is read."""
+        self._most_fields = 2 * len(self.fields) + _SPARE_FIELDS
         self._looks = request.model_config.get("allow_inf_nan", True)
         """Whether the type itself lets NaN and infinities through."""
 
-    def __call__(self, values: Sequence[Any], many: bool) -> list[BaseModel]:
+    def __call__(self, values: Sequence[Any], many: bool, wanted: Callable[[], bool] | None = None) -> list[BaseModel]:
         """Reads every value; `many` says whether problems carry an index.
 
         Raises:
-            Refusal: with all problems of all values, status 400.
+            Refusal: 400: with all problems of all values; 504: it is no longer `wanted`.
         """
-        examples, problems = [], []
+        examples: list[BaseModel] = []
+        problems: list[Problem] = []
         for number, value in enumerate(values):
+            if wanted is not None and not wanted():
+                raise late()
             index = number if many else None
+            if isinstance(value, dict) and len(value) > self._most_fields:
+                # The validator would make an error of each of a million unknown names.
+                problems += self._unknown(value, index)
+                break
             try:
                 example = self.request.model_validate(value)
                 examples.append(example)
                 if self._looks:
                     problems += [self._not_finite(name, index) for name in _not_finite_fields(example)]
             except ValidationError as error:
-                found = error.errors(include_url=False, include_context=False)
-                problems += [self._problem(one, index) for one in found]
+                problems += self._problems(error, index)
             if len(problems) >= MOST:
                 break
         if problems:
@@ -132,13 +166,28 @@ class Reader:
         """What a field takes, in words: `a number of at least 0`."""
         return self._words(self.fields[field])
 
+    def _problems(self, error: ValidationError, index: int | None) -> list[Problem]:
+        count = error.error_count()
+        if count > _MOST_ERRORS:  # describing each of them would take longer than all the rest
+            said = f"{count:,} values of the example are not allowed; GET /openapi.json says what is"
+            return [Problem(error=said, field=None, index=index)]
+        found = error.errors(include_url=False, include_context=False)
+        return [self._problem(one, index) for one in found[:MOST]]
+
+    def _unknown(self, value: dict[str, Any], index: int | None) -> list[Problem]:
+        unknown = list(islice((name for name in value if name not in self.fields), MOST - 1))
+        said = f"the example has {len(value):,} fields; at most {self._most_fields:,} are read"
+        first = Problem(error=said, field=None, index=index)
+        named = [Problem(error=f"field {shown(name)} is unknown", field=_short(name), index=index) for name in unknown]
+        return [first, *named]
+
     def _not_finite(self, name: str, index: int | None) -> Problem:
         field = self.request.model_fields[name]
         shown = field.validation_alias if isinstance(field.validation_alias, str) else field.alias or name
         return Problem(error=f"field {shown!r} must be a finite number", field=shown, index=index)
 
     def _problem(self, error: Any, index: int | None) -> Problem:
-        path = [str(part) for part in error["loc"]]
+        path = [_short(str(part)) for part in error["loc"]]
         if not path:
             return Problem(error=self._whole(error), field=None, index=index)
         return Problem(error=self._line(error, path), field=".".join(path), index=index)
@@ -189,8 +238,17 @@ def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[s
 
 def shown(value: Any) -> str:
     """A value as JSON, short."""
+    # A text of megabytes is cut before it is written, and a large list is not written at all.
+    if isinstance(value, str):
+        value = value[:_SHOWN]
+    elif isinstance(value, list | dict) and len(value) > _SHOWN:
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value):,}"
     text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}…"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _is_flat(schema: dict[str, Any]) -> bool:

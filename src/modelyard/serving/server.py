@@ -1,24 +1,31 @@
 """The process that answers: uvicorn around the app. One is run by `modelyard serve` itself; of several, each is
-`python -m modelyard.serving.server SOCKET READY LIFELINE`, three inherited file descriptors."""
+`python -m modelyard.serving.server SOCKET READY LIFELINE FOLDER`: three inherited file descriptors, and the folder that
+the workers share."""
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
+import math
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Literal
 
 import uvicorn
 
 from modelyard.errors import UsageError
 from modelyard.serving.app import Service, app_from_environment
+from modelyard.serving.settings import ServingSettings
+from modelyard.serving.workers import STOP_SECONDS
 
-DRAIN_SECONDS = 15
-"""Longest wait for accepted requests when stopping."""
 KEEP_ALIVE_SECONDS = 75
 """Longer than gateways keep an idle connection, so that they and not we close it."""
 
@@ -47,10 +54,22 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
     """
     allow_connections()
     service: Service = app_from_environment(environ)
+    try:
+        stop_seconds = ServingSettings.from_environment(environ).stop_ms / 1e3
+    except UsageError as error:
+        raise UsageError(f"the service did not start: {error}") from None
     config = uvicorn.Config(
-        service, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="on", ws="none",
-        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=DRAIN_SECONDS,
-    )  # fmt: skip
+        service,
+        http=_protocol(),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(stop_seconds),
+    )
     try:
         with _quiet_signals():
             _Server(config, ready).run(sockets=[listener])
@@ -58,6 +77,15 @@ def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[],
         pass
     if service.failure is not None:
         raise UsageError(f"the service did not start: {service.failure}") from service.failure
+
+
+def _protocol() -> type[asyncio.Protocol] | Literal["auto"]:
+    """Where there is no httptools, as on Windows, uvicorn's own."""
+    if importlib.util.find_spec("httptools") is None:
+        return "auto"
+    from modelyard.serving.protocol import BoundedHttp
+
+    return BoundedHttp
 
 
 def allow_connections(wanted: int = CONNECTIONS) -> None:
@@ -81,24 +109,38 @@ def _quiet_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end_with(lifeline: int) -> None:
+class _Lifeline:
     """Stops this process when the one that holds the other end is gone, however it went."""
-    os.read(lifeline, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self.has_ended = False
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def _wait(self) -> None:
+        os.read(self._pipe, 1)
+        self.has_ended = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STOP_SECONDS)
+        os._exit(1)  # what still runs cannot be stopped, and nobody waits for it
 
 
 def _ready(pipe: int) -> None:
-    os.write(pipe, b"1")
+    with suppress(BrokenPipeError):  # the command is gone: the lifeline says so too
+        os.write(pipe, b"1")
     os.close(pipe)
 
 
-def _main(listener: int, ready: int, lifeline: int) -> None:
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+def _main(folder: str, listener: int, ready: int, lifeline: int) -> None:
+    command = _Lifeline(lifeline)
     try:
         run(socket.socket(fileno=listener), os.environ, lambda: _ready(ready))
     except UsageError as error:
         sys.exit(f"error: {error}")
+    finally:
+        if command.has_ended:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    _main(*map(int, sys.argv[1:4]))
+    _main(sys.argv[4], *map(int, sys.argv[1:4]))

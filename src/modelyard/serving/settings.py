@@ -30,6 +30,7 @@ VARIABLES = {
     "body_bytes": "MODELYARD_MAX_BODY_BYTES",
     "examples": "MODELYARD_MAX_EXAMPLES",
     "queue": "MODELYARD_QUEUE",
+    "streams": "MODELYARD_STREAMS",
     "deadline_ms": "MODELYARD_DEADLINE_MS",
     "batch_rows": "MODELYARD_BATCH_ROWS",
     "batch_ms": "MODELYARD_BATCH_MS",
@@ -41,6 +42,7 @@ VARIABLES = {
     "families": "MODELYARD_FAMILIES",
     "public_key_file": "MODELYARD_PUBLIC_KEY_FILE",
     "breaking": "MODELYARD_BREAKING_SWAPS",
+    "stop_ms": "MODELYARD_STOP_MS",
     "log_format": "MODELYARD_LOG_FORMAT",
     "access_log": "MODELYARD_ACCESS_LOG",
 }
@@ -54,6 +56,8 @@ class Limits:
     examples: int = 1_000
     queue: int = 2_000
     """Most examples that wait for the model."""
+    streams: int = 64
+    """Most answers that are streamed at once."""
     deadline: float = 30.0
     """Seconds after which a request is answered with 504."""
     batch_rows: int = 256
@@ -94,6 +98,8 @@ class ServingSettings(Settings):
     """Most examples in one request."""
     queue: int = Field(default=2_000, ge=1)
     """Most examples that wait for the model; more are answered with 503."""
+    streams: int = Field(default=64, ge=1)
+    """Most answers that are streamed at once; more are answered with 503."""
     deadline_ms: float = Field(default=30_000.0, gt=0)
     """Longest a request may take, ms, then it is answered with 504; a caller's `x-deadline-ms` may be shorter."""
     batch_rows: int = Field(default=256, ge=1)
@@ -116,6 +122,9 @@ class ServingSettings(Settings):
     """PEM file with public keys; a package that none of them has signed is not served."""
     breaking: bool = False
     """Whether a package may take over that refuses requests which the one before it answers."""
+    stop_ms: float = Field(default=15_000.0, ge=100)
+    """After that: longest that accepted requests and streams may still take, ms; then each ends with an error of its
+    own."""
     log_format: Literal["text", "json"] = "text"
     """Lines of the service's own log."""
     access_log: bool = False
@@ -175,7 +184,8 @@ class ServingSettings(Settings):
     def limits(self) -> Limits:
         """What one request may ask for."""
         return Limits(
-            body_bytes=self.body_bytes, examples=self.examples, queue=self.queue, deadline=self.deadline_ms / 1e3,
+            body_bytes=self.body_bytes, examples=self.examples, queue=self.queue, streams=self.streams,
+            deadline=self.deadline_ms / 1e3,
             batch_rows=self.batch_rows, batch_seconds=self.batch_ms / 1e3, batch_wait=self.batch_wait_ms / 1e3,
             cache_bytes=self.cache_bytes, token=self.secret(),
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import anyio
@@ -9,7 +10,10 @@ import anyio.to_thread
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
+from modelyard.serving.batching import SHARE
 from modelyard.serving.calls import Call
+from modelyard.serving.problems import costly, late, overloaded
+from modelyard.serving.work import PATIENCE, Unwanted
 
 MEDIA = b"text/event-stream"
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -33,11 +37,42 @@ def response(events: AsyncIterator[bytes]) -> StreamingResponse:
     return StreamingResponse(events, media_type=MEDIA.decode(), headers=HEADERS)
 
 
+class Gate:
+    """Streams that are written at once share the cores: one more is let in where all of them still come in time."""
+
+    def __init__(self, threads: int, most: int) -> None:
+        self._threads, self._most = threads, most
+        self._inside = 0
+        self._seconds = 0.0
+
+    def enter(self, seconds: float, left: float, behind: float = 1.0) -> Callable[[], None]:
+        """Lets a stream in that takes `seconds` of work, or `behind` times as long as the machine is now, and has
+        `left`; returns what lets it out again.
+
+        Raises:
+            Refusal: 413: it could never be in time; 503: not among those that are written.
+        """
+        if seconds > PATIENCE * left:
+            raise costly(seconds, left)
+        wait = self._seconds / self._threads
+        # They end at about the same time: one too many would make all of them late.
+        if self._inside >= self._most or (self._inside and behind * (wait + seconds) > SHARE * left):
+            raise overloaded(wait)
+        self._inside += 1
+        self._seconds += seconds
+        return functools.partial(self._leave, seconds)
+
+    def _leave(self, seconds: float) -> None:
+        self._inside -= 1
+        self._seconds = self._seconds - seconds if self._inside else 0.0
+
+
 class Parts:
     """The parts of one answer, each taken in a thread; closed when they end or nobody wants more of them."""
 
-    def __init__(self, parts: Iterator[BaseModel], limiter: anyio.CapacityLimiter) -> None:
+    def __init__(self, parts: Iterator[BaseModel], limiter: anyio.CapacityLimiter, call: Call, deadline: float) -> None:
         self._parts, self._limiter = parts, limiter
+        self._call, self._expires = call, call.expires(deadline)
         self._first: object = None
 
     async def begin(self) -> None:
@@ -63,4 +98,11 @@ class Parts:
             close()
 
     async def _next(self) -> object:
-        return await anyio.to_thread.run_sync(next, self._parts, _END, limiter=self._limiter)
+        if self._call.is_wanted(self._expires):
+            try:
+                return await anyio.to_thread.run_sync(next, self._parts, _END, limiter=self._limiter)
+            except Unwanted:
+                pass
+        self._call.end(late())
+        assert self._call.ended is not None
+        raise self._call.ended

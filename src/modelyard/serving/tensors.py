@@ -15,19 +15,24 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from modelyard import __version__
+from modelyard.errors import BadData
+from modelyard.family import Runtime
 from modelyard.home import slug
-from modelyard.serving.bodies import rendered
+from modelyard.serving.bodies import parse, rendered
 from modelyard.serving.calls import Call, Reply, Route
 from modelyard.serving.codec import BYTES, Asked, Column, check, column_type, decode, encode
-from modelyard.serving.problems import refuse
+from modelyard.serving.problems import Refusal, refuse
+from modelyard.serving.work import Wanted, watched
 
 if TYPE_CHECKING:
     from modelyard.serving.endpoints import Endpoints
 
 REQUEST, RESPONSE = "request", "response"
+_HEADER = b"inference-header-content-length"
 
 
 class V2:
@@ -93,43 +98,70 @@ class V2:
         return Reply(to_json(told))
 
     async def _infer(self, call: Call, name: str) -> Reply:
+        call.check_asked()
         body = await call.body(self._ends.limits)
-        asked = decode(body, call.headers.get(b"inference-header-content-length"))
         if name in self._graphs:
-            outputs = await self._run_graph(asked, name, call)
-        else:
-            outputs = await self._answer(asked, call)
-        return encode(asked, outputs, name, self._package.info.version, call.id)
-
-    async def _run_graph(self, asked: Asked, name: str, call: Call) -> dict[str, np.ndarray]:
-        inputs, _ = self._graphs[name]
-        arrays = check(asked.inputs, inputs)
-        work = functools.partial(self._run, name.removeprefix(f"{self.name}."), arrays)
-        return await self._ends.aside.run(work, call.expires(self._ends.limits.deadline))
-
-    def _run(self, graph: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        try:
-            return self._package.run(graph, arrays)
-        except RuntimeError as error:  # what ONNX Runtime's own errors are: sizes that do not go together
-            raise refuse(400, f"the graph does not take these tensors: {' '.join(str(error).split())[:300]}") from None
-
-    async def _answer(self, asked: Asked, call: Call) -> dict[str, np.ndarray]:
-        self._ends.admit(call)
-        values = self._documents(asked.inputs)
-        self._ends.check_number(values)
-        examples = self._ends.read(values, many=len(values) > 1)
-        answers = await self._ends.answers(examples, call, many=len(values) > 1)
+            return await self._infer_graph(body, call, name)
+        read = functools.partial(self._parsed, call.headers.get(_HEADER))
+        asked, examples = await self._ends.read_in_time(read, body, call)
+        answers = await self._ends.answers(examples, call, many=len(examples) > 1)
         documents = [rendered(answer, number) for number, answer in enumerate(answers)]
         self._ends.record(call, examples, answers)
-        return self._columns(documents)
+        return encode(asked, self._columns(documents), name, self._package.info.version, call.id)
+
+    async def _infer_graph(self, body: bytes, call: Call, name: str) -> Reply:
+        expires = call.expires(self._ends.limits.deadline)
+        wanted = functools.partial(call.is_wanted, expires)
+        work = functools.partial(self._run_graph, body, call.headers.get(_HEADER), name, call.id, wanted)
+        return await self._ends.aside.run(work, expires)
+
+    def _run_graph(self, body: bytes, header: bytes | None, name: str, call: str, wanted: Wanted) -> Reply:
+        """A graph's outputs for a caller's own tensors; all of it in a thread, since each step may take long."""
+        asked = decode(body, header)
+        inputs, outputs = self._graphs[name]
+        # Before the graph is run: an output that is not there costs no work.
+        asked.wanted([one.name for one in outputs])
+        arrays = check(asked.inputs, inputs)
+        graph = name.removeprefix(f"{self.name}.")
+        try:
+            self._package.host.check_arrays(graph, arrays)
+        except BadData as error:
+            raise refuse(400, str(error), field=error.column) from None
+        found = self._run(graph, arrays, watched(self._package.run, wanted))
+        return encode(asked, found, name, self._package.info.version, call)
+
+    def _run(self, graph: str, arrays: dict[str, np.ndarray], run: Runtime) -> dict[str, np.ndarray]:
+        """Axis 0 is the batch: a long one goes in slices, so that memory is bounded and a late one ends."""
+        rows = {len(array) if array.ndim else 0 for array in arrays.values()}
+        most = self._ends.limits.batch_rows
+        slices = [arrays]
+        if len(rows) == 1 and (count := rows.pop()) > most:
+            starts = range(0, count, most)
+            slices = [{name: array[at : at + most] for name, array in arrays.items()} for at in starts]
+        try:
+            parts = [run(graph, part) for part in slices]
+        except RuntimeError as error:  # what ONNX Runtime's own errors are: sizes that do not go together
+            raise refuse(400, f"the graph does not take these tensors: {' '.join(str(error).split())[:300]}") from None
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _parsed(self, header: bytes | None, body: bytes, wanted: Wanted) -> tuple[Asked, list[BaseModel]]:
+        asked = decode(body, header)
+        values = self._documents(asked.inputs)
+        self._ends.check_number(values)
+        return asked, self._ends.read(values, len(values) > 1, wanted)
 
     def _documents(self, tensors: dict[str, np.ndarray]) -> Sequence[Any]:
         """Request documents from tensors: whole ones, or one field a tensor."""
+        for tensor in tensors.values():
+            self._ends.check_number(range(tensor.size))
         if set(tensors) == {REQUEST} and tensors[REQUEST].dtype == object:
             try:
-                return [from_json(document) for document in tensors[REQUEST].ravel().tolist()]
-            except ValueError as error:
-                raise refuse(400, f"tensor 'request' must hold JSON documents: {error}", field=REQUEST) from None
+                return [parse(document) for document in tensors[REQUEST].ravel().tolist()]
+            except Refusal as refused:
+                said = f"tensor 'request' must hold JSON documents: {refused}"
+                raise refuse(refused.status, said, field=REQUEST) from None
         rows = {name: tensor.reshape(-1).tolist() for name, tensor in tensors.items()}
         counts = {len(column) for column in rows.values()}
         if len(counts) > 1:

@@ -17,6 +17,7 @@ from modelyard.serving.endpoints import Endpoints
 from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Refusal
 from modelyard.serving.settings import Limits
+from modelyard.serving.work import Fault
 from modelyard.trust import Trust
 
 log = logging.getLogger("modelyard.serving")
@@ -106,8 +107,8 @@ class Traffic:
         try:
             examples = Parsed(call.content, shadow.read).examples()
             shown = time.perf_counter()
-            answers = await shadow.batcher.submit(examples, shown + shadow.limits.deadline)
-        except (Refusal, ModelyardError) as error:
+            answers = await shadow.lanes.submit(examples, shown + shadow.limits.deadline, None, None)
+        except (Refusal, Fault) as error:
             log.warning("the shadow %s does not answer request %s: %s", shadow.opened.info.version, call.id, error)
             return
         except Exception:

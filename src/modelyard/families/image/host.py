@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,17 @@ from pydantic import BaseModel, Field
 
 from modelyard.errors import BadData
 from modelyard.families.image import cam
-from modelyard.families.image.pixels import SUFFIXES, from_base64, open_picture, statistics
+from modelyard.families.image.pixels import SUFFIXES, from_base64, open_picture, pixels_of, statistics
 from modelyard.families.image.spec import ImageSpec
-from modelyard.family import Explanation, Host, Runtime
+from modelyard.family import Cost, Explanation, Host, Runtime
 from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
 from modelyard.kit.classes.decision import Decision
 
 GRAPH, INPUT, LOGITS, FEATURES = "model", "pixels", "logits", "features"
+DECODE_SECONDS = 20e-9
+"""For each pixel of a picture, on one core, at most."""
+HEAD_CHARACTERS = 16_384
+LARGE_PIXELS = 4_000_000
 CHUNK = 64
 """Pictures that go through the graph at once."""
 
@@ -41,6 +47,7 @@ class ImageHost(Host):
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
+        self._large = threading.Lock()
         self.spec = ImageSpec.load(self.assets)
         self.decision = Decision.load_or(self.assets, Decision())
         self.head = cam.load_head(self.assets)
@@ -59,11 +66,26 @@ class ImageHost(Host):
             found += answers(self.decision, self.spec.classes, self.probabilities(run, pixels))
         return found
 
+    def cost(self, request: BaseModel) -> Cost:
+        """The network sees the same few pixels of every picture; decoding takes as long as the picture is large."""
+        assert isinstance(request, Picture)
+        # The beginning of a file says how large the picture is, but for some JPEG and WebP files.
+        for text in (request.image[:HEAD_CHARACTERS], request.image):
+            try:
+                pixels = pixels_of(from_base64(text, self.spec.limits))
+            except BadData:
+                continue
+            if pixels or len(text) == len(request.image):
+                return Cost(1.0, pixels * DECODE_SECONDS)
+        return Cost()
+
     def decode(self, request: BaseModel) -> np.ndarray:
         """What the model sees of a request: uint8 (channels, size, size)."""
         assert isinstance(request, Picture)
         try:
-            return self.spec.decode(self._bytes(request))
+            data = self._bytes(request)
+            with self._turn(data):
+                return self.spec.decode(data)
         except BadData as problem:
             raise BadData(problem.problem, column="image", hint=problem.hint) from None
 
@@ -87,8 +109,10 @@ class ImageHost(Host):
         assert isinstance(response, ClassAnswer)
         p = np.array(list(response.probabilities.values()))
         entropy = float(-(p * np.log(np.maximum(p, 1e-300))).sum() / np.log(len(p)))
-        picture = open_picture(self._bytes(request), self.spec.limits)
-        return {**statistics(picture), "score": score_of(response), "entropy": entropy, "label": response.label}
+        data = self._bytes(request)
+        with self._turn(data):
+            figures = statistics(open_picture(data, self.spec.limits))
+        return {**figures, "score": score_of(response), "entropy": entropy, "label": response.label}
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """The class activation map of the answer, which is Grad-CAM before its ReLU: cells of a grid and a picture.
@@ -131,6 +155,10 @@ class ImageHost(Host):
         base += float(weights @ shift)
         name = f"log-odds of {classes[1]}" if len(classes) == 2 else f"logit of {classes[index]} less the mean of all"
         return places, base, name
+
+    def _turn(self, data: bytes) -> AbstractContextManager[object]:
+        """Large pictures are decoded one at a time, whoever asks: each takes 100 MB and more."""
+        return self._large if pixels_of(data) > LARGE_PIXELS else nullcontext()
 
     def _bytes(self, request: Picture) -> bytes:
         return from_base64(request.image, self.spec.limits)

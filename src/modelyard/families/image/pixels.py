@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 STATISTICS_SIDE = 256
 """Figures of a picture are taken from a copy of at most this side."""
+SMALL_BYTES = 2_048
+BAND_ROWS = 256
 _DATA_URL = re.compile(r"data:[^,;]{0,100}(;[^,;]{0,100}){0,4};base64,", re.IGNORECASE)
 _URL_SAFE = str.maketrans("-_", "+/")
 
@@ -45,9 +48,15 @@ def from_base64(text: str, limits: Limits) -> bytes:
         text = text[match.end() :]
     elif text[:5].lower() == "data:":
         raise BadData("a data: URL must hold base64: data:image/png;base64,…")
-    text = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+    text = "".join(text.split())
+    # Each step that has nothing to change is left out: it would copy megabytes.
+    if "-" in text or "_" in text:
+        text = text.translate(_URL_SAFE)
+    if len(text) % 4 or text.endswith("==="):
+        text = text.rstrip("=")
+        text += "=" * (-len(text) % 4)
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise BadData(f"is not base64; it begins with {text[:20]!r}", hint="Send the file's bytes in base64") from None
 
@@ -85,11 +94,25 @@ def open_picture(data: bytes, limits: Limits) -> Image:
         raise BadData(f"is a broken picture: {error or type(error).__name__}") from None
 
 
+def pixels_of(data: bytes) -> int:
+    """Pixels that a picture file says it has; 0 for a file so small that it cannot be much work, or no picture."""
+    from PIL import Image
+
+    if len(data) < SMALL_BYTES:
+        return 0
+    try:
+        width, height = Image.open(io.BytesIO(data), formats=FORMATS).size
+    except Exception:  # whatever is wrong with it is said when it is decoded
+        return 0
+    return width * height
+
+
 def to_array(picture: Image, size: int, channels: int, fit: Literal["pad", "crop", "stretch"]) -> np.ndarray:
     """The square that the model sees: uint8 (channels, size, size)."""
     from PIL import Image, ImageOps
 
-    picture = picture.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    picture = picture if picture.mode == mode else picture.convert(mode)
     if fit == "crop":
         square = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
     elif fit == "stretch":
@@ -150,16 +173,38 @@ def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
 
 
 def _plain(picture: Image) -> Image:
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     picture.load()
-    picture = ImageOps.exif_transpose(picture)
+    ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode[0] in "IF":
-        wide = np.clip(np.asarray(picture, np.float64) / 257, 0, 255)
-        return Image.fromarray(wide.round().astype(np.uint8), "L")
+        return _in_bands(picture, "L", _narrow)
     if picture.has_transparency_data:
-        gray = picture.mode == "LA"
-        solid = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid)
-        return picture.convert("L" if gray else "RGB")
-    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+        return _in_bands(picture, "L" if picture.mode == "LA" else "RGB", _on_white)
+    mode = "L" if picture.mode in ("1", "L") else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _in_bands(picture: Image, mode: str, change: Callable[[Image, str], Image]) -> Image:
+    """A picture changed some rows at a time: all at once a large one would be held several times over."""
+    from PIL import Image
+
+    whole = Image.new(mode, picture.size)
+    for top in range(0, picture.height, BAND_ROWS):
+        band = picture.crop((0, top, picture.width, min(top + BAND_ROWS, picture.height)))
+        whole.paste(change(band, mode), (0, top))
+    return whole
+
+
+def _narrow(band: Image, mode: str) -> Image:
+    from PIL import Image
+
+    wide = np.clip(np.asarray(band, np.float64) / 257, 0, 255)
+    return Image.fromarray(wide.round().astype(np.uint8), mode)
+
+
+def _on_white(band: Image, mode: str) -> Image:
+    from PIL import Image
+
+    solid = band.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid).convert(mode)

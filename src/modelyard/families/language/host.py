@@ -16,12 +16,16 @@ from modelyard.families.language.generate import beam_search, guess_ahead, write
 from modelyard.families.language.sampling import log_softmax
 from modelyard.families.language.tokens import Codec
 from modelyard.families.language.writer import USUAL, Answer, Part, Prompt, Writer
-from modelyard.family import Arrays, Explanation, Host, Runtime
+from modelyard.family import Arrays, Cost, Explanation, Host, Runtime
 
 ROWS = 16
 """Most texts that are written, or read, at once."""
 LOGITS = 2**24
 """Most logits of one call, to bound memory: 64 MiB."""
+CHARACTERS, READ_AT_ONCE = 4, 8
+"""About so many characters are a token, and so many tokens of a prompt are as much work as one that is written."""
+ENCODE_SECONDS = 1e-6
+"""For each character of a prompt, at most."""
 EXPLAINED = 128
 """Most tokens of a prompt, its last, that an explanation looks at."""
 
@@ -60,6 +64,28 @@ class LanguageHost(Host):
         """Parts as they are written, then the answer; beam search has no part before its end."""
         writer = self._writer(request)
         return self._streamed(run, writer)
+
+    def cost(self, request: BaseModel) -> Cost:
+        """Tokens to write, times the beams that each is written in, and the prompt's; the most that it may be.
+
+        A prompt is read many tokens at a time, so that one of its tokens is far less work than one that is written.
+        """
+        assert isinstance(request, Prompt)
+        longest = self.spec.context
+        asked = USUAL if request.max_new_tokens is None else request.max_new_tokens
+        read = min(len(request.prompt) / CHARACTERS, longest)
+        return Cost(min(asked, longest) * request.beams + read / READ_AT_ONCE, len(request.prompt) * ENCODE_SECONDS)
+
+    def check_arrays(self, graph: str, arrays: Arrays) -> None:
+        """Bounds tokens and logits of one call: attention grows with the square of the tokens."""
+        rows, new = arrays["input_ids"].shape
+        past = max((array.shape[2] for name, array in arrays.items() if name.startswith("past_")), default=0)
+        if past + new > self.spec.context:
+            raise BadData(f"{past} past and {new} new tokens; at most {self.spec.context} together are allowed",
+                          column="input_ids")  # fmt: skip
+        most = max(1, LOGITS // (max(new, 1) * self.spec.vocabulary))
+        if rows > most:
+            raise BadData(f"{rows} rows of {new} tokens; at most {most} are allowed in one call", column="input_ids")
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Sizes, the model's surprise, and the share of letters beyond ASCII.

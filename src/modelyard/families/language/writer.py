@@ -20,10 +20,14 @@ USUAL = 64
 """Tokens of an answer where the request does not say, and the context has room for them."""
 
 
+LONGEST = 262_144
+"""Most characters of a prompt: more than any context holds, and read in a fraction of a second."""
+
+
 class Prompt(BaseModel, extra="forbid"):
     """A text to go on from, and how."""
 
-    prompt: str = Field(description="Text that the model goes on from; empty: it begins a document")
+    prompt: str = Field(max_length=LONGEST, description="Text that the model goes on from; empty: it begins a document")
     max_new_tokens: int | None = Field(
         default=None, ge=0, le=1_000_000, description=f"Most tokens of the answer; null: {USUAL}, or what room there is"
     )

@@ -1,0 +1,124 @@
+"""Which package is champion: a cheap look tells whether it may have changed, and only then the registry's client runs.
+
+The client is MLflow's, whose import alone takes seconds of a core; the look is one small request to the server, or the
+dates of the database's files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import logging
+import os
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelyard.home import slug, tracking_uri
+from modelyard.tracking import database
+
+log = logging.getLogger("modelyard.serving")
+
+LOOK_SECONDS = 10.0
+BLIND_SECONDS = 600.0
+"""Where a change cannot be seen cheaply, the client runs this often."""
+_ALIAS = "/api/2.0/mlflow/registered-models/alias"
+_RESOLVE = "import sys; from modelyard.registry import resolve; print(resolve(sys.argv[1]))"
+
+
+class Champion:
+    """The champion of one registered name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._mark: str | None = None
+        self._folder: str | None = None
+        self._next = 0.0
+
+    async def folder(self) -> str | None:
+        """Where its package lies on this machine; None where there is none, or the registry does not say."""
+        try:
+            mark = await asyncio.to_thread(mark_of, self._name)
+        except (OSError, http.client.HTTPException) as error:
+            log.warning("the registry does not say who is champion of %s: %s", self._name, error)
+            return self._folder
+        if mark == self._mark and (mark is not None or time.monotonic() < self._next):
+            return self._folder
+        folder = await _resolved(self._name)
+        if folder is not None:
+            self._mark, self._folder = mark, folder
+            self._next = time.monotonic() + BLIND_SECONDS
+        return self._folder
+
+
+def mark_of(name: str) -> str | None:
+    """A text that changes when the champion does; None where that cannot be seen cheaply.
+
+    Raises:
+        OSError, HTTPException: the registry does not answer.
+    """
+    uri = tracking_uri()
+    if (file := database(uri)) is not None:
+        return "|".join(map(_dated, (file, file.with_name(f"{file.name}-wal"))))
+    if not uri.startswith(("http://", "https://")):
+        return None
+    query = urllib.parse.urlencode({"name": slug(name), "alias": "champion"})
+    request = urllib.request.Request(f"{uri.rstrip('/')}{_ALIAS}?{query}", headers=_authorization(os.environ))  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=LOOK_SECONDS, context=_context(os.environ)) as answer:  # noqa: S310
+            return bytes(answer.read(1_000_000)).decode(errors="replace")
+    except urllib.error.HTTPError as error:
+        if error.code == 404:  # nothing of that name, or no champion yet
+            return "none"
+        if error.code in (401, 403):  # the client may know another way in
+            return None
+        raise
+
+
+def _dated(file: Path) -> str:
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return "-"
+    return f"{stat.st_mtime_ns}:{stat.st_size}"
+
+
+def _authorization(environ: Mapping[str, str]) -> dict[str, str]:
+    """As MLflow's own client reads the environment."""
+    user, secret = environ.get("MLFLOW_TRACKING_USERNAME"), environ.get("MLFLOW_TRACKING_PASSWORD")
+    if user and secret:
+        text = base64.b64encode(f"{user}:{secret}".encode()).decode()
+        return {"authorization": f"Basic {text}"}
+    token = environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def _context(environ: Mapping[str, str]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None)
+    if environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _resolved(name: str) -> str | None:
+    """In a process of its own, which ends with this one: a registry's client has no place here."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _RESOLVE, name, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        answered, said = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode != 0:
+        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+        log.warning("the registry does not say who is champion of %s: %s", name, lines[-1])
+        return None
+    return answered.decode().strip().splitlines()[-1]

@@ -1,0 +1,58 @@
+"""How long batches of a model take, measured when it warms up."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from modelyard.serving.answering import Predict
+from modelyard.serving.work import always
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a warm-up measured: examples in the best batch, and how long a batch takes."""
+
+    best: int
+    fixed: float
+    """Seconds of a batch, however small."""
+    per_row: float
+    """Seconds that each example adds."""
+
+    def seconds(self, rows: float) -> float:
+        """How long a batch of `rows` is expected to take."""
+        return self.fixed + self.per_row * rows
+
+
+def measure(predict: Predict, example: BaseModel, *, largest: int, longest: float, budget: float = 0.6) -> Pace:
+    """Finds the best batch for copies of an example: the smallest with nearly the most examples a second.
+
+    Tries 1, 2, 4, … up to `largest` examples while a batch takes at most `longest` seconds and the whole at most
+    `budget`; the first call of a graph is slow and not counted.
+    """
+    predict([example], always)
+    begun, seconds, rows = time.perf_counter(), dict[int, float](), 1
+    while rows <= largest and time.perf_counter() - begun < budget:
+        seconds[rows] = min(_timed(predict, [example] * rows) for _ in range(3))
+        if seconds[rows] > longest:
+            break
+        rows *= 2
+    fits = {rows: taken for rows, taken in seconds.items() if taken <= longest} or {1: seconds[1]}
+    most = max(rows / (taken + _HAND_OVER) for rows, taken in fits.items())
+    best = min(rows for rows, taken in fits.items() if rows / (taken + _HAND_OVER) >= _NEARLY * most)
+    # Two points make the line: what a batch costs, and what an example adds.
+    per_row = max(seconds[best] - seconds[1], 0.0) / (best - 1) if best > 1 else seconds[1]
+    return Pace(best, max(seconds[1] - per_row, 0.0) if best > 1 else 0.0, max(per_row, 1e-7))
+
+
+_HAND_OVER = 0.0001
+"""Seconds that a batch costs beside the model: to a thread and back."""
+_NEARLY = 0.95
+
+
+def _timed(predict: Predict, examples: list[BaseModel]) -> float:
+    start = time.perf_counter()
+    predict(examples, always)
+    return time.perf_counter() - start

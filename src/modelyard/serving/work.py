@@ -1,0 +1,73 @@
+"""Work that is bounded: what a request costs before it starts, and who still waits for it while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from pydantic import BaseModel
+
+from modelyard.family import Arrays, Host, Runtime
+
+Wanted: TypeAlias = Callable[[], bool]
+"""Whether anybody still waits for an answer; asked from any thread."""
+
+PATIENCE = 2.0
+"""Work that is foreseen to take more than this many times its deadline is refused before it starts: a family counts the
+most that a request may take, and many take less."""
+
+
+class Unwanted(Exception):
+    """Work was stopped because nobody waits for its answer any more."""
+
+
+class Fault(Exception):
+    """The model failed on one example of a request."""
+
+    def __init__(self, error: Exception, index: int) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.index = index
+        """Which example of the request, from 0."""
+
+
+def always() -> bool:
+    """Somebody waits."""
+    return True
+
+
+def watched(run: Runtime, wanted: Wanted) -> Runtime:
+    """`run`, which raises Unwanted instead of calling a graph once nobody waits: a decoding or denoising loop ends
+    between two steps."""
+
+    def step(graph: str, arrays: Arrays) -> Arrays:
+        if not wanted():
+            raise Unwanted
+        return run(graph, arrays)
+
+    return step
+
+
+class Scale:
+    """What examples cost, 1 being the golden example: the one that the warm-up measured."""
+
+    def __init__(self, host: Host, golden: BaseModel) -> None:
+        self._host = host
+        self._differs = type(host).cost is not Host.cost
+        cost = host.cost(golden)
+        self._units, self._seconds = max(cost.units, 1e-9), cost.seconds
+
+    def weights(self, examples: Sequence[BaseModel], alone: float) -> list[float] | None:
+        """A weight of at least 1 for each example; None where all cost the same.
+
+        Args:
+            examples: what is to be answered.
+            alone: seconds that the golden example takes.
+        """
+        if not self._differs:
+            return None
+        return [self._weight(example, alone) for example in examples]
+
+    def _weight(self, example: BaseModel, alone: float) -> float:
+        cost = self._host.cost(example)
+        return max(1.0, cost.units / self._units + (cost.seconds - self._seconds) / alone)
