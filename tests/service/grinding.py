@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from modelyard.completion import Completed
-from modelyard.family import Cost, Explanation
-from tests.toy.family import Line, LineHost
+from modelyard.family import Cost, Entry, Explanation
+from tests.toy.family import LineConfig, LineFamily, LineHost
 
 STEP_SECONDS = 0.001
 _BLOCK = bytes(50_000)
@@ -66,15 +66,12 @@ def _step(run):
         hashlib.sha256(_BLOCK)  # as a model does, it lets other threads run
 
 
-class Grinder(Line):
-    title = "grinder"
-
-    @classmethod
-    def host(cls, assets):
-        return GrinderHost(assets)
-
+class GrinderFamily(LineFamily):
     def requests(self, features, split, limit=None):
         return [{"steps": 2} for _ in super().requests(features, split, limit)]
 
     def evaluate(self, host, run, features, split="test"):
         return super().evaluate(LineHost(host.assets), run, features, split)
+
+
+Grinder = Entry("grinder", LineConfig, build=GrinderFamily, host=GrinderHost)
