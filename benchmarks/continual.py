@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modelyard.base import FOLDER, carry
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.family import Image
 from modelyard.families.image.host import ImageHost
 from modelyard.family import Family
+from modelyard.store.base import FOLDER, carry
 from modelyard.training.loop import Trainer
 
 OLD, NEW = "01234", "56789"

@@ -19,7 +19,7 @@ from pathlib import Path
 from serving_load import Result, closed, message, open_loop
 from serving_throughput import HERE, family, free_port, ours, running
 
-from modelyard.package import Package
+from modelyard.packages.package import Package
 
 WINDOW = 10.0
 """Seconds of one row of the report."""

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from fastapi import FastAPI
 
-from modelyard.package import Package
+from modelyard.packages.package import Package
 
 package = Package(os.environ["MODELYARD_PACKAGE"], threads=int(os.environ.get("PEER_THREADS", "1")))
 Request, Response = package.host.Request, package.host.Response

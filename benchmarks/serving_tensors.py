@@ -23,7 +23,7 @@ from serving_load import closed
 from serving_throughput import HERE, cpu_seconds, free_port, ours, running
 
 from modelyard.home import slug
-from modelyard.package import Package
+from modelyard.packages.package import Package
 
 TYPES = {"float": ("FP32", np.float32), "int64": ("INT64", np.int64), "bool": ("BOOL", np.bool_)}
 

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from modelyard.package import Package
+from modelyard.packages.package import Package
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

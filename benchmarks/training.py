@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
-from modelyard.config import parse_assignments, resolve
 from modelyard.family import Family, load
+from modelyard.settings.family import parse_assignments, resolve
 from modelyard.training.engine import AUTOCAST
 from modelyard.training.loop import Trainer
 from modelyard.training.session import Session

@@ -19,7 +19,7 @@ def best(
     """Writes the best settings, all trials and a page of pictures; the output is the config to train with."""
     from pathlib import Path
 
-    from modelyard.launch.step import copy_file
+    from modelyard.pipeline.step import copy_file
     from modelyard.tuning import batch
 
     Path(search.path).mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ def deploy(
     deployment: dsl.Output[dsl.Artifact],
 ):
     """Registers the package; it becomes champion when it beats the one that serves."""
-    from modelyard.launch.step import run_step
+    from modelyard.pipeline.step import run_step
 
     inputs = {"package": package, "features": features}
     run_step("deploy", family, config, run_id, inputs=inputs, outputs={"deployment": deployment})

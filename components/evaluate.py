@@ -18,7 +18,7 @@ def evaluate(
     curves: dsl.Output[dsl.ClassificationMetrics],
 ):
     """Judges the model on the test split, beside its baseline."""
-    from modelyard.launch.step import read_evaluation, run_step
+    from modelyard.pipeline.step import read_evaluation, run_step
 
     inputs = {"features": features, "model": model}
     run_step("evaluate", family, config, run_id, inputs=inputs, outputs={"evaluation": evaluation})

@@ -16,7 +16,7 @@ def export(
     graphs: dsl.Output[dsl.Model],
 ):
     """Writes the model as ONNX, compares it with the original, measures it."""
-    from modelyard.launch.step import run_step
+    from modelyard.pipeline.step import run_step
 
     inputs = {"features": features, "model": model}
     run_step("export", family, config, run_id, inputs=inputs, outputs={"graphs": graphs})

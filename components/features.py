@@ -15,6 +15,6 @@ def features(
     features: dsl.Output[dsl.Dataset],
 ):
     """Splits the data and turns it into model inputs; all that is fitted is fitted on the training split."""
-    from modelyard.launch.step import run_step
+    from modelyard.pipeline.step import run_step
 
     run_step("features", family, config, run_id, inputs={"dataset": dataset}, outputs={"features": features})

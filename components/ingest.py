@@ -25,7 +25,7 @@ def ingest(
     """
     from pathlib import Path
 
-    from modelyard.launch.step import gpus_of_step, run_step
+    from modelyard.pipeline.step import gpus_of_step, run_step
 
     run_step("ingest", family, config, run_id, data_rev=data_rev, outputs={"dataset": dataset})
     amount, resource = gpus_of_step(config, nodes, gpus_per_node)

@@ -15,7 +15,7 @@ def monitor(
     report: dsl.Output[dsl.HTML],
 ) -> bool:
     """Compares what was served with what the champion was judged on; true when it should be trained again."""
-    from modelyard.launch.step import copy_file, read_json, run_step
+    from modelyard.pipeline.step import copy_file, read_json, run_step
 
     run_step("monitor", family, config, run_id, outputs={"verdict": verdict})
     copy_file(verdict.path, "report.html", report.path)

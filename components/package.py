@@ -19,7 +19,7 @@ def package(
     card: dsl.Output[dsl.HTML],
 ):
     """Holds the model against its gate and puts together all that serving needs."""
-    from modelyard.launch.step import copy_file, run_step
+    from modelyard.pipeline.step import copy_file, run_step
 
     inputs = {"features": features, "model": model, "evaluation": evaluation, "graphs": graphs}
     run_step("package", family, config, run_id, inputs=inputs, outputs={"package": package})

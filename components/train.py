@@ -17,7 +17,7 @@ def train(
     model: dsl.Output[dsl.Model],
 ):
     """Trains the model; the validation split decides when to stop."""
-    from modelyard.launch.step import run_step
+    from modelyard.pipeline.step import run_step
 
     run_step(
         "train", family, config, run_id, nodes=nodes, gpus_per_node=gpus_per_node,

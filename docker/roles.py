@@ -92,7 +92,7 @@ def put(path: str, content: bytes) -> None:
 
 def deploy(folder: Path) -> None:
     """helm, and the chart that a deploying step takes without a setting."""
-    code = "from modelyard.launch.release import chart_of; from modelyard.serve_settings import ServeSettings; "
+    code = "from modelyard.release.release import chart_of; from modelyard.settings.serve import ServeSettings; "
     chart = run("python", "-c", f"{code}print(chart_of(ServeSettings()))").splitlines()[-1]
     run("helm", "version", "--short")
     run("helm", "lint", "--quiet", chart, "--set", "package.uri=s3://models/x")
@@ -155,12 +155,12 @@ def reports(folder: Path) -> None:
 
 def serve(folder: Path) -> None:
     """The package comes from the store, is verified and served; it gives its own answer; the log goes to the store."""
-    code = "from modelyard.launch.pipelines import source_root; print(source_root() / 'charts' / 'model' / 'files')"
+    code = "from modelyard.home import source_root; print(source_root() / 'charts' / 'model' / 'files')"
     files = Path(run("python", "-c", code).splitlines()[-1])
     address = f"http://127.0.0.1:{SERVER}"
     log = f"s3://{LOGS}/log"
     with tempfile.TemporaryDirectory() as work:
-        publish = "import pathlib, sys; from modelyard.launch.release_store import publish; "
+        publish = "import pathlib, sys; from modelyard.release.store import publish; "
         publish += "print(publish(pathlib.Path(sys.argv[1]), sys.argv[2], 'served'))"
         place = run("python", "-c", publish, folder / "package", f"s3://{MODELS}/packages").splitlines()[-1]
         run("python", files / "fetch.py", place, f"{work}/model")

@@ -15,33 +15,26 @@ import importlib
 import importlib.util
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
 from modelyard.completion import Completed, Completion, Option
-from modelyard.config import FamilyConfig
 from modelyard.errors import UsageError, choices
-from modelyard.evaluation import Evaluation
+from modelyard.judging.evaluation import Evaluation
+from modelyard.runtimes.types import Arrays, Graph, Runtime
+from modelyard.settings.family import FamilyConfig
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from modelyard.training.batches import Batches
     from modelyard.training.loop import Trainer
 
 C = TypeVar("C", bound=FamilyConfig)
-
-Arrays: TypeAlias = "dict[str, np.ndarray]"
-"""Named tensors: axis 0 is the batch; float32, int64 or bool."""
-
-Runtime: TypeAlias = "Callable[[str, Arrays], Arrays]"
-"""Executes one graph by name: `run("model", {"features": x})["scores"]`. Torch, a tree library, ONNX Runtime
-and TensorRT all look like this."""
 
 Split = Literal["train", "validation", "test"]
 
@@ -50,26 +43,6 @@ Half = Literal["data", "build", "host"]
 
 Progress = Callable[..., None]
 """`progress(done, total, loss=0.3)`: how far a long job is, with the figures worth watching."""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A piece of a model that becomes one ONNX file."""
-
-    name: str
-    example: Arrays
-    """Inputs of a small batch (at least 2 examples), real ones where possible: exported and compared on them."""
-    module: torch.nn.Module | None = None
-    """Takes the example's arrays as tensors, by name, and returns a dict of tensors."""
-    onnx: bytes | None = None
-    """The graph as ONNX already, for models that are not torch's."""
-    dynamic: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    """Further axes of an input that may vary, beside axis 0."""
-    tolerance: float = 1e-4
-    """Largest |difference| / max(1, |value|) allowed between the trained model and this graph."""
-
-    def __post_init__(self) -> None:
-        assert (self.module is None) != (self.onnx is None), "a graph is a torch module or ONNX bytes"
 
 
 class Explanation(BaseModel):
@@ -239,8 +212,8 @@ class Data(ABC, Generic[C]):
         """Reads raw data; writes the splits and `out/assets`, which is all that the host will need.
 
         Everything fitted is fitted on the training split only. Where the run continues an earlier model,
-        `modelyard.base.base_of(out)` is its folder: then what its assets fitted is kept, so that inputs mean the same,
-        and new classes, users and items come after its own. Returns what the card should tell about the data
+        `modelyard.store.base.base_of(out)` is its folder: then what its assets fitted is kept, so that inputs mean the
+        same, and new classes, users and items come after its own. Returns what the card should tell about the data
         (JSON): `rows` by split and `dropped` (how many, by reason) at least, `tables` of your own.
 
         Raises:
@@ -336,9 +309,9 @@ class Entry(Generic[C]):
 
 def names() -> list[str]:
     """Families that come with modelyard."""
-    from modelyard import families
-
-    return sorted(module.name for module in pkgutil.iter_modules(families.__path__))
+    found = importlib.util.find_spec("modelyard.families")
+    assert found is not None, "the folder of families is part of modelyard"
+    return sorted(module.name for module in pkgutil.iter_modules(found.submodule_search_locations))
 
 
 def load(name: str) -> Entry[Any]:

@@ -31,3 +31,10 @@ def slug(family: str) -> str:
 def tracking_uri() -> str:
     """MLflow's tracking and registry server; a SQLite file in the home by default."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def source_root() -> Path:
+    """Where `charts/model/`, `components/`, `pipelines/` and `services/` lie: the checkout, or inside the wheel."""
+    package = Path(__file__).resolve().parent
+    checkout = package.parents[1]
+    return checkout if (checkout / "pipelines" / "training.py").is_file() else package / "_adapters"

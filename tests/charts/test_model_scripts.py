@@ -17,7 +17,8 @@ import fsspec
 import httpx
 import pytest
 
-from modelyard import artifact, signing
+from modelyard.packages import signing
+from modelyard.store import artifact
 from tests.charts.helm import ROOT, Case, objects
 from tests.service.conftest import build
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from modelyard.cluster_settings import ClusterSettings
 from modelyard.launch.manifest import MANAGER, TrainJobRequest, train_job
+from modelyard.settings.cluster import ClusterSettings
 from tests.charts.helm import ROOT, Case, Object, objects
 from tests.charts.rules import pods
 

@@ -21,8 +21,10 @@ from typing import Any
 import httpx
 import pytest
 
-from modelyard import pages
-from modelyard.launch.pipelines import connect
+from modelyard.card import pages
+from modelyard.errors import UsageError
+from modelyard.family import names
+from modelyard.pipeline.pipelines import KINDS, connect, of_family
 from tests.charts.helm import ROOT, Case, objects
 from tests.charts.kubeflow import Kubeflow, running
 
@@ -65,7 +67,7 @@ def test_the_compiled_pipelines_of_the_families_are_uploaded_and_run_the_image_o
     }
     for version in kubeflow.versions:
         stem = version["spec"]["pipelineInfo"]["name"].removeprefix("modelyard-")
-        text = (ROOT / "pipelines" / "compiled" / f"{stem}.yaml").read_text()
+        text = of_family(*stem.rsplit("-", 1)).read_text()
         executors = version["spec"]["deploymentSpec"]["executors"]
         assert {one["container"].pop("image") for one in executors.values()} == {plan()["image"]}
         own = next(yaml.safe_load_all(text))
@@ -130,7 +132,7 @@ def test_registering_again_uploads_nothing_and_follows_the_plan(registered):
 
 def test_changed_bytes_are_a_new_version(tmp_path):
     register_ = script("register")
-    first = (ROOT / "pipelines" / "compiled" / "tabular-training.yaml").read_text()
+    first = of_family("tabular", "training").read_text()
     (tmp_path / "one.yaml").write_text(first)
     (tmp_path / "two.yaml").write_text(first.replace("Trains,", "Trains well,"))
     with running() as kubeflow, warnings.catch_warnings():
@@ -143,16 +145,17 @@ def test_changed_bytes_are_a_new_version(tmp_path):
 
 
 def test_all_pipelines_and_the_generic_ones_are_chosen_where_no_family_is_named():
-    compiled = ROOT / "pipelines" / "compiled"
-    assert script("register").chosen([]) == sorted(compiled.glob("*.yaml"))
-    assert compiled / "generic-training.yaml" in script("register").chosen([])
+    chosen = {path.stem for path in script("register").chosen([])}
+    assert chosen == {f"{name}-{kind}" for name in ("generic", *names()) for kind in KINDS}
+    with pytest.raises(UsageError, match=r"register\.families: family 'tabula' is unknown"):
+        script("register").chosen(["tabula"])
 
 
 def test_the_image_of_a_mirror_reaches_steps_and_training_nodes(tmp_path):
     import yaml
 
     compiled = tmp_path / "one.yaml"
-    text = (ROOT / "pipelines" / "compiled" / "tabular-training.yaml").read_text()
+    text = of_family("tabular", "training").read_text()
     spec, *rest = yaml.safe_load_all(text)
     train = spec["deploymentSpec"]["executors"]["exec-train"]["container"]
     train["env"] = [{"name": "MODELYARD_IMAGE", "value": "old:1"}, {"name": "OTHER", "value": "kept"}]

@@ -124,7 +124,7 @@ FILES = {
 
 
 def _parquet(path: Path, size: int) -> None:
-    from modelyard.tables import write_parquet
+    from modelyard.store.tables import write_parquet
 
     write_parquet([{"age": 1.0, "bought": "yes"}] * 50, path)
     path.write_bytes(path.read_bytes()[:size])

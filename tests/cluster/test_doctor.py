@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from modelyard.cli.app import app
-from modelyard.diagnose.capacity import free_devices
-from modelyard.launch.local import RunFolder, RunRecord
+from modelyard.doctor.capacity import free_devices
+from modelyard.pipeline.local import RunFolder, RunRecord
 from tests.standin.kinds import (
     CLAIM,
     DEPLOYMENT,
@@ -198,8 +198,8 @@ def test_kubeflow_pipelines_that_does_not_answer_is_broken(cluster, monkeypatch)
 
 
 def test_an_api_that_does_not_answer_is_one_row(api, monkeypatch):
-    from modelyard.launch import inspect
-    from modelyard.launch.kube import Pace
+    from modelyard.doctor import inspect
+    from modelyard.kubernetes.client import Pace
 
     api.refuse("GET /version", 503, "etcd is away", times=1000)
     monkeypatch.setattr(inspect.Reader.__init__, "__defaults__", (None, Pace(patience=0.2, backoff=0.05)))

@@ -6,11 +6,12 @@ import time
 
 import pytest
 
+from modelyard.doctor import inspect
+from modelyard.doctor.inspect import Reader
 from modelyard.errors import ModelyardError
-from modelyard.launch import inspect, smoke
-from modelyard.launch.inspect import Reader
-from modelyard.launch.kube import Pace
-from modelyard.launch.smoke import Rollout
+from modelyard.kubernetes.client import Pace
+from modelyard.release import smoke
+from modelyard.release.smoke import Rollout
 from tests.charts.helm import binary
 from tests.cluster.conftest import NAMESPACE
 from tests.cluster.test_release import NO_GPU

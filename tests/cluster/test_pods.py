@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from modelyard.diagnose.pod import explain_pod
-from modelyard.diagnose.workload import claim_pending, job_failed, not_admitted, refused
+from modelyard.doctor.pod import explain_pod
+from modelyard.doctor.workload import claim_pending, job_failed, not_admitted, refused
 
 META = {"name": "payments-7d9f", "namespace": "models", "uid": "1"}
 

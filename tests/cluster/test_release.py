@@ -17,14 +17,14 @@ from datetime import UTC, datetime
 import pytest
 from typer.testing import CliRunner
 
-from modelyard import registry
 from modelyard.cli.app import app
 from modelyard.errors import ModelyardError, Unavailable, UsageError
-from modelyard.launch import release
-from modelyard.launch.rights import DEPLOYING
-from modelyard.package import Package
-from modelyard.run import Run
+from modelyard.packages.package import Package
+from modelyard.registry import versions as registry
+from modelyard.release import release
+from modelyard.release.rights import DEPLOYING
 from modelyard.stages.deploy import deploy
+from modelyard.stages.run import Run
 from tests.charts.helm import binary
 from tests.charts.rights import listed, taken
 from tests.charts.test_rights import WATCHING
@@ -280,8 +280,8 @@ def test_a_step_that_is_told_to_stop_lets_helm_put_back_what_served(yard, tmp_pa
     before = yard.answers()
     yard.rollouts.fate = lambda spec: {"phase": "Pending", "conditions": []}
     script = (
-        "import sys; from pathlib import Path; from modelyard.launch.release import Releaser\n"
-        "from modelyard.serve_settings import ServeSettings\n"
+        "import sys; from pathlib import Path; from modelyard.release.release import Releaser\n"
+        "from modelyard.settings.serve import ServeSettings\n"
         "settings = ServeSettings.model_validate_json(sys.argv[1])\n"
         "Releaser(settings, lambda line: print(line, flush=True)).bring(Path(sys.argv[2]), sys.argv[3])"
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard import artifact
 from modelyard.errors import Unavailable, UsageError
-from modelyard.launch import release
-from modelyard.launch.release_store import publish
-from modelyard.serve_settings import ServeSettings
+from modelyard.release import release
+from modelyard.release.store import publish
+from modelyard.settings.serve import ServeSettings
+from modelyard.store import artifact
 from tests.charts.helm import binary, helm
 from tests.cluster.yard import RELEASE
 

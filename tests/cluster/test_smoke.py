@@ -6,12 +6,12 @@ import socket
 
 import pytest
 
+from modelyard.doctor.inspect import Reader
 from modelyard.errors import ModelyardError
-from modelyard.launch import release, smoke
-from modelyard.launch.inspect import Reader
-from modelyard.launch.rights import DEPLOYING
-from modelyard.launch.smoke import ask_golden
-from modelyard.package import Package
+from modelyard.packages.package import Package
+from modelyard.release import release, smoke
+from modelyard.release.rights import DEPLOYING
+from modelyard.release.smoke import ask_golden
 from tests.charts.helm import binary
 from tests.charts.rights import listed, taken
 from tests.cluster.yard import NAME, RELEASE

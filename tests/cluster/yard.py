@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from modelyard.launch import release, smoke
-from modelyard.launch.inspect import Reader
-from modelyard.launch.kube import Pace
-from modelyard.package import Package
-from modelyard.run import Run
+from modelyard.doctor.inspect import Reader
+from modelyard.kubernetes.client import Pace
+from modelyard.packages.package import Package
+from modelyard.release import release, smoke
 from modelyard.serving.app import create_app
 from modelyard.stages.deploy import deploy
+from modelyard.stages.run import Run
 from tests.charts.helm import ROOT, binary
 from tests.cluster.conftest import NAMESPACE
 from tests.standin.kinds import Cluster

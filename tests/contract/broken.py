@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from pydantic import BaseModel
 
-from modelyard.config import FamilyConfig, Settings, TrainingSettings
 from modelyard.family import Entry, Family
 from modelyard.runtimes.onnx import OnnxRuntime
+from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 from modelyard.training.batches import Batches
 from tests.toy.family import Height, LineConfig, LineFamily, LineHost, Point
 

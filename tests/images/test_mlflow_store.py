@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelyard import tracking
 from modelyard.errors import Unavailable
+from modelyard.registry import tracking
 from tests.charts.helm import Case, objects
 from tests.service.test_serve import free_port
 from tests.standin.s3 import store

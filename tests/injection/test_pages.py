@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelyard.config import MonitorSettings
 from modelyard.drift.report import write_report
 from modelyard.drift.verdict import Verdict, Window, judge
-from modelyard.evaluation import Confusion, Picture, Plot, Series
+from modelyard.judging.evaluation import Confusion, Picture, Plot, Series
+from modelyard.settings.family import MonitorSettings
 from modelyard.tuning.report import importance, write_page
 from tests.browser import Browser, wait_for
 from tests.injection.texts import ALL, LONG, MARKUP

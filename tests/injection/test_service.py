@@ -14,8 +14,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelyard.package import Package
-from modelyard.serving.prediction_log import read_log
+from modelyard.packages.package import Package
+from modelyard.predictions.log import read_log
 from tests.injection.test_pages import drifted, is_strict, nothing_ran, opened, policy_of
 from tests.injection.texts import ACT, ALL, LONG
 from tests.service.conftest import build

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard.config import portable
 from modelyard.family import load
+from modelyard.settings.family import portable
 from tests.integration import cluster as machinery
 from tests.integration.cluster import Cluster, Image, Missing
 

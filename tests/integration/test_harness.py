@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from modelyard.artifact import verify
-from modelyard.config import parse_assignments, resolve
 from modelyard.family import load, names
-from modelyard.package import read_info
+from modelyard.packages.package import read_info
+from modelyard.settings.family import parse_assignments, resolve
+from modelyard.store.artifact import verify
 from tests.charts.helm import ROOT, binary, helm
 from tests.integration.cluster import IMAGES, Cluster, Image, Missing, find, image
 from tests.integration.test_model_chart import ASK, UNPACK, golden, packed

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from modelyard.artifact import read_manifest
-from modelyard.contract.compare import difference
-from modelyard.package import read_info
+from modelyard.judging.compare import difference
+from modelyard.packages.package import read_info
+from modelyard.store.artifact import read_manifest
 from tests.charts.helm import ROOT
 from tests.integration.cluster import Cluster, Image, pod, wait
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from modelyard.config import portable
 from modelyard.errors import Unavailable
 from modelyard.family import load
-from modelyard.launch.pipelines import connect
+from modelyard.pipeline.pipelines import connect
+from modelyard.settings.family import portable
 from tests.integration.cluster import Cluster, Image, pod
 
 pytestmark = pytest.mark.kind

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.config import portable
 from modelyard.family import load
+from modelyard.settings.family import portable
 from tests.charts.helm import ROOT, binary
 from tests.integration.cluster import IMAGES
 from tests.integration.conftest import PACKAGES

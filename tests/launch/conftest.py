@@ -10,10 +10,10 @@ from pathlib import Path
 import kubernetes.client  # noqa: F401 takes seconds, which no test should wait for
 import pytest
 
-from modelyard.cluster_settings import ClusterSettings
-from modelyard.launch.kube import Pace
+from modelyard.kubernetes.client import Pace
 from modelyard.launch.manifest import TrainJobRequest
 from modelyard.launch.trainjob import train_on_cluster
+from modelyard.settings.cluster import ClusterSettings
 from tests.standin.server import Api
 from tests.standin.trainer import NAMESPACE, Trainer
 

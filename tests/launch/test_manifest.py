@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from modelyard.cluster_settings import ClusterSettings, Toleration
-from modelyard.config import FamilyConfig, portable, resolve
 from modelyard.errors import UsageError
 from modelyard.launch.manifest import TrainJobRequest, label_name, label_value, train_job
+from modelyard.settings.cluster import ClusterSettings, Toleration
+from modelyard.settings.family import FamilyConfig, portable, resolve
 from tests.launch.conftest import REQUEST, SETTINGS
 from tests.standin.schema import problems, schema_of
 

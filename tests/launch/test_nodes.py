@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("torch")
 
 from modelyard import stages
-from modelyard.run import Run
+from modelyard.stages.run import Run
 
 CONFIG = {
     "features": {"sample_images": 120},

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.errors import Unavailable, UsageError
-from modelyard.launch.kube import Cluster, Pace
+from modelyard.kubernetes.client import Cluster, Pace
 from tests.launch.conftest import PACE, REQUEST, until
 from tests.standin.trainer import NAMESPACE, TRAIN_JOB, Trainer
 

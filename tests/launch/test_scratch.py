@@ -7,9 +7,9 @@ import json
 import fsspec
 import pytest
 
-from modelyard.cluster_settings import ClusterSettings
 from modelyard.errors import BrokenArtifact, ModelyardError, UsageError
 from modelyard.launch import scratch
+from modelyard.settings.cluster import ClusterSettings
 
 
 @pytest.fixture(params=["a path", "file URI", "object store"])

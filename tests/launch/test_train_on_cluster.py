@@ -7,7 +7,7 @@ import time
 import pytest
 
 from modelyard.errors import ModelyardError, Unavailable, UsageError
-from modelyard.launch.kube import Pace
+from modelyard.kubernetes.client import Pace
 from tests.launch.conftest import PACE, REQUEST, until
 from tests.standin.trainer import NAMESPACE, TRAIN_JOB
 

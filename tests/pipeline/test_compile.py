@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from modelyard.family import load, names
-from modelyard.launch.pipelines import GENERIC, KINDS, compile_pipeline, compiled
+from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipeline, generic, of_family
 from modelyard.stages import STAGES, TRAINING
 
 FOLDER = Path("pipelines/compiled")
@@ -30,14 +30,14 @@ def fresh(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize(("name", "kind"), FILES)
-def test_the_committed_pipeline_is_not_stale(fresh, name, kind):
-    committed = FOLDER / f"{name or GENERIC}-{kind}.yaml"
-    assert committed.read_bytes() == fresh[name, kind].read_bytes(), "type: make compile"
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_committed_pipeline_is_not_stale(fresh, kind):
+    assert generic(kind).read_bytes() == fresh[None, kind].read_bytes(), "type: make compile"
 
 
-def test_no_compiled_pipeline_is_left_over():
-    assert {path.name for path in FOLDER.glob("*")} == {f"{name or GENERIC}-{kind}.yaml" for name, kind in FILES}
+def test_only_the_generic_pipelines_are_committed():
+    listed = subprocess.run(["git", "ls-files", str(FOLDER)], capture_output=True, text=True, check=True).stdout.split()
+    assert sorted(listed) == [f"{FOLDER}/{GENERIC}-{kind}.yaml" for kind in sorted(KINDS)]
 
 
 def test_compiling_in_another_process_with_other_hashes_gives_the_same_bytes(fresh, tmp_path):
@@ -49,22 +49,22 @@ def test_compiling_in_another_process_with_other_hashes_gives_the_same_bytes(fre
 
 
 @pytest.mark.parametrize(("name", "kind"), FILES)
-def test_every_pipeline_loads_again_with_the_parameters_of_the_page(name, kind):
+def test_every_pipeline_loads_again_with_the_parameters_of_the_page(fresh, name, kind):
     from kfp import components
 
-    loaded = components.load_component_from_file(str(FOLDER / f"{name or GENERIC}-{kind}.yaml"))
+    loaded = components.load_component_from_file(str(fresh[name, kind]))
     inputs = loaded.component_spec.inputs
     own = {"trials", "fixed"} if kind == "tuning" else {"nodes", "cpu", "memory"}
     assert set(inputs) == {"family", "config", "data_rev", "gpus_per_node", "code_version"} | own
-    described = spec(FOLDER / f"{name or GENERIC}-{kind}.yaml")[0]["root"]["inputDefinitions"]["parameters"]
+    described = spec(fresh[name, kind])[0]["root"]["inputDefinitions"]["parameters"]
     assert all(parameter["description"] for parameter in described.values())
     if name:
         assert load(name).Config.model_validate(inputs["config"].default) == load(name).Config()
 
 
 @pytest.mark.parametrize("name", [None, *names()])
-def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(name):
-    pipeline, platform = spec(FOLDER / f"{name or GENERIC}-training.yaml")
+def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(fresh, name):
+    pipeline, platform = spec(fresh[name, "training"])
     tasks = pipeline["root"]["dag"]["tasks"]
     makers = {output: stage.name for stage in TRAINING for output in stage.outputs}
     assert set(tasks) == {stage.name for stage in TRAINING}
@@ -87,8 +87,8 @@ def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(name):
 
 
 @pytest.mark.parametrize("name", [None, *names()])
-def test_the_monitoring_graph_trains_again_only_when_the_verdict_says_so(name):
-    pipeline, _ = spec(FOLDER / f"{name or GENERIC}-monitoring.yaml")
+def test_the_monitoring_graph_trains_again_only_when_the_verdict_says_so(fresh, name):
+    pipeline, _ = spec(fresh[name, "monitoring"])
     tasks = pipeline["root"]["dag"]["tasks"]
     condition = next(task for task in tasks if task != "monitor")
     assert "monitor" in tasks[condition]["dependentTasks"]
@@ -100,8 +100,8 @@ def test_the_monitoring_graph_trains_again_only_when_the_verdict_says_so(name):
 
 
 @pytest.mark.parametrize(("name", "kind"), FILES)
-def test_no_step_installs_a_package_and_every_step_has_bounds(name, kind):
-    pipeline, _ = spec(FOLDER / f"{name or GENERIC}-{kind}.yaml")
+def test_no_step_installs_a_package_and_every_step_has_bounds(fresh, name, kind):
+    pipeline, _ = spec(fresh[name, kind])
     for executor in pipeline["deploymentSpec"]["executors"].values():
         container = executor["container"]
         assert "pip install" not in " ".join(container["command"])
@@ -126,7 +126,7 @@ def test_what_is_submitted_are_parameters_of_the_pipeline_with_the_machine_that_
     from kfp import components
 
     from modelyard.cli import cluster, options
-    from modelyard.launch import pipelines
+    from modelyard.pipeline import pipelines
 
     sent = {}
     monkeypatch.setattr(pipelines, "connect", lambda host: None)
@@ -150,9 +150,13 @@ def test_steps_and_stages_have_the_same_inputs_and_outputs():
         assert set(component["outputDefinitions"]["artifacts"]) - shown_beside == set(stage.outputs)
 
 
-def test_a_family_from_outside_runs_on_the_generic_pipeline():
-    assert compiled("my_pkg.mod:Family", "training").name == "generic-training.yaml"
-    assert compiled(names()[0], "training").name == f"{names()[0]}-training.yaml"
+def test_a_familys_own_pipeline_is_compiled_once_for_each_version_of_the_code(fresh, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
+    found = of_family(names()[0], "training")
+    assert found.read_bytes() == fresh[names()[0], "training"].read_bytes()
+    found.write_text("kept")
+    assert of_family(names()[0], "training").read_text() == "kept"
+    assert of_family("tests.toy.family:Line", "training").is_file()
 
 
 @pytest.mark.parametrize(("nodes", "expected"), [(1, "4"), (2, "0")])

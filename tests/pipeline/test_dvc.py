@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from modelyard.config import resolve
 from modelyard.family import load, make
+from modelyard.settings.family import resolve
 from modelyard.stages import TRAINING
 
 ROOT = Path(__file__).parents[2]

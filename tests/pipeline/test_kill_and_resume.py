@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import artifact, events
+from modelyard import events
 from modelyard.stages import TRAINING
+from modelyard.store import artifact
 
 ROOT = Path(__file__).parents[2]
 NAMES = [stage.name for stage in TRAINING]

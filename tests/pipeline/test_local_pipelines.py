@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from modelyard import events
-from modelyard.artifact import verify
-from modelyard.package import Package
+from modelyard.packages.package import Package
 from modelyard.stages import TRAINING
-from modelyard.tables import write_parquet
+from modelyard.store.artifact import verify
+from modelyard.store.tables import write_parquet
 
 ROOT = Path(__file__).parents[2]
 FAMILY = "line:Line"

@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from modelyard import home, registry
+from modelyard import home
 from modelyard.drift.verdict import Verdict
 from modelyard.errors import UsageError
-from modelyard.package import Package
-from modelyard.run import Run
-from modelyard.serving.prediction_log import PredictionLog
+from modelyard.packages.package import Package
+from modelyard.predictions.log import PredictionLog
+from modelyard.registry import versions as registry
 from modelyard.stages.deploy import deploy
 from modelyard.stages.monitor import monitor
+from modelyard.stages.run import Run
 from tests.toy.build import LINE, build
 
 NAME = "tests-toy-family-line"
@@ -133,7 +134,7 @@ def test_a_package_that_was_just_made_is_not_trained_again(champion, tmp_path):
 
 
 def test_the_verdict_records_the_package_it_is_about(champion, tmp_path):
-    from modelyard import artifact
+    from modelyard.store import artifact
 
     serve(champion, tmp_path / "log", usual())
     _, verdict, _ = look(tmp_path, tmp_path / "log", package=champion)

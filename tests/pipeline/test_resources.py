@@ -5,11 +5,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard.launch.pipelines import KINDS
-from modelyard.launch.step import gpus_of_step
+from modelyard.family import names
+from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipeline
+from modelyard.pipeline.step import gpus_of_step
 from tests.pipeline.driver import pods
 
-FILES = sorted(Path("pipelines/compiled").glob("*.yaml"))
+NAMES = [(name, kind) for name in (None, *names()) for kind in KINDS]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compiled")
+    return {key: compile_pipeline(*key, folder / f"{key[0] or GENERIC}-{key[1]}.yaml") for key in NAMES}
 
 
 def resources(path: Path, nodes: int, gpus: int, config: dict | None = None) -> dict:
@@ -32,8 +39,9 @@ def gpus_by_step(path: Path, nodes: int, gpus: int, config: dict | None = None) 
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_gpu_that_was_asked_for_reaches_the_pod_that_trains(path):
+@pytest.mark.parametrize("key", NAMES)
+def test_a_gpu_that_was_asked_for_reaches_the_pod_that_trains(compiled, key):
+    path = compiled[key]
     trains = "trial" if "tuning" in path.stem else "train"
     assert gpus_by_step(path, nodes=1, gpus=0) == {}
     assert gpus_by_step(path, nodes=1, gpus=1) == {trains: {"nvidia.com/gpu": "1"}}
@@ -41,14 +49,13 @@ def test_a_gpu_that_was_asked_for_reaches_the_pod_that_trains(path):
     assert gpus_by_step(path, 1, 2, slice_of_a_gpu) == {trains: {"nvidia.com/mig-1g.10gb": "2"}}
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if "tuning" not in path.stem], ids=lambda path: path.stem)
-def test_the_pod_that_starts_a_job_on_several_nodes_holds_no_gpu(path):
-    assert gpus_by_step(path, nodes=2, gpus=4) == {}
+@pytest.mark.parametrize("key", [key for key in NAMES if key[1] != "tuning"])
+def test_the_pod_that_starts_a_job_on_several_nodes_holds_no_gpu(compiled, key):
+    assert gpus_by_step(compiled[key], nodes=2, gpus=4) == {}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_pod_asks_for_cpus_and_for_as_much_memory_as_it_may_take(path):
-    assert any(path.stem.endswith(kind) for kind in KINDS)
-    for step, asked in resources(path, nodes=1, gpus=1).items():
+@pytest.mark.parametrize("key", NAMES)
+def test_every_pod_asks_for_cpus_and_for_as_much_memory_as_it_may_take(compiled, key):
+    for step, asked in resources(compiled[key], nodes=1, gpus=1).items():
         assert set(asked["requests"]) == {"cpu", "memory"}, step
         assert asked["limits"]["memory"] == asked["requests"]["memory"], step

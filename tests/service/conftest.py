@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from modelyard import artifact  # noqa: E402
-from modelyard.config import GateSettings, MonitorSettings  # noqa: E402
-from modelyard.evaluation import judge  # noqa: E402
 from modelyard.family import load  # noqa: E402
-from modelyard.package import Package, PackageInfo, Variant  # noqa: E402
+from modelyard.judging.evaluation import judge  # noqa: E402
+from modelyard.packages.package import Package, PackageInfo, Variant  # noqa: E402
 from modelyard.runtimes.onnx import OnnxRuntime  # noqa: E402
-from modelyard.tables import write_parquet  # noqa: E402
+from modelyard.settings.family import GateSettings, MonitorSettings  # noqa: E402
+from modelyard.store import artifact  # noqa: E402
+from modelyard.store.tables import write_parquet  # noqa: E402
 
 
 def build(folder: Path, name: str) -> Path:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
+from modelyard.predictions.log import read_log
 from modelyard.serving import launch
-from modelyard.serving.prediction_log import read_log
 from tests.service.test_serve import free_port
 
 ROOT = Path(__file__).parents[2]

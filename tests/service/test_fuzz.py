@@ -18,9 +18,9 @@ from schemathesis.checks import not_a_server_error, response_schema_conformance,
 
 from modelyard.contract.lab import Lab
 from modelyard.family import names
-from modelyard.package import Package
+from modelyard.packages.package import Package
+from modelyard.predictions.log import PredictionLog
 from modelyard.serving.app import create_app
-from modelyard.serving.prediction_log import PredictionLog
 from tests.service.test_streaming import listening
 
 BODIES = 5_000

@@ -18,12 +18,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from modelyard.errors import UsageError
+from modelyard.predictions.files import read_labelled
+from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving import tracing
 from modelyard.serving.app import create_app
 from modelyard.serving.aside import Aside
-from modelyard.serving.log_files import read_labelled
 from modelyard.serving.logs import JsonLines, TextLines
-from modelyard.serving.prediction_log import PredictionLog, read_log
 from modelyard.serving.settings import Limits, ServingSettings
 from tests.service.test_streaming import listening
 

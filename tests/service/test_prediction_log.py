@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from starlette.testclient import TestClient
 
+from modelyard.predictions.files import Writer
+from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving.app import create_app
-from modelyard.serving.log_files import Writer
-from modelyard.serving.prediction_log import PredictionLog, read_log
 
 NOW = datetime(2026, 1, 31, 13, 59, 59, 900_000, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from modelyard.package import Package
+from modelyard.packages.package import Package
 from modelyard.serving import follow
 from modelyard.serving.settings import Limits
 from modelyard.serving.traffic import Traffic, opened

@@ -21,8 +21,8 @@ import httpx
 import pytest
 
 from modelyard.errors import BrokenArtifact, MissingExtra, UsageError
+from modelyard.predictions.log import read_log
 from modelyard.serving import launch
-from modelyard.serving.prediction_log import read_log
 from tests.service.test_swap import shifted
 
 ROOT = Path(__file__).parents[2]

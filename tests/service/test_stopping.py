@@ -10,7 +10,7 @@ import time
 import httpx
 import pytest
 
-from modelyard.package import Package
+from modelyard.packages.package import Package
 from tests.service.conftest import build
 from tests.service.test_serve import served
 

@@ -14,9 +14,9 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from modelyard.package import Package
+from modelyard.packages.package import Package
+from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving.app import create_app
-from modelyard.serving.prediction_log import PredictionLog, read_log
 from modelyard.serving.settings import Limits
 from tests.service.conftest import build
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from modelyard import artifact
-from modelyard.package import Package
+from modelyard.packages.package import Package
+from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving.app import create_app
 from modelyard.serving.champion import Champion
 from modelyard.serving.follow import follow, point
-from modelyard.serving.prediction_log import PredictionLog, read_log
 from modelyard.serving.settings import Limits
 from modelyard.serving.traffic import Traffic, opened
+from modelyard.store import artifact
 from tests.service.test_streaming import logged
 
 TOKEN = {"authorization": "Bearer secret"}

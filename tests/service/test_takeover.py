@@ -15,15 +15,15 @@ from typing import Any
 import httpx
 import pytest
 
-from modelyard import artifact
 from modelyard.errors import UsageError
-from modelyard.package import Package
+from modelyard.packages.package import Package
+from modelyard.packages.trust import Trust
 from modelyard.serving import takeover
 from modelyard.serving.app import create_app
 from modelyard.serving.follow import follow, point
 from modelyard.serving.settings import Limits
 from modelyard.serving.traffic import Traffic, opened
-from modelyard.trust import Trust
+from modelyard.store import artifact
 from tests.service.conftest import build
 from tests.service.shaped import FILE
 

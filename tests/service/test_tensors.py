@@ -12,8 +12,8 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
+from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving.app import create_app
-from modelyard.serving.prediction_log import PredictionLog, read_log
 from tests.service.test_streaming import listening, logged
 
 LINE, PAYMENTS = "tests-toy-family-line", "tests-service-payments-payments"

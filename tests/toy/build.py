@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelyard.run import Run
 from modelyard.stages.evaluate import evaluate
 from modelyard.stages.export import export
 from modelyard.stages.features import features
 from modelyard.stages.ingest import ingest
 from modelyard.stages.package import package
+from modelyard.stages.run import Run
 from modelyard.stages.train import train
 
 LINE = "tests.toy.family:Line"

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, Field
 
-from modelyard.config import FamilyConfig, Settings
 from modelyard.errors import BadData
-from modelyard.evaluation import Evaluation
-from modelyard.family import Entry, Family, Graph, Host
+from modelyard.family import Entry, Family, Host
+from modelyard.judging.evaluation import Evaluation
+from modelyard.runtimes.types import Graph
+from modelyard.settings.family import FamilyConfig, Settings
 
 
 class LineFeatures(Settings):

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from modelyard.base import FOLDER, base_of, carry
-from modelyard.evaluation import Evaluation
 from modelyard.family import Family, load
+from modelyard.judging.evaluation import Evaluation
+from modelyard.store.base import FOLDER, base_of, carry
 from modelyard.training.loop import Trainer
 
 

@@ -23,9 +23,9 @@ from torch.nn import functional
 
 from modelyard.errors import ModelyardError
 from modelyard.family import Trainable
+from modelyard.settings.training import TrainingSettings
 from modelyard.training.batches import Batches
 from modelyard.training.loop import Trainer
-from modelyard.training.settings import TrainingSettings
 from modelyard.training.world import World
 
 ROWS, WIDTH, CLASSES = 203, 12, 3

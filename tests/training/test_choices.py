@@ -11,11 +11,11 @@ import torch
 from pydantic import ValidationError
 
 from modelyard.errors import Interrupted, UsageError
+from modelyard.settings.training import TrainingSettings
 from modelyard.training import optimizers
 from modelyard.training.engine import Engine, blocks
 from modelyard.training.loop import Trainer, load_weights
 from modelyard.training.schedules import LearningRate
-from modelyard.training.settings import TrainingSettings
 from modelyard.training.throughput import operations
 from modelyard.training.world import Preemption, World
 from tests.training.many import Blocks, Classes

@@ -14,14 +14,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from modelyard.continual_settings import ContinualSettings
 from modelyard.errors import BrokenArtifact, UsageError
 from modelyard.family import Trainable
+from modelyard.settings.continual import ContinualSettings
+from modelyard.settings.training import TrainingSettings
 from modelyard.training.batches import Batches
 from modelyard.training.continual import grow, mixed, remember
 from modelyard.training.loop import Trainer
 from modelyard.training.memory import Memory, herding, reservoir
-from modelyard.training.settings import TrainingSettings
 
 Batch = dict[str, torch.Tensor]
 CENTRES = torch.tensor([[3.0, 0.0], [0.0, 3.0], [-3.0, 0.0], [0.0, -3.0]])
@@ -303,7 +303,7 @@ def test_two_processes_learn_with_exemplars_what_one_learns(tmp_path: Path) -> N
 
 
 def test_the_section_survives_a_pipelines_parameters_and_refuses_a_secret() -> None:
-    from modelyard.config import FamilyConfig, portable
+    from modelyard.settings.family import FamilyConfig, portable
 
     for continual in (ContinualSettings(), ContinualSettings(start="champion", memory=5, choose="herding")):
         config = FamilyConfig(continual=continual)

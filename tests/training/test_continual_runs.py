@@ -11,14 +11,15 @@ import fsspec
 import pytest
 from safetensors.torch import load_file
 
-from modelyard import artifact, registry
-from modelyard.base import base_of, read_base
 from modelyard.errors import BrokenArtifact, UsageError
-from modelyard.package import Package
-from modelyard.run import Run
+from modelyard.packages.package import Package
+from modelyard.registry import versions as registry
 from modelyard.stages.deploy import deploy
 from modelyard.stages.features import features
+from modelyard.stages.run import Run
 from modelyard.stages.train import train
+from modelyard.store import artifact
+from modelyard.store.base import base_of, read_base
 from modelyard.training.memory import Memory
 from tests.toy.build import LINE, Built, build
 

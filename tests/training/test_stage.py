@@ -15,7 +15,7 @@ import pytest
 from modelyard import stages
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.launch.torchrun import _error
-from modelyard.run import Run
+from modelyard.stages.run import Run
 from modelyard.stages.train import checkpoint_folder
 
 CONFIG = {
@@ -93,7 +93,7 @@ def test_checkpoints_follow_what_is_learned_and_not_where(features, monkeypatch)
 def test_sigterm_ends_the_stage_with_75_and_the_next_one_goes_on(features, tmp_path, home):
     told = changed(epochs=60, patience=60)
     code = (
-        "import json, sys; from modelyard.launch.step import run_step; from types import SimpleNamespace as N\n"
+        "import json, sys; from modelyard.pipeline.step import run_step; from types import SimpleNamespace as N\n"
         f"run_step('train', 'image', json.loads({json.dumps(json.dumps(told))}), 'r', "
         f"inputs={{'features': N(path={str(features)!r}, metadata={{}})}}, "
         f"outputs={{'model': N(path={str(tmp_path / 'model')!r}, metadata={{}})}})"

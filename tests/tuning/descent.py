@@ -10,10 +10,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from modelyard.config import Settings, TrainingSettings
 from modelyard.errors import ModelyardError
 from modelyard.family import Entry
-from modelyard.tuning.space import choice, real
+from modelyard.settings.family import Settings, TrainingSettings
+from modelyard.settings.search import choice, real
 from tests.toy.family import LineConfig, LineFamily, LineHost
 
 

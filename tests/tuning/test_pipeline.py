@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard.config import resolve
 from modelyard.errors import ModelyardError
 from modelyard.family import load
-from modelyard.run import Run
+from modelyard.settings.family import resolve
+from modelyard.settings.search import nested
 from modelyard.stages.features import features
 from modelyard.stages.ingest import ingest
+from modelyard.stages.run import Run
 from modelyard.tuning import batch
-from modelyard.tuning.space import nested
 
 NAME = "tests.tuning.descent:Descent"
 CONFIG = {"features": {"points": 60}}
@@ -81,7 +81,7 @@ def test_the_best_of_all_results_is_the_config_that_comes_out(made, tmp_path):
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory) -> Path:
-    from modelyard.launch.pipelines import compile_pipeline
+    from modelyard.pipeline.pipelines import compile_pipeline
 
     return compile_pipeline(NAME, "tuning", tmp_path_factory.mktemp("compiled") / "tuning.yaml")
 
@@ -102,7 +102,7 @@ def test_trials_fan_out_over_the_proposals_of_each_round(compiled):
 @pytest.mark.slow
 def test_the_pipeline_on_this_machine_finds_better_settings(compiled, tmp_path, monkeypatch):
     """Ingest, features, two rounds of three trials, best: about ten processes of kfp's local runner."""
-    from modelyard.launch.pipelines import run_here
+    from modelyard.pipeline.pipelines import run_here
 
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
     run_here(compiled, tmp_path, {"config": CONFIG, "trials": 3, "fixed": [*FIXED, "model.kind"]})

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modelyard.config import resolve
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import load
+from modelyard.settings.family import resolve
+from modelyard.settings.search import nested
 from modelyard.tuning.search import Plan, Search
-from modelyard.tuning.space import nested
 
 ROOT = Path(__file__).parents[2]
 NAME = "tests.tuning.descent:Descent"

@@ -2,12 +2,12 @@
 
 import pytest
 
-from modelyard.config import resolve
 from modelyard.errors import UsageError
 from modelyard.family import load, names
+from modelyard.settings.family import resolve
+from modelyard.settings.search import choice, holds, lookup, nested, real, searched, whole
 from modelyard.tuning.prune import hopeless
 from modelyard.tuning.report import differing
-from modelyard.tuning.space import choice, holds, lookup, nested, real, searched, whole
 
 SPACE = {
     "model.rate": real(0.01, 1.0, log=True, when={"model.kind": ("a", "b")}),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.tuning.space import choice, real
+from modelyard.settings.search import choice, real
 from modelyard.tuning.study import Study
 from modelyard.tuning.trial import Result
 

@@ -10,10 +10,10 @@ import numpy as np
 from sklearn import datasets, linear_model, metrics, model_selection, naive_bayes
 
 from modelyard import card
-from modelyard.artifact import Origin
-from modelyard.config import FamilyConfig, GateSettings, MonitorSettings
-from modelyard.evaluation import Confusion, Evaluation, Plot, Roc, Series, judge
-from modelyard.package import PackageInfo, Variant
+from modelyard.judging.evaluation import Confusion, Evaluation, Plot, Roc, Series, judge
+from modelyard.packages.package import PackageInfo, Variant
+from modelyard.settings.family import FamilyConfig, GateSettings, MonitorSettings
+from modelyard.store.artifact import Origin
 
 
 def _split(data: Any) -> list[np.ndarray]:

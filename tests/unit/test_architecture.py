@@ -37,7 +37,7 @@ FILE_LINES, FUNCTION_LINES, ADAPTER_LINES = 350, 60, 45
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module, `modelyard.run`, and where it stands."""
+    """One imported module, `modelyard.stages.run`, and where it stands."""
 
     module: str
     line: int

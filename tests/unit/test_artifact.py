@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import artifact
-from modelyard.artifact import Origin
 from modelyard.errors import BrokenArtifact
+from modelyard.store import artifact
+from modelyard.store.artifact import Origin
 
 
 def origin(kind: str = "dataset", **fields) -> Origin:

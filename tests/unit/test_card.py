@@ -20,7 +20,7 @@ from card_samples import CARDS, Page, bare, binary, lineage, page, render
 
 from modelyard.card import text
 from modelyard.errors import MissingExtra
-from modelyard.evaluation import Confusion, Plot, Roc, Series
+from modelyard.judging.evaluation import Confusion, Plot, Roc, Series
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)></style></svg>{{ 7*7 }}&lt;$a_b$\x00\x0b\ud800"
 VISIBLE = text.clean(EVIL)
@@ -127,10 +127,10 @@ def test_the_same_arguments_give_the_same_bytes_whatever_the_process_did() -> No
         assert mpl.rcParams["lines.linewidth"] == 9
     script = """
 import json, sys
-from modelyard.artifact import Origin
+from modelyard.store.artifact import Origin
 from modelyard.card import render
-from modelyard.evaluation import Evaluation
-from modelyard.package import PackageInfo
+from modelyard.judging.evaluation import Evaluation
+from modelyard.packages.package import PackageInfo
 sys.path.insert(0, ".")
 given = json.load(sys.stdin)
 lineage = {digest: Origin(**origin) for digest, origin in given["lineage"].items()}

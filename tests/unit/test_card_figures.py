@@ -9,7 +9,7 @@ import pytest
 from card_samples import CARDS, page
 
 from modelyard.card import canvas, figures, painters, text
-from modelyard.evaluation import Plot, Series
+from modelyard.judging.evaluation import Plot, Series
 
 every_card = pytest.mark.parametrize("name", CARDS)
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import closure
 from modelyard.family import load, names
-from modelyard.stages import STAGES, TRAINING
+from modelyard.stages import STAGES, TRAINING, closure
 
 PACKAGE = Path("src/modelyard")
 READING, MODELLING = {"ingest", "features"}, {"train", "evaluate", "export", "package"}

@@ -1,7 +1,7 @@
 import pytest
 
-from modelyard.config import FamilyConfig, Settings, config_hash, parse_assignments, read_params, resolve
 from modelyard.errors import UsageError
+from modelyard.settings.family import FamilyConfig, Settings, config_hash, parse_assignments, read_params, resolve
 
 
 class Model(Settings):

@@ -8,9 +8,11 @@ import time
 
 import pytest
 
-from modelyard import cost
-from modelyard.cost import CostSettings, Usage, figures, gpu_hour, measure, price
-from modelyard.cost_meters import GpuMeter, PackageMeter, busy_seconds, cpu_seconds, descendants
+from modelyard.cost import usage as cost
+from modelyard.cost.meters import GpuMeter, PackageMeter, busy_seconds, cpu_seconds, descendants
+from modelyard.cost.usage import figures, gpu_hour, measure, price
+from modelyard.settings.cost import CostSettings
+from modelyard.store.usage import Usage
 
 BUSY = "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass"
 

@@ -6,14 +6,18 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from modelyard import artifact, events, run
-from modelyard.artifact import In, Out
+from modelyard import events
 from modelyard.cli.app import app
-from modelyard.cost import CostSettings, Usage, price
-from modelyard.cost_report import STARTING, Stakes, add_prices, by_stage, line, paid, return_on, sum_of
+from modelyard.cost.report import STARTING, Stakes, add_prices, by_stage, line, paid, return_on, sum_of
+from modelyard.cost.usage import price
 from modelyard.errors import BadData, UsageError
-from modelyard.launch.local import RunFolder, RunRecord
-from modelyard.run import Run, stage
+from modelyard.pipeline.local import RunFolder, RunRecord
+from modelyard.settings.cost import CostSettings
+from modelyard.stages import run
+from modelyard.stages.run import Run, stage
+from modelyard.store import artifact
+from modelyard.store.artifact import In, Out
+from modelyard.store.usage import Usage
 
 PRICES = CostSettings(cpu_core_hour=36.0)
 """A cent for each second of a core."""

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from modelyard import credentials, events
-from modelyard.cluster_settings import ClusterSettings
-from modelyard.config import FamilyConfig, parse_assignments, resolve
+from modelyard import events
 from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.family import load, names
-from modelyard.package import PackageInfo
-from modelyard.serve_settings import ServeSettings
+from modelyard.packages.package import PackageInfo
 from modelyard.serving.settings import ServingSettings
+from modelyard.settings import credentials
+from modelyard.settings.cluster import ClusterSettings
+from modelyard.settings.family import FamilyConfig, parse_assignments, resolve
+from modelyard.settings.serve import ServeSettings
 
 ROOT = Path(__file__).parents[2]
 HELD = "hunter2"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelyard.drift.log import comparable
+from modelyard.predictions.served import comparable
 from tests.toy.family import LineHost
 
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelyard.config import MonitorSettings
 from modelyard.drift.report import DRAWN_COLUMNS, write_report
 from modelyard.drift.verdict import Verdict, Window, judge
+from modelyard.settings.family import MonitorSettings
 
 WINDOW = Window(since="2026-01-01T00:00:00+00:00", until="2026-01-02T00:00:00+00:00")
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelyard.config import MonitorSettings
 from modelyard.drift.retrain import Memory, decide
 from modelyard.drift.verdict import Verdict, Window
+from modelyard.settings.family import MonitorSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OLD = NOW - timedelta(days=30)

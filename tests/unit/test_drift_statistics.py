@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
-from modelyard.config import MonitorSettings
 from modelyard.drift.statistics import OTHER, SAMPLE_ROWS, ColumnDrift, compare
 from modelyard.drift.verdict import Window, judge
+from modelyard.settings.family import MonitorSettings
 
 SETTINGS = MonitorSettings()
 WINDOW = Window(since="2026-01-01T00:00:00+00:00", until="2026-01-02T00:00:00+00:00")

@@ -1,8 +1,8 @@
 import pytest
 
-from modelyard.config import GateSettings
 from modelyard.errors import UsageError
-from modelyard.evaluation import Evaluation, judge
+from modelyard.judging.evaluation import Evaluation, judge
+from modelyard.settings.family import GateSettings
 
 
 def evaluation(**fields) -> Evaluation:

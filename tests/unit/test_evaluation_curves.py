@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from modelyard.evaluation_curves import counts, histogram, precision_recall, roc, thinned
+from modelyard.judging.curves import counts, histogram, precision_recall, roc, thinned
 
 
 def scored(rows: int, decimals: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

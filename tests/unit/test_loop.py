@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from modelyard.config import TrainingSettings
 from modelyard.errors import BadData, BrokenArtifact, ModelyardError
 from modelyard.family import Trainable
+from modelyard.settings.family import TrainingSettings
 from modelyard.training.batches import Batches
 from modelyard.training.loop import Trainer, load_weights
 

@@ -18,10 +18,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from modelyard import artifact, signing
 from modelyard.errors import ModelyardError
-from modelyard.package import Package, verify
-from modelyard.trust import Trust
+from modelyard.packages import signing
+from modelyard.packages.package import Package, verify
+from modelyard.packages.trust import Trust
+from modelyard.store import artifact
 from tests.service.conftest import build
 
 LINE = "tests.toy.family:Line"
@@ -300,7 +301,7 @@ def test_external_data_inside_the_package_is_served(whole, tmp_path):
 
 def test_a_family_from_outside_is_imported_where_the_operator_names_it_alone(whole, tmp_path):
     """In processes of their own: here the family is imported already."""
-    script = f"from modelyard.package import Package; print(Package({str(whole)!r}).predict([dict(x=1.0)]))"
+    script = f"from modelyard.packages.package import Package; print(Package({str(whole)!r}).predict([dict(x=1.0)]))"
 
     def run(**names: str) -> subprocess.CompletedProcess[str]:
         environment = {key: value for key, value in os.environ.items() if key != "MODELYARD_FAMILIES"} | names

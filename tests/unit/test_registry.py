@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import artifact, registry
 from modelyard.errors import BrokenArtifact, Unavailable, UsageError
+from modelyard.registry import versions as registry
 from modelyard.stages.deploy import deploy
+from modelyard.store import artifact
 from tests.toy.build import LINE, Built, build
 
 NAME = "tests-toy-family-line"
@@ -50,7 +51,7 @@ def test_the_first_package_becomes_champion(yard, tmp_path):
 
 
 def test_a_better_challenger_takes_over_judged_on_the_same_test_split(yard, tmp_path):
-    from modelyard.package import Package
+    from modelyard.packages.package import Package
 
     _, told = place(yard["many"], tmp_path)
     old, run, features = Package(yard["few"].package), yard["many"].run, yard["many"].features

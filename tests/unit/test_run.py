@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import artifact, events, run
-from modelyard.artifact import In, Out
+from modelyard import events
 from modelyard.errors import BadData, BrokenArtifact, MissingExtra
 from modelyard.family import load
-from modelyard.run import Run, stage
+from modelyard.stages import run
+from modelyard.stages.run import Run, stage
+from modelyard.store import artifact
+from modelyard.store.artifact import In, Out
 from tests.toy.family import LineConfig
 
 CALLS: list[str] = []

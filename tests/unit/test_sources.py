@@ -19,12 +19,12 @@ from urllib.parse import quote
 import fsspec
 import pytest
 
-from modelyard import artifact
-from modelyard.config import DataSettings, FamilyConfig, resolve
 from modelyard.errors import BadData, Unavailable, UsageError
-from modelyard.run import Run
+from modelyard.settings.family import DataSettings, FamilyConfig, resolve
 from modelyard.sources import Source, fetch
 from modelyard.stages.ingest import ingest
+from modelyard.stages.run import Run
+from modelyard.store import artifact
 
 NAME = "größe 1.csv"
 

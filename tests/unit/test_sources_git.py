@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from modelyard import artifact
-from modelyard.config import DataSettings
 from modelyard.errors import MissingExtra, Unavailable, UsageError
-from modelyard.run import Run
+from modelyard.settings.family import DataSettings
 from modelyard.sources import Source, fetch
 from modelyard.stages.ingest import ingest
+from modelyard.stages.run import Run
+from modelyard.store import artifact
 
 NAME = "größe 1.csv"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from modelyard.tables import read_parquet, write_parquet
+from modelyard.store.tables import read_parquet, write_parquet
 
 
 def test_rows_come_back_as_columns(tmp_path):

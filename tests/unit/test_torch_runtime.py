@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from modelyard.errors import UsageError
-from modelyard.family import Graph
 from modelyard.runtimes.torch import TorchRuntime
+from modelyard.runtimes.types import Graph
 
 
 class Scale(torch.nn.Module):

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from modelyard.config import GateSettings
 from modelyard.errors import GateFailed
-from modelyard.evaluation import Evaluation, judge
-from modelyard.run import Run
-from modelyard.tracking import client, flat, track
+from modelyard.judging.evaluation import Evaluation, judge
+from modelyard.registry.tracking import client, flat, track
+from modelyard.settings.family import GateSettings
+from modelyard.stages.run import Run
 from tests.toy.build import LINE, build
 
 CURVES = {"loss": {"train": [0.9, 0.5, 0.3], "validation": [1.0, float("nan"), 0.4]}}

@@ -6,11 +6,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from modelyard import artifact, contents
 from modelyard.errors import BrokenArtifact, ModelyardError
-from modelyard.package import verify
+from modelyard.packages.package import verify
+from modelyard.settings.uri import is_remote, local_path
 from modelyard.sources.remote import fetch_remote
-from modelyard.sources.uri import is_remote, local_path
+from modelyard.store import artifact, contents
 
 
 def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:

@@ -10,8 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from modelyard.contract.compare import difference
-from modelyard.package import read_info
+from modelyard.judging.compare import difference
+from modelyard.packages.package import read_info
 
 TRIES = 50
 """Requests until the version in question answers; others may share the Service."""

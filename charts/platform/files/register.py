@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from modelyard.errors import ModelyardError, Unavailable, UsageError, choices
-from modelyard.launch import pipelines
+from modelyard.family import names
 from modelyard.launch.manifest import IMAGE
+from modelyard.pipeline import pipelines
 
 if TYPE_CHECKING:
     from kfp import Client
@@ -77,15 +78,14 @@ def chosen(families: list[str]) -> list[Path]:
     """The compiled pipelines of the families; of all and the generic ones where none is named.
 
     Raises:
-        UsageError: a family has no compiled pipeline.
+        UsageError: there is no such family.
     """
-    folder = pipelines.source_root() / "pipelines" / "compiled"
-    files = sorted(folder.glob("*.yaml"))
-    known = sorted({file.stem.rpartition("-")[0] for file in files})
+    known = names()
     for family in families:
         if family not in known:
             raise UsageError(f"register.families: {choices('family', family, known)}")
-    return [file for file in files if not families or file.stem.rpartition("-")[0] in families]
+    files = [pipelines.of_family(family, kind) for family in families or known for kind in pipelines.KINDS]
+    return files if families else [*files, *map(pipelines.generic, pipelines.KINDS)]
 
 
 def nested(settings: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def schedule(client: Client, name: str, wanted: dict[str, Any], plan: dict[str, 
     job, family = PREFIX + name, wanted["family"]
     before = [one.recurring_run_id for one in _jobs(client, experiment) if one.display_name == job]
     pipeline, version = upload(
-        client, pipelines.compiled(family, "monitoring"), plan["image"], plan["namespace"] or None
+        client, pipelines.of_family(family, "monitoring"), plan["image"], plan["namespace"] or None
     )
     config = nested(wanted.get("settings", {}))
     # A pod's size is the pipeline's to ask for, before the step that reads the settings is there.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from modelyard.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from modelyard.artifact import Origin
-    from modelyard.evaluation import Evaluation
-    from modelyard.package import PackageInfo
+    from modelyard.judging.evaluation import Evaluation
+    from modelyard.packages.package import PackageInfo
+    from modelyard.store.artifact import Origin
 
 __all__ = ["render"]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelyard.artifact import Origin
 from modelyard.card import views
-from modelyard.cost import CostSettings, Usage, price
-from modelyard.cost_report import StageCost, line, sum_of, table
-from modelyard.package import PackageInfo
+from modelyard.cost.report import StageCost, line, sum_of, table
+from modelyard.cost.usage import price
+from modelyard.packages.package import PackageInfo
+from modelyard.settings.cost import CostSettings
+from modelyard.store.artifact import Origin
+from modelyard.store.usage import Usage
 
 
 @dataclass(frozen=True)

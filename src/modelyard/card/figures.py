@@ -15,7 +15,7 @@ from markupsafe import Markup
 from modelyard.card.canvas import SERIES, colour, dashes, new_figure, to_svg
 from modelyard.card.painters import PAINTERS, line
 from modelyard.card.text import clean
-from modelyard.evaluation import Plot, Roc, Series
+from modelyard.judging.evaluation import Plot, Roc, Series
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from modelyard import pages
-from modelyard.artifact import Origin
-from modelyard.card import canvas, figures, provenance, text, views, watch
+from modelyard.card import canvas, figures, pages, provenance, text, views, watch
 from modelyard.card.cost import bill
 from modelyard.card.figures import Drawn
 from modelyard.card.text import clean, number, percent, signed, words
-from modelyard.evaluation import Evaluation
-from modelyard.package import PackageInfo
+from modelyard.judging.evaluation import Evaluation
+from modelyard.packages.package import PackageInfo
+from modelyard.store.artifact import Origin
 
 _DATA = ("headline", "rows", "dropped", "tables", "classes", "notes")
 _TRAINING = ("headline", "curves", "importance", "notes", "tables", "best_epoch")

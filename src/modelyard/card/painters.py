@@ -10,7 +10,7 @@ import numpy as np
 
 from modelyard.card.canvas import MUTED, colour, dashes, new_figure
 from modelyard.card.text import clean, cut
-from modelyard.evaluation import Plot, Series
+from modelyard.judging.evaluation import Plot, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

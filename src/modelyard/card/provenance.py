@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from modelyard.artifact import Origin
 from modelyard.card import text
 from modelyard.card.text import clean, cut, setting
 from modelyard.errors import ModelyardError
 from modelyard.family import load
-from modelyard.package import PackageInfo
+from modelyard.packages.package import PackageInfo
+from modelyard.store.artifact import Origin
 
 
 @dataclass(frozen=True)

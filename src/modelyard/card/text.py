@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from modelyard import pages
+from modelyard.card import pages
 
 NOTHING = "–"
 LONGEST = 60

@@ -10,8 +10,8 @@ from typing import Any
 
 from modelyard.card import text
 from modelyard.card.text import clean, cut, number, percent, plain, signed, words
-from modelyard.evaluation import Confusion, Evaluation
-from modelyard.package import PackageInfo, Variant
+from modelyard.judging.evaluation import Confusion, Evaluation
+from modelyard.packages.package import PackageInfo, Variant
 
 MOST_ROWS = 200
 MOST_LABELS = 12

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from modelyard.errors import BadData, UsageError
-from modelyard.package import Package
+from modelyard.packages.package import Package
 
 CHUNK = 4096
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
@@ -22,7 +22,7 @@ notes = Console(stderr=True, highlight=False, style="dim")
 
 def answer(reference: str, text: str | None, file: Path | None, out: Path | None, explain: bool) -> None:
     """Opens the package and answers; JSON lines on standard output, or a file."""
-    from modelyard.registry import resolve
+    from modelyard.registry.versions import resolve
 
     package = Package(resolve(reference))
     if text is not None and file is not None:
@@ -71,7 +71,7 @@ def read_examples(file: Path, package: Package) -> list[dict[str, Any]]:
 
 
 def _read_table(file: Path, reader: str) -> list[dict[str, Any]]:
-    from modelyard.tables import connect
+    from modelyard.store.tables import connect
 
     try:
         cursor = connect().execute(f"SELECT * FROM {reader}($file)", {"file": str(file)})  # noqa: S608
@@ -116,8 +116,8 @@ def _write(answers: list[dict[str, Any]], out: Path | None) -> None:
     if out is None:
         sys.stdout.write(lines)
         return
-    from modelyard.artifact import write_text
-    from modelyard.tables import write_parquet
+    from modelyard.store.artifact import write_text
+    from modelyard.store.tables import write_parquet
 
     if out.suffix == ".parquet":
         write_parquet([_flat(one) for one in answers], out)

@@ -11,7 +11,7 @@ from rich.console import Console
 from modelyard.home import slug
 
 if TYPE_CHECKING:
-    from modelyard.config import FamilyConfig
+    from modelyard.settings.family import FamilyConfig
 
 console = Console(highlight=False)
 MARKS = {"SUCCEEDED": "[green]✓[/]", "CACHED": "[cyan]↺[/]", "SKIPPED": "[dim]-[/]", "FAILED": "[red]✗[/]"}
@@ -32,9 +32,9 @@ def submit_pipeline(
 ) -> None:
     """Starts the family's pipeline on the cluster; exit code 1 when the run fails there."""
     from modelyard.cli.options import entry
-    from modelyard.config import portable
-    from modelyard.launch import local, pipelines
-    from modelyard.run import code_version
+    from modelyard.pipeline import local, pipelines
+    from modelyard.settings.family import portable
+    from modelyard.stages.run import code_version
 
     client = pipelines.connect(host)
     found = entry(family)
@@ -46,7 +46,7 @@ def submit_pipeline(
     }  # fmt: skip
     name = f"{slug(family)}-{local.new_id()}"
     run = pipelines.submit(
-        client, pipelines.compiled(family, kind), arguments, name=name, experiment=experiment, cache=cache
+        client, pipelines.of_family(family, kind), arguments, name=name, experiment=experiment, cache=cache
     )
     console.print(f"submitted {name} · run {run}")
     if follow and not _follow(client, run):

@@ -55,7 +55,7 @@ def cost(
     [bold]modelyard cost 20310405 --benefit-per-correct 0.5 --decisions-per-month 10000 --serving-per-month 40[/]
     """
     from modelyard.cli.costing import Asked, show
-    from modelyard.cost_report import Stakes
+    from modelyard.cost.report import Stakes
     from modelyard.errors import UsageError
 
     if (benefit_per_correct is None) != (decisions_per_month is None):

@@ -10,9 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modelyard import events
-from modelyard.config import FamilyConfig, parse_assignments, resolve
-from modelyard.cost import CostSettings
-from modelyard.cost_report import (
+from modelyard.cost.report import (  # fmt: skip
     Return,
     StageCost,
     Stakes,
@@ -23,9 +21,11 @@ from modelyard.cost_report import (
     return_on,
     row,
     sum_of,
-)  # fmt: skip
+)
 from modelyard.errors import UsageError, choices
-from modelyard.launch.local import RunFolder, all_runs, find_run
+from modelyard.pipeline.local import RunFolder, all_runs, find_run
+from modelyard.settings.cost import CostSettings
+from modelyard.settings.family import FamilyConfig, parse_assignments, resolve
 
 console = Console(highlight=False)
 
@@ -142,7 +142,7 @@ def _print_gaps(total: StageCost) -> None:
 
 def _judged(runs: list[RunFolder], metric: str | None) -> Judged:
     """The newest packaged model, by `metric`, or by accuracy."""
-    from modelyard.evaluation import Evaluation
+    from modelyard.judging.evaluation import Evaluation
 
     packaged = [folder for folder in runs if (folder.path / "package" / "evaluation.json").is_file()]
     if not packaged:

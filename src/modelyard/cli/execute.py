@@ -17,7 +17,7 @@ from modelyard import errors
 from modelyard.cli import options
 from modelyard.cli.progress import StageLines
 from modelyard.errors import Interrupted, MissingExtra, ModelyardError
-from modelyard.launch import local
+from modelyard.pipeline import local
 
 console = Console(highlight=False)
 
@@ -35,9 +35,9 @@ def run_pipeline(
     kind: Literal["training", "monitoring"] = "training",
 ) -> None:
     """Starts a run and follows it to its end."""
-    from modelyard.artifact import now
-    from modelyard.config import portable
-    from modelyard.run import Run, check_requirements
+    from modelyard.settings.family import portable
+    from modelyard.stages.run import Run, check_requirements
+    from modelyard.store.artifact import now
 
     config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)
     check_requirements(Run(options.entry(family), config))
@@ -83,7 +83,7 @@ def follow(folder: local.RunFolder) -> None:
 
 def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
     """Offers beside the person's own data what they may want to edit."""
-    from modelyard.run import Run
+    from modelyard.stages.run import Run
 
     uri = record.config["data"].get("uri")
     features = folder.outputs().get("features")
@@ -143,8 +143,8 @@ def _explain_failure(folder: local.RunFolder, failed: dict[str, Any] | None, cod
 
 def run_stage(name: str, values: dict[str, Any]) -> None:
     """Runs one stage in this process."""
-    from modelyard.run import Run
     from modelyard.stages import STAGES
+    from modelyard.stages.run import Run
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     family, assignments, params = values.pop("family"), values.pop("settings"), values.pop("params")

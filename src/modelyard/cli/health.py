@@ -17,10 +17,10 @@ from rich.table import Table
 
 from modelyard import __version__
 from modelyard.cli.options import PARAMS
-from modelyard.diagnose.finding import Finding, Level
+from modelyard.doctor.finding import Finding, Level
 
 if TYPE_CHECKING:
-    from modelyard.launch.local import RunFolder
+    from modelyard.pipeline.local import RunFolder
 
 MARKS = {"ok": "[green]✓[/]", "off": "[dim]–[/]", "warn": "[yellow]![/]", "bad": "[red]✗[/]"}
 
@@ -82,12 +82,12 @@ def _table(found: list[Finding]) -> Table:
 
 def _run(run: str, namespace: str | None) -> list[Finding]:
     """A run on this machine where there is one of this id, else one on the cluster."""
-    from modelyard.launch import local
+    from modelyard.pipeline import local
 
     if any(folder.path.name == run for folder in local.all_runs(None)):
         return _local_run(local.find_run(run))
-    from modelyard.launch.inspect import Reader
-    from modelyard.launch.inspect_run import run_findings
+    from modelyard.doctor.inspect import Reader
+    from modelyard.doctor.run import run_findings
 
     return run_findings(Reader(namespace), run)
 
@@ -106,9 +106,9 @@ def _local_run(folder: RunFolder) -> list[Finding]:
 
 
 def _cluster(namespace: str | None) -> list[Finding]:
+    from modelyard.doctor.cluster import cluster_findings
+    from modelyard.doctor.inspect import Reader
     from modelyard.errors import UsageError
-    from modelyard.launch.inspect import Reader
-    from modelyard.launch.inspect_cluster import cluster_findings
 
     try:
         reader = Reader(namespace)
@@ -120,8 +120,8 @@ def _cluster(namespace: str | None) -> list[Finding]:
 
 def _named_secrets() -> set[str]:
     """Secrets that the `cluster` sections of params.yaml refer to."""
-    from modelyard.config import read_params
     from modelyard.family import names
+    from modelyard.settings.family import read_params
 
     found: set[str] = set()
     for name in names():
@@ -133,8 +133,8 @@ def _named_secrets() -> set[str]:
 
 def _deploys_to() -> set[str]:
     """Namespaces of the releases in params.yaml; empty for the one that it leaves open."""
-    from modelyard.config import read_params
     from modelyard.family import names
+    from modelyard.settings.family import read_params
 
     sections = [read_params(PARAMS, name).get("serve") or {} for name in names()]
     return {str(one.get("namespace") or "") for one in sections if one.get("release")}
@@ -157,7 +157,7 @@ def _extras() -> list[Finding]:
 def _families() -> list[Finding]:
     from modelyard.errors import ModelyardError
     from modelyard.family import names
-    from modelyard.run import Run, check_requirements
+    from modelyard.stages.run import Run, check_requirements
 
     rows = []
     for name in names():
@@ -170,8 +170,8 @@ def _families() -> list[Finding]:
 
 
 def _home() -> list[Finding]:
-    from modelyard.credentials import redact
     from modelyard.home import home, tracking_uri
+    from modelyard.settings.credentials import redact
 
     folder = home()
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
@@ -187,7 +187,7 @@ def _kubeflow() -> list[Finding]:
 
     if not os.environ.get("KFP_HOST"):
         return [Finding("off", "kubeflow", "KFP_HOST is not set: pipelines run on this machine")]
-    from modelyard.launch.pipelines import connect
+    from modelyard.pipeline.pipelines import connect
 
     try:
         connect(None)

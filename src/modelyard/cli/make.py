@@ -26,7 +26,7 @@ def compile_(
     from modelyard.cli.options import entry
     from modelyard.family import names
     from modelyard.home import slug
-    from modelyard.launch import pipelines
+    from modelyard.pipeline import pipelines
 
     folder = into or Path("pipelines/compiled")
     wanted: list[str | None] = [family] if family else [None, *names()]

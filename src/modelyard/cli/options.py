@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from modelyard.config import FamilyConfig
     from modelyard.family import Entry
+    from modelyard.settings.family import FamilyConfig
 
 FamilyName = Annotated[
     str,
@@ -54,8 +54,8 @@ def settings(
     rev: str | None = None,
 ) -> FamilyConfig:
     """Resolves a family's config: defaults < params.yaml < --set and the shortcuts --data, --target, --rev."""
-    from modelyard.config import parse_assignments, read_params, resolve
     from modelyard.errors import UsageError
+    from modelyard.settings.family import parse_assignments, read_params, resolve
 
     family = entry(name)
     shortcuts = {"data": "data.uri", "rev": "data.rev", **family.Config.shortcuts}

@@ -9,8 +9,8 @@ import typer
 from modelyard.cli.rollback import line_of, release_of
 
 if TYPE_CHECKING:
-    from modelyard.launch.release import Release
-    from modelyard.registry import Version
+    from modelyard.registry.versions import Version
+    from modelyard.release.release import Release
 
 
 def register(app: typer.Typer) -> None:
@@ -25,9 +25,9 @@ def promote(package: Annotated[str, typer.Argument(metavar="FAMILY@VERSION", sho
     """
     from rich.console import Console
 
-    from modelyard import registry
     from modelyard.errors import UsageError
     from modelyard.home import slug
+    from modelyard.registry import versions as registry
 
     name, at, version = package.partition("@")
     if not at or not version:
@@ -42,7 +42,7 @@ def promote(package: Annotated[str, typer.Argument(metavar="FAMILY@VERSION", sho
 
 def _serving(target: Version) -> Release | None:
     """The release of the champion, else the newest that any version of the name was brought to."""
-    from modelyard import registry
+    from modelyard.registry import versions as registry
 
     versions = sorted(registry.list_versions(target.name), key=lambda one: not one.champion)
     return next((found for one in versions if (found := release_of(one)) is not None), None)
@@ -54,9 +54,9 @@ def _bring(release: Release, target: Version) -> None:
     Raises:
         ModelyardError: it does not serve there; what served before does so again.
     """
-    from modelyard import registry
     from modelyard.errors import ModelyardError
-    from modelyard.launch.release import Releaser
+    from modelyard.registry import versions as registry
+    from modelyard.release.release import Releaser
     from modelyard.stages.deploy import FAILED, RELEASE
 
     settings = release.settings.model_copy(update={"namespace": release.namespace})

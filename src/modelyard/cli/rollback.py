@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from modelyard.launch.release import Release
-    from modelyard.registry import Version
+    from modelyard.registry.versions import Version
+    from modelyard.release.release import Release
 
 
 def register(app: typer.Typer) -> None:
@@ -31,8 +31,8 @@ def rollback(
     """
     from rich.console import Console
 
-    from modelyard import registry
     from modelyard.home import slug
+    from modelyard.registry import versions as registry
 
     console, name = Console(highlight=False, soft_wrap=True), slug(family)
     now, target = _versions(name, to)
@@ -51,8 +51,8 @@ def _versions(name: str, to: str | None) -> tuple[Version, Version]:
     Raises:
         UsageError: there is nothing to go back to.
     """
-    from modelyard import registry
     from modelyard.errors import UsageError
+    from modelyard.registry import versions as registry
 
     versions = registry.list_versions(name)
     if not versions:
@@ -76,7 +76,7 @@ def _versions(name: str, to: str | None) -> tuple[Version, Version]:
 
 def _before(now: Version) -> str | None:
     """The version that served before: as the changes tell, or the deployment that made this one champion."""
-    from modelyard import registry
+    from modelyard.registry import versions as registry
     from modelyard.stages.deploy import DEPLOYMENT, Deployment
 
     noted = registry.previous(now.name, now.version)
@@ -87,7 +87,7 @@ def _before(now: Version) -> str | None:
 
 def release_of(version: Version) -> Release | None:
     """The release that a version was brought to."""
-    from modelyard.launch.release import Release
+    from modelyard.release.release import Release
     from modelyard.stages.deploy import RELEASE
 
     return Release.model_validate_json(version.tags[RELEASE]) if RELEASE in version.tags else None
@@ -95,8 +95,8 @@ def release_of(version: Version) -> Release | None:
 
 def _go_back(release: Release, target: Version, name: str) -> None:
     """The release serves the target's package; the registry is changed after that alone."""
-    from modelyard import registry
-    from modelyard.launch.release import Releaser
+    from modelyard.registry import versions as registry
+    from modelyard.release.release import Releaser
     from modelyard.stages.deploy import RELEASE
 
     releaser = Releaser(release.settings.model_copy(update={"namespace": release.namespace}), typer.echo)

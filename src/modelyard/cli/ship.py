@@ -46,7 +46,7 @@ def serve(
     family: Families = None,
 ) -> None:
     """Serve a model over HTTP, and log what it answers. Settings are environment variables: docs/serving.md."""
-    from modelyard.registry import resolve
+    from modelyard.registry.versions import resolve
     from modelyard.serving.launch import serve as start
 
     _allow(family)
@@ -98,11 +98,11 @@ def sign(
     ] = None,
 ) -> None:
     """Sign a package, for servers that ask for a signature: docs/deploy.md."""
-    from modelyard import signing
     from modelyard.errors import UsageError
-    from modelyard.package import verify
-    from modelyard.registry import resolve
-    from modelyard.trust import Trust
+    from modelyard.packages import signing
+    from modelyard.packages.package import verify
+    from modelyard.packages.trust import Trust
+    from modelyard.registry.versions import resolve
 
     verified = verify(resolve(package), Trust())
     if not signing.sign(verified.path, key):
@@ -114,7 +114,7 @@ def _allow(families: list[str] | None) -> None:
     """Names families for this process and the workers that it starts; modules in the working folder count."""
     if not families:
         return
-    from modelyard.trust import FAMILIES
+    from modelyard.packages.trust import FAMILIES
 
     os.environ[FAMILIES] = ",".join([*families, *filter(None, [os.environ.get(FAMILIES)])])
     if "" not in sys.path and str(Path.cwd()) not in sys.path:

@@ -12,15 +12,15 @@ from rich.table import Table
 from rich.tree import Tree
 
 from modelyard.cli.costing import run_line
-from modelyard.launch.local import RunFolder, all_runs
+from modelyard.pipeline.local import RunFolder, all_runs
 
 console = Console(highlight=False)
 
 
 def result_table(folder: RunFolder, seconds: float) -> None:
     """What a finished run reached, and what to type next."""
-    from modelyard.evaluation import Evaluation
-    from modelyard.package import read_info
+    from modelyard.judging.evaluation import Evaluation
+    from modelyard.packages.package import read_info
 
     package = folder.path / "package"
     if not package.is_dir():
@@ -141,8 +141,8 @@ def _settings(cls: Any, prefix: str) -> list[tuple[str, str, str]]:
 
 def lineage_tree(reference: str) -> None:
     """What made a package, step by step, back to the data."""
-    from modelyard.package import verify
-    from modelyard.registry import resolve
+    from modelyard.packages.package import verify
+    from modelyard.registry.versions import resolve
 
     path = resolve(reference)
     verified = verify(path)

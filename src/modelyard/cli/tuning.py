@@ -58,9 +58,9 @@ def _plan(
     assignments: list[str] | None, params: Path,
 ) -> Plan:  # fmt: skip
     from modelyard.cli.execute import absolute_data
-    from modelyard.config import parse_assignments, resolve
-    from modelyard.run import Run, check_requirements
-    from modelyard.tuning.space import names
+    from modelyard.settings.family import parse_assignments, resolve
+    from modelyard.settings.search import names
+    from modelyard.stages.run import Run, check_requirements
 
     entry = options.entry(family)
     config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)

@@ -19,14 +19,14 @@ SHOWN = 12
 
 def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -> None:
     """Runs the monitor stage on a package, with the settings it was made with, and tells the verdict."""
-    from modelyard.config import parse_assignments, resolve
     from modelyard.home import home
-    from modelyard.launch.local import new_id
-    from modelyard.package import verify
-    from modelyard.registry import resolve as find
-    from modelyard.run import Run
+    from modelyard.packages.package import verify
+    from modelyard.packages.trust import Trust
+    from modelyard.pipeline.local import new_id
+    from modelyard.registry.versions import resolve as find
+    from modelyard.settings.family import parse_assignments, resolve
     from modelyard.stages import monitor
-    from modelyard.trust import Trust
+    from modelyard.stages.run import Run
 
     package = find(reference)
     info = verify(package).info

@@ -68,8 +68,8 @@ def _imported(family: str) -> list[str]:
 
 def _served(package: Path) -> dict[str, Any]:
     sys.meta_path.insert(0, Blocker(TRAINING))
-    from modelyard.package import Package, read_info
-    from modelyard.trust import Trust
+    from modelyard.packages.package import Package, read_info
+    from modelyard.packages.trust import Trust
 
     opened = Package(package, trust=Trust().naming(read_info(package).family))
     request = opened.golden()["request"]

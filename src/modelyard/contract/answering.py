@@ -14,10 +14,11 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from modelyard.contract.alone import ask
-from modelyard.contract.compare import difference, expect
 from modelyard.contract.lab import Lab
-from modelyard.evaluation import Evaluation
-from modelyard.family import Arrays, Graph, Split
+from modelyard.family import Split
+from modelyard.judging.compare import difference, expect
+from modelyard.judging.evaluation import Evaluation
+from modelyard.runtimes.types import Arrays, Graph
 
 BATCH = 7
 """A batch size that is nobody's default."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from modelyard.artifact import read_manifest
-from modelyard.config import resolve
-from modelyard.contract.compare import difference, expect
 from modelyard.contract.lab import Lab
 from modelyard.errors import BadData, UsageError
-from modelyard.evaluation import Evaluation, GateResult
 from modelyard.family import Family
+from modelyard.judging.compare import difference, expect
+from modelyard.judging.evaluation import Evaluation, GateResult
+from modelyard.settings.family import resolve
+from modelyard.store.artifact import read_manifest
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,7 @@ def misspelt_setting_is_refused(lab: Lab) -> str:
         except UsageError as error:
             expect("mispelt" in str(error), f"the error for {layer} does not name the setting: {error}")
         else:
-            expect(False, f"{cls.__name__} accepts {layer}: make the section a modelyard.config.Settings")
+            expect(False, f"{cls.__name__} accepts {layer}: make the section a modelyard.settings.family.Settings")
     return f"{len(sections)} sections"
 
 

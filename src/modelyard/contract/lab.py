@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from modelyard.family import Family, Host, Runtime, Split, load
-from modelyard.run import REUSE, Run, Stage
+from modelyard.family import Family, Host, Split, load
+from modelyard.runtimes.types import Runtime
+from modelyard.stages.run import REUSE, Run, Stage
 
 
 class Lab:

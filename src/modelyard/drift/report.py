@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard import pages
-from modelyard.artifact import write_text
-from modelyard.config import MonitorSettings
+from modelyard.card import pages
 from modelyard.drift import widgets
 from modelyard.drift.statistics import ColumnDrift, Columns
 from modelyard.drift.verdict import Verdict
 from modelyard.errors import MissingExtra
+from modelyard.settings.family import MonitorSettings
+from modelyard.store.artifact import write_text
 
 if TYPE_CHECKING:
     import pandas as pd

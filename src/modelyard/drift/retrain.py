@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from modelyard.config import MonitorSettings
 from modelyard.drift.verdict import Verdict
-from modelyard.run import Run
+from modelyard.settings.family import MonitorSettings
+from modelyard.stages.run import Run
 
 
 class Memory(BaseModel):

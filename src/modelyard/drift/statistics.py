@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from modelyard.config import MonitorSettings
 from modelyard.errors import MissingExtra
+from modelyard.settings.family import MonitorSettings
 
 Columns = Mapping[str, Sequence[Any]]
 """Rows by column: numbers, text or None, as `Host.describe` gives them."""

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from modelyard.config import MonitorSettings
 from modelyard.drift.statistics import ColumnDrift, Columns, compare
+from modelyard.settings.family import MonitorSettings
 
 Status = Literal["stable", "drifted", "too few rows"]
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from modelyard import pages
+from modelyard.card import pages
 
 _WIDGETS = re.compile(r"var (metric_[0-9a-f]{32}) = ")
 _DETAILS = re.compile(r"\s*;\s*var additional_graphs_metric_[0-9a-f]{32} = ")

@@ -1,1 +1,1 @@
-"""How stages are started: a pipeline's step, a pipeline on this machine, a pipeline on a cluster."""
+"""Training jobs: several processes on this machine, several nodes of a cluster."""

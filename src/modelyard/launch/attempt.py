@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelyard.cluster_settings import ClusterSettings
 from modelyard.errors import ModelyardError, Unavailable, UsageError
-from modelyard.launch import pods
-from modelyard.launch.follow import Log, Watched
-from modelyard.launch.kube import Cluster, Object
+from modelyard.kubernetes import pods
+from modelyard.kubernetes.client import Cluster, Object
+from modelyard.kubernetes.follow import Log, Watched
+from modelyard.kubernetes.pods import End, Waiting
 from modelyard.launch.manifest import NODE
-from modelyard.launch.pods import End, Waiting
+from modelyard.settings.cluster import ClusterSettings
 
 _EVENTS_SECONDS = 15.0
 """How often events are asked for while no pod appears."""

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.cluster_settings import ClusterSettings, Toleration
 from modelyard.errors import UsageError
-from modelyard.sources.uri import is_remote
+from modelyard.settings.cluster import ClusterSettings, Toleration
+from modelyard.settings.uri import is_remote
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 IMAGE = "MODELYARD_IMAGE"

@@ -1,6 +1,6 @@
 """What a node of a training job runs: `python -m modelyard.launch.node --job URI`.
 
-torchrun starts the workers (`modelyard.launch.worker`), as many as Kubeflow Trainer says in PET_* variables. Its own
+torchrun starts the workers (`modelyard.pipeline.worker`), as many as Kubeflow Trainer says in PET_* variables. Its own
 exit code is 1 whatever a worker's was; this one's is the worker's that failed first, whose last line it leaves as the
 container's last word.
 """
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-WORKER = "modelyard.launch.worker"
+WORKER = "modelyard.pipeline.worker"
 LAST_WORD = Path("/dev/termination-log")
 """Where Kubernetes looks for a container's last word."""
 STOP_SECONDS = 90

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelyard import cost
+from modelyard.cost import usage as cost
 from modelyard.launch import scratch
 from modelyard.launch.manifest import TrainJobRequest
 from modelyard.launch.trainjob import train_on_cluster
+from modelyard.store.usage import Usage
 
 if TYPE_CHECKING:
-    from modelyard.cluster_settings import ClusterSettings
-    from modelyard.run import Run
+    from modelyard.settings.cluster import ClusterSettings
+    from modelyard.stages.run import Run
 
 
 def train_on_nodes(run: Run, record: Mapping[str, Any], features: Path, model: Path) -> None:
@@ -40,11 +41,11 @@ def train_on_nodes(run: Run, record: Mapping[str, Any], features: Path, model: P
     scratch.remove(job)
 
 
-def _held(request: TrainJobRequest, settings: ClusterSettings, seconds: float) -> cost.Usage:
+def _held(request: TrainJobRequest, settings: ClusterSettings, seconds: float) -> Usage:
     """What the nodes held while the job was there; time in a queue is in it."""
     from kubernetes.utils.quantity import parse_quantity
 
-    return cost.Usage.reserved(
+    return Usage.reserved(
         seconds, nodes=request.nodes, cores=float(parse_quantity(request.resources["cpu"])),
         memory_bytes=int(parse_quantity(request.resources["memory"])), gpus=request.gpus_per_node,
         gpu=settings.gpu_resource,

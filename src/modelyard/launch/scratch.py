@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modelyard import artifact
-from modelyard.cluster_settings import ClusterSettings
 from modelyard.errors import BrokenArtifact, MissingExtra, ModelyardError, Unavailable, UsageError, choices
 from modelyard.launch.manifest import label_name
+from modelyard.settings.cluster import ClusterSettings
+from modelyard.store import artifact
 
 JOB, DONE, FEATURES, MODEL = "job.json", "done.json", "features", "model"
 

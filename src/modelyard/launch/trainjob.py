@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from modelyard.cluster_settings import ClusterSettings
 from modelyard.errors import Interrupted, ModelyardError, Unavailable, UsageError
+from modelyard.kubernetes.client import Cluster, Object, Pace
+from modelyard.kubernetes.refusals import refusal
 from modelyard.launch.attempt import Attempt
-from modelyard.launch.kube import Cluster, Object, Pace
 from modelyard.launch.manifest import ATTEMPT, MANAGER, OUTCOME, RUN, SPEC, TrainJobRequest, train_job
-from modelyard.launch.refusals import refusal
+from modelyard.settings.cluster import ClusterSettings
 
 STOP_SECONDS = 15.0
 """How long a step that is told to stop tries to delete its job: Kubernetes kills it after 30."""

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 from modelyard.errors import BrokenArtifact
-from modelyard.family import Graph
+from modelyard.runtimes.types import Graph
 
 
 def to_onnx(graph: Graph, file: Path, opset: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelyard.errors import BrokenArtifact
-from modelyard.family import Arrays
+from modelyard.runtimes.types import Arrays
 
 
 class Tensor(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.errors import UsageError, choices
 
 if TYPE_CHECKING:
-    from modelyard.family import Arrays, Graph
+    from modelyard.runtimes.types import Arrays, Graph
 
 
 class TorchRuntime:

@@ -8,9 +8,10 @@ import re
 from pathlib import Path
 from string import Template
 
-from modelyard import artifact, families
+from modelyard import families
 from modelyard.errors import UsageError
 from modelyard.family import names
+from modelyard.store import artifact
 
 SUFFIX = ".tmpl"
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.errors import ModelyardError
-from modelyard.package import Package
+from modelyard.packages.package import Package
+from modelyard.predictions.log import PredictionLog
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import drain, follow, logs, takeover, tracing
 from modelyard.serving.calls import (
@@ -39,7 +40,6 @@ from modelyard.serving.care import Calls
 from modelyard.serving.control import Control
 from modelyard.serving.endpoints import Endpoints
 from modelyard.serving.lag import Lag
-from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Refusal, overloaded, refuse
 from modelyard.serving.room import Room
 from modelyard.serving.settings import Limits, ServingSettings

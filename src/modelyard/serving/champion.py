@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modelyard.home import slug, tracking_uri
-from modelyard.tracking import database
+from modelyard.registry.tracking import database
 
 log = logging.getLogger("modelyard.serving")
 
@@ -29,7 +29,7 @@ LOOK_SECONDS = 10.0
 BLIND_SECONDS = 600.0
 """Where a change cannot be seen cheaply, the client runs this often."""
 _ALIAS = "/api/2.0/mlflow/registered-models/alias"
-_RESOLVE = "import sys; from modelyard.registry import resolve; print(resolve(sys.argv[1]))"
+_RESOLVE = "import sys; from modelyard.registry.versions import resolve; print(resolve(sys.argv[1]))"
 
 
 class Champion:

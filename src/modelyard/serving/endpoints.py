@@ -14,7 +14,8 @@ from pydantic_core import to_json
 
 from modelyard.errors import ModelyardError
 from modelyard.family import Host
-from modelyard.package import Package
+from modelyard.packages.package import Package
+from modelyard.predictions.log import PredictionLog
 from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import openapi, page, stream
 from modelyard.serving.aside import Aside
@@ -26,7 +27,6 @@ from modelyard.serving.metrics import Metrics
 from modelyard.serving.openai import Completions
 from modelyard.serving.pace import measure
 from modelyard.serving.page import Page
-from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Reader, Refusal, late, refuse
 from modelyard.serving.settings import Limits
 from modelyard.serving.tensors import V2

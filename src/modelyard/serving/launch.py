@@ -20,9 +20,9 @@ from pathlib import Path
 
 from modelyard import home
 from modelyard.errors import MissingExtra, UsageError
-from modelyard.package import PackageInfo, verify
+from modelyard.packages.package import PackageInfo, verify
+from modelyard.packages.trust import Trust
 from modelyard.serving.workers import Workers
-from modelyard.trust import Trust
 
 TELEMETRY_OFF = {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1"}
 

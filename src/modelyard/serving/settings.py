@@ -11,10 +11,10 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 
 from modelyard import home
-from modelyard.config import Settings
 from modelyard.errors import UsageError
-from modelyard.settings import refuse_credentials
-from modelyard.trust import Trust
+from modelyard.packages.trust import Trust
+from modelyard.settings.base import refuse_credentials
+from modelyard.settings.family import Settings
 
 VARIABLES = {
     "package": "MODELYARD_PACKAGE",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelyard.errors import UsageError
-from modelyard.package import Package, verify
+from modelyard.packages.package import Package, verify
+from modelyard.packages.trust import Trust
 from modelyard.serving import schemas
-from modelyard.trust import Trust
 
 SHOWN = 5
 

@@ -20,8 +20,8 @@ from pydantic_core import from_json, to_json
 
 from modelyard import __version__
 from modelyard.errors import BadData
-from modelyard.family import Runtime
 from modelyard.home import slug
+from modelyard.runtimes.types import Runtime
 from modelyard.serving.bodies import parse, rendered
 from modelyard.serving.calls import Call, Reply, Route
 from modelyard.serving.codec import BYTES, Asked, Column, check, column_type, decode, encode

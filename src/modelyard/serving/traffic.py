@@ -9,16 +9,16 @@ import zlib
 from pathlib import Path
 
 from modelyard.errors import ModelyardError, UsageError
-from modelyard.package import Package
+from modelyard.packages.package import Package
+from modelyard.packages.trust import Trust
+from modelyard.predictions.log import PredictionLog
 from modelyard.serving import takeover
 from modelyard.serving.bodies import Parsed
 from modelyard.serving.calls import Call
 from modelyard.serving.endpoints import Endpoints
-from modelyard.serving.prediction_log import PredictionLog
 from modelyard.serving.problems import Refusal
 from modelyard.serving.settings import Limits
 from modelyard.serving.work import Fault
-from modelyard.trust import Trust
 
 log = logging.getLogger("modelyard.serving")
 

@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from pydantic import BaseModel
 
-from modelyard.family import Arrays, Host, Runtime
+from modelyard.family import Host
+from modelyard.runtimes.types import Arrays, Runtime
 
 Wanted: TypeAlias = Callable[[], bool]
 """Whether anybody still waits for an answer; asked from any thread."""

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from modelyard import artifact
 from modelyard.errors import BadData, UsageError
-from modelyard.settings import refuse_credentials
+from modelyard.settings.base import refuse_credentials
+from modelyard.settings.uri import git_address, is_git, is_remote, local_path
 from modelyard.sources.git import fetch_git, fetch_local_git
 from modelyard.sources.local import fetch_local
 from modelyard.sources.remote import fetch_remote
 from modelyard.sources.transfer import FileInfo, Report
-from modelyard.sources.uri import git_address, is_git, is_remote, local_path
+from modelyard.store import artifact
 
 if TYPE_CHECKING:
-    from modelyard.config import DataSettings
+    from modelyard.settings.family import DataSettings
 
 Kind = Literal["sample", "path", "git", "remote"]
 

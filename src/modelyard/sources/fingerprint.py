@@ -8,16 +8,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelyard import artifact
 from modelyard.errors import ModelyardError
+from modelyard.settings.uri import git_address, is_git, is_remote, local_path
 from modelyard.sources.git import resolve
 from modelyard.sources.gitcommand import GitError, git
 from modelyard.sources.local import local_files
 from modelyard.sources.remote import listing
-from modelyard.sources.uri import git_address, is_git, is_remote, local_path
+from modelyard.store import artifact
 
 if TYPE_CHECKING:
-    from modelyard.config import DataSettings
+    from modelyard.settings.family import DataSettings
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 VERSIONS = ("ETag", "etag", "VersionId", "LastModified", "last_modified", "md5Hash", "generation", "mtime", "created")

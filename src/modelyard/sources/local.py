@@ -11,9 +11,9 @@ from pathlib import Path
 
 import yaml
 
-from modelyard.artifact import file_names
 from modelyard.errors import BadData, UsageError
 from modelyard.sources.transfer import Entry, FileInfo, Report, copy_all, wanted
+from modelyard.store.artifact import file_names
 
 
 def fetch_local(path: Path, into: Path, report: Report) -> tuple[dict[str, FileInfo], str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from modelyard.run import Stage
 from modelyard.stages.deploy import deploy
 from modelyard.stages.evaluate import evaluate
 from modelyard.stages.export import export
@@ -10,6 +9,7 @@ from modelyard.stages.features import features
 from modelyard.stages.ingest import ingest
 from modelyard.stages.monitor import monitor
 from modelyard.stages.package import package
+from modelyard.stages.run import Stage
 from modelyard.stages.train import train
 
 TRAINING: tuple[Stage, ...] = (ingest, features, train, evaluate, export, package, deploy)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from modelyard import artifact, registry
-from modelyard.artifact import In, Out, write_json
-from modelyard.cost_report import paid
+from modelyard.cost.report import paid
 from modelyard.errors import ModelyardError, Unavailable, UsageError
-from modelyard.evaluation import Evaluation, judge
-from modelyard.launch.release import Release, Releaser
-from modelyard.package import Package
-from modelyard.run import Run, stage
-from modelyard.tracking import track
-from modelyard.trust import Trust
+from modelyard.judging.evaluation import Evaluation, judge
+from modelyard.packages.package import Package
+from modelyard.packages.trust import Trust
+from modelyard.registry import versions as registry
+from modelyard.registry.tracking import track
+from modelyard.release.release import Release, Releaser
+from modelyard.stages.run import Run, stage
+from modelyard.store import artifact
+from modelyard.store.artifact import In, Out, write_json
 
 DEPLOYMENT = "modelyard.deployment"
 """Tag of a version with the `Deployment` that made it champion: a step that runs again tells the same."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from modelyard.artifact import In, Out, write_json
-from modelyard.evaluation import judge
-from modelyard.run import Run, stage
+from modelyard.judging.evaluation import judge
+from modelyard.stages.run import Run, stage
+from modelyard.store.artifact import In, Out, write_json
 
 
 @stage(reads=("gate", "seed"))

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.artifact import In, Out, write_json
 from modelyard.errors import BrokenArtifact
-from modelyard.evaluation import judge
-from modelyard.family import Graph, Host, Runtime
-from modelyard.package import Variant
-from modelyard.run import Run, stage
+from modelyard.family import Host
+from modelyard.judging.evaluation import judge
+from modelyard.packages.package import Variant
+from modelyard.runtimes.types import Graph, Runtime
+from modelyard.stages.run import Run, stage
+from modelyard.store.artifact import In, Out, write_json
 
 
 @stage(reads=("export", "gate", "seed"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from modelyard.artifact import In, Out, write_json
-from modelyard.base import Base, bring, digest
 from modelyard.errors import BadData, UsageError
-from modelyard.registry import model_name
-from modelyard.run import Run, stage
+from modelyard.registry.start import bring, digest
+from modelyard.registry.versions import model_name
+from modelyard.stages.run import Run, stage
+from modelyard.store.artifact import In, Out, write_json
+from modelyard.store.base import Base
 
 
 @stage(reads=("data", "features", "seed"), halves=("data",), outside=digest)

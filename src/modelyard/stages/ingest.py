@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modelyard.artifact import Out, write_json
-from modelyard.run import Done, Run, stage
+from modelyard.stages.run import Done, Run, stage
+from modelyard.store.artifact import Out, write_json
 
 
 def _fingerprint(run: Run) -> str | None:

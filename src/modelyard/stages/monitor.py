@@ -6,15 +6,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from modelyard import artifact, home, registry, tables
-from modelyard.artifact import In, Out, write_json
-from modelyard.drift.log import comparable, require, served
+from modelyard import home
 from modelyard.drift.retrain import Memory, decide
 from modelyard.drift.verdict import Verdict, Window, judge
 from modelyard.errors import UsageError
-from modelyard.package import read_info
-from modelyard.registry import Version
-from modelyard.run import Run, stage
+from modelyard.packages.package import read_info
+from modelyard.predictions.served import comparable, require, served
+from modelyard.registry import versions as registry
+from modelyard.registry.versions import Version
+from modelyard.stages.run import Run, stage
+from modelyard.store import artifact, tables
+from modelyard.store.artifact import In, Out, write_json
 
 MEMORY = "modelyard.monitor"
 """Tag of a registered version that holds its `Memory`."""

@@ -7,17 +7,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from modelyard import artifact
-from modelyard.artifact import In, Out, write_json
-from modelyard.base import CARRIED, carry
-from modelyard.cost_report import paid
+from modelyard.cost.report import paid
 from modelyard.errors import GateFailed
-from modelyard.evaluation import Evaluation, GateResult, judge
-from modelyard.family import Host, Runtime
-from modelyard.package import PackageInfo, Variant
-from modelyard.run import Run, stage
-from modelyard.tables import Row, read_parquet, write_parquet
-from modelyard.tracking import track_failure
+from modelyard.family import Host
+from modelyard.judging.evaluation import Evaluation, GateResult, judge
+from modelyard.packages.package import PackageInfo, Variant
+from modelyard.registry.tracking import track_failure
+from modelyard.runtimes.types import Runtime
+from modelyard.stages.run import Run, stage
+from modelyard.store import artifact
+from modelyard.store.artifact import In, Out, write_json
+from modelyard.store.base import CARRIED, carry
+from modelyard.store.tables import Row, read_parquet, write_parquet
 
 REFERENCE_ROWS = 2_000
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import fsspec
 
-from modelyard.artifact import In, Out, read_manifest, write_json
-from modelyard.base import MEMORY, read_base
 from modelyard.errors import UsageError
 from modelyard.home import home, slug
-from modelyard.run import Run, stage
+from modelyard.stages.run import Run, stage
+from modelyard.store.artifact import In, Out, read_manifest, write_json
+from modelyard.store.base import MEMORY, read_base
 
 WHERE_AND_HOW = {
     "accumulate", "checkpoint_every", "checkpoints", "compile", "deterministic", "keep", "parallel", "processes",

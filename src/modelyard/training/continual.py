@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from modelyard.base import MEMORY, base_of
-from modelyard.continual_settings import ContinualSettings
 from modelyard.errors import BrokenArtifact, UsageError
 from modelyard.family import Split, Trainable
+from modelyard.settings.continual import ContinualSettings
+from modelyard.store.base import MEMORY, WEIGHTS, base_of
 from modelyard.training.batches import Batches
 from modelyard.training.memory import Batch, Memory, herding, reservoir
-from modelyard.training.weights import WEIGHTS
 
 CHUNK = 256
 """Examples that are looked at together when exemplars are chosen."""

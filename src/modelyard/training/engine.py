@@ -14,8 +14,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from modelyard.errors import UsageError
+from modelyard.settings.training import TrainingSettings
 from modelyard.training import optimizers
-from modelyard.training.settings import TrainingSettings
 from modelyard.training.throughput import operations
 from modelyard.training.world import World
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelyard.base import MEMORY
-from modelyard.continual_settings import ContinualSettings
 from modelyard.family import Progress, Trainable
-from modelyard.training.settings import TrainingSettings
-from modelyard.training.weights import WEIGHTS as WEIGHTS
+from modelyard.settings.continual import ContinualSettings
+from modelyard.settings.training import TrainingSettings
+from modelyard.store.base import MEMORY
+from modelyard.store.base import WEIGHTS as WEIGHTS
 from modelyard.training.weights import load_weights as load_weights
 
 if TYPE_CHECKING:

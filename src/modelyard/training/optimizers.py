@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from modelyard.training.settings import TrainingSettings
+from modelyard.settings.training import TrainingSettings
 
 BETA_2 = {"adamw": 0.999, "lion": 0.99, "schedule_free": 0.999}
 

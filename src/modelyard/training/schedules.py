@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelyard.training.settings import TrainingSettings
+from modelyard.settings.training import TrainingSettings
 
 ONE_CYCLE_RISE, ONE_CYCLE_START = 0.3, 1 / 25
 """one_cycle rises in the first three tenths, from a 25th (fast.ai's and PyTorch's defaults)."""

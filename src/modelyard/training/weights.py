@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelyard.errors import BrokenArtifact
+from modelyard.store.base import WEIGHTS
 
 if TYPE_CHECKING:
     import torch
-
-WEIGHTS = "model.safetensors"
 
 
 def load_weights(model: torch.nn.Module, folder: Path) -> torch.nn.Module:

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modelyard.config import FamilyConfig, resolve
 from modelyard.errors import ModelyardError
 from modelyard.family import Entry, load
+from modelyard.settings.family import FamilyConfig, resolve
+from modelyard.settings.search import Range, nested, searched
 from modelyard.tuning import report
-from modelyard.tuning.space import Range, nested, searched
 from modelyard.tuning.study import Study, import_optuna
 from modelyard.tuning.trial import Job, Result, run_trial
 
@@ -60,7 +60,7 @@ def best(
     Raises:
         ModelyardError: the starting settings could not be trained.
     """
-    from modelyard.config import portable
+    from modelyard.settings.family import portable
 
     entry, start, space = _search(family, config, fixed)
     results = [json.loads(text) for text in done]

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from modelyard import artifact
-from modelyard.launch.step import PARENT
+from modelyard.parent import PARENT
+from modelyard.store import artifact
 from modelyard.tuning.trial import EPOCHS, ERROR, JOB, RESULT, Job, Result
 
 LOG = "log.txt"

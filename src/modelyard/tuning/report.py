@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
-from modelyard import artifact, pages
-from modelyard.config import FamilyConfig
-from modelyard.evaluation import Plot, Series
-from modelyard.tuning.space import Range
+from modelyard.card import pages
+from modelyard.judging.evaluation import Plot, Series
+from modelyard.settings.family import FamilyConfig
+from modelyard.settings.search import Range
+from modelyard.store import artifact
 from modelyard.tuning.study import Study, Tried
 
 BEST, TRIALS, PAGE = "best.yaml", "trials.json", "tune.html"

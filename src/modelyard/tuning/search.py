@@ -14,17 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from modelyard import artifact
-from modelyard.config import FamilyConfig, resolve
-from modelyard.cost import Usage, total
-from modelyard.cost_meters import visible_gpus
+from modelyard.cost.meters import visible_gpus
+from modelyard.cost.usage import total
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import Entry
 from modelyard.home import home, slug
-from modelyard.run import REUSE, Run
+from modelyard.settings.family import FamilyConfig, resolve
+from modelyard.settings.search import Range, as_json, lookup, nested, searched
+from modelyard.stages.run import REUSE, Run
+from modelyard.store import artifact
+from modelyard.store.usage import Usage
 from modelyard.tuning.pool import Process
 from modelyard.tuning.prune import hopeless
-from modelyard.tuning.space import Range, as_json, lookup, nested, searched
 from modelyard.tuning.study import Proposal, Study, Tried
 from modelyard.tuning.trial import RESULT, Job, Result
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from modelyard.errors import MissingExtra
+from modelyard.settings.search import Range, holds, lookup
 from modelyard.tuning.prune import Curve
-from modelyard.tuning.space import Range, holds, lookup
 from modelyard.tuning.trial import Result
 
 if TYPE_CHECKING:

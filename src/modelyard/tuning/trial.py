@@ -17,9 +17,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from modelyard import artifact
-from modelyard.cost import Usage, measure
+from modelyard.cost.usage import measure
 from modelyard.errors import ModelyardError
+from modelyard.store import artifact
+from modelyard.store.usage import Usage
 
 JOB, RESULT, ERROR, EPOCHS = "job.json", "result.json", "error.json", "epochs.jsonl"
 
@@ -58,8 +59,8 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
     Raises:
         ModelyardError: whatever training or judging raise that a person can mend.
     """
-    from modelyard.evaluation import judge
-    from modelyard.run import Run, check_requirements
+    from modelyard.judging.evaluation import judge
+    from modelyard.stages.run import Run, check_requirements
     from modelyard.training.loop import Trainer
 
     run = Run.of(job.family, job.config, id="tuning")
@@ -103,7 +104,7 @@ def _lock(file: Path) -> Iterator[None]:
 
 def main(folder: Path) -> int:
     """Runs the trial of a folder: reads job.json, writes epochs.jsonl as it goes, and result.json or error.json."""
-    from modelyard.launch.step import die_with_parent
+    from modelyard.parent import die_with_parent
 
     die_with_parent()
     job = Job.model_validate_json((folder / JOB).read_text())

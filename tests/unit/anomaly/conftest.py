@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelyard.config import resolve
 from modelyard.families.anomaly.config import AnomalyConfig
 from modelyard.families.anomaly.family import Anomaly
 from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.samples import simulate
-from modelyard.family import Runtime
+from modelyard.runtimes.types import Runtime
+from modelyard.settings.family import resolve
 from modelyard.training.loop import Trainer
 
 SERIES, WINDOW = 3, 12

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from modelyard.config import resolve
 from modelyard.errors import BadData, UsageError
 from modelyard.families.anomaly.config import AnomalyConfig
 from modelyard.families.anomaly.family import Anomaly
 from modelyard.families.anomaly.parts import PARTS, Part
 from modelyard.families.anomaly.schema import Schema
+from modelyard.settings.family import resolve
 
 START = datetime(2026, 1, 1)
 ROWS = 300

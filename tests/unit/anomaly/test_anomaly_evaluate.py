@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from modelyard.contract.alone import ask
-from modelyard.contract.compare import difference
 from modelyard.errors import BadData
 from modelyard.families.anomaly import probe
 from modelyard.families.anomaly.config import AnomalyConfig
@@ -18,7 +17,8 @@ from modelyard.families.anomaly.events import events, found
 from modelyard.families.anomaly.judged import Moments
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.schema import Schema
-from modelyard.package import Package
+from modelyard.judging.compare import difference
+from modelyard.packages.package import Package
 from tests.unit.anomaly.conftest import WINDOW, Trained
 
 TrainedKind = Callable[[str], Trained]
@@ -179,8 +179,8 @@ def test_a_detector_is_judged_on_data_with_its_columns_in_another_order(trained:
 @pytest.mark.parametrize("labels", [True, False])
 def test_a_folder_of_ones_own_goes_from_files_to_a_package(labels: bool, tmp_path: Path) -> None:
     from modelyard.families.anomaly.family import Anomaly
-    from modelyard.run import Run
     from modelyard.stages import STAGES
+    from modelyard.stages.run import Run
 
     raw = tmp_path / "mine"
     raw.mkdir()

@@ -10,11 +10,11 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from modelyard.config import resolve
 from modelyard.families.anomaly.config import AnomalyConfig, AnomalyModel, Kind
 from modelyard.families.anomaly.family import Anomaly
 from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.schema import Schema
+from modelyard.settings.family import resolve
 from tests.unit.anomaly.conftest import Trained, all_windows, fresh, train
 
 KINDS = get_args(Kind)

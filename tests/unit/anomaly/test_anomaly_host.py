@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from modelyard.config import MonitorSettings
 from modelyard.drift.statistics import compare
 from modelyard.errors import BrokenArtifact
 from modelyard.families.anomaly.host import AnomalyHost, Answer, request_model
 from modelyard.families.anomaly.samples import COLUMNS, simulate
 from modelyard.families.anomaly.schema import Column, Detector, Schema
 from modelyard.families.anomaly.scoring import scores, severity, usual_errors
+from modelyard.settings.family import MonitorSettings
 from tests.unit.anomaly.conftest import WINDOW, Trained, all_windows
 
 TrainedKind = Callable[[str], Trained]

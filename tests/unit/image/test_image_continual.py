@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from modelyard.continual_settings import ContinualSettings
 from modelyard.errors import UsageError
 from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.family import Image
 from modelyard.families.image.spec import ImageSpec
+from modelyard.settings.continual import ContinualSettings
 from modelyard.training.memory import Memory
 from tests.training.going_on import features_of, judged, model_of
 

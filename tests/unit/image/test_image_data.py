@@ -19,9 +19,9 @@ from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig, ImageFeatures
 from modelyard.families.image.data import ImageData
 from modelyard.families.image.spec import ImageSpec
-from modelyard.run import Run
 from modelyard.stages import features as features_stage
 from modelyard.stages import ingest
+from modelyard.stages.run import Run
 
 SPLITS = ("train", "validation", "test")
 

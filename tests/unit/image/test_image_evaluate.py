@@ -14,7 +14,6 @@ from scipy.stats import ks_2samp
 from modelyard.card.canvas import style
 from modelyard.card.figures import draw
 from modelyard.errors import BadData
-from modelyard.evaluation import Evaluation
 from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.data import ImageData
@@ -23,8 +22,9 @@ from modelyard.families.image.host import ImageHost
 from modelyard.families.image.pixels import statistics
 from modelyard.families.image.samples import digits, shifted
 from modelyard.families.image.spec import ImageSpec
-from modelyard.family import Arrays
+from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classes.decision import Decision
+from modelyard.runtimes.types import Arrays
 from tests.unit.image.test_image_data import build, scans
 
 

@@ -17,7 +17,6 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
 
-from modelyard.config import resolve
 from modelyard.errors import UsageError
 from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig, ImageTraining
@@ -27,6 +26,7 @@ from modelyard.families.image.store import load_files, load_labels, load_pixels
 from modelyard.kit.classes.answers import BinaryAnswer
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
+from modelyard.settings.family import resolve
 from modelyard.stages.export import check_parity
 from modelyard.training.loop import Trainer, load_weights
 from tests.unit.image.test_image_data import build, scans

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from modelyard import artifact
-from modelyard.config import GateSettings, MonitorSettings, TrainingSettings
-from modelyard.evaluation import judge
 from modelyard.families.language.config import LanguageConfig, LanguageFeatures, LanguageModel
 from modelyard.families.language.family import Language
 from modelyard.families.language.host import LanguageHost
-from modelyard.package import Package, PackageInfo, Variant
+from modelyard.judging.evaluation import judge
+from modelyard.packages.package import Package, PackageInfo, Variant
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
-from modelyard.tables import write_parquet
+from modelyard.settings.family import GateSettings, MonitorSettings, TrainingSettings
+from modelyard.store import artifact
+from modelyard.store.tables import write_parquet
 from modelyard.training.loop import Trainer
 
 KINDS = ("gpt2", "llama", "mistral")

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelyard.config import DataSettings
 from modelyard.errors import BadData
 from modelyard.families.language.config import LanguageConfig, LanguageFeatures
 from modelyard.families.language.data import LanguageData, divide, read_split
@@ -16,9 +15,10 @@ from modelyard.families.language.documents import Document, in_parts, read_docum
 from modelyard.families.language.family import Language
 from modelyard.families.language.pack import pack
 from modelyard.families.language.tokens import Codec, train_tokenizer
-from modelyard.run import Run
+from modelyard.settings.family import DataSettings
 from modelyard.stages import features as features_stage
 from modelyard.stages import ingest
+from modelyard.stages.run import Run
 
 
 def rows(*values) -> str:

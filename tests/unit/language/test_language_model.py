@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from scipy.stats import ks_2samp
 from torch.nn import functional
 
-from modelyard.config import resolve
 from modelyard.errors import BadData, BrokenArtifact, Unavailable, UsageError
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import read_split
@@ -25,6 +24,7 @@ from modelyard.families.language.model import CausalLanguageModel, loss, new_con
 from modelyard.families.language.pack import pack
 from modelyard.families.language.train import load
 from modelyard.families.language.writer import Prompt
+from modelyard.settings.family import resolve
 from tests.unit.language.conftest import config, train
 
 KINDS = ("gpt2", "llama", "mistral")

@@ -9,8 +9,8 @@ import pytest
 
 from modelyard.contract.alone import ask
 from modelyard.families.language.sampling import adjusted
+from modelyard.predictions.log import PredictionLog
 from modelyard.serving.app import create_app
-from modelyard.serving.prediction_log import PredictionLog
 from tests.service.test_streaming import EVENTS, events, listening, logged
 
 PROMPT = "import os\n\ndef "

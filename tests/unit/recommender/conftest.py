@@ -12,7 +12,7 @@ import pytest
 from modelyard.families.recommender.config import RecommenderConfig
 from modelyard.families.recommender.family import Recommender
 from modelyard.families.recommender.host import RecommenderHost
-from modelyard.family import Runtime
+from modelyard.runtimes.types import Runtime
 from modelyard.training.loop import Trainer
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from modelyard.config import resolve
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.schema import TableSchema
+from modelyard.settings.family import resolve
 
 WORDS = ["late", "parcel", "broken", "box", "friendly", "call", "refund", "order", "quick", "wrong", "size", "again"]
 SPLITS = ("train", "validation", "test")

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelyard.config import resolve
 from modelyard.errors import UsageError
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.data import load_columns
@@ -18,6 +17,7 @@ from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.splits import load_split
+from modelyard.settings.family import resolve
 from tests.unit.tabular.conftest import SPLITS, built, customers, make, roles, write
 
 

@@ -11,14 +11,14 @@ import pytest
 import threadpoolctl
 from sklearn import metrics as reference
 
-from modelyard.evaluation import Evaluation, Plot
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.splits import load_split
-from modelyard.family import Runtime
+from modelyard.judging.evaluation import Evaluation, Plot
+from modelyard.runtimes.types import Runtime
 from modelyard.training.loop import Trainer
 
 

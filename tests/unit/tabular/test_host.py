@@ -17,8 +17,8 @@ from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import Column, TableSchema
-from modelyard.family import Arrays
 from modelyard.kit.classes.decision import Decision
+from modelyard.runtimes.types import Arrays
 
 COLUMNS: list[dict[str, Any]] = [
     {"name": "age", "role": "numeric", "description": "years", "examples": [42.0], "minimum": 18, "maximum": 90},

@@ -16,8 +16,8 @@ from modelyard.families.tabular.kinds import floor32
 from modelyard.families.tabular.native import load_trained
 from modelyard.families.tabular.splits import load_split, save_split
 from modelyard.families.tabular.table import ModelInfo
-from modelyard.family import Arrays, Runtime
 from modelyard.kit.classes.decision import Decision
+from modelyard.runtimes.types import Arrays, Runtime
 from modelyard.training.loop import Trainer
 
 KINDS = ["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]

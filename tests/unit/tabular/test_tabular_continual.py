@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelyard.continual_settings import ContinualSettings
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.encode import Encoder
@@ -17,6 +16,7 @@ from modelyard.families.tabular.mlp import Perceptron
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.splits import load_split
 from modelyard.families.tabular.table import ModelInfo
+from modelyard.settings.continual import ContinualSettings
 from modelyard.training.memory import Memory
 from tests.training.going_on import features_of, judged, model_of
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from modelyard.config import FamilyConfig, Settings, TrainingSettings
 from modelyard.families.anomaly.search import SEARCH
+from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Kind = Literal["autoencoder", "lstm", "deepsvdd", "ocsvm", "iforest"]
 TORCH: frozenset[Kind] = frozenset({"autoencoder", "lstm", "deepsvdd"})

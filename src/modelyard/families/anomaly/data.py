@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.base import base_of
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig, AnomalyFeatures
 from modelyard.families.anomaly.earlier import earlier_schema, kept_columns
@@ -19,6 +18,7 @@ from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Schema
 from modelyard.families.anomaly.series import Series, read_series
 from modelyard.family import Data, Split
+from modelyard.store.base import base_of
 
 UNEQUAL = 0.05
 """Relative difference of two files' steps beyond which one detector cannot serve both."""

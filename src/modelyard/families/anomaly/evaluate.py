@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.evaluation import Confusion, Direction, Evaluation
 from modelyard.families.anomaly import events, plots, probe
 from modelyard.families.anomaly.judged import Judge, Moments, Scored, z_score
 from modelyard.families.anomaly.parts import Part
+from modelyard.judging.evaluation import Confusion, Direction, Evaluation
 
 if TYPE_CHECKING:
     from modelyard.families.anomaly.host import AnomalyHost
-    from modelyard.family import Runtime, Split
+    from modelyard.family import Split
+    from modelyard.runtimes.types import Runtime
 
 BASELINE = "largest absolute z-score"
 DOWN = frozenset({"false_alarm_rate", "score_shift", "detection_delay"})

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from modelyard.errors import BadData, UsageError
-from modelyard.evaluation import Evaluation
 from modelyard.families.anomaly import scoring, shallow, threshold
 from modelyard.families.anomaly.config import TORCH, WINDOWED, AnomalyConfig
 from modelyard.families.anomaly.data import AnomalyData
@@ -19,8 +18,10 @@ from modelyard.families.anomaly.networks import Net, build
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.relations import expectation
 from modelyard.families.anomaly.schema import Detector, Schema
-from modelyard.family import Family, Graph, Runtime, Split
+from modelyard.family import Family, Split
+from modelyard.judging.evaluation import Evaluation
 from modelyard.runtimes.torch import TorchRuntime
+from modelyard.runtimes.types import Graph, Runtime
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
 

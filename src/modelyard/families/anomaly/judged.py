@@ -15,7 +15,7 @@ from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.schema import Schema
 
 if TYPE_CHECKING:
-    from modelyard.family import Runtime
+    from modelyard.runtimes.types import Runtime
 
 CHUNK = 20_000
 

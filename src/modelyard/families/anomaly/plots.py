@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.evaluation import Plot, Series
-from modelyard.evaluation_curves import precision_recall, roc
 from modelyard.families.anomaly import scoring
 from modelyard.families.anomaly.judged import Judge, Moments, Scored
+from modelyard.judging.curves import precision_recall, roc
+from modelyard.judging.evaluation import Plot, Series
 
 MOST_POINTS = 400
 HIGHEST = 6.0

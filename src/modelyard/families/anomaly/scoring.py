@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from modelyard.families.anomaly.schema import Detector
-from modelyard.family import Arrays, Runtime
+from modelyard.runtimes.types import Arrays, Runtime
 
 GRAPH, INPUT = "model", "values"
 CHUNK = 8192

@@ -13,7 +13,7 @@ from modelyard.families.anomaly.relations import FLOOR
 from modelyard.families.anomaly.scoring import GRAPH, INPUT
 
 if TYPE_CHECKING:
-    from modelyard.family import Arrays, Runtime
+    from modelyard.runtimes.types import Arrays, Runtime
 
 FILE = "detector.skops"
 TRUSTED = frozenset({"sklearn.tree._tree.Tree"})

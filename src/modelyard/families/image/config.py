@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from modelyard.config import FamilyConfig, Settings, TrainingSettings
 from modelyard.families.image.search import SEARCH
+from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Kind = Literal["cnn", "resnet", "vit"]
 Fit = Literal["pad", "crop", "stretch"]

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from modelyard.base import base_of
 from modelyard.errors import BadData
 from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig, ImageFeatures
@@ -23,6 +22,7 @@ from modelyard.families.image.read import LABELS, Example, read_folder
 from modelyard.families.image.samples import write_sample
 from modelyard.families.image.spec import ImageSpec
 from modelyard.family import Data, Split
+from modelyard.store.base import base_of
 
 SHOWN_BROKEN = 5
 SMALLEST, LARGEST, STEP = 32, 96, 16

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.evaluation import Evaluation
 from modelyard.families.image import store
 from modelyard.families.image.gallery import gallery
 from modelyard.families.image.spec import ImageSpec
+from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classes.evaluate import judge_classes
 from modelyard.kit.classes.judged import align
 
 if TYPE_CHECKING:
     from modelyard.families.image.host import ImageHost
-    from modelyard.family import Runtime, Split
+    from modelyard.family import Split
+    from modelyard.runtimes.types import Runtime
 
 
 def evaluate(host: ImageHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:

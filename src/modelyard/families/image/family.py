@@ -11,7 +11,6 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from modelyard.errors import UsageError
-from modelyard.evaluation import Evaluation
 from modelyard.families.image import cam, store
 from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig
@@ -21,9 +20,11 @@ from modelyard.families.image.evaluate import evaluate
 from modelyard.families.image.host import GRAPH, INPUT, ImageHost
 from modelyard.families.image.network import Net, build, plan
 from modelyard.families.image.spec import ImageSpec
-from modelyard.family import Family, Graph, Runtime, Split
+from modelyard.family import Family, Split
+from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classes.choosing import Aim, fit_on_logits
 from modelyard.runtimes.torch import TorchRuntime
+from modelyard.runtimes.types import Graph, Runtime
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
 

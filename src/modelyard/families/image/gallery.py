@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.evaluation import Picture, Plot
 from modelyard.families.image import cam
 from modelyard.families.image.host import FEATURES
+from modelyard.judging.evaluation import Picture, Plot
 from modelyard.kit.classes.judged import Judged
 
 if TYPE_CHECKING:
     from modelyard.families.image.host import ImageHost
-    from modelyard.family import Runtime
+    from modelyard.runtimes.types import Runtime
 
 MOST_ERRORS, MOST_RIGHT = 12, 8
 SIDE = 112

@@ -16,9 +16,10 @@ from modelyard.errors import BadData
 from modelyard.families.image import cam
 from modelyard.families.image.pixels import SUFFIXES, from_base64, open_picture, pixels_of, statistics
 from modelyard.families.image.spec import ImageSpec
-from modelyard.family import Cost, Explanation, Host, Runtime
+from modelyard.family import Cost, Explanation, Host
 from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
 from modelyard.kit.classes.decision import Decision
+from modelyard.runtimes.types import Runtime
 
 GRAPH, INPUT, LOGITS, FEATURES = "model", "pixels", "logits", "features"
 DECODE_SECONDS = 20e-9

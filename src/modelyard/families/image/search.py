@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelyard.tuning.space import Range, choice, real
+from modelyard.settings.search import Range, choice, real
 
 SEARCH: Mapping[str, Range] = {
     "model.width": choice(16, 24, 32, 48, when={"model.kind": ("cnn",)}),

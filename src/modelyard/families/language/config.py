@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from modelyard.config import FamilyConfig, Settings, TrainingSettings
 from modelyard.families.language.search import SEARCH
+from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Kind = Literal["gpt2", "llama", "mistral"]
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.base import base_of
 from modelyard.errors import BadData
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.documents import Document, in_parts, read_documents
 from modelyard.families.language.earlier import keep_tokenizer
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.family import Data, Split
+from modelyard.store.base import base_of
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 LEAST = 3

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from modelyard.family import Arrays, Runtime
 from modelyard.kit.assets import Asset
+from modelyard.runtimes.types import Arrays, Runtime
 
 MAIN, DRAFT = "decoder", "draft"
 """Names of the two graphs."""

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.evaluation import Evaluation, Plot, Series
 from modelyard.families.language.data import read_split
 from modelyard.families.language.decoder import HIDDEN
 from modelyard.families.language.documents import Document
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.sampling import log_softmax
-from modelyard.family import Runtime, Split
+from modelyard.family import Split
+from modelyard.judging.evaluation import Evaluation, Plot, Series
+from modelyard.runtimes.types import Runtime
 
 BINS = 32
 """Points of the curve over positions."""

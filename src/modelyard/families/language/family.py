@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from modelyard.evaluation import Evaluation
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import LanguageData
 from modelyard.families.language.evaluate import evaluate
@@ -15,7 +14,9 @@ from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import CONFIG, CausalLanguageModel, loss, read_config
 from modelyard.families.language.pack import IGNORED
 from modelyard.families.language.train import Setup, find, fit, from_checkpoint, from_scratch, load_graphs
-from modelyard.family import Family, Graph, Runtime, Split
+from modelyard.family import Family, Split
+from modelyard.judging.evaluation import Evaluation
+from modelyard.runtimes.types import Graph, Runtime
 from modelyard.training.batches import Batches
 
 if TYPE_CHECKING:

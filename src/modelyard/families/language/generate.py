@@ -13,7 +13,7 @@ import numpy as np
 from modelyard.families.language.decoder import DRAFT, MAIN, prefill
 from modelyard.families.language.sampling import log_softmax, penalise
 from modelyard.families.language.writer import Writer
-from modelyard.family import Runtime
+from modelyard.runtimes.types import Runtime
 
 
 def write(run: Runtime, writers: Sequence[Writer]) -> Iterator[None]:

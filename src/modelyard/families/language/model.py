@@ -19,7 +19,7 @@ from transformers import DynamicCache, PretrainedConfig
 from modelyard.families.language.config import LanguageModel
 from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec, GraphSpec
 from modelyard.families.language.pack import IGNORED, PADDING
-from modelyard.family import Graph
+from modelyard.runtimes.types import Graph
 
 CONFIG, DRAFT_CONFIG = "config.json", "draft.json"
 """Architectures, in the assets, as transformers writes them."""

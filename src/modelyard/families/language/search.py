@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelyard.tuning.space import Range, choice, real, whole
+from modelyard.settings.search import Range, choice, real, whole
 
 _SCRATCH = {"model.checkpoint": (None,)}
 

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from modelyard.artifact import write_json
-from modelyard.base import base_of
 from modelyard.errors import UsageError
 from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
@@ -38,8 +36,11 @@ from modelyard.families.language.model import (
 )
 from modelyard.families.language.pack import IGNORED, Packed, pack
 from modelyard.families.language.tokens import Codec
-from modelyard.family import Graph, Split, Trainable
+from modelyard.family import Split, Trainable
 from modelyard.runtimes.torch import TorchRuntime
+from modelyard.runtimes.types import Graph
+from modelyard.store.artifact import write_json
+from modelyard.store.base import base_of
 from modelyard.training.batches import Batches
 from modelyard.training.loop import WEIGHTS, load_weights
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelyard.config import FamilyConfig, Settings, TrainingSettings
 from modelyard.families.recommender.search import SEARCH
+from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Kind = Literal["lightgcn", "ncf", "multitask"]
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.base import base_of
 from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Catalog, Item
 from modelyard.families.recommender.config import RecommenderConfig, RecommenderFeatures
@@ -22,6 +21,7 @@ from modelyard.families.recommender.numbering import from_number, numbering
 from modelyard.families.recommender.read import LABELS, Log, read_items, read_log
 from modelyard.families.recommender.sample import write_sample
 from modelyard.family import Data, Split
+from modelyard.store.base import base_of
 
 LEAST_USERS, LEAST_ITEMS = 20, 21
 """Fewer judged users tell nothing; fewer items than the longest list (20) make every list complete."""

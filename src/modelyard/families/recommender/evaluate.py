@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.evaluation import Direction, Evaluation
 from modelyard.families.recommender import plots, tasks
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.data import load_split
 from modelyard.families.recommender.host import Answer, Query, best
 from modelyard.families.recommender.ranking import CUTS, figures, neighbour_scores, popularity_scores, ranks
+from modelyard.judging.evaluation import Direction, Evaluation
 
 if TYPE_CHECKING:
     from modelyard.families.recommender.host import RecommenderHost
-    from modelyard.family import Runtime, Split
+    from modelyard.family import Split
+    from modelyard.runtimes.types import Runtime
 
 MAIN = "ndcg_at_10"
 LONGEST = max(CUTS)

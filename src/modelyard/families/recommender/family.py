@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from modelyard.artifact import write_json
-from modelyard.evaluation import Evaluation
 from modelyard.families.recommender.batches import batches, replayed
 from modelyard.families.recommender.config import RecommenderConfig
 from modelyard.families.recommender.data import RecommenderData
 from modelyard.families.recommender.evaluate import evaluate
 from modelyard.families.recommender.host import RecommenderHost
 from modelyard.families.recommender.model import Net, build, describe, graphs, item_vectors
-from modelyard.family import Family, Graph, Runtime, Split
+from modelyard.family import Family, Split
+from modelyard.judging.evaluation import Evaluation
+from modelyard.runtimes.types import Graph, Runtime
+from modelyard.store.artifact import write_json
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
 

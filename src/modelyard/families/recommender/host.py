@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import BaseModel, Field, StrictInt
 
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.family import Arrays, Explanation, Host, Runtime
+from modelyard.family import Explanation, Host
+from modelyard.runtimes.types import Arrays, Runtime
 
 Source = Literal["personal", "history", "popular"]
 Id = StrictInt | Annotated[str, Field(min_length=1, max_length=200)]

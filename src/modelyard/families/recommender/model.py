@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
-from modelyard.family import Graph
+from modelyard.runtimes.types import Graph
 
 Batch = dict[str, torch.Tensor]
 

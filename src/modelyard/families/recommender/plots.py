@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from modelyard.evaluation import Plot, Series
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.ranking import ranks
+from modelyard.judging.evaluation import Plot, Series
 
 BUCKETS = 5
 BINS = 20

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.artifact import MANIFEST
 from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Item
+from modelyard.store.artifact import MANIFEST
 
 SUFFIXES = (".csv", ".tsv", ".dat", ".data", ".txt", ".parquet", ".pq")
 LOGS = ("interactions", "ratings", "u.data", "events")
@@ -290,7 +290,7 @@ def _text_rows(file: Path) -> Iterator[Row]:
 def _parquet_rows(file: Path) -> Iterator[Row]:
     import duckdb
 
-    from modelyard.tables import read_parquet
+    from modelyard.store.tables import read_parquet
 
     try:
         columns = read_parquet([file])

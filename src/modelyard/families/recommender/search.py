@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modelyard.tuning.space import Range, choice, real, whole
+from modelyard.settings.search import Range, choice, real, whole
 
 SEARCH: Mapping[str, Range] = {
     "model.kind": choice("lightgcn", "ncf", changes_loss=True),

@@ -13,7 +13,8 @@ from modelyard.families.recommender.data import load_impressions
 
 if TYPE_CHECKING:
     from modelyard.families.recommender.host import RecommenderHost
-    from modelyard.family import Runtime, Split
+    from modelyard.family import Split
+    from modelyard.runtimes.types import Runtime
 
 SMOOTHING = 10.0
 """Views at the overall rate that an item's own rate is blended with."""

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from modelyard.config import FamilyConfig, Settings, TrainingSettings
 from modelyard.families.tabular.search import SEARCH
+from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Task = Literal["auto", "classification", "regression"]
 Kind = Literal["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]

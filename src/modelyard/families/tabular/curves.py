@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from modelyard.evaluation import Plot, Series
-from modelyard.evaluation_curves import histogram
+from modelyard.judging.curves import histogram
+from modelyard.judging.evaluation import Plot, Series
 
 MOST_DOTS = 500
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.base import base_of
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularConfig
@@ -25,6 +24,7 @@ from modelyard.families.tabular.splits import save_split
 from modelyard.families.tabular.target import read_target
 from modelyard.families.tabular.written import as_text
 from modelyard.family import Data, Split
+from modelyard.store.base import base_of
 
 if TYPE_CHECKING:
     import pandas as pd

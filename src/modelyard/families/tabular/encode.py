@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter
 
-from modelyard.artifact import write_text
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.parts import CategoryPart, NumberBlock, NumericPart, TextPart, TimePart
 from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.store.artifact import write_text
 
 Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
 """Values by column: numbers (None or NaN is missing), strings or None, ISO strings or datetime64."""

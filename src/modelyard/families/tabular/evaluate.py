@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.evaluation import Direction, Evaluation
 from modelyard.families.tabular import curves
 from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.splits import load_split
+from modelyard.judging.evaluation import Direction, Evaluation
 from modelyard.kit.classes.evaluate import judge_classes
 from modelyard.kit.intervals import metric_sentence
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.host import TabularHost
-    from modelyard.family import Runtime, Split
+    from modelyard.family import Split
+    from modelyard.runtimes.types import Runtime
 
 
 def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.evaluation import Evaluation
 from modelyard.families.tabular.config import TabularConfig, TabularModel
 from modelyard.families.tabular.convert import to_onnx
 from modelyard.families.tabular.data import TabularData
@@ -24,8 +23,10 @@ from modelyard.families.tabular.native import (
     native_runtime,
 )
 from modelyard.families.tabular.table import ModelInfo, Table, load_table
-from modelyard.family import Family, Graph, Runtime, Split
+from modelyard.family import Family, Split
+from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classes.choosing import Aim, fit_on_probabilities
+from modelyard.runtimes.types import Graph, Runtime
 
 if TYPE_CHECKING:
     from modelyard.training.loop import Trainer

@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.families.tabular.native import GRAPH, INPUT, output_name
 from modelyard.families.tabular.shapley import Score, shapley_values
 from modelyard.families.tabular.table import ModelInfo
-from modelyard.family import Runtime
+from modelyard.runtimes.types import Runtime
 
 ROWS, BACKGROUND, PERMUTATIONS = 100, 16, 2
 """Most rows explained, background rows for each, and orders for every background row."""

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from modelyard.base import base_of
 from modelyard.errors import BrokenArtifact
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.splits import load_split
 from modelyard.families.tabular.table import ModelInfo, class_names, class_weights
 from modelyard.family import Trainable
+from modelyard.store.base import base_of
 from modelyard.training.batches import Batches
 from modelyard.training.continual import load_memory
 

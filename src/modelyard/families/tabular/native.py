@@ -13,7 +13,7 @@ from modelyard.families.tabular.kinds import LIGHTGBM, SKLEARN, XGBOOST
 from modelyard.families.tabular.table import ModelInfo, cores
 
 if TYPE_CHECKING:
-    from modelyard.family import Arrays, Runtime
+    from modelyard.runtimes.types import Arrays, Runtime
 
 GRAPH, INPUT = "model", "features"
 
@@ -82,7 +82,7 @@ def load_trained(model: Path, info: ModelInfo) -> Any:
 def mlp_graph(model: Path, info: ModelInfo) -> Any:
     """The MLP of a model folder as a torch `Graph`."""
     from modelyard.families.tabular.mlp import from_info
-    from modelyard.family import Graph
+    from modelyard.runtimes.types import Graph
     from modelyard.training.loop import load_weights
 
     return Graph(GRAPH, example(model, info), module=load_weights(from_info(info), model))

@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelyard.artifact import MANIFEST
 from modelyard.errors import BadData
 from modelyard.families.tabular.csvtext import Table, read_csv
+from modelyard.store.artifact import MANIFEST
 
 if TYPE_CHECKING:
     import pandas as pd

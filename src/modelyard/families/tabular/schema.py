@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from modelyard.artifact import write_text
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.written import STYLES
 from modelyard.kit.assets import Asset
+from modelyard.store.artifact import write_text
 
 Role = Literal["numeric", "category", "text", "time", "drop"]
 Transform = Literal["identity", "log", "standardize", "onehot", "ordinal"]

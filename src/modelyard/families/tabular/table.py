@@ -12,11 +12,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from modelyard.base import base_of
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import Kind
 from modelyard.families.tabular.splits import load_split
 from modelyard.kit.assets import Asset
+from modelyard.store.base import base_of
 
 FEW_CELLS = 200_000
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from modelyard.evaluation import Evaluation, Plot
-from modelyard.evaluation_curves import roc
+from modelyard.judging.curves import roc
+from modelyard.judging.evaluation import Evaluation, Plot
 from modelyard.kit.classes import plots
 from modelyard.kit.classes.decision import Decision
 from modelyard.kit.classes.judged import (

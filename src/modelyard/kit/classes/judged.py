@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import metrics as sk
 
-from modelyard.evaluation import Confusion, Direction
+from modelyard.judging.evaluation import Confusion, Direction
 
 ANOTHER = "(another)"
 """In a confusion matrix: the class of answers that the data does not know."""

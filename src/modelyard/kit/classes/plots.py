@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from modelyard.evaluation import Plot, Series
-from modelyard.evaluation_curves import counts, histogram, precision_recall, roc, thinned
+from modelyard.judging.curves import counts, histogram, precision_recall, roc, thinned
+from modelyard.judging.evaluation import Plot, Series
 from modelyard.kit.classes.judged import Judged
 
 MOST_CLASSES = 30

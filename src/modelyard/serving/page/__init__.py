@@ -9,8 +9,8 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from modelyard import pages
-from modelyard.package import Package
+from modelyard.card import pages
+from modelyard.packages.package import Package
 from modelyard.serving.page.form import controls
 
 

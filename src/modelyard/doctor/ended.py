@@ -1,0 +1,135 @@
+"""How pods and their containers ended, where that was not well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from modelyard.doctor.finding import Object, Trouble, condition, kubectl, newest_event, one_line, place_of
+
+_HELPERS = frozenset({"wait"})
+"""Containers that Kubeflow Pipelines puts beside a step's own, to store its outputs."""
+_FETCH = "package"
+"""The container of charts/model that fetches the package."""
+_MODEL, _PLATFORM = "model", "platform"
+"""Names of our charts, as their pods' label `app.kubernetes.io/name` has them."""
+_STORE = "check the object store of Kubeflow Pipelines and the keys in its secret mlpipeline-minio-artifact"
+
+
+def pod_ended(pod: Object) -> Trouble | None:
+    """A pod that was ended as a whole: evicted, preempted, out of time, lost with its node."""
+    status, place = pod.get("status", {}), place_of(pod)
+    reason, message = str(status.get("reason", "")), one_line(status.get("message"))
+    if reason == "Evicted":
+        return _evicted(place, message)
+    if reason == "DeadlineExceeded":
+        fix = "raise cluster.timeout_hours (training) or the step's timeout, or make the job smaller"
+        return Trouble("deadline", place, f"it ran longer than its deadline: {message}", fix)
+    if reason in ("NodeLost", "NodeShutdown", "Shutdown", "Terminated"):
+        node = pod.get("spec", {}).get("nodeName", "NODE")
+        return Trouble("node", place, f"its node {node} went away: {message}", f"kubectl describe node {node}", False)
+    if reason in ("UnexpectedAdmissionError", "OutOfcpu", "OutOfmemory", "OutOfnvidia.com/gpu"):
+        return Trouble("node-refused", place, f"its node refused it ({reason}): {message}", "run it again", False)
+    disrupted = condition(pod, "DisruptionTarget")
+    if disrupted.get("status") == "True":
+        why, said = str(disrupted.get("reason")), one_line(disrupted.get("message"))
+        kind = "node" if why == "DeletionByTaintManager" else "preempted"
+        fix = "it is made again by itself; to keep it: a PriorityClass, or nodes that are not reclaimed"
+        return Trouble(kind, place, f"it was disrupted ({why}): {said}", fix, lasting=False)
+    return None
+
+
+def _evicted(place: str, message: str) -> Trouble:
+    low = message.lower()
+    if "emptydir" in low or "ephemeral" in low:
+        fix = "raise package.sizeLimit or predictions.sizeLimit (chart), or the step's ephemeral-storage limit"
+        return Trouble("evicted-storage", place, f"evicted, its disk was full: {message}", fix)
+    if "memory" in low:
+        return Trouble("evicted-memory", place, f"evicted, its node ran out of memory: {message}",
+                       "request as much memory as it uses", lasting=False)  # fmt: skip
+    return Trouble("evicted", place, f"evicted: {message}", "run it again", lasting=False)
+
+
+def container_ended(
+    pod: Object, container: Object, init: bool, events: list[Object], last_line: Callable[[str, bool], str]
+) -> Trouble | None:
+    """A container that ended badly, now or, where it is started again and again, before."""
+    state = container.get("state", {})
+    now: dict[str, Any] = state.get("terminated") or {}
+    last: dict[str, Any] = now or container.get("lastState", {}).get("terminated") or {}
+    looping = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
+    recovered = "running" in state and (init or container.get("ready"))
+    if recovered or not last or not (last.get("exitCode") or looping):
+        return None
+    name, killed = str(container["name"]), _killed_by_probe(events)
+    if last.get("reason") == "OOMKilled" or (last.get("exitCode") == 137 and not killed):
+        return _out_of_memory(pod, name, str(last.get("reason", "")))
+    if killed and not now:
+        return _probe_kills(pod, name, events)
+    said = one_line(last_line(name, not now) or last.get("message"), 200)
+    logs = kubectl(pod, f"logs {pod['metadata']['name']} -c {name}{'' if now else ' --previous'}")
+    code = last.get("exitCode")
+    if init:
+        return _init_failed(pod, name, code, said, logs)
+    if name in _HELPERS or "upload output artifact" in said:
+        cause = f"its program ended, but its outputs were not stored: {said or f'exit code {code} of {name}'}"
+        return Trouble("no-output", place_of(pod), cause, f"{_STORE}; {logs}")
+    again = f" ({container.get('restartCount', 0)} restarts)" if looping else ""
+    cause = f"container {name} ended with exit code {code}{again}. Its last line: {said or '(none)'}"
+    return Trouble("crash-loop" if looping else "crash", place_of(pod), cause, _mend(code, said) or logs)
+
+
+def _mend(code: object, said: str) -> str:
+    """What to do, where the exit code or the program's own words tell."""
+    if code == 135:
+        return "/dev/shm was too small: raise cluster.shm (training) or gpu.shmSize (chart)"
+    if code == 75:
+        return "it saved its state and goes on when it is run again"
+    if "CUDA out of memory" in said:
+        return "lower training.batch_size, or ask for a larger GPU"
+    if "exec format error" in said:
+        return "build the image for the node's architecture"
+    return ""
+
+
+def _out_of_memory(pod: Object, name: str, reason: str) -> Trouble:
+    containers = [*(pod.get("spec", {}).get("containers") or []), *(pod.get("spec", {}).get("initContainers") or [])]
+    limits = next((one.get("resources", {}).get("limits") or {} for one in containers if one.get("name") == name), {})
+    sure = "ran out of memory" if reason == "OOMKilled" else "was killed, most likely for its memory (exit code 137)"
+    cause = f"container {name} {sure}; its limit is {limits.get('memory', 'none')}"
+    return Trouble("out-of-memory", place_of(pod), cause, _more_memory(pod, name))
+
+
+def _more_memory(pod: Object, container: str) -> str:
+    """Which setting gives a container more memory: a value of its chart, or the training's."""
+    labels = pod["metadata"].get("labels") or {}
+    chart, component = labels.get("app.kubernetes.io/name"), labels.get("app.kubernetes.io/component")
+    if chart == _MODEL:
+        value = "resources.limits.memory" if container == "server" else "package.resources.limits.memory"
+        return f"raise {value} among the release's values (serve.values where a pipeline deploys it)"
+    if chart == _PLATFORM:
+        return f"raise {component}.resources.limits.memory among the values of charts/platform"
+    return "type --set cluster.memory=16Gi or more, or lower training.batch_size"
+
+
+def _killed_by_probe(events: list[Object]) -> bool:
+    event = newest_event(events, "Killing")
+    return event is not None and "probe" in str(event.get("message", ""))
+
+
+def _probe_kills(pod: Object, name: str, events: list[Object]) -> Trouble:
+    unhealthy = newest_event(events, "Unhealthy") or {}
+    said = one_line(unhealthy.get("message"))
+    cause = f"container {name} is restarted because a probe fails: {said}"
+    logs = kubectl(pod, f"logs {pod['metadata']['name']} -c {name} --previous")
+    fix = f"{logs}; where it only needs longer, raise probes.*.failureThreshold (chart)"
+    return Trouble("probe", place_of(pod), cause, fix)
+
+
+def _init_failed(pod: Object, name: str, code: object, said: str, logs: str) -> Trouble:
+    said = said.removeprefix("error: ") or f"exit code {code}"
+    if name == _FETCH:
+        cause = f"its package cannot be fetched: {said}"
+        fix = f"check package.uri, package.sha256 and the keys in package.credentialsSecret; {logs}"
+        return Trouble("package", place_of(pod), cause, fix)
+    return Trouble("init", place_of(pod), f"init container {name} failed with exit code {code}: {said}", logs)

@@ -1,0 +1,1 @@
+"""Talking to a Kubernetes API: its client, what pods say, what it refuses."""

@@ -1,0 +1,172 @@
+"""What pods say of a training job: why one waits, and how one ended. Pure functions of pods as JSON."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modelyard.errors import ModelyardError, Unavailable, UsageError
+from modelyard.kubernetes.client import Object
+from modelyard.launch.manifest import NODE
+
+PREEMPTED = 75
+"""Exit status of a worker that was told to stop, saved, and wants to be run again (EX_TEMPFAIL of sysexits.h)."""
+USER_ERROR = 2
+"""Exit status of a worker whose last line says what a person can mend."""
+_SIGBUS, _SIGKILL = 135, 137
+_PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"})
+_SETUP = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_INDEX = "batch.kubernetes.io/job-completion-index"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A pod that has no running container yet, for a reason that may not pass."""
+
+    kind: Literal["schedule", "pull", "setup"]
+    node: int
+    pod: str
+    text: str
+
+
+@dataclass(frozen=True)
+class End:
+    """A node's container, or pod, that ended otherwise than well."""
+
+    kind: Literal["preempted", "memory", "user", "crash"]
+    node: int
+    pod: str
+    code: int | None
+    text: str
+    when: str
+    """RFC 3339; empty where it is not known."""
+    said: str = ""
+    """What the container left as its last word."""
+    restarted: bool = False
+    """The container runs again already: its log is the previous one's."""
+
+
+def node_of(pod: Object) -> int:
+    """Which node of the job a pod is, from 0."""
+    metadata = pod["metadata"]
+    return int({**metadata.get("labels", {}), **metadata.get("annotations", {})}.get(_INDEX, 0))
+
+
+def newest(pods: Sequence[Object], node: int) -> Object | None:
+    """The pod that is a node now."""
+    found = [pod for pod in pods if node_of(pod) == node]
+    return max(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+
+
+def started(pod: Object) -> bool:
+    """Whether its container runs or ran, so that there is a log."""
+    container = _status(pod)
+    state = container.get("state", {})
+    return "running" in state or "terminated" in state or bool(container.get("lastState"))
+
+
+def succeeded(pod: Object) -> bool:
+    """Whether its container ended well."""
+    terminated: dict[str, Any] = _status(pod).get("state", {}).get("terminated", {})
+    return terminated.get("exitCode") == 0
+
+
+def waiting(pod: Object) -> Waiting | None:
+    """Why a pod has not started; None where it has, or where all is well so far."""
+    name, node, status = pod["metadata"]["name"], node_of(pod), pod.get("status", {})
+    blocked = _condition(pod, "PodScheduled")
+    if blocked and blocked.get("status") == "False" and blocked.get("reason") == "Unschedulable":
+        return Waiting("schedule", node, name, str(blocked.get("message", "no node fits")))
+    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+        reason = container.get("state", {}).get("waiting", {})
+        if reason.get("reason") in _PULL:
+            said = f"{reason['reason']}: {reason.get('message', '')}".rstrip(": ")
+            return Waiting("pull", node, name, f"image {container.get('image')} cannot be pulled: {said}")
+        if reason.get("reason") in _SETUP:
+            return Waiting("setup", node, name, f"{reason['reason']}: {reason.get('message', '')}".rstrip(": "))
+    return None
+
+
+def ended(pod: Object) -> End | None:
+    """How a pod's container ended; None where it has not, or ended well."""
+    name, node, status = pod["metadata"]["name"], node_of(pod), pod.get("status", {})
+    disrupted = _condition(pod, "DisruptionTarget")
+    if disrupted and disrupted.get("status") == "True":
+        text = f"{disrupted.get('reason')}: {disrupted.get('message')}"
+        return End("preempted", node, name, None, text, str(disrupted.get("lastTransitionTime", "")))
+    if status.get("phase") == "Failed" and status.get("reason"):
+        return End("preempted", node, name, None, f"{status['reason']}: {status.get('message', '')}".rstrip(": "), "")
+    container = _status(pod)
+    now, before = (container.get(state, {}).get("terminated") for state in ("state", "lastState"))
+    last = now if now and now.get("exitCode") else before
+    if not last or not last.get("exitCode"):
+        return None
+    return _exit(pod, last, restarted=last is before)
+
+
+def removed(pod: Object) -> End | None:
+    """The end of a pod that someone deleted while it had not ended well."""
+    if succeeded(pod) or not started(pod):
+        return None
+    text = "its pod was deleted"
+    return ended(pod) or End("preempted", node_of(pod), pod["metadata"]["name"], None, text, "")
+
+
+def cause(ends: Sequence[End]) -> End:
+    """The one of several ends that the others follow from: nodes that lose a peer crash too."""
+    rank = {"preempted": 0, "memory": 1, "user": 2, "crash": 3}
+    return min(ends, key=lambda end: (rank[end.kind], end.when or "~", end.node))
+
+
+def memory_limit(pod: Object) -> str:
+    """The memory limit of a pod's training container, as it is written there."""
+    containers = [one for one in pod.get("spec", {}).get("containers", []) if one.get("name") == NODE]
+    limits = containers[0].get("resources", {}).get("limits", {}) if containers else {}
+    return str(limits.get("memory", "none"))
+
+
+def explain(end: End, job: str, line: str) -> ModelyardError:
+    """The error for an end; `line` is the last one of its log."""
+    if end.kind == "user":
+        return UsageError(line.removeprefix("error: ") or f"{job}: node {end.node} exited with code 2 and said nothing")
+    where = f"{job}: node {end.node} (pod {end.pod})"
+    if end.kind == "memory":
+        return UsageError(f"{where} {end.text}. Lower training.batch_size, or raise cluster.memory")
+    if end.kind == "preempted":
+        return Unavailable(f"{where} was stopped: {end.text}")
+    return ModelyardError(f"{where} {end.text}. Its last line: {line or '(none)'}")
+
+
+def _exit(pod: Object, last: dict[str, Any], restarted: bool) -> End:
+    code, reason = int(last["exitCode"]), str(last.get("reason", ""))
+    said = (str(last.get("message") or "").strip().splitlines() or [""])[-1]
+    end = functools.partial(
+        End, node=node_of(pod), pod=pod["metadata"]["name"], code=code,
+        when=str(last.get("finishedAt") or ""), said=said, restarted=restarted,
+    )  # fmt: skip
+    limit = f"its limit is {memory_limit(pod)}"
+    if reason == "OOMKilled":
+        return end("memory", text=f"ran out of memory (OOMKilled); {limit}")
+    if code == PREEMPTED:
+        return end("preempted", text=f"exit code {code}, its state saved")
+    if pod["metadata"].get("deletionTimestamp"):
+        return end("preempted", text=f"exit code {code} while its pod was being deleted")
+    if code == USER_ERROR:
+        return end("user", text="exited with code 2")
+    if code == _SIGKILL:
+        return end("memory", text=f"was killed, most likely for its memory (exit code 137); {limit}")
+    hint = ": /dev/shm was too small, raise cluster.shm" if code == _SIGBUS else ""
+    return end("crash", text=f"exited with code {code}{hint}")
+
+
+def _status(pod: Object) -> dict[str, Any]:
+    """The status of the training container; empty before there is one."""
+    found = [one for one in pod.get("status", {}).get("containerStatuses", []) if one.get("name") == NODE]
+    return found[0] if found else {}
+
+
+def _condition(pod: Object, kind: str) -> dict[str, Any] | None:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return next((one for one in conditions if one.get("type") == kind), None)

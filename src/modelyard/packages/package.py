@@ -1,0 +1,233 @@
+"""A package: all that serving needs, in one folder. Graphs, assets, a reference, a card; nothing that runs code.
+
+manifest.json                 sums of all files, and lineage
+package.json                  PackageInfo
+graphs/<variant>/<graph>.onnx
+assets/                       what the family's host reads
+evaluation.json               on the test split
+training.json                 what the family told of its training: its curves, for the tracking
+reference.parquet             described test examples with their answers: what drift is measured against
+golden.json                   {"request": …, "response": …}: one real example and its answer
+card.html
+continual/                    weights and exemplars for a later run to go on from, where the config keeps them
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from modelyard.errors import BrokenArtifact
+from modelyard.family import Explanation, Host
+from modelyard.judging.evaluation import Evaluation, GateResult
+from modelyard.packages import signing
+from modelyard.packages.trust import Trust
+from modelyard.runtimes.external import external_data
+from modelyard.runtimes.onnx import OnnxRuntime
+from modelyard.runtimes.types import Runtime
+from modelyard.settings import credentials
+from modelyard.settings.family import MonitorSettings
+from modelyard.store import artifact, contents
+from modelyard.store.artifact import OWN, Manifest
+from modelyard.store.contents import Name
+
+INFO, GOLDEN, EVALUATION = "package.json", "golden.json", "evaluation.json"
+DOCUMENT_BYTES = 256 * 2**20
+"""Largest of these: a golden example may hold a picture or a recording."""
+Plain = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+"""A text that may stand in a header, a file's name and a label of the metrics."""
+FamilyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_]*)?$", max_length=200)]
+
+
+class Variant(BaseModel):
+    """One compiled form of a model, measured."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Plain
+    """onnx-fp32, …; `native` is the trained model in its own library, for comparison, and has no files."""
+    graphs: dict[str, Name]
+    """Graph name to file, relative to the graphs' folder."""
+    bytes: int
+    """Size of all files."""
+    p50_ms: float
+    """Median milliseconds of one single-example prediction, host included, on the machine that exported."""
+    metric: float
+    """The gate's metric on the validation split."""
+    max_difference: float
+    """Largest |difference| / max(1, |value|) from the trained model over the validation sample."""
+    chosen: bool = False
+
+
+class PackageInfo(BaseModel):
+    """What a package says of itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    family: FamilyName
+    title: str
+    run: Plain
+    version: Plain
+    """First 12 digits of the model's digest: what answers, logs and the registry call this package."""
+    created: str
+    code_version: str
+    data_revision: str | None
+    config: dict[str, Any]
+    """The resolved config of the run."""
+    variants: list[Variant]
+    gate: GateResult
+    metrics: dict[str, float]
+    baseline: dict[str, float]
+    monitor: MonitorSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_credentials(cls, values: Any) -> Any:
+        """Packages from before settings refused credentials are read without them, so that nothing shows them."""
+        if not isinstance(values, dict):
+            return values
+        recorded = {name: credentials.redacted(values[name]) for name in ("config", "monitor") if name in values}
+        return values | recorded
+
+    @property
+    def chosen(self) -> Variant:
+        """The variant that serves."""
+        return next(variant for variant in self.variants if variant.chosen)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A package whose bytes are the ones that were packaged. Nothing of it was imported or opened yet."""
+
+    path: Path
+    manifest: Manifest
+    info: PackageInfo
+
+
+def verify(path: Path, trust: Trust | None = None) -> Verified:
+    """Reads a package as data: plain files, inside its folder, of the recorded sizes and sums, signed where that is
+    asked for, with graphs that name no file elsewhere. No code of it runs, and no code that it names is imported.
+
+    Raises:
+        BrokenArtifact: what is wrong with it. UsageError: the public keys cannot be read.
+    """
+    trust = trust if trust is not None else Trust.from_environment()
+    path = Path(path)
+    if not path.is_dir():
+        raise BrokenArtifact(f"{path} is no folder. Give the folder that 'package' made")
+    manifest = artifact.read_manifest(path)
+    if manifest.kind != "package":
+        raise BrokenArtifact(f"{path} is a {manifest.kind}, not a package. Give the folder that 'package' made")
+    there = contents.files_in(path)
+    _check_names(path, manifest, there)
+    if trust.public_keys is not None:
+        signing.check(path, trust.public_keys)
+    artifact.verify(path)
+    info = read_info(path)
+    if info.family != manifest.family:
+        raise BrokenArtifact(f"{path}: {INFO} says family {info.family!r}, the manifest {manifest.family!r}")
+    _check_graphs(path, manifest, info)
+    return Verified(path, manifest, info)
+
+
+def _check_names(path: Path, manifest: Manifest, there: dict[str, int]) -> None:
+    for name in there:
+        if name not in manifest.files and name not in OWN:
+            raise BrokenArtifact(f"{path}/{name} is not in the manifest: added after the artifact was made")
+    for name in (INFO, GOLDEN, EVALUATION):
+        if name not in manifest.files:
+            raise BrokenArtifact(f"{path} is no whole package: its manifest lists no {name}")
+        if there.get(name, 0) > DOCUMENT_BYTES:
+            raise BrokenArtifact(f"{path}/{name} has {there[name]:,} bytes; at most {DOCUMENT_BYTES:,} are read")
+
+
+def _check_graphs(path: Path, manifest: Manifest, info: PackageInfo) -> None:
+    chosen = [variant for variant in info.variants if variant.chosen]
+    if len(chosen) != 1:
+        raise BrokenArtifact(f"{path}: {len(chosen)} of its variants are the chosen one; it must be one")
+    for graph, file in chosen[0].graphs.items():
+        name = f"graphs/{file}"
+        if name not in manifest.files:
+            raise BrokenArtifact(f"{path}: graph {graph!r} is said to lie in {name}, which is not in the manifest")
+        _check_external(path, manifest, name)
+
+
+def _check_external(path: Path, manifest: Manifest, graph: str) -> None:
+    """A runtime opens what a graph names: that must be a file of the package."""
+    try:
+        named = list(external_data(path / graph))
+    except ValueError as error:
+        raise BrokenArtifact(f"{path}/{graph} is not an ONNX model that runs here: {error}") from None
+    for one in named:
+        try:
+            name = f"{graph.rpartition('/')[0]}/{contents.check_name(one.location)}"
+        except ValueError as error:
+            raise BrokenArtifact(f"{path}/{graph}: its external data {error}") from None
+        if name not in manifest.files:
+            raise BrokenArtifact(f"{path}/{graph} takes data from {name}, which is not in the manifest")
+        size = (path / name).stat().st_size
+        end = one.offset + (one.length if one.length is not None else 0)
+        if min(one.offset, one.length or 0) < 0 or end > size:
+            raise BrokenArtifact(f"{path}/{graph} takes bytes {one.offset:,} to {end:,} of {name}, which has {size:,}")
+
+
+class Package:
+    """An opened package: `package.predict([{"age": 3}])`."""
+
+    def __init__(self, path: Path | Verified, *, threads: int | None = None, trust: Trust | None = None) -> None:
+        """Verifies a package, or takes a verified one, and opens it.
+
+        Raises:
+            BrokenArtifact: incomplete, changed, or not a package.
+            UsageError: its family is code from outside that `trust` does not name; None: the environment's.
+        """
+        trust = trust if trust is not None else Trust.from_environment()
+        verified = path if isinstance(path, Verified) else verify(path, trust)
+        self.path, self.manifest, self.info = verified.path, verified.manifest, verified.info
+        self.host: Host = trust.family(self.info.family).open(self.path / "assets")
+        files = {name: self.path / "graphs" / file for name, file in self.info.chosen.graphs.items()}
+        self.run: Runtime = OnnxRuntime(files, threads)
+
+    def parse(self, body: Any) -> BaseModel:
+        """One request from JSON; pydantic's ValidationError names the bad field."""
+        return self.host.Request.model_validate(body)
+
+    def predict(self, bodies: Sequence[Any]) -> list[BaseModel]:
+        """Answers JSON bodies."""
+        return self.host.predict(self.run, [self.parse(body) for body in bodies])
+
+    def explain(self, body: Any) -> Explanation | None:
+        """Why the answer to one JSON body is what it is."""
+        return self.host.explain(self.run, self.parse(body))
+
+    def evaluation(self) -> Evaluation:
+        """The evaluation on the test split."""
+        return Evaluation.model_validate_json((self.path / EVALUATION).read_text())
+
+    def golden(self) -> dict[str, Any]:
+        """One real example and its answer: `{"request": …, "response": …}`."""
+        golden: dict[str, Any] = json.loads((self.path / GOLDEN).read_text())
+        return golden
+
+
+def read_info(path: Path) -> PackageInfo:
+    """A package's own description, without opening its graphs.
+
+    Raises:
+        BrokenArtifact: it is missing, or says what no package says.
+    """
+    file = Path(path) / INFO
+    try:
+        return PackageInfo.model_validate_json(contents.read_text(file, DOCUMENT_BYTES))
+    except (OSError, UnicodeDecodeError):
+        raise BrokenArtifact(f"{path} is not a package: {INFO} is missing or unreadable") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "JSON"
+        said = first["msg"].removeprefix("Value error, ")
+        raise BrokenArtifact(f"{path} is not a package: {INFO} is missing or unreadable ({where}: {said})") from None

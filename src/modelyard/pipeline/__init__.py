@@ -1,0 +1,1 @@
+"""A pipeline on this machine: compiled, run as processes, followed."""

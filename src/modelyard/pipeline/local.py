@@ -1,0 +1,213 @@
+"""A run on this machine: its folder, the process that executes its pipeline, and what that process tells."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from modelyard import events
+from modelyard.errors import UsageError, choices
+from modelyard.home import home, slug
+from modelyard.parent import PARENT
+from modelyard.pipeline import step
+from modelyard.stages import run
+from modelyard.store import artifact
+
+STOP_SECONDS = 30.0
+Status = Literal["running", "finished", "failed", "interrupted"]
+
+
+class RunRecord(BaseModel):
+    """`run.json`: what was asked for, enough to do it again."""
+
+    id: str
+    family: str
+    kind: Literal["training", "monitoring"] = "training"
+    config: dict[str, Any]
+    data_rev: str = ""
+    nodes: int = 1
+    gpus_per_node: int = 0
+    created: str
+    status: Status = "running"
+    headlines: dict[str, str] = {}
+    """What each finished stage said."""
+    seconds: float = 0.0
+
+
+class RunFolder:
+    """A run's folder: `runs/<family>/<id>/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events = path / "events.jsonl"
+        self.log = path / "log.txt"
+        self.done = path / "done"
+        self.artifacts = path / "pipeline"
+
+    @classmethod
+    def new(cls, record: RunRecord) -> RunFolder:
+        """Makes the folder of a new run."""
+        folder = cls(home() / slug(record.family) / record.id)
+        folder.done.mkdir(parents=True)
+        folder.write(record)
+        return folder
+
+    @property
+    def record(self) -> RunRecord:
+        """`run.json`, with the status as it is now: a run that nobody executes any more was interrupted."""
+        try:
+            record = RunRecord.model_validate_json((self.path / "run.json").read_text())
+        except (OSError, ValidationError):
+            raise UsageError(f"{self.path} is not a run: run.json is missing or unreadable") from None
+        if record.status == "running" and not self.locked():
+            return record.model_copy(update={"status": "interrupted"})
+        return record
+
+    def write(self, record: RunRecord) -> None:
+        """Replaces `run.json`."""
+        artifact.write_json(self.path / "run.json", record)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process.
+
+        Raises:
+            UsageError: another process executes it.
+        """
+        with (self.path / "lock").open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UsageError(f"run {self.path.name} is being executed by another process") from None
+            yield
+
+    def locked(self) -> bool:
+        """Whether a process executes the run."""
+        try:
+            with self.lock():
+                return False
+        except UsageError:
+            return True
+
+    def outputs(self) -> dict[str, Path]:
+        """Finished artifacts of the last execution, by name."""
+        found: dict[str, Path] = {}
+        for _, event in events.read(self.events):
+            if event["event"] in ("finished", "reused"):
+                found |= {name: Path(path) for name, path in event["outputs"].items()}
+        return {name: path for name, path in found.items() if path.is_dir()}
+
+
+def new_id() -> str:
+    """A run id: local time to the second and four random digits, sorted by age."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def all_runs(family: str | None = None) -> list[RunFolder]:
+    """Runs on this machine, oldest first."""
+    pattern = f"{slug(family) if family else '*'}/*/run.json"
+    return sorted((RunFolder(file.parent) for file in home().glob(pattern)), key=lambda folder: folder.path.name)
+
+
+def find_run(reference: str | None) -> RunFolder:
+    """A run by its id, or by the start of it; the last one for None.
+
+    Raises:
+        UsageError: there is none, or several.
+    """
+    runs = all_runs()
+    if not runs:
+        raise UsageError(f"there are no runs in {home()}. Type: modelyard run tabular")
+    if reference is None:
+        return runs[-1]
+    found = [folder for folder in runs if folder.path.name.startswith(reference)]
+    if len(found) != 1:
+        known = [folder.path.name for folder in (found or runs)][-8:]
+        raise UsageError(choices("run", reference, known) if not found else f"{reference!r} fits several: {known}")
+    return found[0]
+
+
+def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
+    """Executes a run's pipeline in a process of its own and yields its events as they come.
+
+    The last event is `{"event": "ended", "code": exit status}`. Closing the generator ends the process.
+    """
+    offset = folder.events.stat().st_size if folder.events.is_file() else 0
+    with folder.log.open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "modelyard.pipeline.process", str(folder.path)],
+            stdout=log, stderr=subprocess.STDOUT, env=_environment(folder), start_new_session=True,
+        )  # fmt: skip
+    try:
+        while True:
+            code = process.poll()
+            for end, event in events.read(folder.events, offset):
+                yield event
+                offset = end
+            if code is not None:
+                yield {"event": "ended", "code": code}
+                return
+            time.sleep(0.05)
+    finally:
+        if process.poll() is None:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Tells a run's processes to stop, which a training uses to save, and ends those that take too long."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def link_outputs(folder: RunFolder) -> None:
+    """Puts links to the artifacts beside run.json, and copies the card there."""
+    for name, path in folder.outputs().items():
+        link = folder.path / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(path.resolve().relative_to(folder.path.resolve()))
+    card = folder.path / "package" / "card.html"
+    if card.is_file():
+        shutil.copyfile(card, folder.path / "card.html")
+
+
+def remove_unfinished(folder: RunFolder) -> int:
+    """Removes what killed stages left half-written; returns how many folders that were."""
+    leftovers = [path for path in folder.artifacts.rglob(".*.tmp") if path.is_dir()]
+    for path in leftovers:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(leftovers)
+
+
+def _environment(folder: RunFolder) -> dict[str, str]:
+    """This environment, and: where to tell events, what may be reused, no telemetry, the working folder importable."""
+    quiet = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
+    # Threads that wait should sleep: on a machine that does other things too, spinning ones steal from the working.
+    quiet["OMP_WAIT_POLICY"] = "PASSIVE"
+    paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        **quiet,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "PYTHONWARNINGS": "ignore",
+        events.VARIABLE: str(folder.events),
+        run.REUSE: str(folder.done),
+        step.RUN_ID: folder.path.name,
+        PARENT: str(os.getpid()),
+    }

@@ -1,0 +1,177 @@
+"""Compiling pipelines, finding the compiled ones, running them here or sending them to a cluster."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelyard.errors import MissingExtra, Unavailable, UsageError
+from modelyard.home import home, slug, source_root
+from modelyard.store import artifact
+
+if TYPE_CHECKING:
+    from kfp import Client
+
+GENERIC = "generic"
+KINDS = ("training", "monitoring", "tuning")
+ADVICE = "Type: modelyard submit --host http://HOST:PORT, or set KFP_HOST (and KFP_TOKEN)"
+"""What to do where Kubeflow Pipelines does not answer a command."""
+
+
+def generic(kind: str) -> Path:
+    """The compiled pipeline that takes any family by its name."""
+    return source_root() / "pipelines" / "compiled" / f"{GENERIC}-{kind}.yaml"
+
+
+def of_family(family: str, kind: str) -> Path:
+    """The pipeline of a family, its settings and sizes as defaults; compiled where this code has not done it yet."""
+    from modelyard.family import load
+    from modelyard.stages.run import code_version
+
+    version = code_version(load(family))
+    target = home() / "pipelines" / version / f"{slug(family)}-{kind}.yaml"
+    return target if target.is_file() else compile_pipeline(family, kind, target)
+
+
+def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
+    """Writes a pipeline's YAML: of a family, or the generic one for None. The same code gives the same bytes."""
+    kfp = _import_kfp()
+    from modelyard.family import load
+    from modelyard.settings.family import portable
+    from modelyard.stages.run import code_version
+
+    sys.path.insert(0, str(source_root()))
+    try:
+        from pipelines.monitoring import monitoring_pipeline
+        from pipelines.training import training_pipeline
+        from pipelines.tuning import tuning_pipeline
+    finally:
+        sys.path.pop(0)
+    build = {"training": training_pipeline, "monitoring": monitoring_pipeline, "tuning": tuning_pipeline}[kind]
+    if family is None:
+        from modelyard.settings.family import FamilyConfig
+
+        pipeline = build("modelyard", "Any family", "", {}, dict(FamilyConfig.resources), code_version())
+    else:
+        entry = load(family)
+        pipeline = build(
+            f"modelyard-{slug(family)}", f"{slug(family)} ({entry.title})", family,
+            portable(entry.Config()), dict(entry.Config.resources), code_version(entry),
+        )  # fmt: skip
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kfp.compiler.Compiler().compile(pipeline, str(target))
+    _drop_header(target)
+    return target
+
+
+def _drop_header(file: Path) -> None:
+    """Removes kfp's opening comment: it prints default values in an order that differs from process to process."""
+    lines = file.read_text().splitlines(keepends=True)
+    body = list(itertools.dropwhile(lambda line: line.startswith("#"), lines))
+    artifact.write_text(file, "# Written by `modelyard compile`.\n" + "".join(body))
+
+
+def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
+    """Runs a compiled pipeline on this machine, its steps as processes, their artifacts below `root`.
+
+    Raises:
+        RuntimeError: a step failed; its own words are in the run's events and log.
+    """
+    _import_kfp()
+    from kfp import components, local
+
+    warnings.simplefilter("ignore")
+    _mend_conditions()
+    _mend_nesting()
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+    logging.getLogger().setLevel(logging.INFO)
+    components.load_component_from_file(str(pipeline))(**arguments)
+
+
+def _mend_conditions() -> None:
+    """kfp.local 2.16 takes every condition in the form that kfp's own compiler writes for false: it evaluates it as
+    Python, which knows neither `inputs.parameter_values['x']` nor `true`. Writes it as Python first."""
+    from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
+
+    evaluate = ConditionEvaluator.evaluate_condition
+    if getattr(evaluate, "mended", False):
+        return
+
+    def mended(condition: str, io_store: Any) -> bool:
+        return bool(evaluate(as_python(condition), io_store))
+
+    mended.mended = True  # type: ignore[attr-defined]
+    ConditionEvaluator.evaluate_condition = staticmethod(mended)
+
+
+def _mend_nesting() -> None:
+    """kfp.local 2.16 looks for loops and conditions in the outermost pipeline alone, and runs one without them in a
+    way that knows none further in. The other way runs every pipeline."""
+    from kfp.local.orchestrator import dag_orchestrator, enhanced_dag_orchestrator
+
+    dag_orchestrator.run_dag = enhanced_dag_orchestrator.run_enhanced_dag
+
+
+def as_python(condition: str) -> str:
+    """A condition of a compiled pipeline as a Python expression over its channels.
+
+    >>> as_python("inputs.parameter_values['pipelinechannel--monitor-Output'] == true")
+    'pipelinechannel--monitor-Output == True'
+    """
+    condition = re.sub(r"inputs\.parameter_values\['([^']+)'\]", r"\1", condition)
+    words = {"true": "True", "false": "False", "&&": "and", "||": "or"}
+    return " ".join(words.get(word, word) for word in condition.split(" "))
+
+
+def connect(host: str | None, advice: str = ADVICE) -> Client:
+    """A client of a Kubeflow Pipelines host: `host`, KFP_HOST, or the one inside the cluster.
+
+    Raises:
+        Unavailable: nothing answers there; the message ends with `advice`.
+    """
+    kfp = _import_kfp()
+    address = host or os.environ.get("KFP_HOST")
+    token = os.environ.get("KFP_TOKEN")
+    try:
+        client = kfp.Client(host=address, existing_token=token)
+        client.get_kfp_healthz(sleep_duration=0)
+    except Exception as error:
+        cause = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        where = address or "the cluster of this kubeconfig"
+        raise Unavailable(f"Kubeflow Pipelines does not answer at {where}: {cause}. {advice}") from None
+    return client
+
+
+def submit(
+    client: Client, pipeline: Path, arguments: dict[str, Any], *, name: str, experiment: str, cache: bool
+) -> str:
+    """Starts a compiled pipeline on a cluster; returns the run's id."""
+    try:
+        run = client.create_run_from_pipeline_package(
+            str(pipeline),
+            arguments=arguments,
+            run_name=name,
+            experiment_name=experiment,
+            enable_caching=cache,
+        )
+    except Exception as error:
+        raise UsageError(f"Kubeflow Pipelines refused the run: {str(error).strip().splitlines()[-1][:300]}") from None
+    return str(run.run_id)
+
+
+def _import_kfp() -> Any:
+    try:
+        import kfp
+        import kfp.compiler
+        import kfp.kubernetes
+    except ImportError:
+        raise MissingExtra("running a pipeline", "pipeline") from None
+    return kfp

@@ -1,0 +1,72 @@
+"""One process of a training on several: `python -m modelyard.pipeline.worker --job FOLDER_OR_URI`, started by torchrun.
+
+The job's folder is that of scratch.py. job.json holds "family", "config", "id", "code_version" and "checkpoints".
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import logging
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from modelyard.errors import ModelyardError
+from modelyard.launch import scratch
+from modelyard.store.artifact import write_json
+from modelyard.training.loop import Trainer
+from modelyard.training.world import World
+
+
+def main() -> int:
+    """Trains; 0, or the error's exit code (75 when it was stopped and saved)."""
+    parser = argparse.ArgumentParser(description="One process of a training on several.")
+    parser.add_argument("--job", required=True, help="folder or fsspec URI of the job")
+    job = parser.parse_args().job
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with World.joined() as world:
+        try:
+            _train(job, world)
+        except ModelyardError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            return error.exit_code
+    return 0
+
+
+def _train(job: str, world: World) -> None:
+    from modelyard.stages.run import Run
+
+    told, features = scratch.read_job(job), _features(job, world)
+    run = Run.of(told["family"], told["config"], id=told["id"], code_version=told["code_version"])
+    trainer = Trainer(
+        run.config.seed, run.config.training, checkpoints=told["checkpoints"], continual=run.config.continual
+    )
+    if world.leads:
+        trainer = replace(trainer, progress=run.progress("train"))
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+        # Every process does all of the family's work, for any of it may train; the first one's result counts.
+        out = Path(folder)
+        shutil.copytree(features / "assets", out / "assets")
+        summary = run.family.fit(features, out, trainer)
+        if world.leads:
+            write_json(out / "summary.json", summary)
+            scratch.publish(out, job)
+    world.barrier()
+
+
+def _features(job: str, world: World) -> Path:
+    """The job's features on this machine; the first process of each node fetches them from afar."""
+    if "://" not in job:
+        return Path(job) / scratch.FEATURES
+    folder = Path(tempfile.gettempdir()) / f"modelyard-{hashlib.sha256(job.encode()).hexdigest()[:16]}"
+    if world.local_rank == 0:
+        scratch.fetch(job, folder)
+    world.barrier()
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

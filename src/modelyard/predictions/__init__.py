@@ -1,0 +1,1 @@
+"""The prediction log: serving writes it, drift reads it."""

@@ -1,0 +1,264 @@
+"""What a service answered, as Parquet: the other half of drift detection.
+
+    <folder>/date=2026-01-31/hour=13/<package>-<uuid>.parquet
+    <folder>/feedback/date=2026-01-31/hour=13/feedback-<uuid>.parquet
+
+Rows are the family's described columns, with _id, _time (UTC, ISO 8601), _package, _family and _latency_ms; those of
+the feedback are _id, _time and _label. A column that held nothing in a whole file is absent from that file.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from modelyard.family import Host
+from modelyard.packages.package import Package
+from modelyard.predictions.files import FEEDBACK, Place, Writer, hour_of, iso, read_log
+
+__all__ = ["PredictionLog", "read_log", "unlogged"]
+
+log = logging.getLogger("modelyard.serving")
+
+_TICK_SECONDS = 0.25
+"""How often the thread looks for rows when nobody wakes it."""
+
+
+_LABEL_BYTES = 200
+"""What Python holds of a label beside its texts."""
+
+
+class _Entry(NamedTuple):
+    id: str
+    time: float
+    latency_ms: float
+    size: int
+    requests: Sequence[BaseModel]
+    answers: Sequence[BaseModel]
+    package: Package
+
+
+class _Label(NamedTuple):
+    id: str
+    time: float
+    label: float | str
+    size: int
+
+
+class _File(NamedTuple):
+    """Which file a row belongs to: the hour, the folder within the log, the name's beginning; and the family."""
+
+    hour: str
+    folder: str
+    stem: str
+    family: str
+
+
+class _Batch:
+    """Rows of one file: what the family described, and the log's own columns."""
+
+    def __init__(self, constant: dict[str, str], hidden: frozenset[str]) -> None:
+        self.rows = 0
+        self._names: tuple[str, ...] = ()
+        self._described: list[tuple[Any, ...]] = []
+        """What was described, a tuple of values a row: smaller than dicts, and turned into columns in one go."""
+        self._own: dict[str, list[Any]] = {}
+        self._constant, self._hidden = constant, hidden
+
+    def add(self, described: Mapping[str, Any], **own: Any) -> None:
+        """One row."""
+        self.rows += 1
+        if tuple(described) == self._names:
+            self._described.append(tuple(described.values()))
+        else:
+            self._widen(described)
+            self._described.append(tuple(map(described.get, self._names)))
+        for name, value in own.items():
+            self._own.setdefault(name, []).append(value)
+
+    def columns(self) -> dict[str, Sequence[Any]]:
+        """All of them, by name; a row without a column has None there."""
+        columns = zip(self._names, zip(*self._described, strict=True), strict=True)
+        found: dict[str, Sequence[Any]] = {name: values for name, values in columns if name not in self._hidden}
+        return found | self._own | {name: [value] * self.rows for name, value in self._constant.items()}
+
+    def _widen(self, described: Mapping[str, Any]) -> None:
+        """Makes room for columns that no row had before."""
+        new = [name for name in described if name not in self._names]
+        if new:
+            self._names += tuple(new)
+            self._described = [row + (None,) * len(new) for row in self._described]
+
+
+def _nowhere(outcome: str, rows: int) -> None:
+    """Counts nothing."""
+
+
+class PredictionLog:
+    """Writes in a thread of its own, so that no request waits or fails; what it cannot keep is counted.
+
+    A batch is written when it has `batch_rows`, or `seconds` after its first row; `close` writes the rest.
+    At most `capacity_rows` rows and `capacity_bytes` of request bodies wait. Of all requests the share `sample` is
+    logged. `add` is called from one thread: it and the writer count apart, so that neither takes a lock.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        package: Package,
+        *,
+        batch_rows: int = 2_000,
+        seconds: float = 5.0,
+        capacity_rows: int = 20_000,
+        capacity_bytes: int = 64 * 2**20,
+        sample: float = 1.0,
+    ) -> None:
+        self.place = place
+        self.observe: Callable[[str, int], None] = _nowhere
+        self.written = 0
+        self._refused = self._lost = 0
+        self._package, self._sample = package, sample
+        self._batch_rows, self._seconds = batch_rows, seconds
+        self._capacity_rows, self._capacity_bytes = capacity_rows, capacity_bytes
+        self._entries: deque[_Entry | _Label] = deque()
+        self._writer: Writer | None = None
+        self._wake = threading.Event()
+        self._rows_in = self._rows_out = self._bytes_in = self._bytes_out = 0
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were not kept: too many waited, or they could not be described or written."""
+        return self._refused + self._lost
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not in a file yet."""
+        return self._rows_in - self._rows_out
+
+    def add(
+        self,
+        call: str,
+        received: float,
+        latency_ms: float,
+        requests: Sequence[BaseModel],
+        answers: Sequence[BaseModel],
+        *,
+        size: int = 0,
+        package: Package | None = None,
+    ) -> None:
+        """Takes the examples and answers of one request of `size` bytes; returns at once.
+
+        `received` is in seconds since 1970; `package` is what answered, the log's own where it is left out.
+        """
+        if self._sample < 1.0 and random.random() >= self._sample:  # noqa: S311 - a sample, not a secret
+            return
+        entry = _Entry(call, received, latency_ms, size, requests, answers, package or self._package)
+        self._take(entry, len(requests), size)
+
+    def feedback(self, request: str, label: float | str) -> bool:
+        """Takes the label of a request that was answered before; False where the log is full or closed."""
+        size = _LABEL_BYTES + len(request) + (len(label) if isinstance(label, str) else 0)
+        return self._take(_Label(request, time.time(), label, size), 1, size)
+
+    def close(self, timeout: float = 20.0) -> None:
+        """Writes all that was taken, and ends the thread; waits for it at most `timeout` seconds."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join(timeout)
+
+    def _take(self, entry: _Entry | _Label, rows: int, size: int) -> bool:
+        waiting, held = self._rows_in - self._rows_out, self._bytes_in - self._bytes_out
+        if self._closed or waiting + rows > self._capacity_rows or held + size > self._capacity_bytes:
+            self._refused += rows
+            self.observe("dropped", rows)
+            return False
+        self._rows_in += rows
+        self._bytes_in += size
+        self._entries.append(entry)
+        # Waking the thread costs more than the rest of this; it looks by itself when there is no hurry.
+        hurry = waiting + rows >= self._batch_rows or (held + size) * 4 >= self._capacity_bytes
+        if hurry and not self._wake.is_set():
+            self._wake.set()
+        return True
+
+    def _work(self) -> None:
+        batches: dict[_File, _Batch] = {}
+        due, rows = math.inf, 0
+        while True:
+            self._wake.wait(min(_TICK_SECONDS, self._seconds))
+            self._wake.clear()
+            last = self._closed  # read before the queue is emptied: nothing is added once it is set
+            while self._entries and rows < self._batch_rows:
+                due = due if rows else time.monotonic() + self._seconds
+                rows += self._describe(self._entries.popleft(), batches)
+            if self._entries:
+                self._wake.set()
+            if rows and (last or rows >= self._batch_rows or time.monotonic() >= due):
+                for file, batch in batches.items():
+                    self._write(file, batch)
+                batches, rows = {}, 0
+            if last and not self._entries:
+                break
+        if self._writer is not None:
+            self._writer.close()
+
+    def _describe(self, entry: _Entry | _Label, batches: dict[_File, _Batch]) -> int:
+        """Takes an entry into the batch of its file; returns how many rows it made."""
+        hour, stamp = hour_of(entry.time), iso(entry.time)
+        if isinstance(entry, _Label):
+            batch = batches.setdefault(_File(hour, FEEDBACK, FEEDBACK, ""), _Batch({}, frozenset()))
+            batch.add({}, _id=entry.id, _time=stamp, _label=entry.label)
+            self._bytes_out += entry.size
+            return 1
+        info, host, many = entry.package.info, entry.package.host, len(entry.requests) > 1
+        try:
+            described = [host.describe(*pair) for pair in zip(entry.requests, entry.answers, strict=True)]
+        except Exception:
+            log.exception("the prediction log drops a request that it cannot describe: %s", entry.id)
+            self._rows_out += len(entry.requests)
+            self._lose(len(entry.requests))
+            return 0
+        finally:
+            self._bytes_out += entry.size
+        file = _File(hour, "", info.version, info.family)
+        if (found := batches.get(file)) is None:
+            found = batches[file] = _Batch({"_package": info.version, "_family": info.family}, unlogged(host))
+        latency = round(entry.latency_ms, 4)
+        for number, row in enumerate(described):
+            found.add(row, _id=f"{entry.id}-{number}" if many else entry.id, _time=stamp, _latency_ms=latency)
+        return len(described)
+
+    def _write(self, file: _File, batch: _Batch) -> None:
+        try:
+            if self._writer is None:
+                self._writer = Writer(self.place)
+            self._writer.write(batch.columns(), file.hour, file.stem, file.folder)
+        except Exception as error:  # a full disk, a lost mount, a value no column takes: the service goes on
+            log.warning("the prediction log drops %d rows: %s", batch.rows, error)
+            self._lose(batch.rows)
+        else:
+            self.written += batch.rows
+            self.observe("written", batch.rows)
+        self._rows_out += batch.rows
+
+    def _lose(self, rows: int) -> None:
+        self._lost += rows
+        self.observe("dropped", rows)
+
+
+def unlogged(host: Host) -> frozenset[str]:
+    """What must never be logged: `host.sensitive`, by the fields' own names and by their aliases."""
+    fields, names = host.Request.model_fields, host.sensitive
+    aliases = {fields[name].alias or name for name in names if name in fields}
+    return names | aliases | {name for name, field in fields.items() if field.alias in names}

@@ -1,0 +1,1 @@
+"""Versions and the champion, tracking, and the model that a run starts from."""

@@ -1,0 +1,303 @@
+"""Packages by name and version, and which one serves: MLflow's model registry.
+
+A reference to a package is what a person types: `tabular` (the champion), `tabular@3` (a version), a run's id,
+or a folder.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict
+
+from modelyard.errors import BrokenArtifact, UsageError, choices
+from modelyard.home import home, slug, tracking_uri
+from modelyard.packages import signing
+from modelyard.packages.package import verify
+from modelyard.registry.tracking import client, database, run_of, server
+from modelyard.store import artifact
+from modelyard.store.artifact import MANIFEST
+
+if TYPE_CHECKING:
+    from modelyard.stages.run import Run
+
+CHAMPION = "champion"
+DIGEST, VERSION = "modelyard.digest", "modelyard.package"
+AUDIT = "modelyard.champion."
+"""Prefix of a registered name's tags, followed by the time: who made which version champion, and why."""
+
+
+class Version(BaseModel):
+    """A registered package."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    """1, 2, … as the registry counts."""
+    package_version: str
+    """What the package calls itself."""
+    created: datetime
+    champion: bool
+    tags: dict[str, str]
+    source: str
+    """Where the registry keeps the package."""
+    mlflow_run: str
+
+
+class Champion(BaseModel):
+    """The package that serves now, on this machine."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    version: str
+    package_version: str
+
+
+class Change(BaseModel):
+    """The champion changed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    when: datetime
+    by: str
+    before: str | None
+    after: str
+    back: bool
+    """It went back to a version that had served before."""
+    why: str
+
+
+def model_name(run: Run) -> str:
+    """Under which name the packages of a run are registered: the setting, or `tabular` for the built-in data and
+    `tabular-customers` for a person's `customers.csv`, so that two tables are two models."""
+    family, uri = slug(run.name), run.config.data.uri or ""
+    data = (uri.partition("#")[2] or uri).rstrip("/").rpartition("/")[2].partition(".")[0]
+    data = re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-")
+    return run.config.registry.name or (family if data in ("", family) else f"{family}-{data}")
+
+
+def register(package: Path, run: Run) -> str:
+    """Uploads a package and makes it a version; the same package is the same version however often it comes.
+
+    Raises:
+        BrokenArtifact: it is incomplete or was changed.
+        Unavailable: the registry does not answer.
+    """
+    verified, name = verify(package), model_name(run)
+    manifest, info = verified.manifest, verified.info
+    signing.sign(package)  # one that was reused may have been made when there was no key
+    if (known := find(name, manifest.digest)) is not None:
+        return known.version
+    mlflow = client()
+    run_id = run_of(mlflow, run)
+    folder = f"package-{manifest.digest[:12]}"
+    with server():
+        if name not in _names(mlflow):
+            mlflow.create_registered_model(name, description=info.title)
+        mlflow.log_artifacts(run_id, str(package), folder)
+        source = f"{mlflow.get_run(run_id).info.artifact_uri}/{folder}"
+        tags = {
+            DIGEST: manifest.digest, VERSION: info.version, "modelyard.run": info.run, "modelyard.family": info.family,
+            "modelyard.metric": info.gate.metric, "modelyard.value": f"{info.gate.value:.6g}",
+        }  # fmt: skip
+        made = mlflow.create_model_version(name, source, run_id, tags=tags, description=info.gate.reason)
+    return str(made.version)
+
+
+def champion(name: str) -> Champion | None:
+    """The champion of a registered name, its package on this machine; None where there is none yet."""
+    version = next((version for version in list_versions(name) if version.champion), None)
+    if version is None:
+        return None
+    return Champion(path=fetch(version), version=version.version, package_version=version.package_version)
+
+
+def set_champion(name: str, version: str, why: str = "promoted by hand", *, back: bool = False) -> None:
+    """Makes a version the champion, and notes who did so, when and why; `back` says that it was one before.
+
+    Raises:
+        UsageError: no such name or version.
+    """
+    chosen = get(slug(name), version)
+    before = next((one.version for one in list_versions(chosen.name) if one.champion), None)
+    with _open() as mlflow:
+        mlflow.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
+        if before != chosen.version:
+            change = Change(when=datetime.now(UTC), by=_who(), before=before, after=chosen.version, back=back, why=why)
+            mlflow.set_registered_model_tag(
+                chosen.name, f"{AUDIT}{change.when:%Y%m%dT%H%M%S%f}", change.model_dump_json()
+            )
+
+
+def changes(name: str) -> list[Change]:
+    """Every change of the champion, oldest first."""
+    with _open() as mlflow:
+        tags = mlflow.get_registered_model(name).tags
+    return [Change.model_validate_json(tags[tag]) for tag in sorted(tags) if tag.startswith(AUDIT)]
+
+
+def previous(name: str, version: str) -> str | None:
+    """The version that served before this one became champion; None where none did, or no one noted it."""
+    promoted = [one for one in changes(name) if one.after == version and not one.back]
+    return promoted[-1].before if promoted else None
+
+
+def _who() -> str:
+    """`ada@laptop`; in a container, whose user has no name, its number."""
+    user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def resolve(reference: str) -> Path:
+    """The package that a person means: `tabular`, `tabular@3`, a run's id, or a folder.
+
+    Raises:
+        UsageError: nothing goes by that name; it says what there is and what to type.
+    """
+    folder = Path(reference).expanduser()
+    for place in (folder, folder / "package"):
+        if (place / "package.json").is_file():
+            return place
+    if folder.is_absolute() or reference.startswith((".", "~")):
+        raise UsageError(f"{reference} is no package: it holds no package.json. {_what_to_type()}")
+    packages = sorted(home().glob(f"*/{reference}/package")) if _is_plain(reference) else []
+    if packages:
+        return packages[0]
+    name, at, version = reference.partition("@")
+    if at:
+        return fetch(get(slug(name), version))
+    if (found := champion(slug(name))) is not None:
+        return found.path
+    if versions := list_versions(slug(name)):
+        numbers = ", ".join(version.version for version in versions)
+        raise UsageError(f"{name} has no champion. Versions: {numbers}. Type: modelyard promote {name}@{numbers[0]}")
+    raise UsageError(f"{choices('package', reference, names())}, a run's id, or a package's folder. {_what_to_type()}")
+
+
+def names() -> list[str]:
+    """All registered names."""
+    if _is_empty():
+        return []
+    with _open() as mlflow:
+        return _names(mlflow)
+
+
+def list_versions(name: str) -> list[Version]:
+    """All versions of a name, newest first; none where nothing was registered."""
+    if _is_empty():
+        return []
+    with _open() as mlflow:
+        if name not in _names(mlflow):
+            return []
+        aliases = mlflow.get_registered_model(name).aliases
+        return _search(mlflow, f"name = '{name}'", aliases.get(CHAMPION))
+
+
+def get(name: str, version: str) -> Version:
+    """One version; `champion` stands for the one that serves.
+
+    Raises:
+        UsageError: no such name or version.
+    """
+    versions = list_versions(name)
+    if not versions:
+        raise UsageError(f"{choices('registered name', name, names())}. {_what_to_type()}")
+    for one in versions:
+        if one.version == version or (version == CHAMPION and one.champion):
+            return one
+    raise UsageError(choices(f"{name}: version", version, [one.version for one in versions]))
+
+
+def find(name: str, digest: str) -> Version | None:
+    """The version that holds the package with this digest; None also where MLflow is not installed."""
+    if importlib.util.find_spec("mlflow") is None:
+        return None
+    return next((one for one in reversed(list_versions(name)) if one.tags.get(DIGEST) == digest), None)
+
+
+def set_tag(version: Version, tag: str, value: str) -> None:
+    """Notes something on a version."""
+    with _open() as mlflow:
+        mlflow.set_model_version_tag(version.name, version.version, tag, value)
+
+
+def fetch(version: Version) -> Path:
+    """A version's package on this machine: where the registry keeps it, or a download kept by its digest.
+
+    Raises:
+        BrokenArtifact: the registry's folder is gone, or what came is not what was registered.
+    """
+    place = urlsplit(version.source)
+    if place.scheme in ("", "file"):
+        folder = Path(unquote(place.path))
+        if not (folder / MANIFEST).is_file():
+            raise BrokenArtifact(f"{version.name} version {version.version}: its package is gone from {folder}")
+        return folder
+    digest = version.tags[DIGEST]
+    kept = home() / "mlflow" / "downloads" / digest[:12]
+    if not (kept / MANIFEST).is_file():
+        with _open() as mlflow, artifact.create(kept) as work:
+            folder = Path(mlflow.download_artifacts(version.mlflow_run, Path(place.path).name, str(work)))
+            for entry in folder.iterdir():
+                entry.rename(work / entry.name)
+            folder.rmdir()
+            if verify(work).manifest.digest != digest:
+                raise BrokenArtifact(f"{version.name} version {version.version}: another package lies in its place")
+    return kept
+
+
+@contextmanager
+def _open() -> Iterator[Any]:
+    mlflow = client()
+    with server():
+        yield mlflow
+
+
+def _search(mlflow: Any, condition: str, serving: str | None) -> list[Version]:
+    found: list[Any] = []
+    token = None
+    while True:
+        page = mlflow.search_model_versions(condition, max_results=1000, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            break
+    versions = [_version(one, serving) for one in found if DIGEST in one.tags]
+    return sorted(versions, key=lambda version: -int(version.version))
+
+
+def _version(one: Any, serving: str | None) -> Version:
+    return Version(
+        name=one.name, version=str(one.version), package_version=one.tags.get(VERSION, ""), source=one.source,
+        created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC), tags=dict(one.tags),
+        champion=str(one.version) == str(serving), mlflow_run=one.run_id,
+    )  # fmt: skip
+
+
+def _names(mlflow: Any) -> list[str]:
+    return [model.name for model in mlflow.search_registered_models(max_results=1000)]
+
+
+def _is_empty() -> bool:
+    """Known without importing MLflow: on a laptop that registered nothing there is no database."""
+    file = database(tracking_uri())
+    return file is not None and not file.is_file()
+
+
+def _is_plain(reference: str) -> bool:
+    return all(character.isalnum() or character in "-_" for character in reference)
+
+
+def _what_to_type() -> str:
+    return "Type: modelyard run FAMILY, or modelyard runs"

@@ -1,0 +1,1 @@
+"""Helm releases: deploy, smoke, roll back."""

@@ -1,0 +1,101 @@
+"""Where a cluster's pods fetch packages from: `<base>/<name>/<digest>/`, whole or not at all.
+
+The manifest is written last: a folder without one is no package, and every file's sum stands in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelyard.errors import BrokenArtifact, MissingExtra, ModelyardError, Unavailable, UsageError
+from modelyard.packages.package import verify
+from modelyard.store import artifact
+from modelyard.store.artifact import MANIFEST, SIGNATURE
+
+
+def publish(package: Path, base: str | None, name: str) -> str:
+    """Copies a package below `base`; returns its URI. One that is there, whole, stays.
+
+    Raises:
+        UsageError: no base is set, or no right to write there; Unavailable: the store does not answer;
+        BrokenArtifact: not all of it arrived.
+    """
+    if not base:
+        raise UsageError(
+            "a release needs a place from which its pods fetch the package. Type: --set serve.packages=s3://BUCKET"
+        )
+    manifest = verify(package).manifest
+    uri = f"{base.rstrip('/')}/{name}/{manifest.digest}"
+    fs, root = _open(uri)
+    try:
+        _upload(fs, root, package, manifest)
+    except ModelyardError:
+        raise
+    except PermissionError as error:
+        raise UsageError(f"{uri}: no permission ({error}). Check serve.packages and its credentials") from None
+    except Exception as error:  # every store has its own exceptions
+        raise Unavailable(f"{uri}: {type(error).__name__}: {error}. Check serve.packages") from error
+    return uri
+
+
+def read_values(uri: str | None) -> dict[str, Any]:
+    """The values of a release from a YAML file or URI; none for None.
+
+    Raises:
+        UsageError: nothing is there, or it holds no mapping.
+    """
+    if uri is None:
+        return {}
+    fs, path = _open(uri)
+    try:
+        values = yaml.safe_load(fs.cat_file(path))
+    except FileNotFoundError:
+        raise UsageError(f"serve.values_file {uri}: there is no such file") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"serve.values_file {uri} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"serve.values_file {uri} must hold names with values, seen {type(values).__name__}")
+    return values
+
+
+def _upload(fs: Any, root: str, package: Path, manifest: artifact.Manifest) -> None:
+    there = f"{root}/{MANIFEST}"
+    sizes = {name: (package / name).stat().st_size for name in manifest.files}
+    if (package / SIGNATURE).is_file():
+        sizes[SIGNATURE] = (package / SIGNATURE).stat().st_size
+    bytes_of = (package / MANIFEST).read_bytes()
+    whole = fs.exists(there) and fs.cat_file(there) == bytes_of and not _differing(fs, root, sizes)
+    if whole and (SIGNATURE not in sizes or fs.cat_file(f"{root}/{SIGNATURE}") == (package / SIGNATURE).read_bytes()):
+        return
+    if fs.exists(there):
+        fs.rm_file(there)
+    for parent in sorted({str(Path(root, name).parent) for name in sizes}):
+        fs.makedirs(parent, exist_ok=True)
+    names = sorted(sizes)
+    fs.put([str(package / name) for name in names], [f"{root}/{name}" for name in names])
+    if wrong := _differing(fs, root, sizes):
+        raise BrokenArtifact(f"{root}/{wrong[0]} did not arrive whole ({len(wrong)} files differ). Run the step again")
+    fs.pipe_file(there, bytes_of)
+
+
+def _differing(fs: Any, root: str, sizes: dict[str, int]) -> list[str]:
+    """Files that are missing or of another length."""
+    fs.invalidate_cache()
+    found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
+    there = {name[len(root) :].lstrip("/"): int(info["size"]) for name, info in found.items()}
+    return sorted(name for name, size in sizes.items() if there.get(name) != size)
+
+
+def _open(uri: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        fs, root = fsspec.core.url_to_fs(uri)
+    except ImportError:
+        raise MissingExtra(uri, "data") from None
+    except ValueError as error:
+        raise UsageError(f"{uri}: {error}. Known: s3://, gs://, abfs://, file://, or a path") from None
+    return fs, str(root).rstrip("/")

@@ -1,0 +1,1 @@
+"""Every typed section of the config."""

@@ -1,0 +1,38 @@
+"""The base of every section of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from modelyard.errors import UsageError
+from modelyard.settings import credentials
+
+
+class Settings(BaseModel):
+    """Base of every section: frozen, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_credentials(cls, values: Any) -> Any:
+        """Raises UsageError for a credential in any URI, whatever the setting: none takes one."""
+        for name, text in credentials.texts(values):
+            refuse_credentials(text, f"setting {name!r}")
+        return values
+
+
+def refuse_credentials(text: str, called: str) -> None:
+    """Raises UsageError for a text with a credential in it; the message does not repeat it."""
+    if (held := credentials.found(text)) is not None:
+        raise UsageError(f"{called} = {credentials.redact(text)[:200]!r} holds {held}. {credentials.ADVICE}")
+
+
+def refuse_secret_variables(environment: Mapping[str, Any], instead: str) -> None:
+    """Raises UsageError for a variable whose name says that it holds a credential; its value is not repeated."""
+    for name, value in environment.items():
+        if value and credentials.is_secret_name(name):
+            raise UsageError(f"variable {name} would be recorded with the model, credential and all: {instead}")

@@ -1,0 +1,263 @@
+"""Typed settings: a family's defaults < params.yaml < `--set section.field=value`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from modelyard.errors import UsageError, choices
+from modelyard.settings.base import Settings as Settings
+from modelyard.settings.cluster import ClusterSettings
+from modelyard.settings.continual import ContinualSettings
+from modelyard.settings.cost import CostSettings
+from modelyard.settings.serve import ServeSettings
+from modelyard.settings.training import TrainingSettings as TrainingSettings
+
+if TYPE_CHECKING:
+    from modelyard.settings.search import Range
+
+C = TypeVar("C", bound="FamilyConfig")
+
+
+class DataSettings(Settings):
+    """Which data the run starts from."""
+
+    uri: str | None = None
+    """A file or folder, `s3://…` or another fsspec URI, or `git+URL#path` for a Git repository with DVC.
+    None: the family's small built-in data."""
+    rev: str | None = None
+    """Git revision (branch, tag, commit) of `uri` when it lies in a Git repository."""
+    sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]] = Field(default_factory=dict)
+    """Expected sha256 by relative file name; a mismatch stops the run. Empty: record, don't compare."""
+
+    @field_validator("uri")
+    @classmethod
+    def _none_for_empty(cls, uri: str | None) -> str | None:
+        return uri or None
+
+
+class GateSettings(Settings):
+    """The condition a model must meet to be packaged, judged on the test split."""
+
+    metric: str = "auto"
+    """Metric the gate and the registry compare by; `auto` takes the family's main metric."""
+    threshold: float | None = None
+    """Least value (or largest, for an error) allowed. None: no absolute bound."""
+    over_baseline: float = 0.0
+    """By how much the metric must beat the baseline's, in the metric's own unit."""
+
+
+class ExportSettings(Settings):
+    """How graphs are compiled."""
+
+    opset: int = Field(default=18, ge=15, le=23)
+    """ONNX operator set."""
+    latency_repeats: int = Field(default=50, ge=5)
+    """Timed single-request calls behind the p50 latency of a variant."""
+
+
+class RegistrySettings(Settings):
+    """Where the package is registered."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Registered model name: letters, digits, dot, dash, underscore. None: the family's name."""
+    margin: float = Field(default=0.0, ge=0)
+    """A challenger must beat the champion by more than this, in the gate metric's unit."""
+
+
+class MonitorSettings(Settings):
+    """When served traffic counts as drifted, and when drift asks for a retraining."""
+
+    log: str | None = None
+    """Folder or fsspec URI of the prediction log. None: `predictions/<family>` in the home folder."""
+    window_hours: float = Field(default=24.0, gt=0)
+    """Only predictions of the last so many hours are compared."""
+    min_rows: int = Field(default=50, ge=10)
+    """Fewer logged rows than this give the verdict `too few rows`, never drift."""
+    alpha: float = Field(default=0.01, gt=0, lt=1)
+    """False discovery rate over all columns (Benjamini-Hochberg)."""
+    min_effect: float = Field(default=0.1, ge=0, le=1)
+    """Least distance between the distributions (Kolmogorov-Smirnov D, or total variation for categories)
+    that matters, so that millions of rows don't turn trifles into alarms."""
+    share: float = Field(default=0.0, ge=0, lt=1)
+    """The data set counts as drifted when more than this share of the columns drifted."""
+    consecutive: int = Field(default=1, ge=1)
+    """Drifted verdicts in a row before a retraining is asked for."""
+    cooldown_hours: float = Field(default=24.0, ge=0)
+    """No retraining is asked for within so many hours of the package's making or of the last request."""
+
+
+class FamilyConfig(Settings):
+    """All parameters of a run. A family subclasses it and narrows `features` and `model`.
+
+    What follows from the settings alone is here too: it can be asked before anything of the family is imported.
+    """
+
+    shortcuts: ClassVar[Mapping[str, str]] = {}
+    """CLI options that stand for a setting: `{"target": "features.target"}` gives `--target`."""
+    search_space: ClassVar[Mapping[str, Range]] = {}
+    """What `modelyard tune` may change, by dotted name: see `modelyard.settings.search`."""
+    resources: ClassVar[Mapping[str, str]] = {"cpu": "2", "memory": "8Gi", "shm": "2Gi"}
+    """What a training pod asks for on a cluster; `shm` is the size of /dev/shm."""
+
+    @classmethod
+    def debug(cls) -> Self:
+        """A config whose run takes seconds on a CPU, offline. The contract's checks run it."""
+        return cls()
+
+    def requires(self) -> Mapping[str, str]:
+        """What this config needs beside the core: import name to the wheel's extra that brings it.
+
+        For example `{"lightgbm": "tabular"}`; checked before a stage starts.
+        """
+        return {}
+
+    def refuses_warm_start(self) -> str:
+        """Why this config's model cannot be trained on from an earlier one; empty: it can."""
+        return ""
+
+    data: DataSettings = DataSettings()
+    """Where the data comes from."""
+    features: Settings = Settings()
+    """From raw data to model inputs."""
+    model: Settings = Settings()
+    """Which model, and its hyper-parameters."""
+    training: TrainingSettings = TrainingSettings()
+    """How it is trained, where it is a torch model."""
+    continual: ContinualSettings = ContinualSettings()
+    """Whether it goes on from an earlier model, and what it keeps for later ones."""
+    gate: GateSettings = GateSettings()
+    """What the model must reach."""
+    export: ExportSettings = ExportSettings()
+    """How the model is compiled."""
+    registry: RegistrySettings = RegistrySettings()
+    """Where the package is registered."""
+    monitor: MonitorSettings = MonitorSettings()
+    """When traffic counts as drifted."""
+    cost: CostSettings = CostSettings()
+    """What an hour of each resource costs."""
+    cluster: ClusterSettings = ClusterSettings()
+    """How training runs on a cluster, where it is a job of its own."""
+    serve: ServeSettings = ServeSettings()
+    """Which release on a cluster serves the champion."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of every random choice of the run."""
+
+
+Source = Literal["params.yaml", "--set", "config"]
+
+
+def resolve(cls: type[C], *layers: tuple[Source, Mapping[str, Any]]) -> C:
+    """Merges the layers over the defaults, later ones winning, and validates once.
+
+    Raises:
+        UsageError: an unknown or invalid field: its dotted name, the value seen, what is allowed.
+    """
+    # From the dumped defaults: a family may give a whole section as a default, and one field set must not undo it.
+    values: dict[str, Any] = cls().model_dump(mode="json")
+    for _, layer in layers:
+        values = _merge(values, layer)
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_explain(cls, error, layers)) from None
+
+
+def portable(config: FamilyConfig) -> dict[str, Any]:
+    """The config as JSON without nulls: a Kubeflow parameter cannot hold one.
+
+    Raises:
+        UsageError: a setting is null though its default is not, so that leaving it out would change it.
+    """
+    values = config.model_dump(mode="json", exclude_none=True)
+    if type(config).model_validate(values) != config:
+        raise UsageError("a setting is null whose default is not null: a pipeline cannot carry that. Give it a value")
+    return values
+
+
+def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
+    """`["model.kind=mlp", "seed=3"]` to a nested mapping; values are read as YAML."""
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {pair!r} has no '='. Type: --set model.kind=mlp")
+        try:
+            value = yaml.safe_load(text) if text else ""
+        except yaml.YAMLError:
+            value = text
+        nested: Any = value
+        for part in reversed(name.strip().split(".")):
+            nested = {part: nested}
+        values = _merge(values, nested)
+    return values
+
+
+def read_params(path: Path, family: str) -> dict[str, Any]:
+    """The family's block of a params.yaml; nothing when the file or the block is absent."""
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not YAML: {error}") from None
+    block = content.get(family, {}) if isinstance(content, dict) else None
+    if not isinstance(block, dict):
+        raise UsageError(f"{path}: {family!r} must hold sections such as 'model:', seen {block!r}")
+    return block
+
+
+def config_hash(config: FamilyConfig, sections: Iterable[str] | None = None) -> str:
+    """sha256 of the canonical JSON of the config, or of the named sections alone."""
+    values = config.model_dump(mode="json")
+    if sections is not None:
+        values = {name: values[name] for name in sorted(sections)}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _explain(
+    cls: type[FamilyConfig], error: ValidationError, layers: tuple[tuple[Source, Mapping[str, Any]], ...]
+) -> str:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    name, source = ".".join(path), _origin(path, layers)
+    if not path:
+        return f"settings that do not go together: {first['msg'].removeprefix('Value error, ')}"
+    if first["type"] == "extra_forbidden":
+        return f"{source}: {choices('setting', name, _field_names(cls))}"
+    return f"{source}: setting '{name}' = {first['input']!r}: {first['msg']}"
+
+
+def _origin(path: list[str], layers: tuple[tuple[Source, Mapping[str, Any]], ...]) -> str:
+    for source, layer in reversed(layers):
+        node: Any = layer
+        for part in path:
+            node = node.get(part) if isinstance(node, Mapping) else None
+        if node is not None:
+            return str(source)
+    return str(layers[-1][0]) if layers else "config"
+
+
+def _field_names(cls: type[BaseModel], prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for name, field in cls.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += _field_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names

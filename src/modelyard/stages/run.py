@@ -1,0 +1,266 @@
+"""A run, and what every stage has in common: whole outputs, lineage, reuse by content, events."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import inspect
+import json
+import os
+import secrets
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from modelyard import events
+from modelyard.cost.usage import Meter, measure
+from modelyard.errors import MissingExtra, ModelyardError
+from modelyard.family import Data, Entry, Family, Half, load
+from modelyard.packages import signing
+from modelyard.settings.family import FamilyConfig, config_hash, resolve
+from modelyard.stages.closure import code_digest
+from modelyard.store import artifact
+from modelyard.store.artifact import Manifest, Origin
+from modelyard.store.usage import Usage
+
+REUSE = "MODELYARD_REUSE"
+"""Folder of finished stages that may be taken instead of run again: `modelyard resume` sets it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a pipeline: what every stage is given beside its artifacts."""
+
+    entry: Entry[Any]
+    config: FamilyConfig
+    """The resolved settings."""
+    id: str = "local"
+    nodes: int = 1
+    gpus_per_node: int = 0
+    code_version: str = "unknown"
+
+    @classmethod
+    def of(cls, family: str, config: dict[str, Any] | None = None, **fields: Any) -> Run:
+        """From what a pipeline passes: the family's name and its config as plain JSON."""
+        entry = load(family)
+        values = fields | {"code_version": fields.get("code_version") or code_version(entry)}
+        return cls(entry, resolve(entry.Config, ("config", config or {})), **values)
+
+    @property
+    def name(self) -> str:
+        """The family's name."""
+        return self.entry.name
+
+    @functools.cached_property
+    def family(self) -> Family[Any]:
+        """The half that builds, imported when it is first asked for."""
+        return self.entry.make(self.config)
+
+    @functools.cached_property
+    def reader(self) -> Data[Any]:
+        """The half that reads data, imported when it is first asked for."""
+        return self.entry.reader(self.config)
+
+    def progress(self, stage: str) -> events.Throttle:
+        """Tells how far a long job of `stage` is."""
+        return events.Throttle(stage)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a stage's function may return instead of its headline alone."""
+
+    headline: str
+    data_revision: str | None = None
+    """Set by the stage that fetches data; later artifacts take it from their inputs."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the pipeline: a function of a run and of artifacts."""
+
+    name: str
+    reads: tuple[str, ...]
+    """Sections of the config it depends on; `seed` counts as one."""
+    function: Callable[..., Done | str | None]
+    cached: bool
+    outside: Callable[[Run], str | None] | None
+    """What the stage depends on beside config, inputs and code, as text; None from it: no one can tell, so run."""
+    halves: tuple[Half, ...]
+    """Which of the family's classes it uses: their code is part of its key."""
+    inputs: tuple[str, ...]
+    optional: frozenset[str]
+    outputs: tuple[str, ...]
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        return self.function.__doc__ or ""
+
+    def __call__(self, run: Run, **paths: Path | str | None) -> str:
+        """Runs the stage, or takes a finished one with the same key. Returns its headline.
+
+        Raises:
+            ModelyardError: what the person can mend; nothing has been written then.
+        """
+        given = {name: Path(path) for name, path in paths.items() if path is not None}
+        started = time.time()
+        events.emit("started", self.name)
+        with measure(run.gpus_per_node) as meter:
+            try:
+                headline, saved = self._run(run, given, meter)
+            except BaseException as error:
+                _tell_failure(self.name, error, meter.stop())
+                raise
+        told = {"seconds": time.time() - started, "headline": headline, "cost": _json(meter.stop())}
+        told["outputs"] = {name: str(given[name]) for name in self.outputs}
+        if saved is None:
+            events.emit("finished", self.name, **told)
+        else:
+            events.emit("reused", self.name, **told, saved=_json(saved))
+        return headline
+
+    def _run(self, run: Run, paths: dict[str, Path], meter: Meter) -> tuple[str, Usage | None]:
+        """The headline, and what a finished stage that was taken had cost; None where the stage was run."""
+        check_requirements(run)
+        parents = {name: artifact.read_manifest(paths[name]) for name in self.inputs if name in paths}
+        outside = self.outside(run) if self.outside else ""
+        key = self.key(run, parents, outside)
+        known = self.cached and outside is not None
+        if known and (headline := self._reuse(key, paths)) is not None:
+            return headline, artifact.read_manifest(paths[self.outputs[0]]).cost or Usage()
+        with ExitStack() as stack:
+            work = {name: stack.enter_context(artifact.create(paths[name])) for name in self.outputs}
+            arguments = {name: paths.get(name) for name in self.inputs} | work
+            result = self.function(run, **arguments)
+            done = result if isinstance(result, Done) else Done(result or "")
+            origin = self._origin(run, key, list(parents.values()), meter.stop())
+            if done.data_revision is not None:
+                origin = origin.model_copy(update={"data_revision": done.data_revision})
+            for name, folder in work.items():
+                artifact.seal(folder, origin.model_copy(update={"kind": name}), list(parents.values()))
+                if name == "package":
+                    signing.sign(folder)
+        if known:
+            self._remember(key, paths, done.headline)
+        return done.headline, None
+
+    def key(self, run: Run, parents: dict[str, Manifest], outside: str | None = "") -> str:
+        """sha256 of all that the outputs follow from: stage, config sections, inputs' content, code."""
+        content = {
+            "stage": self.name,
+            "family": run.name,
+            "config": config_hash(run.config, self.reads),
+            "inputs": {name: parents[name].digest for name in sorted(parents)},
+            "code": self.code(run.entry),
+            "outside": outside if outside is not None else secrets.token_hex(16),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def code(self, entry: Entry[Any]) -> str:
+        """Digest of the code that the outputs follow from: the stage's, and the family's that it uses."""
+        return code_digest([self.function.__module__, *map(entry.module_of, self.halves)])
+
+    def _origin(self, run: Run, key: str, parents: list[Manifest], used: Usage) -> Origin:
+        revisions = [parent.data_revision for parent in parents if parent.data_revision]
+        return Origin(
+            kind="", stage=self.name, run=run.id, family=run.name, key=key,
+            config_hash=config_hash(run.config), code_version=run.code_version,
+            data_revision=revisions[0] if revisions else None, created=artifact.now(),
+            seconds=round(used.wall_seconds, 3), cost=used,
+        )  # fmt: skip
+
+    def _reuse(self, key: str, paths: dict[str, Path]) -> str | None:
+        record = _record(self.name, key)
+        if record is None or not record.is_file():
+            return None
+        known = json.loads(record.read_text())
+        sources = {name: Path(known["outputs"][name]) for name in self.outputs}
+        try:
+            for source in sources.values():
+                artifact.verify(source)
+        except ModelyardError:
+            return None
+        for name, source in sources.items():
+            if source != paths[name].resolve():
+                artifact.clone(source, paths[name])
+        return str(known["headline"])
+
+    def _remember(self, key: str, paths: dict[str, Path], headline: str) -> None:
+        record = _record(self.name, key)
+        if record is not None:
+            outputs = {name: str(paths[name].resolve()) for name in self.outputs}
+            artifact.write_json(record, {"headline": headline, "outputs": outputs})
+
+
+def stage(
+    *,
+    reads: Iterable[str],
+    halves: tuple[Half, ...] = ("build", "host"),
+    cached: bool = True,
+    outside: Callable[[Run], str | None] | None = None,
+) -> Callable[[Callable[..., Done | str | None]], Stage]:
+    """Makes a stage of `function(run, <inputs: In>, <outputs: Out>) -> headline`.
+
+    `reads` names the config sections it depends on, `halves` the family's classes. `cached=False` is for a stage that
+    acts on the world; `outside` gives the state of what it reads there.
+    """
+
+    def decorate(function: Callable[..., Done | str | None]) -> Stage:
+        hints = get_type_hints(function, include_extras=True)
+        roles = {name: _role(hint) for name, hint in hints.items()}
+        parameters = inspect.signature(function).parameters
+        optional = frozenset(name for name in parameters if parameters[name].default is None)
+        inputs = tuple(name for name in parameters if roles.get(name) == "in")
+        outputs = tuple(name for name in parameters if roles.get(name) == "out")
+        return Stage(function.__name__, tuple(reads), function, cached, outside, halves, inputs, optional, outputs)
+
+    return decorate
+
+
+def check_requirements(run: Run) -> None:
+    """Raises MissingExtra for the first package that the run's config needs and that is not installed."""
+    for module, extra in run.config.requires().items():
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtra(f"family {run.name!r} with this config", extra)
+
+
+@functools.cache
+def code_version(entry: Entry[Any] | None = None) -> str:
+    """Digest of the code of all stages, and of all that a family's classes use; of the stages only for None.
+
+    Recorded with every artifact, and a constant of compiled pipelines: Kubeflow's cache follows it.
+    """
+    halves: tuple[Half, ...] = ("data", "build", "host")
+    own = [entry.module, *map(entry.module_of, halves)] if entry is not None else []
+    return code_digest(["modelyard.stages", *own])
+
+
+def _tell_failure(stage_name: str, error: BaseException, used: Usage) -> None:
+    told = {"kind": type(error).__name__, "message": str(error), "cost": _json(used)}
+    if not isinstance(error, ModelyardError):
+        told["traceback"] = "".join(traceback.format_exception(error))
+    events.emit("failed", stage_name, **told)
+
+
+def _json(used: Usage) -> dict[str, Any]:
+    return used.model_dump(mode="json")
+
+
+def _record(stage_name: str, key: str) -> Path | None:
+    folder = os.environ.get(REUSE)
+    return Path(folder) / f"{stage_name}-{key[:16]}.json" if folder else None
+
+
+def _role(hint: Any) -> str | None:
+    """ "in" or "out" for `In`, `Out` and their optional forms, else None."""
+    if get_origin(hint) is Annotated:
+        return str(get_args(hint)[1])
+    for inner in get_args(hint):
+        if (role := _role(inner)) is not None:
+            return role
+    return None
