@@ -22,9 +22,10 @@ test: $(VENV)/.dev $(KSERVE)/.ready ## Run the tests that need neither a GPU nor
 test-all: $(VENV)/.dev $(KSERVE)/.ready ## And the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not gpu and not kind'
 
-lint: $(VENV)/.dev ## Check format, style and types
+lint: $(VENV)/.dev ## Check format, style, rooms and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: $(VENV)/.dev ## Format and mend what can be mended

@@ -16,7 +16,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-from modelyard.settings.credentials import redact
+from modelyard.credentials import redact
 
 
 class ModelyardError(Exception):

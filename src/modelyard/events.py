@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modelyard.settings.credentials import redact
+from modelyard.credentials import redact
 
 VARIABLE = "MODELYARD_EVENTS"
 log = logging.getLogger("modelyard")

@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 
 VARIABLE = "MODELYARD_HOME"
+NO_RUN = "local"
+"""Id of a stage that runs by itself, outside a pipeline's run."""
 
 
 def home() -> Path:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import parse_qs, urlsplit
 
-from modelyard.release.rights import Right
+from modelyard.doctor.rights import Right
 from tests.charts.helm import Object
 
 _PATH = re.compile(

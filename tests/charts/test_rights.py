@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.release.rights import DEPLOYING
+from modelyard.doctor.rights import DEPLOYING
 from tests.charts.cluster import plural
 from tests.charts.helm import CASES, Case, Object, binary, objects
 from tests.charts.rights import granted, listed, taken

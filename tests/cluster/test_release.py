@@ -18,11 +18,11 @@ import pytest
 from typer.testing import CliRunner
 
 from modelyard.cli.app import app
+from modelyard.doctor.rights import DEPLOYING
 from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.packages.package import Package
 from modelyard.registry import versions as registry
 from modelyard.release import release
-from modelyard.release.rights import DEPLOYING
 from modelyard.stages.deploy import deploy
 from modelyard.stages.run import Run
 from tests.charts.helm import binary

@@ -7,10 +7,10 @@ import socket
 import pytest
 
 from modelyard.doctor.inspect import Reader
+from modelyard.doctor.rights import DEPLOYING
 from modelyard.errors import ModelyardError
 from modelyard.packages.package import Package
 from modelyard.release import release, smoke
-from modelyard.release.rights import DEPLOYING
 from modelyard.release.smoke import ask_golden
 from tests.charts.helm import binary
 from tests.charts.rights import listed, taken

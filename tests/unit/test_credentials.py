@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from modelyard import events
+from modelyard import credentials, events
 from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.family import load, names
 from modelyard.packages.package import PackageInfo
 from modelyard.serving.settings import ServingSettings
-from modelyard.settings import credentials
 from modelyard.settings.cluster import ClusterSettings
 from modelyard.settings.family import FamilyConfig, parse_assignments, resolve
 from modelyard.settings.serve import ServeSettings

@@ -170,8 +170,8 @@ def _families() -> list[Finding]:
 
 
 def _home() -> list[Finding]:
+    from modelyard.credentials import redact
     from modelyard.home import home, tracking_uri
-    from modelyard.settings.credentials import redact
 
     folder = home()
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())

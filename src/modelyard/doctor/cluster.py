@@ -13,10 +13,10 @@ from modelyard.doctor.capacity import device_findings, free_devices, node_findin
 from modelyard.doctor.finding import Finding, Object, Trouble
 from modelyard.doctor.inspect import NAMES_ONLY, Reader, about, denied, lacks_pods, pods_in_trouble, queued
 from modelyard.doctor.references import secrets_of
+from modelyard.doctor.rights import rights
 from modelyard.doctor.workload import claim_pending, not_admitted, pods_refused
 from modelyard.errors import ModelyardError, Unavailable
 from modelyard.kubernetes.refusals import INSTALL
-from modelyard.release.rights import rights
 
 PIPELINES = "kubeflow"
 """Namespace in which Kubeflow Pipelines is looked for where KFP_HOST is not set."""

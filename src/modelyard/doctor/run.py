@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from modelyard.doctor.finding import Finding, Object, Trouble, one_line
 from modelyard.doctor.inspect import Reader, about, lacks_pods, pods_in_trouble, queued
 from modelyard.doctor.workload import job_failed, not_admitted, pods_refused
-from modelyard.launch.manifest import GROUP, PLURAL, RUN, VERSION
+from modelyard.kubernetes.trainer import GROUP, PLURAL, RUN, VERSION
 
 STEP, INSTANCE = "pipeline/runid", "app.kubernetes.io/instance"
 """Labels: of the pods of a pipeline's steps, of the objects of a Helm release."""

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ConfigDict
 
 from modelyard.drift.verdict import Verdict
+from modelyard.home import NO_RUN
 from modelyard.settings.family import MonitorSettings
-from modelyard.stages.run import Run
 
 
 class Memory(BaseModel):
@@ -35,7 +35,7 @@ def decide(
     A run that looks twice, because its step was retried, counts once, and what it asked for it asks for again.
     `too few rows` neither counts nor ends a row.
     """
-    again = run == memory.run and run != Run.id
+    again = run == memory.run and run != NO_RUN
     before = memory.before if again else memory.in_a_row
     in_a_row = {"drifted": before + 1, "stable": 0, "too few rows": before}[verdict.status]
     asked = again and memory.requested_by == run

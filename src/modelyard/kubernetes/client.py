@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from modelyard.errors import MissingExtra, Unavailable, UsageError
 from modelyard.kubernetes.refusals import refusal
-from modelyard.launch.manifest import GROUP, PLURAL, VERSION
+from modelyard.kubernetes.trainer import GROUP, PLURAL, VERSION
 
 T = TypeVar("T")
 Object = dict[str, Any]

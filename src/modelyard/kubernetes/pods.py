@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.kubernetes.client import Object
-from modelyard.launch.manifest import NODE
+from modelyard.kubernetes.trainer import NODE
 
 PREEMPTED = 75
 """Exit status of a worker that was told to stop, saved, and wants to be run again (EX_TEMPFAIL of sysexits.h)."""

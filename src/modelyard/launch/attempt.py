@@ -13,7 +13,7 @@ from modelyard.kubernetes import pods
 from modelyard.kubernetes.client import Cluster, Object
 from modelyard.kubernetes.follow import Log, Watched
 from modelyard.kubernetes.pods import End, Waiting
-from modelyard.launch.manifest import NODE
+from modelyard.kubernetes.trainer import NODE
 from modelyard.settings.cluster import ClusterSettings
 
 _EVENTS_SECONDS = 15.0

@@ -12,19 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.errors import UsageError
+from modelyard.kubernetes.trainer import FAMILY, GROUP, NODE, PARENT, RUN, VERSION
 from modelyard.settings.cluster import ClusterSettings, Toleration
 from modelyard.settings.uri import is_remote
 
-GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 IMAGE = "MODELYARD_IMAGE"
 """Image of this step's own pod."""
-RUN, FAMILY, PARENT = "modelyard/run", "modelyard/family", "modelyard/parent"
-"""Labels: the run, the family, and the pod that made the job: `kubectl get trainjobs -l modelyard/run=…`."""
 ATTEMPT, SPEC, OUTCOME = "modelyard/attempt", "modelyard/spec", "modelyard/outcome"
 """Annotations: attempts count from 1; sha256 of the job's spec; `failed` on a job that was given up."""
 MANAGER = {"app.kubernetes.io/managed-by": "modelyard", "app.kubernetes.io/component": "training"}
-NODE = "node"
-"""What Trainer calls the replicated job, and its container, that trains."""
 QUEUE = "kueue.x-k8s.io/queue-name"
 GRACE_SECONDS = 120
 """From SIGTERM to SIGKILL: time to write a checkpoint."""

@@ -13,8 +13,9 @@ from typing import NoReturn
 from modelyard.errors import Interrupted, ModelyardError, Unavailable, UsageError
 from modelyard.kubernetes.client import Cluster, Object, Pace
 from modelyard.kubernetes.refusals import refusal
+from modelyard.kubernetes.trainer import RUN
 from modelyard.launch.attempt import Attempt
-from modelyard.launch.manifest import ATTEMPT, MANAGER, OUTCOME, RUN, SPEC, TrainJobRequest, train_job
+from modelyard.launch.manifest import ATTEMPT, MANAGER, OUTCOME, SPEC, TrainJobRequest, train_job
 from modelyard.settings.cluster import ClusterSettings
 
 STOP_SECONDS = 15.0

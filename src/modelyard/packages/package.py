@@ -22,6 +22,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from modelyard import credentials
 from modelyard.errors import BrokenArtifact
 from modelyard.family import Explanation, Host
 from modelyard.judging.evaluation import Evaluation, GateResult
@@ -30,7 +31,6 @@ from modelyard.packages.trust import Trust
 from modelyard.runtimes.external import external_data
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.runtimes.types import Runtime
-from modelyard.settings import credentials
 from modelyard.settings.family import MonitorSettings
 from modelyard.store import artifact, contents
 from modelyard.store.artifact import OWN, Manifest

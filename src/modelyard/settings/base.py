@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from modelyard import credentials
 from modelyard.errors import UsageError
-from modelyard.settings import credentials
 
 
 class Settings(BaseModel):

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelyard.credentials import redact
 from modelyard.errors import BadData, MissingExtra, ModelyardError, Unavailable, UsageError
-from modelyard.settings.credentials import redact
 from modelyard.settings.uri import GitAddress
 from modelyard.sources.gitcommand import GitError, explained, git
 from modelyard.sources.transfer import Entry, FileInfo, Report, copy_all, wanted

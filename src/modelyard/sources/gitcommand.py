@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 
+from modelyard.credentials import redact
 from modelyard.errors import ModelyardError, Unavailable, UsageError
-from modelyard.settings.credentials import redact
 
 _REFUSED = ("authentication", "could not read username", "permission denied", "403")
 _ABSENT = ("not found", "does not exist", "not appear to be a git", "dubious ownership")

@@ -21,6 +21,7 @@ from modelyard import events
 from modelyard.cost.usage import Meter, measure
 from modelyard.errors import MissingExtra, ModelyardError
 from modelyard.family import Data, Entry, Family, Half, load
+from modelyard.home import NO_RUN
 from modelyard.packages import signing
 from modelyard.settings.family import FamilyConfig, config_hash, resolve
 from modelyard.stages.closure import code_digest
@@ -39,7 +40,7 @@ class Run:
     entry: Entry[Any]
     config: FamilyConfig
     """The resolved settings."""
-    id: str = "local"
+    id: str = NO_RUN
     nodes: int = 1
     gpus_per_node: int = 0
     code_version: str = "unknown"
