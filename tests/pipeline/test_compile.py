@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from modelyard.family import load, names
-from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipeline, generic, of_family
+from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipelines, generic, of_family
 from modelyard.stages import STAGES, TRAINING
 
 FOLDER = Path("pipelines/compiled")
@@ -25,9 +25,9 @@ def spec(path: Path) -> tuple[dict, dict]:
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
-    return {
-        (name, kind): compile_pipeline(name, kind, folder / f"{name or GENERIC}-{kind}.yaml") for name, kind in FILES
-    }
+    files = {key: folder / f"{key[0] or GENERIC}-{key[1]}.yaml" for key in FILES}
+    compile_pipelines([(*key, file) for key, file in files.items()])
+    return files
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from modelyard.family import names
-from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipeline
+from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipelines
 from modelyard.pipeline.step import gpus_of_step
 from tests.pipeline.driver import pods
 
@@ -16,7 +16,9 @@ NAMES = [(name, kind) for name in (None, *names()) for kind in KINDS]
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
-    return {key: compile_pipeline(*key, folder / f"{key[0] or GENERIC}-{key[1]}.yaml") for key in NAMES}
+    files = {key: folder / f"{key[0] or GENERIC}-{key[1]}.yaml" for key in NAMES}
+    compile_pipelines([(*key, file) for key, file in files.items()])
+    return files
 
 
 def resources(path: Path, nodes: int, gpus: int, config: dict | None = None) -> dict:

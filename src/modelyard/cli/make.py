@@ -30,12 +30,16 @@ def compile_(
 
     folder = into or Path("pipelines/compiled")
     wanted: list[str | None] = [family] if family else [None, *names()]
-    for name in wanted:
-        if name:
-            entry(name)
-        for kind in pipelines.KINDS:
-            target = folder / f"{slug(name) if name else pipelines.GENERIC}-{kind}.yaml"
-            say(f"wrote {pipelines.compile_pipeline(name, kind, target)}")
+    jobs = [
+        (name, kind, folder.absolute() / f"{slug(name) if name else pipelines.GENERIC}-{kind}.yaml")
+        for name in wanted
+        for kind in pipelines.KINDS
+    ]
+    if family:
+        entry(family)
+    pipelines.compile_pipelines(jobs)
+    for _, _, target in jobs:
+        say(f"wrote {folder / target.name}")
 
 
 def new(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
+import json
 import logging
 import os
 import re
+import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import MissingExtra, Unavailable, UsageError
 from modelyard.home import home, slug, source_root
-from modelyard.store import artifact
 
 if TYPE_CHECKING:
     from kfp import Client
@@ -41,42 +42,54 @@ def of_family(family: str, kind: str) -> Path:
 
 def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
     """Writes a pipeline's YAML: of a family, or the generic one for None. The same code gives the same bytes."""
-    kfp = _import_kfp()
-    from modelyard.family import load
-    from modelyard.settings.family import portable
-    from modelyard.stages.run import code_version
-
-    sys.path.insert(0, str(source_root()))
-    try:
-        from pipelines.monitoring import monitoring_pipeline
-        from pipelines.training import training_pipeline
-        from pipelines.tuning import tuning_pipeline
-    finally:
-        sys.path.pop(0)
-    build = {"training": training_pipeline, "monitoring": monitoring_pipeline, "tuning": tuning_pipeline}[kind]
-    if family is None:
-        from modelyard.settings.family import FamilyConfig
-
-        pipeline = build("modelyard", "Any family", "", {}, dict(FamilyConfig.resources), code_version())
-    else:
-        entry = load(family)
-        pipeline = build(
-            f"modelyard-{slug(family)}", f"{slug(family)} ({entry.title})", family,
-            portable(entry.Config()), dict(entry.Config.resources), code_version(entry),
-        )  # fmt: skip
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        kfp.compiler.Compiler().compile(pipeline, str(target))
-    _drop_header(target)
+    compile_pipelines([(family, kind, target)])
     return target
 
 
-def _drop_header(file: Path) -> None:
-    """Removes kfp's opening comment: it prints default values in an order that differs from process to process."""
-    lines = file.read_text().splitlines(keepends=True)
-    body = list(itertools.dropwhile(lambda line: line.startswith("#"), lines))
-    artifact.write_text(file, "# Written by `modelyard compile`.\n" + "".join(body))
+def compile_pipelines(wanted: Sequence[tuple[str | None, str, Path]]) -> None:
+    """Writes several: family (None: the generic one), kind and file of each.
+
+    A process of its own builds them, from the folder of pipelines that stands beside this package or in the wheel.
+
+    Raises:
+        MissingExtra: kfp is not installed.
+        UsageError: no such family.
+    """
+    _import_kfp()
+    lines = [json.dumps(_described(family) | {"kind": kind, "target": str(target)}) for family, kind, target in wanted]
+    path = os.pathsep.join([str(source_root()), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines"],
+        cwd=source_root(),
+        env={**os.environ, "PYTHONPATH": path},
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the pipelines do not compile:\n{done.stderr}")
+
+
+def _described(family: str | None) -> dict[str, Any]:
+    """What a pipeline holds of a family: its name, its settings and its sizes, as JSON."""
+    from modelyard.family import load
+    from modelyard.settings.family import FamilyConfig, portable
+    from modelyard.stages.run import code_version
+
+    if family is None:
+        sizes = dict(FamilyConfig.resources)
+        told = {"name": "modelyard", "title": "Any family", "family": "", "config": {}, "resources": sizes}
+        return told | {"code_version": code_version()}
+    entry = load(family)
+    return {
+        "name": f"modelyard-{slug(family)}",
+        "title": f"{slug(family)} ({entry.title})",
+        "family": family,
+        "config": portable(entry.Config()),
+        "resources": dict(entry.Config.resources),
+        "code_version": code_version(entry),
+    }
 
 
 def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
