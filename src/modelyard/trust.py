@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard import family as families
+from modelyard import signing
 from modelyard.errors import UsageError
 from modelyard.family import Family
 from modelyard.signing import PUBLIC_KEY
@@ -36,6 +37,11 @@ class Trust:
     def naming(self, *names: str) -> Trust:
         """The same, and these families: a command named them, or they answer here already."""
         return replace(self, families=self.families | set(names))
+
+    def check(self, package: Path) -> None:
+        """Refuses a package without a signature that counts here."""
+        if self.public_keys is not None:
+            signing.check(package, self.public_keys)
 
     def family(self, name: str) -> type[Family[Any]]:
         """The family of a package.
