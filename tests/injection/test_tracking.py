@@ -15,7 +15,6 @@ from tests.injection.test_pages import card_of, is_strict, nothing_ran, opened, 
 from tests.injection.texts import CONTROLS, LONG, MARKUP, PATHS
 from tests.toy.build import LINE, build
 
-
 SOME = (MARKUP[0], MARKUP[9], CONTROLS[0], PATHS[0], PATHS[2], PATHS[3], LONG)
 """A script, an address, a header, a path upwards in two ways, a bare `..`, and a megabyte."""
 
