@@ -146,8 +146,9 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:
     family = shlex.quote(info.family)
+    named = f" --family {family}" if ":" in info.family else ""
     return [
-        (f"modelyard serve {family}", "answer requests over HTTP"),
-        (f"modelyard predict {family} --explain", "answer one example here, with the reasons"),
+        (f"modelyard serve {family}{named}", "answer requests over HTTP"),
+        (f"modelyard predict {family} --explain{named}", "answer one example here, with the reasons"),
         (f"modelyard explain {family}", "what made it: data, settings, code and every step"),
     ]

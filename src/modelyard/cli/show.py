@@ -82,7 +82,8 @@ def _print_next(folder: RunFolder, seconds: float) -> None:
     console.print(f"package  {_relative(folder.path / 'package')}", soft_wrap=True)
     console.print(f"card     {_relative(folder.path / 'card.html')}", soft_wrap=True)
     console.print(f"cost     {run_line(folder)}", soft_wrap=True)
-    console.print(f"done in {seconds:.0f} s. Next: [bold]modelyard serve {model}[/]")
+    named = f" --family {folder.record.family}" if ":" in folder.record.family else ""
+    console.print(f"done in {seconds:.0f} s. Next: [bold]modelyard serve {model}{named}[/]", soft_wrap=True)
 
 
 def runs_table(family: str | None) -> None:

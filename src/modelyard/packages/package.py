@@ -119,20 +119,32 @@ def verify(path: Path, trust: Trust | None = None) -> Verified:
     trust = trust if trust is not None else Trust.from_environment()
     path = Path(path)
     if not path.is_dir():
-        raise BrokenArtifact(f"{path} is no folder. Give the folder that 'package' made")
+        state = "is no folder" if path.exists() else "does not exist"
+        raise BrokenArtifact(f"{path} {state}. Give the folder that 'package' made")
     manifest = artifact.read_manifest(path)
     if manifest.kind != "package":
         raise BrokenArtifact(f"{path} is a {manifest.kind}, not a package. Give the folder that 'package' made")
     there = contents.files_in(path)
     _check_names(path, manifest, there)
-    if trust.public_keys is not None:
-        signing.check(path, trust.public_keys)
+    trust.check(path)
     artifact.verify(path)
     info = read_info(path)
     if info.family != manifest.family:
         raise BrokenArtifact(f"{path}: {INFO} says family {info.family!r}, the manifest {manifest.family!r}")
     _check_graphs(path, manifest, info)
     return Verified(path, manifest, info)
+
+
+def signed(path: Path) -> Verified:
+    """A verified package, signed where a private key is named: one that was reused may be older than the key.
+
+    Raises:
+        BrokenArtifact: what is wrong with it, or no signature that counts here. UsageError: a key cannot be used.
+    """
+    verified = verify(path, Trust())
+    signing.sign(verified.path)
+    Trust.from_environment().check(verified.path)
+    return verified
 
 
 def _check_names(path: Path, manifest: Manifest, there: dict[str, int]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from modelyard import family as families
 from modelyard.errors import UsageError
 from modelyard.family import Entry
+from modelyard.packages import signing
 from modelyard.packages.signing import PUBLIC_KEY
 
 FAMILIES = "MODELYARD_FAMILIES"
@@ -36,6 +37,11 @@ class Trust:
     def naming(self, *names: str) -> Trust:
         """The same, and these families: a command named them, or they answer here already."""
         return replace(self, families=self.families | set(names))
+
+    def check(self, package: Path) -> None:
+        """Refuses a package without a signature that counts here."""
+        if self.public_keys is not None:
+            signing.check(package, self.public_keys)
 
     def family(self, name: str) -> Entry[Any]:
         """The family of a package.

@@ -40,8 +40,8 @@ QUIET = {
 a minute instead of many."""
 _ARTIFACTS = "/api/2.0/mlflow-artifacts"
 """Where a server takes and gives the files of runs."""
-PARAMETERS_A_CALL, METRICS_A_CALL, LONGEST = 100, 1000, 6000
-"""MLflow's own limits; `LONGEST` in characters of a parameter's value."""
+PARAMETERS_A_CALL, METRICS_A_CALL, LONGEST, LONGEST_TAG, LONGEST_NAME = 100, 1000, 6000, 5000, 100
+"""MLflow's own limits; in characters of a parameter's value, a tag's value, and a name, of which a metric has two."""
 
 
 def client() -> MlflowClient:
@@ -151,7 +151,7 @@ def track(
         for name, value in (
             told | {"modelyard.data": data_revision or "", "modelyard.tracked": hash_text(mark)}
         ).items():
-            mlflow.set_tag(run_id, name, value)
+            mlflow.set_tag(run_id, name, value[:LONGEST_TAG])
         mlflow.set_terminated(run_id, "FINISHED" if gate.passed else "FAILED")
     return run_id
 
@@ -234,5 +234,9 @@ def _log_metrics(
 
 
 def _name(name: str) -> str:
-    """As MLflow takes it: `recall@10` to `recall_at_10`."""
-    return re.sub(r"[^\w\-. /]", "_", name.replace("@", "_at_"), flags=re.ASCII)
+    """As MLflow takes it, which makes files of names: `recall@10` to `recall_at_10`, `../x` to `x`."""
+    if len(name) > LONGEST_NAME:
+        name = f"{name[: LONGEST_NAME - 13]}-{hash_text(name)}"  # two long names stay two
+    plain = re.sub(r"[^\w\-. /]", "_", name.replace("@", "_at_"), flags=re.ASCII)
+    parts = [part.strip().lstrip(".") for part in plain.split("/") if part.strip(" .")]
+    return "/".join(parts) or "_"

@@ -21,8 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard.errors import BrokenArtifact, UsageError, choices
 from modelyard.home import home, slug, tracking_uri
-from modelyard.packages import signing
-from modelyard.packages.package import verify
+from modelyard.packages.package import signed, verify
 from modelyard.registry.tracking import client, database, run_of, server
 from modelyard.store import artifact
 from modelyard.store.artifact import MANIFEST
@@ -94,9 +93,8 @@ def register(package: Path, run: Run) -> str:
         BrokenArtifact: it is incomplete or was changed.
         Unavailable: the registry does not answer.
     """
-    verified, name = verify(package), model_name(run)
-    manifest, info = verified.manifest, verified.info
-    signing.sign(package)  # one that was reused may have been made when there was no key
+    made, name = signed(package), model_name(run)
+    manifest, info = made.manifest, made.info
     if (known := find(name, manifest.digest)) is not None:
         return known.version
     mlflow = client()
@@ -104,15 +102,15 @@ def register(package: Path, run: Run) -> str:
     folder = f"package-{manifest.digest[:12]}"
     with server():
         if name not in _names(mlflow):
-            mlflow.create_registered_model(name, description=info.title)
+            mlflow.create_registered_model(name, description=info.title[:1000])
         mlflow.log_artifacts(run_id, str(package), folder)
         source = f"{mlflow.get_run(run_id).info.artifact_uri}/{folder}"
         tags = {
             DIGEST: manifest.digest, VERSION: info.version, "modelyard.run": info.run, "modelyard.family": info.family,
             "modelyard.metric": info.gate.metric, "modelyard.value": f"{info.gate.value:.6g}",
         }  # fmt: skip
-        made = mlflow.create_model_version(name, source, run_id, tags=tags, description=info.gate.reason)
-    return str(made.version)
+        version = mlflow.create_model_version(name, source, run_id, tags=tags, description=info.gate.reason[:1000])
+    return str(version.version)
 
 
 def champion(name: str) -> Champion | None:
@@ -155,8 +153,8 @@ def previous(name: str, version: str) -> str | None:
 
 def _who() -> str:
     """`ada@laptop`; in a container, whose user has no name, its number."""
-    user = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    known = os.environ.get("USER") or os.environ.get("LOGNAME") or str(os.getuid())
+    return f"{known}@{socket.gethostname()}"
 
 
 def resolve(reference: str) -> Path:
