@@ -48,6 +48,7 @@ class Call:
         "receive",
         "room",
         "scope",
+        "size",
         "started",
         "task",
         "time",
@@ -64,6 +65,8 @@ class Call:
         self.id = given.decode() if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         self.started, self.time = time.perf_counter(), time.time()
         self.content = b""
+        self.size = 0
+        """Bytes of its body."""
         self.held = 0
         """Bytes of `room` that it holds."""
         self.is_read = False
@@ -168,7 +171,7 @@ class Call:
                 self.content = await self._received(limits, expires)
         except TimeoutError:
             raise refuse(408, f"the body did not come within {limits.deadline:g} s", headers=(CLOSE,)) from None
-        self.is_read = True
+        self.is_read, self.size = True, len(self.content)
         return self.content
 
     async def _received(self, limits: Limits, expires: float) -> bytes:
