@@ -36,6 +36,7 @@ TURN_SECONDS = 0.1
 STUCK, STUCK_SECONDS, STUCK_TIMES = 2, 0.25, 4.0
 """Batches that take longer than both, in seconds and in times of what was foreseen, are no longer waited for by the
 next ones; so many at a time."""
+MOMENT_SECONDS = 0.2
 SWEEP_SECONDS = 0.02
 """How late a deadline may be noticed while a batch runs."""
 SHARE = 0.5
@@ -144,7 +145,7 @@ class Batcher:
         left = expires - time.perf_counter()
         if seconds > PATIENCE * left:
             # Where the time went by before, less work would have been late too.
-            raise costly(seconds, left) if left > seconds / 100 else late()
+            raise costly(seconds, left) if left > MOMENT_SECONDS else late()
 
     def _begin(self) -> None:
         """Takes a batch from the queue and answers it in a thread; or here and the next ones too, where they are quick.
