@@ -73,8 +73,8 @@ def test_each_killed_worker_is_replaced_by_one_that_answers_and_no_other_request
     work.mkdir()
     begun = time.monotonic()
     with served(payments_path, tmp_path / "log", workers=2, TMPDIR=str(work)) as (process, address):
-        # On a machine so busy that the service itself starts slowly, a worker cannot start faster.
-        longest = max(STRENGTH_SECONDS, time.monotonic() - begun)
+        # On a machine so busy that the service itself starts slowly, a worker beside callers cannot start faster.
+        longest = max(STRENGTH_SECONDS, 2 * (time.monotonic() - begun))
         statuses, waits = asyncio.run(killed_under_load(process, address, work, times, seed=times))
         workers = children(process.pid)
         assert len(workers) == 2

@@ -36,10 +36,12 @@ TURN_SECONDS = 0.1
 STUCK, STUCK_SECONDS, STUCK_TIMES = 2, 0.25, 4.0
 """Batches that take longer than both, in seconds and in times of what was foreseen, are no longer waited for by the
 next ones; so many at a time."""
+MOMENT_SECONDS = 0.2
 SWEEP_SECONDS = 0.02
 """How late a deadline may be noticed while a batch runs."""
 SHARE = 0.5
 """A request is taken when the wait before it is foreseen to take at most this share of its time."""
+_BEHIND_AT_MOST = 4.0
 _SLOWER, _FASTER = 0.5, 0.1
 """How quickly a model that slows down is believed, and one that gets faster: late answers are worse than early ones."""
 
@@ -120,7 +122,10 @@ class Batcher:
         turns = max(1, math.ceil(load / self.pace.best))
         running = 0.0 if self._running is None else self._running.load
         ahead = running + min(self._load, turns * self._turn_load) + load
-        return self._behind * (math.ceil(ahead / self.pace.best) * self.pace.fixed + ahead * self.pace.per_row)
+        rows = min(ahead, self.depth + turns * self.pace.best)
+        usual = math.ceil(rows / self.pace.best) * self.pace.fixed + rows * self.pace.per_row
+        # What a small batch waits for a core is no measure of how long a heavy example takes.
+        return self._behind * usual + min(self._behind, _BEHIND_AT_MOST) * (ahead - rows) * self.pace.per_row
 
     def admit(self, rows: int, expires: float, load: float | None = None) -> None:
         """Raises Refusal, 503, where `submit` would: checked before a body is read, which takes longer than a model
@@ -139,7 +144,8 @@ class Batcher:
         seconds = math.ceil(load / self.pace.best) * self.pace.fixed + load * self.pace.per_row
         left = expires - time.perf_counter()
         if seconds > PATIENCE * left:
-            raise costly(seconds, left)
+            # Where the time went by before, less work would have been late too.
+            raise costly(seconds, left) if left > MOMENT_SECONDS else late()
 
     def _begin(self) -> None:
         """Takes a batch from the queue and answers it in a thread; or here and the next ones too, where they are quick.

@@ -53,6 +53,7 @@ class Call:
         "receive",
         "room",
         "scope",
+        "size",
         "started",
         "task",
         "time",
@@ -69,6 +70,8 @@ class Call:
         self.id = given.decode() if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         self.started, self.time = time.perf_counter(), time.time()
         self.content = b""
+        self.size = 0
+        """Bytes of its body."""
         self.held = 0
         """Bytes of `room` that it holds."""
         self.is_read = False
@@ -175,9 +178,9 @@ class Call:
                 self.content = await self._received(limits, expires)
         except TimeoutError:
             raise refuse(408, f"the body did not come within {limits.deadline:g} s", headers=(CLOSE,)) from None
-        self.is_read = True
         if coding != b"identity":
             self.content = await anyio.to_thread.run_sync(decoded, self.content, coding, limits.body_bytes)
+        self.is_read, self.size = True, len(self.content)
         return self.content
 
     async def _received(self, limits: Limits, expires: float) -> bytes:

@@ -67,6 +67,8 @@ class Endpoints:
         self.aside = Aside(available_cores(), limits.queue)
         self.reading = Aside(min(2, available_cores()), limits.queue)
         self._cache = Cache(limits.cache_bytes)
+        self.keeps_bodies = limits.cache_bytes > 0
+        """Whether a body is still needed once it was read: for the cache, or to be shown to a shadow."""
         self.lanes = self._lanes()
         self.gate = stream.Gate(available_cores(), limits.streams)
         self.completions, self.v2 = Completions(self), V2(self)
@@ -102,6 +104,8 @@ class Endpoints:
         self.admit(call)
         small = len(body) <= DIRECT_BYTES
         asked, examples, weights = self._parsed(body) if small else await self.read_in_time(self._parsed, body, call)
+        if not self.keeps_bodies:
+            body = call.content = b""  # a large one is held once while it waits, not twice
         answers = await self.answers(examples, call, many=asked.many, weights=weights)
         content = asked.joined([rendered(one, at if asked.many else None) for at, one in enumerate(answers)])
         self._cache.put(body, Cached(content, examples, answers))
@@ -204,8 +208,7 @@ class Endpoints:
         """Logs and counts answered examples, once."""
         if self.log is not None:
             taken = (time.perf_counter() - call.started) * 1e3
-            size = len(call.content)
-            self.log.add(call.id, call.time, taken, examples, answers, size=size, package=self.opened)
+            self.log.add(call.id, call.time, taken, examples, answers, size=call.size, package=self.opened)
         self.metrics.predictions(len(answers))
 
     def check_number(self, values: Sequence[Any]) -> None:

@@ -12,7 +12,7 @@ from modelyard.serving.pace import Pace
 from modelyard.serving.settings import Limits
 from modelyard.serving.work import Scale
 
-HEAVY_SECONDS, HEAVY_TIMES = 0.25, 4.0
+HEAVY_SECONDS, HEAVY_TIMES = 0.1, 8.0
 """An example that takes longer than both, in seconds and in times of the golden example, goes to the heavy lane."""
 
 

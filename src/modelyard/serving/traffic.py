@@ -45,6 +45,7 @@ class Traffic:
         self._trust, self._breaking = trust, breaking
         self._mirrored: set[asyncio.Task[None]] = set()
         self._swapping = asyncio.Lock()
+        champion.keeps_bodies = champion.keeps_bodies or shadow is not None
         for role, ends in (("champion", champion), ("candidate", candidate), ("shadow", shadow)):
             if ends is not None:
                 ends.metrics.serving(role)
@@ -79,6 +80,7 @@ class Traffic:
                 log.warning("%s does not take over: %s", path, error)
                 raise
             if new is not old:
+                new.keeps_bodies = old.keeps_bodies
                 self.champion = new
                 old.metrics.serving("none")
                 new.metrics.serving("champion")
@@ -116,7 +118,7 @@ class Traffic:
             return
         if shadow.log is not None:
             taken = (time.perf_counter() - shown) * 1e3
-            shadow.log.add(call.id, call.time, taken, examples, answers, size=len(call.content), package=shadow.opened)
+            shadow.log.add(call.id, call.time, taken, examples, answers, size=call.size, package=shadow.opened)
 
 
 def opened(package: Package, log: PredictionLog | None, limits: Limits) -> Endpoints:
