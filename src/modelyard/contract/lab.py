@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelyard.family import Family, Host, Split, load
+from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Runtime
 from modelyard.stages.run import REUSE, Run, Stage
 
@@ -82,11 +83,9 @@ class Lab:
     @cached_property
     def onnx(self) -> Runtime:
         """The exported graphs in full precision, on ONNX Runtime."""
-        from modelyard.runtimes.onnx import OnnxRuntime
-
         variants = json.loads((self["graphs"] / "variants.json").read_text())
         files = next(variant["graphs"] for variant in variants if variant["name"] == "onnx-fp32")
-        return OnnxRuntime({name: self["graphs"] / file for name, file in files.items()})
+        return open_variant(self["graphs"], "onnx-fp32", files)
 
     def _make(self, artifact: str, folder: Path) -> Path:
         stage = _maker(artifact)

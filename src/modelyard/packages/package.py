@@ -29,7 +29,7 @@ from modelyard.judging.evaluation import Evaluation, GateResult
 from modelyard.packages import signing
 from modelyard.packages.trust import Trust
 from modelyard.runtimes.external import external_data
-from modelyard.runtimes.onnx import OnnxRuntime
+from modelyard.runtimes.opening import CPU, open_variant
 from modelyard.runtimes.types import Runtime
 from modelyard.settings.family import MonitorSettings
 from modelyard.store import artifact, contents
@@ -191,8 +191,10 @@ def _check_external(path: Path, manifest: Manifest, graph: str) -> None:
 class Package:
     """An opened package: `package.predict([{"age": 3}])`."""
 
-    def __init__(self, path: Path | Verified, *, threads: int | None = None, trust: Trust | None = None) -> None:
-        """Verifies a package, or takes a verified one, and opens it.
+    def __init__(
+        self, path: Path | Verified, *, threads: int | None = None, trust: Trust | None = None, device: str = CPU
+    ) -> None:
+        """Verifies a package, or takes a verified one, and opens its chosen variant on a device.
 
         Raises:
             BrokenArtifact: incomplete, changed, or not a package.
@@ -202,8 +204,10 @@ class Package:
         verified = path if isinstance(path, Verified) else verify(path, trust)
         self.path, self.manifest, self.info = verified.path, verified.manifest, verified.info
         self.host: Host = trust.family(self.info.family).open(self.path / "assets")
-        files = {name: self.path / "graphs" / file for name, file in self.info.chosen.graphs.items()}
-        self.run: Runtime = OnnxRuntime(files, threads)
+        chosen = self.info.chosen
+        self.run: Runtime = open_variant(
+            self.path / "graphs", chosen.name, chosen.graphs, device=device, threads=threads
+        )
 
     def parse(self, body: Any) -> BaseModel:
         """One request from JSON; pydantic's ValidationError names the bad field."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelyard.errors import BrokenArtifact
 from modelyard.runtimes.types import Arrays
+
+CPU_ONLY: tuple[tuple[str, dict[str, str]], ...] = (("CPUExecutionProvider", {}),)
 
 
 class Tensor(NamedTuple):
@@ -24,10 +26,16 @@ class Tensor(NamedTuple):
 class OnnxRuntime:
     """Runs graphs by name: `run("model", {"features": x})`.
 
-    `graphs` maps a name to an ONNX file or to its bytes; `threads` bounds the cores of one call.
+    `graphs` maps a name to an ONNX file or to its bytes; `threads` bounds the cores of one call; `providers` are ONNX
+    Runtime's execution providers with their options, the first choice first.
     """
 
-    def __init__(self, graphs: Mapping[str, Path | bytes], threads: int | None = None) -> None:
+    def __init__(
+        self,
+        graphs: Mapping[str, Path | bytes],
+        threads: int | None = None,
+        providers: Sequence[tuple[str, dict[str, str]]] = CPU_ONLY,
+    ) -> None:
         import onnxruntime
 
         onnxruntime.disable_telemetry_events()
@@ -40,7 +48,7 @@ class OnnxRuntime:
         for name, graph in graphs.items():
             source = graph if isinstance(graph, bytes) else str(graph)
             try:
-                session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+                session = onnxruntime.InferenceSession(source, options, providers=list(providers))
             except Exception as error:
                 where = "" if isinstance(graph, bytes) else f" ({graph})"
                 raise BrokenArtifact(f"graph {name!r}{where} is not an ONNX model that runs here: {error}") from None

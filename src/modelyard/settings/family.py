@@ -60,6 +60,8 @@ class ExportSettings(Settings):
     """ONNX operator set."""
     latency_repeats: int = Field(default=50, ge=5)
     """Timed single-request calls behind the p50 latency of a variant."""
+    latency_seconds: float = Field(default=20.0, gt=0)
+    """Longest that timing all variants takes: a slow model is timed fewer times, three at least."""
 
 
 class RegistrySettings(Settings):

@@ -4,44 +4,56 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from modelyard.compress.policy import choose
+from modelyard.compress.recipes import RECIPES
 from modelyard.errors import BrokenArtifact
 from modelyard.family import Host
 from modelyard.judging.evaluation import judge
 from modelyard.packages.package import Variant
+from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.stages.run import Run, stage
 from modelyard.store.artifact import In, Out, write_json
 
+LEAST_ROUNDS = 3
+"""Timed rounds, whatever the time limit."""
+
 
 @stage(reads=("export", "gate", "seed"))
 def export(run: Run, features: In, model: In, graphs: Out) -> str:
-    """Writes `graphs/<variant>/<graph>.onnx`, checks each against the trained model, judges each on validation."""
-    from modelyard.runtimes.export import to_onnx
-    from modelyard.runtimes.onnx import OnnxRuntime
-
-    family = run.family
-    pieces, native = family.graphs(model), family.native(model)
-    files = {piece.name: graphs / "onnx-fp32" / f"{piece.name}.onnx" for piece in pieces}
-    for number, piece in enumerate(pieces):
-        to_onnx(piece, files[piece.name], run.config.export.opset)
-        run.progress("export")(number + 1, len(pieces))
-    compiled = OnnxRuntime(files)
-    difference = max(check_parity(piece, native, compiled) for piece in pieces)
-    measured = _measure(run, run.entry.open(model / "assets"), features, {"native": native, "onnx-fp32": compiled})
-    names = {name: file.relative_to(graphs).as_posix() for name, file in files.items()}
-    size = sum(file.stat().st_size for file in files.values())
-    variants = [
-        Variant(name="native", graphs={}, bytes=_size(model), max_difference=0.0, **measured["native"]),
-        Variant(
-            name="onnx-fp32", graphs=names, bytes=size, max_difference=difference, chosen=True, **measured["onnx-fp32"]
-        ),
-    ]
+    """Makes each variant that applies, compares it with the trained model, judges it on validation, and times it."""
+    pieces, native = run.family.graphs(model), run.family.native(model)
+    files = _compiled(run, pieces, graphs)
+    opened = {name: open_variant(graphs, name, found) for name, found in files.items()}
+    differences = {name: max(check_parity(piece, native, one) for piece in pieces) for name, one in opened.items()}
+    measured = _measure(run, run.entry.open(model / "assets"), features, {"native": native, **opened})
+    variants = [Variant(name="native", graphs={}, bytes=_size(model), max_difference=0.0, **measured["native"])]
+    for name, found in files.items():
+        size = sum((graphs / file).stat().st_size for file in found.values())
+        difference = differences[name]
+        variants.append(Variant(name=name, graphs=found, bytes=size, max_difference=difference, **measured[name]))
+    variants = choose(variants)
     write_json(graphs / "variants.json", [variant.model_dump() for variant in variants])
-    return f"onnx-fp32, {size / 1e3:,.0f} kB, differs by {difference:.1e} at most"
+    best = next(variant for variant in variants if variant.chosen)
+    return f"{best.name}, {best.bytes / 1e3:,.0f} kB, differs by {best.max_difference:.1e} at most"
+
+
+def _compiled(run: Run, pieces: Sequence[Graph], graphs: Path) -> dict[str, dict[str, str]]:
+    """File by graph, relative to `graphs`, of every variant whose recipe applies."""
+    recipes = [recipe for recipe in RECIPES if not recipe.refusal(pieces)]
+    files: dict[str, dict[str, str]] = {}
+    for number, recipe in enumerate(recipes):
+        made = files.setdefault(recipe.name, {})
+        for place, piece in enumerate(pieces):
+            file = recipe.make(piece, graphs / recipe.name, run.config.export.opset)
+            made[piece.name] = file.relative_to(graphs).as_posix()
+            run.progress("export")(number * len(pieces) + place + 1, len(recipes) * len(pieces))
+    return files
 
 
 def check_parity(graph: Graph, native: Runtime, compiled: Runtime) -> float:
@@ -71,8 +83,11 @@ def _measure(run: Run, host: Host, features: Path, runtimes: dict[str, Runtime])
     bodies = run.reader.requests(features, "validation", repeats)
     requests = [host.Request.model_validate(body) for body in bodies]
     seconds: dict[str, list[float]] = {name: [] for name in runtimes}
+    ends = time.perf_counter() + run.config.export.latency_seconds
     # In turn, so that what else the machine does weighs on all alike; the first round warms up.
     for number in range(repeats + 1):
+        if number > LEAST_ROUNDS and time.perf_counter() > ends:
+            break
         for name, runtime in runtimes.items():
             start = time.perf_counter()
             host.predict(runtime, [requests[number % len(requests)]])

@@ -13,6 +13,7 @@ from modelyard.family import Host
 from modelyard.judging.evaluation import Evaluation, GateResult, judge
 from modelyard.packages.package import PackageInfo, Variant
 from modelyard.registry.tracking import track_failure
+from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Runtime
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
@@ -26,8 +27,6 @@ REFERENCE_ROWS = 2_000
 @stage(reads=("gate", "monitor", "export", "continual", "seed"))
 def package(run: Run, features: In, model: In, evaluation: In, graphs: In, package: Out) -> str:
     """Judges the chosen variant on the test split, holds it against the gate, and puts the package together."""
-    from modelyard.runtimes.onnx import OnnxRuntime
-
     variants = [Variant.model_validate(row) for row in json.loads((graphs / "variants.json").read_text())]
     chosen = next(variant for variant in variants if variant.chosen)
     shutil.copytree(model / "assets", package / "assets")
@@ -37,7 +36,7 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
         (package / "graphs" / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(graphs / file, package / "graphs" / file)
     host = run.entry.open(package / "assets")
-    runtime = OnnxRuntime({name: package / "graphs" / file for name, file in chosen.graphs.items()})
+    runtime = open_variant(package / "graphs", chosen.name, chosen.graphs)
     result = run.family.evaluate(host, runtime, features, "test")
     gate = judge(run.config.gate, result)
     if not gate.passed:

@@ -1,0 +1,68 @@
+"""The one place that opens runtimes, and the policy that chooses a variant."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from modelyard.compress.policy import choose
+from modelyard.errors import Unavailable, UsageError
+from modelyard.family import load
+from modelyard.packages.package import Variant
+from modelyard.runtimes import opening
+from modelyard.runtimes.opening import open_variant, providers_of
+
+
+@pytest.fixture
+def graphs(tmp_path: Path) -> Path:
+    """The toy family's one graph, y = 2 x + 1, as a file."""
+    (tmp_path / "line.json").write_text("[2.0, 1.0]")
+    (graph,) = load("tests.toy.family:Line").make().graphs(tmp_path)
+    (tmp_path / "line.onnx").write_bytes(graph.onnx or b"")
+    return tmp_path
+
+
+def variant(name: str, p50_ms: float, files: dict[str, str]) -> Variant:
+    return Variant(name=name, graphs=files, bytes=1, p50_ms=p50_ms, metric=0.5, max_difference=0.0)
+
+
+def test_a_variant_runs_its_graphs_by_name(graphs):
+    run = open_variant(graphs, "onnx-fp32", {"line": "line.onnx"}, threads=1)
+    assert run("line", {"x": np.array([[3.0]], np.float32)})["y"].tolist() == [[7.0]]
+
+
+def test_an_unknown_runtime_and_an_unknown_device_are_named(graphs):
+    with pytest.raises(UsageError, match="runtime 'tensor' is unknown"):
+        open_variant(graphs, "tensor-fp16", {"line": "line.onnx"})
+    for device in ("gpu", "cuda:first", "cpu:1"):
+        with pytest.raises(UsageError, match="Allowed: cpu, cuda, cuda:N"):
+            providers_of(device)
+
+
+def test_the_providers_follow_the_device(monkeypatch):
+    assert providers_of("cpu") == [("CPUExecutionProvider", {})]
+    with pytest.raises(Unavailable, match="has no CUDA provider. Install onnxruntime-gpu"):
+        providers_of("cuda")
+    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
+    assert providers_of("cuda:1")[0] == ("CUDAExecutionProvider", {"device_id": "1"})
+    assert [name for name, _ in providers_of("cuda")] == available
+
+
+def test_nothing_else_opens_a_runtime_of_compiled_graphs():
+    package = Path(opening.__file__).parents[1]
+    opened = [file for file in package.rglob("*.py") if re.search(r"\bOnnxRuntime\(", file.read_text())]
+    assert [file.relative_to(package).as_posix() for file in opened] == ["runtimes/opening.py"]
+
+
+def test_the_fastest_compiled_variant_is_chosen_and_never_the_model_in_its_own_library():
+    found = choose([
+        variant("native", 0.1, {}),
+        variant("onnx-fp32", 3.0, {"a": "a.onnx"}),
+        variant("onnx-int8", 2.0, {"a": "b.onnx"}),
+    ])  # fmt: skip
+    assert [one.name for one in found if one.chosen] == ["onnx-int8"]
