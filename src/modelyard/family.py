@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -81,6 +81,8 @@ class Host(ABC):
     """One answer out."""
     sensitive: ClassVar[frozenset[str]] = frozenset()
     """Request fields that must never be logged."""
+    completion_options: ClassVar[frozenset[Option]] = frozenset()
+    """Which optional fields of a Completion `complete` reads; a request with another one is refused."""
 
     def __init__(self, assets: Path) -> None:
         self.assets = Path(assets)
@@ -107,10 +109,6 @@ class Host(ABC):
             BadData: further axes are larger than one call of the graph may have, in time or memory.
         """
 
-    def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
-        """Why this answer; None where the family has no reasons to give."""
-        return None
-
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A file of examples as JSON bodies of `Request`, read as the family reads its data; None: as any table.
 
@@ -121,24 +119,36 @@ class Host(ABC):
         """
         return None
 
+
+@runtime_checkable
+class Explains(Protocol):
+    """A host that gives reasons. Serving then answers `/explain`."""
+
+    def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
+        """Why this answer; None where there are no reasons for this example."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A host whose answers come in parts."""
+
     def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel] | None:
         """Parts of one answer as they come and, last, the answer that `predict` gives; None: it comes at once.
 
         Raises:
             ModelyardError: before the first part, where the request cannot be answered.
         """
-        return None
 
-    completion_options: ClassVar[frozenset[Option]] = frozenset()
-    """Which optional fields of a Completion `complete` reads; a request with another one is refused."""
 
-    def complete(self, asked: Completion) -> dict[str, Any] | None:
-        """A text completion as JSON body of a `Request`; a host that defines it gets `/v1/completions`."""
-        return None
+@runtime_checkable
+class Completes(Protocol):
+    """A host that completes text. Serving then speaks OpenAI's protocol on `/v1/completions`."""
+
+    def complete(self, asked: Completion) -> dict[str, Any]:
+        """A text completion as JSON body of a `Request`."""
 
     def completed(self, request: BaseModel, part: BaseModel) -> Completed:
         """What `part`, an answer or a streamed part of one, is to a caller of `/v1/completions`."""
-        raise TypeError(f"{type(self).__name__} defines complete() without completed()")
 
 
 class Trainable:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from modelyard.errors import BadData, UsageError
+from modelyard.family import Explains
 from modelyard.packages.package import Package
 
 CHUNK = 4096
@@ -41,7 +42,7 @@ def answer(reference: str, text: str | None, file: Path | None, out: Path | None
         answers += [one.model_dump(mode="json", by_alias=True) for one in package.host.predict(package.run, batch)]
     if explain:
         for request, one in zip(requests, answers, strict=True):
-            reasons = package.host.explain(package.run, request)
+            reasons = package.host.explain(package.run, request) if isinstance(package.host, Explains) else None
             one["explanation"] = reasons.model_dump(mode="json") if reasons else None
     _write(answers, out)
 

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from modelyard import credentials
 from modelyard.errors import BrokenArtifact
-from modelyard.family import Explanation, Host
+from modelyard.family import Explains, Explanation, Host
 from modelyard.judging.evaluation import Evaluation, GateResult
 from modelyard.packages import signing
 from modelyard.packages.trust import Trust
@@ -219,7 +219,7 @@ class Package:
 
     def explain(self, body: Any) -> Explanation | None:
         """Why the answer to one JSON body is what it is."""
-        return self.host.explain(self.run, self.parse(body))
+        return self.host.explain(self.run, self.parse(body)) if isinstance(self.host, Explains) else None
 
     def evaluation(self) -> Evaluation:
         """The evaluation on the test split."""

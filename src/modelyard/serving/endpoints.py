@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from modelyard.errors import ModelyardError
-from modelyard.family import Host
+from modelyard.family import Explains, Streams
 from modelyard.packages.package import Package
 from modelyard.predictions.log import PredictionLog
 from modelyard.runtimes.onnx import available_cores
@@ -61,8 +61,9 @@ class Endpoints:
         self.version = package.info.version.encode()
         self.metrics = Metrics(package.info.version)
         self.read = Reader(package.host.Request)
-        self.explains = type(package.host).explain is not Host.explain
-        self.streams = type(package.host).stream is not Host.stream
+        self.explainer = package.host if isinstance(package.host, Explains) else None
+        self.streamer = package.host if isinstance(package.host, Streams) else None
+        self.explains, self.streams = self.explainer is not None, self.streamer is not None
         self.cores = anyio.CapacityLimiter(available_cores())
         self.aside = Aside(available_cores(), limits.queue)
         self.reading = Aside(min(2, available_cores()), limits.queue)
@@ -181,7 +182,7 @@ class Endpoints:
             if not wanted():
                 raise late()
             try:
-                own = self.opened.host.stream(run, example)
+                own = None if self.streamer is None else self.streamer.stream(run, example)
             except (ModelyardError, OverflowError) as error:
                 raise unusable(error, number if len(examples) > 1 else None) from None
             found.append(None if own is None else stream.Parts(own, self.cores, call, self.limits.deadline))
@@ -257,7 +258,8 @@ class Endpoints:
     def _explained(self, body: bytes, wanted: Wanted) -> bytes:
         example = self._single("one example is explained at a time: send an object, not a list", body, wanted)
         try:
-            explanation = self.opened.host.explain(watched(self.opened.run, wanted), example)
+            assert self.explainer is not None, "the endpoint looked"
+            explanation = self.explainer.explain(watched(self.opened.run, wanted), example)
         except (ModelyardError, OverflowError) as error:
             raise unusable(error, None) from None
         if explanation is None:

@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
 from modelyard.completion import Completed, Completion, Option
-from modelyard.family import Host
+from modelyard.family import Completes
 from modelyard.serving import stream
 from modelyard.serving.bodies import parse
 from modelyard.serving.calls import Call, Reply
@@ -82,7 +82,7 @@ class Asked(BaseModel):
         """One or several."""
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
-    def bodies(self, host: Host) -> list[dict[str, Any]]:
+    def bodies(self, host: Completes) -> list[dict[str, Any]]:
         """A request body for each choice: `n` for each prompt, with seeds of their own."""
         seed = self.seed if self.seed is not None else secrets.randbelow(_SEEDS)
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
@@ -98,9 +98,7 @@ class Asked(BaseModel):
                     logprobs=self.logprobs, prompt_logprobs=self.scores_prompt(),
                     extra=self.model_extra or {},
                 )  # fmt: skip
-                body = host.complete(asked)
-                assert body is not None, "complete() is offered, so it gives a body"
-                found.append(body)
+                found.append(host.complete(asked))
         return found
 
 
@@ -111,7 +109,13 @@ class Completions:
         self._ends, self._package = ends, ends.opened
         self._host, self._info = ends.opened.host, ends.opened.info
         self._read = Reader(Asked)
-        self.offered = type(self._host).complete is not Host.complete
+        self._writer = ends.opened.host if isinstance(ends.opened.host, Completes) else None
+        self.offered = self._writer is not None
+
+    @property
+    def _written(self) -> Completes:
+        assert self._writer is not None, "the endpoint looked"
+        return self._writer
 
     async def models(self, call: Call) -> Reply:
         """GET /v1/models, and /v1/models/{model}: what is served, whether or not it completes text."""
@@ -132,7 +136,7 @@ class Completions:
             return await self._streamed(asked, examples, call)
         answers = await self._ends.answers(examples, call, many=len(examples) > 1)
         self._ends.record(call, examples, answers)
-        done = [self._host.completed(*pair) for pair in zip(examples, answers, strict=True)]
+        done = [self._written.completed(*pair) for pair in zip(examples, answers, strict=True)]
         choices = [_choice(asked, number, one, echo=True) for number, one in enumerate(done)]
         return _json(self._envelope(call, choices) | {"usage": _usage(done, asked.n or 1)})
 
@@ -143,7 +147,7 @@ class Completions:
         asked.check(self._host.completion_options)
         # Counted before they are made: a small body may ask for very many.
         self._ends.check_number(range(len(asked.prompts()) * (asked.n or 1)))
-        bodies = asked.bodies(self._host)
+        bodies = asked.bodies(self._written)
         return asked, self._ends.read(bodies, len(bodies) > 1, wanted)
 
     def _check_model(self, name: str) -> None:
@@ -166,7 +170,7 @@ class Completions:
                     yield self._chunk(call, [_choice(asked, number, _prompt(asked, number))])
                     echoed = True
                 async for part in own if own is not None else self._whole(example, call):
-                    one = self._host.completed(example, part)
+                    one = self._written.completed(example, part)
                     if not echoed:
                         # The prompt's scores are known only once the model has read it.
                         shown = _prompt(asked, number).model_copy(update={"logprobs": one.prompt_logprobs})
