@@ -6,7 +6,7 @@ KSERVE := $(VENV)/clients/kserve
 # uv reads neither pip's configuration nor its environment: pass on a local folder of wheels where pip has one.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
-.PHONY: run serve test test-all lint format measure compile helm constraints wheel images sbom clean help
+.PHONY: run serve test test-all lint format measure docs compile helm constraints wheel images sbom clean help
 .DEFAULT_GOAL := help
 
 run: $(VENV)/.laptop ## Set up, and take the built-in table through the whole pipeline
@@ -34,6 +34,9 @@ format: $(VENV)/.dev ## Format and mend what can be mended
 
 measure: $(VENV)/.laptop ## Show how the code reads, in figures, beside projects that read well
 	$(BIN)/python benchmarks/code_style.py
+
+docs: $(VENV)/.laptop ## Write the pages that are made from the code
+	$(BIN)/python docs/settings.py
 
 compile: $(VENV)/.laptop ## Write the pipelines for the Kubeflow UI
 	$(BIN)/modelyard compile

@@ -17,11 +17,12 @@ def register(app: typer.Typer) -> None:
 
 def families(
     name: Annotated[str | None, typer.Argument(help="Show this one's settings.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All settings, not only those that people change.")] = False,
 ) -> None:
     """List the families; with a name, its settings with their defaults and meaning."""
     from modelyard.cli import show
 
-    show.families_table() if name is None else show.settings_table(name)
+    show.families_table() if name is None else show.settings_table(name, everything)
 
 
 def explain(

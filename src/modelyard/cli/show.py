@@ -114,30 +114,24 @@ def families_table() -> None:
     console.print("settings: [bold]modelyard families NAME[/]    your own: [bold]modelyard new NAME[/]")
 
 
-def settings_table(name: str) -> None:
-    """A family's settings: name, default, meaning."""
+def settings_table(name: str, everything: bool) -> None:
+    """A family's own settings and the others that people change, or all: name, default, meaning."""
     from modelyard.cli.options import entry
+    from modelyard.settings.listing import settings_of, usual
 
     family = entry(name)
+    every = settings_of(family.Config)
+    shown = every if everything else usual(every)
     table = Table(title=f"{name}: {family.title}", title_justify="left", show_lines=False)
     table.add_column("setting", no_wrap=True, style="bold")
     table.add_column("default")
     table.add_column("meaning")
-    for setting, default, meaning in _settings(family.Config, ""):
-        table.add_row(setting, escape(default), escape(meaning))
+    for setting in shown:
+        table.add_row(setting.name, escape(setting.default), escape(setting.meaning))
     console.print(table)
+    if len(shown) < len(every):
+        console.print(f"{len(every) - len(shown)} more: [bold]modelyard families {name} --all[/]")
     console.print(f"change one: [bold]modelyard run {name} --set NAME=VALUE[/]")
-
-
-def _settings(cls: Any, prefix: str) -> list[tuple[str, str, str]]:
-    rows: list[tuple[str, str, str]] = []
-    for name, field in cls.model_fields.items():
-        if hasattr(field.annotation, "model_fields"):
-            rows += _settings(field.annotation, f"{prefix}{name}.")
-        else:
-            default = field.get_default(call_default_factory=True, validated_data={})
-            rows.append((prefix + name, json.dumps(default), " ".join((field.description or "").split())))
-    return rows
 
 
 def lineage_tree(reference: str) -> None:
