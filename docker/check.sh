@@ -84,7 +84,7 @@ else:
 status = dict(line.split(":\t", 1) for line in open("/proc/self/status") if ":\t" in line)
 assert int(status["CapEff"], 16) == 0, status["CapEff"]
 assert (pathlib.Path(sys.prefix) / "sbom.cdx.json").is_file()
-from modelyard.launch.pipelines import source_root
+from modelyard.home import source_root
 print(len(list((source_root() / "pipelines" / "compiled").glob("*.yaml"))), "compiled pipelines inside")
 '
 

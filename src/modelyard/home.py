@@ -38,5 +38,9 @@ def tracking_uri() -> str:
 def source_root() -> Path:
     """Where `charts/model/`, `components/`, `pipelines/` and `services/` lie: the checkout, or inside the wheel."""
     package = Path(__file__).resolve().parent
-    checkout = package.parents[1]
-    return checkout if (checkout / "pipelines" / "training.py").is_file() else package / "_adapters"
+    return package / "_adapters" if is_installed() else package.parents[1]
+
+
+def is_installed() -> bool:
+    """Whether this is the wheel, and not a checkout."""
+    return not (Path(__file__).resolve().parents[2] / "pipelines" / "training.py").is_file()

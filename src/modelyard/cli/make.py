@@ -19,6 +19,9 @@ def register(app: typer.Typer) -> None:
 def compile_(
     family: Annotated[str | None, typer.Argument(metavar="FAMILY", help="Only this one. None: all.")] = None,
     into: Annotated[Path | None, typer.Option(help="Folder for the YAML. None: pipelines/compiled here.")] = None,
+    packaged: Annotated[
+        bool, typer.Option("--packaged", help="Beside the generic ones of this installation: for images.")
+    ] = False,
 ) -> None:
     """Write the pipelines as YAML, to upload in the Kubeflow UI."""
     from rich import print as say
@@ -28,7 +31,7 @@ def compile_(
     from modelyard.home import slug
     from modelyard.pipeline import pipelines
 
-    folder = into or Path("pipelines/compiled")
+    folder = into or (pipelines.FOLDER if packaged else Path("pipelines/compiled"))
     wanted: list[str | None] = [family] if family else [None, *names()]
     jobs = [
         (name, kind, folder.absolute() / f"{slug(name) if name else pipelines.GENERIC}-{kind}.yaml")

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import MissingExtra, Unavailable, UsageError
-from modelyard.home import home, slug, source_root
+from modelyard.home import home, is_installed, slug, source_root
 
 if TYPE_CHECKING:
     from kfp import Client
 
 GENERIC = "generic"
+FOLDER = source_root() / "pipelines" / "compiled"
+"""The compiled pipelines of this checkout or installation."""
 KINDS = ("training", "monitoring", "tuning")
 ADVICE = "Type: modelyard submit --host http://HOST:PORT, or set KFP_HOST (and KFP_TOKEN)"
 """What to do where Kubeflow Pipelines does not answer a command."""
@@ -27,11 +29,17 @@ ADVICE = "Type: modelyard submit --host http://HOST:PORT, or set KFP_HOST (and K
 
 def generic(kind: str) -> Path:
     """The compiled pipeline that takes any family by its name."""
-    return source_root() / "pipelines" / "compiled" / f"{GENERIC}-{kind}.yaml"
+    return FOLDER / f"{GENERIC}-{kind}.yaml"
 
 
 def of_family(family: str, kind: str) -> Path:
-    """The pipeline of a family, its settings and sizes as defaults; compiled where this code has not done it yet."""
+    """The pipeline of a family, its settings and sizes as defaults; compiled where this code has not done it yet.
+
+    An installation cannot change under its own pipelines; in a checkout they are looked for by the code's version.
+    """
+    packaged = FOLDER / f"{slug(family)}-{kind}.yaml"
+    if is_installed() and packaged.is_file():
+        return packaged
     from modelyard.family import load
     from modelyard.stages.run import code_version
 
