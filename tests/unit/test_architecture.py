@@ -17,17 +17,25 @@ ROOT = Path(__file__).parents[2]
 TRAINING = frozenset({"lightgbm", "onnx", "pandas", "scipy", "shap", "sklearn", "torch", "transformers", "xgboost"})
 HEAVY = TRAINING | {"bentoml", "evidently", "kfp", "matplotlib", "mlflow", "onnxruntime", "optuna", "skops"}
 PICKLERS = frozenset({"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"})
-CORE = ("artifact", "card", "config", "drift", "evaluation", "launch", "package", "run", "runtimes", "serving",
-        "stages", "tables", "training")  # fmt: skip
+CORE = (
+    "card", "compress", "cost", "doctor", "drift", "judging", "kubernetes", "launch", "packages", "pipeline",
+    "predictions", "registry", "release", "runtimes", "serving", "settings", "stages", "store", "training", "tuning",
+)  # fmt: skip
 """Modules of modelyard that run every family and may know none."""
-HOMONYMS = {"image": {f"modelyard.launch.{name}" for name in ("attempt", "manifest", "pods", "trainjob")}}
+HOMONYMS = {"image": {
+    "modelyard.kubernetes.pods", "modelyard.settings.cluster",
+    *(f"modelyard.doctor.{name}" for name in ("ended", "pod", "pull")),
+    *(f"modelyard.launch.{name}" for name in ("attempt", "manifest", "trainjob")),
+}}  # fmt: skip
 """Names of families that mean something else in a module of the core: what a container runs is called an image."""
-SIGNALS = frozenset({"GitError", "Refusal"})
+SIGNALS = frozenset({"Fault", "GitError", "Refusal", "Unwanted", "_HeadTooLarge"})
 """Exceptions that are caught in the package that raises them: Git's failure before it is explained, an HTTP answer."""
 FIXED = ("README.md", "__init__.py", "config.py", "data.py", "family.py", "host.py")
 """Files that every family's folder has."""
 MAY_IMPORT_HEAVY = frozenset({
     "modelyard.drift.report",
+    "modelyard.kit.intervals",
+    *(f"modelyard.kit.classes.{name}" for name in ("choosing", "evaluate", "judged")),
     *(f"modelyard.training.{name}" for name in ("checkpoint", "continual", "engine", "memory", "optimizers", "session",
                                                 "throughput", "world")),
 })  # fmt: skip
@@ -141,8 +149,8 @@ def core_names_no_family(source: Source, families: frozenset[str] = frozenset(na
 
 
 def wheel_leaves_adapters_to_their_libraries(source: Source) -> list[str]:
-    """src/modelyard imports no bentoml, and kfp in launch/ alone."""
-    banned = {"bentoml"} | (set() if source.module.startswith("modelyard.launch") else {"kfp"})
+    """src/modelyard imports no bentoml, and kfp in pipeline/ alone."""
+    banned = {"bentoml"} | (set() if source.module.startswith("modelyard.pipeline") else {"kfp"})
     if not source.path.startswith("src/"):
         return []
     return [f"{source.path}:{one.line} imports {one.module}" for one in source.imports if top(one.module) in banned]
@@ -336,7 +344,7 @@ def test_a_breach_is_caught(rule, path, text):
         (family_is_reached_through_load_alone, f"families/{NAME}/data.py", f"import modelyard.families.{NAME}.host"),
         (core_names_no_family, "stages/train.py", f'"""As {NAME} does."""\nclass A:\n    x: int\n    """Of {NAME}."""'),
         (core_names_no_family, "launch/local.py", f"HINT = 'modelyard run {NAME}'"),
-        (wheel_leaves_adapters_to_their_libraries, "launch/local.py", "def f():\n    import kfp"),
+        (wheel_leaves_adapters_to_their_libraries, "pipeline/local.py", "def f():\n    import kfp"),
         (adapters_hold_no_logic, "run.py", LONG),
         (heavy_libraries_are_imported_late, "families/x/model.py", "import torch"),
         (heavy_libraries_are_imported_late, "run.py", "if TYPE_CHECKING:\n    import torch"),
