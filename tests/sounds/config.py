@@ -35,7 +35,7 @@ class SoundsTraining(ClassifierTraining):
     batch_size: int = Field(default=16, ge=2)
     """Clips an optimizer step."""
     gain: float = Field(default=0.5, ge=0)
-    """Training clips become louder or softer at random: standard deviation of the logarithm of their power."""
+    """Training clips become louder or softer at random: deviation of the log of their power."""
 
 
 class SoundsConfig(ClassifierConfig):

@@ -23,7 +23,7 @@ class SoundsHost(ClassifierHost[SoundsSpec]):
     sensitive = frozenset({"sound"})
 
     def figures(self, data: bytes) -> dict[str, float | str | None]:
-        """`seconds`; `loudness`, decibels below the loudest possible; `crossings`, sign changes a sample."""
+        """`seconds`; `loudness` in decibels, 0 at most; `crossings`, sign changes a sample."""
         sound, rate = read_wav(data, self.spec.limits)
         power = float(np.square(sound).mean())
         return {

@@ -1,4 +1,4 @@
-"""The network: two convolutions over the spectrogram, their mean over time and frequency, one linear layer."""
+"""The network: two convolutions over the spectrogram, their mean over it, one linear layer."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ class SoundsNet(nn.Module):
         self.head = nn.Linear(2 * width, len(spec.classes))
 
     def forward(self, spectrogram: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The mean and deviation of the training spectrograms are the network's, so that it takes them as they are."""
+        """Spectrograms as they are: they are scaled inside."""
         scaled = (spectrogram - self.get_buffer("mean")) / self.get_buffer("std")
         return {"logits": self.head(self.maps(scaled).mean((2, 3)))}

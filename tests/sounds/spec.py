@@ -1,4 +1,4 @@
-"""From the bytes of a WAV file to the spectrogram that the model sees. Numpy and the standard library only."""
+"""From the bytes of a WAV file to the spectrogram that the model sees. Numpy only."""
 
 from __future__ import annotations
 

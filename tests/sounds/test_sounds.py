@@ -1,4 +1,4 @@
-"""A family from outside that stands on the kit's classifier: what it hears, what it refuses, and a whole run."""
+"""A family from outside on the kit's classifier: what it hears, what it refuses, a whole run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters that all classifiers of files have. A family extends the sections and adds what is its own."""
+"""Parameters that all classifiers of files have. A family extends the sections by its own."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ class FileFeatures(Settings):
     positive: str | None = None
     """Name of the positive class of two. None: the rarer one."""
     group_pattern: str | None = None
-    """Regular expression with one group, searched in a file's name: files with equal groups (of one patient, of
-    one scene) stay in one split. `labels.csv` can have a column `group` instead. None: each file by itself."""
+    """Regular expression with one group, searched in a file's name: files with equal groups (of one
+    patient, of one scene) stay in one split. `labels.csv` can have a column `group` instead. None:
+    each file by itself."""
     validation_share: float = Field(default=0.15, gt=0, lt=0.5)
-    """Share of the files for early stopping, calibration and the threshold, where the data names none."""
+    """Share of the files for early stopping, calibration and the threshold, where the data names
+    none."""
     test_share: float = Field(default=0.2, gt=0, lt=0.5)
     """Share of the files for the final figures, where the data names none."""
     most_megabytes: float = Field(default=10.0, gt=0, le=500)
@@ -35,8 +37,8 @@ class ClassifierModel(Settings):
     calibration: Literal["temperature", "none"] = "temperature"
     """Divide the logits by one number, fitted on the validation split."""
     least_sensitivity: float | None = Field(default=None, gt=0, le=1)
-    """Two classes, diagnosis: the threshold with the highest specificity that still finds this share of the positive
-    validation examples. None: the more probable class is the answer."""
+    """Two classes, diagnosis: the threshold with the highest specificity that still finds this
+    share of the positive validation examples. None: the more probable class is the answer."""
 
 
 class ClassifierTraining(TrainingSettings):

@@ -59,7 +59,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         """
 
     def look(self, data: bytes) -> Look:
-        """What a file's bytes tell before the files are divided; equal files are those of equal bytes by default.
+        """What a file's bytes tell before the files are divided. By default equal bytes are equal.
 
         Raises:
             BadData: not such a file within the limits.
@@ -71,19 +71,23 @@ class ClassifierData(Data[C], Generic[C, S]):
         return FileLimits(round(self.config.features.most_megabytes * 1e6))
 
     def scaled(self, spec: S, train: np.ndarray) -> S:
-        """The spec with what is fitted on the decoded training examples (n, …), such as their mean."""
+        """The spec with what is fitted on the decoded training examples (n, …): their mean, …"""
         return spec
 
     def unchangeable(self, spec: S, plan: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-        """What a run must not change of the model that it starts from: setting, value here (None: any), value there."""
+        """What a run must not change of the model that it starts from.
+
+        Returns:
+            Names of settings, each with its value here (None: any) and its value there.
+        """
         return []
 
     def summary(self, spec: S) -> tuple[str, dict[str, Any]]:
-        """What the card tells of decoded files: some words for the headline, and further entries."""
+        """What the card tells of decoded files: words for the headline, and further entries."""
         return "", {}
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
-        """Reads the files in `raw`; writes splits and assets to `out`. Returns the summary for the card.
+        """Reads the files in `raw`; writes splits and assets to `out`. Returns the card's summary.
 
         Raises:
             BadData: with file, and row of labels.csv.
@@ -94,15 +98,20 @@ class ClassifierData(Data[C], Generic[C, S]):
         earlier = self._earlier(base) if base is not None else None
         listing = read_folder(raw, kind, settings, earlier.classes if earlier is not None else ())
         limits = self.limits()
-        looks = each(listing.examples, lambda example: self.look(read_bytes(example.path, limits)), listing.raw)
+        looks = each(
+            listing.examples,
+            lambda example: self.look(read_bytes(example.path, limits)),
+            listing.raw,
+        )
         unique = without_copies(listing.examples, [look.digest for look in looks], kind)
         _check_no_class_is_lost(listing.examples, unique, listing.raw, kind.one)
         parts = divide(unique.examples, kind, settings, self.config.seed, listing.raw)
         if earlier is not None:
             spec = self._grown(earlier, parts)
         else:
-            facts = {example.name: look.facts for example, look in zip(listing.examples, looks, strict=True)}
-            spec = self._fitted(parts, facts)
+            names = [example.name for example in listing.examples]
+            facts = [look.facts for look in looks]
+            spec = self._fitted(parts, dict(zip(names, facts, strict=True)))
         for split in SPLITS:
             _write_split(out, split, parts[split], spec, listing.raw)
         if earlier is None:
@@ -134,12 +143,13 @@ class ClassifierData(Data[C], Generic[C, S]):
         return spec
 
     def _grown(self, earlier: S, parts: Parts) -> S:
-        """The earlier classes, then those that training examples add; counts are of all examples so far."""
+        """The earlier classes, then those that training examples add; counts are of all so far."""
         labels = [example.label for example in parts["train"]]
         classes = [*earlier.classes, *sorted(set(labels) - set(earlier.classes))]
         before = dict(zip(earlier.classes, earlier.counts, strict=True))
         counts = [before.get(name, 0) + labels.count(name) for name in classes]
-        return earlier.model_copy(update={"classes": classes, "counts": counts, "limits": self.limits()})
+        changed = {"classes": classes, "counts": counts, "limits": self.limits()}
+        return earlier.model_copy(update=changed)
 
     def _fitted(self, parts: Parts, facts: dict[str, Any]) -> S:
         labels = [example.label for example in parts["train"]]
@@ -154,20 +164,27 @@ class ClassifierData(Data[C], Generic[C, S]):
         many = spec.KIND.many
         rows = {split: len(part) for split, part in parts.items()}
         labels = {split: [example.label for example in part] for split, part in parts.items()}
-        groups = {example.group for part in parts.values() for example in part if example.group is not None}
+        groups = {example.group for part in parts.values() for example in part} - {None}
         if groups:
-            notes = [*notes, f"Divided by {len(groups)} groups: all {many} of one are in one split."]
+            notes = [
+                *notes,
+                f"Divided by {len(groups)} groups: all {many} of one are in one split.",
+            ]
+        classes = {}
+        for name in spec.classes:
+            classes[name] = {split: labels[split].count(name) for split in SPLITS}
         words, entries = self.summary(spec)
         headline = f"{sum(rows.values()):,} {many} of {len(spec.classes)} classes"
         if words:
             headline += f", {words}"
         if dropped:
-            headline += f"; left out: {', '.join(f'{count} ({why})' for why, count in dropped.items())}"
+            reasons = [f"{count} ({why})" for why, count in dropped.items()]
+            headline += f"; left out: {', '.join(reasons)}"
         return {
             "headline": headline,
             "rows": rows,
             "dropped": dropped,
-            "classes": {name: {split: labels[split].count(name) for split in SPLITS} for name in spec.classes},
+            "classes": classes,
             **entries,
             "positive_class": spec.classes[1] if len(spec.classes) == 2 else "",
             "notes": notes,
@@ -191,4 +208,5 @@ def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec, raw
     each(part, decode, raw)
     arrays.flush()
     store.save_labels(out, split, np.array([spec.classes.index(example.label) for example in part]))
-    store.save_files(out, split, [example.name for example in part], [example.path for example in part])
+    names = [example.name for example in part]
+    store.save_files(out, split, names, [example.path for example in part])

@@ -1,4 +1,4 @@
-"""Which files train, which tune and which judge. No file, no copy of one, and no group is in two splits."""
+"""Which files train, tune and judge. No file, no copy of one, and no group is in two splits."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ class Unique:
 
 
 def without_copies(examples: Sequence[Example], digests: Sequence[str], kind: FileKind) -> Unique:
-    """Keeps one file of each content, that of the split that judges most strictly; `digests` tell contents apart.
+    """Keeps one file of each content, that of the split that judges most strictly.
 
-    Content under several labels is left out whole: nothing says which is right.
+    Contents are told apart by `digests`. One under several labels is left out whole: nothing says
+    which is right.
     """
     by_content: dict[str, list[Example]] = defaultdict(list)
     for example, digest in zip(examples, digests, strict=True):
@@ -48,11 +49,14 @@ def without_copies(examples: Sequence[Example], digests: Sequence[str], kind: Fi
         if len({example.label for example in same}) > 1:
             unclear += same
             continue
-        first = min(same, key=lambda example: (-SPLITS.index(example.split or "train"), example.name))
+        first = min(same, key=_strictest)
         kept.append(first)
         copies += len(same) - 1
         straddling += sum(example.split != first.split for example in same)
-    dropped = {f"same {kind.one} as another": copies, f"same {kind.one} under several labels": len(unclear)}
+    dropped = {
+        f"same {kind.one} as another": copies,
+        f"same {kind.one} under several labels": len(unclear),
+    }
     return Unique(
         examples=sorted(kept, key=lambda example: example.name),
         dropped={reason: count for reason, count in dropped.items() if count},
@@ -60,12 +64,18 @@ def without_copies(examples: Sequence[Example], digests: Sequence[str], kind: Fi
     )
 
 
+def _strictest(example: Example) -> tuple[int, str]:
+    return -SPLITS.index(example.split or "train"), example.name
+
+
 def _notes(kind: FileKind, copies: int, straddling: int, unclear: list[Example]) -> list[str]:
     notes = []
     if copies:
-        notes.append(f"{copies} {kind.many} are copies of others and were left out, so that none is in two splits.")
+        told = f"{copies} {kind.many} are copies of others and were left out"
+        notes.append(f"{told}, so that none is in two splits.")
     if straddling:
-        notes.append(f"{straddling} of the copies were in another split than the {kind.one} that was kept.")
+        told = f"{straddling} of the copies were in another split"
+        notes.append(f"{told} than the {kind.one} that was kept.")
     if unclear:
         shown = ", ".join(f"{example.name} ({example.label})" for example in unclear[:SHOWN])
         more = " …" if len(unclear) > SHOWN else ""
@@ -76,12 +86,12 @@ def _notes(kind: FileKind, copies: int, straddling: int, unclear: list[Example])
 def divide(
     examples: Sequence[Example], kind: FileKind, settings: FileFeatures, seed: int, raw: Path
 ) -> dict[str, list[Example]]:
-    """The data's own splits; those that it lacks are drawn from the training examples, each class in the same share.
+    """The data's own splits; those that it lacks are drawn from the training examples.
 
-    The order within a split is random.
+    They are drawn with each class in the same share. The order within a split is random.
 
     Raises:
-        BadData: a class with too few examples or groups, or a group that the data itself puts into two splits.
+        BadData: a class with too few examples or groups, or a group in two of the data's splits.
     """
     given: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for example in examples:
@@ -96,14 +106,23 @@ def divide(
     generator = np.random.default_rng(seed)
     parts = given | _draw(pool, shares, generator)
     _check_splits(parts, kind, raw)
-    return {split: [part[i] for i in generator.permutation(len(part))] for split, part in parts.items()}
+    shuffled = {}
+    for split, part in parts.items():
+        shuffled[split] = [part[place] for place in generator.permutation(len(part))]
+    return shuffled
 
 
 def _draw(pool: list[Example], shares: dict[str, float], generator: np.random.Generator) -> dict[str, list[Example]]:
     """Groups go, the largest first, where they fill most of what is lacking by class."""
     names = ["train", *shares]
-    classes = {label: index for index, label in enumerate(sorted({example.label for example in pool}))}
-    counts = np.bincount([classes[example.label] for example in pool], minlength=len(classes))
+    classes = sorted({example.label for example in pool})
+    index_of = {label: index for index, label in enumerate(classes)}
+
+    def count(members: list[Example]) -> np.ndarray:
+        indices = [index_of[example.label] for example in members]
+        return np.bincount(indices, minlength=len(classes))
+
+    counts = count(pool)
     quota = np.array([1 - sum(shares.values()), *shares.values()])[:, None] * counts
     groups: dict[str, list[Example]] = defaultdict(list)
     for number, example in enumerate(pool):
@@ -114,7 +133,7 @@ def _draw(pool: list[Example], shares: dict[str, float], generator: np.random.Ge
     lacking = quota.copy()
     parts: dict[str, list[Example]] = {name: [] for name in names}
     for index in order:
-        members = np.bincount([classes[example.label] for example in mixed[index]], minlength=len(classes))
+        members = count(mixed[index])
         best = int(np.argmax((members * lacking / quota).sum(axis=1)))
         lacking[best] -= members
         parts[names[best]] += mixed[index]
@@ -127,8 +146,8 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
         counts[example.label] += 1
     for label, count in sorted(counts.items()):
         if count < LEAST_OF_CLASS:
-            what = f"class {label!r} has {count} different {kind.many} to divide; at least {LEAST_OF_CLASS} are needed"
-            raise BadData(what, file=raw)
+            what = f"class {label!r} has {count} different {kind.many} to divide"
+            raise BadData(f"{what}; at least {LEAST_OF_CLASS} are needed", file=raw)
 
 
 def _check_groups(examples: Sequence[Example], raw: Path) -> None:
@@ -138,7 +157,8 @@ def _check_groups(examples: Sequence[Example], raw: Path) -> None:
             continue
         first = seen.setdefault(example.group, example)
         if first.split != example.split:
-            what = f"group {example.group!r} is in the splits {first.split} and {example.split}; see {first.name}"
+            splits = f"{first.split} and {example.split}"
+            what = f"group {example.group!r} is in the splits {splits}; see {first.name}"
             if example.row is not None:
                 raise BadData(what, file=raw / LABELS, row=example.row, column="group")
             raise BadData(what, file=example.path)
@@ -149,4 +169,5 @@ def _check_splits(parts: dict[str, list[Example]], kind: FileKind, raw: Path) ->
     for split, part in parts.items():
         if missing := sorted(classes - {example.label for example in part}):
             what = f"the {split} split ({len(part)} {kind.many}) has none of class {missing[0]!r}"
-            raise BadData(what, file=raw, hint=f"It needs more different {kind.many}, or more groups")
+            hint = f"It needs more different {kind.many}, or more groups"
+            raise BadData(what, file=raw, hint=hint)

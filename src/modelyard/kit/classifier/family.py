@@ -39,7 +39,8 @@ Batch = dict[str, torch.Tensor]
 Plan = dict[str, Any]
 """A network's shape as JSON. `kind`, where it has one, leads the card's headline."""
 Change = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
-"""`change(arrays, rows)`: float32 (batch, …), the examples numbered `rows`, changed as was drawn for each."""
+"""`change(arrays, rows)`: float32 (batch, …), the examples numbered `rows`, changed as was drawn
+for each."""
 
 
 class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
@@ -50,11 +51,13 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
 
     @abstractmethod
     def network(self, plan: Plan, spec: S) -> torch.nn.Module:
-        """The untrained network of a plan: the input, float32 (batch, *spec.shape), to a dict with `logits`
-        (batch, classes)."""
+        """The untrained network of a plan.
+
+        It takes the input, float32 (batch, *spec.shape), to a dict with `logits` (batch, classes).
+        """
 
     def plan(self, spec: S) -> Plan:
-        """The shape that the settings ask for: the section `model` itself, unless a family works it out.
+        """The shape that the settings ask for. By default the section `model` itself.
 
         Raises:
             UsageError: the settings do not fit the data.
@@ -62,13 +65,13 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         return self.config.model.model_dump(mode="json")
 
     def start(self, plan: Plan, spec: S) -> torch.nn.Module:
-        """The network that training begins with: `network`, unless a family begins with a checkpoint's weights."""
+        """The network that training begins with; another one where there is a checkpoint."""
         return self.network(plan, spec)
 
     def changes(self, count: int, generator: torch.Generator) -> Change | None:
-        """Draws the random changes of `count` training examples in an epoch; None: they stay as they are.
+        """Draws the random changes of `count` training examples in an epoch; None: there are none.
 
-        All is drawn here, so that what an example becomes does not depend on the batch that it is in.
+        All is drawn here, so that what an example becomes does not depend on its batch.
         """
         return None
 
@@ -80,17 +83,18 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         return []
 
     def model(self, assets: Path) -> torch.nn.Module:
-        """The untrained network: of the plan in the assets where training has written it, else of the settings."""
+        """The untrained network: of the plan that training left in the assets, else as set."""
         spec = self.Spec.load(assets)
         file = Path(assets) / PLAN
-        net = self.network(json.loads(file.read_text()), spec) if file.is_file() else self.start(self.plan(spec), spec)
-        # Not saved with the weights: a model that goes on from others has counts, and so weights, of its own.
-        net.register_buffer(WEIGHTS, self._class_weights(spec), persistent=False)
-        return net
+        if file.is_file():
+            return self._weighed(self.network(json.loads(file.read_text()), spec), spec)
+        return self._weighed(self.start(self.plan(spec), spec), spec)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
-        """The input by its name, float32 (batch, …), and `label` int64 (batch,). Training examples are shuffled and
-        changed at random; not so in epoch 0."""
+        """The input by its name, float32 (batch, …), and `label` int64 (batch,).
+
+        Training examples are shuffled and changed at random; not so in epoch 0.
+        """
         arrays, labels = store.load_arrays(features, split), store.load_labels(features, split)
         name = self.Spec.KIND.input
         training = split == "train" and epoch > 0
@@ -121,11 +125,12 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         return memory | {name: change(memory[name], np.arange(count))}
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        """Cross-entropy, a scalar; labels are smoothed in training only, so that validation losses compare."""
+        """Cross-entropy, a scalar; labels are smoothed in training only, not in validation."""
         smoothing = self.config.training.label_smoothing if model.training else 0.0
         logits = self._logits(model, batch)
         weights = model.get_buffer(WEIGHTS)
-        mean: torch.Tensor = cross_entropy(logits, batch["label"], weight=weights, label_smoothing=smoothing)
+        label = batch["label"]
+        mean: torch.Tensor = cross_entropy(logits, label, weights, label_smoothing=smoothing)
         return mean
 
     def weight(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -143,7 +148,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         return batch["label"]
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
-        """Trains into `out`, and adds to `out/assets` the network's plan, `more_assets`, and the decision.
+        """Trains into `out`; adds the network's plan, `more_assets` and the decision to the assets.
 
         Raises:
             UsageError: the settings do not fit the data.
@@ -153,7 +158,11 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         report = trainer.fit(self, features, out)
         (assets / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
         self.more_assets(load_weights(self.model(assets), out), assets)
-        np.save(Path(out) / EXAMPLES, store.load_arrays(features, "train")[:EXAMPLE_ROWS], allow_pickle=False)
+        np.save(
+            Path(out) / EXAMPLES,
+            store.load_arrays(features, "train")[:EXAMPLE_ROWS],
+            allow_pickle=False,
+        )
         decision = self._decide(features, out)
         decision.save(assets)
         headline = report["headline"]
@@ -173,7 +182,8 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
     def evaluate(self, host: ClassifierHost[S], run: Runtime, features: Path, split: Split = "test") -> Evaluation:
         """Metrics of a split beside those of the most frequent class, and the plots of the field.
 
-        The host may be another package's: it decodes the files by its own rules, and its classes are matched by name.
+        The host may be another package's: it decodes the files by its own rules, and its classes
+        are matched by name.
         """
         classes = self.Spec.load(Path(features) / "assets").classes
         y = store.load_labels(features, split)
@@ -196,6 +206,12 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
     def _logits(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         logits: torch.Tensor = model(batch[self.Spec.KIND.input])["logits"]
         return logits
+
+    def _weighed(self, net: torch.nn.Module, spec: S) -> torch.nn.Module:
+        """The network with the weights of its classes."""
+        # Not saved with the weights: a model that starts from another one has counts of its own.
+        net.register_buffer(WEIGHTS, self._class_weights(spec), persistent=False)
+        return net
 
     def _class_weights(self, spec: S) -> torch.Tensor:
         counts = torch.tensor(spec.counts, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Which files of a kind a raw folder holds, and their labels: class folders, split folders, or labels.csv."""
+"""Which files a raw folder holds, and their labels: class folders, split folders, or labels.csv."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def read_folder(raw: Path, kind: FileKind, settings: FileFeatures, earlier: Sequ
     listing = _by_table(raw, kind) if (raw / LABELS).is_file() else _by_folder(raw, kind)
     _check_classes(listing, settings, earlier)
     if settings.group_pattern is not None:
-        listing.examples = [_grouped(example, settings.group_pattern) for example in listing.examples]
+        pattern = settings.group_pattern
+        listing.examples = [_grouped(example, pattern) for example in listing.examples]
     return listing
 
 
@@ -83,7 +84,8 @@ def _by_table(raw: Path, kind: FileKind) -> Listing:
         raise BadData("has no rows below its header", file=table)
     bare = [example.row for example in examples if example.split is None]
     if 0 < len(bare) < len(examples):
-        raise BadData("empty, where other rows name a split", file=table, row=bare[0], column="split")
+        problem = "empty, where other rows name a split"
+        raise BadData(problem, file=table, row=bare[0], column="split")
     listed = {example.path for example in examples}
     others = [path for path in _files(raw) if kind.reads(path) and path not in listed]
     dropped: dict[str, int] = {}
@@ -97,7 +99,8 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise BadData("is not UTF-8 text", file=file, row=content[: error.start].count(b"\n") or None) from None
+        row = content[: error.start].count(b"\n") or None
+        raise BadData("is not UTF-8 text", file=file, row=row) from None
     if not any(lines):
         raise BadData("is empty", file=file, hint="Write a first line: file,label")
     reader = csv.reader(lines, delimiter=";" if lines[0].count(";") > lines[0].count(",") else ",")
@@ -108,7 +111,8 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if not names:
                 names = _header(file, cells)
             elif len(cells) != len(names) and cells:
-                raise BadData(f"{len(cells)} cells where the header has {len(names)}", file=file, row=row)
+                problem = f"{len(cells)} cells where the header has {len(names)}"
+                raise BadData(problem, file=file, row=row)
             elif cells:
                 yield row, {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
     except csv.Error as error:
@@ -119,7 +123,8 @@ def _header(file: Path, cells: list[str]) -> list[str]:
     names = [name.strip().lower() for name in cells]
     for column in ("file", "label"):
         if names.count(column) != 1:
-            hint = f"Its columns are {', '.join(names)}; file and label are needed, split and group are allowed"
+            hint = f"Its columns are {', '.join(names)}; "
+            hint += "file and label are needed, split and group are allowed"
             times = names.count(column)
             problem = f"stands {times} times in the first line" if times else "the column is missing"
             raise BadData(problem, file=file, column=column, hint=hint)
@@ -134,13 +139,19 @@ def _from_row(raw: Path, kind: FileKind, row: int, cells: dict[str, str]) -> Exa
     name = cells["file"].replace("\\", "/")
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts:
-        raise BadData(f"{name!r} lies outside of the data folder", file=table, row=row, column="file")
+        problem = f"{name!r} lies outside of the data folder"
+        raise BadData(problem, file=table, row=row, column="file")
     path = raw / pure
     if not path.is_file():
         hint = f"Names are relative to the folder that holds {LABELS}"
         raise BadData(f"no such file: {name!r}", file=table, row=row, column="file", hint=hint)
     if not kind.reads(path):
-        raise BadData(f"{name!r} is no {kind.one}; read are {kind.readable}", file=table, row=row, column="file")
+        raise BadData(
+            f"{name!r} is no {kind.one}; read are {kind.readable}",
+            file=table,
+            row=row,
+            column="file",
+        )
     split = cells.get("split", "").lower()
     if split and split not in SPLIT_NAMES:
         raise BadData(choices("split", split, SPLIT_NAMES), file=table, row=row, column="split")
@@ -166,12 +177,11 @@ def _by_folder(raw: Path, kind: FileKind) -> Listing:
         classes = [(None, path) for path in folders]
     _count(dropped, "outside a class folder", len(outside))
     if not classes:
-        found = _directly_in(raw, kind)
-        raise BadData(
-            "lies outside of a class folder" if found else f"holds no class folders and no {LABELS}",
-            file=found[0] if found else raw,
-            hint=f"Lay {kind.many} out as <class>/<file>, or list them in {LABELS} with the columns file,label",
-        )
+        hint = f"Lay {kind.many} out as <class>/<file>, or list them in {LABELS}"
+        hint += " with the columns file,label"
+        if found := _directly_in(raw, kind):
+            raise BadData("lies outside of a class folder", file=found[0], hint=hint)
+        raise BadData(f"holds no class folders and no {LABELS}", file=raw, hint=hint)
     examples = []
     for split, folder in classes:
         examples += _of_class(raw, kind, split, folder, dropped)
@@ -179,7 +189,7 @@ def _by_folder(raw: Path, kind: FileKind) -> Listing:
 
 
 def _of_class(raw: Path, kind: FileKind, split: str | None, folder: Path, dropped: dict[str, int]) -> list[Example]:
-    """The examples of a class folder, however deep they lie in it; adds to `dropped` what is not read."""
+    """The examples of a class folder, at any depth. Adds to `dropped` what is not read."""
     examples = []
     for path in _files(folder):
         suffix = path.suffix.lower()
@@ -190,7 +200,8 @@ def _of_class(raw: Path, kind: FileKind, split: str | None, folder: Path, droppe
         else:
             _count(dropped, f"not a {kind.one} file", 1)
     if not examples:
-        raise BadData(f"an empty class: no {kind.one} in it (read are {kind.readable})", file=folder)
+        problem = f"an empty class: no {kind.one} in it (read are {kind.readable})"
+        raise BadData(problem, file=folder)
     return examples
 
 
@@ -204,14 +215,18 @@ def _check_classes(listing: Listing, settings: FileFeatures, earlier: Sequence[s
     labels = {example.label for example in listing.examples} | set(earlier)
     for name in settings.classes:
         if name not in labels:
-            raise BadData(f"has no {kind.one} of class {name!r}, which features.classes names", file=listing.raw)
+            raise BadData(
+                f"has no {kind.one} of class {name!r}, which features.classes names",
+                file=listing.raw,
+            )
     if len(labels) < 2:
         raise _one_class(listing, labels.pop())
     _check_positive(settings.positive, labels)
     known = {example.label for example in listing.examples if example.split in (None, "train")}
     for example in listing.examples:
         if example.label not in known:
-            raise _wrong_label(listing, example, f"class {example.label!r} has no training {kind.one}")
+            problem = f"class {example.label!r} has no training {kind.one}"
+            raise _wrong_label(listing, example, problem)
 
 
 def _check_positive(positive: str | None, labels: set[str]) -> None:
@@ -227,8 +242,11 @@ def _one_class(listing: Listing, name: str) -> BadData:
     """Says that there is one class; where that folder holds folders, they may be the classes."""
     folder = listing.raw / name
     inside = [path.name for path in _folders(folder)] if folder.is_dir() else []
-    hint = f"If {', '.join(inside[:3])} are the classes, give the folder {name!r} as the data" if inside else ""
-    return BadData(f"has one class alone, {name!r}; two at least are told apart", file=listing.raw, hint=hint)
+    hint = ""
+    if inside:
+        hint = f"If {', '.join(inside[:3])} are the classes, give the folder {name!r} as the data"
+    problem = f"has one class alone, {name!r}; two at least are told apart"
+    return BadData(problem, file=listing.raw, hint=hint)
 
 
 def _wrong_label(listing: Listing, example: Example, problem: str) -> BadData:
@@ -264,7 +282,8 @@ def _directly_in(folder: Path, kind: FileKind) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = [path for path in folder.iterdir() if path.is_dir()]
+    return sorted(path for path in folders if not path.name.startswith("."))
 
 
 def _count(counts: dict[str, int], reason: str, number: int) -> None:

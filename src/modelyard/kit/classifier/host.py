@@ -28,7 +28,7 @@ S = TypeVar("S", bound=FileSpec)
 
 
 class ClassifierHost(Host, Generic[S]):
-    """Answers for one trained network. A family gives `Spec`, `Request`, `figures`, and marks its field sensitive."""
+    """Answers for one trained network. A family gives `Spec`, `Request`, `sensitive`, `figures`."""
 
     Spec: type[S]
     """The asset that decodes a file's bytes."""
@@ -73,7 +73,8 @@ class ClassifierHost(Host, Generic[S]):
     def outputs(self, run: Runtime, arrays: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """The graph's outputs, CHUNK examples at a time."""
         for start in range(0, len(arrays), CHUNK):
-            yield run(GRAPH, {self.spec.KIND.input: arrays[start : start + CHUNK].astype(np.float32)})
+            part = arrays[start : start + CHUNK].astype(np.float32)
+            yield run(GRAPH, {self.spec.KIND.input: part})
 
     def logits(self, run: Runtime, arrays: np.ndarray) -> np.ndarray:
         """Arrays (n, …) to logits float64 (n, classes), uncalibrated."""
@@ -87,8 +88,10 @@ class ClassifierHost(Host, Generic[S]):
         return self.decision.of_logits(self.logits(run, arrays))
 
     def seen(self, features: Path, split: str) -> np.ndarray:
-        """What the model sees of the files of a split, (n, …): the stored arrays, where the features were made by the
-        same rules, else the files decoded by this host's own."""
+        """What the model sees of the files of a split, (n, …).
+
+        The stored arrays, where the features were made by the same rules; else the files, decoded.
+        """
         if self.spec.sees_like(self.Spec.load(Path(features) / "assets")):
             return store.load_arrays(features, split)
         return np.stack([self.spec.decode(data) for _, data in store.load_files(features, split)])

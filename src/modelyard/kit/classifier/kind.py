@@ -1,4 +1,4 @@
-"""What files of a kind are called and how large they may be, and the base64 in which requests carry them."""
+"""What files of a kind are called, how large they may be, and the base64 that carries them."""
 
 from __future__ import annotations
 
@@ -54,16 +54,18 @@ class FileLimits:
 
 
 def read_bytes(path: Path, limits: FileLimits) -> bytes:
-    """A file's bytes; of one that is too large, one byte more than is allowed: enough to refuse it."""
+    """A file's bytes; of one that is too large, one more than is allowed: enough to refuse it."""
     with path.open("rb") as stream:
         return stream.read(limits.bytes + 1)
 
 
 def from_base64(text: str, limits: FileLimits) -> bytes:
-    """Bytes of a base64 text or of a `data:…;base64,…` URL; line breaks and the URL-safe alphabet are allowed.
+    """Bytes of a base64 text or of a `data:…;base64,…` URL.
+
+    Line breaks and the URL-safe alphabet are allowed.
 
     Raises:
-        BadData: it is neither, or so long that its bytes are over the limit even with a line break a character.
+        BadData: it is neither, or over the limit even if every other character is a line break.
     """
     if len(text) > 3 * limits.bytes + 1_000:
         raise too_large(len(text) * 3 // 4, limits)
@@ -83,9 +85,11 @@ def from_base64(text: str, limits: FileLimits) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise BadData(f"is not base64; it begins with {begins!r}", hint="Send the file's bytes in base64") from None
+        problem, hint = f"is not base64; it begins with {begins!r}", "Send the file's bytes in base64"
+        raise BadData(problem, hint=hint) from None
 
 
 def too_large(size: int, limits: FileLimits) -> BadData:
     """Says that a file has too many bytes."""
-    return BadData(f"has {size:,} bytes; at most {limits.bytes:,} are allowed (features.most_megabytes)")
+    allowed = f"at most {limits.bytes:,} are allowed (features.most_megabytes)"
+    return BadData(f"has {size:,} bytes; {allowed}")

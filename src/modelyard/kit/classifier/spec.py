@@ -1,4 +1,4 @@
-"""What a file must become, and what the model's outputs are called: the asset that reading and answering share."""
+"""What a file must become, and what the outputs are called: reading and answering share it."""
 
 from __future__ import annotations
 

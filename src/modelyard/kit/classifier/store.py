@@ -1,8 +1,8 @@
-"""The layout of the features folder of a classifier of files, for those who write it and those who read it.
+"""The layout of a classifier's features folder, for those who write it and those who read it.
 
 train.npy validation.npy test.npy          what the model sees: (examples, …)
 train.labels.npy …                         class indices, int64 (examples,)
-train.files train.files.json …             the files' own bytes, one after another; their names and ends
+train.files train.files.json …             the files' own bytes, joined; their names and ends
 assets/                                    the spec that decodes bytes to an array, and its classes
 """
 
@@ -44,7 +44,8 @@ def save_files(features: Path, split: str, names: Sequence[str], files: Sequence
         for file in files:
             end += stream.write(file.read_bytes())
             ends.append(end)
-    (Path(features) / f"{split}.files.json").write_text(json.dumps({"names": list(names), "ends": ends}) + "\n")
+    index = {"names": list(names), "ends": ends}
+    (Path(features) / f"{split}.files.json").write_text(json.dumps(index) + "\n")
 
 
 def load_files(features: Path, split: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:

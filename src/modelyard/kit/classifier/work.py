@@ -51,4 +51,5 @@ def _refuse(broken: list[tuple[Example, BadData]], raw: Path) -> NoReturn:
         hint = "Mend or remove them"
     if first.row is None:
         raise BadData(text, file=first.path, hint=hint)
-    raise BadData(f"{first.name} {text}", file=raw / LABELS, row=first.row, column="file", hint=hint)
+    table, text = raw / LABELS, f"{first.name} {text}"
+    raise BadData(text, file=table, row=first.row, column="file", hint=hint)
