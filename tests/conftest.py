@@ -22,5 +22,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def pytest_configure() -> None:
     """The tests' own families are from outside modelyard: packages of them are opened here and in processes started
     from here, as an operator lets them who names them."""
-    ours = ["toy.family:Line", "service.payments:Payments", "service.shaped:Shaped", "service.telling:Teller"]
+    ours = [
+        "toy.family:Line",
+        "sounds:Sounds",
+        "service.payments:Payments",
+        "service.shaped:Shaped",
+        "service.telling:Teller",
+    ]
     os.environ["MODELYARD_FAMILIES"] = ",".join(f"tests.{name}" for name in ours)

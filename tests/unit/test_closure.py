@@ -64,7 +64,7 @@ def test_a_constant_of_the_network_changes_training_and_what_follows(copy):
 
 
 def test_an_edit_of_the_reader_changes_every_stage_that_rests_on_it(copy):
-    assert changed(copy, "families/image/read.py", new="A = 1\n") >= {"ingest", "features", "train", "package"}
+    assert changed(copy, "kit/classifier/folders.py", new="A = 1\n") >= {"ingest", "features", "train", "package"}
 
 
 def test_an_edit_of_the_training_loop_changes_training_and_not_reading(copy):

@@ -93,9 +93,10 @@ def test_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", (ROOT / "docs/families.md").read_text(), re.S))
-def test_the_guide_quotes_the_skeleton(block):
-    """docs/families.md shows real text: each of its Python blocks is in a file of the skeleton."""
-    texts = scaffold.render("flat_rent", "flat_rent:FlatRent").values()
+def test_the_guide_quotes_the_skeleton_or_the_sounds(block):
+    """docs/families.md shows real text: each of its Python blocks is in a file of the skeleton or of tests/sounds."""
+    texts = [*scaffold.render("flat_rent", "flat_rent:FlatRent").values()]
+    texts += [file.read_text() for file in (ROOT / "tests/sounds").glob("*.py")]
     assert any(block.strip("\n") in text for text in texts)
 
 

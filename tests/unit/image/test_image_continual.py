@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from modelyard.errors import UsageError
-from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.family import Image
 from modelyard.families.image.spec import ImageSpec
+from modelyard.kit.classifier import store
 from modelyard.settings.continual import ContinualSettings
 from modelyard.training.memory import Memory
 from tests.training.going_on import features_of, judged, model_of
@@ -62,7 +62,7 @@ def test_new_classes_come_after_the_old_ones_and_pictures_are_seen_as_before(
 
 def test_exemplars_are_the_pictures_as_they_are_in_a_byte_a_pixel(first: tuple[Path, Path]) -> None:
     memory = Memory.load(first[1] / "memory.safetensors")
-    pixels = store.load_pixels(first[0], "train").astype(np.float32).reshape(-1, 256)
+    pixels = store.load_arrays(first[0], "train").astype(np.float32).reshape(-1, 256)
     for row in memory.rows["pixels"].reshape(-1, 256).numpy():
         assert (pixels == row).all(1).any()
     assert (first[1] / "memory.safetensors").stat().st_size < 24 * (256 + 8) + 1000

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from modelyard.errors import BadData, ModelyardError, UsageError
-from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig, ImageFeatures
 from modelyard.families.image.data import ImageData
 from modelyard.families.image.spec import ImageSpec
+from modelyard.kit.classifier import store
 from modelyard.stages import features as features_stage
 from modelyard.stages import ingest
 from modelyard.stages.run import Run
@@ -82,7 +82,7 @@ def test_stored_pixels_belong_to_the_stored_files_and_labels(tmp_path: Path) -> 
     build(scans(tmp_path / "raw"), tmp_path / "out")
     spec = ImageSpec.load(tmp_path / "out/assets")
     for split in SPLITS:
-        pixels, labels = store.load_pixels(tmp_path / "out", split), store.load_labels(tmp_path / "out", split)
+        pixels, labels = store.load_arrays(tmp_path / "out", split), store.load_labels(tmp_path / "out", split)
         for row, (name, content) in enumerate(store.load_files(tmp_path / "out", split)):
             assert content == (tmp_path / "raw" / name).read_bytes()
             assert np.array_equal(pixels[row], spec.decode(content))
@@ -91,7 +91,7 @@ def test_stored_pixels_belong_to_the_stored_files_and_labels(tmp_path: Path) -> 
 
 def test_mean_and_deviation_are_those_of_the_training_split(tmp_path: Path) -> None:
     build(scans(tmp_path / "raw"), tmp_path / "out")
-    spec, pixels = ImageSpec.load(tmp_path / "out/assets"), store.load_pixels(tmp_path / "out", "train")
+    spec, pixels = ImageSpec.load(tmp_path / "out/assets"), store.load_arrays(tmp_path / "out", "train")
     assert spec.mean == pytest.approx([float(np.mean(pixels))])
     assert spec.std == pytest.approx([float(np.std(pixels))])
 
@@ -168,7 +168,7 @@ def test_the_side_follows_the_training_pictures(tmp_path: Path, sides: tuple[int
             pixels = np.random.default_rng([number, label == "b"]).integers(0, 255, (*sides, 3), np.uint8)
             save(tmp_path / "raw" / label / f"{number}.png", Image.fromarray(pixels))
     build(tmp_path / "raw", tmp_path / "out")
-    assert store.load_pixels(tmp_path / "out", "train").shape[1:] == (3, expected, expected)
+    assert store.load_arrays(tmp_path / "out", "train").shape[1:] == (3, expected, expected)
 
 
 def test_gray_pictures_in_colour_files_are_gray(tmp_path: Path) -> None:

@@ -14,16 +14,16 @@ from scipy.stats import ks_2samp
 from modelyard.card.canvas import style
 from modelyard.card.figures import draw
 from modelyard.errors import BadData
-from modelyard.families.image import store
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.data import ImageData
-from modelyard.families.image.evaluate import evaluate
+from modelyard.families.image.family import Image as ImageFamily
 from modelyard.families.image.host import ImageHost
 from modelyard.families.image.pixels import statistics
 from modelyard.families.image.samples import digits, shifted
 from modelyard.families.image.spec import ImageSpec
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classes.decision import Decision
+from modelyard.kit.classifier import store
 from modelyard.runtimes.types import Arrays
 from tests.unit.image.test_image_data import build, scans
 
@@ -47,7 +47,7 @@ def features(tmp_path: Path) -> Path:
 
 def test_answers_through_the_host_are_judged_beside_the_most_frequent_class(features: Path) -> None:
     host = ImageHost(features / "assets")
-    result = evaluate(host, brightness(), features)
+    result = ImageFamily(ImageConfig()).evaluate(host, brightness(), features)
     assert result.main == "roc_auc"
     assert result.metrics["accuracy"] == result.metrics["roc_auc"] == 1
     assert result.baseline["accuracy"] == pytest.approx(6 / 10)
@@ -62,7 +62,7 @@ def test_answers_through_the_host_are_judged_beside_the_most_frequent_class(feat
 
 
 def test_the_worst_errors_come_first_and_are_drawn(features: Path) -> None:
-    result = evaluate(ImageHost(features / "assets"), brightness(-1000), features)
+    result = ImageFamily(ImageConfig()).evaluate(ImageHost(features / "assets"), brightness(-1000), features)
     plot = next(plot for plot in result.plots if plot.title == "Worst errors")
     assert [picture.caption.split(" (")[0] for picture in plot.pictures] == ["dark, answered light"] * 6
     certain = [float(re.findall(r"\((.*)\)", picture.caption)[0]) for picture in plot.pictures]
@@ -88,14 +88,14 @@ def test_another_host_decodes_by_its_own_rules_and_its_classes_are_matched_by_na
         logits = np.stack([middle - 128, 128 - middle], axis=1).astype(np.float32)
         return {"logits": logits, "features": arrays["pixels"][:, :, ::5, ::5]}
 
-    result = evaluate(ImageHost(other), run, features)
+    result = ImageFamily(ImageConfig()).evaluate(ImageHost(other), run, features)
     assert result.metrics["accuracy"] == result.metrics["roc_auc"] == 1
 
 
 def test_a_class_that_the_host_does_not_know_counts_as_missed(features: Path, tmp_path: Path) -> None:
     own = ImageSpec.load(features / "assets")
     own.model_copy(update={"classes": ["dark", "blue"]}).save(tmp_path)
-    result = evaluate(ImageHost(tmp_path), brightness(), features)
+    result = ImageFamily(ImageConfig()).evaluate(ImageHost(tmp_path), brightness(), features)
     assert result.metrics["accuracy"] == 0.6
     assert result.confusion is not None
     assert result.confusion.labels == ["dark", "light", "(another)"]
@@ -106,7 +106,7 @@ def test_stored_pixels_are_what_a_request_becomes(features: Path) -> None:
     host = ImageHost(features / "assets")
     bodies = ImageData(ImageConfig()).requests(features, "test", None)
     seen = np.stack([host.decode(host.Request.model_validate(body)) for body in bodies])
-    assert np.array_equal(seen, store.load_pixels(features, "test"))
+    assert np.array_equal(seen, store.load_arrays(features, "test"))
 
 
 def test_darker_and_noisier_pictures_drift_and_others_do_not() -> None:

@@ -22,8 +22,8 @@ from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig, ImageTraining
 from modelyard.families.image.family import Image
 from modelyard.families.image.host import ImageHost
-from modelyard.families.image.store import load_files, load_labels, load_pixels
 from modelyard.kit.classes.answers import BinaryAnswer
+from modelyard.kit.classifier.store import load_arrays, load_files, load_labels
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.settings.family import resolve
@@ -119,7 +119,7 @@ def test_the_map_is_what_its_method_says_grad_cam_before_its_relu(made: tuple[Im
     for body in one.requests(features, "test"):
         pixels = host.decode(host.Request.model_validate(body))[None]
         outputs = net(torch.from_numpy(pixels.astype(np.float32)))
-        logits = outputs["logits"][0] / host.decision.temperature
+        logits = outputs["logits"][0] / float(host.decision.calibration.model_dump()["value"])
         (gradient,) = torch.autograd.grad(logits[1] - logits[0], outputs["features"])
         weights = gradient.mean(dim=(2, 3), keepdim=True)
         grad_cam = (weights * outputs["features"]).sum(dim=1)[0].detach().numpy()
@@ -166,7 +166,7 @@ def test_evidence_lies_where_the_spot_is(tmp_path: Path) -> None:
     assert isinstance(host, ImageHost)
     near = []
     for pixels, (name, _) in zip(
-        load_pixels(tmp_path / "out", "test"), load_files(tmp_path / "out", "test"), strict=True
+        load_arrays(tmp_path / "out", "test"), load_files(tmp_path / "out", "test"), strict=True
     ):
         if name not in places:
             continue
@@ -185,7 +185,7 @@ def test_balanced_training_weighs_the_classes_alike_and_keeps_their_shares(featu
     dark, light = np.bincount(load_labels(features, "train")) / len(load_labels(features, "train"))
     assert net.get_buffer("class_weights").tolist() == pytest.approx([0.5 / dark, 0.5 / light])
     decision = json.loads((tmp_path / "assets/decision.json").read_text())
-    assert np.exp(decision["offset"]) == pytest.approx([dark, light])
+    assert np.exp(decision["calibration"]["offset"]) == pytest.approx([dark, light])
 
 
 @pytest.mark.parametrize("kind", ["resnet", "vit"])
@@ -241,7 +241,7 @@ def test_training_pictures_change_and_validation_pictures_do_not(features: Path)
     (first, *_), (second, *_) = (list(one.batches(features, "train", epoch)) for epoch in (1, 2))
     assert not torch.equal(first["pixels"], second["pixels"])
     seen = torch.cat([batch["pixels"] for batch in one.batches(features, "validation", 1)])
-    assert np.array_equal(seen.numpy(), load_pixels(features, "validation").astype(np.float32))
+    assert np.array_equal(seen.numpy(), load_arrays(features, "validation").astype(np.float32))
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from modelyard.families.image.search import SEARCH
-from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
+from modelyard.kit.classifier.config import ClassifierConfig, ClassifierModel, ClassifierTraining, FileFeatures
 
 Kind = Literal["cnn", "resnet", "vit"]
 Fit = Literal["pad", "crop", "stretch"]
 
 
-class ImageFeatures(Settings):
+class ImageFeatures(FileFeatures):
     """From picture files to pixels."""
 
     size: int | None = Field(default=None, ge=8, le=1024)
@@ -31,24 +31,11 @@ class ImageFeatures(Settings):
     """Pictures of the built-in data. None: all 1,797 digits, or 1,200 scans."""
     sample_drift: float = Field(default=0.0, ge=0, le=1)
     """How far the built-in pictures are shifted from their usual state (darker and noisier); 0 is unshifted."""
-    classes: tuple[str, ...] = ()
-    """The only labels allowed. Empty: those that the data has."""
-    positive: str | None = None
-    """Name of the positive class of two. None: the rarer one."""
-    group_pattern: str | None = None
-    """Regular expression with one group, searched in a file's name: pictures with equal groups (of one patient, of
-    one scene) stay in one split. `labels.csv` can have a column `group` instead. None: each picture by itself."""
-    validation_share: float = Field(default=0.15, gt=0, lt=0.5)
-    """Share of the pictures for early stopping, calibration and the threshold, where the data names none."""
-    test_share: float = Field(default=0.2, gt=0, lt=0.5)
-    """Share of the pictures for the final figures, where the data names none."""
     most_megapixels: float = Field(default=25.0, gt=0, le=500)
     """Larger pictures are refused, in the data and in requests: a small file can hold a huge picture."""
-    most_megabytes: float = Field(default=10.0, gt=0, le=500)
-    """Larger files are refused, in the data and in requests."""
 
 
-class ImageModel(Settings):
+class ImageModel(ClassifierModel):
     """Which network."""
 
     kind: Kind = "cnn"
@@ -64,24 +51,15 @@ class ImageModel(Settings):
     """vit: side of a patch in pixels; divides the picture's side. None: the smallest that gives at most 8 x 8."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Before the last layer, in training."""
-    class_weight: Literal["none", "balanced"] = "none"
-    """`balanced` weighs classes inversely to their frequency while training."""
-    calibration: Literal["temperature", "none"] = "temperature"
-    """Divide the logits by one number, fitted on the validation split."""
-    least_sensitivity: float | None = Field(default=None, gt=0, le=1)
-    """Two classes, diagnosis: the threshold with the highest specificity that still finds this share of the positive
-    validation pictures. None: the more probable class is the answer."""
 
 
-class ImageTraining(TrainingSettings):
+class ImageTraining(ClassifierTraining):
     """How the network is trained."""
 
     epochs: int = Field(default=25, ge=1)
     """Most passes over the training split."""
     batch_size: int = Field(default=32, ge=2)
     """Pictures an optimizer step."""
-    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the target that is spread over all classes in training."""
     flip: Literal["none", "horizontal", "both"] = "none"
     """Mirror training pictures at random: only where a mirrored picture keeps its label (digits don't)."""
     shift: float = Field(default=0.05, ge=0, le=0.5)
@@ -90,7 +68,7 @@ class ImageTraining(TrainingSettings):
     """Training pictures turn at random by at most so many degrees."""
 
 
-class ImageConfig(FamilyConfig):
+class ImageConfig(ClassifierConfig):
     """A run on pictures."""
 
     shortcuts: ClassVar[Mapping[str, str]] = {"kind": "model.kind"}

@@ -21,7 +21,7 @@ GRID = 8
 MOST_WIDTH = 8
 """Channels grow to at most so many times the first stage's."""
 Plan = dict[str, Any]
-"""A network's shape as JSON: `kind` and what builds it."""
+"""A network's shape as JSON: `kind`, `dropout`, and what builds the backbone."""
 
 
 class Net(nn.Module):
@@ -30,11 +30,6 @@ class Net(nn.Module):
 
     def __init__(self, backbone: nn.Module, width: int, spec: ImageSpec, made: Plan) -> None:
         super().__init__()
-        counts = torch.tensor(spec.counts, dtype=torch.float32)
-        balanced = counts.sum() / (len(counts) * counts)
-        weights = balanced if made["balanced"] else torch.ones(len(counts))
-        # Not kept with the weights: a model that goes on from others has counts, and so weights, of its own.
-        self.register_buffer("class_weights", weights, persistent=False)
         shape = (1, spec.channels, 1, 1)
         self.register_buffer("mean", torch.tensor(spec.mean).reshape(shape))
         self.register_buffer("std", torch.tensor(spec.std).reshape(shape))
@@ -90,8 +85,7 @@ def plan(settings: ImageModel, spec: ImageSpec) -> Plan:
         shape = {"config": _checkpoint_config(settings, spec).to_dict()}
     else:
         shape = {"config": (_resnet if settings.kind == "resnet" else _vit)(settings, spec).to_dict()}
-    balanced = settings.class_weight == "balanced"
-    return {"kind": settings.kind, "dropout": settings.dropout, "balanced": balanced, **shape}
+    return {"kind": settings.kind, "dropout": settings.dropout, **shape}
 
 
 def build(made: Plan, spec: ImageSpec, checkpoint: str | None = None) -> Net:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -13,57 +10,31 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from modelyard.errors import BadData
+from modelyard.kit.classifier.kind import FileKind, FileLimits, too_large
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+PICTURES = FileKind(
+    one="picture",
+    field="image",
+    input="pixels",
+    suffixes=frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"}),
+    unread=frozenset({".gif", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".dcm", ".ppm", ".pgm"}),
+    save_as=".png",
+)
 STATISTICS_SIDE = 256
 """Figures of a picture are taken from a copy of at most this side."""
 SMALL_BYTES = 2_048
 BAND_ROWS = 256
-_DATA_URL = re.compile(r"data:[^,;]{0,100}(;[^,;]{0,100}){0,4};base64,", re.IGNORECASE)
-_URL_SAFE = str.maketrans("-_", "+/")
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(FileLimits):
     """What a picture may be at most."""
 
-    bytes: int
     pixels: int
-
-
-def from_base64(text: str, limits: Limits) -> bytes:
-    """Bytes of a base64 text or of a `data:…;base64,…` URL; line breaks and the URL-safe alphabet are allowed.
-
-    Raises:
-        BadData: it is neither, or so long that its bytes are over the limit even with a line break a character.
-    """
-    if len(text) > 3 * limits.bytes + 1_000:
-        raise too_large(len(text) * 3 // 4, limits)
-    text = text.strip()
-    if match := _DATA_URL.match(text):
-        text = text[match.end() :]
-    elif text[:5].lower() == "data:":
-        raise BadData("a data: URL must hold base64: data:image/png;base64,…")
-    text = "".join(text.split())
-    # Each step that has nothing to change is left out: it would copy megabytes.
-    if "-" in text or "_" in text:
-        text = text.translate(_URL_SAFE)
-    if len(text) % 4 or text.endswith("==="):
-        text = text.rstrip("=")
-        text += "=" * (-len(text) % 4)
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise BadData(f"is not base64; it begins with {text[:20]!r}", hint="Send the file's bytes in base64") from None
-
-
-def too_large(size: int, limits: Limits) -> BadData:
-    """Says that a file has too many bytes."""
-    return BadData(f"has {size:,} bytes; at most {limits.bytes:,} are allowed (features.most_megabytes)")
 
 
 def open_picture(data: bytes, limits: Limits) -> Image:

@@ -5,29 +5,36 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
-from modelyard.families.image.pixels import Limits, open_picture, to_array
-from modelyard.kit.assets import Asset
+from modelyard.families.image.pixels import PICTURES, Limits, open_picture, to_array
+from modelyard.kit.classifier.spec import FileSpec
 
 
-class ImageSpec(Asset):
+class ImageSpec(FileSpec):
     """Fitted on the training split."""
 
     FILE: ClassVar[str] = "image.json"
+    KIND = PICTURES
+    DTYPE = np.uint8
 
     size: int
     """Side in pixels."""
     channels: Literal[1, 3]
     fit: Literal["pad", "crop", "stretch"]
     limits: Limits
-    classes: list[str] = Field(min_length=2)
-    """In the order of the logits; of two, the second is the positive one."""
-    counts: list[int]
-    """Training pictures by class, those of earlier models that the run went on from included."""
     mean: list[float]
     """By channel, of pixels 0 to 255."""
     std: list[float]
+
+    @property
+    def colour(self) -> Literal["gray", "colour"]:
+        """What `channels` stands for."""
+        return "gray" if self.channels == 1 else "colour"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(channels, size, size)."""
+        return (self.channels, self.size, self.size)
 
     def decode(self, data: bytes) -> np.ndarray:
         """A file's bytes to what the model sees, uint8 (channels, size, size).
@@ -37,6 +44,7 @@ class ImageSpec(Asset):
         """
         return to_array(open_picture(data, self.limits), self.size, self.channels, self.fit)
 
-    def sees_like(self, other: ImageSpec) -> bool:
+    def sees_like(self, other: FileSpec) -> bool:
         """Whether both make the same pixels of a file."""
+        assert isinstance(other, ImageSpec)
         return (self.size, self.channels, self.fit) == (other.size, other.channels, other.fit)

@@ -1,9 +1,9 @@
-"""The layout of an image features folder, for those who write it and those who read it.
+"""The layout of a classifier's features folder, for those who write it and those who read it.
 
-train.npy validation.npy test.npy          what the model sees: uint8 (pictures, channels, size, size)
-train.labels.npy …                         class indices, int64 (pictures,)
-train.files train.files.json …             the files' own bytes, one after another; their names and ends
-assets/image.json                          ImageSpec
+train.npy validation.npy test.npy          what the model sees: (examples, …)
+train.labels.npy …                         class indices, int64 (examples,)
+train.files train.files.json …             the files' own bytes, joined; their names and ends
+assets/                                    the spec that decodes bytes to an array, and its classes
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pathlib import Path
 import numpy as np
 
 
-def load_pixels(features: Path, split: str) -> np.ndarray:
-    """uint8 (pictures, channels, size, size), read from disk where it is touched."""
-    pixels: np.ndarray = np.load(Path(features) / f"{split}.npy", mmap_mode="r", allow_pickle=False)
-    return pixels
+def load_arrays(features: Path, split: str) -> np.ndarray:
+    """What the model sees of a split, (examples, …), read from disk where it is touched."""
+    arrays: np.ndarray = np.load(Path(features) / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+    return arrays
 
 
-def new_pixels(features: Path, split: str, shape: tuple[int, ...]) -> np.memmap:
-    """An uint8 array on disk to be filled."""
-    return np.lib.format.open_memmap(Path(features) / f"{split}.npy", "w+", np.uint8, shape)
+def new_arrays(features: Path, split: str, shape: tuple[int, ...], dtype: np.dtype) -> np.memmap:
+    """An array on disk to be filled."""
+    return np.lib.format.open_memmap(Path(features) / f"{split}.npy", "w+", dtype, shape)
 
 
 def load_labels(features: Path, split: str) -> np.ndarray:
-    """Class indices, int64 (pictures,)."""
+    """Class indices, int64 (examples,)."""
     labels: np.ndarray = np.load(Path(features) / f"{split}.labels.npy", allow_pickle=False)
     return labels
 
 
 def save_labels(features: Path, split: str, labels: np.ndarray) -> None:
-    """Writes class indices (pictures,)."""
+    """Writes class indices (examples,)."""
     np.save(Path(features) / f"{split}.labels.npy", labels.astype(np.int64), allow_pickle=False)
 
 
@@ -44,7 +44,8 @@ def save_files(features: Path, split: str, names: Sequence[str], files: Sequence
         for file in files:
             end += stream.write(file.read_bytes())
             ends.append(end)
-    (Path(features) / f"{split}.files.json").write_text(json.dumps({"names": list(names), "ends": ends}) + "\n")
+    index = {"names": list(names), "ends": ends}
+    (Path(features) / f"{split}.files.json").write_text(json.dumps(index) + "\n")
 
 
 def load_files(features: Path, split: str, limit: int | None = None) -> Iterator[tuple[str, bytes]]:

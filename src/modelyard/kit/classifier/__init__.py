@@ -1,0 +1,13 @@
+"""Classifiers of labelled files: pictures, sounds, all that decodes to an array of fixed shape.
+
+kind      what such files are called and how they end; how large they may be; base64 of requests
+config    the settings that all such classifiers have
+folders   which files a raw folder holds, and their labels
+divide    which files train, which tune, which judge
+work      work on many files at once
+store     the layout of the features folder
+spec      the asset that decodes bytes
+data      the reading class
+family    the building class; imports torch
+host      the answering class
+"""

@@ -1,0 +1,59 @@
+"""Parameters that all classifiers of files have. A family extends the sections by its own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
+
+
+class FileFeatures(Settings):
+    """From labelled files to arrays."""
+
+    classes: tuple[str, ...] = ()
+    """The only labels allowed. Empty: those that the data has."""
+    positive: str | None = None
+    """Name of the positive class of two. None: the rarer one."""
+    group_pattern: str | None = None
+    """Regular expression with one group, searched in a file's name: files with equal groups (of one
+    patient, of one scene) stay in one split. `labels.csv` can have a column `group` instead. None:
+    each file by itself."""
+    validation_share: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of the files for early stopping, calibration and the threshold, where the data names
+    none."""
+    test_share: float = Field(default=0.2, gt=0, lt=0.5)
+    """Share of the files for the final figures, where the data names none."""
+    most_megabytes: float = Field(default=10.0, gt=0, le=500)
+    """Larger files are refused, in the data and in requests."""
+
+
+class ClassifierModel(Settings):
+    """What the network learns and how its answer is chosen."""
+
+    class_weight: Literal["none", "balanced"] = "none"
+    """`balanced` weighs classes inversely to their frequency while training."""
+    calibration: Literal["temperature", "none"] = "temperature"
+    """Divide the logits by one number, fitted on the validation split."""
+    least_sensitivity: float | None = Field(default=None, gt=0, le=1)
+    """Two classes, diagnosis: the threshold with the highest specificity that still finds this
+    share of the positive validation examples. None: the more probable class is the answer."""
+
+
+class ClassifierTraining(TrainingSettings):
+    """How the network is trained."""
+
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the target that is spread over all classes in training."""
+
+
+class ClassifierConfig(FamilyConfig):
+    """A run on labelled files."""
+
+    features: FileFeatures = FileFeatures()
+    """From labelled files to arrays."""
+    model: ClassifierModel = ClassifierModel()
+    """Which network."""
+    training: ClassifierTraining = ClassifierTraining()
+    """How it is trained."""

@@ -1,0 +1,212 @@
+"""Reading: from a folder of labelled files to arrays, labels and assets."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from modelyard.errors import BadData, UsageError
+from modelyard.family import Data, Split
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.config import ClassifierConfig
+from modelyard.kit.classifier.divide import SPLITS, Unique, divide, without_copies
+from modelyard.kit.classifier.folders import Example, read_folder
+from modelyard.kit.classifier.kind import FileLimits, read_bytes
+from modelyard.kit.classifier.spec import FileSpec
+from modelyard.kit.classifier.work import each
+from modelyard.store.base import base_of
+
+PLAN = "network.json"
+"""In the assets of a trained model: its network's shape."""
+
+C = TypeVar("C", bound=ClassifierConfig)
+S = TypeVar("S", bound=FileSpec)
+Parts = dict[str, list[Example]]
+"""Examples by split."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a file tells, before the files are divided."""
+
+    digest: str
+    """Equal for equal content, whatever the file's format."""
+    facts: Any = None
+    """What `fitted` needs to know of it."""
+
+
+class ClassifierData(Data[C], Generic[C, S]):
+    """From a folder of labelled files to arrays. A family gives `Spec`, `sample` and `fitted`."""
+
+    Spec: type[S]
+    """The asset that decodes a file's bytes."""
+
+    @abstractmethod
+    def fitted(self, classes: list[str], counts: list[int], facts: Sequence[Any]) -> S:
+        """The spec that training examples ask for.
+
+        Args:
+            classes: in the order of the logits; counts: training examples by class.
+            facts: of the training examples, as `look` found them.
+        """
+
+    def look(self, data: bytes) -> Look:
+        """What a file's bytes tell before the files are divided. By default equal bytes are equal.
+
+        Raises:
+            BadData: not such a file within the limits.
+        """
+        return Look(hashlib.sha256(data).hexdigest())
+
+    def limits(self) -> FileLimits:
+        """What the settings allow a file to be at most."""
+        return FileLimits(round(self.config.features.most_megabytes * 1e6))
+
+    def scaled(self, spec: S, train: np.ndarray) -> S:
+        """The spec with what is fitted on the decoded training examples (n, …): their mean, …"""
+        return spec
+
+    def unchangeable(self, spec: S, plan: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        """What a run must not change of the model that it starts from.
+
+        Returns:
+            Names of settings, each with its value here (None: any) and its value there.
+        """
+        return []
+
+    def summary(self, spec: S) -> tuple[str, dict[str, Any]]:
+        """What the card tells of decoded files: words for the headline, and further entries."""
+        return "", {}
+
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads the files in `raw`; writes splits and assets to `out`. Returns the card's summary.
+
+        Raises:
+            BadData: with file, and row of labels.csv.
+            UsageError: the settings are not those of the model to go on from.
+        """
+        kind, settings = self.Spec.KIND, self.config.features
+        base = base_of(out)
+        earlier = self._earlier(base) if base is not None else None
+        listing = read_folder(raw, kind, settings, earlier.classes if earlier is not None else ())
+        limits = self.limits()
+        looks = each(
+            listing.examples,
+            lambda example: self.look(read_bytes(example.path, limits)),
+            listing.raw,
+        )
+        unique = without_copies(listing.examples, [look.digest for look in looks], kind)
+        _check_no_class_is_lost(listing.examples, unique, listing.raw, kind.one)
+        parts = divide(unique.examples, kind, settings, self.config.seed, listing.raw)
+        if earlier is not None:
+            spec = self._grown(earlier, parts)
+        else:
+            names = [example.name for example in listing.examples]
+            facts = [look.facts for look in looks]
+            spec = self._fitted(parts, dict(zip(names, facts, strict=True)))
+        for split in SPLITS:
+            _write_split(out, split, parts[split], spec, listing.raw)
+        if earlier is None:
+            spec = self.scaled(spec, store.load_arrays(out, "train"))
+        spec.save(Path(out) / "assets")
+        return self._summary(parts, spec, listing.dropped | unique.dropped, unique.notes)
+
+    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+        """Files of a split as JSON bodies."""
+        field = self.Spec.KIND.field
+        files = store.load_files(features, split, limit)
+        return [{field: base64.b64encode(data).decode()} for _, data in files]
+
+    def _earlier(self, base: Path) -> S:
+        """The spec of the model to go on from.
+
+        Raises:
+            UsageError: a setting asks for something else.
+        """
+        assets = base / "assets"
+        spec = self.Spec.load(assets)
+        plan = json.loads((assets / PLAN).read_text())
+        fixed = self.unchangeable(spec, plan)
+        fixed.append(("features.positive", self.config.features.positive, spec.classes[1]))
+        for name, seen, there in fixed:
+            if seen is not None and seen != there:
+                problem = f"setting {name!r} = {seen!r}, and the model to go on from has {there!r}"
+                raise UsageError(f"{problem}. Type: --set {name}={there}")
+        return spec
+
+    def _grown(self, earlier: S, parts: Parts) -> S:
+        """The earlier classes, then those that training examples add; counts are of all so far."""
+        labels = [example.label for example in parts["train"]]
+        classes = [*earlier.classes, *sorted(set(labels) - set(earlier.classes))]
+        before = dict(zip(earlier.classes, earlier.counts, strict=True))
+        counts = [before.get(name, 0) + labels.count(name) for name in classes]
+        changed = {"classes": classes, "counts": counts, "limits": self.limits()}
+        return earlier.model_copy(update=changed)
+
+    def _fitted(self, parts: Parts, facts: dict[str, Any]) -> S:
+        labels = [example.label for example in parts["train"]]
+        classes = sorted(set(labels))
+        if len(classes) == 2:
+            positive = self.config.features.positive or min(reversed(classes), key=labels.count)
+            classes.sort(key=lambda name: name == positive)
+        counts = [labels.count(name) for name in classes]
+        return self.fitted(classes, counts, [facts[example.name] for example in parts["train"]])
+
+    def _summary(self, parts: Parts, spec: S, dropped: dict[str, int], notes: list[str]) -> dict[str, Any]:
+        many = spec.KIND.many
+        rows = {split: len(part) for split, part in parts.items()}
+        labels = {split: [example.label for example in part] for split, part in parts.items()}
+        groups = {example.group for part in parts.values() for example in part} - {None}
+        if groups:
+            notes = [
+                *notes,
+                f"Divided by {len(groups)} groups: all {many} of one are in one split.",
+            ]
+        classes = {}
+        for name in spec.classes:
+            classes[name] = {split: labels[split].count(name) for split in SPLITS}
+        words, entries = self.summary(spec)
+        headline = f"{sum(rows.values()):,} {many} of {len(spec.classes)} classes"
+        if words:
+            headline += f", {words}"
+        if dropped:
+            reasons = [f"{count} ({why})" for why, count in dropped.items()]
+            headline += f"; left out: {', '.join(reasons)}"
+        return {
+            "headline": headline,
+            "rows": rows,
+            "dropped": dropped,
+            "classes": classes,
+            **entries,
+            "positive_class": spec.classes[1] if len(spec.classes) == 2 else "",
+            "notes": notes,
+        }
+
+
+def _check_no_class_is_lost(examples: Sequence[Example], unique: Unique, raw: Path, one: str) -> None:
+    before = {example.label for example in examples}
+    after = {example.label for example in unique.examples}
+    if lost := sorted(before - after):
+        raise BadData(f"every {one} of this class is also under another label", file=raw / lost[0])
+
+
+def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec, raw: Path) -> None:
+    arrays = store.new_arrays(out, split, (len(part), *spec.shape), np.dtype(spec.DTYPE))
+    places = {example.name: place for place, example in enumerate(part)}
+
+    def decode(example: Example) -> None:
+        arrays[places[example.name]] = spec.decode(read_bytes(example.path, spec.limits))
+
+    each(part, decode, raw)
+    arrays.flush()
+    store.save_labels(out, split, np.array([spec.classes.index(example.label) for example in part]))
+    names = [example.name for example in part]
+    store.save_files(out, split, names, [example.path for example in part])

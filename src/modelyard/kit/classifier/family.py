@@ -1,0 +1,240 @@
+"""Building: a network's batches, loss and training, and its judging."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from modelyard.errors import UsageError
+from modelyard.family import Family, Split
+from modelyard.judging.evaluation import Evaluation, Plot
+from modelyard.kit.classes.choosing import Aim, fit_on_logits
+from modelyard.kit.classes.decision import Decision
+from modelyard.kit.classes.evaluate import judge_classes
+from modelyard.kit.classes.judged import Judged, align
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.data import PLAN, C, ClassifierData, S
+from modelyard.kit.classifier.host import GRAPH, ClassifierHost
+from modelyard.runtimes.torch import TorchRuntime
+from modelyard.runtimes.types import Graph, Runtime
+from modelyard.training.batches import Batches
+from modelyard.training.loop import load_weights
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
+
+EXAMPLES = "examples.npy"
+EXAMPLE_ROWS = 8
+WEIGHTS = "class_weights"
+"""A buffer of every network: by class, what its examples count in the loss."""
+
+Batch = dict[str, torch.Tensor]
+Plan = dict[str, Any]
+"""A network's shape as JSON. `kind`, where it has one, leads the card's headline."""
+Change = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+"""`change(arrays, rows)`: float32 (batch, …), the examples numbered `rows`, changed as was drawn
+for each."""
+
+
+class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
+    """From labelled files to a served classifier. A family gives `Answering` and `network`."""
+
+    Answering: type[ClassifierHost[S]]
+    """The answering class."""
+
+    @abstractmethod
+    def network(self, plan: Plan, spec: S) -> torch.nn.Module:
+        """The untrained network of a plan.
+
+        It takes the input, float32 (batch, *spec.shape), to a dict with `logits` (batch, classes).
+        """
+
+    def plan(self, spec: S) -> Plan:
+        """The shape that the settings ask for. By default the section `model` itself.
+
+        Raises:
+            UsageError: the settings do not fit the data.
+        """
+        return self.config.model.model_dump(mode="json")
+
+    def start(self, plan: Plan, spec: S) -> torch.nn.Module:
+        """The network that training begins with; another one where there is a checkpoint."""
+        return self.network(plan, spec)
+
+    def changes(self, count: int, generator: torch.Generator) -> Change | None:
+        """Draws the random changes of `count` training examples in an epoch; None: there are none.
+
+        All is drawn here, so that what an example becomes does not depend on its batch.
+        """
+        return None
+
+    def more_assets(self, net: torch.nn.Module, assets: Path) -> None:
+        """Adds to the assets what the host needs of the trained network."""
+
+    def more_plots(self, host: Any, run: Runtime, arrays: np.ndarray, judged: Judged) -> list[Plot]:
+        """Further plots of a judged split; `arrays` (n, …) are what the host sees of its files."""
+        return []
+
+    def model(self, assets: Path) -> torch.nn.Module:
+        """The untrained network: of the plan that training left in the assets, else as set."""
+        spec = self.Spec.load(assets)
+        file = Path(assets) / PLAN
+        if file.is_file():
+            return self._weighed(self.network(json.loads(file.read_text()), spec), spec)
+        return self._weighed(self.start(self.plan(spec), spec), spec)
+
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
+        """The input by its name, float32 (batch, …), and `label` int64 (batch,).
+
+        Training examples are shuffled and changed at random; not so in epoch 0.
+        """
+        arrays, labels = store.load_arrays(features, split), store.load_labels(features, split)
+        name = self.Spec.KIND.input
+        training = split == "train" and epoch > 0
+        order = np.arange(len(labels))
+        change = None
+        if training:
+            generator = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
+            order = torch.randperm(len(labels), generator=generator).numpy()
+            change = self.changes(len(labels), generator)
+
+        def take(rows: np.ndarray) -> Batch:
+            batch = torch.from_numpy(arrays[rows].astype(np.float32))
+            if change is not None:
+                batch = change(batch, rows)
+            return {name: batch, "label": torch.from_numpy(labels[rows])}
+
+        # Batch statistics of one example can be undefined.
+        return Batches(order, self.config.training.batch_size, take, least=2 if training else 1)
+
+    def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
+        """Exemplars, changed at random as new examples are."""
+        name = self.Spec.KIND.input
+        count = len(memory["label"])
+        generator = torch.Generator().manual_seed((self.config.seed + 1) * 100_003 - epoch)
+        change = self.changes(count, generator)
+        if change is None:
+            return memory
+        return memory | {name: change(memory[name], np.arange(count))}
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Cross-entropy, a scalar; labels are smoothed in training only, not in validation."""
+        smoothing = self.config.training.label_smoothing if model.training else 0.0
+        logits = self._logits(model, batch)
+        weights = model.get_buffer(WEIGHTS)
+        label = batch["label"]
+        mean: torch.Tensor = cross_entropy(logits, label, weights, label_smoothing=smoothing)
+        return mean
+
+    def weight(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """The sum of class weights over which the cross-entropy is a mean."""
+        return model.get_buffer(WEIGHTS)[batch["label"]].sum()
+
+    def scores(self, model: torch.nn.Module, batch: Batch) -> Batch:
+        """`accuracy`, weighed by class as the loss is."""
+        weights = model.get_buffer(WEIGHTS)[batch["label"]]
+        right = (self._logits(model, batch).argmax(1) == batch["label"]).float()
+        return {"accuracy": (right * weights).sum() / weights.sum()}
+
+    def groups(self, batch: Batch) -> torch.Tensor:
+        """Classes."""
+        return batch["label"]
+
+    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+        """Trains into `out`; adds the network's plan, `more_assets` and the decision to the assets.
+
+        Raises:
+            UsageError: the settings do not fit the data.
+        """
+        assets = Path(out) / "assets"
+        plan = self.plan(self.Spec.load(assets))
+        report = trainer.fit(self, features, out)
+        (assets / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
+        self.more_assets(load_weights(self.model(assets), out), assets)
+        np.save(
+            Path(out) / EXAMPLES,
+            store.load_arrays(features, "train")[:EXAMPLE_ROWS],
+            allow_pickle=False,
+        )
+        decision = self._decide(features, out)
+        decision.save(assets)
+        headline = report["headline"]
+        if "kind" in plan:
+            headline = f"{plan['kind']}, {headline}"
+        return report | {"headline": headline, "notes": [decision.note] if decision.note else []}
+
+    def graphs(self, model: Path) -> list[Graph]:
+        """One graph, `model`: the input to `logits`, and what else the network gives."""
+        file = Path(model) / EXAMPLES
+        if not file.is_file():
+            raise UsageError(f"{model} holds no {EXAMPLES}. Train it again: modelyard train")
+        example = np.load(file, allow_pickle=False).astype(np.float32)
+        net = load_weights(self.model(Path(model) / "assets"), model)
+        return [Graph(GRAPH, {self.Spec.KIND.input: example}, module=net)]
+
+    def evaluate(self, host: ClassifierHost[S], run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+        """Metrics of a split beside those of the most frequent class, and the plots of the field.
+
+        The host may be another package's: it decodes the files by its own rules, and its classes
+        are matched by name.
+        """
+        classes = self.Spec.load(Path(features) / "assets").classes
+        y = store.load_labels(features, split)
+        arrays = host.seen(features, split)
+        p = host.probabilities(run, arrays)
+        judged = align(p, host.decision.labels(p), host.spec.classes, y, classes)
+        return judge_classes(
+            p,
+            host.decision,
+            host.spec.classes,
+            y,
+            classes,
+            store.load_labels(features, "train"),
+            split=split,
+            unit=self.Spec.KIND.many,
+            main_of_several="accuracy",
+            more=self.more_plots(host, run, arrays, judged),
+        )
+
+    def _logits(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        logits: torch.Tensor = model(batch[self.Spec.KIND.input])["logits"]
+        return logits
+
+    def _weighed(self, net: torch.nn.Module, spec: S) -> torch.nn.Module:
+        """The network with the weights of its classes."""
+        # Not saved with the weights: a model that starts from another one has counts of its own.
+        net.register_buffer(WEIGHTS, self._class_weights(spec), persistent=False)
+        return net
+
+    def _class_weights(self, spec: S) -> torch.Tensor:
+        counts = torch.tensor(spec.counts, dtype=torch.float32)
+        if self.config.model.class_weight == "balanced":
+            return counts.sum() / (len(counts) * counts)
+        return torch.ones(len(counts))
+
+    def _decide(self, features: Path, out: Path) -> Decision:
+        """Calibration and threshold, fitted on the validation split."""
+        settings = self.config.model
+        host = self.Answering(Path(out) / "assets")
+        run = TorchRuntime(self.graphs(out))
+        aim = Aim()
+        if settings.least_sensitivity is not None:
+            aim = Aim("recall", least_recall=settings.least_sensitivity)
+        shares = None
+        if settings.class_weight == "balanced":
+            shares = np.array(host.spec.counts) / sum(host.spec.counts)
+        return fit_on_logits(
+            host.logits(run, store.load_arrays(features, "validation")),
+            store.load_labels(features, "validation"),
+            host.spec.classes,
+            aim,
+            calibrate=settings.calibration == "temperature",
+            shares=shares,
+        )

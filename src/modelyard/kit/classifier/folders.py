@@ -1,0 +1,295 @@
+"""Which files a raw folder holds, and their labels: class folders, split folders, or labels.csv."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from modelyard.errors import BadData, UsageError, choices
+from modelyard.kit.classifier.config import FileFeatures
+from modelyard.kit.classifier.kind import FileKind
+
+LABELS = "labels.csv"
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""Names of split folders, and what they are here."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled file."""
+
+    name: str
+    """Relative to the raw folder."""
+    path: Path
+    label: str
+    split: str | None = None
+    """Where the data says so itself."""
+    group: str | None = None
+    row: int | None = None
+    """Of labels.csv."""
+
+
+@dataclass
+class Listing:
+    """The labelled files of a raw folder, by name, and what was passed over."""
+
+    raw: Path
+    kind: FileKind
+    examples: list[Example]
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+def read_folder(raw: Path, kind: FileKind, settings: FileFeatures, earlier: Sequence[str] = ()) -> Listing:
+    """The labelled files: by `labels.csv`, or by class folders, in split folders or not.
+
+    `earlier` names classes that an earlier model knows: the data need not have them.
+
+    Raises:
+        BadData: with file, and row of labels.csv.
+        UsageError: `features.positive` or `features.group_pattern` does not fit the data.
+    """
+    raw = Path(raw)
+    if not raw.is_dir() or not any(raw.iterdir()):
+        raise BadData("holds no files", file=raw)
+    listing = _by_table(raw, kind) if (raw / LABELS).is_file() else _by_folder(raw, kind)
+    _check_classes(listing, settings, earlier)
+    if settings.group_pattern is not None:
+        pattern = settings.group_pattern
+        listing.examples = [_grouped(example, pattern) for example in listing.examples]
+    return listing
+
+
+def _by_table(raw: Path, kind: FileKind) -> Listing:
+    table = raw / LABELS
+    seen: dict[str, int] = {}
+    examples = []
+    for row, cells in _rows(table):
+        example = _from_row(raw, kind, row, cells)
+        if example.name in seen:
+            problem = f"{example.name!r} is in row {seen[example.name]} already"
+            raise BadData(problem, file=table, row=row, column="file")
+        seen[example.name] = row
+        examples.append(example)
+    if not examples:
+        raise BadData("has no rows below its header", file=table)
+    bare = [example.row for example in examples if example.split is None]
+    if 0 < len(bare) < len(examples):
+        problem = "empty, where other rows name a split"
+        raise BadData(problem, file=table, row=bare[0], column="split")
+    listed = {example.path for example in examples}
+    others = [path for path in _files(raw) if kind.reads(path) and path not in listed]
+    dropped: dict[str, int] = {}
+    _count(dropped, f"not in {LABELS}", len(others))
+    return Listing(raw, kind, sorted(examples, key=_name), dropped)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Number and cells of each row, by lower-case column name."""
+    content = file.read_bytes()
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") or None
+        raise BadData("is not UTF-8 text", file=file, row=row) from None
+    if not any(lines):
+        raise BadData("is empty", file=file, hint="Write a first line: file,label")
+    reader = csv.reader(lines, delimiter=";" if lines[0].count(";") > lines[0].count(",") else ",")
+    names: list[str] = []
+    try:
+        for cells in reader:
+            row = reader.line_num - 1
+            if not names:
+                names = _header(file, cells)
+            elif len(cells) != len(names) and cells:
+                problem = f"{len(cells)} cells where the header has {len(names)}"
+                raise BadData(problem, file=file, row=row)
+            elif cells:
+                yield row, {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+    except csv.Error as error:
+        raise BadData(f"is not CSV: {error}", file=file, row=reader.line_num - 1) from None
+
+
+def _header(file: Path, cells: list[str]) -> list[str]:
+    names = [name.strip().lower() for name in cells]
+    for column in ("file", "label"):
+        if names.count(column) != 1:
+            hint = f"Its columns are {', '.join(names)}; "
+            hint += "file and label are needed, split and group are allowed"
+            times = names.count(column)
+            problem = f"stands {times} times in the first line" if times else "the column is missing"
+            raise BadData(problem, file=file, column=column, hint=hint)
+    return names
+
+
+def _from_row(raw: Path, kind: FileKind, row: int, cells: dict[str, str]) -> Example:
+    table = raw / LABELS
+    for column in ("file", "label"):
+        if not cells[column]:
+            raise BadData("empty", file=table, row=row, column=column)
+    name = cells["file"].replace("\\", "/")
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts:
+        problem = f"{name!r} lies outside of the data folder"
+        raise BadData(problem, file=table, row=row, column="file")
+    path = raw / pure
+    if not path.is_file():
+        hint = f"Names are relative to the folder that holds {LABELS}"
+        raise BadData(f"no such file: {name!r}", file=table, row=row, column="file", hint=hint)
+    if not kind.reads(path):
+        raise BadData(
+            f"{name!r} is no {kind.one}; read are {kind.readable}",
+            file=table,
+            row=row,
+            column="file",
+        )
+    split = cells.get("split", "").lower()
+    if split and split not in SPLIT_NAMES:
+        raise BadData(choices("split", split, SPLIT_NAMES), file=table, row=row, column="split")
+    group = cells.get("group") or None
+    return Example(pure.as_posix(), path, cells["label"], SPLIT_NAMES.get(split), group, row)
+
+
+def _by_folder(raw: Path, kind: FileKind) -> Listing:
+    folders = _folders(raw)
+    dropped: dict[str, int] = {}
+    # Each class folder with the split that it lies in, if any.
+    classes: list[tuple[str | None, Path]]
+    outside = _directly_in(raw, kind)
+    if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
+        splits = [SPLIT_NAMES[folder.name.lower()] for folder in folders]
+        if "train" not in splits:
+            raise BadData("has no folder 'train' beside the other splits", file=raw)
+        classes = []
+        for name, folder in zip(splits, folders, strict=True):
+            outside += _directly_in(folder, kind)
+            classes += [(name, path) for path in _folders(folder)]
+    else:
+        classes = [(None, path) for path in folders]
+    _count(dropped, "outside a class folder", len(outside))
+    if not classes:
+        hint = f"Lay {kind.many} out as <class>/<file>, or list them in {LABELS}"
+        hint += " with the columns file,label"
+        if found := _directly_in(raw, kind):
+            raise BadData("lies outside of a class folder", file=found[0], hint=hint)
+        raise BadData(f"holds no class folders and no {LABELS}", file=raw, hint=hint)
+    examples = []
+    for split, folder in classes:
+        examples += _of_class(raw, kind, split, folder, dropped)
+    return Listing(raw, kind, sorted(examples, key=_name), dropped)
+
+
+def _of_class(raw: Path, kind: FileKind, split: str | None, folder: Path, dropped: dict[str, int]) -> list[Example]:
+    """The examples of a class folder, at any depth. Adds to `dropped` what is not read."""
+    examples = []
+    for path in _files(folder):
+        suffix = path.suffix.lower()
+        if kind.reads(path):
+            examples.append(Example(path.relative_to(raw).as_posix(), path, folder.name, split))
+        elif suffix in kind.unread:
+            _count(dropped, f"{suffix} is not read: save it as {kind.save_as}", 1)
+        else:
+            _count(dropped, f"not a {kind.one} file", 1)
+    if not examples:
+        problem = f"an empty class: no {kind.one} in it (read are {kind.readable})"
+        raise BadData(problem, file=folder)
+    return examples
+
+
+def _check_classes(listing: Listing, settings: FileFeatures, earlier: Sequence[str]) -> None:
+    """At least two classes, and none that is not allowed or that the training examples lack."""
+    kind = listing.kind
+    for example in listing.examples:
+        if settings.classes and example.label not in settings.classes:
+            allowed = choices("class", example.label, settings.classes)
+            raise _wrong_label(listing, example, f"{allowed} (features.classes)")
+    labels = {example.label for example in listing.examples} | set(earlier)
+    for name in settings.classes:
+        if name not in labels:
+            raise BadData(
+                f"has no {kind.one} of class {name!r}, which features.classes names",
+                file=listing.raw,
+            )
+    if len(labels) < 2:
+        raise _one_class(listing, labels.pop())
+    _check_positive(settings.positive, labels)
+    known = {example.label for example in listing.examples if example.split in (None, "train")}
+    for example in listing.examples:
+        if example.label not in known:
+            problem = f"class {example.label!r} has no training {kind.one}"
+            raise _wrong_label(listing, example, problem)
+
+
+def _check_positive(positive: str | None, labels: set[str]) -> None:
+    if positive is None or (len(labels) == 2 and positive in labels):
+        return
+    allowed = f"it is for two, not {len(labels)}"
+    if len(labels) == 2:
+        allowed = choices("class", positive, labels)
+    raise UsageError(f"setting 'features.positive': {allowed}")
+
+
+def _one_class(listing: Listing, name: str) -> BadData:
+    """Says that there is one class; where that folder holds folders, they may be the classes."""
+    folder = listing.raw / name
+    inside = [path.name for path in _folders(folder)] if folder.is_dir() else []
+    hint = ""
+    if inside:
+        hint = f"If {', '.join(inside[:3])} are the classes, give the folder {name!r} as the data"
+    problem = f"has one class alone, {name!r}; two at least are told apart"
+    return BadData(problem, file=listing.raw, hint=hint)
+
+
+def _wrong_label(listing: Listing, example: Example, problem: str) -> BadData:
+    if example.row is not None:
+        return BadData(problem, file=listing.raw / LABELS, row=example.row, column="label")
+    return BadData(problem, file=example.path)
+
+
+def _grouped(example: Example, pattern: str) -> Example:
+    try:
+        match = re.search(pattern, example.name)
+    except re.error as error:
+        raise UsageError(f"setting 'features.group_pattern' = {pattern!r}: {error}") from None
+    if match is None:
+        problem = f"is not found in the name {example.name!r}"
+        raise UsageError(f"setting 'features.group_pattern' = {pattern!r} {problem}")
+    if not match.groups():
+        problem = "has no group: put one part in parentheses"
+        raise UsageError(f"setting 'features.group_pattern' = {pattern!r} {problem}")
+    return replace(example, group=match.group(1))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files below a folder, but for hidden ones and those in hidden folders."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden:
+            yield path
+
+
+def _directly_in(folder: Path, kind: FileKind) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and kind.reads(path))
+
+
+def _folders(folder: Path) -> list[Path]:
+    folders = [path for path in folder.iterdir() if path.is_dir()]
+    return sorted(path for path in folders if not path.name.startswith("."))
+
+
+def _count(counts: dict[str, int], reason: str, number: int) -> None:
+    if number:
+        counts[reason] = counts.get(reason, 0) + number
+
+
+def _name(example: Example) -> str:
+    return example.name

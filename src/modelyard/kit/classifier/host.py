@@ -1,0 +1,112 @@
+"""Answering: files in base64 to labels. Numpy and pydantic only."""
+
+from __future__ import annotations
+
+import base64
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from pydantic import BaseModel
+
+from modelyard.errors import BadData
+from modelyard.family import Host
+from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
+from modelyard.kit.classes.decision import Decision
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.kind import from_base64
+from modelyard.kit.classifier.spec import FileSpec
+from modelyard.runtimes.types import Runtime
+
+GRAPH, LOGITS = "model", "logits"
+CHUNK = 64
+"""Examples that go through the graph at once."""
+
+S = TypeVar("S", bound=FileSpec)
+
+
+class ClassifierHost(Host, Generic[S]):
+    """Answers for one trained network. A family gives `Spec`, `Request`, `sensitive`, `figures`."""
+
+    Spec: type[S]
+    """The asset that decodes a file's bytes."""
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.spec: S = self.Spec.load(self.assets)
+        self.decision = Decision.load_or(self.assets, Decision())
+        self.Response = answer_type(self.spec.classes)
+
+    @abstractmethod
+    def figures(self, data: bytes) -> dict[str, float | str | None]:
+        """What drift looks at in a file as it was sent."""
+
+    def array(self, data: bytes) -> np.ndarray:
+        """What the model sees of a file's bytes."""
+        return self.spec.decode(data)
+
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """One answer a request, in order.
+
+        Raises:
+            BadData: a request whose text is not such a file within the limits.
+        """
+        found: list[BaseModel] = []
+        for start in range(0, len(requests), CHUNK):
+            arrays = np.stack([self.decode(request) for request in requests[start : start + CHUNK]])
+            found += answers(self.decision, self.spec.classes, self.probabilities(run, arrays))
+        return found
+
+    def decode(self, request: BaseModel) -> np.ndarray:
+        """What the model sees of a request, of the spec's shape."""
+        try:
+            return self.array(self.bytes_of(request))
+        except BadData as problem:
+            raise BadData(problem.problem, column=self.spec.KIND.field, hint=problem.hint) from None
+
+    def bytes_of(self, request: BaseModel) -> bytes:
+        """The file that a request carries."""
+        return from_base64(getattr(request, self.spec.KIND.field), self.spec.limits)
+
+    def outputs(self, run: Runtime, arrays: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """The graph's outputs, CHUNK examples at a time."""
+        for start in range(0, len(arrays), CHUNK):
+            part = arrays[start : start + CHUNK].astype(np.float32)
+            yield run(GRAPH, {self.spec.KIND.input: part})
+
+    def logits(self, run: Runtime, arrays: np.ndarray) -> np.ndarray:
+        """Arrays (n, …) to logits float64 (n, classes), uncalibrated."""
+        parts = [outputs[LOGITS] for outputs in self.outputs(run, arrays)]
+        if not parts:
+            return np.empty((0, len(self.spec.classes)))
+        return np.concatenate(parts).astype(np.float64)
+
+    def probabilities(self, run: Runtime, arrays: np.ndarray) -> np.ndarray:
+        """Arrays (n, …) to calibrated probabilities, float64 (n, classes)."""
+        return self.decision.of_logits(self.logits(run, arrays))
+
+    def seen(self, features: Path, split: str) -> np.ndarray:
+        """What the model sees of the files of a split, (n, …).
+
+        The stored arrays, where the features were made by the same rules; else the files, decoded.
+        """
+        if self.spec.sees_like(self.Spec.load(Path(features) / "assets")):
+            return store.load_arrays(features, split)
+        return np.stack([self.spec.decode(data) for _, data in store.load_files(features, split)])
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """Figures of the file as it was sent, and the answer."""
+        assert isinstance(response, ClassAnswer)
+        p = np.array(list(response.probabilities.values()))
+        entropy = float(-(p * np.log(np.maximum(p, 1e-300))).sum() / np.log(len(p)))
+        figures = self.figures(self.bytes_of(request))
+        return {**figures, "score": score_of(response), "entropy": entropy, "label": response.label}
+
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
+        """A file of the kind as one request; None for any other file."""
+        kind = self.Spec.KIND
+        if not kind.reads(file):
+            return None
+        return [{kind.field: base64.b64encode(file.read_bytes()).decode()}]

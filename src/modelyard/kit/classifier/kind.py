@@ -1,0 +1,95 @@
+"""What files of a kind are called, how large they may be, and the base64 that carries them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.errors import BadData
+
+_DATA_URL = re.compile(r"data:[^,;]{0,100}(;[^,;]{0,100}){0,4};base64,", re.IGNORECASE)
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """Files that a family classifies."""
+
+    one: str
+    """One of them in messages: `picture`."""
+    field: str
+    """The field of a request that holds a file in base64: `image`."""
+    input: str
+    """The graph's input, and a batch's: `pixels`."""
+    suffixes: frozenset[str]
+    """Endings of files that are read, lower case, with the dot."""
+    unread: frozenset[str] = frozenset()
+    """Endings of such files that are not read."""
+    save_as: str = ""
+    """What to save a file with one of those endings as."""
+
+    @property
+    def many(self) -> str:
+        """Several of them in messages: `pictures`."""
+        return f"{self.one}s"
+
+    @property
+    def readable(self) -> str:
+        """The endings that are read, for messages."""
+        return ", ".join(sorted(self.suffixes))
+
+    def reads(self, path: Path) -> bool:
+        """Whether the file's ending is one that is read."""
+        return path.suffix.lower() in self.suffixes
+
+
+@dataclass(frozen=True)
+class FileLimits:
+    """What a file may be at most."""
+
+    bytes: int
+
+
+def read_bytes(path: Path, limits: FileLimits) -> bytes:
+    """A file's bytes; of one that is too large, one more than is allowed: enough to refuse it."""
+    with path.open("rb") as stream:
+        return stream.read(limits.bytes + 1)
+
+
+def from_base64(text: str, limits: FileLimits) -> bytes:
+    """Bytes of a base64 text or of a `data:…;base64,…` URL.
+
+    Line breaks and the URL-safe alphabet are allowed.
+
+    Raises:
+        BadData: it is neither, or over the limit even if every other character is a line break.
+    """
+    if len(text) > 3 * limits.bytes + 1_000:
+        raise too_large(len(text) * 3 // 4, limits)
+    text = text.strip()
+    if match := _DATA_URL.match(text):
+        text = text[match.end() :]
+    elif text[:5].lower() == "data:":
+        raise BadData("a data: URL must hold base64: data:image/png;base64,…")
+    text = "".join(text.split())
+    begins = text[:20]
+    # Each step that has nothing to change is left out: it would copy megabytes.
+    if "-" in text or "_" in text:
+        text = text.translate(_URL_SAFE)
+    if len(text) % 4 or text.endswith("==="):
+        text = text.rstrip("=")
+        text += "=" * (-len(text) % 4)
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        problem, hint = f"is not base64; it begins with {begins!r}", "Send the file's bytes in base64"
+        raise BadData(problem, hint=hint) from None
+
+
+def too_large(size: int, limits: FileLimits) -> BadData:
+    """Says that a file has too many bytes."""
+    allowed = f"at most {limits.bytes:,} are allowed (features.most_megabytes)"
+    return BadData(f"has {size:,} bytes; {allowed}")

@@ -1,0 +1,44 @@
+"""What a file must become, and what the outputs are called: reading and answering share it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from modelyard.kit.assets import Asset
+from modelyard.kit.classifier.kind import FileKind, FileLimits
+
+
+class FileSpec(Asset):
+    """Fitted on the training split. A family adds what decoding needs as fields."""
+
+    KIND: ClassVar[FileKind]
+    """Which files these are."""
+    DTYPE: ClassVar[type[np.generic]] = np.float32
+    """Of the decoded arrays."""
+
+    limits: FileLimits
+    classes: list[str] = Field(min_length=2)
+    """In the order of the logits; of two, the second is the positive one."""
+    counts: list[int]
+    """Training examples by class, those of earlier models that the run went on from included."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of the array that a file becomes."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> np.ndarray:
+        """A file's bytes to what the model sees: DTYPE, of `shape`.
+
+        Raises:
+            BadData: not such a file within the limits.
+        """
+
+    @abstractmethod
+    def sees_like(self, other: FileSpec) -> bool:
+        """Whether both make the same array of a file."""

@@ -1,0 +1,149 @@
+"""A family from outside on the kit's classifier: what it hears, what it refuses, a whole run."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelyard.errors import BadData, UsageError
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.kind import FileLimits
+from modelyard.packages.package import Package
+from tests.sounds.config import SoundsConfig, SoundsFeatures
+from tests.sounds.data import SoundsData
+from tests.sounds.family import SoundsFamily
+from tests.sounds.samples import RATE, write_wav
+from tests.sounds.spec import HOP, WINDOW, SoundsSpec, read_wav
+
+LIMITS = FileLimits(1_000_000)
+SPEC = SoundsSpec(rate=RATE, samples=4_000, limits=LIMITS, classes=["a", "b"], counts=[1, 1])
+
+
+def sine(file: Path, pitch: float, rate: int = RATE, seconds: float = 0.5) -> bytes:
+    write_wav(file, 0.5 * np.sin(2 * np.pi * pitch * np.arange(round(rate * seconds)) / rate), rate)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_a_tone_is_loudest_at_its_own_frequency_whatever_the_rate_of_its_file(tmp_path: Path, rate: int) -> None:
+    spectrogram = SPEC.decode(sine(tmp_path / "a.wav", 1_000, rate))
+    assert spectrogram.shape == SPEC.shape
+    assert set(spectrogram[0].argmax(axis=0)) == {1_000 * WINDOW // RATE}
+
+
+def test_a_short_clip_ends_in_silence(tmp_path: Path) -> None:
+    frames = SPEC.decode(sine(tmp_path / "a.wav", 1_000, seconds=0.25))[0].max(axis=0)
+    heard = 2_000 // HOP
+    assert frames[: heard - 2].min() > 0
+    assert frames[heard + 1 :].max() < -10
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    file = tmp_path / "stereo.wav"
+    with wave.open(str(file), "wb") as stream:
+        stream.setparams((2, 2, RATE, 0, "NONE", "not compressed"))
+        stream.writeframes(np.array([[1_000, 3_000], [-2_000, 0]], "<i2").tobytes())
+    sound, rate = read_wav(file.read_bytes(), LIMITS)
+    assert rate == RATE
+    assert sound.tolist() == [2_000 / 32_768, -1_000 / 32_768]
+
+
+def eight_bits() -> bytes:
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setparams((1, 1, RATE, 0, "NONE", "not compressed"))
+        file.writeframes(bytes(100))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is not a WAV file: it ends early"),
+        (b"RIFF, or so it says", "is not a WAV file"),
+        (eight_bits(), "has 8 bits a sample; read are 16"),
+        (bytes(1_000_001), "has 1,000,001 bytes; at most 1,000,000 are allowed"),
+    ],
+)
+def test_other_bytes_are_refused(data: bytes, said: str) -> None:
+    with pytest.raises(BadData, match=said):
+        read_wav(data, LIMITS)
+
+
+def built(tmp_path: Path, **settings: object) -> dict[str, object]:
+    (tmp_path / "out/assets").mkdir(parents=True, exist_ok=True)
+    config = SoundsConfig(features=SoundsFeatures.model_validate(settings))
+    return SoundsData(config).features(tmp_path / "raw", tmp_path / "out")
+
+
+def tones(raw: Path) -> None:
+    for number in range(10):
+        sine(raw / "low" / f"{number}.wav", 300 + number)
+        sine(raw / "high" / f"{number}.wav", 2_000 + number)
+
+
+def test_messages_speak_of_clips(tmp_path: Path) -> None:
+    tones(tmp_path / "raw")
+    (tmp_path / "raw/low/copy.wav").write_bytes((tmp_path / "raw/low/3.wav").read_bytes())
+    (tmp_path / "raw/low/song.mp3").write_text("x")
+    summary = built(tmp_path)
+    assert summary["headline"] == (
+        "20 clips of 2 classes; left out: 1 (.mp3 is not read: save it as .wav), 1 (same clip as another)"
+    )
+    (tmp_path / "raw/none").mkdir()
+    with pytest.raises(BadData, match=r"none: an empty class: no clip in it \(read are .wav\)"):
+        built(tmp_path)
+
+
+def test_a_setting_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    tones(tmp_path / "raw")
+    with pytest.raises(UsageError, match="'features.positive': class 'middle' is unknown"):
+        built(tmp_path, positive="middle")
+
+
+def test_a_clip_is_changed_alike_in_whatever_batch_it_is_and_not_in_epoch_0(tmp_path: Path) -> None:
+    tones(tmp_path / "raw")
+    built(tmp_path)
+    family = SoundsFamily(SoundsConfig())
+    batches = family.batches(tmp_path / "out", "train", epoch=1)
+    rows = np.arange(4)
+    whole = batches.take(rows)["spectrogram"].numpy()
+    parts = [batches.take(rows[[row]])["spectrogram"].numpy() for row in rows]
+    assert np.array_equal(whole, np.concatenate(parts))
+    stored = store.load_arrays(tmp_path / "out", "train")[:4]
+    gains = (whole - stored).reshape(4, -1)
+    assert np.ptp(gains, axis=1).max() < 1e-5
+    assert np.unique(gains[:, 0].round(4)).size == 4
+    still = family.batches(tmp_path / "out", "train", epoch=0)
+    assert np.array_equal(still.take(rows)["spectrogram"].numpy(), stored)
+
+
+def test_the_whole_family_takes_at_most_350_lines() -> None:
+    files = [file for file in Path(__file__).parent.glob("*.py") if not file.name.startswith("test_")]
+    assert sum(len(file.read_text().splitlines()) for file in files) <= 350
+
+
+@pytest.mark.slow
+def test_a_run_from_the_command_line_makes_a_package_that_tells_sounds_apart(tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    environment = {**os.environ, "MODELYARD_HOME": str(home), "COLUMNS": "200"}
+    settings = ["features.sample_clips=150", "training.epochs=8", "training.learning_rate=1e-2"]
+    command = [sys.executable, "-m", "modelyard", "run", "--family", "tests.sounds:Sounds"]
+    for setting in settings:
+        command += ["--set", setting]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "version 1 is champion" in done.stdout
+    (package,) = home.glob("*/*/package")
+    clip = base64.b64encode(sine(tmp_path / "new.wav", 777)).decode()
+    (answer,) = Package(package).predict([{"sound": clip}])
+    assert answer.model_dump()["label"] == "tone"
+    assert (package.parent / "card.html").read_text().startswith("<!doctype html>")
