@@ -10,9 +10,9 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.schema import Column, Edits
 from modelyard.families.tabular.written import as_text, number_style, plainly, unit_of, without_unit
+from modelyard.kit.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

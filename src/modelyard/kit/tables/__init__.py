@@ -1,0 +1,14 @@
+"""Tables as people save them: CSV and TSV in any usual encoding, also compressed, and Parquet.
+
+    table = read_table(raw)         # one file, or a folder of files with the same columns
+    table.frame["price"]            # pandas: text or None from a CSV, the file's types from Parquet
+    table.place(17)                 # where row 17 stands: {"file": ..., "row": ...}
+
+What was found out about a file (its encoding, what separates its cells) is in `table.notes`; families show it.
+"""
+
+from modelyard.kit.tables.files import SUFFIXES, is_parquet, read_file, read_table, table_files
+from modelyard.kit.tables.table import Table, TableFile
+from modelyard.kit.tables.text import DELIMITERS
+
+__all__ = ["DELIMITERS", "SUFFIXES", "Table", "TableFile", "is_parquet", "read_file", "read_table", "table_files"]

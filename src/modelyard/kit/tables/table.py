@@ -1,0 +1,121 @@
+"""The rows of one or several files, with the place of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from modelyard.errors import BadData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A file that rows of a table come from."""
+
+    path: Path
+    rows: int
+    numbers: Sequence[int] | None = None
+    """The number of each row in the file, from 1 below the header; None where no blank line stands between them."""
+
+
+@dataclass
+class Table:
+    """Rows as they came: cells of a CSV are text or null, columns of a Parquet file keep their types."""
+
+    arrow: pa.Table
+    files: list[TableFile]
+    """In the order of the rows."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know about how the file was read."""
+    dropped: dict[str, str] = field(default_factory=dict)
+    """Columns left out while reading, and why."""
+    delimiter: str = ","
+    """What separates the cells of a CSV."""
+
+    @property
+    def file(self) -> Path:
+        """The file to name when a problem has no row."""
+        return self.files[0].path
+
+    @property
+    def names(self) -> list[str]:
+        """The columns, in the order of the file."""
+        return list(self.arrow.column_names)
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return int(self.arrow.num_rows)
+
+    def column(self, name: str) -> pa.Array:
+        """Its cells in one piece, (rows,)."""
+        cells = self.arrow[name].combine_chunks()
+        return cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+
+    def place(self, row: int) -> dict[str, Any]:
+        """File and row (from 1, below the header, blank lines counted) of a row of the table, for `BadData`."""
+        for file in self.files:
+            if row < file.rows:
+                return {"file": file.path, "row": row + 1 if file.numbers is None else file.numbers[row]}
+            row -= file.rows
+        raise AssertionError("row beyond the table")
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows as pandas: integers with gaps as Int64, booleans as boolean, text as objects with None."""
+        nullable = {}
+        for name, column in zip(self.names, self.arrow.columns, strict=True):
+            if pa.types.is_boolean(column.type):
+                nullable[name] = "boolean"
+            elif pa.types.is_integer(column.type) and column.null_count:
+                nullable[name] = "Int64"
+        frame: pd.DataFrame = self.arrow.to_pandas(ignore_metadata=True).astype(nullable)
+        return frame
+
+
+def joined(tables: list[Table]) -> Table:
+    """Tables with the same columns as one; those that a part has dropped are dropped from all.
+
+    Raises:
+        BadData: a column is in one file and not in another, or holds another kind of values there.
+    """
+    first = tables[0]
+    for other in tables[1:]:
+        _check_same_columns(first, other)
+    if len(tables) == 1:
+        return first
+    dropped: dict[str, str] = {}
+    for table in tables:
+        dropped |= table.dropped
+    names = [name for name in first.names if name not in dropped]
+    files = [file for table in tables for file in table.files]
+    # The same note of several files is worth telling once.
+    notes = list(dict.fromkeys(note for table in tables for note in table.notes))
+    notes.append(f"{len(tables)} files were read as one table")
+    rows = pa.concat_tables([table.arrow.select(names) for table in tables], promote_options="permissive")
+    return Table(rows, files, notes, dropped, first.delimiter)
+
+
+def _check_same_columns(first: Table, other: Table) -> None:
+    differing = sorted(set(first.names) ^ set(other.names))
+    if differing:
+        where = first.file.name if differing[0] in first.names else other.file.name
+        problem = f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
+        raise BadData(problem, file=other.file)
+    for name in first.names:
+        try:
+            pa.unify_schemas(
+                [pa.schema([first.arrow.field(name)]), pa.schema([other.arrow.field(name)])],
+                promote_options="permissive",
+            )
+        except pa.ArrowException:
+            kinds = f"{other.arrow.field(name).type} here and {first.arrow.field(name).type} in {first.file.name}"
+            raise BadData(f"holds {kinds}", file=other.file, column=name, hint="Save both as one type") from None

@@ -1,0 +1,98 @@
+"""Tables as people save them are read with the place of each row, or refused with it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from modelyard.errors import BadData
+from modelyard.kit.tables import Table, read_table
+
+CELLS = {"town": ["Köln", "Oslo"], "size": ["1.5", "2.5"]}
+PLAIN = "town,size\nKöln,1.5\nOslo,2.5\n"
+ROWS = "".join(f"{n % 7}.5,{'ab'[n % 2]},{n % 3}\n" for n in range(60))
+GOOD = "x,y,z\n" + ROWS
+
+
+def read(tmp_path: Path, content: str | bytes, name: str = "table.csv") -> Table:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_table(tmp_path / name)
+
+
+def refused(tmp_path: Path, content: str | bytes, name: str = "table.csv") -> str:
+    with pytest.raises(BadData) as caught:
+        read(tmp_path, content, name)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (PLAIN, ""),
+        (PLAIN.encode("utf-8-sig"), ""),
+        (PLAIN.encode("utf-16"), "UTF-16"),
+        (PLAIN.encode("cp1252"), "first seen in row 1.*Windows-1252"),
+        (PLAIN.replace("\n", "\r\n"), ""),
+        ("\n\n" + PLAIN, ""),
+        (PLAIN.replace(",", "\t"), "separated by tabs"),
+        (PLAIN.replace(",", "|"), "separated by bars"),
+        (PLAIN.replace(",", ";"), "separated by semicolons"),
+        ("sep=;\n" + PLAIN.replace(",", ";"), "separated by semicolons"),
+        ("\ufeffsep=;\r\n" + PLAIN.replace(",", ";").replace("\n", "\r\n"), "separated by semicolons"),
+        ('"sep=^"\n' + PLAIN.replace(",", "^"), "separated by"),
+        ("sep=,\n" + PLAIN, ""),
+        ("sep=\t\n" + PLAIN.replace(",", "\t"), "separated by tabs"),
+    ],
+)
+def test_however_a_table_is_saved_its_cells_are_the_same(tmp_path: Path, content: str | bytes, note: str) -> None:
+    table = read(tmp_path, content)
+    assert table.arrow.to_pydict() == CELLS
+    assert re.search(note, " ".join(table.notes))
+    assert bool(table.notes) == bool(note)
+
+
+def test_a_compressed_table_is_the_same(tmp_path: Path) -> None:
+    assert read(tmp_path, gzip.compress(PLAIN.encode()), "table.csv.gz").arrow.to_pydict() == CELLS
+
+
+def test_a_table_of_one_column_is_a_table(tmp_path: Path) -> None:
+    assert read(tmp_path, "size\n1.5\n").arrow.to_pydict() == {"size": ["1.5"]}
+
+
+def test_a_quoted_cell_may_hold_what_separates_and_line_ends(tmp_path: Path) -> None:
+    table = read(tmp_path, 'town,size\n"Köln, ""am Rhein""\nlinks",1.5\nOslo,2.5\n')
+    assert table.arrow["town"].to_pylist() == ['Köln, "am Rhein"\nlinks', "Oslo"]
+    assert table.place(1)["row"] == 2
+
+
+def test_blank_lines_are_no_rows_and_count_in_the_place(tmp_path: Path) -> None:
+    content = 'town,size\n\nKöln,1.5\n"a\n\nb",2\n\n\nOslo,2.5\n\n'
+    table = read(tmp_path, content)
+    assert table.arrow["size"].to_pylist() == ["1.5", "2", "2.5"]
+    assert [table.place(row)["row"] for row in range(3)] == [2, 3, 6]
+    assert "row 8: 1 cells where the header has 2" in refused(tmp_path, content + "Bergen\n")
+    assert "row 1" in refused(tmp_path, "\n\ntown,size\nBergen\n")
+
+
+def test_parts_of_different_types_are_united_where_no_value_changes(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+
+    def parts(*columns: list[Any]) -> None:
+        for number, cells in enumerate(columns):
+            pa.parquet.write_table(pa.table({"x": cells}), raw / f"{number}.parquet")
+
+    parts([1, 2], [0.5, None], [None, None])
+    table = read_table(raw)
+    assert table.arrow["x"].to_pylist() == [1, 2, 0.5, None, None, None]
+    assert (table.place(3)["file"].name, table.place(3)["row"]) == ("1.parquet", 2)
+    parts([1, 2], ["a", "b"])
+    with pytest.raises(BadData, match=r"1\.parquet, column 'x': holds string here and int64 in 0\.parquet"):
+        read_table(raw)
