@@ -12,15 +12,13 @@ from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.schema import Column, Edits
 from modelyard.families.tabular.written import as_text, number_style, plainly, unit_of, without_unit
-from modelyard.kit.tables import Table
+from modelyard.kit.tables import PLACEHOLDERS, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOSTLY = 0.9
 """From this share of numeric (or date) cells on, the others are errors to mend, not another kind of cell."""
-PLACEHOLDERS = frozenset({"?", "-", "--", ".", "none", "unknown", "missing", "na", "n.a.", "nil", "#n/a"})
-"""Words for an empty cell, taken as such in a column that otherwise holds numbers."""
 SOME_TEXTS = 20
 """A column with no more different values than this is never free text."""
 

@@ -2,13 +2,30 @@
 
     table = read_table(raw)         # one file, or a folder of files with the same columns
     table.frame["price"]            # pandas: text or None from a CSV, the file's types from Parquet
+    numbers(table, "price")         # float64, or BadData with file, row and column
     table.place(17)                 # where row 17 stands: {"file": ..., "row": ...}
 
 What was found out about a file (its encoding, what separates its cells) is in `table.notes`; families show it.
 """
 
+from modelyard.kit.tables.columns import PLACEHOLDERS, flags, is_dated, numbers, texts, times
 from modelyard.kit.tables.files import SUFFIXES, is_parquet, read_file, read_table, table_files
 from modelyard.kit.tables.table import Table, TableFile
 from modelyard.kit.tables.text import DELIMITERS
 
-__all__ = ["DELIMITERS", "SUFFIXES", "Table", "TableFile", "is_parquet", "read_file", "read_table", "table_files"]
+__all__ = [
+    "DELIMITERS",
+    "PLACEHOLDERS",
+    "SUFFIXES",
+    "Table",
+    "TableFile",
+    "flags",
+    "is_dated",
+    "is_parquet",
+    "numbers",
+    "read_file",
+    "read_table",
+    "table_files",
+    "texts",
+    "times",
+]

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from modelyard.errors import BadData
@@ -24,6 +25,10 @@ class TableFile:
     rows: int
     numbers: Sequence[int] | None = None
     """The number of each row in the file, from 1 below the header; None where no blank line stands between them."""
+
+    def row_numbers(self) -> np.ndarray:
+        """The same, int64 (rows,)."""
+        return np.arange(1, self.rows + 1) if self.numbers is None else np.array(self.numbers, np.int64)
 
 
 @dataclass

@@ -1,0 +1,173 @@
+"""Columns of a table as numpy arrays: numbers, times, flags and text. A cell that is none is named with its place."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelyard.errors import BadData
+from modelyard.kit.tables.table import Table
+
+PLACEHOLDERS = frozenset({"?", "-", "--", ".", "none", "unknown", "missing", "na", "n.a.", "nil", "#n/a"})
+"""Words for an empty cell, in any case, taken as such in a column that otherwise holds numbers."""
+
+_FLAGS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
+_DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
+_DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}")
+_DOTTED = re.compile(r"^(\d\d)\.(\d\d)\.(\d{4})")
+_SHOWN = 40
+
+
+def numbers(table: Table, name: str, hint: str = "Mend the cell, or empty it") -> np.ndarray:
+    """Float64 (rows,), NaN where a cell is empty; infinite where the file says so.
+
+    A comma is the decimal point where cells are not separated by commas and no cell of the column has a point.
+
+    Raises:
+        BadData: a cell that is no number; with file, row and column.
+    """
+    cells = table.column(name)
+    values = _cast(cells)
+    if values is not None:
+        return values
+    cells = _without_placeholders(table, name, _with_points(cells, table.delimiter))
+    values = _cast(cells)
+    if values is not None:
+        return values
+    found = np.full(table.rows, np.nan)
+    for row, text in enumerate(_texts(cells)):
+        if text is None:
+            continue
+        try:
+            found[row] = _float(text)
+        except ValueError:
+            raise _refusal(table, name, row, f"{_shown(table, name, row)} is not a number", hint) from None
+    return found
+
+
+def times(table: Table, name: str) -> np.ndarray:
+    """Float64 (rows,): seconds since 1970 for dates and times, UTC without an offset; numbers as they are.
+
+    Raises:
+        BadData: an empty cell, or one that is neither; with file, row and column.
+    """
+    cells = table.column(name)
+    if cells.null_count:
+        row = int(np.flatnonzero(cells.is_null().to_numpy(zero_copy_only=False))[0])
+        raise _refusal(table, name, row, "the time is missing", "Fill it in, or remove the row")
+    if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
+        micro: np.ndarray = cells.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+        return micro / 1e6
+    values = _cast(cells)
+    if values is None:
+        values = _cast(_with_points(cells, table.delimiter))
+    if values is not None:
+        return values
+    found = np.empty(table.rows)
+    for row, text in enumerate(_texts(cells)):
+        try:
+            time = datetime.fromisoformat(_DOTTED.sub(r"\3-\2-\1", str(text)))
+        except ValueError:
+            seen = _shown(table, name, row)
+            problem = f"{seen} is neither a number nor a time such as 2026-03-31T08:00:00 or 31.03.2026 08:00"
+            raise _refusal(table, name, row, problem, "") from None
+        found[row] = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return found
+
+
+def flags(table: Table, name: str, hint: str = "") -> np.ndarray:
+    """Float64 (rows,): 0 or 1 for 0, 1, false and true in any case; NaN where a cell is empty.
+
+    Raises:
+        BadData: a cell that is none of them; with file, row and column.
+    """
+    found = np.full(table.rows, np.nan)
+    for row, text in enumerate(texts(table, name)):
+        if text is None or text.lower() in PLACEHOLDERS:
+            continue
+        if text.lower() not in _FLAGS:
+            raise _refusal(table, name, row, f"{_shown(table, name, row)} is neither 0 nor 1", hint)
+        found[row] = _FLAGS[text.lower()]
+    return found
+
+
+def texts(table: Table, name: str) -> list[str | None]:
+    """The cells as text without surrounding blanks, None where empty; whole numbers without a point."""
+    return _texts(table.column(name))
+
+
+def is_dated(table: Table, name: str) -> bool:
+    """Whether the column's first cell is a date or time, as a file or as ISO 8601 holds it."""
+    cells = table.column(name)
+    if pa.types.is_temporal(cells.type):
+        return True
+    first = next((cell for cell in cells.to_pylist() if cell is not None), None)
+    return isinstance(first, str) and bool(_DATED.match(first))
+
+
+def _cast(cells: pa.Array) -> np.ndarray | None:
+    """The column as float64 at once, or None where some cell is no number."""
+    if pa.types.is_temporal(cells.type):
+        return None
+    try:
+        found: np.ndarray = cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    return found.astype(np.float64)
+
+
+def _is_text(cells: pa.Array) -> bool:
+    return bool(pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type))
+
+
+def _with_points(cells: pa.Array, delimiter: str) -> pa.Array:
+    """Decimal commas as points. Between commas `1,234` is rather a thousand, which is refused and not guessed."""
+    if not _is_text(cells) or delimiter == "," or pc.any(pc.match_substring(cells, ".")).as_py():
+        return cells
+    return pc.replace_substring_regex(cells, _DECIMAL_COMMA, r"\1.\2")
+
+
+def _without_placeholders(table: Table, name: str, cells: pa.Array) -> pa.Array:
+    """Words for an empty cell as empty, with a note of how many there were."""
+    if not _is_text(cells):
+        return cells
+    empty = pc.is_in(pc.utf8_lower(cells), value_set=pa.array(sorted(PLACEHOLDERS), cells.type))
+    count = int(pc.sum(empty).as_py() or 0)
+    if not count:
+        return cells
+    note = f"{name}: {count} cells such as '?' or 'unknown' were read as empty"
+    if note not in table.notes:
+        table.notes.append(note)
+    return pc.if_else(empty, pa.scalar(None, cells.type), cells)
+
+
+def _float(text: str) -> float:
+    """Python's reading of a number, which also knows `+1.5`, but for `1_000`."""
+    if "_" in text:
+        raise ValueError
+    return float(text)
+
+
+def _texts(cells: pa.Array) -> list[str | None]:
+    found: list[str | None] = []
+    for cell in cells.to_pylist():
+        if cell is None or cell != cell:
+            found.append(None)
+        elif isinstance(cell, float) and cell.is_integer():
+            found.append(str(int(cell)))
+        else:
+            found.append(str(cell).strip())
+    return found
+
+
+def _shown(table: Table, name: str, row: int) -> str:
+    """A cell as the file has it, quoted and shortened."""
+    return repr(str(table.arrow[name][row].as_py())[:_SHOWN])
+
+
+def _refusal(table: Table, name: str, row: int, problem: str, hint: str) -> BadData:
+    return BadData(problem, **table.place(row), column=name, hint=hint)
