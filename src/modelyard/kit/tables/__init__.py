@@ -9,9 +9,11 @@ What was found out about a file (its encoding, what separates its cells) is in `
 """
 
 from modelyard.kit.tables.columns import PLACEHOLDERS, flags, is_dated, numbers, texts, times
-from modelyard.kit.tables.files import SUFFIXES, is_parquet, read_file, read_table, table_files
+from modelyard.kit.tables.delimited import parse_text
+from modelyard.kit.tables.files import SUFFIXES, check_table, is_parquet, read_file, read_table, table_files
+from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import Table, TableFile
-from modelyard.kit.tables.text import DELIMITERS
+from modelyard.kit.tables.text import DELIMITERS, Text, read_text
 
 __all__ = [
     "DELIMITERS",
@@ -19,12 +21,17 @@ __all__ = [
     "SUFFIXES",
     "Table",
     "TableFile",
+    "Text",
+    "check_table",
     "flags",
     "is_dated",
     "is_parquet",
     "numbers",
+    "parse_text",
     "read_file",
+    "read_parquet_file",
     "read_table",
+    "read_text",
     "table_files",
     "texts",
     "times",

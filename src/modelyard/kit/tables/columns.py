@@ -62,20 +62,23 @@ def times(table: Table, name: str) -> np.ndarray:
     if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
         micro: np.ndarray = cells.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
         return micro / 1e6
+    cells = _with_points(cells, table.delimiter)
     values = _cast(cells)
-    if values is None:
-        values = _cast(_with_points(cells, table.delimiter))
     if values is not None:
         return values
+    listed = [str(text) for text in _texts(cells)]
+    # Numbers may be in any unit, so a column holds one or the other: as its first cell does.
+    read = _float if listed and _is_float(listed[0]) else _seconds
     found = np.empty(table.rows)
-    for row, text in enumerate(_texts(cells)):
+    for row, text in enumerate(listed):
         try:
-            time = datetime.fromisoformat(_DOTTED.sub(r"\3-\2-\1", str(text)))
+            found[row] = read(text)
         except ValueError:
             seen = _shown(table, name, row)
             problem = f"{seen} is neither a number nor a time such as 2026-03-31T08:00:00 or 31.03.2026 08:00"
+            if _is_float(text):
+                problem = f"{seen} is a number, and the cells above are dates"
             raise _refusal(table, name, row, problem, "") from None
-        found[row] = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
     return found
 
 
@@ -150,6 +153,20 @@ def _float(text: str) -> float:
     if "_" in text:
         raise ValueError
     return float(text)
+
+
+def _is_float(text: str) -> bool:
+    try:
+        _float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _seconds(text: str) -> float:
+    """Since 1970, of an ISO 8601 date or time or one such as 31.03.2026 08:00."""
+    time = datetime.fromisoformat(_DOTTED.sub(r"\3-\2-\1", text))
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def _texts(cells: pa.Array) -> list[str | None]:

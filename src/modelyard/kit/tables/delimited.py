@@ -24,7 +24,7 @@ _BLANK_LINE = re.compile(r"(?:\n|\r)[ \t]*(?:\r?\n|\r)")
 _BLOCK = 1 << 26
 
 
-def parse(text: Text) -> Table:
+def parse_text(text: Text) -> Table:
     """The rows below the header; columns without a name are dropped.
 
     Raises:
@@ -42,9 +42,12 @@ def parse(text: Text) -> Table:
             empty = pc.is_in(trimmed, value_set=pa.array(MISSING))
             columns.append(pc.if_else(empty, pa.scalar(None, pa.string()), trimmed))
             names.append(name)
+    notes = list(text.notes)
+    if text.delimiter != ",":
+        notes.append(f"{text.file.name} is separated by {DELIMITERS.get(text.delimiter, text.delimiter)}s")
     dropped = {NAMELESS: "no name in the header"} if "" in header else {}
     file = TableFile(text.file, rows.num_rows, numbers)
-    return Table(pa.table(columns, names=names), [file], list(text.notes), dropped, text.delimiter)
+    return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
 
 
 def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:

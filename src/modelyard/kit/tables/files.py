@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from modelyard.errors import BadData
-from modelyard.kit.tables.delimited import parse
+from modelyard.kit.tables.delimited import parse_text
 from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import Table, joined
 from modelyard.kit.tables.text import read_text
@@ -63,7 +63,7 @@ def read_file(file: Path) -> Table:
     """
     if file.stat().st_size == 0:
         raise BadData("the file is empty", file=file)
-    table = read_parquet_file(file) if is_parquet(file) else parse(read_text(file))
+    table = read_parquet_file(file) if is_parquet(file) else parse_text(read_text(file))
     check_table(table)
     return table
 

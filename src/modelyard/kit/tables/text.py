@@ -38,7 +38,7 @@ class Text:
     content: str
     delimiter: str
     notes: list[str] = field(default_factory=list)
-    """What a person should know about how the file was read."""
+    """What a person should know about its encoding."""
 
     def header(self) -> list[str]:
         """Cells of the first row, without surrounding blanks."""
@@ -63,8 +63,6 @@ def read_text(file: Path) -> Text:
         delimiter = _sniff(content)
     if not content.strip():
         raise BadData("the file is empty", file=file)
-    if delimiter != ",":
-        notes.append(f"{file.name} is separated by {DELIMITERS.get(delimiter, delimiter)}s")
     return Text(file, content, delimiter, notes)
 
 
