@@ -263,14 +263,14 @@ def _placeholder(cells: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _to_numeric(cells: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers or missing; a decimal comma is read where a point gives no number at all."""
+    """Numbers or missing; a decimal comma is read where no number of the column has a point."""
     import pandas as pd
 
     if cells.dtype != object:
         return cells if cells.dtype.kind in "fiu" or cells.dtype == "Int64" else cells * np.nan
     values = pd.to_numeric(cells, errors="coerce").astype(np.float64)
     failed = values.isna() & cells.notna()
-    if not failed.any() or as_text(cells).str.contains(".", regex=False).any():
+    if not failed.any() or as_text(cells)[values.notna()].str.contains(".", regex=False).any():
         return values
     others = as_text(cells)[failed]
     commas = others[others.str.fullmatch(r"[-+]?\d+,\d+")]

@@ -16,6 +16,7 @@ PLACEHOLDERS = frozenset({"?", "-", "--", ".", "none", "unknown", "missing", "na
 """Words for an empty cell, in any case, taken as such in a column that otherwise holds numbers."""
 
 _FLAGS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
+_POINTED = r"^[-+]?\d*\.\d+(?:[eE][-+]?\d+)?$"
 _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
 _DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}")
 _DOTTED = re.compile(r"^(\d\d)\.(\d\d)\.(\d{4})")
@@ -25,7 +26,7 @@ _SHOWN = 40
 def numbers(table: Table, name: str, hint: str = "Mend the cell, or empty it") -> np.ndarray:
     """Float64 (rows,), NaN where a cell is empty; infinite where the file says so.
 
-    A comma is the decimal point where cells are not separated by commas and no cell of the column has a point.
+    A comma is the decimal point where cells are not separated by commas and no number of the column has a point.
 
     Raises:
         BadData: a cell that is no number; with file, row and column.
@@ -129,7 +130,7 @@ def _is_text(cells: pa.Array) -> bool:
 
 def _with_points(cells: pa.Array, delimiter: str) -> pa.Array:
     """Decimal commas as points. Between commas `1,234` is rather a thousand, which is refused and not guessed."""
-    if not _is_text(cells) or delimiter == "," or pc.any(pc.match_substring(cells, ".")).as_py():
+    if not _is_text(cells) or delimiter == "," or pc.any(pc.match_substring_regex(cells, _POINTED)).as_py():
         return cells
     return pc.replace_substring_regex(cells, _DECIMAL_COMMA, r"\1.\2")
 

@@ -59,6 +59,9 @@ def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
 
     places = [str(place) for place in range(width)]
     data = text.content.encode()
+    if not data.endswith(b"\n"):
+        # pyarrow cannot skip a header that no line end follows.
+        data += b"\n"
     try:
         rows = pyarrow.csv.read_csv(
             io.BytesIO(data),
@@ -79,10 +82,13 @@ def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
         others = f" ({len(ragged)} such rows)" if len(ragged) > 1 else ""
         # pyarrow counts the header, and passes over blank lines.
         row = first.number - 1
+        row = row if numbers is None else numbers[row - 1]
+        if str(first.text).count('"') % 2:
+            raise BadData("a quote is opened and never closed", file=text.file, row=row)
         raise BadData(
             f"{first.actual_columns} cells where the header has {first.expected_columns}{others}",
             file=text.file,
-            row=row if numbers is None else numbers[row - 1],
+            row=row,
             hint=f"Quote cells that hold a {DELIMITERS.get(text.delimiter, text.delimiter)}, or mend the row",
         )
     if len(rows) and data.count(b'"') % 2 and any("\n" in str(cells[-1]) for cells in rows.columns):
