@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
 from modelyard.errors import BadData
-from modelyard.kit.tables import Table, read_table
+from modelyard.kit.tables import Table, flags, numbers, read_table, times
 
 CELLS = {"town": ["Köln", "Oslo"], "size": ["1.5", "2.5"]}
 PLAIN = "town,size\nKöln,1.5\nOslo,2.5\n"
@@ -96,3 +97,62 @@ def test_parts_of_different_types_are_united_where_no_value_changes(tmp_path: Pa
     parts([1, 2], ["a", "b"])
     with pytest.raises(BadData, match=r"1\.parquet, column 'x': holds string here and int64 in 0\.parquet"):
         read_table(raw)
+
+
+def one_column(tmp_path: Path, *cells: str, delimiter: str = ";") -> Table:
+    lines = [f'"{cell}"{delimiter}a' for cell in cells]
+    return read(tmp_path, "\n".join([f"x{delimiter}y", *lines]))
+
+
+@pytest.mark.parametrize(
+    ("cells", "delimiter", "values"),
+    [
+        (("1.5", "+2", "-3e2", ""), ",", [1.5, 2, -300, np.nan]),
+        (("1,5", "2", "-,25", "1,234"), ";", [1.5, 2, -0.25, 1.234]),
+        (("1,5", "1,234"), ",", [1.5, 1.234]),
+        (("1,5", "n.a.", "?", "None"), ";", [1.5, np.nan, np.nan, np.nan]),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(
+    tmp_path: Path, cells: tuple[str, ...], delimiter: str, values: list[float]
+) -> None:
+    table = one_column(tmp_path, *cells, delimiter=delimiter)
+    assert np.array_equal(numbers(table, "x"), values, equal_nan=True)
+    empty = [note for note in table.notes if "were read as empty" in note]
+    assert bool(empty) == ("?" in cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "delimiter", "said"),
+    [
+        (("1,234", "2,345"), ",", "row 1, column 'x': '1,234' is not a number"),
+        (("1.5", "2,5"), ";", "row 2, column 'x': '2,5' is not a number"),
+        (("1", "1_000"), ";", "row 2, column 'x': '1_000' is not a number"),
+        (("1", "1.234,5"), ";", "row 2, column 'x': '1.234,5' is not a number"),
+    ],
+)
+def test_a_number_that_could_be_another_is_refused(
+    tmp_path: Path, cells: tuple[str, ...], delimiter: str, said: str
+) -> None:
+    with pytest.raises(BadData, match=said):
+        numbers(one_column(tmp_path, *cells, delimiter=delimiter), "x")
+
+
+def test_times_are_numbers_or_dates_and_not_both(tmp_path: Path) -> None:
+    start = 1767225600.0
+    assert times(one_column(tmp_path, "7", "8,5"), "x").tolist() == [7, 8.5]
+    dates = one_column(tmp_path, "2026-01-01", "01.01.2026 00:01", "2026-01-01T01:02:00+01:00")
+    assert times(dates, "x").tolist() == [start, start + 60, start + 120]
+    with pytest.raises(BadData, match="row 2, column 'x': 'soon' is neither a number nor a time"):
+        times(one_column(tmp_path, "7", "soon"), "x")
+    with pytest.raises(BadData, match="row 2, column 'x': '7' is a number, and the cells above are dates"):
+        times(one_column(tmp_path, "2026-01-01", "7"), "x")
+    with pytest.raises(BadData, match="row 2, column 'x': the time is missing"):
+        times(one_column(tmp_path, "7", ""), "x")
+
+
+def test_flags_are_zeros_and_ones_or_words_for_them(tmp_path: Path) -> None:
+    table = one_column(tmp_path, "0", "1.0", "TRUE", "false", "")
+    assert np.array_equal(flags(table, "x"), [0, 1, 1, 0, np.nan], equal_nan=True)
+    with pytest.raises(BadData, match="row 2, column 'x': '2' is neither 0 nor 1. Write 0 or 1"):
+        flags(one_column(tmp_path, "1", "2"), "x", "Write 0 or 1")

@@ -45,8 +45,8 @@ def rows() -> list[tuple[str, str, str, str, str, str]]:
 def text(delimiter: str = ",", decimal: str = ".", quote: str = "") -> str:
     lines = [delimiter.join(HEADER)]
     for user, item, time, rating, dwell, click in rows():
-        cells = (f"{quote}{user}{quote}", item, time, rating.replace(".", decimal), dwell.replace(".", decimal), click)
-        lines.append(delimiter.join(cells))
+        cells = (user, item, time, rating.replace(".", decimal), dwell.replace(".", decimal), click)
+        lines.append(delimiter.join(f"{quote}{cell}{quote}" for cell in cells))
     return "\n".join(lines) + "\n"
 
 
@@ -99,6 +99,7 @@ TABLES: dict[str, tuple[str, bytes, str]] = {
     "bars": ("log.csv", text("|").encode(), "separated by bars"),
     "tabs": ("log.tsv", text("\t").encode(), "separated by tabs"),
     "decimal commas": ("log.csv", SEMICOLONS.encode(), "separated by semicolons"),
+    "decimal commas in quotes": ("log.csv", text(decimal=",", quote='"').encode(), ""),
     "sep=": ("log.csv", f"sep=;\r\n{SEMICOLONS}".encode(), "separated by semicolons"),
     "quoted": ("log.csv", text(quote='"').encode(), ""),
     "Windows' line ends": ("log.csv", PLAIN.replace("\n", "\r\n").encode(), ""),

@@ -17,6 +17,7 @@ PLACEHOLDERS = frozenset({"?", "-", "--", ".", "none", "unknown", "missing", "na
 
 _FLAGS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 _POINTED = r"^[-+]?\d*\.\d+(?:[eE][-+]?\d+)?$"
+_NO_THOUSANDS = r"^[-+]?\d*,(?:\d{1,2}|\d{4,})(?:[eE][-+]?\d+)?$"
 _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
 _DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}")
 _DOTTED = re.compile(r"^(\d\d)\.(\d\d)\.(\d{4})")
@@ -26,7 +27,8 @@ _SHOWN = 40
 def numbers(table: Table, name: str, hint: str = "Mend the cell, or empty it") -> np.ndarray:
     """Float64 (rows,), NaN where a cell is empty; infinite where the file says so.
 
-    A comma is the decimal point where cells are not separated by commas and no number of the column has a point.
+    A comma is the decimal point where no number of the column has a point; in a file separated by commas, also some
+    number must have other than three digits behind it, for `1,234` alone is rather a thousand.
 
     Raises:
         BadData: a cell that is no number; with file, row and column.
@@ -129,10 +131,16 @@ def _is_text(cells: pa.Array) -> bool:
 
 
 def _with_points(cells: pa.Array, delimiter: str) -> pa.Array:
-    """Decimal commas as points. Between commas `1,234` is rather a thousand, which is refused and not guessed."""
-    if not _is_text(cells) or delimiter == "," or pc.any(pc.match_substring_regex(cells, _POINTED)).as_py():
+    """Decimal commas as points, where it is plain that they are: a cell that stays as it is will be refused."""
+    if not _is_text(cells) or _any_matches(cells, _POINTED):
+        return cells
+    if delimiter == "," and not _any_matches(cells, _NO_THOUSANDS):
         return cells
     return pc.replace_substring_regex(cells, _DECIMAL_COMMA, r"\1.\2")
+
+
+def _any_matches(cells: pa.Array, pattern: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(cells, pattern)).as_py())
 
 
 def _without_placeholders(table: Table, name: str, cells: pa.Array) -> pa.Array:
