@@ -203,31 +203,6 @@ def test_faulty_cells_are_refused_with_their_place(tmp_path: Path, columns: dict
     assert re.search(said, message), message
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "pump.csv: the file is empty"),
-        (b"time,heat\n", "a header but no row"),
-        (b"time,heat\n1,2\n2,3,4\n", "row 2: 3 cells where the header has 2"),
-        (b"heat,heat\n1,2\n", "column 'heat': 2 columns have this name"),
-        (b"1,2\n3,4\n", "the first row holds numbers"),
-        (b"heat,load\n1,\x00\n", "is binary, not text"),
-        (b"heat,load\n1,\x81\n", "row 1: is not text in UTF-8 or Windows-1252"),
-    ],
-)
-def test_files_that_are_no_tables_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw/pump.csv").write_bytes(content)
-    assert said in refused(tmp_path, tmp_path / "raw")
-
-
-def test_a_broken_parquet_file_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "raw").mkdir()
-    assert "holds no table. Allowed: .csv" in refused(tmp_path, tmp_path / "raw")
-    (tmp_path / "raw/p.parquet").write_bytes(b"PAR1 and nothing else")
-    assert "p.parquet: is not a complete Parquet file" in refused(tmp_path, tmp_path / "raw")
-
-
 def test_files_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> None:
     raw = write(tmp_path / "raw", "a.csv", table())
     write(raw, "b.csv", table() | {"flow": list(range(ROWS))})

@@ -99,6 +99,63 @@ def test_parts_of_different_types_are_united_where_no_value_changes(tmp_path: Pa
         read_table(raw)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "table.csv: the file is empty"),
+        ("\n \n", "the file is empty"),
+        ("sep=;\n", "the file is empty"),
+        ("x,y,z\n", "a header but no row"),
+        ("x,y,z", "a header but no row"),
+        ("x,y,y\n" + ROWS, "column 'y': 2 columns have this name"),
+        ("1,2,3\n" + ROWS, "first row holds numbers, not column names"),
+        (GOOD + "1.5,a\n", "row 61: 2 cells where the header has 3"),
+        (GOOD.replace("0.5,a,0\n", "0.5,a,0,9\n", 1), "row 1: 4 cells where the header has 3"),
+        (GOOD + '1.5,a,"1\n2.5,b,1\n', "row 61: a quote is opened and never closed"),
+        (GOOD + '1.5,"a,1\n2.5,b,1\n', "row 61: a quote is opened and never closed"),
+        (GOOD.encode() + b"\x00\x01", "binary, not text"),
+        (GOOD.encode() + b"\x81\x8d\xff,a,1\n", "row 61: is not text in UTF-8 or Windows-1252"),
+        (b"PK\x03\x04" + b"x" * 90, "is a zip or Excel file, not CSV text"),
+        (np.random.default_rng(0).bytes(2000), "table.csv.*(binary|not text)"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
+    message = refused(tmp_path, content)
+    assert re.search(said, message), message
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    packed = gzip.compress(GOOD.encode())
+    assert "not a complete gzip file" in refused(tmp_path, packed[: len(packed) // 2], "table.csv.gz")
+    pa.parquet.write_table(pa.table({"x": list(range(1000))}), tmp_path / "whole.parquet")
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    assert "not a complete Parquet file" in refused(tmp_path, whole[:-200], "cut.parquet")
+    assert "not a complete Parquet file" in refused(tmp_path, b"PAR1 and nothing else", "cut.parquet")
+    assert "not a complete Parquet file" in refused(tmp_path, GOOD, "text.parquet")
+    assert "is a Parquet file, not CSV text" in refused(tmp_path, whole, "table2.csv")
+
+
+def test_other_files_and_folders_are_refused(tmp_path: Path) -> None:
+    assert "files named *.xlsx are not supported" in refused(tmp_path, b"PK", "table.xlsx")
+    folder = tmp_path / "raw"
+    (folder / "data.csv").mkdir(parents=True)
+    with pytest.raises(BadData, match=r"data\.csv: is a folder, not a file"):
+        read_table(folder)
+    with pytest.raises(BadData, match="no such file"):
+        read_table(tmp_path / "absent.csv")
+    (folder / "data.csv").rmdir()
+    with pytest.raises(BadData, match=r"holds no table. Allowed: \.csv"):
+        read_table(folder)
+    (folder / "one.csv").write_text(GOOD)
+    (folder / "two.csv").write_text(GOOD.replace("z", "w"))
+    with pytest.raises(BadData, match=r"two\.csv: has other columns than one\.csv: 'w'"):
+        read_table(folder)
+    (folder / "two.csv").unlink()
+    pa.parquet.write_table(pa.table({"x": [1]}), folder / "two.parquet")
+    with pytest.raises(BadData, match=r"holds CSV and Parquet files at once: one\.csv, two\.parquet"):
+        read_table(folder)
+
+
 def one_column(tmp_path: Path, *cells: str, delimiter: str = ";") -> Table:
     lines = [f'"{cell}"{delimiter}a' for cell in cells]
     return read(tmp_path, "\n".join([f"x{delimiter}y", *lines]))
