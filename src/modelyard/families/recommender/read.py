@@ -20,7 +20,7 @@ from modelyard.store.artifact import MANIFEST
 
 SUFFIXES = (*tables.SUFFIXES, ".dat", ".data", ".txt")
 LOGS = ("interactions", "ratings", "u.data", "events")
-"""Names, or beginnings of names, of the log in a folder of several files; the first that is there is read."""
+"""How the log's name begins in a folder of several files; the first that is there is read."""
 ITEMS = ("items", "movies")
 NAMES = {
     "user": ("userid", "user_id", "user", "customerid", "customer_id", "customer", "visitorid", "visitor_id"),
@@ -49,7 +49,7 @@ NAMES = {
     "conversion": ("conversion", "converted", "purchase"),
     "dwell": ("dwell", "dwell_time", "dwell_seconds"),
 }
-"""Column names that are understood, in any case; of several for one thing the first column is taken."""
+"""Column names that are understood, in any case; of several for one thing the first is taken."""
 ITEM_NAMES = {"id": ("id", *NAMES["item"]), "title": ("title", "name"), "category": ("category", "genre", "genres")}
 ORDER = ("user", "item", "rating", "timestamp")
 """Columns of a log without a header: MovieLens' order."""
@@ -83,12 +83,15 @@ def read_log(raw: Path) -> Log:
     """The interactions in `raw`.
 
     Raises:
-        BadData: no such file or several, a missing column, or a cell that cannot be used: file, row, column.
+        BadData: no such file or several, a missing column, or a cell that cannot be used; with file,
+            row and column.
     """
     table, columns = _open(_log_file(Path(raw)), NAMES, ORDER)
     users, user = _ids(table, columns["user"], "an interaction without a user")
     items, item = _ids(table, columns["item"], "an interaction without an item")
-    rating = _ratings(table, columns["rating"]) if "rating" in columns else np.full(table.rows, np.nan)
+    rating = np.full(table.rows, np.nan)
+    if "rating" in columns:
+        rating = _ratings(table, columns["rating"])
     return Log(
         file=table.file,
         users=users,
@@ -103,9 +106,9 @@ def read_log(raw: Path) -> Log:
 
 
 def read_items(raw: Path) -> tuple[dict[str, Item], list[str]]:
-    """Titles and categories by item id, from `items.csv` or MovieLens' `movies.*`; empty where there is none.
+    """Titles and categories by item id, from `items.csv` or MovieLens' `movies.*`; and notes.
 
-    Also how the file was read, where that is worth telling.
+    Empty where there is no such file. The notes say how it was read, where that is worth telling.
 
     Raises:
         BadData: the file has no id column, or a row without an id.
@@ -129,7 +132,7 @@ def read_items(raw: Path) -> tuple[dict[str, Item], list[str]]:
 
 
 def _ids(table: Table, column: str, problem: str) -> tuple[list[str], np.ndarray]:
-    """The different cells as text, in the order of the file, and each row's index into them, int64 (rows,)."""
+    """The different cells in the order of the file, and each row's index into them, int64 (rows,)."""
     _check_full(table, column, problem)
     cells = table.column(column)
     if not pa.types.is_string(cells.type):
@@ -142,7 +145,8 @@ def _ids(table: Table, column: str, problem: str) -> tuple[list[str], np.ndarray
 def _times(table: Table, column: str) -> np.ndarray:
     _check_full(table, column, "an interaction without a time")
     times = tables.times(table, column)
-    _check(table, column, np.isfinite(times), "{cell!r} is neither a number nor a time such as 2026-03-31 08:00:00")
+    problem = "{cell!r} is neither a number nor a time such as 2026-03-31 08:00:00"
+    _check(table, column, np.isfinite(times), problem)
     return times
 
 

@@ -1,4 +1,7 @@
-"""Columns of a table as numpy arrays: numbers, times, flags and text. A cell that is none is named with its place."""
+"""Columns of a table as numpy arrays: numbers, times, flags and text.
+
+A cell that is none of them is named with its place.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ import pyarrow.compute as pc
 from modelyard.errors import BadData
 from modelyard.kit.tables.table import Table
 
-PLACEHOLDERS = frozenset({"?", "-", "--", ".", "none", "unknown", "missing", "na", "n.a.", "nil", "#n/a"})
+PLACEHOLDERS = frozenset(
+    {"?", "-", "--", ".", "none", "unknown", "missing", "na", "n.a.", "nil", "#n/a"},
+)
 """Words for an empty cell, in any case, taken as such in a column that otherwise holds numbers."""
 
 _FLAGS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
@@ -21,14 +26,15 @@ _NO_THOUSANDS = r"^[-+]?\d*,(?:\d{1,2}|\d{4,})(?:[eE][-+]?\d+)?$"
 _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
 _DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}")
 _DOTTED = re.compile(r"^(\d\d)\.(\d\d)\.(\d{4})")
+_EXAMPLES = "2026-03-31T08:00:00 or 31.03.2026 08:00"
 _SHOWN = 40
 
 
 def numbers(table: Table, name: str, hint: str = "Mend the cell, or empty it") -> np.ndarray:
     """Float64 (rows,), NaN where a cell is empty; infinite where the file says so.
 
-    A comma is the decimal point where no number of the column has a point; in a file separated by commas, also some
-    number must have other than three digits behind it, for `1,234` alone is rather a thousand.
+    A comma is the decimal point where no number of the column has a point. In a file separated by
+    commas some number must also have other than three digits behind it, as `1,234` has not.
 
     Raises:
         BadData: a cell that is no number; with file, row and column.
@@ -48,12 +54,15 @@ def numbers(table: Table, name: str, hint: str = "Mend the cell, or empty it") -
         try:
             found[row] = _float(text)
         except ValueError:
-            raise _refusal(table, name, row, f"{_shown(table, name, row)} is not a number", hint) from None
+            problem = f"{_shown(table, name, row)} is not a number"
+            raise _refusal(table, name, row, problem, hint) from None
     return found
 
 
 def times(table: Table, name: str) -> np.ndarray:
-    """Float64 (rows,): seconds since 1970 for dates and times, UTC without an offset; numbers as they are.
+    """Float64 (rows,): seconds since 1970 for dates and times, numbers as they are.
+
+    Times without an offset are taken for UTC.
 
     Raises:
         BadData: an empty cell, or one that is neither; with file, row and column.
@@ -78,7 +87,7 @@ def times(table: Table, name: str) -> np.ndarray:
             found[row] = read(text)
         except ValueError:
             seen = _shown(table, name, row)
-            problem = f"{seen} is neither a number nor a time such as 2026-03-31T08:00:00 or 31.03.2026 08:00"
+            problem = f"{seen} is neither a number nor a time such as {_EXAMPLES}"
             if _is_float(text):
                 problem = f"{seen} is a number, and the cells above are dates"
             raise _refusal(table, name, row, problem, "") from None
@@ -102,7 +111,7 @@ def flags(table: Table, name: str, hint: str = "") -> np.ndarray:
 
 
 def texts(table: Table, name: str) -> list[str | None]:
-    """The cells as text without surrounding blanks, None where empty; whole numbers without a point."""
+    """The cells without surrounding blanks, None where empty; whole numbers without a point."""
     return _texts(table.column(name))
 
 
@@ -131,7 +140,7 @@ def _is_text(cells: pa.Array) -> bool:
 
 
 def _with_points(cells: pa.Array, delimiter: str) -> pa.Array:
-    """Decimal commas as points, where it is plain that they are: a cell that stays as it is will be refused."""
+    """Decimal commas as points where it is plain that they are; other cells will be refused."""
     if not _is_text(cells) or _any_matches(cells, _POINTED):
         return cells
     if delimiter == "," and not _any_matches(cells, _NO_THOUSANDS):

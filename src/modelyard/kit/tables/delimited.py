@@ -28,12 +28,16 @@ def parse_text(text: Text) -> Table:
     """The rows below the header; columns without a name are dropped.
 
     Raises:
-        BadData: a row has more or fewer cells than the header, a quote stays open, or the first row is no header.
+        BadData: a row has more or fewer cells than the header, a quote stays open, or the first row
+            is no header.
     """
     header = text.header()
     if all(_is_number(name) for name in header):
-        raise BadData("the first row holds numbers, not column names", file=text.file, hint="Add a header row")
-    numbers = _row_numbers(text.content, text.delimiter) if _BLANK_LINE.search(text.content) else None
+        problem = "the first row holds numbers, not column names"
+        raise BadData(problem, file=text.file, hint="Add a header row")
+    numbers = None
+    if _BLANK_LINE.search(text.content):
+        numbers = _row_numbers(text.content, text.delimiter)
     rows = _parse(text, len(header), numbers)
     columns, names = [], []
     for name, cells in zip(header, rows.columns, strict=True):
@@ -44,7 +48,7 @@ def parse_text(text: Text) -> Table:
             names.append(name)
     notes = list(text.notes)
     if text.delimiter != ",":
-        notes.append(f"{text.file.name} is separated by {DELIMITERS.get(text.delimiter, text.delimiter)}s")
+        notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
     dropped = {NAMELESS: "no name in the header"} if "" in header else {}
     file = TableFile(text.file, rows.num_rows, numbers)
     return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
@@ -89,7 +93,7 @@ def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
             f"{first.actual_columns} cells where the header has {first.expected_columns}{others}",
             file=text.file,
             row=row,
-            hint=f"Quote cells that hold a {DELIMITERS.get(text.delimiter, text.delimiter)}, or mend the row",
+            hint=f"Quote cells that hold a {_called(text.delimiter)}, or mend the row",
         )
     if len(rows) and data.count(b'"') % 2 and any("\n" in str(cells[-1]) for cells in rows.columns):
         last = len(rows) if numbers is None else numbers[-1]
@@ -98,7 +102,10 @@ def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
 
 
 def _row_numbers(content: str, delimiter: str) -> list[int] | None:
-    """The number in the file of each row that is not blank, from 1 below the header; None where none is blank."""
+    """The number in the file of each row that is not blank, from 1 below the header.
+
+    None where only blank lines at the end, or none at all, stand in the file.
+    """
     rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
     next(rows)
     try:
@@ -106,6 +113,10 @@ def _row_numbers(content: str, delimiter: str) -> list[int] | None:
     except csv.Error:
         return None
     return found if found and found[-1] != len(found) else None
+
+
+def _called(delimiter: str) -> str:
+    return DELIMITERS.get(delimiter, delimiter)
 
 
 def _is_number(name: str) -> bool:

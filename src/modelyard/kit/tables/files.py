@@ -51,7 +51,8 @@ def table_files(raw: Path) -> list[Path]:
         raise BadData(f"holds no table. Allowed: {', '.join(SUFFIXES)}", file=raw)
     if len({is_parquet(path) for path in found}) > 1:
         names = ", ".join(path.relative_to(raw).as_posix() for path in found[:5])
-        raise BadData(f"holds CSV and Parquet files at once: {names}", file=raw, hint="Keep one of them")
+        problem = f"holds CSV and Parquet files at once: {names}"
+        raise BadData(problem, file=raw, hint="Keep one of them")
     return found
 
 
@@ -97,8 +98,6 @@ def _supported(path: Path) -> bool:
 
 def _unsupported(file: Path) -> BadData:
     hint = "Save the sheet as CSV" if file.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
-    return BadData(
-        f"files named *{file.suffix or file.name} are not supported. Allowed: {', '.join(SUFFIXES)}",
-        file=file,
-        hint=hint,
-    )
+    kind = file.suffix or file.name
+    problem = f"files named *{kind} are not supported. Allowed: {', '.join(SUFFIXES)}"
+    return BadData(problem, file=file, hint=hint)

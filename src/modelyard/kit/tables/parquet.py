@@ -38,7 +38,7 @@ def read_parquet_file(file: Path) -> Table:
 
 
 def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Categories as their values, decimals as float64, text without surrounding blanks and null where it is blank."""
+    """Categories as their values, decimals as float64, text without blanks around it, or null."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
     if pa.types.is_decimal(cells.type):

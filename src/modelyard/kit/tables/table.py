@@ -24,16 +24,18 @@ class TableFile:
     path: Path
     rows: int
     numbers: Sequence[int] | None = None
-    """The number of each row in the file, from 1 below the header; None where no blank line stands between them."""
+    """The number of each row in the file, from 1 below the header; None where it is the count."""
 
     def row_numbers(self) -> np.ndarray:
         """The same, int64 (rows,)."""
-        return np.arange(1, self.rows + 1) if self.numbers is None else np.array(self.numbers, np.int64)
+        if self.numbers is None:
+            return np.arange(1, self.rows + 1)
+        return np.array(self.numbers, np.int64)
 
 
 @dataclass
 class Table:
-    """Rows as they came: cells of a CSV are text or null, columns of a Parquet file keep their types."""
+    """Rows as they came: cells of a CSV are text or null, those of Parquet keep their types."""
 
     arrow: pa.Table
     files: list[TableFile]
@@ -66,16 +68,20 @@ class Table:
         return cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
 
     def place(self, row: int) -> dict[str, Any]:
-        """File and row (from 1, below the header, blank lines counted) of a row of the table, for `BadData`."""
+        """File and row of a row of the table (from 0), for `BadData`.
+
+        Rows of a file count from 1 below the header, blank lines too, as a spreadsheet shows them.
+        """
         for file in self.files:
             if row < file.rows:
-                return {"file": file.path, "row": row + 1 if file.numbers is None else file.numbers[row]}
+                number = row + 1 if file.numbers is None else file.numbers[row]
+                return {"file": file.path, "row": number}
             row -= file.rows
         raise AssertionError("row beyond the table")
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """The rows as pandas: integers with gaps as Int64, booleans as boolean, text as objects with None."""
+        """The rows as pandas: integers with gaps as Int64, text as objects with None."""
         nullable = {}
         for name, column in zip(self.names, self.arrow.columns, strict=True):
             if pa.types.is_boolean(column.type):
@@ -105,7 +111,10 @@ def joined(tables: list[Table]) -> Table:
     # The same note of several files is worth telling once.
     notes = list(dict.fromkeys(note for table in tables for note in table.notes))
     notes.append(f"{len(tables)} files were read as one table")
-    rows = pa.concat_tables([table.arrow.select(names) for table in tables], promote_options="permissive")
+    for name in names:
+        _check_types(tables, name)
+    parts = [table.arrow.select(names) for table in tables]
+    rows = pa.concat_tables(parts, promote_options="permissive")
     return Table(rows, files, notes, dropped, first.delimiter)
 
 
@@ -115,12 +124,16 @@ def _check_same_columns(first: Table, other: Table) -> None:
         where = first.file.name if differing[0] in first.names else other.file.name
         problem = f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
         raise BadData(problem, file=other.file)
-    for name in first.names:
+
+
+def _check_types(tables: list[Table], name: str) -> None:
+    """Refuses a column whose values would change to fit together: numbers and text, dates and numbers."""
+    united = pa.schema([tables[0].arrow.field(name)])
+    for table in tables[1:]:
+        kind = table.arrow.field(name)
         try:
-            pa.unify_schemas(
-                [pa.schema([first.arrow.field(name)]), pa.schema([other.arrow.field(name)])],
-                promote_options="permissive",
-            )
+            united = pa.unify_schemas([united, pa.schema([kind])], promote_options="permissive")
         except pa.ArrowException:
-            kinds = f"{other.arrow.field(name).type} here and {first.arrow.field(name).type} in {first.file.name}"
-            raise BadData(f"holds {kinds}", file=other.file, column=name, hint="Save both as one type") from None
+            problem = f"holds {kind.type} here and {united.field(name).type} in the files before"
+            hint = "Save it as one type in all files"
+            raise BadData(problem, file=table.file, column=name, hint=hint) from None

@@ -82,14 +82,15 @@ def _bytes(file: Path) -> bytes:
 
 
 def _decode(data: bytes, file: Path) -> tuple[str, list[str]]:
-    """UTF-8, UTF-16 with its mark, or else Windows-1252 with a note, if the bytes look like text at all."""
+    """UTF-8, UTF-16 with its mark, or else Windows-1252 with a note, if it looks like text."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             return data.decode("utf-16"), [f"{file.name} was read as UTF-16"]
         except UnicodeDecodeError:
             raise BadData("is neither UTF-8 nor UTF-16 text", file=file) from None
     if b"\0" in data:
-        raise BadData("is binary, not text: it holds zero bytes", file=file, hint="Save it as CSV in UTF-8")
+        problem = "is binary, not text: it holds zero bytes"
+        raise BadData(problem, file=file, hint="Save it as CSV in UTF-8")
     try:
         return data.decode("utf-8-sig"), []
     except UnicodeDecodeError as error:
@@ -101,14 +102,15 @@ def _decode(data: bytes, file: Path) -> tuple[str, list[str]]:
     except UnicodeDecodeError:
         controls, text = len(data), ""
     if controls:
-        raise BadData("is not text in UTF-8 or Windows-1252", file=file, row=row or None, hint="Save it in UTF-8")
+        problem = "is not text in UTF-8 or Windows-1252"
+        raise BadData(problem, file=file, row=row or None, hint="Save it in UTF-8")
     seen = f"first seen in row {row}" if row else "first seen in the header"
-    note = f"{file.name} is not UTF-8 ({seen}) and was read as Windows-1252; if letters look wrong, save it in UTF-8"
-    return text, [note]
+    note = f"{file.name} is not UTF-8 ({seen}) and was read as Windows-1252"
+    return text, [f"{note}; if letters look wrong, save it in UTF-8"]
 
 
 def _sniff(text: str) -> str:
-    """The delimiter under which most of the first rows have as many cells as the header, at least two.
+    """The delimiter under which most first rows have as many cells as the header, at least two.
 
     A comma where there is none: a file may have one column.
     """
