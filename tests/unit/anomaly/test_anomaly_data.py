@@ -189,7 +189,10 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
         (changed("time", 7, ""), "pump.csv, row 7, column 'time': the time is missing"),
         (changed("time", 7, "2025-12-31T00:00:00"), "row 7, column 'time': the time goes back: 2025-12-31.* after"),
         (changed("time", 7, "2026-01-01T00:25:00"), "row 7, column 'time': the time 2026-01-01T00:25:00 stands twice"),
-        (table() | {"label": ["0"] * 299 + ["maybe"]}, "row 300, column 'label': 'maybe' is no label.*0 .normal., 1"),
+        (
+            table() | {"label": ["0"] * 299 + ["maybe"]},
+            "row 300, column 'label': 'maybe' is neither 0 nor 1.*0 .norm",
+        ),
         (table(60), r"pump.csv: 60 complete rows; \d+ are needed for a window of 8 in each part"),
         ({"time": table()["time"]}, "holds no column of measurements"),
         (table() | {"heat": [1] * ROWS, "load": [2] * ROWS}, "every column is constant over the training rows"),
@@ -198,31 +201,6 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
 def test_faulty_cells_are_refused_with_their_place(tmp_path: Path, columns: dict[str, list[Any]], said: str) -> None:
     message = refused(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
     assert re.search(said, message), message
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"", "pump.csv: the file is empty"),
-        (b"time,heat\n", "a header but no row"),
-        (b"time,heat\n1,2\n2,3,4\n", "row 2: 3 cells where the header has 2"),
-        (b"heat,heat\n1,2\n", "column 'heat': 2 columns have this name"),
-        (b"1,2\n3,4\n", "the first row holds numbers"),
-        (b"heat,load\n1,\x00\n", "is binary, not text"),
-        (b"heat,load\n1,\xff\n", "row 1: is not text in UTF-8"),
-    ],
-)
-def test_files_that_are_no_tables_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw/pump.csv").write_bytes(content)
-    assert said in refused(tmp_path, tmp_path / "raw")
-
-
-def test_a_broken_parquet_file_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "raw").mkdir()
-    assert "holds no table. Allowed: .csv" in refused(tmp_path, tmp_path / "raw")
-    (tmp_path / "raw/p.parquet").write_bytes(b"PAR1 and nothing else")
-    assert "p.parquet: is not a complete Parquet file" in refused(tmp_path, tmp_path / "raw")
 
 
 def test_files_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> None:

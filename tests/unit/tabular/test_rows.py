@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.data import TabularData
 from modelyard.families.tabular.host import request_model
 from modelyard.families.tabular.infer import as_written, numbers
 from modelyard.families.tabular.rows import read_rows
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.written import CONTINENTAL, ENGLISH, FRENCH, number_style, plainly
+from modelyard.kit.tables import Table, TableFile
 from tests.unit.tabular.conftest import SPLITS, built, customers, write
 
 
@@ -162,7 +163,7 @@ def test_a_unit_is_told_from_its_number(cells: list[str], unit: str, style: str,
     if values is None:
         assert found[2].tolist() == cells
     else:
-        table = Table(pd.DataFrame({"x": column}), [(Path("x.csv"), len(column))])
+        table = Table(pa.table({"x": cells}), [TableFile(Path("x.csv"), len(cells))])
         assert numbers(Column(name="x", role="numeric", unit=unit, format=style), column, table).tolist() == values
 
 

@@ -13,11 +13,11 @@ from modelyard.families.anomaly.earlier import earlier_schema, kept_columns
 from modelyard.families.anomaly.naming import check_measured, named
 from modelyard.families.anomaly.overview import summarize
 from modelyard.families.anomaly.parts import PARTS, Part, join
-from modelyard.families.anomaly.read import Table, read_tables
 from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Schema
 from modelyard.families.anomaly.series import Series, read_series
 from modelyard.family import Data, Split
+from modelyard.kit.tables import Table, read_file, table_files
 from modelyard.store.base import base_of
 
 UNEQUAL = 0.05
@@ -40,11 +40,11 @@ class AnomalyData(Data[AnomalyConfig]):
         """
         config, base = self.config, base_of(out)
         earlier = earlier_schema(base, config) if base is not None else None
-        tables = read_tables(raw)
+        tables = [read_file(file) for file in table_files(Path(raw))]
         settings = named(tables, config.features)
         names = _columns(tables, settings)
         check_measured(tables[0], names)
-        series = [read_series(table, names, settings) for table in tables]
+        series = [read_series(table, _called(table.file, Path(raw)), names, settings) for table in tables]
         _check_steps(series)
         cuts = [_cut(one, settings) for one in series]
         lost = _lost_windows(series, cuts, settings)
@@ -64,7 +64,7 @@ class AnomalyData(Data[AnomalyConfig]):
         for name, part in parts.items():
             part.save(out, name)
         timed = settings.time_column if schema.step is not None else None
-        return summarize(series, schema, parts, lost, constant, timed)
+        return summarize(series, schema, parts, lost, constant, timed, _notes(tables))
 
     def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
         """Rows or windows of a split as JSON bodies, evenly spread over its series and time."""
@@ -80,24 +80,37 @@ class AnomalyData(Data[AnomalyConfig]):
         return bodies
 
 
+def _called(file: Path, raw: Path) -> str:
+    return file.name if file == raw else file.relative_to(raw).as_posix()
+
+
+def _notes(tables: list[Table]) -> list[str]:
+    """What is to be known of how the files were read; what is the same of several files once."""
+    notes: dict[str, None] = {}
+    for table in tables:
+        notes |= dict.fromkeys(table.notes)
+        notes |= dict.fromkeys(f"Left out: {name}: {why}" for name, why in table.dropped.items())
+    return list(notes)
+
+
 def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:
     """Names of the measured columns: the same in every file."""
     first = tables[0]
-    known = {name for table in tables for name in table.columns}
+    known = {name for table in tables for name in (*table.names, *table.dropped)}
     for name in settings.drop:
         if name not in known:
             raise UsageError(f"setting 'features.drop': {choices('column', name, known)}")
     aside = {settings.time_column, settings.label_column, settings.kind_column, *settings.drop}
-    names = [name for name in first.columns if name not in aside]
+    names = [name for name in first.names if name not in aside]
     for other in tables[1:]:
-        differing = sorted(set(names) ^ (set(other.columns) - aside))
+        differing = sorted(set(names) ^ (set(other.names) - aside))
         if differing:
-            where = first.file if differing[0] in names else other.file
-            problem = f"has other columns than {first.file}: {differing[0]!r} is only in {where}"
+            where = first.file.name if differing[0] in names else other.file.name
+            problem = f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
             raise BadData(problem, file=other.file)
-        if (settings.time_column in first.columns) != (settings.time_column in other.columns):
+        if (settings.time_column in first.names) != (settings.time_column in other.names):
             raise BadData(
-                f"of {first.file} and this file only one has it", file=other.file, column=settings.time_column
+                f"of {first.file.name} and this file only one has it", file=other.file, column=settings.time_column
             )
     if not names:
         raise BadData("holds no column of measurements", file=first.file)
@@ -108,7 +121,7 @@ def _check_steps(series: list[Series]) -> None:
     first = series[0].step
     for one in series[1:]:
         if first and one.step and abs(one.step / first - 1) > UNEQUAL:
-            problem = f"its rows are {one.step:g} apart, those of {series[0].file} {first:g}"
+            problem = f"its rows are {one.step:g} apart, those of {series[0].name} {first:g}"
             raise BadData(problem, file=one.file, hint="Resample them to one step, or run them apart")
 
 
@@ -205,6 +218,6 @@ def _schema(
     steps = [one.step for one in series if one.step is not None]
     return Schema(
         columns=columns, window=settings.window, step=float(np.median(steps)) if steps else None,
-        labelled=any(settings.label_column in table.columns for table in tables),
-        series=[one.file for one in series], kinds=kinds,
+        labelled=any(settings.label_column in table.names for table in tables),
+        series=[one.name for one in series], kinds=kinds,
     )  # fmt: skip

@@ -27,7 +27,7 @@ def earlier_schema(base: Path, config: AnomalyConfig) -> Schema:
     return schema
 
 
-def kept_columns(earlier: Schema, names: list[str], file: str) -> np.ndarray:
+def kept_columns(earlier: Schema, names: list[str], file: Path) -> np.ndarray:
     """Places in `names` of the earlier model's columns, in its order, int64 (columns,).
 
     Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from modelyard.errors import BadData, UsageError, choices
-from modelyard.families.anomaly.cells import is_dated, numbers
+from modelyard.families.anomaly.cells import measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
-from modelyard.families.anomaly.read import Table
+from modelyard.kit.tables import Table, is_dated
 
 TIMES = ("time", "timestamp", "datetime", "date_time", "date", "ts")
 """Names of a time column that are understood, in any case."""
@@ -22,11 +22,11 @@ def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
     Raises:
         UsageError: a setting names a column that no table has.
     """
-    columns = tables[0].columns
+    columns = tables[0].names
     usual = AnomalyFeatures()
     for name in ("time_column", "label_column", "kind_column"):
         column = getattr(settings, name)
-        if column != getattr(usual, name) and not any(column in table.columns for table in tables):
+        if column != getattr(usual, name) and not any(column in table.names for table in tables):
             raise UsageError(f"setting 'features.{name}': {choices('column', column, columns)}")
     if settings.time_column in columns or settings.time_column != usual.time_column:
         return settings
@@ -47,10 +47,10 @@ def check_measured(table: Table, names: list[str]) -> None:
             problem = "holds dates or times, not measurements"
             hint = f"Say that it is the time: --set features.time_column={name}; or {away}"
             raise BadData(problem, file=table.file, column=name, hint=hint)
-        if name.casefold() in LABELS and set(np.unique(numbers(table, name)).tolist()) <= {0.0, 1.0}:
+        if name.casefold() in LABELS and set(np.unique(measurements(table, name)).tolist()) <= {0.0, 1.0}:
             hint = f"Say so: --set features.label_column={name} (1 is an anomaly); or {away}"
             raise BadData("is named as a label is, and would be measured", file=table.file, column=name, hint=hint)
-        if _counts(numbers(table, name)):
+        if _counts(measurements(table, name)):
             hint = f"If it is the time: --set features.time_column={name}; else {away}"
             raise BadData("grows by the same with every row, as a time or a count does", file=table.file,
                           column=name, hint=hint)  # fmt: skip

@@ -16,8 +16,12 @@ def summarize(
     lost: int,
     constant: list[str],
     time_column: str | None,
+    read: list[str],
 ) -> dict[str, Any]:
-    """Rows by split, what was left out and why, and the tables of splits, series and columns; JSON."""
+    """Rows by split, what was left out and why, and the tables of splits, series and columns; JSON.
+
+    `read` are notes on how the files were read.
+    """
     counts = {name: len(part.label) for name, part in parts.items()}
     dropped = {
         "rows with an empty cell": sum(one.empty for one in series),
@@ -47,6 +51,7 @@ def summarize(
             f"{apart}; each series is split by time, with {schema.window} rows unused between the splits.",
             "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
             *(f"Left out, constant over the training rows: {', '.join(constant)}." for _ in constant[:1]),
+            *read,
         ],
     }  # fmt: skip
 
@@ -60,7 +65,7 @@ def _parts_table(parts: dict[str, Part]) -> dict[str, Any]:
 
 
 def _series_table(series: list[Series]) -> dict[str, Any]:
-    rows = [[one.file, len(one.x), int(one.breaks.sum()), one.empty, int((one.label == 1).sum())] for one in series]
+    rows = [[one.name, len(one.x), int(one.breaks.sum()), one.empty, int((one.label == 1).sum())] for one in series]
     columns = ["series", "rows", "gaps", "rows with an empty cell", "labelled anomalies"]
     return {"title": "Series", "columns": columns, "rows": rows}
 

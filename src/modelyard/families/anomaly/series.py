@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.anomaly.cells import labels, numbers, times, words
+from modelyard.families.anomaly.cells import kinds, labels, measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
-from modelyard.families.anomaly.read import Table
+from modelyard.kit.tables import Table, times
 
 GAP = 1.5
 """A longer time than this many steps is a gap; a shorter one than 1 / 2 of a step is irregular, and a gap too."""
@@ -19,7 +20,9 @@ GAP = 1.5
 class Series:
     """One file: a machine's measurements in the order of time, rows with empty cells gone."""
 
-    file: str
+    file: Path
+    name: str
+    """What the file is called below the raw folder."""
     x: np.ndarray
     """Float64 (rows, columns)."""
     time: np.ndarray
@@ -34,11 +37,11 @@ class Series:
     repeated: int
 
 
-def read_series(table: Table, names: list[str], settings: AnomalyFeatures) -> Series:
-    x = np.stack([numbers(table, name) for name in names], axis=1)
-    timed = settings.time_column in table.columns
+def read_series(table: Table, called: str, names: list[str], settings: AnomalyFeatures) -> Series:
+    x = np.stack([measurements(table, name) for name in names], axis=1)
+    timed = settings.time_column in table.names
     time = times(table, settings.time_column) if timed else np.arange(table.rows, dtype=np.float64)
-    label, kind = labels(table, settings.label_column), words(table, settings.kind_column)
+    label, kind = labels(table, settings.label_column), kinds(table, settings.kind_column)
     full = ~np.isnan(x).any(axis=1)
     again = _repeated(table, x, time, settings.time_column)
     kept = np.flatnonzero(full & ~again)
@@ -47,10 +50,20 @@ def read_series(table: Table, names: list[str], settings: AnomalyFeatures) -> Se
     step = float(np.median(np.diff(time[kept])))
     apart = np.diff(time[kept], prepend=time[kept[0]] - step)
     breaks = (apart > GAP * step) | (apart < step / 2)
+    (source,) = table.files
     return Series(
-        table.file, x[kept], time[kept], label[kept], [kind[row] for row in kept], kept + 1, breaks,
-        step if timed else None, int((~full).sum()), int((again & full).sum()),
-    )  # fmt: skip
+        file=source.path,
+        name=called,
+        x=x[kept],
+        time=time[kept],
+        label=label[kept],
+        kind=[kind[row] for row in kept],
+        rows=source.row_numbers()[kept],
+        breaks=breaks,
+        step=step if timed else None,
+        empty=int((~full).sum()),
+        repeated=int((again & full).sum()),
+    )
 
 
 def _repeated(table: Table, x: np.ndarray, time: np.ndarray, column: str) -> np.ndarray:
@@ -64,16 +77,16 @@ def _repeated(table: Table, x: np.ndarray, time: np.ndarray, column: str) -> np.
     if len(back):
         problem = f"the time goes back: {_shown(table, column, back[0] + 1)} after {_shown(table, column, back[0])}"
         hint = "Sort the file by time; several machines belong into several files"
-        raise BadData(problem, file=table.file, row=int(back[0]) + 2, column=column, hint=hint)
+        raise BadData(problem, **table.place(int(back[0]) + 1), column=column, hint=hint)
     same = np.concatenate([[False], apart == 0])
     equal = np.concatenate([[False], ((x[1:] == x[:-1]) | (np.isnan(x[1:]) & np.isnan(x[:-1]))).all(axis=1)])
     twice = np.flatnonzero(same & ~equal)
     if len(twice):
         problem = f"the time {_shown(table, column, twice[0])} stands twice, with different measurements"
         hint = "Keep one of the rows; several machines belong into several files"
-        raise BadData(problem, file=table.file, row=int(twice[0]) + 1, column=column, hint=hint)
+        raise BadData(problem, **table.place(int(twice[0])), column=column, hint=hint)
     return same
 
 
 def _shown(table: Table, column: str, row: int) -> str:
-    return str(table.columns[column][int(row)].as_py())
+    return str(table.arrow[column][int(row)].as_py())

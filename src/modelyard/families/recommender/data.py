@@ -67,7 +67,8 @@ class RecommenderData(Data[RecommenderConfig]):
         """
         settings, base = self.config.features, base_of(out)
         earlier = earlier_catalog(base, self.config.model) if base is not None else None
-        log, titles = read_log(raw), read_items(raw)
+        log = read_log(raw)
+        titles, notes = read_items(raw)
         if len(log.time) > 1 and log.time.min() == log.time.max():
             raise BadData(
                 f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be told",
@@ -86,7 +87,9 @@ class RecommenderData(Data[RecommenderConfig]):
         rows = _write_splits(out, had, split, numbers, self.config.seed)
         if log.labels:
             _write_impressions(out, shown, had, split, numbers)
-        return _summary(catalog, had, split, rows, dropped, len(shown.rows), titles)
+        summary = _summary(catalog, had, split, rows, dropped, len(shown.rows), titles)
+        summary["notes"] += [*log.notes, *notes]
+        return summary
 
     def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
         """What a caller sends: on validation the user, on test also the item had since, which is the validation's.

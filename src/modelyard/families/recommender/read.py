@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Item
+from modelyard.kit import tables
+from modelyard.kit.tables import Table, Text
 from modelyard.store.artifact import MANIFEST
 
-SUFFIXES = (".csv", ".tsv", ".dat", ".data", ".txt", ".parquet", ".pq")
+SUFFIXES = (*tables.SUFFIXES, ".dat", ".data", ".txt")
 LOGS = ("interactions", "ratings", "u.data", "events")
-"""Names, or beginnings of names, of the log in a folder of several files; the first that is there is read."""
+"""How the log's name begins in a folder of several files; the first that is there is read."""
 ITEMS = ("items", "movies")
 NAMES = {
     "user": ("userid", "user_id", "user", "customerid", "customer_id", "customer", "visitorid", "visitor_id"),
@@ -49,22 +49,20 @@ NAMES = {
     "conversion": ("conversion", "converted", "purchase"),
     "dwell": ("dwell", "dwell_time", "dwell_seconds"),
 }
-"""Column names that are understood, in any case; of several for one thing the first column is taken."""
+"""Column names that are understood, in any case; of several for one thing the first is taken."""
 ITEM_NAMES = {"id": ("id", *NAMES["item"]), "title": ("title", "name"), "category": ("category", "genre", "genres")}
 ORDER = ("user", "item", "rating", "timestamp")
 """Columns of a log without a header: MovieLens' order."""
 LABELS = ("click", "conversion", "dwell")
-FLAGS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 
-Row = Sequence[Any]
-Numbered = tuple[int, Row]
+Names = dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Log:
     """Interactions as they came."""
 
-    file: str
+    file: Path
     users: list[str]
     items: list[str]
     user: np.ndarray
@@ -77,126 +75,119 @@ class Log:
     """float64 (rows,), NaN where there is none."""
     labels: dict[str, np.ndarray]
     """The columns of LABELS that the file has, float64 (rows,); NaN where a cell is empty."""
+    notes: list[str] = field(default_factory=list)
+    """How the file was read, where that is worth telling."""
 
 
 def read_log(raw: Path) -> Log:
     """The interactions in `raw`.
 
     Raises:
-        BadData: no such file or several, a missing column, or a cell that cannot be used: file, row, column.
+        BadData: no such file or several, a missing column, or a cell that cannot be used; with file,
+            row and column.
     """
-    file = _log_file(Path(raw))
-    columns, rows = _open(file, NAMES, ORDER)
-    return _collect(file.name, columns, rows)
+    table, columns = _open(_log_file(Path(raw)), NAMES, ORDER)
+    users, user = _ids(table, columns["user"], "an interaction without a user")
+    items, item = _ids(table, columns["item"], "an interaction without an item")
+    rating = np.full(table.rows, np.nan)
+    if "rating" in columns:
+        rating = _ratings(table, columns["rating"])
+    return Log(
+        file=table.file,
+        users=users,
+        items=items,
+        user=user,
+        item=item,
+        time=_times(table, columns["timestamp"]),
+        rating=rating,
+        labels=_labels(table, columns),
+        notes=table.notes,
+    )
 
 
-def read_items(raw: Path) -> dict[str, Item]:
-    """Titles and categories by item id, from `items.csv` or MovieLens' `movies.*`; empty where there is none.
+def read_items(raw: Path) -> tuple[dict[str, Item], list[str]]:
+    """Titles and categories by item id, from `items.csv` or MovieLens' `movies.*`; and notes.
+
+    Empty where there is no such file. The notes say how it was read, where that is worth telling.
 
     Raises:
         BadData: the file has no id column, or a row without an id.
     """
     file = next((file for file in _files(Path(raw)) if file.name.lower().startswith(ITEMS)), None)
     if file is None:
-        return {}
-    columns, rows = _open(file, ITEM_NAMES, ("id", "title", "category"))
+        return {}, []
+    table, columns = _open(file, ITEM_NAMES, tuple(ITEM_NAMES))
     if "id" not in columns:
-        raise BadData("the column is missing", file=file.name, column="id")
+        raise BadData("the column is missing", file=file, column="id")
+    _check_full(table, columns["id"], "an item without an id")
+    nothing: list[str | None] = [None] * table.rows
+    ids = tables.texts(table, columns["id"])
+    titles = tables.texts(table, columns["title"]) if "title" in columns else nothing
+    categories = tables.texts(table, columns["category"]) if "category" in columns else nothing
     found: dict[str, Item] = {}
-    for number, row in rows:
-        cells = dict(zip(columns, (_text(cell) for cell in row), strict=True))
-        if not cells["id"]:
-            raise BadData("an item without an id", file=file.name, row=number, column=columns["id"])
-        category = (cells.get("category") or "").split("|")[0]
-        found.setdefault(cells["id"], Item(cells["id"], cells.get("title") or None, category or None))
-    return found
+    for name, title, category in zip(ids, titles, categories, strict=True):
+        first = (category or "").split("|")[0]
+        found.setdefault(str(name), Item(str(name), title or None, first or None))
+    return found, table.notes
 
 
-def _collect(file: str, columns: dict[str, str], rows: Iterable[Numbered]) -> Log:
-    users: dict[str, int] = {}
-    items: dict[str, int] = {}
-    user, item = array("q"), array("q")
-    numbers = {name: array("d") for name in ("timestamp", "rating", *LABELS) if name in columns}
-    at = {name: position for position, name in enumerate(columns)}
-    parse = {"timestamp": _time, "rating": _number, "click": _flag, "conversion": _flag, "dwell": _seconds}
-    row = 0
-    for row, cells in rows:
-        for name, known, indices in (("user", users, user), ("item", items, item)):
-            text = _text(cells[at[name]])
-            if not text:
-                raise BadData(f"an interaction without {_A[name]}", file=file, row=row, column=columns[name])
-            indices.append(known.setdefault(text, len(known)))
-        for name, values in numbers.items():
-            try:
-                values.append(parse[name](cells[at[name]]))
-            except ValueError as error:
-                raise BadData(str(error), file=file, row=row, column=columns[name]) from None
-    if not row:
-        raise BadData("there is a header but no row below it", file=file)
-    arrays = {name: np.array(values) for name, values in numbers.items()}
-    rating = arrays.get("rating", np.full(len(user), np.nan))
-    labels = {name: arrays[name] for name in LABELS if name in arrays}
-    return Log(file, list(users), list(items), np.array(user), np.array(item), arrays["timestamp"], rating, labels)
+def _ids(table: Table, column: str, problem: str) -> tuple[list[str], np.ndarray]:
+    """The different cells in the order of the file, and each row's index into them, int64 (rows,)."""
+    _check_full(table, column, problem)
+    cells = table.column(column)
+    if not pa.types.is_string(cells.type):
+        cells = pa.array(tables.texts(table, column), pa.string())
+    encoded = cells.dictionary_encode()
+    names: list[str] = encoded.dictionary.to_pylist()
+    return names, encoded.indices.to_numpy().astype(np.int64)
 
 
-_A = {"user": "a user", "item": "an item"}
+def _times(table: Table, column: str) -> np.ndarray:
+    _check_full(table, column, "an interaction without a time")
+    times = tables.times(table, column)
+    problem = "{cell!r} is neither a number nor a time such as 2026-03-31 08:00:00"
+    _check(table, column, np.isfinite(times), problem)
+    return times
 
 
-def _text(cell: Any) -> str:
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+def _ratings(table: Table, column: str) -> np.ndarray:
+    ratings = tables.numbers(table, column)
+    _check(table, column, ~np.isinf(ratings), "{cell!r} is not a number")
+    return ratings
 
 
-def _number(cell: Any) -> float:
-    text = _text(cell)
-    if not text:
-        return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.inf
-    if not math.isfinite(value):
-        raise ValueError(f"{text!r} is not a number")
-    return value
+def _labels(table: Table, columns: dict[str, str]) -> dict[str, np.ndarray]:
+    labels: dict[str, np.ndarray] = {}
+    for name in ("click", "conversion"):
+        if name in columns:
+            labels[name] = tables.flags(table, columns[name])
+    if "dwell" in columns:
+        seconds = tables.numbers(table, columns["dwell"])
+        usual = np.isnan(seconds) | ((seconds >= 0) & np.isfinite(seconds))
+        _check(table, columns["dwell"], usual, "{cell} seconds: a time spent is 0 or more")
+        labels["dwell"] = seconds
+    return labels
 
 
-def _time(cell: Any) -> float:
-    if isinstance(cell, datetime):
-        return cell.timestamp()
-    text = _text(cell)
-    if not text:
-        raise ValueError("an interaction without a time")
-    try:
-        return _number(text)
-    except ValueError:
-        pass
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is neither a number nor a time such as 2026-03-31 08:00:00") from None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+def _check_full(table: Table, column: str, problem: str) -> None:
+    empty = table.column(column).is_null(nan_is_null=True)
+    _check(table, column, ~empty.to_numpy(zero_copy_only=False), problem)
 
 
-def _flag(cell: Any) -> float:
-    text = _text(cell).lower()
-    if text and text not in FLAGS:
-        raise ValueError(f"{text!r} is neither 0 nor 1")
-    return FLAGS.get(text, math.nan)
-
-
-def _seconds(cell: Any) -> float:
-    value = _number(cell)
-    if value < 0:
-        raise ValueError(f"{value:g} seconds: a time spent is 0 or more")
-    return value
+def _check(table: Table, column: str, good: np.ndarray, problem: str) -> None:
+    """Refuses the first row that is not good."""
+    bad = np.flatnonzero(~good)
+    if len(bad):
+        row = int(bad[0])
+        cell = table.arrow[column][row].as_py()
+        raise BadData(problem.format(cell=cell), **table.place(row), column=column)
 
 
 def _files(raw: Path) -> list[Path]:
     if not raw.exists():
         raise BadData("no such file or folder", file=raw)
     found = [raw] if raw.is_file() else [file for file in sorted(raw.rglob("*")) if file.is_file()]
-    return [file for file in found if file.suffix.lower() in SUFFIXES and file.name != MANIFEST]
+    return [file for file in found if file.name.lower().endswith(SUFFIXES) and file.name != MANIFEST]
 
 
 def _log_file(raw: Path) -> Path:
@@ -214,86 +205,80 @@ def _log_file(raw: Path) -> Path:
     return files[0]
 
 
-def _open(
-    file: Path, names: dict[str, tuple[str, ...]], order: Sequence[str]
-) -> tuple[dict[str, str], Iterator[Numbered]]:
-    """Columns that are understood (our name to the file's), and the rows' cells in their order."""
-    rows = _parquet_rows(file) if file.suffix.lower() in (".parquet", ".pq") else _text_rows(file)
-    first = next(rows, None)
-    if first is None:
-        raise BadData("the file is empty", file=file.name)
+def _open(file: Path, names: Names, order: Sequence[str]) -> tuple[Table, dict[str, str]]:
+    """The rows, and the columns that are understood: our name to the file's.
+
+    Raises:
+        BadData: the file cannot be read, or its header lacks a column that is needed.
+    """
+    if tables.is_parquet(file):
+        table = tables.read_parquet_file(file)
+    else:
+        text = tables.read_text(file)
+        if "::" in text.content.partition("\n")[0]:
+            text = _from_double_colons(text)
+        table = tables.parse_text(_with_header(text, names, order))
+    columns = _understood(table.names, names)
+    _check_named(file, columns, table.names, names)
+    tables.check_table(table)
+    return table, columns
+
+
+def _from_double_colons(text: Text) -> Text:
+    """MovieLens' .dat files as CSV: their quotes and commas are letters like others."""
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    for line in text.content.splitlines():
+        writer.writerow(line.split("::") if line.strip() else [])
+    return replace(text, content=rows.getvalue(), delimiter=",")
+
+
+def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
+    """The text with the columns of `order` for a header where its first row is none."""
+    first = text.header()
+    if _understood(first, names):
+        return text
+    if names is NAMES and not any(_is_value(cell) for cell in first):
+        _check_named(text.file, {}, first, names)
+    least = len(order) - (names is ITEM_NAMES)
+    if len(first) < least:
+        problem = f"{len(first)} cells and no header; without one the columns are {', '.join(order)}"
+        raise BadData(problem, file=text.file, row=1)
+    unnamed = [""] * (len(first) - len(order))
+    header = [*order[: len(first)], *unnamed]
+    return replace(text, content=text.delimiter.join(header) + "\n" + text.content)
+
+
+def _understood(header: Sequence[str], names: Names) -> dict[str, str]:
+    """Our names to those of the header, each the first that is known."""
     known = {spelling: name for name, spellings in names.items() for spelling in spellings}
-    header = [known.get(str(cell).strip().lower()) for cell in first]
-    if not any(header):
-        if order == ORDER and not any(_is_time(cell) for cell in first):
-            _check_named(file, {}, first, names)
-        if len(first) < len(order) - (order[0] == "id"):
-            raise BadData(
-                f"{len(first)} cells and no header; without one the columns are {', '.join(order)}", file=file.name,
-                row=1,
-            )  # fmt: skip
-        columns = {name: name for name in order[: len(first)]}
-        return columns, _pick(file.name, _chain(first, rows), len(first), range(len(columns)))
-    places = [place for place, name in enumerate(header) if name and name not in header[:place]]
-    columns = {str(header[place]): str(first[place]).strip() for place in places}
-    _check_named(file, columns, first, names)
-    return columns, _pick(file.name, rows, len(first), places)
+    found: dict[str, str] = {}
+    for column in header:
+        name = known.get(column.strip().lower())
+        if name is not None:
+            found.setdefault(name, column)
+    return found
 
 
-def _check_named(file: Path, columns: dict[str, str], header: Row, names: dict[str, tuple[str, ...]]) -> None:
+def _check_named(file: Path, columns: dict[str, str], header: Sequence[str], names: Names) -> None:
     """Refuses a log whose header lacks a column that is needed."""
-    for name in (name for name in ("user", "item", "timestamp") if name in names and name not in columns):
-        raise BadData(
-            f"no column is the {name.removesuffix('stamp')}; seen: {', '.join(map(_text, header))}", file=file.name,
-            hint=f"Rename the one that is; known names, in any case: {', '.join(names[name])}",
-        )  # fmt: skip
+    for name in ("user", "item", "timestamp"):
+        if name in names and name not in columns:
+            problem = f"no column is the {name.removesuffix('stamp')}; seen: {', '.join(header)}"
+            hint = f"Rename the one that is; known names, in any case: {', '.join(names[name])}"
+            raise BadData(problem, file=file, hint=hint)
 
 
-def _is_time(cell: Any) -> bool:
+def _is_value(cell: str) -> bool:
+    """Whether it is a number or a date, which a header does not hold."""
     try:
-        _time(cell)
+        float(cell)
+    except ValueError:
+        pass
+    else:
+        return True
+    try:
+        datetime.fromisoformat(cell)
     except ValueError:
         return False
     return True
-
-
-def _chain(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
-    yield first
-    yield from rows
-
-
-def _pick(file: str, rows: Iterator[Row], width: int, places: Sequence[int]) -> Iterator[Numbered]:
-    """The cells at `places`, with the number of their row; blank lines count and are passed over."""
-    for number, row in enumerate(rows, 1):
-        if len(row) == width:
-            yield number, [row[place] for place in places]
-        elif row:
-            raise BadData(f"{len(row)} cells, expected {width}", file=file, row=number)
-
-
-def _text_rows(file: Path) -> Iterator[Row]:
-    """Rows of cells; MovieLens separates by '::' in .dat files, which csv cannot."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        text = file.read_text(encoding="cp1252", errors="replace")
-    if "\0" in text:
-        raise BadData("is binary, not text", file=file.name, hint="Save it as CSV or Parquet")
-    text = text.lstrip()
-    head = text.partition("\n")[0]
-    if "::" in head:
-        return (line.split("::") if line.strip() else [] for line in io.StringIO(text))
-    delimiter = next((mark for mark in "\t;|" if mark in head and "," not in head), ",")
-    return iter(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-
-
-def _parquet_rows(file: Path) -> Iterator[Row]:
-    import duckdb
-
-    from modelyard.store.tables import read_parquet
-
-    try:
-        columns = read_parquet([file])
-    except duckdb.Error as error:
-        raise BadData(f"is not a complete Parquet file: {str(error).splitlines()[0][:160]}", file=file.name) from None
-    return _chain(list(columns), zip(*columns.values(), strict=True))

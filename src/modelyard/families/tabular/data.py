@@ -12,18 +12,17 @@ import numpy as np
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.earlier import Earlier
 from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.infer import convert, infer_column, is_numeric, numbers
 from modelyard.families.tabular.overview import summarize, with_ranges
-from modelyard.families.tabular.read import read_table
 from modelyard.families.tabular.samples import TARGETS, write_sample
 from modelyard.families.tabular.schema import Column, Edits, TableSchema, companions, find_edits, near, write_back
 from modelyard.families.tabular.splits import save_split
 from modelyard.families.tabular.target import read_target
 from modelyard.families.tabular.written import as_text
 from modelyard.family import Data, Split
+from modelyard.kit.tables import DELIMITERS, Table, is_parquet, read_table
 from modelyard.store.base import base_of
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ class TabularData(Data[TabularConfig]):
         config, base = self.config, base_of(out)
         earlier = Earlier.load(base, config) if base is not None else None
         table = read_table(Path(raw))
+        _check_width(table)
         prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)
         rows = _divide(prepared, table, config)
         train = prepared.frame.iloc[rows["train"]]
@@ -109,6 +109,14 @@ class TabularData(Data[TabularConfig]):
             for body in bodies:
                 body[column.name] = _json(body[column.name])
         return bodies
+
+
+def _check_width(table: Table) -> None:
+    if len(table.names) + len(table.dropped) > 1 or is_parquet(table.file):
+        return
+    separators = ", ".join(DELIMITERS.values())
+    problem = f"only one column was found with any of the separators {separators}"
+    raise BadData(problem, file=table.file, hint="Is it a CSV file?")
 
 
 def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConfig) -> Edits:

@@ -10,17 +10,15 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.schema import Column, Edits
 from modelyard.families.tabular.written import as_text, number_style, plainly, unit_of, without_unit
+from modelyard.kit.tables import PLACEHOLDERS, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOSTLY = 0.9
 """From this share of numeric (or date) cells on, the others are errors to mend, not another kind of cell."""
-PLACEHOLDERS = frozenset({"?", "-", "--", ".", "none", "unknown", "missing", "na", "n.a.", "nil", "#n/a"})
-"""Words for an empty cell, taken as such in a column that otherwise holds numbers."""
 SOME_TEXTS = 20
 """A column with no more different values than this is never free text."""
 
@@ -265,14 +263,14 @@ def _placeholder(cells: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _to_numeric(cells: pd.Series[Any]) -> pd.Series[Any]:
-    """Numbers or missing; a decimal comma is read where a point gives no number at all."""
+    """Numbers or missing; a decimal comma is read where no number of the column has a point."""
     import pandas as pd
 
     if cells.dtype != object:
         return cells if cells.dtype.kind in "fiu" or cells.dtype == "Int64" else cells * np.nan
     values = pd.to_numeric(cells, errors="coerce").astype(np.float64)
     failed = values.isna() & cells.notna()
-    if not failed.any() or as_text(cells).str.contains(".", regex=False).any():
+    if not failed.any() or as_text(cells)[values.notna()].str.contains(".", regex=False).any():
         return values
     others = as_text(cells)[failed]
     commas = others[others.str.fullmatch(r"[-+]?\d+,\d+")]

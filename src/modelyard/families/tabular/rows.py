@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from modelyard.families.tabular.infer import convert
-from modelyard.families.tabular.read import read_table
 from modelyard.families.tabular.schema import Column, Edits, TableSchema
+from modelyard.kit.tables import read_table
 
 
 def read_rows(file: Path, schema: TableSchema) -> list[dict[str, Any]]:

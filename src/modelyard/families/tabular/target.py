@@ -8,11 +8,11 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.csvtext import Table
 from modelyard.families.tabular.divide import LEAST_OF_CLASS
 from modelyard.families.tabular.infer import as_written, is_numeric, numbers
 from modelyard.families.tabular.schema import Column, Edits, TableSchema
 from modelyard.families.tabular.written import as_text
+from modelyard.kit.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

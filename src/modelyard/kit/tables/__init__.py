@@ -1,0 +1,46 @@
+"""Tables as people save them: CSV and TSV in any usual encoding, also compressed, and Parquet.
+
+    table = read_table(raw)         # one file, or a folder of files with the same columns
+    table.frame["price"]            # pandas: text or None from a CSV, the file's types from Parquet
+    numbers(table, "price")         # float64, or BadData with file, row and column
+    table.place(17)                 # where row 17 stands: {"file": ..., "row": ...}
+
+What was found out about a file (its encoding, what separates its cells) is in `table.notes`, which
+families show.
+"""
+
+from modelyard.kit.tables.columns import PLACEHOLDERS, flags, is_dated, numbers, texts, times
+from modelyard.kit.tables.delimited import parse_text
+from modelyard.kit.tables.files import (
+    SUFFIXES,
+    check_table,
+    is_parquet,
+    read_file,
+    read_table,
+    table_files,
+)
+from modelyard.kit.tables.parquet import read_parquet_file
+from modelyard.kit.tables.table import Table, TableFile
+from modelyard.kit.tables.text import DELIMITERS, Text, read_text
+
+__all__ = [
+    "DELIMITERS",
+    "PLACEHOLDERS",
+    "SUFFIXES",
+    "Table",
+    "TableFile",
+    "Text",
+    "check_table",
+    "flags",
+    "is_dated",
+    "is_parquet",
+    "numbers",
+    "parse_text",
+    "read_file",
+    "read_parquet_file",
+    "read_table",
+    "read_text",
+    "table_files",
+    "texts",
+    "times",
+]

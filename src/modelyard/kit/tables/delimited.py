@@ -1,0 +1,127 @@
+"""Text as a table: cells are text or null, and each fault is named with its row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from modelyard.errors import BadData
+from modelyard.kit.tables.table import Table, TableFile
+from modelyard.kit.tables.text import DELIMITERS, Text
+
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>")
+"""Cells of a CSV that are read as empty, beside blanks."""
+NAMELESS = "(column without a name)"
+"""What such a column is called among the dropped."""
+
+_BLANK_LINE = re.compile(r"(?:\n|\r)[ \t]*(?:\r?\n|\r)")
+_BLOCK = 1 << 26
+
+
+def parse_text(text: Text) -> Table:
+    """The rows below the header; columns without a name are dropped.
+
+    Raises:
+        BadData: a row has more or fewer cells than the header, a quote stays open, or the first row
+            is no header.
+    """
+    header = text.header()
+    if all(_is_number(name) for name in header):
+        problem = "the first row holds numbers, not column names"
+        raise BadData(problem, file=text.file, hint="Add a header row")
+    numbers = None
+    if _BLANK_LINE.search(text.content):
+        numbers = _row_numbers(text.content, text.delimiter)
+    rows = _parse(text, len(header), numbers)
+    columns, names = [], []
+    for name, cells in zip(header, rows.columns, strict=True):
+        if name:
+            trimmed = pc.utf8_trim_whitespace(cells)
+            empty = pc.is_in(trimmed, value_set=pa.array(MISSING))
+            columns.append(pc.if_else(empty, pa.scalar(None, pa.string()), trimmed))
+            names.append(name)
+    notes = list(text.notes)
+    if text.delimiter != ",":
+        notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
+    dropped = {NAMELESS: "no name in the header"} if "" in header else {}
+    file = TableFile(text.file, rows.num_rows, numbers)
+    return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
+
+
+def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
+    ragged: list[Any] = []
+
+    def note(row: Any) -> str:
+        ragged.append(row)
+        return "skip"
+
+    places = [str(place) for place in range(width)]
+    data = text.content.encode()
+    if not data.endswith(b"\n"):
+        # pyarrow cannot skip a header that no line end follows.
+        data += b"\n"
+    try:
+        rows = pyarrow.csv.read_csv(
+            io.BytesIO(data),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=places, skip_rows_after_names=1, use_threads=False, block_size=_BLOCK
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=text.delimiter, newlines_in_values=True, invalid_row_handler=note
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(places, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise BadData(f"cannot be read as CSV: {str(error)[:200]}", file=text.file) from None
+    if ragged:
+        first = ragged[0]
+        others = f" ({len(ragged)} such rows)" if len(ragged) > 1 else ""
+        # pyarrow counts the header, and passes over blank lines.
+        row = first.number - 1
+        row = row if numbers is None else numbers[row - 1]
+        if str(first.text).count('"') % 2:
+            raise BadData("a quote is opened and never closed", file=text.file, row=row)
+        raise BadData(
+            f"{first.actual_columns} cells where the header has {first.expected_columns}{others}",
+            file=text.file,
+            row=row,
+            hint=f"Quote cells that hold a {_called(text.delimiter)}, or mend the row",
+        )
+    if len(rows) and data.count(b'"') % 2 and any("\n" in str(cells[-1]) for cells in rows.columns):
+        last = len(rows) if numbers is None else numbers[-1]
+        raise BadData("a quote is opened and never closed", file=text.file, row=last)
+    return rows
+
+
+def _row_numbers(content: str, delimiter: str) -> list[int] | None:
+    """The number in the file of each row that is not blank, from 1 below the header.
+
+    None where only blank lines at the end, or none at all, stand in the file.
+    """
+    rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+    next(rows)
+    try:
+        found = [number for number, row in enumerate(rows, 1) if row]
+    except csv.Error:
+        return None
+    return found if found and found[-1] != len(found) else None
+
+
+def _called(delimiter: str) -> str:
+    return DELIMITERS.get(delimiter, delimiter)
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True

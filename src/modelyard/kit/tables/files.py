@@ -1,0 +1,103 @@
+"""Which files of a folder are tables, and reading them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from modelyard.errors import BadData
+from modelyard.kit.tables.delimited import parse_text
+from modelyard.kit.tables.parquet import read_parquet_file
+from modelyard.kit.tables.table import Table, joined
+from modelyard.kit.tables.text import read_text
+from modelyard.store.artifact import MANIFEST
+
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+_BESIDE = (".json", ".md", ".dvc", ".txt", ".yaml")
+"""Endings of files that lie beside tables and are none."""
+
+
+def read_table(raw: Path) -> Table:
+    """The one table in `raw`: a file, or a folder of one or several files with the same columns.
+
+    Raises:
+        BadData: nothing to read, or a file that is empty, damaged, of another format, or ragged.
+    """
+    return joined([read_file(file) for file in table_files(Path(raw))])
+
+
+def table_files(raw: Path) -> list[Path]:
+    """The data files of a folder, sorted; a file stands for itself.
+
+    Raises:
+        BadData: none, several formats at once, or a folder that has a file's name.
+    """
+    if not raw.exists():
+        raise BadData("no such file or folder", file=raw)
+    if raw.is_file():
+        if not _supported(raw):
+            raise _unsupported(raw)
+        return [raw]
+    inside = [path for path in sorted(raw.rglob("*")) if not _is_hidden(path.relative_to(raw))]
+    for path in inside:
+        if path.is_dir() and path.suffix != ".parquet" and _supported(path):
+            raise BadData("is a folder, not a file", file=path)
+    files = [path for path in inside if path.is_file() and path.name != MANIFEST]
+    found = [path for path in files if _supported(path)]
+    if not found:
+        others = [path for path in files if path.suffix.lower() not in _BESIDE]
+        if len(others) == 1:
+            raise _unsupported(others[0])
+        raise BadData(f"holds no table. Allowed: {', '.join(SUFFIXES)}", file=raw)
+    if len({is_parquet(path) for path in found}) > 1:
+        names = ", ".join(path.relative_to(raw).as_posix() for path in found[:5])
+        problem = f"holds CSV and Parquet files at once: {names}"
+        raise BadData(problem, file=raw, hint="Keep one of them")
+    return found
+
+
+def read_file(file: Path) -> Table:
+    """One file as a table of one row or more.
+
+    Raises:
+        BadData: it is empty, damaged, of another format, ragged, or names a column twice.
+    """
+    if file.stat().st_size == 0:
+        raise BadData("the file is empty", file=file)
+    table = read_parquet_file(file) if is_parquet(file) else parse_text(read_text(file))
+    check_table(table)
+    return table
+
+
+def check_table(table: Table) -> None:
+    """Refuses a table without rows, or with two columns of one name.
+
+    Raises:
+        BadData: which.
+    """
+    for name, count in Counter(table.names).items():
+        if count > 1:
+            problem = f"{count} columns have this name"
+            raise BadData(problem, file=table.file, column=name, hint="Rename all but one")
+    if not table.rows:
+        raise BadData("there is a header but no row below it", file=table.file)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is called so."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _supported(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def _unsupported(file: Path) -> BadData:
+    hint = "Save the sheet as CSV" if file.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
+    kind = file.suffix or file.name
+    problem = f"files named *{kind} are not supported. Allowed: {', '.join(SUFFIXES)}"
+    return BadData(problem, file=file, hint=hint)

@@ -1,0 +1,53 @@
+"""A Parquet file of people as a table: columns that hold plain values, in their types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from modelyard.errors import BadData
+from modelyard.kit.tables.table import Table, TableFile
+
+
+def read_parquet_file(file: Path) -> Table:
+    """The columns of plain values; lists, bytes, durations and a saved index are dropped.
+
+    Raises:
+        BadData: the file is not a complete Parquet file.
+    """
+    try:
+        rows = pyarrow.parquet.ParquetFile(file).read()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise BadData(f"is not a complete Parquet file: {reason}", file=file) from None
+    dropped: dict[str, str] = {}
+    columns, names = [], []
+    for name, cells in zip(rows.column_names, rows.columns, strict=True):
+        column = _plain(cells)
+        if _is_compound(column.type):
+            dropped[name] = f"holds values of type {column.type}"
+        elif name.startswith("__index_level_"):
+            dropped[name] = "the index of a saved data frame"
+        else:
+            columns.append(column)
+            names.append(name)
+    return Table(pa.table(columns, names=names), [TableFile(file, rows.num_rows)], [], dropped)
+
+
+def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Categories as their values, decimals as float64, text without blanks around it, or null."""
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.cast(cells.type.value_type)
+    if pa.types.is_decimal(cells.type):
+        return cells.cast(pa.float64())
+    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+        trimmed = pc.utf8_trim_whitespace(cells)
+        return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)
+    return cells
+
+
+def _is_compound(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_duration(kind))

@@ -1,0 +1,139 @@
+"""The rows of one or several files, with the place of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from modelyard.errors import BadData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A file that rows of a table come from."""
+
+    path: Path
+    rows: int
+    numbers: Sequence[int] | None = None
+    """The number of each row in the file, from 1 below the header; None where it is the count."""
+
+    def row_numbers(self) -> np.ndarray:
+        """The same, int64 (rows,)."""
+        if self.numbers is None:
+            return np.arange(1, self.rows + 1)
+        return np.array(self.numbers, np.int64)
+
+
+@dataclass
+class Table:
+    """Rows as they came: cells of a CSV are text or null, those of Parquet keep their types."""
+
+    arrow: pa.Table
+    files: list[TableFile]
+    """In the order of the rows."""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know about how the file was read."""
+    dropped: dict[str, str] = field(default_factory=dict)
+    """Columns left out while reading, and why."""
+    delimiter: str = ","
+    """What separates the cells of a CSV."""
+
+    @property
+    def file(self) -> Path:
+        """The file to name when a problem has no row."""
+        return self.files[0].path
+
+    @property
+    def names(self) -> list[str]:
+        """The columns, in the order of the file."""
+        return list(self.arrow.column_names)
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return int(self.arrow.num_rows)
+
+    def column(self, name: str) -> pa.Array:
+        """Its cells in one piece, (rows,)."""
+        cells = self.arrow[name].combine_chunks()
+        return cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+
+    def place(self, row: int) -> dict[str, Any]:
+        """File and row of a row of the table (from 0), for `BadData`.
+
+        Rows of a file count from 1 below the header, blank lines too, as a spreadsheet shows them.
+        """
+        for file in self.files:
+            if row < file.rows:
+                number = row + 1 if file.numbers is None else file.numbers[row]
+                return {"file": file.path, "row": number}
+            row -= file.rows
+        raise AssertionError("row beyond the table")
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows as pandas: integers with gaps as Int64, text as objects with None."""
+        nullable = {}
+        for name, column in zip(self.names, self.arrow.columns, strict=True):
+            if pa.types.is_boolean(column.type):
+                nullable[name] = "boolean"
+            elif pa.types.is_integer(column.type) and column.null_count:
+                nullable[name] = "Int64"
+        frame: pd.DataFrame = self.arrow.to_pandas(ignore_metadata=True).astype(nullable)
+        return frame
+
+
+def joined(tables: list[Table]) -> Table:
+    """Tables with the same columns as one; those that a part has dropped are dropped from all.
+
+    Raises:
+        BadData: a column is in one file and not in another, or holds another kind of values there.
+    """
+    first = tables[0]
+    for other in tables[1:]:
+        _check_same_columns(first, other)
+    if len(tables) == 1:
+        return first
+    dropped: dict[str, str] = {}
+    for table in tables:
+        dropped |= table.dropped
+    names = [name for name in first.names if name not in dropped]
+    files = [file for table in tables for file in table.files]
+    # The same note of several files is worth telling once.
+    notes = list(dict.fromkeys(note for table in tables for note in table.notes))
+    notes.append(f"{len(tables)} files were read as one table")
+    for name in names:
+        _check_types(tables, name)
+    parts = [table.arrow.select(names) for table in tables]
+    rows = pa.concat_tables(parts, promote_options="permissive")
+    return Table(rows, files, notes, dropped, first.delimiter)
+
+
+def _check_same_columns(first: Table, other: Table) -> None:
+    differing = sorted(set(first.names) ^ set(other.names))
+    if differing:
+        where = first.file.name if differing[0] in first.names else other.file.name
+        problem = f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
+        raise BadData(problem, file=other.file)
+
+
+def _check_types(tables: list[Table], name: str) -> None:
+    """Refuses a column whose values would change to fit together: numbers and text, dates and numbers."""
+    united = pa.schema([tables[0].arrow.field(name)])
+    for table in tables[1:]:
+        kind = table.arrow.field(name)
+        try:
+            united = pa.unify_schemas([united, pa.schema([kind])], promote_options="permissive")
+        except pa.ArrowException:
+            problem = f"holds {kind.type} here and {united.field(name).type} in the files before"
+            hint = "Save it as one type in all files"
+            raise BadData(problem, file=table.file, column=name, hint=hint) from None

@@ -1,0 +1,133 @@
+"""The text of a file in whatever encoding people saved it, and what separates its cells."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelyard.errors import BadData
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+
+_FOREIGN = {
+    b"PK\x03\x04": "a zip or Excel file",
+    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "a gzip file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"%PDF": "a PDF",
+    b"SQLite": "an SQLite database",
+}
+"""How files begin that people rename to .csv by mistake."""
+_CONTROLS = (*range(1, 9), *range(14, 32))
+"""Characters that text does not hold: all below the space but tab, line ends and form feeds."""
+_BLANK_START = re.compile(r"\A(?:[ \t]*\r?\n)+")
+_EXCEL = re.compile(r'\A"?sep=(?P<delimiter>[^\r\n"])"?(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+_SNIFFED_CHARACTERS, _SNIFFED_ROWS = 200_000, 200
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text of a file, from its header on."""
+
+    file: Path
+    content: str
+    delimiter: str
+    notes: list[str] = field(default_factory=list)
+    """What a person should know about its encoding."""
+
+    def header(self) -> list[str]:
+        """Cells of the first row, without surrounding blanks."""
+        rows = csv.reader(io.StringIO(self.content, newline=""), delimiter=self.delimiter)
+        return [cell.strip() for cell in next(rows)]
+
+
+def read_text(file: Path) -> Text:
+    """The text of a file; blank lines before the header and Excel's line `sep=;` are left out.
+
+    Raises:
+        BadData: the file is empty, damaged, of another format, or not text.
+    """
+    data = _bytes(file)
+    content, notes = _decode(data, file)
+    content = _BLANK_START.sub("", content)
+    told = _EXCEL.match(content)
+    if told:
+        content = content[told.end() :]
+        delimiter = told["delimiter"]
+    else:
+        delimiter = _sniff(content)
+    if not content.strip():
+        raise BadData("the file is empty", file=file)
+    return Text(file, content, delimiter, notes)
+
+
+def _bytes(file: Path) -> bytes:
+    data = file.read_bytes()
+    if file.suffix.lower() == ".gz":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadData(f"is not a complete gzip file: {error}", file=file) from None
+    for magic, what in _FOREIGN.items():
+        if data.startswith(magic):
+            raise BadData(f"is {what}, not CSV text", file=file, hint="Save it as CSV or Parquet")
+    if not data.strip():
+        raise BadData("the file is empty", file=file)
+    return data
+
+
+def _decode(data: bytes, file: Path) -> tuple[str, list[str]]:
+    """UTF-8, UTF-16 with its mark, or else Windows-1252 with a note, if it looks like text."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return data.decode("utf-16"), [f"{file.name} was read as UTF-16"]
+        except UnicodeDecodeError:
+            raise BadData("is neither UTF-8 nor UTF-16 text", file=file) from None
+    if b"\0" in data:
+        problem = "is binary, not text: it holds zero bytes"
+        raise BadData(problem, file=file, hint="Save it as CSV in UTF-8")
+    try:
+        return data.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        row = data.count(b"\n", 0, error.start)
+    # Any bytes but five decode as Windows-1252, so control characters tell a picture from a letter.
+    controls = sum(data.count(bytes([code])) for code in _CONTROLS)
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        controls, text = len(data), ""
+    if controls:
+        problem = "is not text in UTF-8 or Windows-1252"
+        raise BadData(problem, file=file, row=row or None, hint="Save it in UTF-8")
+    seen = f"first seen in row {row}" if row else "first seen in the header"
+    note = f"{file.name} is not UTF-8 ({seen}) and was read as Windows-1252"
+    return text, [f"{note}; if letters look wrong, save it in UTF-8"]
+
+
+def _sniff(text: str) -> str:
+    """The delimiter under which most first rows have as many cells as the header, at least two.
+
+    A comma where there is none: a file may have one column.
+    """
+    best, score = ",", (0.0, 0)
+    start = io.StringIO(text[:_SNIFFED_CHARACTERS], newline="")
+    for delimiter in DELIMITERS:
+        start.seek(0)
+        widths = []
+        try:
+            for row in csv.reader(start, delimiter=delimiter):
+                if row:
+                    widths.append(len(row))
+                if len(widths) > _SNIFFED_ROWS:
+                    break
+        except csv.Error:
+            continue
+        if widths and widths[0] > 1:
+            share = sum(width == widths[0] for width in widths) / len(widths)
+            score, best = max((score, best), ((round(share, 1), widths[0]), delimiter))
+    return best

@@ -1,0 +1,215 @@
+"""Tables as people save them are read with the place of each row, or refused with it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from modelyard.errors import BadData
+from modelyard.kit.tables import Table, flags, numbers, read_table, times
+
+CELLS = {"town": ["Köln", "Oslo"], "size": ["1.5", "2.5"]}
+PLAIN = "town,size\nKöln,1.5\nOslo,2.5\n"
+ROWS = "".join(f"{n % 7}.5,{'ab'[n % 2]},{n % 3}\n" for n in range(60))
+GOOD = "x,y,z\n" + ROWS
+
+
+def read(tmp_path: Path, content: str | bytes, name: str = "table.csv") -> Table:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_table(tmp_path / name)
+
+
+def refused(tmp_path: Path, content: str | bytes, name: str = "table.csv") -> str:
+    with pytest.raises(BadData) as caught:
+        read(tmp_path, content, name)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (PLAIN, ""),
+        (PLAIN.encode("utf-8-sig"), ""),
+        (PLAIN.encode("utf-16"), "UTF-16"),
+        (PLAIN.encode("cp1252"), "first seen in row 1.*Windows-1252"),
+        (PLAIN.replace("\n", "\r\n"), ""),
+        ("\n\n" + PLAIN, ""),
+        (PLAIN.replace(",", "\t"), "separated by tabs"),
+        (PLAIN.replace(",", "|"), "separated by bars"),
+        (PLAIN.replace(",", ";"), "separated by semicolons"),
+        ("sep=;\n" + PLAIN.replace(",", ";"), "separated by semicolons"),
+        ("\ufeffsep=;\r\n" + PLAIN.replace(",", ";").replace("\n", "\r\n"), "separated by semicolons"),
+        ('"sep=^"\n' + PLAIN.replace(",", "^"), "separated by"),
+        ("sep=,\n" + PLAIN, ""),
+        ("sep=\t\n" + PLAIN.replace(",", "\t"), "separated by tabs"),
+    ],
+)
+def test_however_a_table_is_saved_its_cells_are_the_same(tmp_path: Path, content: str | bytes, note: str) -> None:
+    table = read(tmp_path, content)
+    assert table.arrow.to_pydict() == CELLS
+    assert re.search(note, " ".join(table.notes))
+    assert bool(table.notes) == bool(note)
+
+
+def test_a_compressed_table_is_the_same(tmp_path: Path) -> None:
+    assert read(tmp_path, gzip.compress(PLAIN.encode()), "table.csv.gz").arrow.to_pydict() == CELLS
+
+
+def test_a_table_of_one_column_is_a_table(tmp_path: Path) -> None:
+    assert read(tmp_path, "size\n1.5\n").arrow.to_pydict() == {"size": ["1.5"]}
+
+
+def test_a_quoted_cell_may_hold_what_separates_and_line_ends(tmp_path: Path) -> None:
+    table = read(tmp_path, 'town,size\n"Köln, ""am Rhein""\nlinks",1.5\nOslo,2.5\n')
+    assert table.arrow["town"].to_pylist() == ['Köln, "am Rhein"\nlinks', "Oslo"]
+    assert table.place(1)["row"] == 2
+
+
+def test_blank_lines_are_no_rows_and_count_in_the_place(tmp_path: Path) -> None:
+    content = 'town,size\n\nKöln,1.5\n"a\n\nb",2\n\n\nOslo,2.5\n\n'
+    table = read(tmp_path, content)
+    assert table.arrow["size"].to_pylist() == ["1.5", "2", "2.5"]
+    assert [table.place(row)["row"] for row in range(3)] == [2, 3, 6]
+    assert "row 8: 1 cells where the header has 2" in refused(tmp_path, content + "Bergen\n")
+    assert "row 1" in refused(tmp_path, "\n\ntown,size\nBergen\n")
+
+
+def test_parts_of_different_types_are_united_where_no_value_changes(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+
+    def parts(*columns: list[Any]) -> None:
+        for number, cells in enumerate(columns):
+            pa.parquet.write_table(pa.table({"x": cells}), raw / f"{number}.parquet")
+
+    parts([1, 2], [0.5, None], [None, None])
+    table = read_table(raw)
+    assert table.arrow["x"].to_pylist() == [1, 2, 0.5, None, None, None]
+    assert (table.place(3)["file"].name, table.place(3)["row"]) == ("1.parquet", 2)
+    parts([None, None], [1, 2], ["a", "b"])
+    with pytest.raises(BadData, match=r"2\.parquet, column 'x': holds string here and int64 in the"):
+        read_table(raw)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "table.csv: the file is empty"),
+        ("\n \n", "the file is empty"),
+        ("sep=;\n", "the file is empty"),
+        ("x,y,z\n", "a header but no row"),
+        ("x,y,z", "a header but no row"),
+        ("x,y,y\n" + ROWS, "column 'y': 2 columns have this name"),
+        ("1,2,3\n" + ROWS, "first row holds numbers, not column names"),
+        (GOOD + "1.5,a\n", "row 61: 2 cells where the header has 3"),
+        (GOOD.replace("0.5,a,0\n", "0.5,a,0,9\n", 1), "row 1: 4 cells where the header has 3"),
+        (GOOD + '1.5,a,"1\n2.5,b,1\n', "row 61: a quote is opened and never closed"),
+        (GOOD + '1.5,"a,1\n2.5,b,1\n', "row 61: a quote is opened and never closed"),
+        (GOOD.encode() + b"\x00\x01", "binary, not text"),
+        (GOOD.encode() + b"\x81\x8d\xff,a,1\n", "row 61: is not text in UTF-8 or Windows-1252"),
+        (b"PK\x03\x04" + b"x" * 90, "is a zip or Excel file, not CSV text"),
+        (np.random.default_rng(0).bytes(2000), "table.csv.*(binary|not text)"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
+    message = refused(tmp_path, content)
+    assert re.search(said, message), message
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    packed = gzip.compress(GOOD.encode())
+    assert "not a complete gzip file" in refused(tmp_path, packed[: len(packed) // 2], "table.csv.gz")
+    pa.parquet.write_table(pa.table({"x": list(range(1000))}), tmp_path / "whole.parquet")
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    assert "not a complete Parquet file" in refused(tmp_path, whole[:-200], "cut.parquet")
+    assert "not a complete Parquet file" in refused(tmp_path, b"PAR1 and nothing else", "cut.parquet")
+    assert "not a complete Parquet file" in refused(tmp_path, GOOD, "text.parquet")
+    assert "is a Parquet file, not CSV text" in refused(tmp_path, whole, "table2.csv")
+
+
+def test_other_files_and_folders_are_refused(tmp_path: Path) -> None:
+    assert "files named *.xlsx are not supported" in refused(tmp_path, b"PK", "table.xlsx")
+    folder = tmp_path / "raw"
+    (folder / "data.csv").mkdir(parents=True)
+    with pytest.raises(BadData, match=r"data\.csv: is a folder, not a file"):
+        read_table(folder)
+    with pytest.raises(BadData, match="no such file"):
+        read_table(tmp_path / "absent.csv")
+    (folder / "data.csv").rmdir()
+    with pytest.raises(BadData, match=r"holds no table. Allowed: \.csv"):
+        read_table(folder)
+    (folder / "one.csv").write_text(GOOD)
+    (folder / "two.csv").write_text(GOOD.replace("z", "w"))
+    with pytest.raises(BadData, match=r"two\.csv: has other columns than one\.csv: 'w'"):
+        read_table(folder)
+    (folder / "two.csv").unlink()
+    pa.parquet.write_table(pa.table({"x": [1]}), folder / "two.parquet")
+    with pytest.raises(BadData, match=r"holds CSV and Parquet files at once: one\.csv, two\.parquet"):
+        read_table(folder)
+
+
+def one_column(tmp_path: Path, *cells: str, delimiter: str = ";") -> Table:
+    lines = [f'"{cell}"{delimiter}a' for cell in cells]
+    return read(tmp_path, "\n".join([f"x{delimiter}y", *lines]))
+
+
+@pytest.mark.parametrize(
+    ("cells", "delimiter", "values"),
+    [
+        (("1.5", "+2", "-3e2", ""), ",", [1.5, 2, -300, np.nan]),
+        (("1,5", "2", "-,25", "1,234"), ";", [1.5, 2, -0.25, 1.234]),
+        (("1,5", "1,234"), ",", [1.5, 1.234]),
+        (("1,5", "n.a.", "?", "None"), ";", [1.5, np.nan, np.nan, np.nan]),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(
+    tmp_path: Path, cells: tuple[str, ...], delimiter: str, values: list[float]
+) -> None:
+    table = one_column(tmp_path, *cells, delimiter=delimiter)
+    assert np.array_equal(numbers(table, "x"), values, equal_nan=True)
+    empty = [note for note in table.notes if "were read as empty" in note]
+    assert bool(empty) == ("?" in cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "delimiter", "said"),
+    [
+        (("1,234", "2,345"), ",", "row 1, column 'x': '1,234' is not a number"),
+        (("1.5", "2,5"), ";", "row 2, column 'x': '2,5' is not a number"),
+        (("1", "1_000"), ";", "row 2, column 'x': '1_000' is not a number"),
+        (("1", "1.234,5"), ";", "row 2, column 'x': '1.234,5' is not a number"),
+    ],
+)
+def test_a_number_that_could_be_another_is_refused(
+    tmp_path: Path, cells: tuple[str, ...], delimiter: str, said: str
+) -> None:
+    with pytest.raises(BadData, match=said):
+        numbers(one_column(tmp_path, *cells, delimiter=delimiter), "x")
+
+
+def test_times_are_numbers_or_dates_and_not_both(tmp_path: Path) -> None:
+    start = 1767225600.0
+    assert times(one_column(tmp_path, "7", "8,5"), "x").tolist() == [7, 8.5]
+    dates = one_column(tmp_path, "2026-01-01", "01.01.2026 00:01", "2026-01-01T01:02:00+01:00")
+    assert times(dates, "x").tolist() == [start, start + 60, start + 120]
+    with pytest.raises(BadData, match="row 2, column 'x': 'soon' is neither a number nor a time"):
+        times(one_column(tmp_path, "7", "soon"), "x")
+    with pytest.raises(BadData, match="row 2, column 'x': '7' is a number, and the cells above are dates"):
+        times(one_column(tmp_path, "2026-01-01", "7"), "x")
+    with pytest.raises(BadData, match="row 2, column 'x': the time is missing"):
+        times(one_column(tmp_path, "7", ""), "x")
+
+
+def test_flags_are_zeros_and_ones_or_words_for_them(tmp_path: Path) -> None:
+    table = one_column(tmp_path, "0", "1.0", "TRUE", "false", "")
+    assert np.array_equal(flags(table, "x"), [0, 1, 1, 0, np.nan], equal_nan=True)
+    with pytest.raises(BadData, match="row 2, column 'x': '2' is neither 0 nor 1. Write 0 or 1"):
+        flags(one_column(tmp_path, "1", "2"), "x", "Write 0 or 1")
