@@ -15,17 +15,15 @@ import importlib
 import importlib.util
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel
-
-from modelyard.completion import Completed, Completion, Option
 from modelyard.errors import UsageError, choices
+from modelyard.host import Host
 from modelyard.judging.evaluation import Evaluation
-from modelyard.runtimes.types import Arrays, Graph, Runtime
+from modelyard.runtimes.types import Graph, Runtime
 from modelyard.settings.family import FamilyConfig
 
 if TYPE_CHECKING:
@@ -43,112 +41,6 @@ Half = Literal["data", "build", "host"]
 
 Progress = Callable[..., None]
 """`progress(done, total, loss=0.3)`: how far a long job is, with the figures worth watching."""
-
-
-class Explanation(BaseModel):
-    """Why the model answered as it did."""
-
-    method: str
-    """For example `TreeSHAP`, `Grad-CAM`."""
-    output: str
-    """The output that is explained, with its unit: `log-odds of malignant`."""
-    base: float | None = None
-    """The output on average data; base + sum of contributions = output, for additive methods."""
-    contributions: dict[str, float]
-    """By input field, largest magnitude first."""
-    picture: str | None = None
-    """A picture of the reasons for people, as a `data:image/png;base64,…` URL."""
-
-
-class Cost(NamedTuple):
-    """How much work an answer is at most. Serving scales the measured time of the golden example by it."""
-
-    units: float = 1.0
-    """In a unit of the family's own, such as tokens to write; only ratios count."""
-    seconds: float = 0.0
-    """Beside the model: what preparing the example takes on one core, such as decoding a large picture."""
-
-
-class Host(ABC):
-    """The half that answers. Built from a package's assets; imports numpy, pydantic and the standard library.
-
-    Subclasses set `Request` and `Response`: as class attributes, or in `__init__` where they follow the data.
-    """
-
-    Request: type[BaseModel]
-    """One example in. Field descriptions become the service's documentation."""
-    Response: type[BaseModel]
-    """One answer out."""
-    sensitive: ClassVar[frozenset[str]] = frozenset()
-    """Request fields that must never be logged."""
-    completion_options: ClassVar[frozenset[Option]] = frozenset()
-    """Which optional fields of a Completion `complete` reads; a request with another one is refused."""
-
-    def __init__(self, assets: Path) -> None:
-        self.assets = Path(assets)
-
-    @abstractmethod
-    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
-        """Answers a batch: pre-processing, graphs, post-processing. One answer a request, in order."""
-
-    @abstractmethod
-    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
-        """One flat row a request: all that drift detection needs. The same columns each time; None is missing."""
-
-    def cost(self, request: BaseModel) -> Cost:
-        """How much work the answer is at most, for admission; cheap itself, and never raises.
-
-        The default: every request is as much work as any other.
-        """
-        return Cost()
-
-    def check_arrays(self, graph: str, arrays: Arrays) -> None:  # noqa: B027 - most families have nothing to bound
-        """Called before a caller's own tensors go to a graph; axis 0 is bounded by serving already.
-
-        Raises:
-            BadData: further axes are larger than one call of the graph may have, in time or memory.
-        """
-
-    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
-        """A file of examples as JSON bodies of `Request`, read as the family reads its data; None: as any table.
-
-        Columns that `Request` lacks may be among them.
-
-        Raises:
-            BadData: with file, row and column.
-        """
-        return None
-
-
-@runtime_checkable
-class Explains(Protocol):
-    """A host that gives reasons. Serving then answers `/explain`."""
-
-    def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
-        """Why this answer; None where there are no reasons for this example."""
-
-
-@runtime_checkable
-class Streams(Protocol):
-    """A host whose answers come in parts."""
-
-    def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel] | None:
-        """Parts of one answer as they come and, last, the answer that `predict` gives; None: it comes at once.
-
-        Raises:
-            ModelyardError: before the first part, where the request cannot be answered.
-        """
-
-
-@runtime_checkable
-class Completes(Protocol):
-    """A host that completes text. Serving then speaks OpenAI's protocol on `/v1/completions`."""
-
-    def complete(self, asked: Completion) -> dict[str, Any]:
-        """A text completion as JSON body of a `Request`."""
-
-    def completed(self, request: BaseModel, part: BaseModel) -> Completed:
-        """What `part`, an answer or a streamed part of one, is to a caller of `/v1/completions`."""
 
 
 class Trainable:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from modelyard.cli.answer import read_examples
 from modelyard.errors import BadData
 from modelyard.families.image.host import ImageHost
-from modelyard.family import Host
+from modelyard.host import Host
 from tests.toy.family import LineHost
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from modelyard.completion import Completed
-from modelyard.family import Cost, Entry, Explanation
+from modelyard.family import Entry
+from modelyard.host import Cost, Explanation
 from tests.toy.family import LineConfig, LineFamily, LineHost
 
 STEP_SECONDS = 0.001

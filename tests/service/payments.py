@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard.errors import BadData
-from modelyard.family import Entry, Explanation
+from modelyard.family import Entry
+from modelyard.host import Explanation
 from tests.toy.family import LineConfig, LineFamily, LineHost
 
 

@@ -15,7 +15,7 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
-from modelyard.family import Explanation
+from modelyard.host import Explanation
 from modelyard.serving.app import create_app
 from tests.browser import wait_for
 from tests.service.payments import PaymentHost

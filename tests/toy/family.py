@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from modelyard.errors import BadData
-from modelyard.family import Entry, Family, Host
+from modelyard.family import Entry, Family
+from modelyard.host import Host
 from modelyard.judging.evaluation import Evaluation
 from modelyard.runtimes.types import Graph
 from modelyard.settings.family import FamilyConfig, Settings

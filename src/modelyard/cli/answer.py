@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 from modelyard.errors import BadData, UsageError
-from modelyard.family import Explains
+from modelyard.host import Explains
 from modelyard.packages.package import Package
 
 CHUNK = 4096

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from modelyard.family import Family, Host, Split, load
+from modelyard.family import Family, Split, load
+from modelyard.host import Host
 from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Runtime
 from modelyard.stages.run import REUSE, Run, Stage

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from modelyard import credentials
 from modelyard.errors import BrokenArtifact
-from modelyard.family import Explains, Explanation, Host
+from modelyard.host import Explains, Explanation, Host
 from modelyard.judging.evaluation import Evaluation, GateResult
 from modelyard.packages import signing
 from modelyard.packages.trust import Trust

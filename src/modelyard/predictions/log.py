@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from modelyard.family import Host
+from modelyard.host import Host
 from modelyard.packages.package import Package
 from modelyard.predictions.files import FEEDBACK, Place, Writer, hour_of, iso, read_log
 

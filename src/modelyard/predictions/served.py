@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.errors import Unavailable, UsageError
-from modelyard.family import Host
+from modelyard.host import Host
 from modelyard.predictions.log import read_log, unlogged
 
 OWN = ("_id", "_time", "_package", "_family", "_latency_ms")

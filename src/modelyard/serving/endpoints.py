@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from modelyard.errors import ModelyardError
-from modelyard.family import Explains, Streams
+from modelyard.host import Explains, Streams
 from modelyard.packages.package import Package
 from modelyard.predictions.log import PredictionLog
 from modelyard.runtimes.onnx import available_cores

@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
 from modelyard.completion import Completed, Completion, Option
-from modelyard.family import Completes
+from modelyard.host import Completes
 from modelyard.serving import stream
 from modelyard.serving.bodies import parse
 from modelyard.serving.calls import Call, Reply

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from modelyard.family import Explanation
+from modelyard.host import Explanation
 from modelyard.packages.package import Package, PackageInfo
 from modelyard.serving.control import Feedback, Swap
 from modelyard.serving.problems import ErrorBody

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.family import Host
+from modelyard.host import Host
 
 _DEEPEST = 16
 """Objects within objects; schemas that refer to themselves are compared so far."""

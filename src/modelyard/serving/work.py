@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from pydantic import BaseModel
 
-from modelyard.family import Host
+from modelyard.host import Host
 from modelyard.runtimes.types import Arrays, Runtime
 
 Wanted: TypeAlias = Callable[[], bool]

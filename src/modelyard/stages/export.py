@@ -12,7 +12,7 @@ import numpy as np
 from modelyard.compress.policy import choose
 from modelyard.compress.recipes import RECIPES
 from modelyard.errors import BrokenArtifact
-from modelyard.family import Host
+from modelyard.host import Host
 from modelyard.judging.evaluation import judge
 from modelyard.packages.package import Variant
 from modelyard.runtimes.opening import open_variant

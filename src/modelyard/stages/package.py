@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard.cost.report import paid
 from modelyard.errors import GateFailed
-from modelyard.family import Host
+from modelyard.host import Host
 from modelyard.judging.evaluation import Evaluation, GateResult, judge
 from modelyard.packages.package import PackageInfo, Variant
 from modelyard.registry.tracking import track_failure

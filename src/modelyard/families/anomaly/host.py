@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from modelyard.families.anomaly import scoring
 from modelyard.families.anomaly.schema import Column, Detector, Schema
-from modelyard.family import Explanation, Host
+from modelyard.host import Explanation, Host
 from modelyard.runtimes.types import Runtime
 
 LARGEST = 1e30

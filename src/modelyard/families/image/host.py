@@ -13,7 +13,7 @@ from modelyard.errors import BadData
 from modelyard.families.image import cam
 from modelyard.families.image.pixels import open_picture, pixels_of, statistics
 from modelyard.families.image.spec import ImageSpec
-from modelyard.family import Cost, Explanation
+from modelyard.host import Cost, Explanation
 from modelyard.kit.classifier.host import LOGITS, ClassifierHost
 from modelyard.kit.classifier.kind import from_base64
 from modelyard.runtimes.types import Runtime

@@ -16,7 +16,7 @@ from modelyard.families.language.generate import beam_search, guess_ahead, write
 from modelyard.families.language.sampling import log_softmax
 from modelyard.families.language.tokens import Codec
 from modelyard.families.language.writer import USUAL, Answer, Part, Prompt, Writer
-from modelyard.family import Cost, Explanation, Host
+from modelyard.host import Cost, Explanation, Host
 from modelyard.runtimes.types import Arrays, Runtime
 
 ROWS = 16

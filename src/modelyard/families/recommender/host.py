@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, Field, StrictInt
 
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.family import Explanation, Host
+from modelyard.host import Explanation, Host
 from modelyard.runtimes.types import Arrays, Runtime
 
 Source = Literal["personal", "history", "popular"]

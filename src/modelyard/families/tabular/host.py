@@ -15,7 +15,7 @@ from modelyard.families.tabular.cells import as_times, calendar, parse_time, wor
 from modelyard.families.tabular.encode import Columns, Encoder
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.shapley import shapley_values
-from modelyard.family import Explanation, Host
+from modelyard.host import Explanation, Host
 from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
 from modelyard.kit.classes.decision import Decision
 from modelyard.runtimes.types import Runtime

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from modelyard.errors import BadData
-from modelyard.family import Host
+from modelyard.host import Host
 from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
 from modelyard.kit.classes.decision import Decision
 from modelyard.kit.classifier import store
