@@ -1,10 +1,10 @@
 """How the code reads, in figures: `make measure`. Ours beside those of projects that read well.
 
-Counted over all Python of a folder: functions by their lines from `def` to the last one; branches (if, elif, for,
-while, except, conditional expressions, further terms of `and` and `or`, conditions of comprehensions, match cases),
-comprehensions and conditional expressions for each 1,000 code lines; a code line is one that is neither blank nor a
-comment. The other projects' figures were counted by this program on their sources
-(without tests) of autumn 2026.
+Counted over all Python of a folder: functions by their lines from `def` to the last one; branches
+(if, elif, for, while, except, conditional expressions, further terms of `and` and `or`, conditions
+of comprehensions, match cases), comprehensions and conditional expressions for each 1,000 code
+lines; a code line is one that is neither blank nor a comment. The other projects' figures were
+counted by this program on their sources (without tests) of autumn 2026.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Counts:
             self.conditional += isinstance(node, ast.IfExp)
 
     def _add_private(self, tree: ast.Module) -> None:
-        """Private functions, and those of them that their own file names once beside the definition."""
+        """Private functions, and those of them that their own file names once beside the
+        definition."""
         named: Counter[str] = Counter()
         private = []
         for node in ast.walk(tree):

@@ -1,12 +1,13 @@
 """Forgetting, without exemplars and with them: `python benchmarks/continual.py`.
 
-Real handwritten digits arrive in two parts, 0 to 4 first and 5 to 9 later. A network of the image family learns the
-first part, then goes on with the second alone: without exemplars of the first, with 100 or 300 by reservoir or by
-herding; and beside them anew on both parts together, which is the most that can be had. All trainings have the same
-pictures in the same splits and the same number of epochs but the last, which has as many as both parts had; the best
-epoch on the data at hand counts, as in every run. An epoch that replays exemplars has twice the steps. Prints a table
-of accuracies on test pictures (mean and standard deviation over seeds), and writes `plots/continual.json` and
-`plots/continual.png` beside this file.
+Real handwritten digits arrive in two parts, 0 to 4 first and 5 to 9 later. A network of the image
+family learns the first part, then goes on with the second alone: without exemplars of the first,
+with 100 or 300 by reservoir or by herding; and beside them anew on both parts together, which is
+the most that can be had. All trainings have the same pictures in the same splits and the same
+number of epochs but the last, which has as many as both parts had; the best epoch on the data at
+hand counts, as in every run. An epoch that replays exemplars has twice the steps. Prints a table of
+accuracies on test pictures (mean and standard deviation over seeds), and writes
+`plots/continual.json` and `plots/continual.png` beside this file.
 """
 
 from __future__ import annotations
@@ -38,13 +39,20 @@ Accuracies = dict[str, float]
 
 def config(seed: int, epochs: int, **continual: object) -> ImageConfig:
     """A narrow network on pictures of 16 pixels."""
-    return ImageConfig.model_validate({
-        "seed": seed,
-        "features": {"size": 16},
-        "model": {"width": 8, "calibration": "none"},
-        "training": {"epochs": epochs, "patience": epochs, "batch_size": 32, "learning_rate": 3e-3},
-        "continual": continual,
-    })  # fmt: skip
+    return ImageConfig.model_validate(
+        {
+            "seed": seed,
+            "features": {"size": 16},
+            "model": {"width": 8, "calibration": "none"},
+            "training": {
+                "epochs": epochs,
+                "patience": epochs,
+                "batch_size": 32,
+                "learning_rate": 3e-3,
+            },
+            "continual": continual,
+        }
+    )
 
 
 def features(family: Image, raw: Path, out: Path, base: Path | None) -> Path:
@@ -60,18 +68,27 @@ def features(family: Image, raw: Path, out: Path, base: Path | None) -> Path:
 def model(family: Image, found: Path, out: Path) -> Path:
     """A model folder."""
     shutil.copytree(found / "assets", out / "assets")
-    family.fit(found, out, Trainer(family.config.seed, family.config.training, continual=family.config.continual))
+    family.fit(
+        found,
+        out,
+        Trainer(family.config.seed, family.config.training, continual=family.config.continual),
+    )
     return out
 
 
 def accuracy(family: Family[ImageConfig], trained: Path, found: Path) -> float:
     """On the test split of a features folder."""
-    return family.evaluate(ImageHost(trained / "assets"), family.native(trained), found).metrics["accuracy"]
+    return family.evaluate(ImageHost(trained / "assets"), family.native(trained), found).metrics[
+        "accuracy"
+    ]
 
 
 def judged(family: Image, trained: Path, old: Path, new: Path, both: Path) -> Accuracies:
     """Accuracies on old, new and all digits."""
-    return {name: accuracy(family, trained, one) for name, one in (("old", old), ("new", new), ("all", both))}
+    return {
+        name: accuracy(family, trained, one)
+        for name, one in (("old", old), ("new", new), ("all", both))
+    }
 
 
 def run(seed: int, epochs: int, root: Path) -> Iterator[tuple[str, Accuracies]]:
@@ -99,13 +116,17 @@ def run(seed: int, epochs: int, root: Path) -> Iterator[tuple[str, Accuracies]]:
 
 
 def parts(seed: int, root: Path) -> dict[str, Path]:
-    """Folders of all digits and of each part, divided alike into train, validation and test folders."""
+    """Folders of all digits and of each part, divided alike into train, validation and test
+    folders."""
     made = root / "made"
     made.mkdir()
     Image(config(seed, 1)).sample(made)
     rng = np.random.default_rng(seed)
     for file in sorted(made.rglob("*.png")):
-        digit, split = file.parent.name, str(rng.choice(["train", "validation", "test"], p=[0.65, 0.15, 0.2]))
+        digit, split = (
+            file.parent.name,
+            str(rng.choice(["train", "validation", "test"], p=[0.65, 0.15, 0.2])),
+        )
         for part in ("all", "old" if digit in OLD else "new"):
             folder = root / part / split / digit
             folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +141,9 @@ def table(found: dict[str, list[Accuracies]]) -> str:
         cells = []
         for part in ("old", "new", "all"):
             values = 100 * np.array([row[part] for row in rows])
-            cells.append(f"{values.mean():.1f} ± {values.std(ddof=1) if len(values) > 1 else 0:.1f}")
+            cells.append(
+                f"{values.mean():.1f} ± {values.std(ddof=1) if len(values) > 1 else 0:.1f}"
+            )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -134,7 +157,10 @@ def draw(found: dict[str, list[Accuracies]], file: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
     places = np.arange(len(found))
-    for part, label, shift, colour in (("old", "0 to 4", -0.2, "#2f6f9f"), ("new", "5 to 9", 0.2, "#d9903d")):
+    for part, label, shift, colour in (
+        ("old", "0 to 4", -0.2, "#2f6f9f"),
+        ("new", "5 to 9", 0.2, "#d9903d"),
+    ):
         values = [[100 * row[part] for row in rows] for rows in found.values()]
         axes.barh(places + shift, [np.mean(one) for one in values], 0.36, color=colour, label=label)
         for place, one in zip(places, values, strict=True):

@@ -1,6 +1,7 @@
 """A load generator that costs little: raw HTTP/1.1 over kept connections, latencies of all answers.
 
-`closed` keeps so many requests under way; `open_loop` sends so many a second whether answers come or not.
+`closed` keeps so many requests under way; `open_loop` sends so many a second whether answers come
+or not.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ class Result:
     def quantile(self, share: float) -> float:
         """Latency in ms below which this share of the 200s lies."""
         ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1e3 if ordered else float("nan")
+        return (
+            ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1e3
+            if ordered
+            else float("nan")
+        )
 
 
 class Connection(asyncio.Protocol):
@@ -62,7 +67,9 @@ class Connection(asyncio.Protocol):
             return
         head = bytes(buffer[:end]).lower()
         at = head.find(b"content-length:")
-        length = int(head[at + 15 : (head.find(b"\r", at) if head.find(b"\r", at) > 0 else len(head))])
+        length = int(
+            head[at + 15 : (head.find(b"\r", at) if head.find(b"\r", at) > 0 else len(head))]
+        )
         if len(buffer) < end + 4 + length:
             return
         del buffer[: end + 4 + length]
@@ -84,14 +91,21 @@ class Connection(asyncio.Protocol):
 def message(url: str, body: bytes, headers: dict[str, str] | None = None) -> bytes:
     """A POST request as it goes over the wire."""
     place = urlsplit(url)
-    given = {"host": place.netloc, "content-type": "application/json", "content-length": len(body), **(headers or {})}
+    given = {
+        "host": place.netloc,
+        "content-type": "application/json",
+        "content-length": len(body),
+        **(headers or {}),
+    }
     lines = [f"POST {place.path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 async def _connect(url: str) -> Connection:
     place = urlsplit(url)
-    _, connection = await asyncio.get_running_loop().create_connection(Connection, place.hostname, place.port)
+    _, connection = await asyncio.get_running_loop().create_connection(
+        Connection, place.hostname, place.port
+    )
     return connection
 
 
@@ -119,7 +133,12 @@ async def _closed(url: str, requests: list[bytes], clients: int, seconds: float)
 
 
 async def _open(
-    url: str, requests: list[bytes], rate: float, seconds: float, windows: int, each: Callable[[Result], None]
+    url: str,
+    requests: list[bytes],
+    rate: float,
+    seconds: float,
+    windows: int,
+    each: Callable[[Result], None],
 ) -> None:
     pool: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
     for _ in range(CONNECTIONS):
@@ -166,17 +185,30 @@ def closed(url: str, requests: list[bytes], clients: int, seconds: float) -> Res
 
 
 def open_loop(
-    url: str, requests: list[bytes], rate: float, seconds: float, windows: int, each: Callable[[Result], None]
+    url: str,
+    requests: list[bytes],
+    rate: float,
+    seconds: float,
+    windows: int,
+    each: Callable[[Result], None],
 ) -> None:
-    """So many requests a second over CONNECTIONS; `each` is told what came back in each of so many windows of so many
-    seconds. Latencies count from when a request was due, so that one that finds no connection free waits on the clock.
+    """So many requests a second over CONNECTIONS; `each` is told what came back in each of so many
+    windows of so many seconds. Latencies count from when a request was due, so that one that finds
+    no connection free waits on the clock.
     """
     uvloop.run(_open(url, requests, rate, seconds, windows, each))
 
 
-if __name__ == "__main__":  # `serving_load.py URL BODIES.json CLIENTS SECONDS`: a process of its own, as JSON
+if (
+    __name__ == "__main__"
+):  # `serving_load.py URL BODIES.json CLIENTS SECONDS`: a process of its own, as JSON
     address, file, clients, seconds = sys.argv[1:5]
     bodies = [json.dumps(body).encode() for body in json.loads(open(file).read())]  # noqa: PTH123, SIM115
     got = closed(address, [message(address, body) for body in bodies], int(clients), float(seconds))
-    figures = {"rate": got.rate(), "p50": got.quantile(0.5), "p99": got.quantile(0.99), "statuses": dict(got.statuses)}
+    figures = {
+        "rate": got.rate(),
+        "p50": got.quantile(0.5),
+        "p99": got.quantile(0.99),
+        "statuses": dict(got.statuses),
+    }
     print(json.dumps(figures))

@@ -1,10 +1,11 @@
-"""A soak at 1.5 times what the service can take: accepted requests keep their deadline, the rest hears 503 at once.
+"""A soak at 1.5 times what the service can take: accepted requests keep their deadline, the rest
+hears 503 at once.
 
     python benchmarks/serving_overload.py PACKAGE [--minutes 10] [--factor 1.5] [--deadline-ms 1000]
 
-The sustainable rate is measured first, with as many callers as it takes. Then so many times more requests are sent
-every second, whether answers come or not. At the end it is asked gently again: within 5 s all must be answered.
-Writes benchmarks/plots/serving-overload-<family>.json and .png.
+The sustainable rate is measured first, with as many callers as it takes. Then so many times more
+requests are sent every second, whether answers come or not. At the end it is asked gently again:
+within 5 s all must be answered. Writes benchmarks/plots/serving-overload-<family>.json and .png.
 """
 
 from __future__ import annotations
@@ -56,25 +57,52 @@ def soak(path: Path, minutes: float, factor: float, deadline: float) -> dict[str
             patient = [message(url, body)]
             closed(url, patient, 1_000, 2)
             sustainable = closed(url, patient, 1_000, 8).rate()
-            print(f"sustainable: {sustainable:.0f}/s; now {factor} times as many for {minutes:g} minutes")
+            print(
+                f"sustainable: {sustainable:.0f}/s; now {factor} times as many for {minutes:g} minutes"
+            )
 
             def each(got: Result) -> None:
-                rows.append({"sent": sum(got.statuses.values()), "answered": got.statuses[200],
-                             "refused": got.statuses[503], "late": got.statuses[504], "lost": got.statuses[0],
-                             "p50": got.quantile(0.5), "p99": got.quantile(0.99), "most": got.quantile(1.0),
-                             "mb": memory(root)})  # fmt: skip
+                rows.append(
+                    {
+                        "sent": sum(got.statuses.values()),
+                        "answered": got.statuses[200],
+                        "refused": got.statuses[503],
+                        "late": got.statuses[504],
+                        "lost": got.statuses[0],
+                        "p50": got.quantile(0.5),
+                        "p99": got.quantile(0.99),
+                        "most": got.quantile(1.0),
+                        "mb": memory(root),
+                    }
+                )
                 print({key: round(value, 1) for key, value in rows[-1].items()}, flush=True)
 
-            open_loop(url, requests, sustainable * factor, WINDOW, max(1, round(minutes * 60 / WINDOW)), each)
+            open_loop(
+                url,
+                requests,
+                sustainable * factor,
+                WINDOW,
+                max(1, round(minutes * 60 / WINDOW)),
+                each,
+            )
             recovered = recovery(url, requests)
-    return {"family": package.info.family, "sustainable": sustainable, "factor": factor, "deadline_ms": deadline,
-            "recovered_seconds": recovered, "windows": rows}  # fmt: skip
+    return {
+        "family": package.info.family,
+        "sustainable": sustainable,
+        "factor": factor,
+        "deadline_ms": deadline,
+        "recovered_seconds": recovered,
+        "windows": rows,
+    }
 
 
 def summary(found: dict[str, object]) -> str:
     """One paragraph."""
     rows: list[dict[str, float]] = found["windows"]  # type: ignore[assignment]
-    total = {key: sum(row[key] for row in rows) for key in ("sent", "answered", "refused", "late", "lost")}
+    total = {
+        key: sum(row[key] for row in rows)
+        for key in ("sent", "answered", "refused", "late", "lost")
+    }
     slowest = max(row["p99"] for row in rows)
     return (
         f"{found['family']}: {total['sent']:.0f} sent, {total['answered']:.0f} answered, "
@@ -95,13 +123,17 @@ def draw(found: dict[str, object], file: Path) -> None:
     minutes = [(number + 1) * WINDOW / 60 for number in range(len(rows))]
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.2))
     kinds = ("answered", "refused", "late", "lost")
-    axes[0].stackplot(minutes, [[row[kind] / WINDOW for row in rows] for kind in kinds], labels=kinds)
+    axes[0].stackplot(
+        minutes, [[row[kind] / WINDOW for row in rows] for kind in kinds], labels=kinds
+    )
     axes[0].legend()
     axes[1].plot(minutes, [row["p99"] for row in rows])
     axes[1].axhline(found["deadline_ms"], linestyle="--")  # type: ignore[arg-type]
     axes[2].plot(minutes, [row["mb"] for row in rows])
     axes[2].set_ylim(bottom=0)
-    for axis, title in zip(axes, ("requests a second", "p99 of the answered, ms", "memory, MB"), strict=True):
+    for axis, title in zip(
+        axes, ("requests a second", "p99 of the answered, ms", "memory, MB"), strict=True
+    ):
         axis.set_title(title)
         axis.set_xlabel("minutes")
     figure.tight_layout()
@@ -119,5 +151,7 @@ if __name__ == "__main__":
     print(summary(figures))
     plots = HERE / "plots"
     plots.mkdir(exist_ok=True)
-    (plots / f"serving-overload-{figures['family']}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (plots / f"serving-overload-{figures['family']}.json").write_text(
+        json.dumps(figures, indent=1) + "\n"
+    )
     draw(figures, plots / f"serving-overload-{figures['family']}.png")

@@ -1,7 +1,9 @@
-"""The peer: FastAPI around the same ONNX session, as a person would write it. Run by serving_throughput.py.
+"""The peer: FastAPI around the same ONNX session, as a person would write it. Run by
+serving_throughput.py.
 
-PEER=session: the numbers of the request to one float32 row, the session, its outputs; nothing is prepared or decided.
-PEER=host: the package's own pre- and post-processing around the session, one request at a time.
+PEER=session: the numbers of the request to one float32 row, the session, its outputs; nothing is
+prepared or decided. PEER=host: the package's own pre- and post-processing around the session, one
+request at a time.
 """
 
 import os

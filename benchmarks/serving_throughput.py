@@ -1,10 +1,11 @@
-"""Requests a second and p99 of the service beside FastAPI around the same ONNX session, in turn, on the same core.
+"""Requests a second and p99 of the service beside FastAPI around the same ONNX session, in turn, on
+the same core.
 
     python benchmarks/serving_throughput.py PACKAGE [--peer session|host] [--clients 1 16 64] [--server bentoml]
 
-Each server has core 0 to itself while it is asked, the clients have core 1; the prediction log is on. Rounds
-alternate, so that what else the machine does weighs on both alike; medians of the rounds. Writes
-benchmarks/plots/serving-<family>-<peer>.json and .png.
+Each server has core 0 to itself while it is asked, the clients have core 1; the prediction log is
+on. Rounds alternate, so that what else the machine does weighs on both alike; medians of the
+rounds. Writes benchmarks/plots/serving-<family>-<peer>.json and .png.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def family(root: int) -> list[tuple[int, list[str]]]:
 
 
 def cpu_seconds(root: int) -> float:
-    """Processor time of a process and all below it: a busy machine does not lengthen it as it does the wall's."""
+    """Processor time of a process and all below it: a busy machine does not lengthen it as it
+    does the wall's."""
     ticks = sum(int(fields[11]) + int(fields[12]) for _, fields in family(root))
     return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -61,9 +63,13 @@ def running(
     """A server on one core: its process, and the seconds until it answered."""
     start = time.perf_counter()
     process = subprocess.Popen(
-        ["taskset", "-c", core, *command], env=os.environ | env, cwd=cwd, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        ["taskset", "-c", core, *command],
+        env=os.environ | env,
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         while True:
             assert process.poll() is None, f"{' '.join(command)} ended with {process.returncode}"
@@ -81,10 +87,17 @@ def running(
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def ours(package: Path, log: Path, port: int, server: str) -> tuple[list[str], dict[str, str], Path]:
+def ours(
+    package: Path, log: Path, port: int, server: str
+) -> tuple[list[str], dict[str, str], Path]:
     """Command, environment and folder of the service."""
-    env = {"MODELYARD_PACKAGE": str(package), "MODELYARD_PREDICTIONS": str(log), "OMP_NUM_THREADS": "1",
-           "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(log / "bentoml")}  # fmt: skip
+    env = {
+        "MODELYARD_PACKAGE": str(package),
+        "MODELYARD_PREDICTIONS": str(log),
+        "OMP_NUM_THREADS": "1",
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOME": str(log / "bentoml"),
+    }
     if server == "bentoml":
         command = [
             sys.executable,
@@ -105,17 +118,34 @@ def ours(package: Path, log: Path, port: int, server: str) -> tuple[list[str], d
 def ask(url: str, bodies: Path, clients: int, seconds: float, root: int) -> dict[str, float]:
     """One round, from core 1."""
     before = cpu_seconds(root)
-    command = ["taskset", "-c", "1", sys.executable, HERE / "serving_load.py", url, bodies, str(clients), str(seconds)]
+    command = [
+        "taskset",
+        "-c",
+        "1",
+        sys.executable,
+        HERE / "serving_load.py",
+        url,
+        bodies,
+        str(clients),
+        str(seconds),
+    ]
     told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert set(told["statuses"]) == {"200"}, told
     told["cpu_us"] = (cpu_seconds(root) - before) / told["statuses"]["200"] * 1e6
     return told
 
 
-def compare(package: Path, peer: str, server: str, levels: list[int], seconds: float, rounds: int) -> dict[str, object]:
+def compare(
+    package: Path, peer: str, server: str, levels: list[int], seconds: float, rounds: int
+) -> dict[str, object]:
     """Figures by number of clients and by side."""
     opened = Package(package, threads=1)
-    found: dict[str, object] = {"family": opened.info.family, "peer": peer, "server": server, "levels": {}}
+    found: dict[str, object] = {
+        "family": opened.info.family,
+        "peer": peer,
+        "server": server,
+        "levels": {},
+    }
     with tempfile.TemporaryDirectory() as work, ExitStack() as stack:
         bodies = Path(work) / "bodies.json"
         bodies.write_text(json.dumps([opened.golden()["request"]]))
@@ -125,18 +155,34 @@ def compare(package: Path, peer: str, server: str, levels: list[int], seconds: f
         started = running(command, env, f"{urls['modelyard']}/readyz", cwd=cwd)
         roots = {}
         roots["modelyard"], found["ready_seconds"] = stack.enter_context(started)
-        beside = [sys.executable, "-m", "uvicorn", "serving_peer:app", "--app-dir", str(HERE), "--no-access-log",
-                  "--log-level", "error", "--port", str(ports["fastapi"])]  # fmt: skip
+        beside = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "serving_peer:app",
+            "--app-dir",
+            str(HERE),
+            "--no-access-log",
+            "--log-level",
+            "error",
+            "--port",
+            str(ports["fastapi"]),
+        ]
         started = running(beside, env | {"PEER": peer}, f"{urls['fastapi']}/openapi.json")
         roots["fastapi"], _ = stack.enter_context(started)
         for clients in levels:
             seen: dict[str, list[dict[str, float]]] = {side: [] for side in urls}
             for turn in range(rounds + 1):
                 for side, url in urls.items():
-                    got = ask(f"{url}/predict", bodies, clients, seconds if turn else 0.5, roots[side])
+                    got = ask(
+                        f"{url}/predict", bodies, clients, seconds if turn else 0.5, roots[side]
+                    )
                     seen[side] += [got] if turn else []
             found["levels"][str(clients)] = {  # type: ignore[index]
-                side: {key: statistics.median(one[key] for one in all_) for key in ("rate", "p50", "p99", "cpu_us")}
+                side: {
+                    key: statistics.median(one[key] for one in all_)
+                    for key in ("rate", "p50", "p99", "cpu_us")
+                }
                 for side, all_ in seen.items()
             }
     return found
@@ -144,7 +190,9 @@ def compare(package: Path, peer: str, server: str, levels: list[int], seconds: f
 
 def table(found: dict[str, object]) -> str:
     """The figures as text."""
-    lines = [f"{found['family']}, {found['server']}, ready after {found['ready_seconds']:.2f} s; peer: {found['peer']}"]
+    lines = [
+        f"{found['family']}, {found['server']}, ready after {found['ready_seconds']:.2f} s; peer: {found['peer']}"
+    ]
     for clients, sides in found["levels"].items():  # type: ignore[attr-defined]
         a, b = sides["modelyard"], sides["fastapi"]
         lines.append(
@@ -164,14 +212,18 @@ def draw(found: dict[str, object], file: Path) -> None:
 
     levels = found["levels"]
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2))
-    for axis, key, title in zip(axes, ("rate", "p99"), ("answers a second", "p99, ms"), strict=True):
+    for axis, key, title in zip(
+        axes, ("rate", "p99"), ("answers a second", "p99, ms"), strict=True
+    ):
         for shift, side in ((-0.2, "modelyard"), (0.2, "fastapi")):
             values = [sides[side][key] for sides in levels.values()]  # type: ignore[attr-defined]
             axis.bar([place + shift for place in range(len(values))], values, 0.38, label=side)
         axis.set_xticks(range(len(levels)), [f"{clients} clients" for clients in levels])  # type: ignore[arg-type,attr-defined]
         axis.set_title(title)
     axes[0].legend()
-    figure.suptitle(f"{found['family']}: {found['server']} beside FastAPI around the {found['peer']}")
+    figure.suptitle(
+        f"{found['family']}: {found['server']} beside FastAPI around the {found['peer']}"
+    )
     figure.tight_layout()
     figure.savefig(file, dpi=110)
 
@@ -185,7 +237,14 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
-    figures = compare(asked.package.resolve(), asked.peer, asked.server, asked.clients, asked.seconds, asked.rounds)
+    figures = compare(
+        asked.package.resolve(),
+        asked.peer,
+        asked.server,
+        asked.clients,
+        asked.seconds,
+        asked.rounds,
+    )
     print(table(figures))
     plots = HERE / "plots"
     plots.mkdir(exist_ok=True)

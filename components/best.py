@@ -16,7 +16,8 @@ def best(
     search: dsl.Output[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
 ) -> dict:
-    """Writes the best settings, all trials and a page of pictures; the output is the config to train with."""
+    """Writes the best settings, all trials and a page of pictures; the output is the config to
+    train with."""
     from pathlib import Path
 
     from modelyard.pipeline.step import copy_file

@@ -1,4 +1,5 @@
-"""What all components share: the image, no package installed when a step starts, and what a cluster gives a step."""
+"""What all components share: the image, no package installed when a step starts, and what a
+cluster gives a step."""
 
 import functools
 import os
@@ -16,10 +17,17 @@ ENVIRONMENT, CREDENTIALS = "modelyard-environment", "modelyard-credentials"
 
 
 def provided(task: dsl.PipelineTask, cpu: str, memory: str) -> dsl.PipelineTask:
-    """A task with its CPUs and memory, its retries, and the cluster's addresses and credentials as environment."""
+    """A task with its CPUs and memory, its retries, and the cluster's addresses and credentials
+    as environment."""
     for name in ("MLFLOW_TRACKING_URI", "MODELYARD_IMAGE"):
         kubernetes.use_config_map_as_env(task, ENVIRONMENT, {name: name}, optional=True)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_REGION"):
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_ENDPOINT_URL",
+        "AWS_REGION",
+    ):
         kubernetes.use_secret_as_env(task, CREDENTIALS, {name: name}, optional=True)
     task.set_cpu_request(cpu).set_memory_request(memory)
     return task.set_memory_limit(memory).set_retry(2, backoff_duration="30s", backoff_factor=2.0)

@@ -26,6 +26,8 @@ def evaluate(
     for name, value in result.metrics.items():
         metrics.log_metric(name, value)
     if result.roc:
-        curves.log_roc_curve(result.roc.false_positive_rate, result.roc.true_positive_rate, result.roc.thresholds)
+        curves.log_roc_curve(
+            result.roc.false_positive_rate, result.roc.true_positive_rate, result.roc.thresholds
+        )
     if result.confusion:
         curves.log_confusion_matrix(result.confusion.labels, result.confusion.matrix)

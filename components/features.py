@@ -14,7 +14,15 @@ def features(
     dataset: dsl.Input[dsl.Dataset],
     features: dsl.Output[dsl.Dataset],
 ):
-    """Splits the data and turns it into model inputs; all that is fitted is fitted on the training split."""
+    """Splits the data and turns it into model inputs; all that is fitted is fitted on the
+    training split."""
     from modelyard.pipeline.step import run_step
 
-    run_step("features", family, config, run_id, inputs={"dataset": dataset}, outputs={"features": features})
+    run_step(
+        "features",
+        family,
+        config,
+        run_id,
+        inputs={"dataset": dataset},
+        outputs={"features": features},
+    )

@@ -20,8 +20,9 @@ def ingest(
 ):
     """Fetches the data at a stated revision, verifies its sums, records where it came from.
 
-    `gpus` and `gpu_resource` are those of the training step's own pod: none where the pods of a TrainJob have them.
-    Both are strings, since Kubeflow's driver leaves out a resource whose amount is any other type.
+    `gpus` and `gpu_resource` are those of the training step's own pod: none where the pods of a
+    TrainJob have them. Both are strings, since Kubeflow's driver leaves out a resource whose amount
+    is any other type.
     """
     from pathlib import Path
 

@@ -14,7 +14,8 @@ def monitor(
     verdict: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
 ) -> bool:
-    """Compares what was served with what the champion was judged on; true when it should be trained again."""
+    """Compares what was served with what the champion was judged on; true when it should be
+    trained again."""
     from modelyard.pipeline.step import copy_file, read_json, run_step
 
     run_step("monitor", family, config, run_id, outputs={"verdict": verdict})

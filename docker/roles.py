@@ -1,7 +1,8 @@
 """Uses every role of an image once, in the image's own environment: roles.py IMAGE FOLDER [ROLE…].
 
-FOLDER holds `package/`, which the trainer leaves and the server serves, and the platform chart's scripts in `files/`.
-The object store is that of AWS_ENDPOINT_URL: any that speaks S3, with nothing in it.
+FOLDER holds `package/`, which the trainer leaves and the server serves, and the platform chart's
+scripts in `files/`. The object store is that of AWS_ENDPOINT_URL: any that speaks S3, with nothing
+in it.
 """
 
 from __future__ import annotations
@@ -30,10 +31,16 @@ FAMILY = os.environ.get("FAMILY", "tabular")
 def run(*command: object, codes: tuple[int, ...] = (0,), **environment: str) -> str:
     """What a command prints; ends this script with its words where it exits with another code."""
     words = [str(word) for word in command]
-    words[0] = shutil.which(words[0], path=f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}") or words[0]
-    done = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, check=False)
+    words[0] = (
+        shutil.which(words[0], path=f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}") or words[0]
+    )
+    done = subprocess.run(
+        words, env=os.environ | environment, capture_output=True, text=True, check=False
+    )
     if done.returncode not in codes:
-        sys.exit(f"{' '.join(words)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
+        sys.exit(
+            f"{' '.join(words)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}"
+        )
     return done.stdout + done.stderr
 
 
@@ -50,7 +57,9 @@ def running(url: str, *command: object, **environment: str) -> Iterator[None]:
     """A server that answers at a URL until the block ends; SIGTERM must end it well."""
     words = [str(BIN / str(command[0])), *map(str, command[1:])]
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(words, env=os.environ | environment, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            words, env=os.environ | environment, stdout=said, stderr=subprocess.STDOUT
+        )
         try:
             until = time.monotonic() + 240
             while not _answers(url):
@@ -86,7 +95,9 @@ def make_buckets() -> None:
 def put(path: str, content: bytes) -> None:
     """A bucket, or an object in one."""
     kind = {"Content-Type": "application/octet-stream"}
-    request = urllib.request.Request(f"{os.environ['AWS_ENDPOINT_URL']}/{path}", content, kind, method="PUT")
+    request = urllib.request.Request(
+        f"{os.environ['AWS_ENDPOINT_URL']}/{path}", content, kind, method="PUT"
+    )
     urllib.request.urlopen(request, timeout=10).close()
 
 
@@ -99,14 +110,23 @@ def deploy(folder: Path) -> None:
 
 
 def pipeline(folder: Path) -> None:
-    """A table through the whole pipeline; runs and package go to an MLflow whose files lie in the store."""
+    """A table through the whole pipeline; runs and package go to an MLflow whose files lie in
+    the store."""
     place = f"http://127.0.0.1:{MLFLOW}"
     words = ["server", "--host=127.0.0.1", f"--port={MLFLOW}", "--workers=1", "--serve-artifacts"]
-    words += [f"--artifacts-destination=s3://{MODELS}/mlflow", "--allowed-hosts=localhost:*,127.0.0.1:*"]
+    words += [
+        f"--artifacts-destination=s3://{MODELS}/mlflow",
+        "--allowed-hosts=localhost:*,127.0.0.1:*",
+    ]
     with tempfile.TemporaryDirectory() as work:
-        state = {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{work}/mlflow.db", "MODELYARD_HOME": f"{work}/runs"}
+        state = {
+            "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{work}/mlflow.db",
+            "MODELYARD_HOME": f"{work}/runs",
+        }
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        with running(f"{place}/api/2.0/mlflow-artifacts/artifacts", "mlflow", *words, **state, **quiet):
+        with running(
+            f"{place}/api/2.0/mlflow-artifacts/artifacts", "mlflow", *words, **state, **quiet
+        ):
             run("modelyard", "run", FAMILY, MLFLOW_TRACKING_URI=place, **state)
         (package,) = Path(work, "runs", FAMILY).glob("*/package")
         shutil.rmtree(folder / "package", ignore_errors=True)
@@ -135,11 +155,20 @@ def data(folder: Path) -> None:
 
 def register(folder: Path) -> None:
     """The Job's script gets as far as Kubeflow Pipelines, which is not there."""
-    plan = {"waitMinutes": 0, "families": [FAMILY], "image": "x:1", "namespace": "", "experiment": "x", "schedules": {}}
+    plan = {
+        "waitMinutes": 0,
+        "families": [FAMILY],
+        "image": "x:1",
+        "namespace": "",
+        "experiment": "x",
+        "schedules": {},
+    }
     with tempfile.TemporaryDirectory() as work:
         file = Path(work) / "plan.json"
         file.write_text(json.dumps(plan))
-        said = run("python", folder / "files/register.py", file, codes=(2,), KFP_HOST="http://127.0.0.1:9")
+        said = run(
+            "python", folder / "files/register.py", file, codes=(2,), KFP_HOST="http://127.0.0.1:9"
+        )
     if "register.host" not in said:
         sys.exit(f"the Job that registers says something else: {said[-2000:]}")
 
@@ -148,13 +177,16 @@ def reports(folder: Path) -> None:
     """The web server of reports lists one that lies in the store."""
     put(f"{LOGS}/a/report.html", b"<p>drift</p>")
     address = f"http://127.0.0.1:{REPORTS}"
-    with running(f"{address}/livez", "python", folder / "files/reports.py", f"s3://{LOGS}", REPORTS):
+    with running(
+        f"{address}/livez", "python", folder / "files/reports.py", f"s3://{LOGS}", REPORTS
+    ):
         if b"a/report.html" not in get(f"{address}/"):
             sys.exit("the report in the store is not listed")
 
 
 def serve(folder: Path) -> None:
-    """The package comes from the store, is verified and served; it gives its own answer; the log goes to the store."""
+    """The package comes from the store, is verified and served; it gives its own answer; the log
+    goes to the store."""
     code = "from modelyard.home import source_root; print(source_root() / 'charts' / 'model' / 'files')"
     files = Path(run("python", "-c", code).splitlines()[-1])
     address = f"http://127.0.0.1:{SERVER}"
@@ -162,9 +194,15 @@ def serve(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as work:
         publish = "import pathlib, sys; from modelyard.release.store import publish; "
         publish += "print(publish(pathlib.Path(sys.argv[1]), sys.argv[2], 'served'))"
-        place = run("python", "-c", publish, folder / "package", f"s3://{MODELS}/packages").splitlines()[-1]
+        place = run(
+            "python", "-c", publish, folder / "package", f"s3://{MODELS}/packages"
+        ).splitlines()[-1]
         run("python", files / "fetch.py", place, f"{work}/model")
-        state = {"MODELYARD_PREDICTIONS": log, "MODELYARD_HOME": f"{work}/home", "MODELYARD_LOG_FORMAT": "json"}
+        state = {
+            "MODELYARD_PREDICTIONS": log,
+            "MODELYARD_HOME": f"{work}/home",
+            "MODELYARD_LOG_FORMAT": "json",
+        }
         words = ["serve", f"{work}/model", "--host", "127.0.0.1", "--port", SERVER]
         with running(f"{address}/readyz", "modelyard", *words, **state):
             run("python", files / "golden.py", address, f"{work}/model")

@@ -1,7 +1,8 @@
-"""Runs roles.py beside a store that speaks S3: with_store.py PACKAGES ROLES-SCRIPT IMAGE FOLDER [ROLE…].
+"""Runs roles.py beside a store that speaks S3: with_store.py PACKAGES ROLES-SCRIPT IMAGE FOLDER
+[ROLE…].
 
-PACKAGES is a folder with moto[s3] and flask-cors, as `pip install --target` makes it: only the store sees them, so that
-the roles have what their image has. docker/check.sh fills it.
+PACKAGES is a folder with moto[s3] and flask-cors, as `pip install --target` makes it: only the
+store sees them, so that the roles have what their image has. docker/check.sh fills it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,18 @@ def main(packages: str, *roles: str) -> int:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     environment = os.environ | {"PYTHONPATH": packages}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as store:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as store:
         try:
             _wait(store, port)
-            there = KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
-            return subprocess.run([sys.executable, *roles], env=os.environ | there, check=False).returncode
+            there = KEYS | {
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            }
+            return subprocess.run(
+                [sys.executable, *roles], env=os.environ | there, check=False
+            ).returncode
         finally:
             store.terminate()
 

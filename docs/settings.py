@@ -22,8 +22,17 @@ def page() -> str:
     for name in names():
         entry = load(name)
         settings = settings_of(entry.Config)
-        own = [one for one in settings if one.name.startswith(OWN) or (one.name, one.default) not in common]
-        parts += [f"## `{name}`\n", f"{entry.title[0].upper()}{entry.title[1:]}.\n", markdown(own), ""]
+        own = [
+            one
+            for one in settings
+            if one.name.startswith(OWN) or (one.name, one.default) not in common
+        ]
+        parts += [
+            f"## `{name}`\n",
+            f"{entry.title[0].upper()}{entry.title[1:]}.\n",
+            markdown(own),
+            "",
+        ]
     return "\n".join(parts)
 
 

@@ -1,6 +1,8 @@
-"""Writes pipelines as YAML: reads what to write as JSON lines from stdin. `modelyard compile` runs it.
+"""Writes pipelines as YAML: reads what to write as JSON lines from stdin. `modelyard compile` runs
+it.
 
-A process of its own, with the folder above on its path: the wheel never imports what is made from it.
+A process of its own, with the folder above on its path: the wheel never imports what is made from
+it.
 """
 
 import itertools
@@ -16,7 +18,11 @@ from pipelines.monitoring import monitoring_pipeline
 from pipelines.training import training_pipeline
 from pipelines.tuning import tuning_pipeline
 
-BUILDERS = {"training": training_pipeline, "monitoring": monitoring_pipeline, "tuning": tuning_pipeline}
+BUILDERS = {
+    "training": training_pipeline,
+    "monitoring": monitoring_pipeline,
+    "tuning": tuning_pipeline,
+}
 
 
 def write(kind: str, target: str, **arguments) -> None:

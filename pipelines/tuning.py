@@ -38,20 +38,38 @@ def _round(resources: dict[str, str]) -> Any:
         accelerator = {"gpus": gpus, "gpu_resource": gpu_resource}
         proposals = provided(suggest(**common, fixed=fixed, count=count, done=done), cpu, memory)
         with dsl.ParallelFor(proposals.output, parallelism=AT_ONCE) as proposal:
-            judged = provided(trial(**common, **accelerator, proposal=proposal, **pair), cpu, memory)
+            judged = provided(
+                trial(**common, **accelerator, proposal=proposal, **pair), cpu, memory
+            )
             judged.set_accelerator_type(gpu_resource).set_accelerator_limit(gpus)
-            kubernetes.empty_dir_mount(judged, "shm", "/dev/shm", medium="Memory", size_limit=resources["shm"])
+            kubernetes.empty_dir_mount(
+                judged,
+                "shm",
+                "/dev/shm",
+                medium="Memory",
+                size_limit=resources["shm"],
+            )
         return dsl.Collected(judged.output)
 
     return tuning_round
 
 
 def tuning_pipeline(
-    name: str, title: str, family: str, config: dict[str, Any], resources: dict[str, str], code_version: str
+    name: str,
+    title: str,
+    family: str,
+    config: dict[str, Any],
+    resources: dict[str, str],
+    code_version: str,
 ) -> Any:
     """The tuning pipeline of a family: the second round is drawn from what the first one found."""
-    default_config, default_family, default_code = json.loads(json.dumps(config)), family, code_version
-    # No parameters, as training has: the compiler hands a loop none that its steps' resources alone ask for.
+    default_config, default_family, default_code = (
+        json.loads(json.dumps(config)),
+        family,
+        code_version,
+    )
+    # No parameters, as training has: the compiler hands a loop none that its steps' resources alone
+    # ask for.
     cpu, memory, tuning_round = resources["cpu"], resources["memory"], _round(resources)
 
     @dsl.pipeline(
@@ -80,15 +98,21 @@ def tuning_pipeline(
             code_version: Part of every step's cache key; filled when the pipeline is compiled.
         """
         common = {"family": family, "config": config, "code_version": code_version}
-        data = ingest(**common, run_id=RUN_ID, data_rev=data_rev, nodes=1, gpus_per_node=gpus_per_node)
+        data = ingest(
+            **common, run_id=RUN_ID, data_rev=data_rev, nodes=1, gpus_per_node=gpus_per_node
+        )
         provided(data, cpu, memory).set_caching_options(False)
-        table = provided(features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), cpu, memory)
+        table = provided(
+            features(**common, run_id=RUN_ID, dataset=data.outputs["dataset"]), cpu, memory
+        )
         pair = {"dataset": data.outputs["dataset"], "features": table.outputs["features"]}
         accelerator = {name: data.outputs[name] for name in ("gpus", "gpu_resource")}
         given = {**common, **pair, **accelerator, "fixed": fixed, "count": trials}
         first = tuning_round(**given, done=[])
         second = tuning_round(**given, done=first.output)
-        found = provided(best(**common, fixed=fixed, first=first.output, second=second.output), cpu, memory)
+        found = provided(
+            best(**common, fixed=fixed, first=first.output, second=second.output), cpu, memory
+        )
         return found.outputs["Output"]
 
     return pipeline

@@ -1,4 +1,5 @@
-"""The BentoML service of every family: `bentoml serve service:Model`, with MODELYARD_PACKAGE naming the package.
+"""The BentoML service of every family: `bentoml serve service:Model`, with MODELYARD_PACKAGE naming
+the package.
 
 BentoML supervises the worker processes; in each, modelyard's app alone answers.
 """
@@ -17,8 +18,9 @@ from modelyard.serving.settings import ServingSettings, workers
 
 
 class Direct(Service[Any]):
-    """Hands BentoML's worker modelyard's app itself: spans that nobody collects and counters that make a new series
-    of each path that anyone asks for would take longer than a small model does."""
+    """Hands BentoML's worker modelyard's app itself: spans that nobody collects and counters
+    that make a new series of each path that anyone asks for would take longer than a small model
+    does."""
 
     def to_asgi(self, is_main: bool = True) -> Any:
         """The app, which opens the package when the worker's server starts."""
@@ -34,7 +36,8 @@ class Model:
 
     @bentoml.on_deployment
     def check() -> None:  # type: ignore[misc]
-        """Looks at the package once before workers start: a broken one ends the process with its cause in a line."""
+        """Looks at the package once before workers start: a broken one ends the process with its
+        cause in a line."""
         try:
             look(ServingSettings.from_environment().package)
         except ModelyardError as error:

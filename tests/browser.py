@@ -15,7 +15,9 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 WAIT = 20.0
 
 
@@ -47,7 +49,11 @@ class Browser:
         for place in ("about:blank", address):
             self.said.clear()
             self.do("Page.navigate", url=place)
-            wait_for(lambda place=place: self("location.href + document.readyState") == f"{place}complete")
+            wait_for(
+                lambda place=place: (
+                    self("location.href + document.readyState") == f"{place}complete"
+                )
+            )
 
     def _heard(self, event: dict[str, Any]) -> None:
         given = event.get("params", {})
@@ -58,7 +64,11 @@ class Browser:
             self.said.append(thrown.get("exception", {}).get("description") or thrown["text"])
         if event.get("method") == "Page.javascriptDialogOpening":
             self.said.append(f"dialog: {given['message']}")
-            self._tab.send(json.dumps({"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}))
+            self._tab.send(
+                json.dumps(
+                    {"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
+                )
+            )
 
 
 @contextmanager
@@ -66,9 +76,18 @@ def started(profile: Path) -> Iterator[Browser]:
     """A browser with a profile of its own."""
     assert CHROMIUM is not None, "tests that need a browser are skipped where there is none"
     process = subprocess.Popen(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-         f"--user-data-dir={profile}", "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={profile}",
+            "about:blank",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         with connect(_tab(profile / "DevToolsActivePort"), proxy=None, max_size=None) as tab:
             yield Browser(tab)

@@ -20,8 +20,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def pytest_configure() -> None:
-    """The tests' own families are from outside modelyard: packages of them are opened here and in processes started
-    from here, as an operator lets them who names them."""
+    """The tests' own families are from outside modelyard: packages of them are opened here and
+    in processes started from here, as an operator lets them who names them."""
     ours = [
         "toy.family:Line",
         "sounds:Sounds",

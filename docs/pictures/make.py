@@ -1,4 +1,5 @@
-"""Makes the pictures of the README from a real run: `python docs/pictures/make.py`. Needs Chromium for the card."""
+"""Makes the pictures of the README from a real run: `python docs/pictures/make.py`. Needs
+Chromium for the card."""
 
 from __future__ import annotations
 
@@ -31,9 +32,16 @@ font-size: {char_height}px; line-height: {line_height}px; }}</style>
 def in_terminal(command: list[str], folder: Path) -> str:
     """What a command prints to a terminal, colours included."""
     leader, follower = pty.openpty()
-    environment = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color", "FORCE_COLOR": "1"}
+    environment = {
+        **os.environ,
+        "COLUMNS": str(COLUMNS),
+        "TERM": "xterm-256color",
+        "FORCE_COLOR": "1",
+    }
     environment["MODELYARD_HOME"] = str(folder / "runs")
-    process = subprocess.Popen(command, cwd=folder, stdout=follower, stderr=follower, env=environment)
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=follower, stderr=follower, env=environment
+    )
     os.close(follower)
     output = bytearray()
     while True:
@@ -61,7 +69,13 @@ def final_screen(output: str) -> str:
 
 def draw_terminal(command: str, output: str, target: Path) -> None:
     """Draws the screen as SVG."""
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(
+        record=True,
+        width=COLUMNS,
+        file=io.StringIO(),
+        force_terminal=True,
+        color_system="truecolor",
+    )
     console.print(Text.from_ansi(f"$ {command}\n{output.rstrip()}"))
     target.write_text(console.export_svg(title="", code_format=FRAME, unique_id="terminal"))
 
@@ -70,10 +84,23 @@ def photograph(page: Path, target: Path, width: int, height: int) -> None:
     """A picture of a page."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or "google-chrome"
     with tempfile.TemporaryDirectory() as profile:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}"]
-        options += ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+        options = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            f"--user-data-dir={profile}",
+        ]
+        options += [
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+        ]
         size, shot = f"--window-size={width},{height}", f"--screenshot={target}"
-        subprocess.run([chromium, *options, size, shot, page.as_uri()], check=True, capture_output=True)
+        subprocess.run(
+            [chromium, *options, size, shot, page.as_uri()], check=True, capture_output=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""A text completion, whichever family writes it: what a caller asks, and what a host makes of its own answer."""
+"""A text completion, whichever family writes it: what a caller asks, and what a host makes of
+its own answer."""
 
 from __future__ import annotations
 

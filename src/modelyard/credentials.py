@@ -1,7 +1,8 @@
 """Credentials in text: found in settings, which refuse them, and taken out of whatever is told.
 
-A setting is recorded with every run, package, card and log, and read by many; a credential comes by environment, or
-from a Secret that is named. This module knows nothing but text, so that everything may use it.
+A setting is recorded with every run, package, card and log, and read by many; a credential comes by
+environment, or from a Secret that is named. This module knows nothing but text, so that everything
+may use it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,14 @@ ADVICE = (
     "AWS_SECRET_ACCESS_KEY, a credential helper for Git), in a cluster from a Secret: see docs/data.md"
 )
 
-# A chain such as `simplecache::s3://…` is several URIs; none of the characters that end a URI in a text is in one.
+# A chain such as `simplecache::s3://…` is several URIs; none of the characters that end a URI in a
+# text is in one.
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://|\\\\)([^\s\"'<>]*)")
-_USERLESS = frozenset({"http", "https", "s3", "s3a", "s3n", "gs", "gcs", "webdav", "webdavs", "ftp", "oci"})
-"""Schemes of which a user alone is a credential: a token as user, an access key. Not `ssh://git@host`."""
+_USERLESS = frozenset(
+    {"http", "https", "s3", "s3a", "s3n", "gs", "gcs", "webdav", "webdavs", "ftp", "oci"}
+)
+"""Schemes of which a user alone is a credential: a token as user, an access key. Not
+`ssh://git@host`."""
 _PORT = re.compile(r"[0-9]*$")
 _PARAMETER = re.compile(r"([?&;#]|%3[fF]|%26)([^=&;#?\s\"'<>]+)=([^&;#\s\"'<>]+)")
 _NAME = re.compile(
@@ -80,7 +85,8 @@ def redact(text: str) -> str:
 
 
 def redacted(value: Any) -> Any:
-    """JSON with every text in it redacted: a record that was written before settings refused credentials."""
+    """JSON with every text in it redacted: a record that was written before settings refused
+    credentials."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
@@ -120,6 +126,7 @@ def _has_user(scheme: str, rest: str) -> bool:
     user, at, _ = authority.rpartition("@")
     if at:
         return ":" in user or scheme in _USERLESS
-    # A secret key of S3 may hold a slash: what stands behind the colon is then no port, and the `@` comes later.
+    # A secret key of S3 may hold a slash: what stands behind the colon is then no port, and the `@`
+    # comes later.
     _, colon, behind = authority.rpartition(":")
     return bool(colon) and not authority.startswith("[") and _PORT.match(behind) is None

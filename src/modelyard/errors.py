@@ -35,17 +35,22 @@ class UsageError(ModelyardError):
 class MissingExtra(UsageError):
     """An optional dependency is missing.
 
-    `needs` names what wants it ("tabular", "model.kind = mlp"), `extra` the wheel's extra that brings it.
+    `needs` names what wants it ("tabular", "model.kind = mlp"), `extra` the wheel's extra that
+    brings it.
     """
 
     def __init__(self, needs: str, extra: str) -> None:
-        super().__init__(f"{needs} needs packages that are not installed. Type: pip install 'modelyard[{extra}]'")
+        super().__init__(
+            f"{needs} needs packages that are not installed. Type: pip install 'modelyard[{extra}]'"
+        )
 
 
 class BadData(ModelyardError):
-    """Data that cannot be used, with its place: `BadData("empty cell", file="a.csv", row=7, column="y")`.
+    """Data that cannot be used, with its place: `BadData("empty cell", file="a.csv", row=7,
+    column="y")`.
 
-    Rows count from 1 at the first row below the header, as a spreadsheet shows them less the header.
+    Rows count from 1 at the first row below the header, as a spreadsheet shows them less the
+    header.
     """
 
     def __init__(
@@ -60,17 +65,24 @@ class BadData(ModelyardError):
         parts = [str(file) if file is not None else "", f"row {row}" if row is not None else ""]
         parts.append(f"column {column!r}" if column is not None else "")
         place = ", ".join(part for part in parts if part)
-        super().__init__(": ".join(part for part in (place, problem) if part) + (f". {hint}" if hint else ""))
+        super().__init__(
+            ": ".join(part for part in (place, problem) if part) + (f". {hint}" if hint else "")
+        )
         self.problem, self.file, self.row, self.column, self.hint = problem, file, row, column, hint
 
     def within(self, folder: Path, called: str) -> BadData:
-        """The same, with the file as it is called inside `folder`; `called` is what the folder itself is called."""
+        """The same, with the file as it is called inside `folder`; `called` is what the folder
+        itself is called."""
         path = Path(str(self.file)) if self.file is not None else None
         if path is None or not path.is_relative_to(folder):
             return self
         name = path.relative_to(folder).as_posix()
         return BadData(
-            self.problem, file=called if name == "." else name, row=self.row, column=self.column, hint=self.hint
+            self.problem,
+            file=called if name == "." else name,
+            row=self.row,
+            column=self.column,
+            hint=self.hint,
         )
 
 

@@ -1,7 +1,8 @@
-"""What a run tells while it works: JSON lines for the one who follows, a log line for the one who reads.
+"""What a run tells while it works: JSON lines for the one who follows, a log line for the one who
+reads.
 
-A stage may run in a subprocess, a pod or this process; whoever started the run sets MODELYARD_EVENTS to a file
-and follows it. Without it, events go to the `modelyard` logger.
+A stage may run in a subprocess, a pod or this process; whoever started the run sets
+MODELYARD_EVENTS to a file and follows it. Without it, events go to the `modelyard` logger.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ def emit(event: str, stage: str, **fields: Any) -> None:
     """Tells one event: started, progress, finished, reused, failed."""
     file = os.environ.get(VARIABLE)
     if file:
-        line = redact(json.dumps({"event": event, "stage": stage, "time": time.time(), **fields}, default=str))
+        line = redact(
+            json.dumps({"event": event, "stage": stage, "time": time.time(), **fields}, default=str)
+        )
         with Path(file).open("a") as stream:
             stream.write(line + "\n")
     elif event == "progress":
@@ -48,7 +51,8 @@ def read(file: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 FOLLOWED, READ = 0.2, 10.0
-"""Seconds between two words on progress: to a file that a program follows, to a log that people read."""
+"""Seconds between two words on progress: to a file that a program follows, to a log that people
+read."""
 
 
 class Throttle:
@@ -66,5 +70,8 @@ class Throttle:
 
 
 def _figures(fields: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-                    for name, value in fields.items() if value not in (None, "", {}))  # fmt: skip
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in fields.items()
+        if value not in (None, "", {})
+    )

@@ -1,11 +1,12 @@
-"""The contract of a family: all that the pipeline must know to build, judge, ship, serve and watch a kind of model.
+"""The contract of a family: all that the pipeline must know to build, judge, ship, serve and watch
+a kind of model.
 
-A family is an `Entry`: its title, its config, and where its classes stand. `Data` reads raw data, `Family` builds and
-judges models, `Host` answers with numpy and a runtime only, so that the code that judged the model in training is the
-code that serves it.
+A family is an `Entry`: its title, its config, and where its classes stand. `Data` reads raw data,
+`Family` builds and judges models, `Host` answers with numpy and a runtime only, so that the code
+that judged the model in training is the code that serves it.
 
-Importing an entry imports its config and nothing heavy. A class is imported when it is first needed, so the module that
-holds it imports at its top whatever it uses.
+Importing an entry imports its config and nothing heavy. A class is imported when it is first
+needed, so the module that holds it imports at its top whatever it uses.
 """
 
 from __future__ import annotations
@@ -44,10 +45,12 @@ Progress = Callable[..., None]
 
 
 class Trainable:
-    """What the shared torch loop trains. A family that overrides `fit`, `native` and `graphs` needs none of it."""
+    """What the shared torch loop trains. A family that overrides `fit`, `native` and `graphs`
+    needs none of it."""
 
     def model(self, assets: Path) -> torch.nn.Module:
-        """The untrained network; `forward` takes the batch's inputs by name and returns a dict of tensors."""
+        """The untrained network; `forward` takes the batch's inputs by name and returns a dict
+        of tensors."""
         raise TypeError(f"{type(self).__name__} defines neither model() nor fit()")
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
@@ -61,32 +64,43 @@ class Trainable:
         """Mean loss of a batch, a scalar."""
         raise TypeError(f"{type(self).__name__} defines neither loss() nor fit()")
 
-    def weight(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> float | torch.Tensor:
-        """Over how many terms `loss` is a mean: what parts of a batch count by when their gradients are added.
+    def weight(
+        self, model: torch.nn.Module, batch: dict[str, torch.Tensor]
+    ) -> float | torch.Tensor:
+        """Over how many terms `loss` is a mean: what parts of a batch count by when their gradients
+        are added.
 
         The examples, unless said otherwise: tokens that have a target, the sum of class weights, …
         """
         return len(next(iter(batch.values())))
 
-    def scores(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Further means over a validation batch, weighed as the loss is, higher is better; `training.metric` may
-        choose one. For example {"accuracy": …}."""
+    def scores(
+        self, model: torch.nn.Module, batch: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Further means over a validation batch, weighed as the loss is, higher is better;
+        `training.metric` may choose one. For example {"accuracy": …}."""
         return {}
 
     continues: bool = True
-    """Whether training may begin with an earlier model's weights: not that of a helper beside the model."""
+    """Whether training may begin with an earlier model's weights: not that of a helper beside
+    the model."""
 
     def groups(self, batch: dict[str, torch.Tensor]) -> torch.Tensor | None:
-        """Each example's label, int64 (batch,), of which exemplars are kept alike; None: all are of one kind."""
+        """Each example's label, int64 (batch,), of which exemplars are kept alike; None: all are
+        of one kind."""
         return None
 
-    def replayed(self, memory: dict[str, torch.Tensor], features: Path, epoch: int) -> dict[str, torch.Tensor]:
-        """Exemplars as an epoch of training shows them again: with its random changes, where it has some."""
+    def replayed(
+        self, memory: dict[str, torch.Tensor], features: Path, epoch: int
+    ) -> dict[str, torch.Tensor]:
+        """Exemplars as an epoch of training shows them again: with its random changes, where it
+        has some."""
         return memory
 
 
 class Data(ABC, Generic[C]):
-    """The half that reads data. Stages that only fetch and prepare data import nothing else of the family."""
+    """The half that reads data. Stages that only fetch and prepare data import nothing else of
+    the family."""
 
     def __init__(self, config: C) -> None:
         self.config = config
@@ -96,14 +110,16 @@ class Data(ABC, Generic[C]):
         """Writes the small built-in raw data set into the folder `raw`."""
 
     def companions(self) -> dict[str, Path]:
-        """Local files that belong to the data beside `data.uri` itself, by the name they get in the raw folder.
+        """Local files that belong to the data beside `data.uri` itself, by the name they get in the
+        raw folder.
 
         They become part of the data set: its digest, and so what runs again, follows them.
         """
         return {}
 
     def write_back(self, features: Path, data: Path) -> list[Path]:
-        """Called after a run on a laptop: writes what a person may want to edit beside their `data`.
+        """Called after a run on a laptop: writes what a person may want to edit beside their
+        `data`.
 
         Never replaces a file. Returns what it wrote.
         """
@@ -113,10 +129,11 @@ class Data(ABC, Generic[C]):
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads raw data; writes the splits and `out/assets`, which is all that the host will need.
 
-        Everything fitted is fitted on the training split only. Where the run continues an earlier model,
-        `modelyard.store.base.base_of(out)` is its folder: then what its assets fitted is kept, so that inputs mean the
-        same, and new classes, users and items come after its own. Returns what the card should tell about the data
-        (JSON): `rows` by split and `dropped` (how many, by reason) at least, `tables` of your own.
+        Everything fitted is fitted on the training split only. Where the run continues an earlier
+        model, `modelyard.store.base.base_of(out)` is its folder: then what its assets fitted is
+        kept, so that inputs mean the same, and new classes, users and items come after its own.
+        Returns what the card should tell about the data (JSON): `rows` by split and `dropped` (how
+        many, by reason) at least, `tables` of your own.
 
         Raises:
             BadData: with file, row and column.
@@ -124,23 +141,30 @@ class Data(ABC, Generic[C]):
         """
 
     @abstractmethod
-    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
-        """Raw examples of a split as JSON bodies of `Host.Request`: golden example, drift reference, warm-up."""
+    def requests(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Raw examples of a split as JSON bodies of `Host.Request`: golden example, drift
+        reference, warm-up."""
 
 
 class Family(Data[C], Trainable):
-    """The half that builds and judges. It reads data too: it is, or extends, the family's `Data`."""
+    """The half that builds and judges. It reads data too: it is, or extends, the family's
+    `Data`."""
 
     @abstractmethod
-    def evaluate(self, host: Any, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
-        """Judges a model on a split: any runtime, and any host of this family (a champion brings its own)."""
+    def evaluate(
+        self, host: Any, run: Runtime, features: Path, split: Split = "test"
+    ) -> Evaluation:
+        """Judges a model on a split: any runtime, and any host of this family (a champion brings
+        its own)."""
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
-        """Trains and writes the model to `out`; `out/assets` is there already, copied from the features, and may
-        be added to (a threshold, a calibration). Nothing pickled.
+        """Trains and writes the model to `out`; `out/assets` is there already, copied from the
+        features, and may be added to (a threshold, a calibration). Nothing pickled.
 
-        The default is the shared torch loop. Returns what the card should tell (JSON); `curves` is drawn:
-        `{"loss": {"train": [...], "validation": [...]}}`.
+        The default is the shared torch loop. Returns what the card should tell (JSON); `curves` is
+        drawn: `{"loss": {"train": [...], "validation": [...]}}`.
         """
         return trainer.fit(self, features, out)
 
@@ -157,9 +181,11 @@ class Family(Data[C], Trainable):
 
 @dataclass(frozen=True)
 class Entry(Generic[C]):
-    """A family as the rest of modelyard sees it. Classes are named by where they stand and imported when needed.
+    """A family as the rest of modelyard sees it. Classes are named by where they stand and imported
+    when needed.
 
-    `Entry("sounds: classification and tagging", AudioConfig, build=".family:Audio", host=".host:AudioHost")`
+    `Entry("sounds: classification and tagging", AudioConfig, build=".family:Audio",
+    host=".host:AudioHost")`
     """
 
     title: str
@@ -171,7 +197,8 @@ class Entry(Generic[C]):
     host: str | type[Host]
     """The answering class."""
     data: str | type[Data[C]] | None = None
-    """The reading class, where it stands in a module of its own that imports less than `build`. None: `build`."""
+    """The reading class, where it stands in a module of its own that imports less than `build`.
+    None: `build`."""
     name: str = ""
     """Set by `load`: the folder's name, or `module:attribute`."""
     module: str = ""
@@ -188,7 +215,8 @@ class Entry(Generic[C]):
         return cls(config if config is not None else self.Config())
 
     def open(self, assets: Path) -> Host:
-        """The answering half, from the assets of a package (or of a model folder: `model / "assets"`).
+        """The answering half, from the assets of a package (or of a model folder: `model /
+        "assets"`).
 
         No config is asked for: an answer follows from the assets.
         """
@@ -217,7 +245,8 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Entry[Any]:
-    """The family called `name`: a folder of `modelyard.families`, or `package.module:entry` of your own.
+    """The family called `name`: a folder of `modelyard.families`, or `package.module:entry` of your
+    own.
 
     Raises:
         UsageError: no such family, or its module does not import.
@@ -226,7 +255,9 @@ def load(name: str) -> Entry[Any]:
         module_name, _, attribute = name.partition(":")
     else:
         if name not in names():
-            raise UsageError(choices("family", name, names()) + ", or your own as package.module:entry")
+            raise UsageError(
+                choices("family", name, names()) + ", or your own as package.module:entry"
+            )
         module_name, attribute = f"modelyard.families.{name}", "FAMILY"
     try:
         module = importlib.import_module(module_name)
@@ -236,7 +267,9 @@ def load(name: str) -> Entry[Any]:
         raise UsageError(f"family {name!r}: no module {error.name!r} on the Python path") from None
     entry = getattr(module, attribute, None)
     if not isinstance(entry, Entry):
-        raise UsageError(f"family {name!r}: {module_name} has no {attribute} = modelyard.family.Entry(...)")
+        raise UsageError(
+            f"family {name!r}: {module_name} has no {attribute} = modelyard.family.Entry(...)"
+        )
     return dataclasses.replace(entry, name=name, module=module_name)
 
 

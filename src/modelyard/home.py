@@ -26,7 +26,8 @@ def predictions(family: str) -> Path:
 
 
 def slug(family: str) -> str:
-    """A family's name as a file, pipeline or registry name: `my_pkg.mod:Family` to `my_pkg-mod-family`."""
+    """A family's name as a file, pipeline or registry name: `my_pkg.mod:Family` to
+    `my_pkg-mod-family`."""
     return family.replace(":", "-").replace(".", "-").lower() if ":" in family else family
 
 
@@ -36,7 +37,8 @@ def tracking_uri() -> str:
 
 
 def source_root() -> Path:
-    """Where `charts/model/`, `components/`, `pipelines/` and `services/` lie: the checkout, or inside the wheel."""
+    """Where `charts/model/`, `components/`, `pipelines/` and `services/` lie: the checkout, or
+    inside the wheel."""
     package = Path(__file__).resolve().parent
     return package / "_adapters" if is_installed() else package.parents[1]
 

@@ -32,18 +32,22 @@ class Explanation(BaseModel):
 
 
 class Cost(NamedTuple):
-    """How much work an answer is at most. Serving scales the measured time of the golden example by it."""
+    """How much work an answer is at most. Serving scales the measured time of the golden example
+    by it."""
 
     units: float = 1.0
     """In a unit of the family's own, such as tokens to write; only ratios count."""
     seconds: float = 0.0
-    """Beside the model: what preparing the example takes on one core, such as decoding a large picture."""
+    """Beside the model: what preparing the example takes on one core, such as decoding a large
+    picture."""
 
 
 class Host(ABC):
-    """The half that answers. Built from a package's assets; imports numpy, pydantic and the standard library.
+    """The half that answers. Built from a package's assets; imports numpy, pydantic and the
+    standard library.
 
-    Subclasses set `Request` and `Response`: as class attributes, or in `__init__` where they follow the data.
+    Subclasses set `Request` and `Response`: as class attributes, or in `__init__` where they follow
+    the data.
     """
 
     Request: type[BaseModel]
@@ -53,18 +57,21 @@ class Host(ABC):
     sensitive: ClassVar[frozenset[str]] = frozenset()
     """Request fields that must never be logged."""
     completion_options: ClassVar[frozenset[Option]] = frozenset()
-    """Which optional fields of a Completion `complete` reads; a request with another one is refused."""
+    """Which optional fields of a Completion `complete` reads; a request with another one is
+    refused."""
 
     def __init__(self, assets: Path) -> None:
         self.assets = Path(assets)
 
     @abstractmethod
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
-        """Answers a batch: pre-processing, graphs, post-processing. One answer a request, in order."""
+        """Answers a batch: pre-processing, graphs, post-processing. One answer a request, in
+        order."""
 
     @abstractmethod
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
-        """One flat row a request: all that drift detection needs. The same columns each time; None is missing."""
+        """One flat row a request: all that drift detection needs. The same columns each time;
+        None is missing."""
 
     def cost(self, request: BaseModel) -> Cost:
         """How much work the answer is at most, for admission; cheap itself, and never raises.
@@ -81,7 +88,8 @@ class Host(ABC):
         """
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
-        """A file of examples as JSON bodies of `Request`, read as the family reads its data; None: as any table.
+        """A file of examples as JSON bodies of `Request`, read as the family reads its data; None:
+        as any table.
 
         Columns that `Request` lacks may be among them.
 
@@ -104,7 +112,8 @@ class Streams(Protocol):
     """A host whose answers come in parts."""
 
     def stream(self, run: Runtime, request: BaseModel) -> Iterator[BaseModel] | None:
-        """Parts of one answer as they come and, last, the answer that `predict` gives; None: it comes at once.
+        """Parts of one answer as they come and, last, the answer that `predict` gives; None: it
+        comes at once.
 
         Raises:
             ModelyardError: before the first part, where the request cannot be answered.

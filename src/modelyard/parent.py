@@ -11,9 +11,11 @@ PARENT = "MODELYARD_PARENT"
 
 
 def die_with_parent() -> None:
-    """Ends this process when the one named by MODELYARD_PARENT ends: a killed run leaves no step behind.
+    """Ends this process when the one named by MODELYARD_PARENT ends: a killed run leaves no step
+    behind.
 
-    Polled, since a shell may stand between the two and the kernel's own signal follows the direct parent alone.
+    Polled, since a shell may stand between the two and the kernel's own signal follows the direct
+    parent alone.
     """
     parent = int(os.environ.get(PARENT, "0"))
     if parent:

@@ -1,7 +1,8 @@
-"""A stand-in for the Kubernetes API, as far as helm goes: it installs, tests, upgrades and uninstalls against it.
+"""A stand-in for the Kubernetes API, as far as helm goes: it installs, tests, upgrades and
+uninstalls against it.
 
-Objects are kept as they come; Jobs and Pods are complete as soon as they are made. What a real API server refuses to
-change is refused here: a Deployment's selector, a claim's spec, a binding's role.
+Objects are kept as they come; Jobs and Pods are complete as soon as they are made. What a real API
+server refuses to change is refused here: a Deployment's selector, a claim's spec, a binding's role.
 """
 
 from __future__ import annotations
@@ -56,9 +57,15 @@ class Cluster:
     def names(self, *without: str) -> set[str]:
         """`Kind/name` of all objects, but of some kinds."""
         found = self.objects.values()
-        return {f"{one['kind']}/{one['metadata']['name']}" for one in found if one["kind"] not in without}
+        return {
+            f"{one['kind']}/{one['metadata']['name']}"
+            for one in found
+            if one["kind"] not in without
+        }
 
-    def answer(self, method: str, path: str, query: dict[str, list[str]], body: Object) -> tuple[int, Object]:
+    def answer(
+        self, method: str, path: str, query: dict[str, list[str]], body: Object
+    ) -> tuple[int, Object]:
         """Status and body of the answer to one request."""
         match method:
             case "GET":
@@ -72,7 +79,11 @@ class Cluster:
         return self._delete(path)
 
     def _get(self, path: str, query: dict[str, list[str]]) -> tuple[int, Object]:
-        if (found := _discovery(path, {of: names for of, names in KINDS.items() if of not in self.lacks})) is not None:
+        if (
+            found := _discovery(
+                path, {of: names for of, names in KINDS.items() if of not in self.lacks}
+            )
+        ) is not None:
             return 200, found
         if path in self.objects:
             return 200, self.objects[path]
@@ -81,7 +92,11 @@ class Cluster:
         if resource not in kinds:
             return _refusal(404, "NotFound", path)
         of, kind = kinds[resource]
-        items = [one for at, one in self.objects.items() if at.startswith(f"{path}/") and _selected(one, query)]
+        items = [
+            one
+            for at, one in self.objects.items()
+            if at.startswith(f"{path}/") and _selected(one, query)
+        ]
         listed = {"metadata": {"resourceVersion": str(self.version)}, "items": items}
         return 200, {"kind": f"{kind}List", "apiVersion": of} | listed
 
@@ -90,7 +105,10 @@ class Cluster:
         if at in self.objects:
             return _refusal(409, "AlreadyExists", at)
         if body["kind"] == "Job":
-            body["status"] = {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
+            body["status"] = {
+                "succeeded": 1,
+                "conditions": [{"type": "Complete", "status": "True"}],
+            }
         if body["kind"] == "Pod":
             body["status"] = {"phase": "Succeeded"}
         self.created.append(f"{body['kind']}/{body['metadata']['name']}")
@@ -143,12 +161,23 @@ def _discovery(path: str, known: dict[str, str]) -> Object | None:
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(of) for of in known if "/" in of]}
+        return {
+            "kind": "APIGroupList",
+            "apiVersion": "v1",
+            "groups": [_group(of) for of in known if "/" in of],
+        }
     of = path.removeprefix("/apis/").removeprefix("/api/")
     if of not in known:
         return None
-    named = [{"name": plural(kind), "kind": kind, "namespaced": not kind.startswith("Cluster"), "verbs": ["get"]}
-             for kind in known[of].split()]  # fmt: skip
+    named = [
+        {
+            "name": plural(kind),
+            "kind": kind,
+            "namespaced": not kind.startswith("Cluster"),
+            "verbs": ["get"],
+        }
+        for kind in known[of].split()
+    ]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": of, "resources": named}
 
 
@@ -178,10 +207,14 @@ def running(folder: Path) -> Iterator[tuple[Cluster, Path]]:
         def _do(self) -> None:
             where = urlsplit(self.path)
             query = parse_qs(where.query)
-            body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
+            body = json.loads(
+                self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}"
+            )
             of, _, what = where.path.rpartition("/")
             with lock:
-                status, content = cluster.answer(self.command, of if what == "log" else where.path, query, body)
+                status, content = cluster.answer(
+                    self.command, of if what == "log" else where.path, query, body
+                )
             if what == "log" and status == 200:
                 text = f"the words of {content['metadata']['name']}\n"
             elif where.path == "/openapi/v2":
@@ -209,10 +242,17 @@ def running(folder: Path) -> Iterator[tuple[Cluster, Path]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     config = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "here", "users": [{"name": "me", "user": {}}],
-        "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me", "namespace": "models"}}],
-    }  # fmt: skip
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "users": [{"name": "me", "user": {}}],
+        "clusters": [
+            {"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}
+        ],
+        "contexts": [
+            {"name": "here", "context": {"cluster": "here", "user": "me", "namespace": "models"}}
+        ],
+    }
     file = folder / "kubeconfig"
     file.write_text(json.dumps(config))
     file.chmod(0o600)

@@ -1,4 +1,5 @@
-"""The charts' tests need helm: `make test` installs it; where it cannot, they skip and say why. CI must have it."""
+"""The charts' tests need helm: `make test` installs it; where it cannot, they skip and say why.
+CI must have it."""
 
 from __future__ import annotations
 

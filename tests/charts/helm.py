@@ -16,9 +16,12 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-CHARTS = tuple(name for name in ("model", "platform") if (ROOT / "charts" / name / "Chart.yaml").is_file())
+CHARTS = tuple(
+    name for name in ("model", "platform") if (ROOT / "charts" / name / "Chart.yaml").is_file()
+)
 KUBERNETES = ("1.30", "1.37")
-"""The oldest version that objects are checked against, and the newest that kubernetes-validate knows."""
+"""The oldest version that objects are checked against, and the newest that kubernetes-validate
+knows."""
 
 Object = dict[str, Any]
 
@@ -42,7 +45,11 @@ class Case:
         return f"{self.chart}-{self.file}"
 
 
-CASES = [Case(chart, file.stem) for chart in CHARTS for file in sorted((ROOT / "charts" / chart / "ci").glob("*.yaml"))]
+CASES = [
+    Case(chart, file.stem)
+    for chart in CHARTS
+    for file in sorted((ROOT / "charts" / chart / "ci").glob("*.yaml"))
+]
 
 
 def binary() -> str | None:
@@ -58,10 +65,14 @@ def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as home:
         environment = {"PATH": os.environ["PATH"], "HOME": home, "KUBECONFIG": os.devnull}
         command = [program, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False, timeout=60
+        )
 
 
-def template(case: Case, *extra: str | Path, kubernetes: str = "1.30.0") -> subprocess.CompletedProcess[str]:
+def template(
+    case: Case, *extra: str | Path, kubernetes: str = "1.30.0"
+) -> subprocess.CompletedProcess[str]:
     """What `helm template` answers."""
     place = ["--namespace", "models", "--kube-version", kubernetes]
     return helm("template", "payments", case.folder, *place, "--values", case.values, *extra)
@@ -88,13 +99,21 @@ def objects(case: Case, *extra: str) -> list[Object]:
 
 
 def notes(case: Case, folder: Path, *extra: str) -> str:
-    """NOTES.txt for a person who installs the chart: `helm template` leaves it out, so a copy shows it as an object."""
+    """NOTES.txt for a person who installs the chart: `helm template` leaves it out, so a copy
+    shows it as an object."""
     chart = folder / case.chart
     shutil.copytree(case.folder, chart)
     shutil.move(chart / "templates" / "NOTES.txt", chart / "notes.txt")
     shown = 'kind: Notes\ntext: |\n  {{- tpl (.Files.Get "notes.txt") . | nindent 2 }}\n'
     (chart / "templates" / "notes.yaml").write_text(shown)
-    place = ["--namespace", "models", "--kube-version", "1.30.0", "--show-only", "templates/notes.yaml"]
+    place = [
+        "--namespace",
+        "models",
+        "--kube-version",
+        "1.30.0",
+        "--show-only",
+        "templates/notes.yaml",
+    ]
     done = helm("template", "payments", chart, *place, "--values", case.values, *extra)
     assert done.returncode == 0, done.stderr
     return str(yaml.safe_load(done.stdout)["text"])

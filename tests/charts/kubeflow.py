@@ -1,4 +1,5 @@
-"""A stand-in for Kubeflow Pipelines' API, as far as registering pipelines goes: kfp's own client talks to it."""
+"""A stand-in for Kubeflow Pipelines' API, as far as registering pipelines goes: kfp's own client
+talks to it."""
 
 from __future__ import annotations
 
@@ -44,8 +45,12 @@ class Kubeflow:
 
     def _version(self, pipeline: str, query: Row, body: bytes) -> Row:
         text = re.split(rb"\r?\n--[^\r\n]+--\s*$", body.split(b"\r\n\r\n", 1)[1])[0]
-        row = {"pipeline_id": pipeline, "pipeline_version_id": f"v{next(self._ids)}", "display_name": query["name"],
-               "description": query.get("description")}  # fmt: skip
+        row = {
+            "pipeline_id": pipeline,
+            "pipeline_version_id": f"v{next(self._ids)}",
+            "display_name": query["name"],
+            "description": query.get("description"),
+        }
         self.versions.append(row | {"spec": next(yaml.safe_load_all(text))})
         return row
 
@@ -69,14 +74,24 @@ class Kubeflow:
                 return {"pipelines": [one for one in self.pipelines if one["display_name"] == name]}
             case ("GET", ["pipelines", pipeline, "versions"]):
                 found = [one for one in self.versions if one["pipeline_id"] == pipeline]
-                return {"pipeline_versions": [{k: v for k, v in one.items() if k != "spec"} for one in found]}
+                return {
+                    "pipeline_versions": [
+                        {k: v for k, v in one.items() if k != "spec"} for one in found
+                    ]
+                }
             case ("GET", ["experiments"]):
-                return {"experiments": [one for one in self.experiments if one["display_name"] == name]}
+                return {
+                    "experiments": [one for one in self.experiments if one["display_name"] == name]
+                }
             case ("POST", ["experiments"]):
                 return self.add(self.experiments, "experiment_id", body)
             case ("GET", ["recurringruns"]):
                 asked = query.get("experiment_id")
-                return {"recurringRuns": [one for one in self.recurring if one["experiment_id"] == asked]}
+                return {
+                    "recurringRuns": [
+                        one for one in self.recurring if one["experiment_id"] == asked
+                    ]
+                }
             case ("POST", ["recurringruns"]):
                 return self.add(self.recurring, "recurring_run_id", body)
             case ("DELETE", ["recurringruns", job]):
@@ -95,7 +110,9 @@ def running(port: int = 0) -> Iterator[Kubeflow]:
             where = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             kubeflow.tokens.add(self.headers.get("authorization"))
-            content = json.dumps(kubeflow.answer(self.command, where.path, dict(parse_qsl(where.query)), body))
+            content = json.dumps(
+                kubeflow.answer(self.command, where.path, dict(parse_qsl(where.query)), body)
+            )
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))

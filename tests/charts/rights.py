@@ -1,4 +1,5 @@
-"""Rights as sets of `verb resource.group`: those that a role gives, and those that requests to the API took."""
+"""Rights as sets of `verb resource.group`: those that a role gives, and those that requests to
+the API took."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def granted(role: Object) -> set[str]:
 
 def listed(rights: Iterable[Right]) -> set[str]:
     """The same of a list of the launcher's."""
-    return {f"{verb} {resource}.{group}" for group, resource, verbs in rights for verb in verbs.split()}
+    return {
+        f"{verb} {resource}.{group}" for group, resource, verbs in rights for verb in verbs.split()
+    }
 
 
 def taken(requests: Iterable[str]) -> set[str]:

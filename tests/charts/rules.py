@@ -1,4 +1,5 @@
-"""What every rendering must keep: each rule takes the objects of a release and says what breaks it."""
+"""What every rendering must keep: each rule takes the objects of a release and says what breaks
+it."""
 
 from __future__ import annotations
 
@@ -16,12 +17,20 @@ from tests.charts.helm import KUBERNETES, Object, label
 
 CRDS = Path(__file__).parent / "crds"
 RESTRICTED_VOLUMES = {
-    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
-}  # fmt: skip
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
 """Kinds of volumes that the restricted Pod Security Standard allows."""
 WILD_VERBS = {"*", "escalate", "bind", "impersonate"}
 RECORDS = {"create", "get", "list", "update", "delete"}
-"""What helm does with the Secrets that hold its records: their names are known to no one beforehand."""
+"""What helm does with the Secrets that hold its records: their names are known to no one
+beforehand."""
 
 Rule = Callable[[list[Object]], list[str]]
 
@@ -42,12 +51,16 @@ class PodTemplate:
 
 
 def pods(objects: list[Object]) -> Iterator[PodTemplate]:
-    """Every pod template, wherever it stands: in a Deployment, a hook's Job, a test pod, a training runtime."""
+    """Every pod template, wherever it stands: in a Deployment, a hook's Job, a test pod, a
+    training runtime."""
     for one in objects:
         if one["kind"] == "Pod":
             yield PodTemplate(label(one), one["metadata"], one["spec"])
         else:
-            yield from (PodTemplate(label(one), found.get("metadata", {}), found["spec"]) for found in _templates(one))
+            yield from (
+                PodTemplate(label(one), found.get("metadata", {}), found["spec"])
+                for found in _templates(one)
+            )
 
 
 def _templates(value: Any) -> Iterator[Object]:
@@ -63,7 +76,8 @@ def _templates(value: Any) -> Iterator[Object]:
 
 
 def containers_are_hardened(objects: list[Object]) -> list[str]:
-    """Non-root, no more privileges, no capabilities, seccomp, read-only root: said of each container itself."""
+    """Non-root, no more privileges, no capabilities, seccomp, read-only root: said of each
+    container itself."""
     found = []
     for pod in pods(objects):
         for name, one in pod.containers():
@@ -83,18 +97,26 @@ def containers_are_hardened(objects: list[Object]) -> list[str]:
 
 
 def pods_are_restricted(objects: list[Object]) -> list[str]:
-    """The rest of the restricted Pod Security Standard: nothing of the host, allowed kinds of volumes."""
+    """The rest of the restricted Pod Security Standard: nothing of the host, allowed kinds of
+    volumes."""
     found = []
     for pod in pods(objects):
         spec, security = pod.spec, pod.spec.get("securityContext", {})
-        found += [f"{pod.owner}: {what}" for what in ("hostNetwork", "hostPID", "hostIPC") if spec.get(what)]
+        found += [
+            f"{pod.owner}: {what}"
+            for what in ("hostNetwork", "hostPID", "hostIPC")
+            if spec.get(what)
+        ]
         if security.get("runAsNonRoot") is not True or security.get("runAsUser") == 0:
             found.append(f"{pod.owner}: runAsNonRoot")
         if security.get("seccompProfile") != {"type": "RuntimeDefault"} or security.get("sysctls"):
             found.append(f"{pod.owner}: seccompProfile or sysctls")
         for volume in spec.get("volumes", []):
             kinds = set(volume) - {"name"}
-            found += [f"{pod.owner}: volume {volume['name']} is a {kind}" for kind in kinds - RESTRICTED_VOLUMES]
+            found += [
+                f"{pod.owner}: volume {volume['name']} is a {kind}"
+                for kind in kinds - RESTRICTED_VOLUMES
+            ]
     return found
 
 
@@ -105,7 +127,9 @@ def containers_state_resources(objects: list[Object]) -> list[str]:
         for name, one in pod.containers():
             for kind in ("requests", "limits"):
                 given = one.get("resources", {}).get(kind) or {}
-                found += [f"{name}: {kind}.{what}" for what in ("cpu", "memory") if not given.get(what)]
+                found += [
+                    f"{name}: {kind}.{what}" for what in ("cpu", "memory") if not given.get(what)
+                ]
         for volume in pod.spec.get("volumes", []):
             if "emptyDir" in volume and not (volume["emptyDir"] or {}).get("sizeLimit"):
                 found.append(f"{pod.owner}: volume {volume['name']} has no size")
@@ -133,14 +157,23 @@ def rights_are_least(objects: list[Object]) -> list[str]:
     for one in objects:
         for rule in one.get("rules", []) if one["kind"] in ("Role", "ClusterRole") else []:
             verbs = set(rule.get("verbs", []))
-            wild = "*" in {*rule.get("resources", []), *rule.get("apiGroups", [])} or verbs & WILD_VERBS
+            wild = (
+                "*" in {*rule.get("resources", []), *rule.get("apiGroups", [])}
+                or verbs & WILD_VERBS
+            )
             if wild or "nonResourceURLs" in rule:
                 found.append(f"{label(one)}: {rule}")
             named = rule.get("resourceNames") and not verbs - {"get"}
-            if "secrets" in rule.get("resources", []) and not (named or (_keeps_records(one) and verbs <= RECORDS)):
+            if "secrets" in rule.get("resources", []) and not (
+                named or (_keeps_records(one) and verbs <= RECORDS)
+            ):
                 found.append(f"{label(one)}: secrets that are not named, or more than read")
         if one["kind"] in ("RoleBinding", "ClusterRoleBinding"):
-            made = {(role["kind"], role["metadata"]["name"]) for role in objects if role["kind"].endswith("Role")}
+            made = {
+                (role["kind"], role["metadata"]["name"])
+                for role in objects
+                if role["kind"].endswith("Role")
+            }
             if (one["roleRef"]["kind"], one["roleRef"]["name"]) not in made:
                 found.append(f"{label(one)}: {one['roleRef']['name']} is not a role of this chart")
     return found
@@ -154,7 +187,10 @@ def _keeps_records(role: Object) -> bool:
 def tokens_are_mounted_where_used(objects: list[Object]) -> list[str]:
     """Every pod says false; an account that says true is bound to a role."""
     bound = {
-        subject["name"] for one in objects if one["kind"].endswith("Binding") for subject in one.get("subjects", [])
+        subject["name"]
+        for one in objects
+        if one["kind"].endswith("Binding")
+        for subject in one.get("subjects", [])
     }
     found = [
         f"{pod.owner}: automountServiceAccountToken"
@@ -182,17 +218,27 @@ def nothing_dangles(objects: list[Object]) -> list[str]:
     found = []
     for one in objects:
         selector = _selector(one)
-        if selector and not any(selector.items() <= pod.metadata.get("labels", {}).items() for pod in running):
+        if selector and not any(
+            selector.items() <= pod.metadata.get("labels", {}).items() for pod in running
+        ):
             found.append(f"{label(one)} selects no pod: {selector}")
         target = one.get("spec", {}).get("scaleTargetRef")
         if target and f"{target['kind']}/{target['name']}" not in made:
             found.append(f"{label(one)} scales {target['name']}, which is not here")
     for pod in pods(objects):
         volumes = {volume["name"] for volume in pod.spec.get("volumes", [])}
-        mounted = {mount["name"] for _, one in pod.containers() for mount in one.get("volumeMounts", [])}
+        mounted = {
+            mount["name"] for _, one in pod.containers() for mount in one.get("volumeMounts", [])
+        }
         found += [f"{pod.owner}: volume {name}" for name in sorted(volumes ^ mounted)]
-        maps = [volume["configMap"]["name"] for volume in pod.spec.get("volumes", []) if "configMap" in volume]
-        found += [f"{pod.owner}: config map {name}" for name in maps if f"ConfigMap/{name}" not in made]
+        maps = [
+            volume["configMap"]["name"]
+            for volume in pod.spec.get("volumes", [])
+            if "configMap" in volume
+        ]
+        found += [
+            f"{pod.owner}: config map {name}" for name in maps if f"ConfigMap/{name}" not in made
+        ]
     return found
 
 
@@ -205,7 +251,8 @@ def _selector(one: Object) -> dict[str, str]:
 
 
 def objects_are_valid(objects: list[Object]) -> list[str]:
-    """Against the API of the oldest and the newest Kubernetes, no unknown field; else against the CRD's own schema."""
+    """Against the API of the oldest and the newest Kubernetes, no unknown field; else against
+    the CRD's own schema."""
     found = []
     for one in objects:
         for problem in _problems(one):

@@ -40,31 +40,95 @@ BREACHES: list[tuple[rules.Rule, Break, str]] = [
     (rules.objects_are_valid, lambda one: one.update(apiVersion="apps/v2"), "apps/v2"),
     (rules.containers_are_hardened, security(runAsNonRoot=False), "runAsNonRoot"),
     (rules.containers_are_hardened, security(runAsUser=0), "runAsUser"),
-    (rules.containers_are_hardened, security(allowPrivilegeEscalation=True), "allowPrivilegeEscalation"),
-    (rules.containers_are_hardened, security(readOnlyRootFilesystem=False), "readOnlyRootFilesystem"),
+    (
+        rules.containers_are_hardened,
+        security(allowPrivilegeEscalation=True),
+        "allowPrivilegeEscalation",
+    ),
+    (
+        rules.containers_are_hardened,
+        security(readOnlyRootFilesystem=False),
+        "readOnlyRootFilesystem",
+    ),
     (rules.containers_are_hardened, security(privileged=True), "privileged"),
-    (rules.containers_are_hardened, security(capabilities={"drop": ["ALL"], "add": ["SYS_ADMIN"]}), "capabilities"),
-    (rules.containers_are_hardened, security(seccompProfile={"type": "Unconfined"}), "seccompProfile"),
-    (rules.containers_are_hardened, init(lambda one: one.pop("securityContext")), "container package"),
-    (rules.containers_are_hardened, server(lambda one: one["ports"][0].update(hostPort=80)), "hostPort"),
+    (
+        rules.containers_are_hardened,
+        security(capabilities={"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
+        "capabilities",
+    ),
+    (
+        rules.containers_are_hardened,
+        security(seccompProfile={"type": "Unconfined"}),
+        "seccompProfile",
+    ),
+    (
+        rules.containers_are_hardened,
+        init(lambda one: one.pop("securityContext")),
+        "container package",
+    ),
+    (
+        rules.containers_are_hardened,
+        server(lambda one: one["ports"][0].update(hostPort=80)),
+        "hostPort",
+    ),
     (rules.pods_are_restricted, pod(lambda spec: spec.update(hostNetwork=True)), "hostNetwork"),
-    (rules.pods_are_restricted, pod(lambda spec: spec["securityContext"].update(runAsUser=0)), "runAsNonRoot"),
-    (rules.pods_are_restricted, pod(lambda spec: spec["securityContext"].pop("seccompProfile")), "seccompProfile"),
-    (rules.pods_are_restricted, pod(lambda spec: spec["volumes"].append({"name": "h", "hostPath": {}})), "hostPath"),
-    (rules.containers_state_resources, server(lambda one: one["resources"].pop("limits")), "limits.cpu"),
-    (rules.containers_state_resources, init(lambda one: one["resources"]["requests"].pop("memory")), "requests.memory"),
+    (
+        rules.pods_are_restricted,
+        pod(lambda spec: spec["securityContext"].update(runAsUser=0)),
+        "runAsNonRoot",
+    ),
+    (
+        rules.pods_are_restricted,
+        pod(lambda spec: spec["securityContext"].pop("seccompProfile")),
+        "seccompProfile",
+    ),
+    (
+        rules.pods_are_restricted,
+        pod(lambda spec: spec["volumes"].append({"name": "h", "hostPath": {}})),
+        "hostPath",
+    ),
+    (
+        rules.containers_state_resources,
+        server(lambda one: one["resources"].pop("limits")),
+        "limits.cpu",
+    ),
+    (
+        rules.containers_state_resources,
+        init(lambda one: one["resources"]["requests"].pop("memory")),
+        "requests.memory",
+    ),
     (
         rules.containers_state_resources,
         pod(lambda spec: spec["volumes"].append({"name": "e", "emptyDir": {}})),
         "e has",
     ),
-    (rules.images_are_pinned, server(lambda one: one.update(image="modelyard/server:latest")), "latest"),
-    (rules.images_are_pinned, init(lambda one: one.update(image="host:5000/modelyard/server")), "host:5000"),
-    (rules.tokens_are_mounted_where_used, pod(lambda spec: spec.pop("automountServiceAccountToken")), "Deployment"),
-    (rules.nothing_dangles, lambda one: one["spec"]["template"]["metadata"].update(labels={}), "selects no pod"),
+    (
+        rules.images_are_pinned,
+        server(lambda one: one.update(image="modelyard/server:latest")),
+        "latest",
+    ),
+    (
+        rules.images_are_pinned,
+        init(lambda one: one.update(image="host:5000/modelyard/server")),
+        "host:5000",
+    ),
+    (
+        rules.tokens_are_mounted_where_used,
+        pod(lambda spec: spec.pop("automountServiceAccountToken")),
+        "Deployment",
+    ),
+    (
+        rules.nothing_dangles,
+        lambda one: one["spec"]["template"]["metadata"].update(labels={}),
+        "selects no pod",
+    ),
     (rules.nothing_dangles, lambda one: one["metadata"].update(name="other"), "scales payments"),
     (rules.nothing_dangles, pod(lambda spec: spec["volumes"].pop()), "volume predictions"),
-    (rules.nothing_dangles, pod(lambda spec: spec["volumes"][0]["configMap"].update(name="x")), "config map x"),
+    (
+        rules.nothing_dangles,
+        pod(lambda spec: spec["volumes"][0]["configMap"].update(name="x")),
+        "config map x",
+    ),
 ]
 
 
@@ -78,14 +142,22 @@ def test_a_breach_in_a_deployment_is_found(rule, change, said):
 
 def role(**rule: Any) -> Object:
     meta = {"name": "r"}
-    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": [rule]}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": meta,
+        "rules": [rule],
+    }
 
 
 def binding(kind: str, name: str) -> Object:
     return {
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "b"},
-        "roleRef": {"kind": kind, "name": name}, "subjects": [{"kind": "ServiceAccount", "name": "a"}],
-    }  # fmt: skip
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "b"},
+        "roleRef": {"kind": kind, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "a"}],
+    }
 
 
 GOOD = role(apiGroups=[""], resources=["pods"], verbs=["get"])
@@ -113,21 +185,35 @@ def test_a_right_that_is_too_wide_is_found(bad):
     [
         lambda role: role["metadata"].pop("namespace"),
         lambda role: role["metadata"]["labels"].update({"app.kubernetes.io/component": "steps"}),
-        lambda role: next(one for one in role["rules"] if one["resources"] == ["secrets"])["verbs"].append("watch"),
+        lambda role: next(one for one in role["rules"] if one["resources"] == ["secrets"])[
+            "verbs"
+        ].append("watch"),
     ],
 )
 def test_helms_records_are_kept_by_who_deploys_alone(change):
     found = objects(Case("platform", "full"))
     assert rules.rights_are_least(found) == []
-    change(next(one for one in found if one["kind"] == "Role" and one["metadata"]["name"].endswith("-deployer")))
+    change(
+        next(
+            one
+            for one in found
+            if one["kind"] == "Role" and one["metadata"]["name"].endswith("-deployer")
+        )
+    )
     assert any("secrets" in said for said in rules.rights_are_least(found))
 
 
 def test_an_account_with_a_token_and_no_use_for_it_is_found():
-    account = {"kind": "ServiceAccount", "metadata": {"name": "a"}, "automountServiceAccountToken": True}
+    account = {
+        "kind": "ServiceAccount",
+        "metadata": {"name": "a"},
+        "automountServiceAccountToken": True,
+    }
     assert rules.tokens_are_mounted_where_used([account, binding("Role", "r")]) == []
     assert rules.tokens_are_mounted_where_used([account])
-    assert rules.tokens_are_mounted_where_used([{"kind": "ServiceAccount", "metadata": {"name": "a"}}])
+    assert rules.tokens_are_mounted_where_used(
+        [{"kind": "ServiceAccount", "metadata": {"name": "a"}}]
+    )
 
 
 def test_an_object_that_is_rendered_twice_is_found():

@@ -1,4 +1,5 @@
-"""What charts do where the cluster lacks a custom resource: rendered with and without each, and installed."""
+"""What charts do where the cluster lacks a custom resource: rendered with and without each, and
+installed."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def test_a_cluster_that_knows_every_kind_gets_what_is_rendered_without_a_cluster
 
 
 @pytest.mark.parametrize(("chart", "file", "kind", "value", "brings"), ASKED_FOR)
-def test_a_kind_that_a_value_asks_for_and_the_cluster_lacks_is_refused_by_the_value(chart, file, kind, value, brings):
+def test_a_kind_that_a_value_asks_for_and_the_cluster_lacks_is_refused_by_the_value(
+    chart, file, kind, value, brings
+):
     done = template(Case(chart, file), *without(kind))
     assert done.returncode != 0
     assert f"{value} is true, but this cluster does not know {EXTENSIONS[kind]}" in done.stderr
@@ -51,7 +54,9 @@ def test_a_kind_that_a_value_asks_for_and_the_cluster_lacks_is_refused_by_the_va
 
 
 @pytest.mark.parametrize("file", ["default", "full", "gpu"])
-def test_training_runtimes_are_left_out_where_kubeflow_trainer_is_missing_and_the_notes_say_so(file, tmp_path):
+def test_training_runtimes_are_left_out_where_kubeflow_trainer_is_missing_and_the_notes_say_so(
+    file, tmp_path
+):
     case = Case("platform", file)
     left = objects(case, *without("ClusterTrainingRuntime"))
     kept = [one for one in objects(case) if one["kind"] != "ClusterTrainingRuntime"]

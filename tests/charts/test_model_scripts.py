@@ -1,4 +1,5 @@
-"""What a release's pods run: fetching a package, serving it as the chart says, sending its own example."""
+"""What a release's pods run: fetching a package, serving it as the chart says, sending its own
+example."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def script(name: str, *arguments: object, **given: str) -> subprocess.CompletedP
     """Runs a script as the pod does."""
     command = [sys.executable, str(FILES / name), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | given
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=60
+    )
 
 
 def test_a_package_is_copied_whole(package, tmp_path):
@@ -61,12 +64,21 @@ def test_a_pod_that_starts_again_needs_the_source_no_more(package, tmp_path):
     assert script("fetch.py", tmp_path / "source", tmp_path / "model", "0" * 64).returncode == 2
 
 
-def test_where_public_keys_are_configured_the_init_container_fetches_what_is_signed_alone(package, tmp_path):
+def test_where_public_keys_are_configured_the_init_container_fetches_what_is_signed_alone(
+    package, tmp_path
+):
     for number in (1, 2):
         key = tmp_path / f"{number}.pem"
-        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+        subprocess.run(
+            ["openssl", "genpkey", "-algorithm", "ed25519", "-out", key],
+            check=True,
+            capture_output=True,
+        )
     public = subprocess.run(
-        ["openssl", "pkey", "-in", tmp_path / "1.pem", "-pubout"], check=True, capture_output=True, text=True
+        ["openssl", "pkey", "-in", tmp_path / "1.pem", "-pubout"],
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     values = tmp_path / "values.yaml"
     values.write_text(json.dumps({"package": {"publicKeys": public}}))
@@ -75,10 +87,16 @@ def test_where_public_keys_are_configured_the_init_container_fetches_what_is_sig
     keys = tmp_path / "public-keys.pem"
     keys.write_text(scripts["data"]["public-keys.pem"])
     shutil.copytree(package, tmp_path / "source")
-    for key, said in ((None, "is not signed"), ("2.pem", "by none of the 1 public keys"), ("1.pem", "")):
+    for key, said in (
+        (None, "is not signed"),
+        ("2.pem", "by none of the 1 public keys"),
+        ("1.pem", ""),
+    ):
         if key is not None:
             signing.sign(tmp_path / "source", tmp_path / key)
-        done = script("fetch.py", tmp_path / "source", tmp_path / "model", MODELYARD_PUBLIC_KEY_FILE=str(keys))
+        done = script(
+            "fetch.py", tmp_path / "source", tmp_path / "model", MODELYARD_PUBLIC_KEY_FILE=str(keys)
+        )
         assert (done.returncode, said in done.stderr) == (0 if not said else 2, True), done.stderr
     assert signing.check(tmp_path / "model", keys) is None
 
@@ -118,18 +136,30 @@ def test_a_place_without_a_package_is_told_in_one_line(tmp_path, source, said):
     [
         (lambda folder: (folder / "golden.json").write_text("{}"), None, "golden.json was changed"),
         (lambda folder: (folder / "golden.json").unlink(), None, "golden.json is missing"),
-        (lambda folder: (folder / "extra.txt").write_text(""), None, "extra.txt is not in the manifest"),
+        (
+            lambda folder: (folder / "extra.txt").write_text(""),
+            None,
+            "extra.txt is not in the manifest",
+        ),
         (lambda folder: (folder / "manifest.json").unlink(), None, "holds no package"),
         (lambda folder: None, "0" * 64, f"package.sha256 allows {'0' * 64} alone"),
-        (lambda folder: (folder / "assets" / "x").symlink_to("/etc/hostname"), None, "assets/x is a link"),
+        (
+            lambda folder: (folder / "assets" / "x").symlink_to("/etc/hostname"),
+            None,
+            "assets/x is a link",
+        ),
         (lambda folder: renamed(folder, "../../taken"), None, "does not stay inside the folder"),
         (lambda folder: renamed(folder, "/tmp/taken"), None, "does not stay inside the folder"),
     ],
 )
-def test_a_package_that_is_not_the_one_is_refused_and_leaves_nothing(package, tmp_path, damage, digest, said):
+def test_a_package_that_is_not_the_one_is_refused_and_leaves_nothing(
+    package, tmp_path, damage, digest, said
+):
     shutil.copytree(package, tmp_path / "source")
     damage(tmp_path / "source")
-    done = script("fetch.py", tmp_path / "source", tmp_path / "to" / "model", *([digest] if digest else []))
+    done = script(
+        "fetch.py", tmp_path / "source", tmp_path / "to" / "model", *([digest] if digest else [])
+    )
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -138,9 +168,12 @@ def test_a_package_that_is_not_the_one_is_refused_and_leaves_nothing(package, tm
 
 @pytest.fixture(scope="module")
 def service(package, tmp_path_factory) -> Iterator[tuple[str, Path]]:
-    """The server's container of the chart as a process: its command and environment, its folders below one."""
+    """The server's container of the chart as a process: its command and environment, its folders
+    below one."""
     folder = tmp_path_factory.mktemp("pod")
-    pod = next(one for one in objects(Case("model", "default")) if one["kind"] == "Deployment")["spec"]["template"]
+    pod = next(one for one in objects(Case("model", "default")) if one["kind"] == "Deployment")[
+        "spec"
+    ]["template"]
     container = pod["spec"]["containers"][0]
     (folder / "package").mkdir()
     (folder / "predictions").mkdir()
@@ -151,14 +184,24 @@ def service(package, tmp_path_factory) -> Iterator[tuple[str, Path]]:
         port = free.getsockname()[1]
 
     def here(text: str) -> str:
-        return str(folder / text[1:]) if text.startswith(("/package", "/predictions", "/tmp")) else text
+        return (
+            str(folder / text[1:])
+            if text.startswith(("/package", "/predictions", "/tmp"))
+            else text
+        )
 
     command = [here(part) for part in [*container["command"], *container["args"]]]
     command = [str(port) if part == "3000" else part for part in command]
     command[:1] = [sys.executable, "-m", "modelyard"]
     environment = {one["name"]: here(one["value"]) for one in container["env"]}
-    environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
-    environment |= {"MODELYARD_FAMILIES": json.loads((package / "package.json").read_text())["family"]}
+    environment |= {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(folder / "tmp"),
+    }
+    environment |= {
+        "MODELYARD_FAMILIES": json.loads((package / "package.json").read_text())["family"]
+    }
     process = subprocess.Popen(command, env=environment, cwd=folder / "package")
     url = f"http://127.0.0.1:{port}"
     try:
@@ -185,7 +228,9 @@ def ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 def test_the_service_that_the_chart_starts_gives_the_packages_own_answer(service, package):
     done = script("golden.py", service[0], package)
-    assert (done.returncode, done.stdout) == (0, "the service gives the package's own answer\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "the service gives the package's own answer\n"), (
+        done.stderr
+    )
 
 
 def test_the_service_writes_below_its_mounted_folders_alone(service):
@@ -209,7 +254,9 @@ def test_another_answer_fails_the_test_with_the_place(service, package, tmp_path
 def test_another_version_fails_the_test_with_its_name(service, package, tmp_path):
     shutil.copytree(package, tmp_path / "package")
     info = json.loads((package / "package.json").read_text())
-    (tmp_path / "package" / "package.json").write_text(json.dumps(info | {"version": "ffffffffffff"}))
+    (tmp_path / "package" / "package.json").write_text(
+        json.dumps(info | {"version": "ffffffffffff"})
+    )
     done = script("golden.py", service[0], tmp_path / "package")
     assert done.returncode == 1
     assert f"serves {info['version']}; version ffffffffffff did not answer" in done.stdout

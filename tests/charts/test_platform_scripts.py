@@ -1,4 +1,5 @@
-"""What the platform's pods run: registering pipelines, showing reports, MLflow as the chart starts it."""
+"""What the platform's pods run: registering pipelines, showing reports, MLflow as the chart
+starts it."""
 
 from __future__ import annotations
 
@@ -34,17 +35,27 @@ FILES = ROOT / "charts" / "platform" / "files"
 def plan(**change: Any) -> dict[str, Any]:
     """The plan of the chart's fullest values, for an API without users."""
     found = objects(Case("platform", "full"))
-    text = next(one for one in found if one["kind"] == "ConfigMap" and "plan.json" in one["data"])["data"]["plan.json"]
+    text = next(one for one in found if one["kind"] == "ConfigMap" and "plan.json" in one["data"])[
+        "data"
+    ]["plan.json"]
     return json.loads(text) | {"namespace": ""} | change
 
 
-def register(kubeflow: Kubeflow, folder: Path, wanted: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+def register(
+    kubeflow: Kubeflow, folder: Path, wanted: dict[str, Any]
+) -> subprocess.CompletedProcess[str]:
     """Runs the hook's script as its pod does."""
     (folder / "plan.json").write_text(json.dumps(wanted))
     (folder / "token").write_text("secret-token\n")
-    environment = os.environ | {"KFP_HOST": kubeflow.url, "KFP_TOKEN_FILE": str(folder / "token"), "HOME": str(folder)}
+    environment = os.environ | {
+        "KFP_HOST": kubeflow.url,
+        "KFP_TOKEN_FILE": str(folder / "token"),
+        "HOME": str(folder),
+    }
     command = [sys.executable, str(FILES / "register.py"), str(folder / "plan.json")]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=120
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +68,17 @@ def registered(tmp_path_factory) -> Iterator[tuple[Kubeflow, Path]]:
         yield kubeflow, folder
 
 
-def test_the_compiled_pipelines_of_the_families_are_uploaded_and_run_the_image_of_the_release(registered):
+def test_the_compiled_pipelines_of_the_families_are_uploaded_and_run_the_image_of_the_release(
+    registered,
+):
     import yaml
 
     kubeflow, _ = registered
     names = {one["display_name"] for one in kubeflow.pipelines}
     assert names == {
-        f"modelyard-{family}-{kind}" for family in ("tabular", "image") for kind in ("training", "monitoring", "tuning")
+        f"modelyard-{family}-{kind}"
+        for family in ("tabular", "image")
+        for kind in ("training", "monitoring", "tuning")
     }
     for version in kubeflow.versions:
         stem = version["spec"]["pipelineInfo"]["name"].removeprefix("modelyard-")
@@ -71,7 +86,9 @@ def test_the_compiled_pipelines_of_the_families_are_uploaded_and_run_the_image_o
         executors = version["spec"]["deploymentSpec"]["executors"]
         assert {one["container"].pop("image") for one in executors.values()} == {plan()["image"]}
         own = next(yaml.safe_load_all(text))
-        assert all(one["container"].pop("image") for one in own["deploymentSpec"]["executors"].values())
+        assert all(
+            one["container"].pop("image") for one in own["deploymentSpec"]["executors"].values()
+        )
         for one in (*executors.values(), *own["deploymentSpec"]["executors"].values()):
             one["container"].pop("env", None)
         assert version["spec"] == own
@@ -96,7 +113,9 @@ def test_monitoring_is_scheduled_with_its_settings_and_the_launchers_account(reg
     }
     assert (one["mode"], found["modelyard-retina"]["mode"]) == ("ENABLE", "DISABLE")
     version = one["pipeline_version_reference"]["pipeline_version_id"]
-    spec = next(each for each in kubeflow.versions if each["pipeline_version_id"] == version)["spec"]
+    spec = next(each for each in kubeflow.versions if each["pipeline_version_id"] == version)[
+        "spec"
+    ]
     assert spec["pipelineInfo"]["name"] == "modelyard-tabular-monitoring"
 
 
@@ -104,7 +123,9 @@ def test_the_settings_of_a_schedule_are_settings_of_the_family():
     from modelyard.family import load
 
     wanted = plan()["schedules"]["payments"]
-    config = load(wanted["family"]).Config.model_validate(script("register").nested(wanted["settings"]))
+    config = load(wanted["family"]).Config.model_validate(
+        script("register").nested(wanted["settings"])
+    )
     assert config.monitor.log == "s3://logs/payments"
 
 
@@ -125,7 +146,10 @@ def test_registering_again_uploads_nothing_and_follows_the_plan(registered):
     done = register(kubeflow, folder, plan(schedules=schedules))
     assert done.returncode == 0, done.stderr
     assert len(kubeflow.versions) == versions
-    assert {one["display_name"] for one in kubeflow.recurring} == {"modelyard-payments", "someone-elses"}
+    assert {one["display_name"] for one in kubeflow.recurring} == {
+        "modelyard-payments",
+        "someone-elses",
+    }
     assert len(kubeflow.recurring) == 2
     assert kubeflow.recurring[-1]["trigger"]["cron_schedule"]["cron"] == "0 0 5 * * *"
 
@@ -158,13 +182,20 @@ def test_the_image_of_a_mirror_reaches_steps_and_training_nodes(tmp_path):
     text = of_family("tabular", "training").read_text()
     spec, *rest = yaml.safe_load_all(text)
     train = spec["deploymentSpec"]["executors"]["exec-train"]["container"]
-    train["env"] = [{"name": "MODELYARD_IMAGE", "value": "old:1"}, {"name": "OTHER", "value": "kept"}]
+    train["env"] = [
+        {"name": "MODELYARD_IMAGE", "value": "old:1"},
+        {"name": "OTHER", "value": "kept"},
+    ]
     compiled.write_text(yaml.safe_dump_all([spec, *rest]))
-    name, changed = script("register").with_image(compiled, "mirror.example.org/modelyard/trainer:0.1.0")
+    name, changed = script("register").with_image(
+        compiled, "mirror.example.org/modelyard/trainer:0.1.0"
+    )
     first, *others = yaml.safe_load_all(changed)
     after = first["deploymentSpec"]["executors"]
     assert name == "modelyard-tabular-training"
-    assert {one["container"]["image"] for one in after.values()} == {"mirror.example.org/modelyard/trainer:0.1.0"}
+    assert {one["container"]["image"] for one in after.values()} == {
+        "mirror.example.org/modelyard/trainer:0.1.0"
+    }
     env = {one["name"]: one["value"] for one in after["exec-train"]["container"]["env"]}
     assert env == {"MODELYARD_IMAGE": "mirror.example.org/modelyard/trainer:0.1.0", "OTHER": "kept"}
     assert others == rest
@@ -185,7 +216,9 @@ def test_kubeflow_pipelines_that_is_still_starting_is_waited_for(tmp_path):
     later = Kubeflow(url=f"http://127.0.0.1:{port}")
     began = time.monotonic()
     with ThreadPoolExecutor() as pool:
-        done = pool.submit(register, later, tmp_path, plan(waitMinutes=1, families=["tabular"], schedules={}))
+        done = pool.submit(
+            register, later, tmp_path, plan(waitMinutes=1, families=["tabular"], schedules={})
+        )
         time.sleep(8)
         assert not done.done()
         with running(port) as kubeflow:
@@ -201,7 +234,10 @@ def test_without_kubeflow_pipelines_the_job_ends_in_time_and_names_the_values_to
     line = done.stderr.splitlines()[-1]  # kfp's client warns above it
     assert line.startswith("error: tried for 0.")
     assert "Kubeflow Pipelines does not answer at http://127.0.0.1:9" in line
-    assert "Set register.host to the address of its API, or register.enabled=false where there is none" in line
+    assert (
+        "Set register.host to the address of its API, or register.enabled=false where there is none"
+        in line
+    )
     assert "modelyard submit" not in line
 
 
@@ -250,7 +286,8 @@ def test_reports_are_listed_newest_first_and_shown(reports):
 
 
 @pytest.mark.parametrize(
-    "path", ["/a/run-1/verdict.json", "/../secret.html", "/%2e%2e/secret.html", "//etc/passwd", "/a/run-1"]
+    "path",
+    ["/a/run-1/verdict.json", "/../secret.html", "/%2e%2e/secret.html", "//etc/passwd", "/a/run-1"],
 )
 def test_nothing_but_listed_reports_is_shown(reports, path):
     with socket.create_connection(("127.0.0.1", httpx.URL(reports).port or 0)) as raw:
@@ -280,19 +317,30 @@ def test_a_report_is_shown_under_the_policy_that_it_begins_with_in_a_sandbox():
 @pytest.mark.parametrize(
     "policy",
     [
-        "default-src *", "default-src 'none'; script-src 'unsafe-inline'", "default-src 'none'; script-src *",
-        "default-src 'none'; script-src 'self' 'unsafe-eval'", "default-src 'none'\r\nset-cookie: a=b",
-        "default-src 'none'; script-src https://127.0.0.1", "default-src 'none'; script-src-elem 'unsafe-inline'",
-        "default-src 'none'; script-src 'self'", "default-src 'none'; script-src data:",
+        "default-src *",
+        "default-src 'none'; script-src 'unsafe-inline'",
+        "default-src 'none'; script-src *",
+        "default-src 'none'; script-src 'self' 'unsafe-eval'",
+        "default-src 'none'\r\nset-cookie: a=b",
+        "default-src 'none'; script-src https://127.0.0.1",
+        "default-src 'none'; script-src-elem 'unsafe-inline'",
+        "default-src 'none'; script-src 'self'",
+        "default-src 'none'; script-src data:",
     ],
-)  # fmt: skip
+)
 def test_a_policy_that_would_let_a_report_run_anything_is_not_followed(policy):
-    assert own(f'<!doctype html><html lang="en"><head>{pages.POLICY_START}{policy}">') == script("reports").CLOSED
+    assert (
+        own(f'<!doctype html><html lang="en"><head>{pages.POLICY_START}{policy}">')
+        == script("reports").CLOSED
+    )
 
 
 def test_nothing_before_the_policy_makes_it_count():
     policy = pages.policy(["draw()"])
-    assert own(f"<script>steal()</script><html lang=en>{pages.head('', policy)}") == script("reports").CLOSED
+    assert (
+        own(f"<script>steal()</script><html lang=en>{pages.head('', policy)}")
+        == script("reports").CLOSED
+    )
 
 
 def test_the_list_of_reports_runs_nothing(reports):
@@ -310,14 +358,23 @@ def test_mlflow_starts_as_the_chart_says_and_refuses_other_hosts(tmp_path):
         (tmp_path / name).mkdir()
 
     def here(text: str) -> str:
-        return text.replace("/data", f"{tmp_path}/data") if "/data" in text else text.replace("/tmp", f"{tmp_path}/tmp")
+        return (
+            text.replace("/data", f"{tmp_path}/data")
+            if "/data" in text
+            else text.replace("/tmp", f"{tmp_path}/tmp")
+        )
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [here(part).replace("--port=5000", f"--port={port}") for part in container["command"] + container["args"]]
+    command = [
+        here(part).replace("--port=5000", f"--port={port}")
+        for part in container["command"] + container["args"]
+    ]
     command[0] = shutil.which("mlflow", path=str(Path(sys.executable).parent)) or command[0]
-    environment = {one["name"]: here(one["value"]) for one in container["env"]} | {"PATH": os.environ["PATH"]}
+    environment = {one["name"]: here(one["value"]) for one in container["env"]} | {
+        "PATH": os.environ["PATH"]
+    }
     process = subprocess.Popen(command, env=environment, cwd=tmp_path / "tmp")
     try:
         deadline = time.monotonic() + 240

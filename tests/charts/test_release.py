@@ -1,4 +1,5 @@
-"""helm itself installs, tests, upgrades and uninstalls the charts; the API behind it is a stand-in."""
+"""helm itself installs, tests, upgrades and uninstalls the charts; the API behind it is a
+stand-in."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ def run(config: Path, verb: str, case: Case, *extra: str) -> str:
     """What helm says; `install`, `upgrade`, `test`, `uninstall`."""
     place = ["--kubeconfig", config, "--namespace", "models"]
     chart = [case.folder, "--values", case.values]
-    done = helm(verb, "payments", *(chart if verb in ("install", "upgrade") else []), *place, *extra)
+    done = helm(
+        verb, "payments", *(chart if verb in ("install", "upgrade") else []), *place, *extra
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -25,7 +28,9 @@ def run(config: Path, verb: str, case: Case, *extra: str) -> str:
 def rendered(case: Case) -> tuple[set[str], set[str]]:
     """Names of a chart's objects, and of its hooks."""
     found = objects(case)
-    hooks = {label(one) for one in found if "helm.sh/hook" in one["metadata"].get("annotations", {})}
+    hooks = {
+        label(one) for one in found if "helm.sh/hook" in one["metadata"].get("annotations", {})
+    }
     return {label(one) for one in found} - hooks, hooks
 
 
@@ -48,7 +53,11 @@ def test_a_release_is_installed_upgraded_and_uninstalled(case, tmp_path):
 def test_the_platform_registers_its_pipelines_after_an_upgrade_and_after_going_back(tmp_path):
     case = Case("platform", "default")
     with running(tmp_path) as (cluster, config):
-        for verb, extra in (("install", ()), ("upgrade", ("--set", "image.tag=9.9.9")), ("rollback", ("1",))):
+        for verb, extra in (
+            ("install", ()),
+            ("upgrade", ("--set", "image.tag=9.9.9")),
+            ("rollback", ("1",)),
+        ):
             cluster.created.clear()
             run(config, verb, case, *extra)
             assert "Job/payments-register" in cluster.created
@@ -66,13 +75,21 @@ def test_helm_test_shows_the_log_of_the_test_that_succeeded(tmp_path):
     """helm reads the log when the pod has ended: one that is deleted by then has none."""
     with running(tmp_path) as (_, config):
         run(config, "install", Case("model", "full"))
-        assert "the words of payments-golden" in run(config, "test", Case("model", "full"), "--logs")
+        assert "the words of payments-golden" in run(
+            config, "test", Case("model", "full"), "--logs"
+        )
 
 
 def test_a_new_package_changes_the_deployment_alone(tmp_path):
     with running(tmp_path) as (cluster, config):
         run(config, "install", Case("model", "default"))
-        run(config, "upgrade", Case("model", "default"), "--set", "package.uri=s3://models/payments/4")
+        run(
+            config,
+            "upgrade",
+            Case("model", "default"),
+            "--set",
+            "package.uri=s3://models/payments/4",
+        )
         changed = dict(cluster.patches)
         assert set(changed) == {"Deployment/payments"}
         assert "s3://models/payments/4" in str(changed["Deployment/payments"])
@@ -93,5 +110,7 @@ def test_a_changed_selector_is_refused_as_a_real_cluster_would(tmp_path):
     with running(tmp_path) as (cluster, config):
         run(config, "install", Case("model", "default"))
         path = next(path for path, one in cluster.objects.items() if one["kind"] == "Deployment")
-        status, _ = cluster.answer("PATCH", path, {}, {"spec": {"selector": {"matchLabels": {"a": "b"}}}})
+        status, _ = cluster.answer(
+            "PATCH", path, {}, {"spec": {"selector": {"matchLabels": {"a": "b"}}}}
+        )
         assert status == 422

@@ -34,7 +34,9 @@ def test_the_same_values_give_the_same_bytes(case):
 
 @each_case
 def test_no_line_ends_in_blanks(case):
-    assert [line for line in text(case).splitlines() if line.strip() and line != line.rstrip()] == []
+    assert [
+        line for line in text(case).splitlines() if line.strip() and line != line.rstrip()
+    ] == []
 
 
 @each_case
@@ -48,7 +50,9 @@ def test_every_image_follows_the_registry(case):
 @each_case
 def test_every_pod_uses_the_pull_secrets(case):
     found = list(pods(objects(case, "--set", "global.imagePullSecrets={first,second}")))
-    assert [pod.owner for pod in found if names(pod.spec.get("imagePullSecrets")) != ["first", "second"]] == []
+    assert [
+        pod.owner for pod in found if names(pod.spec.get("imagePullSecrets")) != ["first", "second"]
+    ] == []
 
 
 @each_case
@@ -59,7 +63,9 @@ def test_nothing_changes_with_the_kubernetes_version(case):
 @each_case
 def test_the_notes_name_the_next_command_with_the_release_and_its_namespace(case, tmp_path):
     said = notes(case, tmp_path)
-    assert re.search(r"^  (helm test payments|kubectl) .*namespace models", said, re.MULTILINE), said
+    assert re.search(r"^  (helm test payments|kubectl) .*namespace models", said, re.MULTILINE), (
+        said
+    )
     assert "<no value>" not in said
 
 

@@ -1,4 +1,5 @@
-"""What `access.deployTo` gives the launcher: all that a release of charts/model takes, and nothing beside it."""
+"""What `access.deployTo` gives the launcher: all that a release of charts/model takes, and
+nothing beside it."""
 
 from __future__ import annotations
 
@@ -20,10 +21,16 @@ from tests.standin.store import Kind
 
 MODELS = [case for case in CASES if case.chart == "model"]
 WATCHING = {
-    "list services.", "list deployments.apps", "list replicasets.apps", "list pods.", "list events.", "get pods/log.",
+    "list services.",
+    "list deployments.apps",
+    "list replicasets.apps",
+    "list pods.",
+    "list events.",
+    "get pods/log.",
     "create services/proxy.",
-}  # fmt: skip
-"""What launch/smoke.py and launch/inspect.py ask for; tests/cluster/test_release.py holds them to it."""
+}
+"""What launch/smoke.py and launch/inspect.py ask for; tests/cluster/test_release.py holds them
+to it."""
 NEWER = {"get pods."}
 """Later helms than the tests' look after a hook's pod by name."""
 
@@ -32,7 +39,11 @@ def deployers(file: str, *sets: str) -> list[Object]:
     """Roles and bindings of `access.deployTo`."""
     extra = [part for one in sets for part in ("--set", one)]
     found = objects(Case("platform", file), *extra)
-    return [one for one in found if one["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "deployer"]
+    return [
+        one
+        for one in found
+        if one["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "deployer"
+    ]
 
 
 def role() -> Object:
@@ -40,13 +51,16 @@ def role() -> Object:
 
 
 def rendered() -> dict[str, set[str]]:
-    """Every kind that any values file of charts/model renders: `deployments.apps`, and whether as a hook."""
+    """Every kind that any values file of charts/model renders: `deployments.apps`, and whether
+    as a hook."""
     found: dict[str, set[str]] = {}
     for case in MODELS:
         for one in objects(case):
             group = one["apiVersion"].rpartition("/")[0]
             hook = "helm.sh/hook" in one["metadata"].get("annotations", {})
-            found.setdefault(f"{plural(one['kind'])}.{group}", set()).add("hook" if hook else "kept")
+            found.setdefault(f"{plural(one['kind'])}.{group}", set()).add(
+                "hook" if hook else "kept"
+            )
     return found
 
 
@@ -57,8 +71,11 @@ def test_nobody_may_deploy_anywhere_unless_it_is_asked_for():
 def test_each_namespace_has_its_role_for_the_accounts_that_run_steps():
     found = deployers("full")
     assert sorted((one["kind"], one["metadata"]["namespace"]) for one in found) == [
-        ("Role", "models"), ("Role", "shop"), ("RoleBinding", "models"), ("RoleBinding", "shop"),
-    ]  # fmt: skip
+        ("Role", "models"),
+        ("Role", "shop"),
+        ("RoleBinding", "models"),
+        ("RoleBinding", "shop"),
+    ]
     assert {one["metadata"]["name"] for one in found} == {"models-modelyard-deployer"}
     for one in found:
         if one["kind"] == "RoleBinding":
@@ -70,11 +87,15 @@ def test_each_namespace_has_its_role_for_the_accounts_that_run_steps():
 def test_the_role_covers_every_kind_that_charts_model_renders_with_what_helm_does_to_it():
     given = granted(role())
     for resource, ways in rendered().items():
-        verbs = {"create", "get", "patch"} if "kept" in ways else {"create", "list", "watch", "delete"}
+        verbs = (
+            {"create", "get", "patch"} if "kept" in ways else {"create", "list", "watch", "delete"}
+        )
         if "kept" in ways and not resource.startswith("persistentvolumeclaims"):
             verbs.add("delete")
         missing = {f"{verb} {resource}" for verb in verbs} - given
-        assert missing == set(), "add it to charts/platform/templates/access/deployer.yaml and launch/rights.py"
+        assert missing == set(), (
+            "add it to charts/platform/templates/access/deployer.yaml and launch/rights.py"
+        )
 
 
 def test_the_role_names_no_kind_beside_those_helms_records_and_what_is_watched():
@@ -90,14 +111,20 @@ def test_the_role_and_the_list_that_doctor_asks_for_are_the_same():
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """What helm itself asks of the API, over every values file: installs, upgrades, tests, rolls back, uninstalls."""
+    """What helm itself asks of the API, over every values file: installs, upgrades, tests, rolls
+    back, uninstalls."""
     folder = tmp_path_factory.mktemp("rights")
     api = Api()
     http = api.start()
     cluster = Cluster(api, "models")
     cluster.install("gateway")
-    extra = (("keda.sh", "v1alpha1", "ScaledObject"), ("monitoring.coreos.com", "v1", "ServiceMonitor"))
-    api.store.register(*(Kind(group, version, plural(kind), kind) for group, version, kind in extra))
+    extra = (
+        ("keda.sh", "v1alpha1", "ScaledObject"),
+        ("monitoring.coreos.com", "v1", "ServiceMonitor"),
+    )
+    api.store.register(
+        *(Kind(group, version, plural(kind), kind) for group, version, kind in extra)
+    )
     api.store.admission.append(_defaults)
     api.refuse(r"GET /api/v1/namespaces/models(\?|$)", 403, "namespaces is forbidden", times=10**6)
     rollouts = Rollouts(cluster)
@@ -150,7 +177,9 @@ def _life(case: Case, later: Path, file: Path) -> None:
     ):
         command = [str(binary()), *words, "--namespace", "models"]
         where = {"PATH": os.environ["PATH"], "HOME": str(file.parent), "KUBECONFIG": str(file)}
-        done = subprocess.run(command, capture_output=True, text=True, env=where, check=False, timeout=60)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=where, check=False, timeout=60
+        )
         assert done.returncode == 0, (case, words[0], done.stderr[-500:])
 
 

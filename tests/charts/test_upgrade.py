@@ -32,9 +32,17 @@ def upgraded(file: Path, case: str, folder: Path) -> list[Object]:
 def test_an_upgrade_keeps_names_selectors_claims_and_roles(file, case, tmp_path):
     before: dict[str, Any] = json.loads(file.read_text())[case]["fixed"]
     after = fixed(upgraded(file, case, tmp_path))
-    changed = {name: (then, after[name]) for name, then in before.items() if name in after and after[name] != then}
+    changed = {
+        name: (then, after[name])
+        for name, then in before.items()
+        if name in after and after[name] != then
+    }
     assert changed == {}
-    lost = {name for name in before if name not in after and name.startswith(("PersistentVolumeClaim/", "Deployment/"))}
+    lost = {
+        name
+        for name in before
+        if name not in after and name.startswith(("PersistentVolumeClaim/", "Deployment/"))
+    }
     assert lost == set()
 
 

@@ -67,7 +67,9 @@ def refusal(chart: str, given: dict[str, Any], folder: Any) -> str:
     """What helm says to values."""
     file = folder / "values.json"
     file.write_text(json.dumps(given))
-    done = helm("template", "x", ROOT / "charts" / chart, "--kube-version", "1.30.0", "--values", file)
+    done = helm(
+        "template", "x", ROOT / "charts" / chart, "--kube-version", "1.30.0", "--values", file
+    )
     assert done.returncode != 0
     return done.stderr
 
@@ -79,7 +81,9 @@ def test_a_misspelt_value_is_refused_by_its_name_wherever_it_stands(chart, tmp_p
     for number, path in enumerate(places):
         put(wrong, (*path, f"misspelt{number}"), 1)
     said = refusal(chart, wrong, tmp_path)
-    missed = [path for n, path in enumerate(places) if f"property misspelt{n} is not allowed" not in said]
+    missed = [
+        path for n, path in enumerate(places) if f"property misspelt{n} is not allowed" not in said
+    ]
     assert missed == []
     assert len(places) > 15
 
@@ -91,7 +95,9 @@ def test_a_value_of_the_wrong_type_is_refused_by_its_path(chart, tmp_path):
     for path in places:
         put(wrong, path, {"!": [{}]})
     said = refusal(chart, wrong, tmp_path)
-    assert [path for path in places if not re.search(rf"- {re.escape('.'.join(path))}(\.!)?: ", said)] == []
+    assert [
+        path for path in places if not re.search(rf"- {re.escape('.'.join(path))}(\.!)?: ", said)
+    ] == []
 
 
 @each_chart
@@ -122,7 +128,9 @@ def test_every_value_says_what_it_means(chart):
 
 @each_chart
 def test_the_readme_shows_the_values_as_they_are(chart):
-    assert readme(chart).read_text() == with_table(chart), "type: python -m tests.charts.values_table"
+    assert readme(chart).read_text() == with_table(chart), (
+        "type: python -m tests.charts.values_table"
+    )
 
 
 BAD = [

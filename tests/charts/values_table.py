@@ -33,7 +33,8 @@ class Value:
 
 
 def values(chart: str) -> list[Value]:
-    """Every key of a chart's values.yaml in its order, with the comment that stands right above it."""
+    """Every key of a chart's values.yaml in its order, with the comment that stands right above
+    it."""
     return list(_values((ROOT / "charts" / chart / "values.yaml").read_text()))
 
 

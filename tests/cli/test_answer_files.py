@@ -17,16 +17,22 @@ from tests.toy.family import LineHost
 
 
 def package(request: type[BaseModel], reader: type[Host]) -> SimpleNamespace:
-    """What reading a file asks of a package: the fields of a request, and how its family reads files."""
+    """What reading a file asks of a package: the fields of a request, and how its family reads
+    files."""
     return SimpleNamespace(
-        host=SimpleNamespace(Request=request, read_file=lambda file: reader.read_file(reader.__new__(reader), file))
+        host=SimpleNamespace(
+            Request=request, read_file=lambda file: reader.read_file(reader.__new__(reader), file)
+        )
     )
 
 
 def test_a_file_without_any_column_of_the_model_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "new.csv"
     file.write_text("Width,Height\n1,2\n")
-    with pytest.raises(BadData, match="new.csv: no column is one that the model takes; seen: Width, Height. Allowed: "):
+    with pytest.raises(
+        BadData,
+        match="new.csv: no column is one that the model takes; seen: Width, Height. Allowed: ",
+    ):
         read_examples(file, package(LineHost.Request, LineHost))
 
 

@@ -1,4 +1,5 @@
-"""Bad input gets one clear line and exit code 2: what failed, where, what is allowed, what to type."""
+"""Bad input gets one clear line and exit code 2: what failed, where, what is allowed, what to
+type."""
 
 import gzip
 import json
@@ -13,12 +14,15 @@ import pytest
 from modelyard.cli import main
 
 HEADER = "age,city,bought\n"
-GOOD = HEADER + "".join(f"{20 + n % 50},{'Rome' if n % 3 else 'Oslo'},{'yes' if n % 2 else 'no'}\n" for n in range(60))
+GOOD = HEADER + "".join(
+    f"{20 + n % 50},{'Rome' if n % 3 else 'Oslo'},{'yes' if n % 2 else 'no'}\n" for n in range(60)
+)
 
 
 @pytest.fixture
 def cli(monkeypatch, tmp_path, capfd):
-    """Runs a command in an empty folder; returns its exit code and the lines of its error output."""
+    """Runs a command in an empty folder; returns its exit code and the lines of its error
+    output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "runs"))
     monkeypatch.setenv("COLUMNS", "500")
@@ -41,7 +45,17 @@ def features(cli, data: str, *more: str) -> tuple[int, list[str]]:
     code, lines = cli("ingest", "tabular", "--dataset", "d", "--set", f"data.uri={data}", *more)
     if code:
         return code, lines
-    return cli("features", "tabular", "--dataset", "d", "--features", "f", "--set", f"data.uri={data}", *more)
+    return cli(
+        "features",
+        "tabular",
+        "--dataset",
+        "d",
+        "--features",
+        "f",
+        "--set",
+        f"data.uri={data}",
+        *more,
+    )
 
 
 def rows(*lines: str) -> str:
@@ -53,19 +67,43 @@ DATA = {
     "empty file": ("", TARGET, ["a.csv", "empty"]),
     "header only": (HEADER, TARGET, ["a.csv", "no row below"]),
     "target not named": (GOOD, (), ["--target NAME", "age, city, bought"]),
-    "target missing": (GOOD, ("--set", "features.target=bougth"), ["'bougth'", "Did you mean 'bought'"]),
+    "target missing": (
+        GOOD,
+        ("--set", "features.target=bougth"),
+        ["'bougth'", "Did you mean 'bought'"],
+    ),
     "one class": (GOOD.replace(",no", ",yes"), TARGET, ["'bought'", "one class"]),
-    "three rows": (HEADER + "1,Rome,yes\n2,Oslo,no\n3,Rome,yes\n", TARGET, ["1 of 3 rows", "each class needs 6"]),
-    "duplicate columns": (GOOD.replace("age,city", "age,age", 1), TARGET, ["'age'", "2 columns have this name"]),
+    "three rows": (
+        HEADER + "1,Rome,yes\n2,Oslo,no\n3,Rome,yes\n",
+        TARGET,
+        ["1 of 3 rows", "each class needs 6"],
+    ),
+    "duplicate columns": (
+        GOOD.replace("age,city", "age,age", 1),
+        TARGET,
+        ["'age'", "2 columns have this name"],
+    ),
     "ragged row": (rows("1,Rome"), TARGET, ["row 61", "3"]),
     "too long row": (rows("1,Rome,yes,more"), TARGET, ["row 61", "4"]),
     "mixed types": (rows("forty,Rome,yes"), TARGET, ["row 61", "'age'", "forty"]),
     "infinite value": (rows("inf,Rome,yes"), TARGET, ["row 61", "'age'", "inf"]),
-    "target mostly empty": ("\n".join(GOOD.splitlines()[:25]) + "\n30,Rome," * 60 + "\n", TARGET, ["'bought'", "half"]),
+    "target mostly empty": (
+        "\n".join(GOOD.splitlines()[:25]) + "\n30,Rome," * 60 + "\n",
+        TARGET,
+        ["'bought'", "half"],
+    ),
     "no column left": ("x,bought\n" + "1,yes\n1,no\n" * 30, TARGET, ["no column is left", "x"]),
     "unclosed quote": (rows('1,"Rome,yes'), TARGET, ["a.csv", "row 61", "Quote cells"]),
-    "unknown positive class": (GOOD, (*TARGET, "--set", "features.positive=maybe"), ["'maybe'", "no, yes"]),
-    "drop of an absent column": (GOOD, (*TARGET, "--set", "features.drop=[cty]"), ["'cty'", "Did you mean 'city'"]),
+    "unknown positive class": (
+        GOOD,
+        (*TARGET, "--set", "features.positive=maybe"),
+        ["'maybe'", "no, yes"],
+    ),
+    "drop of an absent column": (
+        GOOD,
+        (*TARGET, "--set", "features.drop=[cty]"),
+        ["'cty'", "Did you mean 'city'"],
+    ),
     "sum that does not match": (
         GOOD,
         (*TARGET, "--set", "data.sha256={a.csv: '" + "0" * 64 + "'}"),
@@ -110,8 +148,16 @@ FILES = {
         ["holds no table", ".csv"],
     ),
     "no such file": (lambda: None, "nothing.csv", ["nothing.csv", "does not exist"]),
-    "binary garbage": (lambda: Path("a.csv").write_bytes(bytes(range(256)) * 40), "a.csv", ["a.csv"]),
-    "truncated Parquet": (lambda: _parquet(Path("a.parquet"), 200), "a.parquet", ["a.parquet", "Parquet"]),
+    "binary garbage": (
+        lambda: Path("a.csv").write_bytes(bytes(range(256)) * 40),
+        "a.csv",
+        ["a.csv"],
+    ),
+    "truncated Parquet": (
+        lambda: _parquet(Path("a.parquet"), 200),
+        "a.parquet",
+        ["a.parquet", "Parquet"],
+    ),
     "truncated gzip": (
         lambda: Path("a.csv.gz").write_bytes(gzip.compress(GOOD.encode())[:-20]),
         "a.csv.gz",
@@ -119,7 +165,11 @@ FILES = {
     ),
     "unknown ending": (lambda: Path("a.xlsx").write_bytes(b"PK"), "a.xlsx", [".csv", ".parquet"]),
     "unknown scheme": (lambda: None, "s4://bucket/a.csv", ["'s4'", "s3"]),
-    "a password in the URI": (lambda: None, "git+https://me:secret@host/x.git#a.csv", ["environment"]),
+    "a password in the URI": (
+        lambda: None,
+        "git+https://me:secret@host/x.git#a.csv",
+        ["environment"],
+    ),
 }
 
 
@@ -144,15 +194,27 @@ COMMANDS = {
     "unknown family": (("run", "tabluar"), ["'tabluar'", "Did you mean 'tabular'"]),
     "no family": (("run",), ["modelyard run tabular"]),
     "a module that is not there": (("run", "--family", "no_such.module:Family"), ["no_such"]),
-    "misspelt setting": (("run", "tabular", "--set", "model.knid=mlp"), ["model.knid", "Did you mean 'model.kind'"]),
-    "value out of range": (("run", "tabular", "--set", "model.trees=0"), ["model.trees", "greater than or equal to 1"]),
-    "unknown kind": (("run", "tabular", "--set", "model.kind=svn"), ["model.kind", "'svn'", "lightgbm"]),
+    "misspelt setting": (
+        ("run", "tabular", "--set", "model.knid=mlp"),
+        ["model.knid", "Did you mean 'model.kind'"],
+    ),
+    "value out of range": (
+        ("run", "tabular", "--set", "model.trees=0"),
+        ["model.trees", "greater than or equal to 1"],
+    ),
+    "unknown kind": (
+        ("run", "tabular", "--set", "model.kind=svn"),
+        ["model.kind", "'svn'", "lightgbm"],
+    ),
     "no equals sign": (("run", "tabular", "--set", "model.kind"), ["model.kind", "="]),
     "gate on an unknown metric": (("families", "tabluar"), ["Did you mean"]),
     "a package that is not there": (("predict", "./nowhere"), ["./nowhere", "package.json"]),
     "a model nobody registered": (("serve", "tabular"), ["tabular", "modelyard run"]),
     "a run that is not there": (("resume", "2001"), ["modelyard run tabular"]),
-    "an unfinished input": (("train", "tabular", "--features", "f", "--model", "m"), ["f", "does not exist"]),
+    "an unfinished input": (
+        ("train", "tabular", "--features", "f", "--model", "m"),
+        ["f", "does not exist"],
+    ),
     "a cluster that does not answer": (
         ("submit", "tabular", "--host", "http://127.0.0.1:9"),
         ["127.0.0.1:9", "KFP_HOST"],
@@ -173,7 +235,9 @@ def test_a_bad_command_is_one_line(cli, name):
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "MODELYARD_HOME": str(folder / "runs"), "COLUMNS": "300"}
     command = [sys.executable, "-m", "modelyard", "run", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize(

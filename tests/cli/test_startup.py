@@ -5,7 +5,18 @@ import sys
 
 import pytest
 
-HEAVY = {"numpy", "pandas", "torch", "sklearn", "kfp", "mlflow", "bentoml", "evidently", "onnxruntime", "duckdb"}
+HEAVY = {
+    "numpy",
+    "pandas",
+    "torch",
+    "sklearn",
+    "kfp",
+    "mlflow",
+    "bentoml",
+    "evidently",
+    "onnxruntime",
+    "duckdb",
+}
 SCRIPT = """
 import sys
 from modelyard.cli import main
@@ -20,12 +31,19 @@ print("loaded:", *(set(sys.modules) & {heavy}))
 
 @pytest.mark.parametrize(
     ("arguments", "allowed"),
-    [(["--help"], set()), (["run", "--help"], set()), (["train", "--help"], set()), (["families"], set())],
+    [
+        (["--help"], set()),
+        (["run", "--help"], set()),
+        (["train", "--help"], set()),
+        (["families"], set()),
+    ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_help_and_the_list_of_families_import_nothing_heavy(arguments, allowed):
     script = SCRIPT.format(arguments=arguments, heavy=HEAVY)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     loaded = done.stdout.strip().splitlines()[-1].removeprefix("loaded:").split()
     assert set(loaded) == allowed
 
@@ -37,7 +55,10 @@ def test_help_lists_every_stage_with_its_inputs_and_outputs():
     assert {*COMMANDS, "monitor"} == set(STAGES)
     for name in COMMANDS:
         done = subprocess.run(
-            [sys.executable, "-m", "modelyard", name, "--help"], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "modelyard", name, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         for artifact in (*STAGES[name].inputs, *STAGES[name].outputs):
             assert f"--{artifact}" in done.stdout

@@ -18,10 +18,21 @@ class Outside:
     """A folder elsewhere in which the installed wheel is the only modelyard."""
 
     def __init__(self, folder: Path) -> None:
-        build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")]
+        build = [
+            sys.executable,
+            "-m",
+            "hatchling",
+            "build",
+            "-t",
+            "wheel",
+            "-d",
+            str(folder / "dist"),
+        ]
         subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
         (wheel,) = (folder / "dist").glob("*.whl")
-        subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(folder / "site")], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "zipfile", "-e", str(wheel), str(folder / "site")], check=True
+        )
         self.work = folder / "work"
         self.work.mkdir()
         self.environment = {**os.environ, "PYTHONPATH": str(folder / "site"), "COLUMNS": "200"}
@@ -38,7 +49,14 @@ class Outside:
         return self.run([sys.executable, "-c", code]).strip()
 
     def run(self, command: list[str]) -> str:
-        done = subprocess.run(command, cwd=self.work, env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            cwd=self.work,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -69,9 +87,13 @@ def test_it_serves_and_then_monitors_what_it_served(outside):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        outside.command("serve", "tabular", "--port", str(port)), cwd=outside.work, env=outside.environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        outside.command("serve", "tabular", "--port", str(port)),
+        cwd=outside.work,
+        env=outside.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         golden = next(outside.work.glob("runs/tabular/*/package/golden.json"))
         body = json.loads(golden.read_text())["request"]
@@ -89,7 +111,11 @@ def test_it_serves_and_then_monitors_what_it_served(outside):
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
 
 
 def _wait(url: str, server: subprocess.Popen) -> None:

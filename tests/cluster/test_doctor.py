@@ -44,8 +44,10 @@ def doctor(*arguments: str, code: int | None = None):
 @pytest.fixture
 def pipelines(monkeypatch):
     """Kubeflow Pipelines, as far as health and runs go."""
-    answers: dict[str, object] = {"/apis/v2beta1/healthz": {"multi_user": False},
-                                  "/apis/v1beta1/healthz": {"tag_name": "2.14.3", "commit_sha": "c0de"}}  # fmt: skip
+    answers: dict[str, object] = {
+        "/apis/v2beta1/healthz": {"multi_user": False},
+        "/apis/v1beta1/healthz": {"tag_name": "2.14.3", "commit_sha": "c0de"},
+    }
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -59,7 +61,9 @@ def pipelines(monkeypatch):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    ).start()
     monkeypatch.setenv("KFP_HOST", f"http://127.0.0.1:{server.server_port}")
     yield answers
     server.shutdown()
@@ -70,7 +74,11 @@ def node(cluster, name, ready="True", taken_out=False, **devices):
     names = {"gpu": "nvidia.com/gpu", "mig": "nvidia.com/mig-1g.10gb"}
     allocatable = {"cpu": "8", "memory": "64Gi", "hugepages-2Mi": "0"}
     allocatable |= {names[one]: str(count) for one, count in devices.items()}
-    said = "Kubelet stopped posting node status." if ready != "True" else "kubelet is posting ready status"
+    said = (
+        "Kubelet stopped posting node status."
+        if ready != "True"
+        else "kubelet is posting ready status"
+    )
     condition = {"type": "Ready", "status": ready, "message": said}
     status = {"allocatable": allocatable, "conditions": [condition]}
     return cluster.add(NODE, name, spec={"unschedulable": taken_out}, status=status)
@@ -78,7 +86,9 @@ def node(cluster, name, ready="True", taken_out=False, **devices):
 
 def on_node(cluster, name, node, resource="nvidia.com/gpu", count=1, phase="Running"):
     containers = [{"name": "node", "resources": {"limits": {resource: str(count)}}}]
-    return cluster.add(POD, name, spec={"nodeName": node, "containers": containers}, status={"phase": phase})
+    return cluster.add(
+        POD, name, spec={"nodeName": node, "containers": containers}, status={"phase": phase}
+    )
 
 
 def healthy(cluster):
@@ -92,8 +102,11 @@ def test_a_cluster_without_faults_is_all_well(cluster, pipelines):
     found = doctor("--cluster", code=0)
     assert found["Kubernetes"]["seen"].startswith("v1.31.4 at http://127.0.0.1")
     assert found["Kubeflow Trainer"] == {
-        "level": "ok", "what": "Kubeflow Trainer", "seen": "trainer.kubeflow.org v1alpha1", "fix": "",
-    }  # fmt: skip
+        "level": "ok",
+        "what": "Kubeflow Trainer",
+        "seen": "trainer.kubeflow.org v1alpha1",
+        "fix": "",
+    }
     assert found["Kubeflow Pipelines"]["seen"].startswith("version 2.14.3, http://127.0.0.1")
     assert found["training runtimes"]["seen"] == "torch-distributed"
     assert found["nodes"]["seen"] == "1 of 1 ready and not cordoned"
@@ -119,15 +132,23 @@ def test_free_gpus_are_what_nodes_offer_less_what_pods_request(cluster):
 
 def test_an_init_container_holds_its_devices_only_where_it_asks_for_more():
     asked = lambda count: {"name": "c", "resources": {"limits": {"nvidia.com/gpu": str(count)}}}  # noqa: E731
-    ready = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"nvidia.com/gpu": "8"}}
-    pod = {"spec": {"nodeName": "n", "containers": [asked(1), asked(2)], "initContainers": [asked(2)]}, "status": {}}
+    ready = {
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "allocatable": {"nvidia.com/gpu": "8"},
+    }
+    pod = {
+        "spec": {"nodeName": "n", "containers": [asked(1), asked(2)], "initContainers": [asked(2)]},
+        "status": {},
+    }
     (found,) = free_devices([{"metadata": {"name": "n"}, "status": ready}], [pod])
     assert found.free == 5
 
 
 def test_a_quota_near_its_limit_is_told_before_it_is_full(cluster):
-    status = {"hard": {"requests.nvidia.com/gpu": "8", "requests.memory": "100Gi", "pods": "100"},
-              "used": {"requests.nvidia.com/gpu": "8", "requests.memory": "95Gi", "pods": "12"}}  # fmt: skip
+    status = {
+        "hard": {"requests.nvidia.com/gpu": "8", "requests.memory": "100Gi", "pods": "100"},
+        "used": {"requests.nvidia.com/gpu": "8", "requests.memory": "95Gi", "pods": "12"},
+    }
     cluster.add(QUOTA, "team", status=status)
     found = doctor("--cluster")
     assert found["quota team: requests.nvidia.com/gpu"]["seen"] == "8 of 8 used"
@@ -142,31 +163,56 @@ def test_missing_extensions_and_an_older_one_say_what_to_install(cluster, api):
     old = EXTENSIONS["trainer"][0]
     api.store.register(type(old)(old.group, "v2beta9", old.plural, old.kind))
     found = doctor("--cluster", code=1)
-    assert found["Kubeflow Trainer"]["seen"] == "trainer.kubeflow.org serves v2beta9; modelyard needs v1alpha1"
+    assert (
+        found["Kubeflow Trainer"]["seen"]
+        == "trainer.kubeflow.org serves v2beta9; modelyard needs v1alpha1"
+    )
 
 
 def test_missing_secrets_are_named_and_no_content_is_read(cluster, api, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text("tabular: {cluster: {env_from_secrets: {TOKEN: vault/token}}}")
-    spec = {"containers": [{"name": "server", "envFrom": [{"secretRef": {"name": "object-store"}}],
-                            "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "auth", "key": "t"}}}]}],
-            "imagePullSecrets": [{"name": "mirror"}]}  # fmt: skip
+    (tmp_path / "params.yaml").write_text(
+        "tabular: {cluster: {env_from_secrets: {TOKEN: vault/token}}}"
+    )
+    spec = {
+        "containers": [
+            {
+                "name": "server",
+                "envFrom": [{"secretRef": {"name": "object-store"}}],
+                "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "auth", "key": "t"}}}],
+            }
+        ],
+        "imagePullSecrets": [{"name": "mirror"}],
+    }
     labels = {"app.kubernetes.io/part-of": "modelyard"}
     cluster.add(DEPLOYMENT, "payments", labels=labels, spec={"template": {"spec": spec}})
     cluster.add(SECRET, "auth", data={"t": "aHVudGVyMg=="})
     done = CliRunner().invoke(app, ["doctor", "--cluster", "--json"])
-    missing = [one["what"] for one in json.loads(done.stdout)["findings"] if one["what"].startswith("secret ")]
+    missing = [
+        one["what"]
+        for one in json.loads(done.stdout)["findings"]
+        if one["what"].startswith("secret ")
+    ]
     assert missing == ["secret mirror", "secret object-store", "secret vault"]
     assert "aHVudGVyMg==" not in done.output
 
 
 def test_what_this_account_may_not_do_is_asked_of_the_api(cluster, api):
     healthy(cluster)
-    api.denied |= {"create trainjobs", "get pods/log", "create services/proxy", "list nodes", "list secrets"}
+    api.denied |= {
+        "create trainjobs",
+        "get pods/log",
+        "create services/proxy",
+        "list nodes",
+        "list secrets",
+    }
     found = doctor("--cluster", code=1)
     assert found["rights: training"]["seen"] == "may not create trainjobs, get pods/log"
     assert found["rights: deploying to models"]["level"] == "warn"
-    assert found["rights: deploying to models"]["seen"] == "may not create services/proxy, list secrets, get pods/log"
+    assert (
+        found["rights: deploying to models"]["seen"]
+        == "may not create services/proxy, list secrets, get pods/log"
+    )
     assert "access.deployTo={models}" in found["rights: deploying to models"]["fix"]
     assert found["nodes"]["seen"].startswith("not looked at: nodes is forbidden")
     assert found["secrets"]["level"] == "off"
@@ -174,9 +220,19 @@ def test_what_this_account_may_not_do_is_asked_of_the_api(cluster, api):
 
 def test_rights_to_deploy_are_asked_for_where_the_releases_are(cluster, api, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    serve = {"tabular": {"release": "churn", "namespace": "shop"}, "image": {"release": "scans"}, "anomaly": {}}
-    (tmp_path / "params.yaml").write_text(json.dumps({name: {"serve": one} for name, one in serve.items()}))
-    api.denied |= {"patch deployments in shop", "delete deployments in shop", "create pods in elsewhere"}
+    serve = {
+        "tabular": {"release": "churn", "namespace": "shop"},
+        "image": {"release": "scans"},
+        "anomaly": {},
+    }
+    (tmp_path / "params.yaml").write_text(
+        json.dumps({name: {"serve": one} for name, one in serve.items()})
+    )
+    api.denied |= {
+        "patch deployments in shop",
+        "delete deployments in shop",
+        "create pods in elsewhere",
+    }
     found = {what: one["seen"] for what, one in doctor("--cluster").items() if "deploying" in what}
     assert found == {
         "rights: deploying to models": "all that it takes",
@@ -194,7 +250,9 @@ def test_rights_on_what_a_cluster_lacks_are_not_asked_for(cluster, api):
 def test_kubeflow_pipelines_that_does_not_answer_is_broken(cluster, monkeypatch):
     monkeypatch.setenv("KFP_HOST", "http://127.0.0.1:1")
     found = doctor("--cluster", code=1)
-    assert found["Kubeflow Pipelines"]["seen"].startswith("Kubeflow Pipelines at http://127.0.0.1:1 does not answer")
+    assert found["Kubeflow Pipelines"]["seen"].startswith(
+        "Kubeflow Pipelines at http://127.0.0.1:1 does not answer"
+    )
 
 
 def test_an_api_that_does_not_answer_is_one_row(api, monkeypatch):
@@ -202,35 +260,51 @@ def test_an_api_that_does_not_answer_is_one_row(api, monkeypatch):
     from modelyard.kubernetes.client import Pace
 
     api.refuse("GET /version", 503, "etcd is away", times=1000)
-    monkeypatch.setattr(inspect.Reader.__init__, "__defaults__", (None, Pace(patience=0.2, backoff=0.05)))
+    monkeypatch.setattr(
+        inspect.Reader.__init__, "__defaults__", (None, Pace(patience=0.2, backoff=0.05))
+    )
     (row,) = doctor("--cluster", code=1).values()
     assert (row["what"], "does not answer (503" in row["seen"]) == ("Kubernetes", True)
 
 
 def step(cluster, name, stage, kind="executor", **status):
     node = {"workflows.argoproj.io/node-name": f"tabular-x1.root.{stage}.{kind}"}
-    return cluster.add(POD, name, labels=STEP, metadata={"annotations": node}, spec={}, status=status)
+    return cluster.add(
+        POD, name, labels=STEP, metadata={"annotations": node}, spec={}, status=status
+    )
 
 
 def test_a_step_that_kubeflow_shows_as_running_is_told_as_what_it_is(cluster, api):
     """Of its two pods the driver is done and the other cannot pull its image."""
     step(cluster, "x1-driver", "train", "train-driver", phase="Succeeded")
-    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "modelyard/trainer:9"'}
+    waiting = {
+        "reason": "ImagePullBackOff",
+        "message": 'Back-off pulling image "modelyard/trainer:9"',
+    }
     status = [{"name": "main", "image": "modelyard/trainer:9", "state": {"waiting": waiting}}]
     pod = step(cluster, "x1-impl", "train", phase="Pending", containerStatuses=status)
-    cluster.event(pod, "Failed", "Failed to pull image: rpc error: code = NotFound desc = not found")
+    cluster.event(
+        pod, "Failed", "Failed to pull image: rpc error: code = NotFound desc = not found"
+    )
     ((what, row),) = doctor(RUN, code=1).items()
     assert what == "step train, pod models/x1-impl"
     assert row["seen"].startswith("image modelyard/trainer:9 is not in the registry")
     assert "MODELYARD_IMAGE" in row["fix"]
 
 
-@pytest.mark.parametrize("message", ["dial tcp 10.0.0.9:443: i/o timeout", "toomanyrequests", "something else"])
+@pytest.mark.parametrize(
+    "message", ["dial tcp 10.0.0.9:443: i/o timeout", "toomanyrequests", "something else"]
+)
 def test_an_image_that_cannot_be_pulled_is_broken_whatever_the_reason(cluster, message):
     waiting = {"reason": "ErrImagePull", "message": message}
     status = [{"name": "server", "image": "r.example/server:9", "state": {"waiting": waiting}}]
-    cluster.add(POD, "churn-1", labels={"app.kubernetes.io/instance": "churn"}, spec={},
-                status={"phase": "Pending", "containerStatuses": status})  # fmt: skip
+    cluster.add(
+        POD,
+        "churn-1",
+        labels={"app.kubernetes.io/instance": "churn"},
+        spec={},
+        status={"phase": "Pending", "containerStatuses": status},
+    )
     (row,) = doctor("churn", code=1).values()
     assert row["level"] == "bad"
     assert doctor("--cluster", code=1)["pod models/churn-1"]["level"] == "bad"
@@ -240,10 +314,20 @@ def test_an_image_that_cannot_be_pulled_is_broken_whatever_the_reason(cluster, m
 def test_a_gpu_that_no_node_has_is_broken_and_one_that_is_busy_may_come(cluster, gpus, level):
     node(cluster, "gpu-1", gpu=gpus)
     message = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
-    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": message,
+    }
     asks = {"containers": [{"name": "server", "resources": {"limits": {"nvidia.com/gpu": "2"}}}]}
-    cluster.add(POD, "churn-1", labels={"app.kubernetes.io/instance": "churn"}, spec=asks,
-                status={"phase": "Pending", "conditions": [condition]})  # fmt: skip
+    cluster.add(
+        POD,
+        "churn-1",
+        labels={"app.kubernetes.io/instance": "churn"},
+        spec=asks,
+        status={"phase": "Pending", "conditions": [condition]},
+    )
     (row,) = doctor("churn", code=int(level == "bad")).values()
     assert row["level"] == level
 
@@ -252,16 +336,39 @@ def test_a_gpu_that_no_node_has_is_broken_and_one_that_is_busy_may_come(cluster,
     ("chart", "component", "container", "value"),
     [
         ("model", "stable", "server", "raise resources.limits.memory among the release's values"),
-        ("model", "canary", "package", "raise package.resources.limits.memory among the release's values"),
-        ("platform", "mlflow", "mlflow", "raise mlflow.resources.limits.memory among the values of charts/platform"),
-        ("other", "", "main", "type --set cluster.memory=16Gi or more, or lower training.batch_size"),
+        (
+            "model",
+            "canary",
+            "package",
+            "raise package.resources.limits.memory among the release's values",
+        ),
+        (
+            "platform",
+            "mlflow",
+            "mlflow",
+            "raise mlflow.resources.limits.memory among the values of charts/platform",
+        ),
+        (
+            "other",
+            "",
+            "main",
+            "type --set cluster.memory=16Gi or more, or lower training.batch_size",
+        ),
     ],
 )
-def test_what_ran_out_of_memory_is_told_the_setting_that_gives_it_more(cluster, chart, component, container, value):
-    labels = {"app.kubernetes.io/instance": "churn", "app.kubernetes.io/name": chart,
-              "app.kubernetes.io/component": component}  # fmt: skip
+def test_what_ran_out_of_memory_is_told_the_setting_that_gives_it_more(
+    cluster, chart, component, container, value
+):
+    labels = {
+        "app.kubernetes.io/instance": "churn",
+        "app.kubernetes.io/name": chart,
+        "app.kubernetes.io/component": component,
+    }
     over = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
-    status = {"phase": "Running", "containerStatuses": [{"name": container, "ready": False, "state": over}]}
+    status = {
+        "phase": "Running",
+        "containerStatuses": [{"name": container, "ready": False, "state": over}],
+    }
     cluster.add(POD, "churn-1", labels=labels, spec={}, status=status)
     (row,) = doctor("churn", code=1).values()
     assert row["fix"].startswith(value)
@@ -271,16 +378,21 @@ def test_what_ran_out_of_memory_is_told_the_setting_that_gives_it_more(cluster, 
 def tries(cluster, *codes, index=""):
     """Pods of one Job, one after the other, with their exit codes."""
     for number, code in enumerate(codes):
-        status = {"name": "register", "state": {"terminated": {"exitCode": code, "reason": "Error"}}}
+        status = {
+            "name": "register",
+            "state": {"terminated": {"exitCode": code, "reason": "Error"}},
+        }
         cluster.add(
-            POD, f"register-{index}{number}", spec={},
+            POD,
+            f"register-{index}{number}",
+            spec={},
             labels={"batch.kubernetes.io/job-completion-index": index} if index else {},
             metadata={
                 "ownerReferences": [{"kind": "Job", "name": "register"}],
                 "creationTimestamp": f"2026-10-01T10:00:0{number}Z",
             },
             status={"phase": "Failed" if code else "Succeeded", "containerStatuses": [status]},
-        )  # fmt: skip
+        )
 
 
 def test_five_tries_of_one_job_are_one_row_with_the_words_of_the_last(cluster, api):
@@ -305,7 +417,10 @@ def test_the_last_line_of_a_crashing_step_is_read_from_its_log(cluster, api):
     state = {"waiting": {"reason": "CrashLoopBackOff"}}
     status = [{"name": "main", "restartCount": 3, "state": state, "lastState": before}]
     step(cluster, "x1-impl", "features", phase="Running", containerStatuses=status)
-    api.logs["x1-impl"] = [Line("2026-10-01T10:00:00.0Z", "reading"), Line("2026-10-01T10:00:01.0Z", "row 7: no y")]
+    api.logs["x1-impl"] = [
+        Line("2026-10-01T10:00:00.0Z", "reading"),
+        Line("2026-10-01T10:00:01.0Z", "row 7: no y"),
+    ]
     (row,) = doctor(RUN, code=1).values()
     assert "Its last line: row 7: no y" in row["seen"]
     assert api.asked(r"GET .*/pods/x1-impl/log\?.*previous=true") == 1
@@ -315,7 +430,9 @@ def test_a_training_job_that_a_queue_holds_is_told_with_the_queues_reason(cluste
     cluster.install("trainer", "kueue")
     labels = {"modelyard/run": RUN, "kueue.x-k8s.io/queue-name": "team"}
     suspended = {"conditions": [{"type": "Suspended", "status": "True"}]}
-    job = cluster.add(TRAIN_JOB, "image-7c1b", labels=labels, spec={"suspend": True}, status=suspended)
+    job = cluster.add(
+        TRAIN_JOB, "image-7c1b", labels=labels, spec={"suspend": True}, status=suspended
+    )
     owner = [{"kind": "TrainJob", "name": "image-7c1b", "uid": job["metadata"]["uid"]}]
     why = {
         "type": "QuotaReserved",
@@ -324,7 +441,11 @@ def test_a_training_job_that_a_queue_holds_is_told_with_the_queues_reason(cluste
         "message": "LocalQueue team doesn't exist",
     }
     cluster.add(
-        WORKLOAD, "w", metadata={"ownerReferences": owner}, spec={"queueName": "team"}, status={"conditions": [why]}
+        WORKLOAD,
+        "w",
+        metadata={"ownerReferences": owner},
+        spec={"queueName": "team"},
+        status={"conditions": [why]},
     )
     ((what, row),) = doctor(RUN, code=1).items()
     assert what == "TrainJob models/image-7c1b"
@@ -336,7 +457,10 @@ def test_pods_that_a_quota_refuses_are_found_at_what_makes_them(cluster):
     cluster.add(TRAIN_JOB, "image-7c1b", labels={"modelyard/run": RUN}, spec={}, status={})
     labels = {"jobset.sigs.k8s.io/jobset-name": "image-7c1b"}
     job = cluster.add(JOB, "image-7c1b-node-0", labels=labels, spec={"completions": 2}, status={})
-    figures = [f"{word}: requests.nvidia.com/gpu={n}" for word, n in (("requested", 8), ("used", 6), ("limited", 8))]
+    figures = [
+        f"{word}: requests.nvidia.com/gpu={n}"
+        for word, n in (("requested", 8), ("used", 6), ("limited", 8))
+    ]
     message = f'Error creating: pods "x" is forbidden: exceeded quota: gpus, {", ".join(figures)}'
     cluster.event(job, "FailedCreate", message)
     ((what, row),) = doctor(RUN, code=1).items()
@@ -346,13 +470,17 @@ def test_pods_that_a_quota_refuses_are_found_at_what_makes_them(cluster):
 
 def test_a_served_model_is_looked_at_by_its_releases_name(cluster):
     labels = {"app.kubernetes.io/instance": "payments"}
-    owner = cluster.add(REPLICA_SET, "payments-7d9f", labels=labels, spec={"replicas": 2}, status={"replicas": 0})
+    owner = cluster.add(
+        REPLICA_SET, "payments-7d9f", labels=labels, spec={"replicas": 2}, status={"replicas": 0}
+    )
     message = 'Error creating: pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
     cluster.event(owner, "FailedCreate", message)
     (row,) = doctor("payments", code=1).values()
     assert "Pod Security refuses its pods" in row["seen"]
     store = cluster.api.store
-    store.change(REPLICA_SET, "models", "payments-7d9f", lambda one: one["status"].update(replicas=2))
+    store.change(
+        REPLICA_SET, "models", "payments-7d9f", lambda one: one["status"].update(replicas=2)
+    )
     cluster.add(POD, "payments-1", labels=labels, spec={}, status={"phase": "Running"})
     assert doctor("payments", code=0)["run payments"]["level"] == "ok"
 
@@ -361,10 +489,20 @@ def test_a_pod_without_its_claim_is_told_what_is_wrong_with_the_claim(cluster):
     no_class = {"storageClassName": "fast"}
     claim = cluster.add(CLAIM, "data", spec=no_class, status={"phase": "Pending"})
     cluster.event(claim, "ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found')
-    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-                 "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."}  # fmt: skip
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+    }
     spec = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
-    cluster.add(POD, "x1-impl", labels=STEP, spec=spec, status={"phase": "Pending", "conditions": [condition]})
+    cluster.add(
+        POD,
+        "x1-impl",
+        labels=STEP,
+        spec=spec,
+        status={"phase": "Pending", "conditions": [condition]},
+    )
     ((what, row),) = doctor(RUN, code=1).items()
     assert (what, row["seen"]) == ("claim models/data", "its StorageClass 'fast' does not exist")
 
@@ -379,8 +517,14 @@ def test_events_of_an_earlier_pod_of_the_same_name_do_not_count(cluster):
 
 def test_a_failed_run_whose_pods_are_gone_is_told_by_kubeflow_itself(cluster, pipelines):
     error = {"code": 2, "message": "OOMKilled (exit code 137)"}
-    tasks = [{"display_name": "train", "state": "FAILED", "error": error}, {"display_name": "root", "state": "FAILED"}]
-    pipelines[f"/apis/v2beta1/runs/{RUN}"] = {"state": "FAILED", "run_details": {"task_details": tasks}}
+    tasks = [
+        {"display_name": "train", "state": "FAILED", "error": error},
+        {"display_name": "root", "state": "FAILED"},
+    ]
+    pipelines[f"/apis/v2beta1/runs/{RUN}"] = {
+        "state": "FAILED",
+        "run_details": {"task_details": tasks},
+    }
     ((what, row),) = doctor(RUN, code=1).items()
     assert (what, row["seen"]) == ("step train", "OOMKilled (exit code 137)")
 
@@ -392,7 +536,14 @@ def test_a_run_that_nobody_knows_says_where_to_look(cluster):
 
 
 def test_the_table_shows_cause_and_fix_in_a_line_each(cluster):
-    step(cluster, "x1-impl", "train", phase="Failed", reason="Evicted", message="low on resource: ephemeral-storage")
+    step(
+        cluster,
+        "x1-impl",
+        "train",
+        phase="Failed",
+        reason="Evicted",
+        message="low on resource: ephemeral-storage",
+    )
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["doctor", RUN])
     assert done.exit_code == 1
     cause, fix = (line.strip() for line in done.output.splitlines() if line.strip())
@@ -404,9 +555,16 @@ def test_the_table_shows_cause_and_fix_in_a_line_each(cluster):
 def test_a_run_of_this_machine_is_told_with_the_step_that_failed(tmp_path, monkeypatch):
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
-    record = RunRecord(id="r1", family="tabular", config={}, created="2026-10-01T10:00:00+00:00", status="failed")
+    record = RunRecord(
+        id="r1", family="tabular", config={}, created="2026-10-01T10:00:00+00:00", status="failed"
+    )
     folder = RunFolder.new(record)
-    failed = {"event": "failed", "stage": "features", "kind": "BadData", "message": "a.csv, row 7: empty cell"}
+    failed = {
+        "event": "failed",
+        "stage": "features",
+        "kind": "BadData",
+        "message": "a.csv, row 7: empty cell",
+    }
     folder.events.write_text(json.dumps(failed) + "\n")
     (row,) = doctor("r1", code=1).values()
     assert row["seen"] == "failed: features: a.csv, row 7: empty cell"

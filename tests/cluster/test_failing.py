@@ -1,4 +1,5 @@
-"""How long a deploy waits for pods that do not start: failing_minutes, whatever keeps them, but for what may pass."""
+"""How long a deploy waits for pods that do not start: failing_minutes, whatever keeps them, but
+for what may pass."""
 
 from __future__ import annotations
 
@@ -23,11 +24,18 @@ LABELS = {"app.kubernetes.io/instance": "line", "app.kubernetes.io/component": "
 
 def unpulled(message: str) -> dict:
     waiting = {"reason": "ErrImagePull", "message": message}
-    status = {"name": "server", "image": "r.example/server:9", "ready": False, "state": {"waiting": waiting}}
+    status = {
+        "name": "server",
+        "image": "r.example/server:9",
+        "ready": False,
+        "state": {"waiting": waiting},
+    }
     return {"phase": "Pending", "containerStatuses": [status]}
 
 
-UNREACHED = unpulled("failed to do request: Head https://r.example/v2/: dial tcp 10.0.0.9:443: i/o timeout")
+UNREACHED = unpulled(
+    "failed to do request: Head https://r.example/v2/: dial tcp 10.0.0.9:443: i/o timeout"
+)
 BUSY = unpulled("429 Too Many Requests - Server message: toomanyrequests: rate limit")
 UNKNOWN = unpulled("the runtime is not in the mood")
 
@@ -43,7 +51,9 @@ UNKNOWN = unpulled("the runtime is not in the mood")
     ],
     ids=["unreached", "busy", "unknown", "no-gpu"],
 )
-def test_a_deploy_ends_after_failing_minutes_whatever_keeps_its_pods_from_starting(yard, fate, words):
+def test_a_deploy_ends_after_failing_minutes_whatever_keeps_its_pods_from_starting(
+    yard, fate, words
+):
     yard.rollouts.fate = lambda spec: READY
     yard.deploy("few")
     yard.rollouts.fate = lambda spec: fate
@@ -61,7 +71,9 @@ def rollout(cluster) -> Rollout:
 
 def new_pod(cluster, status, **resources):
     container = {"name": "server", "resources": {"limits": resources or {"nvidia.com/gpu": "2"}}}
-    return cluster.add(POD, "line-1", labels=LABELS, spec={"containers": [container]}, status=status)
+    return cluster.add(
+        POD, "line-1", labels=LABELS, spec={"containers": [container]}, status=status
+    )
 
 
 def ends(rollout: Rollout, seconds: float = 1.0) -> bool:
@@ -75,7 +87,9 @@ def ends(rollout: Rollout, seconds: float = 1.0) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("gpus", "given_up"), [("1", True), ("8", False)], ids=["no node has two", "a node with eight is busy"]
+    ("gpus", "given_up"),
+    [("1", True), ("8", False)],
+    ids=["no node has two", "a node with eight is busy"],
 )
 def test_a_gpu_is_waited_for_where_a_node_has_it_and_only_there(cluster, rollout, gpus, given_up):
     cluster.add(NODE, "gpu-1", status={"allocatable": {"nvidia.com/gpu": gpus}})
@@ -106,7 +120,9 @@ def test_where_nodes_may_not_be_read_failing_minutes_holds(cluster, api, rollout
     assert ends(rollout)
 
 
-def test_a_container_that_is_started_again_and_again_counts_from_its_first_failure(cluster, rollout, monkeypatch):
+def test_a_container_that_is_started_again_and_again_counts_from_its_first_failure(
+    cluster, rollout, monkeypatch
+):
     """Between two failures it runs for a moment, and the reason that the node gives changes."""
     monkeypatch.setattr(smoke, "RETRY_SECONDS", 5.0)
     rollout.patience = 0.6
@@ -114,18 +130,24 @@ def test_a_container_that_is_started_again_and_again_counts_from_its_first_failu
     states = [UNREACHED, {"phase": "Pending", "containerStatuses": []}, UNKNOWN, BUSY]
     gave_up = False
     for status in states * 10:
-        cluster.api.store.change(POD, NAMESPACE, "line-1", lambda one, now=status: one.update(status=now))
+        cluster.api.store.change(
+            POD, NAMESPACE, "line-1", lambda one, now=status: one.update(status=now)
+        )
         gave_up = gave_up or rollout() is not None
         time.sleep(0.03)
     assert gave_up
 
 
-def test_a_trouble_that_went_away_for_longer_than_a_retry_counts_anew(cluster, rollout, monkeypatch):
+def test_a_trouble_that_went_away_for_longer_than_a_retry_counts_anew(
+    cluster, rollout, monkeypatch
+):
     monkeypatch.setattr(smoke, "RETRY_SECONDS", 0.1)
     rollout.patience = 0.5
     new_pod(cluster, UNREACHED)
     for status in (UNREACHED, READY, UNREACHED, READY, UNREACHED):
-        cluster.api.store.change(POD, NAMESPACE, "line-1", lambda one, now=status: one.update(status=now))
+        cluster.api.store.change(
+            POD, NAMESPACE, "line-1", lambda one, now=status: one.update(status=now)
+        )
         assert not ends(rollout, 0.3)
 
 

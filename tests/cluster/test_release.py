@@ -1,4 +1,5 @@
-"""deploy and rollback with helm itself, the chart itself, its fetch, and the real server; the cluster is a stand-in.
+"""deploy and rollback with helm itself, the chart itself, its fetch, and the real server; the
+cluster is a stand-in.
 
 The tests of this file are one story: each goes on where the one before it ended.
 """
@@ -38,7 +39,9 @@ from tests.toy.build import LINE
 MESSAGE = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
 NO_GPU = {
     "phase": "Pending",
-    "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": MESSAGE}],
+    "conditions": [
+        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": MESSAGE}
+    ],
 }
 pytestmark = pytest.mark.skipif(binary() is None, reason="helm is not installed. Type: make helm")
 
@@ -57,7 +60,10 @@ def test_the_pods_got_the_package_that_was_uploaded_whole_under_its_digest(yard)
     (pod, _) = yard.cluster.api.store.find(POD, NAMESPACE)
     source, _, digest = pod["spec"]["initContainers"][0]["args"]
     manifest = Package(yard.runs["few"].package).manifest
-    assert (source, digest) == (f"file://{yard.folder}/store/{NAME}/{manifest.digest}", manifest.digest)
+    assert (source, digest) == (
+        f"file://{yard.folder}/store/{NAME}/{manifest.digest}",
+        manifest.digest,
+    )
 
 
 def test_a_step_that_runs_again_makes_no_new_revision(yard):
@@ -85,7 +91,9 @@ def test_what_may_pass_is_waited_for_and_told_once_the_time_is_over(yard):
     """By then helm has removed the pods: what was wrong with them was seen before."""
     node = yard.cluster.add(NODE, "gpu-1", status={"allocatable": {"nvidia.com/gpu": "8"}})
     yard.rollouts.fate = lambda spec: NO_GPU
-    with pytest.raises(ModelyardError, match=r"no node has enough nvidia.com/gpu free.*Rolled back to revision 3"):
+    with pytest.raises(
+        ModelyardError, match=r"no node has enough nvidia.com/gpu free.*Rolled back to revision 3"
+    ):
         yard.deploy("many", timeout_minutes=0.05)
     yard.rollouts.fate = lambda spec: READY
     assert yard.history()[-2:] == ["4 failed", "5 deployed"]
@@ -94,7 +102,9 @@ def test_what_may_pass_is_waited_for_and_told_once_the_time_is_over(yard):
 
 def test_pods_that_answer_as_another_version_are_rolled_back(yard, monkeypatch):
     monkeypatch.setattr(yard.rollouts, "on_ready", lambda spec: None)
-    with pytest.raises(ModelyardError, match=r"did not answer once in 50 requests.*Rolled back to revision 5"):
+    with pytest.raises(
+        ModelyardError, match=r"did not answer once in 50 requests.*Rolled back to revision 5"
+    ):
         yard.deploy("many")
     assert yard.history()[-2:] == ["6 superseded", "7 deployed"]
     assert registry.champion(NAME).version == "1"
@@ -132,9 +142,14 @@ def test_rollback_brings_back_the_champion_before_in_registry_and_release(yard):
 def test_rollback_without_a_release_changes_the_registry_alone(yard):
     for name in ("few", "many"):
         built = yard.runs[name]
-        config = built.run.config.model_dump(mode="json") | {"serve": {}, "registry": {"name": "plain"}}
+        config = built.run.config.model_dump(mode="json") | {
+            "serve": {},
+            "registry": {"name": "plain"},
+        }
         run = Run.of(LINE, config, id=f"plain-{name}")
-        deploy(run, package=built.package, features=built.features, deployment=yard.folder / "plain")
+        deploy(
+            run, package=built.package, features=built.features, deployment=yard.folder / "plain"
+        )
     asked = len(yard.api.requests)
     done = CliRunner().invoke(app, ["rollback", "plain"])
     assert done.exit_code == 0, done.output
@@ -153,7 +168,10 @@ def test_the_registry_tells_who_went_back_when_and_why(yard):
 def test_rollback_refuses_when_there_is_nothing_to_go_back_to(yard):
     done = rollback()
     assert isinstance(done.exception, UsageError)
-    assert "version 1 has no predecessor that served: nothing to go back to. Versions: 3, 2, 1" in str(done.exception)
+    assert (
+        "version 1 has no predecessor that served: nothing to go back to. Versions: 3, 2, 1"
+        in str(done.exception)
+    )
     assert "serves already" in str(rollback("--to", "1").exception)
 
 
@@ -219,7 +237,9 @@ def test_a_first_release_that_fails_leaves_nothing_behind(yard):
     yard.rollouts.fate = lambda spec: REFUSED
     settings = yard.runs["few"].run.config.serve.model_copy(update={"release": "fresh"})
     releaser = release.Releaser(settings, print)
-    with pytest.raises(ModelyardError, match="needs credentials.*there was no earlier one: nothing is released"):
+    with pytest.raises(
+        ModelyardError, match="needs credentials.*there was no earlier one: nothing is released"
+    ):
         releaser.bring(yard.runs["few"].package, NAME)
     yard.rollouts.fate = lambda spec: READY
     assert releaser.helm.history() == []
@@ -227,17 +247,27 @@ def test_a_first_release_that_fails_leaves_nothing_behind(yard):
 
 def test_without_helm_one_line_says_what_to_type(yard, monkeypatch):
     monkeypatch.setenv("HELM", "/nowhere/helm")
-    with pytest.raises(UsageError, match=r"helm is not on the PATH and HELM names no program.*export HELM="):
+    with pytest.raises(
+        UsageError, match=r"helm is not on the PATH and HELM names no program.*export HELM="
+    ):
         release.Releaser(yard.runs["few"].run.config.serve, print)
 
 
-def test_a_first_install_that_was_killed_is_told_to_be_uninstalled_for_there_is_nothing_to_go_back_to(yard):
+def test_a_first_install_that_was_killed_is_told_to_be_uninstalled_for_there_is_nothing_to_go_back_to(
+    yard,
+):
     """The advice is taken: what it types works."""
     store = yard.cluster.api.store
     settings = yard.runs["few"].run.config.serve.model_copy(update={"release": "newborn"})
     secret = sorted(one["metadata"]["name"] for one in store.find(SECRET, NAMESPACE))[-1]
-    store.create(SECRET, NAMESPACE, pending(store.get(SECRET, NAMESPACE, secret), 1, "newborn", "pending-install"))
-    with pytest.raises(Unavailable, match=r"revision 1 is pending-install.*it was killed: helm -n models") as caught:
+    store.create(
+        SECRET,
+        NAMESPACE,
+        pending(store.get(SECRET, NAMESPACE, secret), 1, "newborn", "pending-install"),
+    )
+    with pytest.raises(
+        Unavailable, match=r"revision 1 is pending-install.*it was killed: helm -n models"
+    ) as caught:
         release.Releaser(settings, print).bring(yard.runs["few"].package, NAME)
     words = str(caught.value).rpartition("if it was killed: helm ")[2].split()
     assert words == ["-n", "models", "uninstall", "newborn"]
@@ -246,14 +276,20 @@ def test_a_first_install_that_was_killed_is_told_to_be_uninstalled_for_there_is_
     assert release.Releaser(settings, print).helm.history() == []
 
 
-def test_helm_killed_in_the_midst_of_its_work_is_put_right_later_and_not_while_it_may_be_alive(yard):
+def test_helm_killed_in_the_midst_of_its_work_is_put_right_later_and_not_while_it_may_be_alive(
+    yard,
+):
     settings = yard.runs["few"].run.config.serve
     last = release.Releaser(settings, print).helm.history()[-1]
-    secret = sorted(one["metadata"]["name"] for one in yard.cluster.api.store.find(SECRET, NAMESPACE))[-1]
+    secret = sorted(
+        one["metadata"]["name"] for one in yard.cluster.api.store.find(SECRET, NAMESPACE)
+    )[-1]
     stuck = pending(yard.cluster.api.store.get(SECRET, NAMESPACE, secret), last.revision + 1)
     yard.cluster.api.store.create(SECRET, NAMESPACE, stuck)
     assert yard.history()[-1].endswith("pending-upgrade")
-    with pytest.raises(Unavailable, match=r"another deploy is at work \(revision \d+ is pending-upgrade\)"):
+    with pytest.raises(
+        Unavailable, match=r"another deploy is at work \(revision \d+ is pending-upgrade\)"
+    ):
         release.Releaser(settings, print).bring(yard.runs["worse"].package, NAME)
     impatient = settings.model_copy(update={"timeout_minutes": 0.2})
     aged = settings.model_copy(update={"timeout_minutes": 1e-9})
@@ -264,15 +300,24 @@ def test_helm_killed_in_the_midst_of_its_work_is_put_right_later_and_not_while_i
 
 
 def pending(secret, revision: int, name: str = RELEASE, status: str = "pending-upgrade"):
-    """A release's record as helm leaves it when it is killed while it upgrades: base64 of gzip of JSON."""
+    """A release's record as helm leaves it when it is killed while it upgrades: base64 of gzip
+    of JSON."""
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     record = json.loads(gzip.decompress(packed))
     record["name"], record["version"], record["info"]["status"] = name, revision, status
     record["info"]["last_deployed"] = datetime.now(UTC).isoformat()
     packed = base64.b64encode(base64.b64encode(gzip.compress(json.dumps(record).encode()))).decode()
-    labels = secret["metadata"]["labels"] | {"name": name, "status": status, "version": str(revision)}
+    labels = secret["metadata"]["labels"] | {
+        "name": name,
+        "status": status,
+        "version": str(revision),
+    }
     called = f"sh.helm.release.v1.{name}.v{revision}"
-    return {"metadata": {"name": called, "labels": labels}, "type": secret["type"], "data": {"release": packed}}
+    return {
+        "metadata": {"name": called, "labels": labels},
+        "type": secret["type"],
+        "data": {"release": packed},
+    }
 
 
 def test_a_step_that_is_told_to_stop_lets_helm_put_back_what_served(yard, tmp_path):

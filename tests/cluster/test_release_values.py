@@ -33,24 +33,43 @@ def test_the_very_values_render_a_deployment_with_that_package(yard, tmp_path):
         "1.30.0",
     )
     assert done.returncode == 0, done.stderr
-    deployment = next(one for one in yaml.safe_load_all(done.stdout) if one and one["kind"] == "Deployment")
+    deployment = next(
+        one for one in yaml.safe_load_all(done.stdout) if one and one["kind"] == "Deployment"
+    )
     assert deployment["spec"]["replicas"] == 2
-    assert deployment["spec"]["template"]["spec"]["initContainers"][0]["args"][::2] == ["s3://models/x", "ab" * 32]
+    assert deployment["spec"]["template"]["spec"]["initContainers"][0]["args"][::2] == [
+        "s3://models/x",
+        "ab" * 32,
+    ]
 
 
 def test_values_of_the_settings_go_over_those_of_the_file(tmp_path):
-    (tmp_path / "values.yaml").write_text("replicaCount: 4\npackage: {credentialsSecret: store, sizeLimit: 1Gi}\n")
-    settings = ServeSettings(values_file=str(tmp_path / "values.yaml"), values={"package": {"sizeLimit": "3Gi"}})
+    (tmp_path / "values.yaml").write_text(
+        "replicaCount: 4\npackage: {credentialsSecret: store, sizeLimit: 1Gi}\n"
+    )
+    settings = ServeSettings(
+        values_file=str(tmp_path / "values.yaml"), values={"package": {"sizeLimit": "3Gi"}}
+    )
     assert release.wanted_values(settings, "s3://m/x", "d") == {
         "replicaCount": 4,
-        "package": {"credentialsSecret": "store", "sizeLimit": "3Gi", "uri": "s3://m/x", "sha256": "d"},
+        "package": {
+            "credentialsSecret": "store",
+            "sizeLimit": "3Gi",
+            "uri": "s3://m/x",
+            "sha256": "d",
+        },
     }
     strict = settings.model_copy(update={"tolerance": 0.0})
     assert release.wanted_values(strict, "s3://m/x", "d")["tests"] == {"tolerance": 0.0}
     own = strict.model_copy(update={"values": {"tests": {"tolerance": 0.5, "enabled": False}}})
-    assert release.wanted_values(own, "s3://m/x", "d")["tests"] == {"tolerance": 0.5, "enabled": False}
+    assert release.wanted_values(own, "s3://m/x", "d")["tests"] == {
+        "tolerance": 0.5,
+        "enabled": False,
+    }
     with pytest.raises(UsageError, match="there is no such file"):
-        release.wanted_values(ServeSettings(values_file=str(tmp_path / "none.yaml")), "s3://m/x", "d")
+        release.wanted_values(
+            ServeSettings(values_file=str(tmp_path / "none.yaml")), "s3://m/x", "d"
+        )
 
 
 def test_a_package_that_arrived_in_part_is_sent_again_and_a_whole_one_stays(yard, tmp_path):

@@ -1,6 +1,8 @@
-"""The number of pods while an autoscaler is switched on and off, by helm against an API that defaults as the real one.
+"""The number of pods while an autoscaler is switched on and off, by helm against an API that
+defaults as the real one.
 
-A number that a manifest does not state any more is 1 there, until the autoscaler looks the next time: up to 15 s.
+A number that a manifest does not state any more is 1 there, until the autoscaler looks the next
+time: up to 15 s.
 """
 
 from __future__ import annotations
@@ -34,11 +36,14 @@ class Counted:
         self.cluster, self.store = cluster, cluster.api.store
 
     def helm(self, *words: str) -> list[int]:
-        """Runs helm; the numbers that the Deployment wanted from then on, the one from before first."""
+        """Runs helm; the numbers that the Deployment wanted from then on, the one from before
+        first."""
         before = len(self.store.history)
         start = [self.wanted()] if self.store.find(DEPLOYMENT, NAMESPACE) else []
         command = [str(binary()), *words, "--namespace", NAMESPACE, "--wait", "--timeout", "60s"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=dict(os.environ)
+        )
         assert done.returncode == 0, done.stderr
         changes = [one for _, kind, _, one in self.store.history[before:] if kind == DEPLOYMENT]
         return start + [one["spec"]["replicas"] for one in changes]
@@ -54,7 +59,9 @@ class Counted:
 
     def scale(self, pods: int) -> None:
         """What an autoscaler does under load."""
-        self.store.change(DEPLOYMENT, NAMESPACE, "payments", lambda one: one["spec"].update(replicas=pods))
+        self.store.change(
+            DEPLOYMENT, NAMESPACE, "payments", lambda one: one["spec"].update(replicas=pods)
+        )
 
 
 @pytest.fixture

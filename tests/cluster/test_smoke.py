@@ -1,4 +1,5 @@
-"""The package's own example, asked of a release's pods: through the API, by helm test, and where neither answers."""
+"""The package's own example, asked of a release's pods: through the API, by helm test, and where
+neither answers."""
 
 from __future__ import annotations
 
@@ -65,10 +66,15 @@ def test_a_closed_way_to_the_pods_says_how_to_open_it(yard, code, message, words
     assert [word for word in words if word not in str(caught.value)] == []
 
 
-def test_a_network_policy_that_drops_the_api_servers_connections_does_not_hold_the_step_for_long(yard, monkeypatch):
-    """Each try may take the API server half a minute: a second one is made, for a pod that just ended, and no third."""
+def test_a_network_policy_that_drops_the_api_servers_connections_does_not_hold_the_step_for_long(
+    yard, monkeypatch
+):
+    """Each try may take the API server half a minute: a second one is made, for a pod that just
+    ended, and no third."""
     monkeypatch.setattr(smoke, "PATIENCE", 0.0)
-    yard.api.refuse("POST .*/proxy/predict", 503, f"{UNREACHED_BY_API}: i/o timeout", times=smoke.TRIES)
+    yard.api.refuse(
+        "POST .*/proxy/predict", 503, f"{UNREACHED_BY_API}: i/o timeout", times=smoke.TRIES
+    )
     before = yard.api.asked(PROXY)
     with pytest.raises(TimeoutError):
         ask(yard)
@@ -83,7 +89,9 @@ def test_a_connection_that_stays_silent_says_the_same(yard, monkeypatch):
         monkeypatch.setitem(yard.api.behind, RELEASE, f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setattr(smoke, "ANSWER", (5.0, 0.2))
         monkeypatch.setattr(smoke, "PATIENCE", 0.0)
-        with pytest.raises(TimeoutError, match=r"no answer in 0\.2 s\. .*serve\.smoke=helm.*networkPolicy\.cidrs"):
+        with pytest.raises(
+            TimeoutError, match=r"no answer in 0\.2 s\. .*serve\.smoke=helm.*networkPolicy\.cidrs"
+        ):
             ask(yard)
 
 
@@ -101,8 +109,13 @@ def tested(yard):
     def run(kind, thing):
         if kind == POD and "helm.sh/hook" in thing["metadata"].get("annotations", {}):
             state = {"terminated": {"exitCode": 0 if phases[-1] == "Succeeded" else 1}}
-            thing["status"] = {"phase": phases[-1], "containerStatuses": [{"name": "golden", "state": state}]}
-            yard.api.logs[thing["metadata"]["name"]] = [Line("2026-10-01T10:00:00.0Z", "answer.y is 2.4 and 3.4")]
+            thing["status"] = {
+                "phase": phases[-1],
+                "containerStatuses": [{"name": "golden", "state": state}],
+            }
+            yard.api.logs[thing["metadata"]["name"]] = [
+                Line("2026-10-01T10:00:00.0Z", "answer.y is 2.4 and 3.4")
+            ]
 
     yard.api.store.admission.append(run)
     yield phases.append
@@ -113,7 +126,11 @@ def tested(yard):
 def test_the_charts_own_test_may_ask_instead(yard, tested, phase):
     tested(phase)
     said = release.Releaser(yard.runs["few"].run.config.serve, print)._test()
-    assert said is None if phase == "Succeeded" else said.endswith("pod line-golden failed: answer.y is 2.4 and 3.4")
+    assert (
+        said is None
+        if phase == "Succeeded"
+        else said.endswith("pod line-golden failed: answer.y is 2.4 and 3.4")
+    )
 
 
 def test_a_release_that_is_scaled_to_zero_is_not_asked(yard):
@@ -122,9 +139,13 @@ def test_a_release_that_is_scaled_to_zero_is_not_asked(yard):
     (deployment,) = reader.here("deployments", "apps/v1", labelSelector=name)
     edit = {"spec": {"replicas": 0}, "status": {"observedGeneration": 99}}
     assert smoke._behind({**deployment, **edit}) is None
-    assert smoke._behind({**deployment, "status": {"observedGeneration": 0}}).endswith("not seen the change yet")
+    assert smoke._behind({**deployment, "status": {"observedGeneration": 0}}).endswith(
+        "not seen the change yet"
+    )
     old = {**deployment["status"], "replicas": 3}
-    assert smoke._behind({**deployment, "status": old}).endswith("1 pods of the old version still end")
+    assert smoke._behind({**deployment, "status": old}).endswith(
+        "1 pods of the old version still end"
+    )
 
 
 @pytest.fixture
@@ -132,12 +153,16 @@ def closed(yard, monkeypatch):
     """A first release, `shut`, to whose pods the API server has no way; makes a releaser of it."""
     monkeypatch.setattr(yard.rollouts, "on_ready", lambda spec: None)
     monkeypatch.setattr(smoke, "PATIENCE", 0.0)
-    yard.api.refuse("POST .*/services/http:shut:80/proxy", 503, f"{UNREACHED_BY_API}: i/o timeout", times=1000)
+    yard.api.refuse(
+        "POST .*/services/http:shut:80/proxy", 503, f"{UNREACHED_BY_API}: i/o timeout", times=1000
+    )
     said = []
 
     def releaser(**values):
         settings = yard.runs["few"].run.config.serve
-        return release.Releaser(settings.model_copy(update={"release": "shut", "values": values}), said.append)
+        return release.Releaser(
+            settings.model_copy(update={"release": "shut", "values": values}), said.append
+        )
 
     releaser.said = said
     yield releaser
@@ -145,22 +170,34 @@ def closed(yard, monkeypatch):
 
 
 def test_where_the_network_keeps_the_api_server_out_the_charts_test_decides(yard, closed, tested):
-    """As charts/model comes: its NetworkPolicy is on and lets in the release's own pods, of which the test is one."""
+    """As charts/model comes: its NetworkPolicy is on and lets in the release's own pods, of
+    which the test is one."""
     tested("Succeeded")
     releaser = closed()
     assert releaser.bring(yard.runs["few"].package, NAME).revision == 1
     (line,) = [one for one in closed.said if "Asking by helm test instead" in one]
-    assert "i/o timeout. The API server does not reach the pods: set serve.smoke=helm, or let" in line
+    assert (
+        "i/o timeout. The API server does not reach the pods: set serve.smoke=helm, or let" in line
+    )
     releaser.helm.uninstall()
 
 
-def test_where_neither_way_shows_that_it_answers_one_line_says_both_and_nothing_stays(yard, closed, tested):
+def test_where_neither_way_shows_that_it_answers_one_line_says_both_and_nothing_stays(
+    yard, closed, tested
+):
     tested("Failed")
     with pytest.raises(ModelyardError) as caught:
         closed().bring(yard.runs["few"].package, NAME)
-    for words in ("serve.smoke=helm", "networkPolicy.cidrs", "Nor by helm test", "answer.y is 2.4 and 3.4"):
+    for words in (
+        "serve.smoke=helm",
+        "networkPolicy.cidrs",
+        "Nor by helm test",
+        "answer.y is 2.4 and 3.4",
+    ):
         assert words in str(caught.value)
-    with pytest.raises(ModelyardError, match=r"networkPolicy\.cidrs.*tests\.enabled=false.*it is uninstalled"):
+    with pytest.raises(
+        ModelyardError, match=r"networkPolicy\.cidrs.*tests\.enabled=false.*it is uninstalled"
+    ):
         closed(tests={"enabled": False}).bring(yard.runs["few"].package, NAME)
     assert closed().helm.history() == []
 

@@ -30,20 +30,35 @@ from tests.toy.build import LINE, build
 NAME, RELEASE = "tests-toy-family-line", "line"
 REFUSED = {
     "phase": "Pending",
-    "conditions": [{"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}],
-    "initContainerStatuses": [{
-        "name": "package", "image": "modelyard/server:9", "ready": False,
-        "state": {"waiting": {"reason": "ErrImagePull", "message": (
-            'rpc error: code = Unknown desc = failed to pull and unpack image "images.example/modelyard/server:9": '
-            "failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized"
-        )}},
-    }],
-}  # fmt: skip
+    "conditions": [
+        {"type": "PodScheduled", "status": "True"},
+        {"type": "Ready", "status": "False"},
+    ],
+    "initContainerStatuses": [
+        {
+            "name": "package",
+            "image": "modelyard/server:9",
+            "ready": False,
+            "state": {
+                "waiting": {
+                    "reason": "ErrImagePull",
+                    "message": (
+                        "rpc error: code = Unknown desc = failed to pull and unpack image "
+                        '"images.example/modelyard/server:9": '
+                        "failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized"
+                    ),
+                }
+            },
+        }
+    ],
+}
 
 
 def _fetch():
     """The chart's own script, which its init container runs."""
-    spec = importlib.util.spec_from_file_location("chart_fetch", ROOT / "charts/model/files/fetch.py")
+    spec = importlib.util.spec_from_file_location(
+        "chart_fetch", ROOT / "charts/model/files/fetch.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.fetch
@@ -63,12 +78,23 @@ class Yard:
         self.rollouts.on_ready = self.serve
         self.fetch = _fetch()
         self.servers: dict[str, uvicorn.Server] = {}
-        settings = {"release": RELEASE, "packages": f"file://{folder}/store", "failing_minutes": 0.005,
-                    "timeout_minutes": 0.5, "values": {"replicaCount": 2}}  # fmt: skip
+        settings = {
+            "release": RELEASE,
+            "packages": f"file://{folder}/store",
+            "failing_minutes": 0.005,
+            "timeout_minutes": 0.5,
+            "values": {"replicaCount": 2},
+        }
         self.config = {"serve": settings}
         few, many = {"features": {"points": 30}}, {"features": {"points": 3000}, "seed": 1}
-        self.runs = {name: build(folder / name, name, config | self.config) for name, config in
-                     (("few", few), ("many", many), ("worse", {"features": {"points": 31}, "seed": 5}))}  # fmt: skip
+        self.runs = {
+            name: build(folder / name, name, config | self.config)
+            for name, config in (
+                ("few", few),
+                ("many", many),
+                ("worse", {"features": {"points": 31}, "seed": 5}),
+            )
+        }
 
     def serve(self, spec) -> None:
         """What the pods of a version do: fetch and verify the package, then answer."""
@@ -77,7 +103,9 @@ class Yard:
             path = self.folder / "pods" / digest
             self.fetch(source, path, digest)
             server = uvicorn.Server(
-                uvicorn.Config(create_app(Package(path, threads=1), None), port=0, log_level="error")
+                uvicorn.Config(
+                    create_app(Package(path, threads=1), None), port=0, log_level="error"
+                )
             )
             threading.Thread(target=server.run, daemon=True).start()
             while not server.started:
@@ -97,11 +125,18 @@ class Yard:
 
     def history(self) -> list[str]:
         settings = self.runs["few"].run.config.serve
-        return [f"{one.revision} {one.status}" for one in release.Releaser(settings, print).helm.history()]
+        return [
+            f"{one.revision} {one.status}"
+            for one in release.Releaser(settings, print).helm.history()
+        ]
 
     def answers(self) -> str:
         """The version that callers get."""
-        return smoke._post(Reader(), f"/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}:80/proxy/predict", {"x": 1})[0]
+        return smoke._post(
+            Reader(),
+            f"/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}:80/proxy/predict",
+            {"x": 1},
+        )[0]
 
     def version_of(self, name: str) -> str:
         return Package(self.runs[name].package).info.version

@@ -127,7 +127,8 @@ class TwistedFamily(LineFamily):
 
     def graphs(self, model):
         return [
-            type(graph)(graph.name, graph.example, onnx=graph.onnx, tolerance=1.0) for graph in super().graphs(model)
+            type(graph)(graph.name, graph.example, onnx=graph.onnx, tolerance=1.0)
+            for graph in super().graphs(model)
         ]
 
 
@@ -288,4 +289,8 @@ class Flattering(LineFamily):
 
     def evaluate(self, host, run, features, split="test"):
         result = super().evaluate(host, run, features, split)
-        return result.model_copy(update={"metrics": {"mae": 0.5}}) if isinstance(run, OnnxRuntime) else result
+        return (
+            result.model_copy(update={"metrics": {"mae": 0.5}})
+            if isinstance(run, OnnxRuntime)
+            else result
+        )

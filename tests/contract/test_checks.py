@@ -9,9 +9,17 @@ from modelyard.errors import UsageError
 
 BROKEN = [
     ("heavy:Heavy", "importing_loads_no_training_library", "loads .*pandas"),
-    ("broken:Silent", "config_is_valid_documented_and_survives_json", "without a docstring under them: colour"),
+    (
+        "broken:Silent",
+        "config_is_valid_documented_and_survives_json",
+        "without a docstring under them: colour",
+    ),
     ("broken:Loose", "misspelt_setting_is_refused", "accepts {'features'"),
-    ("broken:Leaky", "features_report_three_disjoint_splits", "test's requests are in another split"),
+    (
+        "broken:Leaky",
+        "features_report_three_disjoint_splits",
+        "test's requests are in another split",
+    ),
     ("broken:Unsteady", "features_are_the_same_again", "made.txt"),
     ("broken:Careless", "bad_data_is_named", "an empty raw folder raises FileNotFoundError"),
     ("broken:Shuffled", "same_epoch_gives_the_same_batches", "another order"),

@@ -1,4 +1,5 @@
-"""What each role of an image needs is in the extras that the image installs: each is used from those alone."""
+"""What each role of an image needs is in the extras that the image installs: each is used from
+those alone."""
 
 from __future__ import annotations
 
@@ -23,12 +24,16 @@ UV = Path(sys.prefix) / "bin" / "uv"
 
 def extras(image: str) -> list[str]:
     """The extras that an image's Dockerfile installs."""
-    found: list[str] = re.findall(r"--extra (\w+)", (ROOT / "docker" / image / "Dockerfile").read_text())
+    found: list[str] = re.findall(
+        r"--extra (\w+)", (ROOT / "docker" / image / "Dockerfile").read_text()
+    )
     return found
 
 
 def uv(*words: object) -> None:
-    done = subprocess.run([str(UV), *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(UV), *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -71,7 +76,9 @@ def test_the_check_of_the_images_uses_every_role_beside_a_store():
 @pytest.mark.slow
 @pytest.mark.skipif(binary() is None, reason="helm is not installed. Type: make helm")
 @pytest.mark.parametrize("image", ["trainer", "server"])
-def test_every_role_of_an_image_works_from_the_extras_that_it_installs(image, folder, tmp_path_factory):
+def test_every_role_of_an_image_works_from_the_extras_that_it_installs(
+    image, folder, tmp_path_factory
+):
     """In this order: the server serves what the trainer left."""
     python = installed(tmp_path_factory.getbasetemp(), image)
     tools = folder / "tools"
@@ -80,10 +87,23 @@ def test_every_role_of_an_image_works_from_the_extras_that_it_installs(image, fo
         (tools / "helm").symlink_to(str(binary()))
     path = os.pathsep.join((str(python.parent), str(tools), "/usr/local/bin", "/usr/bin", "/bin"))
     with store() as environment:
-        clean = {"PATH": path, "HOME": str(folder), "MODELYARD_HOME": str(folder / "home"), "LANG": "C.UTF-8"}
+        clean = {
+            "PATH": path,
+            "HOME": str(folder),
+            "MODELYARD_HOME": str(folder / "home"),
+            "LANG": "C.UTF-8",
+        }
         command = [str(python), str(ROOT / "docker" / "roles.py"), image, str(folder)]
         done = subprocess.run(
-            command, env=clean | environment, cwd=folder, capture_output=True, text=True, check=False, timeout=900
+            command,
+            env=clean | environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
         )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.findall(r"^\S+: (\w+) in", done.stdout, re.MULTILINE) == [role.__name__ for role in ROLES[image]]
+    assert re.findall(r"^\S+: (\w+) in", done.stdout, re.MULTILINE) == [
+        role.__name__ for role in ROLES[image]
+    ]

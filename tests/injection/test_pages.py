@@ -1,4 +1,5 @@
-"""Each page that we make, full of texts from an attacker, in a real browser: no script of theirs runs."""
+"""Each page that we make, full of texts from an attacker, in a real browser: no script of theirs
+runs."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def policy_of(page: str) -> dict[str, str]:
 
 
 def is_strict(policy: dict[str, str]) -> None:
-    """Nothing is loaded from elsewhere, and only scripts that the policy names by their sums run."""
+    """Nothing is loaded from elsewhere, and only scripts that the policy names by their sums
+    run."""
     assert policy.items() >= STRICT.items()
     for source in policy.get("script-src", "").split():
         assert re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", source)
@@ -50,7 +52,8 @@ def opened(browser: Browser, file: Path) -> None:
 
 
 def nothing_ran(browser: Browser) -> None:
-    """No text of ours acted: by itself, when the pointer meets it, or when its element gets the focus."""
+    """No text of ours acted: by itself, when the pointer meets it, or when its element gets the
+    focus."""
     browser(
         "for (const node of document.querySelectorAll('*')) {"
         " for (const kind of ['mouseover', 'focus', 'click', 'load', 'error', 'toggle'])"
@@ -58,16 +61,19 @@ def nothing_ran(browser: Browser) -> None:
     )
     assert browser("typeof window.stolen") == "undefined"
     assert [line for line in browser.said if line.startswith("dialog")] == []
-    acting = (
-        "[...document.querySelectorAll('*')].flatMap(node => [...node.attributes].map(one => one.name + one.value))"
+    attributes = "[...node.attributes].map(one => one.name + one.value)"
+    acting = f"[...document.querySelectorAll('*')].flatMap(node => {attributes})"
+    names = browser(
+        f"{acting}.filter(one => /^on|^(href|src|action|srcdoc)\\s*javascript:/i.test(one))"
     )
-    names = browser(f"{acting}.filter(one => /^on|^(href|src|action|srcdoc)\\s*javascript:/i.test(one))")
     assert names == []
 
 
 def drifted(folder: Path, before: dict[str, list], after: dict[str, list]) -> tuple[Path, Verdict]:
     settings = MonitorSettings(min_rows=10)
-    found = judge(before, after, settings, family=MARKUP[0], package=MARKUP[2], digest="d", window=WINDOW)
+    found = judge(
+        before, after, settings, family=MARKUP[0], package=MARKUP[2], digest="d", window=WINDOW
+    )
     found = found.model_copy(update={"retrain_reason": MARKUP[0] + MARKUP[2]})
     write_report(folder / "report.html", before, after, found, settings)
     return folder / "report.html", found
@@ -77,7 +83,10 @@ def hostile_columns(rows: int) -> tuple[dict[str, list], dict[str, list]]:
     """Columns with hostile names, and one whose categories are hostile; numbers beside them."""
     rng = np.random.default_rng(0)
     before: dict[str, list] = {"number": rng.normal(0, 1, rows).tolist(), "text": ["usual"] * rows}
-    after: dict[str, list] = {"number": rng.normal(2, 1, rows).tolist(), "text": [*ALL] * (rows // len(ALL))}
+    after: dict[str, list] = {
+        "number": rng.normal(2, 1, rows).tolist(),
+        "text": [*ALL] * (rows // len(ALL)),
+    }
     before["text"] = before["text"][: len(after["text"])]
     for text in ALL:
         before[text] = rng.normal(0, 1, rows).tolist()
@@ -102,12 +111,16 @@ def test_the_drift_report_still_draws_under_its_policy(browser, tmp_path):
     opened(browser, file)
     wait_for(lambda: browser("document.querySelectorAll('#drawings *').length") > 100)
     wait_for(lambda: "Dataset Drift is detected" in browser("document.body.textContent"))
-    assert [line for line in browser.said if "Content Security Policy" in line and "eval" not in line] == []
+    assert [
+        line for line in browser.said if "Content Security Policy" in line and "eval" not in line
+    ] == []
 
 
 def test_a_script_that_got_into_a_page_by_a_mistake_is_refused_by_its_policy(browser, tmp_path):
     file, _ = drifted(tmp_path, *hostile_columns(3 * len(ALL)))
-    hurt = file.read_text().replace("</h1>", "</h1><script>window.stolen=1</script><img src=x onerror=window.stolen=1>")
+    hurt = file.read_text().replace(
+        "</h1>", "</h1><script>window.stolen=1</script><img src=x onerror=window.stolen=1>"
+    )
     (tmp_path / "hurt.html").write_text(hurt)
     opened(browser, tmp_path / "hurt.html")
     assert browser("typeof window.stolen") == "undefined"
@@ -124,29 +137,69 @@ def test_too_few_rows_make_a_page_with_a_policy_too(browser, tmp_path):
 def card_of(text: str) -> str:
     """A card with the text in each of its fields that hold text."""
     plots = [
-        Plot(kind=kind, title=text, x_label=text, y_label=text, caption=text,
-             series=[Series(name=text, x=[text, "b"] if kind == "bar" else [1.0, 2.0], y=[1.0, 2.0])] * 2)
+        Plot(
+            kind=kind,
+            title=text,
+            x_label=text,
+            y_label=text,
+            caption=text,
+            series=[Series(name=text, x=[text, "b"] if kind == "bar" else [1.0, 2.0], y=[1.0, 2.0])]
+            * 2,
+        )
         for kind in ("line", "bar", "scatter")
-    ]  # fmt: skip
+    ]
     plots.append(Plot(kind="heatmap", title=text, matrix=[[1.0]], rows=[text], columns=[text]))
     plots.append(Plot(kind="pictures", title=text, pictures=[Picture(url=PIXEL, caption=text)]))
     parts = bare(
-        split=text, main=text, metrics={text: 1.5}, baseline={text: 2.0}, directions={text: "min"},
-        baseline_name=text, notes=[text], plots=plots, confusion=Confusion(labels=[text, "b"], matrix=[[1, 2], [3, 4]]),
-    )  # fmt: skip
+        split=text,
+        main=text,
+        metrics={text: 1.5},
+        baseline={text: 2.0},
+        directions={text: "min"},
+        baseline_name=text,
+        notes=[text],
+        plots=plots,
+        confusion=Confusion(labels=[text, "b"], matrix=[[1, 2], [3, 4]]),
+    )
     table = {"title": text, "columns": [text, text], "rows": [[text, 1.0], [text, -1.0]]}
-    data = {"headline": text, "rows": {text: 3}, "dropped": {text: 1}, "classes": {text: 3}, "tables": [table],
-            "notes": [text], text: text}  # fmt: skip
-    training = {"headline": text, "curves": {text: {text: [1.0, 0.5]}}, "importance": table, "notes": text, text: 3}
+    data = {
+        "headline": text,
+        "rows": {text: 3},
+        "dropped": {text: 1},
+        "classes": {text: 3},
+        "tables": [table],
+        "notes": [text],
+        text: text,
+    }
+    training = {
+        "headline": text,
+        "curves": {text: {text: [1.0, 0.5]}},
+        "importance": table,
+        "notes": text,
+        text: 3,
+    }
     origin = lineage()["0" * 64].model_copy(
-        update=dict.fromkeys(("kind", "stage", "run", "created", "code_version", "config_hash", "data_revision"), text)
+        update=dict.fromkeys(
+            ("kind", "stage", "run", "created", "code_version", "config_hash", "data_revision"),
+            text,
+        )
     )
     info = parts["info"].model_copy(
-        update={"family": text, "run": text, "title": text, "version": text, "created": text, "data_revision": text,
-                "code_version": text, "config": {text: {text: text}}}
-    )  # fmt: skip
+        update={
+            "family": text,
+            "run": text,
+            "title": text,
+            "version": text,
+            "created": text,
+            "data_revision": text,
+            "code_version": text,
+            "config": {text: {text: text}},
+        }
+    )
     reference = {text: [1.0, 2.0], text + "b": [text, None]}
-    return render(parts, info=info, data=data, training=training, lineage={text: origin}, reference=reference)
+    return render(
+        parts, info=info, data=data, training=training, lineage={text: origin}, reference=reference
+    )
 
 
 @pytest.mark.parametrize("text", ALL, ids=lambda text: text[:24].encode("unicode_escape").decode())
@@ -158,17 +211,25 @@ def test_no_field_of_a_card_acts(browser, tmp_path, text):
     (tmp_path / "card.html").write_text(page)
     opened(browser, tmp_path / "card.html")
     nothing_ran(browser)
-    assert browser("document.querySelectorAll('script, iframe, a, base, object, embed').length") == 0
+    assert (
+        browser("document.querySelectorAll('script, iframe, a, base, object, embed').length") == 0
+    )
     assert browser("document.querySelectorAll('section').length") > 5
 
 
 def test_no_setting_and_no_line_of_a_search_acts_on_its_page(browser, tmp_path):
     for text in ALL:
         plots = [
-            Plot(kind="scatter", title=text, x_label=text, y_label=text, caption=text,
-                 series=[Series(name=text, x=[text, "b"], y=[1.0, 2.0])] * 2),
+            Plot(
+                kind="scatter",
+                title=text,
+                x_label=text,
+                y_label=text,
+                caption=text,
+                series=[Series(name=text, x=[text, "b"], y=[1.0, 2.0])] * 2,
+            ),
             importance({text: 0.7, "other": 0.3}),
-        ]  # fmt: skip
+        ]
         page = write_page(tmp_path, text, [text], plots)
         is_strict(policy_of(page.read_text()))
         opened(browser, page)

@@ -26,10 +26,21 @@ from tests.service.test_takeover import NAME, reading
 SHORT = [text for text in ALL if text != LONG]
 LINES = re.compile(r"(INFO|WARNING|ERROR): [^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]*")
 HEADERS = {
-    "content-type", "content-length", "x-request-id", "x-modelyard-package", "x-content-type-options", "date",
-    "retry-after", "allow", "connection", "content-security-policy", "referrer-policy", "x-cache", "transfer-encoding",
+    "content-type",
+    "content-length",
+    "x-request-id",
+    "x-modelyard-package",
+    "x-content-type-options",
+    "date",
+    "retry-after",
+    "allow",
+    "connection",
+    "content-security-policy",
+    "referrer-policy",
+    "x-cache",
+    "transfer-encoding",
     "www-authenticate",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="session")
@@ -85,25 +96,43 @@ def attack(address: str) -> Iterator[Answer]:
     good = b'{"x": 1.0}'
     for text in SHORT:
         header = in_a_header(text)
-        yield from filter(None, [
-            raw(address, f"GET /{quoted(text)}", {}),
-            raw(address, f"GET /v2/models/{quoted(text)}/ready", {}),
-            raw(address, f"GET /v1/models/{quoted(text)}", {}),
-            raw(address, f"GET /?{quoted(text)}={quoted(text)}", {}),
-            raw(address, "GET /", {"host": header}),
-            raw(address, "POST /predict", media | {"x-request-id": header}, good),
-            raw(address, "POST /predict", media | {"x-deadline-ms": header}, good),
-            raw(address, "POST /predict", {"content-type": header}, good),
-            raw(address, "POST /predict", media | {"content-encoding": header}, good),
-            raw(address, "POST /predict", media | {"accept": header, "traceparent": header}, good),
-            raw(address, "POST /predict", media | {"user-agent": header, "authorization": header}, good),
-            raw(address, f"{re.sub(r'[^A-Z]', '', text.upper()) or 'X'} /predict", {}),
-        ])  # fmt: skip
+        yield from filter(
+            None,
+            [
+                raw(address, f"GET /{quoted(text)}", {}),
+                raw(address, f"GET /v2/models/{quoted(text)}/ready", {}),
+                raw(address, f"GET /v1/models/{quoted(text)}", {}),
+                raw(address, f"GET /?{quoted(text)}={quoted(text)}", {}),
+                raw(address, "GET /", {"host": header}),
+                raw(address, "POST /predict", media | {"x-request-id": header}, good),
+                raw(address, "POST /predict", media | {"x-deadline-ms": header}, good),
+                raw(address, "POST /predict", {"content-type": header}, good),
+                raw(address, "POST /predict", media | {"content-encoding": header}, good),
+                raw(
+                    address,
+                    "POST /predict",
+                    media | {"accept": header, "traceparent": header},
+                    good,
+                ),
+                raw(
+                    address,
+                    "POST /predict",
+                    media | {"user-agent": header, "authorization": header},
+                    good,
+                ),
+                raw(address, f"{re.sub(r'[^A-Z]', '', text.upper()) or 'X'} /predict", {}),
+            ],
+        )
     for text in ALL:
         for body in (
-            {"x": 1.0, "note": text}, {"x": text}, {text: 1.0}, {"x": 1.0, text: text}, text, [text],
+            {"x": 1.0, "note": text},
+            {"x": text},
+            {text: 1.0},
+            {"x": 1.0, text: text},
+            text,
+            [text],
             {"x": [{text: text}]},
-        ):  # fmt: skip
+        ):
             content = json.dumps(body).encode()
             yield from filter(None, [raw(address, "POST /predict", media, content)])
         for body in ({"id": "a", "label": text}, {"id": text[:140], "label": 1}, {"package": text}):
@@ -114,11 +143,19 @@ def attack(address: str) -> Iterator[Answer]:
 
 @pytest.fixture(scope="module", params=["text", "json"])
 def attacked(noted, tmp_path_factory, request) -> tuple[list[Answer], str, str, Path]:
-    """All answers, what the service wrote to standard error, its metrics, and the folder of its predictions."""
+    """All answers, what the service wrote to standard error, its metrics, and the folder of its
+    predictions."""
     folder = tmp_path_factory.mktemp(f"attacked-{request.param}")
     log = folder / "log.txt"
-    settings = {"MODELYARD_ACCESS_LOG": "1", "MODELYARD_LOG_FORMAT": request.param, "MODELYARD_TOKEN": ""}
-    with log.open("wb") as stream, served(noted, folder / "predictions", stderr=stream, **settings) as (_, address):
+    settings = {
+        "MODELYARD_ACCESS_LOG": "1",
+        "MODELYARD_LOG_FORMAT": request.param,
+        "MODELYARD_TOKEN": "",
+    }
+    with (
+        log.open("wb") as stream,
+        served(noted, folder / "predictions", stderr=stream, **settings) as (_, address),
+    ):
         answers = list(attack(address))
         metrics = httpx.get(f"{address}/metrics").text
     return answers, log.read_text(errors="surrogateescape"), metrics, folder
@@ -160,8 +197,15 @@ def test_no_line_of_the_log_is_a_callers(attacked):
 
 
 def test_no_label_of_the_metrics_is_a_callers(attacked):
-    samples = [one for family in text_string_to_metric_families(attacked[2]) for one in family.samples]
-    values = {value for sample in samples for name, value in sample.labels.items() if name not in ("le", "quantile")}
+    samples = [
+        one for family in text_string_to_metric_families(attacked[2]) for one in family.samples
+    ]
+    values = {
+        value
+        for sample in samples
+        for name, value in sample.labels.items()
+        if name not in ("le", "quantile")
+    }
     assert len(values) < 60
     assert not [value for value in values if not re.fullmatch(r"[A-Za-z0-9_.+-]{0,40}", value)]
 
@@ -169,19 +213,28 @@ def test_no_label_of_the_metrics_is_a_callers(attacked):
 def test_texts_are_logged_as_they_are_under_names_that_nobody_chose(attacked):
     folder = attacked[3]
     names = [
-        file.relative_to(folder / "predictions").as_posix() for file in (folder / "predictions").rglob("*.parquet")
+        file.relative_to(folder / "predictions").as_posix()
+        for file in (folder / "predictions").rglob("*.parquet")
     ]
     assert names
     for name in names:
-        assert re.fullmatch(r"(feedback/)?date=[\d-]{10}/hour=\d\d/(noted|feedback)-[0-9a-f-]+\.parquet", name), name
+        assert re.fullmatch(
+            r"(feedback/)?date=[\d-]{10}/hour=\d\d/(noted|feedback)-[0-9a-f-]+\.parquet", name
+        ), name
     assert sorted(entry.name for entry in folder.iterdir()) == ["log.txt", "predictions"]
     assert not Path("/tmp/taken").exists()
     logged = read_log(folder / "predictions")
     assert set(ALL) <= set(logged["note"])
 
 
-def test_what_was_sent_to_predict_does_not_act_in_the_report_of_the_log_that_kept_it(attacked, browser, tmp_path):
-    logged = {name: values for name, values in read_log(attacked[3] / "predictions").items() if name[0] != "_"}
+def test_what_was_sent_to_predict_does_not_act_in_the_report_of_the_log_that_kept_it(
+    attacked, browser, tmp_path
+):
+    logged = {
+        name: values
+        for name, values in read_log(attacked[3] / "predictions").items()
+        if name[0] != "_"
+    }
     before = {name: [1.0 if name in "xy" else "usual"] * 50 for name in logged}
     file, verdict = drifted(tmp_path, before, logged)
     assert "note" in [column.name for column in verdict.drifted]
@@ -193,13 +246,25 @@ def test_what_was_sent_to_predict_does_not_act_in_the_report_of_the_log_that_kep
 def hostile_package(folder: Path, text: str) -> Package:
     """A package with the text in everything that its page shows."""
     fields: dict[str, Any] = {"x": {"type": "number", "description": text}}
-    named = {"type": "string", "alias": text, "description": text, "required": False, "default": text}
+    named = {
+        "type": "string",
+        "alias": text,
+        "description": text,
+        "required": False,
+        "default": text,
+    }
     fields |= {"f": named, "g": {"choices": [text, "b"], "required": False, "default": text}}
     path = reading(build(folder / "base", NAME), folder, "hostile", {"request": {"fields": fields}})
     package = Package(path, threads=1)
     gate = package.info.gate.model_copy(update={"reason": text})
     package.info = package.info.model_copy(
-        update={"title": text, "created": text, "gate": gate, "metrics": {text: 1.0}, "baseline": {text: 2.0}}
+        update={
+            "title": text,
+            "created": text,
+            "gate": gate,
+            "metrics": {text: 1.0},
+            "baseline": {text: 2.0},
+        }
     )
     golden = {"request": {"x": 1.0, "g": text, text: text}, "response": {"y": 1.0}}
     package.golden = lambda: golden  # type: ignore[method-assign]
@@ -207,9 +272,10 @@ def hostile_package(folder: Path, text: str) -> Package:
 
 
 @pytest.mark.parametrize(
-    "text", [*SHORT, pytest.param(LONG, marks=pytest.mark.slow)],
+    "text",
+    [*SHORT, pytest.param(LONG, marks=pytest.mark.slow)],
     ids=lambda text: text[:24].encode("unicode_escape").decode(),
-)  # fmt: skip
+)
 def test_no_text_of_a_package_acts_on_its_services_page(browser, tmp_path, text):
     with serving(hostile_package(tmp_path, text)) as address:
         reply = httpx.get(address)
@@ -219,7 +285,13 @@ def test_no_text_of_a_package_acts_on_its_services_page(browser, tmp_path, text)
         assert browser("document.querySelectorAll('[data-field]').length") == 3
         assert [line for line in browser.said if "Content Security" in line] == []
         hostile = raw(address.rstrip("/"), "GET /", {"host": in_a_header(text)[:2_000]})
-    is_strict({name: rule for name, rule in rules(reply).items() if name not in ("connect-src", "img-src")})
+    is_strict(
+        {
+            name: rule
+            for name, rule in rules(reply).items()
+            if name not in ("connect-src", "img-src")
+        }
+    )
     assert rules(reply)["connect-src"] == "'self'"
     assert rules(reply)["img-src"] == "'self' data:"
     # The same without its policy: nothing acts, for all of it was escaped.

@@ -1,4 +1,5 @@
-"""What MLflow is given of a hostile run: files that do not act, names that stay inside, texts that it can hold."""
+"""What MLflow is given of a hostile run: files that do not act, names that stay inside, texts
+that it can hold."""
 
 from __future__ import annotations
 
@@ -31,9 +32,15 @@ def home(tmp_path_factory):
 
 def hostile(text: str) -> Evaluation:
     return Evaluation(
-        split="test", rows=9, metrics={"mae": 1.0, text: 0.5}, baseline={"mae": 2.0, text: 0.1}, baseline_name=text,
-        main="mae", directions={"mae": "min", text: "max"}, notes=[text],
-    )  # fmt: skip
+        split="test",
+        rows=9,
+        metrics={"mae": 1.0, text: 0.5},
+        baseline={"mae": 2.0, text: 0.1},
+        baseline_name=text,
+        main="mae",
+        directions={"mae": "min", text: "max"},
+        notes=[text],
+    )
 
 
 def test_a_run_full_of_hostile_texts_is_tracked_and_its_files_do_not_act(home, browser, tmp_path):
@@ -44,7 +51,9 @@ def test_a_run_full_of_hostile_texts_is_tracked_and_its_files_do_not_act(home, b
         gate = judge(GateSettings(), result).model_copy(update={"reason": text})
         curves = {text: {text: [0.9, 0.5]}}
         run = Run.of(LINE, {"seed": number}, id=f"r{number}")
-        run_id = track(run, result, gate, training={"curves": curves}, data_revision=text, files=[card])
+        run_id = track(
+            run, result, gate, training={"curves": curves}, data_revision=text, files=[card]
+        )
         assert [file.path for file in client().list_artifacts(run_id)] == ["card.html"], text[:80]
     assert not Path("/tmp/taken").exists()
     kept = sorted((home / "mlflow").rglob("card.html"))
@@ -65,7 +74,9 @@ def test_a_registered_name_that_follows_the_data_is_plain(uri):
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def test_a_package_with_a_hostile_title_is_registered_under_names_of_our_own(home, tmp_path, monkeypatch):
+def test_a_package_with_a_hostile_title_is_registered_under_names_of_our_own(
+    home, tmp_path, monkeypatch
+):
     from tests.toy.family import Line
 
     monkeypatch.setattr(Line, "title", LONG[:3_000])

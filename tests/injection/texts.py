@@ -1,4 +1,5 @@
-"""Texts that an attacker sends in each field that reaches a page, a line of a log, a label, a name or a header."""
+"""Texts that an attacker sends in each field that reaches a page, a line of a log, a label, a
+name or a header."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ MARKUP = (
     f"<img src=x onerror={ACT}>",
     f"\"'><svg/onload={ACT}>",
     f"</title></style></textarea></pre><script>{ACT}</script>",
-    f"<iframe srcdoc=\"<script>parent.{ACT}</script>\"></iframe>",
-    f"\" onmouseover=\"{ACT}\" autofocus onfocus=\"{ACT}\" x=\"",
+    f'<iframe srcdoc="<script>parent.{ACT}</script>"></iframe>',
+    f'" onmouseover="{ACT}" autofocus onfocus="{ACT}" x="',
     f"javascript:{ACT}",
     f"<a href='javascript:{ACT}'>here</a>",
     f"<base href=//127.0.0.1:1/><meta http-equiv=refresh content='0;url=javascript:{ACT}'>",
@@ -21,7 +22,7 @@ MARKUP = (
     f"]]><script>{ACT}</script>",
     f"{{{{ constructor.constructor('{ACT}')() }}}}${{{ACT}}}",
     f"\u2028{ACT}\u2029",
-)  # fmt: skip
+)
 
 CONTROLS = (
     "a\r\nset-cookie: taken=1\r\n\r\n<script>",

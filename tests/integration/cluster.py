@@ -1,4 +1,5 @@
-"""A Kubernetes cluster to test on: the one of KUBECONFIG, or one that kind makes and that goes again.
+"""A Kubernetes cluster to test on: the one of KUBECONFIG, or one that kind makes and that goes
+again.
 
 What a test needs and does not find raises Missing with the exact reason; the fixtures skip with it.
 """
@@ -22,12 +23,17 @@ IMAGES = {"trainer": "MODELYARD_TEST_TRAINER_IMAGE", "server": "MODELYARD_TEST_S
 """Which variable names the image of a role, as nodes pull it or as `kind load` finds it."""
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 POD_SECURITY = {
-    "runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001,
+    "runAsNonRoot": True,
+    "runAsUser": 10001,
+    "runAsGroup": 10001,
+    "fsGroup": 10001,
     "seccompProfile": {"type": "RuntimeDefault"},
-}  # fmt: skip
+}
 CONTAINER_SECURITY = {
-    "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-}  # fmt: skip
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 class Missing(Exception):
@@ -44,7 +50,8 @@ class Image:
 
     @classmethod
     def parse(cls, name: str) -> Image:
-        """`registry.example.org:5000/modelyard/server:0.1.0`; a first part without dot, colon or localhost is no host.
+        """`registry.example.org:5000/modelyard/server:0.1.0`; a first part without dot, colon or
+        localhost is no host.
 
         Raises:
             Missing: it has no tag.
@@ -63,10 +70,14 @@ class Image:
     def values(self) -> list[str]:
         """Arguments of helm that make a chart take it, and no other."""
         chosen = {
-            "global.imageRegistry": self.registry, "image.repository": self.repository, "image.tag": self.tag,
+            "global.imageRegistry": self.registry,
+            "image.repository": self.repository,
+            "image.tag": self.tag,
             "image.pullPolicy": "IfNotPresent",
-        }  # fmt: skip
-        return [word for name, value in chosen.items() for word in ("--set-string", f"{name}={value}")]
+        }
+        return [
+            word for name, value in chosen.items() for word in ("--set-string", f"{name}={value}")
+        ]
 
 
 def image(role: str) -> Image:
@@ -77,7 +88,9 @@ def image(role: str) -> Image:
     """
     name = os.environ.get(IMAGES[role])
     if not name:
-        raise Missing(f"no {role} image: set {IMAGES[role]}, for example to modelyard/{role}:0.1.0 (make images)")
+        raise Missing(
+            f"no {role} image: set {IMAGES[role]}, for example to modelyard/{role}:0.1.0 (make images)"
+        )
     return Image.parse(name)
 
 
@@ -101,7 +114,9 @@ class Cluster:
             self.version = str(client.VersionApi(api).get_code(_request_timeout=10).git_version)
         except (config.ConfigException, ApiException, HTTPError, OSError) as error:
             cause = str(error).strip().splitlines()[0]
-            raise Missing(f"no cluster: KUBECONFIG={kubeconfig} leads to none that answers: {cause}") from None
+            raise Missing(
+                f"no cluster: KUBECONFIG={kubeconfig} leads to none that answers: {cause}"
+            ) from None
         self.core, self.apps = client.CoreV1Api(api), client.AppsV1Api(api)
         self.network, self.rights = client.NetworkingV1Api(api), client.RbacAuthorizationV1Api(api)
         self.custom, self.kinds = client.CustomObjectsApi(api), client.ApiextensionsV1Api(api)
@@ -129,7 +144,9 @@ class Cluster:
             raise Missing("no helm: type `make helm`, or install Helm 3.10 or newer on the PATH")
         environment = {**os.environ, "KUBECONFIG": self.kubeconfig}
         command = [program, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=900)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False, timeout=900
+        )
         assert (done.returncode != 0) == fails, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
@@ -148,7 +165,10 @@ class Cluster:
         self.core.create_namespaced_pod(namespace, {"metadata": {"name": name}, "spec": spec})
 
         def ended() -> bool:
-            return self.core.read_namespaced_pod(name, namespace).status.phase in ("Succeeded", "Failed")
+            return self.core.read_namespaced_pod(name, namespace).status.phase in (
+                "Succeeded",
+                "Failed",
+            )
 
         try:
             wait(ended, f"pod {name}", minutes)
@@ -166,7 +186,13 @@ class Cluster:
         ask = self.core.connect_get_namespaced_pod_exec
         # The client would read JSON as its own objects, and give these as Python writes them.
         connection = stream(
-            ask, pod, namespace, command=list(command), stdout=True, stderr=True, _preload_content=False
+            ask,
+            pod,
+            namespace,
+            command=list(command),
+            stdout=True,
+            stderr=True,
+            _preload_content=False,
         )
         connection.run_forever(timeout=60)
         said = str(connection.read_all())
@@ -181,7 +207,9 @@ class Cluster:
     def story(self, namespace: str) -> str:
         """The events of a namespace, for a person who looks at a failure."""
         events = self.core.list_namespaced_event(namespace).items
-        return "\n".join(f"{one.involved_object.name}: {one.reason}: {one.message}" for one in events[-30:])
+        return "\n".join(
+            f"{one.involved_object.name}: {one.reason}: {one.message}" for one in events[-30:]
+        )
 
 
 def wait(ready: Callable[[], bool], what: str, minutes: float) -> None:
@@ -193,17 +221,27 @@ def wait(ready: Callable[[], bool], what: str, minutes: float) -> None:
 
 
 def pod(image: Image, command: Sequence[str], **more: Any) -> dict[str, Any]:
-    """A pod's spec that the restricted standard admits, running a command in an image with /tmp to write to."""
+    """A pod's spec that the restricted standard admits, running a command in an image with /tmp
+    to write to."""
     volumes = [{"name": "tmp", "emptyDir": {}}, *more.pop("volumes", [])]
     mounts = [{"name": "tmp", "mountPath": "/tmp"}, *more.pop("mounts", [])]
     container = {
-        "name": "main", "image": str(image), "imagePullPolicy": "IfNotPresent", "command": list(command),
-        "securityContext": CONTAINER_SECURITY, "volumeMounts": mounts, "env": more.pop("env", []),
-    }  # fmt: skip
+        "name": "main",
+        "image": str(image),
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(command),
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": mounts,
+        "env": more.pop("env", []),
+    }
     return {
-        "restartPolicy": "Never", "securityContext": POD_SECURITY, "containers": [container], "volumes": volumes,
-        "automountServiceAccountToken": "serviceAccountName" in more, **more,
-    }  # fmt: skip
+        "restartPolicy": "Never",
+        "securityContext": POD_SECURITY,
+        "containers": [container],
+        "volumes": volumes,
+        "automountServiceAccountToken": "serviceAccountName" in more,
+        **more,
+    }
 
 
 @contextmanager
@@ -236,7 +274,9 @@ def made_by_kind() -> Iterator[str]:
     done = kind("create", "cluster", *there, "--kubeconfig", str(kubeconfig), "--wait", "180s")
     try:
         if done.returncode:
-            raise Missing(f"no cluster: kind cannot make one: {done.stderr.strip().splitlines()[-1]}")
+            raise Missing(
+                f"no cluster: kind cannot make one: {done.stderr.strip().splitlines()[-1]}"
+            )
         for role in IMAGES:
             if os.environ.get(IMAGES[role]):
                 loaded = kind("load", "docker-image", str(image(role)), *there)
@@ -249,4 +289,6 @@ def made_by_kind() -> Iterator[str]:
 
 def kind(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs kind."""
-    return subprocess.run(["kind", *arguments], capture_output=True, text=True, check=False, timeout=900)
+    return subprocess.run(
+        ["kind", *arguments], capture_output=True, text=True, check=False, timeout=900
+    )

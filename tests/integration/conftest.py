@@ -18,7 +18,8 @@ from tests.integration import cluster as machinery
 from tests.integration.cluster import Cluster, Image, Missing
 
 PACKAGES = "MODELYARD_TEST_PACKAGES"
-"""Variable that names two ready packages: a machine without what training needs can test a cluster too."""
+"""Variable that names two ready packages: a machine without what training needs can test a
+cluster too."""
 
 
 @contextmanager
@@ -59,10 +60,13 @@ def namespace(cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory) -> tuple[Path, Path]:
-    """Two packages of the same small table with different seeds: those that PACKAGES names, else trained here."""
+    """Two packages of the same small table with different seeds: those that PACKAGES names, else
+    trained here."""
     if given := os.environ.get(PACKAGES):
         ready = [Path(one).resolve() for one in given.split(os.pathsep)]
-        assert len(ready) == 2, f"{PACKAGES} must name two folders with '{os.pathsep}' between them, seen {given!r}"
+        assert len(ready) == 2, (
+            f"{PACKAGES} must name two folders with '{os.pathsep}' between them, seen {given!r}"
+        )
         return ready[0], ready[1]
     first, second = (train(tmp_path_factory.mktemp(f"seed{seed}"), seed) for seed in (0, 1))
     return first, second
@@ -72,9 +76,21 @@ def train(folder: Path, seed: int) -> Path:
     """A package of `modelyard run`, as small as the family's debug config makes it."""
     params = folder / "params.yaml"
     params.write_text(yaml.safe_dump({"tabular": portable(load("tabular").debug())}))
-    command = [sys.executable, "-m", "modelyard", "run", "tabular", "--params", str(params), "--set", f"seed={seed}"]
+    command = [
+        sys.executable,
+        "-m",
+        "modelyard",
+        "run",
+        "tabular",
+        "--params",
+        str(params),
+        "--set",
+        f"seed={seed}",
+    ]
     environment = os.environ | {"MODELYARD_HOME": str(folder / "runs")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (package,) = (folder / "runs" / "tabular").glob("*/package")
     return package.resolve()

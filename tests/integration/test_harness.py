@@ -48,14 +48,20 @@ def test_what_is_asked_in_a_pod_tells_who_answers_and_what(package, tmp_path):
 def test_settings_lead_from_the_defaults_to_a_debug_run(family):
     cls = load(family)
     debug, plain = (one.model_dump(mode="json") for one in (cls.Config.debug(), cls.Config()))
-    assert resolve(cls.Config, ("--set", parse_assignments(assignments(debug, plain)))) == cls.Config.debug()
+    assert (
+        resolve(cls.Config, ("--set", parse_assignments(assignments(debug, plain))))
+        == cls.Config.debug()
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
         ("modelyard/server:0.1.0", ("", "modelyard/server", "0.1.0")),
-        ("host:5000/mirror/modelyard/server:0.1.0", ("host:5000", "mirror/modelyard/server", "0.1.0")),
+        (
+            "host:5000/mirror/modelyard/server:0.1.0",
+            ("host:5000", "mirror/modelyard/server", "0.1.0"),
+        ),
         ("localhost/modelyard/server:dev", ("localhost", "modelyard/server", "dev")),
     ],
 )
@@ -70,7 +76,9 @@ def test_the_chart_runs_the_image_under_test_and_no_other():
     chosen = Image.parse("host:5000/mirror/server:test")
     given = ["--kube-version", "1.30.0", "--set", "package.claimName=packages", *chosen.values()]
     done = helm("template", "x", ROOT / "charts/model", *given)
-    assert {line.split()[-1] for line in done.stdout.splitlines() if " image: " in line} == {f"{chosen}"}
+    assert {line.split()[-1] for line in done.stdout.splitlines() if " image: " in line} == {
+        f"{chosen}"
+    }
 
 
 @pytest.mark.parametrize("name", ["modelyard/server", "host:5000/modelyard/server"])
@@ -94,10 +102,13 @@ def test_no_cluster_is_missing_with_its_reason(monkeypatch):
 
 def test_a_cluster_that_is_away_is_missing_with_what_it_answers(tmp_path):
     content = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "x",
         "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:9"}}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}], "users": [{"name": "x", "user": {}}],
-    }  # fmt: skip
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "users": [{"name": "x", "user": {}}],
+    }
     (tmp_path / "config").write_text(json.dumps(content))
     with pytest.raises(Missing, match="leads to none that answers"):
         Cluster(str(tmp_path / "config"))

@@ -53,14 +53,18 @@ def claim(cluster: Cluster, namespace: str, server_image: Image, packages) -> st
         content = {"metadata": {"name": name}, "binaryData": {f"{name}.tgz": packed(package)}}
         cluster.core.create_namespaced_config_map(namespace, content)
     room = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    cluster.core.create_namespaced_persistent_volume_claim(namespace, {"metadata": {"name": "packages"}, "spec": room})
+    cluster.core.create_namespaced_persistent_volume_claim(
+        namespace, {"metadata": {"name": "packages"}, "spec": room}
+    )
     both = {"sources": [{"configMap": {"name": name}} for name in ("first", "second")]}
     volumes = [
         {"name": "packed", "projected": both},
         {"name": "claim", "persistentVolumeClaim": {"claimName": "packages"}},
     ]
     mounts = [{"name": "packed", "mountPath": "/packed"}, {"name": "claim", "mountPath": "/claim"}]
-    spec = pod(server_image, ["python", "-c", UNPACK, "/packed", "/claim"], volumes=volumes, mounts=mounts)
+    spec = pod(
+        server_image, ["python", "-c", UNPACK, "/packed", "/claim"], volumes=volumes, mounts=mounts
+    )
     cluster.run(namespace, "unpack", spec)
     return "packages"
 
@@ -74,7 +78,16 @@ def release(cluster: Cluster, namespace: str, server_image: Image, claim: str):
         source = ["--set", f"package.claimName={claim}", "--set", f"package.path=/{which}"]
         words = [*server_image.values(), *small, *source, *more]
         return cluster.helm(
-            command, "payments", CHART, "-n", namespace, "--wait", "--timeout", "5m", *words, fails=fails
+            command,
+            "payments",
+            CHART,
+            "-n",
+            namespace,
+            "--wait",
+            "--timeout",
+            "5m",
+            *words,
+            fails=fails,
         )
 
     return to
@@ -91,7 +104,8 @@ def ask(cluster: Cluster, namespace: str, request: Any) -> dict[str, Any]:
 
 
 def settled(cluster: Cluster, namespace: str, request: Any, version: str) -> dict[str, Any]:
-    """The answer of a version, once it gives all of them: pods that end are asked for a moment longer."""
+    """The answer of a version, once it gives all of them: pods that end are asked for a moment
+    longer."""
     until = time.monotonic() + SETTLE_SECONDS
     row = 0
     while row < IN_A_ROW:
@@ -111,7 +125,9 @@ def test_a_release_gives_the_packages_own_answer(cluster, namespace, release, pa
     digest = read_manifest(packages[0]).digest
     told = release("install", "first", "--set", f"package.sha256={digest}")
     assert "helm test payments" in told
-    found = settled(cluster, namespace, golden(packages[0])["request"], read_info(packages[0]).version)
+    found = settled(
+        cluster, namespace, golden(packages[0])["request"], read_info(packages[0]).version
+    )
     assert difference(golden(packages[0])["response"], found["answer"], 0.001) == ""
     tested = cluster.helm("test", "payments", "-n", namespace, "--logs")
     assert "Succeeded" in tested
@@ -127,7 +143,9 @@ def test_only_what_the_network_policy_names_may_reach_the_pods(cluster, namespac
     assert [port.port for rule in policy.spec.ingress for port in rule.ports] == ["http"]
 
 
-def test_an_upgrade_serves_the_new_package_and_a_rollback_the_old_one(cluster, namespace, release, packages):
+def test_an_upgrade_serves_the_new_package_and_a_rollback_the_old_one(
+    cluster, namespace, release, packages
+):
     first, second = (read_info(package).version for package in packages)
     request = golden(packages[0])["request"]
     release("install", "first")
@@ -143,16 +161,27 @@ def test_another_package_than_the_pinned_one_never_answers(cluster, namespace, r
     release("install", "first", "--set", f"package.sha256={second}", "--timeout", "60s", fails=True)
     (server,) = cluster.pods(namespace, "app.kubernetes.io/component=stable")
     assert not any(one.ready for one in server.status.container_statuses)
-    log = cluster.core.read_namespaced_pod_log(server.metadata.name, namespace, container="package", previous=False)
+    log = cluster.core.read_namespaced_pod_log(
+        server.metadata.name, namespace, container="package", previous=False
+    )
     assert f"package.sha256 allows {second} alone" in log
 
 
 def test_a_release_leaves_nothing_but_what_it_says_it_keeps(cluster, namespace, release):
     release(
-        "install", "first", "--set", "predictions.kind=claim", "--set", "predictions.claim.accessMode=ReadWriteOnce"
+        "install",
+        "first",
+        "--set",
+        "predictions.kind=claim",
+        "--set",
+        "predictions.claim.accessMode=ReadWriteOnce",
     )
     cluster.helm("uninstall", "payments", "-n", namespace, "--wait")
-    wait(lambda: not cluster.pods(namespace, "app.kubernetes.io/instance=payments"), "the pods' end", 2)
+    wait(
+        lambda: not cluster.pods(namespace, "app.kubernetes.io/instance=payments"),
+        "the pods' end",
+        2,
+    )
     claims = cluster.core.list_namespaced_persistent_volume_claim(namespace).items
     assert sorted(one.metadata.name for one in claims) == ["packages", "payments-predictions"]
     assert cluster.core.list_namespaced_service(namespace).items == []

@@ -1,4 +1,5 @@
-"""A compiled pipeline in Kubeflow Pipelines: uploaded, run to its end, and the package that it leaves."""
+"""A compiled pipeline in Kubeflow Pipelines: uploaded, run to its end, and the package that it
+leaves."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ def compiled(trainer_image: Image, tmp_path: Path) -> Path:
 @pytest.fixture
 def uploaded(pipelines, compiled: Path) -> Iterator[tuple[str, str]]:
     """Ids of the pipeline and of its version; both go again."""
-    pipeline = pipelines.upload_pipeline(str(compiled), f"modelyard-test-{uuid.uuid4().hex[:8]}").pipeline_id
+    pipeline = pipelines.upload_pipeline(
+        str(compiled), f"modelyard-test-{uuid.uuid4().hex[:8]}"
+    ).pipeline_id
     (version,) = pipelines.list_pipeline_versions(pipeline).pipeline_versions
     yield pipeline, version.pipeline_version_id
     pipelines.delete_pipeline_version(pipeline, version.pipeline_version_id)
@@ -68,16 +71,27 @@ def uploaded(pipelines, compiled: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_the_image_under_test_is_the_one_of_every_step(trainer_image, compiled):
-    images = {line.split()[1] for line in compiled.read_text().splitlines() if line.strip().startswith("image: ")}
+    images = {
+        line.split()[1]
+        for line in compiled.read_text().splitlines()
+        if line.strip().startswith("image: ")
+    }
     assert images == {str(trainer_image)}
 
 
-def test_a_compiled_pipeline_runs_to_a_package_in_the_store(cluster: Cluster, pipelines, uploaded, trainer_image):
+def test_a_compiled_pipeline_runs_to_a_package_in_the_store(
+    cluster: Cluster, pipelines, uploaded, trainer_image
+):
     pipeline, version = uploaded
     experiment = pipelines.create_experiment("modelyard-test").experiment_id
     config = {"family": FAMILY, "config": portable(load(FAMILY).Config.debug())}
     run = pipelines.run_pipeline(
-        experiment, "test", params=config, pipeline_id=pipeline, version_id=version, enable_caching=False
+        experiment,
+        "test",
+        params=config,
+        pipeline_id=pipeline,
+        version_id=version,
+        enable_caching=False,
     ).run_id
     ended = pipelines.wait_for_run_completion(run, timeout=MINUTES * 60)
     tasks = {task.display_name: task.state for task in ended.run_details.task_details or []}
@@ -90,9 +104,14 @@ def test_a_compiled_pipeline_runs_to_a_package_in_the_store(cluster: Cluster, pi
 def look(cluster: Cluster, run: str, image: Image) -> str:
     """The manifest of a run's package, read from the artifact store by a pod beside it."""
     keys = {"AWS_ACCESS_KEY_ID": "accesskey", "AWS_SECRET_ACCESS_KEY": "secretkey"}
-    env = [{"name": name, "valueFrom": {"secretKeyRef": {"name": KEYS, "key": key}}} for name, key in keys.items()]
+    env = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": KEYS, "key": key}}}
+        for name, key in keys.items()
+    ]
     name = f"modelyard-test-{uuid.uuid4().hex[:8]}"
     try:
-        return cluster.run(PIPELINES, name, pod(image, ["python", "-c", LOOK, BUCKET, STORE, run], env=env))
+        return cluster.run(
+            PIPELINES, name, pod(image, ["python", "-c", LOOK, BUCKET, STORE, run], env=env)
+        )
     finally:
         cluster.core.delete_namespaced_pod(name, PIPELINES)

@@ -1,7 +1,8 @@
-"""The tests on a cluster, run against the stand-in for its API as far as it goes: docs/cluster-only.md says how far.
+"""The tests on a cluster, run against the stand-in for its API as far as it goes:
+docs/cluster-only.md says how far.
 
-A node of the stand-in runs pods as processes of this machine, so that fetching, serving, asking, helm's waiting and its
-test are the real ones.
+A node of the stand-in runs pods as processes of this machine, so that fetching, serving, asking,
+helm's waiting and its test are the real ones.
 """
 
 from __future__ import annotations
@@ -83,23 +84,51 @@ def test_a_package_comes_out_of_its_archive_on_the_oldest_python(tmp_path):
     (tmp_path / "packed").mkdir()
     (tmp_path / "a.txt").write_text("a")
     subprocess.run(["tar", "-czf", "packed/first.tgz", "a.txt"], cwd=tmp_path, check=True)
-    done = subprocess.run([sys.executable, "-c", older + UNPACK, tmp_path / "packed", tmp_path / "claim"],
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", older + UNPACK, tmp_path / "packed", tmp_path / "claim"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "claim" / "first" / "a.txt").read_text() == "a"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(binary() is None, reason="helm is not installed. Type: make helm")
-def test_the_tests_of_a_served_model_pass_against_the_stand_in_with_packages_that_are_ready(kubeconfig, tmp_path):
+def test_the_tests_of_a_served_model_pass_against_the_stand_in_with_packages_that_are_ready(
+    kubeconfig, tmp_path
+):
     debug = portable(load("tabular").debug())
-    packages = [build(tmp_path / f"{seed}", f"{seed}", debug | {"seed": seed}, "tabular").package for seed in (0, 1)]
+    packages = [
+        build(tmp_path / f"{seed}", f"{seed}", debug | {"seed": seed}, "tabular").package
+        for seed in (0, 1)
+    ]
     environment = os.environ | {
-        "KUBECONFIG": str(kubeconfig), IMAGES["server"]: "modelyard/server:0.1.0",
+        "KUBECONFIG": str(kubeconfig),
+        IMAGES["server"]: "modelyard/server:0.1.0",
         PACKAGES: os.pathsep.join(map(str, packages)),
-    }  # fmt: skip
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", "-m", "kind"]
-    done = subprocess.run([*command, "tests/integration/test_model_chart.py"], cwd=ROOT, env=environment,
-                          capture_output=True, text=True, check=False, timeout=900)  # fmt: skip
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "kind",
+    ]
+    done = subprocess.run(
+        [*command, "tests/integration/test_model_chart.py"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stdout[-9000:]
     assert "5 passed" in done.stdout

@@ -17,12 +17,25 @@ from modelyard.settings.cluster import ClusterSettings
 from tests.standin.server import Api
 from tests.standin.trainer import NAMESPACE, Trainer
 
-PACE = Pace(tick=0.02, settle=0.1, backoff=0.02, longest=0.2, patience=2.0, watch=2, silence=2.0, deletion=2.0)
+PACE = Pace(
+    tick=0.02,
+    settle=0.1,
+    backoff=0.02,
+    longest=0.2,
+    patience=2.0,
+    watch=2,
+    silence=2.0,
+    deletion=2.0,
+)
 SETTINGS = ClusterSettings(image="registry.example/modelyard:1")
 REQUEST = TrainJobRequest(
-    id="run-1", family="toy", job="s3://bucket/scratch/toy-run-1", nodes=2, gpus_per_node=1,
+    id="run-1",
+    family="toy",
+    job="s3://bucket/scratch/toy-run-1",
+    nodes=2,
+    gpus_per_node=1,
     resources={"cpu": "2", "memory": "8Gi", "shm": "2Gi"},
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -69,10 +82,14 @@ class Training:
     def wait_for(self, text: str, seconds: float = 20.0) -> None:
         """Waits until it says something with this text."""
         until(lambda: bool(self.error) or any(text in line for line in list(self.said)), seconds)
-        assert any(text in line for line in self.said), f"never said {text!r}: {self.said}, {self.error!r}"
+        assert any(text in line for line in self.said), (
+            f"never said {text!r}: {self.said}, {self.error!r}"
+        )
 
 
-def until(met: Callable[[], bool], seconds: float = 20.0, otherwise: str = "it never happened") -> None:
+def until(
+    met: Callable[[], bool], seconds: float = 20.0, otherwise: str = "it never happened"
+) -> None:
     """Waits until a condition is met."""
     end = time.monotonic() + seconds
     while not met():
@@ -84,7 +101,9 @@ def until(met: Callable[[], bool], seconds: float = 20.0, otherwise: str = "it n
 def train() -> Callable[..., Training]:
     """Starts a training: `train(queue="gpus")`, settings by name."""
 
-    def start(request: TrainJobRequest = REQUEST, pace: Pace = PACE, **settings: object) -> Training:
+    def start(
+        request: TrainJobRequest = REQUEST, pace: Pace = PACE, **settings: object
+    ) -> Training:
         return Training(SETTINGS.model_copy(update=settings), request, pace)
 
     return start

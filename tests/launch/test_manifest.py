@@ -17,19 +17,36 @@ from tests.standin.schema import problems, schema_of
 
 SCHEMA = schema_of("TrainerV1alpha1TrainJob")
 FULL = ClusterSettings(
-    runtime="torch-big", image="registry.example/modelyard:1", image_pull_secrets=["pull"], env={"NCCL_DEBUG": "WARN"},
-    env_from_secrets={"AWS_SECRET_ACCESS_KEY": "s3/secret"}, service_account="trainer", queue="gpus",
-    scratch="/mnt/scratch", scratch_claim="scratch", fs_group=1000, node_selector={"gpu": "h100"},
-    tolerations=[Toleration(key="nvidia.com/gpu", effect="NoSchedule"), Toleration(key="team", value="a")],
-    gpu_resource="nvidia.com/mig-1g.10gb", cpu="96", memory="1Ti", shm="16Gi", timeout_hours=1.5,
-)  # fmt: skip
+    runtime="torch-big",
+    image="registry.example/modelyard:1",
+    image_pull_secrets=["pull"],
+    env={"NCCL_DEBUG": "WARN"},
+    env_from_secrets={"AWS_SECRET_ACCESS_KEY": "s3/secret"},
+    service_account="trainer",
+    queue="gpus",
+    scratch="/mnt/scratch",
+    scratch_claim="scratch",
+    fs_group=1000,
+    node_selector={"gpu": "h100"},
+    tolerations=[
+        Toleration(key="nvidia.com/gpu", effect="NoSchedule"),
+        Toleration(key="team", value="a"),
+    ],
+    gpu_resource="nvidia.com/mig-1g.10gb",
+    cpu="96",
+    memory="1Ti",
+    shm="16Gi",
+    timeout_hours=1.5,
+)
 
 
 JOBS = "trainingRuntimeSpec.template.spec.replicatedJobs"
 
 
 def pod_of(job):
-    patch = job["spec"]["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"][0]
+    patch = job["spec"]["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"][
+        "replicatedJobs"
+    ][0]
     return patch["template"]["spec"]["template"]["spec"]
 
 
@@ -45,7 +62,7 @@ def test_the_job_is_what_the_crd_allows_and_nothing_of_it_would_be_dropped(setti
         ("spec.trainer", "numnodes"),
         (f"spec.runtimePatches.0.{JOBS}.0.template.spec.template.spec", "volume"),
     ],
-)  # fmt: skip
+)
 def test_a_misspelt_field_is_caught(path, wrong):
     job = copy.deepcopy(train_job(REQUEST, FULL))
     node = job
@@ -93,7 +110,10 @@ def test_what_is_not_set_is_as_the_family_says(cpu):
 
 def test_pods_give_up_every_privilege():
     pod = pod_of(train_job(REQUEST, SETTINGS))
-    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     assert pod["containers"][0]["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -101,7 +121,9 @@ def test_pods_give_up_every_privilege():
 
 
 def test_without_gpus_one_process_a_node_trains_on_the_cpu():
-    request = TrainJobRequest("r", "toy", "s3://b/j", nodes=3, gpus_per_node=0, resources=REQUEST.resources)
+    request = TrainJobRequest(
+        "r", "toy", "s3://b/j", nodes=3, gpus_per_node=0, resources=REQUEST.resources
+    )
     trainer = train_job(request, SETTINGS)["spec"]["trainer"]
     assert trainer["numProcPerNode"] == 1
     assert "nvidia.com/gpu" not in trainer["resourcesPerNode"]["limits"]
@@ -109,8 +131,13 @@ def test_without_gpus_one_process_a_node_trains_on_the_cpu():
 
 def test_the_steps_own_image_is_used_unless_one_is_set(monkeypatch):
     monkeypatch.setenv("MODELYARD_IMAGE", "registry.example/step:7")
-    assert train_job(REQUEST, ClusterSettings())["spec"]["trainer"]["image"] == "registry.example/step:7"
-    assert train_job(REQUEST, SETTINGS)["spec"]["trainer"]["image"] == "registry.example/modelyard:1"
+    assert (
+        train_job(REQUEST, ClusterSettings())["spec"]["trainer"]["image"]
+        == "registry.example/step:7"
+    )
+    assert (
+        train_job(REQUEST, SETTINGS)["spec"]["trainer"]["image"] == "registry.example/modelyard:1"
+    )
 
 
 def test_no_image_is_an_error_that_says_what_to_type(monkeypatch):
@@ -121,7 +148,15 @@ def test_no_image_is_an_error_that_says_what_to_type(monkeypatch):
 
 @pytest.mark.parametrize(
     "text",
-    ["tabular-20261122-023000-ab12", "my_pkg.mod:Family-RUN", "7b-llama-x", "x" * 200, "ünïcode-Ω", "a--", "9" * 60],
+    [
+        "tabular-20261122-023000-ab12",
+        "my_pkg.mod:Family-RUN",
+        "7b-llama-x",
+        "x" * 200,
+        "ünïcode-Ω",
+        "a--",
+        "9" * 60,
+    ],
 )
 def test_any_run_gets_a_name_that_its_pods_can_carry(text):
     name = label_name(text)
@@ -156,7 +191,7 @@ def test_the_defaults_travel_through_kubeflow_without_nulls():
         ("scratch", "s3://key:secret@bucket/x", "holds a user or password"),
         ("imgae", "x", "cluster.image"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_setting_is_refused_by_name(field, value, told):
     with pytest.raises(UsageError, match=re.escape(told)):
         resolve(FamilyConfig, ("--set", {"cluster": {field: value}}))

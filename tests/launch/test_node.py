@@ -43,12 +43,20 @@ def node(tmp_path):
     """Starts a node whose workers do as named; the process, and the file of its last word."""
 
     def start(worker: str, processes: int = 2) -> tuple[subprocess.Popen[str], object]:
-        (tmp_path / "worker.py").write_text("import os, signal, sys, time\n" + textwrap.dedent(WORKERS[worker]))
+        (tmp_path / "worker.py").write_text(
+            "import os, signal, sys, time\n" + textwrap.dedent(WORKERS[worker])
+        )
         word = tmp_path / "termination-log"
         word.touch()
-        env = os.environ | {"PYTHONPATH": str(tmp_path), "PET_NNODES": "1", "PET_NPROC_PER_NODE": str(processes)}
+        env = os.environ | {
+            "PYTHONPATH": str(tmp_path),
+            "PET_NNODES": "1",
+            "PET_NPROC_PER_NODE": str(processes),
+        }
         command = [sys.executable, "-c", START, str(word)]
-        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True), word
+        return subprocess.Popen(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ), word
 
     return start
 

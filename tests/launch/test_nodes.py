@@ -1,4 +1,5 @@
-"""The train stage on two machines: the job's own command, run by two real processes in the pods' place."""
+"""The train stage on two machines: the job's own command, run by two real processes in the pods'
+place."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ CONFIG = {
 
 
 def play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
-    """Kubeflow Trainer and the kubelets: runs the job's command for each pod, and tells the API how it ended."""
+    """Kubeflow Trainer and the kubelets: runs the job's command for each pod, and tells the API
+    how it ended."""
     uid = ""
     for attempt in range(2 if preempt else 1):
         job = trainer.job(seconds=120, after=uid)
@@ -38,10 +40,18 @@ def play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
         pods, nodes = trainer.make_pods(job), []
         for rank, pod in enumerate(pods):
             place = {
-                "PET_NNODES": spec["numNodes"], "PET_NPROC_PER_NODE": spec["numProcPerNode"], "PET_NODE_RANK": rank,
-                "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": port, "MODELYARD_EVENTS": home / f"events-{attempt}",
-            }  # fmt: skip
-            env = os.environ | {name: str(value) for name, value in place.items()} | {"OMP_NUM_THREADS": "1"}
+                "PET_NNODES": spec["numNodes"],
+                "PET_NPROC_PER_NODE": spec["numProcPerNode"],
+                "PET_NODE_RANK": rank,
+                "PET_MASTER_ADDR": "127.0.0.1",
+                "PET_MASTER_PORT": port,
+                "MODELYARD_EVENTS": home / f"events-{attempt}",
+            }
+            env = (
+                os.environ
+                | {name: str(value) for name, value in place.items()}
+                | {"OMP_NUM_THREADS": "1"}
+            )
             command = [sys.executable, *spec["command"][1:], *spec["args"]]
             nodes.append(subprocess.Popen(command, env=env))
             trainer.run(pod)
@@ -56,7 +66,9 @@ def play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
         if codes == [0, 0]:
             trainer.complete(job)
         else:
-            trainer.finish(job, "Failed", "FailedJobs", "jobset failed due to one or more job failures")
+            trainer.finish(
+                job, "Failed", "FailedJobs", "jobset failed due to one or more job failures"
+            )
 
 
 def _wait_for_epochs(events, nodes) -> None:
@@ -75,7 +87,9 @@ def test_two_machines_train_one_model(preempt, trainer, tmp_path, monkeypatch):
     stages.STAGES["ingest"](run, dataset=tmp_path / "data")
     stages.STAGES["features"](run, dataset=tmp_path / "data", features=tmp_path / "features")
     attempts: list[list[int]] = []
-    cluster = threading.Thread(target=play, args=(trainer, tmp_path, attempts, preempt), daemon=True)
+    cluster = threading.Thread(
+        target=play, args=(trainer, tmp_path, attempts, preempt), daemon=True
+    )
     cluster.start()
     stages.STAGES["train"](run, features=tmp_path / "features", model=tmp_path / "model")
     assert attempts == ([[75, 75], [0, 0]] if preempt else [[0, 0]])
@@ -86,7 +100,9 @@ def test_two_machines_train_one_model(preempt, trainer, tmp_path, monkeypatch):
     # The second attempt went on where the first one saved, and nothing is left behind.
     if preempt:
         first = next(
-            json.loads(line) for line in (tmp_path / "events-1").read_text().splitlines() if "progress" in line
+            json.loads(line)
+            for line in (tmp_path / "events-1").read_text().splitlines()
+            if "progress" in line
         )
         assert first["done"] >= 2
     assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []

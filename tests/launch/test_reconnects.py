@@ -147,7 +147,9 @@ def test_a_permission_that_is_lost_on_the_way_ends_the_watch(api, trainer, train
     training = train()
     started(trainer)
     training.wait_for("all 2 nodes run")
-    api.refuse("pods.*watch", 403, 'pods is forbidden: User "x" cannot watch resource "pods"', times=1000)
+    api.refuse(
+        "pods.*watch", 403, 'pods is forbidden: User "x" cannot watch resource "pods"', times=1000
+    )
     api.cut_streams()
     error = training.ended()
     assert isinstance(error, UsageError)
@@ -172,7 +174,11 @@ def test_a_token_that_was_replaced_is_read_again(api, trainer, train, tmp_path):
 
 
 def test_a_quota_on_jobs_is_told(api, trainer, train):
-    api.refuse("POST .*trainjobs", 403, 'trainjobs "x" is forbidden: exceeded quota: jobs, used: 5, limited: 5')
+    api.refuse(
+        "POST .*trainjobs",
+        403,
+        'trainjobs "x" is forbidden: exceeded quota: jobs, used: 5, limited: 5',
+    )
     error = train().ended()
     assert isinstance(error, Unavailable)
     assert "exceeded quota: jobs" in str(error)
@@ -230,7 +236,10 @@ except Interrupted as error:
 def test_a_step_that_is_told_to_stop_deletes_its_job(api, trainer):
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, stdout=subprocess.PIPE
+        [sys.executable, "-c", SCRIPT],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
     )
     job = trainer.job(seconds=20)
     for pod in trainer.make_pods(job):

@@ -14,7 +14,11 @@ from modelyard.settings.cluster import ClusterSettings
 
 @pytest.fixture(params=["a path", "file URI", "object store"])
 def job(request, tmp_path):
-    base = {"a path": f"{tmp_path}/pvc", "file URI": f"file://{tmp_path}/pvc", "object store": "memory://bucket"}
+    base = {
+        "a path": f"{tmp_path}/pvc",
+        "file URI": f"file://{tmp_path}/pvc",
+        "object store": "memory://bucket",
+    }
     yield scratch.job_uri(ClusterSettings(scratch=base[request.param]), "toy", "run-1")
     fsspec.filesystem("memory").store.clear()
 
@@ -22,14 +26,22 @@ def job(request, tmp_path):
 @pytest.fixture
 def features(tmp_path):
     folder = tmp_path / "features"
-    for name, content in {"train.bin": b"x" * 3000, "assets/vocabulary.json": b"{}", "empty": b""}.items():
+    for name, content in {
+        "train.bin": b"x" * 3000,
+        "assets/vocabulary.json": b"{}",
+        "empty": b"",
+    }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
 
 
 def contents(folder):
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
 
 
 def test_features_arrive_and_the_model_comes_back(job, features, tmp_path):
@@ -56,7 +68,9 @@ def test_features_sent_again_replace_the_old_ones(job, features, tmp_path):
     assert set(contents(tmp_path / "at the node")) == {"train.bin", "assets/vocabulary.json"}
 
 
-def test_a_step_that_is_tried_again_leaves_what_the_nodes_work_on_and_what_they_finished(job, features, tmp_path):
+def test_a_step_that_is_tried_again_leaves_what_the_nodes_work_on_and_what_they_finished(
+    job, features, tmp_path
+):
     (features / "manifest.json").write_text('{"digest": "1"}')
     scratch.upload(features, job)
     scratch.write_job(job, {"id": "run-1"})
@@ -107,7 +121,10 @@ def test_the_mark_is_written_last_and_tells_sizes(features, tmp_path):
     job = f"{tmp_path}/job"
     scratch.publish(features, job)
     assert json.loads((tmp_path / "job/done.json").read_text())["files"]["train.bin"] == 3000
-    newest = max((tmp_path / "job").rglob("*"), key=lambda file: file.stat().st_mtime_ns if file.is_file() else 0)
+    newest = max(
+        (tmp_path / "job").rglob("*"),
+        key=lambda file: file.stat().st_mtime_ns if file.is_file() else 0,
+    )
     assert newest.name == "done.json"
 
 
@@ -117,7 +134,8 @@ def test_no_scratch_is_an_error_that_says_what_to_type():
 
 
 @pytest.mark.parametrize(
-    ("place", "told"), [("nosuch://bucket/x", "scheme 'nosuch' is unknown"), ("gs://bucket/x", "needs a package")]
+    ("place", "told"),
+    [("nosuch://bucket/x", "scheme 'nosuch' is unknown"), ("gs://bucket/x", "needs a package")],
 )
 def test_a_store_that_cannot_be_reached_is_told(features, place, told):
     with pytest.raises(UsageError, match=told):

@@ -31,9 +31,14 @@ def test_a_training_that_succeeds_tells_the_first_nodes_log_and_leaves_no_job(ap
     trainer.complete(job)
     assert training.ended() is None
     assert [line for line in training.said if line.startswith("epoch")] == [
-        "epoch 1 loss 0.5", "epoch 2 loss 0.4", "epoch 3 loss 0.3",
-    ]  # fmt: skip
-    assert training.said[0] == f"made TrainJob team-a/{REQUEST.name}: 2 nodes, registry.example/modelyard:1"
+        "epoch 1 loss 0.5",
+        "epoch 2 loss 0.4",
+        "epoch 3 loss 0.3",
+    ]
+    assert (
+        training.said[0]
+        == f"made TrainJob team-a/{REQUEST.name}: 2 nodes, registry.example/modelyard:1"
+    )
     assert not any("other node" in line for line in training.said)
     time.sleep(3 * trainer.deletion_seconds)
     assert jobs(api) == []
@@ -44,10 +49,18 @@ def test_an_image_that_cannot_be_pulled_is_told_with_its_reason_before_the_deadl
     pods = trainer.make_pods(trainer.job())
     trainer.wait(pods[1], "ErrImagePull", 'rpc error: "registry.example/modelyard:1": not found')
     training.wait_for("not found")
-    trainer.wait(pods[1], "ImagePullBackOff", 'Back-off pulling image "registry.example/modelyard:1"')
+    trainer.wait(
+        pods[1], "ImagePullBackOff", 'Back-off pulling image "registry.example/modelyard:1"'
+    )
     error = training.ended()
     assert isinstance(error, UsageError)
-    for part in ("node 1", "registry.example/modelyard:1", "not found", "0.005 minutes", "cluster.image_pull_secrets"):
+    for part in (
+        "node 1",
+        "registry.example/modelyard:1",
+        "not found",
+        "0.005 minutes",
+        "cluster.image_pull_secrets",
+    ):
         assert part in str(error)
 
 
@@ -81,7 +94,10 @@ def test_a_quota_that_forbids_pods_is_told(trainer, train):
     training = train(schedule_minutes=0.01)
     job = trainer.job()
     name = job["metadata"]["name"]
-    trainer.warn(f"{name}-node-0", 'pods "x" is forbidden: exceeded quota: gpus, requested: 2, used: 8, limited: 8')
+    trainer.warn(
+        f"{name}-node-0",
+        'pods "x" is forbidden: exceeded quota: gpus, requested: 2, used: 8, limited: 8',
+    )
     error = training.ended()
     assert isinstance(error, Unavailable)
     assert "exceeded quota: gpus" in str(error)
@@ -90,7 +106,10 @@ def test_a_quota_that_forbids_pods_is_told(trainer, train):
 def test_pods_that_admission_refuses_are_not_waited_for(trainer, train):
     training = train()
     name = trainer.job()["metadata"]["name"]
-    trainer.warn(f"{name}-node-0", 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot')
+    trainer.warn(
+        f"{name}-node-0",
+        'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot',
+    )
     error = training.ended()
     assert isinstance(error, UsageError)
     assert "violates PodSecurity" in str(error)
@@ -137,7 +156,9 @@ def test_what_a_worker_says_to_the_user_is_the_error(trainer, train):
     training = train()
     pods = trainer.make_pods(trainer.job())
     trainer.run(pods[0])
-    trainer.exit(pods[0], 2, message="error: model.kind 'resnet' needs pictures of at least 32 pixels")
+    trainer.exit(
+        pods[0], 2, message="error: model.kind 'resnet' needs pictures of at least 32 pixels"
+    )
     error = training.ended()
     assert isinstance(error, UsageError)
     assert str(error) == "model.kind 'resnet' needs pictures of at least 32 pixels"
@@ -154,7 +175,12 @@ def test_a_preempted_training_is_made_again_and_goes_on(trainer, train, how):
     if how == "exit 75":
         trainer.exit(second, 75, restarted=True)
     elif how == "evicted":
-        trainer.set_pod(second, phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
+        trainer.set_pod(
+            second,
+            phase="Failed",
+            reason="Evicted",
+            message="The node was low on resource: memory.",
+        )
     elif how == "spot node gone":
         trainer.disrupt(second, "DeletionByTaintManager", "deleting due to NoExecute taint")
         trainer.remove_pod(second)
@@ -266,7 +292,10 @@ def test_a_job_of_other_settings_is_replaced(trainer, train):
 
 
 def test_a_job_of_someone_else_is_left_alone(api, trainer, train):
-    theirs = {"metadata": {"name": REQUEST.name}, "spec": {"runtimeRef": {"name": "torch-distributed"}}}
+    theirs = {
+        "metadata": {"name": REQUEST.name},
+        "spec": {"runtimeRef": {"name": "torch-distributed"}},
+    }
     api.store.create(TRAIN_JOB, NAMESPACE, theirs)
     error = train().ended()
     assert isinstance(error, UsageError)

@@ -1,7 +1,8 @@
-"""The resources of each step's pod, resolved from a compiled pipeline as Kubeflow's driver resolves them.
+"""The resources of each step's pod, resolved from a compiled pipeline as Kubeflow's driver resolves
+them.
 
-A resource may name a parameter or an output. The driver reads the string of that value and nothing else: a number
-counts as empty, and a resource that is empty is left out of the pod without a word.
+A resource may name a parameter or an output. The driver reads the string of that value and nothing
+else: a number counts as empty, and a resource that is empty is left out of the pod without a word.
 """
 
 import functools
@@ -15,9 +16,11 @@ REFERENCE = re.compile(r"\{\{\$\.inputs\.parameters\['(?P<name>[^']+)'\]\}\}")
 def pods(
     pipeline: dict, parameters: dict[str, Any], outputs: dict[tuple[str, str], Any]
 ) -> dict[str, dict[str, dict[str, str]]]:
-    """`requests` and `limits` of every step's pod, by its path such as `condition-1/training/train`.
+    """`requests` and `limits` of every step's pod, by its path such as
+    `condition-1/training/train`.
 
-    `parameters` are given in place of the pipeline's defaults; `outputs` are values of (task, output) pairs.
+    `parameters` are given in place of the pipeline's defaults; `outputs` are values of (task,
+    output) pairs.
     """
     definitions = pipeline["root"]["inputDefinitions"]["parameters"]
     values = {name: definition.get("defaultValue") for name, definition in definitions.items()}

@@ -1,4 +1,5 @@
-"""A straight line that stops halfway through the stage named by a file, so that a test can kill it there."""
+"""A straight line that stops halfway through the stage named by a file, so that a test can kill
+it there."""
 
 import time
 from pathlib import Path
@@ -53,4 +54,6 @@ class StallingFamily(LineFamily):
         return super().requests(features, split, limit)
 
 
-Stalling = Entry("straight line that stops halfway", LineConfig, build=StallingFamily, host=StallingHost)
+Stalling = Entry(
+    "straight line that stops halfway", LineConfig, build=StallingFamily, host=StallingHost
+)

@@ -1,4 +1,5 @@
-"""The compiled pipelines are the product: the same bytes each time, never stale, and the graph they should be."""
+"""The compiled pipelines are the product: the same bytes each time, never stale, and the graph
+they should be."""
 
 import os
 import subprocess
@@ -36,13 +37,17 @@ def test_the_committed_pipeline_is_not_stale(fresh, kind):
 
 
 def test_only_the_generic_pipelines_are_committed():
-    listed = subprocess.run(["git", "ls-files", str(FOLDER)], capture_output=True, text=True, check=True).stdout.split()
+    listed = subprocess.run(
+        ["git", "ls-files", str(FOLDER)], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert sorted(listed) == [f"{FOLDER}/{GENERIC}-{kind}.yaml" for kind in sorted(KINDS)]
 
 
 def test_compiling_in_another_process_with_other_hashes_gives_the_same_bytes(fresh, tmp_path):
     command = [sys.executable, "-m", "modelyard", "compile", names()[0], "--into", str(tmp_path)]
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "1234"}, capture_output=True)
+    subprocess.run(
+        command, check=True, env={**os.environ, "PYTHONHASHSEED": "1234"}, capture_output=True
+    )
     for kind in KINDS:
         path = fresh[names()[0], kind]
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
@@ -79,7 +84,9 @@ def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(fresh, na
     assert cached == {stage.name: stage.name not in ("ingest", "deploy") for stage in TRAINING}
     train = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
     assert train["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
-    accelerator = pipeline["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"]["accelerator"]
+    accelerator = pipeline["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"][
+        "accelerator"
+    ]
     assert accelerator == {
         "resourceCount": "{{$.inputs.parameters['pipelinechannel--ingest-gpus']}}",
         "resourceType": "{{$.inputs.parameters['pipelinechannel--ingest-gpu_resource']}}",
@@ -107,7 +114,10 @@ def test_no_step_installs_a_package_and_every_step_has_bounds(fresh, name, kind)
         assert "pip install" not in " ".join(container["command"])
         memory = "8Gi" if kind == "tuning" else "{{$.inputs.parameters['pipelinechannel--memory']}}"
         assert container["resources"]["resourceMemoryLimit"] in (memory, "4Gi")
-        assert container["resources"]["resourceMemoryRequest"] == container["resources"]["resourceMemoryLimit"]
+        assert (
+            container["resources"]["resourceMemoryRequest"]
+            == container["resources"]["resourceMemoryLimit"]
+        )
     if name and kind != "tuning":
         defaults = pipeline["root"]["inputDefinitions"]["parameters"]
         assert {key: defaults[key]["defaultValue"] for key in ("cpu", "memory")} == {
@@ -117,9 +127,12 @@ def test_no_step_installs_a_package_and_every_step_has_bounds(fresh, name, kind)
 
 @pytest.mark.parametrize(
     ("nodes", "settings", "expected"),
-    [(1, [], ("2", "8Gi")), (1, ["cluster.cpu=16", "cluster.memory=64Gi"], ("16", "64Gi")),
-     (2, ["cluster.cpu=16", "cluster.memory=64Gi"], ("2", "8Gi"))],
-)  # fmt: skip
+    [
+        (1, [], ("2", "8Gi")),
+        (1, ["cluster.cpu=16", "cluster.memory=64Gi"], ("16", "64Gi")),
+        (2, ["cluster.cpu=16", "cluster.memory=64Gi"], ("2", "8Gi")),
+    ],
+)
 def test_what_is_submitted_are_parameters_of_the_pipeline_with_the_machine_that_is_asked_for(
     monkeypatch, nodes, settings, expected
 ):
@@ -130,12 +143,22 @@ def test_what_is_submitted_are_parameters_of_the_pipeline_with_the_machine_that_
 
     sent = {}
     monkeypatch.setattr(pipelines, "connect", lambda host: None)
-    monkeypatch.setattr(pipelines, "submit", lambda client, file, arguments, **_: sent.update(arguments, file=file))
+    monkeypatch.setattr(
+        pipelines, "submit", lambda client, file, arguments, **_: sent.update(arguments, file=file)
+    )
     family = "tests.toy.family:Line"
     cluster.submit_pipeline(
-        family, options.settings(family, assignments=settings), host=None, rev=None, nodes=nodes, gpus=0,
-        experiment="x", kind="training", follow=False, cache=True,
-    )  # fmt: skip
+        family,
+        options.settings(family, assignments=settings),
+        host=None,
+        rev=None,
+        nodes=nodes,
+        gpus=0,
+        experiment="x",
+        kind="training",
+        follow=False,
+        cache=True,
+    )
     file = sent.pop("file")
     assert (sent["cpu"], sent["memory"]) == expected
     assert set(sent) == set(components.load_component_from_file(str(file)).component_spec.inputs)
@@ -146,11 +169,16 @@ def test_steps_and_stages_have_the_same_inputs_and_outputs():
     shown_beside = {"metrics", "curves", "card", "report"}
     for stage in STAGES.values():
         component = pipeline["components"][f"comp-{stage.name}"]
-        assert set(component.get("inputDefinitions", {}).get("artifacts", {})) == set(stage.inputs) - stage.optional
+        assert (
+            set(component.get("inputDefinitions", {}).get("artifacts", {}))
+            == set(stage.inputs) - stage.optional
+        )
         assert set(component["outputDefinitions"]["artifacts"]) - shown_beside == set(stage.outputs)
 
 
-def test_a_familys_own_pipeline_is_compiled_once_for_each_version_of_the_code(fresh, tmp_path, monkeypatch):
+def test_a_familys_own_pipeline_is_compiled_once_for_each_version_of_the_code(
+    fresh, tmp_path, monkeypatch
+):
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
     found = of_family(names()[0], "training")
     assert found.read_bytes() == fresh[names()[0], "training"].read_bytes()
@@ -168,6 +196,8 @@ def test_ingest_writes_what_gpus_the_training_steps_own_pod_asks_for(tmp_path, n
         "    code_version='', run_id='r', data_rev='', nodes=int(nodes), gpus_per_node=4,\n"
         "    dataset=dsl.Dataset(uri=f'{folder}/dataset'), gpus=f'{folder}/gpus', gpu_resource=f'{folder}/resource')"
     )
-    subprocess.run([sys.executable, "-c", step, str(tmp_path), str(nodes)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", step, str(tmp_path), str(nodes)], check=True, capture_output=True
+    )
     assert (tmp_path / "gpus").read_text() == expected
     assert (tmp_path / "resource").read_text() == "amd.com/gpu"

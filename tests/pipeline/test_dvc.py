@@ -1,4 +1,5 @@
-"""dvc.yaml and params.yaml agree with the code, and do what they promise in a fresh copy of the repository."""
+"""dvc.yaml and params.yaml agree with the code, and do what they promise in a fresh copy of the
+repository."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def test_dvc_runs_every_stage_that_only_makes_files_in_their_order() -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_a_dvc_stage_is_the_command_that_the_signature_makes(name: str) -> None:
     stage = STAGES[name]
-    options = {f"--{artifact}": f"build/${{item}}/{artifact}" for artifact in (*stage.inputs, *stage.outputs)}
+    options = {
+        f"--{artifact}": f"build/${{item}}/{artifact}"
+        for artifact in (*stage.inputs, *stage.outputs)
+    }
     command, given_name, family, *given = shlex.split(PIPELINE[name]["do"]["cmd"])
     assert (command, given_name, family) == ("modelyard", name, "${item}")
     assert dict(zip(given[::2], given[1::2], strict=True)) == options
@@ -72,8 +76,12 @@ def test_params_hold_nothing_but_the_families() -> None:
     assert set(PARAMS) == {"families", *PARAMS["families"]}
 
 
-SLOPE = {"data": {"uri": "data/slope"}} | {name: {} for name in ("features", "model", "training", "gate", "export")}
-SLOPE |= {name: {} for name in ("registry", "monitor", "continual", "cost", "cluster", "serve")} | {"seed": 0}
+SLOPE = {"data": {"uri": "data/slope"}} | {
+    name: {} for name in ("features", "model", "training", "gate", "export")
+}
+SLOPE |= {name: {} for name in ("registry", "monitor", "continual", "cost", "cluster", "serve")} | {
+    "seed": 0
+}
 
 
 def copy_of_the_repository(target: Path) -> Path:
@@ -90,7 +98,12 @@ def copy_of_the_repository(target: Path) -> Path:
 
 def dvc(folder: Path, *arguments: str) -> str:
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder / "src"), "PATH": binaries}
+    environment = {
+        **os.environ,
+        "DVC_NO_ANALYTICS": "1",
+        "PYTHONPATH": str(folder / "src"),
+        "PATH": binaries,
+    }
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -108,11 +121,14 @@ def set_params(folder: Path, values: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def two_families(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh copy with two families that its dvc.yaml has never heard of, each run to its package."""
+    """A fresh copy with two families that its dvc.yaml has never heard of, each run to its
+    package."""
     folder = copy_of_the_repository(tmp_path_factory.mktemp("yard"))
     for family in ("slope", "line"):
         shutil.copytree(ROOT / "tests/toy", folder / "src/modelyard/families" / family)
-        shutil.copy(ROOT / "tests/toy/family.py", folder / f"src/modelyard/families/{family}/__init__.py")
+        shutil.copy(
+            ROOT / "tests/toy/family.py", folder / f"src/modelyard/families/{family}/__init__.py"
+        )
         (folder / "data" / family).mkdir()
         make("tests.toy.family:Line").sample(folder / "data" / family)
     line = SLOPE | {"data": {"uri": "data/line"}}
@@ -121,14 +137,22 @@ def two_families(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_pull_brings_the_samples_offline_and_they_are_what_the_families_write(tmp_path: Path) -> None:
+def test_pull_brings_the_samples_offline_and_they_are_what_the_families_write(
+    tmp_path: Path,
+) -> None:
     folder = copy_of_the_repository(tmp_path / "yard")
     dvc(folder, "pull")
     for family in PARAMS["families"]:
         (tmp_path / family).mkdir()
-        make(family, resolve(load(family).Config, ("params.yaml", PARAMS[family]))).sample(tmp_path / family)
+        make(family, resolve(load(family).Config, ("params.yaml", PARAMS[family]))).sample(
+            tmp_path / family
+        )
         written, pulled = (
-            {file.relative_to(place).as_posix(): file.read_bytes() for file in place.rglob("*") if file.is_file()}
+            {
+                file.relative_to(place).as_posix(): file.read_bytes()
+                for file in place.rglob("*")
+                if file.is_file()
+            }
             for place in (tmp_path / family, folder / "data" / family)
         )
         assert written == pulled
@@ -161,9 +185,13 @@ def test_compiled_files_count_as_no_change(two_families: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["model", "training", "gate"])
-def test_a_changed_section_touches_the_stages_of_its_family_that_read_it(two_families: Path, section: str) -> None:
+def test_a_changed_section_touches_the_stages_of_its_family_that_read_it(
+    two_families: Path, section: str
+) -> None:
     before = yaml.safe_load((two_families / "params.yaml").read_text())
-    value = {"model": {"trees": 7}, "training": {"epochs": 7}, "gate": {"over_baseline": 0.1}}[section]
+    value = {"model": {"trees": 7}, "training": {"epochs": 7}, "gate": {"over_baseline": 0.1}}[
+        section
+    ]
     set_params(two_families, before | {"slope": before["slope"] | {section: value}})
     try:
         expected = {f"{stage.name}@slope" for stage in STAGES.values() if section in stage.reads}
@@ -180,5 +208,7 @@ def test_changed_code_and_changed_data_are_seen(two_families: Path) -> None:
     data.write_bytes(before)
     code = two_families / "src/modelyard/new.py"
     code.write_text("")
-    assert changed(two_families) == {f"{name}@{family}" for name in STAGES for family in ("slope", "line")}
+    assert changed(two_families) == {
+        f"{name}@{family}" for name in STAGES for family in ("slope", "line")
+    }
     code.unlink()

@@ -31,12 +31,16 @@ class Workplace:
     def start(self, *arguments: str) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-m", "modelyard", *arguments],
-            cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             env={**os.environ, "MODELYARD_HOME": str(self.folder / "runs")},
-        )  # fmt: skip
+        )
 
     def finish(self, *arguments: str) -> list[str]:
-        """Runs a command to its end; the stages that worked in it, the reused ones with a dash before."""
+        """Runs a command to its end; the stages that worked in it, the reused ones with a dash
+        before."""
         seen = 0 if arguments[0] == "run" else len(self.events())
         process = self.start(*arguments)
         output, _ = process.communicate(timeout=120)
@@ -53,7 +57,8 @@ class Workplace:
         return [event for _, event in events.read(max(found))] if found else []
 
     def kill_in(self, stage: str, *arguments: str) -> None:
-        """Kills the command, with SIGKILL, once `stage` is halfway; waits until its steps are gone too."""
+        """Kills the command, with SIGKILL, once `stage` is halfway; waits until its steps are
+        gone too."""
         (self.folder / "stall-in").write_text(stage)
         (self.folder / "stalled").unlink(missing_ok=True)
         process = self.start(*arguments)
@@ -73,7 +78,9 @@ class Workplace:
         return started if stage == "deploy" else started and (self.folder / "stalled").exists()
 
     def _working(self) -> bool:
-        found = subprocess.run(["pgrep", "-f", str(self.run)], capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            ["pgrep", "-f", str(self.run)], capture_output=True, text=True, check=False
+        )
         return bool(found.stdout.split())
 
 

@@ -1,4 +1,5 @@
-"""The compiled pipelines on this machine: a family from outside, and a model that trains itself again on drift."""
+"""The compiled pipelines on this machine: a family from outside, and a model that trains itself
+again on drift."""
 
 import json
 import os
@@ -32,9 +33,12 @@ def workplace(tmp_path_factory):
 def modelyard(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "modelyard", *arguments],
-        cwd=folder, env={**os.environ, "MODELYARD_HOME": str(folder / "runs"), "COLUMNS": "200"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env={**os.environ, "MODELYARD_HOME": str(folder / "runs"), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -44,7 +48,11 @@ def last_run(folder: Path) -> Path:
 
 
 def stages(run: Path) -> list[str]:
-    return [event["stage"] for _, event in events.read(run / "events.jsonl") if event["event"] == "finished"]
+    return [
+        event["stage"]
+        for _, event in events.read(run / "events.jsonl")
+        if event["event"] == "finished"
+    ]
 
 
 def test_a_family_from_outside_runs_end_to_end_without_an_edit(workplace):
@@ -65,10 +73,17 @@ def log_traffic(folder: Path, shift: float) -> None:
     bodies = [{"x": -3 + 6 * n / 300 + shift} for n in range(300)]
     requests = [host.Request.model_validate(body) for body in bodies]
     now = datetime.now(UTC)
-    meta = {"_time": now.isoformat(timespec="milliseconds"), "_package": version, "_family": FAMILY, "_latency_ms": 1.0}
+    meta = {
+        "_time": now.isoformat(timespec="milliseconds"),
+        "_package": version,
+        "_family": FAMILY,
+        "_latency_ms": 1.0,
+    }
     rows = [
         host.describe(request, answer) | {"_id": str(n)} | meta
-        for n, (request, answer) in enumerate(zip(requests, host.predict(package.run, requests), strict=True))
+        for n, (request, answer) in enumerate(
+            zip(requests, host.predict(package.run, requests), strict=True)
+        )
     ]
     target = folder / "runs/predictions/line-line" / f"date={now:%Y-%m-%d}" / f"hour={now:%H}"
     write_parquet(rows, target / f"{version}-{shift}.parquet")
@@ -76,7 +91,9 @@ def log_traffic(folder: Path, shift: float) -> None:
 
 def test_traffic_like_the_test_data_trains_nothing(workplace):
     log_traffic(workplace, shift=0.0)
-    output = modelyard(workplace, "run", FAMILY, "--monitoring", "--set", "monitor.cooldown_hours=0")
+    output = modelyard(
+        workplace, "run", FAMILY, "--monitoring", "--set", "monitor.cooldown_hours=0"
+    )
     assert stages(last_run(workplace)) == ["monitor"]
     assert "stable over 300 rows" in output
 
@@ -84,7 +101,9 @@ def test_traffic_like_the_test_data_trains_nothing(workplace):
 def test_drifted_traffic_trains_again_inside_the_monitoring_pipeline(workplace):
     shutil.rmtree(workplace / "runs/predictions")
     log_traffic(workplace, shift=2.0)
-    output = modelyard(workplace, "run", FAMILY, "--monitoring", "--set", "monitor.cooldown_hours=0")
+    output = modelyard(
+        workplace, "run", FAMILY, "--monitoring", "--set", "monitor.cooldown_hours=0"
+    )
     assert stages(last_run(workplace)) == ["monitor", *[stage.name for stage in TRAINING]]
     assert "drifted: " in output
     verdict = json.loads((last_run(workplace) / "verdict" / "verdict.json").read_text())

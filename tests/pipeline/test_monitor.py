@@ -29,7 +29,12 @@ def champion(tmp_path_factory):
         patch.setenv("MODELYARD_HOME", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         built = build(folder / NAME / "first", "first", {})
-        deploy(built.run, package=built.package, features=built.features, deployment=folder / "deployment")
+        deploy(
+            built.run,
+            package=built.package,
+            features=built.features,
+            deployment=folder / "deployment",
+        )
         yield Package(built.package)
 
 
@@ -45,7 +50,9 @@ def serve(package: Package, folder, xs, received: datetime | None = None) -> Non
     assert log.dropped == 0
 
 
-def look(tmp_path, log, package: Package | None = None, run: str = "local", **settings) -> tuple[str, Verdict, str]:
+def look(
+    tmp_path, log, package: Package | None = None, run: str = "local", **settings
+) -> tuple[str, Verdict, str]:
     config = {"monitor": {"log": str(log), **settings}}
     paths = {"package": package.path} if package else {}
     headline = monitor(Run.of(LINE, config, id=run), verdict=tmp_path / "verdict", **paths)
@@ -70,7 +77,9 @@ def test_traffic_like_the_test_data_is_stable(champion, tmp_path):
 def test_shifted_traffic_drifted_and_both_halves_of_the_page_say_so(champion, tmp_path):
     serve(champion, tmp_path / "log", usual() + 2)
     headline, verdict, page = look(tmp_path, tmp_path / "log", cooldown_hours=0)
-    assert re.fullmatch(r"drifted: [xy] \(D 0\.\d\d\), [xy] \(D 0\.\d\d\); retraining is due.*", headline)
+    assert re.fullmatch(
+        r"drifted: [xy] \(D 0\.\d\d\), [xy] \(D 0\.\d\d\); retraining is due.*", headline
+    )
     assert verdict.retrain
     assert all(re.fullmatch(r"mean \S+ → \S+", column.summary) for column in verdict.columns)
     assert f"<h1>{verdict.reason}</h1>" in page
@@ -118,7 +127,9 @@ def test_a_row_of_drifted_verdicts_is_remembered_in_the_registry(champion, tmp_p
     registry.set_tag(registry.get(NAME, "1"), "modelyard.monitor", "{}")
     told = []
     for run in ("m1", "m1", "m2", "m3"):
-        _, verdict, _ = look(tmp_path, tmp_path / "log", run=run, consecutive=2, cooldown_hours=1e-9)
+        _, verdict, _ = look(
+            tmp_path, tmp_path / "log", run=run, consecutive=2, cooldown_hours=1e-9
+        )
         told.append((verdict.in_a_row, verdict.retrain))
     assert told == [(1, False), (1, False), (2, True), (3, True)]
     memory = json.loads(registry.get(NAME, "1").tags["modelyard.monitor"])

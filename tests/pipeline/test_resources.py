@@ -31,11 +31,15 @@ def resources(path: Path, nodes: int, gpus: int, config: dict | None = None) -> 
     return pods(pipeline, {name: value for name, value in asked.items() if name in known}, outputs)
 
 
-def gpus_by_step(path: Path, nodes: int, gpus: int, config: dict | None = None) -> dict[str, dict[str, str]]:
+def gpus_by_step(
+    path: Path, nodes: int, gpus: int, config: dict | None = None
+) -> dict[str, dict[str, str]]:
     """Resources other than CPUs and memory, by step; steps that ask for none are left out."""
     found = {}
     for step, asked in resources(path, nodes, gpus, config).items():
-        extended = {name: count for name, count in asked["limits"].items() if name not in ("cpu", "memory")}
+        extended = {
+            name: count for name, count in asked["limits"].items() if name not in ("cpu", "memory")
+        }
         if any(count != "0" for count in extended.values()):
             found[step.rsplit("/", 1)[-1]] = extended
     return found

@@ -1,4 +1,5 @@
-"""A run that is told to stop, by SIGTERM or Ctrl-C, saves its training; `resume` goes on in the middle of it."""
+"""A run that is told to stop, by SIGTERM or Ctrl-C, saves its training; `resume` goes on in the
+middle of it."""
 
 from __future__ import annotations
 
@@ -9,14 +10,23 @@ import subprocess
 import sys
 import time
 
-SETTINGS = ("features.sample_images=150", "model.width=4", "training.epochs=60", "training.patience=60",
-            "training.schedule=cosine", "gate.metric=log_loss")  # fmt: skip
+SETTINGS = (
+    "features.sample_images=150",
+    "model.width=4",
+    "training.epochs=60",
+    "training.patience=60",
+    "training.schedule=cosine",
+    "gate.metric=log_loss",
+)
 
 
 def progress(home) -> list[dict]:
     files = list(home.glob("image/*/events.jsonl"))
     events = [
-        json.loads(line) for file in files for line in file.read_text().splitlines(keepends=True) if line[-1] == "\n"
+        json.loads(line)
+        for file in files
+        for line in file.read_text().splitlines(keepends=True)
+        if line[-1] == "\n"
     ]
     return [event for event in events if event["event"] == "progress" and event["stage"] == "train"]
 
@@ -28,7 +38,12 @@ def test_a_run_told_to_stop_saves_its_training_and_resume_goes_on_within_it(tmp_
     for setting in SETTINGS:
         command += ["--set", setting]
     run = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     until = time.monotonic() + 400
     while not progress(home) or progress(home)[-1]["done"] < 2:

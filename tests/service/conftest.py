@@ -44,24 +44,48 @@ def build(folder: Path, name: str) -> Path:
         answers = host.predict(run, requests)
         rows = [host.describe(one, answer) for one, answer in zip(requests, answers, strict=True)]
         write_parquet(rows, work / "reference.parquet")
-        golden = {"request": bodies[0], "response": answers[0].model_dump(mode="json", by_alias=True)}
+        golden = {
+            "request": bodies[0],
+            "response": answers[0].model_dump(mode="json", by_alias=True),
+        }
         artifact.write_json(work / "golden.json", golden)
         artifact.write_json(work / "evaluation.json", result)
         variant = Variant(
-            name="onnx-fp32", graphs={graph.name: f"onnx-fp32/{graph.name}.onnx"}, bytes=file.stat().st_size,
-            p50_ms=0.02, metric=result.metrics["mae"], max_difference=0.0, chosen=True,
-        )  # fmt: skip
+            name="onnx-fp32",
+            graphs={graph.name: f"onnx-fp32/{graph.name}.onnx"},
+            bytes=file.stat().st_size,
+            p50_ms=0.02,
+            metric=result.metrics["mae"],
+            max_difference=0.0,
+            chosen=True,
+        )
         info = PackageInfo(
-            family=name, title=entry.title, run="r1", version="0123456789ab", created=artifact.now(),
-            code_version="c0de", data_revision=None, config={"data": {"uri": "s3://key:hunter2@bucket"}},
-            variants=[variant], gate=judge(GateSettings(), result), metrics=result.metrics,
-            baseline=result.baseline, monitor=MonitorSettings(),
-        )  # fmt: skip
+            family=name,
+            title=entry.title,
+            run="r1",
+            version="0123456789ab",
+            created=artifact.now(),
+            code_version="c0de",
+            data_revision=None,
+            config={"data": {"uri": "s3://key:hunter2@bucket"}},
+            variants=[variant],
+            gate=judge(GateSettings(), result),
+            metrics=result.metrics,
+            baseline=result.baseline,
+            monitor=MonitorSettings(),
+        )
         artifact.write_json(work / "package.json", info)
         origin = artifact.Origin(
-            kind="package", stage="package", run="r1", family=name, key="k", config_hash="h", code_version="c0de",
-            created=artifact.now(), seconds=0.0,
-        )  # fmt: skip
+            kind="package",
+            stage="package",
+            run="r1",
+            family=name,
+            key="k",
+            config_hash="h",
+            code_version="c0de",
+            created=artifact.now(),
+            seconds=0.0,
+        )
         artifact.seal(work, origin, [])
     return path
 

@@ -1,4 +1,5 @@
-"""Measures what a request costs a running service, and whether small ones beside it keep their time."""
+"""Measures what a request costs a running service, and whether small ones beside it keep their
+time."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ class Cost:
     """Seconds of the slowest look at its health."""
 
 
-def measured(process: int, address: str, small: dict[str, Any], deadline: float, ask: Callable[[], Any]) -> Cost:
+def measured(
+    process: int, address: str, small: dict[str, Any], deadline: float, ask: Callable[[], Any]
+) -> Cost:
     """Asks for something expensive while small requests and health are asked ten times a second."""
     before_cpu, before_memory = cpu(process), memory(process)
     found = Cost(None, 0.0, 0.0)

@@ -1,4 +1,5 @@
-"""A family outside modelyard for the service's tests: as much work as is asked for, a millisecond of a core a step."""
+"""A family outside modelyard for the service's tests: as much work as is asked for, a
+millisecond of a core a step."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ class GrinderHost(LineHost):
         return {"steps": max(1, asked.max_tokens)} | asked.extra
 
     def completed(self, request, part):
-        return Completed(text=".", finish_reason="length", prompt_tokens=1, completion_tokens=part.steps)
+        return Completed(
+            text=".", finish_reason="length", prompt_tokens=1, completion_tokens=part.steps
+        )
 
 
 def _step(run):

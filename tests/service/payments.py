@@ -1,4 +1,5 @@
-"""A family outside modelyard for the service's tests: choices, bounds, an alias, a secret field, reasons."""
+"""A family outside modelyard for the service's tests: choices, bounds, an alias, a secret field,
+reasons."""
 
 from __future__ import annotations
 
@@ -41,17 +42,27 @@ class PaymentHost(LineHost):
         return [Risk(risk_score=float(y)) for y in run("line", {"x": x})["y"][:, 0]]
 
     def describe(self, request, response):
-        return {"amount": request.amount, "country": request.country, "card": request.card,
-                "card country": request.card_country, "risk": response.risk_score}  # fmt: skip
+        return {
+            "amount": request.amount,
+            "country": request.country,
+            "card": request.card,
+            "card country": request.card_country,
+            "risk": response.risk_score,
+        }
 
     def explain(self, run, request):
-        return Explanation(method="line", output="risk", base=1.0, contributions={"amount": 2 * request.amount})
+        return Explanation(
+            method="line", output="risk", base=1.0, contributions={"amount": 2 * request.amount}
+        )
 
 
 class PaymentsFamily(LineFamily):
     def requests(self, features, split, limit=None):
         bodies = super().requests(features, split, limit)
-        return [{"amount": abs(body["x"]), "country": "FR", "card": "4111", "card country": "FR"} for body in bodies]
+        return [
+            {"amount": abs(body["x"]), "country": "FR", "card": "4111", "card country": "FR"}
+            for body in bodies
+        ]
 
     def evaluate(self, host, run, features, split="test"):
         return super().evaluate(LineHost(host.assets), run, features, split)

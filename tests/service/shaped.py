@@ -32,7 +32,10 @@ def record(name: str, content: dict[str, Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for field, own in content["fields"].items():
         default = {} if own.get("required", True) else {"default": own.get("default")}
-        fields[field] = (kind(own), Field(**default, **{bound: own[bound] for bound in bounds if bound in own}))
+        fields[field] = (
+            kind(own),
+            Field(**default, **{bound: own[bound] for bound in bounds if bound in own}),
+        )
     config = ConfigDict(extra="ignore" if content.get("open") else "forbid")
     made: type[BaseModel] = create_model(name, __config__=config, **fields)
     return made
@@ -43,15 +46,21 @@ class ShapedHost(LineHost):
         super().__init__(assets)
         file = Path(assets) / FILE
         content = json.loads(file.read_text()) if file.is_file() else {}
-        self.Request = record("Request", content.get("request", {"fields": {"x": {"type": "number"}}}))
+        self.Request = record(
+            "Request", content.get("request", {"fields": {"x": {"type": "number"}}})
+        )
         self.Response = record("Response", content["response"]) if "response" in content else Height
 
     def predict(self, run, requests):
-        given = [LineHost(self.assets).Request(x=getattr(request, "x", 0.0)) for request in requests]
+        given = [
+            LineHost(self.assets).Request(x=getattr(request, "x", 0.0)) for request in requests
+        ]
         return super().predict(run, given)
 
     def describe(self, request, response):
-        texts = {name: value for name, value in request.model_dump().items() if isinstance(value, str)}
+        texts = {
+            name: value for name, value in request.model_dump().items() if isinstance(value, str)
+        }
         return {"x": getattr(request, "x", 0.0), "y": response.y} | texts
 
 
@@ -60,4 +69,6 @@ class ShapedFamily(LineFamily):
         return super().evaluate(LineHost(host.assets), run, features, split)
 
 
-Shaped = Entry("a line that reads many shapes of requests", LineConfig, build=ShapedFamily, host=ShapedHost)
+Shaped = Entry(
+    "a line that reads many shapes of requests", LineConfig, build=ShapedFamily, host=ShapedHost
+)

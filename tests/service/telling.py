@@ -1,4 +1,5 @@
-"""A family outside modelyard for the service's tests: tells words one by one, and completes texts."""
+"""A family outside modelyard for the service's tests: tells words one by one, and completes
+texts."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ class TellerHost(LineHost):
         """Words that were told in parts, over all requests."""
 
     def predict(self, run, requests):
-        return [Told(text=" ".join(self._words(request)), words=request.words) for request in requests]
+        return [
+            Told(text=" ".join(self._words(request)), words=request.words) for request in requests
+        ]
 
     def stream(self, run, request):
         if request.prompt == "at once":
@@ -71,13 +74,20 @@ class TellerHost(LineHost):
         scores = [TokenScore(token=part.text, log_probability=-0.5, top={part.text: -0.5})]
         if isinstance(part, Piece):
             return Completed(text=part.text, completion_tokens=1, logprobs=scores)
-        return Completed(text=part.text, finish_reason="length", prompt_tokens=len(request.prompt.split()),
-                         completion_tokens=part.words, logprobs=scores)  # fmt: skip
+        return Completed(
+            text=part.text,
+            finish_reason="length",
+            prompt_tokens=len(request.prompt.split()),
+            completion_tokens=part.words,
+            logprobs=scores,
+        )
 
 
 class TellerFamily(LineFamily):
     def requests(self, features, split, limit=None):
-        return [{"prompt": f"w{body['x']:.2f}-"} for body in super().requests(features, split, limit)]
+        return [
+            {"prompt": f"w{body['x']:.2f}-"} for body in super().requests(features, split, limit)
+        ]
 
     def evaluate(self, host, run, features, split="test"):
         return super().evaluate(LineHost(host.assets), run, features, split)

@@ -25,7 +25,8 @@ FAST = Pace(best=8, fixed=0.0, per_row=1e-6)
 
 
 class Model:
-    """Doubles numbers and keeps what it was asked together; refuses 13, fails on 666, and takes `seconds` a batch."""
+    """Doubles numbers and keeps what it was asked together; refuses 13, fails on 666, and takes
+    `seconds` a batch."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds, self.batches, self.threads = seconds, list[list[int]](), set[str]()
@@ -115,7 +116,12 @@ def test_the_example_that_the_model_fails_on_is_found_without_asking_for_each():
 
     async def many() -> Fault:
         with pytest.raises(Fault) as failed:
-            await ask(batcher(model, Pace(best=64, fixed=0.02, per_row=0.0)), *range(20, 220), 13, *range(100))
+            await ask(
+                batcher(model, Pace(best=64, fixed=0.02, per_row=0.0)),
+                *range(20, 220),
+                13,
+                *range(100),
+            )
         return failed.value
 
     fault = asyncio.run(many())
@@ -128,7 +134,9 @@ def test_a_request_larger_than_a_batch_is_answered_in_slices_in_turn_with_the_ot
 
     async def ask_many():
         queue = batcher(model)
-        return await asyncio.gather(ask(queue, 1, 2, 3), ask(queue, *range(20, 50)), ask(queue, 4), ask(queue, 5, 6))
+        return await asyncio.gather(
+            ask(queue, 1, 2, 3), ask(queue, *range(20, 50)), ask(queue, 4), ask(queue, 5, 6)
+        )
 
     expected = [[2, 4, 6], [2 * number for number in range(20, 50)], [8], [10, 12]]
     assert asyncio.run(ask_many()) == expected
@@ -186,7 +194,9 @@ def test_more_work_than_fits_its_deadline_is_refused_before_it_starts_however_id
     refused = asyncio.run(costly())
     assert refused.status == 413
     assert "63 s of work and must be answered within 10 s" in str(refused)
-    assert [len(batch) for batch in model.batches] == [1, 1], "an example that weighs a batch goes by itself"
+    assert [len(batch) for batch in model.batches] == [1, 1], (
+        "an example that weighs a batch goes by itself"
+    )
 
 
 def test_more_than_may_wait_are_refused_at_once_with_when_to_come_back():
@@ -200,7 +210,9 @@ def test_more_than_may_wait_are_refused_at_once_with_when_to_come_back():
     first, rest = asyncio.run(flood())
     refused = [one for one in rest if isinstance(one, Refusal)]
     assert first == [0]
-    assert [one for one in rest if not isinstance(one, Refusal)] == [[2 * number] for number in range(20, 30)]
+    assert [one for one in rest if not isinstance(one, Refusal)] == [
+        [2 * number] for number in range(20, 30)
+    ]
     assert len(refused) == 20
     assert {one.status for one in refused} == {503}
     assert dict(refused[0].headers)[b"retry-after"].isdigit()
@@ -225,7 +237,9 @@ def test_a_deadline_that_passes_is_a_504_and_costs_the_model_nothing_more():
     model = Model(0.3)
 
     async def late():
-        queue = batcher(model, Pace(best=1, fixed=0.01, per_row=0.0))  # it takes much longer than it was measured at
+        queue = batcher(
+            model, Pace(best=1, fixed=0.01, per_row=0.0)
+        )  # it takes much longer than it was measured at
         first = asyncio.ensure_future(ask(queue, 1, expires=soon(0.1)))
         await asyncio.sleep(0)
         second = asyncio.ensure_future(ask(queue, 2, expires=soon(0.15)))
@@ -259,7 +273,8 @@ def test_the_best_batch_is_large_where_a_batch_costs_and_one_where_it_does_not()
 
 
 def turns_until_answered(callers: list[object]) -> list[int]:
-    """How many turns of the event loop the last of these requests takes, asked one after the other."""
+    """How many turns of the event loop the last of these requests takes, asked one after the
+    other."""
 
     async def run() -> list[int]:
         queue, turns = batcher(Model(), FAST), []

@@ -1,4 +1,5 @@
-"""The service under BentoML: `bentoml serve` in processes of its own, and what it needs to import."""
+"""The service under BentoML: `bentoml serve` in processes of its own, and what it needs to
+import."""
 
 from __future__ import annotations
 
@@ -19,10 +20,28 @@ ROOT = Path(__file__).parents[2]
 
 
 def bentoml(port: int, home: Path, **env: str) -> subprocess.Popen[str]:
-    environ = os.environ | launch.TELEMETRY_OFF | {"BENTOML_HOME": str(home), "PYTHONPATH": str(ROOT)} | env
-    command = [sys.executable, "-m", "bentoml", "serve", "service:Model", "--working-dir", str(ROOT / "services"),
-               "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environ = (
+        os.environ
+        | launch.TELEMETRY_OFF
+        | {"BENTOML_HOME": str(home), "PYTHONPATH": str(ROOT)}
+        | env
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        "service:Model",
+        "--working-dir",
+        str(ROOT / "services"),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    return subprocess.Popen(
+        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_bentoml_serves_the_app_itself_and_drains(payments, payments_path, tmp_path):
@@ -77,7 +96,11 @@ assert not HEAVY & set(sys.modules), HEAVY & set(sys.modules)
 
 def test_the_service_imports_nothing_that_trains(line, line_path, tmp_path):
     env = os.environ | launch.TELEMETRY_OFF
-    env |= {"MODELYARD_PACKAGE": str(line_path), "PYTHONPATH": str(ROOT), "MODELYARD_PREDICTIONS": str(tmp_path)}
+    env |= {
+        "MODELYARD_PACKAGE": str(line_path),
+        "PYTHONPATH": str(ROOT),
+        "MODELYARD_PREDICTIONS": str(tmp_path),
+    }
     command = [sys.executable, "-W", "ignore", "-c", BLOCKED]
     done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

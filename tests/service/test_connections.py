@@ -1,4 +1,5 @@
-"""What a caller can do to a service without sending one whole request; real processes, real sockets."""
+"""What a caller can do to a service without sending one whole request; real processes, real
+sockets."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ def memory(process: int) -> float:
 @pytest.fixture(scope="module")
 def service(line_path, tmp_path_factory) -> Iterator[tuple[int, str]]:
     """Process and address of `modelyard serve` with one process."""
-    with served(line_path, tmp_path_factory.mktemp("log"), MODELYARD_LOG="off") as (process, address):
+    with served(line_path, tmp_path_factory.mktemp("log"), MODELYARD_LOG="off") as (
+        process,
+        address,
+    ):
         httpx.post(f"{address}/predict", json={"x": 1.0}).raise_for_status()
         yield process.pid, address
 
@@ -63,7 +67,10 @@ def answers(address: str) -> bool:
     ("pieces", "end"),
     [
         ([b"x-long: ", *[b"a" * 65_536] * 3_200], b"\r\n\r\n"),
-        ([b"".join(b"x-%d: %s\r\n" % (number, b"a" * 100) for number in range(20_000))] * 100, b"\r\n"),
+        (
+            [b"".join(b"x-%d: %s\r\n" % (number, b"a" * 100) for number in range(20_000))] * 100,
+            b"\r\n",
+        ),
         ([b"x: 1\r\n" * (protocol.HEADERS + 1)], b"\r\n"),
     ],
     ids=["one header of 200 MB", "two million headers", "one header too many"],
@@ -83,7 +90,11 @@ def test_a_head_beyond_its_bounds_is_refused_and_not_held(service, pieces, end):
 
 def test_a_head_that_is_too_large_is_told_so(service):
     with connected(service[1]) as caller:
-        caller.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nx: " + b"a" * (protocol.HEAD_BYTES + 1) + b"\r\n\r\n")
+        caller.sendall(
+            b"GET /livez HTTP/1.1\r\nhost: x\r\nx: "
+            + b"a" * (protocol.HEAD_BYTES + 1)
+            + b"\r\n\r\n"
+        )
         head, _, body = received(caller).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")
     assert b"at most 64 KiB and 128 headers" in body
@@ -114,7 +125,8 @@ def test_what_is_not_http_is_a_400_and_never_ends_the_service(service):
 
 
 def pipelined(address: str, requests: int, *, read: bool) -> int:
-    """Sends so many requests on one connection; returns how many were answered, or 0 where nothing is read."""
+    """Sends so many requests on one connection; returns how many were answered, or 0 where
+    nothing is read."""
     one = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
     block, count = one * 1_000, 0
     with connected(address) as caller:
@@ -148,7 +160,10 @@ def test_the_body_of_a_request_sent_ahead_arrives_whole(service):
     body = b"[" + b",".join([b'{"x": 1.0}'] * 900) + b"]"
     head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     with connected(service[1]) as caller:
-        caller.sendall((head % len(body) + body) * 200 + b"GET /livez HTTP/1.1\r\nconnection: close\r\nhost: x\r\n\r\n")
+        caller.sendall(
+            (head % len(body) + body) * 200
+            + b"GET /livez HTTP/1.1\r\nconnection: close\r\nhost: x\r\n\r\n"
+        )
         reply = received(caller)
     assert reply.count(b"HTTP/1.1 200 ") == 201
     assert reply.count(b'"y":') == 200 * 900

@@ -1,4 +1,5 @@
-"""The most expensive bodies within the limits: none takes more than its deadline, and small requests get through."""
+"""The most expensive bodies within the limits: none takes more than its deadline, and small
+requests get through."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ V2 = f"/v2/models/{slug(FAMILY)}"
 def service(tmp_path_factory) -> Iterator[tuple[int, str]]:
     """Process and address of a service whose deadline is short."""
     package = build(tmp_path_factory.mktemp("grinder"), FAMILY)
-    with served(package, tmp_path_factory.mktemp("log"), MODELYARD_DEADLINE_MS=str(int(DEADLINE * 1e3))) as (
+    with served(
+        package, tmp_path_factory.mktemp("log"), MODELYARD_DEADLINE_MS=str(int(DEADLINE * 1e3))
+    ) as (
         process,
         address,
     ):
@@ -68,9 +71,17 @@ def tensor(count: int) -> bytes:
 
 def packed(count: int) -> tuple[bytes, dict[str, str]]:
     """A binary tensor of as many numbers, and its header."""
-    tensor = {"name": "x", "datatype": "FP32", "shape": [count, 1], "parameters": {"binary_data_size": 4 * count}}
+    tensor = {
+        "name": "x",
+        "datatype": "FP32",
+        "shape": [count, 1],
+        "parameters": {"binary_data_size": 4 * count},
+    }
     head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
-    headers = {"inference-header-content-length": str(len(head)), "content-type": "application/octet-stream"}
+    headers = {
+        "inference-header-content-length": str(len(head)),
+        "content-type": "application/octet-stream",
+    }
     return head + np.ones(count, "<f4").tobytes(), headers
 
 
@@ -89,10 +100,25 @@ HEAVY = {
         {504},
     ),
     "an example beyond all time": ("/predict", b'{"steps": 1000000}', {}, {413}),
-    "a list that together takes too long": ("/predict", json.dumps([{"steps": 4}] * 1_000).encode(), {}, {413, 504}),
-    "a list beyond all time": ("/predict", json.dumps([{"steps": 1_000}] * 1_000).encode(), {}, {413}),
+    "a list that together takes too long": (
+        "/predict",
+        json.dumps([{"steps": 4}] * 1_000).encode(),
+        {},
+        {413, 504},
+    ),
+    "a list beyond all time": (
+        "/predict",
+        json.dumps([{"steps": 1_000}] * 1_000).encode(),
+        {},
+        {413},
+    ),
     "reasons": ("/explain", b'{"steps": 1000000}', {}, {504}),
-    "a long stream": ("/predict", b'{"steps": 1000000, "text": "more than it says"}', EVENTS, {200}),
+    "a long stream": (
+        "/predict",
+        b'{"steps": 1000000, "text": "more than it says"}',
+        EVENTS,
+        {200},
+    ),
     "a stream beyond all time": ("/predict", b'{"steps": 1000000}', EVENTS, {413}),
     "a thousand completions": (
         "/v1/completions",
@@ -114,9 +140,18 @@ HEAVY = {
     ),
     "documents in a tensor": (
         f"{V2}/infer",
-        json.dumps({
-            "inputs": [{"name": "request", "datatype": "BYTES", "shape": [500], "data": ['{"steps": 7}'] * 500}]
-        }).encode(),
+        json.dumps(
+            {
+                "inputs": [
+                    {
+                        "name": "request",
+                        "datatype": "BYTES",
+                        "shape": [500],
+                        "data": ['{"steps": 7}'] * 500,
+                    }
+                ]
+            }
+        ).encode(),
         {},
         {413, 504},
     ),
@@ -135,12 +170,15 @@ HEAVY = {
     "a long label": ("/feedback", b'{"id": "a", "label": "' + b"a" * 16_000_000 + b'"}', {}, {400}),
     "texts among numbers": (
         f"{V2}.line/infer",
-        b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":["' + b"a" * 9_000_000 + b'"' + b',""' * 900_000
+        b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"data":["'
+        + b"a" * 9_000_000
+        + b'"'
+        + b',""' * 900_000
         + b"]}]}",
         {},
         {400},
     ),
-}  # fmt: skip
+}
 
 
 QUICK = {
@@ -157,9 +195,12 @@ QUICK = {
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HEAVY]
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HEAVY],
 )
-def test_the_most_expensive_body_takes_no_more_than_its_time_and_small_ones_get_through(service, name):
+def test_the_most_expensive_body_takes_no_more_than_its_time_and_small_ones_get_through(
+    service, name
+):
     path, body, headers, expected = HEAVY[name]
     assert len(body) <= 16 * 2**20
     cost = costs(service, lambda: posted(service, path, body, **headers))
@@ -175,10 +216,17 @@ def test_binary_tensors_of_16_mb_leave_room_for_small_requests(service):
 
 
 def test_empty_texts_in_a_binary_tensor_are_counted_before_they_are_made(service):
-    one = {"name": "request", "datatype": "BYTES", "shape": [10], "parameters": {"binary_data_size": 16_000_000}}
+    one = {
+        "name": "request",
+        "datatype": "BYTES",
+        "shape": [10],
+        "parameters": {"binary_data_size": 16_000_000},
+    }
     head = json.dumps({"inputs": [one]}).encode()
     headers = {"inference-header-content-length": str(len(head))}
-    cost = costs(service, lambda: posted(service, f"{V2}/infer", head + bytes(16_000_000), **headers))
+    cost = costs(
+        service, lambda: posted(service, f"{V2}/infer", head + bytes(16_000_000), **headers)
+    )
     assert (cost.answers.status_code, "more elements" in cost.answers.text) == (400, True)
     check(cost)
 
@@ -187,7 +235,9 @@ def streamed(service: tuple[int, str], steps: int) -> str:
     """`refused`, or the last event of a stream."""
     reply = httpx.post(f"{service[1]}/predict", json={"steps": steps}, headers=EVENTS, timeout=60)
     if reply.status_code != 200:
-        return "refused" if reply.status_code == 503 and "retry-after" in reply.headers else reply.text
+        return (
+            "refused" if reply.status_code == 503 and "retry-after" in reply.headers else reply.text
+        )
     return next(line for line in reversed(reply.text.splitlines()) if line.startswith("event"))
 
 
@@ -202,7 +252,9 @@ def test_streams_at_once_are_admitted_as_far_as_all_of_them_come_in_time(service
 
 
 def test_a_stream_that_takes_longer_than_its_time_ends_with_an_error_that_says_so(service):
-    reply = posted(service, "/predict", b'{"steps": 1000000, "text": "more than it says"}', **EVENTS)
+    reply = posted(
+        service, "/predict", b'{"steps": 1000000, "text": "more than it says"}', **EVENTS
+    )
     last = reply.text.strip().split("\n\n")[-1]
     assert last.startswith("event: error\n")
     assert "did not come in time" in last
@@ -212,7 +264,10 @@ def test_a_stream_that_takes_longer_than_its_time_ends_with_an_error_that_says_s
 def test_large_feedbacks_at_once_hold_little_memory(service, number):
     labels = json.dumps([{"id": f"r{at}", "label": "x" * 1_000} for at in range(1_000)]).encode()
     padded = labels + b" " * (15 * 2**20 - len(labels))
-    cost = costs(service, lambda: together(number, lambda _: posted(service, "/feedback", padded).status_code))
+    cost = costs(
+        service,
+        lambda: together(number, lambda _: posted(service, "/feedback", padded).status_code),
+    )
     assert set(cost.answers) <= {202, 503, 504}
     assert 202 in cost.answers
     check(cost, processors=4 * DEADLINE)

@@ -1,4 +1,5 @@
-"""The most expensive bodies of the families that cost most: texts with beams, and pictures that decode large."""
+"""The most expensive bodies of the families that cost most: texts with beams, and pictures that
+decode large."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ def check(cost: Cost, *, processors: float = 2 * DEADLINE) -> None:
     assert cost.slowest_health < 1.5, cost
 
 
-def posted(service: tuple[int, str, dict], path: str, body: object, **headers: str) -> httpx.Response:
+def posted(
+    service: tuple[int, str, dict], path: str, body: object, **headers: str
+) -> httpx.Response:
     content = json.dumps(body).encode()
     assert len(content) <= 16 * 2**20
     return httpx.post(f"{service[1]}{path}", content=content, headers=JSON | headers, timeout=120)
@@ -75,16 +78,39 @@ def posted(service: tuple[int, str, dict], path: str, body: object, **headers: s
     [
         ("/predict", [{"prompt": "def f", "max_new_tokens": 50, "beams": 16}] * 1_000),
         ("/predict", [{"prompt": "x" * 15_000, "truncate": True, "max_new_tokens": 60}] * 1_000),
-        ("/predict", [{"prompt": "def", "max_new_tokens": 60, "logprobs": 20, "stop": ["zzz"] * 16}] * 1_000),
-        ("/predict", {"prompt": "x" * 262_144, "truncate": True, "max_new_tokens": 63, "beams": 16}),
+        (
+            "/predict",
+            [{"prompt": "def", "max_new_tokens": 60, "logprobs": 20, "stop": ["zzz"] * 16}] * 1_000,
+        ),
+        (
+            "/predict",
+            {"prompt": "x" * 262_144, "truncate": True, "max_new_tokens": 63, "beams": 16},
+        ),
         ("/explain", {"prompt": "x" * 262_144, "truncate": True, "max_new_tokens": 1}),
         (
             "/v1/completions",
-            {"model": "language", "prompt": ["def f"] * 1_000, "max_tokens": 50, "temperature": 0, "beams": 8},
+            {
+                "model": "language",
+                "prompt": ["def f"] * 1_000,
+                "max_tokens": 50,
+                "temperature": 0,
+                "beams": 8,
+            },
         ),
-        ("/v1/completions", {"model": "language", "prompt": "def f", "n": 128, "max_tokens": 60, "logprobs": 5}),
+        (
+            "/v1/completions",
+            {"model": "language", "prompt": "def f", "n": 128, "max_tokens": 60, "logprobs": 5},
+        ),
     ],
-    ids=["beams", "long prompts", "scores", "one long prompt", "reasons", "a thousand completions", "choices"],
+    ids=[
+        "beams",
+        "long prompts",
+        "scores",
+        "one long prompt",
+        "reasons",
+        "a thousand completions",
+        "choices",
+    ],
 )
 def test_texts_take_no_more_than_their_time_and_small_ones_get_through(language, path, body):
     cost = costs(language, lambda: posted(language, path, body))
@@ -93,8 +119,18 @@ def test_texts_take_no_more_than_their_time_and_small_ones_get_through(language,
 
 
 def test_raw_tensors_of_a_decoder_are_bounded_as_its_texts_are(language):
-    tokens = {"name": "input_ids", "datatype": "INT64", "shape": [1, 400_000], "data": [1] * 400_000}
-    places = {"name": "positions", "datatype": "INT64", "shape": [1, 400_000], "data": [0] * 400_000}
+    tokens = {
+        "name": "input_ids",
+        "datatype": "INT64",
+        "shape": [1, 400_000],
+        "data": [1] * 400_000,
+    }
+    places = {
+        "name": "positions",
+        "datatype": "INT64",
+        "shape": [1, 400_000],
+        "data": [0] * 400_000,
+    }
     past = [
         {"name": f"past_{part}_{layer}", "datatype": "FP32", "shape": [1, 1, 0, 16], "data": []}
         for layer in range(2)
@@ -102,7 +138,9 @@ def test_raw_tensors_of_a_decoder_are_bounded_as_its_texts_are(language):
     ]
     body = {"inputs": [tokens, places, *past]}
     cost = costs(language, lambda: posted(language, "/v2/models/language.decoder/infer", body))
-    assert (cost.answers.status_code, "at most" in cost.answers.text) == (400, True), cost.answers.text[:300]
+    assert (cost.answers.status_code, "at most" in cost.answers.text) == (400, True), (
+        cost.answers.text[:300]
+    )
     check(cost)
 
 
@@ -110,13 +148,17 @@ def picture(mode: str, side: int, *, noise: bool = False) -> str:
     """A PNG in base64: one that is small and decodes large, or one that is large as it is."""
     drawn = Image.new(mode, (side, side))
     if noise:
-        drawn = Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8), "L")
+        drawn = Image.fromarray(
+            np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8), "L"
+        )
     file = io.BytesIO()
     drawn.save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 
-@pytest.mark.parametrize(("mode", "number"), [("1", 1_000), ("L", 480), ("RGB", 150), ("RGBA", 110)])
+@pytest.mark.parametrize(
+    ("mode", "number"), [("1", 1_000), ("L", 480), ("RGB", 150), ("RGBA", 110)]
+)
 def test_small_pictures_that_decode_large_take_no_more_than_their_time(image, mode, number):
     body = [{"image": picture(mode, 5_000)}] * number
     cost = costs(image, lambda: posted(image, "/predict", body))

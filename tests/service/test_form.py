@@ -21,7 +21,9 @@ class Everything(BaseModel):
     colour: Literal["red", "blue"]
     name: str = Field(description="Who")
     story: str
-    picture: str = Field(json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/*"})
+    picture: str = Field(
+        json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/*"}
+    )
     sound: str = Field("", json_schema_extra={"contentEncoding": "base64"})
     user: int | str | None = None
     corner: Corner
@@ -40,11 +42,20 @@ def found() -> dict[str, Control]:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("the width", "number"), ("count", "number"), ("on", "boolean"), ("colour", "choice"), ("name", "text"),
-        ("story", "long"), ("picture", "file"), ("sound", "file"), ("user", "any"), ("corner", "json"),
-        ("corners", "json"), ("mixed", "json"),
+        ("the width", "number"),
+        ("count", "number"),
+        ("on", "boolean"),
+        ("colour", "choice"),
+        ("name", "text"),
+        ("story", "long"),
+        ("picture", "file"),
+        ("sound", "file"),
+        ("user", "any"),
+        ("corner", "json"),
+        ("corners", "json"),
+        ("mixed", "json"),
     ],
-)  # fmt: skip
+)
 def test_the_control_fits_the_field(found, name, kind):
     assert found[name].kind == kind
 
@@ -53,7 +64,11 @@ def test_a_control_knows_what_the_schema_says(found):
     assert list(found)[:3] == ["the width", "count", "on"]
     assert (found["count"].whole, found["the width"].whole) == (True, False)
     assert (found["the width"].required, found["count"].required) == (True, False)
-    assert (found["on"].default, found["count"].default, found["user"].default) == (True, None, None)
+    assert (found["on"].default, found["count"].default, found["user"].default) == (
+        True,
+        None,
+        None,
+    )
     assert found["colour"].choices == ["red", "blue"]
     assert (found["picture"].accept, found["sound"].accept) == ("image/*", "")
     assert found["name"].description == "Who"

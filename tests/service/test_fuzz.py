@@ -14,7 +14,11 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error, response_schema_conformance, status_code_conformance
+from schemathesis.checks import (
+    not_a_server_error,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from modelyard.contract.lab import Lab
 from modelyard.family import names
@@ -25,11 +29,36 @@ from tests.service.test_streaming import listening
 
 BODIES = 5_000
 PIECES = [
-    b"{", b"}", b"[", b"]", b",", b":", b'"', b"NaN", b"-Infinity", b"1e999", b"1e308", b"null", b"true", b"9" * 400,
-    b"[" * 300, b'{"a":' * 200, b"\x00", b"\xff\xfe", b"\\u0000", b"\\ud800", "ü".encode("utf-16"), "𝕏".encode(),
-]  # fmt: skip
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b'"',
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"1e308",
+    b"null",
+    b"true",
+    b"9" * 400,
+    b"[" * 300,
+    b'{"a":' * 200,
+    b"\x00",
+    b"\xff\xfe",
+    b"\\u0000",
+    b"\\ud800",
+    "ü".encode("utf-16"),
+    "𝕏".encode(),
+]
 VALUES = [None, [], {}, "x" * 5_000, -1, 1e300, True, [[[]]], "\ud800"]
-TYPES = [b"application/json"] * 6 + [b"text/plain", b"application/json; charset=utf-16", b"\xff", b""]
+TYPES = [b"application/json"] * 6 + [
+    b"text/plain",
+    b"application/json; charset=utf-16",
+    b"\xff",
+    b"",
+]
 
 
 def mutated(chance: random.Random, good: bytes) -> bytes:
@@ -80,13 +109,19 @@ def test_no_body_of_five_thousand_makes_it_fail_grow_or_hang(payments, tmp_path)
     good = json.dumps(payments.golden()["request"]).encode()
     model = "tests-service-payments-payments"
     tensors = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}]}
-    documents = {"inputs": [{"name": "request", "datatype": "BYTES", "shape": [1], "data": [good.decode()]}]}
+    documents = {
+        "inputs": [{"name": "request", "datatype": "BYTES", "shape": [1], "data": [good.decode()]}]
+    }
     goods = [
-        ("/predict", good), ("/predict", good), ("/explain", good), ("/feedback", b'{"id": "a", "label": 1.5}'),
-        ("/admin/swap", b'{"package": "/nowhere"}'), ("/v1/completions", b'{"model": "a", "prompt": "b"}'),
+        ("/predict", good),
+        ("/predict", good),
+        ("/explain", good),
+        ("/feedback", b'{"id": "a", "label": 1.5}'),
+        ("/admin/swap", b'{"package": "/nowhere"}'),
+        ("/v1/completions", b'{"model": "a", "prompt": "b"}'),
         (f"/v2/models/{model}.line/infer", json.dumps(tensors).encode()),
         (f"/v2/models/{model}/infer", json.dumps(documents).encode()),
-    ]  # fmt: skip
+    ]
     log = PredictionLog(tmp_path, payments)
     with listening(create_app(payments, log)) as address:
         send(address, goods, 1_000, seed=0)
@@ -98,7 +133,9 @@ def test_no_body_of_five_thousand_makes_it_fail_grow_or_hang(payments, tmp_path)
         assert seen[400] > 1_000
         assert grown < 30_000, f"{grown} kB more after {BODIES} bodies"
         assert (
-            httpx.post(f"{address}/predict", content=good, headers={"content-type": "application/json"}).json()
+            httpx.post(
+                f"{address}/predict", content=good, headers={"content-type": "application/json"}
+            ).json()
             == payments.golden()["response"]
         )
     assert log.dropped == 0
@@ -120,12 +157,18 @@ def conforms(package: Package, examples: int) -> None:
 
 def ask_many(operation, mode: GenerationMode, examples: int) -> None:
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+    )
     def ask(case) -> None:
         case.call_and_validate(
             checks=[not_a_server_error, status_code_conformance, response_schema_conformance],
-            headers=case.headers, timeout=60,
-        )  # fmt: skip
+            headers=case.headers,
+            timeout=60,
+        )
 
     ask()
 

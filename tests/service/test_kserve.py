@@ -1,4 +1,5 @@
-"""KServe's own client, unchanged, from an environment of its own: its pins do not go with the rest."""
+"""KServe's own client, unchanged, from an environment of its own: its pins do not go with the
+rest."""
 
 from __future__ import annotations
 

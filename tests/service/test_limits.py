@@ -43,11 +43,24 @@ def test_with_a_token_only_health_and_metrics_are_open(line, payments):
             assert client.get(path).status_code == 200
         for path in ("/package", "/", "/openapi.json", "/v2", "/nowhere"):
             assert client.get(path).status_code == 401
-        for given in ("", "Bearer", "Bearer wrong", "Basic s3cret", "s3cret", "Bearer s3cret2", "Bearer \xe9"):
-            refused = client.post("/predict", json={"x": 1}, headers={"authorization": given.encode("latin-1")})
+        for given in (
+            "",
+            "Bearer",
+            "Bearer wrong",
+            "Basic s3cret",
+            "s3cret",
+            "Bearer s3cret2",
+            "Bearer \xe9",
+        ):
+            refused = client.post(
+                "/predict", json={"x": 1}, headers={"authorization": given.encode("latin-1")}
+            )
             assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
         for given in ("Bearer s3cret", "bearer s3cret", "Bearer  s3cret "):
-            assert client.post("/predict", json={"x": 1}, headers={"authorization": given}).status_code == 200
+            assert (
+                client.post("/predict", json={"x": 1}, headers={"authorization": given}).status_code
+                == 200
+            )
 
 
 def test_the_token_comes_from_a_file_and_never_shows(line_path, tmp_path):
@@ -67,7 +80,11 @@ def test_the_token_comes_from_a_file_and_never_shows(line_path, tmp_path):
 def test_a_setting_that_is_not_allowed_is_named(line_path):
     good = {"MODELYARD_PACKAGE": str(line_path)}
     assert ServingSettings.from_environment(good | {"MODELYARD_SHARE": "0.5"}).share == 0.5
-    for name, value in {"MODELYARD_SHARE": "2", "MODELYARD_QUEUE": "0", "MODELYARD_LOG_FORMAT": "xml"}.items():
+    for name, value in {
+        "MODELYARD_SHARE": "2",
+        "MODELYARD_QUEUE": "0",
+        "MODELYARD_LOG_FORMAT": "xml",
+    }.items():
         with pytest.raises(UsageError, match=f"{name} = '{value}'"):
             ServingSettings.from_environment(good | {name: value})
 
@@ -75,13 +92,20 @@ def test_a_setting_that_is_not_allowed_is_named(line_path):
 def test_an_answer_that_does_not_come_in_time_is_a_504(line, monkeypatch):
     with listening(create_app(line, None, Limits(deadline=5.0))) as address:
         slowly(monkeypatch, line.host, 0.4)
-        httpx.post(f"{address}/predict", json={"x": 1.0})  # from now on the service knows that it takes long
+        httpx.post(
+            f"{address}/predict", json={"x": 1.0}
+        )  # from now on the service knows that it takes long
         start = time.monotonic()
         reply = httpx.post(f"{address}/predict", json={"x": 1.0}, headers={"x-deadline-ms": "100"})
         assert (reply.status_code, "in time" in reply.json()["error"]) == (504, True)
         assert time.monotonic() - start < 0.35
         for wrong in ("soon", "-1", "0", "1.5"):
-            assert httpx.post(f"{address}/predict", json={"x": 1}, headers={"x-deadline-ms": wrong}).status_code == 400
+            assert (
+                httpx.post(
+                    f"{address}/predict", json={"x": 1}, headers={"x-deadline-ms": wrong}
+                ).status_code
+                == 400
+            )
 
 
 def test_a_body_that_does_not_come_holds_nothing_up(line):
@@ -99,7 +123,9 @@ def test_a_body_that_does_not_come_holds_nothing_up(line):
 def test_more_than_can_wait_are_refused_with_when_to_come_back(line, monkeypatch):
     with listening(create_app(line, None, Limits(queue=2, batch_rows=1))) as address:
         slowly(monkeypatch, line.host, 0.2)
-        httpx.post(f"{address}/predict", json={"x": 1.0})  # from now on the service knows that it takes long
+        httpx.post(
+            f"{address}/predict", json={"x": 1.0}
+        )  # from now on the service knows that it takes long
         replies: list[httpx.Response] = []
         ask = lambda: replies.append(httpx.post(f"{address}/predict", json={"x": 1.0}, timeout=30))  # noqa: E731
         threads = [threading.Thread(target=ask) for _ in range(8)]
@@ -111,7 +137,9 @@ def test_more_than_can_wait_are_refused_with_when_to_come_back(line, monkeypatch
         assert codes.count(200) >= 3
         assert codes.count(503) >= 2
         assert set(codes) == {200, 503}
-        assert all(int(reply.headers["retry-after"]) > 0 for reply in replies if reply.status_code == 503)
+        assert all(
+            int(reply.headers["retry-after"]) > 0 for reply in replies if reply.status_code == 503
+        )
         assert httpx.post(f"{address}/predict", json={"x": 1.0}).status_code == 200
 
 
@@ -124,10 +152,16 @@ def test_where_too_many_wait_a_body_is_refused_unread(line, monkeypatch):
         for thread in threads:
             thread.start()
         time.sleep(0.25)
-        assert httpx.post(f"{address}/predict", content=b"not even JSON", headers=JSON).status_code == 503
+        assert (
+            httpx.post(f"{address}/predict", content=b"not even JSON", headers=JSON).status_code
+            == 503
+        )
         for thread in threads:
             thread.join()
-        assert httpx.post(f"{address}/predict", content=b"not even JSON", headers=JSON).status_code == 400
+        assert (
+            httpx.post(f"{address}/predict", content=b"not even JSON", headers=JSON).status_code
+            == 400
+        )
 
 
 def test_a_service_behind_its_sockets_refuses_unread_and_goes_on_telling_its_health(line):
@@ -147,8 +181,14 @@ def test_a_service_behind_its_sockets_refuses_unread_and_goes_on_telling_its_hea
 def test_the_same_body_is_answered_from_the_cache_and_logged_again(line, tmp_path):
     log = PredictionLog(tmp_path, line)
     with TestClient(create_app(line, log, Limits(cache_bytes=60))) as client:
-        seen = [client.post("/predict", json={"x": x}).headers.get("x-cache") for x in (1.0, 1.0, 2.0, 3.0, 3.0, 1.0)]
-        assert client.post("/predict", json={"x": 1.0}).json() == line.predict([{"x": 1.0}])[0].model_dump()
+        seen = [
+            client.post("/predict", json={"x": x}).headers.get("x-cache")
+            for x in (1.0, 1.0, 2.0, 3.0, 3.0, 1.0)
+        ]
+        assert (
+            client.post("/predict", json={"x": 1.0}).json()
+            == line.predict([{"x": 1.0}])[0].model_dump()
+        )
     assert seen == [None, "hit", None, None, "hit", None], "60 bytes hold two answers at most"
     assert sorted(read_log(tmp_path)["x"]) == [1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 3.0]
 
@@ -159,10 +199,19 @@ def test_labels_that_come_later_are_joined_by_id(line, tmp_path):
         for name in ("a", "b"):
             client.post("/predict", json={"x": 1.0}, headers={"x-request-id": name})
         client.post("/predict", json=[{"x": 2.0}, {"x": 3.0}], headers={"x-request-id": "c"})
-        labels = [{"id": "c-1", "label": 7}, {"id": "a", "label": 4.5}, {"id": "unknown", "label": 1}]
+        labels = [
+            {"id": "c-1", "label": 7},
+            {"id": "a", "label": 4.5},
+            {"id": "unknown", "label": 1},
+        ]
         assert client.post("/feedback", json=labels).json() == {"taken": 3}
         assert client.post("/feedback", json={"id": "a", "label": 5.0}).status_code == 202
-        for bad in ({"id": "a"}, {"id": "a b", "label": 1}, {"id": "a", "label": [1]}, {"id": "a", "label": None}):
+        for bad in (
+            {"id": "a"},
+            {"id": "a b", "label": 1},
+            {"id": "a", "label": [1]},
+            {"id": "a", "label": None},
+        ):
             assert client.post("/feedback", json=bad).status_code == 400
     joined = read_labelled(tmp_path)
     assert dict(zip(joined["_id"], joined["_label"], strict=True)) == {"a": 5.0, "c-1": 7.0}
@@ -176,7 +225,9 @@ def test_a_share_of_the_requests_is_logged_whole(line, tmp_path):
     log = PredictionLog(tmp_path, line, sample=0.5)
     with TestClient(create_app(line, log)) as client:
         for number in range(200):
-            client.post("/predict", json=[{"x": 1.0}, {"x": 2.0}], headers={"x-request-id": f"r{number}"})
+            client.post(
+                "/predict", json=[{"x": 1.0}, {"x": 2.0}], headers={"x-request-id": f"r{number}"}
+            )
     names = read_log(tmp_path)["_id"]
     assert 120 < len(names) < 280
     assert len({name.split("-")[0] for name in names}) * 2 == len(names)
@@ -219,18 +270,29 @@ def test_each_request_is_a_span_where_a_collector_is_named(line, monkeypatch):
         app.spans = tracing.configured()
         parent = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
         with TestClient(app) as client:
-            client.post("/predict", json={"x": 1.0}, headers={"traceparent": parent, "x-request-id": "traced"})
+            client.post(
+                "/predict",
+                json={"x": 1.0},
+                headers={"traceparent": parent, "x-request-id": "traced"},
+            )
             client.post("/predict", json={})
         app.spans.close()
         server.shutdown()
     (path, body), *_ = handler.bodies
     assert path == "/v1/traces"
     sent = ExportTraceServiceRequest.FromString(body)
-    spans = [span for group in sent.resource_spans for scope in group.scope_spans for span in scope.spans]
-    told = [{one.key: one.value.string_value or one.value.int_value for one in span.attributes} for span in spans]
+    spans = [
+        span for group in sent.resource_spans for scope in group.scope_spans for span in scope.spans
+    ]
+    told = [
+        {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
+        for span in spans
+    ]
     assert spans[0].trace_id.hex() == "0123456789abcdef" * 2
     assert spans[0].name == "POST predict"
-    assert told[0] | {"modelyard.request": "traced", "modelyard.package": line.info.version} == told[0]
+    assert (
+        told[0] | {"modelyard.request": "traced", "modelyard.package": line.info.version} == told[0]
+    )
     assert [one["http.response.status_code"] for one in told] == [200, 400]
 
 
@@ -244,14 +306,20 @@ def test_a_line_of_the_log_is_json_with_its_traceback():
     try:
         raise ValueError("no\nnewline")
     except ValueError:
-        record = logging.getLogger("x").makeRecord("x", logging.ERROR, "f", 1, "failed %s", ("it",), None)
+        record = logging.getLogger("x").makeRecord(
+            "x", logging.ERROR, "f", 1, "failed %s", ("it",), None
+        )
         import sys
 
         record.exc_info = sys.exc_info()
     text = JsonLines().format(record)
     assert "\n" not in text
     line = json.loads(text)
-    assert (line["level"], line["message"], "ValueError" in line["traceback"]) == ("error", "failed it", True)
+    assert (line["level"], line["message"], "ValueError" in line["traceback"]) == (
+        "error",
+        "failed it",
+        True,
+    )
 
 
 def test_no_path_nor_exception_can_forge_a_line_of_the_log(line, caplog):
@@ -269,7 +337,9 @@ def test_no_path_nor_exception_can_forge_a_line_of_the_log(line, caplog):
     try:
         raise ValueError("no\nERROR: forged")
     except ValueError:
-        record = logging.getLogger("x").makeRecord("x", logging.ERROR, "f", 1, "failed", (), sys.exc_info())
+        record = logging.getLogger("x").makeRecord(
+            "x", logging.ERROR, "f", 1, "failed", (), sys.exc_info()
+        )
     lines = TextLines().format(record).splitlines()
     assert lines[0] == "ERROR: failed"
     assert all(line.startswith("    ") for line in lines[1:])
@@ -300,7 +370,10 @@ def test_reasons_and_raw_tensors_wait_in_a_bounded_line_too():
     async def run() -> list[object]:
         aside, soon = Aside(1, 2), time.perf_counter() + 30
         many = [asyncio.create_task(aside.run(lambda: time.sleep(0.1), soon)) for _ in range(6)]
-        return [*await asyncio.gather(*many, return_exceptions=True), await aside.run(lambda: 7, soon)]
+        return [
+            *await asyncio.gather(*many, return_exceptions=True),
+            await aside.run(lambda: 7, soon),
+        ]
 
     *found, after = asyncio.run(run())
     assert found.count(None) == 3
@@ -329,12 +402,16 @@ def test_late_work_is_told_as_late_and_keeps_its_thread_to_its_end():
     assert max(most) == 1
 
 
-@pytest.mark.parametrize(("soft", "hard", "expected"), [(64, 500, 500), (64, 4_000, 1_000), (2_000, 4_000, 2_000)])
+@pytest.mark.parametrize(
+    ("soft", "hard", "expected"), [(64, 500, 500), (64, 4_000, 1_000), (2_000, 4_000, 2_000)]
+)
 def test_a_container_that_begins_with_few_files_may_open_more(soft, hard, expected):
     asked = (
         f"import resource as r; r.setrlimit(r.RLIMIT_NOFILE, ({soft}, {hard}))\n"
         "from modelyard.serving.server import allow_connections; allow_connections(1_000)\n"
         "print(r.getrlimit(r.RLIMIT_NOFILE))"
     )
-    told = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", asked], check=True, capture_output=True, text=True
+    ).stdout
     assert told.strip() == str((expected, hard))

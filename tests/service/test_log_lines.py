@@ -27,9 +27,21 @@ def package(tmp_path_factory) -> Path:
 def test_with_json_logs_every_line_is_json_and_none_holds_an_example(package, tmp_path, workers):
     port = free_port()
     environment = os.environ | {
-        "MODELYARD_LOG_FORMAT": "json", "MODELYARD_PREDICTIONS": str(tmp_path / "log"), "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
-    command = [sys.executable, "-m", "modelyard", "serve", str(package), "--port", str(port), "--workers", str(workers)]
+        "MODELYARD_LOG_FORMAT": "json",
+        "MODELYARD_PREDICTIONS": str(tmp_path / "log"),
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "modelyard",
+        "serve",
+        str(package),
+        "--port",
+        str(port),
+        "--workers",
+        str(workers),
+    ]
     (tmp_path / "out").touch()
     with (tmp_path / "out").open("w") as out:
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.DEVNULL)

@@ -51,7 +51,9 @@ def explained(browser, address: str) -> None:
 
 
 def explaining(monkeypatch, picture: str | None) -> None:
-    found = Explanation(method=EVIL, output="risk", contributions={EVIL: 1.0, "amount": -0.5}, picture=picture)
+    found = Explanation(
+        method=EVIL, output="risk", contributions={EVIL: 1.0, "amount": -0.5}, picture=picture
+    )
     monkeypatch.setattr(PaymentHost, "explain", lambda self, run, request: found)
 
 
@@ -69,9 +71,16 @@ def test_a_picture_of_the_reasons_is_shown_beside_the_answer(payments, browser, 
 
 def test_nothing_but_a_png_in_the_answer_becomes_a_picture(payments, browser, monkeypatch):
     pictures = [
-        None, "", "https://example.com/a.png", "data:image/svg+xml;base64,PHN2Zy8+", "javascript:alert(1)",
-        png(5) + '" onerror="document.title=\'taken\'', f" {png(5)}", "favicon.ico", png(5).replace("png", "gif"),
-    ]  # fmt: skip
+        None,
+        "",
+        "https://example.com/a.png",
+        "data:image/svg+xml;base64,PHN2Zy8+",
+        "javascript:alert(1)",
+        png(5) + "\" onerror=\"document.title='taken'",
+        f" {png(5)}",
+        "favicon.ico",
+        png(5).replace("png", "gif"),
+    ]
     with serving(payments) as address:
         for picture in pictures:
             explaining(monkeypatch, picture)
@@ -82,7 +91,9 @@ def test_nothing_but_a_png_in_the_answer_becomes_a_picture(payments, browser, mo
 
 def test_the_policy_lets_pictures_come_from_the_answer_and_the_service_alone(payments):
     reply = TestClient(create_app(payments, None)).get("/")
-    policy = dict(rule.split(" ", 1) for rule in reply.headers["content-security-policy"].split("; "))
+    policy = dict(
+        rule.split(" ", 1) for rule in reply.headers["content-security-policy"].split("; ")
+    )
     assert policy["img-src"] == "'self' data:"
     assert policy["default-src"] == "'none'"
 
@@ -101,7 +112,10 @@ def test_the_form_and_the_json_say_the_same(payments, browser):
     with serving(payments) as address:
         browser.open(address)
         golden = payments.golden()["request"]
-        assert float(browser("document.querySelector('[data-field=amount]').value")) == golden["amount"]
+        assert (
+            float(browser("document.querySelector('[data-field=amount]').value"))
+            == golden["amount"]
+        )
         assert browser("document.querySelector('[data-field=country]').value") == "FR"
         typed(browser, "[data-field=amount]", "12.5")
         typed(browser, "[data-field=country]", "")
@@ -124,7 +138,9 @@ def test_an_answer_is_shown_in_words_and_a_refusal_in_red(payments, browser):
         browser("document.querySelector('[data-path=predict]').click()")
         wait_for(lambda: browser("document.getElementById('reasons').textContent"))
         assert browser("document.getElementById('reasons').textContent").startswith("risk score: ")
-        assert json.loads(browser("document.getElementById('answer').textContent")).keys() == {"risk score"}
+        assert json.loads(browser("document.getElementById('answer').textContent")).keys() == {
+            "risk score"
+        }
         typed(browser, "[data-field=amount]", "-1")
         browser("document.querySelector('[data-path=predict]').click()")
         wait_for(lambda: browser("document.getElementById('answer').className") == "bad")

@@ -18,17 +18,28 @@ NOW = datetime(2026, 1, 31, 13, 59, 59, 900_000, tzinfo=UTC)
 
 def add(log: PredictionLog, package, bodies, call="c", received=NOW, **fields) -> None:
     requests = [package.parse(body) for body in bodies]
-    log.add(call, received.timestamp(), 1.5, requests, package.host.predict(package.run, requests), **fields)
+    log.add(
+        call,
+        received.timestamp(),
+        1.5,
+        requests,
+        package.host.predict(package.run, requests),
+        **fields,
+    )
 
 
 def test_every_answered_example_is_logged_once_with_what_was_answered(payments, tmp_path):
     log = PredictionLog(tmp_path, payments)
     with TestClient(create_app(payments, log)) as client:
         one = client.post("/predict", json={"amount": 2.0}, headers={"x-request-id": "one"}).json()
-        client.post("/predict", json=[{"amount": 3.0}, {"amount": 4.0}], headers={"x-request-id": "two"})
+        client.post(
+            "/predict", json=[{"amount": 3.0}, {"amount": 4.0}], headers={"x-request-id": "two"}
+        )
         client.post("/predict", json={"amount": -1.0}, headers={"x-request-id": "refused"})
     columns = read_log(tmp_path)
-    rows = dict(zip(columns["_id"], zip(columns["amount"], columns["risk"], strict=True), strict=True))
+    rows = dict(
+        zip(columns["_id"], zip(columns["amount"], columns["risk"], strict=True), strict=True)
+    )
     assert set(rows) == {"one", "two-0", "two-1"}
     assert rows["one"] == (2.0, one["risk score"])
     assert rows["two-1"][0] == 4.0
@@ -87,7 +98,9 @@ def test_nothing_logged_reads_as_nothing(tmp_path):
 
 def test_a_column_keeps_its_numbers_when_one_file_held_none(payments, tmp_path, monkeypatch):
     for number in (None, 2.5):
-        monkeypatch.setattr(payments.host, "describe", lambda *_, number=number: {"a": number, "b": "x"})
+        monkeypatch.setattr(
+            payments.host, "describe", lambda *_, number=number: {"a": number, "b": "x"}
+        )
         log = PredictionLog(tmp_path, payments)
         add(log, payments, [{"amount": 1}])
         log.close()

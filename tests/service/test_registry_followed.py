@@ -1,4 +1,5 @@
-"""A running service follows the registry: the package that becomes champion there takes over here."""
+"""A running service follows the registry: the package that becomes champion there takes over
+here."""
 
 from __future__ import annotations
 
@@ -22,8 +23,12 @@ def yard(tmp_path, monkeypatch) -> dict[str, Built]:
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(follow, "REGISTRY_SECONDS", 0.05)
-    return {str(points): build(tmp_path / NAME / str(points), str(points), {"features": {"points": points}})
-            for points in (30, 3000)}  # fmt: skip
+    return {
+        str(points): build(
+            tmp_path / NAME / str(points), str(points), {"features": {"points": points}}
+        )
+        for points in (30, 3000)
+    }
 
 
 @pytest.mark.slow
@@ -32,7 +37,12 @@ def test_who_becomes_champion_takes_over_within_one_look(yard, tmp_path):
     assert first.info.version != second.info.version
 
     def promote(built: Built) -> None:
-        deploy(built.run, package=built.package, features=built.features, deployment=tmp_path / built.run.id)
+        deploy(
+            built.run,
+            package=built.package,
+            features=built.features,
+            deployment=tmp_path / built.run.id,
+        )
 
     async def until(traffic: Traffic, version: str) -> str:
         with contextlib.suppress(TimeoutError):

@@ -41,21 +41,35 @@ def test_one_example_gets_one_answer_that_is_the_packages_own(client, payments):
     body = payments.golden()["request"]
     reply = client.post("/predict", json=body)
     assert reply.status_code == 200
-    assert reply.json() == {"risk score": payments.predict([body])[0].risk_score} == payments.golden()["response"]
+    assert (
+        reply.json()
+        == {"risk score": payments.predict([body])[0].risk_score}
+        == payments.golden()["response"]
+    )
 
 
 def test_a_list_gets_a_list_in_order(client, payments):
     bodies = [{"amount": 5.0}, {"amount": 1.0}, {"amount": 3.0}]
     expected = [answer.risk_score for answer in payments.predict(bodies)]
-    assert [answer["risk score"] for answer in client.post("/predict", json=bodies).json()] == expected
+    assert [
+        answer["risk score"] for answer in client.post("/predict", json=bodies).json()
+    ] == expected
     assert client.post("/predict", json=bodies[:1]).json() == [{"risk score": expected[0]}]
 
 
 def test_every_answer_carries_the_package_and_a_request_id(client):
-    for reply in (post(client, '{"amount": 1}'), post(client, "{"), client.get("/nowhere"), client.get("/")):
+    for reply in (
+        post(client, '{"amount": 1}'),
+        post(client, "{"),
+        client.get("/nowhere"),
+        client.get("/"),
+    ):
         assert reply.headers["x-modelyard-package"] == "0123456789ab"
         assert re.fullmatch("[0-9a-f]{32}", reply.headers["x-request-id"])
-    assert post(client, '{"amount": 1}', **{"x-request-id": "mine-7"}).headers["x-request-id"] == "mine-7"
+    assert (
+        post(client, '{"amount": 1}', **{"x-request-id": "mine-7"}).headers["x-request-id"]
+        == "mine-7"
+    )
     assert post(client, '{"amount": 1}', **{"x-request-id": "a b"}).headers["x-request-id"] != "a b"
 
 
@@ -86,7 +100,9 @@ def test_every_answer_carries_the_package_and_a_request_id(client):
         ('{"amount": ' + "9" * 1500 + "}", "amount", None, ["a number"]),
     ],
 )
-def test_a_bad_body_is_refused_with_its_field_and_what_is_allowed(client, body, field, index, words):
+def test_a_bad_body_is_refused_with_its_field_and_what_is_allowed(
+    client, body, field, index, words
+):
     reply = post(client, body)
     problem = reply.json()
     assert reply.status_code == 400
@@ -130,7 +146,9 @@ def test_another_content_type_is_refused_with_415(client, media):
 
 
 @pytest.mark.parametrize("path", ["/predict", "/explain", "/feedback", "/v1/completions"])
-def test_a_body_without_a_content_type_is_refused_since_a_browser_could_send_it_unasked(client, path):
+def test_a_body_without_a_content_type_is_refused_since_a_browser_could_send_it_unasked(
+    client, path
+):
     request = client.build_request("POST", path, content=b'{"amount": 1}')
     assert "content-type" not in request.headers
     reply = client.send(request)
@@ -141,17 +159,33 @@ def test_a_body_without_a_content_type_is_refused_since_a_browser_could_send_it_
 
 def test_the_inference_protocol_takes_no_form_nor_what_a_page_sends_unasked(client):
     content = b'{"inputs": []}'
-    for media in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=a"):
+    for media in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=a",
+    ):
         reply = client.post("/v2/models/x/infer", content=content, headers={"content-type": media})
         assert reply.status_code in (404, 415)
     name = client.get("/package").json()["family"]
     path = f"/v2/models/{slug(name)}/infer"
-    assert client.post(path, content=content, headers={"content-type": "text/plain"}).status_code == 415
-    assert client.post(path, content=content, headers={"origin": "https://elsewhere.example"}).status_code == 415
-    assert client.post(path, content=content).status_code == 400  # Triton's client sends no content type
+    assert (
+        client.post(path, content=content, headers={"content-type": "text/plain"}).status_code
+        == 415
+    )
+    assert (
+        client.post(
+            path, content=content, headers={"origin": "https://elsewhere.example"}
+        ).status_code
+        == 415
+    )
+    assert (
+        client.post(path, content=content).status_code == 400
+    )  # Triton's client sends no content type
 
 
-@pytest.mark.parametrize("body", ['{"amount": 1, "amount": 2}', '[{"amount": 1}, {"amount": 2, "amount": 2}]'])
+@pytest.mark.parametrize(
+    "body", ['{"amount": 1, "amount": 2}', '[{"amount": 1}, {"amount": 2, "amount": 2}]']
+)
 def test_a_name_that_stands_twice_in_an_object_is_refused(client, body):
     reply = post(client, body)
     assert reply.status_code == 400
@@ -171,12 +205,23 @@ def test_a_long_name_or_value_is_cut_in_what_is_said_about_it(client):
 
 
 def test_json_is_read_under_its_other_names(client):
-    for media in ("application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.api+json"):
-        assert client.post("/predict", content='{"amount": 1}', headers={"content-type": media}).status_code == 200
+    for media in (
+        "application/json; charset=utf-8",
+        "APPLICATION/JSON",
+        "application/vnd.api+json",
+    ):
+        assert (
+            client.post(
+                "/predict", content='{"amount": 1}', headers={"content-type": media}
+            ).status_code
+            == 200
+        )
     assert post(client, '{"amount": 1}', **{"content-encoding": "br"}).status_code == 415
 
 
-@pytest.mark.parametrize(("coding", "packed"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+@pytest.mark.parametrize(
+    ("coding", "packed"), [("gzip", gzip.compress), ("deflate", zlib.compress)]
+)
 def test_a_compressed_body_is_read_and_its_unpacked_size_is_bounded(client, coding, packed):
     def sent(content: bytes):
         return client.post("/predict", content=content, headers={"content-encoding": coding} | JSON)
@@ -206,7 +251,13 @@ def test_a_bug_in_a_family_is_500_with_the_request_id_and_no_detail(client, capl
 
 def test_explain_gives_the_familys_reasons(client):
     reply = client.post("/explain", json={"amount": 2})
-    reasons = {"method": "line", "output": "risk", "base": 1.0, "contributions": {"amount": 4.0}, "picture": None}
+    reasons = {
+        "method": "line",
+        "output": "risk",
+        "base": 1.0,
+        "contributions": {"amount": 4.0},
+        "picture": None,
+    }
     assert reply.json() == reasons
     assert client.post("/explain", json=[{"amount": 2}]).status_code == 400
     assert client.post("/explain", json={"amount": -2}).json()["field"] == "amount"
@@ -273,7 +324,9 @@ def test_the_pages_policy_allows_its_own_script(client):
 
 def test_metrics_count_requests_by_code_and_answered_rows(line_client):
     def value(name: str) -> float:
-        found = re.search(rf"^{re.escape(name)} (\S+)$", line_client.get("/metrics").text, re.MULTILINE)
+        found = re.search(
+            rf"^{re.escape(name)} (\S+)$", line_client.get("/metrics").text, re.MULTILINE
+        )
         return float(found[1]) if found else 0.0
 
     good = 'modelyard_requests_total{code="200",package="0123456789ab",route="predict"}'
@@ -282,18 +335,26 @@ def test_metrics_count_requests_by_code_and_answered_rows(line_client):
     before = [value(name) for name in (good, bad, rows)]
     post(line_client, '[{"x": 1}, {"x": 2}]')
     post(line_client, '{"y": 1}')
-    assert [value(name) for name in (good, bad, rows)] == [before[0] + 1, before[1] + 1, before[2] + 2]
+    assert [value(name) for name in (good, bad, rows)] == [
+        before[0] + 1,
+        before[1] + 1,
+        before[2] + 2,
+    ]
     assert 'modelyard_request_seconds_bucket{le="0.0005"' in line_client.get("/metrics").text
 
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 fields = st.sampled_from(["amount", "country", "card", "card country", "card_country", "other"])
 examples = st.dictionaries(fields, values, max_size=5)
-QUIET = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def check(reply) -> None:

@@ -45,8 +45,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(package: Path, predictions: Path, workers: int = 1, stderr: Any = subprocess.PIPE, **env: str):
-    """The command's process and address, once it has told that it serves; stopped by SIGTERM at the end."""
+def served(
+    package: Path, predictions: Path, workers: int = 1, stderr: Any = subprocess.PIPE, **env: str
+):
+    """The command's process and address, once it has told that it serves; stopped by SIGTERM at
+    the end."""
     port = free_port()
     env = os.environ | {"PYTHONPATH": str(ROOT), "MODELYARD_PREDICTIONS": str(predictions)} | env
     command = [sys.executable, "-c", SERVE, str(package), str(port), str(workers)]
@@ -61,7 +64,9 @@ def served(package: Path, predictions: Path, workers: int = 1, stderr: Any = sub
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_service_answers_as_the_package_does_and_drains_on_sigterm(payments, payments_path, tmp_path, workers):
+def test_the_service_answers_as_the_package_does_and_drains_on_sigterm(
+    payments, payments_path, tmp_path, workers
+):
     accepted: list[str] = []
     lock = threading.Lock()
 
@@ -70,7 +75,9 @@ def test_the_service_answers_as_the_package_does_and_drains_on_sigterm(payments,
             for number in range(100_000):
                 name = f"{worker}.{number}"
                 try:
-                    reply = client.post("/predict", json={"amount": 1.0}, headers={"x-request-id": name})
+                    reply = client.post(
+                        "/predict", json={"amount": 1.0}, headers={"x-request-id": name}
+                    )
                 except httpx.TransportError:
                     return
                 if reply.status_code == 200:
@@ -101,7 +108,10 @@ def test_the_service_answers_as_the_package_does_and_drains_on_sigterm(payments,
     assert len(accepted) > 20
     assert len(logged) == len(set(logged)), "a request is in the log twice"
     assert set(accepted) | {"golden"} <= set(logged)
-    counts = [float(re.search(r"^modelyard_predictions_total.* (\S+)$", text, re.MULTILINE)[1]) for text in metrics]
+    counts = [
+        float(re.search(r"^modelyard_predictions_total.* (\S+)$", text, re.MULTILINE)[1])
+        for text in metrics
+    ]
     assert counts == sorted(counts), "each worker must tell the sum over all workers"
     assert 'code="400"' in metrics[-1]
 
@@ -111,7 +121,9 @@ def test_serve_tells_a_curl_line_that_works_as_pasted(payments, payments_path, t
         assert "Ctrl-C" in process.told
         line = next(line for line in process.told.splitlines() if "curl" in line)
         if shutil.which("curl"):
-            answer = subprocess.run(["bash", "-c", line], capture_output=True, check=True, text=True).stdout
+            answer = subprocess.run(
+                ["bash", "-c", line], capture_output=True, check=True, text=True
+            ).stdout
             assert json.loads(answer) == payments.golden()["response"]
         process.send_signal(signal.SIGINT)
         assert process.wait(40) == 0
@@ -167,7 +179,9 @@ async def fire(client: httpx.AsyncClient, answered: set[str], worker: int) -> No
     for number in range(100_000):
         name = f"{worker}.{number}"
         try:
-            reply = await client.post("/predict", json={"amount": 1.0}, headers={"x-request-id": name})
+            reply = await client.post(
+                "/predict", json={"amount": 1.0}, headers={"x-request-id": name}
+            )
         except httpx.TransportError:
             return
         assert reply.status_code == 200
@@ -194,7 +208,9 @@ def test_sigterm_under_load_loses_no_accepted_request(payments_path, tmp_path, t
             assert process.wait(40) == 0
         logged = read_log(folder)["_id"]
         assert len(logged) == len(set(logged))
-        assert set(logged) == answered, "what the model answered and what callers got is not the same"
+        assert set(logged) == answered, (
+            "what the model answered and what callers got is not the same"
+        )
 
 
 def alive(process: int) -> bool:
@@ -205,7 +221,9 @@ def alive(process: int) -> bool:
 
 
 def children(process: int) -> list[int]:
-    found = [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    found = [
+        int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
     return found + [one for child in found for one in children(child)]
 
 
@@ -228,7 +246,10 @@ def test_a_worker_that_ends_is_started_again(payments_path, tmp_path):
         first = children(process.pid)
         os.kill(first[0], signal.SIGKILL)
         deadline = time.monotonic() + 20
-        while not (len(new := children(process.pid)) == 2 and first[0] not in new) and time.monotonic() < deadline:
+        while (
+            not (len(new := children(process.pid)) == 2 and first[0] not in new)
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         assert first[0] not in new
         for _ in range(20):
@@ -241,7 +262,9 @@ def test_a_swap_reaches_all_workers(line_path, line, tmp_path):
     token = {"authorization": "Bearer secret"}
     with served(line_path, tmp_path / "log", workers=2, **env) as (_, address):
         assert httpx.get(f"{address}/package").status_code == 401
-        httpx.post(f"{address}/admin/swap", json={"package": str(other)}, headers=token).raise_for_status()
+        httpx.post(
+            f"{address}/admin/swap", json={"package": str(other)}, headers=token
+        ).raise_for_status()
         time.sleep(1.0)
         seen = {httpx.get(f"{address}/package", headers=token).json()["version"] for _ in range(20)}
     assert seen == {"v1"}

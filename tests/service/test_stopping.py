@@ -20,12 +20,16 @@ STOP = {"MODELYARD_STOP_MS": "1500", "MODELYARD_LOG": "off"}
 
 @pytest.fixture(scope="module")
 def teller(tmp_path_factory) -> Package:
-    return Package(build(tmp_path_factory.mktemp("teller"), "tests.service.telling:Teller"), threads=1)
+    return Package(
+        build(tmp_path_factory.mktemp("teller"), "tests.service.telling:Teller"), threads=1
+    )
 
 
 @pytest.fixture(scope="module")
 def grinder(tmp_path_factory) -> Package:
-    return Package(build(tmp_path_factory.mktemp("grinder"), "tests.service.grinding:Grinder"), threads=1)
+    return Package(
+        build(tmp_path_factory.mktemp("grinder"), "tests.service.grinding:Grinder"), threads=1
+    )
 
 
 def test_a_stream_that_runs_when_the_service_stops_ends_with_an_event_of_its_own(teller, tmp_path):
@@ -34,7 +38,9 @@ def test_a_stream_that_runs_when_the_service_stops_ends_with_an_event_of_its_own
 
         def listen() -> None:
             body = {"prompt": "a", "words": 600, "pause": 0.05}
-            with httpx.stream("POST", f"{address}/predict", json=body, headers=EVENTS, timeout=60) as reply:
+            with httpx.stream(
+                "POST", f"{address}/predict", json=body, headers=EVENTS, timeout=60
+            ) as reply:
                 seen.extend(reply.iter_lines())
 
         thread = threading.Thread(target=listen)

@@ -43,7 +43,9 @@ def listening(app):
 
 @pytest.fixture(scope="module")
 def teller(tmp_path_factory):
-    return Package(build(tmp_path_factory.mktemp("teller"), "tests.service.telling:Teller"), threads=1)
+    return Package(
+        build(tmp_path_factory.mktemp("teller"), "tests.service.telling:Teller"), threads=1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,11 @@ def test_parts_come_as_events_and_the_answer_last(client, served, teller):
     assert reply.headers["x-request-id"] == "parts1"
     *parts, last = events(reply.text)
     assert parts == [("", {"text": "a0"}), ("", {"text": " a1"}), ("", {"text": " a2"})]
-    assert last == ("answer", client.post("/predict", json=body).json()) == ("answer", {"text": "a0 a1 a2", "words": 3})
+    assert (
+        last
+        == ("answer", client.post("/predict", json=body).json())
+        == ("answer", {"text": "a0 a1 a2", "words": 3})
+    )
     rows = logged(served[1], "parts1")
     assert [(row["words"], row["_package"]) for row in rows] == [(3, teller.info.version)]
 
@@ -111,7 +117,9 @@ def test_parts_arrive_while_the_rest_is_being_made(client):
 def test_a_client_that_leaves_ends_the_writing_and_is_not_logged(served, teller, client):
     before = teller.host.told
     body = {"prompt": "a", "words": 200, "pause": 0.02}
-    with client.stream("POST", "/predict", json=body, headers=EVENTS | {"x-request-id": "left"}) as reply:
+    with client.stream(
+        "POST", "/predict", json=body, headers=EVENTS | {"x-request-id": "left"}
+    ) as reply:
         next(reply.iter_lines())
     time.sleep(0.3)
     told = teller.host.told
@@ -123,7 +131,9 @@ def test_a_client_that_leaves_ends_the_writing_and_is_not_logged(served, teller,
 
 
 def test_other_requests_are_answered_while_one_is_streamed(client, served):
-    with client.stream("POST", "/predict", json={"prompt": "a", "words": 30, "pause": 0.03}, headers=EVENTS) as reply:
+    with client.stream(
+        "POST", "/predict", json={"prompt": "a", "words": 30, "pause": 0.03}, headers=EVENTS
+    ) as reply:
         lines = reply.iter_lines()
         next(lines)
         start = time.monotonic()
@@ -147,7 +157,9 @@ def test_what_cannot_be_streamed_is_refused_before_the_first_part(client, body, 
 
 
 def test_a_failure_on_the_way_is_an_event_and_not_a_cut(client, served):
-    reply = client.post("/predict", json={"prompt": "fail", "words": 5}, headers=EVENTS | {"x-request-id": "failed"})
+    reply = client.post(
+        "/predict", json={"prompt": "fail", "words": 5}, headers=EVENTS | {"x-request-id": "failed"}
+    )
     found = events(reply.text)
     assert [name for name, _ in found] == ["", "", "error"]
     assert "failed" in found[-1][1]["error"]
@@ -160,19 +172,29 @@ def test_a_family_that_does_not_stream_or_complete_says_so(payments):
         reply = client.post("/v1/completions", json={"model": "x"})
         assert reply.status_code == 404
         assert "completes no text" in reply.json()["error"]["message"]
-        assert [model["id"] for model in client.get("/v1/models").json()["data"]] == [payments.info.family]
+        assert [model["id"] for model in client.get("/v1/models").json()["data"]] == [
+            payments.info.family
+        ]
 
 
-def test_openais_client_finds_its_own_errors_for_a_missing_token_a_missing_path_and_a_wrong_method(teller):
+def test_openais_client_finds_its_own_errors_for_a_missing_token_a_missing_path_and_a_wrong_method(
+    teller,
+):
     with listening(create_app(teller, None, Limits(token="secret"))) as address:
         stranger = openai.OpenAI(base_url=f"{address}/v1", api_key="wrong", max_retries=0)
-        with stranger, pytest.raises(openai.AuthenticationError, match="a token is asked for") as refused:
+        with (
+            stranger,
+            pytest.raises(openai.AuthenticationError, match="a token is asked for") as refused,
+        ):
             stranger.models.list()
         assert refused.value.code == "invalid_api_key"
         with openai.OpenAI(base_url=f"{address}/v1", api_key="secret", max_retries=0) as client:
             with pytest.raises(openai.NotFoundError) as missing:
                 client.embeddings.create(model=MODEL, input="a")
-            assert (missing.value.code, missing.value.type) == ("unknown_url", "invalid_request_error")
+            assert (missing.value.code, missing.value.type) == (
+                "unknown_url",
+                "invalid_request_error",
+            )
             with pytest.raises(openai.APIStatusError) as wrong:
                 client.post("/models", cast_to=object, body={})
             assert (wrong.value.status_code, wrong.value.code) == (405, "method_not_supported")
@@ -183,7 +205,11 @@ def test_openais_client_lists_the_model_and_completes(ai, teller):
     assert ai.models.retrieve(MODEL).owned_by == "modelyard"
     done = ai.completions.create(model=MODEL, prompt="a", max_tokens=2, temperature=0)
     assert (done.choices[0].text, done.choices[0].finish_reason) == ("a0 a1", "length")
-    assert (done.usage.prompt_tokens, done.usage.completion_tokens, done.usage.total_tokens) == (1, 2, 3)
+    assert (done.usage.prompt_tokens, done.usage.completion_tokens, done.usage.total_tokens) == (
+        1,
+        2,
+        3,
+    )
     assert done.system_fingerprint == teller.info.version
     with pytest.raises(openai.NotFoundError, match="is not served here"):
         ai.completions.create(model="gpt-3.5-turbo-instruct", prompt="a")
@@ -192,10 +218,15 @@ def test_openais_client_lists_the_model_and_completes(ai, teller):
 def test_openais_client_streams(ai, served):
     chunks = list(
         ai.completions.create(
-            model=MODEL, prompt="a", max_tokens=3, temperature=0, stream=True, stream_options={"include_usage": True},
+            model=MODEL,
+            prompt="a",
+            max_tokens=3,
+            temperature=0,
+            stream=True,
+            stream_options={"include_usage": True},
             extra_headers={"x-request-id": "streamed"},
         )
-    )  # fmt: skip
+    )
     *parts, usage = chunks
     assert [chunk.choices[0].text for chunk in parts] == ["a0", " a1", " a2", ""]
     assert [chunk.choices[0].finish_reason for chunk in parts] == [None, None, None, "length"]
@@ -204,7 +235,14 @@ def test_openais_client_streams(ai, served):
 
 
 def test_several_prompts_and_choices_are_numbered_and_seeded(ai, served):
-    asked = {"model": MODEL, "prompt": ["a", "b"], "max_tokens": 1, "n": 2, "seed": 7, "temperature": 1.0}
+    asked = {
+        "model": MODEL,
+        "prompt": ["a", "b"],
+        "max_tokens": 1,
+        "n": 2,
+        "seed": 7,
+        "temperature": 1.0,
+    }
     done = ai.completions.create(**asked, extra_headers={"x-request-id": "four"})
     texts = ["a?70", "a?80", "b?70", "b?80"]
     assert [(one.index, one.text) for one in done.choices] == list(enumerate(texts))
@@ -218,7 +256,10 @@ def test_several_prompts_and_choices_are_numbered_and_seeded(ai, served):
 
 
 def test_without_a_seed_answers_differ(ai):
-    texts = {ai.completions.create(model=MODEL, prompt="a", max_tokens=1).choices[0].text for _ in range(3)}
+    texts = {
+        ai.completions.create(model=MODEL, prompt="a", max_tokens=1).choices[0].text
+        for _ in range(3)
+    }
     assert len(texts) == 3
 
 
@@ -262,9 +303,13 @@ def test_what_is_not_supported_is_a_clear_400(ai, wish, words, stream):
 
 def test_the_document_tells_of_parts_and_completions_where_there_are_any(client, payments):
     document = client.get("/openapi.json").json()
-    assert "text/event-stream" in document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
+    assert (
+        "text/event-stream" in document["paths"]["/predict"]["post"]["responses"]["200"]["content"]
+    )
     assert "/v1/completions" in document["paths"]
     with TestClient(create_app(payments, None)) as other:
         document = other.get("/openapi.json").json()
-    assert list(document["paths"]["/predict"]["post"]["responses"]["200"]["content"]) == ["application/json"]
+    assert list(document["paths"]["/predict"]["post"]["responses"]["200"]["content"]) == [
+        "application/json"
+    ]
     assert "/v1/completions" not in document["paths"]

@@ -1,4 +1,5 @@
-"""Another package takes over between two requests, a candidate takes a share, a shadow answers nobody."""
+"""Another package takes over between two requests, a candidate takes a share, a shadow answers
+nobody."""
 
 from __future__ import annotations
 
@@ -33,17 +34,23 @@ def shifted(source: Path, folder: Path, version: str, offset: float) -> Path:
     from onnx import numpy_helper
 
     with artifact.create(folder) as work:
-        shutil.copytree(source, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+        shutil.copytree(
+            source, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json")
+        )
         file = work / "graphs" / "onnx-fp32" / "line.onnx"
         graph = onnx.load(file)
         for weight in graph.graph.initializer:
             if weight.name == "b":
-                weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + offset, "b"))
+                weight.CopyFrom(
+                    numpy_helper.from_array(numpy_helper.to_array(weight) + offset, "b")
+                )
         file.write_bytes(graph.SerializeToString())
         info = json.loads((work / "package.json").read_text())
         (work / "package.json").write_text(json.dumps(info | {"version": version}))
         made = artifact.read_manifest(source)
-        artifact.seal(work, artifact.Origin(**made.model_dump(include=set(artifact.Origin.model_fields))), [])
+        artifact.seal(
+            work, artifact.Origin(**made.model_dump(include=set(artifact.Origin.model_fields))), []
+        )
     return folder
 
 
@@ -63,7 +70,9 @@ def client(app) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
 
 
-def test_a_hundred_swaps_under_load_fail_nobody_and_each_answer_is_of_the_version_it_names(line, versions, tmp_path):
+def test_a_hundred_swaps_under_load_fail_nobody_and_each_answer_is_of_the_version_it_names(
+    line, versions, tmp_path
+):
     log = PredictionLog(tmp_path, line)
     app = create_app(line, log, Limits(batch_rows=4))
     app.token = b"secret"
@@ -74,11 +83,15 @@ def test_a_hundred_swaps_under_load_fail_nobody_and_each_answer_is_of_the_versio
         number = 0
         while not done:
             name = f"{worker}.{number}"
-            reply = await http.post("/predict", json={"x": 1.0}, headers=TOKEN | {"x-request-id": name})
+            reply = await http.post(
+                "/predict", json={"x": 1.0}, headers=TOKEN | {"x-request-id": name}
+            )
             assert reply.status_code == 200, reply.text
             answers.append((name, reply.headers["x-modelyard-package"], reply.json()["y"]))
             number += 1
-            await asyncio.sleep(0.002)  # as a network would: without it the thread that opens a package finds no time
+            await asyncio.sleep(
+                0.002
+            )  # as a network would: without it the thread that opens a package finds no time
 
     async def swap() -> None:
         nonlocal done
@@ -98,10 +111,14 @@ def test_a_hundred_swaps_under_load_fail_nobody_and_each_answer_is_of_the_versio
     for _, version, value in answers:
         assert value == pytest.approx(height(line, version), abs=1e-4)
     columns = read_log(tmp_path)
-    assert dict(zip(columns["_id"], columns["_package"], strict=True)) == {name: one for name, one, _ in answers}
+    assert dict(zip(columns["_id"], columns["_package"], strict=True)) == {
+        name: one for name, one, _ in answers
+    }
 
 
-def broken(versions: dict[str, Path], payments_path: Path, folder: Path) -> dict[str, tuple[Path, str]]:
+def broken(
+    versions: dict[str, Path], payments_path: Path, folder: Path
+) -> dict[str, tuple[Path, str]]:
     """Packages that must not take over, and what is said of each."""
     changed = folder / "changed"
     shutil.copytree(versions["v1"], changed)
@@ -109,14 +126,20 @@ def broken(versions: dict[str, Path], payments_path: Path, folder: Path) -> dict
     failing = shifted(versions["v1"], folder / "failing", "vx", 0.0)
     graph = (failing / "graphs" / "onnx-fp32" / "line.onnx").read_bytes()
     with artifact.create(folder / "no-graph") as work:
-        shutil.copytree(failing, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+        shutil.copytree(
+            failing, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json")
+        )
         (work / "graphs" / "onnx-fp32" / "line.onnx").write_bytes(graph[:-20])
         made = artifact.read_manifest(failing)
-        artifact.seal(work, artifact.Origin(**made.model_dump(include=set(artifact.Origin.model_fields))), [])
+        artifact.seal(
+            work, artifact.Origin(**made.model_dump(include=set(artifact.Origin.model_fields))), []
+        )
     return {
-        "changed": (changed, "was changed"), "no graph": (folder / "no-graph", "not an ONNX model that runs here"),
-        "another family": (payments_path, "of family"), "no folder": (folder / "nowhere", "not a folder"),
-    }  # fmt: skip
+        "changed": (changed, "was changed"),
+        "no graph": (folder / "no-graph", "not an ONNX model that runs here"),
+        "another family": (payments_path, "of family"),
+        "no folder": (folder / "nowhere", "not a folder"),
+    }
 
 
 def test_a_package_that_cannot_serve_is_refused_and_the_old_one_stays(
@@ -146,7 +169,11 @@ def test_nobody_swaps_without_a_token(line, versions):
             app = create_app(line, None)
             app.token = token
             async with client(app) as http:
-                seen += [(await http.post("/admin/swap", json={"package": str(versions["v1"])})).status_code]
+                seen += [
+                    (
+                        await http.post("/admin/swap", json={"package": str(versions["v1"])})
+                    ).status_code
+                ]
         return seen
 
     assert asyncio.run(swap()) == [403, 401]
@@ -174,7 +201,10 @@ def test_a_pointer_file_is_followed_and_a_bad_one_waits_for_the_next(line, versi
 
 
 def test_a_candidate_answers_its_share_and_the_same_ids_again(line, versions):
-    champion, candidate = opened(line, None, Limits()), opened(Package(versions["v1"], threads=1), None, Limits())
+    champion, candidate = (
+        opened(line, None, Limits()),
+        opened(Package(versions["v1"], threads=1), None, Limits()),
+    )
     app = create_app(line, None)
     app.open = Traffic(champion, candidate=candidate, share=0.25)
 
@@ -184,9 +214,13 @@ def test_a_candidate_answers_its_share_and_the_same_ids_again(line, versions):
             for _ in range(2):
                 found = {}
                 for number in range(400):
-                    reply = await http.post("/predict", json={"x": 1.0}, headers={"x-request-id": f"id{number}"})
+                    reply = await http.post(
+                        "/predict", json={"x": 1.0}, headers={"x-request-id": f"id{number}"}
+                    )
                     found[f"id{number}"] = reply.headers["x-modelyard-package"]
-                    assert reply.json()["y"] == pytest.approx(height(line, found[f"id{number}"]), abs=1e-4)
+                    assert reply.json()["y"] == pytest.approx(
+                        height(line, found[f"id{number}"]), abs=1e-4
+                    )
                 seen.append(found)
         return seen
 
@@ -195,7 +229,9 @@ def test_a_candidate_answers_its_share_and_the_same_ids_again(line, versions):
     assert 60 < list(first.values()).count("v1") < 140
 
 
-def test_a_shadow_is_shown_what_was_asked_and_its_answers_reach_the_log_alone(line, versions, tmp_path):
+def test_a_shadow_is_shown_what_was_asked_and_its_answers_reach_the_log_alone(
+    line, versions, tmp_path
+):
     log = PredictionLog(tmp_path, line, seconds=0.05)
     shadow = opened(Package(versions["v2"], threads=1), log, Limits())
     app = create_app(line, log)
@@ -203,7 +239,9 @@ def test_a_shadow_is_shown_what_was_asked_and_its_answers_reach_the_log_alone(li
 
     async def ask() -> None:
         async with client(app) as http:
-            reply = await http.post("/predict", json=[{"x": 1.0}, {"x": 2.0}], headers={"x-request-id": "mirrored"})
+            reply = await http.post(
+                "/predict", json=[{"x": 1.0}, {"x": 2.0}], headers={"x-request-id": "mirrored"}
+            )
             assert reply.headers["x-modelyard-package"] == line.info.version
             assert reply.json()[0]["y"] == height(line, "")
             assert (await http.post("/predict", json={"x": "bad"})).status_code == 400
@@ -213,7 +251,9 @@ def test_a_shadow_is_shown_what_was_asked_and_its_answers_reach_the_log_alone(li
     rows = {(row["_package"], row["_id"]): row["y"] for row in logged(tmp_path, "mirrored")}
     log.close()
     rows = {(row["_package"], row["_id"]): row["y"] for row in logged(tmp_path, "mirrored")}
-    assert set(rows) == {(version, f"mirrored-{n}") for version in (line.info.version, "v2") for n in (0, 1)}
+    assert set(rows) == {
+        (version, f"mirrored-{n}") for version in (line.info.version, "v2") for n in (0, 1)
+    }
     assert rows["v2", "mirrored-0"] == pytest.approx(height(line, "v2"), abs=1e-4)
 
 
@@ -231,7 +271,9 @@ def test_a_shadow_that_fails_harms_nobody(line, payments, caplog):
     assert "the shadow" in caplog.text
 
 
-def test_what_the_registry_resolves_is_followed_and_a_name_it_lacks_is_told(line_path, tmp_path, monkeypatch, caplog):
+def test_what_the_registry_resolves_is_followed_and_a_name_it_lacks_is_told(
+    line_path, tmp_path, monkeypatch, caplog
+):
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
     assert asyncio.run(Champion(str(line_path)).folder()) == str(line_path)
     assert asyncio.run(Champion("nobody").folder()) is None
@@ -261,7 +303,9 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def test_a_champion_that_did_not_change_costs_one_small_request_and_no_process(line_path, monkeypatch):
+def test_a_champion_that_did_not_change_costs_one_small_request_and_no_process(
+    line_path, monkeypatch
+):
     handler = type("Mine", (Registry,), {"version": "1", "asked": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -288,7 +332,9 @@ def test_a_champion_that_did_not_change_costs_one_small_request_and_no_process(l
     assert authorization == "Bearer t0ken"
 
 
-def test_a_registry_that_does_not_answer_changes_nothing_and_says_so(line_path, monkeypatch, caplog):
+def test_a_registry_that_does_not_answer_changes_nothing_and_says_so(
+    line_path, monkeypatch, caplog
+):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed.getsockname()[1]}")

@@ -1,4 +1,5 @@
-"""Another package takes over only where it answers what callers send, and only code that runs already reads it."""
+"""Another package takes over only where it answers what callers send, and only code that runs
+already reads it."""
 
 from __future__ import annotations
 
@@ -38,16 +39,23 @@ def shaped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("shaped"), NAME)
 
 
-def reading(whole: Path, folder: Path, version: str, schema: dict[str, Any], family: str = NAME) -> Path:
+def reading(
+    whole: Path, folder: Path, version: str, schema: dict[str, Any], family: str = NAME
+) -> Path:
     """The package with requests and answers of another shape."""
     with artifact.create(folder / version) as work:
-        shutil.copytree(whole, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+        shutil.copytree(
+            whole, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json")
+        )
         (work / "assets" / FILE).write_text(json.dumps(schema))
         golden = json.loads((work / "golden.json").read_text())
         asked = schema.get("request", {"fields": {"x": X}})["fields"]
         golden["request"] = {name: 1.0 for name, field in asked.items() if field == X}
         (work / "golden.json").write_text(json.dumps(golden))
-        info = json.loads((work / "package.json").read_text()) | {"version": version, "family": family}
+        info = json.loads((work / "package.json").read_text()) | {
+            "version": version,
+            "family": family,
+        }
         (work / "package.json").write_text(json.dumps(info))
         made = artifact.read_manifest(whole).model_dump(include=set(artifact.Origin.model_fields))
         artifact.seal(work, artifact.Origin(**made | {"family": family}), [])
@@ -65,44 +73,92 @@ def answer(**fields: Any) -> dict[str, Any]:
 BREAKING: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a field that is required now": (request(), request(z=X), "field 'z' is now required"),
     "an optional field that is required now": (
-        request(z=X | {"required": False, "default": 1.0}), request(z=X), "field 'z' is now required"),
+        request(z=X | {"required": False, "default": 1.0}),
+        request(z=X),
+        "field 'z' is now required",
+    ),
     "a field that is no longer taken": (
-        request(z=X | {"required": False, "default": 0.0}), request(), "field 'z' is no longer taken"),
-    "further fields that are no longer taken": (request(more=True), request(), "further fields are no longer taken"),
-    "a number that must be whole": (request(), request(x={"type": "integer"}), "was number and must be integer"),
-    "a number that is a text": (request(), request(x={"type": "string"}), "was number and must be string"),
+        request(z=X | {"required": False, "default": 0.0}),
+        request(),
+        "field 'z' is no longer taken",
+    ),
+    "further fields that are no longer taken": (
+        request(more=True),
+        request(),
+        "further fields are no longer taken",
+    ),
+    "a number that must be whole": (
+        request(),
+        request(x={"type": "integer"}),
+        "was number and must be integer",
+    ),
+    "a number that is a text": (
+        request(),
+        request(x={"type": "string"}),
+        "was number and must be string",
+    ),
     "a larger minimum": (request(x=X | {"ge": 0}), request(x=X | {"ge": 1}), "at least 1"),
     "a maximum where there was none": (request(), request(x=X | {"le": 9}), "at most 9"),
-    "a shorter text": (request(z={"type": "string"}), request(z={"type": "string", "max_length": 3}),
-                       "at most 3 characters"),
-    "a pattern": (request(z={"type": "string"}), request(z={"type": "string", "pattern": "^a"}), "pattern ^a"),
+    "a shorter text": (
+        request(z={"type": "string"}),
+        request(z={"type": "string", "max_length": 3}),
+        "at most 3 characters",
+    ),
+    "a pattern": (
+        request(z={"type": "string"}),
+        request(z={"type": "string", "pattern": "^a"}),
+        "pattern ^a",
+    ),
     "a choice less": (request(z=KIND), request(z={"choices": ["a"]}), "no longer 'b'"),
-    "choices where any text was taken": (request(z={"type": "string"}), request(z=KIND), "takes 'a', 'b' alone"),
+    "choices where any text was taken": (
+        request(z={"type": "string"}),
+        request(z=KIND),
+        "takes 'a', 'b' alone",
+    ),
     "null that is no longer taken": (
-        request(z=X | {"nullable": True}), request(z=X), "field 'z' was null and must be number"),
+        request(z=X | {"nullable": True}),
+        request(z=X),
+        "field 'z' was null and must be number",
+    ),
     "items of another type": (
-        request(z={"items": X}), request(z={"items": {"type": "string"}}), "an item of field 'z' was number"),
+        request(z={"items": X}),
+        request(z={"items": {"type": "string"}}),
+        "an item of field 'z' was number",
+    ),
     "a field within a field": (
-        request(z={"fields": {"a": X}}), request(z={"fields": {"a": X, "b": X}}), "field 'b' of field 'z' is now"),
+        request(z={"fields": {"a": X}}),
+        request(z={"fields": {"a": X, "b": X}}),
+        "field 'b' of field 'z' is now",
+    ),
     "an answer without a field": (answer(y=X, z=X), answer(y=X), "field 'z' of the answer is gone"),
     "an answer of another type": (answer(y=X), answer(y={"type": "string"}), "may be string now"),
-}  # fmt: skip
+}
 FITTING: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the same": (request(), request()),
     "an optional field more": (request(), request(z=X | {"required": False, "default": 1.0})),
-    "a required field that is optional now": (request(z=X), request(z=X | {"required": False, "default": 0.0})),
+    "a required field that is optional now": (
+        request(z=X),
+        request(z=X | {"required": False, "default": 0.0}),
+    ),
     "whole numbers that may be any": (request(z={"type": "integer"}), request(z=X)),
     "wider bounds": (request(x=X | {"ge": 0, "le": 9}), request(x=X | {"ge": -1})),
     "a choice more": (request(z={"choices": ["a"]}), request(z=KIND)),
     "any text where choices were": (request(z=KIND), request(z={"type": "string"})),
     "null that is taken now": (request(z=X), request(z=X | {"nullable": True})),
     "further fields that are taken now": (request(), request(more=True)),
-    "an answer with a field more": (answer(y=X), answer(y=X, z=X | {"required": False, "default": 0.0})),
+    "an answer with a field more": (
+        answer(y=X),
+        answer(y=X, z=X | {"required": False, "default": 0.0}),
+    ),
 }
 
 
-def pair(shaped: Path, folder: Path, before: dict[str, Any], after: dict[str, Any]) -> tuple[Package, Path]:
-    return Package(reading(shaped, folder, "before", before)), reading(shaped, folder, "after", after)
+def pair(
+    shaped: Path, folder: Path, before: dict[str, Any], after: dict[str, Any]
+) -> tuple[Package, Path]:
+    return Package(reading(shaped, folder, "before", before)), reading(
+        shaped, folder, "after", after
+    )
 
 
 @pytest.mark.parametrize("name", BREAKING)
@@ -122,20 +178,26 @@ def test_a_package_that_answers_all_that_callers_send_takes_over(shaped, tmp_pat
     assert takeover.opened(path, old, breaking=False).info.version == "after"
 
 
-def test_a_swap_refuses_and_is_told_otherwise_over_http_and_callers_never_see_a_400(shaped, tmp_path):
+def test_a_swap_refuses_and_is_told_otherwise_over_http_and_callers_never_see_a_400(
+    shaped, tmp_path
+):
     old, path = pair(shaped, tmp_path, request(), request(z=X))
     app = create_app(old, None)
     app.token = b"secret"
     app.pointer = tmp_path / "pointer"
 
     async def swap() -> None:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://service"
+        ) as http:
             refused = await http.post("/admin/swap", json={"package": str(path)}, headers=TOKEN)
             assert refused.status_code == 409
             assert "field 'z' is now required" in refused.json()["error"]
             assert not app.pointer.exists()
             assert (await http.post("/predict", json={"x": 1.0}, headers=TOKEN)).status_code == 200
-            taken = await http.post("/admin/swap", json={"package": str(path), "breaking": True}, headers=TOKEN)
+            taken = await http.post(
+                "/admin/swap", json={"package": str(path), "breaking": True}, headers=TOKEN
+            )
             assert taken.json() == {"package": "after"}
             assert (await http.post("/predict", json={"x": 1.0}, headers=TOKEN)).status_code == 400
 
@@ -144,7 +206,9 @@ def test_a_swap_refuses_and_is_told_otherwise_over_http_and_callers_never_see_a_
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_other_workers_take_a_breaking_package_only_where_the_pointer_says_so(shaped, tmp_path, asked):
+def test_other_workers_take_a_breaking_package_only_where_the_pointer_says_so(
+    shaped, tmp_path, asked
+):
     old, path = pair(shaped, tmp_path, request(), request(z=X))
     pointer = tmp_path / "pointer"
 
@@ -163,8 +227,11 @@ def test_other_workers_take_a_breaking_package_only_where_the_pointer_says_so(sh
 
 
 def test_a_swap_imports_no_other_familys_code(shaped, tmp_path, monkeypatch):
-    """Even one that the operator named: its package is of another family, which is known from its manifest."""
-    (tmp_path / "evil_family.py").write_text("from pathlib import Path\nPath('taken').write_text('taken')\n")
+    """Even one that the operator named: its package is of another family, which is known from
+    its manifest."""
+    (tmp_path / "evil_family.py").write_text(
+        "from pathlib import Path\nPath('taken').write_text('taken')\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     path = reading(shaped, tmp_path, "evil", request(), family="evil_family:Evil")
@@ -176,15 +243,21 @@ def test_a_swap_imports_no_other_familys_code(shaped, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("breaking", ["", "1"])
-def test_a_served_candidate_that_breaks_callers_does_not_start_unless_asked_for(shaped, tmp_path, breaking):
+def test_a_served_candidate_that_breaks_callers_does_not_start_unless_asked_for(
+    shaped, tmp_path, breaking
+):
     _, path = pair(shaped, tmp_path, request(), request(z=X))
     environment = os.environ | {
-        "MODELYARD_CANDIDATE": str(path), "MODELYARD_BREAKING_SWAPS": breaking, "MODELYARD_HOME": str(tmp_path),
-    }  # fmt: skip
+        "MODELYARD_CANDIDATE": str(path),
+        "MODELYARD_BREAKING_SWAPS": breaking,
+        "MODELYARD_HOME": str(tmp_path),
+    }
     command = [sys.executable, "-m", "modelyard", "serve", str(shaped), "--port", "0"]
     command[-1] = str(free_port())
     with (tmp_path / "said").open("wb") as said:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, cwd=Path(__file__).parents[2])
+        process = subprocess.Popen(
+            command, env=environment, stdout=said, stderr=said, cwd=Path(__file__).parents[2]
+        )
     try:
         started = came_up(int(command[-1]), process)
     finally:

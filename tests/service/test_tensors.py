@@ -68,7 +68,9 @@ def test_the_server_and_its_models_tell_what_they_are(client, line):
 def test_a_graph_gives_the_runtimes_own_tensors(client, line, into, out):
     expected = line.run("line", {"x": X})["y"]
     wanted = [triton.InferRequestedOutput("y", binary_data=out)]
-    got = client.infer(f"{LINE}.line", [tensor("x", X, "FP32", binary=into)], outputs=wanted, request_id="mine")
+    got = client.infer(
+        f"{LINE}.line", [tensor("x", X, "FP32", binary=into)], outputs=wanted, request_id="mine"
+    )
     assert np.array_equal(got.as_numpy("y"), expected)
     assert got.get_response()["id"] == "mine"
     assert got.get_response()["model_version"] == line.info.version
@@ -81,7 +83,9 @@ def test_without_a_wish_all_outputs_come(client, line):
 
 def test_json_documents_are_answered_as_predict_answers_them_and_logged(client, line, served):
     documents = np.array([json.dumps({"x": value}).encode() for value in (1.0, 2.0)], object)
-    got = client.infer(LINE, [tensor("request", documents, "BYTES")], headers={"x-request-id": "typed"})
+    got = client.infer(
+        LINE, [tensor("request", documents, "BYTES")], headers={"x-request-id": "typed"}
+    )
     answers = [json.loads(document) for document in got.as_numpy("response")]
     assert answers == [one.model_dump() for one in line.predict([{"x": 1.0}, {"x": 2.0}])]
     assert got.as_numpy("y").tolist() == [answer["y"] for answer in answers]
@@ -93,11 +97,18 @@ def test_fields_may_come_as_tensors_of_their_own(payments_client, payments):
         tensor("amount", np.array([3.0, 4.0]), "FP64"),
         tensor("country", np.array([b"FR", b"IT"], object), "BYTES", binary=False),
     ]
-    got = payments_client.infer(PAYMENTS, inputs, outputs=[triton.InferRequestedOutput("risk score")])
+    got = payments_client.infer(
+        PAYMENTS, inputs, outputs=[triton.InferRequestedOutput("risk score")]
+    )
     bodies = [{"amount": 3.0, "country": "FR"}, {"amount": 4.0, "country": "IT"}]
-    assert got.as_numpy("risk score").tolist() == [one.risk_score for one in payments.predict(bodies)]
+    assert got.as_numpy("risk score").tolist() == [
+        one.risk_score for one in payments.predict(bodies)
+    ]
     assert got.as_numpy("response") is None
-    told = {one["name"]: one["datatype"] for one in payments_client.get_model_metadata(PAYMENTS)["inputs"]}
+    told = {
+        one["name"]: one["datatype"]
+        for one in payments_client.get_model_metadata(PAYMENTS)["inputs"]
+    }
     assert told == {"amount": "FP64", "country": "BYTES", "card": "BYTES", "card country": "BYTES"}
 
 
@@ -109,7 +120,8 @@ def test_what_the_metadata_declares_can_be_sent_as_declared(which, request):
     with listening(create_app(package, None)) as address, closing(address) as client:
         declared = client.get_model_metadata(name)["inputs"]
         inputs = [
-            tensor(one["name"], filled(one["datatype"], body.get(one["name"])), one["datatype"]) for one in declared
+            tensor(one["name"], filled(one["datatype"], body.get(one["name"])), one["datatype"])
+            for one in declared
         ]
         got = client.infer(name, inputs)
         answered = [json.loads(document) for document in got.as_numpy("response")]
@@ -135,7 +147,9 @@ def filled(kind: str, value) -> np.ndarray:
 
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
 def test_tritons_client_may_compress_what_it_sends(client, line, algorithm):
-    got = client.infer(f"{LINE}.line", [tensor("x", X, "FP32")], request_compression_algorithm=algorithm)
+    got = client.infer(
+        f"{LINE}.line", [tensor("x", X, "FP32")], request_compression_algorithm=algorithm
+    )
     assert np.array_equal(got.as_numpy("y"), line.run("line", {"x": X})["y"])
 
 
@@ -158,7 +172,11 @@ def test_a_service_about_to_stop_is_not_ready_in_this_protocol_either(line):
         assert httpx.get(f"{address}/v2/health/live").json() == {"live": True}
         assert httpx.get(f"{address}/v2/health/ready").json() == {"ready": True}
         app.draining = True
-        assert (client.is_server_live(), client.is_server_ready(), client.is_model_ready(LINE)) == (True, False, False)
+        assert (client.is_server_live(), client.is_server_ready(), client.is_model_ready(LINE)) == (
+            True,
+            False,
+            False,
+        )
         assert httpx.get(f"{address}/v2/health/ready").json() == {"ready": False}
         assert httpx.get(f"{address}/readyz").status_code == 503
 
@@ -166,7 +184,11 @@ def test_a_service_about_to_stop_is_not_ready_in_this_protocol_either(line):
 @pytest.mark.parametrize(
     ("model", "inputs", "words"),
     [
-        (f"{LINE}.line", [tensor("x", X.astype(np.int64), "INT64")], r"FP32 of shape \[-1, 1\], seen INT64"),
+        (
+            f"{LINE}.line",
+            [tensor("x", X.astype(np.int64), "INT64")],
+            r"FP32 of shape \[-1, 1\], seen INT64",
+        ),
         (f"{LINE}.line", [tensor("x", X.T.copy(), "FP32")], r"seen FP32 of shape \[1, 3\]"),
         (f"{LINE}.line", [tensor("z", X, "FP32")], "the graph takes the tensors x; seen z"),
         (LINE, [tensor("request", np.array([b"{"], object), "BYTES")], "must hold JSON documents"),
@@ -174,7 +196,11 @@ def test_a_service_about_to_stop_is_not_ready_in_this_protocol_either(line):
         (LINE, [tensor("q", np.array([1.0]), "FP64")], "is missing"),
         (LINE, [tensor("x", np.zeros(0), "FP64")], "empty"),
         (LINE, [tensor("x", np.array([np.nan]), "FP64")], "'x' must be a number, seen null"),
-        ("another", [tensor("x", X, "FP32")], "allowed: tests-toy-family-line, tests-toy-family-line.line"),
+        (
+            "another",
+            [tensor("x", X, "FP32")],
+            "allowed: tests-toy-family-line, tests-toy-family-line.line",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(client, model, inputs, words):
@@ -198,7 +224,10 @@ HEAD = json.dumps(one(data=None, parameters={"binary_data_size": 4})).encode()
 def test_bytes_behind_the_json_are_read(served, line):
     reply = infer(served[0], HEAD + struct.pack("<f", 3.0), str(len(HEAD)))
     (output,) = reply.json()["outputs"]
-    assert output["data"] == line.run("line", {"x": np.array([[3.0]], np.float32)})["y"].ravel().tolist()
+    assert (
+        output["data"]
+        == line.run("line", {"x": np.array([[3.0]], np.float32)})["y"].ravel().tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,7 +261,13 @@ def test_a_broken_request_is_a_400_that_says_why(served, body, length, words):
 
 
 def test_a_path_that_is_not_there_is_a_404(served):
-    for path in ("v2/models", f"v2/models/{LINE}/infer/x", f"v2/models/{LINE}/config", "v2/nothing", "v2x"):
+    for path in (
+        "v2/models",
+        f"v2/models/{LINE}/infer/x",
+        f"v2/models/{LINE}/config",
+        "v2/nothing",
+        "v2x",
+    ):
         assert httpx.get(f"{served[0]}/{path}").status_code == 404
     assert httpx.get(f"{served[0]}/v2/models/{LINE}/infer").status_code == 405
     assert read_log(served[1])

@@ -1,4 +1,5 @@
-"""Workers that are killed while they answer are replaced; a killed command leaves nothing behind."""
+"""Workers that are killed while they answer are replaced; a killed command leaves nothing
+behind."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def answered(work: Path, worker: int) -> float:
 
 
 async def ask(address: str, statuses: list[int], stop: asyncio.Event) -> None:
-    """Asks on a connection of its own each time, until it is stopped; a broken connection is no answer."""
+    """Asks on a connection of its own each time, until it is stopped; a broken connection is no
+    answer."""
     while not stop.is_set():
         try:
             async with httpx.AsyncClient(base_url=address, timeout=10) as client:
@@ -45,8 +47,11 @@ async def ask(address: str, statuses: list[int], stop: asyncio.Event) -> None:
         await asyncio.sleep(0.005)
 
 
-async def killed_under_load(process, address: str, work: Path, times: int, seed: int) -> tuple[list[int], list[float]]:
-    """Statuses of all requests, and for each kill the seconds until a new worker had answered one."""
+async def killed_under_load(
+    process, address: str, work: Path, times: int, seed: int
+) -> tuple[list[int], list[float]]:
+    """Statuses of all requests, and for each kill the seconds until a new worker had answered
+    one."""
     statuses: list[int] = []
     waits: list[float] = []
     stop, rng = asyncio.Event(), random.Random(seed)
@@ -68,12 +73,15 @@ async def killed_under_load(process, address: str, work: Path, times: int, seed:
 
 
 @pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_each_killed_worker_is_replaced_by_one_that_answers_and_no_other_request_fails(payments_path, tmp_path, times):
+def test_each_killed_worker_is_replaced_by_one_that_answers_and_no_other_request_fails(
+    payments_path, tmp_path, times
+):
     work = tmp_path / "work"
     work.mkdir()
     begun = time.monotonic()
     with served(payments_path, tmp_path / "log", workers=2, TMPDIR=str(work)) as (process, address):
-        # On a machine so busy that the service itself starts slowly, a worker beside callers cannot start faster.
+        # On a machine so busy that the service itself starts slowly, a worker beside callers cannot
+        # start faster.
         longest = max(STRENGTH_SECONDS, 2 * (time.monotonic() - begun))
         statuses, waits = asyncio.run(killed_under_load(process, address, work, times, seed=times))
         workers = children(process.pid)
@@ -82,7 +90,8 @@ def test_each_killed_worker_is_replaced_by_one_that_answers_and_no_other_request
         assert process.wait(40) == 0
     assert max(waits) < longest, waits
     assert set(statuses) <= {0, 200}, "a request outside the killed worker got an error"
-    # Four clients ask one after another: a kill breaks off what the dead worker held, four requests at most.
+    # Four clients ask one after another: a kill breaks off what the dead worker held, four requests
+    # at most.
     assert statuses.count(0) <= 4 * times
     assert statuses.count(200) > 20 * times
     assert not any(map(alive, workers))
@@ -90,11 +99,16 @@ def test_each_killed_worker_is_replaced_by_one_that_answers_and_no_other_request
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_killed_command_leaves_neither_processes_nor_files_nor_a_taken_port(payments_path, tmp_path, times):
+def test_a_killed_command_leaves_neither_processes_nor_files_nor_a_taken_port(
+    payments_path, tmp_path, times
+):
     work = tmp_path / "work"
     work.mkdir()
     for _ in range(times):
-        with served(payments_path, tmp_path / "log", workers=2, TMPDIR=str(work)) as (process, address):
+        with served(payments_path, tmp_path / "log", workers=2, TMPDIR=str(work)) as (
+            process,
+            address,
+        ):
             workers = children(process.pid)
             assert len(workers) == 2
             assert len(list(work.glob("modelyard*"))) == 1
@@ -119,14 +133,18 @@ def test_all_workers_killed_at_once_are_all_replaced(payments_path, tmp_path):
         status = 0
         while status != 200 and time.monotonic() < deadline:
             try:
-                status = httpx.post(f"{address}/predict", json={"amount": 1.0}, timeout=5).status_code
+                status = httpx.post(
+                    f"{address}/predict", json={"amount": 1.0}, timeout=5
+                ).status_code
             except httpx.TransportError:
                 time.sleep(0.05)
         assert status == 200
         assert not set(first) & set(children(process.pid))
 
 
-def test_where_no_worker_can_start_any_more_the_command_ends_with_the_cause(payments_path, tmp_path):
+def test_where_no_worker_can_start_any_more_the_command_ends_with_the_cause(
+    payments_path, tmp_path
+):
     package = tmp_path / "package"
     shutil.copytree(payments_path, package)
     with served(package, tmp_path / "log", workers=2) as (process, _):

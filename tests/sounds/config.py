@@ -6,7 +6,12 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from modelyard.kit.classifier.config import ClassifierConfig, ClassifierModel, ClassifierTraining, FileFeatures
+from modelyard.kit.classifier.config import (
+    ClassifierConfig,
+    ClassifierModel,
+    ClassifierTraining,
+    FileFeatures,
+)
 
 
 class SoundsFeatures(FileFeatures):

@@ -33,7 +33,9 @@ class SoundsData(ClassifierData[SoundsConfig, SoundsSpec]):
         """Rate and length as they are set."""
         rate = self.config.features.rate
         samples = round(rate * self.config.features.seconds)
-        return SoundsSpec(rate=rate, samples=samples, limits=self.limits(), classes=classes, counts=counts)
+        return SoundsSpec(
+            rate=rate, samples=samples, limits=self.limits(), classes=classes, counts=counts
+        )
 
     def scaled(self, spec: SoundsSpec, train: np.ndarray) -> SoundsSpec:
         """With the mean and deviation of the training spectrograms."""

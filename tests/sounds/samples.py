@@ -22,7 +22,9 @@ def write_sample(raw: Path, count: int, seed: int) -> None:
 
 
 def tone(rng: np.random.Generator) -> np.ndarray:
-    return np.sin(2 * np.pi * rng.uniform(200, 3_000) * np.arange(LENGTH) / RATE + rng.uniform(0, 6))
+    return np.sin(
+        2 * np.pi * rng.uniform(200, 3_000) * np.arange(LENGTH) / RATE + rng.uniform(0, 6)
+    )
 
 
 def noise(rng: np.random.Generator) -> np.ndarray:

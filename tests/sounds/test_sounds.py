@@ -33,7 +33,9 @@ def sine(file: Path, pitch: float, rate: int = RATE, seconds: float = 0.5) -> by
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
-def test_a_tone_is_loudest_at_its_own_frequency_whatever_the_rate_of_its_file(tmp_path: Path, rate: int) -> None:
+def test_a_tone_is_loudest_at_its_own_frequency_whatever_the_rate_of_its_file(
+    tmp_path: Path, rate: int
+) -> None:
     spectrogram = SPEC.decode(sine(tmp_path / "a.wav", 1_000, rate))
     assert spectrogram.shape == SPEC.shape
     assert set(spectrogram[0].argmax(axis=0)) == {1_000 * WINDOW // RATE}
@@ -127,12 +129,16 @@ def test_a_clip_is_changed_alike_in_whatever_batch_it_is_and_not_in_epoch_0(tmp_
 
 
 def test_the_whole_family_takes_at_most_350_lines() -> None:
-    files = [file for file in Path(__file__).parent.glob("*.py") if not file.name.startswith("test_")]
+    files = [
+        file for file in Path(__file__).parent.glob("*.py") if not file.name.startswith("test_")
+    ]
     assert sum(len(file.read_text().splitlines()) for file in files) <= 350
 
 
 @pytest.mark.slow
-def test_a_run_from_the_command_line_makes_a_package_that_tells_sounds_apart(tmp_path: Path) -> None:
+def test_a_run_from_the_command_line_makes_a_package_that_tells_sounds_apart(
+    tmp_path: Path,
+) -> None:
     home = tmp_path / "runs"
     environment = {**os.environ, "MODELYARD_HOME": str(home), "COLUMNS": "200"}
     settings = ["features.sample_clips=150", "training.epochs=8", "training.learning_rate=1e-2"]

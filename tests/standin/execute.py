@@ -1,4 +1,5 @@
-"""Commands in a pod, as `kubectl exec` and the Python client ask for them: a WebSocket with a channel a stream."""
+"""Commands in a pod, as `kubectl exec` and the Python client ask for them: a WebSocket with a
+channel a stream."""
 
 from __future__ import annotations
 
@@ -18,23 +19,31 @@ _STDOUT, _STATUS = 1, 3
 """Channels of the protocol v4.channel.k8s.io."""
 
 
-def exec_over_websocket(handler: BaseHTTPRequestHandler, run: Callable[[str, list[str]], str]) -> None:
+def exec_over_websocket(
+    handler: BaseHTTPRequestHandler, run: Callable[[str, list[str]], str]
+) -> None:
     """Answers a request to execute: what the command printed, then that it succeeded."""
     url = urlsplit(handler.path)
     pod = re.search(r"/pods/([^/]+)/exec$", url.path)
     assert pod is not None
     key = handler.headers["Sec-WebSocket-Key"]
-    accept = base64.b64encode(hashlib.sha1((key + _GUID).encode(), usedforsecurity=False).digest()).decode()
+    accept = base64.b64encode(
+        hashlib.sha1((key + _GUID).encode(), usedforsecurity=False).digest()
+    ).decode()
     handler.send_response(101)
     for name, value in {
-        "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept,
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Accept": accept,
         "Sec-WebSocket-Protocol": "v4.channel.k8s.io",
-    }.items():  # fmt: skip
+    }.items():
         handler.send_header(name, value)
     handler.end_headers()
     said = run(pod[1], parse_qs(url.query)["command"])
     handler.wfile.write(_frame(_BINARY, bytes([_STDOUT]) + said.encode()))
-    handler.wfile.write(_frame(_BINARY, bytes([_STATUS]) + json.dumps({"status": "Success"}).encode()))
+    handler.wfile.write(
+        _frame(_BINARY, bytes([_STATUS]) + json.dumps({"status": "Success"}).encode())
+    )
     handler.wfile.write(_frame(_CLOSE, struct.pack("!H", 1000)))
     handler.close_connection = True
 

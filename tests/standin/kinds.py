@@ -18,16 +18,29 @@ REPLICA_SET = Kind("apps", "v1", "replicasets", "ReplicaSet")
 JOB = Kind("batch", "v1", "jobs", "Job")
 WORKLOAD = Kind("kueue.x-k8s.io", "v1beta1", "workloads", "Workload")
 BUILT_IN = (
-    NODE, SERVICE, QUOTA, CLAIM, DEPLOYMENT, REPLICA_SET, JOB,
-    Kind("", "v1", "configmaps", "ConfigMap"), Kind("", "v1", "serviceaccounts", "ServiceAccount"),
+    NODE,
+    SERVICE,
+    QUOTA,
+    CLAIM,
+    DEPLOYMENT,
+    REPLICA_SET,
+    JOB,
+    Kind("", "v1", "configmaps", "ConfigMap"),
+    Kind("", "v1", "serviceaccounts", "ServiceAccount"),
     Kind("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"),
     Kind("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
     Kind("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
-)  # fmt: skip
+)
 EXTENSIONS = {
     "trainer": (
         Kind("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob"),
-        Kind("trainer.kubeflow.org", "v1alpha1", "clustertrainingruntimes", "ClusterTrainingRuntime", namespaced=False),
+        Kind(
+            "trainer.kubeflow.org",
+            "v1alpha1",
+            "clustertrainingruntimes",
+            "ClusterTrainingRuntime",
+            namespaced=False,
+        ),
     ),
     "jobset": (Kind("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet"),),
     "kueue": (WORKLOAD,),
@@ -49,7 +62,9 @@ class Cluster:
         for name in extensions:
             self.api.store.register(*EXTENSIONS[name])
 
-    def add(self, kind: Kind, name: str, *, labels: dict[str, str] | None = None, **fields: object) -> Object:
+    def add(
+        self, kind: Kind, name: str, *, labels: dict[str, str] | None = None, **fields: object
+    ) -> Object:
         """Makes an object."""
         metadata = {"name": name, "labels": labels or {}, **fields.pop("metadata", {})}  # type: ignore[dict-item]
         namespace = self.namespace if kind.namespaced else ""
@@ -67,7 +82,13 @@ class Cluster:
         stamp = f"2026-10-01T10:00:{len(self.api.store.find(EVENT, self.namespace)):02d}Z"
         name = f"{metadata['name']}.{len(self.api.store.objects)}"
         return self.add(
-            EVENT, name, involvedObject=involved, reason=reason, message=message, type="Warning", lastTimestamp=stamp
+            EVENT,
+            name,
+            involvedObject=involved,
+            reason=reason,
+            message=message,
+            type="Warning",
+            lastTimestamp=stamp,
         )
 
 

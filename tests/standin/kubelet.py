@@ -1,7 +1,9 @@
-"""A node: pods run as processes of this machine, their volumes are folders, their Services are found by their names.
+"""A node: pods run as processes of this machine, their volumes are folders, their Services are
+found by their names.
 
-Mounted paths and a Service's address are put into commands and variables as this machine has them. What only a real
-cluster has is not here: security contexts, networks, images, resources, schedulers.
+Mounted paths and a Service's address are put into commands and variables as this machine has them.
+What only a real cluster has is not here: security contexts, networks, images, resources,
+schedulers.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from tests.standin.server import Line
 from tests.standin.store import Kind, Object, now
 
 OLD_PODS_ANSWER = 0.8
-"""Seconds after a rollout in which a fifth of the requests still goes to the pods before, as seen on a real cluster."""
+"""Seconds after a rollout in which a fifth of the requests still goes to the pods before, as
+seen on a real cluster."""
 
 
 @dataclass
@@ -77,11 +80,26 @@ class Kubelet:
             if code:
                 over = {"exitCode": code, "reason": "Error"}
                 state = {"state": {"terminated": over}, "lastState": {"terminated": over}}
-                waits = [{"name": one["name"], "ready": False, "state": {"waiting": {"reason": "PodInitializing"}}}
-                         for one in spec["containers"]]  # fmt: skip
-                return {"phase": "Pending", "containerStatuses": waits, "initContainerStatuses": [
-                    {"name": container["name"], "image": container["image"], "ready": False, **state}
-                ]}  # fmt: skip
+                waits = [
+                    {
+                        "name": one["name"],
+                        "ready": False,
+                        "state": {"waiting": {"reason": "PodInitializing"}},
+                    }
+                    for one in spec["containers"]
+                ]
+                return {
+                    "phase": "Pending",
+                    "containerStatuses": waits,
+                    "initContainerStatuses": [
+                        {
+                            "name": container["name"],
+                            "image": container["image"],
+                            "ready": False,
+                            **state,
+                        }
+                    ],
+                }
         self._serve(spec["containers"][0], volumes)
         return READY
 
@@ -89,10 +107,18 @@ class Kubelet:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         places = _places(container, volumes)
-        words = [str(port) if word == "3000" else word for word in [*container["command"], *container["args"]]]
+        words = [
+            str(port) if word == "3000" else word
+            for word in [*container["command"], *container["args"]]
+        ]
         command, environment = self._here(words, places), self._environment(container, places)
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   text=True)  # fmt: skip
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         url = f"http://127.0.0.1:{port}"
         until = time.monotonic() + 120
         while not _answers(f"{url}{container['readinessProbe']['httpGet']['path']}"):
@@ -129,10 +155,21 @@ class Kubelet:
         code, statuses = 0, []
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
             code, said = self._container(container, volumes)
-            self.cluster.api.logs[f"{name}/{container['name']}"] = [Line(now(), line) for line in said.splitlines()]
-            self.cluster.api.logs.setdefault(name, []).extend(self.cluster.api.logs[f"{name}/{container['name']}"])
+            self.cluster.api.logs[f"{name}/{container['name']}"] = [
+                Line(now(), line) for line in said.splitlines()
+            ]
+            self.cluster.api.logs.setdefault(name, []).extend(
+                self.cluster.api.logs[f"{name}/{container['name']}"]
+            )
             over = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
-            statuses.append({"name": container["name"], "image": container["image"], "ready": False, "state": over})
+            statuses.append(
+                {
+                    "name": container["name"],
+                    "image": container["image"],
+                    "ready": False,
+                    "state": over,
+                }
+            )
             if code:
                 break
         status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": statuses}
@@ -146,10 +183,19 @@ class Kubelet:
         places = _places(container, volumes)
         return self._run(words, places, self._environment(container, places))
 
-    def _run(self, words: list[str], places: dict[str, Path], environment: dict[str, str]) -> tuple[int, str]:
+    def _run(
+        self, words: list[str], places: dict[str, Path], environment: dict[str, str]
+    ) -> tuple[int, str]:
         command = self._here(words, places)
-        done = subprocess.run(command, env=environment or os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, check=False, timeout=120)  # fmt: skip
+        done = subprocess.run(
+            command,
+            env=environment or os.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=120,
+        )
         return done.returncode, done.stdout
 
     def _here(self, words: list[str], places: dict[str, Path]) -> list[str]:
@@ -162,11 +208,17 @@ class Kubelet:
                     break
             word = re.sub(r"^http://payments(:\d+)?(?=/|$)", lambda _: self.service(), word)
             found.append(word)
-        return [sys.executable, *{"python": [], "modelyard": ["-m", "modelyard"]}[found[0]], *found[1:]]
+        return [
+            sys.executable,
+            *{"python": [], "modelyard": ["-m", "modelyard"]}[found[0]],
+            *found[1:],
+        ]
 
     def _environment(self, container: Object, places: dict[str, Path]) -> dict[str, str]:
         own = {one["name"]: str(one.get("value", "")) for one in container.get("env", [])}
-        here = {name: f"{places[value]}" if value in places else value for name, value in own.items()}
+        here = {
+            name: f"{places[value]}" if value in places else value for name, value in own.items()
+        }
         for name, value in here.items():
             for at, folder in places.items():
                 if value.startswith(f"{at}/"):

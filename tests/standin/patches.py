@@ -7,9 +7,14 @@ from typing import Any
 from tests.standin.store import Object
 
 KEYS = {
-    "containers": "name", "initContainers": "name", "volumes": "name", "env": "name", "imagePullSecrets": "name",
-    "volumeMounts": "mountPath", "topologySpreadConstraints": "topologyKey",
-}  # fmt: skip
+    "containers": "name",
+    "initContainers": "name",
+    "volumes": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "volumeMounts": "mountPath",
+    "topologySpreadConstraints": "topologyKey",
+}
 """Lists that a strategic merge patch merges by the key of their entries; others it replaces."""
 
 
@@ -34,7 +39,9 @@ def strategic_merge(thing: Object, patch: Object) -> None:
         elif isinstance(value, dict) and isinstance(thing.get(name), dict):
             strategic_merge(thing[name], value)
         elif isinstance(value, list) and name in KEYS and isinstance(thing.get(name), list):
-            thing[name] = _merged(thing[name], value, KEYS[name], patch.get(f"$setElementOrder/{name}"))
+            thing[name] = _merged(
+                thing[name], value, KEYS[name], patch.get(f"$setElementOrder/{name}")
+            )
         else:
             thing[name] = value
 
@@ -49,4 +56,6 @@ def _merged(old: list[Any], new: list[Any], key: str, order: list[Any] | None) -
         else:
             found[one[key]] = one
     names = [one[key] for one in order or []]
-    return sorted(found.values(), key=lambda one: names.index(one[key]) if one[key] in names else len(names))
+    return sorted(
+        found.values(), key=lambda one: names.index(one[key]) if one[key] in names else len(names)
+    )

@@ -1,6 +1,8 @@
-"""Schemas of Kubeflow Trainer's custom resources as the API server applies them, unknown fields included.
+"""Schemas of Kubeflow Trainer's custom resources as the API server applies them, unknown fields
+included.
 
-They are taken from `kubeflow-trainer-api`, the package in which Kubeflow Trainer publishes its OpenAPI definitions.
+They are taken from `kubeflow-trainer-api`, the package in which Kubeflow Trainer publishes its
+OpenAPI definitions.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ def problems(schema: dict[str, Any], thing: dict[str, Any]) -> list[str]:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema without nulls, with every object refusing fields that it does not name: pruning, made visible."""
+    """The schema without nulls, with every object refusing fields that it does not name:
+    pruning, made visible."""
     if isinstance(schema, list):
         return [_closed(one) for one in schema]
     if not isinstance(schema, dict):
@@ -51,5 +54,9 @@ def _texts(error: jsonschema.ValidationError) -> list[str]:
     path = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":
         known = error.schema["properties"]
-        return [f'unknown field "{path}.{name}"'.replace('"."', '"') for name in error.instance if name not in known]
+        return [
+            f'unknown field "{path}.{name}"'.replace('"."', '"')
+            for name in error.instance
+            if name not in known
+        ]
     return [f"{path}: {error.message}"]

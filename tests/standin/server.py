@@ -28,14 +28,21 @@ _PATH = re.compile(
     r"^/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
     r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>[^/]+))?$"
 )
-CORE = [Kind("", "v1", "pods", "Pod"), Kind("", "v1", "events", "Event"), Kind("", "v1", "secrets", "Secret")]
+CORE = [
+    Kind("", "v1", "pods", "Pod"),
+    Kind("", "v1", "events", "Event"),
+    Kind("", "v1", "secrets", "Secret"),
+]
 METADATA_ONLY = "as=PartialObjectMetadataList"
-_PROXY = re.compile(r"^/api/v1/namespaces/([^/]+)/services/(?:https?:)?([^/:]+)(?::([^/]+))?/proxy(/.*)$")
+_PROXY = re.compile(
+    r"^/api/v1/namespaces/([^/]+)/services/(?:https?:)?([^/:]+)(?::([^/]+))?/proxy(/.*)$"
+)
 
 
 @dataclass
 class Fault:
-    """An answer in place of the real one, so many times, to requests whose `METHOD /path?query` the pattern finds."""
+    """An answer in place of the real one, so many times, to requests whose `METHOD /path?query`
+    the pattern finds."""
 
     pattern: str
     refused: Refused
@@ -67,9 +74,11 @@ class Api:
     cut_cleanly: bool = False
     """Such a stream ends as a complete one does, rather than break."""
     denied: set[str] = field(default_factory=set)
-    """What the account may not do, as `verb resource`, or for reviews `verb resource in NAMESPACE`: `get pods/log`."""
+    """What the account may not do, as `verb resource`, or for reviews `verb resource in
+    NAMESPACE`: `get pods/log`."""
     behind: dict[str, str] = field(default_factory=dict)
-    """What answers behind a service that is reached through the API, by its name: `http://127.0.0.1:3000`."""
+    """What answers behind a service that is reached through the API, by its name:
+    `http://127.0.0.1:3000`."""
     on_exec: Callable[[str, list[str]], str] | None = None
     """Runs a command in a pod of this name; what it prints."""
     on_delete: Callable[[Kind, str, str], bool] | None = None
@@ -81,7 +90,9 @@ class Api:
         handler = type("BoundHandler", (Handler,), {"api": self})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
         self.url = f"http://127.0.0.1:{server.server_port}"
         self.store.register(*CORE)
         return server
@@ -89,17 +100,30 @@ class Api:
     def kubeconfig(self, file: Path, namespace: str) -> Path:
         """Writes a kubeconfig for this cluster."""
         config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "here",
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
             "clusters": [{"name": "here", "cluster": {"server": self.url}}],
             "users": [{"name": "me", "user": {"token": self.token or "any"}}],
-            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me", "namespace": namespace}}],
-        }  # fmt: skip
+            "contexts": [
+                {
+                    "name": "here",
+                    "context": {"cluster": "here", "user": "me", "namespace": namespace},
+                }
+            ],
+        }
         file.write_text(yaml.safe_dump(config))
         return file
 
     def refuse(self, pattern: str, code: int, message: str, times: int = 1, **headers: str) -> None:
         """Orders an answer for the next requests that fit."""
-        reasons = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired"}
+        reasons = {
+            401: "Unauthorized",
+            403: "Forbidden",
+            404: "NotFound",
+            409: "Conflict",
+            410: "Expired",
+        }
         refused = Refused(code, reasons.get(code, "InternalError"), message, headers)
         self.faults.append(Fault(pattern, refused, times))
 
@@ -153,7 +177,11 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(201 if self.command == "POST" else 200, result)
         except Refused as refused:
             with suppress(ConnectionError):  # who asked waited no longer
-                self._send(refused.code, refused.body() if refused.reason else refused.message, refused.headers)
+                self._send(
+                    refused.code,
+                    refused.body() if refused.reason else refused.message,
+                    refused.headers,
+                )
         except (BrokenPipeError, ConnectionError):
             self.close_connection = True
 
@@ -172,20 +200,31 @@ class Handler(BaseHTTPRequestHandler):
         found = _PATH.match(url.path)
         kind = self.api.store.kinds.get((found["group"] or "", found["plural"])) if found else None
         if found is None or kind is None or kind.version != (found["core"] or found["version"]):
-            raise Refused(404, "", "404 page not found\n")  # a path that nobody serves: no Status object
+            raise Refused(
+                404, "", "404 page not found\n"
+            )  # a path that nobody serves: no Status object
         self.kind, self.namespace = kind, found["namespace"] or ""
         self.name, self.sub = found["name"] or "", found["sub"] or ""
-        if self.command == "GET" and (refused := f"list {kind.plural}") in self.api.denied and not self.name:
-            raise Refused(403, "Forbidden", f'{kind.qualified} is forbidden: User "me" cannot {refused}')
+        if (
+            self.command == "GET"
+            and (refused := f"list {kind.plural}") in self.api.denied
+            and not self.name
+        ):
+            raise Refused(
+                403, "Forbidden", f'{kind.qualified} is forbidden: User "me" cannot {refused}'
+            )
         return True
 
     def _special(self, path: str) -> Object | None:
-        """Answers that are no objects of the store: discovery, rights, what lies behind a service."""
+        """Answers that are no objects of the store: discovery, rights, what lies behind a
+        service."""
         if path.endswith("/exec") and self.api.on_exec is not None:
             exec_over_websocket(self, self.api.on_exec)
             return {}
         if path == "/openapi/v2":
-            self._send(200, "")  # an empty document as protobuf: no kind is known, so none is checked
+            self._send(
+                200, ""
+            )  # an empty document as protobuf: no kind is known, so none is checked
             return {}
         if (found := discovery(path, list(self.api.store.kinds.values()))) is not None:
             return found
@@ -196,18 +235,25 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def _proxy(self, namespace: str, service: str, port: str, path: str) -> Object:
-        """Passes a request on, and the answer back with its headers; the caller's own credentials stay here."""
+        """Passes a request on, and the answer back with its headers; the caller's own
+        credentials stay here."""
         if service not in self.api.behind:
-            raise Refused(503, "ServiceUnavailable", f'no endpoints available for service "{service}"')
+            raise Refused(
+                503, "ServiceUnavailable", f'no endpoints available for service "{service}"'
+            )
         body = json.dumps(self.body).encode() if self.command == "POST" else None
-        request = urllib.request.Request(self.api.behind[service] + path, body, {"content-type": "application/json"})  # noqa: S310 a local server
+        request = urllib.request.Request(  # noqa: S310
+            self.api.behind[service] + path, body, {"content-type": "application/json"}
+        )
         try:
             with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
                 status, headers, content = reply.status, reply.headers, reply.read()
         except urllib.error.HTTPError as error:
             status, headers, content = error.code, error.headers, error.read()
         except OSError as error:
-            raise Refused(503, "ServiceUnavailable", f"error trying to reach service: {error}") from None
+            raise Refused(
+                503, "ServiceUnavailable", f"error trying to reach service: {error}"
+            ) from None
         kept = {name: value for name, value in headers.items() if name.lower().startswith("x-")}
         self._send(status, content.decode(), kept)
         return {}
@@ -230,8 +276,11 @@ class Handler(BaseHTTPRequestHandler):
         if METADATA_ONLY in self.headers.get("Accept", ""):
             items = [{"metadata": one["metadata"]} for one in items]
         return {
-            "kind": f"{self.kind.kind}List", "apiVersion": self.kind.api_version, "metadata": version, "items": items,
-        }  # fmt: skip
+            "kind": f"{self.kind.kind}List",
+            "apiVersion": self.kind.api_version,
+            "metadata": version,
+            "items": items,
+        }
 
     def _create(self) -> Object:
         strict = self.query.get("fieldValidation") == "Strict"
@@ -239,7 +288,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _replace(self) -> Object:
         def edit(thing: Object) -> None:
-            kept = {name: thing["metadata"][name] for name in ("uid", "creationTimestamp", "namespace")}
+            kept = {
+                name: thing["metadata"][name] for name in ("uid", "creationTimestamp", "namespace")
+            }
             thing.clear()
             thing.update(self.body)
             thing["metadata"] |= kept
@@ -248,33 +299,49 @@ class Handler(BaseHTTPRequestHandler):
 
     def _patch(self) -> Object:
         act = strategic_merge if "strategic" in self.headers.get("Content-Type", "") else merge
-        return self.api.store.change(self.kind, self.namespace, self.name, lambda thing: act(thing, self.body))
+        return self.api.store.change(
+            self.kind, self.namespace, self.name, lambda thing: act(thing, self.body)
+        )
 
     def _delete(self) -> Object:
         store = self.api.store
         thing = store.get(self.kind, self.namespace, self.name)
         if not (self.api.on_delete and self.api.on_delete(self.kind, self.namespace, self.name)):
             store.remove(self.kind, self.namespace, self.name)
-        return {"kind": "Status", "apiVersion": "v1", "status": "Success", "details": {"uid": thing["metadata"]["uid"]}}
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Success",
+            "details": {"uid": thing["metadata"]["uid"]},
+        }
 
     def _watch(self, labels: str, fields: str) -> None:
         until = time.monotonic() + float(self.query.get("timeoutSeconds", 60))
         version = int(self.query.get("resourceVersion") or 0)
         with _Stream(self) as send:
             on = lambda: time.monotonic() < until  # noqa: E731
-            for event in self.api.store.watch(self.kind, self.namespace, version, labels, fields, on):
+            for event in self.api.store.watch(
+                self.kind, self.namespace, version, labels, fields, on
+            ):
                 send((json.dumps(event) + "\n").encode() if event else b"")
 
     def _log(self) -> None:
         pod = self.api.store.get(self.kind, self.namespace, self.name)
         status = pod.get("status", {})
-        containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+        containers = [
+            *status.get("initContainerStatuses", []),
+            *status.get("containerStatuses", []),
+        ]
         states = [one.get(state, {}) for one in containers for state in ("state", "lastState")]
         if not any("running" in state or "terminated" in state for state in states):
-            raise Refused(400, "BadRequest", f'container "node" in pod "{self.name}" is waiting to start')
+            raise Refused(
+                400, "BadRequest", f'container "node" in pod "{self.name}" is waiting to start'
+            )
         follow, since = self.query.get("follow") == "true", self.query.get("sinceTime", "")
         own = f"{self.name}/{self.query.get('container')}"
-        lines = self.api.logs[own] if own in self.api.logs else self.api.logs.setdefault(self.name, [])
+        lines = (
+            self.api.logs[own] if own in self.api.logs else self.api.logs.setdefault(self.name, [])
+        )
         cut = self.api.cut_log_after.pop(0) if self.api.cut_log_after and follow else -1
         sent = 0
         with _Stream(self) as send:

@@ -29,9 +29,15 @@ class Refused(Exception):
 
     def body(self) -> Object:
         return {
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "details": {}, "code": self.code,
-        }  # fmt: skip
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "details": {},
+            "code": self.code,
+        }
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Store:
         """Versions up to this one are compacted: a watch from there is answered 410 Gone."""
         self.admission: list[Callable[[Kind, Object], None]] = []
         self.defaults: list[Callable[[Kind, Object], None]] = []
-        """What the API server fills in where a request leaves it out or takes it out, at every change."""
+        """What the API server fills in where a request leaves it out or takes it out, at every
+        change."""
         self.strict: dict[Kind, Callable[[Object], list[str]]] = {}
         self._versions = itertools.count(1000)
         self.version = next(self._versions)
@@ -84,7 +91,9 @@ class Store:
                 admit(kind, thing)
             made = copy.deepcopy(thing)
             made |= {"apiVersion": kind.api_version, "kind": kind.kind}
-            made["metadata"] = {"uid": str(uuid.uuid4()), "creationTimestamp": now()} | made["metadata"]
+            made["metadata"] = {"uid": str(uuid.uuid4()), "creationTimestamp": now()} | made[
+                "metadata"
+            ]
             if kind.namespaced:
                 made["metadata"]["namespace"] = namespace
             return self._record("ADDED", kind, namespace, made)
@@ -98,14 +107,20 @@ class Store:
     def find(self, kind: Kind, namespace: str, labels: str = "", fields: str = "") -> list[Object]:
         return self.list_at(kind, namespace, labels, fields)[0]
 
-    def list_at(self, kind: Kind, namespace: str, labels: str, fields: str) -> tuple[list[Object], int]:
+    def list_at(
+        self, kind: Kind, namespace: str, labels: str, fields: str
+    ) -> tuple[list[Object], int]:
         """Objects, and the version at which they are all there is."""
         with self.changed:
             found = [(key, one) for key, one in self.objects.items() if key[0] == kind]
             version = self.version
-        return [one for key, one in found if namespace in ("", key[1]) and matches(one, labels, fields)], version
+        return [
+            one for key, one in found if namespace in ("", key[1]) and matches(one, labels, fields)
+        ], version
 
-    def change(self, kind: Kind, namespace: str, name: str, edit: Callable[[Object], None]) -> Object:
+    def change(
+        self, kind: Kind, namespace: str, name: str, edit: Callable[[Object], None]
+    ) -> Object:
         with self.changed:
             thing = copy.deepcopy(self.get(kind, namespace, name))
             edit(thing)
@@ -135,13 +150,21 @@ class Store:
             self.history = []
 
     def watch(
-        self, kind: Kind, namespace: str, version: int, labels: str, fields: str, on: Callable[[], bool]
+        self,
+        kind: Kind,
+        namespace: str,
+        version: int,
+        labels: str,
+        fields: str,
+        on: Callable[[], bool],
     ) -> Iterator[Object | None]:
         """Events after a version while `on()`; None now and then, when there is none."""
         while on():
             with self.changed:
                 if version < self.forgotten:
-                    status = Refused(410, "Expired", f"too old resource version: {version} ({self.forgotten})").body()
+                    status = Refused(
+                        410, "Expired", f"too old resource version: {version} ({self.forgotten})"
+                    ).body()
                     yield {"type": "ERROR", "object": status}
                     return
                 fresh = [entry for entry in self.history if entry[0] > version]

@@ -1,4 +1,5 @@
-"""Kubeflow Trainer, JobSet and the kubelet, played by hand: what they would write to the API, when a test says so."""
+"""Kubeflow Trainer, JobSet and the kubelet, played by hand: what they would write to the API,
+when a test says so."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from tests.standin.store import Kind, Object, Refused, now
 
 GROUP, VERSION = "trainer.kubeflow.org", "v1alpha1"
 TRAIN_JOB = Kind(GROUP, VERSION, "trainjobs", "TrainJob")
-RUNTIME = Kind(GROUP, VERSION, "clustertrainingruntimes", "ClusterTrainingRuntime", namespaced=False)
+RUNTIME = Kind(
+    GROUP, VERSION, "clustertrainingruntimes", "ClusterTrainingRuntime", namespaced=False
+)
 NAMESPACE = "team-a"
 
 
@@ -43,11 +46,12 @@ class Trainer:
         name = job["spec"]["runtimeRef"]["name"]
         if (RUNTIME, "", name) not in self.api.store.objects:
             raise Refused(
-                403, "Forbidden",
+                403,
+                "Forbidden",
                 'admission webhook "validator.trainjob.trainer.kubeflow.org" denied the request: spec.RuntimeRef: '
                 f'Invalid value: {{"name":"{name}"}}: {RUNTIME.qualified} "{name}" not found: '
                 "specified clusterTrainingRuntime must be created before the TrainJob is created",
-            )  # fmt: skip
+            )
         for patch in job["spec"].get("runtimePatches", []):
             assert "/" in patch["manager"], "the webhook wants a domain-prefixed path"
 
@@ -56,7 +60,9 @@ class Trainer:
             return False
         if "deletionTimestamp" in self.api.store.get(kind, namespace, name)["metadata"]:
             return True
-        self.api.store.change(kind, namespace, name, lambda job: job["metadata"].update(deletionTimestamp=now()))
+        self.api.store.change(
+            kind, namespace, name, lambda job: job["metadata"].update(deletionTimestamp=now())
+        )
         threading.Thread(target=self._collect, args=(namespace, name), daemon=True).start()
         return True
 
@@ -81,7 +87,9 @@ class Trainer:
         raise AssertionError("no TrainJob was made")
 
     def pods(self, job: str) -> list[Object]:
-        return self.api.store.find(self._pod, self.namespace, labels=f"jobset.sigs.k8s.io/jobset-name={job}")
+        return self.api.store.find(
+            self._pod, self.namespace, labels=f"jobset.sigs.k8s.io/jobset-name={job}"
+        )
 
     def make_pods(self, job: Object) -> list[str]:
         """A pod a node, not yet scheduled; their names."""
@@ -94,15 +102,26 @@ class Trainer:
                 "jobset.sigs.k8s.io/replicatedjob-name": "node",
                 "batch.kubernetes.io/job-completion-index": str(node),
             }
-            container = {"name": "node", "image": spec["image"], "resources": spec["resourcesPerNode"]}
-            pod = {"metadata": {"name": name, "labels": labels}, "spec": {"containers": [container]}}
-            self.api.store.create(self._pod, self.namespace, {**pod, "status": {"phase": "Pending"}})
+            container = {
+                "name": "node",
+                "image": spec["image"],
+                "resources": spec["resourcesPerNode"],
+            }
+            pod = {
+                "metadata": {"name": name, "labels": labels},
+                "spec": {"containers": [container]},
+            }
+            self.api.store.create(
+                self._pod, self.namespace, {**pod, "status": {"phase": "Pending"}}
+            )
             names.append(name)
         return names
 
     def set_pod(self, pod: str, **status: Any) -> None:
         """Changes fields of a pod's status."""
-        self.api.store.change(self._pod, self.namespace, pod, lambda thing: thing["status"].update(status))
+        self.api.store.change(
+            self._pod, self.namespace, pod, lambda thing: thing["status"].update(status)
+        )
 
     def remove_pod(self, pod: str) -> None:
         self.api.store.remove(self._pod, self.namespace, pod)
@@ -127,12 +146,21 @@ class Trainer:
         stamp = moment.strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".") + "Z"
         self.api.logs.setdefault(pod, []).extend(Line(stamp, text) for text in texts)
 
-    def exit(self, pod: str, code: int, reason: str = "", message: str = "", restarted: bool = False) -> None:
+    def exit(
+        self, pod: str, code: int, reason: str = "", message: str = "", restarted: bool = False
+    ) -> None:
         """The container ended; `restarted`: the kubelet starts it again in the same pod."""
-        over = {"exitCode": code, "reason": reason or ("Error" if code else "Completed"), "finishedAt": now()}
+        over = {
+            "exitCode": code,
+            "reason": reason or ("Error" if code else "Completed"),
+            "finishedAt": now(),
+        }
         state = {"terminated": {**over, **({"message": message} if message else {})}}
         if restarted:
-            waiting = {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}
+            waiting = {
+                "reason": "CrashLoopBackOff",
+                "message": "back-off 10s restarting failed container",
+            }
             self._container(pod, {"waiting": waiting}, state)
         else:
             self._container(pod, state)
@@ -145,19 +173,30 @@ class Trainer:
     def warn(self, name: str, message: str) -> None:
         """An event about an object."""
         event = {
-            "metadata": {"name": f"{name}.{len(self.api.store.history)}"}, "type": "Warning", "message": message,
-            "reason": "FailedCreate", "involvedObject": {"name": name}, "lastTimestamp": now(),
-        }  # fmt: skip
+            "metadata": {"name": f"{name}.{len(self.api.store.history)}"},
+            "type": "Warning",
+            "message": message,
+            "reason": "FailedCreate",
+            "involvedObject": {"name": name},
+            "lastTimestamp": now(),
+        }
         self.api.store.create(self.api.store.kinds[("", "events")], self.namespace, event)
 
     def finish(self, job: Object, kind: str, reason: str, message: str) -> None:
         """A condition of the TrainJob: Complete or Failed."""
         condition = {
-            "type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now(),
-        }  # fmt: skip
+            "type": kind,
+            "status": "True",
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": now(),
+        }
         name = job["metadata"]["name"]
         self.api.store.change(
-            TRAIN_JOB, self.namespace, name, lambda one: one.update(status={"conditions": [condition]})
+            TRAIN_JOB,
+            self.namespace,
+            name,
+            lambda one: one.update(status={"conditions": [condition]}),
         )
 
     def complete(self, job: Object) -> None:
@@ -166,9 +205,12 @@ class Trainer:
     def suspend(self, job: Object, on: bool) -> None:
         """What Kueue does, and what Trainer makes of it."""
         condition = {
-            "type": "Suspended", "status": str(on), "reason": "Suspended" if on else "Resumed",
-            "message": "", "lastTransitionTime": now(),
-        }  # fmt: skip
+            "type": "Suspended",
+            "status": str(on),
+            "reason": "Suspended" if on else "Resumed",
+            "message": "",
+            "lastTransitionTime": now(),
+        }
 
         def edit(one: Object) -> None:
             one["spec"]["suspend"] = on
@@ -179,11 +221,22 @@ class Trainer:
     def _container(self, pod: str, state: Object, last: Object | None = None) -> None:
         thing = self.api.store.get(self._pod, self.namespace, pod)
         image = thing["spec"]["containers"][0]["image"]
-        status = {"name": "node", "image": image, "state": state, "restartCount": int(last is not None)}
+        status = {
+            "name": "node",
+            "image": image,
+            "state": state,
+            "restartCount": int(last is not None),
+        }
         self.set_pod(pod, containerStatuses=[{**status, **({"lastState": last} if last else {})}])
 
     def _condition(self, pod: str, kind: str, status: str, reason: str, message: str) -> None:
-        condition = {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": now()}
+        condition = {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": now(),
+        }
 
         def edit(thing: Object) -> None:
             kept = [one for one in thing["status"].get("conditions", []) if one["type"] != kind]

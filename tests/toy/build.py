@@ -36,7 +36,10 @@ class Built:
 def build(folder: Path, run_id: str, config: dict[str, Any], family: str = LINE) -> Built:
     """All artifacts of a run of `family` in `folder`."""
     run = Run.of(family, config, id=run_id)
-    at = {name: folder / name for name in ("dataset", "features", "model", "evaluation", "graphs", "package")}
+    at = {
+        name: folder / name
+        for name in ("dataset", "features", "model", "evaluation", "graphs", "package")
+    }
 
     def paths(*names: str) -> dict[str, Path]:
         return {name: at[name] for name in names}

@@ -69,7 +69,9 @@ class LineFamily(Family[LineConfig]):
         if len(points) < 10:
             raise BadData(f"{len(points)} points; at least 10 are needed", file=file.name)
         cut = [int(len(points) * share) for share in (0.6, 0.8)]
-        splits = dict(zip(("train", "validation", "test"), np.split(np.array(points), cut), strict=True))
+        splits = dict(
+            zip(("train", "validation", "test"), np.split(np.array(points), cut), strict=True)
+        )
         for name, values in splits.items():
             np.save(out / f"{name}.npy", values)
         return {"rows": {name: len(values) for name, values in splits.items()}, "dropped": {}}
@@ -88,12 +90,18 @@ class LineFamily(Family[LineConfig]):
         from onnx import helper, numpy_helper
 
         slope, offset = json.loads((model / "line.json").read_text())
-        weights = [numpy_helper.from_array(np.array(value, np.float32), name)
-                   for name, value in (("w", [[slope]]), ("b", [offset]))]  # fmt: skip
+        weights = [
+            numpy_helper.from_array(np.array(value, np.float32), name)
+            for name, value in (("w", [[slope]]), ("b", [offset]))
+        ]
         x, y = (helper.make_tensor_value_info(name, 1, ["n", 1]) for name in "xy")
-        graph = helper.make_graph([helper.make_node("Gemm", ["x", "w", "b"], ["y"])], "line", [x], [y], weights)
+        graph = helper.make_graph(
+            [helper.make_node("Gemm", ["x", "w", "b"], ["y"])], "line", [x], [y], weights
+        )
         onnx = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-        return [Graph("line", {"x": np.array([[0.5], [1]], np.float32)}, onnx=onnx.SerializeToString())]
+        return [
+            Graph("line", {"x": np.array([[0.5], [1]], np.float32)}, onnx=onnx.SerializeToString())
+        ]
 
     def requests(self, features, split, limit=None):
         return [{"x": x} for x, _ in np.load(features / f"{split}.npy")[:limit].tolist()]
@@ -103,10 +111,14 @@ class LineFamily(Family[LineConfig]):
         answers = host.predict(run, [Point(x=value) for value in x])
         middle = np.load(features / "train.npy")[:, 1].mean()
         return Evaluation(
-            split=split, rows=len(y), main="mae", directions={"mae": "min"}, baseline_name="mean",
+            split=split,
+            rows=len(y),
+            main="mae",
+            directions={"mae": "min"},
+            baseline_name="mean",
             metrics={"mae": float(np.abs([answer.y for answer in answers] - y).mean())},
             baseline={"mae": float(np.abs(middle - y).mean())},
-        )  # fmt: skip
+        )
 
 
 Line = Entry("straight line", LineConfig, build=LineFamily, host=LineHost)

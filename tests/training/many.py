@@ -1,8 +1,10 @@
-"""A small network of repeated blocks, and a training of it in a process of its own, alone or started by torchrun.
+"""A small network of repeated blocks, and a training of it in a process of its own, alone or
+started by torchrun.
 
     python -m tests.training.many OUT '{"settings": {...}, "checkpoints": "...", "pause": 0.01}'
 
-The leader writes OUT/report.json and OUT/model.safetensors; OUT/steps.txt has a line for every step that was begun.
+The leader writes OUT/report.json and OUT/model.safetensors; OUT/steps.txt has a line for every step
+that was begun.
 """
 
 from __future__ import annotations
@@ -39,7 +41,13 @@ class Blocks(nn.Module):
         super().__init__()
         self.enter = nn.Linear(WIDTH, 16)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(16), nn.Linear(16, 32), nn.GELU(), nn.Dropout(dropout), nn.Linear(32, 16))
+            nn.Sequential(
+                nn.LayerNorm(16),
+                nn.Linear(16, 32),
+                nn.GELU(),
+                nn.Dropout(dropout),
+                nn.Linear(32, 16),
+            )
             for _ in range(3)
         )
         self.leave = nn.Linear(16, CLASSES)
@@ -54,7 +62,8 @@ class Blocks(nn.Module):
 
 @dataclass
 class Classes(Trainable):
-    """Three classes from random numbers, weighed unequally: means of parts must be weighed to add up."""
+    """Three classes from random numbers, weighed unequally: means of parts must be weighed to
+    add up."""
 
     batch_size: int = 32
     dropout: float = 0.0
@@ -72,7 +81,9 @@ class Classes(Trainable):
         if split == "train":
             order = np.random.default_rng([7, epoch]).permutation(order)
         return Batches(
-            order, self.batch_size, lambda rows: {"x": torch.from_numpy(x[rows]), "y": torch.from_numpy(y[rows])}
+            order,
+            self.batch_size,
+            lambda rows: {"x": torch.from_numpy(x[rows]), "y": torch.from_numpy(y[rows])},
         )
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -82,7 +93,9 @@ class Classes(Trainable):
             with self.steps.open("a") as stream:
                 stream.write("step\n")
         logits = model(batch["x"])["logits"]
-        return functional.cross_entropy(logits.float(), batch["y"], weight=model.get_buffer("class_weights"))
+        return functional.cross_entropy(
+            logits.float(), batch["y"], weight=model.get_buffer("class_weights")
+        )
 
     def weight(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         return model.get_buffer("class_weights")[batch["y"]].sum()
@@ -127,7 +140,12 @@ def started(out: Path, told: dict, processes: int = 1) -> list[multiprocessing.P
         port = free.getsockname()[1]
     found = []
     for rank in range(processes):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+        place = {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": processes,
+            "LOCAL_WORLD_SIZE": processes,
+        }
         environment = {name: str(value) for name, value in place.items()}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         found.append(context.Process(target=_live, args=(out, told, environment)))

@@ -1,4 +1,5 @@
-"""Memory that a step frees stays with the process, so that the next one need not fault it in again."""
+"""Memory that a step frees stays with the process, so that the next one need not fault it in
+again."""
 
 import subprocess
 import sys

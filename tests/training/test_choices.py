@@ -22,7 +22,9 @@ from tests.training.many import Blocks, Classes
 
 
 def settings(**values: object) -> TrainingSettings:
-    return TrainingSettings.model_validate({"epochs": 10, "batch_size": 32, "learning_rate": 5e-3} | values)
+    return TrainingSettings.model_validate(
+        {"epochs": 10, "batch_size": 32, "learning_rate": 5e-3} | values
+    )
 
 
 def fit(folder: Path, family: Classes | None = None, **values: object) -> dict:
@@ -134,7 +136,9 @@ def test_low_precision_learns_nearly_as_well_and_keeps_full_weights(precision, t
 def test_recomputed_blocks_give_the_same_losses_and_are_really_recomputed(tmp_path, monkeypatch):
     calls: list[torch.nn.Module] = []
     forward = torch.nn.GELU.forward
-    monkeypatch.setattr(torch.nn.GELU, "forward", lambda self, x: calls.append(self) or forward(self, x))
+    monkeypatch.setattr(
+        torch.nn.GELU, "forward", lambda self, x: calls.append(self) or forward(self, x)
+    )
     plain = fit(tmp_path, epochs=2, patience=2)
     once = len(calls)
     assert fit(tmp_path, epochs=2, patience=2, recompute=True) == plain
@@ -174,7 +178,9 @@ def test_the_average_of_the_weights_is_what_is_judged_and_kept(tmp_path):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_model_learns_the_same(tmp_path):
     plain = fit(tmp_path, epochs=1)["curves"]["loss"]["train"]
-    assert fit(tmp_path, epochs=1, compile=True)["curves"]["loss"]["train"] == pytest.approx(plain, rel=1e-4)
+    assert fit(tmp_path, epochs=1, compile=True)["curves"]["loss"]["train"] == pytest.approx(
+        plain, rel=1e-4
+    )
 
 
 def test_a_score_of_the_family_can_choose_the_best_epoch(tmp_path):
@@ -184,7 +190,9 @@ def test_a_score_of_the_family_can_choose_the_best_epoch(tmp_path):
 
 
 def test_an_unknown_metric_lists_those_there_are(tmp_path):
-    with pytest.raises(UsageError, match=r"training\.metric 'acuracy'.*Did you mean 'accuracy'.*accuracy, loss"):
+    with pytest.raises(
+        UsageError, match=r"training\.metric 'acuracy'.*Did you mean 'accuracy'.*accuracy, loss"
+    ):
         fit(tmp_path, metric="acuracy")
 
 

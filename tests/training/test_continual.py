@@ -1,4 +1,5 @@
-"""Training that goes on from an earlier model: weights that grow, exemplars that are kept and shown again."""
+"""Training that goes on from an earlier model: weights that grow, exemplars that are kept and
+shown again."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ CENTRES = torch.tensor([[3.0, 0.0], [0.0, 3.0], [-3.0, 0.0], [0.0, -3.0]])
 
 @dataclass
 class Clouds(Trainable):
-    """Points around four centres; only those of `classes` are in the data, though all so far are told apart."""
+    """Points around four centres; only those of `classes` are in the data, though all so far are
+    told apart."""
 
     classes: tuple[int, ...] = (0, 1)
     known: int = 2
@@ -42,7 +44,11 @@ class Clouds(Trainable):
         rng = np.random.default_rng(0 if split == "train" else 1)
         label = torch.from_numpy(rng.choice(self.classes, self.rows))
         x = CENTRES[label] + torch.from_numpy(rng.normal(0, 0.5, (self.rows, 2)).astype(np.float32))
-        order = np.random.default_rng([3, epoch]).permutation(self.rows) if split == "train" else np.arange(self.rows)
+        order = (
+            np.random.default_rng([3, epoch]).permutation(self.rows)
+            if split == "train"
+            else np.arange(self.rows)
+        )
         return Batches(order, 10, lambda some: {"x": x[some], "label": label[some]})
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -79,7 +85,8 @@ def accuracy(family: Clouds, folder: Path) -> float:
 
 
 def test_every_example_ever_seen_is_equally_likely_to_be_in_the_reservoir() -> None:
-    """Three parts arrive one after the other; the chance to be kept is capacity / all, wherever an example stood."""
+    """Three parts arrive one after the other; the chance to be kept is capacity / all, wherever
+    an example stood."""
     capacity, parts, rounds = 8, (13, 5, 22), 4_000
     counts = np.zeros(sum(parts))
     for number in range(rounds):
@@ -109,14 +116,19 @@ def test_herding_follows_the_mean_better_than_chance() -> None:
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     chosen = herding(features, np.ones(200), 10)
     gap = np.linalg.norm(unit[chosen].mean(0) - unit.mean(0))
-    random = [np.linalg.norm(unit[rng.permutation(200)[:10]].mean(0) - unit.mean(0)) for _ in range(200)]
+    random = [
+        np.linalg.norm(unit[rng.permutation(200)[:10]].mean(0) - unit.mean(0)) for _ in range(200)
+    ]
     assert len(set(chosen.tolist())) == 10
     assert gap < np.quantile(random, 0.02)
 
 
 def test_each_beginning_of_a_herd_is_the_herd_of_that_size_and_weights_move_its_mean() -> None:
     features = np.random.default_rng(1).normal(1, 1, (50, 4))
-    assert herding(features, np.ones(50), 20)[:7].tolist() == herding(features, np.ones(50), 7).tolist()
+    assert (
+        herding(features, np.ones(50), 20)[:7].tolist()
+        == herding(features, np.ones(50), 7).tolist()
+    )
     heavy = np.ones(50)
     heavy[13] = 1e6
     assert herding(features, heavy, 1).tolist() == [13]
@@ -124,16 +136,26 @@ def test_each_beginning_of_a_herd_is_the_herd_of_that_size_and_weights_move_its_
 
 def test_exemplars_come_back_from_their_file_as_they_were_in_fewer_bytes(tmp_path: Path) -> None:
     pixels = torch.arange(0, 240, dtype=torch.float32).reshape(10, 24)
-    rows = {"pixels": pixels, "cells": pixels / 7, "label": torch.arange(10) * 100, "known": torch.ones(10).bool()}
+    rows = {
+        "pixels": pixels,
+        "cells": pixels / 7,
+        "label": torch.arange(10) * 100,
+        "known": torch.ones(10).bool(),
+    }
     Memory(rows, {0: 7, 5: 3}).save(tmp_path / "memory.safetensors")
     back = Memory.load(tmp_path / "memory.safetensors")
     assert (back.seen, back.total, len(back)) == ({0: 7, 5: 3}, 10, 10)
     for name, tensor in rows.items():
         assert back.rows[name].dtype == tensor.dtype
         assert torch.equal(back.rows[name], tensor)
-    assert {name: str(one.dtype) for name, one in load_file(tmp_path / "memory.safetensors").items()} == {
-        "pixels": "torch.uint8", "cells": "torch.float32", "label": "torch.int16", "known": "torch.bool",
-    }  # fmt: skip
+    assert {
+        name: str(one.dtype) for name, one in load_file(tmp_path / "memory.safetensors").items()
+    } == {
+        "pixels": "torch.uint8",
+        "cells": "torch.float32",
+        "label": "torch.int16",
+        "known": "torch.bool",
+    }
 
 
 def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
@@ -142,7 +164,9 @@ def test_a_damaged_memory_is_named(tmp_path: Path) -> None:
         Memory.load(tmp_path / "memory.safetensors")
 
 
-def test_herding_keeps_as_many_of_each_class_and_a_reservoir_as_many_as_the_data_has(tmp_path: Path) -> None:
+def test_herding_keeps_as_many_of_each_class_and_a_reservoir_as_many_as_the_data_has(
+    tmp_path: Path,
+) -> None:
     class Uneven(Clouds):
         def batches(self, features: Path, split: str, epoch: int) -> Batches:
             found = super().batches(features, split, epoch)
@@ -161,7 +185,9 @@ def test_herding_keeps_as_many_of_each_class_and_a_reservoir_as_many_as_the_data
     assert counts["reservoir"][1] < 4
 
 
-def test_herding_without_a_linear_layer_or_with_less_than_one_a_class_says_what_to_type(tmp_path: Path) -> None:
+def test_herding_without_a_linear_layer_or_with_less_than_one_a_class_says_what_to_type(
+    tmp_path: Path,
+) -> None:
     class Bare(Clouds):
         def model(self, assets: Path) -> nn.Module:
             return nn.Bilinear(2, 2, 2)
@@ -192,13 +218,21 @@ def test_appended_classes_leave_the_old_ones_answers_as_they_were(tmp_path: Path
 @pytest.mark.parametrize(
     ("old", "said"),
     [
-        (nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2)), r"'2\.weight' is \(2, 8\).*and \(4, 16\)"),
-        (nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 5)), r"'2\.weight' is \(5, 16\).*and \(4, 16\)"),
+        (
+            nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2)),
+            r"'2\.weight' is \(2, 8\).*and \(4, 16\)",
+        ),
+        (
+            nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 5)),
+            r"'2\.weight' is \(5, 16\).*and \(4, 16\)",
+        ),
         (nn.Sequential(nn.Linear(2, 16)), r"'2\.bias' is not in the model to go on from"),
         (nn.Sequential(*Clouds().model(Path()), nn.Linear(2, 2)), r"'3\.bias' has no place"),
     ],
 )
-def test_another_network_is_refused_by_the_name_of_its_tensor(old: nn.Module, said: str, tmp_path: Path) -> None:
+def test_another_network_is_refused_by_the_name_of_its_tensor(
+    old: nn.Module, said: str, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=said):
         grow(old.state_dict(), Clouds(known=4).model(tmp_path))
 
@@ -232,7 +266,9 @@ def plain(count: int, size: int) -> Batches:
     return Batches(np.arange(count), size, lambda rows: {"x": torch.from_numpy(rows * 1.0)})
 
 
-@pytest.mark.parametrize(("count", "size", "kept", "share"), [(40, 8, 5, 0.5), (33, 10, 100, 0.25), (7, 1, 3, 0.9)])
+@pytest.mark.parametrize(
+    ("count", "size", "kept", "share"), [(40, 8, 5, 0.5), (33, 10, 100, 0.25), (7, 1, 3, 0.9)]
+)
 def test_every_batch_has_its_share_of_exemplars_and_all_are_shown_alike(
     count: int, size: int, kept: int, share: float
 ) -> None:
@@ -250,17 +286,26 @@ def test_every_batch_has_its_share_of_exemplars_and_all_are_shown_alike(
 def test_a_row_is_the_same_whoever_takes_it_and_with_whom() -> None:
     memory = {"x": -1.0 - torch.arange(6, dtype=torch.float64)}
     found = mixed(plain(20, 8), memory, 0.5, np.random.default_rng(0))
-    alone = torch.cat([found.take(found.order[place : place + 1])["x"] for place in range(len(found.order))])
+    alone = torch.cat(
+        [found.take(found.order[place : place + 1])["x"] for place in range(len(found.order))]
+    )
     assert torch.equal(alone, found.take(found.order)["x"])
     parts = [found.take(rows)["x"] for process in (0, 1) for rows in found.rows(process, 2)]
     assert sorted(torch.cat(parts).tolist()) == sorted(alone.tolist())
 
 
 def test_exemplars_of_another_shape_are_refused_by_name() -> None:
-    with pytest.raises(UsageError, match=r"'x' of an exemplar is torch\.float32 \(3,\), of this run's examples"):
+    with pytest.raises(
+        UsageError, match=r"'x' of an exemplar is torch\.float32 \(3,\), of this run's examples"
+    ):
         mixed(plain(20, 8), {"x": torch.ones(4, 3)}, 0.5, np.random.default_rng(0))
     with pytest.raises(UsageError, match="differ in 'y'"):
-        mixed(plain(20, 8), {"x": torch.ones(4).double(), "y": torch.ones(4)}, 0.5, np.random.default_rng(0))
+        mixed(
+            plain(20, 8),
+            {"x": torch.ones(4).double(), "y": torch.ones(4)},
+            0.5,
+            np.random.default_rng(0),
+        )
 
 
 @pytest.mark.parametrize("choose", ["reservoir", "herding"])
@@ -293,7 +338,9 @@ def test_two_processes_learn_with_exemplars_what_one_learns(tmp_path: Path) -> N
     first = trained(Clouds(), tmp_path / "first", memory=9)
     family = Continued(Clouds((2, 3), 4), first, ContinualSettings(), 0)
     whole = family.batches(tmp_path, "train", 1)
-    other = Continued(Clouds((2, 3), 4), first, ContinualSettings(), 0).batches(tmp_path, "train", 1)
+    other = Continued(Clouds((2, 3), 4), first, ContinualSettings(), 0).batches(
+        tmp_path, "train", 1
+    )
     for batch, mine, theirs in zip(whole, other.rows(0, 2), other.rows(1, 2), strict=True):
         joined = torch.cat([other.take(mine)["x"], other.take(theirs)["x"]])
         assert torch.equal(joined.sort(0).values, batch["x"].sort(0).values)
@@ -305,7 +352,10 @@ def test_two_processes_learn_with_exemplars_what_one_learns(tmp_path: Path) -> N
 def test_the_section_survives_a_pipelines_parameters_and_refuses_a_secret() -> None:
     from modelyard.settings.family import FamilyConfig, portable
 
-    for continual in (ContinualSettings(), ContinualSettings(start="champion", memory=5, choose="herding")):
+    for continual in (
+        ContinualSettings(),
+        ContinualSettings(start="champion", memory=5, choose="herding"),
+    ):
         config = FamilyConfig(continual=continual)
         assert FamilyConfig.model_validate(json.loads(json.dumps(portable(config)))) == config
     with pytest.raises(UsageError, match="password"):
@@ -320,7 +370,9 @@ def kept_by_base(folder: Path, memory: Memory) -> Path:
 
 
 @pytest.mark.parametrize("choose", ["reservoir", "herding"])
-def test_examples_of_a_class_that_comes_again_count_with_those_seen_before(choose: str, tmp_path: Path) -> None:
+def test_examples_of_a_class_that_comes_again_count_with_those_seen_before(
+    choose: str, tmp_path: Path
+) -> None:
     rows = {"x": CENTRES[[0, 1]], "label": torch.tensor([0, 1])}
     folder = kept_by_base(tmp_path, Memory(rows, {0: 70, 1: 30, 9: 4}))
     settings = ContinualSettings.model_validate({"memory": 6, "choose": choose})
@@ -331,7 +383,8 @@ def test_examples_of_a_class_that_comes_again_count_with_those_seen_before(choos
 
 
 def test_an_old_exemplar_weighs_as_many_examples_as_it_stands_for(tmp_path: Path) -> None:
-    """Class 0 lay elsewhere before: after 5,000 examples there, herding keeps to the old place, after 6 to the new."""
+    """Class 0 lay elsewhere before: after 5,000 examples there, herding keeps to the old place,
+    after 6 to the new."""
     family, settings = Clouds(), ContinualSettings(memory=12, choose="herding")
     model = family.model(tmp_path)
     x = CENTRES[2] + 0.3 * torch.randn(6, 2, generator=torch.Generator().manual_seed(0))

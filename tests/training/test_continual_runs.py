@@ -1,4 +1,5 @@
-"""Runs that go on from an earlier model, through the stages: what is brought, carried, told and refused."""
+"""Runs that go on from an earlier model, through the stages: what is brought, carried, told and
+refused."""
 
 from __future__ import annotations
 
@@ -46,8 +47,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="module")
 def first(home: Path) -> Built:
     """The first run of a schedule that starts from the champion: there is none yet."""
-    built = build(home / "tabular" / "first", "first", config(start="champion", memory=30), "tabular")
-    deploy(built.run, package=built.package, features=built.features, deployment=home / "deployment")
+    built = build(
+        home / "tabular" / "first", "first", config(start="champion", memory=30), "tabular"
+    )
+    deploy(
+        built.run, package=built.package, features=built.features, deployment=home / "deployment"
+    )
     return built
 
 
@@ -75,8 +80,14 @@ def test_before_there_is_a_champion_a_run_starts_anew(first: Built) -> None:
     assert summary(first.features)["notes"][0] == "Starts anew: nothing serves as 'tabular' yet."
 
 
-def test_a_package_carries_weights_and_exemplars_where_asked_and_answers_the_same(first: Built, plain: Built) -> None:
-    carried = {name.removeprefix("continual/") for name in artifact.verify(first.package).files if "continual/" in name}
+def test_a_package_carries_weights_and_exemplars_where_asked_and_answers_the_same(
+    first: Built, plain: Built
+) -> None:
+    carried = {
+        name.removeprefix("continual/")
+        for name in artifact.verify(first.package).files
+        if "continual/" in name
+    }
     assert carried == {"model.safetensors", "memory.safetensors", "model.json"}
     assert not [name for name in artifact.verify(plain.package).files if "continual" in name]
     assert "reservoir" in summary(first.folder / "model")["memory"]
@@ -86,7 +97,9 @@ def test_a_package_carries_weights_and_exemplars_where_asked_and_answers_the_sam
 
 
 def test_a_run_goes_on_from_the_champion_and_its_card_says_so(first: Built, home: Path) -> None:
-    built = build(home / "tabular" / "second", "second", config(start="champion", memory=30), "tabular")
+    built = build(
+        home / "tabular" / "second", "second", config(start="champion", memory=30), "tabular"
+    )
     base = read_base(built.features)
     assert base is not None
     assert (base.start, base.run) == ("champion", "first")
@@ -97,7 +110,9 @@ def test_a_run_goes_on_from_the_champion_and_its_card_says_so(first: Built, home
     assert Memory.load(built.folder / "model" / "memory.safetensors").total == 2 * sum(
         Memory.load(first.folder / "model" / "memory.safetensors").seen.values()
     )
-    losses = [summary(one.folder / "model")["curves"]["loss"]["validation"][0] for one in (first, built)]
+    losses = [
+        summary(one.folder / "model")["curves"]["loss"]["validation"][0] for one in (first, built)
+    ]
     assert losses[1] < 0.7 * losses[0]
 
 
@@ -108,9 +123,12 @@ def test_a_package_a_model_a_run_a_version_and_a_uri_all_name_a_start(
     if kind == "uri":
         fsspec.filesystem("memory").put(str(first.package), "/store/package", recursive=True)
     start = {
-        "package": str(first.package), "model": str(first.folder / "model"), "run": "first",
-        "version": "tabular@1", "uri": "memory://store/package",
-    }[kind]  # fmt: skip
+        "package": str(first.package),
+        "model": str(first.folder / "model"),
+        "run": "first",
+        "version": "tabular@1",
+        "uri": "memory://store/package",
+    }[kind]
     found = brought(first, tmp_path / "features", start=start)
     assert (
         load_file(found / "base" / "model.safetensors").keys()
@@ -120,10 +138,15 @@ def test_a_package_a_model_a_run_a_version_and_a_uri_all_name_a_start(
         first.package / "continual" / "memory.safetensors"
     ).read_bytes()
     assert summary(found)["notes"][0].startswith("Goes on from ")
-    assert sorted(file.name for file in (found / "base").glob("*.json")) == ["base.json", "model.json"]
+    assert sorted(file.name for file in (found / "base").glob("*.json")) == [
+        "base.json",
+        "model.json",
+    ]
 
 
-def test_another_start_is_another_key_of_features_and_of_training(first: Built, plain: Built, tmp_path: Path) -> None:
+def test_another_start_is_another_key_of_features_and_of_training(
+    first: Built, plain: Built, tmp_path: Path
+) -> None:
     keys = set()
     for number, start in enumerate((None, str(first.package), str(first.folder / "model"))):
         found = brought(plain, tmp_path / f"{number}", start=start)
@@ -150,7 +173,9 @@ def test_what_cannot_be_gone_on_from_is_named_with_what_to_type(
         brought(plain, tmp_path / "features", start=given)
 
 
-def test_another_familys_model_and_a_changed_one_are_refused(first: Built, plain: Built, tmp_path: Path) -> None:
+def test_another_familys_model_and_a_changed_one_are_refused(
+    first: Built, plain: Built, tmp_path: Path
+) -> None:
     line = Run.of(LINE, {"continual": {"start": str(first.package)}})
     with pytest.raises(UsageError, match=r"is of family 'tabular', and this run of 'tests\.toy"):
         features(line, dataset=plain.folder / "dataset", features=tmp_path / "features")
@@ -163,16 +188,29 @@ def test_another_familys_model_and_a_changed_one_are_refused(first: Built, plain
 
 def test_a_kind_that_starts_anew_says_so_before_any_work(plain: Built, tmp_path: Path) -> None:
     values = {"model": {"kind": "lightgbm"}, "continual": {"memory": 5}}
-    with pytest.raises(UsageError, match=r"section 'continual': model\.kind = lightgbm is always fitted from scratch"):
-        features(Run.of("tabular", values), dataset=plain.folder / "dataset", features=tmp_path / "features")
+    with pytest.raises(
+        UsageError,
+        match=r"section 'continual': model\.kind = lightgbm is always fitted from scratch",
+    ):
+        features(
+            Run.of("tabular", values),
+            dataset=plain.folder / "dataset",
+            features=tmp_path / "features",
+        )
 
 
-def test_exemplars_of_a_model_that_the_loop_did_not_train_are_refused(tmp_path: Path, home: Path) -> None:
-    with pytest.raises(UsageError, match=r"continual\.memory: this model is not trained by the shared loop"):
+def test_exemplars_of_a_model_that_the_loop_did_not_train_are_refused(
+    tmp_path: Path, home: Path
+) -> None:
+    with pytest.raises(
+        UsageError, match=r"continual\.memory: this model is not trained by the shared loop"
+    ):
         build(tmp_path, "line", {"continual": {"memory": 5}}, LINE)
 
 
-def test_the_champion_of_another_name_is_not_taken(first: Built, home: Path, tmp_path: Path) -> None:
+def test_the_champion_of_another_name_is_not_taken(
+    first: Built, home: Path, tmp_path: Path
+) -> None:
     run = Run.of("tabular", config(start="champion") | {"registry": {"name": "others"}})
     assert registry.champion("tabular") is not None
     features(run, dataset=first.folder / "dataset", features=tmp_path / "features")

@@ -17,7 +17,10 @@ from modelyard.training.world import World
 from tests.training.many import main, started
 
 EVERY = 3
-TOLD = {"settings": {"checkpoint_every": EVERY, "epochs": 6, "ema": 0.9, "schedule": "cosine"}, "dropout": 0.2}
+TOLD = {
+    "settings": {"checkpoint_every": EVERY, "epochs": 6, "ema": 0.9, "schedule": "cosine"},
+    "dropout": 0.2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +58,15 @@ def readable(folder: Path) -> list[int]:
         assert state["engine"]["steps"] == int(name.removeprefix("step-"))
         import torch
 
-        found.fill(name, {key: torch.empty(shape, dtype=dtype) for key, (shape, dtype) in shapes.items()})
+        found.fill(
+            name, {key: torch.empty(shape, dtype=dtype) for key, (shape, dtype) in shapes.items()}
+        )
     return [int(name.removeprefix("step-")) for name in found.names()]
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGKILL], [signal.SIGKILL] * 2, [signal.SIGTERM] * 2])
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGTERM, signal.SIGKILL], [signal.SIGKILL] * 2, [signal.SIGTERM] * 2]
+)
 def test_a_few_interruptions(signals, whole, tmp_path):
     _interrupt(signals, whole, tmp_path, seed=len(signals) + signals[0])
 
@@ -67,11 +74,14 @@ def test_a_few_interruptions(signals, whole, tmp_path):
 @pytest.mark.slow
 def test_twenty_interruptions_at_random_moments(whole, tmp_path):
     rng = random.Random(1)
-    _interrupt([rng.choice([signal.SIGTERM, signal.SIGKILL]) for _ in range(20)], whole, tmp_path, seed=2)
+    _interrupt(
+        [rng.choice([signal.SIGTERM, signal.SIGKILL]) for _ in range(20)], whole, tmp_path, seed=2
+    )
 
 
 def _interrupt(signals: list[signal.Signals], whole: Path, tmp_path: Path, seed: int) -> None:
-    """At most one checkpoint interval is lost each time, what is seen is readable, and the end is the same."""
+    """At most one checkpoint interval is lost each time, what is seen is readable, and the end
+    is the same."""
     rng = random.Random(seed)
     told = TOLD | {"checkpoints": str(tmp_path / "saved"), "pause": 0.5 / len(signals)}
     out, steps_before, reached = tmp_path / "out", 0, 0
@@ -125,7 +135,13 @@ def test_checkpoints_in_an_object_store(tmp_path):
     import torch
 
     store = Checkpoints("memory://bucket/run/0", World())
-    store.save(5, {"a": torch.arange(4.0)}, {"engine": {"steps": 5}}, {"sums": [1, 2]}, {"w": torch.ones(2)})
+    store.save(
+        5,
+        {"a": torch.arange(4.0)},
+        {"engine": {"steps": 5}},
+        {"sums": [1, 2]},
+        {"w": torch.ones(2)},
+    )
     filled = {"a": torch.zeros(4)}
     store.fill(store.last(), filled)
     assert filled["a"].tolist() == [0, 1, 2, 3]

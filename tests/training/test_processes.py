@@ -1,4 +1,5 @@
-"""Several processes train as one does: same losses, however the batches and the model are divided."""
+"""Several processes train as one does: same losses, however the batches and the model are
+divided."""
 
 from __future__ import annotations
 
@@ -51,12 +52,15 @@ def alone(tmp_path_factory) -> tuple[dict, dict]:
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp2"])
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_give_the_loss_curve_of_one(processes, parallel, alone, tmp_path):
-    """At equal global batch, with unequal class weights and a last batch that does not divide evenly."""
+    """At equal global batch, with unequal class weights and a last batch that does not divide
+    evenly."""
     report = train(tmp_path, {"settings": {"parallel": parallel}}, processes)
     expected, weights = alone
     for name, splits in expected["curves"].items():
         for split, values in splits.items():
-            assert report["curves"][name][split] == pytest.approx(values, rel=1e-4), f"{name} of {split}"
+            assert report["curves"][name][split] == pytest.approx(values, rel=1e-4), (
+                f"{name} of {split}"
+            )
     for name, value in load_file(tmp_path / "model.safetensors").items():
         torch.testing.assert_close(value, weights[name], rtol=1e-3, atol=1e-5)
     # They really divided the work.
@@ -66,7 +70,9 @@ def test_processes_give_the_loss_curve_of_one(processes, parallel, alone, tmp_pa
 @pytest.mark.parametrize("accumulate", [2, 5])
 def test_a_batch_in_parts_gives_the_gradient_of_the_whole(accumulate, alone, tmp_path):
     report = train(tmp_path, {"settings": {"accumulate": accumulate}})
-    assert report["curves"]["loss"]["train"] == pytest.approx(alone[0]["curves"]["loss"]["train"], rel=1e-5)
+    assert report["curves"]["loss"]["train"] == pytest.approx(
+        alone[0]["curves"]["loss"]["train"], rel=1e-5
+    )
 
 
 def test_fewer_examples_than_processes_is_said_before_training(tmp_path):
@@ -91,7 +97,9 @@ def test_a_killed_process_ends_the_job_and_the_resumed_one_gives_the_same_bits(t
         out,
         json.dumps(told),
     ]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
+    )
     wait_for_steps(out, 10, lambda: process.poll() is None)
     os.kill(int((out / "pid-1").read_text()), signal.SIGKILL)
     killed = time.monotonic()
@@ -103,10 +111,18 @@ def test_a_killed_process_ends_the_job_and_the_resumed_one_gives_the_same_bits(t
     assert all(torch.equal(both[0][name], both[1][name]) for name in both[0])
 
 
-@pytest.mark.parametrize(("before", "after", "parallel"), [(1, 2, "fsdp2"), (2, 1, "fsdp2"), (2, 1, "ddp")])
-def test_training_goes_on_with_another_number_of_processes(before, after, parallel, alone, tmp_path):
-    """Stopped by SIGTERM with one number, ended with another: the curve is that of no stop at all."""
-    told = {"settings": {"parallel": parallel, "checkpoint_every": 100}, "checkpoints": str(tmp_path / "saved")}
+@pytest.mark.parametrize(
+    ("before", "after", "parallel"), [(1, 2, "fsdp2"), (2, 1, "fsdp2"), (2, 1, "ddp")]
+)
+def test_training_goes_on_with_another_number_of_processes(
+    before, after, parallel, alone, tmp_path
+):
+    """Stopped by SIGTERM with one number, ended with another: the curve is that of no stop at
+    all."""
+    told = {
+        "settings": {"parallel": parallel, "checkpoint_every": 100},
+        "checkpoints": str(tmp_path / "saved"),
+    }
     processes = started(tmp_path, told | {"pause": 0.05}, before)
     wait_for_steps(tmp_path, 9, processes[0].is_alive)
     for process in processes:
@@ -118,5 +134,7 @@ def test_training_goes_on_with_another_number_of_processes(before, after, parall
     begun = steps.read_text().count("step")
     assert len(Checkpoints(str(tmp_path / "saved" / "0"), World()).names()) == 1
     report = train(tmp_path, told, after)
-    assert report["curves"]["loss"]["train"] == pytest.approx(alone[0]["curves"]["loss"]["train"], rel=1e-4)
+    assert report["curves"]["loss"]["train"] == pytest.approx(
+        alone[0]["curves"]["loss"]["train"], rel=1e-4
+    )
     assert steps.read_text().count("step") - begun < 4 * 7 - 8, "it began anew"

@@ -1,4 +1,5 @@
-"""The train stage: where checkpoints lie, several processes, and what the person reads when it goes wrong."""
+"""The train stage: where checkpoints lie, several processes, and what the person reads when it
+goes wrong."""
 
 from __future__ import annotations
 
@@ -61,7 +62,9 @@ def test_two_processes_give_the_model_of_one_and_leave_no_checkpoint(features, t
 
 def test_what_a_worker_says_is_what_the_person_reads(features, tmp_path):
     run = Run.of("image", changed(processes=2, metric="acuracy"))
-    with pytest.raises(UsageError, match=r"^training\.metric 'acuracy' is unknown. Did you mean 'accuracy'"):
+    with pytest.raises(
+        UsageError, match=r"^training\.metric 'acuracy' is unknown. Did you mean 'accuracy'"
+    ):
         stages.STAGES["train"](run, features=features, model=tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -78,12 +81,22 @@ def test_checkpoints_follow_what_is_learned_and_not_where(features, monkeypatch)
         return checkpoint_folder(Run.of("image", config, **fields), digest)
 
     same = folder(CONFIG)
-    for operational in ({"processes": 4}, {"keep": 5}, {"accumulate": 2}, {"parallel": "fsdp2"}, {"compile": True}):
+    for operational in (
+        {"processes": 4},
+        {"keep": 5},
+        {"accumulate": 2},
+        {"parallel": "fsdp2"},
+        {"compile": True},
+    ):
         assert folder(changed(**operational)) == same, operational
     others = [
-        folder(changed(epochs=3)), folder(changed(optimizer="sgd")), folder(CONFIG | {"seed": 5}),
-        folder(CONFIG | {"model": {"width": 8}}), folder(CONFIG, "other"), folder(CONFIG, code_version="new"),
-    ]  # fmt: skip
+        folder(changed(epochs=3)),
+        folder(changed(optimizer="sgd")),
+        folder(CONFIG | {"seed": 5}),
+        folder(CONFIG | {"model": {"width": 8}}),
+        folder(CONFIG, "other"),
+        folder(CONFIG, code_version="new"),
+    ]
     assert len({same, *others}) == 7
     shared = CONFIG | {"cluster": {"scratch": "s3://bucket/scratch"}}
     assert folder(shared, nodes=2).startswith("s3://bucket/scratch/checkpoints/image-")
@@ -100,7 +113,9 @@ def test_sigterm_ends_the_stage_with_75_and_the_next_one_goes_on(features, tmp_p
     )
     events = tmp_path / "events.jsonl"
     environment = os.environ | {"MODELYARD_EVENTS": str(events), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True
+    )
     until = time.monotonic() + 240
     while not events.exists() or '"done": 2' not in events.read_text():
         assert process.poll() is None, process.stderr.read()
@@ -117,11 +132,15 @@ def test_sigterm_ends_the_stage_with_75_and_the_next_one_goes_on(features, tmp_p
     assert begun
     # The same stage, run again, begins where it was: its first word is of a later epoch.
     events.unlink()
-    again = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
+    again = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True
+    )
     while not events.exists() or '"progress"' not in events.read_text():
         assert again.poll() is None, again.stderr.read()
         time.sleep(0.05)
     again.kill()
     again.communicate()
-    first = next(json.loads(line) for line in events.read_text().splitlines() if '"progress"' in line)
+    first = next(
+        json.loads(line) for line in events.read_text().splitlines() if '"progress"' in line
+    )
     assert first["done"] >= 2

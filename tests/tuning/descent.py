@@ -40,7 +40,9 @@ class DescentConfig(LineConfig):
 class DescentFamily(LineFamily):
     def fit(self, features: Path, out: Path, trainer):
         assert trainer.settings == self.config.training
-        (x, y), (x_held, y_held) = (np.load(features / f"{split}.npy").T for split in ("train", "validation"))
+        (x, y), (x_held, y_held) = (
+            np.load(features / f"{split}.npy").T for split in ("train", "validation")
+        )
         slope = offset = 0.0
         settings = self.config
         for epoch in range(1, settings.training.epochs + 1):
@@ -51,7 +53,9 @@ class DescentFamily(LineFamily):
                 slope -= settings.training.learning_rate * (error * x).mean()
             if settings.model.bias:
                 offset -= settings.training.learning_rate * error.mean()
-            losses = [float(((slope * a + offset - b) ** 2).mean()) for a, b in ((x, y), (x_held, y_held))]
+            losses = [
+                float(((slope * a + offset - b) ** 2).mean()) for a, b in ((x, y), (x_held, y_held))
+            ]
             trainer.on_epoch(epoch, dict(zip(("loss", "validation_loss"), losses, strict=True)))
             time.sleep(settings.model.pause)
         (out / "line.json").write_text(json.dumps([slope, offset]))

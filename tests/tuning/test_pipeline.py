@@ -31,14 +31,19 @@ def made(tmp_path_factory):
 
 
 def tried(made, proposals: list[str], config: dict | None = None) -> list[str]:
-    return [batch.trial(NAME, config or CONFIG, one, made / "dataset", made / "features") for one in proposals]
+    return [
+        batch.trial(NAME, config or CONFIG, one, made / "dataset", made / "features")
+        for one in proposals
+    ]
 
 
 def test_the_first_batch_begins_with_the_starting_settings():
     proposals = [json.loads(text) for text in batch.suggest(NAME, CONFIG, FIXED, 4, [])]
     assert proposals[0] == {"number": 0, "settings": {}}
     assert [one["number"] for one in proposals] == [0, 1, 2, 3]
-    assert all(set(one["settings"]) == {"model.kind", "training.learning_rate"} for one in proposals[1:])
+    assert all(
+        set(one["settings"]) == {"model.kind", "training.learning_rate"} for one in proposals[1:]
+    )
 
 
 def test_a_second_batch_follows_from_the_first_ones_results(made):
@@ -48,7 +53,9 @@ def test_a_second_batch_follows_from_the_first_ones_results(made):
     assert second == [json.loads(text) for text in batch.suggest(NAME, CONFIG, FIXED, 3, first)]
 
 
-def test_a_trial_is_judged_on_the_validation_split_with_the_features_that_are_there(made, tmp_path, monkeypatch):
+def test_a_trial_is_judged_on_the_validation_split_with_the_features_that_are_there(
+    made, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (text,) = tried(made, [json.dumps({"number": 0, "settings": {}})])
     assert json.loads(text)["result"]["metric"] == "mae"
@@ -60,7 +67,15 @@ def test_a_trial_is_judged_on_the_validation_split_with_the_features_that_are_th
 def test_settings_that_cannot_be_trained_are_a_result_too(made):
     (text,) = tried(made, [json.dumps({"number": 1, "settings": {"training.learning_rate": 1e5}})])
     assert "not finite" in json.loads(text)["error"]
-    assert len(batch.suggest(NAME, CONFIG, FIXED, 2, [*tried(made, [json.dumps({"number": 0, "settings": {}})]), text]))
+    assert len(
+        batch.suggest(
+            NAME,
+            CONFIG,
+            FIXED,
+            2,
+            [*tried(made, [json.dumps({"number": 0, "settings": {}})]), text],
+        )
+    )
 
 
 def test_a_search_whose_start_cannot_be_trained_ends_with_the_cause(made, tmp_path):
@@ -72,10 +87,14 @@ def test_a_search_whose_start_cannot_be_trained_ends_with_the_cause(made, tmp_pa
 
 def test_the_best_of_all_results_is_the_config_that_comes_out(made, tmp_path):
     rates = {0: {}, 1: {"training.learning_rate": 0.2}, 2: {"training.learning_rate": 0.01}}
-    done = tried(made, [json.dumps({"number": number, "settings": one}) for number, one in rates.items()])
+    done = tried(
+        made, [json.dumps({"number": number, "settings": one}) for number, one in rates.items()]
+    )
     found = batch.best(NAME, CONFIG, FIXED, done[::-1], tmp_path)
     assert found["training"]["learning_rate"] == 0.2
-    assert yaml.safe_load((tmp_path / "best.yaml").read_text())[NAME]["training"] == {"learning_rate": 0.2}
+    assert yaml.safe_load((tmp_path / "best.yaml").read_text())[NAME]["training"] == {
+        "learning_rate": 0.2
+    }
     assert len(json.loads((tmp_path / "trials.json").read_text())) == 3
 
 
@@ -101,7 +120,8 @@ def test_trials_fan_out_over_the_proposals_of_each_round(compiled):
 
 @pytest.mark.slow
 def test_the_pipeline_on_this_machine_finds_better_settings(compiled, tmp_path, monkeypatch):
-    """Ingest, features, two rounds of three trials, best: about ten processes of kfp's local runner."""
+    """Ingest, features, two rounds of three trials, best: about ten processes of kfp's local
+    runner."""
     from modelyard.pipeline.pipelines import run_here
 
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))

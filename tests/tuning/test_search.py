@@ -61,7 +61,13 @@ def test_the_same_search_again_runs_nothing_and_more_trials_go_on():
 def test_other_data_settings_or_spaces_are_other_searches():
     folders = {
         make(fixed=fixed).folder
-        for fixed in ({}, {"seed": 1}, {"model.kind": "line"}, {"features.points": 90}, {"training.epochs": 9})
+        for fixed in (
+            {},
+            {"seed": 1},
+            {"model.kind": "line"},
+            {"features.points": 90},
+            {"training.epochs": 9},
+        )
     }
     assert len(folders) == 5
 
@@ -88,7 +94,10 @@ def test_a_trial_that_fails_is_recorded_and_the_search_goes_on():
     search = make(trials=2, fixed={"model.kind": "line", "model.bias": True})
     assert search.study.larger_is_better is False
     proposal = search.study.ask()
-    search._open[proposal.number] = (search._process(proposal.number, {"training.learning_rate": 1e5}), proposal)
+    search._open[proposal.number] = (
+        search._process(proposal.number, {"training.learning_rate": 1e5}),
+        proposal,
+    )
     while search._open:
         search._poll()
         time.sleep(0.05)
@@ -131,13 +140,18 @@ def test_losses_that_mean_something_else_prune_nothing():
         study.tell(proposal.number, settings, search.start, {1: 1e-9, 2: 1e-9, 3: 1e-9}, 1.0)
     line = study.ask()
     compared = [one for one in study.tried() if search._alike(one, line)]
-    assert {one.settings.get("model.kind", "line") for one in compared} == {line.settings["model.kind"]}
+    assert {one.settings.get("model.kind", "line") for one in compared} == {
+        line.settings["model.kind"]
+    }
 
 
 def test_a_trial_over_its_time_is_stopped():
     search = make(trials=2, fixed={"model.kind": "line", "model.bias": True}, trial_minutes=2 / 60)
     proposal = search.study.ask()
-    search._open[proposal.number] = (search._process(proposal.number, {"model.pause": 60.0}), proposal)
+    search._open[proposal.number] = (
+        search._process(proposal.number, {"model.pause": 60.0}),
+        proposal,
+    )
     while search._open:
         search._poll()
         time.sleep(0.05)
@@ -182,21 +196,30 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
     environment = {**os.environ, "COLUMNS": "200"}
     place = tmp_path / "runs" / "tuning"
     started = subprocess.Popen(
-        command("--trials", "4"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command("--trials", "4"),
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: any(file.stat().st_size for file in place.glob("*/*/trials/0002/epochs.jsonl")))
+    wait_for(
+        lambda: any(file.stat().st_size for file in place.glob("*/*/trials/0002/epochs.jsonl"))
+    )
     (epochs,) = place.glob("*/*/trials/0002/epochs.jsonl")
     started.send_signal(signal.SIGKILL)
     started.wait()
     wait_for(lambda: len(set(_sizes(epochs))) == 1)  # its trial died with it
-    done = subprocess.run(command("--trials", "4"), env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command("--trials", "4"), env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "goes on: 2 of 4 trials are done" in done.stdout
     assert done.stdout.count("/4  mae ") == 2, done.stdout
     (study,) = place.glob("*/*/study.db")
     rows = json.loads((study.parent / "trials.json").read_text())
     assert len(rows) == 4
-    lost = json.loads((study.parent / "trials" / "0002" / "job.json").read_text())["config"]["training"]
+    lost = json.loads((study.parent / "trials" / "0002" / "job.json").read_text())["config"][
+        "training"
+    ]
     again = next(row for row in rows if row["trial"] == 3)["settings"]
     assert again["training.learning_rate"] == lost["learning_rate"]
     block = yaml.safe_load((study.parent / "best.yaml").read_text())[NAME]
@@ -223,9 +246,15 @@ def test_ctrl_c_leaves_a_usable_study_with_trials_side_by_side(tmp_path):
         env={**os.environ, "COLUMNS": "200"},
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # what runs in the background ignores it
     )
-    wait_for(lambda: len([f for f in place.glob("*/*/trials/000[12]/epochs.jsonl") if f.stat().st_size]) == 2)
+    wait_for(
+        lambda: (
+            len([f for f in place.glob("*/*/trials/000[12]/epochs.jsonl") if f.stat().st_size]) == 2
+        )
+    )
     started.send_signal(signal.SIGINT)
     output, _ = started.communicate(timeout=60)
     assert started.returncode == 130

@@ -31,7 +31,9 @@ def test_every_value_of_a_familys_space_is_a_valid_setting(family):
     for name, one in cls.Config.search_space.items():
         for value in values(one):
             kinds = {condition: allowed[0] for condition, allowed in one.when.items()}
-            config = resolve(cls.Config, ("config", nested(kinds)), ("config", nested({name: value})))
+            config = resolve(
+                cls.Config, ("config", nested(kinds)), ("config", nested({name: value}))
+            )
             assert lookup(config.model_dump(mode="json"), name) == value
 
 
@@ -83,7 +85,9 @@ def test_only_what_differs_from_the_defaults_is_written():
     cls = load(names()[0])
     section = next(iter(cls.Config.search_space)).split(".")[0]
     name, one = next(
-        item for item in cls.Config.search_space.items() if item[0].startswith(section) and not item[1].when
+        item
+        for item in cls.Config.search_space.items()
+        if item[0].startswith(section) and not item[1].when
     )
     default = lookup(cls.Config().model_dump(mode="json"), name)
     other = next(value for value in values(one) if value != default)

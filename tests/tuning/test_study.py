@@ -39,13 +39,20 @@ def search(study: Study, trials: int) -> list[dict]:
 def test_the_starting_settings_are_trial_0_once(tmp_path):
     opened(tmp_path)
     (start,) = opened(tmp_path).tried()
-    assert (start.number, start.value, start.settings, start.curve) == (0, 0.5, {}, {1: 0.9, 2: 0.7})
+    assert (start.number, start.value, start.settings, start.curve) == (
+        0,
+        0.5,
+        {},
+        {1: 0.9, 2: 0.7},
+    )
 
 
 def test_a_setting_is_drawn_only_where_its_condition_holds():
     asked = search(Study(None, SPACE, CONFIG, "min", seed=0), 12)
     assert {settings["model.kind"] for settings in asked} == {"line", "flat"}
-    assert all(("model.rate" in settings) == (settings["model.kind"] == "line") for settings in asked)
+    assert all(
+        ("model.rate" in settings) == (settings["model.kind"] == "line") for settings in asked
+    )
 
 
 def test_a_search_beats_its_start_and_learns_the_better_kind():
@@ -121,7 +128,12 @@ def test_pruned_and_failed_trials_count_and_have_no_value(tmp_path):
         else:
             study.tell_pruned(proposal.number, proposal.settings, {1: 3.0}, 0.1, "worse")
     _, pruned, failed = opened(tmp_path, "max").tried()
-    assert (pruned.state, pruned.value, pruned.curve, pruned.headline) == ("pruned", None, {1: 3.0}, "worse")
+    assert (pruned.state, pruned.value, pruned.curve, pruned.headline) == (
+        "pruned",
+        None,
+        {1: 3.0},
+        "worse",
+    )
     assert (failed.state, failed.value, failed.headline) == ("failed", None, "not finite")
     assert study.best().number == 0
 

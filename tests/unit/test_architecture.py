@@ -14,33 +14,80 @@ import pytest
 from modelyard.family import names
 
 ROOT = Path(__file__).parents[2]
-TRAINING = frozenset({"lightgbm", "onnx", "pandas", "scipy", "shap", "sklearn", "torch", "transformers", "xgboost"})
-HEAVY = TRAINING | {"bentoml", "evidently", "kfp", "matplotlib", "mlflow", "onnxruntime", "optuna", "skops"}
+TRAINING = frozenset(
+    {"lightgbm", "onnx", "pandas", "scipy", "shap", "sklearn", "torch", "transformers", "xgboost"}
+)
+HEAVY = TRAINING | {
+    "bentoml",
+    "evidently",
+    "kfp",
+    "matplotlib",
+    "mlflow",
+    "onnxruntime",
+    "optuna",
+    "skops",
+}
 PICKLERS = frozenset({"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"})
 CORE = (
-    "card", "compress", "cost", "doctor", "drift", "judging", "kubernetes", "launch", "packages", "pipeline",
-    "predictions", "registry", "release", "runtimes", "serving", "settings", "stages", "store", "training", "tuning",
-)  # fmt: skip
+    "card",
+    "compress",
+    "cost",
+    "doctor",
+    "drift",
+    "judging",
+    "kubernetes",
+    "launch",
+    "packages",
+    "pipeline",
+    "predictions",
+    "registry",
+    "release",
+    "runtimes",
+    "serving",
+    "settings",
+    "stages",
+    "store",
+    "training",
+    "tuning",
+)
 """Modules of modelyard that run every family and may know none."""
-HOMONYMS = {"image": {
-    "modelyard.kubernetes.pods", "modelyard.settings.cluster",
-    *(f"modelyard.doctor.{name}" for name in ("ended", "pod", "pull")),
-    *(f"modelyard.launch.{name}" for name in ("attempt", "manifest", "trainjob")),
-}}  # fmt: skip
-"""Names of families that mean something else in a module of the core: what a container runs is called an image."""
+HOMONYMS = {
+    "image": {
+        "modelyard.kubernetes.pods",
+        "modelyard.settings.cluster",
+        *(f"modelyard.doctor.{name}" for name in ("ended", "pod", "pull")),
+        *(f"modelyard.launch.{name}" for name in ("attempt", "manifest", "trainjob")),
+    }
+}
+"""Names of families that mean something else in a module of the core: what a container runs is
+called an image."""
 SIGNALS = frozenset({"Fault", "GitError", "Refusal", "Unwanted", "_HeadTooLarge"})
-"""Exceptions that are caught in the package that raises them: Git's failure before it is explained, an HTTP answer."""
+"""Exceptions that are caught in the package that raises them: Git's failure before it is
+explained, an HTTP answer."""
 FIXED = ("README.md", "__init__.py", "config.py", "data.py", "family.py", "host.py")
 """Files that every family's folder has."""
-MAY_IMPORT_HEAVY = frozenset({
-    "modelyard.drift.report",
-    "modelyard.kit.intervals",
-    *(f"modelyard.kit.classes.{name}" for name in ("choosing", "evaluate", "judged")),
-    *(f"modelyard.training.{name}" for name in ("checkpoint", "continual", "engine", "memory", "optimizers", "session",
-                                                "throughput", "world")),
-})  # fmt: skip
+MAY_IMPORT_HEAVY = frozenset(
+    {
+        "modelyard.drift.report",
+        "modelyard.kit.intervals",
+        *(f"modelyard.kit.classes.{name}" for name in ("choosing", "evaluate", "judged")),
+        *(
+            f"modelyard.training.{name}"
+            for name in (
+                "checkpoint",
+                "continual",
+                "engine",
+                "memory",
+                "optimizers",
+                "session",
+                "throughput",
+                "world",
+            )
+        ),
+    }
+)
 """Modules of the core that exist for a heavy library, and are themselves imported late."""
-FILE_LINES, FUNCTION_LINES, ADAPTER_LINES = 350, 60, 45
+FILE_LINES, FUNCTION_LINES, ADAPTER_STATEMENTS = 400, 60, 30
 
 
 @dataclass(frozen=True)
@@ -67,7 +114,12 @@ class Source:
     @cached_property
     def module(self) -> str:
         """`src/modelyard/families/x/host.py` to `modelyard.families.x.host`."""
-        return self.path.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        return (
+            self.path.removeprefix("src/")
+            .removesuffix(".py")
+            .removesuffix("/__init__")
+            .replace("/", ".")
+        )
 
     @cached_property
     def family(self) -> str:
@@ -85,7 +137,9 @@ class Source:
                 yield from (Import(alias.name, child.lineno, late) for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
                 base = self._base(child)
-                yield from (Import(f"{base}.{alias.name}", child.lineno, late) for alias in child.names)
+                yield from (
+                    Import(f"{base}.{alias.name}", child.lineno, late) for alias in child.names
+                )
             elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 yield from self._imports(child, late=True)
             else:
@@ -100,12 +154,14 @@ class Source:
         return ".".join([*package[: len(package) - up], *([node.module] if node.module else [])])
 
     def functions(self) -> Iterator[tuple[str, int, int]]:
-        """Name of every function, its lines, and those of them below signature and docstring."""
+        """Name of every function, its lines below signature and docstring, and its statements."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 end = node.end_lineno or node.lineno
                 body = [one for one in node.body if not _is_bare_text(one)]
-                yield node.name, end - node.lineno + 1, end - body[0].lineno + 1 if body else 0
+                inner = [one for part in body for one in ast.walk(part)]
+                statements = sum(isinstance(one, ast.stmt) for one in inner)
+                yield node.name, end - body[0].lineno + 1 if body else 0, statements
 
 
 Rule = Callable[[Source], list[str]]
@@ -127,7 +183,9 @@ def family_is_reached_through_load_alone(source: Source) -> list[str]:
     ]
 
 
-def core_names_no_family(source: Source, families: frozenset[str] = frozenset(names())) -> list[str]:
+def core_names_no_family(
+    source: Source, families: frozenset[str] = frozenset(names())
+) -> list[str]:
     """No text and no identifier of the core holds a family's name as a word.
 
     Docstrings may, as examples, and so may a command that a person is told to type.
@@ -135,16 +193,26 @@ def core_names_no_family(source: Source, families: frozenset[str] = frozenset(na
     if source.module.split(".")[1:2] not in [[name] for name in CORE]:
         return []
     families -= {name for name, modules in HOMONYMS.items() if source.module in modules}
-    spoken = {id(text) for node in ast.walk(source.tree) for text in _bare_texts(getattr(node, "body", []))}
+    spoken = {
+        id(text)
+        for node in ast.walk(source.tree)
+        for text in _bare_texts(getattr(node, "body", []))
+    }
     found = []
     for node in ast.walk(source.tree):
         said = ""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in spoken:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in spoken
+        ):
             said = node.value
         elif isinstance(node, ast.Name | ast.Attribute):
             said = node.id if isinstance(node, ast.Name) else node.attr
         words = set(re.findall(r"[\w-]+", re.sub(r"modelyard \w+ \w+", "", said).lower()))
-        found += [f"{source.path}:{node.lineno} names {word!r}" for word in sorted(words & families)]
+        found += [
+            f"{source.path}:{node.lineno} names {word!r}" for word in sorted(words & families)
+        ]
     return found
 
 
@@ -153,23 +221,35 @@ def wheel_leaves_adapters_to_their_libraries(source: Source) -> list[str]:
     banned = {"bentoml"} | (set() if source.module.startswith("modelyard.pipeline") else {"kfp"})
     if not source.path.startswith("src/"):
         return []
-    return [f"{source.path}:{one.line} imports {one.module}" for one in source.imports if top(one.module) in banned]
+    return [
+        f"{source.path}:{one.line} imports {one.module}"
+        for one in source.imports
+        if top(one.module) in banned
+    ]
 
 
 def adapters_hold_no_logic(source: Source) -> list[str]:
-    """A function of components/, pipelines/ or services/ is short: the logic is in the wheel."""
-    if source.path.split("/")[0] not in {"components", "pipelines", "services"}:
+    """A function of components/, pipelines/ or services/ does little: the logic is in the wheel."""
+    if not _is_adapter(source):
         return []
     return [
-        f"{source.path}: {name} has {body} lines below its docstring"
-        for name, _, body in source.functions()
-        if body > ADAPTER_LINES
+        f"{source.path}: {name} has {count} statements"
+        for name, _, count in source.functions()
+        if count > ADAPTER_STATEMENTS
     ]
+
+
+def _is_adapter(source: Source) -> bool:
+    return source.path.split("/")[0] in {"components", "pipelines", "services"}
 
 
 def nothing_is_pickled(source: Source) -> list[str]:
     """No pickler is imported, numpy may not unpickle, torch loads weights alone."""
-    found = [f"{source.path}:{one.line} imports {one.module}" for one in source.imports if top(one.module) in PICKLERS]
+    found = [
+        f"{source.path}:{one.line} imports {one.module}"
+        for one in source.imports
+        if top(one.module) in PICKLERS
+    ]
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call):
             given = {word.arg: ast.unparse(word.value) for word in node.keywords if word.arg}
@@ -184,7 +264,13 @@ def files_and_functions_are_short(source: Source) -> list[str]:
     """A reader holds a file and a function in mind."""
     lines = len(source.text.splitlines())
     found = [f"{source.path} has {lines} lines"] if lines >= FILE_LINES else []
-    return found + [f"{source.path}: {name} has {n} lines" for name, n, _ in source.functions() if n >= FUNCTION_LINES]
+    if _is_adapter(source):
+        return found
+    return found + [
+        f"{source.path}: {name} has {count} lines below its docstring"
+        for name, count, _ in source.functions()
+        if count >= FUNCTION_LINES
+    ]
 
 
 def heavy_libraries_are_imported_late(source: Source) -> list[str]:
@@ -203,15 +289,26 @@ def heavy_libraries_are_imported_late(source: Source) -> list[str]:
 
 
 def errors_are_in_one_tree(source: Source) -> list[str]:
-    """Exceptions are defined in errors.py: at most eight, below ModelyardError. Signals never reach a person."""
+    """Exceptions are defined in errors.py: at most eight, below ModelyardError. Signals never
+    reach a person."""
     classes = [node for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)]
     bases = {node.name: [ast.unparse(base) for base in node.bases] for node in classes}
-    raised = [name for name, of in bases.items() if any(base.endswith(("Error", "Exception", "Exit")) for base in of)]
+    raised = [
+        name
+        for name, of in bases.items()
+        if any(base.endswith(("Error", "Exception", "Exit")) for base in of)
+    ]
     if source.module != "modelyard.errors":
-        return [f"{source.path}: {name} belongs into errors.py" for name in raised if name not in SIGNALS]
+        return [
+            f"{source.path}: {name} belongs into errors.py"
+            for name in raised
+            if name not in SIGNALS
+        ]
     found = [f"{len(bases)} error classes; at most 8"] if len(bases) > 8 else []
     known = {"ModelyardError", *bases}
-    strays = [name for name, of in bases.items() if name != "ModelyardError" and not known & set(of)]
+    strays = [
+        name for name, of in bases.items() if name != "ModelyardError" and not known & set(of)
+    ]
     return found + [f"{name} is not below ModelyardError" for name in strays]
 
 
@@ -237,7 +334,9 @@ def _is_bare_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def needs(module: str, read: Callable[[str], Source | None], seen: set[str] | None = None) -> set[str]:
+def needs(
+    module: str, read: Callable[[str], Source | None], seen: set[str] | None = None
+) -> set[str]:
     """Libraries that importing `module` loads, through modelyard's own modules, at module level."""
     seen = set() if seen is None else seen
     source = None if module in seen else read(module)
@@ -295,7 +394,9 @@ def test_family_folder_has_the_fixed_files(family):
 
 @pytest.mark.parametrize("signal", sorted(SIGNALS))
 def test_a_signal_stays_in_its_package(signal, sources):
-    users = {Path(source.path).parent for source in sources if re.search(rf"\b{signal}\b", source.text)}
+    users = {
+        Path(source.path).parent for source in sources if re.search(rf"\b{signal}\b", source.text)
+    }
     assert len(users) == 1
 
 
@@ -304,13 +405,29 @@ ROOTS = "class ModelyardError(Exception): pass\n"
 LONG = "def f():\n" + "    x = 1\n" * 70
 BREACHES = [
     (family_is_reached_through_load_alone, "run.py", f"from modelyard.families.{NAME} import host"),
-    (family_is_reached_through_load_alone, "families/x/data.py", f"import modelyard.families.{NAME}.data"),
+    (
+        family_is_reached_through_load_alone,
+        "families/x/data.py",
+        f"import modelyard.families.{NAME}.data",
+    ),
     (family_is_reached_through_load_alone, "families/x/data.py", f"from ..{NAME} import data"),
-    (core_names_no_family, "stages/train.py", f"def f(run):\n    return run.family.name == '{NAME}'"),
-    (core_names_no_family, "drift/statistics.py", f"def f():\n    return '{NAME} models are special'"),
+    (
+        core_names_no_family,
+        "stages/train.py",
+        f"def f(run):\n    return run.family.name == '{NAME}'",
+    ),
+    (
+        core_names_no_family,
+        "drift/statistics.py",
+        f"def f():\n    return '{NAME} models are special'",
+    ),
     (core_names_no_family, "launch/step.py", f"from modelyard import {NAME}\nx = {NAME}.y"),
     (wheel_leaves_adapters_to_their_libraries, "serving/app.py", "def f():\n    import bentoml"),
-    (wheel_leaves_adapters_to_their_libraries, "stages/train.py", "def f():\n    from kfp import dsl"),
+    (
+        wheel_leaves_adapters_to_their_libraries,
+        "stages/train.py",
+        "def f():\n    from kfp import dsl",
+    ),
     (adapters_hold_no_logic, "../../components/train.py", LONG),
     (adapters_hold_no_logic, "../../services/service.py", LONG),
     (nothing_is_pickled, "run.py", "import pickle"),
@@ -318,17 +435,25 @@ BREACHES = [
     (nothing_is_pickled, "run.py", "import numpy\nnumpy.load('a', allow_pickle=True)"),
     (nothing_is_pickled, "run.py", "import torch\ntorch.load('a')"),
     (files_and_functions_are_short, "run.py", LONG),
-    (files_and_functions_are_short, "run.py", "x = 1\n" * 350),
+    (files_and_functions_are_short, "run.py", "x = 1\n" * 400),
     (heavy_libraries_are_imported_late, "run.py", "import torch.nn"),
     (heavy_libraries_are_imported_late, "training/loop.py", "import torch"),
     (heavy_libraries_are_imported_late, "training/batches.py", "from torch import nn"),
-    (heavy_libraries_are_imported_late, "run.py", "try:\n    from sklearn import svm\nexcept ImportError:\n    pass"),
+    (
+        heavy_libraries_are_imported_late,
+        "run.py",
+        "try:\n    from sklearn import svm\nexcept ImportError:\n    pass",
+    ),
     (heavy_libraries_are_imported_late, "families/x/host.py", "import onnxruntime"),
     (heavy_libraries_are_imported_late, "kit/x/host.py", "import sklearn"),
     (errors_are_in_one_tree, "run.py", "class Lost(ValueError):\n    pass"),
     (errors_are_in_one_tree, "errors.py", ROOTS + "class Lost(Exception): pass"),
-    (errors_are_in_one_tree, "errors.py", "\n".join(f"class E{n}(ModelyardError): pass" for n in range(9))),
-]  # fmt: skip
+    (
+        errors_are_in_one_tree,
+        "errors.py",
+        "\n".join(f"class E{n}(ModelyardError): pass" for n in range(9)),
+    ),
+]
 
 
 def at(path: str, text: str) -> Source:
@@ -345,8 +470,16 @@ def test_a_breach_is_caught(rule, path, text):
 @pytest.mark.parametrize(
     ("rule", "path", "text"),
     [
-        (family_is_reached_through_load_alone, f"families/{NAME}/data.py", f"import modelyard.families.{NAME}.host"),
-        (core_names_no_family, "stages/train.py", f'"""As {NAME} does."""\nclass A:\n    x: int\n    """Of {NAME}."""'),
+        (
+            family_is_reached_through_load_alone,
+            f"families/{NAME}/data.py",
+            f"import modelyard.families.{NAME}.host",
+        ),
+        (
+            core_names_no_family,
+            "stages/train.py",
+            f'"""As {NAME} does."""\nclass A:\n    x: int\n    """Of {NAME}."""',
+        ),
         (core_names_no_family, "launch/local.py", f"HINT = 'modelyard run {NAME}'"),
         (wheel_leaves_adapters_to_their_libraries, "pipeline/local.py", "def f():\n    import kfp"),
         (adapters_hold_no_logic, "run.py", LONG),
@@ -356,7 +489,7 @@ def test_a_breach_is_caught(rule, path, text):
         (heavy_libraries_are_imported_late, "run.py", "def f():\n    import torch"),
         (nothing_is_pickled, "run.py", "import numpy\nnumpy.load('a', allow_pickle=False)"),
     ],
-)  # fmt: skip
+)
 def test_what_is_allowed_is_let_pass(rule, path, text):
     assert rule(at(path, text)) == []
 
@@ -369,6 +502,8 @@ def test_a_training_library_behind_two_imports_is_found():
     }
     found = needs(
         "modelyard.families.x.host",
-        lambda name: Source(f"src/{name.replace('.', '/')}.py", texts[name]) if name in texts else None,
+        lambda name: (
+            Source(f"src/{name.replace('.', '/')}.py", texts[name]) if name in texts else None
+        ),
     )
     assert found == {"numpy", "pandas"}

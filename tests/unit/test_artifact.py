@@ -9,9 +9,15 @@ from modelyard.store.artifact import Origin
 
 def origin(kind: str = "dataset", **fields) -> Origin:
     made = {
-        "stage": "ingest", "run": "r1", "family": "line", "key": "k", "config_hash": "c", "code_version": "v",
-        "created": artifact.now(), "seconds": 0.5,
-    }  # fmt: skip
+        "stage": "ingest",
+        "run": "r1",
+        "family": "line",
+        "key": "k",
+        "config_hash": "c",
+        "code_version": "v",
+        "created": artifact.now(),
+        "seconds": 0.5,
+    }
     return Origin(kind=kind, **(made | fields))
 
 

@@ -41,7 +41,9 @@ def test_every_metric_stands_beside_its_baseline(name: str) -> None:
 
 def test_differences_say_which_way_and_whether_it_is_better() -> None:
     parts = bare(
-        metrics={"mae": 1.5, "r2": 0.25}, baseline={"mae": 2.0, "r2": 0.5}, directions={"mae": "min", "r2": "max"}
+        metrics={"mae": 1.5, "r2": 0.25},
+        baseline={"mae": 2.0, "r2": 0.5},
+        directions={"mae": "min", "r2": "max"},
     )
     html = render(parts)
     assert '<td class="n good">−0.5000</td>' in html
@@ -53,7 +55,19 @@ def test_differences_say_which_way_and_whether_it_is_better() -> None:
 def test_the_page_needs_nothing_from_outside(name: str) -> None:
     html, seen = page(name)
     tags = {tag for tag, _ in seen.elements}
-    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "a", "use", "image"}
+    assert not tags & {
+        "script",
+        "link",
+        "img",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+        "a",
+        "use",
+        "image",
+    }
     for tag, attributes in seen.elements:
         for attribute, value in attributes.items():
             assert not attribute.startswith("on"), (tag, attribute)
@@ -80,23 +94,47 @@ def test_every_figure_has_a_caption_and_a_text_alternative(name: str) -> None:
     _, seen = page(name)
     drawn = [attributes for attributes in seen.all("svg") if attributes.get("class") == "plot"]
     assert drawn
-    assert all(attributes["role"] == "img" and len(attributes["aria-label"]) > 10 for attributes in drawn)
+    assert all(
+        attributes["role"] == "img" and len(attributes["aria-label"]) > 10 for attributes in drawn
+    )
     assert len(seen.all("figure")) == len(seen.all("figcaption")) > 0
 
 
 def test_hostile_names_stay_text() -> None:
-    series = [Series(name=EVIL, x=[EVIL, "b"], y=[1.0, 2.0]), Series(name="other", x=[EVIL, "b"], y=[2.0, 1.0])]
+    series = [
+        Series(name=EVIL, x=[EVIL, "b"], y=[1.0, 2.0]),
+        Series(name="other", x=[EVIL, "b"], y=[2.0, 1.0]),
+    ]
     parts = bare(
-        notes=[EVIL], baseline_name=EVIL, confusion=Confusion(labels=[EVIL, "b", "c"], matrix=[[1, 2, 0]] * 3),
-        plots=[Plot(kind=kind, title=EVIL, x_label=EVIL, y_label=EVIL, caption=EVIL, series=series)
-               for kind in ("line", "bar", "scatter")]
+        notes=[EVIL],
+        baseline_name=EVIL,
+        confusion=Confusion(labels=[EVIL, "b", "c"], matrix=[[1, 2, 0]] * 3),
+        plots=[
+            Plot(kind=kind, title=EVIL, x_label=EVIL, y_label=EVIL, caption=EVIL, series=series)
+            for kind in ("line", "bar", "scatter")
+        ]
         + [Plot(kind="heatmap", title=EVIL, matrix=[[1.0]], rows=[EVIL], columns=[EVIL])],
-    )  # fmt: skip
+    )
     table = {"title": EVIL, "columns": [EVIL, EVIL], "rows": [[EVIL, 1.0], [EVIL, -1.0]]}
-    data = {"headline": EVIL, "rows": {EVIL: 3}, "dropped": {EVIL: 1}, "classes": {EVIL: 3}, "tables": [table],
-            "notes": [EVIL], EVIL: EVIL}  # fmt: skip
-    training = {"headline": EVIL, "curves": {EVIL: {EVIL: [1.0, 0.5]}}, "importance": table, "notes": EVIL, EVIL: 3}
-    origin = lineage()["0" * 64].model_copy(update=dict.fromkeys(("kind", "stage", "run", "created"), EVIL))
+    data = {
+        "headline": EVIL,
+        "rows": {EVIL: 3},
+        "dropped": {EVIL: 1},
+        "classes": {EVIL: 3},
+        "tables": [table],
+        "notes": [EVIL],
+        EVIL: EVIL,
+    }
+    training = {
+        "headline": EVIL,
+        "curves": {EVIL: {EVIL: [1.0, 0.5]}},
+        "importance": table,
+        "notes": EVIL,
+        EVIL: 3,
+    }
+    origin = lineage()["0" * 64].model_copy(
+        update=dict.fromkeys(("kind", "stage", "run", "created"), EVIL)
+    )
     info = parts["info"].model_copy(
         update={
             "family": "no" + EVIL,
@@ -107,7 +145,9 @@ def test_hostile_names_stay_text() -> None:
         }
     )
     reference = {EVIL: [1.0, 2.0], EVIL + "b": [EVIL, None]}
-    html = render(parts, info=info, data=data, training=training, lineage={EVIL: origin}, reference=reference)
+    html = render(
+        parts, info=info, data=data, training=training, lineage={EVIL: origin}, reference=reference
+    )
     seen = Page(html)
     assert not seen.all("script")
     assert not seen.all("img")
@@ -142,9 +182,13 @@ sys.stdout.buffer.write(html.encode())
     given |= {name: parts[name].model_dump(mode="json") for name in ("info", "evaluation")}
     given["lineage"] = {digest: origin.model_dump() for digest, origin in parts["lineage"].items()}
     other = subprocess.run(
-        [sys.executable, "-c", script], input=json.dumps(given).encode(), capture_output=True, check=True,
-        cwd=Path(__file__).parents[2], env=os.environ | {"PYTHONHASHSEED": "7"},
-    )  # fmt: skip
+        [sys.executable, "-c", script],
+        input=json.dumps(given).encode(),
+        capture_output=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+    )
     assert other.stdout.decode() == before
 
 
@@ -152,30 +196,47 @@ def test_sections_go_with_what_they_tell() -> None:
     seen = Page(render(bare()))
     assert seen.headings == ["Metrics", "Variants", "Drift reference", "Config", "Lineage", "Next"]
     assert page("binary")[1].headings == [
-        "Metrics", "Behaviour", "Training", "Data", "Variants", "Drift reference", "Config", "Lineage", "Next",
-    ]  # fmt: skip
+        "Metrics",
+        "Behaviour",
+        "Training",
+        "Data",
+        "Variants",
+        "Drift reference",
+        "Config",
+        "Lineage",
+        "Next",
+    ]
     assert not seen.all("figure")
 
 
 def test_a_full_card_is_small_and_quick() -> None:
     rng = np.random.default_rng(0)
     walk = [
-        Series(name=f"line {i}", x=list(range(20_000)), y=rng.normal(size=20_000).cumsum().tolist()) for i in range(3)
+        Series(name=f"line {i}", x=list(range(20_000)), y=rng.normal(size=20_000).cumsum().tolist())
+        for i in range(3)
     ]
-    cloud = Series(name="cloud", x=rng.normal(size=9_000).tolist(), y=rng.normal(size=9_000).tolist())
+    cloud = Series(
+        name="cloud", x=rng.normal(size=9_000).tolist(), y=rng.normal(size=9_000).tolist()
+    )
     parts = bare(
         plots=[
             Plot(kind="line", title="walks", series=walk),
             Plot(kind="scatter", title="cloud", series=[cloud, cloud]),
             Plot(kind="heatmap", title="field", matrix=rng.normal(size=(300, 200)).tolist()),
             Plot(
-                kind="bar", title="many", series=[Series(name="a", x=[f"class {i}" for i in range(300)], y=[1.0] * 300)]
+                kind="bar",
+                title="many",
+                series=[Series(name="a", x=[f"class {i}" for i in range(300)], y=[1.0] * 300)],
             ),
             Plot(kind="histogram", title="values", series=[Series(name="a", x=cloud.x, y=[])]),
         ]
     )
     reference = {f"column {i}": rng.normal(size=2_000).tolist() for i in range(40)}
-    table = {"title": "rows", "columns": ["a", "b"], "rows": [[f"row {i}", i] for i in range(5_000)]}
+    table = {
+        "title": "rows",
+        "columns": ["a", "b"],
+        "rows": [[f"row {i}", i] for i in range(5_000)],
+    }
     start = time.process_time()
     html = render(parts, reference=reference, data={"tables": [table]})
     assert time.process_time() - start < 3
@@ -193,7 +254,9 @@ def test_a_full_card_is_small_and_quick() -> None:
 
 def test_long_values_are_cut_and_told_in_full() -> None:
     path = "s3://bucket/" + "very/long/" * 20
-    html = render(bare(), data={"notes": [], "source": path, "tables": [{"columns": ["a"], "rows": [[path]]}]})
+    html = render(
+        bare(), data={"notes": [], "source": path, "tables": [{"columns": ["a"], "rows": [[path]]}]}
+    )
     seen = Page(html)
     assert path not in seen.text
     assert path[:50] in seen.text
@@ -225,7 +288,10 @@ def test_lineage_runs_from_the_data_to_the_package_with_its_time() -> None:
     shuffled = dict(reversed(binary()["lineage"].items()))
     seen = Page(render(binary(), lineage=shuffled)).text
     chain = seen[seen.index("Lineage") :]
-    places = [chain.index(step) for step in ("dataset", "0" * 12, "features", "1" * 12, "model", "2" * 12, "package")]
+    places = [
+        chain.index(step)
+        for step in ("dataset", "0" * 12, "features", "1" * 12, "model", "2" * 12, "package")
+    ]
     assert all(one < two for one, two in pairwise(places))
     assert "1 min 20 s of work in all" in chain
     assert "1 min 18 s" in chain
@@ -239,11 +305,15 @@ def test_variants_are_held_against_the_native_model() -> None:
 
 
 def test_a_confusion_matrix_tells_counts_and_shares_of_the_actual_class() -> None:
-    seen = Page(render(bare(confusion=Confusion(labels=["a", "b"], matrix=[[30, 10], [0, 5]])))).text
+    seen = Page(
+        render(bare(confusion=Confusion(labels=["a", "b"], matrix=[[30, 10], [0, 5]])))
+    ).text
     assert "a 30 75.0% 10 25.0% 40 b 0 5 100% 5" in seen
     matrix = (np.eye(20, dtype=int) * 50).tolist()
     matrix[3][7] = 25
-    many = Page(render(bare(confusion=Confusion(labels=[f"class {i}" for i in range(20)], matrix=matrix)))).text
+    many = Page(
+        render(bare(confusion=Confusion(labels=[f"class {i}" for i in range(20)], matrix=matrix)))
+    ).text
     assert "class 3 class 7 25 33.3%" in many
     assert "actual \\ predicted" not in many
 
@@ -257,14 +327,19 @@ def test_roc_is_drawn_once() -> None:
 
 def test_watched_columns_tell_range_categories_and_gaps() -> None:
     seen = Page(
-        render(bare(), reference={"x": [1.0, 2.0, 9.0, None], "city": ["a", "b", "b", "b"], "void": [None]})
+        render(
+            bare(),
+            reference={"x": [1.0, 2.0, 9.0, None], "city": ["a", "b", "b", "b"], "void": [None]},
+        )
     ).text
     assert "x 1 to 9, median 2, 25.0% missing" in seen
     assert "city b 75.0% a 25.0% 2 categories" in seen
     assert "void no values" in seen
 
 
-def test_without_its_libraries_the_card_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_libraries_the_card_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'modelyard\[card\]'"):
         render(bare())

@@ -32,9 +32,17 @@ def _schemes(html: str) -> list[dict[str, str]]:
 
 
 def test_text_is_readable_in_light_and_dark() -> None:
-    """Contrast of at least 4.5 to 1 for text and 3 to 1 for figures (WCAG 2.2, 1.4.3 and 1.4.11)."""
+    """Contrast of at least 4.5 to 1 for text and 3 to 1 for figures (WCAG 2.2, 1.4.3 and
+    1.4.11)."""
     for scheme in _schemes(page("binary")[0]):
-        for name in ("ink", "muted", "accent", "good", "bad", *(f"s{i}" for i in range(canvas.SERIES))):
+        for name in (
+            "ink",
+            "muted",
+            "accent",
+            "good",
+            "bad",
+            *(f"s{i}" for i in range(canvas.SERIES)),
+        ):
             least = 3 if name.startswith("s") else 4.5
             assert _contrast(scheme[name], scheme["paper"]) >= least, name
         assert _contrast(scheme["good"], scheme["good-soft"]) >= 4.5
@@ -54,7 +62,11 @@ def _luminance(colour: str) -> float:
 
 
 def test_points_over_one_name_stand_above_each_other() -> None:
-    plot = Plot(kind="scatter", title="p", series=[Series(name="a", x=["u", "v", "u", "u"], y=[1.0, 2.0, 3.0, 4.0])])
+    plot = Plot(
+        kind="scatter",
+        title="p",
+        series=[Series(name="a", x=["u", "v", "u", "u"], y=[1.0, 2.0, 3.0, 4.0])],
+    )
     figure, _ = painters.scatter(plot)
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_xticklabels()] == ["u", "v"]
@@ -67,17 +79,36 @@ GAPS = [1.0, float("nan"), float("inf"), 4.0]
 @pytest.mark.parametrize(
     "plot",
     [
-        Plot(kind="line", title="p", series=[Series(name="a", x=[0.0, 1, 2, 3], y=GAPS)], diagonal=True),
+        Plot(
+            kind="line",
+            title="p",
+            series=[Series(name="a", x=[0.0, 1, 2, 3], y=GAPS)],
+            diagonal=True,
+        ),
         Plot(kind="line", title="p", series=[Series(name="a", x=["u", "v"], y=[1.0, 2.0])]),
         Plot(kind="scatter", title="p", series=[Series(name="a", x=GAPS, y=GAPS)], diagonal=True),
-        Plot(kind="bar", title="p", series=[Series(name=n, x=["u", "v"], y=[1.0, -2.0]) for n in "ab"]),
-        Plot(kind="bar", title="p", series=[Series(name="a", x=["a long name of a class"] * 9, y=[1.0] * 9)]),
+        Plot(
+            kind="bar",
+            title="p",
+            series=[Series(name=n, x=["u", "v"], y=[1.0, -2.0]) for n in "ab"],
+        ),
+        Plot(
+            kind="bar",
+            title="p",
+            series=[Series(name="a", x=["a long name of a class"] * 9, y=[1.0] * 9)],
+        ),
         Plot(kind="bar", title="p", series=[Series(name="a", x=[1.0, 2.0], y=[1.0, 2.0])]),
         Plot(kind="histogram", title="p", series=[Series(name="a", x=GAPS, y=[])]),
         Plot(kind="histogram", title="p", series=[Series(name="a", x=[0.0, 1, 2], y=[4.0, 5.0])]),
         Plot(kind="histogram", title="p", series=[Series(name="a", x=[0.5, 1.5], y=[4.0, 5.0])]),
         Plot(kind="histogram", title="p", series=[Series(name="a", x=["u", "v"], y=[4.0, 5.0])]),
-        Plot(kind="heatmap", title="p", matrix=[[1.0, float("nan")], [-1.0, 0.0]], rows=["a", "b"], columns=["c", "d"]),
+        Plot(
+            kind="heatmap",
+            title="p",
+            matrix=[[1.0, float("nan")], [-1.0, 0.0]],
+            rows=["a", "b"],
+            columns=["c", "d"],
+        ),
         Plot(kind="heatmap", title="p", matrix=[[0.0, 0.0]]),
     ],
     ids=lambda plot: plot.kind,
@@ -100,7 +131,8 @@ def test_heights_of_bars_follow_the_values() -> None:
     bars = re.search(r"fill: var\(--s0\)[^>]*>(.*?)</g>", drawn.svg)
     assert bars is not None
     heights = [
-        np.ptp([float(y) for y in re.findall(r"[ML] \S+ (\S+)", d)]) for d in re.findall(r'd="([^"]+)"', bars[1])
+        np.ptp([float(y) for y in re.findall(r"[ML] \S+ (\S+)", d)])
+        for d in re.findall(r'd="([^"]+)"', bars[1])
     ]
     assert heights[1] / heights[0] == pytest.approx(4, rel=0.01)
 
@@ -110,20 +142,42 @@ def test_a_plot_without_data_is_left_out_and_a_wrong_one_named() -> None:
         assert figures.draw(Plot(kind="line", title="none"), "p-") is None
         assert figures.draw(Plot(kind="heatmap", title="none"), "p-") is None
         with pytest.raises(AssertionError, match="plot 'bad': series 'a' has unequal x and y"):
-            figures.draw(Plot(kind="line", title="bad", series=[Series(name="a", x=[1.0], y=[])]), "p-")
+            figures.draw(
+                Plot(kind="line", title="bad", series=[Series(name="a", x=[1.0], y=[])]), "p-"
+            )
 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.99341, "0.9934"), (-0.5, "−0.5000"), (0, "0"), (12345.6, "12,346"), (3, "3"), (1234.56, "1,234.56"),
-     (1.0, "1.0000"), (42.0, "42"), (3.14e-7, "3.14e-07"), (2.5e15, "2.50e+15"),
-     (float("nan"), "not finite"), (None, "–")],
-)  # fmt: skip
+    [
+        (0.99341, "0.9934"),
+        (-0.5, "−0.5000"),
+        (0, "0"),
+        (12345.6, "12,346"),
+        (3, "3"),
+        (1234.56, "1,234.56"),
+        (1.0, "1.0000"),
+        (42.0, "42"),
+        (3.14e-7, "3.14e-07"),
+        (2.5e15, "2.50e+15"),
+        (float("nan"), "not finite"),
+        (None, "–"),
+    ],
+)
 def test_numbers_are_told_with_about_four_digits(value: float | None, shown: str) -> None:
     assert text.number(value) == shown
 
 
 def test_sizes_times_and_latencies_are_told_in_fitting_units() -> None:
     assert [text.size(n) for n in (830, 12_400, 3_100_000)] == ["830 B", "12.4 kB", "3.1 MB"]
-    assert [text.duration(s) for s in (0.4, 59.2, 192, 7500)] == ["0.40 s", "59.2 s", "3 min 12 s", "2 h 5 min"]
-    assert [text.milliseconds(m) for m in (0.0412, 12.34, 1234.0)] == ["0.0412 ms", "12.3 ms", "1,234 ms"]
+    assert [text.duration(s) for s in (0.4, 59.2, 192, 7500)] == [
+        "0.40 s",
+        "59.2 s",
+        "3 min 12 s",
+        "2 h 5 min",
+    ]
+    assert [text.milliseconds(m) for m in (0.0412, 12.34, 1234.0)] == [
+        "0.0412 ms",
+        "12.3 ms",
+        "1,234 ms",
+    ]

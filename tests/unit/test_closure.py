@@ -31,12 +31,15 @@ def copy(tmp_path_factory) -> Path:
 def codes(copy: Path) -> dict[str, str]:
     """Each stage's digest for the image family, by a fresh interpreter on the copy."""
     environment = {**os.environ, "PYTHONPATH": str(copy.parent)}
-    done = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True
+    )
     return json.loads(done.stdout)
 
 
 def changed(copy: Path, file: str, old: str = "", new: str = "\n") -> set[str]:
-    """The stages whose key an edit changes; without `old` a line is added at the end. The edit is undone."""
+    """The stages whose key an edit changes; without `old` a line is added at the end. The edit
+    is undone."""
     path = copy / file
     before, text = codes(copy), path.read_text()
     assert old in text
@@ -47,7 +50,14 @@ def changed(copy: Path, file: str, old: str = "", new: str = "\n") -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "file", ["families/image/README.md", "card/card.css", "serving/page/page.js", "cli/show.py", "serving/app.py"]
+    "file",
+    [
+        "families/image/README.md",
+        "card/card.css",
+        "serving/page/page.js",
+        "cli/show.py",
+        "serving/app.py",
+    ],
 )
 def test_a_page_a_command_or_the_server_changes_no_key(copy, file):
     assert changed(copy, file) == set()
@@ -64,7 +74,12 @@ def test_a_constant_of_the_network_changes_training_and_what_follows(copy):
 
 
 def test_an_edit_of_the_reader_changes_every_stage_that_rests_on_it(copy):
-    assert changed(copy, "kit/classifier/folders.py", new="A = 1\n") >= {"ingest", "features", "train", "package"}
+    assert changed(copy, "kit/classifier/folders.py", new="A = 1\n") >= {
+        "ingest",
+        "features",
+        "train",
+        "package",
+    }
 
 
 def test_an_edit_of_the_training_loop_changes_training_and_not_reading(copy):
@@ -77,10 +92,14 @@ def test_another_version_of_a_library_that_computes_is_other_code(monkeypatch):
     entry = load("image")
     before = {stage.name: stage.code(entry) for stage in TRAINING}
     installed = closure.library_version
-    monkeypatch.setattr(closure, "library_version", lambda name: "9.9" if name == "torch" else installed(name))
+    monkeypatch.setattr(
+        closure, "library_version", lambda name: "9.9" if name == "torch" else installed(name)
+    )
     after = {stage.name: stage.code(entry) for stage in TRAINING}
     assert before["train"] != after["train"]
-    monkeypatch.setattr(closure, "library_version", lambda name: "9.9" if name == "rich" else installed(name))
+    monkeypatch.setattr(
+        closure, "library_version", lambda name: "9.9" if name == "rich" else installed(name)
+    )
     assert {stage.name: stage.code(entry) for stage in TRAINING} == before
 
 
@@ -97,7 +116,9 @@ def test_relative_imports_late_imports_and_types_are_told_apart(tmp_path, monkey
     package = tmp_path / "sunny"
     package.mkdir()
     (package / "__init__.py").write_text("from .late import nothing\n")
-    (package / "early.py").write_text("def f():\n    from . import late\n    import json, numpy as np\n")
+    (package / "early.py").write_text(
+        "def f():\n    from . import late\n    import json, numpy as np\n"
+    )
     (package / "late.py").write_text(
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sunny.types import T\n"
         "\nnothing = 0  # import sunny.types\n"

@@ -1,7 +1,14 @@
 import pytest
 
 from modelyard.errors import UsageError
-from modelyard.settings.family import FamilyConfig, Settings, config_hash, parse_assignments, read_params, resolve
+from modelyard.settings.family import (
+    FamilyConfig,
+    Settings,
+    config_hash,
+    parse_assignments,
+    read_params,
+    resolve,
+)
 
 
 class Model(Settings):
@@ -17,7 +24,9 @@ class Config(FamilyConfig):
 
 def test_later_layers_win_field_by_field():
     config = resolve(
-        Config, ("params.yaml", {"model": {"kind": "big", "depth": 5}}), ("--set", {"model": {"depth": 9}})
+        Config,
+        ("params.yaml", {"model": {"kind": "big", "depth": 5}}),
+        ("--set", {"model": {"depth": 9}}),
     )
     assert (config.model.kind, config.model.depth, config.seed) == ("big", 9, 0)
 
@@ -32,14 +41,24 @@ def test_one_field_set_leaves_the_defaults_that_a_family_gave_its_section():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3", 3), ("true", True), ("null", None), ("[1, 2]", [1, 2]), ("a b", "a b"), ("", ""), ("s3://b/c", "s3://b/c")],
+    [
+        ("3", 3),
+        ("true", True),
+        ("null", None),
+        ("[1, 2]", [1, 2]),
+        ("a b", "a b"),
+        ("", ""),
+        ("s3://b/c", "s3://b/c"),
+    ],
 )
 def test_assigned_values_are_read_as_yaml(text, value):
     assert parse_assignments([f"a.b={text}"]) == {"a": {"b": value}}
 
 
 def test_a_misspelt_setting_is_answered_with_the_nearest():
-    with pytest.raises(UsageError, match=r"--set: setting 'model.knid' is unknown. Did you mean 'model.kind'\?"):
+    with pytest.raises(
+        UsageError, match=r"--set: setting 'model.knid' is unknown. Did you mean 'model.kind'\?"
+    ):
         resolve(Config, ("--set", {"model": {"knid": "x"}}))
 
 

@@ -29,7 +29,9 @@ def test_a_busy_loop_is_measured_in_the_cpu_time_that_it_took():
         work(0.4)
     used = meter.stop()
     assert used.cpu_seconds == pytest.approx(0.4, abs=0.1)
-    assert used.wall_seconds >= 0.39 / (os.cpu_count() or 1)  # other threads of this process may work beside
+    assert used.wall_seconds >= 0.39 / (
+        os.cpu_count() or 1
+    )  # other threads of this process may work beside
     assert used.gpu_seconds == {}
 
 
@@ -72,7 +74,9 @@ def test_the_peak_holds_a_living_child_too():
     with measure() as before:
         pass
     with measure() as meter:
-        child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         assert child.stdout is not None
         child.stdout.readline()
         assert child.pid in descendants(os.getpid())
@@ -82,7 +86,8 @@ def test_the_peak_holds_a_living_child_too():
 
 
 def powercap(folder, **energies: int):
-    """A tree such as Linux shows: packages, and a core domain that a package's counter already holds."""
+    """A tree such as Linux shows: packages, and a core domain that a package's counter already
+    holds."""
     for name, energy in energies.items():
         domain = folder / ("intel-rapl:" + name.removeprefix("p").replace("_", ":"))
         domain.mkdir(exist_ok=True)
@@ -119,7 +124,8 @@ def test_a_machine_without_counters_tells_no_energy(tmp_path):
 
 
 class Driver:
-    """Speaks as NVIDIA's management library does: two GPUs, 5 J more at each look at the first one."""
+    """Speaks as NVIDIA's management library does: two GPUs, 5 J more at each look at the first
+    one."""
 
     class NVMLError(Exception):
         pass
@@ -162,15 +168,23 @@ def test_only_visible_gpus_count(monkeypatch):
 
 
 USED = Usage(
-    wall_seconds=1800, cpu_seconds=7200, gpu_seconds={"NVIDIA H200": 3600, "NVIDIA A10": 1800},
-    energy_joules={"cpu": 1.8e6, "gpu": 5.4e6}, memory_gb_seconds=36000, peak_memory_bytes=20_000_000_000,
-)  # fmt: skip
+    wall_seconds=1800,
+    cpu_seconds=7200,
+    gpu_seconds={"NVIDIA H200": 3600, "NVIDIA A10": 1800},
+    energy_joules={"cpu": 1.8e6, "gpu": 5.4e6},
+    memory_gb_seconds=36000,
+    peak_memory_bytes=20_000_000_000,
+)
 
 
 def test_the_price_is_the_one_that_a_person_computes():
-    settings = CostSettings(cpu_core_hour=0.04, memory_gb_hour=0.005, gpu_hour={"*h200*": 3.0, "*": 1.0}, kwh=0.3)
+    settings = CostSettings(
+        cpu_core_hour=0.04, memory_gb_hour=0.005, gpu_hour={"*h200*": 3.0, "*": 1.0}, kwh=0.3
+    )
     found = price(USED, settings)
-    assert found.parts == pytest.approx({"cpu": 0.08, "memory": 0.05, "energy": 0.6, "gpu": 3.0 + 0.5})
+    assert found.parts == pytest.approx(
+        {"cpu": 0.08, "memory": 0.05, "energy": 0.6, "gpu": 3.0 + 0.5}
+    )
     assert found.amount == pytest.approx(4.23)
     assert (found.currency, found.unpriced) == ("EUR", [])
 
@@ -188,15 +202,23 @@ def test_the_first_pattern_that_fits_a_gpu_counts():
 
 
 def test_usages_add_up_and_the_peak_is_the_highest():
-    both = USED + Usage(wall_seconds=200, cpu_seconds=300, gpu_seconds={"NVIDIA A10": 10}, peak_memory_bytes=5)
-    assert (both.wall_seconds, both.cpu_seconds, both.peak_memory_bytes) == (2000, 7500, 20_000_000_000)
+    both = USED + Usage(
+        wall_seconds=200, cpu_seconds=300, gpu_seconds={"NVIDIA A10": 10}, peak_memory_bytes=5
+    )
+    assert (both.wall_seconds, both.cpu_seconds, both.peak_memory_bytes) == (
+        2000,
+        7500,
+        20_000_000_000,
+    )
     assert both.gpu_seconds == {"NVIDIA H200": 3600, "NVIDIA A10": 1810}
     assert both.kwh == pytest.approx(2.0)
     assert Usage().kwh is None
 
 
 def test_a_job_on_other_machines_is_paid_by_what_it_held():
-    held = Usage.reserved(600, nodes=2, cores=4, memory_bytes=8_000_000_000, gpus=8, gpu="NVIDIA H200")
+    held = Usage.reserved(
+        600, nodes=2, cores=4, memory_bytes=8_000_000_000, gpus=8, gpu="NVIDIA H200"
+    )
     with measure() as meter:
         cost.add(held)
     used = meter.stop()
@@ -207,11 +229,14 @@ def test_a_job_on_other_machines_is_paid_by_what_it_held():
 
 
 def test_what_ranks_leave_is_collected_as_work_done_at_once(tmp_path):
-    code = "from pathlib import Path\nfrom modelyard import cost\nwith cost.leave(Path({file!r})):\n    " + BUSY.format(
-        seconds=0.2
-    ).replace("\n", "\n    ")
+    code = (
+        "from pathlib import Path\nfrom modelyard import cost\nwith cost.leave(Path({file!r})):\n    "
+        + BUSY.format(seconds=0.2).replace("\n", "\n    ")
+    )
     ranks = [
-        subprocess.Popen([sys.executable, "-c", code.format(file=str(tmp_path / f"cost-{rank}.json"))])
+        subprocess.Popen(
+            [sys.executable, "-c", code.format(file=str(tmp_path / f"cost-{rank}.json"))]
+        )
         for rank in range(2)
     ]
     assert [one.wait() for one in ranks] == [0, 0]
@@ -223,7 +248,9 @@ def test_what_ranks_leave_is_collected_as_work_done_at_once(tmp_path):
 
 
 def test_the_figures_for_tracking_leave_out_what_is_unknown():
-    found = figures(Usage(wall_seconds=1, cpu_seconds=3600), price(Usage(cpu_seconds=3600), CostSettings()))
+    found = figures(
+        Usage(wall_seconds=1, cpu_seconds=3600), price(Usage(cpu_seconds=3600), CostSettings())
+    )
     assert found["cost_cpu_core_hours"] == 1.0
     assert not {"cost_price", "cost_energy_kwh"} & set(found)
 

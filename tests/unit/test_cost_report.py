@@ -8,7 +8,16 @@ from typer.testing import CliRunner
 
 from modelyard import events
 from modelyard.cli.app import app
-from modelyard.cost.report import STARTING, Stakes, add_prices, by_stage, line, paid, return_on, sum_of
+from modelyard.cost.report import (
+    STARTING,
+    Stakes,
+    add_prices,
+    by_stage,
+    line,
+    paid,
+    return_on,
+    sum_of,
+)
 from modelyard.cost.usage import price
 from modelyard.errors import BadData, UsageError
 from modelyard.pipeline.local import RunFolder, RunRecord
@@ -110,7 +119,9 @@ def test_a_killed_execution_is_told_as_not_measured(tmp_path):
 def test_what_the_run_used_beside_its_stages_has_its_own_row(tmp_path):
     ingest(line_run(), dataset=tmp_path / "d")
     used = Usage.model_validate(told(tmp_path)[-1]["cost"])
-    events.emit("executed", "training", cost=(used + Usage(wall_seconds=2, cpu_seconds=1.5)).model_dump())
+    events.emit(
+        "executed", "training", cost=(used + Usage(wall_seconds=2, cpu_seconds=1.5)).model_dump()
+    )
     rows = by_stage(told(tmp_path), PRICES)
     assert [row.stage for row in rows] == ["ingest", STARTING]
     assert rows[1].used.cpu_seconds == pytest.approx(1.5)
@@ -124,7 +135,9 @@ def test_another_runs_artifacts_are_not_paid_by_this_one(tmp_path):
     features(line_run(run_id="r2"), dataset=tmp_path / "d", features=tmp_path / "f")
     manifest = artifact.read_manifest(tmp_path / "f")
     whole = sum(paid(name, [manifest], PRICES)["cost_cpu_core_hours"] for name in ("r1", "r2"))
-    assert paid("r2", [manifest], PRICES)["cost_cpu_core_hours"] * 3600 == pytest.approx(0.1, abs=0.05)
+    assert paid("r2", [manifest], PRICES)["cost_cpu_core_hours"] * 3600 == pytest.approx(
+        0.1, abs=0.05
+    )
     assert whole * 3600 == pytest.approx(0.4, abs=0.15)
 
 
@@ -134,7 +147,9 @@ def test_prices_in_two_currencies_are_not_added():
         add_prices([price(used, CostSettings()), price(used, CostSettings(currency="USD"))])
 
 
-STAKES = Stakes(per_unit=0.5, decisions_per_month=10_000, horizon_months=12, serving_per_month=40, one_off=1000)
+STAKES = Stakes(
+    per_unit=0.5, decisions_per_month=10_000, horizon_months=12, serving_per_month=40, one_off=1000
+)
 
 
 def test_the_return_is_the_one_of_the_documented_example():
@@ -170,7 +185,9 @@ def test_net_present_value_discounts_each_month():
     found = return_on(stakes, model=0.95, baseline=0.90, larger_is_better=True, runs=20)
     assert found.npv == pytest.approx(210 / month + 210 / month**2 - 1020)
     free = stakes.model_copy(update={"discount_rate": 0.0})
-    assert return_on(free, model=0.95, baseline=0.9, larger_is_better=True, runs=20).npv == pytest.approx(420 - 1020)
+    assert return_on(
+        free, model=0.95, baseline=0.9, larger_is_better=True, runs=20
+    ).npv == pytest.approx(420 - 1020)
 
 
 def test_a_return_without_any_cost_is_refused():
@@ -183,16 +200,23 @@ def test_a_return_without_any_cost_is_refused():
 def recorded(tmp_path, monkeypatch):
     """A finished run's folder with one measured stage and its model's figures."""
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "runs"))
-    record = RunRecord(id="20310405-101010-aaaa", family="tests.toy.family:Line", config={}, created="now")
+    record = RunRecord(
+        id="20310405-101010-aaaa", family="tests.toy.family:Line", config={}, created="now"
+    )
     folder = RunFolder.new(record)
     monkeypatch.setenv(events.VARIABLE, str(folder.events))
     ingest(line_run(), dataset=tmp_path / "d")
     (folder.path / "package").mkdir()
     figures = {"accuracy": 0.95, "loss": 1.0}
     evaluation = {
-        "split": "test", "rows": 100, "main": "accuracy", "metrics": figures, "baseline": {"accuracy": 0.9},
-        "baseline_name": "most frequent", "directions": {"accuracy": "max", "loss": "min"},
-    }  # fmt: skip
+        "split": "test",
+        "rows": 100,
+        "main": "accuracy",
+        "metrics": figures,
+        "baseline": {"accuracy": 0.9},
+        "baseline_name": "most frequent",
+        "directions": {"accuracy": "max", "loss": "min"},
+    }
     artifact.write_json(folder.path / "package" / "evaluation.json", evaluation)
     return folder
 
@@ -202,7 +226,14 @@ def asked(*arguments: str):
 
 
 def test_the_command_prices_a_run_and_tells_its_return(recorded):
-    stakes = ["--benefit-per-correct", "0.5", "--decisions-per-month", "10000", "--serving-per-month", "40"]
+    stakes = [
+        "--benefit-per-correct",
+        "0.5",
+        "--decisions-per-month",
+        "10000",
+        "--serving-per-month",
+        "40",
+    ]
     prices = ["--set", "cost.cpu_core_hour=36"]
     for reference in ("20310405", "tests.toy.family:Line"):
         found = json.loads(asked(reference, "--json", *prices, *stakes).stdout)
@@ -222,8 +253,15 @@ def test_a_return_without_a_price_is_refused(recorded):
 
 def test_a_metric_without_a_baseline_has_no_benefit(recorded):
     result = asked(
-        "20310405", "--set", "cost.cpu_core_hour=1", "--metric", "loss", "--benefit-per-unit", "1",
-        "--decisions-per-month", "1",
-    )  # fmt: skip
+        "20310405",
+        "--set",
+        "cost.cpu_core_hour=1",
+        "--metric",
+        "loss",
+        "--benefit-per-unit",
+        "1",
+        "--decisions-per-month",
+        "1",
+    )
     assert isinstance(result.exception, UsageError)
     assert "accuracy" in str(result.exception)

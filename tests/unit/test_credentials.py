@@ -1,4 +1,5 @@
-"""No setting takes a credential, whatever it is called and however it is written; what was recorded shows none."""
+"""No setting takes a credential, whatever it is called and however it is written; what was
+recorded shows none."""
 
 from __future__ import annotations
 
@@ -54,12 +55,29 @@ REFUSED = [
     f"https:\\\\user:{HELD}@host/a",
 ]
 ALLOWED = [
-    "s3://bucket/log", "s3://bucket/a@b/c", "gs://bucket/2026-01-01T00:00:00@v1", "git+ssh://git@host/a.git#data",
-    "git+https://host/a.git#data/x.csv", "abfs://box@account.dfs.core.windows.net/a", "https://host:8080/a@v1",
-    "http://[::1]:8080/a@b", "https://host/a?author=me&tokenizer=bpe&page=2", "zip://a.csv::https://host/a.zip",
-    "oci://host/charts/model", "memory://x", "file:///a/b@c", "/data/a@b:c.csv", "C:\\data\\a@b", "user@host:a.git",
-    "write to me@host, see https://host/a", "champion", "tabular@3", "", "://", "s3://***@bucket/log",
-]  # fmt: skip
+    "s3://bucket/log",
+    "s3://bucket/a@b/c",
+    "gs://bucket/2026-01-01T00:00:00@v1",
+    "git+ssh://git@host/a.git#data",
+    "git+https://host/a.git#data/x.csv",
+    "abfs://box@account.dfs.core.windows.net/a",
+    "https://host:8080/a@v1",
+    "http://[::1]:8080/a@b",
+    "https://host/a?author=me&tokenizer=bpe&page=2",
+    "zip://a.csv::https://host/a.zip",
+    "oci://host/charts/model",
+    "memory://x",
+    "file:///a/b@c",
+    "/data/a@b:c.csv",
+    "C:\\data\\a@b",
+    "user@host:a.git",
+    "write to me@host, see https://host/a",
+    "champion",
+    "tabular@3",
+    "",
+    "://",
+    "s3://***@bucket/log",
+]
 
 
 @pytest.mark.parametrize("uri", REFUSED)
@@ -97,7 +115,12 @@ SETTINGS = sorted({(family, *path) for family in names() for path in leaves(load
 def test_no_setting_of_any_family_takes_a_credential(family):
     cls = load(family).Config
     for _, *path in [one for one in SETTINGS if one[0] == family]:
-        for shape in (lambda uri: uri, lambda uri: [uri], lambda uri: {"a": uri}, lambda uri: {uri: "a"}):
+        for shape in (
+            lambda uri: uri,
+            lambda uri: [uri],
+            lambda uri: {"a": uri},
+            lambda uri: {uri: "a"},
+        ):
             values: Any = shape(REFUSED[0])
             for name in reversed(path):
                 values = {name: values}
@@ -110,12 +133,17 @@ def test_no_setting_of_any_family_takes_a_credential(family):
 def test_no_setting_asks_for_a_credential_by_its_name():
     references = {("cluster", "env_from_secrets"), ("cluster", "image_pull_secrets")}
     asking = {
-        path for _, *path in map(list, SETTINGS) for path in [tuple(path)] if credentials.is_secret_name(path[-1])
+        path
+        for _, *path in map(list, SETTINGS)
+        for path in [tuple(path)]
+        if credentials.is_secret_name(path[-1])
     }
     assert asking <= references
 
 
-@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "DB_PASSWORD", "API_KEY", "AWS_ACCESS_KEY_ID"])
+@pytest.mark.parametrize(
+    "name", ["AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "DB_PASSWORD", "API_KEY", "AWS_ACCESS_KEY_ID"]
+)
 def test_a_variable_that_holds_a_credential_is_no_setting_either(name):
     with pytest.raises(UsageError, match=f"variable {name} .* cluster.env_from_secrets") as refused:
         ClusterSettings(env={name: HELD})
@@ -127,15 +155,23 @@ def test_a_variable_that_holds_a_credential_is_no_setting_either(name):
 
 def cli(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "modelyard", *arguments], cwd=home, capture_output=True, text=True, check=False,
-        env=os.environ | {"MODELYARD_HOME": str(home / "home"), "PYTHONPATH": str(ROOT)} | environment,
-    )  # fmt: skip
+        [sys.executable, "-m", "modelyard", *arguments],
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ
+        | {"MODELYARD_HOME": str(home / "home"), "PYTHONPATH": str(ROOT)}
+        | environment,
+    )
 
 
 def nowhere(home: Path, done: subprocess.CompletedProcess[str]) -> None:
     """The credential is in nothing that the command said or wrote."""
     assert HELD not in done.stdout + done.stderr
-    written = [file for file in home.rglob("*") if file.is_file() and HELD.encode() in file.read_bytes()]
+    written = [
+        file for file in home.rglob("*") if file.is_file() and HELD.encode() in file.read_bytes()
+    ]
     assert written == []
 
 
@@ -159,8 +195,12 @@ def test_a_run_with_a_credential_in_a_setting_ends_before_it_writes_anything(tmp
 
 
 def test_a_service_with_a_credential_in_a_variable_does_not_start(tmp_path):
-    with pytest.raises(UsageError, match="MODELYARD_PREDICTIONS = .* holds a user or password") as refused:
-        ServingSettings.from_environment({"MODELYARD_PACKAGE": "p", "MODELYARD_PREDICTIONS": REFUSED[0]})
+    with pytest.raises(
+        UsageError, match="MODELYARD_PREDICTIONS = .* holds a user or password"
+    ) as refused:
+        ServingSettings.from_environment(
+            {"MODELYARD_PACKAGE": "p", "MODELYARD_PREDICTIONS": REFUSED[0]}
+        )
     assert HELD not in str(refused.value)
 
 
@@ -171,7 +211,9 @@ def test_the_address_of_the_tracking_server_may_hold_a_password_and_is_shown_wit
 
 
 def test_errors_and_events_show_no_credential_whoever_wrote_them(tmp_path, monkeypatch):
-    assert HELD not in str(Unavailable(f"GET https://host/a?X-Amz-Signature={HELD}&x=1 (s3://key:{HELD}@b) failed"))
+    assert HELD not in str(
+        Unavailable(f"GET https://host/a?X-Amz-Signature={HELD}&x=1 (s3://key:{HELD}@b) failed")
+    )
     monkeypatch.setenv(events.VARIABLE, str(tmp_path / "events.jsonl"))
     events.emit("failed", "train", traceback=f'botocore: "s3://key:{HELD}@bucket"', message="x")
     ((_, event),) = events.read(tmp_path / "events.jsonl")
@@ -179,7 +221,10 @@ def test_errors_and_events_show_no_credential_whoever_wrote_them(tmp_path, monke
 
 
 def test_a_package_that_was_recorded_with_a_credential_is_read_without_it(line_info):
-    line_info["config"] = {"monitor": {"log": REFUSED[0]}, "training": {"checkpoints": [REFUSED[1]]}}
+    line_info["config"] = {
+        "monitor": {"log": REFUSED[0]},
+        "training": {"checkpoints": [REFUSED[1]]},
+    }
     line_info["monitor"]["log"] = REFUSED[0]
     info = PackageInfo.model_validate_json(json.dumps(line_info))
     assert HELD not in info.model_dump_json()
@@ -188,14 +233,38 @@ def test_a_package_that_was_recorded_with_a_credential_is_read_without_it(line_i
 
 @pytest.fixture
 def line_info() -> dict[str, Any]:
-    gate = {"metric": "mae", "value": 1.0, "passed": True, "reason": "mae 1.0", "threshold": None, "baseline": None}
-    variant = {"name": "onnx-fp32", "graphs": {"line": "onnx-fp32/line.onnx"}, "bytes": 1, "p50_ms": 1.0, "metric": 1.0,
-               "max_difference": 0.0, "chosen": True}  # fmt: skip
+    gate = {
+        "metric": "mae",
+        "value": 1.0,
+        "passed": True,
+        "reason": "mae 1.0",
+        "threshold": None,
+        "baseline": None,
+    }
+    variant = {
+        "name": "onnx-fp32",
+        "graphs": {"line": "onnx-fp32/line.onnx"},
+        "bytes": 1,
+        "p50_ms": 1.0,
+        "metric": 1.0,
+        "max_difference": 0.0,
+        "chosen": True,
+    }
     return {
-        "family": "tabular", "title": "t", "run": "r", "version": "v", "created": "2026-01-01T00:00:00+00:00",
-        "code_version": "c", "data_revision": None, "config": {}, "variants": [variant], "monitor": {},
-        "gate": gate | {"direction": "min", "over_baseline": 0.0}, "metrics": {"mae": 1.0}, "baseline": {},
-    }  # fmt: skip
+        "family": "tabular",
+        "title": "t",
+        "run": "r",
+        "version": "v",
+        "created": "2026-01-01T00:00:00+00:00",
+        "code_version": "c",
+        "data_revision": None,
+        "config": {},
+        "variants": [variant],
+        "monitor": {},
+        "gate": gate | {"direction": "min", "over_baseline": 0.0},
+        "metrics": {"mae": 1.0},
+        "baseline": {},
+    }
 
 
 def test_assigned_settings_are_looked_at_like_all_others():

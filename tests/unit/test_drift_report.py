@@ -34,10 +34,24 @@ def odd(rng, rows: int, shift: float = 0.0) -> dict[str, list]:
 
 def test_columns_that_plots_stumble_over_are_drawn_or_left_out(tmp_path):
     rng = np.random.default_rng(0)
-    after = odd(rng, 100, 3.0) | {"went empty": [None] * 100, "new": ["x"] * 100, "retyped": ["x"] * 100}
-    before = odd(rng, 200) | {"went empty": [1.0] * 200, "gone": [1.0] * 200, "retyped": [1.0] * 200}
+    after = odd(rng, 100, 3.0) | {
+        "went empty": [None] * 100,
+        "new": ["x"] * 100,
+        "retyped": ["x"] * 100,
+    }
+    before = odd(rng, 200) | {
+        "went empty": [1.0] * 200,
+        "gone": [1.0] * 200,
+        "retyped": [1.0] * 200,
+    }
     verdict, text = page(tmp_path, before, after)
-    assert {column.name for column in verdict.drifted} == {"usual", "went empty", "new", "gone", "retyped"}
+    assert {column.name for column in verdict.drifted} == {
+        "usual",
+        "went empty",
+        "new",
+        "gone",
+        "retyped",
+    }
     assert "&lt;b&gt;markup&lt;/b&gt;" in text
     assert "<td><b>markup</b>" not in text
     assert "8 of 13 columns" in text

@@ -14,10 +14,24 @@ OLD = NOW - timedelta(days=30)
 
 def look(status, memory=None, *, run="r1", made=OLD, now=NOW, **settings):
     verdict = Verdict(
-        family="f", package="p", digest="d", rows_reference=100, rows_current=100, status=status, columns=[],
-        window=Window(since="", until=""), reason="",
-    )  # fmt: skip
-    return decide(verdict, memory or Memory(), run=run, made=made, now=now, settings=MonitorSettings(**settings))
+        family="f",
+        package="p",
+        digest="d",
+        rows_reference=100,
+        rows_current=100,
+        status=status,
+        columns=[],
+        window=Window(since="", until=""),
+        reason="",
+    )
+    return decide(
+        verdict,
+        memory or Memory(),
+        run=run,
+        made=made,
+        now=now,
+        settings=MonitorSettings(**settings),
+    )
 
 
 def test_drift_asks_for_a_retraining():
@@ -37,7 +51,9 @@ def test_without_drift_there_is_none(status):
 def test_a_retraining_waits_for_enough_drifted_verdicts_in_a_row():
     memory = None
     told = []
-    for number, status in enumerate(["drifted", "stable", "drifted", "too few rows", "drifted", "drifted"]):
+    for number, status in enumerate(
+        ["drifted", "stable", "drifted", "too few rows", "drifted", "drifted"]
+    ):
         verdict, memory = look(status, memory, run=f"r{number}", consecutive=3)
         told.append((verdict.in_a_row, verdict.retrain))
     assert told == [(1, False), (0, False), (1, False), (1, False), (2, False), (3, True)]

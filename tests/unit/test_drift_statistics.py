@@ -18,11 +18,15 @@ def numbers(rng, n, **kinds):
 
 
 def gaps(rng, values, share):
-    return [None if missing else value for value, missing in zip(values, rng.random(len(values)) < share, strict=True)]
+    return [
+        None if missing else value
+        for value, missing in zip(values, rng.random(len(values)) < share, strict=True)
+    ]
 
 
 def table(rng, rows: int, columns: int = 30) -> dict[str, list]:
-    """Columns of five shapes: normal, skewed, categories with rare ones, few distinct numbers, with gaps."""
+    """Columns of five shapes: normal, skewed, categories with rare ones, few distinct numbers,
+    with gaps."""
     shares = [0.4, 0.3, 0.15, 0.1, 0.03, 0.01, 0.007, 0.003]
     makers = [
         lambda: numbers(rng, rows),
@@ -43,12 +47,17 @@ def verdict(before, after, settings: MonitorSettings = SETTINGS):
     return judge(before, after, settings, family="f", package="p", digest="d", window=WINDOW)
 
 
-@pytest.mark.parametrize(("rows", "samples", "allowed"), [(200, 200, 4), (60, 50, 1), (4000, 25, 1)])
+@pytest.mark.parametrize(
+    ("rows", "samples", "allowed"), [(200, 200, 4), (60, 50, 1), (4000, 25, 1)]
+)
 def test_at_most_two_in_a_hundred_unshifted_samples_raise_an_alarm(rows, samples, allowed):
     rng = np.random.default_rng(1)
-    settings = MonitorSettings(min_effect=0.0)  # the tests alone, without the help of the least effect
+    settings = MonitorSettings(
+        min_effect=0.0
+    )  # the tests alone, without the help of the least effect
     alarms = [
-        any(column.drifted for column in compare(table(rng, 1000), table(rng, rows), settings)) for _ in range(samples)
+        any(column.drifted for column in compare(table(rng, 1000), table(rng, rows), settings))
+        for _ in range(samples)
     ]
     assert sum(alarms) <= allowed
 
@@ -64,7 +73,9 @@ def test_a_shift_in_one_of_thirty_columns_is_found_in_200_rows():
                 after[name] = rng.choice(list("abcd"), 200, p=[0.2, 0.3, 0.2, 0.3]).tolist()
             else:
                 after[name] = [None if value is None else value + 0.7 for value in after[name]]
-            hits += [column.name for column in compare(before, after, SETTINGS) if column.drifted] == [name]
+            hits += [
+                column.name for column in compare(before, after, SETTINGS) if column.drifted
+            ] == [name]
         found.append(hits)
     assert min(found) >= 9
 
@@ -89,7 +100,9 @@ def test_chi_squared_agrees_with_scipy_where_counts_are_large():
     before, after = ["a"] * 300 + ["b"] * 200 + ["c"] * 100, ["a"] * 90 + ["b"] * 90 + ["c"] * 20
     column = one(before, after)
     assert column.p_value == pytest.approx(chi2_contingency([[300, 200, 100], [90, 90, 20]]).pvalue)
-    assert column.effect == pytest.approx((abs(0.5 - 0.45) + abs(1 / 3 - 0.45) + abs(1 / 6 - 0.1)) / 2)
+    assert column.effect == pytest.approx(
+        (abs(0.5 - 0.45) + abs(1 / 3 - 0.45) + abs(1 / 6 - 0.1)) / 2
+    )
 
 
 def test_rare_categories_are_held_against_shuffles_as_fishers_exact_test_is():
@@ -162,7 +175,10 @@ def test_nan_counts_as_missing():
 def test_columns_that_are_gone_new_or_of_another_type_are_told():
     before = {"gone": [1.0] * 60, "retyped": [1.0] * 60, "same": [1.0] * 60}
     after = {"retyped": ["one"] * 60, "same": [1.0] * 60, "fresh": ["a"] * 60}
-    told = {column.name: (column.test, column.drifted, column.summary) for column in compare(before, after, SETTINGS)}
+    told = {
+        column.name: (column.test, column.drifted, column.summary)
+        for column in compare(before, after, SETTINGS)
+    }
     assert told == {
         "gone": ("presence", True, "the column is gone"),
         "fresh": ("presence", True, "the column is new"),
@@ -190,7 +206,9 @@ def test_a_million_rows_take_less_than_two_seconds():
     start = time.process_time()
     columns = compare(before, after, SETTINGS)
     assert time.process_time() - start < 2
-    assert all(column.drifted and column.effect == pytest.approx(0.197, abs=0.04) for column in columns)
+    assert all(
+        column.drifted and column.effect == pytest.approx(0.197, abs=0.04) for column in columns
+    )
 
 
 def test_a_sampled_column_keeps_its_distance():
@@ -213,7 +231,10 @@ def test_the_data_drifted_when_more_than_the_share_of_its_columns_did():
     after = {"a": [1.0] * 100, "b": [0.0] * 100}
     assert verdict(before, after).reason == "drifted: a (D 1.00)"
     spared = verdict(before, after, MonitorSettings(share=0.5))
-    assert (spared.status, spared.reason) == ("stable", "stable over 100 rows; a (D 1.00): not over 50% of the columns")
+    assert (spared.status, spared.reason) == (
+        "stable",
+        "stable over 100 rows; a (D 1.00): not over 50% of the columns",
+    )
 
 
 def test_a_verdict_survives_json():

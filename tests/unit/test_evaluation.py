@@ -7,10 +7,14 @@ from modelyard.settings.family import GateSettings
 
 def evaluation(**fields) -> Evaluation:
     values = {
-        "split": "test", "rows": 100,
-        "metrics": {"accuracy": 0.9, "mae": 2.0}, "baseline": {"accuracy": 0.8, "mae": 3.0},
-        "baseline_name": "most frequent class", "main": "accuracy", "directions": {"accuracy": "max", "mae": "min"},
-    }  # fmt: skip
+        "split": "test",
+        "rows": 100,
+        "metrics": {"accuracy": 0.9, "mae": 2.0},
+        "baseline": {"accuracy": 0.8, "mae": 3.0},
+        "baseline_name": "most frequent class",
+        "main": "accuracy",
+        "directions": {"accuracy": "max", "mae": "min"},
+    }
     return Evaluation(**(values | fields))
 
 
@@ -40,7 +44,9 @@ def test_a_model_no_better_than_its_baseline_does_not_pass():
 
 
 def test_a_gate_on_an_unknown_metric_lists_the_metrics():
-    with pytest.raises(UsageError, match=r"gate.metric.*'acuracy' is unknown. Did you mean 'accuracy'"):
+    with pytest.raises(
+        UsageError, match=r"gate.metric.*'acuracy' is unknown. Did you mean 'accuracy'"
+    ):
         judge(GateSettings(metric="acuracy"), evaluation())
 
 

@@ -25,8 +25,12 @@ def test_the_roc_is_scikit_learn_s_with_or_without_ties(decimals: int) -> None:
     assert np.trapezoid(found.true_positive_rate, found.false_positive_rate) == pytest.approx(
         reference.roc_auc_score(y, score), abs=1e-12
     )
-    for threshold, *seen in zip(found.thresholds[1:], found.false_positive_rate[1:], found.true_positive_rate[1:],
-                                strict=True):  # fmt: skip
+    for threshold, *seen in zip(
+        found.thresholds[1:],
+        found.false_positive_rate[1:],
+        found.true_positive_rate[1:],
+        strict=True,
+    ):
         assert seen == pytest.approx(rates[threshold])
     assert found.thresholds[0] > score.max()
 

@@ -43,7 +43,9 @@ class Line(Trainable):
 
 
 def settings(**values: object) -> TrainingSettings:
-    return TrainingSettings.model_validate({"epochs": 60, "learning_rate": 0.05, "weight_decay": 0, **values})
+    return TrainingSettings.model_validate(
+        {"epochs": 60, "learning_rate": 0.05, "weight_decay": 0, **values}
+    )
 
 
 def test_it_learns_and_keeps_the_weights(tmp_path: Path) -> None:
@@ -52,7 +54,11 @@ def test_it_learns_and_keeps_the_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(model.state_dict()["weight"], TRUTH, atol=0.05, rtol=0)
     assert not model.training
     assert card["parameters"] == 4
-    assert len(card["curves"]["loss"]["train"]) == len(card["curves"]["loss"]["validation"]) == card["epochs"]
+    assert (
+        len(card["curves"]["loss"]["train"])
+        == len(card["curves"]["loss"]["validation"])
+        == card["epochs"]
+    )
     assert f"epoch {card['best_epoch']}" in card["headline"]
 
 
@@ -64,7 +70,9 @@ def test_the_best_epochs_weights_are_kept_and_patience_ends_it(tmp_path: Path) -
     assert card["epochs"] == card["best_epoch"] + 3 < 60
     model = load_weights(torch.nn.Linear(3, 1), tmp_path)
     with torch.no_grad():
-        kept = [family.loss(model, batch).item() for batch in family.batches(tmp_path, "validation", 0)]
+        kept = [
+            family.loss(model, batch).item() for batch in family.batches(tmp_path, "validation", 0)
+        ]
     assert np.mean(kept) == pytest.approx(min(losses), rel=1e-5)
     assert min(losses) < losses[-1]
 
@@ -98,11 +106,17 @@ def test_gradients_are_clipped_to_norm_one(tmp_path: Path) -> None:
     for clip in (1.0, 0.0):
         family = Steep(rows=16)
         torch.manual_seed(0)
-        before = torch.cat([weight.flatten() for weight in family.model(tmp_path / "assets").parameters()])
-        descent = settings(epochs=1, optimizer="sgd", momentum=0, learning_rate=1, batch_size=16, clip=clip)
+        before = torch.cat(
+            [weight.flatten() for weight in family.model(tmp_path / "assets").parameters()]
+        )
+        descent = settings(
+            epochs=1, optimizer="sgd", momentum=0, learning_rate=1, batch_size=16, clip=clip
+        )
         Trainer(0, descent).fit(family, tmp_path, tmp_path)
         after = load_weights(torch.nn.Linear(3, 1), tmp_path)
-        moved[clip] = float((torch.cat([weight.flatten() for weight in after.parameters()]) - before).norm())
+        moved[clip] = float(
+            (torch.cat([weight.flatten() for weight in after.parameters()]) - before).norm()
+        )
     assert moved[1.0] == pytest.approx(1.0, rel=1e-4)
     assert moved[0.0] > 100
 
@@ -136,19 +150,26 @@ def test_the_mean_loss_weighs_a_short_last_batch_by_its_rows(tmp_path: Path) -> 
             return batch["x"].mean() + 0 * sum(p.sum() for p in model.parameters())
 
     card = Trainer(0, settings(epochs=1)).fit(Uneven(), tmp_path, tmp_path)
-    assert card["curves"]["loss"] == {"train": [pytest.approx(0.1)], "validation": [pytest.approx(0.1)]}
+    assert card["curves"]["loss"] == {
+        "train": [pytest.approx(0.1)],
+        "validation": [pytest.approx(0.1)],
+    }
 
 
 def test_progress_tells_each_epoch_and_both_losses(tmp_path: Path) -> None:
     told: list[tuple[float, float, set[str]]] = []
     heard: list[int] = []
     trainer = Trainer(
-        0, settings(epochs=3), lambda done, total, **figures: told.append((done, total, {*figures})),
+        0,
+        settings(epochs=3),
+        lambda done, total, **figures: told.append((done, total, {*figures})),
         lambda epoch, figures: heard.append(epoch),
-    )  # fmt: skip
+    )
     trainer.fit(Line(), tmp_path, tmp_path)
     assert [(done, total) for done, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
-    assert all({"loss", "validation_loss", "examples_per_second"} <= figures for _, _, figures in told)
+    assert all(
+        {"loss", "validation_loss", "examples_per_second"} <= figures for _, _, figures in told
+    )
     assert heard == [1, 2, 3]
 
 

@@ -55,14 +55,18 @@ def test_the_providers_follow_the_device(monkeypatch):
 
 def test_nothing_else_opens_a_runtime_of_compiled_graphs():
     package = Path(opening.__file__).parents[1]
-    opened = [file for file in package.rglob("*.py") if re.search(r"\bOnnxRuntime\(", file.read_text())]
+    opened = [
+        file for file in package.rglob("*.py") if re.search(r"\bOnnxRuntime\(", file.read_text())
+    ]
     assert [file.relative_to(package).as_posix() for file in opened] == ["runtimes/opening.py"]
 
 
 def test_the_fastest_compiled_variant_is_chosen_and_never_the_model_in_its_own_library():
-    found = choose([
-        variant("native", 0.1, {}),
-        variant("onnx-fp32", 3.0, {"a": "a.onnx"}),
-        variant("onnx-int8", 2.0, {"a": "b.onnx"}),
-    ])  # fmt: skip
+    found = choose(
+        [
+            variant("native", 0.1, {}),
+            variant("onnx-fp32", 3.0, {"a": "a.onnx"}),
+            variant("onnx-int8", 2.0, {"a": "b.onnx"}),
+        ]
+    )
     assert [one.name for one in found if one.chosen] == ["onnx-int8"]

@@ -28,12 +28,22 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def keys(tmp_path: Path) -> tuple[Path, Path]:
     private, public = tmp_path / "signing.pem", tmp_path / "signing.pub"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True)
-    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ed25519", "-out", private],
+        check=True,
+        capture_output=True,
+    )
+    subprocess.run(
+        ["openssl", "pkey", "-in", private, "-pubout", "-out", public],
+        check=True,
+        capture_output=True,
+    )
     return private, public
 
 
-def test_a_run_signs_its_package_and_a_registration_signs_one_that_was_made_before(tmp_path, monkeypatch, keys):
+def test_a_run_signs_its_package_and_a_registration_signs_one_that_was_made_before(
+    tmp_path, monkeypatch, keys
+):
     private, public = keys
     trust = Trust(public_keys=public)
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home"))
@@ -47,20 +57,30 @@ def test_a_run_signs_its_package_and_a_registration_signs_one_that_was_made_befo
         verify(plain.package, trust)
     monkeypatch.setenv(signing.SIGNING_KEY, str(private))
     monkeypatch.setenv(signing.PUBLIC_KEY, str(public))
-    deploy(plain.run, package=plain.package, features=plain.features, deployment=tmp_path / "deployment")
+    deploy(
+        plain.run,
+        package=plain.package,
+        features=plain.features,
+        deployment=tmp_path / "deployment",
+    )
     champion = registry.champion("tests-toy-family-line")
     assert champion is not None
     assert verify(champion.path, trust)
 
 
-def test_a_package_is_signed_by_hand_and_a_key_of_another_kind_is_refused(tmp_path, monkeypatch, keys):
+def test_a_package_is_signed_by_hand_and_a_key_of_another_kind_is_refused(
+    tmp_path, monkeypatch, keys
+):
     private, public = keys
     monkeypatch.delenv(signing.SIGNING_KEY, raising=False)
     made = build(tmp_path / "made", "made", {}).package
 
     def cli(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "modelyard", *map(str, arguments)]
-        environment = os.environ | {"MODELYARD_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+        environment = os.environ | {
+            "MODELYARD_HOME": str(tmp_path / "home"),
+            "PYTHONPATH": str(ROOT),
+        }
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     assert "no key to sign with" in cli("sign", made).stderr
@@ -77,7 +97,9 @@ def test_a_package_is_signed_by_hand_and_a_key_of_another_kind_is_refused(tmp_pa
 
 def test_a_command_opens_a_package_of_an_outside_family_only_where_it_is_named(tmp_path):
     made = build(tmp_path / "made", "made", {}).package
-    environment = {name: value for name, value in os.environ.items() if name != "MODELYARD_FAMILIES"}
+    environment = {
+        name: value for name, value in os.environ.items() if name != "MODELYARD_FAMILIES"
+    }
     environment |= {"MODELYARD_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
 
     def predict(*more: str) -> subprocess.CompletedProcess[str]:
@@ -86,7 +108,9 @@ def test_a_command_opens_a_package_of_an_outside_family_only_where_it_is_named(t
 
     refused = predict()
     assert refused.returncode == 2
-    assert f"it was not imported. If you trust that code, name it: --family {LINE}" in " ".join(refused.stderr.split())
+    assert f"it was not imported. If you trust that code, name it: --family {LINE}" in " ".join(
+        refused.stderr.split()
+    )
     assert json.loads(predict("--family", LINE).stdout)["y"]
 
 
@@ -104,5 +128,7 @@ def test_what_a_run_starts_from_is_written_inside_its_folder_alone(tmp_path, mon
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises((UsageError, ModelyardError), match="inside the folder|no plain file name"):
         bring(run, tmp_path / "features")
-    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and path.is_file()] == []
+    assert [
+        path for path in sorted(tmp_path.rglob("*")) if path not in before and path.is_file()
+    ] == []
     assert artifact.read_manifest(made)

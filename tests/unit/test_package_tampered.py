@@ -1,4 +1,5 @@
-"""The verifier against packages that somebody changed: none is served, and no code that one names is imported."""
+"""The verifier against packages that somebody changed: none is served, and no code that one
+names is imported."""
 
 from __future__ import annotations
 
@@ -58,15 +59,20 @@ class Victim:
 
     def reseal(self, **fields: Any) -> None:
         made = json.loads((self.path / "manifest.json").read_text())
-        origin = {name: made[name] for name in artifact.Origin.model_fields if name in made} | fields
+        origin = {
+            name: made[name] for name in artifact.Origin.model_fields if name in made
+        } | fields
         artifact.seal(self.path, artifact.Origin(**origin), [])
 
     def forge(self, name: str) -> None:
-        """Lists a file under a name of the attacker's, with its true sum and the digest that goes with it."""
+        """Lists a file under a name of the attacker's, with its true sum and the digest that
+        goes with it."""
 
         def change(content: dict[str, Any]) -> None:
             content["files"][name] = artifact.sha256(self.outside)
-            content["digest"] = hashlib.sha256(json.dumps(content["files"], sort_keys=True).encode()).hexdigest()
+            content["digest"] = hashlib.sha256(
+                json.dumps(content["files"], sort_keys=True).encode()
+            ).hexdigest()
 
         self.manifest(change)
 
@@ -85,14 +91,20 @@ class Victim:
 
 def within(model: onnx.ModelProto, hidden: onnx.TensorProto) -> None:
     """Hides a tensor in a graph within the graph."""
-    body = helper.make_graph([helper.make_node("Constant", [], ["c"], value=hidden)], "body", [], [])
+    body = helper.make_graph(
+        [helper.make_node("Constant", [], ["c"], value=hidden)], "body", [], []
+    )
     flag = helper.make_tensor("flag", TensorProto.BOOL, [], [True])
-    model.graph.node.extend([helper.make_node("If", ["flag"], [], then_branch=body, else_branch=body)])
+    model.graph.node.extend(
+        [helper.make_node("If", ["flag"], [], then_branch=body, else_branch=body)]
+    )
     model.graph.initializer.append(flag)
 
 
 def nested(victim: Victim, put: Callable[[onnx.ModelProto, onnx.TensorProto], None]) -> None:
-    hidden = TensorProto(name="h", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    hidden = TensorProto(
+        name="h", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL
+    )
     entry = hidden.external_data.add()
     entry.key, entry.value = "location", str(victim.outside)
     model = onnx.load(victim.path / GRAPH)
@@ -103,7 +115,9 @@ def nested(victim: Victim, put: Callable[[onnx.ModelProto, onnx.TensorProto], No
 
 def in_a_function(model: onnx.ModelProto, hidden: onnx.TensorProto) -> None:
     node = helper.make_node("Constant", [], ["c"], value=hidden)
-    model.functions.append(helper.make_function("own", "f", [], ["c"], [node], [helper.make_opsetid("", 18)]))
+    model.functions.append(
+        helper.make_function("own", "f", [], ["c"], [node], [helper.make_opsetid("", 18)])
+    )
 
 
 def in_a_sparse_tensor(model: onnx.ModelProto, hidden: onnx.TensorProto) -> None:
@@ -153,7 +167,9 @@ def flipped(victim: Victim, name: str) -> None:
 
 def flipped_with_its_sum(victim: Victim) -> None:
     flipped(victim, GRAPH)
-    victim.manifest(lambda content: content["files"].update({GRAPH: artifact.sha256(victim.path / GRAPH)}))
+    victim.manifest(
+        lambda content: content["files"].update({GRAPH: artifact.sha256(victim.path / GRAPH)})
+    )
 
 
 def sparse(victim: Victim) -> None:
@@ -171,7 +187,9 @@ def two_chosen(content: dict[str, Any]) -> None:
 
 
 def graph_at(place: str) -> Callable[[Victim], None]:
-    return lambda victim: victim.info(lambda content: content["variants"][0]["graphs"].update(line=place))
+    return lambda victim: victim.info(
+        lambda content: content["variants"][0]["graphs"].update(line=place)
+    )
 
 
 def says(**fields: Any) -> Callable[[Victim], None]:
@@ -188,7 +206,10 @@ def of_family(name: str) -> Callable[[Victim], None]:
 
 NAMES: dict[str, tuple[Callable[[Victim], object], str]] = {
     "a name with ..": (lambda v: v.forge("../outside/secret"), "does not stay inside"),
-    "a name with .. in its middle": (lambda v: v.forge("assets/../../outside/secret"), "does not stay inside"),
+    "a name with .. in its middle": (
+        lambda v: v.forge("assets/../../outside/secret"),
+        "does not stay inside",
+    ),
     "an absolute name": (lambda v: v.forge(str(v.outside)), "does not stay inside"),
     "a name of Windows": (lambda v: v.forge("C:/secret"), "does not stay inside"),
     "a name with backslashes": (lambda v: v.forge("..\\outside\\secret"), "no plain file name"),
@@ -209,43 +230,88 @@ LINKS: dict[str, tuple[Callable[[Victim], object], str]] = {
     "a socket": (socketed, "no plain file"),
 }
 GRAPHS: dict[str, tuple[Callable[[Victim], object], str]] = {
-    "a graph outside": (graph_at("../../outside/secret"), "graphs.line: '../../outside/secret' does not stay inside"),
+    "a graph outside": (
+        graph_at("../../outside/secret"),
+        "graphs.line: '../../outside/secret' does not stay inside",
+    ),
     "a graph at an absolute path": (graph_at("/etc/passwd"), "does not stay inside"),
     "a graph that is not listed": (graph_at("onnx-fp32/other.onnx"), "not in the manifest"),
-    "external data outside": (lambda v: v.external("../../../outside/secret"), "does not stay inside"),
-    "external data at an absolute path": (lambda v: v.external(str(v.outside)), "does not stay inside"),
-    "external data that is not listed": (lambda v: v.external("weights.bin"), "not in the manifest"),
+    "external data outside": (
+        lambda v: v.external("../../../outside/secret"),
+        "does not stay inside",
+    ),
+    "external data at an absolute path": (
+        lambda v: v.external(str(v.outside)),
+        "does not stay inside",
+    ),
+    "external data that is not listed": (
+        lambda v: v.external("weights.bin"),
+        "not in the manifest",
+    ),
     "external data past its file's end": (
-        lambda v: v.external("line.onnx", offset=0, length=10**9), "takes bytes 0 to 1,000,000,000"),
-    "external data before its file's start": (lambda v: v.external("line.onnx", offset=-8, length=4), "takes bytes"),
+        lambda v: v.external("line.onnx", offset=0, length=10**9),
+        "takes bytes 0 to 1,000,000,000",
+    ),
+    "external data before its file's start": (
+        lambda v: v.external("line.onnx", offset=-8, length=4),
+        "takes bytes",
+    ),
     "external data in a graph within": (lambda v: nested(v, within), "does not stay inside"),
     "external data in a function": (lambda v: nested(v, in_a_function), "does not stay inside"),
-    "external data in a sparse tensor": (lambda v: nested(v, in_a_sparse_tensor), "does not stay inside"),
+    "external data in a sparse tensor": (
+        lambda v: nested(v, in_a_sparse_tensor),
+        "does not stay inside",
+    ),
     "a graph that is no graph": (
-        lambda v: ((v.path / GRAPH).write_text("not ONNX"), v.reseal()), "not an ONNX model"),
-    "an empty graph": (lambda v: ((v.path / GRAPH).write_bytes(b""), v.reseal()), "not an ONNX model"),
-}  # fmt: skip
+        lambda v: ((v.path / GRAPH).write_text("not ONNX"), v.reseal()),
+        "not an ONNX model",
+    ),
+    "an empty graph": (
+        lambda v: ((v.path / GRAPH).write_bytes(b""), v.reseal()),
+        "not an ONNX model",
+    ),
+}
 SUMS: dict[str, tuple[Callable[[Victim], object], str]] = {
     "one bit of a graph": (lambda v: flipped(v, GRAPH), "was changed"),
     "one byte more": (lambda v: longer(v, "reference.parquet"), "was changed"),
-    "a file less": (lambda v: (v.path / "card.html").unlink(missing_ok=True) or (v.path / GRAPH).unlink(), "missing"),
-    "a file more": (lambda v: (v.path / "assets" / "extra.py").write_text("print()"), "added after"),
-    "a manifest of another digest": (lambda v: v.manifest(lambda m: m.update(digest="0" * 64)), "its digest is not"),
-    "a sum changed with its file": (
-        flipped_with_its_sum, "its digest is not"),
-    "a sum that is none": (lambda v: v.manifest(lambda m: m["files"].update({GRAPH: "x"})), "cannot be read"),
-    "sizes that are not the files'": (lambda v: v.manifest(lambda m: m["sizes"].update({GRAPH: 1})), "was changed"),
+    "a file less": (
+        lambda v: (v.path / "card.html").unlink(missing_ok=True) or (v.path / GRAPH).unlink(),
+        "missing",
+    ),
+    "a file more": (
+        lambda v: (v.path / "assets" / "extra.py").write_text("print()"),
+        "added after",
+    ),
+    "a manifest of another digest": (
+        lambda v: v.manifest(lambda m: m.update(digest="0" * 64)),
+        "its digest is not",
+    ),
+    "a sum changed with its file": (flipped_with_its_sum, "its digest is not"),
+    "a sum that is none": (
+        lambda v: v.manifest(lambda m: m["files"].update({GRAPH: "x"})),
+        "cannot be read",
+    ),
+    "sizes that are not the files'": (
+        lambda v: v.manifest(lambda m: m["sizes"].update({GRAPH: 1})),
+        "was changed",
+    ),
     "a document of a terabyte": (sparse, "bytes"),
-    "no golden example": (lambda v: ((v.path / "golden.json").unlink(), v.reseal()), "lists no golden.json"),
+    "no golden example": (
+        lambda v: ((v.path / "golden.json").unlink(), v.reseal()),
+        "lists no golden.json",
+    ),
     "another kind of artifact": (lambda v: v.reseal(kind="model"), "not a package"),
     "no manifest": (lambda v: (v.path / "manifest.json").unlink(), "not a finished artifact"),
-}  # fmt: skip
+}
 WORDS: dict[str, tuple[Callable[[Victim], object], str]] = {
     "a version that breaks a header": (says(version="1\r\nset-cookie: a=b"), "package.json"),
     "a version that is a path": (says(version="../../x"), "package.json"),
     "a version of a megabyte": (says(version="1" * 2**20), "package.json"),
     "a run with markup": (says(run="<script>"), "package.json"),
-    "a family of another manifest": (says(family="tests.service.payments:Payments"), "the manifest"),
+    "a family of another manifest": (
+        says(family="tests.service.payments:Payments"),
+        "the manifest",
+    ),
     "no chosen variant": (lambda v: v.info(no_one_chosen), "it must be one"),
     "two chosen variants": (lambda v: v.info(two_chosen), "it must be one"),
     "a family that nobody named": (of_family("evil_family:Evil"), "nobody named"),
@@ -271,7 +337,9 @@ def test_the_whole_package_is_opened(whole):
 @pytest.mark.parametrize("name", ALL)
 def test_a_package_that_was_tampered_with_is_refused(whole, tmp_path, monkeypatch, name):
     victim = victim_of(whole, tmp_path)
-    (tmp_path / "evil_family.py").write_text("from pathlib import Path\nPath('taken').write_text('taken')\n")
+    (tmp_path / "evil_family.py").write_text(
+        "from pathlib import Path\nPath('taken').write_text('taken')\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     tamper, words = ALL[name]
@@ -293,7 +361,13 @@ def test_external_data_inside_the_package_is_served(whole, tmp_path):
     victim = victim_of(whole, tmp_path)
     before = Package(victim.path).predict([{"x": 1.0}])
     model = onnx.load(victim.path / GRAPH)
-    onnx.save_model(model, victim.path / GRAPH, save_as_external_data=True, location="line.bin", size_threshold=0)
+    onnx.save_model(
+        model,
+        victim.path / GRAPH,
+        save_as_external_data=True,
+        location="line.bin",
+        size_threshold=0,
+    )
     assert (victim.path / "graphs/onnx-fp32/line.bin").is_file()
     victim.reseal()
     assert Package(victim.path).predict([{"x": 1.0}]) == before
@@ -304,11 +378,17 @@ def test_a_family_from_outside_is_imported_where_the_operator_names_it_alone(who
     script = f"from modelyard.packages.package import Package; print(Package({str(whole)!r}).predict([dict(x=1.0)]))"
 
     def run(**names: str) -> subprocess.CompletedProcess[str]:
-        environment = {key: value for key, value in os.environ.items() if key != "MODELYARD_FAMILIES"} | names
+        environment = {
+            key: value for key, value in os.environ.items() if key != "MODELYARD_FAMILIES"
+        } | names
         return subprocess.run(
-            [sys.executable, "-c", script], env=environment, cwd=Path(__file__).parents[2], capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", script],
+            env=environment,
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     refused = run()
     assert refused.returncode != 0
@@ -319,14 +399,25 @@ def test_a_family_from_outside_is_imported_where_the_operator_names_it_alone(who
 def keys_in(folder: Path, name: str) -> tuple[Path, Path]:
     """A pair of keys, made as the documentation says."""
     private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True)
-    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "ed25519", "-out", private],
+        check=True,
+        capture_output=True,
+    )
+    subprocess.run(
+        ["openssl", "pkey", "-in", private, "-pubout", "-out", public],
+        check=True,
+        capture_output=True,
+    )
     return private, public
 
 
 def test_where_public_keys_are_named_only_what_one_of_them_signed_is_opened(whole, tmp_path):
     victim = victim_of(whole, tmp_path)
-    (private, public), (other, other_public) = keys_in(tmp_path, "ours"), keys_in(tmp_path, "theirs")
+    (private, public), (other, other_public) = (
+        keys_in(tmp_path, "ours"),
+        keys_in(tmp_path, "theirs"),
+    )
     trust = Trust.from_environment({"MODELYARD_PUBLIC_KEY_FILE": str(public)}).naming(LINE)
     with pytest.raises(ModelyardError, match="is not signed"):
         Package(victim.path, trust=trust)
@@ -353,7 +444,9 @@ def test_a_signature_needs_no_key_where_none_is_named_and_changes_no_digest(whol
     assert verify(victim.path).manifest.digest == before
 
 
-@pytest.mark.parametrize("content", ["", "not PEM", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
+@pytest.mark.parametrize(
+    "content", ["", "not PEM", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]
+)
 def test_a_file_that_holds_no_public_key_opens_nothing(whole, tmp_path, content):
     (tmp_path / "keys.pub").write_text(content)
     with pytest.raises(ModelyardError, match="MODELYARD_PUBLIC_KEY_FILE"):

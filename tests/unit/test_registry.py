@@ -17,7 +17,8 @@ NAME = "tests-toy-family-line"
 
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory):
-    """Three runs of the toy family in a home of their own: few points, many, and a thousand others."""
+    """Three runs of the toy family in a home of their own: few points, many, and a thousand
+    others."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MODELYARD_HOME", str(home))
@@ -31,7 +32,12 @@ def yard(tmp_path_factory):
 
 
 def place(built: Built, tmp_path: Path, run=None):
-    headline = deploy(run or built.run, package=built.package, features=built.features, deployment=tmp_path / "out")
+    headline = deploy(
+        run or built.run,
+        package=built.package,
+        features=built.features,
+        deployment=tmp_path / "out",
+    )
     return headline, json.loads((tmp_path / "out" / "deployment.json").read_text())
 
 
@@ -39,7 +45,9 @@ def test_before_anything_is_registered_mlflow_is_not_even_imported(yard, monkeyp
     monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
     assert registry.names() == registry.list_versions(NAME) == []
     assert registry.champion(NAME) is None
-    with pytest.raises(UsageError, match=r"package 'tabular' is unknown\. Allowed: none.*Type: modelyard run"):
+    with pytest.raises(
+        UsageError, match=r"package 'tabular' is unknown\. Allowed: none.*Type: modelyard run"
+    ):
         registry.resolve("tabular")
 
 
@@ -47,7 +55,12 @@ def test_the_first_package_becomes_champion(yard, tmp_path):
     headline, told = place(yard["few"], tmp_path)
     assert headline == told["reason"]
     assert headline.startswith(f"{NAME} version 1 is champion: mae 0.")
-    assert (told["version"], told["champion"], told["previous"], told["champion_metric"]) == ("1", True, None, None)
+    assert (told["version"], told["champion"], told["previous"], told["champion_metric"]) == (
+        "1",
+        True,
+        None,
+        None,
+    )
 
 
 def test_a_better_challenger_takes_over_judged_on_the_same_test_split(yard, tmp_path):
@@ -84,14 +97,18 @@ def test_a_champion_that_cannot_be_judged_is_not_replaced_in_silence(yard, tmp_p
 
     monkeypatch.setattr(family, "evaluate", evaluate)
     headline, told = place(yard["strict"], tmp_path)
-    assert headline.startswith("kept version 2: it cannot be judged on this data (KeyError: 'amount')")
+    assert headline.startswith(
+        "kept version 2: it cannot be judged on this data (KeyError: 'amount')"
+    )
     assert headline.endswith(f"To switch: modelyard promote {NAME}@3")
     assert told["champion"] is False
 
 
 def test_promoting_by_hand_moves_the_alias(yard):
     registry.set_champion(LINE, "1")
-    assert [version.version for version in registry.list_versions(NAME) if version.champion] == ["1"]
+    assert [version.version for version in registry.list_versions(NAME) if version.champion] == [
+        "1"
+    ]
     registry.set_champion(NAME, "2")
     with pytest.raises(UsageError, match=r"version '9' is unknown\. Allowed: 1, 2, 3"):
         registry.set_champion(NAME, "9")
@@ -99,9 +116,17 @@ def test_promoting_by_hand_moves_the_alias(yard):
 
 def test_a_reference_is_a_name_a_version_a_run_or_a_folder(yard):
     versions = {one.version: one for one in registry.list_versions(NAME)}
-    paths = {reference: registry.resolve(reference) for reference in (LINE, NAME, f"{LINE}@2", f"{NAME}@champion")}
-    assert {artifact.verify(path).digest for path in paths.values()} == {versions["2"].tags[registry.DIGEST]}
-    assert artifact.verify(registry.resolve(f"{NAME}@1")).digest == artifact.verify(yard["few"].package).digest
+    paths = {
+        reference: registry.resolve(reference)
+        for reference in (LINE, NAME, f"{LINE}@2", f"{NAME}@champion")
+    }
+    assert {artifact.verify(path).digest for path in paths.values()} == {
+        versions["2"].tags[registry.DIGEST]
+    }
+    assert (
+        artifact.verify(registry.resolve(f"{NAME}@1")).digest
+        == artifact.verify(yard["few"].package).digest
+    )
     for reference in ("few", str(yard["few"].folder), str(yard["few"].package)):
         assert registry.resolve(reference) == yard["few"].package
 
@@ -132,7 +157,9 @@ def test_a_changed_package_is_not_registered(yard, tmp_path):
 
 def test_a_registered_package_that_was_deleted_is_named(yard):
     version = registry.get(NAME, "3").model_copy(update={"source": "file:///nowhere/at/all"})
-    with pytest.raises(BrokenArtifact, match=r"version 3: its package is gone from /nowhere/at/all"):
+    with pytest.raises(
+        BrokenArtifact, match=r"version 3: its package is gone from /nowhere/at/all"
+    ):
         registry.fetch(version)
 
 
@@ -154,5 +181,7 @@ def test_a_package_that_lies_elsewhere_is_downloaded_once_and_verified(yard):
 def test_a_server_that_is_down_is_told_in_a_line(yard, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(Unavailable, match=r"MLflow at http://127\.0\.0\.1:9: .*See MLFLOW_TRACKING_URI"):
+    with pytest.raises(
+        Unavailable, match=r"MLflow at http://127\.0\.0\.1:9: .*See MLFLOW_TRACKING_URI"
+    ):
         registry.resolve("tabular")

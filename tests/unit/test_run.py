@@ -68,7 +68,11 @@ def test_a_stage_leaves_a_sealed_artifact_with_its_origin(tmp_path):
     first(line(seed=7), dataset=tmp_path / "d")
     second(line(seed=7), dataset=tmp_path / "d", features=tmp_path / "f")
     manifest = artifact.verify(tmp_path / "f")
-    assert (manifest.kind, manifest.stage, manifest.family) == ("features", "second", "tests.toy.family:Line")
+    assert (manifest.kind, manifest.stage, manifest.family) == (
+        "features",
+        "second",
+        "tests.toy.family:Line",
+    )
     assert [made.kind for made in manifest.lineage.values()] == ["dataset"]
 
 
@@ -104,7 +108,9 @@ def test_without_a_place_to_look_nothing_is_reused(tmp_path, monkeypatch):
     assert CALLS == ["first", "first"]
 
 
-def test_other_settings_other_data_or_other_code_are_never_answered_from_what_is_done(tmp_path, monkeypatch):
+def test_other_settings_other_data_or_other_code_are_never_answered_from_what_is_done(
+    tmp_path, monkeypatch
+):
     first(line(), dataset=tmp_path / "a")
     first(line(seed=1), dataset=tmp_path / "b")
     assert CALLS == ["first", "first"]
@@ -143,7 +149,9 @@ def test_the_code_version_follows_the_source_of_a_family_from_outside(tmp_path, 
 
 
 def test_a_missing_package_is_one_line_that_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(LineConfig, "requires", lambda self: {"json": "core", "no_such_package": "tabular"})
+    monkeypatch.setattr(
+        LineConfig, "requires", lambda self: {"json": "core", "no_such_package": "tabular"}
+    )
     with pytest.raises(MissingExtra, match=r"pip install 'modelyard\[tabular\]'"):
         first(line(), dataset=tmp_path / "a")
 

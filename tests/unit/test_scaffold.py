@@ -15,7 +15,16 @@ from modelyard.errors import UsageError
 from modelyard.family import names
 
 ROOT = Path(__file__).parents[2]
-FILES = {"README.md", "__init__.py", "config.py", "data.py", "family.py", "host.py", "model.py", "test_flat_rent.py"}
+FILES = {
+    "README.md",
+    "__init__.py",
+    "config.py",
+    "data.py",
+    "family.py",
+    "host.py",
+    "model.py",
+    "test_flat_rent.py",
+}
 
 
 def test_new_family_keeps_the_contract_as_it_is(tmp_path):
@@ -40,16 +49,26 @@ def test_new_family_is_formatted_and_lint_free(tmp_path):
 
 def test_files_have_the_fixed_names_and_no_placeholder_is_left(tmp_path):
     files = scaffold.create("flat_rent", tmp_path)
-    assert {file.name for file in files} == FILES == {file.name for file in (tmp_path / "flat_rent").iterdir()}
+    assert (
+        {file.name for file in files}
+        == FILES
+        == {file.name for file in (tmp_path / "flat_rent").iterdir()}
+    )
     assert not [file for file in files if "$" in file.read_text() or "NAME" in file.read_text()]
-    assert "class FlatRent(Family[FlatRentConfig])" in (tmp_path / "flat_rent" / "family.py").read_text()
+    assert (
+        "class FlatRent(Family[FlatRentConfig])"
+        in (tmp_path / "flat_rent" / "family.py").read_text()
+    )
 
 
 def test_family_is_called_by_its_name_inside_modelyard_and_by_its_class_elsewhere(tmp_path):
     assert scaffold.family_name("flat_rent", ROOT / "src/modelyard/families") == "flat_rent"
     assert scaffold.family_name("flat_rent", tmp_path) == "flat_rent:FlatRent"
     assert '"flat_rent"' in scaffold.render("flat_rent", "flat_rent")["test_flat_rent.py"]
-    assert '"flat_rent:FlatRent"' in scaffold.render("flat_rent", "flat_rent:FlatRent")["test_flat_rent.py"]
+    assert (
+        '"flat_rent:FlatRent"'
+        in scaffold.render("flat_rent", "flat_rent:FlatRent")["test_flat_rent.py"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,9 +111,12 @@ def test_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", (ROOT / "docs/families.md").read_text(), re.S))
+@pytest.mark.parametrize(
+    "block", re.findall(r"```python\n(.*?)```", (ROOT / "docs/families.md").read_text(), re.S)
+)
 def test_the_guide_quotes_the_skeleton_or_the_sounds(block):
-    """docs/families.md shows real text: each of its Python blocks is in a file of the skeleton or of tests/sounds."""
+    """docs/families.md shows real text: each of its Python blocks is in a file of the skeleton
+    or of tests/sounds."""
     texts = [*scaffold.render("flat_rent", "flat_rent:FlatRent").values()]
     texts += [file.read_text() for file in (ROOT / "tests/sounds").glob("*.py")]
     assert any(block.strip("\n") in text for text in texts)
@@ -102,5 +124,8 @@ def test_the_guide_quotes_the_skeleton_or_the_sounds(block):
 
 def test_the_guide_lists_every_check_with_its_own_words():
     guide = (ROOT / "docs/families.md").read_text()
-    rows = [f"| `{name}` | {' '.join((check.__doc__ or '').split())} |" for name, check in CHECKS.items()]
+    rows = [
+        f"| `{name}` | {' '.join((check.__doc__ or '').split())} |"
+        for name, check in CHECKS.items()
+    ]
     assert [row for row in rows if row not in guide] == []

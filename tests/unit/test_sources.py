@@ -124,10 +124,14 @@ def test_equal_data_makes_an_equal_record(tmp_path: Path) -> None:
 
 def test_the_right_sum_passes_and_a_wrong_one_stops_the_run(tmp_path: Path) -> None:
     right, wrong = hashlib.sha256(b"x,y\n1,2\n").hexdigest(), "0" * 64
-    assert get(tmp_path / "raw", sha256={"data.csv": right.upper()}).files["data.csv"].sha256 == right
+    assert (
+        get(tmp_path / "raw", sha256={"data.csv": right.upper()}).files["data.csv"].sha256 == right
+    )
     with pytest.raises(BadData, match=f"data.csv: sha256 is {right}, expected {wrong}"):
         get(tmp_path / "raw", sha256={"data.csv": wrong})
-    with pytest.raises(BadData, match=r"other\.csv: data\.sha256 expects this file; there: data\.csv"):
+    with pytest.raises(
+        BadData, match=r"other\.csv: data\.sha256 expects this file; there: data\.csv"
+    ):
         get(tmp_path / "raw", sha256={"other.csv": right})
 
 
@@ -154,14 +158,23 @@ def test_a_uri_with_a_credential_is_refused_before_it_is_recorded(uri: str) -> N
     assert "token123" not in str(caught.value)
 
 
-@pytest.mark.parametrize("uri", ["git+ssh://git@host/x.git#data", "s3://bucket/user@2024/data.csv", "a@b.csv"])
+@pytest.mark.parametrize(
+    "uri", ["git+ssh://git@host/x.git#data", "s3://bucket/user@2024/data.csv", "a@b.csv"]
+)
 def test_a_name_before_an_at_sign_is_no_secret(uri: str) -> None:
     assert DataSettings(uri=uri).uri == uri
 
 
 def test_objects_below_a_prefix_keep_their_names(tmp_path: Path) -> None:
     store = fsspec.filesystem("memory")
-    store.pipe({f"/yard/{NAME}": b"1", "/yard/sub/b.csv": b"22", "/yard/.hidden": b"", "/other/c.csv": b"3"})
+    store.pipe(
+        {
+            f"/yard/{NAME}": b"1",
+            "/yard/sub/b.csv": b"22",
+            "/yard/.hidden": b"",
+            "/other/c.csv": b"3",
+        }
+    )
     source = get(tmp_path / "raw", uri="memory://yard")
     assert {name: info.size for name, info in source.files.items()} == {NAME: 1, "sub/b.csv": 2}
     assert (tmp_path / "raw/sub/b.csv").read_bytes() == b"22"
@@ -201,7 +214,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    server = subprocess.Popen([program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         _wait(port)
         store = fsspec.filesystem("s3", skip_instance_cache=True)
@@ -221,10 +236,19 @@ def _wait(port: int) -> None:
 
 
 def test_s3_objects_are_fetched_and_a_missing_bucket_is_told(bucket: Any, tmp_path: Path) -> None:
-    bucket.pipe({f"yard/raw/{NAME}": b"x" * 3_000_000, "yard/raw/sub/b.csv": b"22", "yard/rawhide/c.csv": b"3"})
+    bucket.pipe(
+        {
+            f"yard/raw/{NAME}": b"x" * 3_000_000,
+            "yard/raw/sub/b.csv": b"22",
+            "yard/rawhide/c.csv": b"3",
+        }
+    )
     bucket.touch("yard/raw/sub/")
     source = get(tmp_path / "all", uri="s3://yard/raw/")
-    assert {name: info.size for name, info in source.files.items()} == {NAME: 3_000_000, "sub/b.csv": 2}
+    assert {name: info.size for name, info in source.files.items()} == {
+        NAME: 3_000_000,
+        "sub/b.csv": 2,
+    }
     assert source.files[NAME].sha256 == hashlib.sha256(b"x" * 3_000_000).hexdigest()
     assert list(get(tmp_path / "one", uri="s3://yard/raw/sub/b.csv").files) == ["b.csv"]
     for uri in ("s3://yard/nothing", "s3://no-such-bucket/data.csv"):
@@ -232,7 +256,9 @@ def test_s3_objects_are_fetched_and_a_missing_bucket_is_told(bucket: Any, tmp_pa
             get(tmp_path / "none", uri=uri)
 
 
-def test_a_server_that_is_away_is_unavailable_and_an_absent_page_is_not_there(tmp_path: Path) -> None:
+def test_a_server_that_is_away_is_unavailable_and_an_absent_page_is_not_there(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("aiohttp")
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9/data\.csv' does not answer"):
         get(tmp_path / "raw", uri="http://127.0.0.1:9/data.csv")
@@ -270,7 +296,12 @@ def test_progress_counts_every_byte(tmp_path: Path) -> None:
     (tmp_path / "big.bin").write_bytes(b"x" * 3_000_000)
     told: list[tuple[int, int]] = []
     data = DataSettings(uri=str(tmp_path / "big.bin"))
-    fetch(data, tmp_path / "raw", sample=write_sample, progress=lambda done, total: told.append((done, total)))
+    fetch(
+        data,
+        tmp_path / "raw",
+        sample=write_sample,
+        progress=lambda done, total: told.append((done, total)),
+    )
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert told[-1] == (3_000_000, 3_000_000)
     assert len(told) > 1

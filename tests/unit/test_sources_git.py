@@ -34,8 +34,16 @@ def get(into: Path, **data: object) -> Source:
 
 
 def shell(folder: Path, *command: str) -> str:
-    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "GIT_CONFIG_GLOBAL": str(folder.parent / "gitconfig")}
-    environment |= {f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {
+        **os.environ,
+        "DVC_NO_ANALYTICS": "1",
+        "GIT_CONFIG_GLOBAL": str(folder.parent / "gitconfig"),
+    }
+    environment |= {
+        f"GIT_{who}_{what}": "a@b.c"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
     return subprocess.run(
         command, cwd=folder, env=environment, check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -92,12 +100,18 @@ def version_of(raw: Path) -> str:
     return (raw / NAME).read_text().split()[1]
 
 
-def test_each_revision_of_a_repository_elsewhere_is_fetched_right(bare: str, repository: Path, tmp_path: Path) -> None:
+def test_each_revision_of_a_repository_elsewhere_is_fetched_right(
+    bare: str, repository: Path, tmp_path: Path
+) -> None:
     for number in ("1", "2"):
         raw = tmp_path / number
         source = get(raw, uri=f"{bare}#data", rev=f"v{number}")
         assert version_of(raw) == number
-        assert source.resolved == shell(repository, "git", "rev-parse", f"v{number}") == source.revision
+        assert (
+            source.resolved
+            == shell(repository, "git", "rev-parse", f"v{number}")
+            == source.revision
+        )
         assert list(source.files) == sorted([NAME, "sub/b.csv"])
         assert source.headline.endswith(f"v{number} = {source.resolved[:7]}")
 
@@ -113,14 +127,18 @@ def test_a_short_commit_names_a_revision_too(repository: Path, tmp_path: Path) -
     assert version_of(tmp_path / "raw") == "1"
 
 
-def test_files_plainly_in_git_are_fetched_by_the_same_words(bare: str, repository: Path, tmp_path: Path) -> None:
+def test_files_plainly_in_git_are_fetched_by_the_same_words(
+    bare: str, repository: Path, tmp_path: Path
+) -> None:
     get(tmp_path / "elsewhere", uri=f"{bare}#plain/notes.csv", rev="v1")
     get(tmp_path / "here", uri=str(repository / "plain/notes.csv"), rev="v1")
     for raw in ("elsewhere", "here"):
         assert (tmp_path / raw / "notes.csv").read_text() == "note 1\n"
 
 
-def test_a_local_path_at_a_revision_leaves_the_work_tree_alone(repository: Path, tmp_path: Path) -> None:
+def test_a_local_path_at_a_revision_leaves_the_work_tree_alone(
+    repository: Path, tmp_path: Path
+) -> None:
     for rev, number in (("v1", "1"), ("main", "2"), ("HEAD~1", "1")):
         get(tmp_path / number / rev, uri=str(repository / "data"), rev=rev)
         assert version_of(tmp_path / number / rev) == number
@@ -140,9 +158,13 @@ def test_a_repository_without_dvc_will_do(tmp_path: Path) -> None:
     assert (tmp_path / "raw/a.csv").read_text() == "1"
 
 
-def test_an_unknown_revision_lists_the_near_ones(bare: str, repository: Path, tmp_path: Path) -> None:
+def test_an_unknown_revision_lists_the_near_ones(
+    bare: str, repository: Path, tmp_path: Path
+) -> None:
     for uri in (f"{bare}#data", str(repository / "data")):
-        with pytest.raises(UsageError, match=r"data\.rev 'v3' is no branch, tag or commit of .*Near: v[12], v[12]"):
+        with pytest.raises(
+            UsageError, match=r"data\.rev 'v3' is no branch, tag or commit of .*Near: v[12], v[12]"
+        ):
             get(tmp_path / "raw", uri=uri, rev="v3")
 
 
@@ -210,7 +232,9 @@ def test_credentials_for_git_come_from_the_environment(
 def test_data_that_was_not_pulled_names_the_command(repository: Path, tmp_path: Path) -> None:
     root = tmp_path / "copy"
     shell(tmp_path, "git", "clone", "-q", str(repository), str(root))
-    with pytest.raises(UsageError, match=r"tracked by DVC but not here\. Type: dvc pull .*copy/data$"):
+    with pytest.raises(
+        UsageError, match=r"tracked by DVC but not here\. Type: dvc pull .*copy/data$"
+    ):
         get(tmp_path / "raw", uri=str(root / "data"))
     with pytest.raises(UsageError, match=r"Type: dvc pull .*copy/data$"):
         get(tmp_path / "raw", uri=str(root / "data" / NAME))
@@ -232,7 +256,9 @@ def test_an_edited_copy_of_tracked_data_is_told_and_used(repository: Path, tmp_p
     assert get(tmp_path / "single", uri=str(root / "single.csv")).note == "as in single.csv.dvc"
 
 
-def test_without_dvc_the_extra_is_named(bare: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dvc_the_extra_is_named(
+    bare: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "dvc", None)
     with pytest.raises(MissingExtra, match=r"modelyard\[data\]"):
         get(tmp_path / "raw", uri=f"{bare}#data")
@@ -246,11 +272,16 @@ def serving(handler: Any) -> Iterator[str]:
         server.shutdown()
 
 
-def test_the_dataset_states_the_revision_it_was_made_from(bare: str, repository: Path, tmp_path: Path) -> None:
+def test_the_dataset_states_the_revision_it_was_made_from(
+    bare: str, repository: Path, tmp_path: Path
+) -> None:
     config = {"data": {"uri": f"{bare}#data", "rev": "v1"}}
     run = Run.of("tests.toy.family:Line", config)
     headline = ingest(run, dataset=tmp_path / "dataset")
     manifest = artifact.verify(tmp_path / "dataset")
     assert manifest.data_revision == shell(repository, "git", "rev-parse", "v1")
-    assert json.loads((tmp_path / "dataset/source.json").read_text())["resolved"] == manifest.data_revision
+    assert (
+        json.loads((tmp_path / "dataset/source.json").read_text())["resolved"]
+        == manifest.data_revision
+    )
     assert str(manifest.data_revision)[:7] in headline

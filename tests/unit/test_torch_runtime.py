@@ -27,7 +27,9 @@ class Scale(torch.nn.Module):
 @pytest.fixture
 def run() -> TorchRuntime:
     example = {"x": np.ones((2, 3), dtype=np.float32)}
-    return TorchRuntime([Graph("double", example, module=Scale(2.0)), Graph("triple", example, module=Scale(3.0))])
+    return TorchRuntime(
+        [Graph("double", example, module=Scale(2.0)), Graph("triple", example, module=Scale(3.0))]
+    )
 
 
 def test_each_graph_answers_under_its_name(run: TorchRuntime) -> None:
@@ -44,7 +46,8 @@ def test_nothing_is_dropped_or_recorded(run: TorchRuntime) -> None:
 
 def test_an_unknown_graph_is_named_with_the_known_ones(run: TorchRuntime) -> None:
     with pytest.raises(
-        UsageError, match=r"graph 'doubel' is unknown\. Did you mean 'double'\? Allowed: double, triple"
+        UsageError,
+        match=r"graph 'doubel' is unknown\. Did you mean 'double'\? Allowed: double, triple",
     ):
         run("doubel", {"x": np.ones((2, 3), dtype=np.float32)})
 

@@ -25,9 +25,14 @@ def evaluation(**metrics: float) -> Evaluation:
     metrics = metrics or {"recall@10": 0.6}
     main = next(iter(metrics))
     return Evaluation(
-        split="test", rows=100, metrics=metrics, baseline={main: 0.1}, baseline_name="popularity", main=main,
+        split="test",
+        rows=100,
+        metrics=metrics,
+        baseline={main: 0.1},
+        baseline_name="popularity",
+        main=main,
         directions=dict.fromkeys(metrics, "max"),
-    )  # fmt: skip
+    )
 
 
 def record(run: Run, result: Evaluation, **fields) -> str:
@@ -37,15 +42,23 @@ def record(run: Run, result: Evaluation, **fields) -> str:
 def test_a_run_holds_its_settings_metrics_curves_and_files(home, tmp_path):
     (tmp_path / "card.html").write_text("<p>card")
     run = Run.of(LINE, {"seed": 7}, id="r1")
-    run_id = record(run, evaluation(), training={"curves": CURVES}, data_revision="v1", files=[tmp_path / "card.html"])
+    run_id = record(
+        run,
+        evaluation(),
+        training={"curves": CURVES},
+        data_revision="v1",
+        files=[tmp_path / "card.html"],
+    )
     mlflow = client()
     kept = mlflow.get_run(run_id)
     assert kept.data.params["seed"] == "7"
     assert kept.data.params["features.points"] == "300"
     assert kept.data.metrics["recall_at_10"] == 0.6
     assert kept.data.metrics["baseline/recall_at_10"] == 0.1
-    history = {name: [(m.step, m.value) for m in mlflow.get_metric_history(run_id, f"loss/{name}")]
-               for name in ("train", "validation")}  # fmt: skip
+    history = {
+        name: [(m.step, m.value) for m in mlflow.get_metric_history(run_id, f"loss/{name}")]
+        for name in ("train", "validation")
+    }
     assert history == {"train": [(0, 0.9), (1, 0.5), (2, 0.3)], "validation": [(0, 1.0), (2, 0.4)]}
     assert [file.path for file in mlflow.list_artifacts(run_id)] == ["card.html"]
     assert (kept.info.status, kept.data.tags["modelyard.run"]) == ("FINISHED", "r1")
@@ -90,6 +103,11 @@ def test_without_mlflow_a_failed_gate_is_still_a_failed_gate(home, tmp_path, mon
 
 
 def test_nested_settings_become_dotted_names():
-    assert flat({"model": {"kind": "mlp", "layers": [8, 4]}, "seed": 0, "data": {"sha256": {}}}) == {
-        "model.kind": "mlp", "model.layers": "[8, 4]", "seed": "0", "data.sha256": "{}",
-    }  # fmt: skip
+    assert flat(
+        {"model": {"kind": "mlp", "layers": [8, 4]}, "seed": 0, "data": {"sha256": {}}}
+    ) == {
+        "model.kind": "mlp",
+        "model.layers": "[8, 4]",
+        "seed": "0",
+        "data.sha256": "{}",
+    }

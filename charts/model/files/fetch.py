@@ -1,4 +1,5 @@
-"""Copies a package into a folder, whole and verified or not at all: fetch.py SOURCE FOLDER [DIGEST]."""
+"""Copies a package into a folder, whole and verified or not at all: fetch.py SOURCE FOLDER
+[DIGEST]."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:
             raise BrokenArtifact(f"{source} holds no package: give the folder with manifest.json")
         manifest = verify(work).manifest
         if digest and manifest.digest != digest:
-            raise BrokenArtifact(f"{source} has the digest {manifest.digest}; package.sha256 allows {digest} alone")
+            raise BrokenArtifact(
+                f"{source} has the digest {manifest.digest}; package.sha256 allows {digest} alone"
+            )
     return manifest
 
 

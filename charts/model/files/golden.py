@@ -1,4 +1,5 @@
-"""Sends a package's own example to the service and compares the answer: golden.py URL PACKAGE [TOLERANCE]."""
+"""Sends a package's own example to the service and compares the answer: golden.py URL PACKAGE
+[TOLERANCE]."""
 
 from __future__ import annotations
 

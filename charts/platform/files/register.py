@@ -1,7 +1,7 @@
 """Uploads the compiled pipelines to Kubeflow Pipelines and schedules monitoring: register.py PLAN.
 
-Their steps run the image that the plan names, wherever they were compiled for.
-A pipeline whose bytes are there already is left alone; a schedule is replaced by the one of the plan. So it may run
+Their steps run the image that the plan names, wherever they were compiled for. A pipeline whose
+bytes are there already is left alone; a schedule is replaced by the one of the plan. So it may run
 as often as it likes.
 """
 
@@ -30,11 +30,14 @@ PREFIX = "modelyard-"
 """In front of every schedule's name: others are never touched."""
 PAUSE = 5.0
 """Seconds between two tries to reach Kubeflow Pipelines."""
-ADVICE = "Set register.host to the address of its API, or register.enabled=false where there is none"
+ADVICE = (
+    "Set register.host to the address of its API, or register.enabled=false where there is none"
+)
 
 
 def with_image(file: Path, image: str) -> tuple[str, str]:
-    """Name and text of a compiled pipeline whose steps, and the training nodes that they start, run an image."""
+    """Name and text of a compiled pipeline whose steps, and the training nodes that they start,
+    run an image."""
     spec, *rest = yaml.safe_load_all(file.read_text())
     for executor in spec["deploymentSpec"]["executors"].values():
         container = executor["container"]
@@ -55,14 +58,20 @@ def upload(client: Client, compiled: Path, image: str, namespace: str | None) ->
         return _uploaded(client, file, name, sum_, namespace)
 
 
-def _uploaded(client: Client, file: Path, name: str, sum_: str, namespace: str | None) -> tuple[str, str]:
+def _uploaded(
+    client: Client, file: Path, name: str, sum_: str, namespace: str | None
+) -> tuple[str, str]:
     pipeline = _pipeline(client, name, namespace)
     if pipeline is None:
-        pipeline = client.upload_pipeline(str(file), name, f"modelyard {sum_}", namespace).pipeline_id
+        pipeline = client.upload_pipeline(
+            str(file), name, f"modelyard {sum_}", namespace
+        ).pipeline_id
     for version in client.list_pipeline_versions(pipeline, page_size=100).pipeline_versions or []:
         if sum_ in (version.display_name, (version.description or "").removeprefix("modelyard ")):
             return pipeline, version.pipeline_version_id
-    version = client.upload_pipeline_version(str(file), sum_, pipeline, description=f"modelyard {sum_}")
+    version = client.upload_pipeline_version(
+        str(file), sum_, pipeline, description=f"modelyard {sum_}"
+    )
     print(f"{name} {sum_}")
     return pipeline, version.pipeline_version_id
 
@@ -84,7 +93,11 @@ def chosen(families: list[str]) -> list[Path]:
     for family in families:
         if family not in known:
             raise UsageError(f"register.families: {choices('family', family, known)}")
-    files = [pipelines.of_family(family, kind) for family in families or known for kind in pipelines.KINDS]
+    files = [
+        pipelines.of_family(family, kind)
+        for family in families or known
+        for kind in pipelines.KINDS
+    ]
     return files if families else [*files, *map(pipelines.generic, pipelines.KINDS)]
 
 
@@ -100,8 +113,11 @@ def nested(settings: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def schedule(client: Client, name: str, wanted: dict[str, Any], plan: dict[str, Any], experiment: str) -> None:
-    """Makes the recurring run of a plan's schedule, then removes the ones of the same name that it replaces."""
+def schedule(
+    client: Client, name: str, wanted: dict[str, Any], plan: dict[str, Any], experiment: str
+) -> None:
+    """Makes the recurring run of a plan's schedule, then removes the ones of the same name that
+    it replaces."""
     job, family = PREFIX + name, wanted["family"]
     before = [one.recurring_run_id for one in _jobs(client, experiment) if one.display_name == job]
     pipeline, version = upload(
@@ -109,12 +125,22 @@ def schedule(client: Client, name: str, wanted: dict[str, Any], plan: dict[str, 
     )
     config = nested(wanted.get("settings", {}))
     # A pod's size is the pipeline's to ask for, before the step that reads the settings is there.
-    size = {name: str(amount) for name, amount in config.get("cluster", {}).items() if name in ("cpu", "memory")}
+    size = {
+        name: str(amount)
+        for name, amount in config.get("cluster", {}).items()
+        if name in ("cpu", "memory")
+    }
     client.create_recurring_run(
-        experiment, job, cron_expression=wanted["cron"], pipeline_id=pipeline, version_id=version,
-        params={"family": family, "config": config, **size}, no_catchup=True,
-        enabled=wanted.get("enabled", True), service_account=plan.get("account"),
-    )  # fmt: skip
+        experiment,
+        job,
+        cron_expression=wanted["cron"],
+        pipeline_id=pipeline,
+        version_id=version,
+        params={"family": family, "config": config, **size},
+        no_catchup=True,
+        enabled=wanted.get("enabled", True),
+        service_account=plan.get("account"),
+    )
     for old in before:
         client.delete_recurring_run(old)
     print(f"{job}: {family} at {wanted['cron']}")
@@ -161,7 +187,9 @@ def register(plan: dict[str, Any]) -> None:
     client = connected(plan["waitMinutes"])
     for file in files:
         upload(client, file, plan["image"], plan["namespace"] or None)
-    experiment = client.create_experiment(plan["experiment"], namespace=plan["namespace"] or None).experiment_id
+    experiment = client.create_experiment(
+        plan["experiment"], namespace=plan["namespace"] or None
+    ).experiment_id
     for name, wanted in plan["schedules"].items():
         schedule(client, name, wanted, plan, experiment)
     unschedule(client, {PREFIX + name for name in plan["schedules"]}, experiment)

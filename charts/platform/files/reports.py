@@ -1,6 +1,7 @@
 """Shows the drift reports below a folder or URI over HTTP: reports.py PLACE PORT.
 
-GET / lists them, the newest first; GET /<path>/report.html is one; GET /livez answers while the process lives.
+GET / lists them, the newest first; GET /<path>/report.html is one; GET /livez answers while the
+process lives.
 """
 
 from __future__ import annotations
@@ -20,18 +21,28 @@ LOOK_SECONDS = 60.0
 """How long a listing is good for: an object store takes its time to list."""
 LISTING = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 CLOSED = "sandbox; default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'"
-"""Of a report without a policy of its own: what was written before reports had one is shown without its scripts."""
+"""Of a report without a policy of its own: what was written before reports had one is shown
+without its scripts."""
 _OWN = re.compile(
     rb'\s*<!doctype html><html lang="en"><head><meta charset="utf-8">'
     rb"<meta http-equiv=\"Content-Security-Policy\" content=\"(default-src 'none'[-A-Za-z0-9+/=;: ']*)\">",
     re.IGNORECASE,
 )
 _SCRIPTS = re.compile(r"script-src('sha256-[A-Za-z0-9+/]{43}=')+")
-_OTHERS = {"default-src", "script-src", "style-src", "img-src", "font-src", "base-uri", "form-action"}
+_OTHERS = {
+    "default-src",
+    "script-src",
+    "style-src",
+    "img-src",
+    "font-src",
+    "base-uri",
+    "form-action",
+}
 
 
 def policy(report: bytes) -> str:
-    """The policy that a report is shown under: the one it begins with, in a sandbox that reaches no other page."""
+    """The policy that a report is shown under: the one it begins with, in a sandbox that reaches
+    no other page."""
     own = _OWN.match(report)
     rules = own[1].decode().split("; ") if own is not None else []
     scripts = [rule for rule in rules if rule.startswith("script-src")]
@@ -71,7 +82,13 @@ class Reports:
 
 
 def _time(info: dict[str, Any]) -> str:
-    when = info.get("LastModified") or info.get("mtime") or info.get("updated") or info.get("created") or 0
+    when = (
+        info.get("LastModified")
+        or info.get("mtime")
+        or info.get("updated")
+        or info.get("created")
+        or 0
+    )
     if isinstance(when, int | float):
         when = datetime.fromtimestamp(when, UTC)
     return str(when)[:19]
@@ -106,7 +123,10 @@ def handler(reports: Reports) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, status: int, content: bytes, allowed: str) -> None:
             self.send_response(status)
-            headers = {"content-type": "text/html; charset=utf-8", "content-length": str(len(content))}
+            headers = {
+                "content-type": "text/html; charset=utf-8",
+                "content-length": str(len(content)),
+            }
             headers |= {"x-content-type-options": "nosniff", "content-security-policy": allowed}
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -28,9 +28,10 @@ def render(
 ) -> str:
     """The page as HTML: no script, no external resource; the same arguments give the same bytes.
 
-    `data` and `training` are the summaries that `Family.features` and `Family.fit` return; what they lack is left
-    out. `lineage` holds what the package was made from, by digest. `reference` holds the columns that drift is
-    measured against, by name. `beside` is what the run made that is not in the lineage: its cost counts too.
+    `data` and `training` are the summaries that `Family.features` and `Family.fit` return; what
+    they lack is left out. `lineage` holds what the package was made from, by digest. `reference`
+    holds the columns that drift is measured against, by name. `beside` is what the run made that is
+    not in the lineage: its cost counts too.
 
     Raises:
         MissingExtra: matplotlib or jinja2 is not installed.

@@ -1,4 +1,5 @@
-"""From a matplotlib figure to SVG that lives inside the page: its fonts, its colours in light and dark, small."""
+"""From a matplotlib figure to SVG that lives inside the page: its fonts, its colours in light
+and dark, small."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ SERIES = 6
 DASHES = ((), (5, 2.5), (1.5, 2), (7, 2, 1.5, 2))
 """Dash patterns in line widths' units: on, off, …"""
 
-# Stand-ins that no data uses: replaced by CSS variables once the figure is drawn, so that the page's colours hold.
+# Stand-ins that no data uses: replaced by CSS variables once the figure is drawn, so that the
+# page's colours hold.
 INK, MUTED, RULE = "#010a01", "#010a02", "#010a03"
 _VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule"}
 _COLOUR = re.compile(r"#010a(\d\d)|#010b(\d\d)")
@@ -32,16 +34,35 @@ _NUMBER = re.compile(r"-?\d+\.\d+")
 _SVG = "{http://www.w3.org/2000/svg}"
 
 _STYLE: dict[str, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "modelyard", "text.parse_math": False,
-    "font.family": ["DejaVu Sans"], "font.size": 10.5, "text.color": INK,
-    "axes.edgecolor": RULE, "axes.labelcolor": MUTED, "axes.labelsize": 10.5, "axes.linewidth": 1,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "axes.formatter.limits": (-4, 6), "axes.formatter.useoffset": False,
-    "grid.color": RULE, "grid.linewidth": 0.8,
-    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelsize": 10, "ytick.labelsize": 10,
-    "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0,
-    "lines.linewidth": 1.8, "lines.scale_dashes": False, "path.simplify_threshold": 0.25,
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "svg.hashsalt": "modelyard",
+    "text.parse_math": False,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10.5,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 10.5,
+    "axes.linewidth": 1,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.formatter.limits": (-4, 6),
+    "axes.formatter.useoffset": False,
+    "grid.color": RULE,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "lines.linewidth": 1.8,
+    "lines.scale_dashes": False,
+    "path.simplify_threshold": 0.25,
+}
 
 
 def colour(series: int) -> str:
@@ -50,7 +71,8 @@ def colour(series: int) -> str:
 
 
 def dashes(series: int, of: int) -> tuple[float, ...]:
-    """Dash pattern of a series among `of`: its own where there are enough, else a new one when colours repeat."""
+    """Dash pattern of a series among `of`: its own where there are enough, else a new one when
+    colours repeat."""
     return DASHES[(series if of <= len(DASHES) else series // SERIES) % len(DASHES)]
 
 
@@ -113,17 +135,22 @@ def _leaves(root: ET.Element, prefix: str, clip: str = "") -> Iterator[_Shape]:
 
 
 def _dot(element: ET.Element, clip: str) -> _Shape:
-    """A scatter point as a line without length and with round ends: a tenth of the bytes, and no reference."""
+    """A scatter point as a line without length and with round ends: a tenth of the bytes, and no
+    reference."""
     css = dict(part.split(": ") for part in element.get("style", "").split("; "))
     fill, opacity = css.get("fill", INK), css.get("fill-opacity", "1")
-    look = _colours(f"stroke: {fill}; stroke-opacity: {opacity}; stroke-width: 4.5; stroke-linecap: round")
+    look = _colours(
+        f"stroke: {fill}; stroke-opacity: {opacity}; stroke-width: 4.5; stroke-linecap: round"
+    )
     point = _round(f"M {float(element.get('x', 0)):.6f} {float(element.get('y', 0)):.6f} h 0")
     return _Shape(clip, look, f'<path d="{point}"/>')
 
 
 def _text(element: ET.Element) -> _Shape:
     found = dict(part.split(": ", 1) for part in element.get("style", "").split("; "))
-    css = "; ".join(f"{key}: {found[key]}" for key in ("font-size", "text-anchor", "fill") if key in found)
+    css = "; ".join(
+        f"{key}: {found[key]}" for key in ("font-size", "text-anchor", "fill") if key in found
+    )
     place = f'x="{_round(element.get("x", "0"))}" y="{_round(element.get("y", "0"))}"'
     turn = _round(element.get("transform", ""))
     if turn and not turn.startswith(("rotate(-0 ", "rotate(0 ")):
@@ -141,7 +168,9 @@ def _clip_paths(root: ET.Element, prefix: str) -> str:
     for clip in root.iter(f"{_SVG}clipPath"):
         box = clip.find(f"{_SVG}rect")
         assert box is not None, "axes clip to rectangles"
-        sides = " ".join(f'{side}="{_round(box.get(side, "0"))}"' for side in ("x", "y", "width", "height"))
+        sides = " ".join(
+            f'{side}="{_round(box.get(side, "0"))}"' for side in ("x", "y", "width", "height")
+        )
         rows.append(f'<clipPath id="{prefix}{clip.get("id")}"><rect {sides}/></clipPath>')
     return f"<defs>{''.join(rows)}</defs>" if rows else ""
 

@@ -1,4 +1,5 @@
-"""What the run used until its package was put together, and what that costs at the config's prices."""
+"""What the run used until its package was put together, and what that costs at the config's
+prices."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def bill(info: PackageInfo, made: Sequence[Origin]) -> Bill | None:
     saved = [one.stage for one in stages if one.reused]
     notes = [f"Taken from an earlier run and not paid again: {', '.join(saved)}."] if saved else []
     if total.price.unpriced:
-        notes.append(f"Not priced: {', '.join(total.price.unpriced)}. Prices are settings of the section cost.")
+        notes.append(
+            f"Not priced: {', '.join(total.price.unpriced)}. Prices are settings of the section cost."
+        )
     return Bill(f"Until the package was put together: {line(total)}.", views.table(shown), notes)
 
 
@@ -43,6 +46,11 @@ def _stage(one: Origin, reused: bool, settings: CostSettings) -> StageCost:
     assert one.cost is not None
     used, saved = (Usage(), one.cost) if reused else (one.cost, Usage())
     return StageCost(
-        stage=one.stage, finished=int(not reused), reused=int(reused), used=used, saved=saved,
-        price=price(used, settings), saved_price=price(saved, settings),
-    )  # fmt: skip
+        stage=one.stage,
+        finished=int(not reused),
+        reused=int(reused),
+        used=used,
+        saved=saved,
+        price=price(used, settings),
+        saved_price=price(saved, settings),
+    )

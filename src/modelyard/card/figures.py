@@ -40,11 +40,16 @@ class Drawn:
 
 
 def draw(plot: Plot, prefix: str) -> Drawn | None:
-    """The plot as SVG with unique ids, or its pictures as HTML; None when it holds nothing to draw."""
+    """The plot as SVG with unique ids, or its pictures as HTML; None when it holds nothing to
+    draw."""
     _check(plot)
     if plot.kind == "pictures":
         return _pictures(plot) if plot.pictures else None
-    if not (plot.matrix and plot.matrix[0] if plot.kind == "heatmap" else any(one.y or one.x for one in plot.series)):
+    if not (
+        plot.matrix and plot.matrix[0]
+        if plot.kind == "heatmap"
+        else any(one.y or one.x for one in plot.series)
+    ):
         return None
     figure, notes = PAINTERS[plot.kind](plot)
     legend = _legend(plot) if len(plot.series) > 1 else []
@@ -69,21 +74,31 @@ def roc(curve: Roc, prefix: str) -> Drawn:
     x = [0.0, *curve.false_positive_rate, 1.0]
     y = [0.0, *curve.true_positive_rate, 1.0]
     plot = Plot(
-        kind="line", title="Receiver operating characteristic", x_label="False positive rate", diagonal=True,
-        y_label="True positive rate", series=[Series(name="model", x=x, y=y)], caption="Diagonal: chance.",
-    )  # fmt: skip
+        kind="line",
+        title="Receiver operating characteristic",
+        x_label="False positive rate",
+        diagonal=True,
+        y_label="True positive rate",
+        series=[Series(name="model", x=x, y=y)],
+        caption="Diagonal: chance.",
+    )
     figure, _ = line(plot)
     return Drawn(plot.title, to_svg(figure, _label(plot), prefix), plot.caption, [])
 
 
-def curves(name: str, splits: Mapping[str, Sequence[float]], best: int | None, unit: str, prefix: str) -> Drawn | None:
-    """One learning curve, counted in `unit`s from 1; `best` is the epoch whose weights were kept."""
+def curves(
+    name: str, splits: Mapping[str, Sequence[float]], best: int | None, unit: str, prefix: str
+) -> Drawn | None:
+    """One learning curve, counted in `unit`s from 1; `best` is the epoch whose weights were
+    kept."""
     series = [
         Series(name=split, x=[float(epoch + 1) for epoch in range(len(values))], y=_floats(values))
         for split, values in splits.items()
     ]
     caption = f"Epoch {best:,} was kept." if best else ""
-    plot = Plot(kind="line", title=f"Learning curve: {name}", x_label=unit, series=series, caption=caption)
+    plot = Plot(
+        kind="line", title=f"Learning curve: {name}", x_label=unit, series=series, caption=caption
+    )
     if not any(one.y for one in series):
         return None
     figure, _ = line(plot, best)
@@ -97,20 +112,35 @@ def _floats(values: Sequence[float | None]) -> list[float]:
 def _check(plot: Plot) -> None:
     for one in plot.series:
         free = plot.kind == "histogram" and (not one.y or len(one.x) == len(one.y) + 1)
-        assert free or len(one.x) == len(one.y), f"plot {plot.title!r}: series {one.name!r} has unequal x and y"
-    assert len({len(row) for row in plot.matrix}) < 2, f"plot {plot.title!r}: rows of unequal length"
+        assert free or len(one.x) == len(one.y), (
+            f"plot {plot.title!r}: series {one.name!r} has unequal x and y"
+        )
+    assert len({len(row) for row in plot.matrix}) < 2, (
+        f"plot {plot.title!r}: rows of unequal length"
+    )
 
 
 def _legend(plot: Plot) -> list[Key]:
     keys = []
     for i, one in enumerate(plot.series):
         pattern = dashes(i, len(plot.series)) if plot.kind == "line" else ()
-        keys.append(Key(clean(one.name), i % SERIES, " ".join(f"{d * 1.8:g}" for d in pattern), plot.kind == "line"))
+        keys.append(
+            Key(
+                clean(one.name),
+                i % SERIES,
+                " ".join(f"{d * 1.8:g}" for d in pattern),
+                plot.kind == "line",
+            )
+        )
     return keys
 
 
 def _label(plot: Plot) -> str:
-    axes = f"{plot.y_label or 'value'} by {plot.x_label or 'position'}" if plot.kind != "heatmap" else "table of values"
+    axes = (
+        f"{plot.y_label or 'value'} by {plot.x_label or 'position'}"
+        if plot.kind != "heatmap"
+        else "table of values"
+    )
     names = ", ".join(one.name for one in plot.series)
     return clean(f"{plot.title}: {plot.kind} of {axes}" + (f"; series {names}" if names else ""))
 
@@ -120,7 +150,9 @@ def sparkline(values: Sequence[float], label: str, prefix: str) -> Markup:
     figure = new_figure(44, width=170)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
-    heights, edges = np.histogram(values, bins=24 if len(set(values)) > 24 else max(1, min(24, len(set(values)))))
+    heights, edges = np.histogram(
+        values, bins=24 if len(set(values)) > 24 else max(1, min(24, len(set(values))))
+    )
     axes.stairs(heights, edges, fill=True, color=colour(0), alpha=0.75, lw=0)
     axes.set_axis_off()
     axes.margins(x=0)

@@ -39,16 +39,32 @@ def page(
         watched = watch.columns(reference)
     hero = _hero(info, evaluation)
     title = f"{info.family} {info.version}: {hero['metric']} {hero['value']}"
-    html = _environment().get_template("card.html.j2").render(
-        head=Markup(pages.head(title, pages.policy(img_src="data:"))),  # noqa: S704 - it escapes the title
-        info=info, evaluation=evaluation, plots=drawn, learning=learning, watched=watched,
-        watched_of=len(reference), css=Markup(_css()), hero=hero,  # noqa: S704 - our own file
-        created=provenance.moment(info), metrics=views.metrics(evaluation, info.gate.metric),
-        confusion=views.confusion(evaluation.confusion) if evaluation.confusion else None,
-        data=_data(data), training=_training(training), variants=views.variants(info, evaluation),
-        settings=provenance.settings(info), chain=provenance.chain(info, lineage),
-        total=provenance.total(lineage), cost=bill(info, [*lineage.values(), *beside]), commands=_commands(info),
-    )  # fmt: skip
+    html = (
+        _environment()
+        .get_template("card.html.j2")
+        .render(
+            head=Markup(pages.head(title, pages.policy(img_src="data:"))),  # noqa: S704 - it escapes the title
+            info=info,
+            evaluation=evaluation,
+            plots=drawn,
+            learning=learning,
+            watched=watched,
+            watched_of=len(reference),
+            css=Markup(_css()),  # noqa: S704 - our own file
+            hero=hero,
+            created=provenance.moment(info),
+            metrics=views.metrics(evaluation, info.gate.metric),
+            confusion=views.confusion(evaluation.confusion) if evaluation.confusion else None,
+            data=_data(data),
+            training=_training(training),
+            variants=views.variants(info, evaluation),
+            settings=provenance.settings(info),
+            chain=provenance.chain(info, lineage),
+            total=provenance.total(lineage),
+            cost=bill(info, [*lineage.values(), *beside]),
+            commands=_commands(info),
+        )
+    )
     return pages.clean(html)
 
 
@@ -62,7 +78,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=text.shortened,
     )
-    environment.filters |= {"words": words, "clean": clean, "number": number, "percent": percent, "cut": text.cut}
+    environment.filters |= {
+        "words": words,
+        "clean": clean,
+        "number": number,
+        "percent": percent,
+        "cut": text.cut,
+    }
     return environment
 
 
@@ -98,14 +120,20 @@ def _hero(info: PackageInfo, evaluation: Evaluation) -> dict[str, Any]:
     value, baseline = evaluation.metrics[main], evaluation.baseline.get(main)
     difference = None if baseline is None else value - baseline
     return {
-        "metric": words(main), "value": number(value), "baseline": number(baseline),
-        "known": baseline is not None, "difference": signed(difference),
+        "metric": words(main),
+        "value": number(value),
+        "baseline": number(baseline),
+        "known": baseline is not None,
+        "difference": signed(difference),
         "better": baseline is not None and evaluation.better(main, value, baseline),
-        "direction": "higher is better" if evaluation.directions[main] == "max" else "lower is better",
+        "direction": "higher is better"
+        if evaluation.directions[main] == "max"
+        else "lower is better",
         "threshold": number(info.gate.threshold) if info.gate.threshold is not None else "",
         "over": number(info.gate.over_baseline) if info.gate.over_baseline else "",
-        "gate": words(info.gate.metric), "gate_is_main": info.gate.metric == main,
-    }  # fmt: skip
+        "gate": words(info.gate.metric),
+        "gate_is_main": info.gate.metric == main,
+    }
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,25 +146,33 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     if (classes := views.classes(data.get("classes"))) is not None:
         tables.append(classes)
     return {
-        "headline": clean(str(headline)), "facts": _classes(data) + views.facts(data, _DATA), "notes": _notes(data),
-        "small": tables, "tables": [views.table(raw) for raw in data.get("tables") or ()],
-    }  # fmt: skip
+        "headline": clean(str(headline)),
+        "facts": _classes(data) + views.facts(data, _DATA),
+        "notes": _notes(data),
+        "small": tables,
+        "tables": [views.table(raw) for raw in data.get("tables") or ()],
+    }
 
 
 def _classes(data: Mapping[str, Any]) -> list[tuple[str, views.Cell]]:
     """The names of the classes, where their counts are not told."""
     names = data.get("classes")
-    return [("classes", views.cell(", ".join(map(str, names))))] if names and isinstance(names, list | tuple) else []
+    return (
+        [("classes", views.cell(", ".join(map(str, names))))]
+        if names and isinstance(names, list | tuple)
+        else []
+    )
 
 
 def _training(training: Mapping[str, Any]) -> dict[str, Any]:
     importance = training.get("importance")
     return {
         "headline": clean(str(training.get("headline") or "")),
-        "facts": views.facts(training, _TRAINING), "notes": _notes(training),
+        "facts": views.facts(training, _TRAINING),
+        "notes": _notes(training),
         "importance": views.table(importance, bars=True) if importance else None,
         "tables": [views.table(raw) for raw in training.get("tables") or ()],
-    }  # fmt: skip
+    }
 
 
 def _notes(summary: Mapping[str, Any]) -> list[str]:
@@ -149,6 +185,9 @@ def _commands(info: PackageInfo) -> list[tuple[str, str]]:
     named = f" --family {family}" if ":" in info.family else ""
     return [
         (f"modelyard serve {family}{named}", "answer requests over HTTP"),
-        (f"modelyard predict {family} --explain{named}", "answer one example here, with the reasons"),
+        (
+            f"modelyard predict {family} --explain{named}",
+            "answer one example here, with the reasons",
+        ),
         (f"modelyard explain {family}", "what made it: data, settings, code and every step"),
     ]

@@ -1,7 +1,7 @@
 """HTML pages of our own, in which text from outside stays text.
 
-Every page carries a Content Security Policy. It names our scripts by their sums, so that a script which got into the
-page by a mistake of ours, or of a library that draws for us, does not run.
+Every page carries a Content Security Policy. It names our scripts by their sums, so that a script
+which got into the page by a mistake of ours, or of a library that draws for us, does not run.
 """
 
 from __future__ import annotations
@@ -29,21 +29,23 @@ _SPACES = re.compile(r"\s+")
 
 
 def clean(text: str) -> str:
-    """Without what neither HTML nor SVG can hold (control characters, lone surrogates), and without the characters that
-    change the direction of the text behind them."""
+    """Without what neither HTML nor SVG can hold (control characters, lone surrogates), and
+    without the characters that change the direction of the text behind them."""
     return text.translate(_CONTROLS).encode("utf-8", "replace").decode()
 
 
 def harmless(text: str, longest: int) -> str:
-    """The text for a library that reads markup in labels (plotly knows links, MathJax formulas): look-alikes stand for
-    the characters of markup, and it is one line of at most `longest` characters."""
+    """The text for a library that reads markup in labels (plotly knows links, MathJax formulas):
+    look-alikes stand for the characters of markup, and it is one line of at most `longest`
+    characters."""
     # Cut twice: the first keeps a megabyte from being translated letter by letter.
     line = _SPACES.sub(" ", clean(text[: 4 * longest]).translate(_MARKUP)).strip()
     return line if len(line) <= longest and len(text) <= 4 * longest else line[: longest - 1] + "…"
 
 
 def json_text(value: Any) -> str:
-    """JSON that can stand in a script element of HTML: nothing in it ends the element or begins a comment.
+    """JSON that can stand in a script element of HTML: nothing in it ends the element or begins a
+    comment.
 
     What JSON lacks (NaN, infinity) becomes null.
     """
@@ -53,11 +55,14 @@ def json_text(value: Any) -> str:
     return text
 
 
-def policy(scripts: Sequence[str] = (), *, styles: Sequence[str] | None = None, **allowed: str) -> str:
-    """A Content Security Policy: nothing is loaded from anywhere, and of scripts these texts alone run.
+def policy(
+    scripts: Sequence[str] = (), *, styles: Sequence[str] | None = None, **allowed: str
+) -> str:
+    """A Content Security Policy: nothing is loaded from anywhere, and of scripts these texts alone
+    run.
 
-    `styles` are the texts of the style elements; None: any style, for pages with style attributes, which cannot act.
-    `allowed` adds sources by directive: `img_src="data:"`.
+    `styles` are the texts of the style elements; None: any style, for pages with style attributes,
+    which cannot act. `allowed` adds sources by directive: `img_src="data:"`.
     """
     rules = {"default-src": "'none'"}
     if scripts:
@@ -88,7 +93,8 @@ def script(text: str) -> str:
 
 
 def data(name: str, value: Any) -> str:
-    """A value for a script of the page, which reads it by `JSON.parse(document.getElementById(name).textContent)`."""
+    """A value for a script of the page, which reads it by
+    `JSON.parse(document.getElementById(name).textContent)`."""
     return f'<script type="application/json" id="{escape(name)}">{json_text(value)}</script>'
 
 

@@ -48,7 +48,14 @@ def line(plot: Plot, mark: float | None = None) -> tuple[Figure, list[str]]:
         x = np.arange(len(one.x), dtype=float) if names else _numbers(one.x)
         marker = "o" if len(one.y) == 1 else None
         pattern = dashes(i, len(plot.series))
-        axes.plot(x, _numbers(one.y), color=colour(i), ls=(0, pattern) if pattern else "-", marker=marker, ms=4)
+        axes.plot(
+            x,
+            _numbers(one.y),
+            color=colour(i),
+            ls=(0, pattern) if pattern else "-",
+            marker=marker,
+            ms=4,
+        )
     if names:
         _name_ticks(axes, names)
     if mark is not None:
@@ -64,9 +71,15 @@ def scatter(plot: Plot) -> tuple[Figure, list[str]]:
     figure, axes = _axes(plot)
     axes.grid()
     notes: list[str] = []
-    names = list(dict.fromkeys(clean(name) for one in plot.series for name in one.x if isinstance(name, str)))
+    names = list(
+        dict.fromkeys(clean(name) for one in plot.series for name in one.x if isinstance(name, str))
+    )
     for i, one in enumerate(plot.series):
-        x = np.array([names.index(clean(str(name))) for name in one.x], float) if names else _numbers(one.x)
+        x = (
+            np.array([names.index(clean(str(name))) for name in one.x], float)
+            if names
+            else _numbers(one.x)
+        )
         keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).astype(int))
         if len(keep) < len(x):
             notes.append(f"{len(keep):,} of {len(x):,} points of {clean(one.name)} are drawn.")
@@ -80,7 +93,9 @@ def scatter(plot: Plot) -> tuple[Figure, list[str]]:
 
 def _diagonal(axes: Axes, plot: Plot) -> None:
     """y = x over the range that both axes share with the data, behind it."""
-    values = np.concatenate([part for one in plot.series for part in (_numbers(one.x), _numbers(one.y))])
+    values = np.concatenate(
+        [part for one in plot.series for part in (_numbers(one.x), _numbers(one.y))]
+    )
     finite = values[np.isfinite(values)]
     if len(finite):
         ends = [finite.min(), finite.max()]
@@ -92,7 +107,9 @@ def bar(plot: Plot) -> tuple[Figure, list[str]]:
     names = _categories(plot)
     if not names:
         return _number_bars(plot), []
-    notes = [f"The first {MOST_BARS} of {len(names):,} are drawn."] if len(names) > MOST_BARS else []
+    notes = (
+        [f"The first {MOST_BARS} of {len(names):,} are drawn."] if len(names) > MOST_BARS else []
+    )
     names = names[:MOST_BARS]
     if len(names) > 8 or sum(map(len, names)) > 48:
         return _lying_bars(plot, names), notes
@@ -137,12 +154,16 @@ def _number_bars(plot: Plot) -> Figure:
 def histogram(plot: Plot) -> tuple[Figure, list[str]]:
     """Areas over bins that all series share."""
     if names := _categories(plot):
-        assert all(one.y for one in plot.series), f"plot {plot.title!r}: named bins need counts; seen {names[:3]}"
+        assert all(one.y for one in plot.series), (
+            f"plot {plot.title!r}: named bins need counts; seen {names[:3]}"
+        )
         return bar(plot)
     figure, axes = _axes(plot)
     axes.grid(axis="y")
     everything = np.concatenate([_finite(one.x) for one in plot.series])
-    shared = np.histogram_bin_edges(everything, bins=min(MOST_BINS, max(10, math.isqrt(len(everything)))))
+    shared = np.histogram_bin_edges(
+        everything, bins=min(MOST_BINS, max(10, math.isqrt(len(everything))))
+    )
     for i, one in enumerate(plot.series):
         heights, edges = _bins(one, shared)
         axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.3, lw=0)
@@ -152,7 +173,8 @@ def histogram(plot: Plot) -> tuple[Figure, list[str]]:
 
 
 def _bins(one: Series, shared: Floats) -> tuple[Floats, Floats]:
-    """Heights and edges of a series: raw values in x alone, or edges (one more than y), or the bins' centres."""
+    """Heights and edges of a series: raw values in x alone, or edges (one more than y), or the
+    bins' centres."""
     x, y = _numbers(one.x), _numbers(one.y)
     if not len(y):
         heights, edges = np.histogram(_finite(one.x), bins=shared)
@@ -170,9 +192,15 @@ def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
 
     matrix, notes = _blocks(np.array(plot.matrix, dtype=float))
     whole = not notes
-    height = min(380.0, 60 + 300 * len(matrix) / max(len(matrix[0]), 1)) if len(matrix) > 3 else HEIGHT / 1.6
+    height = (
+        min(380.0, 60 + 300 * len(matrix) / max(len(matrix[0]), 1))
+        if len(matrix) > 3
+        else HEIGHT / 1.6
+    )
     figure, axes = _axes(plot, height)
-    written = matrix.size <= 36 or (bool(plot.columns) and matrix.shape[1] <= 10 and matrix.shape[0] <= 20)
+    written = matrix.size <= 36 or (
+        bool(plot.columns) and matrix.shape[1] <= 10 and matrix.shape[0] <= 20
+    )
     bound = float(np.nanmax(np.abs(matrix), initial=0.0, where=np.isfinite(matrix))) or 1.0
     for (row, column), value in np.ndenumerate(matrix):
         strength = round(abs(value) / bound, 2) if math.isfinite(value) else 0.0
@@ -189,7 +217,9 @@ def heatmap(plot: Plot) -> tuple[Figure, list[str]]:
 
 
 def _cell_ticks(axes: Axes, plot: Plot, whole: bool) -> None:
-    rows, columns = ([cut(clean(name), 18) for name in names] for names in (plot.rows, plot.columns))
+    rows, columns = (
+        [cut(clean(name), 18) for name in names] for names in (plot.rows, plot.columns)
+    )
     turned = sum(map(len, columns)) > 56
     axes.set_yticks(np.arange(len(rows)) + 0.48 if whole else [], rows if whole else [])
     axes.set_xticks(np.arange(len(columns)) + 0.48 if whole else [], columns if whole else [])
@@ -204,9 +234,13 @@ def _blocks(matrix: Floats) -> tuple[Floats, list[str]]:
     if max(matrix.shape) <= MOST_CELLS:
         return matrix, []
     for axis in (0, 1):
-        starts = np.linspace(0, matrix.shape[axis], min(matrix.shape[axis], MOST_CELLS), endpoint=False).astype(int)
+        starts = np.linspace(
+            0, matrix.shape[axis], min(matrix.shape[axis], MOST_CELLS), endpoint=False
+        ).astype(int)
         sizes = np.diff([*starts, matrix.shape[axis]])
-        matrix = np.add.reduceat(matrix, starts, axis=axis) / (sizes[:, None] if axis == 0 else sizes)
+        matrix = np.add.reduceat(matrix, starts, axis=axis) / (
+            sizes[:, None] if axis == 0 else sizes
+        )
     return matrix, ["Cells are means of blocks."]
 
 
@@ -240,5 +274,11 @@ def _finite(values: Sequence[Any]) -> Floats:
     return numbers[np.isfinite(numbers)]
 
 
-PAINTERS = {"line": line, "scatter": scatter, "bar": bar, "histogram": histogram, "heatmap": heatmap}
+PAINTERS = {
+    "line": line,
+    "scatter": scatter,
+    "bar": bar,
+    "histogram": histogram,
+    "heatmap": heatmap,
+}
 """By kind of plot: the figure, and sentences on what was left out of it."""

@@ -1,4 +1,5 @@
-"""Where a package comes from: its settings beside the family's defaults, and the chain of its artifacts."""
+"""Where a package comes from: its settings beside the family's defaults, and the chain of its
+artifacts."""
 
 from __future__ import annotations
 
@@ -46,18 +47,25 @@ def settings(info: PackageInfo) -> list[tuple[str, list[Setting]]]:
             continue
         section, _, rest = name.partition(".")
         block, field = (section, rest) if rest else ("", section)
-        sections.setdefault(clean(block), []).append(_setting(name, field, value, defaults, meanings))
+        sections.setdefault(clean(block), []).append(
+            _setting(name, field, value, defaults, meanings)
+        )
     return sorted(sections.items(), key=lambda section: section[0] == "")
 
 
-def _setting(name: str, field: str, value: Any, defaults: dict[str, Any], meanings: dict[str, str]) -> Setting:
+def _setting(
+    name: str, field: str, value: Any, defaults: dict[str, Any], meanings: dict[str, str]
+) -> Setting:
     shown = setting(value)
     short = cut(shown, 40)
     changed = name in defaults and defaults[name] != value
     return Setting(
-        clean(field), short, shown if short != shown else "", cut(setting(defaults[name]), 40) if changed else "",
+        clean(field),
+        short,
+        shown if short != shown else "",
+        cut(setting(defaults[name]), 40) if changed else "",
         clean(" ".join(meanings.get(name, "").split())),
-    )  # fmt: skip
+    )
 
 
 def _defaults(family: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -91,9 +99,15 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def chain(info: PackageInfo, lineage: Mapping[str, Origin]) -> list[Step]:
     """From the data to the package, oldest first."""
     made = sorted(lineage.items(), key=lambda entry: entry[1].created)
-    steps = [Step(clean(origin.kind), digest, text.duration(origin.seconds), _facts(origin)) for digest, origin in made]
+    steps = [
+        Step(clean(origin.kind), digest, text.duration(origin.seconds), _facts(origin))
+        for digest, origin in made
+    ]
     facts = [("run", info.run), ("code", info.code_version), ("created", _moment(info.created))]
-    return [*steps, Step("package", info.version, "", [(label, clean(value)) for label, value in facts])]
+    return [
+        *steps,
+        Step("package", info.version, "", [(label, clean(value)) for label, value in facts]),
+    ]
 
 
 def _facts(origin: Origin) -> list[tuple[str, str]]:

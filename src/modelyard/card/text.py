@@ -12,7 +12,8 @@ NOTHING = "–"
 LONGEST = 60
 """Characters of a value that are shown; the rest is in its tooltip."""
 MOST = 4_000
-"""Characters of any text on a card: a page is no place for a megabyte, and drawing one takes minutes."""
+"""Characters of any text on a card: a page is no place for a megabyte, and drawing one takes
+minutes."""
 
 
 def clean(text: str) -> str:
@@ -21,7 +22,8 @@ def clean(text: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """About four significant digits, thousands apart; whole numbers in full: `0.9934`, `12,345`, `3.1e-06`."""
+    """About four significant digits, thousands apart; whole numbers in full: `0.9934`, `12,345`,
+    `3.1e-06`."""
     if value is None:
         return NOTHING
     if not math.isfinite(value):
@@ -37,7 +39,9 @@ def number(value: float | None) -> str:
 
 def short(value: float) -> str:
     """Three significant digits: for a line with many numbers."""
-    return (f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.3g}").replace("-", "−", value < 0)
+    return (f"{value:,.0f}" if 1e3 <= abs(value) < 1e12 else f"{value:.3g}").replace(
+        "-", "−", value < 0
+    )
 
 
 def signed(value: float | None) -> str:
@@ -93,7 +97,9 @@ def plain(value: Any) -> str:
 
 def setting(value: Any) -> str:
     """A value of the config, as one would type it."""
-    return clean(value) if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    return (
+        clean(value) if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def cut(text: str, longest: int = LONGEST) -> str:
@@ -102,7 +108,8 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 
 def shortened(value: Any) -> Any:
-    """What the template shows of a value: of a text at most MOST characters; markup of ours is whole."""
+    """What the template shows of a value: of a text at most MOST characters; markup of ours is
+    whole."""
     return cut(value, MOST) if type(value) is str else value
 
 

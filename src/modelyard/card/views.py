@@ -15,7 +15,8 @@ from modelyard.packages.package import PackageInfo, Variant
 
 MOST_ROWS = 200
 MOST_LABELS = 12
-"""Classes of a confusion matrix that is written out; larger ones show the most frequent confusions."""
+"""Classes of a confusion matrix that is written out; larger ones show the most frequent
+confusions."""
 MOST_CONFUSIONS = 12
 
 _WRITTEN_NUMBER = re.compile(r"[-+−]?\d[\d,.]*(e[-+]?\d+)?( ?[%×]| m?s)?")
@@ -23,8 +24,8 @@ _WRITTEN_NUMBER = re.compile(r"[-+−]?\d[\d,.]*(e[-+]?\d+)?( ?[%×]| m?s)?")
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. `full` is the whole text where `text` is cut; `bar` a share in [-1, 1] drawn beside the number;
-    `both`: from a zero in the middle."""
+    """One cell. `full` is the whole text where `text` is cut; `bar` a share in [-1, 1] drawn
+    beside the number; `both`: from a zero in the middle."""
 
     text: str
     full: str = ""
@@ -59,7 +60,8 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class ConfusionView:
-    """Counts and row shares; `cells[actual][predicted]` is (count, per cent, share, on the diagonal)."""
+    """Counts and row shares; `cells[actual][predicted]` is (count, per cent, share, on the
+    diagonal)."""
 
     labels: list[Cell]
     cells: list[list[tuple[str, str, float, bool]]]
@@ -72,7 +74,9 @@ def cell(value: Any) -> Cell:
     shown = plain(value)
     short = cut(shown)
     numeric = _is_number(value)
-    return Cell(short, shown if short != shown else "", numeric or bool(_WRITTEN_NUMBER.fullmatch(shown)))
+    return Cell(
+        short, shown if short != shown else "", numeric or bool(_WRITTEN_NUMBER.fullmatch(shown))
+    )
 
 
 def _name(name: str) -> Cell:
@@ -90,11 +94,19 @@ def metrics(evaluation: Evaluation, gate: str) -> list[MetricRow]:
 def _metric(evaluation: Evaluation, name: str, gate: str) -> MetricRow:
     value, baseline = evaluation.metrics[name], evaluation.baseline.get(name)
     difference = None if baseline is None else value - baseline
-    better = None if baseline is None or value == baseline else evaluation.better(name, value, baseline)
+    better = (
+        None if baseline is None or value == baseline else evaluation.better(name, value, baseline)
+    )
     return MetricRow(
-        clean(name), number(value), number(baseline), evaluation.directions[name], signed(difference), better,
-        name == evaluation.main, name == gate,
-    )  # fmt: skip
+        clean(name),
+        number(value),
+        number(baseline),
+        evaluation.directions[name],
+        signed(difference),
+        better,
+        name == evaluation.main,
+        name == gate,
+    )
 
 
 def confusion(counts: Confusion) -> ConfusionView:
@@ -127,10 +139,20 @@ def _worst(counts: Confusion, totals: Sequence[int]) -> Table | None:
     found.sort(key=lambda entry: -entry[0])
     most = MOST_CONFUSIONS if len(totals) > MOST_LABELS else MOST_CONFUSIONS // 2
     rows = [
-        [_name(actual), _name(predicted), Cell(f"{count:,}", numeric=True), Cell(percent(share), numeric=True)]
+        [
+            _name(actual),
+            _name(predicted),
+            Cell(f"{count:,}", numeric=True),
+            Cell(percent(share), numeric=True),
+        ]
         for count, actual, predicted, share in found[:most]
     ]
-    columns = [Cell("actual"), Cell("predicted as"), Cell("count", numeric=True), Cell("of actual", numeric=True)]
+    columns = [
+        Cell("actual"),
+        Cell("predicted as"),
+        Cell("count", numeric=True),
+        Cell("of actual", numeric=True),
+    ]
     return Table("Most frequent confusions", columns, rows) if rows else None
 
 
@@ -138,12 +160,19 @@ def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
     """A family's own `{"title", "columns", "rows"}`; `bars` draws its first numeric column."""
     rows = [list(row) for row in raw.get("rows", ())]
     cells = [[cell(value) for value in row] for row in rows[:MOST_ROWS]]
-    numeric = [all(row[i].numeric or row[i].text in ("", text.NOTHING) for row in cells) for i in range(_width(cells))]
+    numeric = [
+        all(row[i].numeric or row[i].text in ("", text.NOTHING) for row in cells)
+        for i in range(_width(cells))
+    ]
     columns = [
         Cell(cut(plain(name), 40), numeric=i < len(numeric) and numeric[i])
         for i, name in enumerate(raw.get("columns", ()))
     ]
-    drawn = next((i for i in range(len(columns)) if all(_is_number(row[i]) for row in rows)), None) if rows else None
+    drawn = (
+        next((i for i in range(len(columns)) if all(_is_number(row[i]) for row in rows)), None)
+        if rows
+        else None
+    )
     if bars and drawn is not None:
         columns[drawn] = replace(columns[drawn], bar=0.0)
         _draw_bars(cells, rows, drawn)
@@ -173,10 +202,18 @@ def counted(title: str, counts: Mapping[str, float], column: str) -> Table:
     total = sum(counts.values()) or 1
     most = max(counts.values(), default=1) or 1
     rows = [
-        [_name(name), Cell(number(count), numeric=True), Cell(percent(count / total), numeric=True, bar=count / most)]
+        [
+            _name(name),
+            Cell(number(count), numeric=True),
+            Cell(percent(count / total), numeric=True, bar=count / most),
+        ]
         for name, count in counts.items()
     ]
-    return Table(title, [Cell(column), Cell("rows", numeric=True), Cell("share", numeric=True, bar=0.0)], rows)
+    return Table(
+        title,
+        [Cell(column), Cell("rows", numeric=True), Cell("share", numeric=True, bar=0.0)],
+        rows,
+    )
 
 
 def classes(raw: Any) -> Table | None:
@@ -184,7 +221,10 @@ def classes(raw: Any) -> Table | None:
     if isinstance(raw, Mapping) and raw:
         if all(isinstance(inner, Mapping) for inner in raw.values()):
             inner_names = list(dict.fromkeys(name for inner in raw.values() for name in inner))
-            rows = [[name, *(inner.get(column) for column in inner_names)] for name, inner in raw.items()]
+            rows = [
+                [name, *(inner.get(column) for column in inner_names)]
+                for name, inner in raw.items()
+            ]
             return table({"title": "Classes", "columns": ["", *inner_names], "rows": rows})
         if all(isinstance(count, int | float) for count in raw.values()):
             return counted("Classes", raw, "class")
@@ -228,9 +268,13 @@ def _variant(one: Variant, native: Variant | None, gate: str, evaluation: Evalua
     delta = round(one.metric - base.metric, 9) if base else None
     known = gate in evaluation.directions and delta
     return VariantRow(
-        name=clean(one.name), size=text.size(one.bytes), latency=text.milliseconds(one.p50_ms),
+        name=clean(one.name),
+        size=text.size(one.bytes),
+        latency=text.milliseconds(one.p50_ms),
         speedup=text.times(base.p50_ms / one.p50_ms) if base and one.p50_ms else text.NOTHING,
-        metric=number(one.metric), delta=signed(delta),
+        metric=number(one.metric),
+        delta=signed(delta),
         better=evaluation.better(gate, one.metric, base.metric) if known and base else None,
-        difference=f"{one.max_difference:.1e}" if base else text.NOTHING, chosen=one.chosen,
-    )  # fmt: skip
+        difference=f"{one.max_difference:.1e}" if base else text.NOTHING,
+        chosen=one.chosen,
+    )

@@ -20,7 +20,8 @@ MOST_CATEGORIES = 4
 
 @dataclass(frozen=True)
 class Watched:
-    """One column: a small histogram of numbers, or the most frequent categories with their share."""
+    """One column: a small histogram of numbers, or the most frequent categories with their
+    share."""
 
     name: str
     summary: str
@@ -29,7 +30,8 @@ class Watched:
 
 
 def columns(reference: Mapping[str, Sequence[Any]]) -> list[Watched]:
-    """The reference's columns; of too many the first and the last, where answers stand after inputs.
+    """The reference's columns; of too many the first and the last, where answers stand after
+    inputs.
 
     Call inside `canvas.style()`.
     """
@@ -48,11 +50,15 @@ def _column(name: str, values: list[Any], prefix: str) -> Watched:
         numbers = sorted(float(value) for value in present)
         middle = numbers[len(numbers) // 2]
         summary = f"{short(numbers[0])} to {short(numbers[-1])}, median {short(middle)}{missing}"
-        return Watched(clean(name), summary, sparkline(numbers, f"{name}: histogram, {summary}", prefix))
+        return Watched(
+            clean(name), summary, sparkline(numbers, f"{name}: histogram, {summary}", prefix)
+        )
     counts = Counter(plain(value) for value in present)
     top = [
         (cut(value, 18), percent(count / len(present)), round(count / len(present), 3))
-        for value, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST_CATEGORIES]
+        for value, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[
+            :MOST_CATEGORIES
+        ]
     ]
     noun = "category" if len(counts) == 1 else "categories"
     return Watched(clean(name), f"{len(counts):,} {noun}{missing}", categories=top)

@@ -15,7 +15,9 @@ def main() -> None:
     except ModelyardError as error:
         from rich.console import Console
 
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {_escape(str(error))}")
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"[bold red]error:[/] {_escape(str(error))}"
+        )
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

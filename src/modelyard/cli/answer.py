@@ -21,7 +21,9 @@ TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 notes = Console(stderr=True, highlight=False, style="dim")
 
 
-def answer(reference: str, text: str | None, file: Path | None, out: Path | None, explain: bool) -> None:
+def answer(
+    reference: str, text: str | None, file: Path | None, out: Path | None, explain: bool
+) -> None:
     """Opens the package and answers; JSON lines on standard output, or a file."""
     from modelyard.registry.versions import resolve
 
@@ -39,16 +41,24 @@ def answer(reference: str, text: str | None, file: Path | None, out: Path | None
     answers: list[dict[str, Any]] = []
     for start in range(0, len(requests), CHUNK):
         batch = requests[start : start + CHUNK]
-        answers += [one.model_dump(mode="json", by_alias=True) for one in package.host.predict(package.run, batch)]
+        answers += [
+            one.model_dump(mode="json", by_alias=True)
+            for one in package.host.predict(package.run, batch)
+        ]
     if explain:
         for request, one in zip(requests, answers, strict=True):
-            reasons = package.host.explain(package.run, request) if isinstance(package.host, Explains) else None
+            reasons = (
+                package.host.explain(package.run, request)
+                if isinstance(package.host, Explains)
+                else None
+            )
             one["explanation"] = reasons.model_dump(mode="json") if reasons else None
     _write(answers, out)
 
 
 def read_examples(file: Path, package: Package) -> list[dict[str, Any]]:
-    """Rows of a CSV, Parquet, JSON or JSON-lines file as request bodies; columns the model doesn't know are named."""
+    """Rows of a CSV, Parquet, JSON or JSON-lines file as request bodies; columns the model
+    doesn't know are named."""
     if not file.is_file():
         raise BadData("no such file", file=file)
     name = file.name.lower()
@@ -57,10 +67,15 @@ def read_examples(file: Path, package: Package) -> list[dict[str, Any]]:
     rows = package.host.read_file(file)
     if rows is None and not name.endswith(TABLES):
         allowed = ", ".join((*TABLES, ".jsonl", ".json"))
-        raise BadData(f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}")
+        raise BadData(
+            f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}"
+        )
     if rows is None:
         rows = _read_table(file, "read_parquet" if name.endswith(".parquet") else "read_csv")
-    fields = {field.alias or name: field.annotation for name, field in package.host.Request.model_fields.items()}
+    fields = {
+        field.alias or name: field.annotation
+        for name, field in package.host.Request.model_fields.items()
+    }
     names = list(rows[0]) if rows else []
     extra = [name for name in names if name not in fields]
     if names and len(extra) == len(names):
@@ -68,7 +83,9 @@ def read_examples(file: Path, package: Package) -> list[dict[str, Any]]:
         raise BadData(problem, file=file, hint=f"Allowed: {', '.join(fields)}")
     if extra:
         notes.print(f"not used: column{'s' * (len(extra) > 1)} {', '.join(extra)}")
-    return [{name: _plain(row[name], fields[name]) for name in row if name in fields} for row in rows]
+    return [
+        {name: _plain(row[name], fields[name]) for name in row if name in fields} for row in rows
+    ]
 
 
 def _read_table(file: Path, reader: str) -> list[dict[str, Any]]:
@@ -83,12 +100,17 @@ def _read_table(file: Path, reader: str) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any, annotation: Any) -> Any:
-    """A table's cell as JSON: times as ISO text, numbers as text where the field is text, NaN as missing."""
+    """A table's cell as JSON: times as ISO text, numbers as text where the field is text, NaN as
+    missing."""
     if isinstance(value, float) and math.isnan(value):
         return None
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if value is not None and not isinstance(value, str) and str in (annotation, *getattr(annotation, "__args__", ())):
+    if (
+        value is not None
+        and not isinstance(value, str)
+        and str in (annotation, *getattr(annotation, "__args__", ()))
+    ):
         return str(value)
     return value
 
@@ -109,7 +131,9 @@ def _parse(package: Package, body: Any, number: int) -> BaseModel:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or None
-        raise BadData(f"{first['msg']}, seen {str(first['input'])[:80]!r}", row=number, column=field) from None
+        raise BadData(
+            f"{first['msg']}, seen {str(first['input'])[:80]!r}", row=number, column=field
+        ) from None
 
 
 def _write(answers: list[dict[str, Any]], out: Path | None) -> None:
@@ -127,15 +151,24 @@ def _write(answers: list[dict[str, Any]], out: Path | None) -> None:
     elif out.suffix == ".jsonl":
         write_text(out, lines)
     else:
-        raise UsageError(f"--out {out}: cannot write {out.suffix or 'this'}. Allowed: .jsonl, .csv, .parquet")
+        raise UsageError(
+            f"--out {out}: cannot write {out.suffix or 'this'}. Allowed: .jsonl, .csv, .parquet"
+        )
     notes.print(f"wrote {len(answers):,} answers to {out}")
 
 
 def _flat(answer: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in answer.items():
-        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
-    return {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in flat.items()}
+        flat |= (
+            {f"{name}.{key}": inner for key, inner in value.items()}
+            if isinstance(value, dict)
+            else {name: value}
+        )
+    return {
+        name: json.dumps(value) if isinstance(value, list | dict) else value
+        for name, value in flat.items()
+    }
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

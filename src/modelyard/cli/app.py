@@ -30,7 +30,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Say the version and stop.", callback=_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Say the version and stop.", callback=_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Options of modelyard itself."""

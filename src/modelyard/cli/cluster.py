@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from modelyard.settings.family import FamilyConfig
 
 console = Console(highlight=False)
-MARKS = {"SUCCEEDED": "[green]✓[/]", "CACHED": "[cyan]↺[/]", "SKIPPED": "[dim]-[/]", "FAILED": "[red]✗[/]"}
+MARKS = {
+    "SUCCEEDED": "[green]✓[/]",
+    "CACHED": "[cyan]↺[/]",
+    "SKIPPED": "[dim]-[/]",
+    "FAILED": "[red]✗[/]",
+}
 
 
 def submit_pipeline(
@@ -39,14 +44,27 @@ def submit_pipeline(
     client = pipelines.connect(host)
     found = entry(family)
     # With several nodes the steps stay as they are: the nodes read the settings themselves.
-    machine = config.cluster.machine(found.Config.resources) if nodes == 1 else found.Config.resources
+    machine = (
+        config.cluster.machine(found.Config.resources) if nodes == 1 else found.Config.resources
+    )
     arguments = {
-        "family": family, "config": portable(config), "data_rev": rev or "", "nodes": nodes, "gpus_per_node": gpus,
-        "cpu": machine["cpu"], "memory": machine["memory"], "code_version": code_version(found),
-    }  # fmt: skip
+        "family": family,
+        "config": portable(config),
+        "data_rev": rev or "",
+        "nodes": nodes,
+        "gpus_per_node": gpus,
+        "cpu": machine["cpu"],
+        "memory": machine["memory"],
+        "code_version": code_version(found),
+    }
     name = f"{slug(family)}-{local.new_id()}"
     run = pipelines.submit(
-        client, pipelines.of_family(family, kind), arguments, name=name, experiment=experiment, cache=cache
+        client,
+        pipelines.of_family(family, kind),
+        arguments,
+        name=name,
+        experiment=experiment,
+        cache=cache,
     )
     console.print(f"submitted {name} · run {run}")
     if follow and not _follow(client, run):
@@ -62,7 +80,9 @@ def _follow(client: Any, run_id: str) -> bool:
             for task in _tasks(run):
                 if task.state in MARKS and task.task_id not in seen:
                     seen.add(task.task_id)
-                    console.print(f"{MARKS[task.state]} {task.display_name:<12} {_seconds(task):>7}  {_error(task)}")
+                    console.print(
+                        f"{MARKS[task.state]} {task.display_name:<12} {_seconds(task):>7}  {_error(task)}"
+                    )
                 elif task.state == "RUNNING":
                     status.update(f"{task.display_name} is running")
             if run.state in ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"):
@@ -74,7 +94,11 @@ def _follow(client: Any, run_id: str) -> bool:
 def _tasks(run: Any) -> list[Any]:
     details = getattr(run, "run_details", None)
     tasks = (details.task_details or []) if details else []
-    shown = [task for task in tasks if task.display_name not in (None, "root") and "driver" not in task.display_name]
+    shown = [
+        task
+        for task in tasks
+        if task.display_name not in (None, "root") and "driver" not in task.display_name
+    ]
     return sorted(shown, key=lambda task: str(task.end_time or task.start_time or ""))
 
 
@@ -86,5 +110,7 @@ def _seconds(task: Any) -> str:
 
 def _error(task: Any) -> str:
     return (
-        str(task.error.message).strip().splitlines()[-1] if getattr(task, "error", None) and task.error.message else ""
+        str(task.error.message).strip().splitlines()[-1]
+        if getattr(task, "error", None) and task.error.message
+        else ""
     )

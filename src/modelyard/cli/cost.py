@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 def cost(
     reference: Annotated[
-        str | None, typer.Argument(metavar="RUN|FAMILY", help="A run, by the start of its id, or all runs of a family.")
+        str | None,
+        typer.Argument(
+            metavar="RUN|FAMILY", help="A run, by the start of its id, or all runs of a family."
+        ),
     ] = None,
     settings: Set = None,
     benefit_per_correct: Annotated[
@@ -31,21 +34,35 @@ def cost(
         ),
     ] = None,
     decisions_per_month: Annotated[
-        float | None, typer.Option(min=0, rich_help_panel=WORTH, help="How often the model decides.")
+        float | None,
+        typer.Option(min=0, rich_help_panel=WORTH, help="How often the model decides."),
     ] = None,
-    horizon_months: Annotated[float, typer.Option(min=0, rich_help_panel=WORTH, help="How long it is used.")] = 12.0,
+    horizon_months: Annotated[
+        float, typer.Option(min=0, rich_help_panel=WORTH, help="How long it is used.")
+    ] = 12.0,
     serving_per_month: Annotated[
-        float, typer.Option(min=0, rich_help_panel=WORTH, help="What each month costs: serving, people who watch.")
+        float,
+        typer.Option(
+            min=0, rich_help_panel=WORTH, help="What each month costs: serving, people who watch."
+        ),
     ] = 0.0,
     one_off: Annotated[
-        float, typer.Option(min=0, rich_help_panel=WORTH, help="What was paid once beside the runs: labels, work.")
+        float,
+        typer.Option(
+            min=0, rich_help_panel=WORTH, help="What was paid once beside the runs: labels, work."
+        ),
     ] = 0.0,
     discount_rate: Annotated[
         float | None,
-        typer.Option(min=0, rich_help_panel=WORTH, help="A year's interest (0.05): gives the net present value."),
+        typer.Option(
+            min=0,
+            rich_help_panel=WORTH,
+            help="A year's interest (0.05): gives the net present value.",
+        ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(rich_help_panel=WORTH, help="Metric whose unit has a worth. None: accuracy.")
+        str | None,
+        typer.Option(rich_help_panel=WORTH, help="Metric whose unit has a worth. None: accuracy."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
 ) -> None:
@@ -59,13 +76,19 @@ def cost(
     from modelyard.errors import UsageError
 
     if (benefit_per_correct is None) != (decisions_per_month is None):
-        raise UsageError("a return needs both: --benefit-per-correct 0.5 --decisions-per-month 10000")
+        raise UsageError(
+            "a return needs both: --benefit-per-correct 0.5 --decisions-per-month 10000"
+        )
     stakes = None
     if benefit_per_correct is not None and decisions_per_month is not None:
         if not decisions_per_month or not horizon_months:
             raise UsageError("--decisions-per-month and --horizon-months must be above 0")
         stakes = Stakes(
-            per_unit=benefit_per_correct, decisions_per_month=decisions_per_month, horizon_months=horizon_months,
-            serving_per_month=serving_per_month, one_off=one_off, discount_rate=discount_rate,
-        )  # fmt: skip
+            per_unit=benefit_per_correct,
+            decisions_per_month=decisions_per_month,
+            horizon_months=horizon_months,
+            serving_per_month=serving_per_month,
+            one_off=one_off,
+            discount_rate=discount_rate,
+        )
     show(Asked(reference, settings or [], stakes, metric), as_json=as_json)

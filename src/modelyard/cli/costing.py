@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modelyard import events
-from modelyard.cost.report import (  # fmt: skip
+from modelyard.cost.report import (
     Return,
     StageCost,
     Stakes,
@@ -58,7 +58,9 @@ def show(asked: Asked, *, as_json: bool) -> None:
     """Prints the costs, and the return where benefits are stated."""
     runs = _runs(asked.reference)
     settings = [_settings(folder, asked.assignments) for folder in runs]
-    stages = over_runs([_stages(folder, prices) for folder, prices in zip(runs, settings, strict=True)])
+    stages = over_runs(
+        [_stages(folder, prices) for folder, prices in zip(runs, settings, strict=True)]
+    )
     total = sum_of(stages, settings[-1])
     judged = _judged(runs, asked.metric) if asked.stakes else None
     returned = _return(asked.stakes, judged, total) if asked.stakes and judged else None
@@ -87,13 +89,17 @@ def run_line(folder: RunFolder) -> str:
 def _runs(reference: str | None) -> list[RunFolder]:
     """All runs of a family, or the one run that is named; the last one for None."""
     known = all_runs()
-    of_family = [folder for folder in known if reference in (folder.record.family, folder.path.parent.name)]
+    of_family = [
+        folder for folder in known if reference in (folder.record.family, folder.path.parent.name)
+    ]
     return of_family or [find_run(reference)]
 
 
 def _settings(folder: RunFolder, assignments: list[str]) -> CostSettings:
     recorded = {"cost": folder.record.config.get("cost", {})}
-    return resolve(FamilyConfig, ("config", recorded), ("--set", parse_assignments(assignments))).cost
+    return resolve(
+        FamilyConfig, ("config", recorded), ("--set", parse_assignments(assignments))
+    ).cost
 
 
 def _stages(folder: RunFolder, settings: CostSettings) -> list[StageCost]:
@@ -101,7 +107,9 @@ def _stages(folder: RunFolder, settings: CostSettings) -> list[StageCost]:
 
 
 def _table(stages: list[StageCost], total: StageCost, runs: int) -> Table:
-    table = Table(title=f"{runs} run{'s' if runs > 1 else ''}", title_justify="left", title_style="dim")
+    table = Table(
+        title=f"{runs} run{'s' if runs > 1 else ''}", title_justify="left", title_style="dim"
+    )
     names = (
         "stage",
         "times",
@@ -130,23 +138,34 @@ def _cells(one: StageCost) -> list[str]:
 
 def _print_gaps(total: StageCost) -> None:
     if total.unmeasured:
-        console.print(f"{total.unmeasured} executions were killed or still go on: not measured", style="yellow")
+        console.print(
+            f"{total.unmeasured} executions were killed or still go on: not measured",
+            style="yellow",
+        )
     if total.reused:
-        console.print("saved: core-minutes of earlier executions whose results were taken again", style="dim")
+        console.print(
+            "saved: core-minutes of earlier executions whose results were taken again", style="dim"
+        )
     if total.price.unpriced:
         console.print(
             f"not priced: {', '.join(total.price.unpriced)}. Set a price: --set cost.cpu_core_hour=0.04, or `cost:` in "
-            "params.yaml", style="dim", soft_wrap=True,
-        )  # fmt: skip
+            "params.yaml",
+            style="dim",
+            soft_wrap=True,
+        )
 
 
 def _judged(runs: list[RunFolder], metric: str | None) -> Judged:
     """The newest packaged model, by `metric`, or by accuracy."""
     from modelyard.judging.evaluation import Evaluation
 
-    packaged = [folder for folder in runs if (folder.path / "package" / "evaluation.json").is_file()]
+    packaged = [
+        folder for folder in runs if (folder.path / "package" / "evaluation.json").is_file()
+    ]
     if not packaged:
-        raise UsageError("no run here has a packaged model, so there is no benefit to tell. Type: modelyard runs")
+        raise UsageError(
+            "no run here has a packaged model, so there is no benefit to tell. Type: modelyard runs"
+        )
     file = packaged[-1].path / "package" / "evaluation.json"
     evaluation = Evaluation.model_validate_json(file.read_text())
     name = metric or "accuracy"
@@ -154,31 +173,44 @@ def _judged(runs: list[RunFolder], metric: str | None) -> Judged:
         hint = "" if metric else ". Name the one whose unit has a worth: --metric"
         raise UsageError(choices("metric with a baseline", name, evaluation.baseline) + hint)
     return Judged(
-        run=packaged[-1].path.name, metric=name, model=evaluation.metrics[name], baseline=evaluation.baseline[name],
-        larger_is_better=evaluation.directions[name] == "max", split=evaluation.split, rows=evaluation.rows,
-    )  # fmt: skip
+        run=packaged[-1].path.name,
+        metric=name,
+        model=evaluation.metrics[name],
+        baseline=evaluation.baseline[name],
+        larger_is_better=evaluation.directions[name] == "max",
+        split=evaluation.split,
+        rows=evaluation.rows,
+    )
 
 
 def _return(stakes: Stakes, judged: Judged, total: StageCost) -> Return:
     if total.price.amount is None:
-        raise UsageError("the runs have no price, so there is no return to tell. Type: --set cost.cpu_core_hour=0.04")
+        raise UsageError(
+            "the runs have no price, so there is no return to tell. Type: --set cost.cpu_core_hour=0.04"
+        )
     return return_on(
-        stakes, model=judged.model, baseline=judged.baseline, larger_is_better=judged.larger_is_better,
+        stakes,
+        model=judged.model,
+        baseline=judged.baseline,
+        larger_is_better=judged.larger_is_better,
         runs=total.price.amount,
-    )  # fmt: skip
+    )
 
 
 def _print_return(found: Return, judged: Judged, stakes: Stakes, currency: str) -> None:
     table = Table(
         title=f"return over {stakes.horizon_months:g} months: {judged.metric} {judged.model:.4f} against the "
         f"baseline's {judged.baseline:.4f} ({judged.split} split, {judged.rows:,} rows, run {judged.run})",
-        title_justify="left", title_style="dim", show_header=False,
-    )  # fmt: skip
+        title_justify="left",
+        title_style="dim",
+        show_header=False,
+    )
     for name, value in _return_rows(found, currency):
         table.add_row(name, value)
     console.print(table)
     console.print(
-        "the benefit is what you stated times the difference on that split: no more certain than either", style="dim"
+        "the benefit is what you stated times the difference on that split: no more certain than either",
+        style="dim",
     )
 
 
@@ -196,4 +228,10 @@ def _return_rows(found: Return, currency: str) -> list[tuple[str, Any]]:
 
 def _months(months: float) -> str:
     days = months * 365.25 / 12
-    return f"{months:.1f} months" if days >= 60 else f"{days:.0f} days" if days >= 1 else "less than a day"
+    return (
+        f"{months:.1f} months"
+        if days >= 60
+        else f"{days:.0f} days"
+        if days >= 1
+        else "less than a day"
+    )

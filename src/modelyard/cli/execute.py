@@ -39,13 +39,20 @@ def run_pipeline(
     from modelyard.stages.run import Run, check_requirements
     from modelyard.store.artifact import now
 
-    config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)
+    config = options.settings(
+        family, assignments=assignments, params=params, data=data, target=target, rev=rev
+    )
     check_requirements(Run(options.entry(family), config))
     check_pipeline_extras()
     record = local.RunRecord(
-        id=local.new_id(), kind=kind, family=family, config=absolute_data(portable(config)), nodes=nodes,
-        gpus_per_node=gpus, created=now(),
-    )  # fmt: skip
+        id=local.new_id(),
+        kind=kind,
+        family=family,
+        config=absolute_data(portable(config)),
+        nodes=nodes,
+        gpus_per_node=gpus,
+        created=now(),
+    )
     follow(local.RunFolder.new(record))
 
 
@@ -69,7 +76,13 @@ def follow(folder: local.RunFolder) -> None:
     failed, code = _consume(folder, lines)
     status: local.Status = "finished" if code == 0 and not failed else "failed"
     folder.write(
-        record.model_copy(update={"status": status, "headlines": lines.headlines, "seconds": round(lines.seconds, 1)})
+        record.model_copy(
+            update={
+                "status": status,
+                "headlines": lines.headlines,
+                "seconds": round(lines.seconds, 1),
+            }
+        )
     )
     local.link_outputs(folder)
     if status == "finished":
@@ -87,11 +100,19 @@ def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
 
     uri = record.config["data"].get("uri")
     features = folder.outputs().get("features")
-    if not uri or record.data_rev or record.config["data"].get("rev") or not Path(uri).exists() or features is None:
+    if (
+        not uri
+        or record.data_rev
+        or record.config["data"].get("rev")
+        or not Path(uri).exists()
+        or features is None
+    ):
         return
     reader = Run.of(record.family, record.config).reader
     for file in reader.write_back(features, Path(uri)):
-        console.print(f"wrote    {_relative(file)}: what each column was taken for; edit it and run again")
+        console.print(
+            f"wrote    {_relative(file)}: what each column was taken for; edit it and run again"
+        )
 
 
 def _consume(folder: local.RunFolder, lines: StageLines) -> tuple[dict[str, Any] | None, int]:
@@ -157,7 +178,8 @@ def run_stage(name: str, values: dict[str, Any]) -> None:
 
 
 def absolute_data(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with a local `data.uri` made absolute: a run can then be resumed from any folder."""
+    """The config with a local `data.uri` made absolute: a run can then be resumed from any
+    folder."""
     uri = config["data"].get("uri")
     if uri and "://" not in uri:
         config["data"]["uri"] = str(Path(uri).expanduser().absolute())
@@ -165,7 +187,8 @@ def absolute_data(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_pipeline_extras() -> None:
-    """Raises MissingExtra, before any work, for what the steps of a pipeline need beside the family."""
+    """Raises MissingExtra, before any work, for what the steps of a pipeline need beside the
+    family."""
     import importlib.util
 
     needs = {"kfp": "pipeline", "matplotlib": "card", "jinja2": "card", "mlflow": "track"}

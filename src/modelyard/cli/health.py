@@ -1,4 +1,5 @@
-"""doctor: what works, on this machine, on a cluster, for a run, and what to type where something does not."""
+"""doctor: what works, on this machine, on a cluster, for a run, and what to type where something
+does not."""
 
 from __future__ import annotations
 
@@ -41,15 +42,24 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     run: Annotated[
-        str | None, typer.Argument(help="A run's id, or the name of a served model's release.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A run's id, or the name of a served model's release.", show_default=False
+        ),
     ] = None,
-    cluster: Annotated[bool, typer.Option("--cluster", help="Look over the cluster of this kubeconfig.")] = False,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Look over the cluster of this kubeconfig.")
+    ] = False,
     namespace: Annotated[
-        str | None, typer.Option("--namespace", "-n", help="Where to look. None: the kubeconfig's.", show_default=False)
+        str | None,
+        typer.Option(
+            "--namespace", "-n", help="Where to look. None: the kubeconfig's.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what works and what does not, why, and what to type: on this machine, on a cluster, for a run.
+    """Say what works and what does not, why, and what to type: on this machine, on a cluster, for a
+    run.
 
     [bold]modelyard doctor[/]  this machine
     [bold]modelyard doctor --cluster[/]  the cluster: what is installed, free, missing, refused
@@ -64,7 +74,9 @@ def doctor(
         found += [finding for check in CHECKS for finding in check()]
     broken = any(finding.level == "bad" for finding in found)
     if as_json:
-        typer.echo(json.dumps({"broken": broken, "findings": [one.as_json() for one in found]}, indent=1))
+        typer.echo(
+            json.dumps({"broken": broken, "findings": [one.as_json() for one in found]}, indent=1)
+        )
     else:
         Console(highlight=False).print(_table(found))
     raise typer.Exit(1 if broken else 0)
@@ -101,7 +113,11 @@ def _local_run(folder: RunFolder) -> list[Finding]:
         return [Finding("ok", what, f"finished, in {folder.path}")]
     if status == "running":
         return [Finding("ok", what, f"runs on this machine; its log is {folder.log}")]
-    said = f"{told[-1]['stage']}: {told[-1]['message']}" if told else f"its process ended; log: {folder.log}"
+    said = (
+        f"{told[-1]['stage']}: {told[-1]['message']}"
+        if told
+        else f"its process ended; log: {folder.log}"
+    )
     return [Finding("bad", what, f"{status}: {said}", f"modelyard resume {folder.path.name}")]
 
 
@@ -126,7 +142,10 @@ def _named_secrets() -> set[str]:
     found: set[str] = set()
     for name in names():
         section = read_params(PARAMS, name).get("cluster") or {}
-        found |= {reference.partition("/")[0] for reference in (section.get("env_from_secrets") or {}).values()}
+        found |= {
+            reference.partition("/")[0]
+            for reference in (section.get("env_from_secrets") or {}).values()
+        }
         found |= set(section.get("image_pull_secrets") or [])
     return found
 
@@ -149,7 +168,11 @@ def _extras() -> list[Finding]:
     rows = []
     for extra, (module, purpose) in ROLES.items():
         there = importlib.util.find_spec(module) is not None
-        seen, fix = (purpose, "") if there else (f"not installed ({purpose})", f"pip install 'modelyard[{extra}]'")
+        seen, fix = (
+            (purpose, "")
+            if there
+            else (f"not installed ({purpose})", f"pip install 'modelyard[{extra}]'")
+        )
         rows.append(Finding("ok" if there else "off", extra, seen, fix))
     return rows
 

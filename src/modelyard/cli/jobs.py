@@ -20,9 +20,12 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    family: Annotated[str | None, typer.Argument(metavar="FAMILY", help="Which family.", show_default=False)] = None,
+    family: Annotated[
+        str | None, typer.Argument(metavar="FAMILY", help="Which family.", show_default=False)
+    ] = None,
     own: Annotated[
-        str | None, typer.Option("--family", "-f", help="A family of your own: package.module:entry.")
+        str | None,
+        typer.Option("--family", "-f", help="A family of your own: package.module:entry."),
     ] = None,
     data: Data = None,
     target: Target = None,
@@ -32,7 +35,11 @@ def run(
     nodes: Nodes = 1,
     gpus: Gpus = 0,
     monitoring: Annotated[
-        bool, typer.Option("--monitoring", help="The monitoring pipeline: watch the champion, train again on drift.")
+        bool,
+        typer.Option(
+            "--monitoring",
+            help="The monitoring pipeline: watch the champion, train again on drift.",
+        ),
     ] = False,
 ) -> None:
     """Take a family through the whole pipeline on this machine.
@@ -45,15 +52,26 @@ def run(
     from modelyard.errors import UsageError
 
     if (family is None) == (own is None):
-        raise UsageError("name one family. Type: modelyard run tabular, or modelyard run --family my_pkg.mod:Family")
+        raise UsageError(
+            "name one family. Type: modelyard run tabular, or modelyard run --family my_pkg.mod:Family"
+        )
     run_pipeline(
-        str(family or own), data=data, target=target, rev=rev, assignments=settings, params=params,
-        nodes=nodes, gpus=gpus, kind="monitoring" if monitoring else "training",
-    )  # fmt: skip
+        str(family or own),
+        data=data,
+        target=target,
+        rev=rev,
+        assignments=settings,
+        params=params,
+        nodes=nodes,
+        gpus=gpus,
+        kind="monitoring" if monitoring else "training",
+    )
 
 
 def resume(
-    run_id: Annotated[str | None, typer.Argument(help="Which run, by the start of its id. None: the last.")] = None,
+    run_id: Annotated[
+        str | None, typer.Argument(help="Which run, by the start of its id. None: the last.")
+    ] = None,
 ) -> None:
     """Go on with a run that was interrupted or failed; finished stages are not run again.
 

@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 def families(
     name: Annotated[str | None, typer.Argument(help="Show this one's settings.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All settings, not only those that people change.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All settings, not only those that people change.")
+    ] = False,
 ) -> None:
     """List the families; with a name, its settings with their defaults and meaning."""
     from modelyard.cli import show
@@ -27,7 +29,8 @@ def families(
 
 def explain(
     package: Annotated[
-        str, typer.Argument(metavar="PACKAGE", help="A family, FAMILY@VERSION, a run's id or a folder.")
+        str,
+        typer.Argument(metavar="PACKAGE", help="A family, FAMILY@VERSION, a run's id or a folder."),
     ],
 ) -> None:
     """Say what made a package: data, settings, code, run, and every step between."""

@@ -17,10 +17,17 @@ def register(app: typer.Typer) -> None:
 
 
 def compile_(
-    family: Annotated[str | None, typer.Argument(metavar="FAMILY", help="Only this one. None: all.")] = None,
-    into: Annotated[Path | None, typer.Option(help="Folder for the YAML. None: pipelines/compiled here.")] = None,
+    family: Annotated[
+        str | None, typer.Argument(metavar="FAMILY", help="Only this one. None: all.")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Folder for the YAML. None: pipelines/compiled here.")
+    ] = None,
     packaged: Annotated[
-        bool, typer.Option("--packaged", help="Beside the generic ones of this installation: for images.")
+        bool,
+        typer.Option(
+            "--packaged", help="Beside the generic ones of this installation: for images."
+        ),
     ] = False,
 ) -> None:
     """Write the pipelines as YAML, to upload in the Kubeflow UI."""
@@ -47,9 +54,14 @@ def compile_(
 
 def new(
     name: Annotated[
-        str, typer.Argument(help="The family's name: lower case, a Python identifier.", show_default=False)
+        str,
+        typer.Argument(
+            help="The family's name: lower case, a Python identifier.", show_default=False
+        ),
     ],
-    into: Annotated[Path | None, typer.Option(help="Folder for it. None: the families here, else this folder.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Folder for it. None: the families here, else this folder.")
+    ] = None,
 ) -> None:
     """Start a family of your own: a working skeleton that passes the contract's checks."""
     from rich import print as say
@@ -60,5 +72,9 @@ def new(
     folder = into or (checkout if checkout.is_dir() else Path())
     for file in create(name, folder):
         say(f"wrote {file}")
-    reference = name if folder == checkout else f"{name}:{''.join(part.title() for part in name.split('_'))}"
+    reference = (
+        name
+        if folder == checkout
+        else f"{name}:{''.join(part.title() for part in name.split('_'))}"
+    )
     say(f"next: [bold]modelyard run {reference}[/]")

@@ -15,22 +15,37 @@ if TYPE_CHECKING:
 FamilyName = Annotated[
     str,
     typer.Argument(
-        metavar="FAMILY", help="Which family: see [bold]modelyard families[/]; or your own, package.module:entry.",
+        metavar="FAMILY",
+        help="Which family: see [bold]modelyard families[/]; or your own, package.module:entry.",
         show_default=False,
     ),
-]  # fmt: skip
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting, e.g. model.kind=xgboost. May be repeated."),
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="NAME=VALUE",
+        help="A setting, e.g. model.kind=xgboost. May be repeated.",
+    ),
 ]
 Params = Annotated[
-    Path, typer.Option("--params", help="YAML with a block of settings for each family; --set goes over it.")
+    Path,
+    typer.Option(
+        "--params", help="YAML with a block of settings for each family; --set goes over it."
+    ),
 ]
 Data = Annotated[
     str | None,
-    typer.Option("--data", "-d", help="Your data: a file, a folder, s3://…, git+URL#path. None: a built-in sample."),
+    typer.Option(
+        "--data",
+        "-d",
+        help="Your data: a file, a folder, s3://…, git+URL#path. None: a built-in sample.",
+    ),
 ]
-Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict, where the family has one.")]
+Target = Annotated[
+    str | None, typer.Option("--target", "-t", help="Column to predict, where the family has one.")
+]
 Rev = Annotated[str | None, typer.Option("--rev", help="Git revision of the data.")]
 PARAMS = Path("params.yaml")
 
@@ -53,7 +68,8 @@ def settings(
     target: str | None = None,
     rev: str | None = None,
 ) -> FamilyConfig:
-    """Resolves a family's config: defaults < params.yaml < --set and the shortcuts --data, --target, --rev."""
+    """Resolves a family's config: defaults < params.yaml < --set and the shortcuts --data,
+    --target, --rev."""
     from modelyard.errors import UsageError
     from modelyard.settings.family import parse_assignments, read_params, resolve
 
@@ -65,10 +81,14 @@ def settings(
         if value is None:
             continue
         if option not in shortcuts:
-            raise UsageError(f"--{option}: family {name!r} has no such setting. Type: modelyard families {name}")
+            raise UsageError(
+                f"--{option}: family {name!r} has no such setting. Type: modelyard families {name}"
+            )
         pairs.append(f"{shortcuts[option]}={_quoted(value)}")
     block = read_params(params, name)
-    config: FamilyConfig = resolve(family.Config, ("params.yaml", block), ("--set", parse_assignments(pairs)))
+    config: FamilyConfig = resolve(
+        family.Config, ("params.yaml", block), ("--set", parse_assignments(pairs))
+    )
     return config
 
 

@@ -1,4 +1,5 @@
-"""One line a stage: a spinner and a bar while it works, its time and its headline when it is done."""
+"""One line a stage: a spinner and a bar while it works, its time and its headline when it is
+done."""
 
 from __future__ import annotations
 
@@ -17,9 +18,14 @@ class StageLines:
         self.console = console
         self.headlines: dict[str, str] = {}
         self._bar = Progress(
-            SpinnerColumn(), TextColumn("{task.fields[stage]:<9}"), TextColumn("{task.fields[clock]:>7}"),
-            BarColumn(bar_width=24), TextColumn("[dim]{task.fields[figures]}"), console=console, transient=True,
-        )  # fmt: skip
+            SpinnerColumn(),
+            TextColumn("{task.fields[stage]:<9}"),
+            TextColumn("{task.fields[clock]:>7}"),
+            BarColumn(bar_width=24),
+            TextColumn("[dim]{task.fields[figures]}"),
+            console=console,
+            transient=True,
+        )
         self._task: Any = None
         self._began = self._stage_began = time.monotonic()
         self.seconds = 0.0
@@ -31,7 +37,10 @@ class StageLines:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
         self.seconds = time.monotonic() - self._began
@@ -43,7 +52,9 @@ class StageLines:
             self._work(stage)
         elif name == "progress" and self._task is not None:
             figures = "  ".join(f"{key} {value:.4g}" for key, value in event["figures"].items())
-            self._bar.update(self._task, completed=event["done"], total=event["total"], figures=figures)
+            self._bar.update(
+                self._task, completed=event["done"], total=event["total"], figures=figures
+            )
         elif name in ("finished", "reused"):
             self._finish(event)
         elif name == "failed":
@@ -59,7 +70,13 @@ class StageLines:
     def _finish(self, event: dict[str, Any]) -> None:
         self.headlines[event["stage"]] = event["headline"]
         mark = "[green]✓[/]" if event["event"] == "finished" else "[cyan]↺[/]"
-        self._end(mark, event["stage"], event["headline"], event["time"], reused=event["event"] == "reused")
+        self._end(
+            mark,
+            event["stage"],
+            event["headline"],
+            event["time"],
+            reused=event["event"] == "reused",
+        )
 
     def _end(self, mark: str, stage: str, text: str, at: float, reused: bool = False) -> None:
         from rich.markup import escape

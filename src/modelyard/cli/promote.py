@@ -1,4 +1,5 @@
-"""promote: a registered version becomes the champion by hand, in the registry and on the cluster."""
+"""promote: a registered version becomes the champion by hand, in the registry and on the
+cluster."""
 
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Use")(promote)
 
 
-def promote(package: Annotated[str, typer.Argument(metavar="FAMILY@VERSION", show_default=False)]) -> None:
-    """Make a registered version the champion by hand; where a release serves the model, once it serves there.
+def promote(
+    package: Annotated[str, typer.Argument(metavar="FAMILY@VERSION", show_default=False)],
+) -> None:
+    """Make a registered version the champion by hand; where a release serves the model, once it
+    serves there.
 
     [bold]modelyard promote tabular@3[/]
     """
@@ -49,7 +53,8 @@ def _serving(target: Version) -> Release | None:
 
 
 def _bring(release: Release, target: Version) -> None:
-    """The release serves the version, as a deploy brings it; the registry is changed after that alone.
+    """The release serves the version, as a deploy brings it; the registry is changed after that
+    alone.
 
     Raises:
         ModelyardError: it does not serve there; what served before does so again.

@@ -18,14 +18,23 @@ def register(app: typer.Typer) -> None:
 
 def rollback(
     family: Annotated[
-        str, typer.Argument(metavar="FAMILY", help="A family, or the name its models are registered under.")
+        str,
+        typer.Argument(
+            metavar="FAMILY", help="A family, or the name its models are registered under."
+        ),
     ],
     to: Annotated[
-        str | None, typer.Option("--to", metavar="VERSION", help="Which version. None: the one that served before.")
+        str | None,
+        typer.Option(
+            "--to", metavar="VERSION", help="Which version. None: the one that served before."
+        ),
     ] = None,
-    why: Annotated[str, typer.Option("--why", help="The reason, for those who look it up later.")] = "by hand",
+    why: Annotated[
+        str, typer.Option("--why", help="The reason, for those who look it up later.")
+    ] = "by hand",
 ) -> None:
-    """Go back to the version that served before, in the registry and, where there is one, in its release.
+    """Go back to the version that served before, in the registry and, where there is one, in its
+    release.
 
     [bold]modelyard rollback tabular --why 'approves too much'[/]
     """
@@ -75,7 +84,8 @@ def _versions(name: str, to: str | None) -> tuple[Version, Version]:
 
 
 def _before(now: Version) -> str | None:
-    """The version that served before: as the changes tell, or the deployment that made this one champion."""
+    """The version that served before: as the changes tell, or the deployment that made this one
+    champion."""
     from modelyard.registry import versions as registry
     from modelyard.stages.deploy import DEPLOYMENT, Deployment
 
@@ -99,7 +109,9 @@ def _go_back(release: Release, target: Version, name: str) -> None:
     from modelyard.release.release import Releaser
     from modelyard.stages.deploy import RELEASE
 
-    releaser = Releaser(release.settings.model_copy(update={"namespace": release.namespace}), typer.echo)
+    releaser = Releaser(
+        release.settings.model_copy(update={"namespace": release.namespace}), typer.echo
+    )
     made = releaser.back_to(registry.fetch(target), name)
     registry.set_tag(target, RELEASE, made.model_dump_json())
     typer.echo(f"release       {made.called} revision {made.revision}, {made.uri}")
@@ -107,5 +119,8 @@ def _go_back(release: Release, target: Version, name: str) -> None:
 
 def line_of(version: Version) -> str:
     """A version for people."""
-    metric, value = version.tags.get("modelyard.metric", "metric"), version.tags.get("modelyard.value", "?")
+    metric, value = (
+        version.tags.get("modelyard.metric", "metric"),
+        version.tags.get("modelyard.value", "?"),
+    )
     return f"{version.name} version {version.version}, package {version.package_version}, {metric} {value}"

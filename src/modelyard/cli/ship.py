@@ -16,19 +16,22 @@ PANEL = "Use"
 Package = Annotated[
     str,
     typer.Argument(
-        metavar="PACKAGE", help="A family (its champion), FAMILY@VERSION, a run's id, or a package's folder.",
+        metavar="PACKAGE",
+        help="A family (its champion), FAMILY@VERSION, a run's id, or a package's folder.",
         show_default=False,
     ),
-]  # fmt: skip
+]
 
 
 Families = Annotated[
     list[str] | None,
     typer.Option(
-        "--family", metavar="MODULE:CLASS", help="A family from outside modelyard that the package may name: its code "
+        "--family",
+        metavar="MODULE:CLASS",
+        help="A family from outside modelyard that the package may name: its code "
         "is imported. May be repeated. Also MODELYARD_FAMILIES.",
     ),
-]  # fmt: skip
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +48,8 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
     family: Families = None,
 ) -> None:
-    """Serve a model over HTTP, and log what it answers. Settings are environment variables: docs/serving.md."""
+    """Serve a model over HTTP, and log what it answers. Settings are environment variables:
+    docs/serving.md."""
     from modelyard.registry.versions import resolve
     from modelyard.serving.launch import serve as start
 
@@ -55,17 +59,23 @@ def serve(
 
 def predict(
     package: Package,
-    json_text: Annotated[str | None, typer.Option("--json", "-j", help="One example, or a list of them.")] = None,
+    json_text: Annotated[
+        str | None, typer.Option("--json", "-j", help="One example, or a list of them.")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Examples: .csv, .parquet, .jsonl or .json.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write answers here (.jsonl, .csv, .parquet).")
+        Path | None,
+        typer.Option("--out", "-o", help="Write answers here (.jsonl, .csv, .parquet)."),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Add the reasons for each answer.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add the reasons for each answer.")
+    ] = False,
     family: Families = None,
 ) -> None:
-    """Answer examples without a server. With neither --json nor --file: the package's own example."""
+    """Answer examples without a server. With neither --json nor --file: the package's own
+    example."""
     from modelyard.cli.answer import answer
 
     _allow(family)
@@ -75,7 +85,9 @@ def predict(
 def monitor(
     package: Package,
     settings: Set = None,
-    verdict: Annotated[Path | None, typer.Option(help="Folder for verdict.json and report.html.")] = None,
+    verdict: Annotated[
+        Path | None, typer.Option(help="Folder for verdict.json and report.html.")
+    ] = None,
     family: Families = None,
 ) -> None:
     """Compare what a served model was asked with what it was judged on: which columns drifted.
@@ -93,7 +105,8 @@ def sign(
     key: Annotated[
         Path | None,
         typer.Option(
-            help="PEM file with the Ed25519 private key. Also MODELYARD_SIGNING_KEY_FILE.", show_default=False
+            help="PEM file with the Ed25519 private key. Also MODELYARD_SIGNING_KEY_FILE.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -111,7 +124,8 @@ def sign(
 
 
 def _allow(families: list[str] | None) -> None:
-    """Names families for this process and the workers that it starts; modules in the working folder count."""
+    """Names families for this process and the workers that it starts; modules in the working
+    folder count."""
     if not families:
         return
     from modelyard.packages.trust import FAMILIES
@@ -124,7 +138,8 @@ def _allow(families: list[str] | None) -> None:
 def submit(
     family: FamilyName,
     host: Annotated[
-        str | None, typer.Option(help="Kubeflow Pipelines' address. Also KFP_HOST; token in KFP_TOKEN.")
+        str | None,
+        typer.Option(help="Kubeflow Pipelines' address. Also KFP_HOST; token in KFP_TOKEN."),
     ] = None,
     data: Data = None,
     target: Target = None,
@@ -134,7 +149,9 @@ def submit(
     nodes: Nodes = 1,
     gpus: Gpus = 0,
     experiment: Annotated[str, typer.Option(help="Kubeflow experiment.")] = "modelyard",
-    monitoring: Annotated[bool, typer.Option("--monitoring", help="The monitoring pipeline instead.")] = False,
+    monitoring: Annotated[
+        bool, typer.Option("--monitoring", help="The monitoring pipeline instead.")
+    ] = False,
     follow: Annotated[bool, typer.Option(help="Wait and show the steps.")] = True,
     cache: Annotated[bool, typer.Option(help="Let Kubeflow reuse finished steps.")] = True,
 ) -> None:
@@ -144,6 +161,14 @@ def submit(
 
     config = resolve(family, assignments=settings, params=params, data=data, target=target, rev=rev)
     submit_pipeline(
-        family, config, host=host, rev=rev, nodes=nodes, gpus=gpus, experiment=experiment,
-        kind="monitoring" if monitoring else "training", follow=follow, cache=cache,
-    )  # fmt: skip
+        family,
+        config,
+        host=host,
+        rev=rev,
+        nodes=nodes,
+        gpus=gpus,
+        experiment=experiment,
+        kind="monitoring" if monitoring else "training",
+        follow=follow,
+        cache=cache,
+    )

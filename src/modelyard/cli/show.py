@@ -47,19 +47,25 @@ def _metrics_table(info: Any, evaluation: Any) -> Table:
         arrow = "↑" if evaluation.directions[name] == "max" else "↓"
         style = "bold" if name == info.gate.metric else ""
         known = "" if baseline is None else f"{baseline:.4f}"
-        table.add_row(f"{name} {arrow}", f"{evaluation.metrics[name]:.4f}", known, gate, style=style)
+        table.add_row(
+            f"{name} {arrow}", f"{evaluation.metrics[name]:.4f}", known, gate, style=style
+        )
     return table
 
 
 def _gate_words(gate: Any) -> str:
     parts = [] if gate.threshold is None else [f"threshold {gate.threshold:g}"]
     if gate.baseline is not None:
-        parts.append("beats baseline" + (f" by {gate.over_baseline:g}" if gate.over_baseline else ""))
+        parts.append(
+            "beats baseline" + (f" by {gate.over_baseline:g}" if gate.over_baseline else "")
+        )
     return "[green]passed[/]: " + ", ".join(parts or ["no condition"])
 
 
 def _variants_table(info: Any) -> Table:
-    table = Table(title="variants on the validation split, ✓ serves", title_justify="left", title_style="dim")
+    table = Table(
+        title="variants on the validation split, ✓ serves", title_justify="left", title_style="dim"
+    )
     table.add_column("variant")
     for name in ("size", "p50", "speed-up", info.gate.metric, "differs by"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -69,21 +75,31 @@ def _variants_table(info: Any) -> Table:
         if variant is not native:
             quality += f" ({variant.metric - native.metric:+.4f})"
         table.add_row(
-            variant.name + (" ✓" if variant.chosen else ""), f"{variant.bytes / 1e3:,.0f} kB",
-            f"{variant.p50_ms:.2f} ms", f"{native.p50_ms / max(variant.p50_ms, 1e-9):.1f}×", quality,
-            "–" if variant is native else f"{variant.max_difference:.1e}", style="bold" if variant.chosen else "",
-        )  # fmt: skip
+            variant.name + (" ✓" if variant.chosen else ""),
+            f"{variant.bytes / 1e3:,.0f} kB",
+            f"{variant.p50_ms:.2f} ms",
+            f"{native.p50_ms / max(variant.p50_ms, 1e-9):.1f}×",
+            quality,
+            "–" if variant is native else f"{variant.max_difference:.1e}",
+            style="bold" if variant.chosen else "",
+        )
     return table
 
 
 def _print_next(folder: RunFolder, seconds: float) -> None:
     deployment = json.loads((folder.path / "deployment" / "deployment.json").read_text())
-    model = deployment["name"] if deployment["champion"] else f"{deployment['name']}@{deployment['version']}"
+    model = (
+        deployment["name"]
+        if deployment["champion"]
+        else f"{deployment['name']}@{deployment['version']}"
+    )
     console.print(f"package  {_relative(folder.path / 'package')}", soft_wrap=True)
     console.print(f"card     {_relative(folder.path / 'card.html')}", soft_wrap=True)
     console.print(f"cost     {run_line(folder)}", soft_wrap=True)
     named = f" --family {folder.record.family}" if ":" in folder.record.family else ""
-    console.print(f"done in {seconds:.0f} s. Next: [bold]modelyard serve {model}{named}[/]", soft_wrap=True)
+    console.print(
+        f"done in {seconds:.0f} s. Next: [bold]modelyard serve {model}{named}[/]", soft_wrap=True
+    )
 
 
 def runs_table(family: str | None) -> None:
@@ -111,7 +127,9 @@ def families_table() -> None:
     for name in names():
         table.add_row(name, load(name).title)
     console.print(table)
-    console.print("settings: [bold]modelyard families NAME[/]    your own: [bold]modelyard new NAME[/]")
+    console.print(
+        "settings: [bold]modelyard families NAME[/]    your own: [bold]modelyard new NAME[/]"
+    )
 
 
 def settings_table(name: str, everything: bool) -> None:
@@ -143,8 +161,12 @@ def lineage_tree(reference: str) -> None:
     verified = verify(path)
     manifest, info = verified.manifest, verified.info
     tree = Tree(f"[bold]{info.family}[/] package {info.version} of run {info.run}")
-    gate = tree.add(f"gate: {escape(info.gate.reason)} → {'passed' if info.gate.passed else 'failed'}")
-    gate.add("all metrics: " + ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items()))
+    gate = tree.add(
+        f"gate: {escape(info.gate.reason)} → {'passed' if info.gate.passed else 'failed'}"
+    )
+    gate.add(
+        "all metrics: " + ", ".join(f"{name} {value:.4g}" for name, value in info.metrics.items())
+    )
     steps = tree.add("made by, newest first")
     made = [
         (manifest.digest, manifest),
@@ -156,7 +178,9 @@ def lineage_tree(reference: str) -> None:
             f"[bold]{origin.kind:<10}[/] {digest[:12]}  code {origin.code_version}  {when}  {origin.seconds:.1f} s"
         )
     tree.add(f"folder: {_relative(path)}")
-    tree.add(f"data: {info.config['data']['uri'] or 'built-in sample'} · revision {manifest.data_revision or 'none'}")
+    tree.add(
+        f"data: {info.config['data']['uri'] or 'built-in sample'} · revision {manifest.data_revision or 'none'}"
+    )
     changed = tree.add("settings that differ from the defaults")
     for line in _changed_settings(info) or ["none"]:
         changed.add(escape(line))
@@ -167,7 +191,10 @@ def _changed_settings(info: Any) -> list[str]:
     from modelyard.cli.options import entry
 
     defaults = entry(info.family).Config().model_dump(mode="json")
-    return [f"{name} = {value!r} (default {old!r})" for name, value, old in _differences(info.config, defaults, "")]
+    return [
+        f"{name} = {value!r} (default {old!r})"
+        for name, value, old in _differences(info.config, defaults, "")
+    ]
 
 
 def _differences(values: Any, defaults: Any, prefix: str) -> list[tuple[str, Any, Any]]:

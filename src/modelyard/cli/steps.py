@@ -38,7 +38,9 @@ def _command(name: str) -> Any:
 
 def _definition(name: str) -> ast.FunctionDef:
     tree = ast.parse((FOLDER / f"{name}.py").read_text())
-    return next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return next(
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name
+    )
 
 
 def _parameters(function: ast.FunctionDef) -> list[inspect.Parameter]:
@@ -46,9 +48,15 @@ def _parameters(function: ast.FunctionDef) -> list[inspect.Parameter]:
     required = len(arguments) - len(function.args.defaults)
     parameters = [_parameter("family", FamilyName)]
     for number, argument in enumerate(arguments):
-        role = "out" if ast.unparse(argument.annotation or ast.Constant("")).startswith("Out") else "in"
+        role = (
+            "out"
+            if ast.unparse(argument.annotation or ast.Constant("")).startswith("Out")
+            else "in"
+        )
         words = "Folder to write" if role == "out" else "Folder to read"
-        option = typer.Option(f"--{argument.arg}", help=f"{words}: the {argument.arg}.", show_default=False)
+        option = typer.Option(
+            f"--{argument.arg}", help=f"{words}: the {argument.arg}.", show_default=False
+        )
         if number < required:
             parameters.append(_parameter(argument.arg, Annotated[Path, option]))
         else:
@@ -58,5 +66,9 @@ def _parameters(function: ast.FunctionDef) -> list[inspect.Parameter]:
     return parameters
 
 
-def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+def _parameter(
+    name: str, annotation: Any, default: Any = inspect.Parameter.empty
+) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )

@@ -20,8 +20,12 @@ def tune(
     trials: Annotated[
         int, typer.Option("--trials", "-n", min=1, help="Trials in all, the starting one included.")
     ] = 30,
-    timeout: Annotated[float | None, typer.Option(min=0, metavar="MIN", help="Stop after so many minutes.")] = None,
-    trial_timeout: Annotated[float | None, typer.Option(min=0, metavar="MIN", help="Most minutes for a trial.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="MIN", help="Stop after so many minutes.")
+    ] = None,
+    trial_timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="MIN", help="Most minutes for a trial.")
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Trials at a time.")] = 1,
     data: Data = None,
     target: Target = None,
@@ -29,7 +33,8 @@ def tune(
     settings: Set = None,
     params: Params = PARAMS,
 ) -> None:
-    """Search for better settings on the validation split; the same command goes on where a killed one was.
+    """Search for better settings on the validation split; the same command goes on where a killed
+    one was.
 
     What --set gives stays as it is; params.yaml says where the search starts.
 
@@ -39,4 +44,6 @@ def tune(
     from modelyard.cli.tuning import Limits, follow
 
     limits = Limits(trials=trials, minutes=timeout, trial_minutes=trial_timeout, jobs=jobs)
-    follow(family, limits, data=data, target=target, rev=rev, assignments=settings, params=Path(params))
+    follow(
+        family, limits, data=data, target=target, rev=rev, assignments=settings, params=Path(params)
+    )

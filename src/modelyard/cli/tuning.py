@@ -1,4 +1,5 @@
-"""Runs a search for the command line: a line a trial, then the best settings and what to type next."""
+"""Runs a search for the command line: a line a trial, then the best settings and what to type
+next."""
 
 from __future__ import annotations
 
@@ -34,10 +35,17 @@ class Limits:
 
 
 def follow(
-    family: str, limits: Limits, *, data: str | None, target: str | None, rev: str | None,
-    assignments: list[str] | None, params: Path,
-) -> None:  # fmt: skip
-    """Searches, shows each trial, and leaves best.yaml, trials.json and tune.html in the study's folder."""
+    family: str,
+    limits: Limits,
+    *,
+    data: str | None,
+    target: str | None,
+    rev: str | None,
+    assignments: list[str] | None,
+    params: Path,
+) -> None:
+    """Searches, shows each trial, and leaves best.yaml, trials.json and tune.html in the study's
+    folder."""
     import_optuna()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     plan = _plan(family, limits, data, target, rev, assignments, params)
@@ -54,22 +62,34 @@ def follow(
 
 
 def _plan(
-    family: str, limits: Limits, data: str | None, target: str | None, rev: str | None,
-    assignments: list[str] | None, params: Path,
-) -> Plan:  # fmt: skip
+    family: str,
+    limits: Limits,
+    data: str | None,
+    target: str | None,
+    rev: str | None,
+    assignments: list[str] | None,
+    params: Path,
+) -> Plan:
     from modelyard.cli.execute import absolute_data
     from modelyard.settings.family import parse_assignments, resolve
     from modelyard.settings.search import names
     from modelyard.stages.run import Run, check_requirements
 
     entry = options.entry(family)
-    config = options.settings(family, assignments=assignments, params=params, data=data, target=target, rev=rev)
+    config = options.settings(
+        family, assignments=assignments, params=params, data=data, target=target, rev=rev
+    )
     config = resolve(entry.Config, ("config", absolute_data(config.model_dump(mode="json"))))
     check_requirements(Run(entry, config))
     return Plan(
-        entry=entry, config=config, fixed=frozenset(names(parse_assignments(assignments or []))), trials=limits.trials,
-        minutes=limits.minutes, trial_minutes=limits.trial_minutes, jobs=limits.jobs,
-    )  # fmt: skip
+        entry=entry,
+        config=config,
+        fixed=frozenset(names(parse_assignments(assignments or []))),
+        trials=limits.trials,
+        minutes=limits.minutes,
+        trial_minutes=limits.trial_minutes,
+        jobs=limits.jobs,
+    )
 
 
 def _say_what_is_known(search: Search) -> None:
@@ -82,7 +102,9 @@ def _show(search: Search, tried: Tried, best: Tried, count: int) -> None:
     """`✓ 12/30  roc_auc 0.9951  best 0.9963   4.1 s  kind=xgboost …`."""
     of = search.plan.trials
     value = "" if tried.value is None else f"{search.start.metric} {tried.value:.4f}"
-    star = " [bold green]best[/]" if best.number == tried.number else f" [dim]best {best.value:.4f}[/]"
+    star = (
+        " [bold green]best[/]" if best.number == tried.number else f" [dim]best {best.value:.4f}[/]"
+    )
     text = _settings(tried) if tried.number else "the starting settings"
     note = f"  [dim]{escape(tried.headline)}[/]" if tried.state != "finished" else ""
     same = f"  [dim]the same as trial {tried.same_as}[/]" if tried.same_as is not None else ""
@@ -93,7 +115,9 @@ def _show(search: Search, tried: Tried, best: Tried, count: int) -> None:
 
 
 def _settings(tried: Tried) -> str:
-    return "  ".join(f"{name.partition('.')[2]}={_short(value)}" for name, value in tried.settings.items())
+    return "  ".join(
+        f"{name.partition('.')[2]}={_short(value)}" for name, value in tried.settings.items()
+    )
 
 
 def _short(value: Any) -> str:
@@ -107,20 +131,30 @@ def _conclude(search: Search) -> None:
     console.print(_table(study.larger_is_better, tried, metric))
     gain = report.write_all(
         search.folder, search.plan.entry.name, study, search.space, metric, search.config_of(best)
-    )  # fmt: skip
+    )
     shares = study.importances()
     if shares:
-        console.print("matter most: " + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:4]))
+        console.print(
+            "matter most: "
+            + ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:4])
+        )
     equal = sum(one.value == best.value and one.same_as is None for one in tried)
     if best.number == 0:
-        gain = f"nothing beat the starting settings: {metric} {best.value:.4f} on the validation split"
-    console.print(f"best     {gain}" + (f"; {equal} trials reach it, the first is taken" if equal > 1 else ""))
+        gain = (
+            f"nothing beat the starting settings: {metric} {best.value:.4f} on the validation split"
+        )
+    console.print(
+        f"best     {gain}" + (f"; {equal} trials reach it, the first is taken" if equal > 1 else "")
+    )
     console.print(
         f"The best of {len(tried)} by one split flatters itself: expect less on data that nothing was chosen by. The "
-        "run below judges it on the test split.", style="dim",
-    )  # fmt: skip
+        "run below judges it on the test split.",
+        style="dim",
+    )
     console.print(f"page     {_relative(search.folder / report.PAGE)}", soft_wrap=True)
-    console.print(f"cost     {search.cost().cpu_seconds / 60:.3g} core-minutes for {len(tried)} trials")
+    console.print(
+        f"cost     {search.cost().cpu_seconds / 60:.3g} core-minutes for {len(tried)} trials"
+    )
     console.print(
         f"Next: [bold]modelyard run {search.plan.entry.name} --params {_relative(search.folder / report.BEST)}[/]",
         soft_wrap=True,
@@ -130,7 +164,10 @@ def _conclude(search: Search) -> None:
 def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
     done = [one for one in tried if one.value is not None and one.same_as is None]
     done.sort(key=lambda one: -(one.value or 0.0) if larger_is_better else (one.value or 0.0))
-    table = Table(title=f"{len(tried)} trials, the best by {metric} on the validation split", title_justify="left")
+    table = Table(
+        title=f"{len(tried)} trials, the best by {metric} on the validation split",
+        title_justify="left",
+    )
     for name in ("trial", metric, "time"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("settings")

@@ -18,7 +18,8 @@ SHOWN = 12
 
 
 def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -> None:
-    """Runs the monitor stage on a package, with the settings it was made with, and tells the verdict."""
+    """Runs the monitor stage on a package, with the settings it was made with, and tells the
+    verdict."""
     from modelyard.home import home
     from modelyard.packages.package import verify
     from modelyard.packages.trust import Trust
@@ -32,10 +33,18 @@ def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -
     info = verify(package).info
     Trust.from_environment().family(info.family)
     family = entry(info.family)
-    config = resolve(family.Config, ("config", info.config), ("--set", parse_assignments(assignments or [])))
-    target = verdict or home() / "monitoring" / reference.replace("/", "-").replace("@", "-") / new_id()
+    config = resolve(
+        family.Config, ("config", info.config), ("--set", parse_assignments(assignments or []))
+    )
+    target = (
+        verdict or home() / "monitoring" / reference.replace("/", "-").replace("@", "-") / new_id()
+    )
     with console.status(f"comparing what {reference} was asked with its reference"):
-        monitor(Run.of(info.family, config.model_dump(mode="json"), id=target.name), verdict=target, package=package)
+        monitor(
+            Run.of(info.family, config.model_dump(mode="json"), id=target.name),
+            verdict=target,
+            package=package,
+        )
     found = json.loads((target / "verdict.json").read_text())
     _print(found, target)
 
@@ -47,18 +56,25 @@ def _print(found: dict[str, Any], target: Path) -> None:
     drifted = [column for column in found["columns"] if column["drifted"]]
     if drifted:
         console.print(_table(drifted))
-        console.print(f"train again: {'yes' if found['retrain'] else 'no'} ({escape(found['retrain_reason'])})")
+        console.print(
+            f"train again: {'yes' if found['retrain'] else 'no'} ({escape(found['retrain_reason'])})"
+        )
     console.print(f"report   {target / 'report.html'}", soft_wrap=True)
 
 
 def _table(drifted: list[dict[str, Any]]) -> Table:
-    table = Table(title="columns that drifted, the most first", title_justify="left", title_style="dim")
+    table = Table(
+        title="columns that drifted, the most first", title_justify="left", title_style="dim"
+    )
     for name in ("column", "effect", "adjusted p", "what changed"):
         table.add_column(name, justify="right" if name in ("effect", "adjusted p") else "left")
     ranked = sorted(drifted, key=lambda column: -column["effect"])
     for column in ranked[:SHOWN]:
         table.add_row(
-            escape(column["name"]), f"{column['effect']:.2f}", f"{column['adjusted_p']:.1e}", escape(column["summary"])
+            escape(column["name"]),
+            f"{column['effect']:.2f}",
+            f"{column['adjusted_p']:.1e}",
+            escape(column["summary"]),
         )
     if len(ranked) > SHOWN:
         table.caption = f"and {len(ranked) - SHOWN} more in the report"

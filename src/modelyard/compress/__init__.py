@@ -1,1 +1,2 @@
-"""Compressing models: recipes make variants of a trained model, a policy chooses the one that serves."""
+"""Compressing models: recipes make variants of a trained model, a policy chooses the one that
+serves."""

@@ -11,8 +11,8 @@
     def test_contract(check, lab):
         CHECKS[check](lab)
 
-A check raises AssertionError with one line that says what is wrong, `unittest.SkipTest` (which pytest shows as
-skipped) where it does not apply, and returns what it saw.
+A check raises AssertionError with one line that says what is wrong, `unittest.SkipTest` (which
+pytest shows as skipped) where it does not apply, and returns what it saw.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Result:
 
 
 def run(family: str, folder: Path) -> list[Result]:
-    """All checks of `family` (a built-in name, or `package.module:entry`), with its debug run made in `folder`.
+    """All checks of `family` (a built-in name, or `package.module:entry`), with its debug run made
+    in `folder`.
 
     Raises:
         UsageError: no such family.

@@ -17,8 +17,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-TRAINING = ("evidently", "kfp", "lightgbm", "mlflow", "onnx", "pandas", "scipy", "shap", "sklearn", "torch",
-            "transformers", "xgboost")  # fmt: skip
+TRAINING = (
+    "evidently",
+    "kfp",
+    "lightgbm",
+    "mlflow",
+    "onnx",
+    "pandas",
+    "scipy",
+    "shap",
+    "sklearn",
+    "torch",
+    "transformers",
+    "xgboost",
+)
 """Libraries that training may need and answering may not."""
 
 HEAVY = (*TRAINING, "bentoml", "onnxruntime")
@@ -35,7 +47,9 @@ class Blocker(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname.partition(".")[0] in self.names:
-            raise ModuleNotFoundError(f"{fullname} is a training library: answering must not need it", name=fullname)
+            raise ModuleNotFoundError(
+                f"{fullname} is a training library: answering must not need it", name=fullname
+            )
         return None
 
 
@@ -47,9 +61,13 @@ def ask(*arguments: str) -> Any:
     """
     path = os.pathsep.join(entry or "." for entry in sys.path)
     command = [sys.executable, "-c", f"from {__name__} import main; main()", *arguments]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
     if done.returncode:
-        raise AssertionError(f"{' '.join(arguments)}: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
+        raise AssertionError(
+            f"{' '.join(arguments)}: {(done.stderr.strip() or 'no message').splitlines()[-1]}"
+        )
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -32,7 +32,10 @@ PICKLES = frozenset({".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth"})
 def importing_loads_no_training_library(lab: Lab) -> str:
     """`import` of the family loads nothing heavy, so the command line answers at once."""
     loaded = ask("import", lab.name)
-    expect(not loaded, f"importing {lab.name} loads {', '.join(loaded)}: import it where it is used, or in model.py")
+    expect(
+        not loaded,
+        f"importing {lab.name} loads {', '.join(loaded)}: import it where it is used, or in model.py",
+    )
     return "light"
 
 
@@ -47,17 +50,24 @@ def requests_validate_and_survive_json(lab: Lab) -> str:
             expect(same, f"a body of the {split} split changes in JSON: {body}")
             request = lab.host.Request.model_validate(body)
             back = lab.host.Request.model_validate_json(request.model_dump_json(by_alias=True))
-            expect(back == request, f"a request of the {split} split changes in JSON: {request!r} to {back!r}")
+            expect(
+                back == request,
+                f"a request of the {split} split changes in JSON: {request!r} to {back!r}",
+            )
     return f"fields {', '.join(lab.bodies(1)[0])}"[:80]
 
 
 def bad_request_is_named_by_field(lab: Lab) -> str:
-    """An unknown field is refused; every field refuses some wrong value; the error names the field."""
+    """An unknown field is refused; every field refuses some wrong value; the error names the
+    field."""
     (body,) = lab.bodies(1)
     _refused(lab, body | {"unheard_of": 1}, "unheard_of")
     for field in body:
         if not any(_is_refused(lab, body | {field: wrong}) for wrong in WRONG):
-            expect(False, f"field {field!r} of {lab.host.Request.__name__} accepts anything: give it a type")
+            expect(
+                False,
+                f"field {field!r} of {lab.host.Request.__name__} accepts anything: give it a type",
+            )
         for wrong in WRONG:
             if _is_refused(lab, body | {field: wrong}):
                 _refused(lab, body | {field: wrong}, field)
@@ -69,12 +79,20 @@ def graphs_match_the_trained_model(lab: Lab) -> str:
     from modelyard.stages.export import check_parity
 
     graphs = lab.family.graphs(lab["model"])
-    expect(len({graph.name for graph in graphs}) == len(graphs) > 0, "graphs() needs graphs with names of their own")
+    expect(
+        len({graph.name for graph in graphs}) == len(graphs) > 0,
+        "graphs() needs graphs with names of their own",
+    )
     worst = 0.0
     for graph in graphs:
-        batch = {name: np.resize(array, (BATCH, *array.shape[1:])) for name, array in graph.example.items()}
+        batch = {
+            name: np.resize(array, (BATCH, *array.shape[1:]))
+            for name, array in graph.example.items()
+        }
         _well_formed(lab, graph, batch)
-        worst = max(worst, check_parity(dataclasses.replace(graph, example=batch), lab.native, lab.onnx))
+        worst = max(
+            worst, check_parity(dataclasses.replace(graph, example=batch), lab.native, lab.onnx)
+        )
     return f"{len(graphs)} graph{'s' if len(graphs) > 1 else ''}, {worst:.1e} at most"
 
 
@@ -96,7 +114,10 @@ def answers_depend_on_the_request_alone(lab: Lab) -> str:
 def answers_survive_json(lab: Lab) -> str:
     """Answers are Host.Response and come back from JSON the same."""
     for answer in lab.host.predict(lab.onnx, lab.parsed(BATCH)):
-        expect(isinstance(answer, lab.host.Response), f"predict() gave a {type(answer).__name__}, not a Response")
+        expect(
+            isinstance(answer, lab.host.Response),
+            f"predict() gave a {type(answer).__name__}, not a Response",
+        )
         json.dumps(_json(answer), allow_nan=False)
         back = lab.host.Response.model_validate_json(answer.model_dump_json(by_alias=True))
         expect(back == answer, f"an answer changes in JSON: {answer!r} to {back!r}")
@@ -104,17 +125,23 @@ def answers_survive_json(lab: Lab) -> str:
 
 
 def describe_gives_flat_rows_of_the_same_columns(lab: Lab) -> str:
-    """The same columns each time; finite numbers, texts or None; a column does not mix numbers and texts."""
+    """The same columns each time; finite numbers, texts or None; a column does not mix numbers
+    and texts."""
     requests = lab.parsed(50)
     answers = lab.host.predict(lab.onnx, requests)
     rows = [lab.host.describe(*pair) for pair in zip(requests, answers, strict=True)]
     expect(bool(rows[0]), "describe() gives no column: drift would have nothing to look at")
     for row in rows:
-        expect(list(row) == list(rows[0]), f"describe() gives other columns: {list(row)}, before {list(rows[0])}")
+        expect(
+            list(row) == list(rows[0]),
+            f"describe() gives other columns: {list(row)}, before {list(rows[0])}",
+        )
     for column in rows[0]:
         values = [row[column] for row in rows if row[column] is not None]
         wrong = next((value for value in values if not _is_cell(value)), None)
-        expect(wrong is None, f"describe(): column {column!r} holds {wrong!r} ({type(wrong).__name__})")
+        expect(
+            wrong is None, f"describe(): column {column!r} holds {wrong!r} ({type(wrong).__name__})"
+        )
         kinds = {isinstance(value, str) for value in values}
         expect(len(kinds) < 2, f"describe(): column {column!r} holds numbers and texts")
     return f"{len(rows[0])} columns"
@@ -129,13 +156,17 @@ def evaluation_is_the_same_on_onnx(lab: Lab) -> str:
     for name, value in native.metrics.items():
         gap = abs(onnx.metrics[name] - value) / max(1, abs(value))
         allowed = max(METRIC_TOLERANCE, 1 / native.rows)
-        expect(gap <= allowed, f"{name} is {value:.6g} on the trained model, {onnx.metrics[name]:.6g} on ONNX")
+        expect(
+            gap <= allowed,
+            f"{name} is {value:.6g} on the trained model, {onnx.metrics[name]:.6g} on ONNX",
+        )
         worst = max(worst, gap)
     return f"{len(native.metrics)} metrics, {worst:.1e} at most"
 
 
 def package_answers_without_training_libraries(lab: Lab) -> str:
-    """With torch and its like impossible to import, the package opens and gives its golden answer."""
+    """With torch and its like impossible to import, the package opens and gives its golden
+    answer."""
     golden = json.loads((lab["package"] / "golden.json").read_text())
     seen = ask("serve", str(lab["package"]))
     expect(not seen["loaded"], f"opening the package loads {', '.join(seen['loaded'])}")
@@ -155,10 +186,16 @@ def nothing_is_pickled(lab: Lab) -> str:
 
 def _well_formed(lab: Lab, graph: Graph, batch: Arrays) -> None:
     rows = {len(array) for array in graph.example.values()}
-    expect(len(rows) == 1 and rows.pop() >= 2, f"graph {graph.name!r}: its example needs one batch of 2 rows or more")
+    expect(
+        len(rows) == 1 and rows.pop() >= 2,
+        f"graph {graph.name!r}: its example needs one batch of 2 rows or more",
+    )
     for name, array in graph.example.items():
         allowed = array.dtype in (np.float32, np.int64, np.bool_)
-        expect(allowed, f"graph {graph.name!r}: input {name!r} is {array.dtype}; allowed: float32, int64, bool")
+        expect(
+            allowed,
+            f"graph {graph.name!r}: input {name!r} is {array.dtype}; allowed: float32, int64, bool",
+        )
     expected, seen = lab.native(graph.name, batch), lab.onnx(graph.name, batch)
     expect(
         expected.keys() == seen.keys(),
@@ -185,7 +222,10 @@ def _refused(lab: Lab, body: dict[str, Any], field: str) -> None:
     try:
         lab.host.Request.model_validate(body)
     except ValidationError as error:
-        named = any(field in map(str, one["loc"]) or field in one["msg"] for one in error.errors(include_url=False))
+        named = any(
+            field in map(str, one["loc"]) or field in one["msg"]
+            for one in error.errors(include_url=False)
+        )
         expect(named, f"the error for a wrong {field!r} does not name it: {error}")
     else:
         expect(False, f"{lab.host.Request.__name__} accepts an unknown field: set extra='forbid'")

@@ -32,13 +32,17 @@ RETRAINED = 1e-4
 
 
 def config_is_valid_documented_and_survives_json(lab: Lab) -> str:
-    """Defaults and `debug()` validate and come back from JSON; every setting has a docstring under it."""
+    """Defaults and `debug()` validate and come back from JSON; every setting has a docstring
+    under it."""
     cls = lab.run.entry.Config
     expect(bool(lab.run.entry.title.strip()), "title is empty")
     debug = cls.debug()
     expect(isinstance(debug, cls), f"debug() is a {type(debug).__name__}, not a {cls.__name__}")
     for what, config in (("the defaults", cls()), ("debug()", debug)):
-        expect(cls.model_validate_json(config.model_dump_json()) == config, f"{what} do not survive JSON")
+        expect(
+            cls.model_validate_json(config.model_dump_json()) == config,
+            f"{what} do not survive JSON",
+        )
     silent = [name for name, _ in _settings(cls) if not _description(cls, name)]
     expect(not silent, f"settings without a docstring under them: {', '.join(silent)}")
     return f"{sum(1 for _ in _settings(cls))} settings"
@@ -53,24 +57,47 @@ def misspelt_setting_is_refused(lab: Lab) -> str:
         try:
             resolve(cls, ("--set", layer))
         except UsageError as error:
-            expect("mispelt" in str(error), f"the error for {layer} does not name the setting: {error}")
+            expect(
+                "mispelt" in str(error), f"the error for {layer} does not name the setting: {error}"
+            )
         else:
-            expect(False, f"{cls.__name__} accepts {layer}: make the section a modelyard.settings.family.Settings")
+            expect(
+                False,
+                f"{cls.__name__} accepts {layer}: make the section a modelyard.settings.family.Settings",
+            )
     return f"{len(sections)} sections"
 
 
 def features_report_three_disjoint_splits(lab: Lab) -> str:
-    """`rows` has train, validation and test, none empty; `dropped` counts by reason; no request is in two splits."""
+    """`rows` has train, validation and test, none empty; `dropped` counts by reason; no request
+    is in two splits."""
     summary = lab.summary("features")
     rows, dropped = summary.get("rows", {}), summary.get("dropped")
-    expect(set(rows) == set(SPLITS), f"features() must report rows of {', '.join(SPLITS)}; seen: {rows}")
-    expect(all(isinstance(count, int) and count > 0 for count in rows.values()), f"a split is empty: {rows}")
-    counted = isinstance(dropped, dict) and all(isinstance(n, int) and n >= 0 for n in dropped.values())
-    expect(counted, f"features() must report dropped as counts by reason ({{}} for none); seen: {dropped}")
-    seen = {split: {json.dumps(body, sort_keys=True) for body in _bodies(lab, split)} for split in SPLITS}
+    expect(
+        set(rows) == set(SPLITS),
+        f"features() must report rows of {', '.join(SPLITS)}; seen: {rows}",
+    )
+    expect(
+        all(isinstance(count, int) and count > 0 for count in rows.values()),
+        f"a split is empty: {rows}",
+    )
+    counted = isinstance(dropped, dict) and all(
+        isinstance(n, int) and n >= 0 for n in dropped.values()
+    )
+    expect(
+        counted,
+        f"features() must report dropped as counts by reason ({{}} for none); seen: {dropped}",
+    )
+    seen = {
+        split: {json.dumps(body, sort_keys=True) for body in _bodies(lab, split)}
+        for split in SPLITS
+    }
     for split, before in (("validation", ("train",)), ("test", ("train", "validation"))):
         shared = seen[split] & set().union(*(seen[name] for name in before))
-        expect(len(shared) * 20 <= len(seen[split]), f"{len(shared)} of {split}'s requests are in another split too")
+        expect(
+            len(shared) * 20 <= len(seen[split]),
+            f"{len(shared)} of {split}'s requests are in another split too",
+        )
     return ", ".join(f"{rows[split]} {split}" for split in SPLITS)
 
 
@@ -78,12 +105,16 @@ def features_are_the_same_again(lab: Lab) -> str:
     """The same raw data and config give the same files: what reuse and lineage rest on."""
     first, second = read_manifest(lab["features"]), read_manifest(lab.again("features"))
     changed = [name for name in sorted(first.files) if second.files.get(name) != first.files[name]]
-    expect(first.digest == second.digest, f"features() gave other files the second time: {', '.join(changed)}")
+    expect(
+        first.digest == second.digest,
+        f"features() gave other files the second time: {', '.join(changed)}",
+    )
     return "bit for bit"
 
 
 def bad_data_is_named(lab: Lab) -> str:
-    """An empty raw folder and a raw folder of empty files raise BadData; the second names a file."""
+    """An empty raw folder and a raw folder of empty files raise BadData; the second names a
+    file."""
     empty, hollow = _fresh(lab, "bad-empty"), _fresh(lab, "bad-hollow")
     _refused(lab, empty)
     files = [file for file in (lab["dataset"] / "raw").rglob("*") if file.is_file()]
@@ -98,12 +129,16 @@ def bad_data_is_named(lab: Lab) -> str:
 
 
 def same_seed_gives_the_same_model(lab: Lab) -> str:
-    """A second training gives the same files; or, where the library does not promise that, the same answers."""
+    """A second training gives the same files; or, where the library does not promise that, the
+    same answers."""
     again = lab.again("model")
     if read_manifest(again).digest == read_manifest(lab["model"]).digest:
         return "bit for bit"
     host, requests = lab.run.entry.open(again / "assets"), lab.parsed(20)
-    first, second = lab.host.predict(lab.native, requests), host.predict(lab.family.native(again), requests)
+    first, second = (
+        lab.host.predict(lab.native, requests),
+        host.predict(lab.family.native(again), requests),
+    )
     for one, other in zip(first, second, strict=True):
         found = difference(one.model_dump(mode="json"), other.model_dump(mode="json"), RETRAINED)
         expect(not found, f"a second training with the same seed answers differently: {found}")
@@ -113,12 +148,20 @@ def same_seed_gives_the_same_model(lab: Lab) -> str:
 def figures_stand_beside_a_baseline(lab: Lab) -> str:
     """Metrics are finite, the baseline has the main one, and the debug run passes its gate."""
     result = Evaluation.model_validate_json((lab["evaluation"] / "evaluation.json").read_text())
-    expect(result.split == "test" and result.rows > 0, f"judged {result.rows} rows of the {result.split} split")
-    expect(result.main in result.baseline, f"the baseline has no {result.main}; seen: {sorted(result.baseline)}")
+    expect(
+        result.split == "test" and result.rows > 0,
+        f"judged {result.rows} rows of the {result.split} split",
+    )
+    expect(
+        result.main in result.baseline,
+        f"the baseline has no {result.main}; seen: {sorted(result.baseline)}",
+    )
     expect(bool(result.baseline_name.strip()), "baseline_name is empty: say what the baseline is")
     gate = GateResult.model_validate_json((lab["evaluation"] / "gate.json").read_text())
     expect(gate.passed, f"debug() does not pass its own gate: {gate.reason}")
-    return f"{gate.metric} {gate.value:.4g}, {result.baseline_name} {result.baseline[result.main]:.4g}"
+    return (
+        f"{gate.metric} {gate.value:.4g}, {result.baseline_name} {result.baseline[result.main]:.4g}"
+    )
 
 
 def loss_falls_on_a_repeated_batch(lab: Lab) -> str:
@@ -153,20 +196,31 @@ def same_epoch_gives_the_same_batches(lab: Lab) -> str:
         one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
         for one, other in zip(first, second, strict=True)
     )
-    expect(same, "batches() gave another order the second time for the same epoch: seed it with config.seed and epoch")
+    expect(
+        same,
+        "batches() gave another order the second time for the same epoch: seed it with config.seed and epoch",
+    )
     return f"{len(first)} batches"
 
 
 def parts_of_a_batch_add_up_to_it(lab: Lab) -> str:
-    """Processes that share a torch family's batch get its examples; their losses, weighed, are its loss."""
+    """Processes that share a torch family's batch get its examples; their losses, weighed, are
+    its loss."""
     _torch_only(lab)
     import torch
 
     batches = lab.family.batches(lab["features"], "train", 1)
     rows = next(batches.rows())
     whole, parts = batches.take(rows), [batches.take(rows[place::3]) for place in range(3)]
-    same = all(torch.equal(part[name], whole[name][place::3]) for place, part in enumerate(parts) for name in whole)
-    expect(same, "batches().take() makes of an example what depends on the others: draw what is random by its number")
+    same = all(
+        torch.equal(part[name], whole[name][place::3])
+        for place, part in enumerate(parts)
+        for name in whole
+    )
+    expect(
+        same,
+        "batches().take() makes of an example what depends on the others: draw what is random by its number",
+    )
     torch.manual_seed(lab.run.config.seed)
     model = lab.family.model(lab["features"] / "assets").eval()
     with torch.no_grad():
@@ -175,12 +229,15 @@ def parts_of_a_batch_add_up_to_it(lab: Lab) -> str:
         expected = lab.family.loss(model, whole).item()
     mean = sum(loss * weight for loss, weight in zip(losses, weights, strict=True)) / sum(weights)
     close = abs(mean - expected) <= SHARED * max(1.0, abs(expected))
-    expect(close, f"the parts' losses by weight() give {mean:.6g}, the batch's loss is {expected:.6g}")
+    expect(
+        close, f"the parts' losses by weight() give {mean:.6g}, the batch's loss is {expected:.6g}"
+    )
     return f"{len(rows)} examples in 3 parts: {mean:.6g}"
 
 
 def weights_survive_the_file(lab: Lab) -> str:
-    """Saved weights fit the network that the assets alone describe, fill all of it, and are the trained ones."""
+    """Saved weights fit the network that the assets alone describe, fill all of it, and are the
+    trained ones."""
     _torch_only(lab)
     import torch
 
@@ -190,12 +247,22 @@ def weights_survive_the_file(lab: Lab) -> str:
         raise unittest.SkipTest(f"its own fit() writes no {WEIGHTS}")
     torch.manual_seed(lab.run.config.seed)
     untrained = lab.family.model(lab["model"] / "assets").eval()
-    trained, again = (load_weights(lab.family.model(lab["model"] / "assets"), lab["model"]) for _ in range(2))
+    trained, again = (
+        load_weights(lab.family.model(lab["model"] / "assets"), lab["model"]) for _ in range(2)
+    )
     batch = _batch(lab, "train")
     with torch.inference_mode():
-        before, after, other = (lab.family.loss(model, batch).item() for model in (untrained, trained, again))
-    expect(after == other, f"the same weights give losses {after} and {other}: something of the network is not saved")
-    expect(after < before, f"the trained weights' loss is {after:.4g}, the untrained network's {before:.4g}")
+        before, after, other = (
+            lab.family.loss(model, batch).item() for model in (untrained, trained, again)
+        )
+    expect(
+        after == other,
+        f"the same weights give losses {after} and {other}: something of the network is not saved",
+    )
+    expect(
+        after < before,
+        f"the trained weights' loss is {after:.4g}, the untrained network's {before:.4g}",
+    )
     return f"loss {before:.4g} untrained, {after:.4g} loaded"
 
 
@@ -228,7 +295,9 @@ def _refused(lab: Lab, raw: Path) -> BadData:
     except BadData as error:
         return error
     except Exception as error:
-        raise AssertionError(f"{state} raises {type(error).__name__} ({error}), not BadData") from error
+        raise AssertionError(
+            f"{state} raises {type(error).__name__} ({error}), not BadData"
+        ) from error
     raise AssertionError(f"features() accepts {state}: raise BadData")
 
 
@@ -244,7 +313,9 @@ def _settings(cls: type[BaseModel], prefix: str = "") -> list[tuple[str, Any]]:
     """Dotted names of all settings below `cls`."""
     found: list[tuple[str, Any]] = []
     for name, kind in _fields(cls):
-        found += _settings(kind, f"{prefix}{name}.") if _is_section(kind) else [(prefix + name, kind)]
+        found += (
+            _settings(kind, f"{prefix}{name}.") if _is_section(kind) else [(prefix + name, kind)]
+        )
     return found
 
 

@@ -20,9 +20,11 @@ from modelyard.stages.run import REUSE, Run, Stage
 
 
 class Lab:
-    """Runs the real stages on `Config.debug()`, each when its artifact is first asked for: `lab["features"]`.
+    """Runs the real stages on `Config.debug()`, each when its artifact is first asked for:
+    `lab["features"]`.
 
-    An artifact is made once and kept below `folder`; a stage that failed fails again without a second try.
+    An artifact is made once and kept below `folder`; a stage that failed fails again without a
+    second try.
     """
 
     def __init__(self, family: str, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What the operating system and the drivers tell about a process: CPU time, memory, energy.
 
-Each meter counts from its making on. On a machine that does not tell, it answers None or 0; it never guesses.
+Each meter counts from its making on. On a machine that does not tell, it answers None or 0; it
+never guesses.
 """
 
 from __future__ import annotations
@@ -78,29 +79,39 @@ def _own_peak() -> int:
 
 
 class PackageMeter:
-    """Energy of the CPU packages by Intel's and AMD's running average power limit (RAPL), from Linux's powercap."""
+    """Energy of the CPU packages by Intel's and AMD's running average power limit (RAPL), from
+    Linux's powercap."""
 
     def __init__(self, powercap: Path = POWERCAP, proc: Path = PROC) -> None:
         self._proc = proc
         # Top level only: `intel-rapl:0` holds what `intel-rapl:0:0` counts.
         counters = sorted(powercap.glob("intel-rapl:[0-9]*/energy_uj"))
-        self._counters = [file for file in counters if file.parent.name.count(":") == 1 and os.access(file, os.R_OK)]
+        self._counters = [
+            file
+            for file in counters
+            if file.parent.name.count(":") == 1 and os.access(file, os.R_OK)
+        ]
         self._last = {file: int(file.read_text()) for file in self._counters}
         self._microjoules = 0
         self._busy_began = busy_seconds(proc)
 
     def look(self) -> None:
-        """Adds what was used since the last look. A counter that fell has begun again at 0 after its largest value."""
+        """Adds what was used since the last look. A counter that fell has begun again at 0 after
+        its largest value."""
         for file in self._counters:
             now, last = int(file.read_text()), self._last[file]
-            round_trip = 0 if now >= last else int((file.parent / "max_energy_range_uj").read_text()) + 1
+            round_trip = (
+                0 if now >= last else int((file.parent / "max_energy_range_uj").read_text()) + 1
+            )
             self._microjoules += now - last + round_trip
             self._last[file] = now
 
     def joules(self, cpu: float) -> float | None:
-        """This work's part of the packages' energy: by its `cpu` seconds among all that the machine was busy.
+        """This work's part of the packages' energy: by its `cpu` seconds among all that the machine
+        was busy.
 
-        The counters are the machine's, whose other work is not ours. None where they cannot be read.
+        The counters are the machine's, whose other work is not ours. None where they cannot be
+        read.
         """
         if not self._counters:
             return None
@@ -110,13 +121,17 @@ class PackageMeter:
 
 
 def busy_seconds(proc: Path = PROC) -> float:
-    """Seconds that the machine's cores have worked since it started (man 5 proc: user, nice, system, irq, softirq)."""
-    user, nice, system, _, _, irq, softirq, *_ = map(int, (proc / "stat").read_text().splitlines()[0].split()[1:])
+    """Seconds that the machine's cores have worked since it started (man 5 proc: user, nice,
+    system, irq, softirq)."""
+    user, nice, system, _, _, irq, softirq, *_ = map(
+        int, (proc / "stat").read_text().splitlines()[0].split()[1:]
+    )
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 class GpuMeter:
-    """GPUs that the work holds, by name, and their energy since the meter was made, by NVIDIA's driver."""
+    """GPUs that the work holds, by name, and their energy since the meter was made, by NVIDIA's
+    driver."""
 
     def __init__(self, given: int = 0, nvml: Any = None) -> None:
         self._given = given
@@ -139,7 +154,8 @@ class GpuMeter:
         used = [
             now - began
             for uuid, handle in self._held()
-            if (now := self._millijoules(handle)) is not None and (began := self._began[uuid]) is not None
+            if (now := self._millijoules(handle)) is not None
+            and (began := self._began[uuid]) is not None
         ]
         return sum(used) / 1e3 if used else None
 
@@ -155,7 +171,10 @@ class GpuMeter:
     def _visible(self) -> dict[str, Any]:
         count = self._nvml.nvmlDeviceGetCount()
         handles = [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-        devices = {str(self._nvml.nvmlDeviceGetUUID(handle)).removeprefix("GPU-"): handle for handle in handles}
+        devices = {
+            str(self._nvml.nvmlDeviceGetUUID(handle)).removeprefix("GPU-"): handle
+            for handle in handles
+        }
         allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
         if allowed is None:
             return devices
@@ -172,17 +191,25 @@ class GpuMeter:
 
 
 def visible_gpus() -> list[str]:
-    """NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none without a driver."""
+    """NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none without a
+    driver."""
     return [f"GPU-{uuid}" for uuid in GpuMeter().uuids]
 
 
 def torch_devices() -> set[str]:
-    """UUIDs of the GPUs where torch of this process has taken memory; torch is not imported for it."""
+    """UUIDs of the GPUs where torch of this process has taken memory; torch is not imported for
+    it."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "cuda") or not torch.cuda.is_initialized():
         return set()
-    taken = [number for number in range(torch.cuda.device_count()) if torch.cuda.max_memory_reserved(number)]
-    return {str(torch.cuda.get_device_properties(number).uuid).removeprefix("GPU-") for number in taken}
+    taken = [
+        number
+        for number in range(torch.cuda.device_count())
+        if torch.cuda.max_memory_reserved(number)
+    ]
+    return {
+        str(torch.cuda.get_device_properties(number).uuid).removeprefix("GPU-") for number in taken
+    }
 
 
 def _nvml() -> Any:

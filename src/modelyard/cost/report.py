@@ -1,4 +1,5 @@
-"""The cost of runs, from what their stages told: by stage and in all, and the return on it by stated benefits."""
+"""The cost of runs, from what their stages told: by stage and in all, and the return on it by
+stated benefits."""
 
 from __future__ import annotations
 
@@ -40,12 +41,15 @@ class StageCost(BaseModel):
     def __add__(self, other: StageCost) -> StageCost:
         return StageCost(
             stage=self.stage if self.stage == other.stage else "all",
-            finished=self.finished + other.finished, failed=self.failed + other.failed,
-            reused=self.reused + other.reused, unmeasured=self.unmeasured + other.unmeasured,
-            used=self.used + other.used, saved=self.saved + other.saved,
+            finished=self.finished + other.finished,
+            failed=self.failed + other.failed,
+            reused=self.reused + other.reused,
+            unmeasured=self.unmeasured + other.unmeasured,
+            used=self.used + other.used,
+            saved=self.saved + other.saved,
             price=add_prices([self.price, other.price]),
             saved_price=add_prices([self.saved_price, other.saved_price]),
-        )  # fmt: skip
+        )
 
 
 def by_stage(events: Events, settings: CostSettings) -> list[StageCost]:
@@ -64,19 +68,30 @@ def by_stage(events: Events, settings: CostSettings) -> list[StageCost]:
         return stages
     left = around.beside(sum((one.used for one in stages), Usage()))
     nothing = price(Usage(), settings)
-    return [*stages, StageCost(stage=STARTING, used=left, price=price(left, settings), saved_price=nothing)]
+    return [
+        *stages,
+        StageCost(stage=STARTING, used=left, price=price(left, settings), saved_price=nothing),
+    ]
 
 
 def _stage(stage: str, told: Sequence[Mapping[str, Any]], settings: CostSettings) -> StageCost:
     count = Counter(event["event"] for event in told)
     measured = [Usage.model_validate(event["cost"]) for event in told if "cost" in event]
-    saved = sum((Usage.model_validate(event["saved"]) for event in told if "saved" in event), Usage())
+    saved = sum(
+        (Usage.model_validate(event["saved"]) for event in told if "saved" in event), Usage()
+    )
     used = sum(measured, Usage())
     return StageCost(
-        stage=stage, finished=count["finished"], failed=count["failed"], reused=count["reused"],
-        unmeasured=count["started"] - len(measured), used=used, saved=saved,
-        price=price(used, settings), saved_price=price(saved, settings),
-    )  # fmt: skip
+        stage=stage,
+        finished=count["finished"],
+        failed=count["failed"],
+        reused=count["reused"],
+        unmeasured=count["started"] - len(measured),
+        used=used,
+        saved=saved,
+        price=price(used, settings),
+        saved_price=price(saved, settings),
+    )
 
 
 def over_runs(runs: Iterable[Sequence[StageCost]]) -> list[StageCost]:
@@ -100,7 +115,8 @@ def sum_of(stages: Sequence[StageCost], settings: CostSettings) -> StageCost:
 
 
 def paid(run: str, made: Iterable[Manifest], settings: CostSettings) -> dict[str, float]:
-    """Figures `cost_…` of everything that `run` itself made, among `made` and what that was made from."""
+    """Figures `cost_…` of everything that `run` itself made, among `made` and what that was made
+    from."""
     origins = {one.key: one for manifest in made for one in [manifest, *manifest.lineage.values()]}
     used = sum((one.cost for one in origins.values() if one.cost and one.run == run), Usage())
     return figures(used, price(used, settings))
@@ -114,7 +130,9 @@ def add_prices(prices: Sequence[Price]) -> Price:
     """
     currencies = list(dict.fromkeys(one.currency for one in prices))
     if len(currencies) > 1:
-        raise UsageError(f"prices in {' and '.join(currencies)} cannot be added. Type: --set cost.currency=EUR")
+        raise UsageError(
+            f"prices in {' and '.join(currencies)} cannot be added. Type: --set cost.currency=EUR"
+        )
     names = dict.fromkeys(name for one in prices for name in one.parts)
     parts = {name: sum(one.parts.get(name, 0.0) for one in prices) for name in names}
     unpriced = list(dict.fromkeys(name for one in prices for name in one.unpriced))
@@ -129,19 +147,25 @@ def line(total: StageCost) -> str:
         words.append(f"{total.used.gpu_hours * 60:.3g} GPU-minutes")
     if total.used.kwh is not None:
         words.append(f"{total.used.kwh:.3g} kWh")
-    words.append("not priced" if total.price.amount is None else money(total.price.amount, total.price.currency))
+    words.append(
+        "not priced"
+        if total.price.amount is None
+        else money(total.price.amount, total.price.currency)
+    )
     saved = f"; reuse saved {total.saved.cpu_seconds / 60:.3g} core-minutes" if total.reused else ""
     return ", ".join(words) + saved
 
 
 def money(amount: float, currency: str = "") -> str:
-    """Two digits behind the point from 1 on, three significant ones below: `12.50 EUR`, `0.00417 EUR`."""
+    """Two digits behind the point from 1 on, three significant ones below: `12.50 EUR`, `0.00417
+    EUR`."""
     small = "<0.0001" if 0 < amount < 1e-4 else f"{amount:.3g}"
     return f"{f'{amount:,.2f}' if abs(amount) >= 1 else small} {currency}".strip()
 
 
 class Stakes(BaseModel):
-    """What a model's decisions are worth, as its owner states it. Money is in the currency of the prices."""
+    """What a model's decisions are worth, as its owner states it. Money is in the currency of
+    the prices."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -175,15 +199,19 @@ class Return(BaseModel):
     payback_months: float | None
     """Months until the monthly gain has paid what was spent before; None: it never does."""
     npv: float | None
-    """Sum of the monthly gains, discounted, less what was spent before; None without a discount rate."""
+    """Sum of the monthly gains, discounted, less what was spent before; None without a discount
+    rate."""
 
 
-def return_on(stakes: Stakes, *, model: float, baseline: float, larger_is_better: bool, runs: float) -> Return:
-    """Benefit = worth of a unit x (model - baseline) x decisions a month x months; ROI = (benefit - cost) / cost.
+def return_on(
+    stakes: Stakes, *, model: float, baseline: float, larger_is_better: bool, runs: float
+) -> Return:
+    """Benefit = worth of a unit x (model - baseline) x decisions a month x months; ROI = (benefit -
+    cost) / cost.
 
-    `runs` is the price of all runs. Net present value by the usual formula (Brealey, Myers & Allen, Principles of
-    Corporate Finance, ch. 2) with a month's rate (1 + rate)^(1/12) - 1 and gains at the end of each month; a part of
-    a month at the end counts as that part.
+    `runs` is the price of all runs. Net present value by the usual formula (Brealey, Myers & Allen,
+    Principles of Corporate Finance, ch. 2) with a month's rate (1 + rate)^(1/12) - 1 and gains at
+    the end of each month; a part of a month at the end counts as that part.
 
     Raises:
         UsageError: nothing costs anything, so that there is no return to tell.
@@ -195,14 +223,22 @@ def return_on(stakes: Stakes, *, model: float, baseline: float, larger_is_better
     cost = spent + stakes.serving_per_month * months
     if cost <= 0 or unit <= 0:
         example = "--benefit-per-correct 0.5 --serving-per-month 40"
-        raise UsageError(f"a return needs a worth and a cost above 0, seen {unit:g} and {cost:g}. Type: {example}")
+        raise UsageError(
+            f"a return needs a worth and a cost above 0, seen {unit:g} and {cost:g}. Type: {example}"
+        )
     gain = monthly - stakes.serving_per_month
     return Return(
-        improvement=improvement, benefit_per_month=monthly, benefit=monthly * months, cost=cost,
-        roi=(monthly * months - cost) / cost, break_even_improvement=cost / (unit * months),
+        improvement=improvement,
+        benefit_per_month=monthly,
+        benefit=monthly * months,
+        cost=cost,
+        roi=(monthly * months - cost) / cost,
+        break_even_improvement=cost / (unit * months),
         payback_months=spent / gain if gain > 0 else None,
-        npv=None if stakes.discount_rate is None else _discounted(gain, months, stakes.discount_rate) - spent,
-    )  # fmt: skip
+        npv=None
+        if stakes.discount_rate is None
+        else _discounted(gain, months, stakes.discount_rate) - spent,
+    )
 
 
 def _discounted(monthly: float, months: float, yearly_rate: float) -> float:
@@ -218,11 +254,15 @@ def table(stages: Sequence[StageCost]) -> dict[str, Any]:
     columns = ["stage", "wall", "core-min", "GPU-min", "Wh", "peak MB", f"price, {currency}"]
     rows = [[one.stage, *row(one)] for one in stages]
     shown = [index for index in range(len(columns)) if any(cells[index] for cells in rows)]
-    return {"columns": [columns[i] for i in shown], "rows": [[cells[i] for i in shown] for cells in rows]}
+    return {
+        "columns": [columns[i] for i in shown],
+        "rows": [[cells[i] for i in shown] for cells in rows],
+    }
 
 
 def row(one: StageCost) -> list[str]:
-    """Wall time, core-minutes, GPU-minutes, Wh, peak memory and price as text; empty where there is none."""
+    """Wall time, core-minutes, GPU-minutes, Wh, peak memory and price as text; empty where there
+    is none."""
     used, amount = one.used, one.price.amount
     return [
         f"{used.wall_seconds:.1f} s",

@@ -1,7 +1,9 @@
-"""What a piece of work uses, and what that costs: wall time, CPU, GPUs, memory, energy, and a price for them.
+"""What a piece of work uses, and what that costs: wall time, CPU, GPUs, memory, energy, and a price
+for them.
 
-Usage is measured and kept; prices stand in the settings and are applied when somebody asks, so that a corrected price
-list corrects every run. Nothing here has a price of its own: what the settings leave out is told as not priced.
+Usage is measured and kept; prices stand in the settings and are applied when somebody asks, so that
+a corrected price list corrects every run. Nothing here has a price of its own: what the settings
+leave out is told as not priced.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def price(usage: Usage, settings: CostSettings) -> Price:
         "energy": (usage.kwh or 0.0, settings.kwh),
     }
     used |= {
-        f"gpu {name}": (held / HOUR, gpu_hour(name, settings.gpu_hour)) for name, held in usage.gpu_seconds.items()
+        f"gpu {name}": (held / HOUR, gpu_hour(name, settings.gpu_hour))
+        for name, held in usage.gpu_seconds.items()
     }
     parts: dict[str, float] = {}
     for name, (amount, each) in used.items():
@@ -61,12 +64,17 @@ def price(usage: Usage, settings: CostSettings) -> Price:
 
 
 def gpu_hour(name: str, prices: Mapping[str, float]) -> float | None:
-    """The price of the first pattern that fits a GPU's name, `*` for any text, upper and lower case alike."""
-    return next((each for pattern, each in prices.items() if fnmatchcase(name.lower(), pattern.lower())), None)
+    """The price of the first pattern that fits a GPU's name, `*` for any text, upper and lower
+    case alike."""
+    return next(
+        (each for pattern, each in prices.items() if fnmatchcase(name.lower(), pattern.lower())),
+        None,
+    )
 
 
 def figures(usage: Usage, priced: Price) -> dict[str, float]:
-    """The usage as flat numbers, `cost_cpu_core_hours` and so on; what was not measured or priced is missing."""
+    """The usage as flat numbers, `cost_cpu_core_hours` and so on; what was not measured or
+    priced is missing."""
     found: dict[str, float | None] = {
         "cost_wall_seconds": usage.wall_seconds,
         "cost_cpu_core_hours": usage.cpu_seconds / HOUR,
@@ -91,7 +99,8 @@ class Meter:
         threading.Thread(target=self._sample, daemon=True).start()
 
     def add(self, usage: Usage) -> None:
-        """Counts work done elsewhere; its wall time has passed here too and is not counted twice."""
+        """Counts work done elsewhere; its wall time has passed here too and is not counted
+        twice."""
         self._elsewhere += usage.model_copy(update={"wall_seconds": 0.0})
 
     def stop(self) -> Usage:
@@ -106,11 +115,15 @@ class Meter:
         peak = self._memory.peak()
         energy = {"cpu": self._package.joules(cpu), "gpu": self._gpu.joules()}
         own = Usage(
-            wall_seconds=round(wall, 4), cpu_seconds=round(cpu, 4),
+            wall_seconds=round(wall, 4),
+            cpu_seconds=round(cpu, 4),
             gpu_seconds={name: round(held * wall, 4) for name, held in self._gpu.held().items()},
-            energy_joules={name: round(value, 3) for name, value in energy.items() if value is not None},
-            memory_gb_seconds=round(peak / 1e9 * wall, 6), peak_memory_bytes=peak,
-        )  # fmt: skip
+            energy_joules={
+                name: round(value, 3) for name, value in energy.items() if value is not None
+            },
+            memory_gb_seconds=round(peak / 1e9 * wall, 6),
+            peak_memory_bytes=peak,
+        )
         return own + self._elsewhere
 
     def _sample(self) -> None:
@@ -124,7 +137,8 @@ _innermost: ContextVar[Meter | None] = ContextVar("modelyard_cost", default=None
 
 @contextmanager
 def measure(gpus: int = 0) -> Iterator[Meter]:
-    """Measures the block. `gpus`: how many GPUs the work was given; beside them, those that torch holds count."""
+    """Measures the block. `gpus`: how many GPUs the work was given; beside them, those that
+    torch holds count."""
     meter = Meter(gpus)
     token = _innermost.set(meter)
     try:
@@ -143,7 +157,8 @@ def add(usage: Usage) -> None:
 
 @contextmanager
 def leave(file: Path, gpus: int = 0) -> Iterator[None]:
-    """Measures the block and leaves its usage as JSON in `file`: what a process on another machine does."""
+    """Measures the block and leaves its usage as JSON in `file`: what a process on another
+    machine does."""
     from modelyard.store.artifact import write_json
 
     meter = Meter(gpus)
@@ -154,9 +169,11 @@ def leave(file: Path, gpus: int = 0) -> Iterator[None]:
 
 
 def collect(folder: Path) -> Usage:
-    """The usage of all processes that left a `cost-*.json` in `folder` and ran at the same time: the longest wall time,
-    the sum of all else, peak memory too."""
-    left = [Usage.model_validate_json(file.read_text()) for file in sorted(folder.glob("cost-*.json"))]
+    """The usage of all processes that left a `cost-*.json` in `folder` and ran at the same time:
+    the longest wall time, the sum of all else, peak memory too."""
+    left = [
+        Usage.model_validate_json(file.read_text()) for file in sorted(folder.glob("cost-*.json"))
+    ]
     at_once = {
         "wall_seconds": max((one.wall_seconds for one in left), default=0.0),
         "peak_memory_bytes": sum(one.peak_memory_bytes for one in left),

@@ -26,10 +26,14 @@ class Devices:
 def free_devices(nodes: Iterable[Object], pods: Sequence[Object]) -> list[Devices]:
     """Devices by resource name, `nvidia.com/gpu` and `nvidia.com/mig-1g.10gb` among them.
 
-    Free is what is allocatable less what pods on the node request, whether they use it or not: that is how the
-    scheduler counts. Nodes that are not ready or cordoned count for nothing.
+    Free is what is allocatable less what pods on the node request, whether they use it or not: that
+    is how the scheduler counts. Nodes that are not ready or cordoned count for nothing.
     """
-    there = {node["metadata"]["name"]: _devices(node) for node in nodes if ready(node) and not cordoned(node)}
+    there = {
+        node["metadata"]["name"]: _devices(node)
+        for node in nodes
+        if ready(node) and not cordoned(node)
+    }
     taken: dict[tuple[str, str], int] = {}
     for pod in pods:
         for resource, count in _requested(pod).items():
@@ -44,11 +48,14 @@ def free_devices(nodes: Iterable[Object], pods: Sequence[Object]) -> list[Device
 
 
 def could_take(nodes: Iterable[Object], pod: Object, resources: Iterable[str]) -> bool:
-    """Whether a node has room for a pod once others have left it: as much is allocatable as the pod requests."""
+    """Whether a node has room for a pod once others have left it: as much is allocatable as the
+    pod requests."""
     from kubernetes.utils.quantity import parse_quantity
 
     containers = pod.get("spec", {}).get("containers") or []
-    wanted = {name: sum(parse_quantity(_request(one, name)) for one in containers) for name in resources}
+    wanted = {
+        name: sum(parse_quantity(_request(one, name)) for one in containers) for name in resources
+    }
     for node in nodes:
         there = node.get("status", {}).get("allocatable") or {}
         if all(parse_quantity(there.get(name, "0")) >= amount for name, amount in wanted.items()):
@@ -68,10 +75,14 @@ def device_findings(devices: Iterable[Devices]) -> list[Finding]:
     for one in devices:
         seen = f"{one.free} of {one.total} free on {one.nodes} nodes, at most {one.largest} on one"
         fix = (
-            "" if one.free else "wait, or see who holds them: kubectl get pods -A --field-selector status.phase=Running"
+            ""
+            if one.free
+            else "wait, or see who holds them: kubectl get pods -A --field-selector status.phase=Running"
         )
         rows.append(Finding("ok" if one.free else "warn", one.resource, seen, fix))
-    return rows or [Finding("off", "GPUs", "no node offers a device: training and serving run on CPUs")]
+    return rows or [
+        Finding("off", "GPUs", "no node offers a device: training and serving run on CPUs")
+    ]
 
 
 def node_findings(nodes: Sequence[Object]) -> list[Finding]:
@@ -81,13 +92,29 @@ def node_findings(nodes: Sequence[Object]) -> list[Finding]:
         name = node["metadata"]["name"]
         if not ready(node):
             said = condition(node, "Ready").get("message") or "no word from it"
-            rows.append(Finding("bad", f"node {name}", f"not ready: {said}", f"kubectl describe node {name}"))
+            rows.append(
+                Finding(
+                    "bad", f"node {name}", f"not ready: {said}", f"kubectl describe node {name}"
+                )
+            )
         for pressure in ("DiskPressure", "MemoryPressure", "PIDPressure"):
             if condition(node, pressure).get("status") == "True":
                 said = str(condition(node, pressure).get("message"))
-                rows.append(Finding("warn", f"node {name}", f"{pressure}: {said}", f"kubectl describe node {name}"))
+                rows.append(
+                    Finding(
+                        "warn",
+                        f"node {name}",
+                        f"{pressure}: {said}",
+                        f"kubectl describe node {name}",
+                    )
+                )
     count = sum(ready(node) and not cordoned(node) for node in nodes)
-    return [Finding("ok" if count else "bad", "nodes", f"{count} of {len(nodes)} ready and not cordoned"), *rows]
+    return [
+        Finding(
+            "ok" if count else "bad", "nodes", f"{count} of {len(nodes)} ready and not cordoned"
+        ),
+        *rows,
+    ]
 
 
 def quota_findings(quotas: Iterable[Object]) -> list[Finding]:
@@ -98,17 +125,25 @@ def quota_findings(quotas: Iterable[Object]) -> list[Finding]:
     for quota in quotas:
         status, seen = quota.get("status", {}), seen + 1
         for resource, hard in (status.get("hard") or {}).items():
-            used, limit = parse_quantity((status.get("used") or {}).get(resource, "0")), parse_quantity(hard)
+            used, limit = (
+                parse_quantity((status.get("used") or {}).get(resource, "0")),
+                parse_quantity(hard),
+            )
             if limit and used >= limit * type(limit)(str(NEAR)):
                 name = quota["metadata"]["name"]
                 what = f"{(status.get('used') or {}).get(resource)} of {hard} used"
-                fix = (
-                    f"kubectl -n {quota['metadata'].get('namespace')} describe quota {name}; free some, or ask for more"
-                )
+                namespace = quota["metadata"].get("namespace")
+                fix = f"kubectl -n {namespace} describe quota {name}; free some, or ask for more"
                 rows.append(Finding("warn", f"quota {name}: {resource}", what, fix))
     if rows:
         return rows
-    return [Finding("ok", "quotas", f"{seen} quotas, each below {NEAR:.0%}" if seen else "none in this namespace")]
+    return [
+        Finding(
+            "ok",
+            "quotas",
+            f"{seen} quotas, each below {NEAR:.0%}" if seen else "none in this namespace",
+        )
+    ]
 
 
 def ready(node: Object) -> bool:
@@ -125,13 +160,15 @@ def _devices(node: Object) -> dict[str, int]:
     """Extended resources: those of a device plug-in, named with a domain."""
     allocatable = node.get("status", {}).get("allocatable") or {}
     return {
-        name: int(amount) for name, amount in allocatable.items()
+        name: int(amount)
+        for name, amount in allocatable.items()
         if "/" in name and not name.startswith("kubernetes.io/") and str(amount).isdigit()
-    }  # fmt: skip
+    }
 
 
 def _requested(pod: Object) -> dict[str, int]:
-    """Devices that a pod holds: the sum over its containers, or its largest init container where that is more."""
+    """Devices that a pod holds: the sum over its containers, or its largest init container where
+    that is more."""
     if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return {}
     spec, total = pod.get("spec", {}), dict[str, int]()
@@ -147,4 +184,6 @@ def _requested(pod: Object) -> dict[str, int]:
 def _of(container: Object) -> dict[str, int]:
     resources = container.get("resources") or {}
     asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-    return {name: int(amount) for name, amount in asked.items() if "/" in name and str(amount).isdigit()}
+    return {
+        name: int(amount) for name, amount in asked.items() if "/" in name and str(amount).isdigit()
+    }

@@ -1,4 +1,5 @@
-"""A cluster, looked over: what is installed, what is free, what this account may do, what is in trouble."""
+"""A cluster, looked over: what is installed, what is free, what this account may do, what is in
+trouble."""
 
 from __future__ import annotations
 
@@ -11,7 +12,15 @@ from dataclasses import dataclass
 
 from modelyard.doctor.capacity import device_findings, free_devices, node_findings, quota_findings
 from modelyard.doctor.finding import Finding, Object, Trouble
-from modelyard.doctor.inspect import NAMES_ONLY, Reader, about, denied, lacks_pods, pods_in_trouble, queued
+from modelyard.doctor.inspect import (
+    NAMES_ONLY,
+    Reader,
+    about,
+    denied,
+    lacks_pods,
+    pods_in_trouble,
+    queued,
+)
 from modelyard.doctor.references import secrets_of
 from modelyard.doctor.rights import rights
 from modelyard.doctor.workload import claim_pending, not_admitted, pods_refused
@@ -36,13 +45,38 @@ class Extension:
 
 
 EXTENSIONS = (
-    Extension("Kubeflow Trainer", "trainer.kubeflow.org", "trainjobs", "v1alpha1", INSTALL, needed=True),
-    Extension("JobSet", "jobset.x-k8s.io", "jobsets", "", f"it comes with Kubeflow Trainer: {INSTALL}", needed=True),
-    Extension("Kueue", "kueue.x-k8s.io", "workloads", "", "only for cluster.queue: https://kueue.sigs.k8s.io"),
-    Extension("Gateway API", "gateway.networking.k8s.io", "httproutes", "v1", "only for gateway.enabled (chart)"),
+    Extension(
+        "Kubeflow Trainer", "trainer.kubeflow.org", "trainjobs", "v1alpha1", INSTALL, needed=True
+    ),
+    Extension(
+        "JobSet",
+        "jobset.x-k8s.io",
+        "jobsets",
+        "",
+        f"it comes with Kubeflow Trainer: {INSTALL}",
+        needed=True,
+    ),
+    Extension(
+        "Kueue",
+        "kueue.x-k8s.io",
+        "workloads",
+        "",
+        "only for cluster.queue: https://kueue.sigs.k8s.io",
+    ),
+    Extension(
+        "Gateway API",
+        "gateway.networking.k8s.io",
+        "httproutes",
+        "v1",
+        "only for gateway.enabled (chart)",
+    ),
     Extension("KEDA", "keda.sh", "scaledobjects", "v1alpha1", "only for keda.enabled (chart)"),
     Extension(
-        "Prometheus Operator", "monitoring.coreos.com", "servicemonitors", "v1", "only for serviceMonitor (chart)"
+        "Prometheus Operator",
+        "monitoring.coreos.com",
+        "servicemonitors",
+        "v1",
+        "only for serviceMonitor (chart)",
     ),
 )
 
@@ -50,17 +84,32 @@ EXTENSIONS = (
 def cluster_findings(
     reader: Reader, wanted_secrets: Collection[str] = (), deploys_to: Collection[str] = ()
 ) -> list[Finding]:
-    """All that can be told of a cluster; settings name the Secrets `wanted_secrets` and the namespaces `deploys_to`."""
+    """All that can be told of a cluster; settings name the Secrets `wanted_secrets` and the
+    namespaces `deploys_to`."""
     try:
         version = reader.get("/version")
     except ModelyardError as error:
-        return [Finding("bad", "Kubernetes", str(error), "check KUBECONFIG and the network: kubectl version")]
+        return [
+            Finding(
+                "bad", "Kubernetes", str(error), "check KUBECONFIG and the network: kubectl version"
+            )
+        ]
     told = version["gitVersion"] if version else "version unknown"
-    rows = [Finding("ok", "Kubernetes", f"{told} at {reader.cluster.host}, namespace {reader.namespace}")]
+    rows = [
+        Finding(
+            "ok", "Kubernetes", f"{told} at {reader.cluster.host}, namespace {reader.namespace}"
+        )
+    ]
     checks: tuple[Callable[[Reader], list[Finding]], ...] = (
-        extensions, runtimes, pipelines, nodes, quotas, lambda one: secrets(one, wanted_secrets),
-        lambda one: rights(one, deploys_to), workloads,
-    )  # fmt: skip
+        extensions,
+        runtimes,
+        pipelines,
+        nodes,
+        quotas,
+        lambda one: secrets(one, wanted_secrets),
+        lambda one: rights(one, deploys_to),
+        workloads,
+    )
     for check in checks:
         rows += check(reader)
     return rows
@@ -71,8 +120,12 @@ def extensions(reader: Reader) -> list[Finding]:
     groups = {one["name"]: one for one in (reader.get("/apis") or {}).get("groups") or []}
     rows = []
     for one in EXTENSIONS:
-        versions = [version["version"] for version in (groups.get(one.group) or {}).get("versions") or []]
-        missing = Finding("warn" if one.needed else "off", one.called, f"no {one.plural}.{one.group}", one.fix)
+        versions = [
+            version["version"] for version in (groups.get(one.group) or {}).get("versions") or []
+        ]
+        missing = Finding(
+            "warn" if one.needed else "off", one.called, f"no {one.plural}.{one.group}", one.fix
+        )
         if not versions:
             rows.append(missing)
             continue
@@ -95,7 +148,9 @@ def runtimes(reader: Reader) -> list[Finding]:
     if names:
         return [Finding("ok", "training runtimes", ", ".join(names))]
     fix = "helm install modelyard charts/platform, or install Kubeflow Trainer with runtimes.defaultEnabled=true"
-    return denied(reader, "training runtimes", path) or [Finding("warn", "training runtimes", "none", fix)]
+    return denied(reader, "training runtimes", path) or [
+        Finding("warn", "training runtimes", "none", fix)
+    ]
 
 
 def pipelines(reader: Reader) -> list[Finding]:
@@ -110,7 +165,11 @@ def pipelines(reader: Reader) -> list[Finding]:
     if health is None:
         seen = f"KFP_HOST is not set, and no service ml-pipeline answers {where}"
         return [Finding("warn", "Kubeflow Pipelines", seen, fix)]
-    return [Finding("ok", "Kubeflow Pipelines", f"version {health.get('tag_name') or 'unknown'}, {where}")]
+    return [
+        Finding(
+            "ok", "Kubeflow Pipelines", f"version {health.get('tag_name') or 'unknown'}, {where}"
+        )
+    ]
 
 
 def _healthz(host: str) -> Object:
@@ -123,13 +182,17 @@ def _healthz(host: str) -> Object:
     for version in ("v2beta1", "v1beta1"):
         url = f"{host.rstrip('/')}/apis/{version}/healthz"
         token = os.environ.get("KFP_TOKEN")
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310 the person's own address
+        request = urllib.request.Request(  # noqa: S310 - the person's own address
+            url, headers={"Authorization": f"Bearer {token}"} if token else {}
+        )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
                 told |= json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             if version == "v2beta1":
-                raise Unavailable(f"Kubeflow Pipelines at {host} answers {error.code} {error.reason}") from None
+                raise Unavailable(
+                    f"Kubeflow Pipelines at {host} answers {error.code} {error.reason}"
+                ) from None
         except (OSError, ValueError) as error:
             raise Unavailable(f"Kubeflow Pipelines at {host} does not answer: {error}") from None
     return told
@@ -140,9 +203,13 @@ def _healthz_inside(reader: Reader) -> Object | None:
 
     service = f"/api/v1/namespaces/{PIPELINES}/services/http:ml-pipeline:8888/proxy"
     try:
-        return reader.get(f"{service}/apis/v1beta1/healthz") or reader.get(f"{service}/apis/v2beta1/healthz")
+        return reader.get(f"{service}/apis/v1beta1/healthz") or reader.get(
+            f"{service}/apis/v2beta1/healthz"
+        )
     except (ApiException, Unavailable) as error:
-        raise Unavailable(f"service {PIPELINES}/ml-pipeline is there and does not answer: {error}") from None
+        raise Unavailable(
+            f"service {PIPELINES}/ml-pipeline is there and does not answer: {error}"
+        ) from None
 
 
 def nodes(reader: Reader) -> list[Finding]:
@@ -159,20 +226,27 @@ def nodes(reader: Reader) -> list[Finding]:
 def quotas(reader: Reader) -> list[Finding]:
     """Quotas of the namespace that are near their limit."""
     found = reader.here("resourcequotas")
-    return denied(reader, "quotas", f"/api/v1/namespaces/{reader.namespace}/resourcequotas") or quota_findings(found)
+    return denied(
+        reader, "quotas", f"/api/v1/namespaces/{reader.namespace}/resourcequotas"
+    ) or quota_findings(found)
 
 
 def secrets(reader: Reader, wanted: Collection[str] = ()) -> list[Finding]:
-    """Whether the Secrets are there that deployments of models, and the settings, refer to; names alone are read."""
-    owners = [*reader.here("deployments", "apps/v1", labelSelector="app.kubernetes.io/part-of=modelyard")]
+    """Whether the Secrets are there that deployments of models, and the settings, refer to;
+    names alone are read."""
+    owners = [
+        *reader.here("deployments", "apps/v1", labelSelector="app.kubernetes.io/part-of=modelyard")
+    ]
     needed = set(wanted).union(*(secrets_of(one["spec"]["template"]["spec"]) for one in owners))
     path = f"/api/v1/namespaces/{reader.namespace}/secrets"
     there = {one["metadata"]["name"] for one in reader.items(path, NAMES_ONLY)}
     if unknown := denied(reader, "secrets", path):
         return unknown
     create = f"kubectl -n {reader.namespace} create secret generic"
-    rows = [Finding("bad", f"secret {name}", "missing", f"{create} {name} --from-env-file={name}.env")
-            for name in sorted(needed - there)]  # fmt: skip
+    rows = [
+        Finding("bad", f"secret {name}", "missing", f"{create} {name} --from-env-file={name}.env")
+        for name in sorted(needed - there)
+    ]
     return rows or [Finding("ok", "secrets", f"{len(needed)} that are referred to are there")]
 
 
@@ -180,10 +254,17 @@ def workloads(reader: Reader) -> list[Finding]:
     """Pods, claims and queued jobs of the namespace that are in trouble."""
     events, pods = reader.here("events"), reader.here("pods")
     found: list[Trouble | None] = [trouble for _, trouble in pods_in_trouble(reader, pods, events)]
-    for kind, plural, group in (("replicaset", "replicasets", "apps/v1"), ("job", "jobs", "batch/v1")):
+    for kind, plural, group in (
+        ("replicaset", "replicasets", "apps/v1"),
+        ("job", "jobs", "batch/v1"),
+    ):
         owners = [one for one in reader.here(plural, group) if lacks_pods(one)]
         found += [pods_refused(one, kind, about(events, one)) for one in owners]
-    found += [claim_pending(one, about(events, one)) for one in reader.here("persistentvolumeclaims")]
+    found += [
+        claim_pending(one, about(events, one)) for one in reader.here("persistentvolumeclaims")
+    ]
     found += [not_admitted(one) for one in queued(reader)]
     rows = list(dict.fromkeys(trouble.finding for trouble in found if trouble))
-    return rows or [Finding("ok", "pods", f"{len(pods)} in namespace {reader.namespace}, none in trouble")]
+    return rows or [
+        Finding("ok", "pods", f"{len(pods)} in namespace {reader.namespace}, none in trouble")
+    ]

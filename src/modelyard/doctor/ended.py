@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from modelyard.doctor.finding import Object, Trouble, condition, kubectl, newest_event, one_line, place_of
+from modelyard.doctor.finding import (
+    Object,
+    Trouble,
+    condition,
+    kubectl,
+    newest_event,
+    one_line,
+    place_of,
+)
 
 _HELPERS = frozenset({"wait"})
 """Containers that Kubeflow Pipelines puts beside a step's own, to store its outputs."""
@@ -23,13 +31,27 @@ def pod_ended(pod: Object) -> Trouble | None:
     if reason == "Evicted":
         return _evicted(place, message)
     if reason == "DeadlineExceeded":
-        fix = "raise cluster.timeout_hours (training) or the step's timeout, or make the job smaller"
+        fix = (
+            "raise cluster.timeout_hours (training) or the step's timeout, or make the job smaller"
+        )
         return Trouble("deadline", place, f"it ran longer than its deadline: {message}", fix)
     if reason in ("NodeLost", "NodeShutdown", "Shutdown", "Terminated"):
         node = pod.get("spec", {}).get("nodeName", "NODE")
-        return Trouble("node", place, f"its node {node} went away: {message}", f"kubectl describe node {node}", False)
+        return Trouble(
+            "node",
+            place,
+            f"its node {node} went away: {message}",
+            f"kubectl describe node {node}",
+            False,
+        )
     if reason in ("UnexpectedAdmissionError", "OutOfcpu", "OutOfmemory", "OutOfnvidia.com/gpu"):
-        return Trouble("node-refused", place, f"its node refused it ({reason}): {message}", "run it again", False)
+        return Trouble(
+            "node-refused",
+            place,
+            f"its node refused it ({reason}): {message}",
+            "run it again",
+            False,
+        )
     disrupted = condition(pod, "DisruptionTarget")
     if disrupted.get("status") == "True":
         why, said = str(disrupted.get("reason")), one_line(disrupted.get("message"))
@@ -45,13 +67,22 @@ def _evicted(place: str, message: str) -> Trouble:
         fix = "raise package.sizeLimit or predictions.sizeLimit (chart), or the step's ephemeral-storage limit"
         return Trouble("evicted-storage", place, f"evicted, its disk was full: {message}", fix)
     if "memory" in low:
-        return Trouble("evicted-memory", place, f"evicted, its node ran out of memory: {message}",
-                       "request as much memory as it uses", lasting=False)  # fmt: skip
+        return Trouble(
+            "evicted-memory",
+            place,
+            f"evicted, its node ran out of memory: {message}",
+            "request as much memory as it uses",
+            lasting=False,
+        )
     return Trouble("evicted", place, f"evicted: {message}", "run it again", lasting=False)
 
 
 def container_ended(
-    pod: Object, container: Object, init: bool, events: list[Object], last_line: Callable[[str, bool], str]
+    pod: Object,
+    container: Object,
+    init: bool,
+    events: list[Object],
+    last_line: Callable[[str, bool], str],
 ) -> Trouble | None:
     """A container that ended badly, now or, where it is started again and again, before."""
     state = container.get("state", {})
@@ -75,8 +106,12 @@ def container_ended(
         cause = f"its program ended, but its outputs were not stored: {said or f'exit code {code} of {name}'}"
         return Trouble("no-output", place_of(pod), cause, f"{_STORE}; {logs}")
     again = f" ({container.get('restartCount', 0)} restarts)" if looping else ""
-    cause = f"container {name} ended with exit code {code}{again}. Its last line: {said or '(none)'}"
-    return Trouble("crash-loop" if looping else "crash", place_of(pod), cause, _mend(code, said) or logs)
+    cause = (
+        f"container {name} ended with exit code {code}{again}. Its last line: {said or '(none)'}"
+    )
+    return Trouble(
+        "crash-loop" if looping else "crash", place_of(pod), cause, _mend(code, said) or logs
+    )
 
 
 def _mend(code: object, said: str) -> str:
@@ -93,9 +128,23 @@ def _mend(code: object, said: str) -> str:
 
 
 def _out_of_memory(pod: Object, name: str, reason: str) -> Trouble:
-    containers = [*(pod.get("spec", {}).get("containers") or []), *(pod.get("spec", {}).get("initContainers") or [])]
-    limits = next((one.get("resources", {}).get("limits") or {} for one in containers if one.get("name") == name), {})
-    sure = "ran out of memory" if reason == "OOMKilled" else "was killed, most likely for its memory (exit code 137)"
+    containers = [
+        *(pod.get("spec", {}).get("containers") or []),
+        *(pod.get("spec", {}).get("initContainers") or []),
+    ]
+    limits = next(
+        (
+            one.get("resources", {}).get("limits") or {}
+            for one in containers
+            if one.get("name") == name
+        ),
+        {},
+    )
+    sure = (
+        "ran out of memory"
+        if reason == "OOMKilled"
+        else "was killed, most likely for its memory (exit code 137)"
+    )
     cause = f"container {name} {sure}; its limit is {limits.get('memory', 'none')}"
     return Trouble("out-of-memory", place_of(pod), cause, _more_memory(pod, name))
 
@@ -103,10 +152,19 @@ def _out_of_memory(pod: Object, name: str, reason: str) -> Trouble:
 def _more_memory(pod: Object, container: str) -> str:
     """Which setting gives a container more memory: a value of its chart, or the training's."""
     labels = pod["metadata"].get("labels") or {}
-    chart, component = labels.get("app.kubernetes.io/name"), labels.get("app.kubernetes.io/component")
+    chart, component = (
+        labels.get("app.kubernetes.io/name"),
+        labels.get("app.kubernetes.io/component"),
+    )
     if chart == _MODEL:
-        value = "resources.limits.memory" if container == "server" else "package.resources.limits.memory"
-        return f"raise {value} among the release's values (serve.values where a pipeline deploys it)"
+        value = (
+            "resources.limits.memory"
+            if container == "server"
+            else "package.resources.limits.memory"
+        )
+        return (
+            f"raise {value} among the release's values (serve.values where a pipeline deploys it)"
+        )
     if chart == _PLATFORM:
         return f"raise {component}.resources.limits.memory among the values of charts/platform"
     return "type --set cluster.memory=16Gi or more, or lower training.batch_size"
@@ -132,4 +190,6 @@ def _init_failed(pod: Object, name: str, code: object, said: str, logs: str) -> 
         cause = f"its package cannot be fetched: {said}"
         fix = f"check package.uri, package.sha256 and the keys in package.credentialsSecret; {logs}"
         return Trouble("package", place_of(pod), cause, fix)
-    return Trouble("init", place_of(pod), f"init container {name} failed with exit code {code}: {said}", logs)
+    return Trouble(
+        "init", place_of(pod), f"init container {name} failed with exit code {code}: {said}", logs
+    )

@@ -66,7 +66,11 @@ def condition(thing: Object, kind: str) -> Object:
 def newest_event(events: list[Object], *reasons: str) -> Object | None:
     """The last event with one of these reasons."""
     found = [one for one in events if one.get("reason") in reasons]
-    return max(found, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""), default=None)
+    return max(
+        found,
+        key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""),
+        default=None,
+    )
 
 
 def one_line(text: object, length: int = 300) -> str:

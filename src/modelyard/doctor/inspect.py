@@ -59,19 +59,28 @@ class Reader:
                 return found
 
     def here(self, plural: str, group: str = "", **query: Any) -> list[Object]:
-        """Objects of the namespace: `here("pods", labelSelector="a=b")`, `here("deployments", "apps/v1")`."""
+        """Objects of the namespace: `here("pods", labelSelector="a=b")`, `here("deployments",
+        "apps/v1")`."""
         root = f"/apis/{group}" if group else "/api/v1"
         return self.items(f"{root}/namespaces/{self.namespace}/{plural}", **query)
 
-    def _ask(self, method: str, path: str, accept: str, body: Object | None, query: dict[str, object]) -> Object | None:
+    def _ask(
+        self, method: str, path: str, accept: str, body: Object | None, query: dict[str, object]
+    ) -> Object | None:
         from kubernetes.client import ApiException
 
         def ask() -> Any:
             return self.cluster.api.call_api(
-                path, method, query_params=list(query.items()), body=body, auth_settings=["BearerToken"],
-                header_params={"Accept": accept, "Content-Type": "application/json"}, response_type="object",
-                _return_http_data_only=True, _request_timeout=(5, 30),
-            )  # fmt: skip
+                path,
+                method,
+                query_params=list(query.items()),
+                body=body,
+                auth_settings=["BearerToken"],
+                header_params={"Accept": accept, "Content-Type": "application/json"},
+                response_type="object",
+                _return_http_data_only=True,
+                _request_timeout=(5, 30),
+            )
 
         try:
             found: Object = self.cluster.call(f"reading {path}", ask)
@@ -97,16 +106,25 @@ def troubles(reader: Reader, selector: str, without: Collection[str] = ()) -> li
     Pods whose uid is in `without` are left out.
     """
     events = reader.here("events")
-    pods = [pod for pod in reader.here("pods", labelSelector=selector) if pod["metadata"]["uid"] not in without]
+    pods = [
+        pod
+        for pod in reader.here("pods", labelSelector=selector)
+        if pod["metadata"]["uid"] not in without
+    ]
     found = [trouble for _, trouble in pods_in_trouble(reader, pods, events)]
-    for kind, plural, group in (("replicaset", "replicasets", "apps/v1"), ("job", "jobs", "batch/v1")):
+    for kind, plural, group in (
+        ("replicaset", "replicasets", "apps/v1"),
+        ("job", "jobs", "batch/v1"),
+    ):
         for owner in reader.here(plural, group, labelSelector=selector):
             if lacks_pods(owner) and (trouble := pods_refused(owner, kind, about(events, owner))):
                 found.append(trouble)
     return sorted(found, key=lambda one: not one.lasting)
 
 
-def pods_in_trouble(reader: Reader, pods: list[Object], events: list[Object]) -> list[tuple[Object, Trouble]]:
+def pods_in_trouble(
+    reader: Reader, pods: list[Object], events: list[Object]
+) -> list[tuple[Object, Trouble]]:
     """Each pod in trouble, and what is wrong with it; of all tries of one Job only the last."""
     tries: dict[str, list[Object]] = {}
     for pod in pods:
@@ -125,7 +143,9 @@ def pods_in_trouble(reader: Reader, pods: list[Object], events: list[Object]) ->
 def _attempt_of(pod: Object) -> str:
     """What all tries at the same work have in common: their Job, and their place among its pods."""
     metadata = pod["metadata"]
-    owner = next((one for one in metadata.get("ownerReferences") or [] if one.get("kind") == "Job"), None)
+    owner = next(
+        (one for one in metadata.get("ownerReferences") or [] if one.get("kind") == "Job"), None
+    )
     if owner is None:
         return str(metadata["uid"])
     index = (metadata.get("labels") or {}).get("batch.kubernetes.io/job-completion-index", "")
@@ -133,7 +153,9 @@ def _attempt_of(pod: Object) -> str:
 
 
 def _again(pod: Object, trouble: Trouble, tries: int) -> Trouble:
-    job = next(one["name"] for one in pod["metadata"]["ownerReferences"] if one.get("kind") == "Job")
+    job = next(
+        one["name"] for one in pod["metadata"]["ownerReferences"] if one.get("kind") == "Job"
+    )
     where = f"job {pod['metadata'].get('namespace', 'default')}/{job}, {trouble.where}"
     return replace(trouble, where=where, cause=f"{trouble.cause.rstrip('.')} (try {tries})")
 
@@ -153,7 +175,8 @@ def _pod_trouble(reader: Reader, pod: Object, events: list[Object]) -> Trouble |
 
 
 def _may_get_room(reader: Reader, pod: Object, events: list[Object]) -> bool:
-    """Whether a node may take a pod later: one is being added, or one that is large enough is only busy."""
+    """Whether a node may take a pod later: one is being added, or one that is large enough is
+    only busy."""
     if newest_event(events, *ADDS_NODES) is not None:
         return True
     wanted = lacking(str(condition(pod, "PodScheduled").get("message", "")))
@@ -162,24 +185,31 @@ def _may_get_room(reader: Reader, pod: Object, events: list[Object]) -> bool:
 
 def queued(reader: Reader) -> list[Object]:
     """Workloads of Kueue in the namespace, in the newer or the older version of its API."""
-    return reader.here("workloads", "kueue.x-k8s.io/v1beta2") or reader.here("workloads", "kueue.x-k8s.io/v1beta1")
+    return reader.here("workloads", "kueue.x-k8s.io/v1beta2") or reader.here(
+        "workloads", "kueue.x-k8s.io/v1beta1"
+    )
 
 
 def about(events: list[Object], thing: Object) -> list[Object]:
     """Events about one object; a later object of the same name has another uid."""
     name, uid = thing["metadata"]["name"], thing["metadata"].get("uid")
     return [
-        one for one in events
-        if one["involvedObject"].get("name") == name and one["involvedObject"].get("uid", uid) == uid
-    ]  # fmt: skip
+        one
+        for one in events
+        if one["involvedObject"].get("name") == name
+        and one["involvedObject"].get("uid", uid) == uid
+    ]
 
 
 def _last_line(reader: Reader, pod: Object) -> Callable[[str, bool], str]:
-    return lambda container, previous: reader.cluster.last_line(pod["metadata"]["name"], container, previous)
+    return lambda container, previous: reader.cluster.last_line(
+        pod["metadata"]["name"], container, previous
+    )
 
 
 def lacks_pods(owner: Object) -> bool:
-    """Whether a ReplicaSet or Job has fewer pods than it wants: an event of the past may be past."""
+    """Whether a ReplicaSet or Job has fewer pods than it wants: an event of the past may be
+    past."""
     spec, status = owner.get("spec", {}), owner.get("status", {})
     if owner.get("kind") == "Job" or "completions" in spec or "parallelism" in spec:
         over = any(one.get("status") == "True" for one in status.get("conditions") or [])

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from modelyard.doctor.ended import container_ended, pod_ended
-from modelyard.doctor.finding import Object, Trouble, condition, kubectl, newest_event, one_line, place_of
+from modelyard.doctor.finding import (
+    Object,
+    Trouble,
+    condition,
+    kubectl,
+    newest_event,
+    one_line,
+    place_of,
+)
 from modelyard.doctor.pull import REASONS as PULL
 from modelyard.doctor.pull import pull_failed
 from modelyard.doctor.schedule import unschedulable
@@ -13,13 +21,17 @@ from modelyard.doctor.schedule import unschedulable
 _SETUP = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _MOUNT = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 LastLine = Callable[[str, bool], str]
-"""`last_line(container, previous)`: the last line that it wrote, in its run before this one where `previous`."""
+"""`last_line(container, previous)`: the last line that it wrote, in its run before this one
+where `previous`."""
 
 
-def explain_pod(pod: Object, events: Sequence[Object] = (), last_line: LastLine = lambda *_: "") -> Trouble | None:
+def explain_pod(
+    pod: Object, events: Sequence[Object] = (), last_line: LastLine = lambda *_: ""
+) -> Trouble | None:
     """What is wrong with a pod; None where all is well so far.
 
-    `events` are about this pod, in any order. `last_line` is asked only where a container ended badly.
+    `events` are about this pod, in any order. `last_line` is asked only where a container ended
+    badly.
     """
     if pod.get("status", {}).get("phase") == "Succeeded":
         return None
@@ -40,7 +52,11 @@ def _not_scheduled(pod: Object) -> Trouble | None:
     if scheduled.get("reason") == "SchedulingGated":
         gates = ", ".join(one["name"] for one in pod.get("spec", {}).get("schedulingGates") or [])
         queued = "kueue" in gates
-        fix = "kubectl get workloads,localqueues,clusterqueues -A" if queued else "ask who set the gate to lift it"
+        fix = (
+            "kubectl get workloads,localqueues,clusterqueues -A"
+            if queued
+            else "ask who set the gate to lift it"
+        )
         cause = f"it waits for {'a queue (Kueue) to admit it' if queued else f'the scheduling gates {gates}'}"
         return Trouble("gated", place_of(pod), cause, fix, lasting=False)
     if scheduled.get("reason") == "Unschedulable":
@@ -75,16 +91,27 @@ def _setup_failed(pod: Object, container: str, reason: str, message: str) -> Tro
             return Trouble(f"no-{kind}", place, cause, fix)
     if "couldn't find key" in low:
         kind, _, holder = message.rpartition(" in ")[2].partition(" ")
-        fix = kubectl(pod, f"describe {kind.lower()} {holder.rpartition('/')[2]} shows its keys; add the missing one")
+        fix = kubectl(
+            pod,
+            f"describe {kind.lower()} {holder.rpartition('/')[2]} shows its keys; add the missing one",
+        )
         return Trouble("no-key", place, f"container {container}: {one_line(message)}", fix)
     if "run as root" in low or "non-numeric user" in low:
         fix = "build it with a numeric USER that is not 0, or set security.runAsUser (chart)"
-        return Trouble("root", place, f"container {container} would run as root, which the pod forbids", fix)
+        return Trouble(
+            "root", place, f"container {container} would run as root, which the pod forbids", fix
+        )
     if "executable file not found" in low or "no such file or directory" in low:
-        fix = "check that the image holds modelyard: it must be modelyard's own or one built from it"
-        return Trouble("no-command", place, f"container {container} cannot start: {one_line(message)}", fix)
+        fix = (
+            "check that the image holds modelyard: it must be modelyard's own or one built from it"
+        )
+        return Trouble(
+            "no-command", place, f"container {container} cannot start: {one_line(message)}", fix
+        )
     fix = kubectl(pod, f"describe pod {pod['metadata']['name']}")
-    return Trouble("setup", place, f"container {container} cannot be made ({reason}): {one_line(message)}", fix)
+    return Trouble(
+        "setup", place, f"container {container} cannot be made ({reason}): {one_line(message)}", fix
+    )
 
 
 def _not_set_up(pod: Object, events: list[Object]) -> Trouble | None:
@@ -96,7 +123,13 @@ def _not_set_up(pod: Object, events: list[Object]) -> Trouble | None:
     if sandbox := newest_event(events, "FailedCreatePodSandBox"):
         said = one_line(sandbox.get("message"))
         fix = f"the node's network or runtime is ill: kubectl describe node {pod.get('spec', {}).get('nodeName')}"
-        return Trouble("sandbox", place_of(pod), f"its node cannot make a sandbox for it: {said}", fix, lasting=False)
+        return Trouble(
+            "sandbox",
+            place_of(pod),
+            f"its node cannot make a sandbox for it: {said}",
+            fix,
+            lasting=False,
+        )
     return None
 
 
@@ -107,12 +140,22 @@ def _mount_failed(pod: Object, message: str) -> Trouble:
             name = low.rpartition(f'{kind} "')[2].partition('"')[0]
             made = "secret generic" if kind == "secret" else kind
             fix = kubectl(pod, f"create {made} {name} --from-file=…")
-            return Trouble("mount-missing", place, f"it mounts the {kind} {name!r}, which is missing", fix)
+            return Trouble(
+                "mount-missing", place, f"it mounts the {kind} {name!r}, which is missing", fix
+            )
     if "multi-attach" in low:
         fix = "use a ReadWriteMany claim, or run the pods on one node"
-        return Trouble("mount-busy", place, f"its volume is attached to another node: {one_line(message)}", fix, False)
+        return Trouble(
+            "mount-busy",
+            place,
+            f"its volume is attached to another node: {one_line(message)}",
+            fix,
+            False,
+        )
     fix = kubectl(pod, f"describe pod {pod['metadata']['name']}; get pvc")
-    return Trouble("mount", place, f"a volume cannot be mounted: {one_line(message)}", fix, lasting=False)
+    return Trouble(
+        "mount", place, f"a volume cannot be mounted: {one_line(message)}", fix, lasting=False
+    )
 
 
 def _not_ready(pod: Object, events: list[Object]) -> Trouble | None:
@@ -121,8 +164,16 @@ def _not_ready(pod: Object, events: list[Object]) -> Trouble | None:
     if ready.get("status") != "False" or not _began(pod):
         return None
     node = pod.get("spec", {}).get("nodeName", "its node")
-    if ready.get("reason") in ("NodeNotReady", "NodeLost") or str(ready.get("message", "")).startswith("node is not"):
-        return Trouble("node", place_of(pod), f"node {node} is not ready", f"kubectl describe node {node}", False)
+    if ready.get("reason") in ("NodeNotReady", "NodeLost") or str(
+        ready.get("message", "")
+    ).startswith("node is not"):
+        return Trouble(
+            "node",
+            place_of(pod),
+            f"node {node} is not ready",
+            f"kubectl describe node {node}",
+            False,
+        )
     event = newest_event(events, "Unhealthy")
     if event is None:
         return None
@@ -131,12 +182,17 @@ def _not_ready(pod: Object, events: list[Object]) -> Trouble | None:
     fix = kubectl(pod, f"logs {pod['metadata']['name']} --tail=50")
     if probe == "startup":
         fix += "; a large model needs more probes.startup.failureThreshold"
-    return Trouble("probe", place_of(pod), f"it runs, but its {probe} probe fails: {said}", fix, lasting=False)
+    return Trouble(
+        "probe", place_of(pod), f"it runs, but its {probe} probe fails: {said}", fix, lasting=False
+    )
 
 
 def _began(pod: Object) -> bool:
     """Whether any container of it runs or ran."""
     status = pod.get("status", {})
-    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    containers = [
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ]
     states = [one.get(state) or {} for one in containers for state in ("state", "lastState")]
     return any("running" in state or "terminated" in state for state in states)

@@ -1,4 +1,5 @@
-"""Why an image cannot be pulled. All causes last: the node tries again by itself, and until then nothing starts."""
+"""Why an image cannot be pulled. All causes last: the node tries again by itself, and until then
+nothing starts."""
 
 from __future__ import annotations
 
@@ -6,19 +7,28 @@ import re
 
 from modelyard.doctor.finding import Object, Trouble, kubectl, newest_event, one_line, place_of
 
-REASONS = frozenset({
-    "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "ImageInspectError", "InvalidImageName",
-    "RegistryUnavailable",
-})  # fmt: skip
+REASONS = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "InvalidImageName",
+        "RegistryUnavailable",
+    }
+)
 _NAMED = {
     "InvalidImageName": (
-        "pull-name", "has an invalid name", "write it as REGISTRY/NAME:TAG, in lower case and without https://",
+        "pull-name",
+        "has an invalid name",
+        "write it as REGISTRY/NAME:TAG, in lower case and without https://",
     ),
     "ErrImageNeverPull": (
-        "pull-never", "is not on the node and must not be pulled",
+        "pull-never",
+        "is not on the node and must not be pulled",
         "load it onto the nodes, or set its pull policy to IfNotPresent",
     ),
-}  # fmt: skip
+}
 # As whole words: a digest in the message may hold 401 anywhere.
 _LIMIT = re.compile(r"\b(toomanyrequests|429|rate limit)\b")
 _AUTH = re.compile(
@@ -30,12 +40,22 @@ _AWAY = re.compile(
 )
 
 
-def pull_failed(pod: Object, image: str, reason: str, message: str, events: list[Object]) -> Trouble:
-    """Explains a container that waits for its image; what the runtime said may stand in an earlier event alone."""
+def pull_failed(
+    pod: Object, image: str, reason: str, message: str, events: list[Object]
+) -> Trouble:
+    """Explains a container that waits for its image; what the runtime said may stand in an
+    earlier event alone."""
     said = message
     if not said or said.startswith("Back-off"):
-        event = newest_event([one for one in events if "pull" in str(one.get("message", ""))
-                              and not str(one.get("message", "")).startswith("Back-off")], "Failed")  # fmt: skip
+        event = newest_event(
+            [
+                one
+                for one in events
+                if "pull" in str(one.get("message", ""))
+                and not str(one.get("message", "")).startswith("Back-off")
+            ],
+            "Failed",
+        )
         said = str(event["message"]) if event else said
     kind, why, fix = _judge(pod, image, reason, said.lower())
     detail = one_line(said.rpartition(": ")[2] if len(said) > 200 else said, 200)
@@ -51,16 +71,29 @@ def _judge(pod: Object, image: str, reason: str, said: str) -> tuple[str, str, s
         why = "is refused for now by the registry's rate limit"
         return "pull-limit", why, "log in to the registry, or use a mirror"
     if "no match for platform" in said or "exec format error" in said:
-        return "pull-platform", "is not built for the node's processor", "build it for the node's architecture"
-    # A registry that hides what it holds says "denied … or may require authorization" for a wrong name too.
+        return (
+            "pull-platform",
+            "is not built for the node's processor",
+            "build it for the node's architecture",
+        )
+    # A registry that hides what it holds says "denied … or may require authorization" for a wrong
+    # name too.
     if _AUTH.search(said):
-        return "pull-auth", "needs credentials that the pod lacks or that are wrong", _secret_hint(pod)
+        return (
+            "pull-auth",
+            "needs credentials that the pod lacks or that are wrong",
+            _secret_hint(pod),
+        )
     if _MISSING.search(said):
         fix = "check name and tag; push it, or set MODELYARD_IMAGE or cluster.image (pipelines), image.tag (chart)"
         return "pull-missing", "is not in the registry", fix
     if _AWAY.search(said):
         why = "cannot be fetched, the node does not reach the registry"
-        return "pull-network", why, "check the node's network, proxy and DNS, or use a mirror that it reaches"
+        return (
+            "pull-network",
+            why,
+            "check the node's network, proxy and DNS, or use a mirror that it reaches",
+        )
     return "pull", "cannot be pulled", kubectl(pod, f"describe pod {pod['metadata']['name']}")
 
 
@@ -69,6 +102,8 @@ def _secret_hint(pod: Object) -> str:
     if names:
         secret = kubectl(pod, f"get secret {' '.join(names)}")
         return f"renew the password in its pull secrets: {secret}"
-    create = kubectl(pod, "create secret docker-registry registry --docker-server=… --docker-username=…")
+    create = kubectl(
+        pod, "create secret docker-registry registry --docker-server=… --docker-username=…"
+    )
     settings = "cluster.image_pull_secrets=[registry] (training) or global.imagePullSecrets=[registry] (chart)"
     return f"{create} --docker-password=…; then {settings}"

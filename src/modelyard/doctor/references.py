@@ -15,7 +15,11 @@ def secrets_of(spec: Object) -> set[str]:
 def claims_of(pod: Object) -> set[str]:
     """Names of the PersistentVolumeClaims that a pod mounts."""
     volumes = pod.get("spec", {}).get("volumes") or []
-    return {one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one}
+    return {
+        one["persistentVolumeClaim"]["claimName"]
+        for one in volumes
+        if "persistentVolumeClaim" in one
+    }
 
 
 def _secrets(spec: Object) -> Iterator[str]:
@@ -23,7 +27,9 @@ def _secrets(spec: Object) -> Iterator[str]:
         yield one["name"]
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
         asked = [one.get("secretRef") for one in container.get("envFrom") or []]
-        asked += [(one.get("valueFrom") or {}).get("secretKeyRef") for one in container.get("env") or []]
+        asked += [
+            (one.get("valueFrom") or {}).get("secretKeyRef") for one in container.get("env") or []
+        ]
         yield from (one["name"] for one in asked if one and not one.get("optional"))
     for volume in spec.get("volumes") or []:
         secret = volume.get("secret")

@@ -1,4 +1,5 @@
-"""What an account must be allowed in a namespace to train and to deploy there, and whether it is."""
+"""What an account must be allowed in a namespace to train and to deploy there, and whether it
+is."""
 
 from __future__ import annotations
 
@@ -36,28 +37,35 @@ DEPLOYING: tuple[Right, ...] = (
     ("keda.sh", "scaledobjects", KEPT),
     ("monitoring.coreos.com", "servicemonitors", KEPT),
 )
-"""What `launch.release` and helm do with a release of charts/model; `access.deployTo` of charts/platform gives it."""
+"""What `launch.release` and helm do with a release of charts/model; `access.deployTo` of
+charts/platform gives it."""
 EXTENDING = frozenset({"gateway.networking.k8s.io", "keda.sh", "monitoring.coreos.com"})
 """API groups that a cluster may lack, and a release without them needs nothing of."""
 ASK = "ask for a role; for steps of pipelines: "
 
 
 def rights(reader: Reader, deploys_to: Collection[str] = ()) -> list[Finding]:
-    """What this account may do: training in the reader's namespace; deploying in those named, or there."""
+    """What this account may do: training in the reader's namespace; deploying in those named, or
+    there."""
     lacks = lacking(reader, TRAINING, reader.namespace)
     rows = [_row("training", lacks, "bad", f"{ASK}access.pipelineAccounts of charts/platform")]
     groups = {one["name"] for one in (reader.get("/apis") or {}).get("groups") or []}
     needed = [right for right in DEPLOYING if right[0] not in EXTENDING - groups]
     for namespace in sorted(deploys_to) or [reader.namespace]:
         fix = f"{ASK}access.deployTo={{{namespace}}} of charts/platform"
-        rows.append(_row(f"deploying to {namespace}", lacking(reader, needed, namespace), "warn", fix))
+        rows.append(
+            _row(f"deploying to {namespace}", lacking(reader, needed, namespace), "warn", fix)
+        )
     return rows
 
 
 def lacking(reader: Reader, needed: Collection[Right], namespace: str) -> list[str]:
     """What of it this account may not do there: `create/patch deployments`."""
     refused = [
-        (resource, [verb for verb in verbs.split() if not _may(reader, namespace, group, resource, verb)])
+        (
+            resource,
+            [verb for verb in verbs.split() if not _may(reader, namespace, group, resource, verb)],
+        )
         for group, resource, verbs in needed
     ]
     return [f"{'/'.join(verbs)} {resource}" for resource, verbs in refused if verbs]
@@ -71,10 +79,17 @@ def _row(purpose: str, lacks: list[str], level: Level, fix: str) -> Finding:
 
 def _may(reader: Reader, namespace: str, group: str, resource: str, verb: str) -> bool:
     plural, _, sub = resource.partition("/")
-    asked = {"namespace": namespace, "group": group, "resource": plural, "subresource": sub, "verb": verb}
+    asked = {
+        "namespace": namespace,
+        "group": group,
+        "resource": plural,
+        "subresource": sub,
+        "verb": verb,
+    }
     body: Object = {
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {name: value for name, value in asked.items() if value}},
-    }  # fmt: skip
+    }
     answer = reader.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body) or {}
     return bool(answer.get("status", {}).get("allowed"))

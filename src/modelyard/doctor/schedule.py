@@ -1,8 +1,8 @@
 """Why the scheduler finds no node for a pod.
 
-The scheduler counts, over all nodes, the first filter that each of them failed; the filters run in a fixed order
-(cordoned, taints, affinity, resources, volumes, spreading), so that the last one in that order belongs to the nodes
-that came closest (Kubernetes documentation, Scheduling Framework).
+The scheduler counts, over all nodes, the first filter that each of them failed; the filters run in
+a fixed order (cordoned, taints, affinity, resources, volumes, spreading), so that the last one in
+that order belongs to the nodes that came closest (Kubernetes documentation, Scheduling Framework).
 """
 
 from __future__ import annotations
@@ -22,22 +22,38 @@ def unschedulable(pod: Object, message: str) -> Trouble:
     """Explains the message of the condition PodScheduled."""
     if claim := _CLAIM.search(message):
         name = claim[1]
-        return _trouble(pod, "no-claim", f"its PersistentVolumeClaim {name!r} {claim[2]}",
-                        f"{kubectl(pod, 'get pvc')}; create it or name another one", lasting=True)  # fmt: skip
-    if "unbound immediate PersistentVolumeClaims" in message or "unbound PersistentVolumeClaims" in message:
+        return _trouble(
+            pod,
+            "no-claim",
+            f"its PersistentVolumeClaim {name!r} {claim[2]}",
+            f"{kubectl(pod, 'get pvc')}; create it or name another one",
+            lasting=True,
+        )
+    if (
+        "unbound immediate PersistentVolumeClaims" in message
+        or "unbound PersistentVolumeClaims" in message
+    ):
         fix = kubectl(pod, "get pvc; describe the one that is Pending")
-        return _trouble(pod, "claim-pending", f"a PersistentVolumeClaim of it is not bound: {message}", fix)
+        return _trouble(
+            pod, "claim-pending", f"a PersistentVolumeClaim of it is not bound: {message}", fix
+        )
     return _closest(pod, message)
 
 
 def lacking(message: str) -> list[str]:
     """Resources of which the scheduler found too little: `["nvidia.com/gpu"]`."""
-    return [what.removeprefix("Insufficient ") for _, what in _parts(message) if what.startswith("Insufficient ")]
+    return [
+        what.removeprefix("Insufficient ")
+        for _, what in _parts(message)
+        if what.startswith("Insufficient ")
+    ]
 
 
 def _parts(message: str) -> list[tuple[int, str]]:
     """How many nodes failed which filter."""
-    return [(int(count), what) for count, what in _PART.findall(message.partition(". preemption:")[0])]
+    return [
+        (int(count), what) for count, what in _PART.findall(message.partition(". preemption:")[0])
+    ]
 
 
 def _closest(pod: Object, message: str) -> Trouble:
@@ -54,17 +70,30 @@ def _closest(pod: Object, message: str) -> Trouble:
         return _trouble(pod, "taint", cause, _tolerate(reserved[0]))
     if missing:
         return _too_little(pod, devices[0] if devices else missing[0], message)
-    if any("affinity/selector" in what or "node affinity" in what or "node selector" in what for _, what in parts):
+    if any(
+        "affinity/selector" in what or "node affinity" in what or "node selector" in what
+        for _, what in parts
+    ):
         chosen = pod.get("spec", {}).get("nodeSelector") or "its node affinity"
         cause = f"no node has the labels that it asks for ({chosen}): {_nodes(message)}"
         fix = "kubectl get nodes --show-labels; then cluster.node_selector (training), scheduling.nodeSelector (chart)"
         return _trouble(pod, "node-selector", cause, fix)
     if taints:
-        return _trouble(pod, "taint", f"every node that fits has a taint: {_nodes(message)}", _tolerate(taints[0]))
+        return _trouble(
+            pod,
+            "taint",
+            f"every node that fits has a taint: {_nodes(message)}",
+            _tolerate(taints[0]),
+        )
     if any("unschedulable" in what for _, what in parts):
         fix = "kubectl get nodes; kubectl uncordon NODE"
         return _trouble(pod, "cordoned", f"nodes are cordoned: {_nodes(message)}", fix)
-    return _trouble(pod, "unschedulable", _nodes(message), kubectl(pod, f"describe pod {pod['metadata']['name']}"))
+    return _trouble(
+        pod,
+        "unschedulable",
+        _nodes(message),
+        kubectl(pod, f"describe pod {pod['metadata']['name']}"),
+    )
 
 
 def _too_little(pod: Object, resource: str, message: str) -> Trouble:
@@ -72,10 +101,14 @@ def _too_little(pod: Object, resource: str, message: str) -> Trouble:
     wanted = sum(int(_asked(one, resource) or 0) for one in containers)
     asked = f" ({wanted} asked for)" if wanted else ""
     if "/" in resource:
-        fix = f"modelyard doctor --cluster shows what is free; ask for fewer {resource}, or add nodes"
+        fix = (
+            f"modelyard doctor --cluster shows what is free; ask for fewer {resource}, or add nodes"
+        )
     else:
         fix = f"ask for less {resource}, or add nodes: kubectl describe nodes | grep -A8 'Allocated resources'"
-    return _trouble(pod, NO_ROOM, f"no node has enough {resource} free{asked}: {_nodes(message)}", fix)
+    return _trouble(
+        pod, NO_ROOM, f"no node has enough {resource} free{asked}: {_nodes(message)}", fix
+    )
 
 
 def _asked(container: Object, resource: str) -> str | None:
@@ -85,8 +118,13 @@ def _asked(container: Object, resource: str) -> str | None:
 
 
 def _is_for(taint: str, resource: str) -> bool:
-    """Whether a taint keeps nodes for pods that ask for the resource, as `nvidia.com/gpu` on both does."""
-    return taint == resource or "gpu" in taint.lower() or taint.partition("/")[0] == resource.partition("/")[0]
+    """Whether a taint keeps nodes for pods that ask for the resource, as `nvidia.com/gpu` on
+    both does."""
+    return (
+        taint == resource
+        or "gpu" in taint.lower()
+        or taint.partition("/")[0] == resource.partition("/")[0]
+    )
 
 
 def _tolerate(taint: str) -> str:

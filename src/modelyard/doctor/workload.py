@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from modelyard.doctor.finding import Object, Trouble, condition, kubectl, newest_event, one_line, place_of
+from modelyard.doctor.finding import (
+    Object,
+    Trouble,
+    condition,
+    kubectl,
+    newest_event,
+    one_line,
+    place_of,
+)
 
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (\S+?), used: (\S+?), limited: (\S+)")
 _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
@@ -24,7 +32,12 @@ def refused(owner: Object, kind: str, message: str) -> Trouble:
     if quota := _QUOTA.search(message):
         name, requested, used, limited = quota.groups()
         cause = f"its pods exceed the quota {name}: {requested} asked for, {used} used, {limited} allowed"
-        return Trouble("quota", place, cause, f"{kubectl(owner, f'describe quota {name}')}; free some, or ask for more")
+        return Trouble(
+            "quota",
+            place,
+            cause,
+            f"{kubectl(owner, f'describe quota {name}')}; free some, or ask for more",
+        )
     if "must specify" in message:
         cause = f"a quota wants requests and limits that its pods lack: {one_line(message)}"
         return Trouble("quota", place, cause, "set requests and limits for what it names")
@@ -35,19 +48,26 @@ def refused(owner: Object, kind: str, message: str) -> Trouble:
         return Trouble("pod-security", place, cause, fix)
     if webhook := _WEBHOOK.search(message):
         cause = f"the admission webhook {webhook[1]} refuses its pods: {one_line(webhook[2])}"
-        return Trouble("admission", place, cause, "meet the rule, or ask who runs the webhook for an exception")
+        return Trouble(
+            "admission", place, cause, "meet the rule, or ask who runs the webhook for an exception"
+        )
     if account := _ACCOUNT.search(message):
         cause = f"its service account {account[1]!r} does not exist"
-        return Trouble("no-account", place, cause, kubectl(owner, f"create serviceaccount {account[1]}"))
+        return Trouble(
+            "no-account", place, cause, kubectl(owner, f"create serviceaccount {account[1]}")
+        )
     if "per Container is" in message or "per Pod is" in message:
         fix = kubectl(owner, "describe limitrange; ask for what it allows")
-        return Trouble("limit-range", place, f"a LimitRange refuses its pods: {one_line(message)}", fix)
+        return Trouble(
+            "limit-range", place, f"a LimitRange refuses its pods: {one_line(message)}", fix
+        )
     fix = kubectl(owner, f"describe {kind} {owner['metadata']['name']}")
     return Trouble("refused", place, f"the API refuses its pods: {one_line(message)}", fix)
 
 
 def claim_pending(claim: Object, events: Sequence[Object]) -> Trouble | None:
-    """A PersistentVolumeClaim that is not bound; None where it is, or where it waits for its first pod."""
+    """A PersistentVolumeClaim that is not bound; None where it is, or where it waits for its
+    first pod."""
     if claim.get("status", {}).get("phase") != "Pending":
         return None
     place, wanted = place_of(claim, "claim"), claim.get("spec", {}).get("storageClassName")
@@ -58,9 +78,20 @@ def claim_pending(claim: Object, events: Sequence[Object]) -> Trouble | None:
         return Trouble("storage-class", place, f"its StorageClass {wanted!r} does not exist", fix)
     if "no storage class is set" in said:
         fix = "name a StorageClass, or mark one as the default: kubectl get storageclass"
-        return Trouble("storage-class", place, "it names no StorageClass, and the cluster has no default one", fix)
+        return Trouble(
+            "storage-class",
+            place,
+            "it names no StorageClass, and the cluster has no default one",
+            fix,
+        )
     if failed:
-        return Trouble("claim", place, f"it is not bound: {said}", kubectl(claim, "describe pvc"), lasting=False)
+        return Trouble(
+            "claim",
+            place,
+            f"it is not bound: {said}",
+            kubectl(claim, "describe pvc"),
+            lasting=False,
+        )
     return None
 
 
@@ -72,23 +103,36 @@ def not_admitted(workload: Object) -> Trouble | None:
     ):
         return None
     if workload.get("spec", {}).get("active") is False:
-        cause, fix = "it was switched off (spec.active is false)", kubectl(workload, "edit workload")
+        cause, fix = (
+            "it was switched off (spec.active is false)",
+            kubectl(workload, "edit workload"),
+        )
         return Trouble("queue-stopped", _queued(workload), cause, fix)
     reserved = condition(workload, "QuotaReserved")
     said, queue = one_line(reserved.get("message")), workload.get("spec", {}).get("queueName", "")
     if reserved.get("reason") == "Inadmissible" or "doesn't exist" in said or "inactive" in said:
-        fix = f"{kubectl(workload, 'get localqueues')}; then set cluster.queue to one that is active"
-        return Trouble("queue-missing", _queued(workload), f"its queue {queue!r} cannot admit it: {said}", fix)
+        fix = (
+            f"{kubectl(workload, 'get localqueues')}; then set cluster.queue to one that is active"
+        )
+        return Trouble(
+            "queue-missing", _queued(workload), f"its queue {queue!r} cannot admit it: {said}", fix
+        )
     if "excess" in said or "exceeds" in said or "maximum capacity" in said:
         fix = "ask for fewer GPUs or nodes, or raise nominalQuota of the ClusterQueue"
-        return Trouble("queue-too-large", _queued(workload), f"it asks for more than the queue ever has: {said}", fix)
+        return Trouble(
+            "queue-too-large",
+            _queued(workload),
+            f"it asks for more than the queue ever has: {said}",
+            fix,
+        )
     cause = f"it waits in queue {queue!r}: {said or 'not looked at yet'}"
     fix = f"wait, or see who is before it: {kubectl(workload, 'get workloads')}"
     return Trouble("queued", _queued(workload), cause, fix, lasting=False)
 
 
 def job_failed(job: Object, kind: str) -> Trouble | None:
-    """A Job or TrainJob whose conditions say that it failed or is suspended; None where neither is so."""
+    """A Job or TrainJob whose conditions say that it failed or is suspended; None where neither
+    is so."""
     failed, place = condition(job, "Failed"), place_of(job, kind)
     if failed.get("status") == "True":
         said = one_line(failed.get("message"))
@@ -100,11 +144,16 @@ def job_failed(job: Object, kind: str) -> Trouble | None:
     if condition(job, "Suspended").get("status") == "True" or job.get("spec", {}).get("suspend"):
         queue = job["metadata"].get("labels", {}).get("kueue.x-k8s.io/queue-name")
         if queue:
-            cause, fix = f"it is suspended until queue {queue!r} admits it", kubectl(job, "get workloads,localqueues")
+            cause, fix = (
+                f"it is suspended until queue {queue!r} admits it",
+                kubectl(job, "get workloads,localqueues"),
+            )
         else:
             name = job["metadata"]["name"]
             cause = "it is suspended, and names no queue that would start it"
-            fix = kubectl(job, f'patch {kind} {name} --type=merge -p \'{{"spec":{{"suspend":false}}}}\'')
+            fix = kubectl(
+                job, f'patch {kind} {name} --type=merge -p \'{{"spec":{{"suspend":false}}}}\''
+            )
         return Trouble("suspended", place, cause, fix, lasting=queue is None)
     return None
 
@@ -112,4 +161,6 @@ def job_failed(job: Object, kind: str) -> Trouble | None:
 def _queued(workload: Object) -> str:
     owner = next(iter(workload["metadata"].get("ownerReferences") or []), None)
     namespace = workload["metadata"].get("namespace", "default")
-    return f"{owner['kind']} {namespace}/{owner['name']}" if owner else place_of(workload, "workload")
+    return (
+        f"{owner['kind']} {namespace}/{owner['name']}" if owner else place_of(workload, "workload")
+    )

@@ -1,4 +1,5 @@
-"""`report.html`: our verdict on top, Evidently's distributions below it. One self-contained page."""
+"""`report.html`: our verdict on top, Evidently's distributions below it. One self-contained
+page."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DRAWN_ROWS = 2_000
-"""Rows of each side that Evidently draws, from a fixed seed: the page stays small, and the decision is not its."""
+"""Rows of each side that Evidently draws, from a fixed seed: the page stays small, and the
+decision is not its."""
 DRAWN_COLUMNS = 40
 """Columns that Evidently draws, the most changed first: each costs about 0.2 s and 60 kB."""
 DRAWN_CATEGORIES = 30
@@ -40,7 +42,9 @@ STYLE = """
 """
 
 
-def write_report(file: Path, reference: Columns, current: Columns, verdict: Verdict, settings: MonitorSettings) -> None:
+def write_report(
+    file: Path, reference: Columns, current: Columns, verdict: Verdict, settings: MonitorSettings
+) -> None:
     """Writes the page. With too few rows it holds the verdict alone.
 
     Raises:
@@ -65,7 +69,9 @@ def _drawable(column: ColumnDrift, current: Columns) -> bool:
     return whole and any(value is not None for value in current[column.name])
 
 
-def _evidently(drawn: list[ColumnDrift], reference: Columns, current: Columns, settings: MonitorSettings) -> str:
+def _evidently(
+    drawn: list[ColumnDrift], reference: Columns, current: Columns, settings: MonitorSettings
+) -> str:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     try:
         from evidently import DataDefinition, Dataset, Report
@@ -74,15 +80,25 @@ def _evidently(drawn: list[ColumnDrift], reference: Columns, current: Columns, s
         raise MissingExtra("the drift report", "monitor") from None
 
     labels = _labels([column.name for column in drawn], LONGEST_NAME)
-    kinds = {kind: [labels[column.name] for column in drawn if column.kind == kind] for kind in ("numeric", "category")}
-    shape = DataDefinition(numerical_columns=kinds["numeric"], categorical_columns=kinds["category"])
-    before, after = (Dataset.from_pandas(_frame(drawn, side, labels), shape) for side in (reference, current))
+    kinds = {
+        kind: [labels[column.name] for column in drawn if column.kind == kind]
+        for kind in ("numeric", "category")
+    }
+    shape = DataDefinition(
+        numerical_columns=kinds["numeric"], categorical_columns=kinds["category"]
+    )
+    before, after = (
+        Dataset.from_pandas(_frame(drawn, side, labels), shape) for side in (reference, current)
+    )
     test = _our_test({labels[column.name]: column for column in drawn}, settings)
     preset = DataDriftPreset(
-        columns=list(labels.values()), num_method=test, cat_method=test, threshold=settings.alpha,
+        columns=list(labels.values()),
+        num_method=test,
+        cat_method=test,
+        threshold=settings.alpha,
         # Evidently alarms at this share, we above it.
         drift_share=float(np.nextafter(settings.share, 1)),
-    )  # fmt: skip
+    )
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         page: str = Report([preset]).run(after, before).get_html_str(as_iframe=False)
@@ -90,7 +106,8 @@ def _evidently(drawn: list[ColumnDrift], reference: Columns, current: Columns, s
 
 
 def _our_test(columns: dict[str, ColumnDrift], settings: MonitorSettings) -> str:
-    """Has Evidently show our decision: a test of its kind that answers with the verdict's column."""
+    """Has Evidently show our decision: a test of its kind that answers with the verdict's
+    column."""
     from evidently.legacy.calculations.stattests import StatTest, register_stattest
     from evidently.legacy.core import ColumnType
 
@@ -99,7 +116,10 @@ def _our_test(columns: dict[str, ColumnDrift], settings: MonitorSettings) -> str
         return column.adjusted_p, column.drifted
 
     name = "modelyard: adjusted p-value"
-    register_stattest(StatTest(name, name, [ColumnType.Numerical, ColumnType.Categorical], settings.alpha), decided)
+    register_stattest(
+        StatTest(name, name, [ColumnType.Numerical, ColumnType.Categorical], settings.alpha),
+        decided,
+    )
     return name
 
 
@@ -113,7 +133,9 @@ def _frame(drawn: list[ColumnDrift], side: Columns, labels: dict[str, str]) -> p
     table: dict[str, Any] = {}
     for column in drawn:
         values = [side[column.name][index] for index in chosen.tolist()]
-        table[labels[column.name]] = _numbers(values) if column.kind == "numeric" else _categories(values)
+        table[labels[column.name]] = (
+            _numbers(values) if column.kind == "numeric" else _categories(values)
+        )
     return pd.DataFrame(table)
 
 

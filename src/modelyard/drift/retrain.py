@@ -1,4 +1,5 @@
-"""When drift asks for a retraining: after enough drifted verdicts in a row, and not again at once."""
+"""When drift asks for a retraining: after enough drifted verdicts in a row, and not again at
+once."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from modelyard.settings.family import MonitorSettings
 
 
 class Memory(BaseModel):
-    """What must survive from one look at a package to the next; the registry keeps it with the version."""
+    """What must survive from one look at a package to the next; the registry keeps it with the
+    version."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,12 +30,18 @@ class Memory(BaseModel):
 
 
 def decide(
-    verdict: Verdict, memory: Memory, *, run: str, made: datetime, now: datetime, settings: MonitorSettings
+    verdict: Verdict,
+    memory: Memory,
+    *,
+    run: str,
+    made: datetime,
+    now: datetime,
+    settings: MonitorSettings,
 ) -> tuple[Verdict, Memory]:
     """Completes a verdict on a package that was made at `made`, and says what to remember.
 
-    A run that looks twice, because its step was retried, counts once, and what it asked for it asks for again.
-    `too few rows` neither counts nor ends a row.
+    A run that looks twice, because its step was retried, counts once, and what it asked for it asks
+    for again. `too few rows` neither counts nor ends a row.
     """
     again = run == memory.run and run != NO_RUN
     before = memory.before if again else memory.in_a_row
@@ -41,8 +49,12 @@ def decide(
     asked = again and memory.requested_by == run
     retrain, reason = _due(verdict, memory, in_a_row, asked, made, now, settings)
     told = {"requested": now, "requested_by": run} if retrain and not asked else {}
-    verdict = verdict.model_copy(update={"retrain": retrain, "retrain_reason": reason, "in_a_row": in_a_row})
-    return verdict, memory.model_copy(update={"run": run, "before": before, "in_a_row": in_a_row, **told})
+    verdict = verdict.model_copy(
+        update={"retrain": retrain, "retrain_reason": reason, "in_a_row": in_a_row}
+    )
+    return verdict, memory.model_copy(
+        update={"run": run, "before": before, "in_a_row": in_a_row, **told}
+    )
 
 
 def _due(
@@ -57,11 +69,18 @@ def _due(
     if verdict.status != "drifted":
         return False, f"no retraining: {verdict.status}"
     if in_a_row < settings.consecutive:
-        return False, f"no retraining yet: drifted {in_a_row} of {settings.consecutive} times in a row"
+        return (
+            False,
+            f"no retraining yet: drifted {in_a_row} of {settings.consecutive} times in a row",
+        )
     last = max(made, memory.requested or made)
     free = last + timedelta(hours=settings.cooldown_hours)
     if now < free and not asked:
-        what = "a retraining was asked for" if memory.requested and last == memory.requested else "the package was made"
+        what = (
+            "a retraining was asked for"
+            if memory.requested and last == memory.requested
+            else "the package was made"
+        )
         hours = (now - last).total_seconds() / 3600
         return False, (
             f"no retraining before {free:%Y-%m-%d %H:%M} UTC: {what} {hours:.1f} h ago "

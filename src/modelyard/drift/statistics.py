@@ -1,4 +1,5 @@
-"""Do two samples of flat rows come from one distribution? Column by column, with numpy and scipy."""
+"""Do two samples of flat rows come from one distribution? Column by column, with numpy and
+scipy."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ Columns = Mapping[str, Sequence[Any]]
 Test = Literal["kolmogorov-smirnov", "chi-squared", "missing share", "presence", "type"]
 
 SAMPLE_ROWS = 100_000
-"""A column with more rows is compared on so many of them, drawn without replacement from a fixed seed: D is
-then known within about 0.005, far below any effect worth an alarm."""
+"""A column with more rows is compared on so many of them, drawn without replacement from a fixed
+seed: D is then known within about 0.005, far below any effect worth an alarm."""
 PERMUTATIONS = 9_999
-"""Shuffles behind a categorical p-value where a category is too rare for the chi-squared distribution."""
+"""Shuffles behind a categorical p-value where a category is too rare for the chi-squared
+distribution."""
 FAR_FROM_SIGNIFICANT = 0.3
 """Above it the chi-squared tail is believed without shuffling."""
 LEAST_EXPECTED = 5
@@ -33,7 +35,8 @@ OTHER = "(rare)"
 
 
 class ColumnDrift(BaseModel):
-    """One column, reference against current. `effect` and the p-values are those of the test that decided."""
+    """One column, reference against current. `effect` and the p-values are those of the test
+    that decided."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,7 +46,8 @@ class ColumnDrift(BaseModel):
     test: Test
     drifted: bool
     effect: float
-    """0 to 1: Kolmogorov-Smirnov D, total variation distance, or the difference of the missing shares."""
+    """0 to 1: Kolmogorov-Smirnov D, total variation distance, or the difference of the missing
+    shares."""
     p_value: float
     adjusted_p: float
     """p-value after Benjamini-Hochberg over all tests of all columns."""
@@ -86,11 +90,12 @@ class _Column:
 def compare(reference: Columns, current: Columns, settings: MonitorSettings) -> list[ColumnDrift]:
     """Compares the columns of two samples; the most changed first.
 
-    Numbers: two-sample Kolmogorov-Smirnov. Categories: Pearson's chi-squared with the rare ones pooled, by
-    permutation where counts are small. Where values are missing, the missing shares are a test of their own.
-    All p-values together are adjusted by Benjamini and Hochberg (1995) at `settings.alpha`. A column drifted
-    when one of its tests is significant and that test's effect reaches `settings.min_effect`. A column that
-    is gone, new or of another type drifted without a test.
+    Numbers: two-sample Kolmogorov-Smirnov. Categories: Pearson's chi-squared with the rare ones
+    pooled, by permutation where counts are small. Where values are missing, the missing shares are
+    a test of their own. All p-values together are adjusted by Benjamini and Hochberg (1995) at
+    `settings.alpha`. A column drifted when one of its tests is significant and that test's effect
+    reaches `settings.min_effect`. A column that is gone, new or of another type drifted without a
+    test.
     """
     sides: dict[str, tuple[_Column, _Column]] = {}
     comparisons: list[_Comparison] = []
@@ -98,7 +103,9 @@ def compare(reference: Columns, current: Columns, settings: MonitorSettings) -> 
         before = _column(reference.get(name))
         after = _column(current.get(name), numeric=before.kind == "numeric")
         sides[name] = before, after
-        comparisons += _structure(name, reference, current, before, after) or _tests(name, before, after)
+        comparisons += _structure(name, reference, current, before, after) or _tests(
+            name, before, after
+        )
     judged = _judge(comparisons, settings)
     columns = [_decisive(name, *sides[name], judged) for name in sides]
     return sorted(columns, key=lambda column: (not column.drifted, -column.effect))
@@ -112,7 +119,8 @@ def _column(values: Sequence[Any] | None, numeric: bool = False) -> _Column:
     present = [value for value in values if value is not None]
     if numeric or not {str, bool} & set(map(type, present)):
         try:
-            # Numbers come back as text from a log in which a file had nothing but None in the column.
+            # Numbers come back as text from a log in which a file had nothing but None in the
+            # column.
             array = np.array(present, np.float64)
             return _Column(array[~np.isnan(array)], len(values))
         except ValueError:
@@ -126,7 +134,9 @@ def _sample(rows: int) -> list[int]:
     return chosen
 
 
-def _structure(name: str, reference: Columns, current: Columns, before: _Column, after: _Column) -> list[_Comparison]:
+def _structure(
+    name: str, reference: Columns, current: Columns, before: _Column, after: _Column
+) -> list[_Comparison]:
     """What needs no test: a column that is gone, new or of another type."""
     if name not in current:
         return [_Comparison(name, "presence", 1.0, 0.0, "the column is gone")]
@@ -145,14 +155,17 @@ def _tests(name: str, before: _Column, after: _Column) -> list[_Comparison]:
         tests.append(_category(name, before.values, after.values))
     if before.missing or after.missing or not tests:
         summary = f"missing {_percent(before.missing)} → {_percent(after.missing)}"
-        counts = np.array([[len(side.values), side.rows - len(side.values)] for side in (before, after)])
+        counts = np.array(
+            [[len(side.values), side.rows - len(side.values)] for side in (before, after)]
+        )
         effect = abs(before.missing - after.missing)
         tests.append(_Comparison(name, "missing share", effect, _chi_squared_p(counts), summary))
     return tests
 
 
 def _numeric(name: str, before: np.ndarray, after: np.ndarray) -> _Comparison:
-    """Two-sample Kolmogorov-Smirnov; ties make its p-value larger than it need be, never smaller."""
+    """Two-sample Kolmogorov-Smirnov; ties make its p-value larger than it need be, never
+    smaller."""
     x, y = np.sort(before), np.sort(after)
     both = np.concatenate([x, y])
     gaps = np.searchsorted(x, both, "right") / len(x) - np.searchsorted(y, both, "right") / len(y)
@@ -165,23 +178,30 @@ def _numeric(name: str, before: np.ndarray, after: np.ndarray) -> _Comparison:
 def _category(name: str, before: np.ndarray, after: np.ndarray) -> _Comparison:
     old, new = Counter(before.tolist()), Counter(after.tolist())
     smaller = min(len(before), len(after)) / (len(before) + len(after))
-    kept = sorted(value for value in old | new if (old[value] + new[value]) * smaller >= LEAST_EXPECTED)
+    kept = sorted(
+        value for value in old | new if (old[value] + new[value]) * smaller >= LEAST_EXPECTED
+    )
     rows = [[side[value] for value in kept] for side in (old, new)]
-    counts = np.array([[*row, side.total() - sum(row)] for row, side in zip(rows, (old, new), strict=True)])
+    counts = np.array(
+        [[*row, side.total() - sum(row)] for row, side in zip(rows, (old, new), strict=True)]
+    )
     shares = counts / counts.sum(axis=1, keepdims=True)
     change = shares[1] - shares[0]
     most = int(np.abs(change).argmax())
     value = [*kept, OTHER][most]
     known = "" if shares[0, most] else "new value "
     summary = f"{known}{_short(value)!r} {_percent(shares[0, most])} → {_percent(shares[1, most])}"
-    return _Comparison(name, "chi-squared", float(np.abs(change).sum() / 2), _chi_squared_p(counts), summary)
+    return _Comparison(
+        name, "chi-squared", float(np.abs(change).sum() / 2), _chi_squared_p(counts), summary
+    )
 
 
 def _chi_squared_p(counts: np.ndarray) -> float:
     """p-value of Pearson's chi-squared for `counts[side, category]`, shape (2, k).
 
-    With an expected count under 5 the statistic is held against shuffled rows: (b + 1) / (B + 1) after Phipson
-    and Smyth (2010). Beyond what B shuffles can resolve, the chi-squared tail takes over.
+    With an expected count under 5 the statistic is held against shuffled rows: (b + 1) / (B + 1)
+    after Phipson and Smyth (2010). Beyond what B shuffles can resolve, the chi-squared tail takes
+    over.
     """
     counts = counts[:, counts.sum(axis=0) > 0]
     if counts.shape[1] < 2 or not counts.sum(axis=1).all():
@@ -205,7 +225,9 @@ def _judge(comparisons: list[_Comparison], settings: MonitorSettings) -> list[_C
     judged = []
     for comparison in comparisons:
         p = 0.0 if _certain(comparison) else float(next(adjusted))
-        drifted = _certain(comparison) or (p <= settings.alpha and comparison.effect >= settings.min_effect)
+        drifted = _certain(comparison) or (
+            p <= settings.alpha and comparison.effect >= settings.min_effect
+        )
         judged.append(replace(comparison, adjusted_p=p, drifted=drifted))
     return judged
 
@@ -218,14 +240,22 @@ def _decisive(name: str, before: _Column, after: _Column, judged: list[_Comparis
     mine = [comparison for comparison in judged if comparison.column == name]
     best = min(mine, key=lambda one: (not one.drifted, one.adjusted_p, -one.effect))
     return ColumnDrift(
-        name=name, kind=before.kind if before.rows else after.kind, test=best.test, drifted=best.drifted,
-        effect=best.effect, p_value=best.p_value, adjusted_p=best.adjusted_p,
-        missing_reference=before.missing, missing_current=after.missing, summary=best.summary,
-    )  # fmt: skip
+        name=name,
+        kind=before.kind if before.rows else after.kind,
+        test=best.test,
+        drifted=best.drifted,
+        effect=best.effect,
+        p_value=best.p_value,
+        adjusted_p=best.adjusted_p,
+        missing_reference=before.missing,
+        missing_current=after.missing,
+        summary=best.summary,
+    )
 
 
 def _moved(x: np.ndarray, y: np.ndarray) -> str:
-    """The means, or the middle halves where their width changed by more than the mean moved; x and y are sorted."""
+    """The means, or the middle halves where their width changed by more than the mean moved; x
+    and y are sorted."""
     with np.errstate(invalid="ignore", over="ignore"):
         before, after = float(x.mean()), float(y.mean())
         (a, b), (c, d) = (np.percentile(side, (25, 75), method="nearest") for side in (x, y))

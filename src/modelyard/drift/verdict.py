@@ -71,12 +71,21 @@ def judge(
         drifted = [column for column in columns if column.drifted]
         status = "drifted" if len(drifted) > settings.share * len(columns) else "stable"
     return Verdict(
-        family=family, package=package, digest=digest, rows_reference=before, rows_current=after, status=status,
-        columns=columns, window=window, reason=_reason(status, columns, after, settings),
-    )  # fmt: skip
+        family=family,
+        package=package,
+        digest=digest,
+        rows_reference=before,
+        rows_current=after,
+        status=status,
+        columns=columns,
+        window=window,
+        reason=_reason(status, columns, after, settings),
+    )
 
 
-def _reason(status: Status, columns: list[ColumnDrift], rows: int, settings: MonitorSettings) -> str:
+def _reason(
+    status: Status, columns: list[ColumnDrift], rows: int, settings: MonitorSettings
+) -> str:
     if status == "too few rows":
         return f"too few rows: {rows:,} in {settings.window_hours:g} h, at least {settings.min_rows} are needed"
     changed = [_told(column) for column in columns if column.drifted]

@@ -1,7 +1,8 @@
 """Evidently's drawings inside a page of our own.
 
-Evidently writes its data into a script as it is: a category that holds `</script>` would end it and begin another.
-Here the data is inert JSON, and of scripts only Evidently's library and our own line that starts it may run.
+Evidently writes its data into a script as it is: a category that holds `</script>` would end it and
+begin another. Here the data is inert JSON, and of scripts only Evidently's library and our own line
+that starts it may run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _GLOBAL = "var global = globalThis;"
 
 
 def embed(page: str) -> tuple[str, str]:
-    """The body of a page with the drawings of Evidently's own `page`, and the policy that lets nothing else run."""
+    """The body of a page with the drawings of Evidently's own `page`, and the policy that lets
+    nothing else run."""
     shown, details = _contents(page)
     library = (_static() / "index.js").read_text(encoding="utf-8")
     scripts = [_GLOBAL, library, _START]
@@ -36,8 +38,8 @@ def embed(page: str) -> tuple[str, str]:
 def _contents(page: str) -> tuple[Any, Any]:
     """What Evidently would draw: its widgets, and their details by id.
 
-    Each is read as JSON from its beginning, which stands before anything from outside: what is in it cannot move its
-    end.
+    Each is read as JSON from its beginning, which stands before anything from outside: what is in
+    it cannot move its end.
     """
     start = _WIDGETS.search(page)
     assert start is not None, "Evidently's page holds no widgets"
@@ -50,7 +52,8 @@ def _contents(page: str) -> tuple[Any, Any]:
 
 
 def _font(page: str) -> str:
-    """Evidently's style sheet, which holds its font of icons; it stands before anything from outside."""
+    """Evidently's style sheet, which holds its font of icons; it stands before anything from
+    outside."""
     before, _, rest = page.partition("<style>")
     style, end, _ = rest.partition("</style>")
     assert end, "Evidently's page has a style"

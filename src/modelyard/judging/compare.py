@@ -15,7 +15,8 @@ def expect(holds: bool, otherwise: str) -> None:
 
 
 def difference(left: Any, right: Any, tolerance: float = TOLERANCE, at: str = "answer") -> str:
-    """Where two JSON values differ first, in words; empty when they are the same within `tolerance`."""
+    """Where two JSON values differ first, in words; empty when they are the same within
+    `tolerance`."""
     if isinstance(left, dict) and isinstance(right, dict):
         if set(left) != set(right):
             return f"{at} has fields {sorted(left)} and {sorted(right)}"
@@ -23,10 +24,14 @@ def difference(left: Any, right: Any, tolerance: float = TOLERANCE, at: str = "a
     elif isinstance(left, list) and isinstance(right, list):
         if len(left) != len(right):
             return f"{at} has {len(left)} and {len(right)} items"
-        pairs = [(f"{at}[{number}]", *pair) for number, pair in enumerate(zip(left, right, strict=True))]
+        pairs = [
+            (f"{at}[{number}]", *pair) for number, pair in enumerate(zip(left, right, strict=True))
+        ]
     else:
         return "" if _same(left, right, tolerance) else f"{at} is {left!r} and {right!r}"
-    return next((found for place, a, b in pairs if (found := difference(a, b, tolerance, place))), "")
+    return next(
+        (found for place, a, b in pairs if (found := difference(a, b, tolerance, place))), ""
+    )
 
 
 def _same(left: Any, right: Any, tolerance: float) -> bool:

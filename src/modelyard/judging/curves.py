@@ -13,13 +13,15 @@ BINS = 20
 
 
 def counts(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each threshold finds and alarms, by a single pass down the ranking (Fawcett 2006, algorithm 1).
+    """What each threshold finds and alarms, by a single pass down the ranking (Fawcett 2006,
+    algorithm 1).
 
     Args:
         y: 1 for positive examples, (n,); score: the higher the more positive, (n,).
 
     Returns:
-        Positives and negatives at or above each threshold, and the thresholds, descending: (steps,) each. The first
+        Positives and negatives at or above each threshold, and the thresholds, descending: (steps,)
+            each. The first
         is above every score, and finite: nothing is answered positive.
     """
     order = np.argsort(-score, kind="stable")
@@ -30,7 +32,8 @@ def counts(y: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
 
 def roc(y: np.ndarray, score: np.ndarray, most: int = MOST_POINTS) -> Roc:
-    """At most `most` of the corners of the curve from (0, 0) to (1, 1); thresholds descend and are finite.
+    """At most `most` of the corners of the curve from (0, 0) to (1, 1); thresholds descend and are
+    finite.
 
     Args:
         y: 1 for positive examples, (n,), both classes present; score: (n,).
@@ -47,7 +50,8 @@ def roc(y: np.ndarray, score: np.ndarray, most: int = MOST_POINTS) -> Roc:
 
 
 def precision_recall(y: np.ndarray, score: np.ndarray, name: str, most: int = MOST_POINTS) -> Plot:
-    """Precision against recall, at most `most` points; where nothing is answered positive, nothing is wrong: 1.
+    """Precision against recall, at most `most` points; where nothing is answered positive, nothing
+    is wrong: 1.
 
     Args:
         y: 1 for positive examples, (n,), at least one; score: (n,); name: what is found.
@@ -57,10 +61,13 @@ def precision_recall(y: np.ndarray, score: np.ndarray, name: str, most: int = MO
     recall = (found / found[-1])[::-1]
     kept = thinned(len(precision), most)
     return Plot(
-        kind="line", title="Precision and recall", x_label="recall", y_label="precision",
+        kind="line",
+        title="Precision and recall",
+        x_label="recall",
+        y_label="precision",
         series=[Series(name=name, x=recall[kept].tolist(), y=precision[kept].tolist())],
         caption=f"Chance is a precision of {float((y == 1).mean()):.3g}.",
-    )  # fmt: skip
+    )
 
 
 def histogram(name: str, values: np.ndarray, limits: tuple[float, float] = (0.0, 1.0)) -> Series:
@@ -70,5 +77,6 @@ def histogram(name: str, values: np.ndarray, limits: tuple[float, float] = (0.0,
 
 
 def thinned(points: int, most: int = MOST_POINTS) -> np.ndarray:
-    """At most `most` of the indices 0 to `points` - 1, both ends among them, evenly spaced, int64."""
+    """At most `most` of the indices 0 to `points` - 1, both ends among them, evenly spaced,
+    int64."""
     return np.unique(np.linspace(0, points - 1, min(points, most)).round().astype(np.int64))

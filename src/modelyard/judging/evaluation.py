@@ -1,4 +1,5 @@
-"""What judging a model yields: metrics beside a baseline, and the plots a person of the field expects."""
+"""What judging a model yields: metrics beside a baseline, and the plots a person of the field
+expects."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ class Confusion(BaseModel):
 
 
 class Roc(BaseModel):
-    """Receiver operating characteristic of a binary classifier; thresholds descend and are finite."""
+    """Receiver operating characteristic of a binary classifier; thresholds descend and are
+    finite."""
 
     false_positive_rate: list[float]
     true_positive_rate: list[float]
@@ -75,11 +77,13 @@ class Evaluation(BaseModel):
     metrics: dict[str, float]
     """By name, finite. Names are the field's own: roc_auc, average_precision, mae, …"""
     baseline: dict[str, float]
-    """The same metrics for the baseline, fitted on the training split; a subset of the names is enough."""
+    """The same metrics for the baseline, fitted on the training split; a subset of the names is
+    enough."""
     baseline_name: str
     """What the baseline is: `most frequent class`, `popularity`, `seasonal naive`."""
     main: str
-    """The metric that a person asks for first; gate and registry compare by it unless the config says else."""
+    """The metric that a person asks for first; gate and registry compare by it unless the config
+    says else."""
     directions: dict[str, Direction]
     """Whether larger or smaller is better, for every metric."""
     notes: list[str] = []
@@ -135,9 +139,14 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
         )
     verdict = f"{metric} = {value:.4g} on the {evaluation.split} split ({evaluation.rows} rows)"
     return GateResult(
-        metric=metric, value=value, baseline=baseline, threshold=gate.threshold, over_baseline=gate.over_baseline,
-        passed=not failures, reason=": ".join([verdict, " and ".join(failures)]) if failures else verdict,
-    )  # fmt: skip
+        metric=metric,
+        value=value,
+        baseline=baseline,
+        threshold=gate.threshold,
+        over_baseline=gate.over_baseline,
+        passed=not failures,
+        reason=": ".join([verdict, " and ".join(failures)]) if failures else verdict,
+    )
 
 
 def _bound(evaluation: Evaluation, metric: str) -> str:

@@ -1,1 +1,2 @@
-"""What families share. A family imports the kit; the kit imports no family, and each of its modules has two users."""
+"""What families share. A family imports the kit; the kit imports no family, and each of its
+modules has two users."""

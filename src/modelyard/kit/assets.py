@@ -1,4 +1,5 @@
-"""Parts of a family's assets: what one stage fits and the host reads, each a JSON file of its own."""
+"""Parts of a family's assets: what one stage fits and the host reads, each a JSON file of its
+own."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from modelyard.errors import BrokenArtifact
 
 
 class Asset(BaseModel):
-    """A JSON file of the assets folder. Subclasses name it in `FILE` and list what it holds as fields."""
+    """A JSON file of the assets folder. Subclasses name it in `FILE` and list what it holds as
+    fields."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,11 +31,15 @@ class Asset(BaseModel):
         try:
             return cls.model_validate_json(file.read_text())
         except OSError as error:
-            raise BrokenArtifact(f"{file} cannot be read: {error.strerror}. Run the stage that made it again") from None
+            raise BrokenArtifact(
+                f"{file} cannot be read: {error.strerror}. Run the stage that made it again"
+            ) from None
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise BrokenArtifact(f"{file}: {where}: {first['msg']}. Run the stage that made it again") from None
+            raise BrokenArtifact(
+                f"{file}: {where}: {first['msg']}. Run the stage that made it again"
+            ) from None
 
     @classmethod
     def load_or(cls, assets: Path, otherwise: Self) -> Self:

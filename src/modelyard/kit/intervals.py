@@ -1,4 +1,5 @@
-"""How sure a figure is: intervals of shares and of any metric. For judging, not for answering: they need scipy."""
+"""How sure a figure is: intervals of shares and of any metric. For judging, not for answering:
+they need scipy."""
 
 from __future__ import annotations
 
@@ -21,11 +22,15 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def bootstrap(metric: Metric, value: float, y: np.ndarray, answer: np.ndarray) -> tuple[float, float] | None:
-    """95 % percentile bootstrap interval of a metric (Efron and Tibshirani 1993, chapter 13), centred on its value.
+def bootstrap(
+    metric: Metric, value: float, y: np.ndarray, answer: np.ndarray
+) -> tuple[float, float] | None:
+    """95 % percentile bootstrap interval of a metric (Efron and Tibshirani 1993, chapter 13),
+    centred on its value.
 
-    Large splits are resampled to RESAMPLED_ROWS rows, and the spread is scaled by the root of the ratio (Bickel, Götze
-    and van Zwet 1997). None where more than half of the resamples hold a single value of `y`: too few rows.
+    Large splits are resampled to RESAMPLED_ROWS rows, and the spread is scaled by the root of the
+    ratio (Bickel, Götze and van Zwet 1997). None where more than half of the resamples hold a
+    single value of `y`: too few rows.
     """
     rng = np.random.default_rng(0)
     size = min(len(y), RESAMPLED_ROWS)
@@ -48,9 +53,16 @@ def share_sentence(name: str, hits: int, of: int) -> str:
 
 
 def metric_sentence(
-    name: str, metric: Metric, value: float, y: np.ndarray, answer: np.ndarray, *, within: tuple[float, float] | None
+    name: str,
+    metric: Metric,
+    value: float,
+    y: np.ndarray,
+    answer: np.ndarray,
+    *,
+    within: tuple[float, float] | None,
 ) -> str:
-    """A metric with its bootstrap interval, for the card; `within` are the bounds that the metric cannot leave."""
+    """A metric with its bootstrap interval, for the card; `within` are the bounds that the
+    metric cannot leave."""
     found = bootstrap(metric, value, y, answer)
     if found is None:
         return f"{name}: too few rows for an interval."

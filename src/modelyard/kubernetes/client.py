@@ -47,7 +47,8 @@ class Pace:
 
     def wait(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (from 1), with jitter."""
-        return min(self.longest, self.backoff * 2.0 ** min(failures - 1, 16)) * random.uniform(0.75, 1.25)  # noqa: S311 no secret
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+        return min(self.longest, self.backoff * 2.0 ** min(failures - 1, 16)) * jitter
 
 
 class Cluster:
@@ -119,17 +120,24 @@ class Cluster:
             except HTTPError as error:
                 problem, wanted = f"{type(error).__name__}: {error}", None
             failures += 1
-            wait = min(wanted, self.pace.longest) if wanted is not None else self.pace.wait(failures)
+            wait = (
+                min(wanted, self.pace.longest) if wanted is not None else self.pace.wait(failures)
+            )
             if time.monotonic() + wait > until:
-                raise Unavailable(f"{doing}: the Kubernetes API at {self.host} does not answer ({problem[:200]})")
+                raise Unavailable(
+                    f"{doing}: the Kubernetes API at {self.host} does not answer ({problem[:200]})"
+                )
             time.sleep(wait)
 
     def create(self, job: Object) -> Object:
-        """Creates a TrainJob; the API refuses fields that it does not know, rather than drop them."""
+        """Creates a TrainJob; the API refuses fields that it does not know, rather than drop
+        them."""
         place = (GROUP, VERSION, self.namespace, PLURAL)
         created: Object = self.call(
             "creating the TrainJob",
-            lambda: self.custom.create_namespaced_custom_object(*place, job, field_validation="Strict"),
+            lambda: self.custom.create_namespaced_custom_object(
+                *place, job, field_validation="Strict"
+            ),
         )
         return created
 
@@ -152,7 +160,10 @@ class Cluster:
         """Adds annotations to a TrainJob."""
         place = (GROUP, VERSION, self.namespace, PLURAL, name)
         body = {"metadata": {"annotations": dict(annotations)}}
-        self.call(f"marking TrainJob {name}", lambda: self.custom.patch_namespaced_custom_object(*place, body))
+        self.call(
+            f"marking TrainJob {name}",
+            lambda: self.custom.patch_namespaced_custom_object(*place, body),
+        )
 
     def delete(self, name: str, patience: float | None = None) -> None:
         """Deletes a TrainJob and all that belongs to it; nothing where there is none."""
@@ -162,7 +173,9 @@ class Cluster:
         try:
             self.call(
                 f"deleting TrainJob {name}",
-                lambda: self.custom.delete_namespaced_custom_object(*place, propagation_policy="Foreground"),
+                lambda: self.custom.delete_namespaced_custom_object(
+                    *place, propagation_policy="Foreground"
+                ),
                 patience,
             )
         except ApiException as error:
@@ -192,51 +205,69 @@ class Cluster:
         try:
             found = self.call(
                 "listing training runtimes",
-                lambda: self.custom.list_cluster_custom_object(GROUP, VERSION, "clustertrainingruntimes"),
+                lambda: self.custom.list_cluster_custom_object(
+                    GROUP, VERSION, "clustertrainingruntimes"
+                ),
             )
         except ApiException:
             return None
         return sorted(one["metadata"]["name"] for one in found["items"])
 
     def events(self, name: str) -> list[Object]:
-        """Events about an object of this name, oldest first; none where this account may not list them."""
+        """Events about an object of this name, oldest first; none where this account may not
+        list them."""
         from kubernetes.client import ApiException
 
         try:
             response = self.call(
                 "listing events",
                 lambda: self.core.list_namespaced_event(
-                    self.namespace, field_selector=f"involvedObject.name={name}", _preload_content=False
+                    self.namespace,
+                    field_selector=f"involvedObject.name={name}",
+                    _preload_content=False,
                 ),
             )
         except ApiException:
             return []
         items: list[Object] = json.loads(response.data)["items"]
-        return sorted(items, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
+        return sorted(
+            items, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or "")
+        )
 
     def open_jobs(self, name: str, **query: Any) -> Any:
         """The response of listing or watching one TrainJob by name, as a stream of bytes."""
         return self.custom.list_namespaced_custom_object(
-            GROUP, VERSION, self.namespace, PLURAL,
-            field_selector=f"metadata.name={name}", _preload_content=False, **query,
-        )  # fmt: skip
+            GROUP,
+            VERSION,
+            self.namespace,
+            PLURAL,
+            field_selector=f"metadata.name={name}",
+            _preload_content=False,
+            **query,
+        )
 
     def open_pods(self, name: str, **query: Any) -> Any:
         """The response of listing or watching the pods of a TrainJob."""
         selector = f"jobset.sigs.k8s.io/jobset-name={name}"
-        return self.core.list_namespaced_pod(self.namespace, label_selector=selector, _preload_content=False, **query)
+        return self.core.list_namespaced_pod(
+            self.namespace, label_selector=selector, _preload_content=False, **query
+        )
 
     def open_log(self, pod: str, container: str, **query: str) -> Any:
-        """The response of reading a container's log, each line with its time; the client's own method lacks
-        `sinceTime`."""
+        """The response of reading a container's log, each line with its time; the client's own
+        method lacks `sinceTime`."""
         return self.api.call_api(
-            "/api/v1/namespaces/{namespace}/pods/{name}/log", "GET",
+            "/api/v1/namespaces/{namespace}/pods/{name}/log",
+            "GET",
             path_params={"namespace": self.namespace, "name": pod},
             query_params=[("container", container), ("timestamps", "true"), *query.items()],
-            header_params={"Accept": "*/*"}, auth_settings=["BearerToken"], response_type="str",
-            _return_http_data_only=True, _preload_content=False,
+            header_params={"Accept": "*/*"},
+            auth_settings=["BearerToken"],
+            response_type="str",
+            _return_http_data_only=True,
+            _preload_content=False,
             _request_timeout=(10, self.pace.silence),
-        )  # fmt: skip
+        )
 
     def last_line(self, pod: str, container: str, previous: bool) -> str:
         """The last line that a container wrote; empty where no one can tell any more."""
@@ -244,10 +275,14 @@ class Cluster:
 
         query = {"tailLines": "20", **({"previous": "true"} if previous else {})}
         try:
-            data: bytes = self.call("reading a log", lambda: self.open_log(pod, container, **query).data, patience=10)
+            data: bytes = self.call(
+                "reading a log", lambda: self.open_log(pod, container, **query).data, patience=10
+            )
         except (ApiException, Unavailable):
             return ""
-        lines = [line.partition(" ")[2].strip() for line in data.decode(errors="replace").splitlines()]
+        lines = [
+            line.partition(" ")[2].strip() for line in data.decode(errors="replace").splitlines()
+        ]
         return next((line for line in reversed(lines) if line), "")
 
 

@@ -1,4 +1,5 @@
-"""Keeping up with a cluster: objects by list and watch, a container's log by follow; both survive lost connections."""
+"""Keeping up with a cluster: objects by list and watch, a container's log by follow; both
+survive lost connections."""
 
 from __future__ import annotations
 
@@ -20,12 +21,20 @@ _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d
 
 
 class Watched(threading.Thread):
-    """Objects that a query finds, as they are now. `open_stream(**query)` is a list or watch call of `Cluster`."""
+    """Objects that a query finds, as they are now. `open_stream(**query)` is a list or watch
+    call of `Cluster`."""
 
-    def __init__(self, cluster: Cluster, what: str, open_stream: Callable[..., Any], changed: threading.Event) -> None:
+    def __init__(
+        self, cluster: Cluster, what: str, open_stream: Callable[..., Any], changed: threading.Event
+    ) -> None:
         """`changed` is set whenever there is something new."""
         super().__init__(daemon=True, name=what)
-        self.cluster, self.what, self.open_stream, self.changed = cluster, what, open_stream, changed
+        self.cluster, self.what, self.open_stream, self.changed = (
+            cluster,
+            what,
+            open_stream,
+            changed,
+        )
         self.stopped, self.listed = threading.Event(), threading.Event()
         self.error: ModelyardError | None = None
         self._objects: dict[str, Object] = {}
@@ -72,12 +81,21 @@ class Watched(threading.Thread):
                 continue
             failures += 1
             if time.monotonic() - answered > self.cluster.pace.patience:
-                self._fail(Unavailable(f"{self.what}: the Kubernetes API does not answer any more ({problem[:200]})"))
-            wait = min(wanted, self.cluster.pace.longest) if wanted is not None else self.cluster.pace.wait(failures)
+                self._fail(
+                    Unavailable(
+                        f"{self.what}: the Kubernetes API does not answer any more ({problem[:200]})"
+                    )
+                )
+            wait = (
+                min(wanted, self.cluster.pace.longest)
+                if wanted is not None
+                else self.cluster.pace.wait(failures)
+            )
             self.stopped.wait(wait)
 
     def _problem(self, error: Exception) -> tuple[str, float | None]:
-        """What went wrong, and the wait that was asked for; an error that will not pass ends the thread."""
+        """What went wrong, and the wait that was asked for; an error that will not pass ends the
+        thread."""
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -105,19 +123,25 @@ class Watched(threading.Thread):
         found = json.loads(response.data)
         with self._lock:
             now = {one["metadata"]["name"]: one for one in found["items"]}
-            self._gone |= {_uid(one): one for name, one in self._objects.items() if _other(one, now.get(name))}
+            self._gone |= {
+                _uid(one): one for name, one in self._objects.items() if _other(one, now.get(name))
+            }
             self._objects = now
         self.listed.set()
         self.changed.set()
         return str(found["metadata"]["resourceVersion"])
 
     def _watch(self, version: str) -> str:
-        """Watches from a version until the connection ends; returns the version to go on from, empty to list again."""
+        """Watches from a version until the connection ends; returns the version to go on from,
+        empty to list again."""
         pace, began = self.cluster.pace, time.monotonic()
         response = self.open_stream(
-            watch=True, resource_version=version, allow_watch_bookmarks=True, timeout_seconds=pace.watch,
+            watch=True,
+            resource_version=version,
+            allow_watch_bookmarks=True,
+            timeout_seconds=pace.watch,
             _request_timeout=(10, pace.watch + 10),
-        )  # fmt: skip
+        )
         try:
             for line, _ in lines_of(response):
                 if self.stopped.is_set():
@@ -144,9 +168,12 @@ class Watched(threading.Thread):
 
 
 class Log(threading.Thread):
-    """A container's log, line by line from its start, told once each in spite of lost connections."""
+    """A container's log, line by line from its start, told once each in spite of lost
+    connections."""
 
-    def __init__(self, cluster: Cluster, pod: str, container: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, cluster: Cluster, pod: str, container: str, say: Callable[[str], None]
+    ) -> None:
         super().__init__(daemon=True, name=f"log of {pod}")
         self.cluster, self.pod, self.container, self.say = cluster, pod, container, say
         self.over, self.stopped = threading.Event(), threading.Event()
@@ -171,7 +198,9 @@ class Log(threading.Thread):
 
         failures = 0
         while not self.stopped.is_set():
-            complete = self.over.is_set()  # asked before reading: what is written by then is what there will be
+            complete = (
+                self.over.is_set()
+            )  # asked before reading: what is written by then is what there will be
             before = (self._time, self._seen)
             try:
                 self._read(complete)
@@ -185,13 +214,17 @@ class Log(threading.Thread):
             except HTTPError:  # the stream broke: go on where it was
                 pass
             failures = 1 if before != (self._time, self._seen) else failures + 1
-            self.over.wait(self.cluster.pace.wait(failures)) if not complete else time.sleep(self.cluster.pace.backoff)
+            self.over.wait(self.cluster.pace.wait(failures)) if not complete else time.sleep(
+                self.cluster.pace.backoff
+            )
 
     def _read(self, complete: bool) -> None:
         query = {} if complete else {"follow": "true"}
         if self._time:
             # The API knows no fractions of a second, so some lines come again.
-            query["sinceTime"] = datetime.fromtimestamp(self._time[0], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            query["sinceTime"] = datetime.fromtimestamp(self._time[0], UTC).strftime(
+                "%Y-%m-%dT%H:%M:%SZ"
+            )
         response = self.cluster.open_log(self.pod, self.container, **query)
         repeated = 0
         try:
@@ -200,7 +233,11 @@ class Log(threading.Thread):
                     return
                 stamp, _, text = line.partition(" ")
                 moment = _moment(stamp)
-                if moment is None or not (whole or complete) or (self._time and moment < self._time):
+                if (
+                    moment is None
+                    or not (whole or complete)
+                    or (self._time and moment < self._time)
+                ):
                     continue
                 repeated = repeated + 1 if moment == self._time else 1
                 if moment == self._time and repeated <= self._seen:
@@ -212,7 +249,8 @@ class Log(threading.Thread):
 
 
 def lines_of(response: Any) -> Iterator[tuple[str, bool]]:
-    """Lines of a streamed response as they come, without their ends; False with one that the stream cut off."""
+    """Lines of a streamed response as they come, without their ends; False with one that the
+    stream cut off."""
     rest = b""
     for chunk in response.stream(amt=None, decode_content=False):
         *lines, rest = (rest + chunk).split(b"\n")
@@ -224,7 +262,8 @@ def lines_of(response: Any) -> Iterator[tuple[str, bool]]:
 
 
 def _moment(stamp: str) -> Moment | None:
-    """`2026-11-22T02:30:00.5Z` in a form that can be compared; None for what is no time (a node's own complaint)."""
+    """`2026-11-22T02:30:00.5Z` in a form that can be compared; None for what is no time (a
+    node's own complaint)."""
     found = _STAMP.fullmatch(stamp)
     if not found:
         return None

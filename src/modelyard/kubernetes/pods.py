@@ -1,4 +1,5 @@
-"""What pods say of a training job: why one waits, and how one ended. Pure functions of pods as JSON."""
+"""What pods say of a training job: why one waits, and how one ended. Pure functions of pods as
+JSON."""
 
 from __future__ import annotations
 
@@ -12,11 +13,20 @@ from modelyard.kubernetes.client import Object
 from modelyard.kubernetes.trainer import NODE
 
 PREEMPTED = 75
-"""Exit status of a worker that was told to stop, saved, and wants to be run again (EX_TEMPFAIL of sysexits.h)."""
+"""Exit status of a worker that was told to stop, saved, and wants to be run again (EX_TEMPFAIL
+of sysexits.h)."""
 USER_ERROR = 2
 """Exit status of a worker whose last line says what a person can mend."""
 _SIGBUS, _SIGKILL = 135, 137
-_PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable"})
+_PULL = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "RegistryUnavailable",
+    }
+)
 _SETUP = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _INDEX = "batch.kubernetes.io/job-completion-index"
 
@@ -79,13 +89,20 @@ def waiting(pod: Object) -> Waiting | None:
     blocked = _condition(pod, "PodScheduled")
     if blocked and blocked.get("status") == "False" and blocked.get("reason") == "Unschedulable":
         return Waiting("schedule", node, name, str(blocked.get("message", "no node fits")))
-    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+    for container in [
+        *status.get("initContainerStatuses", []),
+        *status.get("containerStatuses", []),
+    ]:
         reason = container.get("state", {}).get("waiting", {})
         if reason.get("reason") in _PULL:
             said = f"{reason['reason']}: {reason.get('message', '')}".rstrip(": ")
-            return Waiting("pull", node, name, f"image {container.get('image')} cannot be pulled: {said}")
+            return Waiting(
+                "pull", node, name, f"image {container.get('image')} cannot be pulled: {said}"
+            )
         if reason.get("reason") in _SETUP:
-            return Waiting("setup", node, name, f"{reason['reason']}: {reason.get('message', '')}".rstrip(": "))
+            return Waiting(
+                "setup", node, name, f"{reason['reason']}: {reason.get('message', '')}".rstrip(": ")
+            )
     return None
 
 
@@ -95,9 +112,18 @@ def ended(pod: Object) -> End | None:
     disrupted = _condition(pod, "DisruptionTarget")
     if disrupted and disrupted.get("status") == "True":
         text = f"{disrupted.get('reason')}: {disrupted.get('message')}"
-        return End("preempted", node, name, None, text, str(disrupted.get("lastTransitionTime", "")))
+        return End(
+            "preempted", node, name, None, text, str(disrupted.get("lastTransitionTime", ""))
+        )
     if status.get("phase") == "Failed" and status.get("reason"):
-        return End("preempted", node, name, None, f"{status['reason']}: {status.get('message', '')}".rstrip(": "), "")
+        return End(
+            "preempted",
+            node,
+            name,
+            None,
+            f"{status['reason']}: {status.get('message', '')}".rstrip(": "),
+            "",
+        )
     container = _status(pod)
     now, before = (container.get(state, {}).get("terminated") for state in ("state", "lastState"))
     last = now if now and now.get("exitCode") else before
@@ -122,7 +148,9 @@ def cause(ends: Sequence[End]) -> End:
 
 def memory_limit(pod: Object) -> str:
     """The memory limit of a pod's training container, as it is written there."""
-    containers = [one for one in pod.get("spec", {}).get("containers", []) if one.get("name") == NODE]
+    containers = [
+        one for one in pod.get("spec", {}).get("containers", []) if one.get("name") == NODE
+    ]
     limits = containers[0].get("resources", {}).get("limits", {}) if containers else {}
     return str(limits.get("memory", "none"))
 
@@ -130,7 +158,10 @@ def memory_limit(pod: Object) -> str:
 def explain(end: End, job: str, line: str) -> ModelyardError:
     """The error for an end; `line` is the last one of its log."""
     if end.kind == "user":
-        return UsageError(line.removeprefix("error: ") or f"{job}: node {end.node} exited with code 2 and said nothing")
+        return UsageError(
+            line.removeprefix("error: ")
+            or f"{job}: node {end.node} exited with code 2 and said nothing"
+        )
     where = f"{job}: node {end.node} (pod {end.pod})"
     if end.kind == "memory":
         return UsageError(f"{where} {end.text}. Lower training.batch_size, or raise cluster.memory")
@@ -143,9 +174,14 @@ def _exit(pod: Object, last: dict[str, Any], restarted: bool) -> End:
     code, reason = int(last["exitCode"]), str(last.get("reason", ""))
     said = (str(last.get("message") or "").strip().splitlines() or [""])[-1]
     end = functools.partial(
-        End, node=node_of(pod), pod=pod["metadata"]["name"], code=code,
-        when=str(last.get("finishedAt") or ""), said=said, restarted=restarted,
-    )  # fmt: skip
+        End,
+        node=node_of(pod),
+        pod=pod["metadata"]["name"],
+        code=code,
+        when=str(last.get("finishedAt") or ""),
+        said=said,
+        restarted=restarted,
+    )
     limit = f"its limit is {memory_limit(pod)}"
     if reason == "OOMKilled":
         return end("memory", text=f"ran out of memory (OOMKilled); {limit}")
@@ -156,14 +192,18 @@ def _exit(pod: Object, last: dict[str, Any], restarted: bool) -> End:
     if code == USER_ERROR:
         return end("user", text="exited with code 2")
     if code == _SIGKILL:
-        return end("memory", text=f"was killed, most likely for its memory (exit code 137); {limit}")
+        return end(
+            "memory", text=f"was killed, most likely for its memory (exit code 137); {limit}"
+        )
     hint = ": /dev/shm was too small, raise cluster.shm" if code == _SIGBUS else ""
     return end("crash", text=f"exited with code {code}{hint}")
 
 
 def _status(pod: Object) -> dict[str, Any]:
     """The status of the training container; empty before there is one."""
-    found = [one for one in pod.get("status", {}).get("containerStatuses", []) if one.get("name") == NODE]
+    found = [
+        one for one in pod.get("status", {}).get("containerStatuses", []) if one.get("name") == NODE
+    ]
     return found[0] if found else {}
 
 

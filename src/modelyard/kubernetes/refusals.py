@@ -28,8 +28,13 @@ class Asked(Protocol):
 
 
 def message_of(error: ApiException) -> str:
-    """The API's own words: of the Status object in the body, else the body, else the HTTP reason."""
-    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
+    """The API's own words: of the Status object in the body, else the body, else the HTTP
+    reason."""
+    body = (
+        error.body.decode(errors="replace")
+        if isinstance(error.body, bytes)
+        else str(error.body or "")
+    )
     try:
         status: Any = json.loads(body)
         return str(status["message"])
@@ -63,7 +68,9 @@ def _missing(said: str, where: str) -> ModelyardError:
 
 def _invalid(said: str, where: str) -> ModelyardError:
     if "unknown field" in said:
-        return UsageError(f"{where}: this cluster's Kubeflow Trainer is older than 2.2 ({said}). Upgrade it")
+        return UsageError(
+            f"{where}: this cluster's Kubeflow Trainer is older than 2.2 ({said}). Upgrade it"
+        )
     return UsageError(f"{where}: the TrainJob is refused: {said}")
 
 
@@ -73,8 +80,12 @@ def _forbidden(said: str, where: str, asked: Asked, runtime: str) -> ModelyardEr
     if "must be created before the TrainJob" in said:
         there = asked.runtimes()
         if there is None:
-            return UsageError(f"{where}: training runtime {runtime!r} does not exist. Set cluster.runtime")
-        return UsageError(f"{where}: {choices('training runtime', runtime, there)}. Set cluster.runtime")
+            return UsageError(
+                f"{where}: training runtime {runtime!r} does not exist. Set cluster.runtime"
+            )
+        return UsageError(
+            f"{where}: {choices('training runtime', runtime, there)}. Set cluster.runtime"
+        )
     if "admission webhook" in said or "admission policy" in said or "PodSecurity" in said:
         return UsageError(f"{where}: the cluster's admission refuses it: {said}")
     return UsageError(

@@ -6,4 +6,5 @@ GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 NODE = "node"
 """What Trainer calls the replicated job, and its container, that trains."""
 RUN, FAMILY, PARENT = "modelyard/run", "modelyard/family", "modelyard/parent"
-"""Labels: the run, the family, and the pod that made the job: `kubectl get trainjobs -l modelyard/run=…`."""
+"""Labels: the run, the family, and the pod that made the job: `kubectl get trainjobs -l
+modelyard/run=…`."""

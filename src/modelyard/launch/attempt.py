@@ -34,7 +34,11 @@ class Attempt:
     """Watches a TrainJob that exists."""
 
     def __init__(
-        self, cluster: Cluster, job: Object, settings: ClusterSettings, progress: Callable[[str], None]
+        self,
+        cluster: Cluster,
+        job: Object,
+        settings: ClusterSettings,
+        progress: Callable[[str], None],
     ) -> None:
         self.cluster, self.settings, self.progress = cluster, settings, progress
         self.name, self.uid = str(job["metadata"]["name"]), job["metadata"]["uid"]
@@ -85,7 +89,9 @@ class Attempt:
             return None
         job = next((one for one in found if one["metadata"]["uid"] == self.uid), None)
         if job is None or job["metadata"].get("deletionTimestamp"):
-            return Outcome(Unavailable(f"{self.called} was deleted by someone else while it trained"))
+            return Outcome(
+                Unavailable(f"{self.called} was deleted by someone else while it trained")
+            )
         present = self._of_this_attempt(job, there)
         self._tell_log(present)
         if _condition(job, "Complete"):
@@ -96,7 +102,8 @@ class Attempt:
         return self._failed(job, present) or self._stuck(present)
 
     def _of_this_attempt(self, job: Object, found: list[Object]) -> list[Object]:
-        """Without pods that an earlier job of the same name left behind, or that a queue has taken back since."""
+        """Without pods that an earlier job of the same name left behind, or that a queue has
+        taken back since."""
         resumed = [
             str(one["lastTransitionTime"])
             for one in job.get("status", {}).get("conditions", [])
@@ -115,7 +122,9 @@ class Attempt:
         if condition and condition.get("reason") == "DeadlineExceeded":
             hours = f"cluster.timeout_hours = {self.settings.timeout_hours:g}"
             return Outcome(
-                Unavailable(f"{self.called} was stopped at its time limit, {hours}. Raise it, or train less")
+                Unavailable(
+                    f"{self.called} was stopped at its time limit, {hours}. Raise it, or train less"
+                )
             )
         ends = [pods.ended(pod) for pod in present] + [
             pods.removed(pod) for pod in self._of_this_attempt(job, self.pods.gone())
@@ -148,7 +157,9 @@ class Attempt:
         if not present:
             found = [Waiting("schedule", 0, "", self._why_no_pods())]
             if _refused(found[0].text):
-                return Outcome(UsageError(f"{self.called}: the cluster refuses its pods: {found[0].text}"))
+                return Outcome(
+                    UsageError(f"{self.called}: the cluster refuses its pods: {found[0].text}")
+                )
         now, keys = time.monotonic(), {(why.pod, why.kind) for why in found}
         self._since = {key: self._since.get(key, now) for key in keys}
         for why in found:
@@ -159,13 +170,17 @@ class Attempt:
             if now - self._since[key] > self._patience(why):
                 return Outcome(self._too_long(why, self._reasons[key]))
         if found:
-            self._tell(f"{self.name}: node {found[0].node} waits: {self._reasons[(found[0].pod, found[0].kind)]}")
+            self._tell(
+                f"{self.name}: node {found[0].node} waits: {self._reasons[(found[0].pod, found[0].kind)]}"
+            )
         elif all(map(pods.started, present)):
             self._tell(f"{self.name}: all {len(present)} nodes run")
         return None
 
     def _patience(self, why: Waiting) -> float:
-        minutes = self.settings.schedule_minutes if why.kind == "schedule" else self.settings.pull_minutes
+        minutes = (
+            self.settings.schedule_minutes if why.kind == "schedule" else self.settings.pull_minutes
+        )
         return minutes * 60
 
     def _too_long(self, why: Waiting, text: str) -> ModelyardError:
@@ -187,7 +202,10 @@ class Attempt:
     def _why_no_pods(self) -> str:
         """The last warning about the job, its job set and its jobs."""
         now = time.monotonic()
-        if now - self._asked_events > min(_EVENTS_SECONDS, 5 * self.cluster.pace.tick) or not self._asked_events:
+        if (
+            now - self._asked_events > min(_EVENTS_SECONDS, 5 * self.cluster.pace.tick)
+            or not self._asked_events
+        ):
             self._asked_events = now
             for name in (self.name, f"{self.name}-{NODE}-0"):
                 for event in self.cluster.events(name):
@@ -202,7 +220,11 @@ class Attempt:
 
     def _tell_log(self, present: list[Object]) -> None:
         first = pods.newest(present, 0)
-        if first and pods.started(first) and (self.log is None or self.log.pod != first["metadata"]["name"]):
+        if (
+            first
+            and pods.started(first)
+            and (self.log is None or self.log.pod != first["metadata"]["name"])
+        ):
             self._finish_log()
             self.log = Log(self.cluster, first["metadata"]["name"], NODE, self.lines.put)
             self.log.start()
@@ -222,4 +244,6 @@ def _refused(text: str) -> bool:
 
 def _condition(job: Object, kind: str) -> dict[str, str] | None:
     conditions = job.get("status", {}).get("conditions", [])
-    return next((one for one in conditions if one["type"] == kind and one["status"] == "True"), None)
+    return next(
+        (one for one in conditions if one["type"] == kind and one["status"] == "True"), None
+    )

@@ -19,13 +19,15 @@ from modelyard.settings.uri import is_remote
 IMAGE = "MODELYARD_IMAGE"
 """Image of this step's own pod."""
 ATTEMPT, SPEC, OUTCOME = "modelyard/attempt", "modelyard/spec", "modelyard/outcome"
-"""Annotations: attempts count from 1; sha256 of the job's spec; `failed` on a job that was given up."""
+"""Annotations: attempts count from 1; sha256 of the job's spec; `failed` on a job that was given
+up."""
 MANAGER = {"app.kubernetes.io/managed-by": "modelyard", "app.kubernetes.io/component": "training"}
 QUEUE = "kueue.x-k8s.io/queue-name"
 GRACE_SECONDS = 120
 """From SIGTERM to SIGKILL: time to write a checkpoint."""
 NAME_LENGTH = 44
-"""A pod is called `<job>-node-0-<index>-<5 letters>`, and that is a label of at most 63 characters."""
+"""A pod is called `<job>-node-0-<index>-<5 letters>`, and that is a label of at most 63
+characters."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,20 @@ class TrainJobRequest:
         return label_name(f"{self.family}-{self.id}")
 
 
-def train_job(request: TrainJobRequest, settings: ClusterSettings, attempt: int = 1) -> dict[str, Any]:
+def train_job(
+    request: TrainJobRequest, settings: ClusterSettings, attempt: int = 1
+) -> dict[str, Any]:
     """The TrainJob object.
 
     Raises:
         UsageError: no image is known.
     """
     spec: dict[str, Any] = {
-        "runtimeRef": {"apiGroup": GROUP, "kind": "ClusterTrainingRuntime", "name": settings.runtime},
+        "runtimeRef": {
+            "apiGroup": GROUP,
+            "kind": "ClusterTrainingRuntime",
+            "name": settings.runtime,
+        },
         "trainer": _trainer(request, settings),
         "runtimePatches": [_patch(_pod(request, settings), _labels(request))],
         "activeDeadlineSeconds": max(1, round(settings.timeout_hours * 3600)),
@@ -79,7 +87,8 @@ def train_job(request: TrainJobRequest, settings: ClusterSettings, attempt: int 
 
 
 def label_name(text: str) -> str:
-    """Any text as an RFC 1035 label of at most 44 characters; what had to be changed gets a hash, to stay unique."""
+    """Any text as an RFC 1035 label of at most 44 characters; what had to be changed gets a
+    hash, to stay unique."""
     clean = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     clean = clean if clean[:1].isalpha() else f"m-{clean}"
     if clean == text and len(clean) <= NAME_LENGTH:
@@ -140,7 +149,9 @@ def _pod(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [{"name": "shm", "emptyDir": shm}]
     mounts = [{"name": "shm", "mountPath": "/dev/shm"}]
     if settings.scratch_claim and settings.scratch and not is_remote(settings.scratch):
-        volumes.append({"name": "scratch", "persistentVolumeClaim": {"claimName": settings.scratch_claim}})
+        volumes.append(
+            {"name": "scratch", "persistentVolumeClaim": {"claimName": settings.scratch_claim}}
+        )
         mounts.append({"name": "scratch", "mountPath": settings.scratch.removeprefix("file://")})
     security: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if settings.fs_group:
@@ -163,7 +174,9 @@ def _pod(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, Any]:
 
 def _toleration(one: Toleration) -> dict[str, str]:
     given = one.model_dump()
-    return {"operator": "Equal" if one.value else "Exists"} | {name: value for name, value in given.items() if value}
+    return {"operator": "Equal" if one.value else "Exists"} | {
+        name: value for name, value in given.items() if value
+    }
 
 
 def _patch(pod: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What a node of a training job runs: `python -m modelyard.launch.node --job URI`.
 
-torchrun starts the workers (`modelyard.pipeline.worker`), as many as Kubeflow Trainer says in PET_* variables. Its own
-exit code is 1 whatever a worker's was; this one's is the worker's that failed first, whose last line it leaves as the
-container's last word.
+torchrun starts the workers (`modelyard.pipeline.worker`), as many as Kubeflow Trainer says in PET_*
+variables. Its own exit code is 1 whatever a worker's was; this one's is the worker's that failed
+first, whose last line it leaves as the container's last word.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def main(arguments: Sequence[str], worker: str = WORKER) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     torchrun: Any = importlib.import_module("torch.distributed.run")  # it has no types
-    os.environ.setdefault("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", " ")  # plain lines: one worker speaks
+    os.environ.setdefault(
+        "TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", " "
+    )  # plain lines: one worker speaks
     with tempfile.TemporaryDirectory(prefix="modelyard-") as logs:
         options = ["--tee", "3", "--local-ranks-filter", "0", "--log-dir", logs]
         options += ["--max-restarts", "0", "--shutdown-timeout", str(STOP_SECONDS)]

@@ -1,4 +1,5 @@
-"""The train stage on several machines: its inputs go to where all nodes reach them, and its model comes back."""
+"""The train stage on several machines: its inputs go to where all nodes reach them, and its
+model comes back."""
 
 from __future__ import annotations
 
@@ -29,9 +30,13 @@ def train_on_nodes(run: Run, record: Mapping[str, Any], features: Path, model: P
     scratch.upload(features, job)
     scratch.write_job(job, record)
     request = TrainJobRequest(
-        id=run.id, family=run.name, job=job, nodes=run.nodes, gpus_per_node=run.gpus_per_node,
+        id=run.id,
+        family=run.name,
+        job=job,
+        nodes=run.nodes,
+        gpus_per_node=run.gpus_per_node,
         resources=settings.machine(run.config.resources),
-    )  # fmt: skip
+    )
     began = time.monotonic()
     try:
         train_on_cluster(request, settings, lambda line: print(line, flush=True))
@@ -46,7 +51,10 @@ def _held(request: TrainJobRequest, settings: ClusterSettings, seconds: float) -
     from kubernetes.utils.quantity import parse_quantity
 
     return Usage.reserved(
-        seconds, nodes=request.nodes, cores=float(parse_quantity(request.resources["cpu"])),
-        memory_bytes=int(parse_quantity(request.resources["memory"])), gpus=request.gpus_per_node,
+        seconds,
+        nodes=request.nodes,
+        cores=float(parse_quantity(request.resources["cpu"])),
+        memory_bytes=int(parse_quantity(request.resources["memory"])),
+        gpus=request.gpus_per_node,
         gpu=settings.gpu_resource,
-    )  # fmt: skip
+    )

@@ -14,7 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modelyard.errors import BrokenArtifact, MissingExtra, ModelyardError, Unavailable, UsageError, choices
+from modelyard.errors import (
+    BrokenArtifact,
+    MissingExtra,
+    ModelyardError,
+    Unavailable,
+    UsageError,
+    choices,
+)
 from modelyard.launch.manifest import label_name
 from modelyard.settings.cluster import ClusterSettings
 from modelyard.store import artifact
@@ -37,7 +44,8 @@ def job_uri(settings: ClusterSettings, family: str, run_id: str) -> str:
 
 
 def write_job(job: str, record: Mapping[str, Any]) -> None:
-    """Writes `job.json`; where it differs from the one that is there, a model finished by that one is no longer it."""
+    """Writes `job.json`; where it differs from the one that is there, a model finished by that
+    one is no longer it."""
     with _store(job) as (fs, root):
         if fs.exists(f"{root}/{JOB}") and _read(fs, f"{root}/{JOB}") == record:
             return
@@ -52,12 +60,14 @@ def read_job(job: str) -> dict[str, Any]:
 
 
 def upload(features: Path, job: str) -> None:
-    """Copies a features artifact to the job's folder, and compares sizes; one that is there already stays.
+    """Copies a features artifact to the job's folder, and compares sizes; one that is there already
+    stays.
 
     A step that is tried again may find the nodes at work on it.
 
     Raises:
-        BrokenArtifact: not all of it arrived; Unavailable, UsageError: the store, or the right to write there.
+        BrokenArtifact: not all of it arrived; Unavailable, UsageError: the store, or the right to
+        write there.
     """
     with _store(job) as (fs, root):
         if not _is_there(fs, features, f"{root}/{FEATURES}"):
@@ -72,7 +82,8 @@ def fetch(job: str, features: Path) -> None:
 
 
 def publish(model: Path, job: str, **told: Any) -> None:
-    """Copies the trained model's files to the job's folder and then writes `done.json`, with `told` in it."""
+    """Copies the trained model's files to the job's folder and then writes `done.json`, with
+    `told` in it."""
     with _store(job) as (fs, root):
         sizes = _put(fs, model, f"{root}/{MODEL}")
         _write(fs, f"{root}/{DONE}", {**told, "files": sizes})
@@ -86,7 +97,9 @@ def download(job: str, model: Path) -> dict[str, Any]:
     """
     with _store(job) as (fs, root):
         if not fs.exists(f"{root}/{DONE}"):
-            raise BrokenArtifact(f"{job} holds no finished model ({DONE} is missing): the training did not end well")
+            raise BrokenArtifact(
+                f"{job} holds no finished model ({DONE} is missing): the training did not end well"
+            )
         done = _read(fs, f"{root}/{DONE}")
         _get(fs, f"{root}/{MODEL}", model, done["files"])
         return done
@@ -108,13 +121,19 @@ def _store(job: str) -> Iterator[tuple[Any, str]]:
     except ModelyardError:
         raise
     except FileNotFoundError as error:
-        raise BrokenArtifact(f"{job}: {_line(error)}. Check cluster.scratch, or run the step again") from None
+        raise BrokenArtifact(
+            f"{job}: {_line(error)}. Check cluster.scratch, or run the step again"
+        ) from None
     except PermissionError as error:
-        raise UsageError(f"{job}: no permission ({_line(error)}). Check cluster.scratch and its credentials") from None
+        raise UsageError(
+            f"{job}: no permission ({_line(error)}). Check cluster.scratch and its credentials"
+        ) from None
     except json.JSONDecodeError as error:
         raise BrokenArtifact(f"{job}: {JOB} or {DONE} is not JSON ({error})") from None
     except Exception as error:  # every store has its own exceptions
-        raise Unavailable(f"{job}: {type(error).__name__}: {_line(error)}. Check cluster.scratch") from error
+        raise Unavailable(
+            f"{job}: {type(error).__name__}: {_line(error)}. Check cluster.scratch"
+        ) from error
 
 
 def _open(job: str) -> tuple[Any, str]:
@@ -126,19 +145,28 @@ def _open(job: str) -> tuple[Any, str]:
     except ImportError as error:
         if scheme in ("s3", "s3a"):
             raise MissingExtra(f"cluster.scratch = {job}", "data") from error
-        raise UsageError(f"cluster.scratch: {scheme}:// needs a package of its own: {_line(error)}") from error
+        raise UsageError(
+            f"cluster.scratch: {scheme}:// needs a package of its own: {_line(error)}"
+        ) from error
     except ValueError:
         known = ["s3", "gs", "abfs", "file"]
-        raise UsageError(f"cluster.scratch: {choices('scheme', scheme, known)}, or a path") from None
+        raise UsageError(
+            f"cluster.scratch: {choices('scheme', scheme, known)}, or a path"
+        ) from None
     fs.invalidate_cache()  # a listing that this process made earlier may be old
     return fs, str(root).rstrip("/")
 
 
 def _is_there(fs: Any, folder: Path, target: str) -> bool:
-    """Whether the same artifact is there: the same manifest, which holds every file's sum, and the same sizes."""
+    """Whether the same artifact is there: the same manifest, which holds every file's sum, and
+    the same sizes."""
     manifest = folder / artifact.MANIFEST
     there = f"{target}/{artifact.MANIFEST}"
-    if not manifest.is_file() or not fs.exists(there) or fs.cat_file(there) != manifest.read_bytes():
+    if (
+        not manifest.is_file()
+        or not fs.exists(there)
+        or fs.cat_file(there) != manifest.read_bytes()
+    ):
         return False
     return _sizes(folder) == _sizes_there(fs, target)
 
@@ -165,7 +193,9 @@ def _get(fs: Any, source: str, folder: Path, sizes: Mapping[str, int]) -> None:
     names = sorted(sizes)
     with artifact.create(folder) as work:
         for name in names:
-            assert (work / name).resolve().is_relative_to(work.resolve()), f"{name} leads out of the folder"
+            assert (work / name).resolve().is_relative_to(work.resolve()), (
+                f"{name} leads out of the folder"
+            )
             (work / name).parent.mkdir(parents=True, exist_ok=True)
         fs.get([f"{source}/{name}" for name in names], [str(work / name) for name in names])
         _compare(sizes, _sizes(work), source)
@@ -188,7 +218,11 @@ def _compare(expected: Mapping[str, int], seen: Mapping[str, int], place: str) -
 
 def _sizes(folder: Path) -> dict[str, int]:
     """Bytes by relative file name."""
-    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
+    return {
+        file.relative_to(folder).as_posix(): file.stat().st_size
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
 
 
 def _write(fs: Any, file: str, record: Mapping[str, Any]) -> None:

@@ -35,11 +35,20 @@ def _run(job: str, processes: int) -> tuple[int, str]:
     from modelyard.training.world import Preemption
 
     command = [sys.executable, "-m", "modelyard.launch.node", "--job", job]
-    environment = os.environ | {"PET_STANDALONE": "1", "PET_NPROC_PER_NODE": str(processes), "PET_NNODES": "1"}
+    environment = os.environ | {
+        "PET_STANDALONE": "1",
+        "PET_NPROC_PER_NODE": str(processes),
+        "PET_NNODES": "1",
+    }
     last = ""
     with Preemption().heard() as preemption:
         child = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
         preemption.tell = child.terminate
         if preemption.asked:
@@ -54,7 +63,9 @@ def _run(job: str, processes: int) -> tuple[int, str]:
 def _error(ended: int, last: str, processes: int) -> ModelyardError:
     said = last.removeprefix("error: ")
     if ended == Interrupted.exit_code:
-        return Interrupted("training was stopped and saved. Run it again to go on: modelyard resume")
+        return Interrupted(
+            "training was stopped and saved. Run it again to go on: modelyard resume"
+        )
     if ended == UsageError.exit_code and last != said:
         return UsageError(said)
     return ModelyardError(

@@ -1,4 +1,5 @@
-"""Trains on several machines: makes a TrainJob of Kubeflow Trainer, follows it to its end, and explains failures."""
+"""Trains on several machines: makes a TrainJob of Kubeflow Trainer, follows it to its end, and
+explains failures."""
 
 from __future__ import annotations
 
@@ -23,16 +24,22 @@ STOP_SECONDS = 15.0
 
 
 def train_on_cluster(
-    request: TrainJobRequest, settings: ClusterSettings, progress: Callable[[str], None], *, pace: Pace | None = None
+    request: TrainJobRequest,
+    settings: ClusterSettings,
+    progress: Callable[[str], None],
+    *,
+    pace: Pace | None = None,
 ) -> None:
     """Trains as asked; returns when the job is complete.
 
-    A job of the same run that is there already is followed rather than made again. `progress` gets what
-    happens and the log of the first node, a line at a time.
+    A job of the same run that is there already is followed rather than made again. `progress` gets
+    what happens and the log of the first node, a line at a time.
 
     Raises:
-        UsageError: what a person can mend: image, runtime, permissions, memory, or what a worker says itself;
-        Unavailable: the cluster does not answer or has no room; ModelyardError: the training crashed.
+        UsageError: what a person can mend: image, runtime, permissions, memory, or what a worker
+            says itself;
+        Unavailable: the cluster does not answer or has no room; ModelyardError: the training
+            crashed.
     """
     cluster = Cluster(settings.namespace, pace)
     with _deleted_when_told_to_stop(cluster, request.name):
@@ -48,20 +55,25 @@ def train_on_cluster(
             attempt += 1
         _tidy(cluster, request.name, settings, failed=outcome.error is not None)
     if outcome.again:
-        raise Unavailable(f"{outcome.error}. Gave up after {attempt} attempts (cluster.restarts = {settings.restarts})")
+        raise Unavailable(
+            f"{outcome.error}. Gave up after {attempt} attempts (cluster.restarts = {settings.restarts})"
+        )
     if outcome.error:
         raise outcome.error
 
 
 def _make_or_find(cluster: Cluster, job: Object, progress: Callable[[str], None]) -> Object:
-    """Creates the job, or takes the one that is there when it is the same; one that failed or differs is replaced."""
+    """Creates the job, or takes the one that is there when it is the same; one that failed or
+    differs is replaced."""
     from kubernetes.client import ApiException
 
     name, trainer = job["metadata"]["name"], job["spec"]["trainer"]
     while True:
         try:
             made = cluster.create(job)
-            progress(f"made TrainJob {cluster.namespace}/{name}: {trainer['numNodes']} nodes, {trainer['image']}")
+            progress(
+                f"made TrainJob {cluster.namespace}/{name}: {trainer['numNodes']} nodes, {trainer['image']}"
+            )
             return made
         except ApiException as error:
             if error.status != 409:
@@ -93,7 +105,9 @@ def _goes_on(there: Object, job: Object) -> bool:
     failed = any(one["type"] == "Failed" and one["status"] == "True" for one in conditions)
     annotations = metadata.get("annotations", {})
     same = annotations.get(SPEC) == job["metadata"]["annotations"][SPEC]
-    return same and not failed and OUTCOME not in annotations and not metadata.get("deletionTimestamp")
+    return (
+        same and not failed and OUTCOME not in annotations and not metadata.get("deletionTimestamp")
+    )
 
 
 def _replace(cluster: Cluster, name: str) -> None:
@@ -102,7 +116,8 @@ def _replace(cluster: Cluster, name: str) -> None:
 
 
 def _tidy(cluster: Cluster, name: str, settings: ClusterSettings, failed: bool) -> None:
-    """Deletes the job, or marks a failed one that is kept, so that the next try does not go on with it."""
+    """Deletes the job, or marks a failed one that is kept, so that the next try does not go on
+    with it."""
     try:
         if settings.keep_job == "never" or (settings.keep_job == "failed" and not failed):
             cluster.delete(name)

@@ -1,4 +1,5 @@
-"""A package: all that serving needs, in one folder. Graphs, assets, a reference, a card; nothing that runs code.
+"""A package: all that serving needs, in one folder. Graphs, assets, a reference, a card; nothing
+that runs code.
 
 manifest.json                 sums of all files, and lineage
 package.json                  PackageInfo
@@ -41,7 +42,9 @@ DOCUMENT_BYTES = 256 * 2**20
 """Largest of these: a golden example may hold a picture or a recording."""
 Plain = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 """A text that may stand in a header, a file's name and a label of the metrics."""
-FamilyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_]*)?$", max_length=200)]
+FamilyName = Annotated[
+    str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_]*)?$", max_length=200)
+]
 
 
 class Variant(BaseModel):
@@ -50,13 +53,15 @@ class Variant(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: Plain
-    """onnx-fp32, …; `native` is the trained model in its own library, for comparison, and has no files."""
+    """onnx-fp32, …; `native` is the trained model in its own library, for comparison, and has no
+    files."""
     graphs: dict[str, Name]
     """Graph name to file, relative to the graphs' folder."""
     bytes: int
     """Size of all files."""
     p50_ms: float
-    """Median milliseconds of one single-example prediction, host included, on the machine that exported."""
+    """Median milliseconds of one single-example prediction, host included, on the machine that
+    exported."""
     metric: float
     """The gate's metric on the validation split."""
     max_difference: float
@@ -73,7 +78,8 @@ class PackageInfo(BaseModel):
     title: str
     run: Plain
     version: Plain
-    """First 12 digits of the model's digest: what answers, logs and the registry call this package."""
+    """First 12 digits of the model's digest: what answers, logs and the registry call this
+    package."""
     created: str
     code_version: str
     data_revision: str | None
@@ -88,10 +94,15 @@ class PackageInfo(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_credentials(cls, values: Any) -> Any:
-        """Packages from before settings refused credentials are read without them, so that nothing shows them."""
+        """Packages from before settings refused credentials are read without them, so that
+        nothing shows them."""
         if not isinstance(values, dict):
             return values
-        recorded = {name: credentials.redacted(values[name]) for name in ("config", "monitor") if name in values}
+        recorded = {
+            name: credentials.redacted(values[name])
+            for name in ("config", "monitor")
+            if name in values
+        }
         return values | recorded
 
     @property
@@ -102,7 +113,8 @@ class PackageInfo(BaseModel):
 
 @dataclass(frozen=True)
 class Verified:
-    """A package whose bytes are the ones that were packaged. Nothing of it was imported or opened yet."""
+    """A package whose bytes are the ones that were packaged. Nothing of it was imported or
+    opened yet."""
 
     path: Path
     manifest: Manifest
@@ -110,8 +122,9 @@ class Verified:
 
 
 def verify(path: Path, trust: Trust | None = None) -> Verified:
-    """Reads a package as data: plain files, inside its folder, of the recorded sizes and sums, signed where that is
-    asked for, with graphs that name no file elsewhere. No code of it runs, and no code that it names is imported.
+    """Reads a package as data: plain files, inside its folder, of the recorded sizes and sums,
+    signed where that is asked for, with graphs that name no file elsewhere. No code of it runs, and
+    no code that it names is imported.
 
     Raises:
         BrokenArtifact: what is wrong with it. UsageError: the public keys cannot be read.
@@ -123,23 +136,29 @@ def verify(path: Path, trust: Trust | None = None) -> Verified:
         raise BrokenArtifact(f"{path} {state}. Give the folder that 'package' made")
     manifest = artifact.read_manifest(path)
     if manifest.kind != "package":
-        raise BrokenArtifact(f"{path} is a {manifest.kind}, not a package. Give the folder that 'package' made")
+        raise BrokenArtifact(
+            f"{path} is a {manifest.kind}, not a package. Give the folder that 'package' made"
+        )
     there = contents.files_in(path)
     _check_names(path, manifest, there)
     trust.check(path)
     artifact.verify(path)
     info = read_info(path)
     if info.family != manifest.family:
-        raise BrokenArtifact(f"{path}: {INFO} says family {info.family!r}, the manifest {manifest.family!r}")
+        raise BrokenArtifact(
+            f"{path}: {INFO} says family {info.family!r}, the manifest {manifest.family!r}"
+        )
     _check_graphs(path, manifest, info)
     return Verified(path, manifest, info)
 
 
 def signed(path: Path) -> Verified:
-    """A verified package, signed where a private key is named: one that was reused may be older than the key.
+    """A verified package, signed where a private key is named: one that was reused may be older
+    than the key.
 
     Raises:
-        BrokenArtifact: what is wrong with it, or no signature that counts here. UsageError: a key cannot be used.
+        BrokenArtifact: what is wrong with it, or no signature that counts here. UsageError: a key
+        cannot be used.
     """
     verified = verify(path, Trust())
     signing.sign(verified.path)
@@ -150,22 +169,30 @@ def signed(path: Path) -> Verified:
 def _check_names(path: Path, manifest: Manifest, there: dict[str, int]) -> None:
     for name in there:
         if name not in manifest.files and name not in OWN:
-            raise BrokenArtifact(f"{path}/{name} is not in the manifest: added after the artifact was made")
+            raise BrokenArtifact(
+                f"{path}/{name} is not in the manifest: added after the artifact was made"
+            )
     for name in (INFO, GOLDEN, EVALUATION):
         if name not in manifest.files:
             raise BrokenArtifact(f"{path} is no whole package: its manifest lists no {name}")
         if there.get(name, 0) > DOCUMENT_BYTES:
-            raise BrokenArtifact(f"{path}/{name} has {there[name]:,} bytes; at most {DOCUMENT_BYTES:,} are read")
+            raise BrokenArtifact(
+                f"{path}/{name} has {there[name]:,} bytes; at most {DOCUMENT_BYTES:,} are read"
+            )
 
 
 def _check_graphs(path: Path, manifest: Manifest, info: PackageInfo) -> None:
     chosen = [variant for variant in info.variants if variant.chosen]
     if len(chosen) != 1:
-        raise BrokenArtifact(f"{path}: {len(chosen)} of its variants are the chosen one; it must be one")
+        raise BrokenArtifact(
+            f"{path}: {len(chosen)} of its variants are the chosen one; it must be one"
+        )
     for graph, file in chosen[0].graphs.items():
         name = f"graphs/{file}"
         if name not in manifest.files:
-            raise BrokenArtifact(f"{path}: graph {graph!r} is said to lie in {name}, which is not in the manifest")
+            raise BrokenArtifact(
+                f"{path}: graph {graph!r} is said to lie in {name}, which is not in the manifest"
+            )
         _check_external(path, manifest, name)
 
 
@@ -174,31 +201,43 @@ def _check_external(path: Path, manifest: Manifest, graph: str) -> None:
     try:
         named = list(external_data(path / graph))
     except ValueError as error:
-        raise BrokenArtifact(f"{path}/{graph} is not an ONNX model that runs here: {error}") from None
+        raise BrokenArtifact(
+            f"{path}/{graph} is not an ONNX model that runs here: {error}"
+        ) from None
     for one in named:
         try:
             name = f"{graph.rpartition('/')[0]}/{contents.check_name(one.location)}"
         except ValueError as error:
             raise BrokenArtifact(f"{path}/{graph}: its external data {error}") from None
         if name not in manifest.files:
-            raise BrokenArtifact(f"{path}/{graph} takes data from {name}, which is not in the manifest")
+            raise BrokenArtifact(
+                f"{path}/{graph} takes data from {name}, which is not in the manifest"
+            )
         size = (path / name).stat().st_size
         end = one.offset + (one.length if one.length is not None else 0)
         if min(one.offset, one.length or 0) < 0 or end > size:
-            raise BrokenArtifact(f"{path}/{graph} takes bytes {one.offset:,} to {end:,} of {name}, which has {size:,}")
+            raise BrokenArtifact(
+                f"{path}/{graph} takes bytes {one.offset:,} to {end:,} of {name}, which has {size:,}"
+            )
 
 
 class Package:
     """An opened package: `package.predict([{"age": 3}])`."""
 
     def __init__(
-        self, path: Path | Verified, *, threads: int | None = None, trust: Trust | None = None, device: str = CPU
+        self,
+        path: Path | Verified,
+        *,
+        threads: int | None = None,
+        trust: Trust | None = None,
+        device: str = CPU,
     ) -> None:
         """Verifies a package, or takes a verified one, and opens its chosen variant on a device.
 
         Raises:
             BrokenArtifact: incomplete, changed, or not a package.
-            UsageError: its family is code from outside that `trust` does not name; None: the environment's.
+            UsageError: its family is code from outside that `trust` does not name; None: the
+                environment's.
         """
         trust = trust if trust is not None else Trust.from_environment()
         verified = path if isinstance(path, Verified) else verify(path, trust)
@@ -219,7 +258,11 @@ class Package:
 
     def explain(self, body: Any) -> Explanation | None:
         """Why the answer to one JSON body is what it is."""
-        return self.host.explain(self.run, self.parse(body)) if isinstance(self.host, Explains) else None
+        return (
+            self.host.explain(self.run, self.parse(body))
+            if isinstance(self.host, Explains)
+            else None
+        )
 
     def evaluation(self) -> Evaluation:
         """The evaluation on the test split."""
@@ -246,4 +289,6 @@ def read_info(path: Path) -> PackageInfo:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "JSON"
         said = first["msg"].removeprefix("Value error, ")
-        raise BrokenArtifact(f"{path} is not a package: {INFO} is missing or unreadable ({where}: {said})") from None
+        raise BrokenArtifact(
+            f"{path} is not a package: {INFO} is missing or unreadable ({where}: {said})"
+        ) from None

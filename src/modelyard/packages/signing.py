@@ -5,8 +5,8 @@ Keys are made and kept by other tools, and come as files:
     openssl genpkey -algorithm ed25519 -out signing.pem
     openssl pkey -in signing.pem -pubout -out signing.pub
 
-MODELYARD_SIGNING_KEY_FILE names the private key where packages are made or registered, MODELYARD_PUBLIC_KEY_FILE the
-public keys (one PEM block after the other) where they are served.
+MODELYARD_SIGNING_KEY_FILE names the private key where packages are made or registered,
+MODELYARD_PUBLIC_KEY_FILE the public keys (one PEM block after the other) where they are served.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from modelyard.store import contents
 from modelyard.store.artifact import MANIFEST, SIGNATURE, write_text
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
 
 SIGNING_KEY, PUBLIC_KEY = "MODELYARD_SIGNING_KEY_FILE", "MODELYARD_PUBLIC_KEY_FILE"
 _PURPOSE = b"modelyard package manifest 1\n"
@@ -62,10 +65,14 @@ def check(package: Path, keys: Path) -> None:
 
     signed = _PURPOSE + (Path(package) / MANIFEST).read_bytes()
     try:
-        signature = base64.b64decode(contents.read_text(Path(package) / SIGNATURE, _MOST).strip(), validate=True)
+        signature = base64.b64decode(
+            contents.read_text(Path(package) / SIGNATURE, _MOST).strip(), validate=True
+        )
     except FileNotFoundError:
         sign_it = f"Sign it where it is made: set {SIGNING_KEY}, or type: modelyard sign PACKAGE --key FILE"
-        raise BrokenArtifact(f"{package} is not signed, and {PUBLIC_KEY} asks for a signature. {sign_it}") from None
+        raise BrokenArtifact(
+            f"{package} is not signed, and {PUBLIC_KEY} asks for a signature. {sign_it}"
+        ) from None
     except (OSError, UnicodeDecodeError, binascii.Error):
         raise BrokenArtifact(f"{package}/{SIGNATURE} cannot be read as a signature") from None
     for key in known:
@@ -88,7 +95,11 @@ def _private_key(file: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(file.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is no private key in PEM form without a password"
+        said = (
+            error.strerror
+            if isinstance(error, OSError)
+            else "it is no private key in PEM form without a password"
+        )
         raise UsageError(f"{SIGNING_KEY}: {file} cannot be used: {said}") from None
     if not isinstance(key, Ed25519PrivateKey):
         made = "Type: openssl genpkey -algorithm ed25519 -out signing.pem"

@@ -1,4 +1,5 @@
-"""What an operator allows the packages of this process: families from outside, and whose signatures count."""
+"""What an operator allows the packages of this process: families from outside, and whose
+signatures count."""
 
 from __future__ import annotations
 
@@ -20,12 +21,15 @@ FAMILIES = "MODELYARD_FAMILIES"
 
 @dataclass(frozen=True)
 class Trust:
-    """A package is data: it says which family answers for it, and does not decide that its code is imported."""
+    """A package is data: it says which family answers for it, and does not decide that its code
+    is imported."""
 
     families: frozenset[str] = frozenset()
-    """Families from outside (`module:Class`) whose code may be imported. Those of modelyard always may."""
+    """Families from outside (`module:Class`) whose code may be imported. Those of modelyard
+    always may."""
     public_keys: Path | None = None
-    """PEM file of the keys of which one must have signed a package. None: packages need no signature."""
+    """PEM file of the keys of which one must have signed a package. None: packages need no
+    signature."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Trust:

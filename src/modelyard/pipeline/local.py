@@ -1,4 +1,5 @@
-"""A run on this machine: its folder, the process that executes its pipeline, and what that process tells."""
+"""A run on this machine: its folder, the process that executes its pipeline, and what that
+process tells."""
 
 from __future__ import annotations
 
@@ -67,11 +68,14 @@ class RunFolder:
 
     @property
     def record(self) -> RunRecord:
-        """`run.json`, with the status as it is now: a run that nobody executes any more was interrupted."""
+        """`run.json`, with the status as it is now: a run that nobody executes any more was
+        interrupted."""
         try:
             record = RunRecord.model_validate_json((self.path / "run.json").read_text())
         except (OSError, ValidationError):
-            raise UsageError(f"{self.path} is not a run: run.json is missing or unreadable") from None
+            raise UsageError(
+                f"{self.path} is not a run: run.json is missing or unreadable"
+            ) from None
         if record.status == "running" and not self.locked():
             return record.model_copy(update={"status": "interrupted"})
         return record
@@ -91,7 +95,9 @@ class RunFolder:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise UsageError(f"run {self.path.name} is being executed by another process") from None
+                raise UsageError(
+                    f"run {self.path.name} is being executed by another process"
+                ) from None
             yield
 
     def locked(self) -> bool:
@@ -119,7 +125,10 @@ def new_id() -> str:
 def all_runs(family: str | None = None) -> list[RunFolder]:
     """Runs on this machine, oldest first."""
     pattern = f"{slug(family) if family else '*'}/*/run.json"
-    return sorted((RunFolder(file.parent) for file in home().glob(pattern)), key=lambda folder: folder.path.name)
+    return sorted(
+        (RunFolder(file.parent) for file in home().glob(pattern)),
+        key=lambda folder: folder.path.name,
+    )
 
 
 def find_run(reference: str | None) -> RunFolder:
@@ -136,21 +145,29 @@ def find_run(reference: str | None) -> RunFolder:
     found = [folder for folder in runs if folder.path.name.startswith(reference)]
     if len(found) != 1:
         known = [folder.path.name for folder in (found or runs)][-8:]
-        raise UsageError(choices("run", reference, known) if not found else f"{reference!r} fits several: {known}")
+        raise UsageError(
+            choices("run", reference, known)
+            if not found
+            else f"{reference!r} fits several: {known}"
+        )
     return found[0]
 
 
 def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
     """Executes a run's pipeline in a process of its own and yields its events as they come.
 
-    The last event is `{"event": "ended", "code": exit status}`. Closing the generator ends the process.
+    The last event is `{"event": "ended", "code": exit status}`. Closing the generator ends the
+    process.
     """
     offset = folder.events.stat().st_size if folder.events.is_file() else 0
     with folder.log.open("a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "modelyard.pipeline.process", str(folder.path)],
-            stdout=log, stderr=subprocess.STDOUT, env=_environment(folder), start_new_session=True,
-        )  # fmt: skip
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=_environment(folder),
+            start_new_session=True,
+        )
     try:
         while True:
             code = process.poll()
@@ -167,7 +184,8 @@ def execute(folder: RunFolder) -> Iterator[dict[str, Any]]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Tells a run's processes to stop, which a training uses to save, and ends those that take too long."""
+    """Tells a run's processes to stop, which a training uses to save, and ends those that take
+    too long."""
     os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(STOP_SECONDS)
@@ -196,9 +214,11 @@ def remove_unfinished(folder: RunFolder) -> int:
 
 
 def _environment(folder: RunFolder) -> dict[str, str]:
-    """This environment, and: where to tell events, what may be reused, no telemetry, the working folder importable."""
+    """This environment, and: where to tell events, what may be reused, no telemetry, the working
+    folder importable."""
     quiet = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
-    # Threads that wait should sleep: on a machine that does other things too, spinning ones steal from the working.
+    # Threads that wait should sleep: on a machine that does other things too, spinning ones steal
+    # from the working.
     quiet["OMP_WAIT_POLICY"] = "PASSIVE"
     paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
     return {

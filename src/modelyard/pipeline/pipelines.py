@@ -1,4 +1,5 @@
-"""Compiling pipelines, finding the compiled ones, running them here or sending them to a cluster."""
+"""Compiling pipelines, finding the compiled ones, running them here or sending them to a
+cluster."""
 
 from __future__ import annotations
 
@@ -33,9 +34,11 @@ def generic(kind: str) -> Path:
 
 
 def of_family(family: str, kind: str) -> Path:
-    """The pipeline of a family, its settings and sizes as defaults; compiled where this code has not done it yet.
+    """The pipeline of a family, its settings and sizes as defaults; compiled where this code has
+    not done it yet.
 
-    An installation cannot change under its own pipelines; in a checkout they are looked for by the code's version.
+    An installation cannot change under its own pipelines; in a checkout they are looked for by the
+    code's version.
     """
     packaged = FOLDER / f"{slug(family)}-{kind}.yaml"
     if is_installed() and packaged.is_file():
@@ -49,7 +52,8 @@ def of_family(family: str, kind: str) -> Path:
 
 
 def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
-    """Writes a pipeline's YAML: of a family, or the generic one for None. The same code gives the same bytes."""
+    """Writes a pipeline's YAML: of a family, or the generic one for None. The same code gives
+    the same bytes."""
     compile_pipelines([(family, kind, target)])
     return target
 
@@ -57,14 +61,18 @@ def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
 def compile_pipelines(wanted: Sequence[tuple[str | None, str, Path]]) -> None:
     """Writes several: family (None: the generic one), kind and file of each.
 
-    A process of its own builds them, from the folder of pipelines that stands beside this package or in the wheel.
+    A process of its own builds them, from the folder of pipelines that stands beside this package
+    or in the wheel.
 
     Raises:
         MissingExtra: kfp is not installed.
         UsageError: no such family.
     """
     _import_kfp()
-    lines = [json.dumps(_described(family) | {"kind": kind, "target": str(target)}) for family, kind, target in wanted]
+    lines = [
+        json.dumps(_described(family) | {"kind": kind, "target": str(target)})
+        for family, kind, target in wanted
+    ]
     path = os.pathsep.join([str(source_root()), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-m", "pipelines"],
@@ -87,7 +95,13 @@ def _described(family: str | None) -> dict[str, Any]:
 
     if family is None:
         sizes = dict(FamilyConfig.resources)
-        told = {"name": "modelyard", "title": "Any family", "family": "", "config": {}, "resources": sizes}
+        told = {
+            "name": "modelyard",
+            "title": "Any family",
+            "family": "",
+            "config": {},
+            "resources": sizes,
+        }
         return told | {"code_version": code_version()}
     entry = load(family)
     return {
@@ -101,7 +115,8 @@ def _described(family: str | None) -> dict[str, Any]:
 
 
 def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
-    """Runs a compiled pipeline on this machine, its steps as processes, their artifacts below `root`.
+    """Runs a compiled pipeline on this machine, its steps as processes, their artifacts below
+    `root`.
 
     Raises:
         RuntimeError: a step failed; its own words are in the run's events and log.
@@ -118,8 +133,9 @@ def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
 
 
 def _mend_conditions() -> None:
-    """kfp.local 2.16 takes every condition in the form that kfp's own compiler writes for false: it evaluates it as
-    Python, which knows neither `inputs.parameter_values['x']` nor `true`. Writes it as Python first."""
+    """kfp.local 2.16 takes every condition in the form that kfp's own compiler writes for false:
+    it evaluates it as Python, which knows neither `inputs.parameter_values['x']` nor `true`.
+    Writes it as Python first."""
     from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 
     evaluate = ConditionEvaluator.evaluate_condition
@@ -134,8 +150,8 @@ def _mend_conditions() -> None:
 
 
 def _mend_nesting() -> None:
-    """kfp.local 2.16 looks for loops and conditions in the outermost pipeline alone, and runs one without them in a
-    way that knows none further in. The other way runs every pipeline."""
+    """kfp.local 2.16 looks for loops and conditions in the outermost pipeline alone, and runs
+    one without them in a way that knows none further in. The other way runs every pipeline."""
     from kfp.local.orchestrator import dag_orchestrator, enhanced_dag_orchestrator
 
     dag_orchestrator.run_dag = enhanced_dag_orchestrator.run_enhanced_dag
@@ -165,14 +181,24 @@ def connect(host: str | None, advice: str = ADVICE) -> Client:
         client = kfp.Client(host=address, existing_token=token)
         client.get_kfp_healthz(sleep_duration=0)
     except Exception as error:
-        cause = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        cause = (
+            str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        )
         where = address or "the cluster of this kubeconfig"
-        raise Unavailable(f"Kubeflow Pipelines does not answer at {where}: {cause}. {advice}") from None
+        raise Unavailable(
+            f"Kubeflow Pipelines does not answer at {where}: {cause}. {advice}"
+        ) from None
     return client
 
 
 def submit(
-    client: Client, pipeline: Path, arguments: dict[str, Any], *, name: str, experiment: str, cache: bool
+    client: Client,
+    pipeline: Path,
+    arguments: dict[str, Any],
+    *,
+    name: str,
+    experiment: str,
+    cache: bool,
 ) -> str:
     """Starts a compiled pipeline on a cluster; returns the run's id."""
     try:
@@ -184,7 +210,9 @@ def submit(
             enable_caching=cache,
         )
     except Exception as error:
-        raise UsageError(f"Kubeflow Pipelines refused the run: {str(error).strip().splitlines()[-1][:300]}") from None
+        raise UsageError(
+            f"Kubeflow Pipelines refused the run: {str(error).strip().splitlines()[-1][:300]}"
+        ) from None
     return str(run.run_id)
 
 

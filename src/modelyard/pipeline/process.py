@@ -16,10 +16,11 @@ from modelyard.pipeline.pipelines import generic, run_here
 
 
 def main(path: str) -> int:
-    """Executes the run; 0 when all of its stages finished, else 1. Stages tell their own failures."""
+    """Executes the run; 0 when all of its stages finished, else 1. Stages tell their own
+    failures."""
     die_with_parent()
-    # Steps are told to stop with this process, which waits for what they still save. A handler that does nothing: a
-    # signal that is ignored would be ignored by the steps too.
+    # Steps are told to stop with this process, which waits for what they still save. A handler that
+    # does nothing: a signal that is ignored would be ignored by the steps too.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     os.environ[PARENT] = str(os.getpid())
     folder = RunFolder(Path(path))

@@ -36,7 +36,8 @@ def run_step(
     nodes: int = 1,
     gpus_per_node: int = 0,
 ) -> None:
-    """Runs a stage on a pipeline's artifacts; on an error that a person can mend, one line and exit code 2."""
+    """Runs a stage on a pipeline's artifacts; on an error that a person can mend, one line and
+    exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     die_with_parent()
     if data_rev:
@@ -48,12 +49,18 @@ def run_step(
         identity = os.environ.get(RUN_ID) or run_id
         run = Run.of(family, config, id=identity, nodes=nodes, gpus_per_node=gpus_per_node)
         artifacts = {**(inputs or {}), **outputs}
-        headline = STAGES[stage](run, **{name: artifact.path for name, artifact in artifacts.items()})
+        headline = STAGES[stage](
+            run, **{name: artifact.path for name, artifact in artifacts.items()}
+        )
     except ModelyardError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
     for artifact in outputs.values():
-        artifact.metadata |= {"headline": headline, "family": family, "code_version": run.code_version}
+        artifact.metadata |= {
+            "headline": headline,
+            "family": family,
+            "code_version": run.code_version,
+        }
 
 
 def gpus_of_step(config: dict[str, Any], nodes: int, gpus_per_node: int) -> tuple[str, str]:

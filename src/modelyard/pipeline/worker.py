@@ -1,6 +1,8 @@
-"""One process of a training on several: `python -m modelyard.pipeline.worker --job FOLDER_OR_URI`, started by torchrun.
+"""One process of a training on several: `python -m modelyard.pipeline.worker --job FOLDER_OR_URI`,
+started by torchrun.
 
-The job's folder is that of scratch.py. job.json holds "family", "config", "id", "code_version" and "checkpoints".
+The job's folder is that of scratch.py. job.json holds "family", "config", "id", "code_version" and
+"checkpoints".
 """
 
 from __future__ import annotations
@@ -42,12 +44,16 @@ def _train(job: str, world: World) -> None:
     told, features = scratch.read_job(job), _features(job, world)
     run = Run.of(told["family"], told["config"], id=told["id"], code_version=told["code_version"])
     trainer = Trainer(
-        run.config.seed, run.config.training, checkpoints=told["checkpoints"], continual=run.config.continual
+        run.config.seed,
+        run.config.training,
+        checkpoints=told["checkpoints"],
+        continual=run.config.continual,
     )
     if world.leads:
         trainer = replace(trainer, progress=run.progress("train"))
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
-        # Every process does all of the family's work, for any of it may train; the first one's result counts.
+        # Every process does all of the family's work, for any of it may train; the first one's
+        # result counts.
         out = Path(folder)
         shutil.copytree(features / "assets", out / "assets")
         summary = run.family.fit(features, out, trainer)
@@ -61,7 +67,9 @@ def _features(job: str, world: World) -> Path:
     """The job's features on this machine; the first process of each node fetches them from afar."""
     if "://" not in job:
         return Path(job) / scratch.FEATURES
-    folder = Path(tempfile.gettempdir()) / f"modelyard-{hashlib.sha256(job.encode()).hexdigest()[:16]}"
+    folder = (
+        Path(tempfile.gettempdir()) / f"modelyard-{hashlib.sha256(job.encode()).hexdigest()[:16]}"
+    )
     if world.local_rank == 0:
         scratch.fetch(job, folder)
     world.barrier()

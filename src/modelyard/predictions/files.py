@@ -25,7 +25,8 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 class Writer:
-    """Writes files of the log with one DuckDB, which takes longer to open than a file to write; for one thread."""
+    """Writes files of the log with one DuckDB, which takes longer to open than a file to write;
+    for one thread."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -33,12 +34,18 @@ class Writer:
         self._database.execute("SET threads = 1")
 
     def write(self, columns: Columns, hour: str, stem: str, within: str = "") -> None:
-        """Writes `date=…/hour=…/<stem>-<uuid>.parquet`, whole or not at all; `hour` is `2026-01-31T13`.
+        """Writes `date=…/hour=…/<stem>-<uuid>.parquet`, whole or not at all; `hour` is
+        `2026-01-31T13`.
 
-        Numbers are DOUBLE, a column with anything else is VARCHAR. A column that holds nothing is left out: it has no
-        type yet, and as text here it would turn the numbers of other files into text when they are read together.
+        Numbers are DOUBLE, a column with anything else is VARCHAR. A column that holds nothing is
+        left out: it has no type yet, and as text here it would turn the numbers of other files into
+        text when they are read together.
         """
-        found = {name: array for name, values in columns.items() if (array := _column(values)) is not None}
+        found = {
+            name: array
+            for name, values in columns.items()
+            if (array := _column(values)) is not None
+        }
         inside = f"date={hour[:10]}/hour={hour[11:13]}/{stem}-{uuid.uuid4().hex}.parquet"
         inside = f"{within}/{inside}" if within else inside
         if isinstance(self._place, Path):
@@ -79,8 +86,11 @@ class Writer:
             self._database.unregister("rows")
 
 
-def read_log(folder: Path, since: datetime | None = None, package: str | None = None) -> dict[str, list[Any]]:
-    """Logged rows by column, from `since` on, of one package version or of all; nothing logged: an empty dict.
+def read_log(
+    folder: Path, since: datetime | None = None, package: str | None = None
+) -> dict[str, list[Any]]:
+    """Logged rows by column, from `since` on, of one package version or of all; nothing logged: an
+    empty dict.
 
     A column that held nothing in all of these rows is absent.
     """
@@ -96,8 +106,11 @@ def read_log(folder: Path, since: datetime | None = None, package: str | None = 
     return columns if columns["_id"] else {}
 
 
-def read_labelled(folder: Path, since: datetime | None = None, package: str | None = None) -> dict[str, list[Any]]:
-    """Logged rows whose label came by feedback, with the label as `_label`; of several labels the last counts."""
+def read_labelled(
+    folder: Path, since: datetime | None = None, package: str | None = None
+) -> dict[str, list[Any]]:
+    """Logged rows whose label came by feedback, with the label as `_label`; of several labels
+    the last counts."""
     rows, labels = read_log(folder, since, package), read_log(Path(folder) / FEEDBACK)
     if not rows or not labels:
         return {}

@@ -3,8 +3,9 @@
     <folder>/date=2026-01-31/hour=13/<package>-<uuid>.parquet
     <folder>/feedback/date=2026-01-31/hour=13/feedback-<uuid>.parquet
 
-Rows are the family's described columns, with _id, _time (UTC, ISO 8601), _package, _family and _latency_ms; those of
-the feedback are _id, _time and _label. A column that held nothing in a whole file is absent from that file.
+Rows are the family's described columns, with _id, _time (UTC, ISO 8601), _package, _family and
+_latency_ms; those of the feedback are _id, _time and _label. A column that held nothing in a whole
+file is absent from that file.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class _Label(NamedTuple):
 
 
 class _File(NamedTuple):
-    """Which file a row belongs to: the hour, the folder within the log, the name's beginning; and the family."""
+    """Which file a row belongs to: the hour, the folder within the log, the name's beginning;
+    and the family."""
 
     hour: str
     folder: str
@@ -69,7 +71,8 @@ class _Batch:
         self.rows = 0
         self._names: tuple[str, ...] = ()
         self._described: list[tuple[Any, ...]] = []
-        """What was described, a tuple of values a row: smaller than dicts, and turned into columns in one go."""
+        """What was described, a tuple of values a row: smaller than dicts, and turned into
+        columns in one go."""
         self._own: dict[str, list[Any]] = {}
         self._constant, self._hidden = constant, hidden
 
@@ -87,8 +90,14 @@ class _Batch:
     def columns(self) -> dict[str, Sequence[Any]]:
         """All of them, by name; a row without a column has None there."""
         columns = zip(self._names, zip(*self._described, strict=True), strict=True)
-        found: dict[str, Sequence[Any]] = {name: values for name, values in columns if name not in self._hidden}
-        return found | self._own | {name: [value] * self.rows for name, value in self._constant.items()}
+        found: dict[str, Sequence[Any]] = {
+            name: values for name, values in columns if name not in self._hidden
+        }
+        return (
+            found
+            | self._own
+            | {name: [value] * self.rows for name, value in self._constant.items()}
+        )
 
     def _widen(self, described: Mapping[str, Any]) -> None:
         """Makes room for columns that no row had before."""
@@ -103,11 +112,13 @@ def _nowhere(outcome: str, rows: int) -> None:
 
 
 class PredictionLog:
-    """Writes in a thread of its own, so that no request waits or fails; what it cannot keep is counted.
+    """Writes in a thread of its own, so that no request waits or fails; what it cannot keep is
+    counted.
 
-    A batch is written when it has `batch_rows`, or `seconds` after its first row; `close` writes the rest.
-    At most `capacity_rows` rows and `capacity_bytes` of request bodies wait. Of all requests the share `sample` is
-    logged. `add` is called from one thread: it and the writer count apart, so that neither takes a lock.
+    A batch is written when it has `batch_rows`, or `seconds` after its first row; `close` writes
+    the rest. At most `capacity_rows` rows and `capacity_bytes` of request bodies wait. Of all
+    requests the share `sample` is logged. `add` is called from one thread: it and the writer count
+    apart, so that neither takes a lock.
     """
 
     def __init__(
@@ -159,34 +170,44 @@ class PredictionLog:
     ) -> None:
         """Takes the examples and answers of one request of `size` bytes; returns at once.
 
-        `received` is in seconds since 1970; `package` is what answered, the log's own where it is left out.
+        `received` is in seconds since 1970; `package` is what answered, the log's own where it is
+        left out.
         """
         if self._sample < 1.0 and random.random() >= self._sample:  # noqa: S311 - a sample, not a secret
             return
-        entry = _Entry(call, received, latency_ms, size, requests, answers, package or self._package)
+        entry = _Entry(
+            call, received, latency_ms, size, requests, answers, package or self._package
+        )
         self._take(entry, len(requests), size)
 
     def feedback(self, request: str, label: float | str) -> bool:
-        """Takes the label of a request that was answered before; False where the log is full or closed."""
+        """Takes the label of a request that was answered before; False where the log is full or
+        closed."""
         size = _LABEL_BYTES + len(request) + (len(label) if isinstance(label, str) else 0)
         return self._take(_Label(request, time.time(), label, size), 1, size)
 
     def close(self, timeout: float = 20.0) -> None:
-        """Writes all that was taken, and ends the thread; waits for it at most `timeout` seconds."""
+        """Writes all that was taken, and ends the thread; waits for it at most `timeout`
+        seconds."""
         self._closed = True
         self._wake.set()
         self._thread.join(timeout)
 
     def _take(self, entry: _Entry | _Label, rows: int, size: int) -> bool:
         waiting, held = self._rows_in - self._rows_out, self._bytes_in - self._bytes_out
-        if self._closed or waiting + rows > self._capacity_rows or held + size > self._capacity_bytes:
+        if (
+            self._closed
+            or waiting + rows > self._capacity_rows
+            or held + size > self._capacity_bytes
+        ):
             self._refused += rows
             self.observe("dropped", rows)
             return False
         self._rows_in += rows
         self._bytes_in += size
         self._entries.append(entry)
-        # Waking the thread costs more than the rest of this; it looks by itself when there is no hurry.
+        # Waking the thread costs more than the rest of this; it looks by itself when there is no
+        # hurry.
         hurry = waiting + rows >= self._batch_rows or (held + size) * 4 >= self._capacity_bytes
         if hurry and not self._wake.is_set():
             self._wake.set()
@@ -223,9 +244,13 @@ class PredictionLog:
             return 1
         info, host, many = entry.package.info, entry.package.host, len(entry.requests) > 1
         try:
-            described = [host.describe(*pair) for pair in zip(entry.requests, entry.answers, strict=True)]
+            described = [
+                host.describe(*pair) for pair in zip(entry.requests, entry.answers, strict=True)
+            ]
         except Exception:
-            log.exception("the prediction log drops a request that it cannot describe: %s", entry.id)
+            log.exception(
+                "the prediction log drops a request that it cannot describe: %s", entry.id
+            )
             self._rows_out += len(entry.requests)
             self._lose(len(entry.requests))
             return 0
@@ -233,10 +258,17 @@ class PredictionLog:
             self._bytes_out += entry.size
         file = _File(hour, "", info.version, info.family)
         if (found := batches.get(file)) is None:
-            found = batches[file] = _Batch({"_package": info.version, "_family": info.family}, unlogged(host))
+            found = batches[file] = _Batch(
+                {"_package": info.version, "_family": info.family}, unlogged(host)
+            )
         latency = round(entry.latency_ms, 4)
         for number, row in enumerate(described):
-            found.add(row, _id=f"{entry.id}-{number}" if many else entry.id, _time=stamp, _latency_ms=latency)
+            found.add(
+                row,
+                _id=f"{entry.id}-{number}" if many else entry.id,
+                _time=stamp,
+                _latency_ms=latency,
+            )
         return len(described)
 
     def _write(self, file: _File, batch: _Batch) -> None:
@@ -244,7 +276,9 @@ class PredictionLog:
             if self._writer is None:
                 self._writer = Writer(self.place)
             self._writer.write(batch.columns(), file.hour, file.stem, file.folder)
-        except Exception as error:  # a full disk, a lost mount, a value no column takes: the service goes on
+        except (
+            Exception
+        ) as error:  # a full disk, a lost mount, a value no column takes: the service goes on
             log.warning("the prediction log drops %d rows: %s", batch.rows, error)
             self._lose(batch.rows)
         else:
@@ -258,7 +292,8 @@ class PredictionLog:
 
 
 def unlogged(host: Host) -> frozenset[str]:
-    """What must never be logged: `host.sensitive`, by the fields' own names and by their aliases."""
+    """What must never be logged: `host.sensitive`, by the fields' own names and by their
+    aliases."""
     fields, names = host.Request.model_fields, host.sensitive
     aliases = {fields[name].alias or name for name in names if name in fields}
     return names | aliases | {name for name, field in fields.items() if field.alias in names}

@@ -16,7 +16,8 @@ OWN = ("_id", "_time", "_package", "_family", "_latency_ms")
 
 
 def served(place: str | Path, since: datetime, package: str) -> dict[str, list[Any]]:
-    """What one package version answered from `since` on, by described column; nothing logged: an empty dict.
+    """What one package version answered from `since` on, by described column; nothing logged: an
+    empty dict.
 
     Raises:
         Unavailable: the object store does not answer.
@@ -35,19 +36,26 @@ def comparable(
 ) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     """Both sides with the columns that can be compared.
 
-    A log leaves out a column that held nothing: here it holds None. What the host must not log is in neither.
+    A log leaves out a column that held nothing: here it holds None. What the host must not log is
+    in neither.
     """
     hidden = unlogged(host)
     rows = len(next(iter(current.values()), ()))
     before = {name: values for name, values in reference.items() if name not in hidden}
-    after = {name: current.get(name, [None] * rows) for name in [*before, *(n for n in current if n not in before)]}
+    after = {
+        name: current.get(name, [None] * rows)
+        for name in [*before, *(n for n in current if n not in before)]
+    }
     return before, {name: values for name, values in after.items() if name not in hidden}
 
 
 def require(place: str) -> None:
-    """Refuses a log that was named and is not there: a misspelt path would stay `too few rows` for ever."""
+    """Refuses a log that was named and is not there: a misspelt path would stay `too few rows`
+    for ever."""
     if "://" not in place and not Path(place).is_dir():
-        raise UsageError(f"setting 'monitor.log': no folder {place}. Give the folder that the service logs to")
+        raise UsageError(
+            f"setting 'monitor.log': no folder {place}. Give the folder that the service logs to"
+        )
 
 
 def _download(uri: str, since: datetime, package: str, folder: Path) -> None:
@@ -56,7 +64,10 @@ def _download(uri: str, since: datetime, package: str, folder: Path) -> None:
     first = since.astimezone(UTC).strftime("date=%Y-%m-%d/hour=%H")
     try:
         files, root = fsspec.core.url_to_fs(uri)
-        found = [str(file) for file in files.glob(f"{root.rstrip('/')}/date=*/hour=*/{package}-*.parquet")]
+        found = [
+            str(file)
+            for file in files.glob(f"{root.rstrip('/')}/date=*/hour=*/{package}-*.parquet")
+        ]
         for file in found:
             partition = "/".join(file.split("/")[-3:-1])
             if partition >= first:

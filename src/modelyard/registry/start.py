@@ -1,4 +1,5 @@
-"""Brings the model that a run starts from: a champion, a package or a model folder, here or behind a URI."""
+"""Brings the model that a run starts from: a champion, a package or a model folder, here or
+behind a URI."""
 
 from __future__ import annotations
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
 
 def digest(run: Run) -> str:
-    """Digest of the model that the run starts from, empty without one: part of the features' key."""
+    """Digest of the model that the run starts from, empty without one: part of the features'
+    key."""
     found = _locate(run)
     return artifact.read_manifest(found).digest if found is not None else ""
 
 
 def bring(run: Run, features: Path) -> Base | None:
-    """Brings the model that the run starts from into `features/base`; None where the run starts anew.
+    """Brings the model that the run starts from into `features/base`; None where the run starts
+    anew.
 
     Raises:
         UsageError: nothing is there, it is of another family, or it carries no weights.
@@ -40,9 +43,11 @@ def bring(run: Run, features: Path) -> Base | None:
     carry(found / CARRIED if package else found, into)
     shutil.copytree(found / "assets", into / "assets")
     base = Base(
-        start=str(run.config.continual.start), version=_version(found, manifest), digest=manifest.digest,
+        start=str(run.config.continual.start),
+        version=_version(found, manifest),
+        digest=manifest.digest,
         run=manifest.run,
-    )  # fmt: skip
+    )
     artifact.write_json(into / RECORD, base)
     return base
 
@@ -105,7 +110,9 @@ def _downloaded(uri: str) -> Path:
                 artifact.write_text(work / MANIFEST, text)
                 artifact.verify(work)
     except FileNotFoundError:
-        raise UsageError(f"continual.start = {uri!r}: no package or model is there (no {MANIFEST})") from None
+        raise UsageError(
+            f"continual.start = {uri!r}: no package or model is there (no {MANIFEST})"
+        ) from None
     except (ImportError, ValueError) as error:
         raise UsageError(f"continual.start = {uri!r}: {error}") from None
     except OSError as error:

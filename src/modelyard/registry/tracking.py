@@ -1,7 +1,7 @@
 """Runs in MLflow: settings, metrics beside the baseline's, learning curves, the card.
 
-`deploy` tracks a run that passed its gate and `package` one that failed: importing MLflow takes seconds, so that
-only the step that ends a run pays for it.
+`deploy` tracks a run that passed its gate and `package` one that failed: importing MLflow takes
+seconds, so that only the step that ends a run pays for it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-"""Defaults of MLflow's environment: it reports nothing home, prints nothing, and a dead server is told within
-a minute instead of many."""
+"""Defaults of MLflow's environment: it reports nothing home, prints nothing, and a dead server
+is told within a minute instead of many."""
 _ARTIFACTS = "/api/2.0/mlflow-artifacts"
 """Where a server takes and gives the files of runs."""
 PARAMETERS_A_CALL, METRICS_A_CALL, LONGEST, LONGEST_TAG, LONGEST_NAME = 100, 1000, 6000, 5000, 100
-"""MLflow's own limits; in characters of a parameter's value, a tag's value, and a name, of which a metric has two."""
+"""MLflow's own limits; in characters of a parameter's value, a tag's value, and a name, of which
+a metric has two."""
 
 
 def client() -> MlflowClient:
-    """A client of the tracking and registry server; the SQLite file in the home is made when it is missing.
+    """A client of the tracking and registry server; the SQLite file in the home is made when it is
+    missing.
 
     Raises:
         MissingExtra: MLflow is not installed.
@@ -79,19 +81,24 @@ def server() -> Iterator[None]:
         said = str(error)
         if _ARTIFACTS in said:
             said = f"it does not store files. {_store_says()}. The request: {said}"
-        raise Unavailable(f"MLflow at {tracking_uri()}: {said.rstrip('.')}. See MLFLOW_TRACKING_URI") from None
+        raise Unavailable(
+            f"MLflow at {tracking_uri()}: {said.rstrip('.')}. See MLFLOW_TRACKING_URI"
+        ) from None
 
 
 def _store_says() -> str:
-    """The server's own words about its artifact store. An upload that fails has none: its connection is cut while the
-    file is still being sent. A listing asks the same store and is answered."""
+    """The server's own words about its artifact store. An upload that fails has none: its
+    connection is cut while the file is still being sent. A listing asks the same store and is
+    answered."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
     try:
         creds = get_default_host_creds(tracking_uri())
-        answer = http_request(creds, f"{_ARTIFACTS}/artifacts", "GET", max_retries=0, raise_on_status=False)
+        answer = http_request(
+            creds, f"{_ARTIFACTS}/artifacts", "GET", max_retries=0, raise_on_status=False
+        )
     except (MlflowException, OSError) as error:
         return f"Its store cannot be asked: {error}"
     if answer.ok:
@@ -108,7 +115,9 @@ def run_of(mlflow: MlflowClient, run: Run) -> str:
         experiment = _experiment(mlflow, slug(run.name))
         tags = {"modelyard.run": run.id, "modelyard.config": config_hash(run.config)[:12]}
         known = mlflow.search_runs(
-            [experiment], " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()), max_results=1
+            [experiment],
+            " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items()),
+            max_results=1,
         )
         if known:
             return str(known[0].info.run_id)
@@ -126,10 +135,11 @@ def track(
     cost: Mapping[str, float] | None = None,
     files: Sequence[Path] = (),
 ) -> str:
-    """Records a finished run, once however often it is called with the same; returns MLflow's run id.
+    """Records a finished run, once however often it is called with the same; returns MLflow's run
+    id.
 
-    `training` is what `Family.fit` returned: its `curves` become metrics by step. `cost` holds figures called
-    `cost_…`. `files` are kept as artifacts.
+    `training` is what `Family.fit` returned: its `curves` become metrics by step. `cost` holds
+    figures called `cost_…`. `files` are kept as artifacts.
 
     Raises:
         MissingExtra, Unavailable: no MLflow here, or its server does not answer.
@@ -147,7 +157,11 @@ def track(
         _log_metrics(mlflow, run_id, evaluation, (training or {}).get("curves") or {}, cost or {})
         for file in files:
             mlflow.log_artifact(run_id, str(file))
-        told = {"modelyard.gate": gate.reason, "modelyard.passed": str(gate.passed).lower(), "modelyard.ended": now()}
+        told = {
+            "modelyard.gate": gate.reason,
+            "modelyard.passed": str(gate.passed).lower(),
+            "modelyard.ended": now(),
+        }
         for name, value in (
             told | {"modelyard.data": data_revision or "", "modelyard.tracked": hash_text(mark)}
         ).items():
@@ -157,7 +171,8 @@ def track(
 
 
 def track_failure(run: Run, evaluation: Evaluation, gate: GateResult, **fields: Any) -> None:
-    """`track` for a run that missed its gate: where MLflow is missing or silent, the gate's own error comes first."""
+    """`track` for a run that missed its gate: where MLflow is missing or silent, the gate's own
+    error comes first."""
     try:
         track(run, evaluation, gate, **fields)
     except MissingExtra:
@@ -220,7 +235,10 @@ def _log_metrics(
 
     now = int(time() * 1000)
     metrics = [Metric(_name(name), value, now, 0) for name, value in evaluation.metrics.items()]
-    metrics += [Metric(f"baseline/{_name(name)}", value, now, 0) for name, value in evaluation.baseline.items()]
+    metrics += [
+        Metric(f"baseline/{_name(name)}", value, now, 0)
+        for name, value in evaluation.baseline.items()
+    ]
     metrics += [Metric(_name(name), value, now, 0) for name, value in cost.items()]
     for figure, lines in curves.items():
         for line, values in lines.items():
@@ -234,7 +252,8 @@ def _log_metrics(
 
 
 def _name(name: str) -> str:
-    """As MLflow takes it, which makes files of names: `recall@10` to `recall_at_10`, `../x` to `x`."""
+    """As MLflow takes it, which makes files of names: `recall@10` to `recall_at_10`, `../x` to
+    `x`."""
     if len(name) > LONGEST_NAME:
         name = f"{name[: LONGEST_NAME - 13]}-{hash_text(name)}"  # two long names stay two
     plain = re.sub(r"[^\w\-. /]", "_", name.replace("@", "_at_"), flags=re.ASCII)

@@ -1,7 +1,7 @@
 """Packages by name and version, and which one serves: MLflow's model registry.
 
-A reference to a package is what a person types: `tabular` (the champion), `tabular@3` (a version), a run's id,
-or a folder.
+A reference to a package is what a person types: `tabular` (the champion), `tabular@3` (a version),
+a run's id, or a folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 DIGEST, VERSION = "modelyard.digest", "modelyard.package"
 AUDIT = "modelyard.champion."
-"""Prefix of a registered name's tags, followed by the time: who made which version champion, and why."""
+"""Prefix of a registered name's tags, followed by the time: who made which version champion, and
+why."""
 
 
 class Version(BaseModel):
@@ -78,8 +79,9 @@ class Change(BaseModel):
 
 
 def model_name(run: Run) -> str:
-    """Under which name the packages of a run are registered: the setting, or `tabular` for the built-in data and
-    `tabular-customers` for a person's `customers.csv`, so that two tables are two models."""
+    """Under which name the packages of a run are registered: the setting, or `tabular` for the
+    built-in data and `tabular-customers` for a person's `customers.csv`, so that two tables are
+    two models."""
     family, uri = slug(run.name), run.config.data.uri or ""
     data = (uri.partition("#")[2] or uri).rstrip("/").rpartition("/")[2].partition(".")[0]
     data = re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-")
@@ -87,7 +89,8 @@ def model_name(run: Run) -> str:
 
 
 def register(package: Path, run: Run) -> str:
-    """Uploads a package and makes it a version; the same package is the same version however often it comes.
+    """Uploads a package and makes it a version; the same package is the same version however often
+    it comes.
 
     Raises:
         BrokenArtifact: it is incomplete or was changed.
@@ -106,23 +109,35 @@ def register(package: Path, run: Run) -> str:
         mlflow.log_artifacts(run_id, str(package), folder)
         source = f"{mlflow.get_run(run_id).info.artifact_uri}/{folder}"
         tags = {
-            DIGEST: manifest.digest, VERSION: info.version, "modelyard.run": info.run, "modelyard.family": info.family,
-            "modelyard.metric": info.gate.metric, "modelyard.value": f"{info.gate.value:.6g}",
-        }  # fmt: skip
-        version = mlflow.create_model_version(name, source, run_id, tags=tags, description=info.gate.reason[:1000])
+            DIGEST: manifest.digest,
+            VERSION: info.version,
+            "modelyard.run": info.run,
+            "modelyard.family": info.family,
+            "modelyard.metric": info.gate.metric,
+            "modelyard.value": f"{info.gate.value:.6g}",
+        }
+        version = mlflow.create_model_version(
+            name, source, run_id, tags=tags, description=info.gate.reason[:1000]
+        )
     return str(version.version)
 
 
 def champion(name: str) -> Champion | None:
-    """The champion of a registered name, its package on this machine; None where there is none yet."""
+    """The champion of a registered name, its package on this machine; None where there is none
+    yet."""
     version = next((version for version in list_versions(name) if version.champion), None)
     if version is None:
         return None
-    return Champion(path=fetch(version), version=version.version, package_version=version.package_version)
+    return Champion(
+        path=fetch(version), version=version.version, package_version=version.package_version
+    )
 
 
-def set_champion(name: str, version: str, why: str = "promoted by hand", *, back: bool = False) -> None:
-    """Makes a version the champion, and notes who did so, when and why; `back` says that it was one before.
+def set_champion(
+    name: str, version: str, why: str = "promoted by hand", *, back: bool = False
+) -> None:
+    """Makes a version the champion, and notes who did so, when and why; `back` says that it was one
+    before.
 
     Raises:
         UsageError: no such name or version.
@@ -132,7 +147,14 @@ def set_champion(name: str, version: str, why: str = "promoted by hand", *, back
     with _open() as mlflow:
         mlflow.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
         if before != chosen.version:
-            change = Change(when=datetime.now(UTC), by=_who(), before=before, after=chosen.version, back=back, why=why)
+            change = Change(
+                when=datetime.now(UTC),
+                by=_who(),
+                before=before,
+                after=chosen.version,
+                back=back,
+                why=why,
+            )
             mlflow.set_registered_model_tag(
                 chosen.name, f"{AUDIT}{change.when:%Y%m%dT%H%M%S%f}", change.model_dump_json()
             )
@@ -146,7 +168,8 @@ def changes(name: str) -> list[Change]:
 
 
 def previous(name: str, version: str) -> str | None:
-    """The version that served before this one became champion; None where none did, or no one noted it."""
+    """The version that served before this one became champion; None where none did, or no one
+    noted it."""
     promoted = [one for one in changes(name) if one.after == version and not one.back]
     return promoted[-1].before if promoted else None
 
@@ -179,8 +202,12 @@ def resolve(reference: str) -> Path:
         return found.path
     if versions := list_versions(slug(name)):
         numbers = ", ".join(version.version for version in versions)
-        raise UsageError(f"{name} has no champion. Versions: {numbers}. Type: modelyard promote {name}@{numbers[0]}")
-    raise UsageError(f"{choices('package', reference, names())}, a run's id, or a package's folder. {_what_to_type()}")
+        raise UsageError(
+            f"{name} has no champion. Versions: {numbers}. Type: modelyard promote {name}@{numbers[0]}"
+        )
+    raise UsageError(
+        f"{choices('package', reference, names())}, a run's id, or a package's folder. {_what_to_type()}"
+    )
 
 
 def names() -> list[str]:
@@ -218,10 +245,13 @@ def get(name: str, version: str) -> Version:
 
 
 def find(name: str, digest: str) -> Version | None:
-    """The version that holds the package with this digest; None also where MLflow is not installed."""
+    """The version that holds the package with this digest; None also where MLflow is not
+    installed."""
     if importlib.util.find_spec("mlflow") is None:
         return None
-    return next((one for one in reversed(list_versions(name)) if one.tags.get(DIGEST) == digest), None)
+    return next(
+        (one for one in reversed(list_versions(name)) if one.tags.get(DIGEST) == digest), None
+    )
 
 
 def set_tag(version: Version, tag: str, value: str) -> None:
@@ -231,7 +261,8 @@ def set_tag(version: Version, tag: str, value: str) -> None:
 
 
 def fetch(version: Version) -> Path:
-    """A version's package on this machine: where the registry keeps it, or a download kept by its digest.
+    """A version's package on this machine: where the registry keeps it, or a download kept by its
+    digest.
 
     Raises:
         BrokenArtifact: the registry's folder is gone, or what came is not what was registered.
@@ -240,18 +271,24 @@ def fetch(version: Version) -> Path:
     if place.scheme in ("", "file"):
         folder = Path(unquote(place.path))
         if not (folder / MANIFEST).is_file():
-            raise BrokenArtifact(f"{version.name} version {version.version}: its package is gone from {folder}")
+            raise BrokenArtifact(
+                f"{version.name} version {version.version}: its package is gone from {folder}"
+            )
         return folder
     digest = version.tags[DIGEST]
     kept = home() / "mlflow" / "downloads" / digest[:12]
     if not (kept / MANIFEST).is_file():
         with _open() as mlflow, artifact.create(kept) as work:
-            folder = Path(mlflow.download_artifacts(version.mlflow_run, Path(place.path).name, str(work)))
+            folder = Path(
+                mlflow.download_artifacts(version.mlflow_run, Path(place.path).name, str(work))
+            )
             for entry in folder.iterdir():
                 entry.rename(work / entry.name)
             folder.rmdir()
             if verify(work).manifest.digest != digest:
-                raise BrokenArtifact(f"{version.name} version {version.version}: another package lies in its place")
+                raise BrokenArtifact(
+                    f"{version.name} version {version.version}: another package lies in its place"
+                )
     return kept
 
 
@@ -277,10 +314,15 @@ def _search(mlflow: Any, condition: str, serving: str | None) -> list[Version]:
 
 def _version(one: Any, serving: str | None) -> Version:
     return Version(
-        name=one.name, version=str(one.version), package_version=one.tags.get(VERSION, ""), source=one.source,
-        created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC), tags=dict(one.tags),
-        champion=str(one.version) == str(serving), mlflow_run=one.run_id,
-    )  # fmt: skip
+        name=one.name,
+        version=str(one.version),
+        package_version=one.tags.get(VERSION, ""),
+        source=one.source,
+        created=datetime.fromtimestamp(one.creation_timestamp / 1000, UTC),
+        tags=dict(one.tags),
+        champion=str(one.version) == str(serving),
+        mlflow_run=one.run_id,
+    )
 
 
 def _names(mlflow: Any) -> list[str]:

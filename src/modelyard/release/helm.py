@@ -18,7 +18,8 @@ from modelyard.errors import Unavailable, UsageError
 
 VARIABLE = "HELM"
 INTERRUPT_SECONDS = 20.0
-"""How long helm may take to put things back where this process itself was told to stop: it is killed after 30."""
+"""How long helm may take to put things back where this process itself was told to stop: it is
+killed after 30."""
 KEPT = 10
 """Revisions that helm keeps: how far back one can go."""
 
@@ -30,7 +31,8 @@ class Revision(BaseModel):
 
     revision: int
     status: str
-    """deployed, superseded, failed, pending-install, pending-upgrade, pending-rollback, uninstalled."""
+    """deployed, superseded, failed, pending-install, pending-upgrade, pending-rollback,
+    uninstalled."""
     description: str = ""
     updated: str = ""
     """RFC 3339."""
@@ -58,12 +60,19 @@ class Helm:
         done = self._run("history", self.release, "--max", str(KEPT), "--output", "json")
         if done.returncode and "release: not found" in done.stderr:
             return []
-        return [Revision.model_validate(one) for one in json.loads(self._checked(done, "reading its history"))]
+        return [
+            Revision.model_validate(one)
+            for one in json.loads(self._checked(done, "reading its history"))
+        ]
 
     def values(self, revision: int) -> dict[str, Any]:
         """The values that a revision was given."""
-        done = self._run("get", "values", self.release, "--revision", str(revision), "--output", "json")
-        values: dict[str, Any] | None = json.loads(self._checked(done, f"reading revision {revision}"))
+        done = self._run(
+            "get", "values", self.release, "--revision", str(revision), "--output", "json"
+        )
+        values: dict[str, Any] | None = json.loads(
+            self._checked(done, f"reading revision {revision}")
+        )
         return values or {}
 
     def upgrade(
@@ -76,20 +85,33 @@ class Helm:
     ) -> str | None:
         """Installs or upgrades, and waits for readiness; what fails, helm itself puts back.
 
-        `watch` is asked again and again meanwhile; once it gives a reason, helm is interrupted. Returns None for
-        success, else the reason, or helm's own last words.
+        `watch` is asked again and again meanwhile; once it gives a reason, helm is interrupted.
+        Returns None for success, else the reason, or helm's own last words.
         """
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "values.json"
             file.write_text(json.dumps(values))
             of = ["--version", version] if version else []
             command = self.command(
-                "upgrade", self.release, chart, *of, "--install", "--atomic", "--timeout", _seconds(minutes),
-                "--reset-values", "--values", str(file), "--history-max", str(KEPT),
-            )  # fmt: skip
+                "upgrade",
+                self.release,
+                chart,
+                *of,
+                "--install",
+                "--atomic",
+                "--timeout",
+                _seconds(minutes),
+                "--reset-values",
+                "--values",
+                str(file),
+                "--history-max",
+                str(KEPT),
+            )
             said = Path(folder) / "stderr"
             with said.open("w") as stream:
-                process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stream, env=self._environment())
+                process = subprocess.Popen(
+                    command, stdout=subprocess.DEVNULL, stderr=stream, env=self._environment()
+                )
                 reason = _follow(process, watch, minutes * 60 + INTERRUPT_SECONDS)
             return reason or (_last(said.read_text()) if process.returncode else None)
 
@@ -100,9 +122,15 @@ class Helm:
             Unavailable: helm does not manage to.
         """
         done = self._run(
-            "rollback", self.release, str(revision), "--wait", "--timeout", _seconds(minutes),
-            "--history-max", str(KEPT),
-        )  # fmt: skip
+            "rollback",
+            self.release,
+            str(revision),
+            "--wait",
+            "--timeout",
+            _seconds(minutes),
+            "--history-max",
+            str(KEPT),
+        )
         self._checked(done, f"rolling back to revision {revision}")
 
     def uninstall(self) -> None:
@@ -120,23 +148,32 @@ class Helm:
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = self.command(*arguments)
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=self._environment())
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env=self._environment()
+        )
 
     def _checked(self, done: subprocess.CompletedProcess[str], doing: str) -> str:
         if done.returncode:
-            raise Unavailable(f"release {self.namespace}/{self.release}, {doing}: helm says: {_last(done.stderr)}")
+            raise Unavailable(
+                f"release {self.namespace}/{self.release}, {doing}: helm says: {_last(done.stderr)}"
+            )
         return done.stdout
 
     def _environment(self) -> dict[str, str]:
-        """With folders of its own for helm where the home cannot be written, as in a pod with a read-only root."""
+        """With folders of its own for helm where the home cannot be written, as in a pod with a
+        read-only root."""
         if os.access(Path.home(), os.W_OK):
             return dict(os.environ)
         place = Path(tempfile.gettempdir()) / "helm"
-        own = {f"HELM_{name}_HOME": str(place / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        own = {
+            f"HELM_{name}_HOME": str(place / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
+        }
         return own | os.environ
 
 
-def _follow(process: subprocess.Popen[bytes], watch: Callable[[], str | None], patience: float) -> str | None:
+def _follow(
+    process: subprocess.Popen[bytes], watch: Callable[[], str | None], patience: float
+) -> str | None:
     """Waits for the end; the reason for which it was interrupted, or None."""
     reason = None
     try:

@@ -1,4 +1,5 @@
-"""Brings a package to a cluster as a Helm release, makes sure that it serves, and goes back where it does not."""
+"""Brings a package to a cluster as a Helm release, makes sure that it serves, and goes back
+where it does not."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ Say = Callable[[str], None]
 
 
 class Release(BaseModel):
-    """A release as a deploy left it; kept with the registered version, so that a rollback finds it."""
+    """A release as a deploy left it; kept with the registered version, so that a rollback finds
+    it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,7 +60,8 @@ class Releaser:
         self.called = f"release {self.reader.namespace}/{self.name}"
 
     def bring(self, package: Path, name: str) -> Release:
-        """Serves a package; where its pods do not start or answer otherwise, serves again what served before.
+        """Serves a package; where its pods do not start or answer otherwise, serves again what
+        served before.
 
         A release that has this very package and these values is checked, not made again.
 
@@ -82,13 +85,19 @@ class Releaser:
                 raise self._undone(problem, back)
         revision = self._deployed()
         self.say(f"{self.called}: revision {revision} serves {uri}")
-        return Release(settings=self.settings, namespace=self.reader.namespace, revision=revision, uri=uri)
+        return Release(
+            settings=self.settings, namespace=self.reader.namespace, revision=revision, uri=uri
+        )
 
     def back_to(self, package: Path, name: str) -> Release:
-        """Serves an earlier package again: helm's own revision of it where there is one, else as a new one."""
+        """Serves an earlier package again: helm's own revision of it where there is one, else as
+        a new one."""
         digest = artifact.read_manifest(package).digest
         kept = [one for one in self._unblocked() if one.status in ("deployed", "superseded")]
-        found = next((one for one in reversed(kept) if _digest(self.helm.values(one.revision)) == digest), None)
+        found = next(
+            (one for one in reversed(kept) if _digest(self.helm.values(one.revision)) == digest),
+            None,
+        )
         if found is None:
             return self.bring(package, name)
         rollout = Rollout(self.reader, self.name, self.settings.failing_minutes)
@@ -97,17 +106,25 @@ class Releaser:
         if problem := self._check(package, rollout):
             raise ModelyardError(f"{self.called}: back at revision {found.revision}, but {problem}")
         uri = str(self.helm.values(found.revision)["package"]["uri"])
-        return Release(settings=self.settings, namespace=self.reader.namespace, revision=self._deployed(), uri=uri)
+        return Release(
+            settings=self.settings,
+            namespace=self.reader.namespace,
+            revision=self._deployed(),
+            uri=uri,
+        )
 
     def serves(self) -> str:
-        """Digest of the package that the release serves by helm's own account; empty where there is no release."""
+        """Digest of the package that the release serves by helm's own account; empty where there
+        is no release."""
         deployed = [one for one in self.helm.history() if one.status == "deployed"]
         return _digest(self.helm.values(deployed[-1].revision)) if deployed else ""
 
     def _upgrade(self, values: Mapping[str, Any], good: Revision | None, rollout: Rollout) -> None:
         self.say(f"{self.called}: helm brings {values['package']['uri']}")
         chart, settings = chart_of(self.settings), self.settings
-        problem = self.helm.upgrade(chart, settings.chart_version, values, settings.timeout_minutes, rollout)
+        problem = self.helm.upgrade(
+            chart, settings.chart_version, values, settings.timeout_minutes, rollout
+        )
         if problem is None:
             return
         if "timed out" in problem and rollout.seen:
@@ -133,14 +150,21 @@ class Releaser:
         return None
 
     def _ask(self, package: Path) -> str | None:
-        """The package's own example through the API; where that is closed, by the chart's own test."""
+        """The package's own example through the API; where that is closed, by the chart's own
+        test."""
         golden, version = golden_of(package), read_info(package).version
         try:
             return ask_golden(self.reader, self.name, golden, version, self.settings.tolerance)
         except (PermissionError, TimeoutError) as closed:
-            self.say(f"{self.called}: cannot ask through the API: {closed}. Asking by helm test instead")
+            self.say(
+                f"{self.called}: cannot ask through the API: {closed}. Asking by helm test instead"
+            )
             problem = self._test()
-            return f"cannot ask through the API: {closed}. Nor by helm test: {problem}" if problem else None
+            return (
+                f"cannot ask through the API: {closed}. Nor by helm test: {problem}"
+                if problem
+                else None
+            )
 
     def _test(self) -> str | None:
         """The chart's own test pod; what it said last, where it failed."""
@@ -155,7 +179,9 @@ class Releaser:
         """Puts back what served before; the error that says both."""
         if good is None:
             self.helm.uninstall()
-            return ModelyardError(f"{self.called}: {problem}. There was no earlier one: it is uninstalled")
+            return ModelyardError(
+                f"{self.called}: {problem}. There was no earlier one: it is uninstalled"
+            )
         self.helm.rollback(good.revision, self.settings.timeout_minutes)
         return ModelyardError(f"{self.called}: {problem}. {self._told_back(good)}")
 
@@ -165,10 +191,14 @@ class Releaser:
     def _other(self, history: list[Revision], digest: str) -> Revision | None:
         """The newest revision that served another package."""
         kept = [one for one in history if one.status == "superseded"]
-        return next((one for one in reversed(kept) if _digest(self.helm.values(one.revision)) != digest), None)
+        return next(
+            (one for one in reversed(kept) if _digest(self.helm.values(one.revision)) != digest),
+            None,
+        )
 
     def _unblocked(self) -> list[Revision]:
-        """The history; where a helm was killed in the midst of its work long ago, what it left is put back first.
+        """The history; where a helm was killed in the midst of its work long ago, what it left is
+        put back first.
 
         Raises:
             Unavailable: another helm is at work.
@@ -176,26 +206,37 @@ class Releaser:
         history = self.helm.history()
         if not history or not history[-1].status.startswith("pending"):
             return history
-        last, good = history[-1], next((one for one in reversed(history) if one.status == "deployed"), None)
+        last, good = (
+            history[-1],
+            next((one for one in reversed(history) if one.status == "deployed"), None),
+        )
         if _age(last.updated) < self.settings.timeout_minutes * 60:
-            # A first install has no revision to go back to: helm's own word is "release: not found".
+            # A first install has no revision to go back to: helm's own word is "release: not
+            # found".
             back = f"rollback {self.name} {good.revision}" if good else f"uninstall {self.name}"
             raise Unavailable(
                 f"{self.called}: another deploy is at work (revision {last.revision} is {last.status}). "
                 f"Try again later; if it was killed: helm -n {self.reader.namespace} {back}"
             )
-        self.say(f"{self.called}: revision {last.revision} was left {last.status}; putting it right")
-        self.helm.uninstall() if good is None else self.helm.rollback(good.revision, self.settings.timeout_minutes)
+        self.say(
+            f"{self.called}: revision {last.revision} was left {last.status}; putting it right"
+        )
+        self.helm.uninstall() if good is None else self.helm.rollback(
+            good.revision, self.settings.timeout_minutes
+        )
         return self.helm.history()
 
     def _deployed(self) -> int:
-        return next(one.revision for one in reversed(self.helm.history()) if one.status == "deployed")
+        return next(
+            one.revision for one in reversed(self.helm.history()) if one.status == "deployed"
+        )
 
 
 def wanted_values(settings: ServeSettings, uri: str, digest: str) -> dict[str, Any]:
     """The values of a release: the file's, over them those of the settings, over them the package.
 
-    A tolerance of the settings holds for the chart's test as well, unless the values name one for it.
+    A tolerance of the settings holds for the chart's test as well, unless the values name one for
+    it.
     """
     own = settings.tolerance != ServeSettings.model_fields["tolerance"].default
     values: dict[str, Any] = {"tests": {"tolerance": settings.tolerance}} if own else {}
@@ -227,7 +268,9 @@ def _over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for name, value in over.items():
         old = merged.get(name)
-        merged[name] = _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[name] = (
+            _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        )
     return merged
 
 

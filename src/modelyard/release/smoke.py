@@ -1,4 +1,5 @@
-"""Whether the pods of a release are ready, and answer the package's own example as the package does."""
+"""Whether the pods of a release are ready, and answer the package's own example as the package
+does."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ PAUSE = 0.2
 RETRY_SECONDS = 15.0
 """How long a trouble may be out of sight and still count as the same."""
 PATIENCE = 30.0
-"""Seconds that the API server may fail to reach the pods: it waits about that long for one connection."""
+"""Seconds that the API server may fail to reach the pods: it waits about that long for one
+connection."""
 ANSWER = (5.0, 60.0)
 """Seconds for a connection to the API, and for an answer through it."""
 UNREACHED = (
@@ -34,7 +36,8 @@ def selector(release: str) -> str:
 
 
 class Rollout:
-    """Watches the new pods of a release; called again and again, it tells once that one cannot start."""
+    """Watches the new pods of a release; called again and again, it tells once that one cannot
+    start."""
 
     def __init__(self, reader: Reader, release: str, failing_minutes: float) -> None:
         self.reader, self.release, self.patience = reader, release, failing_minutes * 60
@@ -42,7 +45,8 @@ class Rollout:
         self.seen: list[Trouble] = []
         """What was wrong when it was last looked: helm removes the pods before anyone can ask."""
         self._since: dict[str, float] = {}
-        """When the trouble of a pod was first seen, by the pod; its kind may change from look to look."""
+        """When the trouble of a pod was first seen, by the pod; its kind may change from look to
+        look."""
         self._last_seen: dict[str, float] = {}
         self._looked = 0.0
 
@@ -106,12 +110,19 @@ def told(trouble: Trouble) -> str:
 
 
 def _behind(deployment: Object) -> str | None:
-    """Kubernetes documentation, Deployments, "Complete Deployment": updated, available, nothing old, observed."""
-    status, wanted = deployment.get("status", {}), int(deployment.get("spec", {}).get("replicas", 1))
+    """Kubernetes documentation, Deployments, "Complete Deployment": updated, available, nothing
+    old, observed."""
+    status, wanted = (
+        deployment.get("status", {}),
+        int(deployment.get("spec", {}).get("replicas", 1)),
+    )
     name = deployment["metadata"]["name"]
     if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
         return f"Deployment {name}: its controller has not seen the change yet"
-    updated, available = int(status.get("updatedReplicas", 0)), int(status.get("availableReplicas", 0))
+    updated, available = (
+        int(status.get("updatedReplicas", 0)),
+        int(status.get("availableReplicas", 0)),
+    )
     if updated < wanted:
         return f"Deployment {name}: {updated} of {wanted} pods are of the new version"
     if int(status.get("replicas", 0)) > updated:
@@ -121,13 +132,17 @@ def _behind(deployment: Object) -> str | None:
     return None
 
 
-def ask_golden(reader: Reader, release: str, golden: Object, version: str, tolerance: float) -> str | None:
-    """Sends a package's own example through the Kubernetes API's service proxy; what is wrong, or None.
+def ask_golden(
+    reader: Reader, release: str, golden: Object, version: str, tolerance: float
+) -> str | None:
+    """Sends a package's own example through the Kubernetes API's service proxy; what is wrong, or
+    None.
 
     `golden` is `{"request": …, "response": …}`; `version` is what the package calls itself.
 
     Raises:
-        PermissionError: the API does not pass it on; TimeoutError: it does not reach the pods. Both say what to set.
+        PermissionError: the API does not pass it on; TimeoutError: it does not reach the pods. Both
+        say what to set.
     """
     services = reader.here("services", labelSelector=selector(release))
     if not services:
@@ -149,7 +164,9 @@ def ask_golden(reader: Reader, release: str, golden: Object, version: str, toler
         else:
             if answered == version:
                 wrong = difference(golden["response"], answer, tolerance)
-                return f"the new pods answer their own example otherwise: {wrong}" if wrong else None
+                return (
+                    f"the new pods answer their own example otherwise: {wrong}" if wrong else None
+                )
             seen.add(answered)
         time.sleep(PAUSE)
     return f"version {version} did not answer once in {TRIES} requests; {', '.join(sorted(seen)) or 'nothing'} did"
@@ -159,7 +176,8 @@ def _post(reader: Reader, path: str, body: Any) -> tuple[str, Any]:
     """The version that answered, and its answer.
 
     Raises:
-        PermissionError, TimeoutError: as `ask_golden`; ConnectionError: another refusal, beginning with its status.
+        PermissionError, TimeoutError: as `ask_golden`; ConnectionError: another refusal, beginning
+        with its status.
     """
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
@@ -167,10 +185,15 @@ def _post(reader: Reader, path: str, body: Any) -> tuple[str, Any]:
 
     try:
         raw, _, headers = reader.cluster.api.call_api(
-            path, "POST", body=body, auth_settings=["BearerToken"], response_type="object",
+            path,
+            "POST",
+            body=body,
+            auth_settings=["BearerToken"],
+            response_type="object",
             header_params={"Accept": "application/json", "Content-Type": "application/json"},
-            _return_http_data_only=False, _request_timeout=ANSWER,
-        )  # fmt: skip
+            _return_http_data_only=False,
+            _request_timeout=ANSWER,
+        )
     except ApiException as error:
         raise _refused(error) from None
     except Silence:
@@ -187,7 +210,9 @@ def _refused(error: Any) -> OSError:
     if error.status == 401:
         return PermissionError(f"{told}. The API takes a caller's token out: set serve.smoke=helm")
     if error.status == 403 and "services/proxy" in said:
-        return PermissionError(f"{told}. This account needs 'create services/proxy', or set serve.smoke=helm")
+        return PermissionError(
+            f"{told}. This account needs 'create services/proxy', or set serve.smoke=helm"
+        )
     by_model = "x-modelyard-package" in {name.lower() for name in error.headers or {}}
     if "trying to reach service" in said or (error.status == 504 and not by_model):
         return TimeoutError(f"{told}. {UNREACHED}")

@@ -20,7 +20,8 @@ def publish(package: Path, base: str | None, name: str) -> str:
     """Copies a package below `base`; returns its URI. One that is there, whole, stays.
 
     Raises:
-        UsageError: no base is set, or no right to write there; Unavailable: the store does not answer;
+        UsageError: no base is set, or no right to write there; Unavailable: the store does not
+            answer;
         BrokenArtifact: not all of it arrived.
     """
     if not base:
@@ -35,9 +36,13 @@ def publish(package: Path, base: str | None, name: str) -> str:
     except ModelyardError:
         raise
     except PermissionError as error:
-        raise UsageError(f"{uri}: no permission ({error}). Check serve.packages and its credentials") from None
+        raise UsageError(
+            f"{uri}: no permission ({error}). Check serve.packages and its credentials"
+        ) from None
     except Exception as error:  # every store has its own exceptions
-        raise Unavailable(f"{uri}: {type(error).__name__}: {error}. Check serve.packages") from error
+        raise Unavailable(
+            f"{uri}: {type(error).__name__}: {error}. Check serve.packages"
+        ) from error
     return uri
 
 
@@ -57,7 +62,9 @@ def read_values(uri: str | None) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise UsageError(f"serve.values_file {uri} is not YAML: {error}") from None
     if not isinstance(values, dict):
-        raise UsageError(f"serve.values_file {uri} must hold names with values, seen {type(values).__name__}")
+        raise UsageError(
+            f"serve.values_file {uri} must hold names with values, seen {type(values).__name__}"
+        )
     return values
 
 
@@ -68,7 +75,10 @@ def _upload(fs: Any, root: str, package: Path, manifest: artifact.Manifest) -> N
         sizes[SIGNATURE] = (package / SIGNATURE).stat().st_size
     bytes_of = (package / MANIFEST).read_bytes()
     whole = fs.exists(there) and fs.cat_file(there) == bytes_of and not _differing(fs, root, sizes)
-    if whole and (SIGNATURE not in sizes or fs.cat_file(f"{root}/{SIGNATURE}") == (package / SIGNATURE).read_bytes()):
+    if whole and (
+        SIGNATURE not in sizes
+        or fs.cat_file(f"{root}/{SIGNATURE}") == (package / SIGNATURE).read_bytes()
+    ):
         return
     if fs.exists(there):
         fs.rm_file(there)
@@ -77,7 +87,9 @@ def _upload(fs: Any, root: str, package: Path, manifest: artifact.Manifest) -> N
     names = sorted(sizes)
     fs.put([str(package / name) for name in names], [f"{root}/{name}" for name in names])
     if wrong := _differing(fs, root, sizes):
-        raise BrokenArtifact(f"{root}/{wrong[0]} did not arrive whole ({len(wrong)} files differ). Run the step again")
+        raise BrokenArtifact(
+            f"{root}/{wrong[0]} did not arrive whole ({len(wrong)} files differ). Run the step again"
+        )
     fs.pipe_file(there, bytes_of)
 
 
@@ -97,5 +109,7 @@ def _open(uri: str) -> tuple[Any, str]:
     except ImportError:
         raise MissingExtra(uri, "data") from None
     except ValueError as error:
-        raise UsageError(f"{uri}: {error}. Known: s3://, gs://, abfs://, file://, or a path") from None
+        raise UsageError(
+            f"{uri}: {error}. Known: s3://, gs://, abfs://, file://, or a path"
+        ) from None
     return fs, str(root).rstrip("/")

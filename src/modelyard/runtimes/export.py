@@ -31,15 +31,26 @@ def _export_torch(graph: Graph, file: Path, opset: int) -> None:
     assert graph.module is not None
     module = graph.module.eval().cpu()
     inputs = {name: torch.from_numpy(array) for name, array in graph.example.items()}
-    axes = {name: dict.fromkeys((0, *graph.dynamic.get(name, ())), torch.export.Dim.AUTO) for name in inputs}
+    axes = {
+        name: dict.fromkeys((0, *graph.dynamic.get(name, ())), torch.export.Dim.AUTO)
+        for name in inputs
+    }
     with torch.no_grad():
         outputs = list(module(**inputs))
     try:
         with _quiet():
             program = torch.onnx.export(
-                module, (), kwargs=inputs, dynamic_shapes=axes, input_names=list(inputs), output_names=outputs,
-                opset_version=opset, dynamo=True, external_data=False, verbose=False,
-            )  # fmt: skip
+                module,
+                (),
+                kwargs=inputs,
+                dynamic_shapes=axes,
+                input_names=list(inputs),
+                output_names=outputs,
+                opset_version=opset,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
             assert program is not None
             program.save(str(file))
     except Exception as error:

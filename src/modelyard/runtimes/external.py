@@ -1,7 +1,9 @@
-"""Which files an ONNX file names beside itself, read from its bytes without a runtime: nothing of it is executed.
+"""Which files an ONNX file names beside itself, read from its bytes without a runtime: nothing of
+it is executed.
 
-An ONNX file is a protobuf message; tensors may say that their values lie in another file (`external_data`), by a path
-that a runtime would open. Field numbers are those of onnx.proto3 (https://onnx.ai/onnx/repo-docs/ExternalData.html).
+An ONNX file is a protobuf message; tensors may say that their values lie in another file
+(`external_data`), by a path that a runtime would open. Field numbers are those of onnx.proto3
+(https://onnx.ai/onnx/repo-docs/ExternalData.html).
 """
 
 from __future__ import annotations
@@ -48,7 +50,10 @@ def external_data(file: Path) -> Iterator[External]:
     """
     if file.stat().st_size == 0:
         raise ValueError("it is empty")
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with (
+        file.open("rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
         yield from _within(_Span(content, 0, len(content)), "model", 0)
 
 
@@ -130,5 +135,7 @@ def _entry(span: _Span) -> tuple[str, str]:
 def _external(entries: dict[str, str]) -> External:
     length = entries.get("length")
     return External(
-        entries.get("location", ""), int(entries.get("offset") or 0), int(length) if length is not None else None
+        entries.get("location", ""),
+        int(entries.get("offset") or 0),
+        int(length) if length is not None else None,
     )

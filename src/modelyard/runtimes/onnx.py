@@ -26,8 +26,8 @@ class Tensor(NamedTuple):
 class OnnxRuntime:
     """Runs graphs by name: `run("model", {"features": x})`.
 
-    `graphs` maps a name to an ONNX file or to its bytes; `threads` bounds the cores of one call; `providers` are ONNX
-    Runtime's execution providers with their options, the first choice first.
+    `graphs` maps a name to an ONNX file or to its bytes; `threads` bounds the cores of one call;
+    `providers` are ONNX Runtime's execution providers with their options, the first choice first.
     """
 
     def __init__(
@@ -51,13 +51,17 @@ class OnnxRuntime:
                 session = onnxruntime.InferenceSession(source, options, providers=list(providers))
             except Exception as error:
                 where = "" if isinstance(graph, bytes) else f" ({graph})"
-                raise BrokenArtifact(f"graph {name!r}{where} is not an ONNX model that runs here: {error}") from None
+                raise BrokenArtifact(
+                    f"graph {name!r}{where} is not an ONNX model that runs here: {error}"
+                ) from None
             self._sessions[name] = (session, [output.name for output in session.get_outputs()])
 
     def signature(self, graph: str) -> tuple[list[Tensor], list[Tensor]]:
         """Inputs and outputs of a graph as ONNX declares them."""
         session = self._sessions[graph][0]
-        return [_tensor(one) for one in session.get_inputs()], [_tensor(one) for one in session.get_outputs()]
+        return [_tensor(one) for one in session.get_inputs()], [
+            _tensor(one) for one in session.get_outputs()
+        ]
 
     def __call__(self, graph: str, arrays: Arrays) -> Arrays:
         session, outputs = self._sessions[graph]
@@ -65,8 +69,11 @@ class OnnxRuntime:
 
 
 def available_cores() -> int:
-    """Cores this process may use: its affinity, and the container's CPU limit where a cgroup (v2 or v1) sets one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use: its affinity, and the container's CPU limit where a cgroup (v2
+    or v1) sets one."""
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     for files in _CPU_LIMITS:
         try:
             quota, period = " ".join((_CGROUP / file).read_text() for file in files).split()
@@ -82,4 +89,6 @@ _CPU_LIMITS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 
 def _tensor(one: Any) -> Tensor:
     kind = one.type.removeprefix("tensor(").removesuffix(")")
-    return Tensor(one.name, kind, tuple(size if isinstance(size, int) else None for size in one.shape))
+    return Tensor(
+        one.name, kind, tuple(size if isinstance(size, int) else None for size in one.shape)
+    )

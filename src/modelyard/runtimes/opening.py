@@ -15,7 +15,12 @@ RUNTIMES = ("onnx",)
 
 
 def open_variant(
-    folder: Path, variant: str, graphs: Mapping[str, str], *, device: str = CPU, threads: int | None = None
+    folder: Path,
+    variant: str,
+    graphs: Mapping[str, str],
+    *,
+    device: str = CPU,
+    threads: int | None = None,
 ) -> Runtime:
     """Opens the graphs of a variant.
 

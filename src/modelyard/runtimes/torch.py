@@ -22,7 +22,9 @@ class TorchRuntime:
 
     def __init__(self, graphs: Sequence[Graph]) -> None:
         for graph in graphs:
-            assert graph.module is not None, f"graph {graph.name!r} is ONNX: run it with ONNX Runtime"
+            assert graph.module is not None, (
+                f"graph {graph.name!r} is ONNX: run it with ONNX Runtime"
+            )
             graph.module.eval()
         self._graphs = {graph.name: graph for graph in graphs}
 
@@ -34,11 +36,18 @@ class TorchRuntime:
         module, inputs = self._graphs[graph].module, self._graphs[graph].example
         assert module is not None
         if missing := sorted(set(inputs) - set(arrays)):
-            raise UsageError(f"graph {graph!r} needs input {missing[0]!r}; seen: {', '.join(arrays) or 'none'}")
+            raise UsageError(
+                f"graph {graph!r} needs input {missing[0]!r}; seen: {', '.join(arrays) or 'none'}"
+            )
         if unknown := sorted(set(arrays) - set(inputs)):
             raise UsageError(choices(f"graph {graph!r}: input", unknown[0], inputs))
-        device = next((tensor.device for tensor in module.state_dict().values()), torch.device("cpu"))
+        device = next(
+            (tensor.device for tensor in module.state_dict().values()), torch.device("cpu")
+        )
         with torch.inference_mode():
-            tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
+            tensors = {
+                name: torch.from_numpy(np.ascontiguousarray(array)).to(device)
+                for name, array in arrays.items()
+            }
             outputs = module(**tensors)
         return {name: tensor.cpu().numpy() for name, tensor in outputs.items()}

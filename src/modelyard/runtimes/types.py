@@ -14,8 +14,8 @@ Arrays: TypeAlias = "dict[str, np.ndarray]"
 """Named tensors: axis 0 is the batch; float32, int64 or bool."""
 
 Runtime: TypeAlias = "Callable[[str, Arrays], Arrays]"
-"""Executes one graph by name: `run("model", {"features": x})["scores"]`. Torch, a tree library, ONNX Runtime
-and TensorRT all look like this."""
+"""Executes one graph by name: `run("model", {"features": x})["scores"]`. Torch, a tree library,
+ONNX Runtime and TensorRT all look like this."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Graph:
 
     name: str
     example: Arrays
-    """Inputs of a small batch (at least 2 examples), real ones where possible: exported and compared on them."""
+    """Inputs of a small batch (at least 2 examples), real ones where possible: exported and
+    compared on them."""
     module: torch.nn.Module | None = None
     """Takes the example's arrays as tensors, by name, and returns a dict of tensors."""
     onnx: bytes | None = None
@@ -35,4 +36,6 @@ class Graph:
     """Largest |difference| / max(1, |value|) allowed between the trained model and this graph."""
 
     def __post_init__(self) -> None:
-        assert (self.module is None) != (self.onnx is None), "a graph is a torch module or ONNX bytes"
+        assert (self.module is None) != (self.onnx is None), (
+            "a graph is a torch module or ONNX bytes"
+        )

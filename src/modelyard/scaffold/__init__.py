@@ -1,4 +1,5 @@
-"""The skeleton of a new family: a small torch model that runs, and keeps the contract, as it is written."""
+"""The skeleton of a new family: a small torch model that runs, and keeps the contract, as it is
+written."""
 
 from __future__ import annotations
 
@@ -19,10 +20,12 @@ SUFFIX = ".tmpl"
 def create(name: str, into: Path) -> list[Path]:
     """Writes the family `name` to the folder `into / name`, whole or not at all; returns its files.
 
-    Inside `modelyard/families` it is found by its name, elsewhere as `name:Entry` with `into` on the Python path.
+    Inside `modelyard/families` it is found by its name, elsewhere as `name:Entry` with `into` on
+    the Python path.
 
     Raises:
-        UsageError: not a usable name, a taken one, or something is there already. Nothing is overwritten.
+        UsageError: not a usable name, a taken one, or something is there already. Nothing is
+        overwritten.
     """
     folder = Path(into) / name
     _check(name, folder)
@@ -56,7 +59,9 @@ def render(name: str, family: str) -> dict[str, str]:
     }
     templates = sorted((Path(__file__).parent / "template").glob(f"*{SUFFIX}"))
     return {
-        template.name.removesuffix(SUFFIX).replace("NAME", name): Template(template.read_text()).substitute(words)
+        template.name.removesuffix(SUFFIX).replace("NAME", name): Template(
+            template.read_text()
+        ).substitute(words)
         for template in templates
     }
 
@@ -69,10 +74,14 @@ def _check(name: str, folder: Path) -> None:
     if keyword.iskeyword(name):
         raise UsageError(f"family {name!r} is a Python keyword. Like: {name}_model")
     if name in names():
-        raise UsageError(f"family {name!r} comes with modelyard. Choose another name; taken: {', '.join(names())}")
+        raise UsageError(
+            f"family {name!r} comes with modelyard. Choose another name; taken: {', '.join(names())}"
+        )
     if folder.exists() or folder.is_symlink():
         raise UsageError(f"{folder} exists and is left as it is. Choose another name, or remove it")
     if not folder.parent.is_dir():
         raise UsageError(f"{folder.parent} is not a folder. Type: mkdir -p {folder.parent}")
     if family_name(name, folder.parent) != name and importlib.util.find_spec(name) is not None:
-        raise UsageError(f"family {name!r}: Python has a module of that name, which would be taken for it")
+        raise UsageError(
+            f"family {name!r}: Python has a module of that name, which would be taken for it"
+        )

@@ -1,4 +1,5 @@
-"""Serving a package over HTTP: the Starlette app, its prediction log, and the command that starts it.
+"""Serving a package over HTTP: the Starlette app, its prediction log, and the command that starts
+it.
 
 Nothing here imports BentoML; `services/service.py` mounts the app into it.
 """

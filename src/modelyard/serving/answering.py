@@ -14,8 +14,11 @@ Predict: TypeAlias = Callable[[list[BaseModel], Wanted], list[BaseModel]]
 Outcome: TypeAlias = "list[BaseModel] | Exception"
 
 
-def answer_all(predict: Predict, requests: Sequence[list[BaseModel]], wanted: Wanted = always) -> list[Outcome]:
-    """Answers all requests in one go; where that fails, in halves, so that a bad request fails alone."""
+def answer_all(
+    predict: Predict, requests: Sequence[list[BaseModel]], wanted: Wanted = always
+) -> list[Outcome]:
+    """Answers all requests in one go; where that fails, in halves, so that a bad request fails
+    alone."""
     try:
         answers = predict([example for examples in requests for example in examples], wanted)
     except Unwanted as stopped:
@@ -24,7 +27,9 @@ def answer_all(predict: Predict, requests: Sequence[list[BaseModel]], wanted: Wa
         if len(requests) == 1:
             return [_fault(predict, requests[0], wanted, error)]
         half = len(requests) // 2
-        return answer_all(predict, requests[:half], wanted) + answer_all(predict, requests[half:], wanted)
+        return answer_all(predict, requests[:half], wanted) + answer_all(
+            predict, requests[half:], wanted
+        )
     outcomes: list[Outcome] = []
     start = 0
     for examples in requests:
@@ -33,7 +38,9 @@ def answer_all(predict: Predict, requests: Sequence[list[BaseModel]], wanted: Wa
     return outcomes
 
 
-def _fault(predict: Predict, examples: list[BaseModel], wanted: Wanted, error: Exception) -> Exception:
+def _fault(
+    predict: Predict, examples: list[BaseModel], wanted: Wanted, error: Exception
+) -> Exception:
     """The first example that the model fails on, found by halving, and what it raises about it."""
     low, high = 0, len(examples)
     while high - low > 1:

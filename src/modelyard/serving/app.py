@@ -1,4 +1,5 @@
-"""The ASGI app: any server runs it. It finds who answers a request, asks, and sends what was said."""
+"""The ASGI app: any server runs it. It finds who answers a request, asks, and sends what was
+said."""
 
 from __future__ import annotations
 
@@ -50,18 +51,24 @@ log = logging.getLogger("modelyard.serving")
 NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 """A browser takes an answer for what it says it is, never for a page."""
 STOP_SECONDS = 15.0
-"""Longest that accepted requests may take when the service stops, unless a setting says otherwise."""
+"""Longest that accepted requests may take when the service stops, unless a setting says
+otherwise."""
 BODIES = 2
 """So many of the largest bodies may be held at once; more wait unread."""
 
-_FREE = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"})
+_FREE = frozenset(
+    {"/livez", "/readyz", "/healthz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
 """Paths that ask for no token: what a cluster's own probes read."""
 
 
 class Service:
-    """The app. Built closed, by `make`, which runs when the server starts; or over what is open already."""
+    """The app. Built closed, by `make`, which runs when the server starts; or over what is open
+    already."""
 
-    def __init__(self, make: Callable[[Service], contextlib.AbstractAsyncContextManager[Traffic]]) -> None:
+    def __init__(
+        self, make: Callable[[Service], contextlib.AbstractAsyncContextManager[Traffic]]
+    ) -> None:
         self._make = make
         self.open: Traffic | None = None
         self._control = Control(self)
@@ -116,7 +123,11 @@ class Service:
         route = self._control.routes.get(call.path) or ends.route(call.path) or self._unknown
         answer = await self._asked(route, call)
         status = answer.status if isinstance(answer, Reply) else answer.status_code
-        headers: list[Header] = [(b"x-request-id", call.id.encode()), (b"x-modelyard-package", ends.version), NOSNIFF]
+        headers: list[Header] = [
+            (b"x-request-id", call.id.encode()),
+            (b"x-modelyard-package", ends.version),
+            NOSNIFF,
+        ]
         if self.draining:
             headers.append(CLOSE)
         if isinstance(answer, Reply):
@@ -172,10 +183,15 @@ class Service:
     @property
     def _unknown(self) -> Route:
         async def unknown(call: Call) -> Reply:
-            raise refuse(404, f"{call.path} is not here. There are POST /predict, POST /explain, GET /package, "
-                              "GET /openapi.json, GET /metrics, GET /")  # fmt: skip
+            raise refuse(
+                404,
+                f"{call.path} is not here. There are POST /predict, POST /explain, GET /package, "
+                "GET /openapi.json, GET /metrics, GET /",
+            )
 
-        return Route("unknown", unknown, ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+        return Route(
+            "unknown", unknown, ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+        )
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """The lifespan: opens at startup, closes at shutdown."""
@@ -183,7 +199,8 @@ class Service:
         try:
             async with self._make(self) as self.open:
                 self.token = self.open.champion.limits.token.encode()
-                # A few of the largest bodies at once: read and parsed they take about three times as much.
+                # A few of the largest bodies at once: read and parsed they take about three times
+                # as much.
                 self.calls.room = Room(BODIES * self.open.champion.limits.body_bytes)
                 with drain.on_signal(self), self.lag.measured(), self.calls.watched():
                     await send({"type": "lifespan.startup.complete"})
@@ -197,7 +214,9 @@ class Service:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def create_app(package: Package, log: PredictionLog | None, limits: Limits | None = None) -> Service:
+def create_app(
+    package: Package, log: PredictionLog | None, limits: Limits | None = None
+) -> Service:
     """The app over an opened package. Closing the app closes the log."""
 
     traffic = Traffic(opened(package, log, limits or Limits()))
@@ -213,14 +232,17 @@ def create_app(package: Package, log: PredictionLog | None, limits: Limits | Non
 
 
 def app_from_environment(environ: Mapping[str, str] = os.environ) -> Service:
-    """The app that MODELYARD_PACKAGE names: opens the package when the server starts, not before."""
+    """The app that MODELYARD_PACKAGE names: opens the package when the server starts, not
+    before."""
     return Service(lambda service: _configured(service, ServingSettings.from_environment(environ)))
 
 
 @contextlib.asynccontextmanager
 async def _configured(service: Service, settings: ServingSettings) -> AsyncIterator[Traffic]:
     logs.configure(settings.log_format)
-    sys.setswitchinterval(0.0002)  # the log's thread must not hold a request up for Python's usual 5 ms
+    sys.setswitchinterval(
+        0.0002
+    )  # the log's thread must not hold a request up for Python's usual 5 ms
     threads = max(1, available_cores() // settings.workers)
     trust, limits = settings.trust(), settings.limits()
     package = Package(settings.package, threads=threads, trust=trust)
@@ -239,10 +261,14 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):
         service.pointer = Path(settings.follow)
     traffic = Traffic(
-        opened(package, predictions, limits), candidate=beside(settings.candidate, settings.breaking),
-        share=settings.share, shadow=beside(settings.shadow, True), threads=threads, trust=trust,
+        opened(package, predictions, limits),
+        candidate=beside(settings.candidate, settings.breaking),
+        share=settings.share,
+        shadow=beside(settings.shadow, True),
+        threads=threads,
+        trust=trust,
         breaking=settings.breaking,
-    )  # fmt: skip
+    )
     _spare_the_collector()
     with _closing(predictions, traffic):
         async with _following(traffic, settings):
@@ -254,8 +280,8 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
 
 
 def _spare_the_collector() -> None:
-    """What is there now stays: Python's collector need not look through it again, nor at every 700 new objects, while
-    requests wait."""
+    """What is there now stays: Python's collector need not look through it again, nor at every
+    700 new objects, while requests wait."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
@@ -266,7 +292,9 @@ async def _following(traffic: Traffic, settings: ServingSettings) -> AsyncIterat
     if settings.follow is None:
         yield
         return
-    task = asyncio.get_running_loop().create_task(follow.follow(traffic, settings.follow, settings.follow_seconds))
+    task = asyncio.get_running_loop().create_task(
+        follow.follow(traffic, settings.follow, settings.follow_seconds)
+    )
     try:
         yield
     finally:
@@ -290,7 +318,9 @@ def _busy(wait: int, openai: bool) -> Reply:
     return refused_reply(overloaded(wait), openai=openai)
 
 
-async def _counted(ends: Endpoints, name: str, chunks: AsyncIterable[Any], call: Call) -> AsyncIterator[Any]:
+async def _counted(
+    ends: Endpoints, name: str, chunks: AsyncIterable[Any], call: Call
+) -> AsyncIterator[Any]:
     """The body of a streamed answer; counted when it ends, as 499 when the client left before."""
     code = GONE
     try:

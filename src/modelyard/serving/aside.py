@@ -1,4 +1,5 @@
-"""Work that goes to no batch, in threads of its own: bounded and in time, as what waits for the model is."""
+"""Work that goes to no batch, in threads of its own: bounded and in time, as what waits for the
+model is."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ T = TypeVar("T")
 class Aside:
     """At most `threads` at a time work, and at most `capacity` wait.
 
-    Work that is late is answered for and holds its thread until it sees that nobody waits for it any more.
+    Work that is late is answered for and holds its thread until it sees that nobody waits for it
+    any more.
     """
 
     def __init__(self, threads: int, capacity: int) -> None:

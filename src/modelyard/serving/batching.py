@@ -1,12 +1,14 @@
-"""Requests that came together are answered together, and nobody waits for company that does not come.
+"""Requests that came together are answered together, and nobody waits for company that does not
+come.
 
-A request that finds the model idle is answered at once. While the model works, others gather; when it is done they go
-together, at most as many as the warm-up found worth it. Those who were just answered tend to come back: where there
-were several, the next batch waits up to `wait` seconds for as many again. A caller alone never waits for that twice,
-and where the model is quick not even for a turn of the event loop.
+A request that finds the model idle is answered at once. While the model works, others gather; when
+it is done they go together, at most as many as the warm-up found worth it. Those who were just
+answered tend to come back: where there were several, the next batch waits up to `wait` seconds for
+as many again. A caller alone never waits for that twice, and where the model is quick not even for
+a turn of the event loop.
 
-A request that is more than a batch is answered in slices, in turn with the others: between two slices a small request
-gets through, and a request that nobody waits for any more goes no further.
+A request that is more than a batch is answered in slices, in turn with the others: between two
+slices a small request gets through, and a request that nobody waits for any more goes no further.
 """
 
 from __future__ import annotations
@@ -28,14 +30,16 @@ from modelyard.serving.problems import costly, late, overloaded
 from modelyard.serving.work import PATIENCE, Fault, Unwanted
 
 DIRECT_SECONDS = 0.002
-"""A batch that takes less runs on the event loop: handing it to a thread costs more than the others wait."""
+"""A batch that takes less runs on the event loop: handing it to a thread costs more than the
+others wait."""
 SLOW_SECONDS = 0.02
-"""A batch that was foreseen to take less and is seen to take this long goes to a thread, busy as the loop may be."""
+"""A batch that was foreseen to take less and is seen to take this long goes to a thread, busy as
+the loop may be."""
 TURN_SECONDS = 0.1
 """Longest that such batches hold the event loop in one go."""
 STUCK, STUCK_SECONDS, STUCK_TIMES = 2, 0.25, 4.0
-"""Batches that take longer than both, in seconds and in times of what was foreseen, are no longer waited for by the
-next ones; so many at a time."""
+"""Batches that take longer than both, in seconds and in times of what was foreseen, are no
+longer waited for by the next ones; so many at a time."""
 MOMENT_SECONDS = 0.2
 SWEEP_SECONDS = 0.02
 """How late a deadline may be noticed while a batch runs."""
@@ -43,7 +47,8 @@ SHARE = 0.5
 """A request is taken when the wait before it is foreseen to take at most this share of its time."""
 _BEHIND_AT_MOST = 4.0
 _SLOWER, _FASTER = 0.5, 0.1
-"""How quickly a model that slows down is believed, and one that gets faster: late answers are worse than early ones."""
+"""How quickly a model that slows down is believed, and one that gets faster: late answers are
+worse than early ones."""
 
 
 class Batcher:
@@ -60,11 +65,13 @@ class Batcher:
         """Batches that take far longer than foreseen: the next ones no longer wait for them."""
         self._rows = 0
         self._load = self._turn_load = 0.0
-        """What waits, weighted by what it costs; and how much of it the next turn of all requests takes."""
+        """What waits, weighted by what it costs; and how much of it the next turn of all
+        requests takes."""
         self._company = 1
         """Examples that were there lately, answered or waiting: as many may come again."""
         self._behind = 1.0
-        """By how much batches take longer than the warm-up said; other work on the machine makes it more than 1."""
+        """By how much batches take longer than the warm-up said; other work on the machine makes
+        it more than 1."""
         self._next: asyncio.Handle | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._thread: ThreadPoolExecutor | None = None
@@ -89,11 +96,13 @@ class Batcher:
     ) -> asyncio.Future[list[BaseModel]]:
         """Answers to the examples of one request, by `expires` on `time.perf_counter`'s clock.
 
-        Who asks twice in a row on the same connection, `caller`, is taken to be alone: nobody else is waited for.
-        `weights` say what each example costs, 1 being the one of the warm-up; cancelling the future ends the work.
+        Who asks twice in a row on the same connection, `caller`, is taken to be alone: nobody else
+        is waited for. `weights` say what each example costs, 1 being the one of the warm-up;
+        cancelling the future ends the work.
 
         Raises, here or from the future:
-            Refusal: 413: it is more work than fits its time; 503: too many wait, or it could not be in time; 504: it
+            Refusal: 413: it is more work than fits its time; 503: too many wait, or it could not be
+            in time; 504: it
                 was not.
             Fault: what the model raised about one of these examples.
         """
@@ -117,19 +126,22 @@ class Batcher:
         return entry.future
 
     def foreseen(self, load: float = 0.0) -> float:
-        """Seconds until as much more work would be done. Requests have turns: those before it come first only as often
-        as it comes itself."""
+        """Seconds until as much more work would be done. Requests have turns: those before it
+        come first only as often as it comes itself."""
         turns = max(1, math.ceil(load / self.pace.best))
         running = 0.0 if self._running is None else self._running.load
         ahead = running + min(self._load, turns * self._turn_load) + load
         rows = min(ahead, self.depth + turns * self.pace.best)
         usual = math.ceil(rows / self.pace.best) * self.pace.fixed + rows * self.pace.per_row
         # What a small batch waits for a core is no measure of how long a heavy example takes.
-        return self._behind * usual + min(self._behind, _BEHIND_AT_MOST) * (ahead - rows) * self.pace.per_row
+        return (
+            self._behind * usual
+            + min(self._behind, _BEHIND_AT_MOST) * (ahead - rows) * self.pace.per_row
+        )
 
     def admit(self, rows: int, expires: float, load: float | None = None) -> None:
-        """Raises Refusal, 503, where `submit` would: checked before a body is read, which takes longer than a model
-        that is quick."""
+        """Raises Refusal, 503, where `submit` would: checked before a body is read, which takes
+        longer than a model that is quick."""
         if not self._rows and self._running is None:
             return
         left = expires - time.perf_counter()
@@ -148,9 +160,11 @@ class Batcher:
             raise costly(seconds, left) if left > MOMENT_SECONDS else late()
 
     def _begin(self) -> None:
-        """Takes a batch from the queue and answers it in a thread; or here and the next ones too, where they are quick.
+        """Takes a batch from the queue and answers it in a thread; or here and the next ones too,
+        where they are quick.
 
-        All that waits goes before new requests are read: they come faster than one batch a turn is answered.
+        All that waits goes before new requests are read: they come faster than one batch a turn is
+        answered.
         """
         self._next = None
         until = time.perf_counter() + TURN_SECONDS
@@ -181,8 +195,8 @@ class Batcher:
         return seconds <= DIRECT_SECONDS and self._behind * seconds <= SLOW_SECONDS
 
     def _take(self) -> tuple[list[Slice], int, float]:
-        """The next batch, at least one example and up to the best load; what is left of a request goes to the end of
-        the queue, behind those that came meanwhile."""
+        """The next batch, at least one example and up to the best load; what is left of a
+        request goes to the end of the queue, behind those that came meanwhile."""
         slices: list[Slice] = []
         rows, load, now = 0, 0.0, time.perf_counter()
         while self._waiting:
@@ -246,7 +260,9 @@ class Batcher:
         else:
             self._next = loop.call_later(self._wait, self._begin)
 
-    def _deliver(self, slices: list[Slice], load: float, outcomes: list[Outcome], taken: float) -> None:
+    def _deliver(
+        self, slices: list[Slice], load: float, outcomes: list[Outcome], taken: float
+    ) -> None:
         was_stopped = False
         for (entry, start, _), outcome in zip(slices, outcomes, strict=True):
             if isinstance(outcome, list):
@@ -271,7 +287,11 @@ class Batcher:
                 entry.future.set_exception(late())
         if batches:
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._expire)
-        if self._running is not None and len(self._stuck) < STUCK and self._is_stuck(self._running, now):
+        if (
+            self._running is not None
+            and len(self._stuck) < STUCK
+            and self._is_stuck(self._running, now)
+        ):
             self._stuck.append(self._running)
             self._running = None
             self._next = asyncio.get_running_loop().call_soon(self._begin)

@@ -15,9 +15,9 @@ from modelyard.serving.problems import Reader, not_finite, refuse
 from modelyard.serving.work import Wanted
 
 VALUES, FIELDS, CONTAINERS = 1_000_000, 250_000, 100_000
-"""Most values, named fields, and lists or objects of a JSON body, counted by their commas, colons and brackets before
-it is parsed: each of them costs time and memory that its bytes do not tell. Depth (200) and digits of a whole number
-(4,300) are the parser's own limits."""
+"""Most values, named fields, and lists or objects of a JSON body, counted by their commas,
+colons and brackets before it is parsed: each of them costs time and memory that its bytes do not
+tell. Depth (200) and digits of a whole number (4,300) are the parser's own limits."""
 _LARGE_BYTES = 65_536
 """A smaller body cannot hold more than is quickly parsed."""
 _EXPONENT = re.compile(rb"[eE][+0-9]")
@@ -38,7 +38,8 @@ class Parsed:
         self.values: Sequence[Any] = value if self.many else [value]
 
     def examples(self, wanted: Wanted | None = None) -> list[BaseModel]:
-        """The examples as the reader's requests; raises Refusal with all that is wrong with them."""
+        """The examples as the reader's requests; raises Refusal with all that is wrong with
+        them."""
         return self._reader(self.values, self.many, wanted)
 
     def joined(self, answers: list[bytes]) -> bytes:
@@ -47,18 +48,20 @@ class Parsed:
 
 
 def parse(body: bytes, *, within: bool = True) -> Any:
-    """JSON to a value; `within` looks for numbers too large to be finite, where no reader will look.
+    """JSON to a value; `within` looks for numbers too large to be finite, where no reader will
+    look.
 
     Raises:
-        Refusal: 400: not JSON, with its place; a name that stands twice in an object; or a number that is not finite,
+        Refusal: 400: not JSON, with its place; a name that stands twice in an object; or a number
+        that is not finite,
             with its field; 413: more values than are read at once.
     """
     if len(body) > _LARGE_BYTES:
         _check_bounds(body)
     try:
         value = from_json(body, allow_inf_nan=False)
-        # Looking for names that stand twice makes the parser four times slower. There are none where each colon of the
-        # body belongs to a name that was found.
+        # Looking for names that stand twice makes the parser four times slower. There are none
+        # where each colon of the body belongs to a name that was found.
         if body.count(b":") != _names(value):
             from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
     except ValueError:
@@ -90,16 +93,21 @@ def _check_bounds(body: bytes) -> None:
     for what, (number, most) in seen.items():
         if number > most:
             hint = "send fewer or smaller examples, and large tensors in binary"
-            raise refuse(413, f"the body has about {number:,} {what}; at most {most:,} are read at once: {hint}")
+            raise refuse(
+                413,
+                f"the body has about {number:,} {what}; at most {most:,} are read at once: {hint}",
+            )
 
 
 def _may_overflow(body: bytes) -> bool:
-    # Counting digits with an expression takes seconds on a body of many long numbers; this takes one pass.
+    # Counting digits with an expression takes seconds on a body of many long numbers; this takes
+    # one pass.
     return _EXPONENT.search(body) is not None or _LONG in body.translate(_DIGITS)
 
 
 def _not_json(body: bytes) -> Any:
-    """What is wrong with a body that strict JSON is not; the value where it is only NaN or an infinity."""
+    """What is wrong with a body that strict JSON is not; the value where it is only NaN or an
+    infinity."""
     if not body.strip():
         raise refuse(400, "the body is empty; send one example as a JSON object, or a list of them")
     try:
@@ -118,7 +126,9 @@ def rendered(answer: BaseModel, index: int | None) -> bytes:
     # A number that is not finite is written so: only where there is one is the long way gone.
     hidden = b"null" in text or b"NaN" in text or b"Infinity" in text
     if hidden and next(not_finite(answer.model_dump(mode="json", by_alias=True)), None) is not None:
-        raise refuse(400, "the model has no finite answer: a number in the example is too large", index=index)
+        raise refuse(
+            400, "the model has no finite answer: a number in the example is too large", index=index
+        )
     return text
 
 
@@ -128,5 +138,7 @@ def unusable(error: Exception, index: int | None) -> Exception:
         return error
     if isinstance(error, BadData):
         return refuse(400, str(error), field=error.column, index=index)
-    said = str(error) if isinstance(error, ModelyardError) else "a number in the example is too large"
+    said = (
+        str(error) if isinstance(error, ModelyardError) else "a number in the example is too large"
+    )
     return refuse(400, said, index=index)

@@ -1,4 +1,5 @@
-"""Answers to bodies that came before, for models whose callers ask the same again. Off unless it is given room."""
+"""Answers to bodies that came before, for models whose callers ask the same again. Off unless it
+is given room."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class Cached:
 
 
 class Cache:
-    """The answers of one package by the hash of the body; the longest unused go when `room` bytes are full.
+    """The answers of one package by the hash of the body; the longest unused go when `room` bytes
+    are full.
 
     Bytes are those of bodies and answers; what Python holds of them is about ten times as much.
     """

@@ -32,12 +32,13 @@ GONE = 499
 
 
 SIMPLE = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
-"""Content types that a page of another site can make a browser send without asking first (Fetch standard, 2.2.2)."""
+"""Content types that a page of another site can make a browser send without asking first (Fetch
+standard, 2.2.2)."""
 
 
 class Call:
-    """A request. `headers` are by lower-case name, the last of several; `content` is its body once it was read;
-    `draining` says that the service is about to stop."""
+    """A request. `headers` are by lower-case name, the last of several; `content` is its body
+    once it was read; `draining` says that the service is about to stop."""
 
     __slots__ = (
         "content",
@@ -60,14 +61,18 @@ class Call:
         "watcher",
     )
 
-    def __init__(self, scope: Message, receive: Receive, room: Room | None = None, *, draining: bool = False) -> None:
+    def __init__(
+        self, scope: Message, receive: Receive, room: Room | None = None, *, draining: bool = False
+    ) -> None:
         self.scope, self.receive, self.room, self.draining = scope, receive, room, draining
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
         # Distinct, not secret; uuid4 would call the kernel each time.
-        self.id = given.decode() if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        self.id = (
+            given.decode() if given and _ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        )
         self.started, self.time = time.perf_counter(), time.time()
         self.content = b""
         self.size = 0
@@ -75,7 +80,8 @@ class Call:
         self.held = 0
         """Bytes of `room` that it holds."""
         self.is_read = False
-        """Whether its body was read to the end: what comes next can only be that the caller leaves."""
+        """Whether its body was read to the end: what comes next can only be that the caller
+        leaves."""
         self.ended: Refusal | None = None
         """Why nobody waits for its answer any more."""
         self.on_close: Callable[[], None] | None = None
@@ -123,7 +129,8 @@ class Call:
         return otherwise if value is None else value.decode("latin-1")
 
     def expires(self, longest: float) -> float:
-        """When the caller stops waiting, on `time.perf_counter`'s clock: `x-deadline-ms`, at most `longest` seconds.
+        """When the caller stops waiting, on `time.perf_counter`'s clock: `x-deadline-ms`, at most
+        `longest` seconds.
 
         Raises:
             Refusal: 400: the header is not a number above 0.
@@ -133,7 +140,9 @@ class Call:
             return self.started + longest
         if not asked.isdigit() or not int(asked[:12]) > 0:
             seen = shown(asked.decode("latin-1"))
-            raise refuse(400, f"header x-deadline-ms must be whole milliseconds above 0, seen {seen}")
+            raise refuse(
+                400, f"header x-deadline-ms must be whole milliseconds above 0, seen {seen}"
+            )
         return self.started + min(longest, int(asked[:12]) / 1e3)
 
     async def json(self, limits: Limits) -> bytes:
@@ -144,23 +153,29 @@ class Call:
         """
         if (media := self.headers.get(b"content-type")) != JSON:
             kind = _kind(media)
-            if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+            if kind != "application/json" and not (
+                kind.startswith("application/") and kind.endswith("+json")
+            ):
                 raise _wrong_type(kind, "send content-type: application/json")
         return await self.body(limits)
 
     def check_asked(self) -> None:
-        """Raises Refusal, 415, where a page of another site may have made a browser send this unasked."""
+        """Raises Refusal, 415, where a page of another site may have made a browser send this
+        unasked."""
         media = self.headers.get(b"content-type")
         kind = _kind(media)
         from_browser = b"origin" in self.headers or b"sec-fetch-site" in self.headers
         if kind in SIMPLE or (not kind and from_browser):
-            raise _wrong_type(kind, "send content-type: application/json or application/octet-stream")
+            raise _wrong_type(
+                kind, "send content-type: application/json or application/octet-stream"
+            )
 
     async def body(self, limits: Limits) -> bytes:
         """The whole body.
 
         Raises:
-            Refusal: 415: its content encoding is unknown; 413: it is too large, also when it is unpacked; 400: what
+            Refusal: 415: its content encoding is unknown; 413: it is too large, also when it is
+            unpacked; 400: what
                 is compressed is broken; 408: it does not come; 499: the caller left.
         """
         declared = self.headers.get(b"content-length", b"0")
@@ -177,9 +192,13 @@ class Call:
             async with asyncio.timeout(expires - time.perf_counter()):
                 self.content = await self._received(limits, expires)
         except TimeoutError:
-            raise refuse(408, f"the body did not come within {limits.deadline:g} s", headers=(CLOSE,)) from None
+            raise refuse(
+                408, f"the body did not come within {limits.deadline:g} s", headers=(CLOSE,)
+            ) from None
         if coding != b"identity":
-            self.content = await anyio.to_thread.run_sync(decoded, self.content, coding, limits.body_bytes)
+            self.content = await anyio.to_thread.run_sync(
+                decoded, self.content, coding, limits.body_bytes
+            )
         self.is_read, self.size = True, len(self.content)
         return self.content
 
@@ -223,7 +242,11 @@ class Reply:
     __slots__ = ("content", "headers", "media", "status")
 
     def __init__(
-        self, content: bytes, status: int = 200, media: bytes = JSON, headers: tuple[Header, ...] = ()
+        self,
+        content: bytes,
+        status: int = 200,
+        media: bytes = JSON,
+        headers: tuple[Header, ...] = (),
     ) -> None:
         self.content, self.status, self.media, self.headers = content, status, media, headers
 
@@ -241,7 +264,8 @@ Answer = Reply | StreamingResponse
 
 @dataclass(frozen=True)
 class Route:
-    """What answers a path: its name in the metrics, and its methods; the first of them is the usual one."""
+    """What answers a path: its name in the metrics, and its methods; the first of them is the
+    usual one."""
 
     name: str
     answer: Callable[[Call], Awaitable[Answer]]

@@ -1,4 +1,5 @@
-"""Requests that are being answered: who left is noticed, and when the service stops each still gets an answer."""
+"""Requests that are being answered: who left is noticed, and when the service stops each still
+gets an answer."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ class Calls:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Within the block callers who leave end the work for them; there must be a running loop."""
+        """Within the block callers who leave end the work for them; there must be a running
+        loop."""
         loop = asyncio.get_running_loop()
         timer: asyncio.TimerHandle
 
@@ -34,7 +36,12 @@ class Calls:
             before = time.perf_counter() - LOOK_SECONDS
             for call in self.open:
                 # Before its body is read, what comes next is the body; a stream listens for itself.
-                if call.is_read and call.task is not None and call.watcher is None and call.started < before:
+                if (
+                    call.is_read
+                    and call.task is not None
+                    and call.watcher is None
+                    and call.started < before
+                ):
                     call.watcher = loop.create_task(call.watch())
 
         timer = loop.call_later(LOOK_SECONDS, look)

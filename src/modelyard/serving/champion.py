@@ -1,7 +1,8 @@
-"""Which package is champion: a cheap look tells whether it may have changed, and only then the registry's client runs.
+"""Which package is champion: a cheap look tells whether it may have changed, and only then the
+registry's client runs.
 
-The client is MLflow's, whose import alone takes seconds of a core; the look is one small request to the server, or the
-dates of the database's files.
+The client is MLflow's, whose import alone takes seconds of a core; the look is one small request to
+the server, or the dates of the database's files.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ LOOK_SECONDS = 10.0
 BLIND_SECONDS = 600.0
 """Where a change cannot be seen cheaply, the client runs this often."""
 _ALIAS = "/api/2.0/mlflow/registered-models/alias"
-_RESOLVE = "import sys; from modelyard.registry.versions import resolve; print(resolve(sys.argv[1]))"
+_RESOLVE = (
+    "import sys; from modelyard.registry.versions import resolve; print(resolve(sys.argv[1]))"
+)
 
 
 class Champion:
@@ -42,7 +45,8 @@ class Champion:
         self._next = 0.0
 
     async def folder(self) -> str | None:
-        """Where its package lies on this machine; None where there is none, or the registry does not say."""
+        """Where its package lies on this machine; None where there is none, or the registry does
+        not say."""
         try:
             mark = await asyncio.to_thread(mark_of, self._name)
         except (OSError, http.client.HTTPException) as error:
@@ -69,9 +73,13 @@ def mark_of(name: str) -> str | None:
     if not uri.startswith(("http://", "https://")):
         return None
     query = urllib.parse.urlencode({"name": slug(name), "alias": "champion"})
-    request = urllib.request.Request(f"{uri.rstrip('/')}{_ALIAS}?{query}", headers=_authorization(os.environ))  # noqa: S310
+    request = urllib.request.Request(  # noqa: S310
+        f"{uri.rstrip('/')}{_ALIAS}?{query}", headers=_authorization(os.environ)
+    )
     try:
-        with urllib.request.urlopen(request, timeout=LOOK_SECONDS, context=_context(os.environ)) as answer:  # noqa: S310
+        with urllib.request.urlopen(  # noqa: S310
+            request, timeout=LOOK_SECONDS, context=_context(os.environ)
+        ) as answer:
             return bytes(answer.read(1_000_000)).decode(errors="replace")
     except urllib.error.HTTPError as error:
         if error.code == 404:  # nothing of that name, or no champion yet
@@ -100,7 +108,9 @@ def _authorization(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None)
+    context = ssl.create_default_context(
+        cafile=environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None
+    )
     if environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -110,7 +120,12 @@ def _context(environ: Mapping[str, str]) -> ssl.SSLContext:
 async def _resolved(name: str) -> str | None:
     """In a process of its own, which ends with this one: a registry's client has no place here."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _RESOLVE, name, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-c",
+        _RESOLVE,
+        name,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         answered, said = await process.communicate()

@@ -20,10 +20,13 @@ _LENGTH = 4
 """Bytes of the length before each element of a BYTES tensor."""
 _ONNX = {"float": "FP32", "double": "FP64", "float16": "FP16", "string": BYTES, "bool": "BOOL"}
 TYPES: dict[str, np.dtype[Any]] = {
-    "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"), "BOOL": np.dtype("?"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    "BOOL": np.dtype("?"),
     **{f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
     **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
-}  # fmt: skip
+}
 _FLOATS = frozenset({"FP16", "FP32", "FP64"})
 _NAMES = {dtype: name for name, dtype in TYPES.items()}
 MOST_TENSORS = 2_048
@@ -47,7 +50,11 @@ class Column(NamedTuple):
     def told(self) -> dict[str, Any]:
         """As the model's metadata has it; -1 is an axis that varies."""
         kind = BYTES if self.kind == JSON_TEXT else self.kind
-        return {"name": self.name, "datatype": kind, "shape": [-1 if size is None else size for size in self.shape]}
+        return {
+            "name": self.name,
+            "datatype": kind,
+            "shape": [-1 if size is None else size for size in self.shape],
+        }
 
     def array(self, values: list[Any]) -> np.ndarray:
         """A plain field's values as a tensor; a missing one is NaN, 0, or an empty text."""
@@ -100,7 +107,11 @@ class Asked:
             return dict.fromkeys(names, self.binary)
         for one in self.outputs:
             if one.name not in names:
-                raise refuse(400, f"output {one.name!r} is unknown; allowed: {', '.join(names)}", field="outputs")
+                raise refuse(
+                    400,
+                    f"output {one.name!r} is unknown; allowed: {', '.join(names)}",
+                    field="outputs",
+                )
         return {one.name: one.parameters.binary_data or self.binary for one in self.outputs}
 
 
@@ -145,15 +156,23 @@ def check(given: dict[str, np.ndarray], expected: list[Column]) -> dict[str, np.
     """
     names = [one.name for one in expected]
     if set(given) != set(names):
-        raise refuse(400, f"the graph takes the tensors {', '.join(names)}; seen {', '.join(given)}", field="inputs")
+        raise refuse(
+            400,
+            f"the graph takes the tensors {', '.join(names)}; seen {', '.join(given)}",
+            field="inputs",
+        )
     for one in expected:
         array = given[one.name]
         fits = len(array.shape) == len(one.shape)
         fits = fits and all(a in (None, b) for a, b in zip(one.shape, array.shape, strict=True))
         if not fits or not _becomes(_kind(array), one.kind):
             told = one.told()
-            raise refuse(400, f"tensor {one.name!r} must be {told['datatype']} of shape {told['shape']}, seen "
-                              f"{_kind(array)} of shape {list(array.shape)}", field=one.name)  # fmt: skip
+            raise refuse(
+                400,
+                f"tensor {one.name!r} must be {told['datatype']} of shape {told['shape']}, seen "
+                f"{_kind(array)} of shape {list(array.shape)}",
+                field=one.name,
+            )
     return {one.name: _cast(given[one.name], one) for one in expected}
 
 
@@ -187,12 +206,18 @@ def _as_type(values: np.ndarray, kind: str) -> np.ndarray:
     return array
 
 
-def encode(asked: Asked, outputs: dict[str, np.ndarray], name: str, version: str, call: str) -> Reply:
+def encode(
+    asked: Asked, outputs: dict[str, np.ndarray], name: str, version: str, call: str
+) -> Reply:
     """The answer, with the tensors as they were wanted."""
     told, blobs = [], []
     for output, binary in asked.wanted(list(outputs)).items():
         array = outputs[output]
-        entry: dict[str, Any] = {"name": output, "datatype": _kind(array), "shape": list(array.shape)}
+        entry: dict[str, Any] = {
+            "name": output,
+            "datatype": _kind(array),
+            "shape": list(array.shape),
+        }
         if not binary and array.size > VALUES:
             said = f"output {output!r} has {array.size:,} values; as JSON at most {VALUES:,}: ask for binary_data"
             raise refuse(400, said, field="outputs")
@@ -202,7 +227,9 @@ def encode(asked: Asked, outputs: dict[str, np.ndarray], name: str, version: str
         else:
             entry["data"] = _listed(array)
         told.append(entry)
-    head = to_json({"model_name": name, "model_version": version, "id": asked.id or call, "outputs": told})
+    head = to_json(
+        {"model_name": name, "model_version": version, "id": asked.id or call, "outputs": told}
+    )
     if not blobs:
         return Reply(head)
     headers = ((b"inference-header-content-length", b"%d" % len(head)),)
@@ -213,7 +240,10 @@ def _tensor(one: _Input, raw: bytes | None) -> np.ndarray:
     count = math.prod(one.shape)
     where = f"tensor {one.name!r}"
     if one.datatype != BYTES and one.datatype not in TYPES:
-        raise refuse(400, f"{where}: datatype {one.datatype!r} is unknown; allowed: BYTES, {', '.join(TYPES)}")
+        raise refuse(
+            400,
+            f"{where}: datatype {one.datatype!r} is unknown; allowed: BYTES, {', '.join(TYPES)}",
+        )
     if any(size < 0 for size in one.shape):
         raise refuse(400, f"{where}: shape {one.shape} has a negative size", field=one.name)
     try:
@@ -279,7 +309,9 @@ def _from_bytes(kind: str, raw: bytes, count: int) -> np.ndarray:
 def _packed(array: np.ndarray) -> bytes:
     if array.dtype != object:
         return np.ascontiguousarray(array).tobytes()
-    return b"".join(len(value).to_bytes(_LENGTH, "little") + value for value in array.ravel().tolist())
+    return b"".join(
+        len(value).to_bytes(_LENGTH, "little") + value for value in array.ravel().tolist()
+    )
 
 
 def _listed(array: np.ndarray) -> list[Any]:

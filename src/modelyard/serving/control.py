@@ -1,4 +1,5 @@
-"""What a service answers for itself, whatever package it serves: health, figures, feedback, a swap."""
+"""What a service answers for itself, whatever package it serves: health, figures, feedback, a
+swap."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class Feedback(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str = Field(
-        pattern=r"^[A-Za-z0-9._:-]{1,140}$", description="`x-request-id` of the answer; `<id>-<n>` in lists"
+        pattern=r"^[A-Za-z0-9._:-]{1,140}$",
+        description="`x-request-id` of the answer; `<id>-<n>` in lists",
     )
     label: float | _Label = Field(description="The right answer", union_mode="left_to_right")
 
@@ -45,7 +47,9 @@ class Swap(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     package: str = Field(description="Folder of the package, where the service runs")
-    breaking: bool = Field(default=False, description="Whether it may refuse requests that are answered now")
+    breaking: bool = Field(
+        default=False, description="Whether it may refuse requests that are answered now"
+    )
 
 
 class Control:
@@ -99,8 +103,11 @@ class Control:
         labels = await ends.read_in_time(functools.partial(self._labels, ends), body, call)
         taken = sum(ends.log.feedback(one.id, one.label) for one in labels)
         if taken < len(labels):
-            raise refuse(503, f"{taken} of {len(labels)} labels were taken: too many rows wait to be written",
-                         headers=((b"retry-after", b"5"),))  # fmt: skip
+            raise refuse(
+                503,
+                f"{taken} of {len(labels)} labels were taken: too many rows wait to be written",
+                headers=((b"retry-after", b"5"),),
+            )
         return Reply(to_json({"taken": taken}), 202)
 
     def _labels(self, ends: Endpoints, body: bytes, wanted: Wanted) -> list[Feedback]:
@@ -115,10 +122,14 @@ class Control:
     async def swap(self, call: Call) -> Reply:
         """Another package takes over."""
         if not self._service.token:
-            raise refuse(403, "a package is swapped by those who have the token alone; set MODELYARD_TOKEN")
+            raise refuse(
+                403, "a package is swapped by those who have the token alone; set MODELYARD_TOKEN"
+            )
         ends = self._service.traffic.champion
         body = await call.json(ends.limits)
-        asked = await ends.read_in_time(lambda body, wanted: Parsed(body, self._swap).examples(wanted), body, call)
+        asked = await ends.read_in_time(
+            lambda body, wanted: Parsed(body, self._swap).examples(wanted), body, call
+        )
         if len(asked) != 1 or not isinstance(asked[0], Swap):
             raise refuse(400, "one package takes over: send an object")
         try:

@@ -1,5 +1,6 @@
-"""Stopping without losing anybody: after the first signal new requests are still answered for a while, each on a
-connection that is closed after it, so that none is on its way when the server closes the rest."""
+"""Stopping without losing anybody: after the first signal new requests are still answered for a
+while, each on a connection that is closed after it, so that none is on its way when the server
+closes the rest."""
 
 from __future__ import annotations
 
@@ -20,16 +21,23 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def on_signal(service: Service) -> Iterator[None]:
-    """Stands before the server's own handlers: they are called `service.drain_seconds` after the first signal, or at
-    the second. Where no server handles signals, as in a test, nothing changes."""
+    """Stands before the server's own handlers: they are called `service.drain_seconds` after the
+    first signal, or at the second. Where no server handles signals, as in a test, nothing
+    changes."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    handled = all(callable(handler) and handler is not signal.default_int_handler for handler in before.values())
+    handled = all(
+        callable(handler) and handler is not signal.default_int_handler
+        for handler in before.values()
+    )
     if not handled or threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
-    # Before the server's own end, which breaks connections off: an answer or an event must still reach its caller.
-    last = service.drain_seconds + service.stop_seconds - min(_LAST_SECONDS, service.stop_seconds / 5)
+    # Before the server's own end, which breaks connections off: an answer or an event must still
+    # reach its caller.
+    last = (
+        service.drain_seconds + service.stop_seconds - min(_LAST_SECONDS, service.stop_seconds / 5)
+    )
 
     def stop(number: int, frame: FrameType | None) -> None:
         handler = before[signal.Signals(number)]

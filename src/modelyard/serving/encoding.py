@@ -7,19 +7,25 @@ import zlib
 from modelyard.serving.problems import Refusal, refuse
 
 _WINDOWS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
-"""zlib's window bits for each content coding of RFC 9110, section 8.4.1: gzip's format, and zlib's own."""
+"""zlib's window bits for each content coding of RFC 9110, section 8.4.1: gzip's format, and
+zlib's own."""
 
 
 def decoded(body: bytes, coding: bytes, most: int) -> bytes:
-    """The body as it was before it was compressed, at most `most` bytes: no more than that is ever unpacked.
+    """The body as it was before it was compressed, at most `most` bytes: no more than that is ever
+    unpacked.
 
     Raises:
-        Refusal: 415: the coding is unknown; 400: the bytes are broken; 413: they hold more than `most` bytes.
+        Refusal: 415: the coding is unknown; 400: the bytes are broken; 413: they hold more than
+        `most` bytes.
     """
     window = _WINDOWS.get(coding)
     if window is None:
         name = coding.decode("latin-1")
-        raise refuse(415, f"content encoding {name!r} is not read here; send gzip, deflate, or the body as it is")
+        raise refuse(
+            415,
+            f"content encoding {name!r} is not read here; send gzip, deflate, or the body as it is",
+        )
     unpacking = zlib.decompressobj(window)
     try:
         content = unpacking.decompress(body, most + 1)

@@ -1,4 +1,5 @@
-"""The endpoints of one opened package. A swap puts another set in their place; an answer comes from one set whole."""
+"""The endpoints of one opened package. A swap puts another set in their place; an answer comes
+from one set whole."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ class Endpoints:
         self.reading = Aside(min(2, available_cores()), limits.queue)
         self._cache = Cache(limits.cache_bytes)
         self.keeps_bodies = limits.cache_bytes > 0
-        """Whether a body is still needed once it was read: for the cache, or to be shown to a shadow."""
+        """Whether a body is still needed once it was read: for the cache, or to be shown to a
+        shadow."""
         self.lanes = self._lanes()
         self.gate = stream.Gate(available_cores(), limits.streams)
         self.completions, self.v2 = Completions(self), V2(self)
@@ -98,17 +100,24 @@ class Endpoints:
         if self.streams and stream.wanted(call):
             return await self._stream(body, call)
         if stream.wanted(call):
-            raise refuse(406, f"family {self.opened.info.family!r} answers at once; send accept: application/json")
+            raise refuse(
+                406,
+                f"family {self.opened.info.family!r} answers at once; send accept: application/json",
+            )
         if (kept := self._cache.get(body)) is not None:
             self.record(call, kept.examples, kept.answers)
             return Reply(kept.content, headers=((b"x-cache", b"hit"),))
         self.admit(call)
         small = len(body) <= DIRECT_BYTES
-        asked, examples, weights = self._parsed(body) if small else await self.read_in_time(self._parsed, body, call)
+        asked, examples, weights = (
+            self._parsed(body) if small else await self.read_in_time(self._parsed, body, call)
+        )
         if not self.keeps_bodies:
             body = call.content = b""  # a large one is held once while it waits, not twice
         answers = await self.answers(examples, call, many=asked.many, weights=weights)
-        content = asked.joined([rendered(one, at if asked.many else None) for at, one in enumerate(answers)])
+        content = asked.joined(
+            [rendered(one, at if asked.many else None) for at, one in enumerate(answers)]
+        )
         self._cache.put(body, Cached(content, examples, answers))
         self.record(call, examples, answers)
         return Reply(content)
@@ -116,7 +125,9 @@ class Endpoints:
     async def explain(self, call: Call) -> Reply:
         """One example to the reasons of its answer."""
         if not self.explains:
-            raise refuse(404, f"family {self.opened.info.family!r} gives no reasons; POST /predict answers")
+            raise refuse(
+                404, f"family {self.opened.info.family!r} gives no reasons; POST /predict answers"
+            )
         body = await call.json(self.limits)
         expires = call.expires(self.limits.deadline)
         work = functools.partial(self._explained, body, functools.partial(call.is_wanted, expires))
@@ -134,9 +145,14 @@ class Endpoints:
         """The page for people."""
         shown = self._page
         host, scheme = call.header(b"host", "localhost"), call.scope.get("scheme", "http")
-        headers = ((b"content-security-policy", shown.policy.encode()), (b"referrer-policy", b"no-referrer"))
+        headers = (
+            (b"content-security-policy", shown.policy.encode()),
+            (b"referrer-policy", b"no-referrer"),
+        )
         return Reply(
-            shown.at(f"{scheme}://{host}/predict").encode(), media=b"text/html; charset=utf-8", headers=headers
+            shown.at(f"{scheme}://{host}/predict").encode(),
+            media=b"text/html; charset=utf-8",
+            headers=headers,
         )
 
     def admit(self, call: Call) -> None:
@@ -144,7 +160,8 @@ class Endpoints:
         self.lanes.quick.admit(1, call.expires(self.limits.deadline))
 
     async def read_in_time(self, read: Callable[[bytes, Wanted], T], body: bytes, call: Call) -> T:
-        """What `read` makes of a body: here where it is small, in a thread within the deadline where it is large.
+        """What `read` makes of a body: here where it is small, in a thread within the deadline
+        where it is large.
 
         Raises:
             Refusal: what `read` raises; 503, 504: there is no time for it.
@@ -156,9 +173,15 @@ class Endpoints:
         return await self.reading.run(work, expires)
 
     async def answers(
-        self, examples: list[BaseModel], call: Call, *, many: bool, weights: list[float] | None = None
+        self,
+        examples: list[BaseModel],
+        call: Call,
+        *,
+        many: bool,
+        weights: list[float] | None = None,
     ) -> list[BaseModel]:
-        """Answers to examples that were read; not recorded yet. `weights` are found where they are left out.
+        """Answers to examples that were read; not recorded yet. `weights` are found where they are
+        left out.
 
         Raises:
             Refusal: 400: the family cannot use an example; 413, 503, 504: there is no time for it.
@@ -185,10 +208,14 @@ class Endpoints:
                 own = None if self.streamer is None else self.streamer.stream(run, example)
             except (ModelyardError, OverflowError) as error:
                 raise unusable(error, number if len(examples) > 1 else None) from None
-            found.append(None if own is None else stream.Parts(own, self.cores, call, self.limits.deadline))
+            found.append(
+                None if own is None else stream.Parts(own, self.cores, call, self.limits.deadline)
+            )
         return found
 
-    async def begin_stream(self, examples: list[BaseModel], call: Call) -> list[stream.Parts | None]:
+    async def begin_stream(
+        self, examples: list[BaseModel], call: Call
+    ) -> list[stream.Parts | None]:
         """Admits a stream and takes the first part of its first answer.
 
         Raises:
@@ -196,7 +223,9 @@ class Endpoints:
         """
         expires = call.expires(self.limits.deadline)
         seconds = self.lanes.alone(examples)
-        call.on_close = self.gate.enter(seconds, expires - time.perf_counter(), max(1.0, self.lanes.quick.behind))
+        call.on_close = self.gate.enter(
+            seconds, expires - time.perf_counter(), max(1.0, self.lanes.quick.behind)
+        )
         parts = await self.reading.run(functools.partial(self.parts, examples, call), expires)
         try:
             if parts[0] is not None:
@@ -205,11 +234,15 @@ class Endpoints:
             raise unusable(error, None) from None
         return parts
 
-    def record(self, call: Call, examples: Sequence[BaseModel], answers: Sequence[BaseModel]) -> None:
+    def record(
+        self, call: Call, examples: Sequence[BaseModel], answers: Sequence[BaseModel]
+    ) -> None:
         """Logs and counts answered examples, once."""
         if self.log is not None:
             taken = (time.perf_counter() - call.started) * 1e3
-            self.log.add(call.id, call.time, taken, examples, answers, size=call.size, package=self.opened)
+            self.log.add(
+                call.id, call.time, taken, examples, answers, size=call.size, package=self.opened
+            )
         self.metrics.predictions(len(answers))
 
     def check_number(self, values: Sequence[Any]) -> None:
@@ -217,12 +250,19 @@ class Endpoints:
         if not values:
             raise refuse(400, f"the list is empty; send 1 to {self.limits.examples} examples")
         if len(values) > self.limits.examples:
-            raise refuse(400, f"{len(values)} examples in one request; allowed are 1 to {self.limits.examples}")
+            raise refuse(
+                400,
+                f"{len(values)} examples in one request; allowed are 1 to {self.limits.examples}",
+            )
 
     @functools.cached_property
     def _document(self) -> bytes:
         offered = self.completions.offered
-        return to_json(openapi.document(self.opened, explains=self.explains, streams=self.streams, completes=offered))
+        return to_json(
+            openapi.document(
+                self.opened, explains=self.explains, streams=self.streams, completes=offered
+            )
+        )
 
     @functools.cached_property
     def _page(self) -> Page:
@@ -231,7 +271,9 @@ class Endpoints:
     def _lanes(self) -> Lanes:
         package, limits = self.opened, self.limits
         example = package.parse(package.golden()["request"])
-        pace = measure(self._predict, example, largest=limits.batch_rows, longest=limits.batch_seconds)
+        pace = measure(
+            self._predict, example, largest=limits.batch_rows, longest=limits.batch_seconds
+        )
         lanes = Lanes(self._predict, pace, Scale(package.host, example), limits)
         for lane in (lanes.quick, lanes.heavy):
             lane.observe = self.metrics.batch
@@ -240,7 +282,9 @@ class Endpoints:
 
     def _predict(self, examples: list[BaseModel], wanted: Wanted) -> list[BaseModel]:
         answers = self.opened.host.predict(watched(self.opened.run, wanted), examples)
-        assert len(answers) == len(examples), f"{type(self.opened.host).__name__}.predict must answer each example"
+        assert len(answers) == len(examples), (
+            f"{type(self.opened.host).__name__}.predict must answer each example"
+        )
         return answers
 
     def _parsed(self, body: bytes, wanted: Wanted | None = None) -> Read:
@@ -256,7 +300,9 @@ class Endpoints:
         return asked.examples(wanted)[0]
 
     def _explained(self, body: bytes, wanted: Wanted) -> bytes:
-        example = self._single("one example is explained at a time: send an object, not a list", body, wanted)
+        example = self._single(
+            "one example is explained at a time: send an object, not a list", body, wanted
+        )
         try:
             assert self.explainer is not None, "the endpoint looked"
             explanation = self.explainer.explain(watched(self.opened.run, wanted), example)
@@ -267,7 +313,9 @@ class Endpoints:
         return rendered(explanation, None)
 
     async def _stream(self, body: bytes, call: Call) -> Answer:
-        read = functools.partial(self._single, "one example is streamed at a time: send an object, not a list")
+        read = functools.partial(
+            self._single, "one example is streamed at a time: send an object, not a list"
+        )
         example = await self.read_in_time(read, body, call)
         (parts,) = await self.begin_stream([example], call)
         if parts is None:
@@ -275,8 +323,11 @@ class Endpoints:
             raise refuse(406, f"family {family!r} answers at once; send accept: application/json")
         return stream.response(self._events(example, parts, call))
 
-    async def _events(self, example: BaseModel, parts: stream.Parts, call: Call) -> AsyncIterator[bytes]:
-        """A `data` event for each part, then the whole answer as event `answer`; or an event `error`."""
+    async def _events(
+        self, example: BaseModel, parts: stream.Parts, call: Call
+    ) -> AsyncIterator[bytes]:
+        """A `data` event for each part, then the whole answer as event `answer`; or an event
+        `error`."""
         try:
             async for part in parts:
                 if isinstance(part, self.opened.host.Response):
@@ -288,6 +339,8 @@ class Endpoints:
             yield stream.event(refused.json(), "error")
         except Exception:
             log.exception("request %s failed while its answer was streamed", call.id)
-            yield stream.event(refuse(500, f"the model failed on this request: {call.id}").json(), "error")
+            yield stream.event(
+                refuse(500, f"the model failed on this request: {call.id}").json(), "error"
+            )
         finally:
             parts.close()

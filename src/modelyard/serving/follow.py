@@ -1,4 +1,5 @@
-"""Follows what names the package that should serve: a file that holds its path, or the registry's champion."""
+"""Follows what names the package that should serve: a file that holds its path, or the
+registry's champion."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ REGISTRY_SECONDS = 30.0
 
 
 async def follow(traffic: Traffic, source: str, seconds: float) -> None:
-    """Lets each newly named package take over; a bad one is refused once and the old one goes on. Never ends."""
+    """Lets each newly named package take over; a bad one is refused once and the old one goes
+    on. Never ends."""
     seen = None
     registry = Champion(source.removeprefix(CHAMPION)) if source.startswith(CHAMPION) else None
     while True:
@@ -45,7 +47,8 @@ def point(file: Path, package: Path, breaking: bool = False) -> None:
 
 
 def _pointed(file: Path) -> str | None:
-    """What the file names; relative to the file's own folder. None where there is no file, or nothing in it."""
+    """What the file names; relative to the file's own folder. None where there is no file, or
+    nothing in it."""
     try:
         named = file.read_text().strip()
     except OSError:

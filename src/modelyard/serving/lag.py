@@ -1,8 +1,9 @@
 """How long requests wait before anyone looks at them.
 
-A quick model is answered on the event loop itself, so more requests than it can take wait in their sockets, where no
-queue counts them. A socket of our own stands in line with them: what is written to it is read when its turn comes.
-Refusing a request unread costs a third of an answer at most, so a service that refuses early answers more.
+A quick model is answered on the event loop itself, so more requests than it can take wait in their
+sockets, where no queue counts them. A socket of our own stands in line with them: what is written
+to it is read when its turn comes. Refusing a request unread costs a third of an answer at most, so
+a service that refuses early answers more.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ TICK_SECONDS = 0.025
 GOAL_SECONDS = 0.1
 """Where requests wait longer, fewer are taken."""
 EACH_SECONDS = 0.005
-"""A wait that is longer than so much for each request that began meanwhile was made by few that are large."""
+"""A wait that is longer than so much for each request that began meanwhile was made by few that
+are large."""
 SHARE = 0.5
 """Of the time that a caller gives: a wait of more than this is too long for it."""
 _FEWER, _MORE, _LEAST = 0.7, 0.02, 0.02
 
 
 class Lag:
-    """The wait in front of the event loop, and which share of requests is taken so that it stays short.
+    """The wait in front of the event loop, and which share of requests is taken so that it stays
+    short.
 
-    The share is found as TCP finds its rate: times less where the wait is too long, a little more where it is not
-    (additive increase, multiplicative decrease; Chiu and Jain 1989).
+    The share is found as TCP finds its rate: times less where the wait is too long, a little more
+    where it is not (additive increase, multiplicative decrease; Chiu and Jain 1989).
     """
 
     def __init__(self) -> None:
@@ -43,9 +46,11 @@ class Lag:
         return self.seconds > SHARE * left or random.random() >= self.share  # noqa: S311 - fairness, not a secret
 
     def note(self, wait: float, *, crowded: bool = True) -> None:
-        """A wait was seen, in seconds; `crowded`: many requests made it, and fewer would shorten it.
+        """A wait was seen, in seconds; `crowded`: many requests made it, and fewer would shorten
+        it.
 
-        A few large ones may hold the loop up for as long: refusing the small ones next to them would not help.
+        A few large ones may hold the loop up for as long: refusing the small ones next to them
+        would not help.
         """
         self.seconds, self._last = min(wait, self._last), wait
         if self.seconds > GOAL_SECONDS and crowded:

@@ -13,11 +13,13 @@ from modelyard.serving.settings import Limits
 from modelyard.serving.work import Scale
 
 HEAVY_SECONDS, HEAVY_TIMES = 0.1, 8.0
-"""An example that takes longer than both, in seconds and in times of the golden example, goes to the heavy lane."""
+"""An example that takes longer than both, in seconds and in times of the golden example, goes to
+the heavy lane."""
 
 
 class Lanes:
-    """`quick` batches what is alike; `heavy` answers one example at a time in a thread of its own, requests in turn."""
+    """`quick` batches what is alike; `heavy` answers one example at a time in a thread of its
+    own, requests in turn."""
 
     def __init__(self, predict: Predict, pace: Pace, scale: Scale, limits: Limits) -> None:
         self._scale, self._alone = scale, pace.seconds(1)

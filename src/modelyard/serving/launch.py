@@ -1,8 +1,8 @@
 """`modelyard serve`: one process that answers, or a few under one that watches them.
 
-Uvicorn runs the app directly: BentoML's supervisor and worker each load BentoML, which is most of its start, and there
-is nothing of BentoML's between the socket and the app to gain. `services/service.py` serves the same app for those
-who build and ship with BentoML.
+Uvicorn runs the app directly: BentoML's supervisor and worker each load BentoML, which is most of
+its start, and there is nothing of BentoML's between the socket and the app to gain.
+`services/service.py` serves the same app for those who build and ship with BentoML.
 """
 
 from __future__ import annotations
@@ -46,10 +46,14 @@ def serve(package: Path, host: str, port: int, workers: int = 1) -> int:
 
             run(listener, environ, lambda: _tell(package, info, host, port))
             return 0
-        with tempfile.TemporaryDirectory(prefix="modelyard-serve-", ignore_cleanup_errors=True) as work:
+        with tempfile.TemporaryDirectory(
+            prefix="modelyard-serve-", ignore_cleanup_errors=True
+        ) as work:
             several = environ | {"PROMETHEUS_MULTIPROC_DIR": work}
             several.setdefault("MODELYARD_FOLLOW", str(Path(work) / "pointer"))
-            Workers(listener, several, workers, Path(work)).run(lambda: _tell(package, info, host, port))
+            Workers(listener, several, workers, Path(work)).run(
+                lambda: _tell(package, info, host, port)
+            )
     return 0
 
 
@@ -71,7 +75,10 @@ def check_port(host: str, port: int) -> None:
     cause = _refusal(host, port)
     if cause is None:
         return
-    free = next((other for other in range(port + 1, min(port + 200, 65_536)) if not _refusal(host, other)), None)
+    free = next(
+        (other for other in range(port + 1, min(port + 200, 65_536)) if not _refusal(host, other)),
+        None,
+    )
     hint = f" Type: --port {free}" if free else ""
     raise UsageError(f"port {port} on {host} cannot be used: {cause}.{hint}")
 
@@ -79,13 +86,19 @@ def check_port(host: str, port: int) -> None:
 def environment(package: Path, info: PackageInfo, workers: int) -> dict[str, str]:
     """This process's environment with what the service reads; paths are absolute."""
     place = os.environ.get("MODELYARD_PREDICTIONS") or str(home.predictions(info.family))
-    return os.environ | TELEMETRY_OFF | {
-        "MODELYARD_PACKAGE": str(package.resolve()),
-        "MODELYARD_PREDICTIONS": place if "://" in place else str(Path(place).resolve()),
-        "MODELYARD_WORKERS": str(workers),
-        # A family from outside is found there by the path that found it here.
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(str(Path(entry).resolve()) for entry in sys.path)),
-    }  # fmt: skip
+    return (
+        os.environ
+        | TELEMETRY_OFF
+        | {
+            "MODELYARD_PACKAGE": str(package.resolve()),
+            "MODELYARD_PREDICTIONS": place if "://" in place else str(Path(place).resolve()),
+            "MODELYARD_WORKERS": str(workers),
+            # A family from outside is found there by the path that found it here.
+            "PYTHONPATH": os.pathsep.join(
+                dict.fromkeys(str(Path(entry).resolve()) for entry in sys.path)
+            ),
+        }
+    )
 
 
 def _tell(package: Path, info: PackageInfo, host: str, port: int) -> None:
@@ -96,7 +109,8 @@ def _tell(package: Path, info: PackageInfo, host: str, port: int) -> None:
     if os.environ.get("MODELYARD_LOG_FORMAT") == "json":
         from modelyard.serving.logs import line_of
 
-        # Who collects logs takes every line as JSON, and an example is data that no log should hold.
+        # Who collects logs takes every line as JSON, and an example is data that no log should
+        # hold.
         print(line_of(f"{info.title} serves", package=info.version, address=address), flush=True)
         return
     golden = json.loads((package / "golden.json").read_text())["request"]
@@ -105,7 +119,9 @@ def _tell(package: Path, info: PackageInfo, host: str, port: int) -> None:
     console.print(
         f"[bold]{escape(info.title)}[/] {info.version} serves at [link={address}]{address}[/]  (Ctrl-C stops)"
     )
-    console.print(f"\n  curl -H 'content-type: application/json' -d {escape(body)} {address}/predict\n")
+    console.print(
+        f"\n  curl -H 'content-type: application/json' -d {escape(body)} {address}/predict\n"
+    )
 
 
 def _refusal(host: str, port: int) -> str | None:

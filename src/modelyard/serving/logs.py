@@ -1,4 +1,5 @@
-"""The service's own log, as text or as JSON: one record a line, whatever callers put into their requests."""
+"""The service's own log, as text or as JSON: one record a line, whatever callers put into their
+requests."""
 
 from __future__ import annotations
 
@@ -13,20 +14,26 @@ from modelyard.serving.calls import Call
 
 LONGEST = 20_000
 """Most characters of a line."""
-# C0 and C1 controls, line and paragraph separators, and marks that turn the direction of what follows.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# C0 and C1 controls, line and paragraph separators, and marks that turn the direction of what
+# follows.
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 access = logging.getLogger("modelyard.serving.access")
 
 
 class JsonLines(logging.Formatter):
-    """Time (UTC), level, logger, message, the record's `fields` and, where there is one, the traceback."""
+    """Time (UTC), level, logger, message, the record's `fields` and, where there is one, the
+    traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage(),
-        }  # fmt: skip
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -34,26 +41,31 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """Level and message; the lines of a traceback are indented, so that none of them looks like a record."""
+    """Level and message; the lines of a traceback are indented, so that none of them looks like
+    a record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and those of the traceback."""
         lines = [f"{record.levelname}: {escaped(record.getMessage())}"]
         if record.exc_info:
-            lines += [f"    {escaped(line)}" for line in self.formatException(record.exc_info).split("\n")]
+            lines += [
+                f"    {escaped(line)}" for line in self.formatException(record.exc_info).split("\n")
+            ]
         return "\n".join(lines)
 
 
 def escaped(text: str) -> str:
-    """`text` with control characters, and all else that a terminal or a reader of lines takes for one, as JSON
-    escapes them; at most LONGEST characters."""
+    """`text` with control characters, and all else that a terminal or a reader of lines takes
+    for one, as JSON escapes them; at most LONGEST characters."""
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def line_of(message: str, **fields: object) -> str:
     """A line of JSON for something that is said before there is a log."""
-    record = logging.makeLogRecord({"name": "modelyard.serving", "levelname": "INFO", "msg": message, "fields": fields})
+    record = logging.makeLogRecord(
+        {"name": "modelyard.serving", "levelname": "INFO", "msg": message, "fields": fields}
+    )
     return JsonLines().format(record)
 
 

@@ -9,7 +9,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelyard.serving.lanes import Lanes
 
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SECONDS = (
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -24,7 +40,9 @@ class Metrics:
         self._rows = kinds["predictions"].labels(package)
         self._batch = kinds["batch"].labels(package)
         self._swaps, self._serving, self._depth = kinds["swaps"], kinds["serving"], kinds["depth"]
-        self._logged = {kind: kinds["log_rows"].labels(package, kind) for kind in ("written", "dropped")}
+        self._logged = {
+            kind: kinds["log_rows"].labels(package, kind) for kind in ("written", "dropped")
+        }
         self._lanes: Lanes | None = None
 
     def request(self, route: str, code: int, seconds: float) -> None:
@@ -66,8 +84,8 @@ class Metrics:
 def exposition() -> tuple[bytes, str]:
     """All counters as Prometheus' text, and its media type.
 
-    Where PROMETHEUS_MULTIPROC_DIR is set, as BentoML and `modelyard serve` do for their workers, the text sums over
-    all of them.
+    Where PROMETHEUS_MULTIPROC_DIR is set, as BentoML and `modelyard serve` do for their workers,
+    the text sums over all of them.
     """
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -86,16 +104,30 @@ def _instruments() -> dict[str, Any]:
 
     labels = ["package"]
     return {
-        "requests": Counter("modelyard_requests", "Requests answered", ["package", "route", "code"]),
+        "requests": Counter(
+            "modelyard_requests", "Requests answered", ["package", "route", "code"]
+        ),
         "seconds": Histogram(
-            "modelyard_request_seconds", "Seconds from request to answer", ["package", "route"], buckets=_SECONDS
+            "modelyard_request_seconds",
+            "Seconds from request to answer",
+            ["package", "route"],
+            buckets=_SECONDS,
         ),
         "predictions": Counter("modelyard_predictions", "Examples answered", labels),
-        "log_rows": Counter("modelyard_log_rows", "Rows of the prediction log", ["package", "outcome"]),
-        "batch": Histogram("modelyard_batch_rows", "Examples answered together", labels, buckets=_ROWS),
-        "depth": Gauge("modelyard_queue_rows", "Examples in the queue", labels, multiprocess_mode="livesum"),
+        "log_rows": Counter(
+            "modelyard_log_rows", "Rows of the prediction log", ["package", "outcome"]
+        ),
+        "batch": Histogram(
+            "modelyard_batch_rows", "Examples answered together", labels, buckets=_ROWS
+        ),
+        "depth": Gauge(
+            "modelyard_queue_rows", "Examples in the queue", labels, multiprocess_mode="livesum"
+        ),
         "serving": Gauge(
-            "modelyard_serving", "1 for the package in the role", ["package", "role"], multiprocess_mode="livemax"
+            "modelyard_serving",
+            "1 for the package in the role",
+            ["package", "role"],
+            multiprocess_mode="livemax",
         ),
         "swaps": Counter("modelyard_swaps", "Packages that came to take over", ["outcome"]),
     }

@@ -1,7 +1,7 @@
 """OpenAI's completions protocol over a host that completes text: /v1/completions and /v1/models.
 
-Fields that OpenAI does not know (`extra_body` of its client) go to the host's own Request. What this service cannot
-do is refused: nothing is left out in silence.
+Fields that OpenAI does not know (`extra_body` of its client) go to the host's own Request. What
+this service cannot do is refused: nothing is left out in silence.
 """
 
 from __future__ import annotations
@@ -62,10 +62,13 @@ class Asked(BaseModel):
     user: str | None = None
 
     def check(self, met: frozenset[Option]) -> None:
-        """Raises Refusal for what neither this service nor the host, which does what `met` names, can do."""
+        """Raises Refusal for what neither this service nor the host, which does what `met`
+        names, can do."""
         for field in ("presence_penalty", "frequency_penalty", "logit_bias"):
             if getattr(self, field) and field not in met:
-                raise refuse(400, f"{field!r} is not supported by this model; leave it out", field=field)
+                raise refuse(
+                    400, f"{field!r} is not supported by this model; leave it out", field=field
+                )
         if self.scores_prompt() and "prompt_logprobs" not in met:
             said = "'logprobs' together with echo is not supported by this model; leave one out"
             raise refuse(400, said, field="logprobs")
@@ -90,14 +93,19 @@ class Asked(BaseModel):
         for prompt in self.prompts():
             for number in range(self.n or 1):
                 asked = Completion(
-                    prompt=prompt, max_tokens=16 if self.max_tokens is None else self.max_tokens,
+                    prompt=prompt,
+                    max_tokens=16 if self.max_tokens is None else self.max_tokens,
                     temperature=1.0 if self.temperature is None else self.temperature,
-                    top_p=1.0 if self.top_p is None else self.top_p, stop=stop, seed=seed + number,
+                    top_p=1.0 if self.top_p is None else self.top_p,
+                    stop=stop,
+                    seed=seed + number,
                     presence_penalty=self.presence_penalty or 0.0,
-                    frequency_penalty=self.frequency_penalty or 0.0, logit_bias=self.logit_bias or {},
-                    logprobs=self.logprobs, prompt_logprobs=self.scores_prompt(),
+                    frequency_penalty=self.frequency_penalty or 0.0,
+                    logit_bias=self.logit_bias or {},
+                    logprobs=self.logprobs,
+                    prompt_logprobs=self.scores_prompt(),
                     extra=self.model_extra or {},
-                )  # fmt: skip
+                )
                 found.append(host.complete(asked))
         return found
 
@@ -118,9 +126,15 @@ class Completions:
         return self._writer
 
     async def models(self, call: Call) -> Reply:
-        """GET /v1/models, and /v1/models/{model}: what is served, whether or not it completes text."""
+        """GET /v1/models, and /v1/models/{model}: what is served, whether or not it completes
+        text."""
         created = int(datetime.fromisoformat(self._info.created).timestamp())
-        model = {"id": self._info.family, "object": "model", "created": created, "owned_by": "modelyard"}
+        model = {
+            "id": self._info.family,
+            "object": "model",
+            "created": created,
+            "owned_by": "modelyard",
+        }
         if name := call.path.removeprefix("/v1/models").lstrip("/"):
             self._check_model(name)
             return _json(model)
@@ -129,7 +143,9 @@ class Completions:
     async def completions(self, call: Call) -> Reply | StreamingResponse:
         """POST /v1/completions."""
         if not self.offered:
-            raise refuse(404, f"family {self._info.family!r} completes no text; POST /predict answers")
+            raise refuse(
+                404, f"family {self._info.family!r} completes no text; POST /predict answers"
+            )
         body = await call.json(self._ends.limits)
         asked, examples = await self._ends.read_in_time(self._parsed, body, call)
         if asked.stream:
@@ -152,9 +168,15 @@ class Completions:
 
     def _check_model(self, name: str) -> None:
         if name not in (self._info.family, self._info.version):
-            raise refuse(404, f"model {name!r} is not served here; allowed: {self._info.family}", field="model")
+            raise refuse(
+                404,
+                f"model {name!r} is not served here; allowed: {self._info.family}",
+                field="model",
+            )
 
-    async def _streamed(self, asked: Asked, examples: list[BaseModel], call: Call) -> StreamingResponse:
+    async def _streamed(
+        self, asked: Asked, examples: list[BaseModel], call: Call
+    ) -> StreamingResponse:
         parts = await self._ends.begin_stream(examples, call)
         return stream.response(self._events(asked, examples, parts, call))
 
@@ -173,13 +195,19 @@ class Completions:
                     one = self._written.completed(example, part)
                     if not echoed:
                         # The prompt's scores are known only once the model has read it.
-                        shown = _prompt(asked, number).model_copy(update={"logprobs": one.prompt_logprobs})
+                        shown = _prompt(asked, number).model_copy(
+                            update={"logprobs": one.prompt_logprobs}
+                        )
                         yield self._chunk(call, [_choice(asked, number, shown)])
                         echoed = True
                     if isinstance(part, self._host.Response):
                         answers.append(part)
                         done.append(one)
-                        one = one if own is None else one.model_copy(update={"text": "", "logprobs": None})
+                        one = (
+                            one
+                            if own is None
+                            else one.model_copy(update={"text": "", "logprobs": None})
+                        )
                     yield self._chunk(call, [_choice(asked, number, one)])
             if asked.stream_options is not None and asked.stream_options.include_usage:
                 yield self._chunk(call, [], usage=_usage(done, asked.n or 1))
@@ -205,8 +233,14 @@ class Completions:
         return stream.event(to_json(self._envelope(call, choices) | fields))
 
     def _envelope(self, call: Call, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"id": f"cmpl-{call.id}", "object": "text_completion", "created": int(call.time),
-                "model": self._info.family, "system_fingerprint": self._info.version, "choices": choices}  # fmt: skip
+        return {
+            "id": f"cmpl-{call.id}",
+            "object": "text_completion",
+            "created": int(call.time),
+            "model": self._info.family,
+            "system_fingerprint": self._info.version,
+            "choices": choices,
+        }
 
 
 def _prompt(asked: Asked, number: int) -> Completed:
@@ -220,7 +254,12 @@ def _choice(asked: Asked, number: int, one: Completed, *, echo: bool = False) ->
         text = _prompt(asked, number).text + text
         if one.logprobs is not None and one.prompt_logprobs is not None:
             one = one.model_copy(update={"logprobs": [*one.prompt_logprobs, *one.logprobs]})
-    return {"index": number, "text": text, "finish_reason": one.finish_reason, "logprobs": _logprobs(asked, one)}
+    return {
+        "index": number,
+        "text": text,
+        "finish_reason": one.finish_reason,
+        "logprobs": _logprobs(asked, one),
+    }
 
 
 def _logprobs(asked: Asked, one: Completed) -> dict[str, Any] | None:

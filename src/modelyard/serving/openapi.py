@@ -12,7 +12,17 @@ from modelyard.serving.control import Feedback, Swap
 from modelyard.serving.problems import ErrorBody
 
 _PREFIX = "#/components/schemas/"
-_SUMMARY = {"family", "title", "version", "run", "created", "data_revision", "metrics", "baseline", "gate"}
+_SUMMARY = {
+    "family",
+    "title",
+    "version",
+    "run",
+    "created",
+    "data_revision",
+    "metrics",
+    "baseline",
+    "gate",
+}
 
 
 def summary(info: PackageInfo) -> dict[str, Any]:
@@ -21,18 +31,30 @@ def summary(info: PackageInfo) -> dict[str, Any]:
     return info.model_dump(mode="json", include=_SUMMARY) | {"variant": chosen}
 
 
-def document(package: Package, *, explains: bool, streams: bool = False, completes: bool = False) -> dict[str, Any]:
+def document(
+    package: Package, *, explains: bool, streams: bool = False, completes: bool = False
+) -> dict[str, Any]:
     """The whole document, with the golden example."""
     info, host, golden = package.info, package.host, package.golden()
     names, definitions = models_json_schema(
-        [(host.Request, "validation"), (host.Response, "serialization"), (ErrorBody, "serialization"),
-         (Explanation, "serialization"), (Feedback, "validation"), (Swap, "validation")],
+        [
+            (host.Request, "validation"),
+            (host.Response, "serialization"),
+            (ErrorBody, "serialization"),
+            (Explanation, "serialization"),
+            (Feedback, "validation"),
+            (Swap, "validation"),
+        ],
         ref_template=_PREFIX + "{model}",
-    )  # fmt: skip
+    )
     request, response = names[host.Request, "validation"], names[host.Response, "serialization"]
-    paths = {"/predict": {"post": _predict(request, response, names[ErrorBody, "serialization"], golden)}}
+    paths = {
+        "/predict": {"post": _predict(request, response, names[ErrorBody, "serialization"], golden)}
+    }
     if streams:
-        paths["/predict"]["post"]["responses"]["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+        paths["/predict"]["post"]["responses"]["200"]["content"]["text/event-stream"] = {
+            "schema": {"type": "string"}
+        }
     if completes:
         paths |= _COMPLETIONS
     error = names[ErrorBody, "serialization"]
@@ -40,7 +62,9 @@ def document(package: Package, *, explains: bool, streams: bool = False, complet
     paths["/admin/swap"] = {"post": _swap(names[Swap, "validation"], error)}
     if explains:
         reasons = names[Explanation, "serialization"]
-        paths["/explain"] = {"post": _explain(request, reasons, names[ErrorBody, "serialization"], golden)}
+        paths["/explain"] = {
+            "post": _explain(request, reasons, names[ErrorBody, "serialization"], golden)
+        }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -65,7 +89,10 @@ def _predict(request: Any, response: Any, error: Any, golden: dict[str, Any]) ->
         "responses": {
             "200": _content(
                 _one_or_many(response),
-                {"one": {"value": golden["response"]}, "several": {"value": [golden["response"]] * 2}},
+                {
+                    "one": {"value": golden["response"]},
+                    "several": {"value": [golden["response"]] * 2},
+                },
                 description="The answer, or a list of answers in the order of the examples",
                 headers=_HEADERS,
             ),
@@ -92,7 +119,9 @@ def _feedback(label: Any, error: Any) -> dict[str, Any]:
         "summary": "Labels of requests that were answered before",
         "requestBody": _content(_one_or_many(label), {}, required=True),
         "responses": {
-            "202": _content({"type": "object"}, {}, description="How many were taken", headers=_HEADERS),
+            "202": _content(
+                {"type": "object"}, {}, description="How many were taken", headers=_HEADERS
+            ),
             **_errors(error, "400", "401", "404", "408", "413", "415", "503"),
         },
     }
@@ -104,7 +133,9 @@ def _swap(package: Any, error: Any) -> dict[str, Any]:
         "summary": "Another package takes over",
         "requestBody": _content(package, {}, required=True),
         "responses": {
-            "200": _content({"type": "object"}, {}, description="The version that serves now", headers=_HEADERS),
+            "200": _content(
+                {"type": "object"}, {}, description="The version that serves now", headers=_HEADERS
+            ),
             **_errors(error, "400", "401", "403", "409", "408", "413", "415"),
         },
     }
@@ -120,7 +151,9 @@ def _one_or_many(schema: Any) -> dict[str, Any]:
 
 
 def _errors(schema: Any, *codes: str) -> dict[str, Any]:
-    return {code: _content(schema, {}, description=_REASONS[code], headers=_HEADERS) for code in codes}
+    return {
+        code: _content(schema, {}, description=_REASONS[code], headers=_HEADERS) for code in codes
+    }
 
 
 def _get(summary: str, media: str) -> dict[str, Any]:
@@ -142,25 +175,39 @@ _REASONS = {
     "504": "The answer did not come in time",
 }
 _HEADERS = {
-    "x-modelyard-package": {"description": "Version of the package that answered", "schema": {"type": "string"}},
-    "x-request-id": {"description": "Yours if sent, else a new one; the log has it", "schema": {"type": "string"}},
+    "x-modelyard-package": {
+        "description": "Version of the package that answered",
+        "schema": {"type": "string"},
+    },
+    "x-request-id": {
+        "description": "Yours if sent, else a new one; the log has it",
+        "schema": {"type": "string"},
+    },
 }
 _COMPLETIONS = {
     "/v1/completions": {
         "post": {
             "operationId": "completions",
             "summary": "OpenAI's text completion",
-            "requestBody": _content({"type": "object", "required": ["model", "prompt"]}, {}, required=True),
+            "requestBody": _content(
+                {"type": "object", "required": ["model", "prompt"]}, {}, required=True
+            ),
             "responses": {
-                "200": _content({"type": "object"}, {}, description="OpenAI's text_completion, or its chunks"),
-                **_errors({"type": "object"}, "400", "401", "404", "408", "413", "415", "503", "504"),
+                "200": _content(
+                    {"type": "object"}, {}, description="OpenAI's text_completion, or its chunks"
+                ),
+                **_errors(
+                    {"type": "object"}, "400", "401", "404", "408", "413", "415", "503", "504"
+                ),
             },
         }
     },
     "/v1/models": _get("The model's name, as OpenAI's clients ask for it", "application/json"),
 }
 _PLAIN = {
-    "/v2": _get("The Open Inference Protocol: the server; models are below /v2/models", "application/json"),
+    "/v2": _get(
+        "The Open Inference Protocol: the server; models are below /v2/models", "application/json"
+    ),
     "/package": _get("What is served: version, metrics, baseline, gate", "application/json"),
     "/openapi.json": _get("This document", "application/json"),
     "/": _get("A page to try the model on", "text/html"),

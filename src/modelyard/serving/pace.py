@@ -26,11 +26,14 @@ class Pace:
         return self.fixed + self.per_row * rows
 
 
-def measure(predict: Predict, example: BaseModel, *, largest: int, longest: float, budget: float = 0.6) -> Pace:
-    """Finds the best batch for copies of an example: the smallest with nearly the most examples a second.
+def measure(
+    predict: Predict, example: BaseModel, *, largest: int, longest: float, budget: float = 0.6
+) -> Pace:
+    """Finds the best batch for copies of an example: the smallest with nearly the most examples a
+    second.
 
-    Tries 1, 2, 4, … up to `largest` examples while a batch takes at most `longest` seconds and the whole at most
-    `budget`; the first call of a graph is slow and not counted.
+    Tries 1, 2, 4, … up to `largest` examples while a batch takes at most `longest` seconds and the
+    whole at most `budget`; the first call of a graph is slow and not counted.
     """
     predict([example], always)
     begun, seconds, rows = time.perf_counter(), dict[int, float](), 1
@@ -41,7 +44,9 @@ def measure(predict: Predict, example: BaseModel, *, largest: int, longest: floa
         rows *= 2
     fits = {rows: taken for rows, taken in seconds.items() if taken <= longest} or {1: seconds[1]}
     most = max(rows / (taken + _HAND_OVER) for rows, taken in fits.items())
-    best = min(rows for rows, taken in fits.items() if rows / (taken + _HAND_OVER) >= _NEARLY * most)
+    best = min(
+        rows for rows, taken in fits.items() if rows / (taken + _HAND_OVER) >= _NEARLY * most
+    )
     # Two points make the line: what a batch costs, and what an example adds.
     per_row = max(seconds[best] - seconds[1], 0.0) / (best - 1) if best > 1 else seconds[1]
     return Pace(best, max(seconds[1] - per_row, 0.0) if best > 1 else 0.0, max(per_row, 1e-7))

@@ -1,4 +1,5 @@
-"""What is wrong with a request, in lines that name the field, the value seen and what is allowed."""
+"""What is wrong with a request, in lines that name the field, the value seen and what is
+allowed."""
 
 from __future__ import annotations
 
@@ -20,8 +21,13 @@ _MOST_ERRORS = 1_000
 _SHOWN = 60
 _LONGEST_NAME = 100
 _SPARE_FIELDS = 100
-"""An example may have twice the fields of its schema, since some have two names, and so many more."""
-_FORMATS = {"date-time": "an ISO 8601 date and time", "date": "an ISO 8601 date", "time": "an ISO 8601 time"}
+"""An example may have twice the fields of its schema, since some have two names, and so many
+more."""
+_FORMATS = {
+    "date-time": "an ISO 8601 date and time",
+    "date": "an ISO 8601 date",
+    "time": "an ISO 8601 time",
+}
 _TYPES = {
     "number": "a number",
     "integer": "an integer",
@@ -45,7 +51,8 @@ class Problem(BaseModel):
 
 
 class ErrorBody(Problem):
-    """Body of every answer that is not 200: the first problem, and all of them where there are several."""
+    """Body of every answer that is not 200: the first problem, and all of them where there are
+    several."""
 
     errors: list[Problem] | None = Field(None, description=f"All problems, at most {MOST}")
 
@@ -116,7 +123,10 @@ def overloaded(seconds: float) -> Refusal:
 
 def late() -> Refusal:
     """504."""
-    return refuse(504, "the answer did not come in time; raise x-deadline-ms, or send fewer or smaller examples")
+    return refuse(
+        504,
+        "the answer did not come in time; raise x-deadline-ms, or send fewer or smaller examples",
+    )
 
 
 class Reader:
@@ -127,13 +137,17 @@ class Reader:
         schema = request.model_json_schema()
         self._definitions: dict[str, Any] = schema.get("$defs", {})
         self.fields: dict[str, Any] = schema.get("properties", {})
-        self.flat = not schema.get("additionalProperties") and all(map(_is_flat, self.fields.values()))
+        self.flat = not schema.get("additionalProperties") and all(
+            map(_is_flat, self.fields.values())
+        )
         """Whether no field holds further ones, so that every number is looked at as it is read."""
         self._most_fields = 2 * len(self.fields) + _SPARE_FIELDS
         self._looks = request.model_config.get("allow_inf_nan", True)
         """Whether the type itself lets NaN and infinities through."""
 
-    def __call__(self, values: Sequence[Any], many: bool, wanted: Callable[[], bool] | None = None) -> list[BaseModel]:
+    def __call__(
+        self, values: Sequence[Any], many: bool, wanted: Callable[[], bool] | None = None
+    ) -> list[BaseModel]:
         """Reads every value; `many` says whether problems carry an index.
 
         Raises:
@@ -153,7 +167,9 @@ class Reader:
                 example = self.request.model_validate(value)
                 examples.append(example)
                 if self._looks:
-                    problems += [self._not_finite(name, index) for name in _not_finite_fields(example)]
+                    problems += [
+                        self._not_finite(name, index) for name in _not_finite_fields(example)
+                    ]
             except ValidationError as error:
                 problems += self._problems(error, index)
             if len(problems) >= MOST:
@@ -169,7 +185,9 @@ class Reader:
     def _problems(self, error: ValidationError, index: int | None) -> list[Problem]:
         count = error.error_count()
         if count > _MOST_ERRORS:  # describing each of them would take longer than all the rest
-            said = f"{count:,} values of the example are not allowed; GET /openapi.json says what is"
+            said = (
+                f"{count:,} values of the example are not allowed; GET /openapi.json says what is"
+            )
             return [Problem(error=said, field=None, index=index)]
         found = error.errors(include_url=False, include_context=False)
         return [self._problem(one, index) for one in found[:MOST]]
@@ -178,12 +196,19 @@ class Reader:
         unknown = list(islice((name for name in value if name not in self.fields), MOST - 1))
         said = f"the example has {len(value):,} fields; at most {self._most_fields:,} are read"
         first = Problem(error=said, field=None, index=index)
-        named = [Problem(error=f"field {shown(name)} is unknown", field=_short(name), index=index) for name in unknown]
+        named = [
+            Problem(error=f"field {shown(name)} is unknown", field=_short(name), index=index)
+            for name in unknown
+        ]
         return [first, *named]
 
     def _not_finite(self, name: str, index: int | None) -> Problem:
         field = self.request.model_fields[name]
-        shown = field.validation_alias if isinstance(field.validation_alias, str) else field.alias or name
+        shown = (
+            field.validation_alias
+            if isinstance(field.validation_alias, str)
+            else field.alias or name
+        )
         return Problem(error=f"field {shown!r} must be a finite number", field=shown, index=index)
 
     def _problem(self, error: Any, index: int | None) -> Problem:
@@ -204,9 +229,15 @@ class Reader:
         if isinstance(error["input"], float) and not math.isfinite(error["input"]):
             return f"field {name!r} must be a finite number"
         if kind == "missing":
-            return f"field {name!r} is missing" + (f": it must be {self.allowed(name)}" if known else "")
+            return f"field {name!r} is missing" + (
+                f": it must be {self.allowed(name)}" if known else ""
+            )
         if kind == "extra_forbidden":
-            return choices("field", name, self.fields) if len(path) == 1 else f"field {name!r} is unknown"
+            return (
+                choices("field", name, self.fields)
+                if len(path) == 1
+                else f"field {name!r} is unknown"
+            )
         if kind in ("value_error", "assertion_error") or not known:
             return f"field {name!r}: {_message(error)}, seen {shown(error['input'])}"
         return f"field {name!r} must be {self.allowed(name)}, seen {shown(error['input'])}"
@@ -267,7 +298,9 @@ def _message(error: Any) -> str:
 
 def _one_of(values: list[Any]) -> str:
     names = ", ".join(shown(value) for value in values[:_MOST_CHOICES])
-    return f"one of {names}" + (f", … ({len(values)} in all)" if len(values) > _MOST_CHOICES else "")
+    return f"one of {names}" + (
+        f", … ({len(values)} in all)" if len(values) > _MOST_CHOICES else ""
+    )
 
 
 def _typed(schema: dict[str, Any]) -> str:
@@ -280,7 +313,9 @@ def _typed(schema: dict[str, Any]) -> str:
     if least is not None and most is not None:
         bounds.append(f"{'from ' if not units else 'of '}{least} to {most}{units}")
     elif least is not None or most is not None:
-        bounds.append(f"of at least {least}{units}" if least is not None else f"of at most {most}{units}")
+        bounds.append(
+            f"of at least {least}{units}" if least is not None else f"of at most {most}{units}"
+        )
     bounds += [f"above {schema['exclusiveMinimum']}"] if "exclusiveMinimum" in schema else []
     bounds += [f"below {schema['exclusiveMaximum']}"] if "exclusiveMaximum" in schema else []
     bounds += [f"that matches {schema['pattern']}"] if "pattern" in schema else []

@@ -1,8 +1,9 @@
-"""HTTP as uvicorn speaks it, with bounds: on a request's head, on requests sent ahead, and on how long a caller may
-keep a connection without sending or taking anything.
+"""HTTP as uvicorn speaks it, with bounds: on a request's head, on requests sent ahead, and on how
+long a caller may keep a connection without sending or taking anything.
 
-A caller can otherwise hold memory before anybody has looked at a token: the parser keeps a header until it is whole,
-a chunk of bytes may hold thousands of requests, and a connection that says nothing stays.
+A caller can otherwise hold memory before anybody has looked at a token: the parser keeps a header
+until it is whole, a chunk of bytes may hold thousands of requests, and a connection that says
+nothing stays.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _PIECE = 16_384
 """Bytes that are parsed at once: no more than some hundred requests can be in them."""
 _NOT_HTTP = b'{"error":"this is not an HTTP request"}'
 _TOO_LARGE = (
-    b'{"error":"the request line and headers are too large: at most 64 KiB and 128 headers are read; send fewer"}'
+    b'{"error":"the request line and headers are too large: '
+    b'at most 64 KiB and 128 headers are read; send fewer"}'
 )
 
 
@@ -182,8 +184,11 @@ class BoundedHttp(HttpToolsProtocol):
                 self._refuse(400, _NOT_HTTP)
         else:
             if self._in_head:
-                # A header is counted when it is whole; until then the parser keeps what has come of it.
-                self._pending_bytes = self._pending_bytes + len(data) if self._head_bytes == before else 0
+                # A header is counted when it is whole; until then the parser keeps what has come of
+                # it.
+                self._pending_bytes = (
+                    self._pending_bytes + len(data) if self._head_bytes == before else 0
+                )
                 if self._head_bytes + self._pending_bytes > HEAD_BYTES:
                     self._refuse(431, _TOO_LARGE)
 

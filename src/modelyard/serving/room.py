@@ -1,4 +1,5 @@
-"""Room for request bodies: large ones wait unread until others are answered, so that memory stays bounded."""
+"""Room for request bodies: large ones wait unread until others are answered, so that memory
+stays bounded."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ SMALL_BYTES = 65_536
 
 
 class Room:
-    """Bytes of large bodies that may be held at once; used from one event loop only. First come, first served."""
+    """Bytes of large bodies that may be held at once; used from one event loop only. First come,
+    first served."""
 
     def __init__(self, size: int) -> None:
         self._size = self._free = size

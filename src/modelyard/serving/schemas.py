@@ -1,7 +1,7 @@
 """Whether callers of one package can be answered by another: their JSON schemas, compared.
 
-A request may be read more widely than before and never more narrowly; an answer must hold the fields that it held, of
-the types that they had.
+A request may be read more widely than before and never more narrowly; an answer must hold the
+fields that it held, of the types that they had.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class _Schema:
 
     def fields(self) -> dict[str, _Schema]:
         """The fields of an object."""
-        return {name: _Schema(own, self.defined) for name, own in self.content.get("properties", {}).items()}
+        return {
+            name: _Schema(own, self.defined)
+            for name, own in self.content.get("properties", {}).items()
+        }
 
     def items(self) -> _Schema:
         """What a list holds."""
@@ -71,7 +74,8 @@ class _Schema:
 
 
 def breaks(old: Host, new: Host) -> list[str]:
-    """What callers of `old` send, or read, that `new` refuses or no longer answers; empty: nothing."""
+    """What callers of `old` send, or read, that `new` refuses or no longer answers; empty:
+    nothing."""
     asked = _schema(old.Request, "validation"), _schema(new.Request, "validation")
     answered = _schema(old.Response, "serialization"), _schema(new.Response, "serialization")
     return [*_narrower(*asked, "request", 0), *_poorer(*answered)]
@@ -88,21 +92,34 @@ def _narrower(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[st
         return
     options = new.alternatives()
     for one in old.alternatives():
-        # It is enough that one alternative takes the value; else the nearest, of the same type, says why not.
+        # It is enough that one alternative takes the value; else the nearest, of the same type,
+        # says why not.
         found = [list(_refused(one, option, where, depth)) for option in options]
         if all(found):
-            same = [reasons for reasons, option in zip(found, options, strict=True) if option.types == one.types]
+            same = [
+                reasons
+                for reasons, option in zip(found, options, strict=True)
+                if option.types == one.types
+            ]
             yield from (same or found)[0]
 
 
 def _refused(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str]:
-    if new.types and not (old.types <= new.types or (old.types == {"integer"} and "number" in new.types)):
+    if new.types and not (
+        old.types <= new.types or (old.types == {"integer"} and "number" in new.types)
+    ):
         yield f"{where} was {_words(old)} and must be {_words(new)}"
         return
     if new.choices is not None:
-        gone = [value for value in old.choices if value not in new.choices] if old.choices is not None else None
+        gone = (
+            [value for value in old.choices if value not in new.choices]
+            if old.choices is not None
+            else None
+        )
         if gone is None or gone:
-            yield f"{where} takes {_listed(new.choices)} alone" + (f", no longer {_listed(gone)}" if gone else "")
+            yield f"{where} takes {_listed(new.choices)} alone" + (
+                f", no longer {_listed(gone)}" if gone else ""
+            )
     yield from _bounds(old, new, where)
     if "object" in new.types:
         yield from _objects(old, new, where, depth)
@@ -114,7 +131,9 @@ def _bounds(old: _Schema, new: _Schema, where: str) -> Iterator[str]:
     for names, tighter, word in ((_LEAST, max, "at least"), (_MOST, min, "at most")):
         for name, unit in names.items():
             before, after = old.content.get(name), new.content.get(name)
-            if after is not None and (before is None or (before != after and tighter(before, after) == after)):
+            if after is not None and (
+                before is None or (before != after and tighter(before, after) == after)
+            ):
                 yield f"{where} must be {word} {after}{unit}"
     for name in ("pattern", "format", "multipleOf", "contentEncoding", "contentMediaType"):
         before, after = old.content.get(name), new.content.get(name)
@@ -143,7 +162,10 @@ def _poorer(old: _Schema, new: _Schema) -> Iterator[str]:
         if name not in after:
             yield f"field {name!r} of the answer is gone"
             continue
-        known, now = ({kind for one in side.alternatives() for kind in one.types} for side in (field, after[name]))
+        known, now = (
+            {kind for one in side.alternatives() for kind in one.types}
+            for side in (field, after[name])
+        )
         if known and now and not now <= known:
             yield f"field {name!r} of the answer may be {_joined(now - known)} now"
 

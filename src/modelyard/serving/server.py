@@ -1,6 +1,6 @@
-"""The process that answers: uvicorn around the app. One is run by `modelyard serve` itself; of several, each is
-`python -m modelyard.serving.server SOCKET READY LIFELINE FOLDER`: three inherited file descriptors, and the folder that
-the workers share."""
+"""The process that answers: uvicorn around the app. One is run by `modelyard serve` itself; of
+several, each is `python -m modelyard.serving.server SOCKET READY LIFELINE FOLDER`: three
+inherited file descriptors, and the folder that the workers share."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class _Server(uvicorn.Server):
 
 
 def run(listener: socket.socket, environ: Mapping[str, str], ready: Callable[[], None]) -> None:
-    """Answers on `listener` until SIGTERM or SIGINT, then drains; `ready` is called once the model answers.
+    """Answers on `listener` until SIGTERM or SIGINT, then drains; `ready` is called once the model
+    answers.
 
     Raises:
         UsageError: the service does not start: the cause.
@@ -89,7 +90,8 @@ def _protocol() -> type[asyncio.Protocol] | Literal["auto"]:
 
 
 def allow_connections(wanted: int = CONNECTIONS) -> None:
-    """Lets this process open `wanted` files if it may: a connection is one, and many containers begin with 1,024."""
+    """Lets this process open `wanted` files if it may: a connection is one, and many containers
+    begin with 1,024."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY:
         wanted = min(wanted, most)
@@ -99,7 +101,8 @@ def allow_connections(wanted: int = CONNECTIONS) -> None:
 
 @contextmanager
 def _quiet_signals() -> Iterator[None]:
-    """uvicorn raises the signals that stopped it once more when it has stopped: here they have done their work."""
+    """uvicorn raises the signals that stopped it once more when it has stopped: here they have
+    done their work."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     try:

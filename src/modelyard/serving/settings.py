@@ -1,4 +1,5 @@
-"""What a serving process is told: environment variables, so that a container and a laptop say it alike."""
+"""What a serving process is told: environment variables, so that a container and a laptop say it
+alike."""
 
 from __future__ import annotations
 
@@ -101,9 +102,11 @@ class ServingSettings(Settings):
     streams: int = Field(default=64, ge=1)
     """Most answers that are streamed at once; more are answered with 503."""
     deadline_ms: float = Field(default=30_000.0, gt=0)
-    """Longest a request may take, ms, then it is answered with 504; a caller's `x-deadline-ms` may be shorter."""
+    """Longest a request may take, ms, then it is answered with 504; a caller's `x-deadline-ms`
+    may be shorter."""
     batch_rows: int = Field(default=256, ge=1)
-    """Most examples that go to the model together; the warm-up finds how many are worth it. 1: no batches."""
+    """Most examples that go to the model together; the warm-up finds how many are worth it. 1:
+    no batches."""
     batch_ms: float = Field(default=100.0, gt=0)
     """Longest that a batch of several may take, ms, by the warm-up."""
     batch_wait_ms: float = Field(default=2.0, ge=0)
@@ -115,16 +118,18 @@ class ServingSettings(Settings):
     token_file: Path | None = None
     """A file that holds the token, as secrets are mounted."""
     drain_ms: float = Field(default=300.0, ge=0)
-    """After SIGTERM: how long new requests are still answered, each on a connection that is then closed, ms."""
+    """After SIGTERM: how long new requests are still answered, each on a connection that is then
+    closed, ms."""
     families: str = ""
-    """Families from outside modelyard (`module:Class`, with commas between) whose code a package may name."""
+    """Families from outside modelyard (`module:Class`, with commas between) whose code a package
+    may name."""
     public_key_file: Path | None = None
     """PEM file with public keys; a package that none of them has signed is not served."""
     breaking: bool = False
     """Whether a package may take over that refuses requests which the one before it answers."""
     stop_ms: float = Field(default=15_000.0, ge=100)
-    """After that: longest that accepted requests and streams may still take, ms; then each ends with an error of its
-    own."""
+    """After that: longest that accepted requests and streams may still take, ms; then each ends
+    with an error of its own."""
     log_format: Literal["text", "json"] = "text"
     """Lines of the service's own log."""
     access_log: bool = False
@@ -137,11 +142,15 @@ class ServingSettings(Settings):
         Raises:
             UsageError: MODELYARD_PACKAGE is not set, or a value is not allowed.
         """
-        given: dict[str, Any] = {name: environ[key] for name, key in VARIABLES.items() if environ.get(key)}
+        given: dict[str, Any] = {
+            name: environ[key] for name, key in VARIABLES.items() if environ.get(key)
+        }
         for name in given.keys() - {"token"}:
             refuse_credentials(given[name], VARIABLES[name])
         if "package" not in given:
-            raise UsageError("MODELYARD_PACKAGE is not set: which package to serve? Type: modelyard serve PACKAGE")
+            raise UsageError(
+                "MODELYARD_PACKAGE is not set: which package to serve? Type: modelyard serve PACKAGE"
+            )
         try:
             return cls(**given)
         except ValidationError as error:
@@ -167,7 +176,8 @@ class ServingSettings(Settings):
         """The token, from the setting or its file; empty where none is asked.
 
         Raises:
-            UsageError: the file cannot be read, or is empty: a service must not open because a secret is missing.
+            UsageError: the file cannot be read, or is empty: a service must not open because a
+            secret is missing.
         """
         if self.token is not None:
             return self.token.get_secret_value()
@@ -176,7 +186,9 @@ class ServingSettings(Settings):
         try:
             secret = self.token_file.read_text().strip()
         except OSError as error:
-            raise UsageError(f"MODELYARD_TOKEN_FILE: {self.token_file} cannot be read: {error.strerror}") from None
+            raise UsageError(
+                f"MODELYARD_TOKEN_FILE: {self.token_file} cannot be read: {error.strerror}"
+            ) from None
         if not secret:
             raise UsageError(f"MODELYARD_TOKEN_FILE: {self.token_file} is empty")
         return secret
@@ -184,11 +196,17 @@ class ServingSettings(Settings):
     def limits(self) -> Limits:
         """What one request may ask for."""
         return Limits(
-            body_bytes=self.body_bytes, examples=self.examples, queue=self.queue, streams=self.streams,
+            body_bytes=self.body_bytes,
+            examples=self.examples,
+            queue=self.queue,
+            streams=self.streams,
             deadline=self.deadline_ms / 1e3,
-            batch_rows=self.batch_rows, batch_seconds=self.batch_ms / 1e3, batch_wait=self.batch_wait_ms / 1e3,
-            cache_bytes=self.cache_bytes, token=self.secret(),
-        )  # fmt: skip
+            batch_rows=self.batch_rows,
+            batch_seconds=self.batch_ms / 1e3,
+            batch_wait=self.batch_wait_ms / 1e3,
+            cache_bytes=self.cache_bytes,
+            token=self.secret(),
+        )
 
 
 def workers() -> int:

@@ -1,4 +1,5 @@
-"""Answers in parts, as server-sent events: each part is made in a thread, and nobody's leaving keeps it going."""
+"""Answers in parts, as server-sent events: each part is made in a thread, and nobody's leaving
+keeps it going."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def response(events: AsyncIterator[bytes]) -> StreamingResponse:
 
 
 class Gate:
-    """Streams that are written at once share the cores: one more is let in where all of them still come in time."""
+    """Streams that are written at once share the cores: one more is let in where all of them
+    still come in time."""
 
     def __init__(self, threads: int, most: int) -> None:
         self._threads, self._most = threads, most
@@ -46,8 +48,8 @@ class Gate:
         self._seconds = 0.0
 
     def enter(self, seconds: float, left: float, behind: float = 1.0) -> Callable[[], None]:
-        """Lets a stream in that takes `seconds` of work, or `behind` times as long as the machine is now, and has
-        `left`; returns what lets it out again.
+        """Lets a stream in that takes `seconds` of work, or `behind` times as long as the machine
+        is now, and has `left`; returns what lets it out again.
 
         Raises:
             Refusal: 413: it could never be in time; 503: not among those that are written.
@@ -56,7 +58,9 @@ class Gate:
             raise costly(seconds, left)
         wait = self._seconds / self._threads
         # They end at about the same time: one too many would make all of them late.
-        if self._inside >= self._most or (self._inside and behind * (wait + seconds) > SHARE * left):
+        if self._inside >= self._most or (
+            self._inside and behind * (wait + seconds) > SHARE * left
+        ):
             raise overloaded(wait)
         self._inside += 1
         self._seconds += seconds
@@ -68,15 +72,23 @@ class Gate:
 
 
 class Parts:
-    """The parts of one answer, each taken in a thread; closed when they end or nobody wants more of them."""
+    """The parts of one answer, each taken in a thread; closed when they end or nobody wants more
+    of them."""
 
-    def __init__(self, parts: Iterator[BaseModel], limiter: anyio.CapacityLimiter, call: Call, deadline: float) -> None:
+    def __init__(
+        self,
+        parts: Iterator[BaseModel],
+        limiter: anyio.CapacityLimiter,
+        call: Call,
+        deadline: float,
+    ) -> None:
         self._parts, self._limiter = parts, limiter
         self._call, self._expires = call, call.expires(deadline)
         self._first: object = None
 
     async def begin(self) -> None:
-        """Takes the first part, so that what is wrong with a request is known before the answer begins.
+        """Takes the first part, so that what is wrong with a request is known before the answer
+        begins.
 
         Raises what the host raises.
         """
@@ -100,7 +112,9 @@ class Parts:
     async def _next(self) -> object:
         if self._call.is_wanted(self._expires):
             try:
-                return await anyio.to_thread.run_sync(next, self._parts, _END, limiter=self._limiter)
+                return await anyio.to_thread.run_sync(
+                    next, self._parts, _END, limiter=self._limiter
+                )
             except Unwanted:
                 pass
         self._call.end(late())

@@ -1,4 +1,5 @@
-"""A package that is to answer in another's place: looked at as data first, then compared with what callers send."""
+"""A package that is to answer in another's place: looked at as data first, then compared with
+what callers send."""
 
 from __future__ import annotations
 
@@ -13,15 +14,22 @@ SHOWN = 5
 
 
 def opened(
-    path: Path, old: Package, *, breaking: bool, threads: int | None = None, trust: Trust | None = None
+    path: Path,
+    old: Package,
+    *,
+    breaking: bool,
+    threads: int | None = None,
+    trust: Trust | None = None,
 ) -> Package:
-    """The package at `path`, fit to answer in the place of `old`; `old` itself where it is the same one.
+    """The package at `path`, fit to answer in the place of `old`; `old` itself where it is the same
+    one.
 
     Its family's code is that of `old`, which runs here already: no other is imported.
 
     Raises:
         BrokenArtifact: it is not whole, was changed, or is not signed where that is asked for.
-        UsageError: it is of another family; or, unless `breaking`, refuses requests that `old` answers.
+        UsageError: it is of another family; or, unless `breaking`, refuses requests that `old`
+            answers.
     """
     if not path.is_dir():
         raise UsageError(f"{path} is not a folder on this machine")
@@ -30,7 +38,9 @@ def opened(
     if verified.manifest.digest == old.manifest.digest:
         return old
     if verified.info.family != old.info.family:
-        raise UsageError(f"{path} is of family {verified.info.family!r}; here serves {old.info.family!r}")
+        raise UsageError(
+            f"{path} is of family {verified.info.family!r}; here serves {old.info.family!r}"
+        )
     new = Package(verified, threads=threads, trust=trust)
     if not breaking and (problems := schemas.breaks(old.host, new.host)):
         more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""

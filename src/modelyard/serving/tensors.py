@@ -1,9 +1,9 @@
 """The Open Inference Protocol, version 2, over REST, with its binary tensors.
 
-Two kinds of model are offered. `<name>` takes the family's own requests and gives its own answers: one tensor for each
-field, as its metadata declares, or instead of them one BYTES tensor `request` of JSON documents; the answers come as
-BYTES `response`, and their plain fields as tensors of their own. `<name>.<graph>` takes and gives the tensors of one
-ONNX graph as they are.
+Two kinds of model are offered. `<name>` takes the family's own requests and gives its own answers:
+one tensor for each field, as its metadata declares, or instead of them one BYTES tensor `request`
+of JSON documents; the answers come as BYTES `response`, and their plain fields as tensors of their
+own. `<name>.<graph>` takes and gives the tensors of one ONNX graph as they are.
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
@@ -42,11 +42,18 @@ class V2:
         self._ends, self._package = ends, ends.opened
         self.name = slug(self._package.info.family)
         fields = ends.read.fields
-        self._inputs = [Column(name, column_type(schema), (None,)) for name, schema in fields.items()]
+        self._inputs = [
+            Column(name, column_type(schema), (None,)) for name, schema in fields.items()
+        ]
         schema = self._package.host.Response.model_json_schema(mode="serialization", by_alias=True)
         properties = schema.get("properties", {}).items()
-        found = [Column(name, column_type(own), (None,)) for name, own in properties if name != RESPONSE]
-        self._outputs = [Column(RESPONSE, BYTES, (None,)), *(one for one in found if one.kind != "JSON")]
+        found = [
+            Column(name, column_type(own), (None,)) for name, own in properties if name != RESPONSE
+        ]
+        self._outputs = [
+            Column(RESPONSE, BYTES, (None,)),
+            *(one for one in found if one.kind != "JSON"),
+        ]
         self._graphs = self._signatures()
 
     def route(self, path: str) -> Route | None:
@@ -63,11 +70,15 @@ class V2:
         if len(verb) != 1 or verb[0] not in known:
             return None
         answer = functools.partial(self._on, known[verb[0]], name, version)
-        return Route(f"v2_{verb[0] or 'model'}", answer, ("POST",) if verb[0] == "infer" else ("GET", "HEAD"))
+        return Route(
+            f"v2_{verb[0] or 'model'}", answer, ("POST",) if verb[0] == "infer" else ("GET", "HEAD")
+        )
 
     def _signatures(self) -> dict[str, tuple[list[Column], list[Column]]]:
         signature = getattr(self._package.run, "signature", None)
-        if signature is None:  # a runtime that does not tell what it takes: its graphs are not offered
+        if (
+            signature is None
+        ):  # a runtime that does not tell what it takes: its graphs are not offered
             return {}
         found = {}
         for graph in self._package.info.chosen.graphs:
@@ -77,24 +88,44 @@ class V2:
 
     async def _on(self, answer: Any, name: str, version: str, call: Call) -> Reply:
         if name != self.name and name not in self._graphs:
-            raise refuse(404, f"model {name!r} is not served here; allowed: {', '.join([self.name, *self._graphs])}")
+            raise refuse(
+                404,
+                f"model {name!r} is not served here; allowed: {', '.join([self.name, *self._graphs])}",
+            )
         if version not in ("", self._package.info.version):
-            raise refuse(404, f"version {version!r} is not served here; allowed: {self._package.info.version}")
+            raise refuse(
+                404,
+                f"version {version!r} is not served here; allowed: {self._package.info.version}",
+            )
         reply: Reply = await answer(call, name)
         return reply
 
     async def _server(self, call: Call) -> Reply:
-        return Reply(to_json({"name": "modelyard", "version": __version__, "extensions": ["binary_tensor_data"]}))
+        return Reply(
+            to_json(
+                {"name": "modelyard", "version": __version__, "extensions": ["binary_tensor_data"]}
+            )
+        )
 
     async def _ready(self, call: Call, name: str) -> Reply:
         status = 503 if call.draining else 200
         return Reply(to_json({"name": name, "ready": not call.draining}), status)
 
     async def _metadata(self, call: Call, name: str) -> Reply:
-        # Either the fields or `request`: a client sends all that is declared, so only one of the two is.
-        inputs, outputs = self._graphs.get(name, (self._inputs or [Column(REQUEST, BYTES, (None,))], self._outputs))
-        told: dict[str, Any] = {"name": name, "versions": [self._package.info.version], "platform": "onnxruntime_onnx"}
-        told |= {"inputs": [one.told() for one in inputs], "outputs": [one.told() for one in outputs]}
+        # Either the fields or `request`: a client sends all that is declared, so only one of the
+        # two is.
+        inputs, outputs = self._graphs.get(
+            name, (self._inputs or [Column(REQUEST, BYTES, (None,))], self._outputs)
+        )
+        told: dict[str, Any] = {
+            "name": name,
+            "versions": [self._package.info.version],
+            "platform": "onnxruntime_onnx",
+        }
+        told |= {
+            "inputs": [one.told() for one in inputs],
+            "outputs": [one.told() for one in outputs],
+        }
         return Reply(to_json(told))
 
     async def _infer(self, call: Call, name: str) -> Reply:
@@ -112,11 +143,16 @@ class V2:
     async def _infer_graph(self, body: bytes, call: Call, name: str) -> Reply:
         expires = call.expires(self._ends.limits.deadline)
         wanted = functools.partial(call.is_wanted, expires)
-        work = functools.partial(self._run_graph, body, call.headers.get(_HEADER), name, call.id, wanted)
+        work = functools.partial(
+            self._run_graph, body, call.headers.get(_HEADER), name, call.id, wanted
+        )
         return await self._ends.aside.run(work, expires)
 
-    def _run_graph(self, body: bytes, header: bytes | None, name: str, call: str, wanted: Wanted) -> Reply:
-        """A graph's outputs for a caller's own tensors; all of it in a thread, since each step may take long."""
+    def _run_graph(
+        self, body: bytes, header: bytes | None, name: str, call: str, wanted: Wanted
+    ) -> Reply:
+        """A graph's outputs for a caller's own tensors; all of it in a thread, since each step
+        may take long."""
         asked = decode(body, header)
         inputs, outputs = self._graphs[name]
         # Before the graph is run: an output that is not there costs no work.
@@ -130,23 +166,34 @@ class V2:
         found = self._run(graph, arrays, watched(self._package.run, wanted))
         return encode(asked, found, name, self._package.info.version, call)
 
-    def _run(self, graph: str, arrays: dict[str, np.ndarray], run: Runtime) -> dict[str, np.ndarray]:
-        """Axis 0 is the batch: a long one goes in slices, so that memory is bounded and a late one ends."""
+    def _run(
+        self, graph: str, arrays: dict[str, np.ndarray], run: Runtime
+    ) -> dict[str, np.ndarray]:
+        """Axis 0 is the batch: a long one goes in slices, so that memory is bounded and a late
+        one ends."""
         rows = {len(array) if array.ndim else 0 for array in arrays.values()}
         most = self._ends.limits.batch_rows
         slices = [arrays]
         if len(rows) == 1 and (count := rows.pop()) > most:
             starts = range(0, count, most)
-            slices = [{name: array[at : at + most] for name, array in arrays.items()} for at in starts]
+            slices = [
+                {name: array[at : at + most] for name, array in arrays.items()} for at in starts
+            ]
         try:
             parts = [run(graph, part) for part in slices]
-        except RuntimeError as error:  # what ONNX Runtime's own errors are: sizes that do not go together
-            raise refuse(400, f"the graph does not take these tensors: {' '.join(str(error).split())[:300]}") from None
+        except (
+            RuntimeError
+        ) as error:  # what ONNX Runtime's own errors are: sizes that do not go together
+            raise refuse(
+                400, f"the graph does not take these tensors: {' '.join(str(error).split())[:300]}"
+            ) from None
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _parsed(self, header: bytes | None, body: bytes, wanted: Wanted) -> tuple[Asked, list[BaseModel]]:
+    def _parsed(
+        self, header: bytes | None, body: bytes, wanted: Wanted
+    ) -> tuple[Asked, list[BaseModel]]:
         asked = decode(body, header)
         values = self._documents(asked.inputs)
         self._ends.check_number(values)
@@ -165,9 +212,14 @@ class V2:
         rows = {name: tensor.reshape(-1).tolist() for name, tensor in tensors.items()}
         counts = {len(column) for column in rows.values()}
         if len(counts) > 1:
-            raise refuse(400, f"the tensors have {sorted(counts)} values; each must have one a request")
+            raise refuse(
+                400, f"the tensors have {sorted(counts)} values; each must have one a request"
+            )
         kinds = {one.name: one.kind for one in self._inputs}
-        plain = {name: [_value(one, kinds.get(name, ""), name) for one in column] for name, column in rows.items()}
+        plain = {
+            name: [_value(one, kinds.get(name, ""), name) for one in column]
+            for name, column in rows.items()
+        }
         return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
 
     def _columns(self, documents: list[bytes]) -> dict[str, np.ndarray]:

@@ -1,4 +1,5 @@
-"""A span for each request, where OTEL_EXPORTER_OTLP_ENDPOINT says who collects them; OpenTelemetry is loaded then."""
+"""A span for each request, where OTEL_EXPORTER_OTLP_ENDPOINT says who collects them;
+OpenTelemetry is loaded then."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class _Spans:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", "modelyard")})
+        resource = Resource.create(
+            {"service.name": os.environ.get("OTEL_SERVICE_NAME", "modelyard")}
+        )
         self._provider = TracerProvider(resource=resource)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("modelyard.serving")
@@ -46,15 +49,22 @@ class _Spans:
         from opentelemetry.trace import SpanKind, StatusCode
 
         carrier = {name: call.header(name.encode()) for name in ("traceparent", "tracestate")}
-        context = self._propagator.extract({name: value for name, value in carrier.items() if value})
+        context = self._propagator.extract(
+            {name: value for name, value in carrier.items() if value}
+        )
         span: Any = self._tracer.start_span(call.path, context, SpanKind.SERVER)
 
         def end(route: str, status: int, package: str) -> None:
             span.update_name(f"{call.method} {route}")
-            span.set_attributes({
-                "http.request.method": call.method, "http.route": route, "http.response.status_code": status,
-                "modelyard.package": package, "modelyard.request": call.id,
-            })  # fmt: skip
+            span.set_attributes(
+                {
+                    "http.request.method": call.method,
+                    "http.route": route,
+                    "http.response.status_code": status,
+                    "modelyard.package": package,
+                    "modelyard.request": call.id,
+                }
+            )
             if status >= 500:
                 span.set_status(StatusCode.ERROR)
             span.end()

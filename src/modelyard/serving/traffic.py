@@ -27,7 +27,8 @@ MIRRORED = 256
 
 
 class Traffic:
-    """The champion, and beside it a candidate that answers a share, and a shadow that answers nobody."""
+    """The champion, and beside it a candidate that answers a share, and a shadow that answers
+    nobody."""
 
     def __init__(
         self,
@@ -54,7 +55,9 @@ class Traffic:
         """Who answers: the same for the same request id."""
         if self.candidate is None or call.method != "POST":
             return self.champion
-        return self.candidate if zlib.crc32(call.id.encode()) < self._share * 2**32 else self.champion
+        return (
+            self.candidate if zlib.crc32(call.id.encode()) < self._share * 2**32 else self.champion
+        )
 
     def mirror(self, call: Call) -> None:
         """Shows the shadow a request that was answered; nobody waits for what it says."""
@@ -68,13 +71,16 @@ class Traffic:
         """Opens a package beside the one that serves and lets it take over; returns its version.
 
         Raises:
-            ModelyardError: it is broken, of another family, refuses requests that are answered now (unless `breaking`
+            ModelyardError: it is broken, of another family, refuses requests that are answered now
+            (unless `breaking`
                 lets it), or fails on its own example; the old one goes on.
         """
         async with self._swapping:
             old = self.champion
             try:
-                new = await asyncio.get_running_loop().run_in_executor(None, self._open, path, breaking)
+                new = await asyncio.get_running_loop().run_in_executor(
+                    None, self._open, path, breaking
+                )
             except ModelyardError as error:
                 old.metrics.swap("refused")
                 log.warning("%s does not take over: %s", path, error)
@@ -85,7 +91,11 @@ class Traffic:
                 old.metrics.serving("none")
                 new.metrics.serving("champion")
                 new.metrics.swap("taken")
-                log.info("package %s takes over from %s", new.opened.info.version, old.opened.info.version)
+                log.info(
+                    "package %s takes over from %s",
+                    new.opened.info.version,
+                    old.opened.info.version,
+                )
             return new.opened.info.version
 
     async def settle(self) -> None:
@@ -102,23 +112,34 @@ class Traffic:
     def _open(self, path: Path, breaking: bool) -> Endpoints:
         old = self.champion
         allowed = breaking or self._breaking
-        package = takeover.opened(path, old.opened, breaking=allowed, threads=self._threads, trust=self._trust)
+        package = takeover.opened(
+            path, old.opened, breaking=allowed, threads=self._threads, trust=self._trust
+        )
         return old if package is old.opened else opened(package, old.log, old.limits)
 
     async def _ask(self, shadow: Endpoints, call: Call) -> None:
         try:
             examples = Parsed(call.content, shadow.read).examples()
             shown = time.perf_counter()
-            answers = await shadow.lanes.submit(examples, shown + shadow.limits.deadline, None, None)
+            answers = await shadow.lanes.submit(
+                examples, shown + shadow.limits.deadline, None, None
+            )
         except (Refusal, Fault) as error:
-            log.warning("the shadow %s does not answer request %s: %s", shadow.opened.info.version, call.id, error)
+            log.warning(
+                "the shadow %s does not answer request %s: %s",
+                shadow.opened.info.version,
+                call.id,
+                error,
+            )
             return
         except Exception:
             log.exception("the shadow %s failed on request %s", shadow.opened.info.version, call.id)
             return
         if shadow.log is not None:
             taken = (time.perf_counter() - shown) * 1e3
-            shadow.log.add(call.id, call.time, taken, examples, answers, size=call.size, package=shadow.opened)
+            shadow.log.add(
+                call.id, call.time, taken, examples, answers, size=call.size, package=shadow.opened
+            )
 
 
 def opened(package: Package, log: PredictionLog | None, limits: Limits) -> Endpoints:

@@ -1,4 +1,5 @@
-"""Work that is bounded: what a request costs before it starts, and who still waits for it while it runs."""
+"""Work that is bounded: what a request costs before it starts, and who still waits for it while
+it runs."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ Wanted: TypeAlias = Callable[[], bool]
 """Whether anybody still waits for an answer; asked from any thread."""
 
 PATIENCE = 2.0
-"""Work that is foreseen to take more than this many times its deadline is refused before it starts: a family counts the
-most that a request may take, and many take less."""
+"""Work that is foreseen to take more than this many times its deadline is refused before it
+starts: a family counts the most that a request may take, and many take less."""
 
 
 class Unwanted(Exception):
@@ -38,8 +39,8 @@ def always() -> bool:
 
 
 def watched(run: Runtime, wanted: Wanted) -> Runtime:
-    """`run`, which raises Unwanted instead of calling a graph once nobody waits: a decoding or denoising loop ends
-    between two steps."""
+    """`run`, which raises Unwanted instead of calling a graph once nobody waits: a decoding or
+    denoising loop ends between two steps."""
 
     def step(graph: str, arrays: Arrays) -> Arrays:
         if not wanted():

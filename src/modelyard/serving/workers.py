@@ -33,16 +33,25 @@ log = logging.getLogger("modelyard.serving")
 
 
 class Worker:
-    """One process that answers. Its output goes to ours from the moment it is ready; until then it is the cause."""
+    """One process that answers. Its output goes to ours from the moment it is ready; until then
+    it is the cause."""
 
-    def __init__(self, listener: socket.socket, lifeline: int, environ: Mapping[str, str], work: Path) -> None:
+    def __init__(
+        self, listener: socket.socket, lifeline: int, environ: Mapping[str, str], work: Path
+    ) -> None:
         self.is_ready = False
         self._lines: deque[str] = deque(maxlen=_LINES)
         # Ours as long as the worker lives: a worker that finds it closed has lost its command.
         self._ready, write = os.pipe()
         os.set_blocking(self._ready, False)
         inherited = [listener.fileno(), write, lifeline]
-        command = [sys.executable, "-m", "modelyard.serving.server", *map(str, inherited), str(work)]
+        command = [
+            sys.executable,
+            "-m",
+            "modelyard.serving.server",
+            *map(str, inherited),
+            str(work),
+        ]
         # In a session of its own, so that Ctrl-C reaches it once, through us.
         self.process = subprocess.Popen(
             command,
@@ -97,12 +106,19 @@ class Worker:
 
 
 class Workers:
-    """Processes that share a socket. One that ends by itself is replaced at once; one that does not become ready is
-    started again after a pause that doubles. When this process is gone, however it went, they end: each waits for the
-    end of a pipe that this one holds."""
+    """Processes that share a socket. One that ends by itself is replaced at once; one that does
+    not become ready is started again after a pause that doubles. When this process is gone,
+    however it went, they end: each waits for the end of a pipe that this one holds."""
 
-    def __init__(self, listener: socket.socket, environ: Mapping[str, str], number: int, work: Path) -> None:
-        self._listener, self._environ, self._number, self._work = listener, dict(environ), number, work
+    def __init__(
+        self, listener: socket.socket, environ: Mapping[str, str], number: int, work: Path
+    ) -> None:
+        self._listener, self._environ, self._number, self._work = (
+            listener,
+            dict(environ),
+            number,
+            work,
+        )
         self._workers: list[Worker] = []
         self._stopping = False
         self._failures = 0
@@ -170,7 +186,9 @@ class Workers:
         # What the dead one had waiting is gone.
         for gauge in self._work.glob(f"gauge_live*_{worker.process.pid}.db"):
             gauge.unlink()
-        log.warning("a worker ended with code %s and is replaced: %s", worker.process.returncode, cause)
+        log.warning(
+            "a worker ended with code %s and is replaced: %s", worker.process.returncode, cause
+        )
         if worker.is_ready:
             return
         self._failures += 1
@@ -211,5 +229,9 @@ def _cause(output: deque[str]) -> str:
     ours = [line for line in lines if line.startswith("error: ")]
     if ours:
         return ours[-1].removeprefix("error: ").removeprefix("the service did not start: ")
-    named = [line for line in lines if line.split(":")[0].rpartition(".")[2].endswith(("Error", "Exception"))]
+    named = [
+        line
+        for line in lines
+        if line.split(":")[0].rpartition(".")[2].endswith(("Error", "Exception"))
+    ]
     return [*lines[-1:], *named[-1:]][-1] if lines else "it said nothing"

@@ -14,7 +14,9 @@ from modelyard.errors import UsageError
 class Settings(BaseModel):
     """Base of every section: frozen, and a misspelt field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -28,11 +30,16 @@ class Settings(BaseModel):
 def refuse_credentials(text: str, called: str) -> None:
     """Raises UsageError for a text with a credential in it; the message does not repeat it."""
     if (held := credentials.found(text)) is not None:
-        raise UsageError(f"{called} = {credentials.redact(text)[:200]!r} holds {held}. {credentials.ADVICE}")
+        raise UsageError(
+            f"{called} = {credentials.redact(text)[:200]!r} holds {held}. {credentials.ADVICE}"
+        )
 
 
 def refuse_secret_variables(environment: Mapping[str, Any], instead: str) -> None:
-    """Raises UsageError for a variable whose name says that it holds a credential; its value is not repeated."""
+    """Raises UsageError for a variable whose name says that it holds a credential; its value is
+    not repeated."""
     for name, value in environment.items():
         if value and credentials.is_secret_name(name):
-            raise UsageError(f"variable {name} would be recorded with the model, credential and all: {instead}")
+            raise UsageError(
+                f"variable {name} would be recorded with the model, credential and all: {instead}"
+            )

@@ -39,14 +39,16 @@ class Toleration(Settings):
 
 
 class ClusterSettings(Settings):
-    """How training runs on a cluster, where it takes more than the pipeline's own step: a TrainJob."""
+    """How training runs on a cluster, where it takes more than the pipeline's own step: a
+    TrainJob."""
 
     runtime: Name = "torch-distributed"
     """ClusterTrainingRuntime of Kubeflow Trainer that the job is made from."""
     namespace: Label | None = None
     """Where the job runs. None: the step's own namespace, or the kubeconfig's."""
     image: str | None = None
-    """Container image of the nodes; it holds modelyard and torch. None: the step's own, from MODELYARD_IMAGE."""
+    """Container image of the nodes; it holds modelyard and torch. None: the step's own, from
+    MODELYARD_IMAGE."""
     image_pull_secrets: list[Name] = Field(default_factory=list)
     """Secrets with credentials of the image's registry."""
     env: dict[Variable, str] = Field(default_factory=dict)
@@ -58,7 +60,8 @@ class ClusterSettings(Settings):
     queue: Name | None = None
     """Local queue of Kueue that admits the job. None: it starts at once."""
     scratch: str | None = None
-    """Where the step and the nodes exchange features and model: `s3://…`, `gs://…`, or a path that all mount."""
+    """Where the step and the nodes exchange features and model: `s3://…`, `gs://…`, or a path
+    that all mount."""
     scratch_claim: Name | None = None
     """PersistentVolumeClaim that the nodes mount at `scratch`, where that is a path."""
     fs_group: int | None = Field(default=None, ge=1)
@@ -82,9 +85,11 @@ class ClusterSettings(Settings):
     pull_minutes: float = Field(default=5.0, gt=0)
     """How long failing to pull the image, or to find a secret, may last."""
     restarts: int = Field(default=3, ge=0)
-    """How many times a job that was preempted or evicted is made again; it goes on from its last checkpoint."""
+    """How many times a job that was preempted or evicted is made again; it goes on from its last
+    checkpoint."""
     keep_job: Literal["never", "failed", "always"] = "never"
-    """Which ended jobs stay on the cluster. One that failed may hold its nodes until `timeout_hours` is over."""
+    """Which ended jobs stay on the cluster. One that failed may hold its nodes until
+    `timeout_hours` is over."""
 
     def machine(self, resources: Mapping[str, str]) -> dict[str, str]:
         """`cpu`, `memory` and `shm`: these settings', else those of a family's `resources`."""

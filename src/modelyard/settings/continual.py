@@ -1,4 +1,5 @@
-"""The `continual` section: a run that goes on from an earlier model, and what it keeps for later ones."""
+"""The `continual` section: a run that goes on from an earlier model, and what it keeps for later
+ones."""
 
 from __future__ import annotations
 
@@ -9,24 +10,27 @@ from pydantic import Field, field_validator
 from modelyard.settings.base import Settings
 
 CHAMPION = "champion"
-"""`start` with this value: the package that serves now; the first run, before there is one, starts anew."""
+"""`start` with this value: the package that serves now; the first run, before there is one,
+starts anew."""
 
 
 class ContinualSettings(Settings):
-    """Whether training goes on from an earlier model, and the examples that are kept and shown again."""
+    """Whether training goes on from an earlier model, and the examples that are kept and shown
+    again."""
 
     start: str | None = None
-    """`champion` (the package that serves; a first run starts anew), a package as `NAME@VERSION`, a run's id, or the
-    folder or URI of a package or model. None: training starts anew."""
+    """`champion` (the package that serves; a first run starts anew), a package as
+    `NAME@VERSION`, a run's id, or the folder or URI of a package or model. None: training starts
+    anew."""
     memory: int = Field(default=0, ge=0)
-    """Training examples kept with the model for later runs, as training saw them: real data, in every package.
-    0: none."""
+    """Training examples kept with the model for later runs, as training saw them: real data, in
+    every package. 0: none."""
     choose: Literal["reservoir", "herding"] = "reservoir"
-    """Which examples: reservoir (each one ever seen is equally likely), herding (of each class those whose mean is
-    nearest to the class's mean, in the features before the last layer)."""
+    """Which examples: reservoir (each one ever seen is equally likely), herding (of each class
+    those whose mean is nearest to the class's mean, in the features before the last layer)."""
     replay: float = Field(default=0.5, ge=0, lt=1)
-    """Share of each training batch that comes from the memory of the model that the run starts from; an epoch is longer
-    by as much. 0: none."""
+    """Share of each training batch that comes from the memory of the model that the run starts
+    from; an epoch is longer by as much. 0: none."""
     keep: bool = False
     """Whether packages carry their weights for a later run to start from. A memory implies it."""
 

@@ -29,12 +29,15 @@ class DataSettings(Settings):
     """Which data the run starts from."""
 
     uri: str | None = None
-    """A file or folder, `s3://…` or another fsspec URI, or `git+URL#path` for a Git repository with DVC.
-    None: the family's small built-in data."""
+    """A file or folder, `s3://…` or another fsspec URI, or `git+URL#path` for a Git repository
+    with DVC. None: the family's small built-in data."""
     rev: str | None = None
     """Git revision (branch, tag, commit) of `uri` when it lies in a Git repository."""
-    sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]] = Field(default_factory=dict)
-    """Expected sha256 by relative file name; a mismatch stops the run. Empty: record, don't compare."""
+    sha256: dict[str, Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]] = Field(
+        default_factory=dict
+    )
+    """Expected sha256 by relative file name; a mismatch stops the run. Empty: record, don't
+    compare."""
 
     @field_validator("uri")
     @classmethod
@@ -77,7 +80,8 @@ class MonitorSettings(Settings):
     """When served traffic counts as drifted, and when drift asks for a retraining."""
 
     log: str | None = None
-    """Folder or fsspec URI of the prediction log. None: `predictions/<family>` in the home folder."""
+    """Folder or fsspec URI of the prediction log. None: `predictions/<family>` in the home
+    folder."""
     window_hours: float = Field(default=24.0, gt=0)
     """Only predictions of the last so many hours are compared."""
     min_rows: int = Field(default=50, ge=10)
@@ -85,20 +89,22 @@ class MonitorSettings(Settings):
     alpha: float = Field(default=0.01, gt=0, lt=1)
     """False discovery rate over all columns (Benjamini-Hochberg)."""
     min_effect: float = Field(default=0.1, ge=0, le=1)
-    """Least distance between the distributions (Kolmogorov-Smirnov D, or total variation for categories)
-    that matters, so that millions of rows don't turn trifles into alarms."""
+    """Least distance between the distributions (Kolmogorov-Smirnov D, or total variation for
+    categories) that matters, so that millions of rows don't turn trifles into alarms."""
     share: float = Field(default=0.0, ge=0, lt=1)
     """The data set counts as drifted when more than this share of the columns drifted."""
     consecutive: int = Field(default=1, ge=1)
     """Drifted verdicts in a row before a retraining is asked for."""
     cooldown_hours: float = Field(default=24.0, ge=0)
-    """No retraining is asked for within so many hours of the package's making or of the last request."""
+    """No retraining is asked for within so many hours of the package's making or of the last
+    request."""
 
 
 class FamilyConfig(Settings):
     """All parameters of a run. A family subclasses it and narrows `features` and `model`.
 
-    What follows from the settings alone is here too: it can be asked before anything of the family is imported.
+    What follows from the settings alone is here too: it can be asked before anything of the family
+    is imported.
     """
 
     shortcuts: ClassVar[Mapping[str, str]] = {}
@@ -161,7 +167,8 @@ def resolve(cls: type[C], *layers: tuple[Source, Mapping[str, Any]]) -> C:
     Raises:
         UsageError: an unknown or invalid field: its dotted name, the value seen, what is allowed.
     """
-    # From the dumped defaults: a family may give a whole section as a default, and one field set must not undo it.
+    # From the dumped defaults: a family may give a whole section as a default, and one field set
+    # must not undo it.
     values: dict[str, Any] = cls().model_dump(mode="json")
     for _, layer in layers:
         values = _merge(values, layer)
@@ -175,11 +182,14 @@ def portable(config: FamilyConfig) -> dict[str, Any]:
     """The config as JSON without nulls: a Kubeflow parameter cannot hold one.
 
     Raises:
-        UsageError: a setting is null though its default is not, so that leaving it out would change it.
+        UsageError: a setting is null though its default is not, so that leaving it out would change
+        it.
     """
     values = config.model_dump(mode="json", exclude_none=True)
     if type(config).model_validate(values) != config:
-        raise UsageError("a setting is null whose default is not null: a pipeline cannot carry that. Give it a value")
+        raise UsageError(
+            "a setting is null whose default is not null: a pipeline cannot carry that. Give it a value"
+        )
     return values
 
 
@@ -227,12 +237,16 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = (
+            _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        )
     return merged
 
 
 def _explain(
-    cls: type[FamilyConfig], error: ValidationError, layers: tuple[tuple[Source, Mapping[str, Any]], ...]
+    cls: type[FamilyConfig],
+    error: ValidationError,
+    layers: tuple[tuple[Source, Mapping[str, Any]], ...],
 ) -> str:
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]

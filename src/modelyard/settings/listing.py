@@ -65,5 +65,8 @@ def shared() -> list[Setting]:
 
 def markdown(settings: Iterable[Setting]) -> str:
     """A table for a page."""
-    rows = [f"| `{one.name}` | `{one.default}` | {one.meaning.replace('|', chr(92) + '|')} |" for one in settings]
+    rows = [
+        f"| `{one.name}` | `{one.default}` | {one.meaning.replace('|', chr(92) + '|')} |"
+        for one in settings
+    ]
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])

@@ -1,4 +1,5 @@
-"""What a search may change: a range or a choice for each setting, by its dotted name. Light: families import it."""
+"""What a search may change: a range or a choice for each setting, by its dotted name. Light:
+families import it."""
 
 from __future__ import annotations
 
@@ -30,10 +31,12 @@ class Range:
     when: When = field(default_factory=dict)
     """Searched only where each of these settings has one of these values."""
     changes_loss: bool = False
-    """Under another value the training loss means something else: such trials are not pruned by each other."""
+    """Under another value the training loss means something else: such trials are not pruned by
+    each other."""
 
     def distribution(self) -> BaseDistribution:
-        """The same for Optuna. It knows choices of numbers and texts alone, so that JSON stands for them."""
+        """The same for Optuna. It knows choices of numbers and texts alone, so that JSON stands
+        for them."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choices:
@@ -45,7 +48,9 @@ class Range:
     def suggest(self, trial: Trial, name: str) -> Any:
         """The setting's value as Optuna draws it."""
         if self.choices:
-            return json.loads(trial.suggest_categorical(name, [json.dumps(value) for value in self.choices]))
+            return json.loads(
+                trial.suggest_categorical(name, [json.dumps(value) for value in self.choices])
+            )
         if self.integer:
             return trial.suggest_int(name, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(name, self.low, self.high, log=self.log)
@@ -55,21 +60,34 @@ class Range:
         if self.choices:
             text = json.dumps(value)
             return text if text in {json.dumps(one) for one in self.choices} else None
-        inside = isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+        inside = (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        )
         return value if inside else None
 
 
 Space: TypeAlias = Mapping[str, Range]
 
 
-def real(low: float, high: float, *, log: bool = False, when: When | None = None, changes_loss: bool = False) -> Range:
+def real(
+    low: float,
+    high: float,
+    *,
+    log: bool = False,
+    when: When | None = None,
+    changes_loss: bool = False,
+) -> Range:
     """A number between `low` and `high`."""
     assert low < high, "an empty range"
     assert low > 0 or not log, "a range by magnitude begins above 0"
     return Range(low, high, log, when=when or {}, changes_loss=changes_loss)
 
 
-def whole(low: int, high: int, *, log: bool = False, when: When | None = None, changes_loss: bool = False) -> Range:
+def whole(
+    low: int, high: int, *, log: bool = False, when: When | None = None, changes_loss: bool = False
+) -> Range:
     """A whole number from `low` to `high`."""
     assert low < high, "an empty range"
     assert low > 0 or not log, "a range by magnitude begins above 0"
@@ -83,7 +101,8 @@ def choice(*values: Any, when: When | None = None, changes_loss: bool = False) -
 
 
 def searched(space: Space, config: Mapping[str, Any], fixed: Iterable[str]) -> dict[str, Range]:
-    """The part of a space that can be searched: without what is `fixed`, and what its conditions then rule out.
+    """The part of a space that can be searched: without what is `fixed`, and what its conditions
+    then rule out.
 
     Ranges that others depend on come first.
 
@@ -93,10 +112,14 @@ def searched(space: Space, config: Mapping[str, Any], fixed: Iterable[str]) -> d
     fixed = set(fixed)
     open_ones = {name: one for name, one in space.items() if name not in fixed}
     found = {
-        name: one for name, one in open_ones.items() if all(_possible(open_ones, config, one, c) for c in one.when)
+        name: one
+        for name, one in open_ones.items()
+        if all(_possible(open_ones, config, one, c) for c in one.when)
     }
     if not found:
-        raise UsageError("there is nothing to search: the family has no search space, or every setting of it is given")
+        raise UsageError(
+            "there is nothing to search: the family has no search space, or every setting of it is given"
+        )
     parents = {parent for one in found.values() for parent in one.when}
     return dict(sorted(found.items(), key=lambda item: item[0] not in parents))
 
@@ -109,7 +132,9 @@ def _possible(space: Space, config: Mapping[str, Any], one: Range, condition: st
 
 def holds(one: Range, config: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
     """Whether a range's conditions hold, by the values chosen so far over those of the config."""
-    return all(chosen.get(name, lookup(config, name)) in values for name, values in one.when.items())
+    return all(
+        chosen.get(name, lookup(config, name)) in values for name, values in one.when.items()
+    )
 
 
 def lookup(config: Mapping[str, Any], name: str) -> Any:

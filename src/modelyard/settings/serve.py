@@ -22,19 +22,23 @@ class ServeSettings(Settings):
     chart_version: str | None = None
     """Version of a chart from a registry."""
     values_file: str | None = None
-    """YAML with the release's values: a file or an fsspec URI. What is in neither is the chart's default."""
+    """YAML with the release's values: a file or an fsspec URI. What is in neither is the chart's
+    default."""
     values: dict[str, Any] = Field(default_factory=dict)
-    """Values over the file's, as `serve.values.replicaCount=3`. No credentials: they are recorded with the model."""
+    """Values over the file's, as `serve.values.replicaCount=3`. No credentials: they are
+    recorded with the model."""
     packages: str | None = None
-    """URI below which packages are put for the pods to fetch: `s3://models`. They need read access to it."""
+    """URI below which packages are put for the pods to fetch: `s3://models`. They need read
+    access to it."""
     timeout_minutes: float = Field(default=15.0, gt=0)
     """Longest that the new pods may take until all of them are ready."""
     failing_minutes: float = Field(default=2.0, ge=0)
-    """How long a new pod may show a failure before the release is rolled back. A pod that is not ready yet, or whose
-    node is busy or being added, is waited for until `timeout_minutes`."""
+    """How long a new pod may show a failure before the release is rolled back. A pod that is not
+    ready yet, or whose node is busy or being added, is waited for until `timeout_minutes`."""
     smoke: Literal["proxy", "helm", "off"] = "proxy"
-    """How the package's own example is asked of the new pods: through the Kubernetes API's service proxy, by the
-    chart's test pod (`helm test`: where callers need a token, or the API server may not reach pods), or not at all."""
+    """How the package's own example is asked of the new pods: through the Kubernetes API's
+    service proxy, by the chart's test pod (`helm test`: where callers need a token, or the API
+    server may not reach pods), or not at all."""
     tolerance: float = Field(default=1e-3, ge=0)
     """Largest difference of a number of the answer, as a share of it."""
 
@@ -46,7 +50,8 @@ class ServeSettings(Settings):
     @field_validator("values")
     @classmethod
     def _without_secret_variables(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Raises ValueError for a variable with a credential: a chart's value names a Secret instead."""
+        """Raises ValueError for a variable with a credential: a chart's value names a Secret
+        instead."""
         for name, inner in values.items():
             if name == "env" and isinstance(inner, dict):
                 refuse_secret_variables(inner, "name a Secret in server.envFromSecrets instead")

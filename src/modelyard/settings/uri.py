@@ -44,7 +44,9 @@ def git_address(uri: str) -> GitAddress:
         UsageError: another transport, or no path.
     """
     if not _GIT.match(uri):
-        raise UsageError(f"data.uri {uri!r}: Git data is written {GIT_FORM}, with https, ssh or file")
+        raise UsageError(
+            f"data.uri {uri!r}: Git data is written {GIT_FORM}, with https, ssh or file"
+        )
     url, _, path = uri.removeprefix("git+").partition("#")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not parts or ".." in parts:

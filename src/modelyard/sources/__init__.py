@@ -1,4 +1,5 @@
-"""Raw data at a stated revision: a sample, a path, an object store, or a Git repository with DVC."""
+"""Raw data at a stated revision: a sample, a path, an object store, or a Git repository with
+DVC."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ Kind = Literal["sample", "path", "git", "remote"]
 
 
 class Source(BaseModel):
-    """Where a data set came from and what it holds. Holds no time: equal data makes an equal record, so that
-    stages behind it can be reused; the artifact's manifest says when."""
+    """Where a data set came from and what it holds. Holds no time: equal data makes an equal
+    record, so that stages behind it can be reused; the artifact's manifest says when."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,11 +46,14 @@ class Source(BaseModel):
 
     @property
     def revision(self) -> str:
-        """What identifies the data: the commit, or `sha256:` and 12 digits over all names and sums."""
+        """What identifies the data: the commit, or `sha256:` and 12 digits over all names and
+        sums."""
         if self.resolved is not None:
             return self.resolved
         sums = {name: info.sha256 for name, info in self.files.items()}
-        return f"sha256:{hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()[:12]}"
+        return (
+            f"sha256:{hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()[:12]}"
+        )
 
     @property
     def headline(self) -> str:
@@ -78,17 +82,20 @@ def fetch(
 ) -> Source:
     """Brings the data that `data` names into the folder `into`, and verifies its sums.
 
-    `sample` writes the built-in data, for a `data.uri` of None; `companions` are local files to bring too, by the
-    name they get; `progress(done, total)` counts bytes.
+    `sample` writes the built-in data, for a `data.uri` of None; `companions` are local files to
+    bring too, by the name they get; `progress(done, total)` counts bytes.
 
     Raises:
-        UsageError: nothing is there, no access, an unknown revision, or settings that don't go together.
+        UsageError: nothing is there, no access, an unknown revision, or settings that don't go
+            together.
         MissingExtra: a package for this kind of source is missing.
         BadData: no files, a broken link, or a sum that is not the one in `data.sha256`.
         Unavailable: the repository or store doesn't answer.
     """
     into.mkdir(parents=True, exist_ok=True)
-    source = _sample(data, into, sample) if data.uri is None else _fetch(data, data.uri, into, progress)
+    source = (
+        _sample(data, into, sample) if data.uri is None else _fetch(data, data.uri, into, progress)
+    )
     if not source.files:
         raise BadData("holds no files", file=data.uri or "the built-in sample")
     source = _add(source, companions or {}, into)
@@ -99,8 +106,10 @@ def fetch(
 def _add(source: Source, companions: dict[str, Path], into: Path) -> Source:
     for name, path in companions.items():
         shutil.copyfile(path, into / name)
-    added = {name: FileInfo(sha256=artifact.sha256(into / name), size=path.stat().st_size)
-             for name, path in companions.items()}  # fmt: skip
+    added = {
+        name: FileInfo(sha256=artifact.sha256(into / name), size=path.stat().st_size)
+        for name, path in companions.items()
+    }
     return source.model_copy(update={"files": source.files | added})
 
 
@@ -114,11 +123,15 @@ def _fetch(data: DataSettings, uri: str, into: Path, report: Report) -> Source:
     elif is_remote(uri):
         kind = "remote"
         if data.rev:
-            raise UsageError(f"data.rev {data.rev!r}: {uri} is no Git repository. Leave data.rev out")
+            raise UsageError(
+                f"data.rev {data.rev!r}: {uri} is no Git repository. Leave data.rev out"
+            )
         files = fetch_remote(uri, into, report)
     elif data.rev:
         kind = "git"
-        files, resolved = fetch_local_git(Path(local_path(uri)).expanduser(), data.rev, into, report)
+        files, resolved = fetch_local_git(
+            Path(local_path(uri)).expanduser(), data.rev, into, report
+        )
     else:
         files, note = fetch_local(Path(local_path(uri)).expanduser(), into, report)
     return Source(kind=kind, uri=uri, rev=data.rev, resolved=resolved, files=files, note=note)
@@ -126,10 +139,15 @@ def _fetch(data: DataSettings, uri: str, into: Path, report: Report) -> Source:
 
 def _sample(data: DataSettings, into: Path, sample: Callable[[Path], None]) -> Source:
     if data.rev:
-        raise UsageError(f"data.rev {data.rev!r} needs data.uri: the built-in data has no revisions")
+        raise UsageError(
+            f"data.rev {data.rev!r} needs data.uri: the built-in data has no revisions"
+        )
     sample(into)
     paths = {name: into / name for name in artifact.file_names(into)}
-    files = {name: FileInfo(sha256=artifact.sha256(path), size=path.stat().st_size) for name, path in paths.items()}
+    files = {
+        name: FileInfo(sha256=artifact.sha256(path), size=path.stat().st_size)
+        for name, path in paths.items()
+    }
     return Source(kind="sample", uri=None, rev=None, resolved=None, files=files)
 
 

@@ -20,15 +20,26 @@ if TYPE_CHECKING:
     from modelyard.settings.family import DataSettings
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-VERSIONS = ("ETag", "etag", "VersionId", "LastModified", "last_modified", "md5Hash", "generation", "mtime", "created")
+VERSIONS = (
+    "ETag",
+    "etag",
+    "VersionId",
+    "LastModified",
+    "last_modified",
+    "md5Hash",
+    "generation",
+    "mtime",
+    "created",
+)
 """What stores call an object's version, in fsspec's listings."""
 
 
 def fingerprint(data: DataSettings, companions: dict[str, Path]) -> str | None:
-    """Text that changes when the data that `data` names changes; None when nothing short of fetching can tell.
+    """Text that changes when the data that `data` names changes; None when nothing short of
+    fetching can tell.
 
-    A commit for Git, the stores' own version marks for objects, sums for local files. What goes wrong here is
-    left for the fetch to say.
+    A commit for Git, the stores' own version marks for objects, sums for local files. What goes
+    wrong here is left for the fetch to say.
     """
     try:
         beside = {name: artifact.sha256(path) for name, path in companions.items()}
@@ -55,7 +66,8 @@ def _commit_elsewhere(url: str, rev: str | None) -> str | None:
     if rev and COMMIT.fullmatch(rev):
         return rev
     wanted = rev or "HEAD"
-    # All that match: `main` finds `feature/main` too, and which one comes first is the server's affair.
+    # All that match: `main` finds `feature/main` too, and which one comes first is the server's
+    # affair.
     return git("ls-remote", "--", url, wanted, f"{wanted}^{{}}") or None
 
 

@@ -1,6 +1,7 @@
 """Data at a revision of a Git repository, in Git itself or tracked by DVC.
 
-Git finds the revision; DVC reads the files, from its cache or remote where Git holds only their record.
+Git finds the revision; DVC reads the files, from its cache or remote where Git holds only their
+record.
 """
 
 from __future__ import annotations
@@ -38,11 +39,14 @@ class Checkout:
     """Its work tree is ours and stands at the commit; else files are read from Git's objects."""
 
 
-def fetch_git(address: GitAddress, rev: str | None, into: Path, report: Report) -> tuple[Files, str]:
+def fetch_git(
+    address: GitAddress, rev: str | None, into: Path, report: Report
+) -> tuple[Files, str]:
     """Fetches a path of a repository elsewhere. Returns the files and the commit.
 
     Raises:
-        UsageError: no such repository, revision or path, or no access; Unavailable: it doesn't answer.
+        UsageError: no such repository, revision or path, or no access; Unavailable: it doesn't
+        answer.
     """
     folder = Path(address.url.removeprefix("file://"))
     if address.url.startswith("file://") and (folder / ".git").exists():
@@ -52,7 +56,8 @@ def fetch_git(address: GitAddress, rev: str | None, into: Path, report: Report) 
 
 
 def fetch_local_git(path: Path, rev: str, into: Path, report: Report) -> tuple[Files, str]:
-    """Fetches what a local path was at a revision of the repository it lies in, whatever the work tree holds."""
+    """Fetches what a local path was at a revision of the repository it lies in, whatever the
+    work tree holds."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a tracked link
     near = next(parent for parent in path.parents if parent.is_dir())
     try:
@@ -60,7 +65,9 @@ def fetch_local_git(path: Path, rev: str, into: Path, report: Report) -> tuple[F
     except GitError as error:
         if "not a git repository" not in str(error):
             raise explained(str(path), error) from None
-        raise UsageError(f"data.rev {rev!r}: {path} lies in no Git repository. Leave data.rev out") from None
+        raise UsageError(
+            f"data.rev {rev!r}: {path} lies in no Git repository. Leave data.rev out"
+        ) from None
     inside = (near.resolve() / path.relative_to(near)).relative_to(root.resolve()).as_posix()
     checkout = Checkout(str(root), root, resolve(root, rev, str(root)), clone=False)
     return _fetch(checkout, inside, into, report), checkout.commit
@@ -72,7 +79,8 @@ def _cloned(url: str, rev: str | None) -> Iterator[Checkout]:
     with tempfile.TemporaryDirectory(prefix="modelyard-git-", ignore_cleanup_errors=True) as folder:
         root = Path(folder) / "repository"
         try:
-            # All commits and names, so that any revision resolves; contents only of the one checked out.
+            # All commits and names, so that any revision resolves; contents only of the one checked
+            # out.
             git("clone", "--quiet", "--no-checkout", "--filter=blob:none", "--", url, str(root))
             commit = resolve(root, rev or "HEAD", label)
             git("-C", str(root), "checkout", "--quiet", "--detach", commit)
@@ -86,7 +94,9 @@ def resolve(root: Path, rev: str, label: str) -> str:
     for name in (rev, f"refs/remotes/origin/{rev}"):
         try:
             commit = name + "^{commit}"
-            return git("-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options", commit)
+            return git(
+                "-C", str(root), "rev-parse", "--verify", "--quiet", "--end-of-options", commit
+            )
         except GitError:
             continue
     listing = git("-C", str(root), "for-each-ref", "--sort=-creatordate", "--format=%(refname)")
@@ -125,7 +135,9 @@ def _explaining(where: str, absent: str) -> Iterator[None]:
         if isinstance(error.__cause__, FileNotFoundError):
             raise UsageError(_lost(where)) from None
         line = redact((str(error.__cause__ or error).strip() or "no message").splitlines()[0])[:200]
-        raise Unavailable(f"{where}: DVC could not read it: {type(error).__name__}: {line}") from error
+        raise Unavailable(
+            f"{where}: DVC could not read it: {type(error).__name__}: {line}"
+        ) from error
 
 
 def _lost(where: str) -> str:

@@ -35,18 +35,25 @@ def git(*arguments: str) -> str:
     }
     done = subprocess.run(
         [program, *give_up, *arguments],
-        env=silent, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=silent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise GitError(_last_word(done.stderr))
     return done.stdout.strip()
 
 
 def explained(label: str, error: GitError) -> ModelyardError:
-    """What a person can do about it: UsageError for access and names, Unavailable for the network."""
+    """What a person can do about it: UsageError for access and names, Unavailable for the
+    network."""
     low = str(error).lower()
     if any(words in low for words in _REFUSED):
-        return UsageError(f"data.uri: no access to {label} ({error}). Credentials come by environment: docs/data.md")
+        return UsageError(
+            f"data.uri: no access to {label} ({error}). Credentials come by environment: docs/data.md"
+        )
     if any(words in low for words in _ABSENT):
         return UsageError(f"data.uri: {label}: {error}")
     return Unavailable(f"data.uri: {label} does not answer: {error}")
@@ -54,5 +61,9 @@ def explained(label: str, error: GitError) -> ModelyardError:
 
 def _last_word(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("fatal: ", "ERROR: "))] or lines[-1:] or ["git failed"]
+    told = (
+        [line for line in lines if line.startswith(("fatal: ", "ERROR: "))]
+        or lines[-1:]
+        or ["git failed"]
+    )
     return redact("; ".join(line.removeprefix("fatal: ") for line in told))

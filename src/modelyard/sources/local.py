@@ -17,7 +17,8 @@ from modelyard.store.artifact import file_names
 
 
 def fetch_local(path: Path, into: Path, report: Report) -> tuple[dict[str, FileInfo], str | None]:
-    """Copies a file, or all files below a folder; links are followed, hidden files and `*.dvc` left out.
+    """Copies a file, or all files below a folder; links are followed, hidden files and `*.dvc` left
+    out.
 
     Copied, never linked: a person may edit the original in place.
 
@@ -28,7 +29,9 @@ def fetch_local(path: Path, into: Path, report: Report) -> tuple[dict[str, FileI
         UsageError: nothing there, or it may not be read; BadData: an empty folder or a broken link.
     """
     if path.suffix == ".dvc" and path.is_file():
-        raise UsageError(f"data.uri {str(path)!r} is DVC's record. Name the data: {str(path.with_suffix(''))!r}")
+        raise UsageError(
+            f"data.uri {str(path)!r} is DVC's record. Name the data: {str(path.with_suffix(''))!r}"
+        )
     if not path.exists():
         raise UsageError(_missing(path))
     try:
@@ -66,7 +69,9 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
             yield entry
         else:
             broken = entry.is_symlink()
-            raise BadData("a broken link" if broken else "is neither a file nor a folder", file=entry)
+            raise BadData(
+                "a broken link" if broken else "is neither a file nor a folder", file=entry
+            )
 
 
 def _entry(file: Path, name: str) -> Entry:
@@ -94,8 +99,8 @@ def _record_of(path: Path) -> Path | None:
 
 
 def _compare(path: Path, copy: Path) -> str | None:
-    """A data file that was edited and not yet added again is common while one tries things out, and what was
-    read is recorded by its own sha256: so a difference is told, not refused."""
+    """A data file that was edited and not yet added again is common while one tries things out,
+    and what was read is recorded by its own sha256: so a difference is told, not refused."""
     record = path.with_name(f"{path.name}.dvc") if path.name else path
     if not record.is_file() or record == path:
         return None
@@ -112,11 +117,16 @@ def _compare(path: Path, copy: Path) -> str | None:
 
 def _md5(file: Path) -> str:
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, functools.partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(
+            stream, functools.partial(hashlib.md5, usedforsecurity=False)
+        ).hexdigest()
 
 
 def _folder_md5(folder: Path) -> str:
-    """DVC's identity of a folder: md5 of the JSON list of its files' md5 and names, by name parts."""
+    """DVC's identity of a folder: md5 of the JSON list of its files' md5 and names, by name
+    parts."""
     names = sorted(file_names(folder), key=lambda name: tuple(name.split("/")))
-    listing = json.dumps([{"md5": _md5(folder / name), "relpath": name} for name in names], sort_keys=True)
+    listing = json.dumps(
+        [{"md5": _md5(folder / name), "relpath": name} for name in names], sort_keys=True
+    )
     return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

@@ -18,7 +18,8 @@ def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
     """Downloads an object, or all objects below a prefix.
 
     Raises:
-        UsageError: unknown scheme, nothing there, no permission; MissingExtra: its package is missing;
+        UsageError: unknown scheme, nothing there, no permission; MissingExtra: its package is
+            missing;
         Unavailable: the store doesn't answer.
     """
     fs, root = _open(uri)
@@ -28,10 +29,14 @@ def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
         raise
     except FileNotFoundError as error:
         if isinstance(error.__cause__, OSError):  # how fsspec's http tells that no one answers
-            raise Unavailable(f"data.uri {uri!r} does not answer: {_line(error.__cause__)}") from error
+            raise Unavailable(
+                f"data.uri {uri!r} does not answer: {_line(error.__cause__)}"
+            ) from error
         raise UsageError(f"data.uri {uri!r}: nothing is there") from None
     except PermissionError as error:
-        raise UsageError(f"data.uri {uri!r}: no permission ({_line(error)}). {_credentials(uri)}") from None
+        raise UsageError(
+            f"data.uri {uri!r}: no permission ({_line(error)}). {_credentials(uri)}"
+        ) from None
     except Exception as error:  # every store has its own exceptions
         if type(error).__name__ in _NO_CREDENTIALS:
             raise UsageError(f"data.uri {uri!r}: no credentials. {_credentials(uri)}") from error
@@ -39,7 +44,8 @@ def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
 
 
 def listing(uri: str) -> dict[str, dict[str, Any]]:
-    """What the store says of an object, or of all below a prefix, by path; empty when it does not say."""
+    """What the store says of an object, or of all below a prefix, by path; empty when it does
+    not say."""
     try:
         fs, root = _open(uri)
         if urlsplit(uri).scheme in ("http", "https"):
@@ -61,7 +67,9 @@ def _open(uri: str) -> tuple[Any, str]:
     except ImportError as error:
         if scheme in ("s3", "s3a"):
             raise MissingExtra(f"data.uri {scheme}://", "data") from error
-        raise UsageError(f"data.uri {scheme}:// needs a package of its own: {_line(error)}") from error
+        raise UsageError(
+            f"data.uri {scheme}:// needs a package of its own: {_line(error)}"
+        ) from error
     except ValueError:
         known = ["s3", "gs", "abfs", "http", "https", "memory", "file", "git+https"]
         raise UsageError(f"data.uri {uri!r}: {choices('scheme', scheme, known)}") from None

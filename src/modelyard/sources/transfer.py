@@ -44,9 +44,12 @@ class Entry:
 
 
 def wanted(name: str) -> bool:
-    """False for what is not data: hidden files and folders (`.git`, `.gitignore`) and DVC's own `*.dvc`."""
+    """False for what is not data: hidden files and folders (`.git`, `.gitignore`) and DVC's own
+    `*.dvc`."""
     parts = PurePosixPath(name).parts
-    return not any(part.startswith(".") and part != ".." for part in parts) and not name.endswith(".dvc")
+    return not any(part.startswith(".") and part != ".." for part in parts) and not name.endswith(
+        ".dvc"
+    )
 
 
 def copy_all(entries: Sequence[Entry], into: Path, report: Report) -> dict[str, FileInfo]:
@@ -59,7 +62,11 @@ def copy_all(entries: Sequence[Entry], into: Path, report: Report) -> dict[str, 
         if posixpath.isabs(entry.name) or ".." in PurePosixPath(entry.name).parts:
             raise BadData("its name leads out of the data folder", file=entry.name)
     names = [PurePosixPath(entry.name).as_posix() for entry in entries]
-    if twice := {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set():
+    if (
+        twice := {name for name in names if names.count(name) > 1}
+        if len(set(names)) < len(names)
+        else set()
+    ):
         raise BadData("two files have this name", file=min(twice))
     meter = _Meter(sum(entry.size for entry in entries), report)
     with ThreadPoolExecutor(THREADS) as pool:

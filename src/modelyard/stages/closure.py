@@ -1,8 +1,10 @@
-"""The code that an output follows from: a module, all it imports of its own kind, and the libraries that compute.
+"""The code that an output follows from: a module, all it imports of its own kind, and the libraries
+that compute.
 
-Found by reading import statements, those within functions too, so that nothing heavy is imported to ask. What a
-stage's key covers is the closure of the stage and of the family's modules that it uses: an edit of a page, a command
-or another family changes no key, an edit of code that computes always does.
+Found by reading import statements, those within functions too, so that nothing heavy is imported to
+ask. What a stage's key covers is the closure of the stage and of the family's modules that it uses:
+an edit of a page, a command or another family changes no key, an edit of code that computes always
+does.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _TYPES_ONLY = re.compile(r"^if TYPE_CHECKING:\n(?:[ \t]+[^\n]*\n|\n)+", re.M)
-_FROM = re.compile(r"^[ \t]*from[ \t]+(?P<module>\.*[\w.]*)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n]*)", re.M)
+_FROM = re.compile(
+    r"^[ \t]*from[ \t]+(?P<module>\.*[\w.]*)[ \t]+import[ \t]+(?P<names>\([^)]*\)|[^\n]*)", re.M
+)
 _IMPORT = re.compile(r"^[ \t]*import[ \t]+(?P<names>[\w., \t]+)", re.M)
 _COMMENT = re.compile(r"#[^\n]*")
 
@@ -47,7 +51,8 @@ NOT_COMPUTING = frozenset(
 
 
 def code_digest(modules: Iterable[str]) -> str:
-    """sha256 (12 digits) of the closure of `modules`: their sources, and the versions of the libraries they import."""
+    """sha256 (12 digits) of the closure of `modules`: their sources, and the versions of the
+    libraries they import."""
     content = hashlib.sha256()
     sources, libraries = closure(modules)
     for name, file in sorted(sources.items()):
@@ -58,10 +63,11 @@ def code_digest(modules: Iterable[str]) -> str:
 
 
 def closure(modules: Iterable[str]) -> tuple[dict[str, Path], set[str]]:
-    """Files by module that `modules` import, themselves included, and the computing libraries among their imports.
+    """Files by module that `modules` import, themselves included, and the computing libraries among
+    their imports.
 
-    Followed are modules of modelyard and of the packages of `modules`; a package's own `__init__` only where it is
-    imported by name.
+    Followed are modules of modelyard and of the packages of `modules`; a package's own `__init__`
+    only where it is imported by name.
     """
     waiting = list(modules)
     own = {"modelyard", *(module.partition(".")[0] for module in waiting)}
@@ -86,7 +92,8 @@ def closure(modules: Iterable[str]) -> tuple[dict[str, Path], set[str]]:
 
 @functools.cache
 def library_version(library: str) -> str:
-    """The installed version of an imported library; empty for the standard library's and for what is not installed."""
+    """The installed version of an imported library; empty for the standard library's and for
+    what is not installed."""
     try:
         return importlib.metadata.version(DISTRIBUTIONS.get(library, library))
     except importlib.metadata.PackageNotFoundError:
@@ -112,7 +119,8 @@ def _file_of(module: str) -> Path | None:
 
 @functools.cache
 def _imports(file: Path, module: str) -> tuple[str, ...]:
-    """Names of modules that a source imports; a name imported from a package may be one of its modules."""
+    """Names of modules that a source imports; a name imported from a package may be one of its
+    modules."""
     text = _COMMENT.sub("", _TYPES_ONLY.sub("", file.read_text()))
     return tuple(dict.fromkeys([*_imported(text), *_imported_from(text, file, module)]))
 
@@ -130,9 +138,14 @@ def _imported_from(text: str, file: Path, module: str) -> Iterator[str]:
             base = _absolute(base, module, is_package=file.name == "__init__.py")
         names = [name.split(" as ")[0].strip() for name in match["names"].strip("()").split(",")]
         inner = [f"{base}.{name}" for name in names if name and name.isidentifier()]
-        modules = [name for name in inner if name.split(".")[0] in _walked(module) and _file_of(name) is not None]
+        modules = [
+            name
+            for name in inner
+            if name.split(".")[0] in _walked(module) and _file_of(name) is not None
+        ]
         yield from modules
-        # `from package import module` runs the package too, but what it says of itself is not what is used.
+        # `from package import module` runs the package too, but what it says of itself is not what
+        # is used.
         if len(modules) < len(inner) or not inner:
             yield base
 

@@ -21,9 +21,11 @@ from modelyard.store import artifact
 from modelyard.store.artifact import In, Out, write_json
 
 DEPLOYMENT = "modelyard.deployment"
-"""Tag of a version with the `Deployment` that made it champion: a step that runs again tells the same."""
+"""Tag of a version with the `Deployment` that made it champion: a step that runs again tells the
+same."""
 RELEASE, FAILED = "modelyard.release", "modelyard.release-failed"
-"""Tags of a version: the `Release` that serves or served it, and why one that was tried does not."""
+"""Tags of a version: the `Release` that serves or served it, and why one that was tried does
+not."""
 
 
 class Deployment(BaseModel):
@@ -45,15 +47,19 @@ class Deployment(BaseModel):
 
 @stage(reads=("registry", "gate", "serve"), cached=False)
 def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
-    """Tracks the run, registers the package, judges the champion on the same test split; the better one serves.
+    """Tracks the run, registers the package, judges the champion on the same test split; the better
+    one serves.
 
-    Where `serve.release` is set it serves on the cluster too, before it is champion: what does not start there, or
-    answers its own example otherwise, is rolled back, and the step fails and says why.
+    Where `serve.release` is set it serves on the cluster too, before it is champion: what does not
+    start there, or answers its own example otherwise, is rolled back, and the step fails and says
+    why.
     """
     # Its signature is looked at where it is registered, which signs it where there is a key.
     challenger = Package(package, trust=Trust().naming(run.name))
     if challenger.info.family != run.name:
-        raise UsageError(f"{package} is a package of family {challenger.info.family!r}, not {run.name!r}")
+        raise UsageError(
+            f"{package} is a package of family {challenger.info.family!r}, not {run.name!r}"
+        )
     _track(run, challenger)
     name = registry.model_name(run)
     version = registry.register(package, run)
@@ -93,19 +99,29 @@ def _serve(run: Run, made: Deployment, package: Path) -> Deployment:
     except ModelyardError as error:
         registry.set_tag(version, FAILED, str(error)[:4000])
         if version.champion and made.previous is not None:
-            registry.set_champion(made.name, made.previous, f"run {run.id}: {error}"[:4000], back=True)
+            registry.set_champion(
+                made.name, made.previous, f"run {run.id}: {error}"[:4000], back=True
+            )
         raise
     registry.set_tag(version, RELEASE, release.model_dump_json())
     reason = f"{made.reason}; {release.called} revision {release.revision} serves it"
-    return made.model_copy(update={"release": release, "reason": reason if made.release is None else made.reason})
+    return made.model_copy(
+        update={"release": release, "reason": reason if made.release is None else made.reason}
+    )
 
 
 def _decide(run: Run, name: str, version: str, challenger: Package, features: Path) -> Deployment:
     result = _on_test_split(run, challenger, features)
     gate = judge(run.config.gate, result)
-    made = functools.partial(Deployment, name=name, version=version, metric=gate.metric, challenger_metric=gate.value)
+    made = functools.partial(
+        Deployment, name=name, version=version, metric=gate.metric, challenger_metric=gate.value
+    )
     serving = next((one for one in registry.list_versions(name) if one.champion), None)
-    if (taken_back := _taken_back(name, version)) and serving is not None and serving.version != version:
+    if (
+        (taken_back := _taken_back(name, version))
+        and serving is not None
+        and serving.version != version
+    ):
         reason = f"kept version {serving.version}: {taken_back}. To switch: modelyard promote {name}@{version}"
         return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     new = f"{name} version {version} is champion"
@@ -130,14 +146,24 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     margin = run.config.registry.margin
     better = result.better(gate.metric, gate.value, value, margin)
-    reason = _compared(gate.metric, gate.value, value, margin, better, result.directions[gate.metric] == "max")
-    reason = f"{new}: {reason}" if better else f"kept version {serving.version}: version {version} has {reason}"
+    reason = _compared(
+        gate.metric, gate.value, value, margin, better, result.directions[gate.metric] == "max"
+    )
+    reason = (
+        f"{new}: {reason}"
+        if better
+        else f"kept version {serving.version}: version {version} has {reason}"
+    )
     return made(champion=better, previous=serving.version, champion_metric=value, reason=reason)
 
 
 def _taken_back(name: str, version: str) -> str | None:
-    """Who went back from this version by hand, and why; a step that runs again must not undo that."""
-    last = next((one for one in reversed(registry.changes(name)) if version in (one.before, one.after)), None)
+    """Who went back from this version by hand, and why; a step that runs again must not undo
+    that."""
+    last = next(
+        (one for one in reversed(registry.changes(name)) if version in (one.before, one.after)),
+        None,
+    )
     if last is None or not last.back or last.before != version:
         return None
     return f"{last.by} went back from version {version} ({last.why})"
@@ -157,7 +183,9 @@ def _judge_champion(run: Run, path: Path, metric: str, features: Path) -> float:
     return run.family.evaluate(package.host, package.run, features, "test").metrics[metric]
 
 
-def _compared(metric: str, new: float, old: float, margin: float, better: bool, larger: bool) -> str:
+def _compared(
+    metric: str, new: float, old: float, margin: float, better: bool, larger: bool
+) -> str:
     """`roc_auc 0.9951 > 0.9932`, with as many digits as it takes to see a difference."""
     digits = next((n for n in range(4, 13) if f"{new:.{n}f}" != f"{old:.{n}f}"), 4)
     sign = "=" if new == old else ">" if new > old else "<"

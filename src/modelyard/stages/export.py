@@ -26,17 +26,31 @@ LEAST_ROUNDS = 3
 
 @stage(reads=("export", "gate", "seed"))
 def export(run: Run, features: In, model: In, graphs: Out) -> str:
-    """Makes each variant that applies, compares it with the trained model, judges it on validation, and times it."""
+    """Makes each variant that applies, compares it with the trained model, judges it on
+    validation, and times it."""
     pieces, native = run.family.graphs(model), run.family.native(model)
     files = _compiled(run, pieces, graphs)
     opened = {name: open_variant(graphs, name, found) for name, found in files.items()}
-    differences = {name: max(check_parity(piece, native, one) for piece in pieces) for name, one in opened.items()}
-    measured = _measure(run, run.entry.open(model / "assets"), features, {"native": native, **opened})
-    variants = [Variant(name="native", graphs={}, bytes=_size(model), max_difference=0.0, **measured["native"])]
+    differences = {
+        name: max(check_parity(piece, native, one) for piece in pieces)
+        for name, one in opened.items()
+    }
+    measured = _measure(
+        run, run.entry.open(model / "assets"), features, {"native": native, **opened}
+    )
+    variants = [
+        Variant(
+            name="native", graphs={}, bytes=_size(model), max_difference=0.0, **measured["native"]
+        )
+    ]
     for name, found in files.items():
         size = sum((graphs / file).stat().st_size for file in found.values())
         difference = differences[name]
-        variants.append(Variant(name=name, graphs=found, bytes=size, max_difference=difference, **measured[name]))
+        variants.append(
+            Variant(
+                name=name, graphs=found, bytes=size, max_difference=difference, **measured[name]
+            )
+        )
     variants = choose(variants)
     write_json(graphs / "variants.json", [variant.model_dump() for variant in variants])
     best = next(variant for variant in variants if variant.chosen)
@@ -67,7 +81,9 @@ def check_parity(graph: Graph, native: Runtime, compiled: Runtime) -> float:
         batch = {name: array[:rows] for name, array in graph.example.items()}
         expected, seen = native(graph.name, batch), compiled(graph.name, batch)
         for name, value in expected.items():
-            gap = float(np.max(np.abs(value - seen[name]) / np.maximum(1, np.abs(value)), initial=0))
+            gap = float(
+                np.max(np.abs(value - seen[name]) / np.maximum(1, np.abs(value)), initial=0)
+            )
             if not gap <= graph.tolerance:
                 raise BrokenArtifact(
                     f"graph {graph.name!r}: output {name!r} differs from the trained model by {gap:.2e}, "
@@ -77,8 +93,11 @@ def check_parity(graph: Graph, native: Runtime, compiled: Runtime) -> float:
     return worst
 
 
-def _measure(run: Run, host: Host, features: Path, runtimes: dict[str, Runtime]) -> dict[str, dict[str, float]]:
-    """The gate's metric on the validation split, and the median milliseconds of one prediction, by variant."""
+def _measure(
+    run: Run, host: Host, features: Path, runtimes: dict[str, Runtime]
+) -> dict[str, dict[str, float]]:
+    """The gate's metric on the validation split, and the median milliseconds of one prediction,
+    by variant."""
     repeats = run.config.export.latency_repeats
     bodies = run.reader.requests(features, "validation", repeats)
     requests = [host.Request.model_validate(body) for body in bodies]
@@ -101,4 +120,6 @@ def _measure(run: Run, host: Host, features: Path, runtimes: dict[str, Runtime])
 
 
 def _size(model: Path) -> int:
-    return sum(file.stat().st_size for file in model.iterdir() if file.is_file() and file.suffix != ".json")
+    return sum(
+        file.stat().st_size for file in model.iterdir() if file.is_file() and file.suffix != ".json"
+    )

@@ -14,15 +14,19 @@ def _fingerprint(run: Run) -> str | None:
 
 @stage(reads=("data", "features", "seed"), halves=("data",), outside=_fingerprint)
 def ingest(run: Run, dataset: Out) -> Done:
-    """Fetches the data to `dataset/raw`, verifies its sums, records where it came from in `dataset/source.json`.
+    """Fetches the data to `dataset/raw`, verifies its sums, records where it came from in
+    `dataset/source.json`.
 
     Fetched again when what lies behind the URI changed, or cannot tell.
     """
     from modelyard.sources import fetch
 
     source = fetch(
-        run.config.data, dataset / "raw",
-        sample=run.reader.sample, companions=run.reader.companions(), progress=run.progress("ingest"),
-    )  # fmt: skip
+        run.config.data,
+        dataset / "raw",
+        sample=run.reader.sample,
+        companions=run.reader.companions(),
+        progress=run.progress("ingest"),
+    )
     write_json(dataset / "source.json", source)
     return Done(source.headline, data_revision=source.revision)

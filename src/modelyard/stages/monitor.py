@@ -24,7 +24,8 @@ MEMORY = "modelyard.monitor"
 
 @stage(reads=("monitor", "registry"), cached=False)
 def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
-    """Compares logged predictions with the package's reference; writes `verdict.json` and `report.html`.
+    """Compares logged predictions with the package's reference; writes `verdict.json` and
+    `report.html`.
 
     Without a package it watches the champion. `verdict.retrain` says whether a retraining is due.
     """
@@ -32,7 +33,9 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
 
     watched, version = _watched(run, package)
     if (family := read_info(watched).family) != run.name:
-        raise UsageError(f"{watched} is a package of family {family!r}. Type: modelyard monitor {family}")
+        raise UsageError(
+            f"{watched} is a package of family {family!r}. Type: modelyard monitor {family}"
+        )
     now, settings = datetime.now(UTC), run.config.monitor
     if settings.log is not None:
         require(settings.log)
@@ -40,9 +43,14 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
     reference, current = _samples(run, watched, window)
     info = read_info(watched)
     found = judge(
-        reference, current, settings, family=info.family, package=info.version,
-        digest=artifact.read_manifest(watched).digest, window=window,
-    )  # fmt: skip
+        reference,
+        current,
+        settings,
+        family=info.family,
+        package=info.version,
+        digest=artifact.read_manifest(watched).digest,
+        window=window,
+    )
     found = _with_memory(found, version, run, datetime.fromisoformat(info.created), now)
     write_json(verdict / "verdict.json", found)
     write_report(verdict / "report.html", reference, current, found, settings)
@@ -59,17 +67,23 @@ def _watched(run: Run, package: Path | None) -> tuple[Path, Version | None]:
     return champion.path, registry.get(name, champion.version)
 
 
-def _samples(run: Run, package: Path, window: Window) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+def _samples(
+    run: Run, package: Path, window: Window
+) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     place = run.config.monitor.log or home.predictions(run.name)
     current = served(place, datetime.fromisoformat(window.since), read_info(package).version)
     reference = tables.read_parquet(package / "reference.parquet")
     return comparable(reference, current, run.entry.open(package / "assets"))
 
 
-def _with_memory(found: Verdict, version: Version | None, run: Run, made: datetime, now: datetime) -> Verdict:
+def _with_memory(
+    found: Verdict, version: Version | None, run: Run, made: datetime, now: datetime
+) -> Verdict:
     text = version.tags.get(MEMORY) if version else None
     memory = Memory.model_validate_json(text) if text else Memory()
-    found, memory = decide(found, memory, run=run.id, made=made, now=now, settings=run.config.monitor)
+    found, memory = decide(
+        found, memory, run=run.id, made=made, now=now, settings=run.config.monitor
+    )
     if version is not None:
         registry.set_tag(version, MEMORY, memory.model_dump_json())
     return found

@@ -26,8 +26,11 @@ REFERENCE_ROWS = 2_000
 
 @stage(reads=("gate", "monitor", "export", "continual", "seed"))
 def package(run: Run, features: In, model: In, evaluation: In, graphs: In, package: Out) -> str:
-    """Judges the chosen variant on the test split, holds it against the gate, and puts the package together."""
-    variants = [Variant.model_validate(row) for row in json.loads((graphs / "variants.json").read_text())]
+    """Judges the chosen variant on the test split, holds it against the gate, and puts the
+    package together."""
+    variants = [
+        Variant.model_validate(row) for row in json.loads((graphs / "variants.json").read_text())
+    ]
     chosen = next(variant for variant in variants if variant.chosen)
     shutil.copytree(model / "assets", package / "assets")
     if run.config.continual.carried:
@@ -41,7 +44,9 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     gate = judge(run.config.gate, result)
     if not gate.passed:
         made = [artifact.read_manifest(one) for one in (features, model, evaluation, graphs)]
-        track_failure(run, result, gate, training=_summary(model), cost=paid(run.id, made, run.config.cost))
+        track_failure(
+            run, result, gate, training=_summary(model), cost=paid(run.id, made, run.config.cost)
+        )
         raise GateFailed(f"gate not met: {gate.reason}. See {evaluation}; nothing was packaged")
     write_json(package / "evaluation.json", result)
     shutil.copy2(model / "summary.json", package / "training.json")
@@ -53,29 +58,52 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
 
 
 def _info(
-    run: Run, features: Path, model: Path, result: Evaluation, gate: GateResult, variants: list[Variant]
+    run: Run,
+    features: Path,
+    model: Path,
+    result: Evaluation,
+    gate: GateResult,
+    variants: list[Variant],
 ) -> PackageInfo:
     made = artifact.read_manifest(model)
     return PackageInfo(
-        family=run.name, title=run.entry.title, run=run.id, version=made.digest[:12], created=artifact.now(),
-        code_version=run.code_version, data_revision=made.data_revision, config=run.config.model_dump(mode="json"),
-        variants=variants, gate=gate, metrics=result.metrics, baseline=result.baseline, monitor=run.config.monitor,
-    )  # fmt: skip
+        family=run.name,
+        title=run.entry.title,
+        run=run.id,
+        version=made.digest[:12],
+        created=artifact.now(),
+        code_version=run.code_version,
+        data_revision=made.data_revision,
+        config=run.config.model_dump(mode="json"),
+        variants=variants,
+        gate=gate,
+        metrics=result.metrics,
+        baseline=result.baseline,
+        monitor=run.config.monitor,
+    )
 
 
 def _write_reference(run: Run, host: Host, runtime: Runtime, features: Path, package: Path) -> None:
-    """Described test examples with their answers: unseen in training, so scores are spread as in production."""
+    """Described test examples with their answers: unseen in training, so scores are spread as in
+    production."""
     bodies = run.reader.requests(features, "test", REFERENCE_ROWS)
     requests = [host.Request.model_validate(body) for body in bodies]
     answers = host.predict(runtime, requests)
-    rows: list[Row] = [host.describe(one, answer) for one, answer in zip(requests, answers, strict=True)]
+    rows: list[Row] = [
+        host.describe(one, answer) for one, answer in zip(requests, answers, strict=True)
+    ]
     write_parquet(rows, package / "reference.parquet")
     golden = {"request": bodies[0], "response": answers[0].model_dump(mode="json", by_alias=True)}
     write_json(package / "golden.json", golden)
 
 
 def _write_card(
-    package: Path, info: PackageInfo, result: Evaluation, features: Path, model: Path, beside: list[Path]
+    package: Path,
+    info: PackageInfo,
+    result: Evaluation,
+    features: Path,
+    model: Path,
+    beside: list[Path],
 ) -> None:
     from modelyard.card import render
 
@@ -83,9 +111,14 @@ def _write_card(
     lineage = {**made.lineage, made.digest: made}
     reference = read_parquet(package / "reference.parquet")
     card = render(
-        info, result, data=_summary(features), training=_summary(model), lineage=lineage, reference=reference,
+        info,
+        result,
+        data=_summary(features),
+        training=_summary(model),
+        lineage=lineage,
+        reference=reference,
         beside=[artifact.read_manifest(one) for one in beside],
-    )  # fmt: skip
+    )
     artifact.write_text(package / "card.html", card)
 
 

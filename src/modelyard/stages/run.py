@@ -91,7 +91,8 @@ class Stage:
     function: Callable[..., Done | str | None]
     cached: bool
     outside: Callable[[Run], str | None] | None
-    """What the stage depends on beside config, inputs and code, as text; None from it: no one can tell, so run."""
+    """What the stage depends on beside config, inputs and code, as text; None from it: no one
+    can tell, so run."""
     halves: tuple[Half, ...]
     """Which of the family's classes it uses: their code is part of its key."""
     inputs: tuple[str, ...]
@@ -126,16 +127,21 @@ class Stage:
         return headline
 
     def _run(self, run: Run, paths: dict[str, Path], meter: Meter) -> tuple[str, Usage | None]:
-        """The headline, and what a finished stage that was taken had cost; None where the stage was run."""
+        """The headline, and what a finished stage that was taken had cost; None where the stage
+        was run."""
         check_requirements(run)
-        parents = {name: artifact.read_manifest(paths[name]) for name in self.inputs if name in paths}
+        parents = {
+            name: artifact.read_manifest(paths[name]) for name in self.inputs if name in paths
+        }
         outside = self.outside(run) if self.outside else ""
         key = self.key(run, parents, outside)
         known = self.cached and outside is not None
         if known and (headline := self._reuse(key, paths)) is not None:
             return headline, artifact.read_manifest(paths[self.outputs[0]]).cost or Usage()
         with ExitStack() as stack:
-            work = {name: stack.enter_context(artifact.create(paths[name])) for name in self.outputs}
+            work = {
+                name: stack.enter_context(artifact.create(paths[name])) for name in self.outputs
+            }
             arguments = {name: paths.get(name) for name in self.inputs} | work
             result = self.function(run, **arguments)
             done = result if isinstance(result, Done) else Done(result or "")
@@ -143,7 +149,9 @@ class Stage:
             if done.data_revision is not None:
                 origin = origin.model_copy(update={"data_revision": done.data_revision})
             for name, folder in work.items():
-                artifact.seal(folder, origin.model_copy(update={"kind": name}), list(parents.values()))
+                artifact.seal(
+                    folder, origin.model_copy(update={"kind": name}), list(parents.values())
+                )
                 if name == "package":
                     signing.sign(folder)
         if known:
@@ -151,7 +159,8 @@ class Stage:
         return done.headline, None
 
     def key(self, run: Run, parents: dict[str, Manifest], outside: str | None = "") -> str:
-        """sha256 of all that the outputs follow from: stage, config sections, inputs' content, code."""
+        """sha256 of all that the outputs follow from: stage, config sections, inputs' content,
+        code."""
         content = {
             "stage": self.name,
             "family": run.name,
@@ -163,17 +172,25 @@ class Stage:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def code(self, entry: Entry[Any]) -> str:
-        """Digest of the code that the outputs follow from: the stage's, and the family's that it uses."""
+        """Digest of the code that the outputs follow from: the stage's, and the family's that it
+        uses."""
         return code_digest([self.function.__module__, *map(entry.module_of, self.halves)])
 
     def _origin(self, run: Run, key: str, parents: list[Manifest], used: Usage) -> Origin:
         revisions = [parent.data_revision for parent in parents if parent.data_revision]
         return Origin(
-            kind="", stage=self.name, run=run.id, family=run.name, key=key,
-            config_hash=config_hash(run.config), code_version=run.code_version,
-            data_revision=revisions[0] if revisions else None, created=artifact.now(),
-            seconds=round(used.wall_seconds, 3), cost=used,
-        )  # fmt: skip
+            kind="",
+            stage=self.name,
+            run=run.id,
+            family=run.name,
+            key=key,
+            config_hash=config_hash(run.config),
+            code_version=run.code_version,
+            data_revision=revisions[0] if revisions else None,
+            created=artifact.now(),
+            seconds=round(used.wall_seconds, 3),
+            cost=used,
+        )
 
     def _reuse(self, key: str, paths: dict[str, Path]) -> str | None:
         record = _record(self.name, key)
@@ -207,8 +224,8 @@ def stage(
 ) -> Callable[[Callable[..., Done | str | None]], Stage]:
     """Makes a stage of `function(run, <inputs: In>, <outputs: Out>) -> headline`.
 
-    `reads` names the config sections it depends on, `halves` the family's classes. `cached=False` is for a stage that
-    acts on the world; `outside` gives the state of what it reads there.
+    `reads` names the config sections it depends on, `halves` the family's classes. `cached=False`
+    is for a stage that acts on the world; `outside` gives the state of what it reads there.
     """
 
     def decorate(function: Callable[..., Done | str | None]) -> Stage:
@@ -218,13 +235,24 @@ def stage(
         optional = frozenset(name for name in parameters if parameters[name].default is None)
         inputs = tuple(name for name in parameters if roles.get(name) == "in")
         outputs = tuple(name for name in parameters if roles.get(name) == "out")
-        return Stage(function.__name__, tuple(reads), function, cached, outside, halves, inputs, optional, outputs)
+        return Stage(
+            function.__name__,
+            tuple(reads),
+            function,
+            cached,
+            outside,
+            halves,
+            inputs,
+            optional,
+            outputs,
+        )
 
     return decorate
 
 
 def check_requirements(run: Run) -> None:
-    """Raises MissingExtra for the first package that the run's config needs and that is not installed."""
+    """Raises MissingExtra for the first package that the run's config needs and that is not
+    installed."""
     for module, extra in run.config.requires().items():
         if importlib.util.find_spec(module) is None:
             raise MissingExtra(f"family {run.name!r} with this config", extra)
@@ -232,7 +260,8 @@ def check_requirements(run: Run) -> None:
 
 @functools.cache
 def code_version(entry: Entry[Any] | None = None) -> str:
-    """Digest of the code of all stages, and of all that a family's classes use; of the stages only for None.
+    """Digest of the code of all stages, and of all that a family's classes use; of the stages only
+    for None.
 
     Recorded with every artifact, and a constant of compiled pipelines: Kubeflow's cache follows it.
     """

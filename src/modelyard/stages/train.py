@@ -17,10 +17,18 @@ from modelyard.store.artifact import In, Out, read_manifest, write_json
 from modelyard.store.base import MEMORY, read_base
 
 WHERE_AND_HOW = {
-    "accumulate", "checkpoint_every", "checkpoints", "compile", "deterministic", "keep", "parallel", "processes",
+    "accumulate",
+    "checkpoint_every",
+    "checkpoints",
+    "compile",
+    "deterministic",
+    "keep",
+    "parallel",
+    "processes",
     "recompute",
-}  # fmt: skip
-"""Settings under which a checkpoint of other ones goes on: they change how fast and where, not what is learned."""
+}
+"""Settings under which a checkpoint of other ones goes on: they change how fast and where, not
+what is learned."""
 
 
 @stage(reads=("model", "training", "continual", "seed"), halves=("build",))
@@ -47,16 +55,22 @@ def train(run: Run, features: In, model: Out) -> str:
 
 
 def checkpoint_folder(run: Run, features_digest: str) -> str:
-    """Where the checkpoints of this training lie: another config, other data or other code have another folder."""
+    """Where the checkpoints of this training lie: another config, other data or other code have
+    another folder."""
     training = run.config.training.model_dump(mode="json", exclude=WHERE_AND_HOW)
     content = {
-        "model": run.config.model.model_dump(mode="json"), "training": training, "seed": run.config.seed,
-        "features": features_digest, "continual": run.config.continual.model_dump(mode="json"),
+        "model": run.config.model.model_dump(mode="json"),
+        "training": training,
+        "seed": run.config.seed,
+        "features": features_digest,
+        "continual": run.config.continual.model_dump(mode="json"),
         "code": train.code(run.entry),
-    }  # fmt: skip
+    }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     shared = run.config.cluster.scratch if run.nodes > 1 else None
-    base = run.config.training.checkpoints or (f"{shared}/checkpoints" if shared else home().resolve() / "checkpoints")
+    base = run.config.training.checkpoints or (
+        f"{shared}/checkpoints" if shared else home().resolve() / "checkpoints"
+    )
     return f"{base}/{slug(run.name)}-{key}"
 
 
@@ -78,9 +92,12 @@ def _train(run: Run, job: dict[str, Any], features: Path, model: Path) -> None:
         shutil.copytree(features / "assets", model / "assets")
         settings = run.config.training
         trainer = Trainer(
-            run.config.seed, settings, run.progress("train"), checkpoints=job["checkpoints"],
+            run.config.seed,
+            settings,
+            run.progress("train"),
+            checkpoints=job["checkpoints"],
             continual=run.config.continual,
-        )  # fmt: skip
+        )
         write_json(model / "summary.json", run.family.fit(features, model, trainer))
 
 
@@ -96,8 +113,12 @@ def _continual(run: Run, features: Path, model: Path) -> dict[str, Any]:
     if run.config.continual.memory:
         file = model / MEMORY
         if not file.is_file():
-            raise UsageError("continual.memory: this model is not trained by the shared loop, which keeps exemplars")
-        told["memory"] = f"{run.config.continual.choose}, {file.stat().st_size:,} bytes of training examples"
+            raise UsageError(
+                "continual.memory: this model is not trained by the shared loop, which keeps exemplars"
+            )
+        told["memory"] = (
+            f"{run.config.continual.choose}, {file.stat().st_size:,} bytes of training examples"
+        )
     return told
 
 

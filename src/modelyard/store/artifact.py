@@ -1,4 +1,5 @@
-"""Artifacts: folders that appear whole or not at all, with a manifest of what they hold and what made them."""
+"""Artifacts: folders that appear whole or not at all, with a manifest of what they hold and what
+made them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from modelyard.store.usage import Usage
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 OWN = frozenset({MANIFEST, SIGNATURE})
-"""What an artifact holds beside the files that its manifest lists; a signature only where one is asked for."""
+"""What an artifact holds beside the files that its manifest lists; a signature only where one is
+asked for."""
 MANIFEST_BYTES = 64 * 2**20
 Sum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """sha256 in hexadecimal."""
@@ -30,7 +32,8 @@ Sum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 In = Annotated[Path, "in"]
 """A stage parameter that is read: a complete artifact."""
 Out = Annotated[Path, "out"]
-"""A stage parameter that is written: an empty folder that becomes an artifact when the stage returns."""
+"""A stage parameter that is written: an empty folder that becomes an artifact when the stage
+returns."""
 
 
 class Origin(BaseModel):
@@ -44,7 +47,8 @@ class Origin(BaseModel):
     run: str
     family: str
     key: str
-    """sha256 over the stage, its config sections, its inputs' digests and the code: equal key, equal content."""
+    """sha256 over the stage, its config sections, its inputs' digests and the code: equal key,
+    equal content."""
     config_hash: str
     code_version: str
     data_revision: str | None = None
@@ -53,11 +57,13 @@ class Origin(BaseModel):
     seconds: float
     """Wall time of the stage."""
     cost: Usage | None = None
-    """What the stage used when it made this; no part of the digest. None: made before usage was measured."""
+    """What the stage used when it made this; no part of the digest. None: made before usage was
+    measured."""
 
 
 class Manifest(Origin):
-    """An artifact's own record, `manifest.json` at its root; written last, so that its presence means complete."""
+    """An artifact's own record, `manifest.json` at its root; written last, so that its presence
+    means complete."""
 
     digest: Sum
     """sha256 over all file names and their sums: the artifact's identity."""
@@ -71,7 +77,8 @@ class Manifest(Origin):
 
 @contextmanager
 def create(path: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `path`; renames it to `path` when the block ends well, else removes it.
+    """Yields an empty folder beside `path`; renames it to `path` when the block ends well, else
+    removes it.
 
     An existing `path` is replaced only at that moment.
     """
@@ -109,9 +116,14 @@ def seal(folder: Path, origin: Origin, parents: list[Manifest]) -> Manifest:
             raise BadData(str(error), file=name, hint="Rename it") from None
     files = {name: sha256(folder / name) for name in file_names(folder)}
     lineage = {digest: made for parent in parents for digest, made in parent.lineage.items()}
-    lineage |= {parent.digest: Origin(**parent.model_dump(include=set(Origin.model_fields))) for parent in parents}
+    lineage |= {
+        parent.digest: Origin(**parent.model_dump(include=set(Origin.model_fields)))
+        for parent in parents
+    }
     sizes = {name: (folder / name).stat().st_size for name in files}
-    manifest = Manifest(**origin.model_dump(), digest=_digest(files), files=files, sizes=sizes, lineage=lineage)
+    manifest = Manifest(
+        **origin.model_dump(), digest=_digest(files), files=files, sizes=sizes, lineage=lineage
+    )
     write_text(folder / MANIFEST, manifest.model_dump_json(indent=1))
     return manifest
 
@@ -124,12 +136,18 @@ def read_manifest(path: Path) -> Manifest:
     """
     file = Path(path) / MANIFEST
     if not file.is_file():
-        state = "is not a finished artifact (no manifest.json)" if Path(path).exists() else "does not exist"
+        state = (
+            "is not a finished artifact (no manifest.json)"
+            if Path(path).exists()
+            else "does not exist"
+        )
         raise BrokenArtifact(f"{path} {state}. Run the stage that makes it again")
     try:
         return parse_manifest(contents.read_text(file, MANIFEST_BYTES), str(file))
     except (OSError, UnicodeDecodeError):
-        raise BrokenArtifact(f"{file} cannot be read as a manifest. Run the stage that makes it again") from None
+        raise BrokenArtifact(
+            f"{file} cannot be read as a manifest. Run the stage that makes it again"
+        ) from None
 
 
 def parse_manifest(text: str, place: str) -> Manifest:
@@ -143,7 +161,9 @@ def parse_manifest(text: str, place: str) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         said = first["msg"].removeprefix("Value error, ")
-        what = f"cannot be read as a manifest ({first['loc'][0] if first['loc'] else 'JSON'}: {said})"
+        what = (
+            f"cannot be read as a manifest ({first['loc'][0] if first['loc'] else 'JSON'}: {said})"
+        )
         raise BrokenArtifact(f"{place} {what}. Run the stage that makes it again") from None
     if manifest.digest != _digest(manifest.files):
         raise BrokenArtifact(f"{place} was changed: its digest is not that of the files it lists")
@@ -159,11 +179,17 @@ def verify(path: Path) -> Manifest:
     manifest = read_manifest(path)
     for name in sorted(set(manifest.files) | set(file_names(path))):
         if name not in manifest.files:
-            raise BrokenArtifact(f"{path}/{name} is not in the manifest: added after the artifact was made")
+            raise BrokenArtifact(
+                f"{path}/{name} is not in the manifest: added after the artifact was made"
+            )
         if not (Path(path) / name).is_file():
             raise BrokenArtifact(f"{path}/{name} is missing; the manifest records it")
-        if (Path(path) / name).stat().st_size != manifest.sizes.get(name, (Path(path) / name).stat().st_size):
-            raise BrokenArtifact(f"{path}/{name} was changed: it has not the {manifest.sizes[name]:,} bytes recorded")
+        if (Path(path) / name).stat().st_size != manifest.sizes.get(
+            name, (Path(path) / name).stat().st_size
+        ):
+            raise BrokenArtifact(
+                f"{path}/{name} was changed: it has not the {manifest.sizes[name]:,} bytes recorded"
+            )
         if sha256(Path(path) / name) != manifest.files[name]:
             raise BrokenArtifact(f"{path}/{name} was changed: its sha256 is not the manifest's")
     return manifest
@@ -190,7 +216,9 @@ def sha256(file: Path) -> str:
 def write_text(file: Path, text: str) -> None:
     """Writes a file whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
+    with tempfile.NamedTemporaryFile(
+        "w", dir=file.parent, prefix=f".{file.name}.", delete=False
+    ) as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

@@ -1,7 +1,8 @@
 """The model that a run starts from.
 
-The features stage brings it into its own output, where the family fits its encoders on it and training finds it: one
-look at the registry decides for the whole run, whatever is promoted meanwhile, and nodes of a training job need none.
+The features stage brings it into its own output, where the family fits its encoders on it and
+training finds it: one look at the registry decides for the whole run, whatever is promoted
+meanwhile, and nodes of a training job need none.
 
     <features>/base/    base.json               which model this is: `Base`
                         model.safetensors, …    what `continual/` of a package holds
@@ -57,13 +58,20 @@ def read_base(features: Path) -> Base | None:
     try:
         return Base.model_validate_json((folder / RECORD).read_text())
     except (OSError, ValidationError):
-        raise BrokenArtifact(f"{folder / RECORD} cannot be read. Run the stage 'features' again") from None
+        raise BrokenArtifact(
+            f"{folder / RECORD} cannot be read. Run the stage 'features' again"
+        ) from None
 
 
 def carry(model: Path, into: Path) -> None:
-    """Copies what a later run needs of a model folder: weights, memory, and its own descriptions."""
+    """Copies what a later run needs of a model folder: weights, memory, and its own
+    descriptions."""
     into.mkdir(parents=True)
-    names = [WEIGHTS, MEMORY, *(file.name for file in model.glob("*.json") if file.name not in _LEFT)]
+    names = [
+        WEIGHTS,
+        MEMORY,
+        *(file.name for file in model.glob("*.json") if file.name not in _LEFT),
+    ]
     for name in names:
         if (model / name).is_file():
             shutil.copy2(model / name, into / name)

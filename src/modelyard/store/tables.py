@@ -1,4 +1,5 @@
-"""Flat rows in Parquet, for the reference of a package and the log of a service: DuckDB, nothing heavier."""
+"""Flat rows in Parquet, for the reference of a package and the log of a service: DuckDB, nothing
+heavier."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 
 def write_parquet(rows: Sequence[Row], file: Path) -> None:
-    """Writes rows with the same columns, whole or not at all: numbers as DOUBLE, the rest as VARCHAR, None as NULL.
+    """Writes rows with the same columns, whole or not at all: numbers as DOUBLE, the rest as
+    VARCHAR, None as NULL.
 
     A column's type follows its first value that is not None; a column of Nones is VARCHAR.
     """
@@ -43,7 +45,8 @@ def write_parquet(rows: Sequence[Row], file: Path) -> None:
 
 
 def read_parquet(files: str | Path | Sequence[Path], where: str = "true") -> dict[str, list[Any]]:
-    """Columns of all Parquet files, a pattern or a list; files with different columns are united by name.
+    """Columns of all Parquet files, a pattern or a list; files with different columns are united by
+    name.
 
     Folders named `key=value` add no column: a data set may have an `hour` of its own.
     """

@@ -19,13 +19,15 @@ class Usage(BaseModel):
     cpu_seconds: float = 0.0
     """Of all cores together: the process and the children that it waited for."""
     gpu_seconds: dict[str, float] = {}
-    """GPUs held times wall seconds, by the GPU's name; a GPU is held whether it computes or waits."""
+    """GPUs held times wall seconds, by the GPU's name; a GPU is held whether it computes or
+    waits."""
     energy_joules: dict[str, float] = {}
     """By source, `cpu` and `gpu`; a source that nothing measures is missing."""
     memory_gb_seconds: float = 0.0
     """Peak memory (10^9 bytes) times wall seconds."""
     peak_memory_bytes: int = 0
-    """Most resident memory of the process and its children at one time; shared pages count in each of them."""
+    """Most resident memory of the process and its children at one time; shared pages count in
+    each of them."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -65,16 +67,23 @@ class Usage(BaseModel):
         gpus: int = 0,
         gpu: str = "",
     ) -> Usage:
-        """What a job on other machines held: `nodes` times `cores`, `memory_bytes` and `gpus` (called `gpu`) on each.
+        """What a job on other machines held: `nodes` times `cores`, `memory_bytes` and `gpus`
+        (called `gpu`) on each.
 
-        For work that this process cannot measure and that is paid by what was asked for, such as the pods of a job.
+        For work that this process cannot measure and that is paid by what was asked for, such as
+        the pods of a job.
         """
         held = nodes * wall_seconds
         return cls(
-            wall_seconds=wall_seconds, cpu_seconds=held * cores, gpu_seconds={gpu: held * gpus} if gpus else {},
-            memory_gb_seconds=held * memory_bytes / 1e9, peak_memory_bytes=nodes * memory_bytes,
-        )  # fmt: skip
+            wall_seconds=wall_seconds,
+            cpu_seconds=held * cores,
+            gpu_seconds={gpu: held * gpus} if gpus else {},
+            memory_gb_seconds=held * memory_bytes / 1e9,
+            peak_memory_bytes=nodes * memory_bytes,
+        )
 
 
 def added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
-    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in [*one, *(set(other) - set(one))]}
+    return {
+        name: one.get(name, 0.0) + other.get(name, 0.0) for name in [*one, *(set(other) - set(one))]
+    }

@@ -1,4 +1,5 @@
-"""Batches that are made when they are asked for: shared among processes, and begun anywhere. Imports numpy alone."""
+"""Batches that are made when they are asked for: shared among processes, and begun anywhere.
+Imports numpy alone."""
 
 from __future__ import annotations
 
@@ -23,14 +24,19 @@ class Batches:
     size: int
     """Examples a batch."""
     take: Callable[[np.ndarray], Batch]
-    """Some of `order` to tensors by name, axis 0 the examples. What it gives for a number does not depend on the
-    other numbers nor on earlier calls: several processes and threads call it, each for its part."""
+    """Some of `order` to tensors by name, axis 0 the examples. What it gives for a number does
+    not depend on the other numbers nor on earlier calls: several processes and threads call it,
+    each for its part."""
     least: int = 1
-    """Fewest examples that a process can train on: 2 where batch statistics of one are undefined."""
+    """Fewest examples that a process can train on: 2 where batch statistics of one are
+    undefined."""
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], size: int, order: np.ndarray | None = None) -> Batches:
-        """Batches of rows of `arrays`, whose first axis is the examples; without `order` as they come."""
+    def of(
+        cls, arrays: Mapping[str, np.ndarray], size: int, order: np.ndarray | None = None
+    ) -> Batches:
+        """Batches of rows of `arrays`, whose first axis is the examples; without `order` as they
+        come."""
         import torch
 
         rows = len(next(iter(arrays.values())))
@@ -48,14 +54,16 @@ class Batches:
             yield self.take(rows)
 
     def cuts(self, processes: int = 1) -> np.ndarray:
-        """Where batches begin, and the end. A last batch too small for all processes joins the one before it."""
+        """Where batches begin, and the end. A last batch too small for all processes joins the
+        one before it."""
         starts = np.arange(0, len(self.order), self.size)
         if len(starts) > 1 and len(self.order) - starts[-1] < self.least * processes:
             starts = starts[:-1]
         return np.append(starts, len(self.order))
 
     def rows(self, index: int = 0, processes: int = 1, start: int = 0) -> Iterator[np.ndarray]:
-        """The part of process `index` in each batch from number `start` on: every `processes`-th example."""
+        """The part of process `index` in each batch from number `start` on: every `processes`-th
+        example."""
         cuts = self.cuts(processes)
         for number in range(start, len(cuts) - 1):
             yield self.order[cuts[number] : cuts[number + 1]][index::processes]

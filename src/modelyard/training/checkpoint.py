@@ -5,8 +5,9 @@
                           best.safetensors            weights of the best epoch so far
                           state.json                  position, curves and learning rate; written last
 
-A folder without state.json is what an interrupted save left: nobody reads it, the next save removes it. The folder
-may be an fsspec URI. `.metadata` is a pickle of torch's: read only checkpoints that your own runs wrote.
+A folder without state.json is what an interrupted save left: nobody reads it, the next save removes
+it. The folder may be an fsspec URI. `.metadata` is a pickle of torch's: read only checkpoints that
+your own runs wrote.
 """
 
 from __future__ import annotations
@@ -50,8 +51,16 @@ class Checkpoints:
     def __post_init__(self) -> None:
         self.files, self.root = fsspec.core.url_to_fs(self.folder)
 
-    def save(self, step: int, tensors: Tensors, state: dict[str, Any], mine: dict[str, Any], best: Tensors) -> None:
-        """Writes a checkpoint with every process's help. `mine` is this process's own JSON, `best` the leader's."""
+    def save(
+        self,
+        step: int,
+        tensors: Tensors,
+        state: dict[str, Any],
+        mine: dict[str, Any],
+        best: Tensors,
+    ) -> None:
+        """Writes a checkpoint with every process's help. `mine` is this process's own JSON,
+        `best` the leader's."""
         name = f"step-{step:08d}"
         if self.world.leads:
             self._remove_unfinished()
@@ -59,14 +68,18 @@ class Checkpoints:
         self.world.barrier()
         with _quiet():
             write_shards(tensors, storage_writer=self._writer(name), no_dist=self.world.size == 1)
-        self._write(f"{name}/rank-{self.world.rank:04d}.json", json.dumps(mine | random_states()).encode())
+        self._write(
+            f"{name}/rank-{self.world.rank:04d}.json", json.dumps(mine | random_states()).encode()
+        )
         if self.world.leads and best:
             from safetensors.torch import save
 
             self._write(f"{name}/{BEST}", save(best))
         self.world.barrier()
         if self.world.leads:
-            self._write(f"{name}/{STATE}", json.dumps(state | {"processes": self.world.size}).encode())
+            self._write(
+                f"{name}/{STATE}", json.dumps(state | {"processes": self.world.size}).encode()
+            )
             self._prune()
         self.world.barrier()
 
@@ -77,7 +90,9 @@ class Checkpoints:
 
     def names(self) -> list[str]:
         """Names of the whole checkpoints, the oldest first."""
-        return [name for name in self._folders() if self.files.exists(f"{self.root}/{name}/{STATE}")]
+        return [
+            name for name in self._folders() if self.files.exists(f"{self.root}/{name}/{STATE}")
+        ]
 
     def state(self, name: str) -> dict[str, Any]:
         """What all processes share of a checkpoint.
@@ -88,13 +103,19 @@ class Checkpoints:
         try:
             state: dict[str, Any] = json.loads(self._read(f"{name}/{STATE}"))
         except ValueError as error:
-            raise BrokenArtifact(f"{self.folder}/{name}/{STATE} is damaged: {error}. Delete that folder") from None
+            raise BrokenArtifact(
+                f"{self.folder}/{name}/{STATE} is damaged: {error}. Delete that folder"
+            ) from None
         return state
 
     def shapes(self, name: str) -> dict[str, tuple[torch.Size, torch.dtype]]:
         """Shapes and types of a checkpoint's tensors."""
         metadata = self._reader(name).read_metadata().state_dict_metadata
-        return {key: (value.size, value.properties.dtype) for key, value in metadata.items() if hasattr(value, "size")}
+        return {
+            key: (value.size, value.properties.dtype)
+            for key, value in metadata.items()
+            if hasattr(value, "size")
+        }
 
     def fill(self, name: str, tensors: Tensors) -> None:
         """Fills `tensors` in place; written by any number of processes, read by any number.
@@ -104,14 +125,17 @@ class Checkpoints:
         """
         try:
             with _quiet():
-                read_shards(tensors, storage_reader=self._reader(name), no_dist=self.world.size == 1)
+                read_shards(
+                    tensors, storage_reader=self._reader(name), no_dist=self.world.size == 1
+                )
         except (CheckpointException, OSError, RuntimeError, ValueError) as error:
             raise BrokenArtifact(
                 f"checkpoint {self.folder}/{name} cannot be read: {error}. Delete that folder"
             ) from None
 
     def mine(self, name: str) -> dict[str, Any]:
-        """This process's own part of a checkpoint, its random states put back; {} where there were fewer processes."""
+        """This process's own part of a checkpoint, its random states put back; {} where there
+        were fewer processes."""
         path = f"{name}/rank-{self.world.rank:04d}.json"
         if not self.files.exists(f"{self.root}/{path}"):
             return {}
@@ -123,10 +147,15 @@ class Checkpoints:
         """The best epoch's weights, for the leader; {} before the first epoch's end."""
         from safetensors.torch import load
 
-        return load(self._read(f"{name}/{BEST}")) if self.files.exists(f"{self.root}/{name}/{BEST}") else {}
+        return (
+            load(self._read(f"{name}/{BEST}"))
+            if self.files.exists(f"{self.root}/{name}/{BEST}")
+            else {}
+        )
 
     def finish(self, weights: Tensors, report: dict[str, Any]) -> None:
-        """Keeps the result alone, so that a job of several trainings, run again, does not repeat this one."""
+        """Keeps the result alone, so that a job of several trainings, run again, does not repeat
+        this one."""
         if self.world.leads:
             from safetensors.torch import save
 

@@ -1,5 +1,6 @@
-"""Training that goes on from an earlier model: its weights, grown where there is more to tell apart, and its exemplars
-among the new examples (experience replay: Chaudhry et al. 2019; Rebuffi et al. 2017)."""
+"""Training that goes on from an earlier model: its weights, grown where there is more to tell
+apart, and its exemplars among the new examples (experience replay: Chaudhry et al. 2019; Rebuffi
+et al. 2017)."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ CHUNK = 256
 class Continued(Trainable):
     """A family's training that begins with an earlier model's weights and replays its exemplars."""
 
-    def __init__(self, family: Trainable, base: Path, settings: ContinualSettings, seed: int) -> None:
+    def __init__(
+        self, family: Trainable, base: Path, settings: ContinualSettings, seed: int
+    ) -> None:
         self.family, self.base, self.settings, self.seed = family, base, settings, seed
         self.memory = load_memory(base)
 
@@ -43,7 +46,12 @@ class Continued(Trainable):
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """The family's batches; those of training with `replay` of each from the memory."""
         found = self.family.batches(features, split, epoch)
-        if split != "train" or self.memory is None or not self.settings.replay or not len(found.order):
+        if (
+            split != "train"
+            or self.memory is None
+            or not self.settings.replay
+            or not len(found.order)
+        ):
             return found
         rows = self.family.replayed(dict(self.memory.rows), features, epoch)
         return mixed(found, rows, self.settings.replay, np.random.default_rng([self.seed, epoch]))
@@ -61,10 +69,14 @@ class Continued(Trainable):
         return self.family.scores(model, batch)
 
 
-def continued(family: Trainable, features: Path, settings: ContinualSettings, seed: int) -> Trainable:
+def continued(
+    family: Trainable, features: Path, settings: ContinualSettings, seed: int
+) -> Trainable:
     """`family` as it goes on from the base in the features folder; itself, where there is none."""
     base = base_of(features)
-    return Continued(family, base, settings, seed) if base is not None and family.continues else family
+    return (
+        Continued(family, base, settings, seed) if base is not None and family.continues else family
+    )
 
 
 def load_memory(base: Path | None) -> Memory | None:
@@ -74,22 +86,32 @@ def load_memory(base: Path | None) -> Memory | None:
 
 
 def grow(state: Batch, model: nn.Module) -> None:
-    """Copies earlier weights into `model`, in place. Where a tensor has more rows (axis 0) now, for classes, users or
-    items that were appended, the old values fill its first ones, and the others stay as they were initialized.
+    """Copies earlier weights into `model`, in place. Where a tensor has more rows (axis 0) now, for
+    classes, users or items that were appended, the old values fill its first ones, and the others
+    stay as they were initialized.
 
-    More along another axis would be another network, whose old values mean something else among the new ones.
+    More along another axis would be another network, whose old values mean something else among the
+    new ones.
 
     Raises:
         UsageError: a tensor that the other side lacks, or of a shape that is not the old one grown.
     """
     mine = model.state_dict()
     if strange := sorted(mine.keys() ^ state.keys()):
-        where = "is not in the model to go on from" if strange[0] in mine else "has no place in this one"
+        where = (
+            "is not in the model to go on from"
+            if strange[0] in mine
+            else "has no place in this one"
+        )
         raise UsageError(f"continual.start: tensor {strange[0]!r} {where}. {_ADVICE}")
     with torch.no_grad():
         for name, value in mine.items():
             old = state[name]
-            if old.ndim != value.ndim or old.shape[1:] != value.shape[1:] or old.shape[:1] > value.shape[:1]:
+            if (
+                old.ndim != value.ndim
+                or old.shape[1:] != value.shape[1:]
+                or old.shape[:1] > value.shape[:1]
+            ):
                 raise UsageError(
                     f"continual.start: tensor {name!r} is {tuple(old.shape)} in the model to go on from, and "
                     f"{tuple(value.shape)} in this one. {_ADVICE}"
@@ -98,11 +120,14 @@ def grow(state: Batch, model: nn.Module) -> None:
             place.copy_(old)
 
 
-_ADVICE = "Give the section model the values that it had there, or start anew: --set continual.start=null"
+_ADVICE = (
+    "Give the section model the values that it had there, or start anew: --set continual.start=null"
+)
 
 
 def mixed(new: Batches, memory: Batch, share: float, rng: np.random.Generator) -> Batches:
-    """Batches of which `share` are exemplars, each shown as often as any other (one time more or less).
+    """Batches of which `share` are exemplars, each shown as often as any other (one time more or
+    less).
 
     `memory` holds rows as `new.take` gives them.
 
@@ -115,7 +140,8 @@ def mixed(new: Batches, memory: Batch, share: float, rng: np.random.Generator) -
     turns = [rng.permutation(kept) for _ in range(-(-count // kept))]
     replayed = -1 - np.concatenate([*turns, np.empty(0, np.int64)])[:count].astype(np.int64)
     order = np.empty(fresh + count, np.int64)
-    # Evenly spaced, so that every batch has its share; then shuffled within batches, so that every process has.
+    # Evenly spaced, so that every batch has its share; then shuffled within batches, so that every
+    # process has.
     old = np.zeros(len(order), bool)
     old[(np.arange(1, count + 1) * len(order)) // max(count, 1) - 1] = True
     order[old], order[~old] = replayed, new.order
@@ -132,7 +158,9 @@ def check(family: Trainable, features: Path, settings: ContinualSettings) -> Non
         _features(family, family.model(features / "assets"), few, None)
 
 
-def remember(family: Trainable, model: nn.Module, features: Path, settings: ContinualSettings, seed: int) -> Memory:
+def remember(
+    family: Trainable, model: nn.Module, features: Path, settings: ContinualSettings, seed: int
+) -> Memory:
     """The exemplars to keep of the training examples and of those that the base kept.
 
     `model` is trained; herding sees examples through it.
@@ -174,7 +202,9 @@ def _take(new: Batches, memory: Batch, rows: np.ndarray) -> Batch:
 def _check_alike(new: Batch, memory: Batch) -> None:
     """Raises UsageError where exemplars are not what this training's examples are."""
     if strange := sorted(new.keys() ^ memory.keys()):
-        raise UsageError(f"continual.start: its exemplars and this run's examples differ in {strange[0]!r}. {_ADVICE}")
+        raise UsageError(
+            f"continual.start: its exemplars and this run's examples differ in {strange[0]!r}. {_ADVICE}"
+        )
     for name, value in new.items():
         of = memory[name]
         if value.shape[1:] != of.shape[1:] or value.dtype != of.dtype:
@@ -212,8 +242,11 @@ def _counted(labels: np.ndarray, seen: dict[int, int]) -> dict[int, int]:
     return dict(sorted(seen.items()))
 
 
-def _herded(features: np.ndarray, labels: np.ndarray, seen: dict[int, int], kept: int, capacity: int) -> np.ndarray:
-    """Places of the exemplars, as many of each group; an old one stands for its share of those seen before."""
+def _herded(
+    features: np.ndarray, labels: np.ndarray, seen: dict[int, int], kept: int, capacity: int
+) -> np.ndarray:
+    """Places of the exemplars, as many of each group; an old one stands for its share of those
+    seen before."""
     groups = np.unique(labels).tolist()
     if capacity < len(groups):
         raise UsageError(
@@ -233,7 +266,8 @@ def _herded(features: np.ndarray, labels: np.ndarray, seen: dict[int, int], kept
 
 @torch.no_grad()
 def _features(family: Trainable, model: nn.Module, new: Batches, old: Memory | None) -> np.ndarray:
-    """What the last linear layer is given of every candidate, float32 (candidates, width), means over further axes.
+    """What the last linear layer is given of every candidate, float32 (candidates, width), means
+    over further axes.
 
     Raises:
         UsageError: the network calls no linear layer on its examples.
@@ -254,14 +288,18 @@ def _features(family: Trainable, model: nn.Module, new: Batches, old: Memory | N
     return torch.cat(found).float().cpu().numpy()
 
 
-def _linear_calls(family: Trainable, model: nn.Module, batch: Batch) -> list[tuple[nn.Module, torch.Tensor]]:
+def _linear_calls(
+    family: Trainable, model: nn.Module, batch: Batch
+) -> list[tuple[nn.Module, torch.Tensor]]:
     """The linear layers in the order in which the loss calls them, each with its input."""
     calls: list[tuple[nn.Module, torch.Tensor]] = []
 
     def hear(layer: nn.Module, given: tuple[Any, ...]) -> None:
         calls.append((layer, given[0].detach()))
 
-    hooks = [one.register_forward_pre_hook(hear) for one in model.modules() if isinstance(one, nn.Linear)]
+    hooks = [
+        one.register_forward_pre_hook(hear) for one in model.modules() if isinstance(one, nn.Linear)
+    ]
     try:
         family.loss(model.eval(), batch)
     finally:

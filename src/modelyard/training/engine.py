@@ -1,4 +1,5 @@
-"""The model on its device, wrapped for its processes and precision: one optimizer step, one pass of validation."""
+"""The model on its device, wrapped for its processes and precision: one optimizer step, one pass
+of validation."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ class Objective(nn.Module):
 class Engine:
     """A model in training."""
 
-    def __init__(self, family: Trainable, model: nn.Module, settings: TrainingSettings, world: World) -> None:
+    def __init__(
+        self, family: Trainable, model: nn.Module, settings: TrainingSettings, world: World
+    ) -> None:
         self.family, self.settings, self.world = family, settings, world
         self.model = model.to(world.device)
         if settings.recompute:
@@ -56,7 +59,11 @@ class Engine:
         self.names: dict[torch.Tensor, str] = {
             weight: name for name, weight in self.model.named_parameters() if weight.requires_grad
         }
-        self.average = {name: weight.detach().clone() for weight, name in self.names.items()} if settings.ema else {}
+        self.average = (
+            {name: weight.detach().clone() for weight, name in self.names.items()}
+            if settings.ema
+            else {}
+        )
         self.steps = 0
         self.reset()
 
@@ -70,10 +77,11 @@ class Engine:
         self._switch("train")
 
     def step(self, batch: Batch, rate: float) -> None:
-        """One optimizer step on this process's part of a batch; `rate` is the share of the learning rate.
+        """One optimizer step on this process's part of a batch; `rate` is the share of the learning
+        rate.
 
-        The gradient is that of the mean over the whole batch, however it is divided: each part's mean loss counts by
-        its weight.
+        The gradient is that of the mean over the whole batch, however it is divided: each part's
+        mean loss counts by its weight.
         """
         assert self.optimizer is not None, "start() comes first"
         if self.settings.optimizer != "schedule_free":
@@ -105,7 +113,10 @@ class Engine:
         self.steps += 1
         if self.average:
             with torch.no_grad():
-                averages, weights = list(self.average.values()), [weight.detach() for weight in self.names]
+                averages, weights = (
+                    list(self.average.values()),
+                    [weight.detach() for weight in self.names],
+                )
                 torch._foreach_lerp_(averages, weights, 1 - self.settings.ema)
 
     def mean(self) -> float:
@@ -115,7 +126,8 @@ class Engine:
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Mean `loss` and the family's scores over this process's parts of all batches, and everyone's."""
+        """Mean `loss` and the family's scores over this process's parts of all batches, and
+        everyone's."""
         self.objective.eval()
         sums: dict[str, torch.Tensor] = {}
         for batch in batches:
@@ -130,10 +142,15 @@ class Engine:
 
     @contextmanager
     def judged(self) -> Iterator[None]:
-        """Within the block the model has the weights that are judged and kept: the average, where there is one."""
+        """Within the block the model has the weights that are judged and kept: the average,
+        where there is one."""
         self._share_statistics()
         self._switch("eval")
-        before = {name: weight.detach().clone() for weight, name in self.names.items()} if self.average else {}
+        before = (
+            {name: weight.detach().clone() for weight, name in self.names.items()}
+            if self.average
+            else {}
+        )
         self._put(self.average)
         try:
             yield
@@ -158,20 +175,31 @@ class Engine:
         values = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         values |= {f"average/{name}": value for name, value in self.average.items()}
         return values | {
-            f"optimizer/{name}": value for name, value in optimizers.tensors(self.optimizer, self.names).items()
+            f"optimizer/{name}": value
+            for name, value in optimizers.tensors(self.optimizer, self.names).items()
         }
 
-    def allocate(self, shapes: dict[str, tuple[torch.Size, torch.dtype]]) -> dict[str, torch.Tensor]:
+    def allocate(
+        self, shapes: dict[str, tuple[torch.Size, torch.dtype]]
+    ) -> dict[str, torch.Tensor]:
         """The tensors that a checkpoint of these shapes fills."""
         assert self.optimizer is not None
-        kept = {name.removeprefix("optimizer/"): of for name, of in shapes.items() if name.startswith("optimizer/")}
+        kept = {
+            name.removeprefix("optimizer/"): of
+            for name, of in shapes.items()
+            if name.startswith("optimizer/")
+        }
         optimizers.allocate(self.optimizer, self.names, kept)
         return self.tensors()
 
     def state(self) -> dict[str, Any]:
         """The plain numbers that a checkpoint keeps."""
         assert self.optimizer is not None
-        return {"groups": optimizers.numbers(self.optimizer), "scaler": self.scaler.state_dict(), "steps": self.steps}
+        return {
+            "groups": optimizers.numbers(self.optimizer),
+            "scaler": self.scaler.state_dict(),
+            "steps": self.steps,
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Puts them back."""
@@ -181,7 +209,8 @@ class Engine:
         self.steps = int(state["steps"])
 
     def operations(self, batch: Batch) -> float:
-        """Floating point operations of a training step on `batch` in this process; 0 where compilation hides them."""
+        """Floating point operations of a training step on `batch` in this process; 0 where
+        compilation hides them."""
         if self.settings.compile and isinstance(self.objective, FSDPModule):
             return 0.0
         return float(operations(self._objective, batch))
@@ -198,19 +227,26 @@ class Engine:
         if device.type == "cuda":
             converted = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
             self._objective.model = self.model = converted
-        # Buffers stay each process's own: a sparse one cannot travel, and _share_statistics averages the others. The
-        # argument that is to come in its place still syncs them once.
+        # Buffers stay each process's own: a sparse one cannot travel, and _share_statistics
+        # averages the others. The argument that is to come in its place still syncs them once.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             return nn.parallel.DistributedDataParallel(
-                self._objective, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False,
-                init_sync=False, gradient_as_bucket_view=True,
-            )  # fmt: skip
+                self._objective,
+                device_ids=[device] if device.type == "cuda" else None,
+                broadcast_buffers=False,
+                init_sync=False,
+                gradient_as_bucket_view=True,
+            )
 
     def _sharded(self, device: torch.device) -> nn.Module:
         mesh = init_device_mesh(device.type, (self.world.size,))
         low = AUTOCAST.get(self.settings.precision)
-        policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32) if low else MixedPrecisionPolicy()
+        policy = (
+            MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
+            if low
+            else MixedPrecisionPolicy()
+        )
         for block in blocks(self.model):
             fully_shard(block, mesh=mesh, mp_policy=policy)
         fully_shard(self._objective, mesh=mesh, mp_policy=policy)

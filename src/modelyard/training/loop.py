@@ -1,4 +1,5 @@
-"""The shared training loop of every torch family: one process or many, one device each, best weights kept.
+"""The shared training loop of every torch family: one process or many, one device each, best
+weights kept.
 
 Importing it imports no torch: families that train without torch are handed a `Trainer` too.
 """
@@ -38,7 +39,8 @@ class Trainer:
     settings: TrainingSettings = field(default_factory=TrainingSettings)
     progress: Progress = _silent
     on_epoch: Callable[[int, Mapping[str, float]], None] = _unheard
-    """Called after each epoch with its figures: `loss`, `validation_loss`, the family's scores. Raising ends it."""
+    """Called after each epoch with its figures: `loss`, `validation_loss`, the family's scores.
+    Raising ends it."""
     checkpoints: str | None = None
     """Folder or fsspec URI to save to and to go on from; None: nothing is saved."""
     continual: ContinualSettings = field(default_factory=ContinualSettings)
@@ -46,12 +48,14 @@ class Trainer:
     _number: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
 
     def fit(self, family: Trainable, features: Path, out: Path) -> dict[str, Any]:
-        """Trains `family` and writes the best epoch's weights to `out/model.safetensors`, and where the settings want
-        exemplars `out/memory.safetensors`. Where the features hold a base, training goes on from it.
+        """Trains `family` and writes the best epoch's weights to `out/model.safetensors`, and where
+        the settings want exemplars `out/memory.safetensors`. Where the features hold a base,
+        training goes on from it.
 
-        Every process that torchrun started calls it with an `out` of its own, and each gets the weights. Returns JSON
-        for the card: `headline`, `curves` by name ("loss": {"train", "validation"}, …) with one value an epoch,
-        `epochs` run, `best_epoch` (from 1) and `parameters` (trained numbers).
+        Every process that torchrun started calls it with an `out` of its own, and each gets the
+        weights. Returns JSON for the card: `headline`, `curves` by name ("loss": {"train",
+        "validation"}, …) with one value an epoch, `epochs` run, `best_epoch` (from 1) and
+        `parameters` (trained numbers).
 
         Raises:
             ModelyardError: the loss is not finite; it says the epoch and what to lower.
@@ -74,7 +78,9 @@ class Trainer:
         if keeps and world.leads:
             model = family.model(Path(features) / "assets")
             model.load_state_dict(weights)
-            kept = remember(family, model.to(world.device), Path(features), self.continual, self.seed)
+            kept = remember(
+                family, model.to(world.device), Path(features), self.continual, self.seed
+            )
             kept.save(Path(out) / MEMORY)
         return report
 
@@ -85,7 +91,11 @@ class Trainer:
         from modelyard.training.session import Session
 
         number = next(self._number)
-        saved = Checkpoints(f"{self.checkpoints}/{number}", world, self.settings.keep) if self.checkpoints else None
+        saved = (
+            Checkpoints(f"{self.checkpoints}/{number}", world, self.settings.keep)
+            if self.checkpoints
+            else None
+        )
         done = saved.finished() if saved else None
         if done is None:
             session = Session(self, family, Path(features), world, saved, preemption)

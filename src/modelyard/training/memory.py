@@ -1,7 +1,9 @@
-"""Exemplars: a few training examples that stand for all that were seen, kept as a file beside the weights.
+"""Exemplars: a few training examples that stand for all that were seen, kept as a file beside the
+weights.
 
-`memory.safetensors` holds a tensor for each of a batch's, axis 0 the exemplars, each in the smallest type that holds
-its values exactly; its header says the types they had and how many examples were seen of each group.
+`memory.safetensors` holds a tensor for each of a batch's, axis 0 the exemplars, each in the
+smallest type that holds its values exactly; its header says the types they had and how many
+examples were seen of each group.
 """
 
 from __future__ import annotations
@@ -42,10 +44,15 @@ class Memory:
 
     def save(self, file: Path) -> None:
         """Writes the exemplars and what they stand for."""
-        types = {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in self.rows.items()}
-        # One entry: several would be written in a random order, and equal memories have equal bytes.
+        types = {
+            name: str(tensor.dtype).removeprefix("torch.") for name, tensor in self.rows.items()
+        }
+        # One entry: several would be written in a random order, and equal memories have equal
+        # bytes.
         header = {"memory": json.dumps({"seen": self.seen, "types": types})}
-        save_file({name: _smallest(tensor) for name, tensor in self.rows.items()}, file, metadata=header)
+        save_file(
+            {name: _smallest(tensor) for name, tensor in self.rows.items()}, file, metadata=header
+        )
 
     @classmethod
     def load(cls, file: Path) -> Memory:
@@ -65,17 +72,22 @@ class Memory:
         return cls(rows, seen)
 
 
-def reservoir(capacity: int, kept: int, seen: int, new: int, rng: np.random.Generator) -> np.ndarray:
-    """A uniform sample of all examples ever seen, from the one of those seen before (Vitter 1985, algorithm R).
+def reservoir(
+    capacity: int, kept: int, seen: int, new: int, rng: np.random.Generator
+) -> np.ndarray:
+    """A uniform sample of all examples ever seen, from the one of those seen before (Vitter 1985,
+    algorithm R).
 
-    Where the sample could be larger than it was, old examples keep their places and new ones fill the room: those
-    that were let go cannot come back.
+    Where the sample could be larger than it was, old examples keep their places and new ones fill
+    the room: those that were let go cannot come back.
 
     Args:
-        capacity: size of the sample; kept: size of the old one; seen: examples that it was drawn from; new: examples.
+        capacity: size of the sample; kept: size of the old one; seen: examples that it was drawn
+        from; new: examples.
 
     Returns:
-        int64 (at most capacity,): below `kept` a place in the old sample, else `kept` + the number of a new example.
+        int64 (at most capacity,): below `kept` a place in the old sample, else `kept` + the number
+        of a new example.
     """
     places = rng.permutation(kept)[:capacity]
     room = min(capacity - len(places), new)
@@ -89,13 +101,16 @@ def reservoir(capacity: int, kept: int, seen: int, new: int, rng: np.random.Gene
 
 
 def herding(features: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
-    """The examples whose running mean stays nearest to that of all (Welling 2009; Rebuffi et al. 2017, algorithm 4).
+    """The examples whose running mean stays nearest to that of all (Welling 2009; Rebuffi et al.
+    2017, algorithm 4).
 
     Args:
-        features: float (examples, width), scaled to length 1 here; weights: how many examples each stands for.
+        features: float (examples, width), scaled to length 1 here; weights: how many examples each
+        stands for.
 
     Returns:
-        int64 (at most count,): the best first, so that any beginning of it is the choice for a smaller count.
+        int64 (at most count,): the best first, so that any beginning of it is the choice for a
+        smaller count.
     """
     length = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.maximum(length, 1e-12)
@@ -112,12 +127,17 @@ def herding(features: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray
 
 
 def _smallest(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor in the smallest type of whole numbers that holds its values exactly; as it is, where there is none."""
+    """The tensor in the smallest type of whole numbers that holds its values exactly; as it is,
+    where there is none."""
     if tensor.dtype == torch.bool or not tensor.numel():
         return tensor.contiguous()
     low, high = tensor.min(), tensor.max()
     for kind in _WHOLE:
         bounds = torch.iinfo(kind)
-        if bounds.min <= low and high <= bounds.max and torch.equal(tensor.to(kind).to(tensor.dtype), tensor):
+        if (
+            bounds.min <= low
+            and high <= bounds.max
+            and torch.equal(tensor.to(kind).to(tensor.dtype), tensor)
+        ):
             return tensor.to(kind).contiguous()
     return tensor.contiguous()

@@ -11,11 +11,17 @@ from modelyard.settings.training import TrainingSettings
 BETA_2 = {"adamw": 0.999, "lion": 0.99, "schedule_free": 0.999}
 
 
-def make(model: torch.nn.Module, settings: TrainingSettings, warmup_steps: int) -> torch.optim.Optimizer:
-    """The optimizer of `settings` over the model's trained weights; those of fewer than two axes have no decay."""
+def make(
+    model: torch.nn.Module, settings: TrainingSettings, warmup_steps: int
+) -> torch.optim.Optimizer:
+    """The optimizer of `settings` over the model's trained weights; those of fewer than two axes
+    have no decay."""
     trained = [one for one in model.parameters() if one.requires_grad]
     groups = [
-        {"params": [one for one in trained if one.ndim >= 2], "weight_decay": settings.weight_decay},
+        {
+            "params": [one for one in trained if one.ndim >= 2],
+            "weight_decay": settings.weight_decay,
+        },
         {"params": [one for one in trained if one.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
@@ -34,7 +40,9 @@ def make(model: torch.nn.Module, settings: TrainingSettings, warmup_steps: int) 
         return lion
     from schedulefree import AdamWScheduleFree
 
-    averaging: torch.optim.Optimizer = AdamWScheduleFree(groups, lr=rate, betas=betas, warmup_steps=warmup_steps)
+    averaging: torch.optim.Optimizer = AdamWScheduleFree(
+        groups, lr=rate, betas=betas, warmup_steps=warmup_steps
+    )
     return averaging
 
 
@@ -42,7 +50,8 @@ def numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """The groups' plain numbers: Schedule-Free keeps its averaging weights there."""
     plain = (int, float, bool)
     return [
-        {key: value for key, value in group.items() if isinstance(value, plain)} for group in optimizer.param_groups
+        {key: value for key, value in group.items() if isinstance(value, plain)}
+        for group in optimizer.param_groups
     ]
 
 
@@ -52,7 +61,9 @@ def load_numbers(optimizer: torch.optim.Optimizer, saved: list[dict[str, Any]]) 
         group.update(values)
 
 
-def tensors(optimizer: torch.optim.Optimizer, names: dict[torch.Tensor, str]) -> dict[str, torch.Tensor]:
+def tensors(
+    optimizer: torch.optim.Optimizer, names: dict[torch.Tensor, str]
+) -> dict[str, torch.Tensor]:
     """State by `<weight's name>|<state's name>`; `names` are those of all trained weights."""
     return {
         f"{names[parameter]}|{key}": value
@@ -63,9 +74,12 @@ def tensors(optimizer: torch.optim.Optimizer, names: dict[torch.Tensor, str]) ->
 
 
 def allocate(
-    optimizer: torch.optim.Optimizer, names: dict[torch.Tensor, str], shapes: dict[str, tuple[torch.Size, Any]]
+    optimizer: torch.optim.Optimizer,
+    names: dict[torch.Tensor, str],
+    shapes: dict[str, tuple[torch.Size, Any]],
 ) -> dict[str, torch.Tensor]:
-    """Gives the optimizer empty state of the saved `shapes` (and dtypes), to be filled in place; the same by name.
+    """Gives the optimizer empty state of the saved `shapes` (and dtypes), to be filled in place;
+    the same by name.
 
     State of a weight's own shape is sharded as the weight is.
     """

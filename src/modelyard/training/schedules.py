@@ -1,4 +1,5 @@
-"""Learning rates as a share of the highest: pure functions of how far training is, so that resuming needs no state."""
+"""Learning rates as a share of the highest: pure functions of how far training is, so that
+resuming needs no state."""
 
 from __future__ import annotations
 

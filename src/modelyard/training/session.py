@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS, TELL_SECONDS = 600.0, 2.0
 BEAT = 10
-"""Steps between two looks, by several processes, at whether to save or to stop: each look waits for all of them."""
+"""Steps between two looks, by several processes, at whether to save or to stop: each look waits
+for all of them."""
 AHEAD = 4
 """Batches that are made ready while a GPU computes."""
 
@@ -38,9 +39,14 @@ class Session:
     """The state of a training: what a checkpoint holds, and how it goes on."""
 
     def __init__(
-        self, trainer: Trainer, family: Trainable, features: Path, world: World, saved: Checkpoints | None,
+        self,
+        trainer: Trainer,
+        family: Trainable,
+        features: Path,
+        world: World,
+        saved: Checkpoints | None,
         preemption: Preemption,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.trainer, self.settings, self.family = trainer, trainer.settings, family
         self.features, self.world, self.saved, self.preemption = features, world, saved, preemption
         self._set_up()
@@ -62,7 +68,10 @@ class Session:
     def run(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Trains to the end; the best epoch's weights (the leader's) and the report."""
         self._resume()
-        while self.epoch <= self.settings.epochs and self.epoch - 1 - self.best_epoch < self.settings.patience:
+        while (
+            self.epoch <= self.settings.epochs
+            and self.epoch - 1 - self.best_epoch < self.settings.patience
+        ):
             self._train_epoch()
             self._judge_epoch()
         ended = self.epoch - 1
@@ -78,7 +87,9 @@ class Session:
     def _train_epoch(self) -> None:
         batches = self._batches("train", self.epoch)
         if self._length(batches) != self.steps_per_epoch:
-            raise ModelyardError(f"epoch {self.epoch} has another number of batches than the first: the data changed")
+            raise ModelyardError(
+                f"epoch {self.epoch} has another number of batches than the first: the data changed"
+            )
         self.throughput.begin()
         for batch in self._loaded(batches, self.at):
             if not self.throughput.operations:
@@ -103,7 +114,9 @@ class Session:
         self.rate.judged(better)
         self.epoch, self.at = epoch + 1, 0
         engine.reset()
-        figures |= {"validation_loss" if name == "loss" else name: value for name, value in found.items()}
+        figures |= {
+            "validation_loss" if name == "loss" else name: value for name, value in found.items()
+        }
         if self.world.leads:
             self.trainer.progress(epoch, self.settings.epochs, **figures)
             self.trainer.on_epoch(epoch, figures)
@@ -138,14 +151,18 @@ class Session:
             self._save()
         if stop:
             where = f"in epoch {self.epoch} after {self.engine.steps:,} steps"
-            raise Interrupted(f"training was stopped {where} and {'is' if self.saved else 'nothing is'} saved. "
-                              "Run it again to go on: modelyard resume")  # fmt: skip
+            raise Interrupted(
+                f"training was stopped {where} and {'is' if self.saved else 'nothing is'} saved. "
+                "Run it again to go on: modelyard resume"
+            )
 
     def _tell(self, now: float) -> None:
         loss, weight = self.engine.sums.tolist()
         self._checked(loss / weight, "train")
         done = self.epoch - 1 + self.at / self.steps_per_epoch
-        self.trainer.progress(done, self.settings.epochs, loss=loss / weight, **self.throughput.figures())
+        self.trainer.progress(
+            done, self.settings.epochs, loss=loss / weight, **self.throughput.figures()
+        )
         self._told_at = now
 
     def _save(self) -> None:
@@ -153,10 +170,16 @@ class Session:
             return
         total = self.world.total(self.engine.sums.clone()).tolist()
         state = {
-            "seed": self.trainer.seed, "epoch": self.epoch, "at": self.at, "sums": total, "curves": self.curves,
-            "best_epoch": self.best_epoch, "best_value": self.best_value if self.best_epoch else None,
-            "rate": self.rate.state(), "engine": self.engine.state(),
-        }  # fmt: skip
+            "seed": self.trainer.seed,
+            "epoch": self.epoch,
+            "at": self.at,
+            "sums": total,
+            "curves": self.curves,
+            "best_epoch": self.best_epoch,
+            "best_value": self.best_value if self.best_epoch else None,
+            "rate": self.rate.state(),
+            "engine": self.engine.state(),
+        }
         mine = {"sums": self.engine.sums.tolist()}
         self.saved.save(self.engine.steps, self.engine.tensors(), state, mine, self.best)
         self._saved_at = time.monotonic()
@@ -236,7 +259,9 @@ class Session:
         random.seed(self.trainer.seed)
         np.random.seed(self.trainer.seed)
         torch.manual_seed(self.trainer.seed)
-        torch.set_float32_matmul_precision("highest" if self.settings.precision == "fp32" else "high")
+        torch.set_float32_matmul_precision(
+            "highest" if self.settings.precision == "fp32" else "high"
+        )
         if self.settings.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(self.settings.deterministic)

@@ -1,4 +1,5 @@
-"""How fast training is: examples a second, floating point operations, and their share of what the device can do."""
+"""How fast training is: examples a second, floating point operations, and their share of what
+the device can do."""
 
 from __future__ import annotations
 
@@ -23,14 +24,17 @@ PEAK_TFLOPS: dict[str, dict[str, float]] = {
     "V100": {"fp16": 125, "fp32": 15.7},
     "T4": {"fp16": 65, "fp32": 8.1},
 }
-"""Dense peak by a part of the GPU's name and precision, from NVIDIA's data sheets; the first match counts."""
+"""Dense peak by a part of the GPU's name and precision, from NVIDIA's data sheets; the first
+match counts."""
 
 
 def operations(objective: torch.nn.Module, batch: Batch) -> int:
-    """Floating point operations of one training step on `batch`: three times those of the forward pass.
+    """Floating point operations of one training step on `batch`: three times those of the forward
+    pass.
 
-    A backward pass has two products for each of the forward's (Kaplan et al. 2020, section 2.1). Recomputed
-    activations do not count, as usual for model FLOPs utilization (Chowdhery et al. 2022, appendix B).
+    A backward pass has two products for each of the forward's (Kaplan et al. 2020, section 2.1).
+    Recomputed activations do not count, as usual for model FLOPs utilization (Chowdhery et al.
+    2022, appendix B).
     """
     from torch.distributed.fsdp import FSDPModule
     from torch.utils.flop_counter import FlopCounterMode
@@ -70,7 +74,8 @@ class Throughput:
         self.examples, self.since = 0, time.perf_counter()
 
     def figures(self) -> dict[str, Any]:
-        """`examples_per_second` over all processes, `tflops` and `mfu` of each device; since `begin`."""
+        """`examples_per_second` over all processes, `tflops` and `mfu` of each device; since
+        `begin`."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         rate = self.examples / max(1e-9, time.perf_counter() - self.since)

@@ -28,20 +28,26 @@ class World:
     size: int = 1
     local_rank: int = 0
     """Among those of this node."""
-    device: torch.device = field(default_factory=lambda: torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device: torch.device = field(
+        default_factory=lambda: torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    )
 
     @classmethod
     @contextmanager
     def joined(cls) -> Iterator[World]:
-        """This process as torchrun's environment describes it, connected to the others within the block.
+        """This process as torchrun's environment describes it, connected to the others within the
+        block.
 
-        CPU tensors travel by gloo, GPU tensors by NCCL. A block of an already connected process joins nothing.
+        CPU tensors travel by gloo, GPU tensors by NCCL. A block of an already connected process
+        joins nothing.
         """
         size = int(os.environ.get("WORLD_SIZE", 1))
         if distributed.is_initialized() or size == 1:
             yield cls.here()
             return
-        torch.set_num_threads(max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+        torch.set_num_threads(
+            max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        )
         device = cls.here().device
         if device.type == "cuda":
             torch.cuda.set_device(device)

@@ -1,4 +1,5 @@
-"""Hyper-parameter search: a family's space, trials in processes of their own, a study that survives being killed.
+"""Hyper-parameter search: a family's space, trials in processes of their own, a study that survives
+being killed.
 
 space.py   what may be searched: ranges and choices by setting
 trial.py   one trial, as a process: features, training, judgement on the validation split

@@ -1,6 +1,7 @@
 """A search as steps of a pipeline: a batch of proposals, trials that fan out, and the best of them.
 
-Steps hand each other JSON texts: a proposal `{"number", "settings"}`, a result the same with `result` or `error`.
+Steps hand each other JSON texts: a proposal `{"number", "settings"}`, a result the same with
+`result` or `error`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from modelyard.tuning.study import Study, import_optuna
 from modelyard.tuning.trial import Job, Result, run_trial
 
 
-def suggest(family: str, config: Mapping[str, Any], fixed: Sequence[str], count: int, done: Sequence[str]) -> list[str]:
-    """The next `count` proposals by TPE from the results so far; without any, the first are the starting settings."""
+def suggest(
+    family: str, config: Mapping[str, Any], fixed: Sequence[str], count: int, done: Sequence[str]
+) -> list[str]:
+    """The next `count` proposals by TPE from the results so far; without any, the first are the
+    starting settings."""
     _, start, space = _search(family, config, fixed)
     earlier = [json.loads(text) for text in done]
     study = _study(start, space, earlier)
@@ -34,19 +38,36 @@ def suggest(family: str, config: Mapping[str, Any], fixed: Sequence[str], count:
     return [json.dumps(one) for one in proposals]
 
 
-def trial(family: str, config: Mapping[str, Any], proposal: str, dataset: Path, features: Path, gpus: int = 0) -> str:
-    """Trains and judges a proposal. Settings that cannot be trained are a result too: the search goes on.
+def trial(
+    family: str,
+    config: Mapping[str, Any],
+    proposal: str,
+    dataset: Path,
+    features: Path,
+    gpus: int = 0,
+) -> str:
+    """Trains and judges a proposal. Settings that cannot be trained are a result too: the search
+    goes on.
 
     `features` are those of the starting settings, taken where the proposal's are the same.
     """
     asked = json.loads(proposal)
     entry = load(family)
     try:
-        values = resolve(entry.Config, ("config", config), ("config", nested(asked["settings"]))).model_dump(
-            mode="json"
+        values = resolve(
+            entry.Config, ("config", config), ("config", nested(asked["settings"]))
+        ).model_dump(mode="json")
+        job = Job(
+            family=family,
+            config=values,
+            dataset=dataset,
+            features=Path("features"),
+            made=features,
+            gpus=gpus,
         )
-        job = Job(family=family, config=values, dataset=dataset, features=Path("features"), made=features, gpus=gpus)
-        result = run_trial(job, lambda epoch, figures: logging.info("epoch %s %s", epoch, dict(figures)))
+        result = run_trial(
+            job, lambda epoch, figures: logging.info("epoch %s %s", epoch, dict(figures))
+        )
     except ModelyardError as error:
         return json.dumps(asked | {"error": str(error)})
     return json.dumps(asked | {"result": result.model_dump(mode="json")})
@@ -55,7 +76,8 @@ def trial(family: str, config: Mapping[str, Any], proposal: str, dataset: Path, 
 def best(
     family: str, config: Mapping[str, Any], fixed: Sequence[str], done: Sequence[str], out: Path
 ) -> dict[str, Any]:
-    """Writes best.yaml, trials.json and tune.html to `out`; returns the best settings as a whole config.
+    """Writes best.yaml, trials.json and tune.html to `out`; returns the best settings as a whole
+    config.
 
     Raises:
         ModelyardError: the starting settings could not be trained.
@@ -68,7 +90,11 @@ def best(
     if "error" in first:
         raise ModelyardError(f"the starting settings cannot be trained: {first['error']}")
     study = _study(start, space, results)
-    chosen = resolve(entry.Config, ("config", start.model_dump(mode="json")), ("config", nested(study.best().settings)))
+    chosen = resolve(
+        entry.Config,
+        ("config", start.model_dump(mode="json")),
+        ("config", nested(study.best().settings)),
+    )
     report.write_all(out, family, study, space, first["result"]["metric"], chosen)
     return portable(chosen)
 
@@ -81,7 +107,9 @@ def _search(
     return entry, start, searched(entry.Config.search_space, start.model_dump(mode="json"), fixed)
 
 
-def _study(start: FamilyConfig, space: Mapping[str, Range], done: Sequence[dict[str, Any]]) -> Study:
+def _study(
+    start: FamilyConfig, space: Mapping[str, Range], done: Sequence[dict[str, Any]]
+) -> Study:
     """A study in memory with all results so far."""
     import_optuna()
     direction = next((one["result"]["direction"] for one in done if "result" in one), "min")
@@ -94,7 +122,8 @@ def _study(start: FamilyConfig, space: Mapping[str, Range], done: Sequence[dict[
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Turns an error that a person can mend into one line and exit code 2, as a pipeline's step shows it."""
+    """Turns an error that a person can mend into one line and exit code 2, as a pipeline's step
+    shows it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         yield

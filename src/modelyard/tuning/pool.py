@@ -22,8 +22,11 @@ LOG = "log.txt"
 class Process:
     """A trial at work in its own folder and process."""
 
-    def __init__(self, number: int, folder: Path, job: Job, threads: int, gpu: str | None = None) -> None:
-        """Starts it on so many threads, and on one GPU (as CUDA_VISIBLE_DEVICES names it) or on all for None."""
+    def __init__(
+        self, number: int, folder: Path, job: Job, threads: int, gpu: str | None = None
+    ) -> None:
+        """Starts it on so many threads, and on one GPU (as CUDA_VISIBLE_DEVICES names it) or on
+        all for None."""
         self.number, self.folder, self.gpu = number, folder, gpu
         self.began = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,8 +36,11 @@ class Process:
         with (folder / LOG).open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "modelyard.tuning.trial", str(folder)],
-                stdout=log, stderr=subprocess.STDOUT, env=_environment(threads, gpu), start_new_session=True,
-            )  # fmt: skip
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=_environment(threads, gpu),
+                start_new_session=True,
+            )
 
     @property
     def seconds(self) -> float:
@@ -46,7 +52,8 @@ class Process:
         return self._process.poll() is None
 
     def curve(self) -> dict[int, float]:
-        """Validation loss by epoch, so far. A second training inside the trial begins again at 1 and is left out."""
+        """Validation loss by epoch, so far. A second training inside the trial begins again at 1
+        and is left out."""
         found: dict[int, float] = {}
         file = self.folder / EPOCHS
         for line in file.read_text().splitlines(keepends=True) if file.is_file() else []:

@@ -1,4 +1,5 @@
-"""Which running trial is not worth its time: the median stopping rule (Golovin et al. 2017, Vizier, section 3.2.1)."""
+"""Which running trial is not worth its time: the median stopping rule (Golovin et al. 2017,
+Vizier, section 3.2.1)."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ SHARE_UNTOUCHED = 0.15
 
 
 def hopeless(curve: Curve, others: Sequence[Curve], epochs: int) -> bool:
-    """Whether a trial's best loss so far is above the median of what others had reached by the same epoch.
+    """Whether a trial's best loss so far is above the median of what others had reached by the same
+    epoch.
 
-    `others` are curves of finished trials whose loss means the same. One that stopped earlier counts with its best.
+    `others` are curves of finished trials whose loss means the same. One that stopped earlier
+    counts with its best.
     """
     if not curve or max(curve) < max(2, SHARE_UNTOUCHED * epochs):
         return False

@@ -41,7 +41,12 @@ def _changed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str
 
 
 def write_all(
-    folder: Path, family: str, study: Study, space: Mapping[str, Range], metric: str, best: FamilyConfig
+    folder: Path,
+    family: str,
+    study: Study,
+    space: Mapping[str, Range],
+    metric: str,
+    best: FamilyConfig,
 ) -> str:
     """Writes best.yaml (for `modelyard run FAMILY --params best.yaml`), trials.json and tune.html.
 
@@ -66,10 +71,17 @@ def write_all(
 def write_trials(folder: Path, study: Study, metric: str) -> Path:
     """Writes all trials as JSON."""
     rows = [
-        {"trial": one.number, "state": one.state, metric: one.value, "seconds": one.seconds, "settings": one.settings,
-         "same_as": one.same_as, "note": one.headline}
+        {
+            "trial": one.number,
+            "state": one.state,
+            metric: one.value,
+            "seconds": one.seconds,
+            "settings": one.settings,
+            "same_as": one.same_as,
+            "note": one.headline,
+        }
         for one in study.tried()
-    ]  # fmt: skip
+    ]
     artifact.write_json(folder / TRIALS, rows)
     return folder / TRIALS
 
@@ -83,32 +95,42 @@ def history(tried: Sequence[Tried], metric: str, larger_is_better: bool) -> Plot
         best.append(pick([*best[-1:], float(one.value or 0.0)]))
     x = [float(one.number) for one in done]
     return Plot(
-        kind="line", title="History", x_label="trial", y_label=metric,
+        kind="line",
+        title="History",
+        x_label="trial",
+        y_label=metric,
         series=[
             Series(name="best so far", x=x, y=best),
             Series(name="trial", x=x, y=[float(one.value or 0.0) for one in done]),
             Series(name="starting settings", x=[x[0], x[-1]], y=[best[0], best[0]]),
         ],
         caption="On the validation split. Pruned and failed trials have no value.",
-    )  # fmt: skip
+    )
 
 
 def importance(shares: Mapping[str, float]) -> Plot:
     """How much each setting explains."""
     return Plot(
-        kind="bar", title="Importance", x_label="setting", y_label="share",
+        kind="bar",
+        title="Importance",
+        x_label="setting",
+        y_label="share",
         series=[Series(name="importance", x=list(shares), y=list(shares.values()))],
         caption="How much a setting tells good trials from the others (PED-ANOVA); shares of 1.",
-    )  # fmt: skip
+    )
 
 
-def slices(tried: Sequence[Tried], space: Mapping[str, Range], metric: str, order: Sequence[str]) -> list[Plot]:
+def slices(
+    tried: Sequence[Tried], space: Mapping[str, Range], metric: str, order: Sequence[str]
+) -> list[Plot]:
     """For each setting, its values against the metric."""
     first = [*order, *(name for name in space if name not in order)]
     plots = []
     for name in first[:SLICES]:
         done = [
-            (one.settings[name], float(one.value)) for one in tried if one.value is not None and name in one.settings
+            (one.settings[name], float(one.value))
+            for one in tried
+            if one.value is not None and name in one.settings
         ]
         if len(done) < 2:
             continue
@@ -119,9 +141,14 @@ def slices(tried: Sequence[Tried], space: Mapping[str, Range], metric: str, orde
         if one.choices:
             x = [json.dumps(value).strip('"') for value, _ in done]
         plots.append(
-            Plot(kind="scatter", title=name, x_label="log10 of the value" if one.log else "value", y_label=metric,
-                 series=[Series(name=metric, x=x, y=[value for _, value in done])])
-        )  # fmt: skip
+            Plot(
+                kind="scatter",
+                title=name,
+                x_label="log10 of the value" if one.log else "value",
+                y_label=metric,
+                series=[Series(name=metric, x=x, y=[value for _, value in done])],
+            )
+        )
     return plots
 
 
@@ -142,7 +169,11 @@ def write_page(folder: Path, title: str, lines: Sequence[str], plots: Sequence[P
     from modelyard.card.figures import draw
 
     with canvas.style():
-        drawn = [figure for number, plot in enumerate(plots) if (figure := draw(plot, f"t{number}-")) is not None]
+        drawn = [
+            figure
+            for number, plot in enumerate(plots)
+            if (figure := draw(plot, f"t{number}-")) is not None
+        ]
     css = (Path(card.__file__).parent / "card.css").read_text()
     figures = "".join(
         f"<figure><figcaption>{_text(one.title)}</figcaption>{_legend(one.legend)}{one.svg}"

@@ -1,4 +1,5 @@
-"""The search: proposes settings, runs trials side by side, prunes, records, and goes on where it was."""
+"""The search: proposes settings, runs trials side by side, prunes, records, and goes on where it
+was."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ class Search:
 
     plan: Plan
     told: Callable[[Tried, Tried, int], None]
-    """Hears of each trial that ended in this process: itself, the best one, and how many have ended."""
+    """Hears of each trial that ended in this process: itself, the best one, and how many have
+    ended."""
     again: int = 0
     """Trials that an earlier process left unfinished."""
     _open: dict[int, tuple[Process, Proposal]] = field(default_factory=dict)
@@ -88,7 +90,9 @@ class Search:
         """The data set, fetched again only when what lies behind it changed."""
         from modelyard.stages.ingest import ingest
 
-        settings = hashlib.sha256(json.dumps([self.values[name] for name in ingest.reads]).encode()).hexdigest()
+        settings = hashlib.sha256(
+            json.dumps([self.values[name] for name in ingest.reads]).encode()
+        ).hexdigest()
         folder = self.root / "data" / settings[:12]
         with _variable(REUSE, str(self.root / "done")):
             ingest(self.run_of, dataset=folder)
@@ -98,14 +102,20 @@ class Search:
     def folder(self) -> Path:
         """The study's own: its name follows from data, code, space and starting settings."""
         content = [
-            artifact.read_manifest(self.dataset).digest, self.run_of.code_version, as_json(self.space),
+            artifact.read_manifest(self.dataset).digest,
+            self.run_of.code_version,
+            as_json(self.space),
             {name: self.values[name] for name in ("features", "model", "training", "gate", "seed")},
-        ]  # fmt: skip
-        return self.root / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        ]
+        return (
+            self.root
+            / hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        )
 
     @cached_property
     def start(self) -> Result:
-        """The starting settings' result: the first trial, run before the study knows what is better."""
+        """The starting settings' result: the first trial, run before the study knows what is
+        better."""
         file = self.folder / START
         if not file.is_file():
             process = self._process(0, {})
@@ -116,8 +126,14 @@ class Search:
                 process.stop()
             result = process.result()
             if result is None:
-                raise ModelyardError(f"the starting settings cannot be trained: {process.failure()}")
-            kept = {"result": result.model_dump(mode="json"), "curve": process.curve(), "seconds": process.seconds}
+                raise ModelyardError(
+                    f"the starting settings cannot be trained: {process.failure()}"
+                )
+            kept = {
+                "result": result.model_dump(mode="json"),
+                "curve": process.curve(),
+                "seconds": process.seconds,
+            }
             artifact.write_json(file, kept)
         return Result.model_validate(json.loads(file.read_text())["result"])
 
@@ -126,14 +142,21 @@ class Search:
         """The record of all trials."""
         start = self.start
         kept = json.loads((self.folder / START).read_text())
-        study = Study(self.folder / "study.db", self.space, self.values, start.direction, self.plan.config.seed)
+        study = Study(
+            self.folder / "study.db",
+            self.space,
+            self.values,
+            start.direction,
+            self.plan.config.seed,
+        )
         curve = {int(epoch): loss for epoch, loss in kept["curve"].items()}
         if study.begin(start, curve, kept["seconds"]):
             self._say(study, study.tried()[0])
         return study
 
     def execute(self) -> None:
-        """Runs trials until there are as many as planned, or the time is over. Stopped, it leaves a usable study.
+        """Runs trials until there are as many as planned, or the time is over. Stopped, it leaves a
+        usable study.
 
         Raises:
             UsageError: another process works on this study.
@@ -171,24 +194,38 @@ class Search:
         return not self._open and len(self.study.tried()) >= self.plan.trials
 
     def _fill(self) -> None:
-        while len(self._open) < self.plan.jobs and len(self.study.tried()) + len(self._open) < self.plan.trials:
+        while (
+            len(self._open) < self.plan.jobs
+            and len(self.study.tried()) + len(self._open) < self.plan.trials
+        ):
             proposal = self.study.ask()
             if (known := self._known(proposal.settings)) is not None:
                 self._say(self.study, self._copy(proposal, known))
                 continue
             try:
-                self._open[proposal.number] = (self._process(proposal.number, proposal.settings), proposal)
+                self._open[proposal.number] = (
+                    self._process(proposal.number, proposal.settings),
+                    proposal,
+                )
             except UsageError as error:  # settings that do not go together
-                self._say(self.study, self.study.tell_failed(proposal.number, proposal.settings, 0.0, str(error)))
+                self._say(
+                    self.study,
+                    self.study.tell_failed(proposal.number, proposal.settings, 0.0, str(error)),
+                )
 
     def _copy(self, proposal: Proposal, known: Tried) -> Tried:
         result = Result.model_validate_json((self._place(known.number) / RESULT).read_text())
-        return self.study.tell(proposal.number, proposal.settings, result, known.curve, 0.0, known.number)
+        return self.study.tell(
+            proposal.number, proposal.settings, result, known.curve, 0.0, known.number
+        )
 
     def _known(self, settings: dict[str, Any]) -> Tried | None:
-        """A finished trial of the very same settings: the seed is fixed, so that its result would come again."""
+        """A finished trial of the very same settings: the seed is fixed, so that its result
+        would come again."""
         wanted = self._config(settings) if settings else self.plan.config
-        done = (one for one in self.study.tried() if one.state == "finished" and one.same_as is None)
+        done = (
+            one for one in self.study.tried() if one.state == "finished" and one.same_as is None
+        )
         return next((one for one in done if self._config(one.settings) == wanted), None)
 
     def _poll(self) -> None:
@@ -201,7 +238,9 @@ class Search:
             del self._open[number]
             self._say(self.study, self._record(process, proposal, curve, why))
 
-    def _record(self, process: Process, proposal: Proposal, curve: dict[int, float], why: str) -> Tried:
+    def _record(
+        self, process: Process, proposal: Proposal, curve: dict[int, float], why: str
+    ) -> Tried:
         number, settings, result = proposal.number, proposal.settings, process.result()
         if result is not None:
             return self.study.tell(number, settings, result, process.curve(), process.seconds)
@@ -214,9 +253,17 @@ class Search:
         limit = self.plan.trial_minutes
         if limit is not None and process.seconds > limit * 60:
             return f"stopped after {limit:g} minutes"
-        others = [one.curve for one in self.study.tried() if one.state == "finished" and self._alike(one, proposal)]
+        others = [
+            one.curve
+            for one in self.study.tried()
+            if one.state == "finished" and self._alike(one, proposal)
+        ]
         epochs = self._config(proposal.settings).training.epochs
-        return f"stopped in epoch {max(curve)}: worse than the median" if hopeless(curve, others, epochs) else ""
+        return (
+            f"stopped in epoch {max(curve)}: worse than the median"
+            if hopeless(curve, others, epochs)
+            else ""
+        )
 
     def _alike(self, tried: Tried, proposal: Proposal) -> bool:
         """Whether the losses of two trials mean the same."""
@@ -228,14 +275,19 @@ class Search:
         )
 
     def _config(self, settings: Mapping[str, Any]) -> FamilyConfig:
-        config: FamilyConfig = resolve(self.plan.entry.Config, ("config", self.values), ("config", nested(settings)))
+        config: FamilyConfig = resolve(
+            self.plan.entry.Config, ("config", self.values), ("config", nested(settings))
+        )
         return config
 
     def _process(self, number: int, settings: Mapping[str, Any]) -> Process:
         config = self._config(settings).model_dump(mode="json")
         job = Job(
-            family=self.plan.entry.name, config=config, dataset=self.dataset, features=self.root / "features",
-        )  # fmt: skip
+            family=self.plan.entry.name,
+            config=config,
+            dataset=self.dataset,
+            features=self.root / "features",
+        )
         threads = max(1, (os.cpu_count() or 1) // self.plan.jobs)
         held = [process.gpu for process, _ in self._open.values()]
         # The one that the fewest running trials hold; a single trial sees all of them.

@@ -1,4 +1,5 @@
-"""The record of a search in one SQLite file: what was tried, what comes next, what to do again after a kill."""
+"""The record of a search in one SQLite file: what was tried, what comes next, what to do again
+after a kill."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 State = Literal["finished", "pruned", "failed"]
 ENDED, SETTINGS, RETRY = "ended", "settings", "retry"
-"""Attributes of a trial: how it ended (a killed one has none), its settings, and that it was begun before."""
+"""Attributes of a trial: how it ended (a killed one has none), its settings, and that it was
+begun before."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Tried:
     number: int
     state: State
     settings: dict[str, Any]
-    """Values of the searched settings, by dotted name; nothing for the trial of the starting settings."""
+    """Values of the searched settings, by dotted name; nothing for the trial of the starting
+    settings."""
     value: float | None
     curve: dict[int, float]
     """Validation loss by epoch."""
@@ -52,18 +55,26 @@ class Study:
     """A search over a space, beginning with the result of the starting settings."""
 
     def __init__(
-        self, file: Path | None, space: Mapping[str, Range], config: Mapping[str, Any], direction: str, seed: int
+        self,
+        file: Path | None,
+        space: Mapping[str, Range],
+        config: Mapping[str, Any],
+        direction: str,
+        seed: int,
     ) -> None:
-        """Opens the study of `file`, or makes it; None: in memory. `direction` is `max` or `min`."""
+        """Opens the study of `file`, or makes it; None: in memory. `direction` is `max` or
+        `min`."""
         library = import_optuna()
         self._space, self._config, self._seed = space, config, seed
         self._asked: dict[int, optuna.Trial] = {}
         self._ended: list[Tried] | None = None
         self.larger_is_better = direction == "max"
         self._study: optuna.Study = library.create_study(
-            study_name="tuning", storage=f"sqlite:///{file}" if file else None, load_if_exists=True,
+            study_name="tuning",
+            storage=f"sqlite:///{file}" if file else None,
+            load_if_exists=True,
             direction="maximize" if self.larger_is_better else "minimize",
-        )  # fmt: skip
+        )
 
     def begin(self, start: Result, curve: Curve, seconds: float) -> bool:
         """Records the starting settings' result as trial 0; False where that was done before."""
@@ -76,11 +87,15 @@ class Study:
         self._ended = None
         self._study.add_trial(
             create_trial(
-                value=start.value, params=inside, user_attrs=attributes,
-                intermediate_values={epoch: -loss if self.larger_is_better else loss for epoch, loss in curve.items()},
+                value=start.value,
+                params=inside,
+                user_attrs=attributes,
+                intermediate_values={
+                    epoch: -loss if self.larger_is_better else loss for epoch, loss in curve.items()
+                },
                 distributions={name: self._space[name].distribution() for name in inside},
             )
-        )  # fmt: skip
+        )
         return True
 
     def add(self, settings: dict[str, Any], result: Result | None, headline: str) -> None:
@@ -90,21 +105,26 @@ class Study:
         chosen = {name: settings.get(name, lookup(self._config, name)) for name in self._space}
         inside = self._encoded(chosen)
         seconds = result.cost.wall_seconds if result else 0.0
-        told = self._attributes("finished" if result else "failed", settings, seconds, headline, result)
+        told = self._attributes(
+            "finished" if result else "failed", settings, seconds, headline, result
+        )
         self._ended = None
         self._study.add_trial(
             create_trial(
-                state=TrialState.COMPLETE if result else TrialState.FAIL, value=result.value if result else None,
-                params=inside, distributions={name: self._space[name].distribution() for name in inside},
+                state=TrialState.COMPLETE if result else TrialState.FAIL,
+                value=result.value if result else None,
+                params=inside,
+                distributions={name: self._space[name].distribution() for name in inside},
                 user_attrs=told,
             )
-        )  # fmt: skip
+        )
 
     def take_up(self) -> int:
-        """Fails the trials that were running when an earlier process was killed, and asks for them again.
+        """Fails the trials that were running when an earlier process was killed, and asks for them
+        again.
 
-        Call it while no other process works on the study. A trial is taken up once: what takes the machine down twice
-        would do it again. Returns how many are asked for again.
+        Call it while no other process works on the study. A trial is taken up once: what takes the
+        machine down twice would do it again. Returns how many are asked for again.
         """
         from optuna.trial import TrialState
 
@@ -117,10 +137,11 @@ class Study:
         return again
 
     def ask(self) -> Proposal:
-        """The next settings: those to be done again, else by TPE (Bergstra et al. 2011) from all results so far.
+        """The next settings: those to be done again, else by TPE (Bergstra et al. 2011) from all
+        results so far.
 
-        What is drawn follows from the seed and the trial's number, so that a study that was killed goes on as it would
-        have gone on.
+        What is drawn follows from the seed and the trial's number, so that a study that was killed
+        goes on as it would have gone on.
         """
         from optuna.samplers import TPESampler
 
@@ -149,7 +170,9 @@ class Study:
         self._report(number, curve)
         return self._end(number, "finished", settings, seconds, result.headline, result, same_as)
 
-    def tell_pruned(self, number: int, settings: dict[str, Any], curve: Curve, seconds: float, why: str) -> Tried:
+    def tell_pruned(
+        self, number: int, settings: dict[str, Any], curve: Curve, seconds: float, why: str
+    ) -> Tried:
         """Records a trial that was stopped before its end."""
         self._report(number, curve)
         return self._end(number, "pruned", settings, seconds, why, None)
@@ -159,7 +182,8 @@ class Study:
         return self._end(number, "failed", settings, seconds, why, None)
 
     def give_up(self, number: int) -> None:
-        """Marks a trial that a person interrupted: it is asked for again when the search goes on."""
+        """Marks a trial that a person interrupted: it is asked for again when the search goes
+        on."""
         from optuna.trial import TrialState
 
         trial = self._asked.pop(number)
@@ -170,7 +194,9 @@ class Study:
         """All trials that ended, in their order."""
         if self._ended is None:
             self._ended = [
-                self._tried(one) for one in self._study.get_trials(deepcopy=False) if ENDED in one.user_attrs
+                self._tried(one)
+                for one in self._study.get_trials(deepcopy=False)
+                if ENDED in one.user_attrs
             ]
         return self._ended
 
@@ -180,8 +206,9 @@ class Study:
         return (max if self.larger_is_better else min)(done, key=lambda one: one.value or 0.0)
 
     def importances(self) -> dict[str, float]:
-        """How much of the differences between good and other trials each setting explains (PED-ANOVA, Watanabe et
-        al. 2023), the most first; shares of 1. Nothing where too few trials were finished."""
+        """How much of the differences between good and other trials each setting explains
+        (PED-ANOVA, Watanabe et al. 2023), the most first; shares of 1. Nothing where too few
+        trials were finished."""
         from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
         from optuna.trial import TrialState
 
@@ -198,45 +225,74 @@ class Study:
             self._asked[number].report(-loss if self.larger_is_better else loss, epoch)
 
     def _end(
-        self, number: int, state: State, settings: dict[str, Any], seconds: float, headline: str,
-        result: Result | None, same_as: int | None = None,
-    ) -> Tried:  # fmt: skip
+        self,
+        number: int,
+        state: State,
+        settings: dict[str, Any],
+        seconds: float,
+        headline: str,
+        result: Result | None,
+        same_as: int | None = None,
+    ) -> Tried:
         from optuna.trial import TrialState
 
         trial = self._asked.pop(number)
-        for name, value in self._attributes(state, settings, seconds, headline, result, same_as).items():
+        for name, value in self._attributes(
+            state, settings, seconds, headline, result, same_as
+        ).items():
             trial.set_user_attr(name, value)
-        states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        states = {
+            "finished": TrialState.COMPLETE,
+            "pruned": TrialState.PRUNED,
+            "failed": TrialState.FAIL,
+        }
         self._ended = None
         self._study.tell(trial, values=result.value if result else None, state=states[state])
         return self._tried(self._study.get_trials(deepcopy=False)[number])
 
     def _attributes(
-        self, state: State, settings: dict[str, Any], seconds: float, headline: str, result: Result | None,
+        self,
+        state: State,
+        settings: dict[str, Any],
+        seconds: float,
+        headline: str,
+        result: Result | None,
         same_as: int | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
+    ) -> dict[str, Any]:
         cost = result.cost.model_dump(mode="json") if result and same_as is None else None
         return {
-            SETTINGS: settings, "seconds": round(seconds, 2), "headline": headline, "same_as": same_as, "cost": cost,
+            SETTINGS: settings,
+            "seconds": round(seconds, 2),
+            "headline": headline,
+            "same_as": same_as,
+            "cost": cost,
             ENDED: state,
-        }  # fmt: skip
+        }
 
     def _encoded(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the settings whose conditions hold and whose values lie in their range."""
         found: dict[str, Any] = {}
         for name, one in self._space.items():
-            if holds(one, self._config, settings) and (value := one.encode(settings[name])) is not None:
+            if (
+                holds(one, self._config, settings)
+                and (value := one.encode(settings[name])) is not None
+            ):
                 found[name] = value
         return found
 
     def _tried(self, trial: FrozenTrial) -> Tried:
         told, sign = trial.user_attrs, -1 if self.larger_is_better else 1
         return Tried(
-            number=trial.number, state=told[ENDED], settings=told[SETTINGS],
+            number=trial.number,
+            state=told[ENDED],
+            settings=told[SETTINGS],
             value=trial.value if told[ENDED] == "finished" else None,
             curve={epoch: sign * value for epoch, value in trial.intermediate_values.items()},
-            seconds=told["seconds"], headline=told["headline"], same_as=told["same_as"], cost=told["cost"],
-        )  # fmt: skip
+            seconds=told["seconds"],
+            headline=told["headline"],
+            same_as=told["same_as"],
+            cost=told["cost"],
+        )
 
 
 def import_optuna() -> Any:

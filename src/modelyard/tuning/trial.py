@@ -1,6 +1,8 @@
-"""One trial: trains with its settings and is judged on the validation split. `python -m modelyard.tuning.trial FOLDER`.
+"""One trial: trains with its settings and is judged on the validation split. `python -m
+modelyard.tuning.trial FOLDER`.
 
-The test split is not touched: it stays unseen until the chosen settings run through the whole pipeline.
+The test split is not touched: it stays unseen until the chosen settings run through the whole
+pipeline.
 """
 
 from __future__ import annotations
@@ -65,23 +67,35 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
 
     run = Run.of(job.family, job.config, id="tuning")
     check_requirements(run)
-    with measure(job.gpus) as meter, tempfile.TemporaryDirectory(prefix="modelyard-trial-") as place:
+    with (
+        measure(job.gpus) as meter,
+        tempfile.TemporaryDirectory(prefix="modelyard-trial-") as place,
+    ):
         features, model = features_of(run, job), Path(place)
         shutil.copytree(features / "assets", model / "assets")
-        continual = run.config.continual.model_copy(update={"memory": 0})  # a trial's exemplars are nobody's
-        trainer = Trainer(run.config.seed, run.config.training, on_epoch=on_epoch, continual=continual)
+        continual = run.config.continual.model_copy(
+            update={"memory": 0}
+        )  # a trial's exemplars are nobody's
+        trainer = Trainer(
+            run.config.seed, run.config.training, on_epoch=on_epoch, continual=continual
+        )
         summary = run.family.fit(features, model, trainer)
         host = run.entry.open(model / "assets")
         evaluation = run.family.evaluate(host, run.family.native(model), features, "validation")
         judged = judge(run.config.gate, evaluation)
     return Result(
-        metric=judged.metric, value=judged.value, direction=evaluation.directions[judged.metric],
-        baseline=judged.baseline, headline=str(summary.get("headline", "")), cost=meter.stop(),
-    )  # fmt: skip
+        metric=judged.metric,
+        value=judged.value,
+        direction=evaluation.directions[judged.metric],
+        baseline=judged.baseline,
+        headline=str(summary.get("headline", "")),
+        cost=meter.stop(),
+    )
 
 
 def features_of(run: Any, job: Job) -> Path:
-    """The features of a trial's settings: made by the first trial that needs them, taken by the others."""
+    """The features of a trial's settings: made by the first trial that needs them, taken by the
+    others."""
     from modelyard.stages.features import features
 
     key = features.key(run, {"dataset": artifact.read_manifest(job.dataset)})
@@ -103,7 +117,8 @@ def _lock(file: Path) -> Iterator[None]:
 
 
 def main(folder: Path) -> int:
-    """Runs the trial of a folder: reads job.json, writes epochs.jsonl as it goes, and result.json or error.json."""
+    """Runs the trial of a folder: reads job.json, writes epochs.jsonl as it goes, and
+    result.json or error.json."""
     from modelyard.parent import die_with_parent
 
     die_with_parent()
@@ -112,7 +127,9 @@ def main(folder: Path) -> int:
         try:
             result = run_trial(job, lambda epoch, figures: _tell(told, epoch, figures))
         except ModelyardError as error:
-            artifact.write_json(folder / ERROR, {"kind": type(error).__name__, "message": str(error)})
+            artifact.write_json(
+                folder / ERROR, {"kind": type(error).__name__, "message": str(error)}
+            )
             return error.exit_code
     artifact.write_json(folder / RESULT, result)
     return 0

@@ -48,7 +48,9 @@ def make(kind: str, **model: Any) -> Anomaly:
 def train(family: Anomaly, features: Path, model: Path) -> Trained:
     """The train stage's steps, without a run."""
     shutil.copytree(features / "assets", model / "assets")
-    report = family.fit(features, model, Trainer(seed=family.config.seed, settings=family.config.training))
+    report = family.fit(
+        features, model, Trainer(seed=family.config.seed, settings=family.config.training)
+    )
     host = AnomalyHost(model / "assets")
     assert isinstance(host, AnomalyHost)
     return Trained(family, features, model, report, host, family.native(model))

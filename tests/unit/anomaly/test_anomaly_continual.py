@@ -23,15 +23,22 @@ NAMES = ("speed", "current", "pressure", "flow")
 
 
 def machine(folder: Path, seed: int, names: tuple[str, ...] = NAMES, mute: str = "") -> Path:
-    """900 rows of sensors that follow one load; each machine has relations of its own. `mute` is constant."""
+    """900 rows of sensors that follow one load; each machine has relations of its own. `mute` is
+    constant."""
     folder.mkdir()
     rng = np.random.default_rng(seed)
     load = np.sin(np.arange(900) / 9) + 0.3 * rng.normal(size=900)
-    gains = np.array([[1, 1, 1, 1], [1, -1, 1, -1]])[seed] * load[:, None] + 0.05 * rng.normal(size=(900, len(NAMES)))
+    gains = np.array([[1, 1, 1, 1], [1, -1, 1, -1]])[seed] * load[:, None] + 0.05 * rng.normal(
+        size=(900, len(NAMES))
+    )
     columns = dict(zip(NAMES, gains.T, strict=True)) | dict.fromkeys([mute], np.ones(900))
-    lines = [",".join(("time", *names)), *(
-        ",".join((str(number), *(f"{columns[name][number]:.4f}" for name in names))) for number in range(900)
-    )]  # fmt: skip
+    lines = [
+        ",".join(("time", *names)),
+        *(
+            ",".join((str(number), *(f"{columns[name][number]:.4f}" for name in names)))
+            for number in range(900)
+        ),
+    ]
     (folder / "machine.csv").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -39,7 +46,14 @@ def machine(folder: Path, seed: int, names: tuple[str, ...] = NAMES, mute: str =
 def family(kind: str = "autoencoder", **changes: object) -> Anomaly:
     values: dict[str, dict[str, object]] = {
         "features": {"window": 6},
-        "model": {"kind": kind, "hidden": (16,), "code": 2, "corruption": 0.0, "units": 12, "false_alarm_rate": 0.05},
+        "model": {
+            "kind": kind,
+            "hidden": (16,),
+            "code": 2,
+            "corruption": 0.0,
+            "units": 12,
+            "false_alarm_rate": 0.05,
+        },
         "training": {"epochs": 20, "batch_size": 64, "learning_rate": 5e-3},
     }
     for name, value in changes.items():
@@ -59,7 +73,9 @@ def loss(one: Anomaly, model: Path, features: Path) -> float:
 @pytest.fixture(scope="module")
 def raws(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("machines")
-    return machine(root / "a", 0), machine(root / "b", 1, ("flow", "speed", "pressure", "current", "extra"), "extra")
+    return machine(root / "a", 0), machine(
+        root / "b", 1, ("flow", "speed", "pressure", "current", "extra"), "extra"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,13 +106,18 @@ def test_with_exemplars_the_first_machine_is_not_forgotten(
         losses[f"{replay}"] = loss(one, model, first[0])
         assert "probe_roc_auc" in judged(one, model, features).metrics
         memory = Memory.load(model / "memory.safetensors")
-        assert (len(memory), memory.total) == (60, 2 * Memory.load(first[1] / "memory.safetensors").total)
+        assert (len(memory), memory.total) == (
+            60,
+            2 * Memory.load(first[1] / "memory.safetensors").total,
+        )
     assert losses["0.5"] < 3 * losses["before"]
     assert losses["0.0"] > 5 * losses["0.5"]
 
 
 @pytest.mark.parametrize("kind", ["lstm", "deepsvdd"])
-def test_windows_and_the_centre_go_on_too(kind: str, raws: tuple[Path, Path], tmp_path: Path) -> None:
+def test_windows_and_the_centre_go_on_too(
+    kind: str, raws: tuple[Path, Path], tmp_path: Path
+) -> None:
     from safetensors.torch import load_file
 
     one = family(kind, continual__memory=10, training__epochs=2)
@@ -108,13 +129,17 @@ def test_windows_and_the_centre_go_on_too(kind: str, raws: tuple[Path, Path], tm
     assert len(Memory.load(model_of(one, features, tmp_path / "mb") / "memory.safetensors")) == 10
 
 
-def test_a_sensor_that_does_not_move_any_more_is_no_obstacle(raws: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_sensor_that_does_not_move_any_more_is_no_obstacle(
+    raws: tuple[Path, Path], tmp_path: Path
+) -> None:
     one = family("deepsvdd", training__epochs=2)
     model = model_of(one, features_of(one, raws[0], tmp_path / "fa"), tmp_path / "ma")
     stuck = machine(tmp_path / "stuck", 0, mute="flow")
     again = model_of(one, features_of(one, stuck, tmp_path / "fb", model), tmp_path / "mb")
     host = AnomalyHost(again / "assets")
-    (answer,) = host.predict(one.native(again), [host.Request.model_validate({"values": dict.fromkeys(NAMES, 0.0)})])
+    (answer,) = host.predict(
+        one.native(again), [host.Request.model_validate({"values": dict.fromkeys(NAMES, 0.0)})]
+    )
     assert np.isfinite(answer.score)  # type: ignore[attr-defined]
 
 

@@ -39,7 +39,10 @@ def table(rows: int = ROWS, seed: int = 0, minutes: float = 5) -> dict[str, list
 
 
 def text(columns: dict[str, list[Any]], separator: str = ",") -> str:
-    lines = [separator.join(columns), *(separator.join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    lines = [
+        separator.join(columns),
+        *(separator.join(map(str, row)) for row in zip(*columns.values(), strict=True)),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -142,11 +145,17 @@ def test_constant_columns_are_left_out_and_named(tmp_path: Path) -> None:
 def test_labels_and_kinds_are_read_and_never_become_inputs(tmp_path: Path) -> None:
     label, kind = ["0"] * ROWS, [""] * ROWS
     label[290], kind[290], label[291] = "1", "leak", ""
-    summary, out = built(tmp_path, write(tmp_path / "raw", "p.csv", table() | {"label": label, "kind": kind}))
+    summary, out = built(
+        tmp_path, write(tmp_path / "raw", "p.csv", table() | {"label": label, "kind": kind})
+    )
     test, schema = Part.load(out, "test"), Schema.load(out / "assets")
     assert schema.names == ["heat", "load"]
     assert (schema.kinds, schema.labelled) == (["leak"], True)
-    assert sorted(np.unique(test.label, return_counts=True)[1].tolist()) == [1, 1, len(test.label) - 2]
+    assert sorted(np.unique(test.label, return_counts=True)[1].tolist()) == [
+        1,
+        1,
+        len(test.label) - 2,
+    ]
     assert test.kind[test.label == 1].tolist() == [0]
     assert summary["labelled"] == "yes"
 
@@ -163,7 +172,11 @@ def test_parquet_semicolons_and_numeric_times_give_the_same_series(tmp_path: Pat
     pa.parquet.write_table(pa.table({**columns, "time": naive}), tmp_path / "parquet/p.parquet")
     write(tmp_path / "numbers", "p.csv", {**columns, "time": [time.timestamp() for time in times]})
     east = timezone(timedelta(hours=2))
-    write(tmp_path / "zone", "p.csv", {**columns, "time": [time.astimezone(east).isoformat() for time in times]})
+    write(
+        tmp_path / "zone",
+        "p.csv",
+        {**columns, "time": [time.astimezone(east).isoformat() for time in times]},
+    )
     for folder in ("semi", "parquet", "numbers", "zone"):
         _, out = built(tmp_path, tmp_path / folder)
         found = Part.load(out, "test")
@@ -175,30 +188,51 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
     columns = {name: cells for name, cells in table(3000).items() if name != "time"}
     summary, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
     assert "no time column" in " ".join(summary["notes"])
-    lstm = Anomaly(resolve(AnomalyConfig, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 8}})))
-    with pytest.raises(BadData, match=r"column 'time': model.kind=lstm judges windows.*model.kind=autoencoder"):
+    lstm = Anomaly(
+        resolve(AnomalyConfig, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 8}}))
+    )
+    with pytest.raises(
+        BadData, match=r"column 'time': model.kind=lstm judges windows.*model.kind=autoencoder"
+    ):
         lstm.fit(out, tmp_path, trainer=None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        (changed("heat", 7, "hot"), "pump.csv, row 7, column 'heat': 'hot' is not a number.*features.drop=.heat."),
+        (
+            changed("heat", 7, "hot"),
+            "pump.csv, row 7, column 'heat': 'hot' is not a number.*features.drop=.heat.",
+        ),
         (changed("heat", 7, "inf"), "pump.csv, row 7, column 'heat': inf is too large"),
-        (changed("time", 7, "soon"), "pump.csv, row 7, column 'time': 'soon' is neither a number nor a time"),
+        (
+            changed("time", 7, "soon"),
+            "pump.csv, row 7, column 'time': 'soon' is neither a number nor a time",
+        ),
         (changed("time", 7, ""), "pump.csv, row 7, column 'time': the time is missing"),
-        (changed("time", 7, "2025-12-31T00:00:00"), "row 7, column 'time': the time goes back: 2025-12-31.* after"),
-        (changed("time", 7, "2026-01-01T00:25:00"), "row 7, column 'time': the time 2026-01-01T00:25:00 stands twice"),
+        (
+            changed("time", 7, "2025-12-31T00:00:00"),
+            "row 7, column 'time': the time goes back: 2025-12-31.* after",
+        ),
+        (
+            changed("time", 7, "2026-01-01T00:25:00"),
+            "row 7, column 'time': the time 2026-01-01T00:25:00 stands twice",
+        ),
         (
             table() | {"label": ["0"] * 299 + ["maybe"]},
             "row 300, column 'label': 'maybe' is neither 0 nor 1.*0 .norm",
         ),
         (table(60), r"pump.csv: 60 complete rows; \d+ are needed for a window of 8 in each part"),
         ({"time": table()["time"]}, "holds no column of measurements"),
-        (table() | {"heat": [1] * ROWS, "load": [2] * ROWS}, "every column is constant over the training rows"),
+        (
+            table() | {"heat": [1] * ROWS, "load": [2] * ROWS},
+            "every column is constant over the training rows",
+        ),
     ],
 )
-def test_faulty_cells_are_refused_with_their_place(tmp_path: Path, columns: dict[str, list[Any]], said: str) -> None:
+def test_faulty_cells_are_refused_with_their_place(
+    tmp_path: Path, columns: dict[str, list[Any]], said: str
+) -> None:
     message = refused(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
     assert re.search(said, message), message
 
@@ -212,8 +246,12 @@ def test_files_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> No
     assert "b.csv: its rows are 600 apart, those of a.csv 300" in refused(tmp_path, raw)
 
 
-def test_too_many_gaps_stop_the_run_at_the_first_and_windows_of_one_row_do_without(tmp_path: Path) -> None:
-    columns = {name: [cell for n, cell in enumerate(cells) if n % 6] for name, cells in table(400).items()}
+def test_too_many_gaps_stop_the_run_at_the_first_and_windows_of_one_row_do_without(
+    tmp_path: Path,
+) -> None:
+    columns = {
+        name: [cell for n, cell in enumerate(cells) if n % 6] for name, cells in table(400).items()
+    }
     raw = write(tmp_path / "raw", "pump.csv", columns)
     message = refused(tmp_path, raw)
     assert "pump.csv, row 6: gaps, irregular steps and empty cells cost" in message
@@ -223,12 +261,20 @@ def test_too_many_gaps_stop_the_run_at_the_first_and_windows_of_one_row_do_witho
 
 
 def test_settings_that_do_not_go_together_are_refused_at_once() -> None:
-    with pytest.raises(UsageError, match=r"features.window' = 1: model.kind=lstm needs windows of 2"):
-        Anomaly(resolve(AnomalyConfig, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 1}})))
+    with pytest.raises(
+        UsageError, match=r"features.window' = 1: model.kind=lstm needs windows of 2"
+    ):
+        Anomaly(
+            resolve(
+                AnomalyConfig, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 1}})
+            )
+        )
 
 
 def test_a_column_to_drop_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"features.drop': column 'haet' is unknown. Did you mean 'heat'"):
+    with pytest.raises(
+        UsageError, match=r"features.drop': column 'haet' is unknown. Did you mean 'heat'"
+    ):
         built(tmp_path, write(tmp_path / "raw", "pump.csv", table()), drop=["haet"])
 
 
@@ -242,7 +288,9 @@ def test_the_simulated_machines_hold_anomalies_in_validation_and_test_alone(tmp_
     assert set(found["test"].kind.tolist()) == {-1, 0, 1, 2, 3}
 
 
-def test_contamination_puts_about_its_share_of_anomalies_into_the_training_rows(tmp_path: Path) -> None:
+def test_contamination_puts_about_its_share_of_anomalies_into_the_training_rows(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "raw").mkdir()
     make(sample_rows=6000, sample_contamination=0.1).sample(tmp_path / "raw")
     _, out = built(tmp_path, tmp_path / "raw")

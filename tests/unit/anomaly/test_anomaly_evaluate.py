@@ -24,13 +24,19 @@ from tests.unit.anomaly.conftest import WINDOW, Trained
 TrainedKind = Callable[[str], Trained]
 
 
-def part_of(labels: list[int], series: list[int] | None = None, kinds: list[int] | None = None) -> Part:
+def part_of(
+    labels: list[int], series: list[int] | None = None, kinds: list[int] | None = None
+) -> Part:
     rows = len(labels)
     of = np.array(series or [0] * rows)
     return Part(
-        x=np.random.default_rng(0).normal(0, 1, (rows, 2)).astype(np.float32), segment=of, series=of,
-        time=np.arange(rows, dtype=float), label=np.array(labels, np.int8), kind=np.array(kinds or [-1] * rows),
-    )  # fmt: skip
+        x=np.random.default_rng(0).normal(0, 1, (rows, 2)).astype(np.float32),
+        segment=of,
+        series=of,
+        time=np.arange(rows, dtype=float),
+        label=np.array(labels, np.int8),
+        kind=np.array(kinds or [-1] * rows),
+    )
 
 
 def test_rows_are_judged_by_their_own_label_and_not_in_the_aftermath_of_an_anomaly() -> None:
@@ -40,16 +46,22 @@ def test_rows_are_judged_by_their_own_label_and_not_in_the_aftermath_of_an_anoma
 
 
 def test_events_are_runs_of_a_series_and_their_delay_counts_from_the_first_row() -> None:
-    part = part_of([0, 1, 1, 1, 0, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1, 1, 1], [-1, 0, 0, 0, -1, 1, 1, 0, -1, -1])
+    part = part_of(
+        [0, 1, 1, 1, 0, 1, 1, 1, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 1, 1, 1],
+        [-1, 0, 0, 0, -1, 1, 1, 0, -1, -1],
+    )
     moments = Moments.of(part, 1)
     all_events = events(moments)
     assert [(event.first, event.kind) for event in all_events] == [(1, 0), (5, 1), (7, 0)]
     alarm = np.isin(moments.ends, [3, 5, 9])
     result = found(all_events, moments, alarm, ["leak", "jam", "unseen"])
     assert result == {
-        "event_recall": pytest.approx(2 / 3), "event_recall: leak": 0.5, "event_recall: jam": 1.0,
+        "event_recall": pytest.approx(2 / 3),
+        "event_recall: leak": 0.5,
+        "event_recall: jam": 1.0,
         "detection_delay": 1.0,
-    }  # fmt: skip
+    }
     assert "detection_delay" not in found(all_events, moments, np.zeros(10, bool), [])
 
 
@@ -65,13 +77,16 @@ def test_the_metrics_are_those_of_the_definitions(trained: TrainedKind) -> None:
     result = one.family.evaluate(one.host, one.run, one.features)
     part = Part.load(one.features, "test")
     kept = [
-        row for row in range(WINDOW - 1, len(part.x))
+        row
+        for row in range(WINDOW - 1, len(part.x))
         if part.segment[row - WINDOW + 1] == part.segment[row]
         and (part.label[row] == 1 or not part.label[row - WINDOW + 1 : row + 1].any())
-    ]  # fmt: skip
+    ]
     score, y = one.host.scores(one.run, part.x[kept][:, None]), part.label[kept]
     alarm = score > one.host.detector.threshold
-    wins = (score[y == 1][:, None] > score[y == 0]).mean() + (score[y == 1][:, None] == score[y == 0]).mean() / 2
+    wins = (score[y == 1][:, None] > score[y == 0]).mean() + (
+        score[y == 1][:, None] == score[y == 0]
+    ).mean() / 2
     assert result.rows == len(kept)
     assert result.metrics["roc_auc"] == pytest.approx(wins)
     assert result.metrics["precision"] == pytest.approx(y[alarm].mean())
@@ -90,10 +105,17 @@ def test_the_metrics_are_those_of_the_definitions(trained: TrainedKind) -> None:
 
 
 def test_a_card_has_the_figures_of_the_field(trained: TrainedKind) -> None:
-    result = trained("lstm").family.evaluate(trained("lstm").host, trained("lstm").run, trained("lstm").features)
+    result = trained("lstm").family.evaluate(
+        trained("lstm").host, trained("lstm").run, trained("lstm").features
+    )
     assert result.roc is not None
     titles = " | ".join(plot.title for plot in result.plots)
-    for words in ("Severity over time, machine-", "Precision and recall", "Severities", "share of each column"):
+    for words in (
+        "Severity over time, machine-",
+        "Precision and recall",
+        "Severities",
+        "share of each column",
+    ):
         assert words in titles
     assert "labelled anomaly" in [series.name for series in result.plots[0].series]
     (alarms,) = [plot for plot in result.plots if plot.kind == "heatmap"]
@@ -106,9 +128,10 @@ def unlabelled(features: Path, into: Path) -> Path:
     for name in ("validation", "test"):
         part = Part.load(features, name)
         clean = part.label != 1
-        Part(**{key: value[clean] for key, value in vars(part).items()} | {"label": part.label[clean] * 0 - 1}).save(
-            into, name
-        )
+        Part(
+            **{key: value[clean] for key, value in vars(part).items()}
+            | {"label": part.label[clean] * 0 - 1}
+        ).save(into, name)
     return into
 
 
@@ -127,15 +150,21 @@ def test_without_labels_a_probe_ranks_and_the_false_alarm_rate_is_told(
 
 
 def test_the_probe_disturbs_one_column_of_the_latest_rows(machines: Path) -> None:
-    moments, schema = Moments.of(Part.load(machines, "test"), WINDOW), Schema.load(machines / "assets")
+    moments, schema = (
+        Moments.of(Part.load(machines, "test"), WINDOW),
+        Schema.load(machines / "assets"),
+    )
     made = probe.make(moments, schema)
     moved = made.plain != made.disturbed
     assert moved[:, : -WINDOW // 4].sum() == 0
     assert set(moved.any(axis=1).sum(axis=1).tolist()) == {1}
     shifted = np.abs(made.disturbed - made.plain)[1::2, -1].max(axis=1)
-    assert set(np.round(shifted / np.array([c.spread for c in schema.columns])[moved[1::2, -1].argmax(axis=1)], 2)) == {
-        1.5
-    }
+    assert set(
+        np.round(
+            shifted / np.array([c.spread for c in schema.columns])[moved[1::2, -1].argmax(axis=1)],
+            2,
+        )
+    ) == {1.5}
 
 
 def test_the_score_shift_moves_when_the_machine_does(trained: TrainedKind, tmp_path: Path) -> None:
@@ -146,10 +175,15 @@ def test_the_score_shift_moves_when_the_machine_does(trained: TrainedKind, tmp_p
     test.x[:, 4] += 5
     test.save(tmp_path / "features", "test")
     assert before < 0.15
-    assert one.family.evaluate(one.host, one.run, tmp_path / "features").metrics["score_shift"] > before + 0.3
+    assert (
+        one.family.evaluate(one.host, one.run, tmp_path / "features").metrics["score_shift"]
+        > before + 0.3
+    )
 
 
-def test_a_detector_of_rows_and_one_of_windows_are_judged_on_the_same_rows(trained: TrainedKind) -> None:
+def test_a_detector_of_rows_and_one_of_windows_are_judged_on_the_same_rows(
+    trained: TrainedKind,
+) -> None:
     rows, windows = trained("autoencoder"), trained("lstm")
     first = windows.family.evaluate(rows.host, rows.run, windows.features)
     second = windows.family.evaluate(windows.host, windows.run, windows.features)
@@ -158,7 +192,9 @@ def test_a_detector_of_rows_and_one_of_windows_are_judged_on_the_same_rows(train
     assert first.metrics["roc_auc"] != second.metrics["roc_auc"]
 
 
-def test_a_detector_is_judged_on_data_with_its_columns_in_another_order(trained: TrainedKind, tmp_path: Path) -> None:
+def test_a_detector_is_judged_on_data_with_its_columns_in_another_order(
+    trained: TrainedKind, tmp_path: Path
+) -> None:
     one = trained("iforest")
     shutil.copytree(one.features, tmp_path / "features")
     schema, order = Schema.load(one.features / "assets"), [3, 1, 0, 2, 7, 6, 5, 4]
@@ -192,10 +228,14 @@ def test_a_folder_of_ones_own_goes_from_files_to_a_package(labels: bool, tmp_pat
             kept = [",".join(cells[:-2]) for cells in lines if cells[-2] != "1"]
             file.write_text("\n".join(kept) + "\n")
     config = {
-        "data": {"uri": str(raw)}, "features": {"window": 12, "most_lost": 0.6},
+        "data": {"uri": str(raw)},
+        "features": {"window": 12, "most_lost": 0.6},
         "model": {"kind": "ocsvm", "false_alarm_rate": 0.02},
-    }  # fmt: skip
-    run, made = Run.of("anomaly", config), {name: tmp_path / name for name in ("dataset", "features", "model")}
+    }
+    run, made = (
+        Run.of("anomaly", config),
+        {name: tmp_path / name for name in ("dataset", "features", "model")},
+    )
     STAGES["ingest"](run, dataset=made["dataset"])
     STAGES["features"](run, dataset=made["dataset"], features=made["features"])
     STAGES["train"](run, features=made["features"], model=made["model"])
@@ -203,7 +243,11 @@ def test_a_folder_of_ones_own_goes_from_files_to_a_package(labels: bool, tmp_pat
     STAGES["evaluate"](run, **both, evaluation=tmp_path / "evaluation")
     STAGES["export"](run, **both, graphs=tmp_path / "graphs")
     STAGES["package"](
-        run, **both, evaluation=tmp_path / "evaluation", graphs=tmp_path / "graphs", package=tmp_path / "package"
+        run,
+        **both,
+        evaluation=tmp_path / "evaluation",
+        graphs=tmp_path / "graphs",
+        package=tmp_path / "package",
     )
     package = Package(tmp_path / "package")
     assert package.info.gate.metric == ("roc_auc" if labels else "probe_roc_auc")

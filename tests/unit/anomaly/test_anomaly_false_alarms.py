@@ -1,4 +1,5 @@
-"""The threshold keeps its promise on machines' further normal days: at most twice, at least half the stated alarms."""
+"""The threshold keeps its promise on machines' further normal days: at most twice, at least half
+the stated alarms."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from tests.unit.anomaly.conftest import Trained, all_windows, fresh, train
 
 KINDS = get_args(Kind)
 MACHINES, ROWS = 4, 12_000
-"""Fresh rows of a machine: over four of them 1 % is 480 alarms, in clusters of a window's length or so."""
+"""Fresh rows of a machine: over four of them 1 % is 480 alarms, in clusters of a window's length
+or so."""
 DEFAULT = AnomalyModel().false_alarm_rate
 Kept = Callable[[str, float], tuple[AnomalyHost, np.ndarray]]
 
@@ -68,7 +70,8 @@ def kept(fitted: Callable[[str], Trained], tmp_path_factory: pytest.TempPathFact
 
 
 def alarms(scores: np.ndarray, host: AnomalyHost, severity: float = 1.0) -> float:
-    """Share of the scores above the threshold, or above one so many times as far from the median score."""
+    """Share of the scores above the threshold, or above one so many times as far from the median
+    score."""
     typical, threshold = host.detector.typical, host.detector.threshold
     return float((scores > typical + severity * (threshold - typical)).mean())
 
@@ -85,7 +88,9 @@ def test_false_alarms_on_fresh_normal_data_are_within_a_factor_of_two_of_the_sta
 
 @pytest.mark.parametrize("rate", [DEFAULT, 0.02])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_threshold_four_tenths_too_low_or_too_high_would_not_be_let_pass(kind: str, rate: float, kept: Kept) -> None:
+def test_a_threshold_four_tenths_too_low_or_too_high_would_not_be_let_pass(
+    kind: str, rate: float, kept: Kept
+) -> None:
     host, scores = kept(kind, rate)
     assert alarms(scores, host, 0.6) > 2 * rate
     assert alarms(scores, host, 1.4) < rate / 2

@@ -23,7 +23,9 @@ ODD = ["Temp. [°C]", "class", "model_dump", "values"]
 
 
 def schema() -> Schema:
-    columns = [Column(name=name, mean=0, spread=1, median=0.5, minimum=-1, maximum=1) for name in ODD]
+    columns = [
+        Column(name=name, mean=0, spread=1, median=0.5, minimum=-1, maximum=1) for name in ODD
+    ]
     return Schema(columns=columns, window=3, step=300, labelled=False, series=["a.csv"], kinds=[])
 
 
@@ -34,7 +36,9 @@ def test_columns_of_any_name_are_fields_of_the_request(tmp_path: Path) -> None:
     body = {"values": dict(zip(ODD[::-1], [4, 3, 2, 1.5], strict=True))}
     request = host.Request.model_validate(body)
     assert host.windows([request]).tolist() == [[[1.5, 2, 3, 4]]]
-    assert request.model_dump(mode="json") == {"values": dict(zip(ODD, [1.5, 2, 3, 4], strict=True))}
+    assert request.model_dump(mode="json") == {
+        "values": dict(zip(ODD, [1.5, 2, 3, 4], strict=True))
+    }
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,9 @@ def test_a_window_of_another_length_is_told_what_is_needed() -> None:
     model, row = request_model(schema(), 3), dict.fromkeys(ODD, 1.0)
     model.model_validate({"window": [row] * 3})
     for rows in (0, 2, 4):
-        with pytest.raises(ValidationError, match=f"3 consecutive rows are needed, oldest first; seen: {rows}"):
+        with pytest.raises(
+            ValidationError, match=f"3 consecutive rows are needed, oldest first; seen: {rows}"
+        ):
             model.model_validate({"window": [row] * rows})
     shown = model.model_json_schema()["properties"]["window"]
     assert (shown["minItems"], shown["maxItems"]) == (3, 3)
@@ -69,7 +75,8 @@ def test_extreme_measurements_get_a_finite_score_and_an_alarm(trained: TrainedKi
         one = trained(kind)
         for value in (1e30, -1e30):
             (answer,) = one.host.predict(
-                one.run, [one.host.Request.model_validate({"values": dict.fromkeys(COLUMNS, value)})]
+                one.run,
+                [one.host.Request.model_validate({"values": dict.fromkeys(COLUMNS, value)})],
             )
             assert isinstance(answer, Answer)
             assert np.isfinite(answer.score)
@@ -82,7 +89,10 @@ def test_scores_are_those_of_the_formulas() -> None:
     scale = usual_errors(errors)
     assert scale == pytest.approx(np.array([[1.0, 3.0]] * 4), rel=0.06)
     one = Detector(kind="lstm", window=4, recent=2, false_alarm_rate=0.01, error_scale=[[1, 3]] * 4)
-    expected = [np.mean([(e[t][c] / (1, 3)[c]) ** 2 for t in (2, 3) for c in (0, 1)]) for e in errors[:3].tolist()]
+    expected = [
+        np.mean([(e[t][c] / (1, 3)[c]) ** 2 for t in (2, 3) for c in (0, 1)])
+        for e in errors[:3].tolist()
+    ]
     assert scores(one, {"errors": errors[:3]}) == pytest.approx(expected, rel=1e-5)
     svdd = Detector(kind="deepsvdd", window=1, false_alarm_rate=0.01, centre=[1, 2])
     assert scores(svdd, {"embedding": np.array([[4, 6]], np.float32)}).tolist() == [25]
@@ -91,16 +101,22 @@ def test_scores_are_those_of_the_formulas() -> None:
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "lstm"])
-def test_drift_is_seen_when_the_machine_wears_and_not_when_it_runs_on(kind: str, trained: TrainedKind) -> None:
+def test_drift_is_seen_when_the_machine_wears_and_not_when_it_runs_on(
+    kind: str, trained: TrainedKind
+) -> None:
     one = trained(kind)
 
     def described(drift: float, seed: int) -> dict[str, list[object]]:
         rows: list[dict[str, object]] = []
         window = one.host.detector.window
         for machine in range(3):
-            x = simulate(machine, 4000, np.random.default_rng([seed, machine]), drift).astype(np.float32)
+            x = simulate(machine, 4000, np.random.default_rng([seed, machine]), drift).astype(
+                np.float32
+            )
             for rows_of in all_windows(x, window)[::10]:
-                content = [dict(zip(COLUMNS, row, strict=True)) for row in rows_of.astype(float).tolist()]
+                content = [
+                    dict(zip(COLUMNS, row, strict=True)) for row in rows_of.astype(float).tolist()
+                ]
                 request = one.host.Request.model_validate(
                     {"values": content[0]} if window == 1 else {"window": content}
                 )
@@ -109,10 +125,14 @@ def test_drift_is_seen_when_the_machine_wears_and_not_when_it_runs_on(kind: str,
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     reference = described(0, 1)
-    drifted = {one.name for one in compare(reference, described(1, 2), MonitorSettings()) if one.drifted}
+    drifted = {
+        one.name for one in compare(reference, described(1, 2), MonitorSettings()) if one.drifted
+    }
     assert {"bearing_temperature", "vibration", "ambient", "score", "anomaly"} <= drifted
     assert not {"speed", "current", "pressure"} & drifted
-    assert not [one.name for one in compare(reference, described(0, 3), MonitorSettings()) if one.drifted]
+    assert not [
+        one.name for one in compare(reference, described(0, 3), MonitorSettings()) if one.drifted
+    ]
     assert ("speed: spread" in reference) == (kind == "lstm")
 
 

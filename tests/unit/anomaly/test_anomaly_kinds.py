@@ -55,18 +55,32 @@ def test_the_onnx_graph_gives_the_trained_models_scores_at_batch_1_and_7(
         assert expected.keys() == seen.keys()
         for name, value in expected.items():
             assert seen[name].shape == value.shape
-            assert np.max(np.abs(seen[name] - value) / np.maximum(1, np.abs(value))) < graph.tolerance
-        assert np.allclose(one.host.scores(one.run, windows), one.host.scores(compiled, windows), rtol=1e-3, atol=1e-4)
+            assert (
+                np.max(np.abs(seen[name] - value) / np.maximum(1, np.abs(value))) < graph.tolerance
+            )
+        assert np.allclose(
+            one.host.scores(one.run, windows),
+            one.host.scores(compiled, windows),
+            rtol=1e-3,
+            atol=1e-4,
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("column", ["pressure", "oil_temperature", "vibration"])
-def test_the_disturbed_sensor_comes_first_in_the_reasons(kind: str, column: str, trained: TrainedKind) -> None:
+def test_the_disturbed_sensor_comes_first_in_the_reasons(
+    kind: str, column: str, trained: TrainedKind
+) -> None:
     one = trained(kind)
     index, window = COLUMNS.index(column), one.host.detector.window
     spread = one.host.schema.columns[index].spread
     first, known = 0, [fresh(machine, 1600).astype(float) for machine in range(2)]
-    cases = [(machine, end, sign) for machine in range(2) for end in range(500, 1500, 100) for sign in (-1, 1)]
+    cases = [
+        (machine, end, sign)
+        for machine in range(2)
+        for end in range(500, 1500, 100)
+        for sign in (-1, 1)
+    ]
     for machine, end, sign in cases:
         rows = known[machine][end - window + 1 : end + 1].copy()
         rows[-1, index] += sign * 4 * spread
@@ -81,7 +95,9 @@ def test_the_disturbed_sensor_comes_first_in_the_reasons(kind: str, column: str,
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "lstm"])
-def test_parts_of_the_reconstruction_error_add_up_to_the_score(kind: str, trained: TrainedKind) -> None:
+def test_parts_of_the_reconstruction_error_add_up_to_the_score(
+    kind: str, trained: TrainedKind
+) -> None:
     one = trained(kind)
     body = one.family.requests(one.features, "test", 1)[0]
     request = one.host.Request.model_validate(body)
@@ -91,7 +107,9 @@ def test_parts_of_the_reconstruction_error_add_up_to_the_score(kind: str, traine
 
 
 @pytest.mark.parametrize("kind", ["deepsvdd", "ocsvm"])
-def test_occlusion_is_the_fall_of_the_score_at_the_expected_value(kind: str, trained: TrainedKind) -> None:
+def test_occlusion_is_the_fall_of_the_score_at_the_expected_value(
+    kind: str, trained: TrainedKind
+) -> None:
     one = trained(kind)
     values = one.family.requests(one.features, "test", 5)[3]["values"]
     request = one.host.Request.model_validate({"values": values})
@@ -101,7 +119,9 @@ def test_occlusion_is_the_fall_of_the_score_at_the_expected_value(kind: str, tra
     others = np.column_stack([np.delete(x, flow, axis=1), np.ones(len(x))])
     weights, *_ = np.linalg.lstsq(others, x[:, flow])
     expected = float([*(value for name, value in values.items() if name != "flow"), 1.0] @ weights)
-    (other,) = one.host.predict(one.run, [one.host.Request.model_validate({"values": {**values, "flow": expected}})])
+    (other,) = one.host.predict(
+        one.run, [one.host.Request.model_validate({"values": {**values, "flow": expected}})]
+    )
     fall = answer.score - other.score  # type: ignore[attr-defined]
     assert reasons.contributions["flow"] == pytest.approx(fall, rel=0.01, abs=1e-4)
     assert reasons.method == "occlusion to what the other columns let expect"
@@ -137,7 +157,9 @@ def test_whitened_columns_are_uncorrelated_and_copies_do_not_explode() -> None:
 
 
 @pytest.mark.parametrize("kind", ["iforest", "autoencoder"])
-def test_assumed_contamination_gives_a_dirty_training_set_its_recall_back(kind: str, tmp_path: Path) -> None:
+def test_assumed_contamination_gives_a_dirty_training_set_its_recall_back(
+    kind: str, tmp_path: Path
+) -> None:
     dirty = make(kind)
     features = dirty.config.features.model_copy(update={"sample_contamination": 0.05})
     dirty = type(dirty)(dirty.config.model_copy(update={"features": features}))
@@ -176,16 +198,22 @@ def test_a_threshold_from_labels_forgets_the_calibration_rows_that_are_anomalies
     assert abs(levels["labels"] - clean) < 0.3 * (levels["assumed_normal"] - clean)
 
 
-def test_a_threshold_from_labels_that_are_not_there_is_refused(machines: Path, tmp_path: Path) -> None:
+def test_a_threshold_from_labels_that_are_not_there_is_refused(
+    machines: Path, tmp_path: Path
+) -> None:
     features = tmp_path / "features"
     shutil.copytree(machines, features)
-    Schema.load(features / "assets").model_copy(update={"labelled": False}).save(features / "assets")
+    Schema.load(features / "assets").model_copy(update={"labelled": False}).save(
+        features / "assets"
+    )
     (tmp_path / "m").mkdir()
     with pytest.raises(UsageError, match=r"'labels': the data has no column 'label'"):
         train(make("ocsvm", threshold_from="labels"), features, tmp_path / "m")
 
 
-def test_a_detector_file_is_needed_and_may_hold_nothing_foreign(trained: TrainedKind, tmp_path: Path) -> None:
+def test_a_detector_file_is_needed_and_may_hold_nothing_foreign(
+    trained: TrainedKind, tmp_path: Path
+) -> None:
     from collections import OrderedDict
 
     import skops.io

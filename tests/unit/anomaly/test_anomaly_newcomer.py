@@ -37,9 +37,18 @@ def test_dates_with_points_are_read_day_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        (renamed("Zeitpunkt"), "column 'Zeitpunkt': holds dates or times.*features.time_column=Zeitpunkt"),
-        (table() | {"is_anomaly": [0] * 290 + [1] * 10}, "column 'is_anomaly'.*features.label_column=is_anomaly"),
-        (table() | {"number": list(range(ROWS))}, "column 'number': grows by the same.*features.drop=.number."),
+        (
+            renamed("Zeitpunkt"),
+            "column 'Zeitpunkt': holds dates or times.*features.time_column=Zeitpunkt",
+        ),
+        (
+            table() | {"is_anomaly": [0] * 290 + [1] * 10},
+            "column 'is_anomaly'.*features.label_column=is_anomaly",
+        ),
+        (
+            table() | {"number": list(range(ROWS))},
+            "column 'number': grows by the same.*features.drop=.number.",
+        ),
     ],
 )
 def test_what_is_plainly_no_measurement_is_not_measured(
@@ -51,7 +60,9 @@ def test_what_is_plainly_no_measurement_is_not_measured(
 @pytest.mark.parametrize("setting", ["time_column", "label_column", "kind_column"])
 def test_a_column_that_a_setting_names_must_be_there(tmp_path: Path, setting: str) -> None:
     raw = write(tmp_path / "raw", "pump.csv", table())
-    with pytest.raises(UsageError, match=f"features.{setting}': column 'heta' is unknown. Did you mean 'heat'"):
+    with pytest.raises(
+        UsageError, match=f"features.{setting}': column 'heta' is unknown. Did you mean 'heat'"
+    ):
         built(tmp_path, raw, **{setting: "heta"})
 
 
@@ -59,7 +70,9 @@ def test_rows_left_out_are_told_in_the_line_of_the_stage(tmp_path: Path) -> None
     columns = table() | {"stuck": [5] * ROWS}
     columns["heat"][20:24] = [""] * 4
     summary, _ = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
-    assert summary["headline"].endswith("; 4 rows left out for an empty cell; left out: stuck (constant)")
+    assert summary["headline"].endswith(
+        "; 4 rows left out for an empty cell; left out: stuck (constant)"
+    )
 
 
 def test_rows_to_answer_are_read_as_the_rows_to_train_on(tmp_path: Path) -> None:
@@ -67,7 +80,9 @@ def test_rows_to_answer_are_read_as_the_rows_to_train_on(tmp_path: Path) -> None
     file = tmp_path / "new.csv"
     file.write_text(text(columns, ";").replace(".", ","))
     found = read_rows(file, ["load", "heat"])
-    assert np.allclose([list(row.values()) for row in found], np.array([columns["load"], columns["heat"]]).T)
+    assert np.allclose(
+        [list(row.values()) for row in found], np.array([columns["load"], columns["heat"]]).T
+    )
     file.write_text("heat,load\n60.5,0.1\n61,\n")
     with pytest.raises(BadData, match="row 2, column 'load': the cell is empty"):
         read_rows(file, ["load", "heat"])

@@ -55,12 +55,16 @@ def test_contamination_leaves_out_the_highest_scores() -> None:
     normal = rng.exponential(1, 9500)
     dirty = rng.permutation(np.concatenate([normal, np.full(500, 50.0)]))
     assert choose(dirty, 0.01, 1).value == 50
-    assert choose(dirty, 0.01, 1, contamination=0.05).value == pytest.approx(choose(normal, 0.01, 1).value, rel=0.05)
+    assert choose(dirty, 0.01, 1, contamination=0.05).value == pytest.approx(
+        choose(normal, 0.01, 1).value, rel=0.05
+    )
 
 
 def test_too_few_scores_or_equal_ones_are_refused_with_what_is_needed() -> None:
     scores = np.random.default_rng(0).normal(0, 1, 300)
-    with pytest.raises(BadData, match=r"300 calibration answers cannot.*0.01: 500 are needed.*rate=0\.017"):
+    with pytest.raises(
+        BadData, match=r"300 calibration answers cannot.*0.01: 500 are needed.*rate=0\.017"
+    ):
         choose(scores, 0.01, 1)
     with pytest.raises(BadData, match="it tells nothing apart"):
         choose(np.ones(1000), 0.01, 1)
@@ -81,11 +85,16 @@ def test_too_little_calibration_data_is_told_before_training(
     machines: Path, tmp_path: Path, contamination: float
 ) -> None:
     family = make("autoencoder", false_alarm_rate=1e-4, contamination=contamination)
-    with pytest.raises(BadData, match="calibration answers cannot set a false alarm rate of 0.0001: 50,000 are needed"):
+    with pytest.raises(
+        BadData,
+        match="calibration answers cannot set a false alarm rate of 0.0001: 50,000 are needed",
+    ):
         family.fit(machines, tmp_path, trainer=None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("answers", "contamination"), [(500, 0.0), (511, 0.02), (527, 0.05), (1_000, 0.5)])
+@pytest.mark.parametrize(
+    ("answers", "contamination"), [(500, 0.0), (511, 0.02), (527, 0.05), (1_000, 0.5)]
+)
 def test_what_passes_before_training_passes_after_it(answers: int, contamination: float) -> None:
     check(answers, 0.01, contamination)
     choose(np.random.default_rng(0).exponential(1, answers), 0.01, 1, contamination)

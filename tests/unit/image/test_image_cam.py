@@ -40,6 +40,8 @@ def test_coarse_cells_keep_the_sum(shape: tuple[int, int]) -> None:
 
 
 def test_an_overlay_is_red_for_and_blue_against() -> None:
-    shown = np.asarray(cam.overlay(np.full((1, 8, 8), 128, np.uint8), np.array([[1.0, 0.0], [0.0, -1.0]]), 64), int)
+    shown = np.asarray(
+        cam.overlay(np.full((1, 8, 8), 128, np.uint8), np.array([[1.0, 0.0], [0.0, -1.0]]), 64), int
+    )
     assert shown[4, 4, 0] > shown[4, 4, 2] + 50
     assert shown[-4, -4, 2] > shown[-4, -4, 0] + 50

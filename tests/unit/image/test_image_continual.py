@@ -96,7 +96,11 @@ def test_without_exemplars_zeros_and_ones_are_forgotten_and_with_them_they_are_n
     ],
 )
 def test_another_size_or_kind_does_not_go_on(
-    changes: dict[str, object], said: str, parts: tuple[Path, Path], first: tuple[Path, Path], tmp_path: Path
+    changes: dict[str, object],
+    said: str,
+    parts: tuple[Path, Path],
+    first: tuple[Path, Path],
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(UsageError, match=said):
         features_of(family(**changes), parts[1], tmp_path / "features", first[1])

@@ -1,4 +1,5 @@
-"""Folders of pictures become splits, whatever their layout; what cannot be used is refused with its place."""
+"""Folders of pictures become splits, whatever their layout; what cannot be used is refused with
+its place."""
 
 from __future__ import annotations
 
@@ -42,7 +43,10 @@ def scans(root: Path, counts: dict[str, int] | None = None, first: int = 0) -> P
     """A folder of two classes: `dark` and `light`."""
     for label, count in (counts or {"dark": 20, "light": 12}).items():
         for number in range(first, first + count):
-            save(root / label / f"{number:02}.png", picture(1000 * (label == "light") + number, label == "light"))
+            save(
+                root / label / f"{number:02}.png",
+                picture(1000 * (label == "light") + number, label == "light"),
+            )
     return root
 
 
@@ -55,7 +59,9 @@ def names(out: Path, split: str) -> list[str]:
     return [name for name, _ in store.load_files(out, split)]
 
 
-def refused(raw: Path, tmp_path: Path, kind: type[ModelyardError] = BadData, **settings: Any) -> str:
+def refused(
+    raw: Path, tmp_path: Path, kind: type[ModelyardError] = BadData, **settings: Any
+) -> str:
     with pytest.raises(kind) as caught:
         build(raw, tmp_path / "out", **settings)
     assert "\n" not in str(caught.value)
@@ -82,7 +88,10 @@ def test_stored_pixels_belong_to_the_stored_files_and_labels(tmp_path: Path) -> 
     build(scans(tmp_path / "raw"), tmp_path / "out")
     spec = ImageSpec.load(tmp_path / "out/assets")
     for split in SPLITS:
-        pixels, labels = store.load_arrays(tmp_path / "out", split), store.load_labels(tmp_path / "out", split)
+        pixels, labels = (
+            store.load_arrays(tmp_path / "out", split),
+            store.load_labels(tmp_path / "out", split),
+        )
         for row, (name, content) in enumerate(store.load_files(tmp_path / "out", split)):
             assert content == (tmp_path / "raw" / name).read_bytes()
             assert np.array_equal(pixels[row], spec.decode(content))
@@ -91,12 +100,17 @@ def test_stored_pixels_belong_to_the_stored_files_and_labels(tmp_path: Path) -> 
 
 def test_mean_and_deviation_are_those_of_the_training_split(tmp_path: Path) -> None:
     build(scans(tmp_path / "raw"), tmp_path / "out")
-    spec, pixels = ImageSpec.load(tmp_path / "out/assets"), store.load_arrays(tmp_path / "out", "train")
+    spec, pixels = (
+        ImageSpec.load(tmp_path / "out/assets"),
+        store.load_arrays(tmp_path / "out", "train"),
+    )
     assert spec.mean == pytest.approx([float(np.mean(pixels))])
     assert spec.std == pytest.approx([float(np.std(pixels))])
 
 
-def test_the_data_s_own_splits_are_kept_and_a_missing_one_is_drawn_from_train(tmp_path: Path) -> None:
+def test_the_data_s_own_splits_are_kept_and_a_missing_one_is_drawn_from_train(
+    tmp_path: Path,
+) -> None:
     scans(tmp_path / "raw/train", {"dark": 20, "light": 20})
     scans(tmp_path / "raw/test", {"dark": 5, "light": 4}, first=50)
     summary = build(tmp_path / "raw", tmp_path / "out")
@@ -115,7 +129,9 @@ def test_a_table_names_labels_splits_and_groups(tmp_path: Path) -> None:
         rows.append(f"pictures\\{number}.jpg; {label};{split};p{number}")
     summary = build(table(raw, rows, "File;Label;split;group"), tmp_path / "out")
     assert summary["rows"] == {"train": 20, "validation": 5, "test": 5}
-    assert set(names(tmp_path / "out", "validation")) == {f"pictures/{n}.jpg" for n in range(20, 25)}
+    assert set(names(tmp_path / "out", "validation")) == {
+        f"pictures/{n}.jpg" for n in range(20, 25)
+    }
     assert ImageSpec.load(tmp_path / "out/assets").classes == ["well", "ill"]
 
 
@@ -123,9 +139,13 @@ def test_groups_stay_in_one_split(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     for number in range(120):
         label = ("dark", "light")[number % 2]
-        save(raw / label / f"patient{number // 6:02}_{number}.png", picture(number, number % 2 == 1))
+        save(
+            raw / label / f"patient{number // 6:02}_{number}.png", picture(number, number % 2 == 1)
+        )
     summary = build(raw, tmp_path / "out", group_pattern=r"(patient\d+)_")
-    groups = {s: {name.split("/")[1].split("_")[0] for name in names(tmp_path / "out", s)} for s in SPLITS}
+    groups = {
+        s: {name.split("/")[1].split("_")[0] for name in names(tmp_path / "out", s)} for s in SPLITS
+    }
     assert sum(len(group) for group in groups.values()) == len(set().union(*groups.values())) == 20
     assert summary["rows"] == {"train": 78, "validation": 18, "test": 24}
     assert "20 groups" in summary["notes"][0]
@@ -162,10 +182,14 @@ def test_a_picture_under_two_labels_is_left_out_and_named(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("sides", "expected"), [((8, 9), 32), ((40, 200), 48), ((300, 400), 96)])
-def test_the_side_follows_the_training_pictures(tmp_path: Path, sides: tuple[int, int], expected: int) -> None:
+def test_the_side_follows_the_training_pictures(
+    tmp_path: Path, sides: tuple[int, int], expected: int
+) -> None:
     for label in ("a", "b"):
         for number in range(8):
-            pixels = np.random.default_rng([number, label == "b"]).integers(0, 255, (*sides, 3), np.uint8)
+            pixels = np.random.default_rng([number, label == "b"]).integers(
+                0, 255, (*sides, 3), np.uint8
+            )
             save(tmp_path / "raw" / label / f"{number}.png", Image.fromarray(pixels))
     build(tmp_path / "raw", tmp_path / "out")
     assert store.load_arrays(tmp_path / "out", "train").shape[1:] == (3, expected, expected)
@@ -179,8 +203,12 @@ def test_gray_pictures_in_colour_files_are_gray(tmp_path: Path) -> None:
     assert ImageSpec.load(tmp_path / "out/assets").channels == 1
 
 
-@pytest.mark.parametrize(("positive", "classes"), [(None, ["dark", "light"]), ("dark", ["light", "dark"])])
-def test_the_rarer_class_is_positive_unless_named(tmp_path: Path, positive: str | None, classes: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("positive", "classes"), [(None, ["dark", "light"]), ("dark", ["light", "dark"])]
+)
+def test_the_rarer_class_is_positive_unless_named(
+    tmp_path: Path, positive: str | None, classes: list[str]
+) -> None:
     build(scans(tmp_path / "raw"), tmp_path / "out", positive=positive)
     assert ImageSpec.load(tmp_path / "out/assets").classes == classes
 
@@ -190,7 +218,10 @@ def test_other_files_are_counted(tmp_path: Path) -> None:
     (raw / "dark/Thumbs.db").write_text("x")
     (raw / "readme.txt").write_text("x")
     save(raw / "cover.png", picture(7, True))
-    assert build(raw, tmp_path / "out")["dropped"] == {"not a picture file": 1, "outside a class folder": 1}
+    assert build(raw, tmp_path / "out")["dropped"] == {
+        "not a picture file": 1,
+        "outside a class folder": 1,
+    }
 
 
 def test_pictures_that_are_not_read_are_told_in_the_line_of_the_stage(tmp_path: Path) -> None:
@@ -198,7 +229,9 @@ def test_pictures_that_are_not_read_are_told_in_the_line_of_the_stage(tmp_path: 
     save(raw / "dark/a.gif", picture(7, True))
     save(raw / "light/b.TIFF", picture(8, True))
     line = build(raw, tmp_path / "out")["headline"]
-    assert line.endswith("; left out: 1 (.gif is not read: save it as .png), 1 (.tiff is not read: save it as .png)")
+    assert line.endswith(
+        "; left out: 1 (.gif is not read: save it as .png), 1 (.tiff is not read: save it as .png)"
+    )
 
 
 def test_classes_that_lie_a_folder_deeper_are_found_out(tmp_path: Path) -> None:
@@ -262,7 +295,9 @@ def huge(raw: Path) -> None:
         (huge, "dark/huge.png: has .*25,000,000"),
     ],
 )
-def test_a_faulty_folder_is_refused(tmp_path: Path, spoil: Callable[[Path], None], said: str) -> None:
+def test_a_faulty_folder_is_refused(
+    tmp_path: Path, spoil: Callable[[Path], None], said: str
+) -> None:
     raw = scans(tmp_path / "raw")
     spoil(raw)
     assert re.search(said, refused(raw, tmp_path))
@@ -275,7 +310,10 @@ def test_a_faulty_folder_is_refused(tmp_path: Path, spoil: Callable[[Path], None
         ("dark/01.png,dark", "row 33, column 'file': 'dark/01.png' is in row 2 already"),
         ("more.png,", "row 33, column 'label': empty"),
         (",dark", "row 33, column 'file': empty"),
-        ("more.png,purple", "row 33, column 'label': class 'purple' is unknown. Allowed: dark, light"),
+        (
+            "more.png,purple",
+            "row 33, column 'label': class 'purple' is unknown. Allowed: dark, light",
+        ),
         ("more.png,ligth", "Did you mean 'light'?"),
         ("../raw/more.png,dark", "row 33, column 'file': '../raw/more.png' lies outside"),
         ("labels.csv,dark", "row 33, column 'file': 'labels.csv' is no picture"),
@@ -295,14 +333,20 @@ def test_a_faulty_row_is_refused(tmp_path: Path, row: str, said: str) -> None:
     ("header", "cells", "said"),
     [
         ("file", "", "column 'label': the column is missing. Its columns are file"),
-        ("file,label,split", ",tarin", "row 1, column 'split': split 'tarin' is unknown. Did you mean 'train'?"),
+        (
+            "file,label,split",
+            ",tarin",
+            "row 1, column 'split': split 'tarin' is unknown. Did you mean 'train'?",
+        ),
         ("file,label,group,split", ",p1,{}", "group 'p1' is in the splits"),
     ],
 )
 def test_a_faulty_table_is_refused(tmp_path: Path, header: str, cells: str, said: str) -> None:
     raw = scans(tmp_path / "raw")
     rows = [
-        f"{file.relative_to(raw)},{file.parent.name}"[: None if "label" in header else -1 - len(file.parent.name)]
+        f"{file.relative_to(raw)},{file.parent.name}"[
+            : None if "label" in header else -1 - len(file.parent.name)
+        ]
         + cells.format(SPLITS[number % 3])
         for number, file in enumerate(sorted(raw.rglob("*.png")))
     ]
@@ -313,12 +357,16 @@ def test_a_label_that_training_lacks_is_refused(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         scans(tmp_path / "raw" / split, first=30 * len(split))
     scans(tmp_path / "raw/test", {"strange": 1})
-    assert "test/strange/00.png: class 'strange' has no training picture" in refused(tmp_path / "raw", tmp_path)
+    assert "test/strange/00.png: class 'strange' has no training picture" in refused(
+        tmp_path / "raw", tmp_path
+    )
 
 
 def test_pictures_without_class_folders_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "raw/1.png", picture(1, True))
-    assert "1.png: lies outside of a class folder. Lay pictures out as" in refused(tmp_path / "raw", tmp_path)
+    assert "1.png: lies outside of a class folder. Lay pictures out as" in refused(
+        tmp_path / "raw", tmp_path
+    )
 
 
 @pytest.mark.parametrize(
@@ -330,7 +378,9 @@ def test_pictures_without_class_folders_are_refused(tmp_path: Path) -> None:
         ({"group_pattern": "(p9)"}, "is not found in the name 'dark/00.png'"),
     ],
 )
-def test_a_setting_that_does_not_fit_is_refused(tmp_path: Path, settings: dict[str, str], said: str) -> None:
+def test_a_setting_that_does_not_fit_is_refused(
+    tmp_path: Path, settings: dict[str, str], said: str
+) -> None:
     assert said in refused(scans(tmp_path / "raw"), tmp_path, UsageError, **settings)
 
 

@@ -1,4 +1,5 @@
-"""Figures of a classifier, against scikit-learn's or by hand, for its own host and for another's."""
+"""Figures of a classifier, against scikit-learn's or by hand, for its own host and for
+another's."""
 
 from __future__ import annotations
 
@@ -34,7 +35,10 @@ def brightness(threshold: float = 128.0) -> Any:
     def run(graph: str, arrays: Arrays) -> Arrays:
         pixels = arrays["pixels"].mean(axis=1)
         bright = (pixels[:, 12:20, 12:20].mean(axis=(1, 2)) - threshold) / 40
-        return {"logits": np.stack([-bright, bright], axis=1).astype(np.float32), "features": pixels[:, None, ::4, ::4]}
+        return {
+            "logits": np.stack([-bright, bright], axis=1).astype(np.float32),
+            "features": pixels[:, None, ::4, ::4],
+        }
 
     return run
 
@@ -56,15 +60,23 @@ def test_answers_through_the_host_are_judged_beside_the_most_frequent_class(feat
     assert result.confusion.matrix == [[6, 0], [0, 4]]
     assert "recall: 4 of 4, 95 % interval 0.510 to 1.000 (Wilson)." in result.notes
     assert [plot.title for plot in result.plots] == [
-        "ROC", "Precision and recall", "Recall and specificity by threshold", "Calibration", "Scores by class",
+        "ROC",
+        "Precision and recall",
+        "Recall and specificity by threshold",
+        "Calibration",
+        "Scores by class",
         "Right answers",
-    ]  # fmt: skip
+    ]
 
 
 def test_the_worst_errors_come_first_and_are_drawn(features: Path) -> None:
-    result = ImageFamily(ImageConfig()).evaluate(ImageHost(features / "assets"), brightness(-1000), features)
+    result = ImageFamily(ImageConfig()).evaluate(
+        ImageHost(features / "assets"), brightness(-1000), features
+    )
     plot = next(plot for plot in result.plots if plot.title == "Worst errors")
-    assert [picture.caption.split(" (")[0] for picture in plot.pictures] == ["dark, answered light"] * 6
+    assert [picture.caption.split(" (")[0] for picture in plot.pictures] == [
+        "dark, answered light"
+    ] * 6
     certain = [float(re.findall(r"\((.*)\)", picture.caption)[0]) for picture in plot.pictures]
     assert certain == sorted(certain, reverse=True)
     with style():
@@ -92,7 +104,9 @@ def test_another_host_decodes_by_its_own_rules_and_its_classes_are_matched_by_na
     assert result.metrics["accuracy"] == result.metrics["roc_auc"] == 1
 
 
-def test_a_class_that_the_host_does_not_know_counts_as_missed(features: Path, tmp_path: Path) -> None:
+def test_a_class_that_the_host_does_not_know_counts_as_missed(
+    features: Path, tmp_path: Path
+) -> None:
     own = ImageSpec.load(features / "assets")
     own.model_copy(update={"classes": ["dark", "blue"]}).save(tmp_path)
     result = ImageFamily(ImageConfig()).evaluate(ImageHost(tmp_path), brightness(), features)
@@ -125,7 +139,10 @@ def test_darker_and_noisier_pictures_drift_and_others_do_not() -> None:
 
 def test_describing_tells_of_the_picture_and_the_answer(features: Path) -> None:
     host = ImageHost(features / "assets")
-    (request,) = [host.Request.model_validate(body) for body in ImageData(ImageConfig()).requests(features, "test", 1)]
+    (request,) = [
+        host.Request.model_validate(body)
+        for body in ImageData(ImageConfig()).requests(features, "test", 1)
+    ]
     (answer,) = host.predict(brightness(), [request])
     row = host.describe(request, answer)
     assert (row["width"], row["height"], row["saturation"]) == (12, 12, 0)

@@ -1,4 +1,5 @@
-"""Every kind of network learns a folder of two classes, and its graph answers as it does; checkpoints are read."""
+"""Every kind of network learns a folder of two classes, and its graph answers as it does;
+checkpoints are read."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ BATCH = 7
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks this small are trained faster by one thread than by several that wait for each other."""
+    """Networks this small are trained faster by one thread than by several that wait for each
+    other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -51,7 +53,10 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def family(**settings: Any) -> Image:
-    fast = {"training": {"epochs": 6, "batch_size": 8, "learning_rate": 3e-3}, "model": {"width": 8, "depth": 1}}
+    fast = {
+        "training": {"epochs": 6, "batch_size": 8, "learning_rate": 3e-3},
+        "model": {"width": 8, "depth": 1},
+    }
     return Image(resolve(ImageConfig, ("config", fast), ("--set", settings)))
 
 
@@ -65,7 +70,10 @@ def made(
     request: pytest.FixtureRequest, features: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Image, Path]:
     """A trained network of each kind, and its folder."""
-    one, out = family(model={"kind": request.param, "least_sensitivity": 0.9}), tmp_path_factory.mktemp(request.param)
+    one, out = (
+        family(model={"kind": request.param, "least_sensitivity": 0.9}),
+        tmp_path_factory.mktemp(request.param),
+    )
     trained(one, features, out)
     return one, out
 
@@ -82,8 +90,13 @@ def test_a_kind_learns_and_its_graph_answers_as_it_does(
     one, model = made
     run = compiled(one, model, tmp_path / "model.onnx")
     (graph,) = one.graphs(model)
-    batch = {name: np.resize(array, (BATCH, *array.shape[1:])) for name, array in graph.example.items()}
-    assert check_parity(dataclasses.replace(graph, example=batch), one.native(model), run) <= graph.tolerance
+    batch = {
+        name: np.resize(array, (BATCH, *array.shape[1:])) for name, array in graph.example.items()
+    }
+    assert (
+        check_parity(dataclasses.replace(graph, example=batch), one.native(model), run)
+        <= graph.tolerance
+    )
     host = ImageHost(model / "assets")
     native, onnx = (one.evaluate(host, runtime, features) for runtime in (one.native(model), run))
     assert native.metrics == pytest.approx(onnx.metrics, abs=1e-4)
@@ -91,7 +104,9 @@ def test_a_kind_learns_and_its_graph_answers_as_it_does(
     assert native.baseline["roc_auc"] == 0.5
 
 
-def test_evidence_and_base_add_up_to_the_score_s_log_odds(made: tuple[Image, Path], features: Path) -> None:
+def test_evidence_and_base_add_up_to_the_score_s_log_odds(
+    made: tuple[Image, Path], features: Path
+) -> None:
     one, model = made
     host, run = ImageHost(model / "assets"), one.native(model)
     for body in one.requests(features, "test", 5):
@@ -110,7 +125,9 @@ def test_evidence_and_base_add_up_to_the_score_s_log_odds(made: tuple[Image, Pat
         assert shown.size == (224, 224)
 
 
-def test_the_map_is_what_its_method_says_grad_cam_before_its_relu(made: tuple[Image, Path], features: Path) -> None:
+def test_the_map_is_what_its_method_says_grad_cam_before_its_relu(
+    made: tuple[Image, Path], features: Path
+) -> None:
     one, model = made
     host, run = ImageHost(model / "assets"), one.native(model)
     assert isinstance(host, ImageHost)
@@ -124,13 +141,18 @@ def test_the_map_is_what_its_method_says_grad_cam_before_its_relu(made: tuple[Im
         weights = gradient.mean(dim=(2, 3), keepdim=True)
         grad_cam = (weights * outputs["features"]).sum(dim=1)[0].detach().numpy()
         (seen,) = host.outputs(run, pixels)
-        assert host.evidence(seen["features"][0], 1)[0] == pytest.approx(grad_cam, rel=1e-3, abs=1e-5)
+        assert host.evidence(seen["features"][0], 1)[0] == pytest.approx(
+            grad_cam, rel=1e-3, abs=1e-5
+        )
         least.append(grad_cam.min())
     assert min(least) < 0, "a ReLU would show"
     reasons = host.explain(run, host.Request.model_validate(body))
     assert reasons is not None
-    where = " over patch tokens: Grad-CAM of the last layer" if one.config.model.kind == "vit" else (
-        ": Grad-CAM of the last convolution")  # fmt: skip
+    where = (
+        " over patch tokens: Grad-CAM of the last layer"
+        if one.config.model.kind == "vit"
+        else (": Grad-CAM of the last convolution")
+    )
     assert reasons.method == f"class activation map{where}, before its ReLU"
 
 
@@ -172,13 +194,19 @@ def test_evidence_lies_where_the_spot_is(tmp_path: Path) -> None:
             continue
         (outputs,) = host.outputs(run, pixels[None])
         evidence, _, _ = host.evidence(outputs["features"][0], 1)
-        row, column = (np.array(np.unravel_index(evidence.argmax(), evidence.shape)) + 0.5) * size / evidence.shape[0]
+        row, column = (
+            (np.array(np.unravel_index(evidence.argmax(), evidence.shape)) + 0.5)
+            * size
+            / evidence.shape[0]
+        )
         near.append(np.hypot(row - places[name][0], column - places[name][1]) < 7)
     assert len(near) > 20
     assert np.mean(near) > 0.85
 
 
-def test_balanced_training_weighs_the_classes_alike_and_keeps_their_shares(features: Path, tmp_path: Path) -> None:
+def test_balanced_training_weighs_the_classes_alike_and_keeps_their_shares(
+    features: Path, tmp_path: Path
+) -> None:
     one = family(model={"class_weight": "balanced"})
     trained(one, features, tmp_path)
     net = one.model(tmp_path / "assets")
@@ -196,7 +224,10 @@ def test_training_starts_from_a_checkpoint_and_needs_it_no_more_afterwards(
     torch.manual_seed(1)
     backbone = family(model={"kind": kind, "width": 8}).model(features / "assets").backbone.backbone  # type: ignore[union-attr]
     backbone.save_pretrained(checkpoint)  # type: ignore[operator,union-attr]
-    one = family(model={"kind": kind, "checkpoint": str(checkpoint)}, training={"epochs": 1, "learning_rate": 1e-6})
+    one = family(
+        model={"kind": kind, "checkpoint": str(checkpoint)},
+        training={"epochs": 1, "learning_rate": 1e-6},
+    )
     trained(one, features, tmp_path / "model")
     weights = load_file(tmp_path / "model/model.safetensors")
     assert (checkpoint / "model.safetensors").is_file()
@@ -210,13 +241,26 @@ def test_training_starts_from_a_checkpoint_and_needs_it_no_more_afterwards(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"kind": "resnet", "checkpoint": "nobody/nothing"}, "neither a folder nor in the local Hugging Face cache"),
-        ({"kind": "resnet", "checkpoint": "EMPTY"}, "is a folder without config.json or model.safetensors"),
-        ({"kind": "vit", "patch": 5}, "model.patch = 5 does not divide the pictures' side of 16 pixels"),
+        (
+            {"kind": "resnet", "checkpoint": "nobody/nothing"},
+            "neither a folder nor in the local Hugging Face cache",
+        ),
+        (
+            {"kind": "resnet", "checkpoint": "EMPTY"},
+            "is a folder without config.json or model.safetensors",
+        ),
+        (
+            {"kind": "vit", "patch": 5},
+            "model.patch = 5 does not divide the pictures' side of 16 pixels",
+        ),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused(
-    settings: dict[str, Any], said: str, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any],
+    said: str,
+    features: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     if settings.get("checkpoint") == "EMPTY":
@@ -227,7 +271,9 @@ def test_a_network_that_does_not_fit_is_refused(
 
 
 def test_a_checkpoint_for_other_pictures_is_refused(features: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit", "image_size": 224, "num_channels": 3}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "vit", "image_size": 224, "num_channels": 3})
+    )
     with pytest.raises(UsageError, match="takes 3 channels: set features.channels=colour"):
         family(model={"kind": "vit", "checkpoint": str(tmp_path)}).model(features / "assets")
     with pytest.raises(UsageError, match="is a vit, model.kind is resnet"):
@@ -253,12 +299,18 @@ def test_training_pictures_change_and_validation_pictures_do_not(features: Path)
     ],
 )
 @pytest.mark.parametrize("shift", [0.0, 1e-6])
-def test_mirrors_are_those_asked_for(changes: dict[str, Any], allowed: list[tuple[int, ...]], shift: float) -> None:
+def test_mirrors_are_those_asked_for(
+    changes: dict[str, Any], allowed: list[tuple[int, ...]], shift: float
+) -> None:
     settings = ImageTraining(**changes, rotate=0, shift=shift)
     pixels = torch.rand(64, 1, 6, 6, generator=torch.Generator().manual_seed(3)) * 255
     after = changed(pixels, settings)
     seen = [
-        [axes for axes in allowed if torch.allclose(one, before.flip([a - 1 for a in axes]), atol=1e-2)]
+        [
+            axes
+            for axes in allowed
+            if torch.allclose(one, before.flip([a - 1 for a in axes]), atol=1e-2)
+        ]
         for one, before in zip(after, pixels, strict=True)
     ]
     assert all(len(match) == 1 for match in seen)

@@ -1,4 +1,5 @@
-"""Files and base64 become the same pixels wherever they are read; what is no picture is refused in one line."""
+"""Files and base64 become the same pixels wherever they are read; what is no picture is refused
+in one line."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True})])
+@pytest.mark.parametrize(
+    ("kind", "options"), [("PNG", {}), ("BMP", {}), ("WEBP", {"lossless": True})]
+)
 def test_lossless_formats_give_the_same_pixels(kind: str, options: dict[str, Any]) -> None:
     picture = open_picture(encoded(Image.fromarray(NOISE), kind, **options), LIMITS)
     assert np.array_equal(np.asarray(picture), NOISE)
@@ -50,7 +53,9 @@ def test_transparent_parts_show_white() -> None:
 
 def test_16_bits_keep_their_range() -> None:
     wide = np.array([[0, 257, 32_896, 65_535]], np.uint16)
-    assert np.asarray(open_picture(encoded(Image.fromarray(wide)), LIMITS)).tolist() == [[0, 1, 128, 255]]
+    assert np.asarray(open_picture(encoded(Image.fromarray(wide)), LIMITS)).tolist() == [
+        [0, 1, 128, 255]
+    ]
 
 
 def test_a_palette_becomes_its_colours() -> None:
@@ -125,7 +130,9 @@ def test_padding_keeps_the_whole_picture_in_its_proportions() -> None:
 
 
 def test_cropping_keeps_the_middle_and_stretching_all() -> None:
-    wide = Image.fromarray(np.repeat(np.array([0, 255, 255, 0], np.uint8), 10)[None].repeat(20, axis=0))
+    wide = Image.fromarray(
+        np.repeat(np.array([0, 255, 255, 0], np.uint8), 10)[None].repeat(20, axis=0)
+    )
     assert (to_array(wide, 16, 1, "crop") == 255).mean() > 0.85
     assert (to_array(wide, 16, 1, "stretch") == 255).mean() < 0.6
 
@@ -152,14 +159,20 @@ def changed(pixels: np.ndarray) -> dict[str, float | None]:
 
 
 def test_each_figure_moves_with_its_own_change() -> None:
-    smooth = np.asarray(Image.fromarray(NOISE).resize((120, 80), Image.Resampling.BICUBIC), np.float64) * 0.5 + 40
+    smooth = (
+        np.asarray(Image.fromarray(NOISE).resize((120, 80), Image.Resampling.BICUBIC), np.float64)
+        * 0.5
+        + 40
+    )
     before = changed(smooth)
     gray = smooth.mean(axis=2, keepdims=True)
     after = {
         "brightness": changed(smooth + 50)["brightness"],
         "contrast": changed((smooth - smooth.mean()) * 1.5 + smooth.mean())["contrast"],
         "saturation": changed(gray + 2 * (smooth - gray))["saturation"],
-        "sharpness": changed(smooth + np.random.default_rng(1).normal(0, 10, smooth.shape))["sharpness"],
+        "sharpness": changed(smooth + np.random.default_rng(1).normal(0, 10, smooth.shape))[
+            "sharpness"
+        ],
     }
     for name, value in after.items():
         assert value > 1.2 * before[name], name
@@ -170,5 +183,10 @@ def test_each_figure_moves_with_its_own_change() -> None:
 def test_figures_of_tiny_and_gray_pictures() -> None:
     tiny = statistics(Image.new("L", (2, 2), 51))
     assert tiny == {
-        "width": 2, "height": 2, "brightness": pytest.approx(0.2), "contrast": 0, "saturation": 0, "sharpness": None,
-    }  # fmt: skip
+        "width": 2,
+        "height": 2,
+        "brightness": pytest.approx(0.2),
+        "contrast": 0,
+        "saturation": 0,
+        "sharpness": None,
+    }

@@ -17,12 +17,20 @@ from modelyard.kit.classes.choosing import (
     fit_on_probabilities,
     fit_temperature,
 )
-from modelyard.kit.classes.decision import Decision, Isotonic, NoCalibration, Sigmoid, Temperature, softmax
+from modelyard.kit.classes.decision import (
+    Decision,
+    Isotonic,
+    NoCalibration,
+    Sigmoid,
+    Temperature,
+    softmax,
+)
 from modelyard.kit.intervals import wilson
 
 
 def overconfident(rows: int, seed: int = 0, share: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities (rows, 2) three times too sure in log-odds, and the classes drawn from the true ones."""
+    """Probabilities (rows, 2) three times too sure in log-odds, and the classes drawn from the
+    true ones."""
     rng = np.random.default_rng(seed)
     odds = rng.normal(np.log(share / (1 - share)), 1.5, rows)
     y = (rng.random(rows) < 1 / (1 + np.exp(-odds))).astype(np.int64)
@@ -30,7 +38,9 @@ def overconfident(rows: int, seed: int = 0, share: float = 0.3) -> tuple[np.ndar
     return np.stack([1 - p, p], axis=1).astype(np.float32), y
 
 
-def fitted(raw: np.ndarray, y: np.ndarray, method: Method = "auto", aim: str = "f1", **costs: float) -> Decision:
+def fitted(
+    raw: np.ndarray, y: np.ndarray, method: Method = "auto", aim: str = "f1", **costs: float
+) -> Decision:
     """A decision on probabilities of two classes."""
     return fit_on_probabilities(raw, y, ["no", "yes"], Aim(aim, **costs), method=method)  # type: ignore[arg-type]
 
@@ -108,12 +118,16 @@ def test_cost_threshold_costs_least_and_may_answer_never_or_always() -> None:
     raw, y = overconfident(500)
 
     def cost(labels: np.ndarray, alarm: float, miss: float) -> float:
-        return float(alarm * ((labels == 1) & (y == 0)).sum() + miss * ((labels == 0) & (y == 1)).sum())
+        return float(
+            alarm * ((labels == 1) & (y == 0)).sum() + miss * ((labels == 0) & (y == 1)).sum()
+        )
 
     for alarm, miss in [(1, 5), (5, 1), (1, 0), (0, 1)]:
         costs = {"false_positive_cost": alarm, "false_negative_cost": miss}
         labels = fitted(raw, y, "none", "cost", **costs).labels(raw)
-        tried = [cost((raw[:, 1] >= t).astype(int), alarm, miss) for t in [*np.unique(raw[:, 1]), 2]]
+        tried = [
+            cost((raw[:, 1] >= t).astype(int), alarm, miss) for t in [*np.unique(raw[:, 1]), 2]
+        ]
         assert cost(labels, alarm, miss) == min(tried)
     never = {"false_positive_cost": 1, "false_negative_cost": 0}
     assert not fitted(raw, y, "none", "cost", **never).labels(raw).any()
@@ -162,7 +176,9 @@ def test_a_decision_reads_back_as_it_was_saved(tmp_path: Path, method: str) -> N
     decision = fitted(raw, y, method=method)
     decision.save(tmp_path)
     assert Decision.load(tmp_path) == decision
-    assert np.array_equal(Decision.load(tmp_path).of_probabilities(raw), decision.of_probabilities(raw))
+    assert np.array_equal(
+        Decision.load(tmp_path).of_probabilities(raw), decision.of_probabilities(raw)
+    )
 
 
 def test_without_a_file_nothing_is_changed(tmp_path: Path) -> None:
@@ -173,7 +189,8 @@ def test_without_a_file_nothing_is_changed(tmp_path: Path) -> None:
 
 
 def logits_of(n: int, k: int, sureness: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits whose softmax would be right, made `sureness` times too large; labels drawn from them."""
+    """Logits whose softmax would be right, made `sureness` times too large; labels drawn from
+    them."""
     rng = np.random.default_rng(seed)
     right = rng.normal(0, 2, (n, k))
     y = (right + rng.gumbel(size=(n, k))).argmax(axis=1)
@@ -190,7 +207,9 @@ def test_the_temperature_has_the_least_log_loss() -> None:
     logits, y = logits_of(900, 3, 2.0, seed=4)
     target = np.full((900, 3), 1 / 902 / 2)
     target[np.arange(900), y] = 1 - 1 / 902
-    best = minimize_scalar(lambda t: -(target * np.log(softmax(logits / t))).sum(), bounds=(0.05, 20), method="bounded")
+    best = minimize_scalar(
+        lambda t: -(target * np.log(softmax(logits / t))).sum(), bounds=(0.05, 20), method="bounded"
+    )
     assert fit_temperature(logits, y) == pytest.approx(best.x, rel=1e-3)
 
 
@@ -232,7 +251,9 @@ def test_the_note_tells_what_the_threshold_finds() -> None:
 
 def test_balanced_training_is_brought_back_to_the_real_shares() -> None:
     y, shares = np.array([0] * 9 + [1]), np.array([0.9, 0.1])
-    decision = fit_on_logits(np.zeros((10, 2)), y, ["a", "b"], Aim(), calibrate=False, shares=shares)
+    decision = fit_on_logits(
+        np.zeros((10, 2)), y, ["a", "b"], Aim(), calibrate=False, shares=shares
+    )
     assert decision.of_logits(np.zeros((1, 2)))[0] == pytest.approx([0.9, 0.1])
 
 
@@ -244,6 +265,10 @@ def test_several_classes_answer_the_most_probable_one_and_say_so() -> None:
     assert np.array_equal(decision.labels(decision.of_logits(logits)), logits.argmax(axis=1))
 
 
-@pytest.mark.parametrize(("hits", "of", "low", "high"), [(8, 10, 0.490, 0.943), (10, 10, 0.722, 1.0), (0, 0, 0, 1)])
-def test_wilson_s_interval_has_the_published_values(hits: int, of: int, low: float, high: float) -> None:
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"), [(8, 10, 0.490, 0.943), (10, 10, 0.722, 1.0), (0, 0, 0, 1)]
+)
+def test_wilson_s_interval_has_the_published_values(
+    hits: int, of: int, low: float, high: float
+) -> None:
     assert wilson(hits, of) == pytest.approx((low, high), abs=1e-3)

@@ -36,7 +36,10 @@ def test_answers_are_matched_by_class_name_and_an_unknown_class_is_another() -> 
     seen = confusion(judged)
     assert seen.labels == ["dog", "cat", "(another)"]
     assert seen.matrix == [[0, 1, 1], [1, 0, 0], [0, 0, 0]]
-    assert confusion(Judged(judged.y, judged.p, np.array([1, 0, 0]), judged.classes)).labels == ["dog", "cat"]
+    assert confusion(Judged(judged.y, judged.p, np.array([1, 0, 0]), judged.classes)).labels == [
+        "dog",
+        "cat",
+    ]
 
 
 def test_class_metrics_are_scikit_learn_s() -> None:
@@ -68,8 +71,14 @@ def test_of_many_classes_the_worst_are_shown() -> None:
 
 def test_two_classes_are_counted_as_a_table_of_four_does() -> None:
     one = judged(k=2)
-    hits, alarms = int(((one.y == 1) & (one.labels == 1)).sum()), int(((one.y == 0) & (one.labels == 1)).sum())
-    misses, quiet = int(((one.y == 1) & (one.labels == 0)).sum()), int(((one.y == 0) & (one.labels == 0)).sum())
+    hits, alarms = (
+        int(((one.y == 1) & (one.labels == 1)).sum()),
+        int(((one.y == 0) & (one.labels == 1)).sum()),
+    )
+    misses, quiet = (
+        int(((one.y == 1) & (one.labels == 0)).sum()),
+        int(((one.y == 0) & (one.labels == 0)).sum()),
+    )
     seen = class_metrics(one)
     assert seen["recall"] == hits / (hits + misses)
     assert seen["specificity"] == quiet / (quiet + alarms)
@@ -81,7 +90,9 @@ def test_two_classes_are_counted_as_a_table_of_four_does() -> None:
 
 def test_calibration_error_by_hand() -> None:
     confidence, hit = np.array([0.95, 0.97, 0.55, 0.56]), np.array([True, False, True, True])
-    assert calibration_error(hit, confidence) == pytest.approx(0.5 * abs(0.5 - 0.96) + 0.5 * abs(1 - 0.555))
+    assert calibration_error(hit, confidence) == pytest.approx(
+        0.5 * abs(0.5 - 0.96) + 0.5 * abs(1 - 0.555)
+    )
 
 
 def test_ties_of_the_best_classes_count_by_their_expected_value() -> None:

@@ -46,13 +46,18 @@ def refused(tmp_path: Path, content: str | bytes, name: str = "table.csv") -> st
         (PLAIN.replace(",", "|"), "separated by bars"),
         (PLAIN.replace(",", ";"), "separated by semicolons"),
         ("sep=;\n" + PLAIN.replace(",", ";"), "separated by semicolons"),
-        ("\ufeffsep=;\r\n" + PLAIN.replace(",", ";").replace("\n", "\r\n"), "separated by semicolons"),
+        (
+            "\ufeffsep=;\r\n" + PLAIN.replace(",", ";").replace("\n", "\r\n"),
+            "separated by semicolons",
+        ),
         ('"sep=^"\n' + PLAIN.replace(",", "^"), "separated by"),
         ("sep=,\n" + PLAIN, ""),
         ("sep=\t\n" + PLAIN.replace(",", "\t"), "separated by tabs"),
     ],
 )
-def test_however_a_table_is_saved_its_cells_are_the_same(tmp_path: Path, content: str | bytes, note: str) -> None:
+def test_however_a_table_is_saved_its_cells_are_the_same(
+    tmp_path: Path, content: str | bytes, note: str
+) -> None:
     table = read(tmp_path, content)
     assert table.arrow.to_pydict() == CELLS
     assert re.search(note, " ".join(table.notes))
@@ -95,7 +100,9 @@ def test_parts_of_different_types_are_united_where_no_value_changes(tmp_path: Pa
     assert table.arrow["x"].to_pylist() == [1, 2, 0.5, None, None, None]
     assert (table.place(3)["file"].name, table.place(3)["row"]) == ("1.parquet", 2)
     parts([None, None], [1, 2], ["a", "b"])
-    with pytest.raises(BadData, match=r"2\.parquet, column 'x': holds string here and int64 in the"):
+    with pytest.raises(
+        BadData, match=r"2\.parquet, column 'x': holds string here and int64 in the"
+    ):
         read_table(raw)
 
 
@@ -119,18 +126,24 @@ def test_parts_of_different_types_are_united_where_no_value_changes(tmp_path: Pa
         (np.random.default_rng(0).bytes(2000), "table.csv.*(binary|not text)"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
+def test_a_file_that_is_no_table_is_refused(
+    tmp_path: Path, content: str | bytes, said: str
+) -> None:
     message = refused(tmp_path, content)
     assert re.search(said, message), message
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     packed = gzip.compress(GOOD.encode())
-    assert "not a complete gzip file" in refused(tmp_path, packed[: len(packed) // 2], "table.csv.gz")
+    assert "not a complete gzip file" in refused(
+        tmp_path, packed[: len(packed) // 2], "table.csv.gz"
+    )
     pa.parquet.write_table(pa.table({"x": list(range(1000))}), tmp_path / "whole.parquet")
     whole = (tmp_path / "whole.parquet").read_bytes()
     assert "not a complete Parquet file" in refused(tmp_path, whole[:-200], "cut.parquet")
-    assert "not a complete Parquet file" in refused(tmp_path, b"PAR1 and nothing else", "cut.parquet")
+    assert "not a complete Parquet file" in refused(
+        tmp_path, b"PAR1 and nothing else", "cut.parquet"
+    )
     assert "not a complete Parquet file" in refused(tmp_path, GOOD, "text.parquet")
     assert "is a Parquet file, not CSV text" in refused(tmp_path, whole, "table2.csv")
 
@@ -152,7 +165,9 @@ def test_other_files_and_folders_are_refused(tmp_path: Path) -> None:
         read_table(folder)
     (folder / "two.csv").unlink()
     pa.parquet.write_table(pa.table({"x": [1]}), folder / "two.parquet")
-    with pytest.raises(BadData, match=r"holds CSV and Parquet files at once: one\.csv, two\.parquet"):
+    with pytest.raises(
+        BadData, match=r"holds CSV and Parquet files at once: one\.csv, two\.parquet"
+    ):
         read_table(folder)
 
 
@@ -202,7 +217,9 @@ def test_times_are_numbers_or_dates_and_not_both(tmp_path: Path) -> None:
     assert times(dates, "x").tolist() == [start, start + 60, start + 120]
     with pytest.raises(BadData, match="row 2, column 'x': 'soon' is neither a number nor a time"):
         times(one_column(tmp_path, "7", "soon"), "x")
-    with pytest.raises(BadData, match="row 2, column 'x': '7' is a number, and the cells above are dates"):
+    with pytest.raises(
+        BadData, match="row 2, column 'x': '7' is a number, and the cells above are dates"
+    ):
         times(one_column(tmp_path, "2026-01-01", "7"), "x")
     with pytest.raises(BadData, match="row 2, column 'x': the time is missing"):
         times(one_column(tmp_path, "7", ""), "x")

@@ -1,4 +1,5 @@
-"""One file of each kind through every family that reads tables: the same values, or the same refusal, everywhere."""
+"""One file of each kind through every family that reads tables: the same values, or the same
+refusal, everywhere."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def rows() -> list[tuple[str, str, str, str, str, str]]:
         user = f"{NAMES[number % 5]} {number % USERS}"
         item = f"café {(number * 7 + number // USERS) % 24}"
         rating, dwell = random.normal(3, 1), random.normal(40, 10)
-        found.append((user, item, str(1_000 + 60 * number), f"{rating:.2f}", f"{abs(dwell):.2f}", "1"))
+        found.append(
+            (user, item, str(1_000 + 60 * number), f"{rating:.2f}", f"{abs(dwell):.2f}", "1")
+        )
     return found
 
 
@@ -126,7 +129,9 @@ def check_values(seen: Seen) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", TABLES)
-def test_a_table_has_the_same_values_in_every_family(family: str, kind: str, tmp_path: Path) -> None:
+def test_a_table_has_the_same_values_in_every_family(
+    family: str, kind: str, tmp_path: Path
+) -> None:
     name, content, note = TABLES[kind]
     seen = read(family, tmp_path, name, content)
     check_values(seen)
@@ -166,7 +171,10 @@ def faulty() -> dict[str, tuple[bytes, str]]:
             long.replace("Zoë 0,", '"Zoë\n0",', 1).encode(),
             "log.csv, row 7: 7 cells where the header has 6",
         ),
-        "a word among numbers": (word.encode(), "log.csv, row 7, column 'dwell': 'forty' is not a number"),
+        "a word among numbers": (
+            word.encode(),
+            "log.csv, row 7, column 'dwell': 'forty' is not a number",
+        ),
         "a word below a blank line": (
             word.replace("\nRen", "\n\nRen", 1).encode(),
             "log.csv, row 8, column 'dwell': 'forty' is not a number",
@@ -175,17 +183,31 @@ def faulty() -> dict[str, tuple[bytes, str]]:
             ("\n".join(semicolons) + "\n").encode(),
             "log.csv, row 7, column 'dwell': '4.0.0' is not a number",
         ),
-        "an open quote": (with_line(USERS * EACH, '"Zoë 1,café 1,9999,3.0,4.0,1').encode(), "a quote is opened"),
-        "no text": (PLAIN.encode() + b"\x81\x01,a,1,1,1,1\n", "is not text in UTF-8 or Windows-1252"),
-        "two columns of a name": (PLAIN.replace("click", "dwell", 1).encode(), "2 columns have this name"),
-        "an Excel file": (b"PK\x03\x04" + b"x" * 90, "log.csv: is a zip or Excel file, not CSV text"),
+        "an open quote": (
+            with_line(USERS * EACH, '"Zoë 1,café 1,9999,3.0,4.0,1').encode(),
+            "a quote is opened",
+        ),
+        "no text": (
+            PLAIN.encode() + b"\x81\x01,a,1,1,1,1\n",
+            "is not text in UTF-8 or Windows-1252",
+        ),
+        "two columns of a name": (
+            PLAIN.replace("click", "dwell", 1).encode(),
+            "2 columns have this name",
+        ),
+        "an Excel file": (
+            b"PK\x03\x04" + b"x" * 90,
+            "log.csv: is a zip or Excel file, not CSV text",
+        ),
         "nothing": (b"\n \n", "log.csv: the file is empty"),
         "a header": (",".join(HEADER).encode(), "log.csv: there is a header but no row below it"),
     }
 
 
 @pytest.mark.parametrize("kind", faulty())
-def test_a_faulty_table_is_refused_in_the_same_words_in_every_family(kind: str, tmp_path: Path) -> None:
+def test_a_faulty_table_is_refused_in_the_same_words_in_every_family(
+    kind: str, tmp_path: Path
+) -> None:
     content, said = faulty()[kind]
     found = set()
     for family in FAMILIES:

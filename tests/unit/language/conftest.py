@@ -1,4 +1,5 @@
-"""Tiny models of all three kinds, trained for seconds on the built-in data, with their ONNX graphs."""
+"""Tiny models of all three kinds, trained for seconds on the built-in data, with their ONNX
+graphs."""
 
 from __future__ import annotations
 
@@ -47,7 +48,14 @@ class Trained:
 
 
 def config(kind: str = "llama", epochs: int = 3, **model) -> LanguageConfig:
-    values = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "context": 64, "window": WINDOW} | model
+    values = {
+        "layers": 2,
+        "width": 32,
+        "heads": 2,
+        "kv_heads": 1,
+        "context": 64,
+        "window": WINDOW,
+    } | model
     return LanguageConfig(
         features=LanguageFeatures(vocabulary=400, sample_bytes=24_000, evaluation_bytes=4_000),
         model=LanguageModel(kind=kind, **values),
@@ -80,7 +88,9 @@ def trained(features, tmp_path_factory):
     @cache
     def make(kind: str) -> Trained:
         draft = 0 if kind == "gpt2" else 1
-        return train(Language(config(kind, draft_layers=draft)), features, tmp_path_factory.mktemp(kind))
+        return train(
+            Language(config(kind, draft_layers=draft)), features, tmp_path_factory.mktemp(kind)
+        )
 
     return make
 
@@ -95,7 +105,9 @@ def onnx(trained):
 def prompts(trained) -> list[str]:
     """50 passages of 8 to 30 tokens or so."""
     one = trained("llama")
-    bodies = one.family.requests(one.features, "test") + one.family.requests(one.features, "validation")
+    bodies = one.family.requests(one.features, "test") + one.family.requests(
+        one.features, "validation"
+    )
     texts = [body["prompt"][: 20 + 2 * number % 60] for number, body in enumerate(bodies)]
     return list(dict.fromkeys(texts))[:50]
 
@@ -107,17 +119,34 @@ def put_together(one: Trained, run: OnnxRuntime, work: Path) -> None:
     host, bodies = one.host, one.family.requests(one.features, "test", 20)
     requests = [host.Request.model_validate(body) for body in bodies]
     answers = host.predict(run, requests)
-    write_parquet([host.describe(*pair) for pair in zip(requests, answers, strict=True)], work / "reference.parquet")
-    artifact.write_json(work / "golden.json", {"request": bodies[0], "response": answers[0].model_dump(mode="json")})
+    write_parquet(
+        [host.describe(*pair) for pair in zip(requests, answers, strict=True)],
+        work / "reference.parquet",
+    )
+    artifact.write_json(
+        work / "golden.json", {"request": bodies[0], "response": answers[0].model_dump(mode="json")}
+    )
     result = one.family.evaluate(host, run, one.features)
     artifact.write_json(work / "evaluation.json", result)
     files = {file.stem: f"onnx-fp32/{file.name}" for file in (work / "graphs/onnx-fp32").iterdir()}
-    variant = Variant(name="onnx-fp32", graphs=files, bytes=1, p50_ms=20, metric=1, max_difference=0, chosen=True)
+    variant = Variant(
+        name="onnx-fp32", graphs=files, bytes=1, p50_ms=20, metric=1, max_difference=0, chosen=True
+    )
     info = PackageInfo(
-        family="language", title=one.family.title, run="r1", version="0123456789ab", created=artifact.now(),
-        code_version="c0de", data_revision=None, config={}, variants=[variant], metrics=result.metrics,
-        gate=judge(GateSettings(), result), baseline=result.baseline, monitor=MonitorSettings(),
-    )  # fmt: skip
+        family="language",
+        title=one.family.title,
+        run="r1",
+        version="0123456789ab",
+        created=artifact.now(),
+        code_version="c0de",
+        data_revision=None,
+        config={},
+        variants=[variant],
+        metrics=result.metrics,
+        gate=judge(GateSettings(), result),
+        baseline=result.baseline,
+        monitor=MonitorSettings(),
+    )
     artifact.write_json(work / "package.json", info)
 
 
@@ -125,8 +154,17 @@ def put_together(one: Trained, run: OnnxRuntime, work: Path) -> None:
 def package(trained, onnx, tmp_path_factory) -> Package:
     """A package of the llama with its draft."""
     path = tmp_path_factory.mktemp("package") / "package"
-    origin = artifact.Origin(kind="package", stage="package", run="r1", family="language", key="k", config_hash="h",
-                             code_version="c0de", created=artifact.now(), seconds=0)  # fmt: skip
+    origin = artifact.Origin(
+        kind="package",
+        stage="package",
+        run="r1",
+        family="language",
+        key="k",
+        config_hash="h",
+        code_version="c0de",
+        created=artifact.now(),
+        seconds=0,
+    )
     with artifact.create(path) as work:
         put_together(trained("llama"), onnx("llama"), work)
         artifact.seal(work, origin, [])
@@ -137,8 +175,13 @@ def reference(network, prompt: list[int], end: int, count: int, **settings) -> l
     """What transformers writes on from `prompt`, up to the end token."""
     with torch.inference_mode():
         ids = network.generate(
-            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-            max_new_tokens=count, do_sample=False, eos_token_id=end, pad_token_id=end, **settings,
-        )  # fmt: skip
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=count,
+            do_sample=False,
+            eos_token_id=end,
+            pad_token_id=end,
+            **settings,
+        )
     new = ids[0, len(prompt) :].tolist()
     return new[: new.index(end)] if end in new else new

@@ -1,4 +1,5 @@
-"""Beam search on ONNX Runtime against transformers' own in torch: every token, every rank, every score."""
+"""Beam search on ONNX Runtime against transformers' own in torch: every token, every rank, every
+score."""
 
 from __future__ import annotations
 
@@ -31,7 +32,10 @@ def ending_often(host: LanguageHost, answers) -> LanguageHost:
 @pytest.mark.parametrize("kind", KINDS)
 def test_beam_tokens_are_those_of_torch_generate(kind, trained, onnx, prompts):
     host, network = trained(kind).host, load(trained(kind).model)[MAIN].network
-    requests = [Prompt(prompt=text, max_new_tokens=8, beams=3, length_penalty=0.7, truncate=True) for text in prompts]
+    requests = [
+        Prompt(prompt=text, max_new_tokens=8, beams=3, length_penalty=0.7, truncate=True)
+        for text in prompts
+    ]
     for often in (False, True):
         if often:
             host = ending_often(host, answers)  # noqa: F821 - of the first round
@@ -45,7 +49,8 @@ def test_beam_tokens_are_those_of_torch_generate(kind, trained, onnx, prompts):
 
 
 def ours(run, host: LanguageHost, request: Prompt) -> tuple[list[Beam], list[int], int]:
-    """Finished beams in their order, the prompt as it was read, and how often the model was called."""
+    """Finished beams in their order, the prompt as it was read, and how often the model was
+    called."""
     calls = []
 
     def counted(graph, arrays):
@@ -64,19 +69,32 @@ def returned(steps: Generator[None, None, list[Beam]]) -> list[Beam]:
             return stop.value
 
 
-def theirs(network, prompt: list[int], end: int, request: Prompt) -> tuple[list[tuple[list[int], float]], int]:
-    """The same of transformers: tokens and score of each returned text, best first, and calls of the model."""
+def theirs(
+    network, prompt: list[int], end: int, request: Prompt
+) -> tuple[list[tuple[list[int], float]], int]:
+    """The same of transformers: tokens and score of each returned text, best first, and calls of
+    the model."""
     calls: list[Any] = []
     hook = network.register_forward_hook(lambda *given: calls.append(None))
     with torch.inference_mode():
         found = network.generate(
-            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-            max_new_tokens=request.max_new_tokens, do_sample=False, eos_token_id=end, pad_token_id=0,
-            num_beams=request.beams, num_return_sequences=request.beams, length_penalty=request.length_penalty,
-            return_dict_in_generate=True, output_scores=True,
-        )  # fmt: skip
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            max_new_tokens=request.max_new_tokens,
+            do_sample=False,
+            eos_token_id=end,
+            pad_token_id=0,
+            num_beams=request.beams,
+            num_return_sequences=request.beams,
+            length_penalty=request.length_penalty,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
     hook.remove()
-    texts = [row[: row.index(end) + 1] if end in row else row for row in found.sequences[:, len(prompt) :].tolist()]
+    texts = [
+        row[: row.index(end) + 1] if end in row else row
+        for row in found.sequences[:, len(prompt) :].tolist()
+    ]
     return list(zip(texts, found.sequences_scores.tolist(), strict=True)), len(calls)
 
 
@@ -85,7 +103,9 @@ def test_ranks_scores_and_the_early_stop_are_those_of_torch_where_beams_end_at_d
     kind, trained, onnx, prompts
 ):
     host, network = trained(kind).host, load(trained(kind).model)[MAIN].network
-    asked = [Prompt(prompt=text, max_new_tokens=12, beams=4, truncate=True) for text in prompts[:25]]
+    asked = [
+        Prompt(prompt=text, max_new_tokens=12, beams=4, truncate=True) for text in prompts[:25]
+    ]
     host = ending_often(host, host.predict(onnx(kind), asked))
     uneven, early, first = 0, 0, set[tuple[int, str]]()
     for penalty, (number, plain) in itertools.product((-1.0, 0.0, 0.7, 2.0), enumerate(asked)):
@@ -93,7 +113,9 @@ def test_ranks_scores_and_the_early_stop_are_those_of_torch_where_beams_end_at_d
         beams, prompt, calls = ours(onnx(kind), host, request)
         expected, most = theirs(network, prompt, host.spec.end, request)
         assert [beam.tokens for beam in beams] == [tokens for tokens, _ in expected]
-        assert [beam.score for beam in beams] == pytest.approx([score for _, score in expected], abs=CLOSE)
+        assert [beam.score for beam in beams] == pytest.approx(
+            [score for _, score in expected], abs=CLOSE
+        )
         assert calls == most
         uneven += len({len(beam.tokens) for beam in beams}) > 1
         early += calls < 12

@@ -14,7 +14,11 @@ from modelyard.families.language.tokens import Codec
 from modelyard.training.memory import Memory
 from tests.training.going_on import features_of, judged, model_of
 
-WORDS = ("the cat", "the dog", "a bird", "the fox"), ("sees", "likes", "hears"), ("the river", "a tree", "the moon")
+WORDS = (
+    ("the cat", "the dog", "a bird", "the fox"),
+    ("sees", "likes", "hears"),
+    ("the river", "a tree", "the moon"),
+)
 
 
 def family(**changes: object) -> Language:
@@ -53,7 +57,9 @@ def first(parts: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
     return features, model_of(one, features, out / "model")
 
 
-def test_the_tokenizer_is_the_earlier_ones(parts: tuple[Path, Path], first: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_tokenizer_is_the_earlier_ones(
+    parts: tuple[Path, Path], first: tuple[Path, Path], tmp_path: Path
+) -> None:
     features = features_of(family(), parts[1], tmp_path / "features", first[1])
     files = [(folder / "assets" / "tokenizer.json").read_bytes() for folder in (features, first[0])]
     assert files[0] == files[1]
@@ -61,7 +67,9 @@ def test_the_tokenizer_is_the_earlier_ones(parts: tuple[Path, Path], first: tupl
     assert codec.decode(codec.encode("12+7=19;")) == "12+7=19;"
 
 
-def test_rows_of_text_are_kept_and_the_draft_beside_the_model_keeps_none(first: tuple[Path, Path]) -> None:
+def test_rows_of_text_are_kept_and_the_draft_beside_the_model_keeps_none(
+    first: tuple[Path, Path],
+) -> None:
     memory = Memory.load(first[1] / "memory.safetensors")
     assert {name: tuple(rows.shape) for name, rows in memory.rows.items()} == dict.fromkeys(
         ("input_ids", "targets", "positions", "segments"), (16, 32)
@@ -93,7 +101,11 @@ def test_with_exemplars_the_sentences_are_not_forgotten(
     ],
 )
 def test_another_shape_or_context_does_not_go_on(
-    changes: dict[str, object], said: str, parts: tuple[Path, Path], first: tuple[Path, Path], tmp_path: Path
+    changes: dict[str, object],
+    said: str,
+    parts: tuple[Path, Path],
+    first: tuple[Path, Path],
+    tmp_path: Path,
 ) -> None:
     with pytest.raises(UsageError, match=said):
         features_of(family(**changes), parts[1], tmp_path / "features", first[1])

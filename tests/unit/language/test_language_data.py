@@ -27,7 +27,9 @@ def rows(*values) -> str:
 
 def features(raw: Path, out: Path, **settings):
     (out / "assets").mkdir(parents=True)
-    return LanguageData(LanguageConfig(features=LanguageFeatures(vocabulary=300, **settings))).features(raw, out)
+    return LanguageData(
+        LanguageConfig(features=LanguageFeatures(vocabulary=300, **settings))
+    ).features(raw, out)
 
 
 def test_a_folder_of_text_and_jsonl_is_read_in_order(tmp_path):
@@ -39,14 +41,18 @@ def test_a_folder_of_text_and_jsonl_is_read_in_order(tmp_path):
     (tmp_path / ".hidden.txt").write_text("no")
     documents, dropped = read_documents(tmp_path, "text", None)
     assert [(one.text, one.source) for one in documents] == [
-        ("eins = 1\n", "a.py"), ("zwei\nZeilen ä\n", "b.txt"), ("drei", "sub/c.jsonl row 1"),
+        ("eins = 1\n", "a.py"),
+        ("zwei\nZeilen ä\n", "b.txt"),
+        ("drei", "sub/c.jsonl row 1"),
         ("vier", "sub/c.jsonl row 2"),
-    ]  # fmt: skip
+    ]
     assert dropped == {"file of another kind": 1}
 
 
 def test_identical_and_empty_documents_are_left_out_and_counted(tmp_path):
-    (tmp_path / "a.jsonl").write_text(rows(*({"text": text} for text in ("one", "two", "one", " ", "two \n", "three"))))
+    (tmp_path / "a.jsonl").write_text(
+        rows(*({"text": text} for text in ("one", "two", "one", " ", "two \n", "three")))
+    )
     documents, dropped = read_documents(tmp_path, "text", None)
     assert [one.text for one in documents] == ["one", "two", "three"]
     assert dropped == {"identical document": 2, "empty document": 1}
@@ -56,7 +62,10 @@ def test_a_separator_makes_documents_of_one_file(tmp_path):
     (tmp_path / "book.txt").write_text("first\n***\nsecond\n***\nthird")
     documents, _ = read_documents(tmp_path, "text", "\n***\n")
     assert [(one.text, one.source) for one in documents] == [
-        ("first", "book.txt part 1"), ("second", "book.txt part 2"), ("third", "book.txt part 3")]  # fmt: skip
+        ("first", "book.txt part 1"),
+        ("second", "book.txt part 2"),
+        ("third", "book.txt part 3"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +76,11 @@ def test_a_separator_makes_documents_of_one_file(tmp_path):
         ("a.txt", b" \n\n", ["a.txt", "empty"]),
         ("a.jsonl", b'{"text": "x"}\n{"text": \n', ["a.jsonl", "row 2", "not JSON"]),
         ("a.jsonl", b'{"text": "x"}\n\n["x"]\n', ["a.jsonl", "row 3", "object", "'text'"]),
-        ("a.jsonl", b'{"body": "x"}\n', ["a.jsonl", "row 1", "column 'text'", "seen: body", "text_field"]),
+        (
+            "a.jsonl",
+            b'{"body": "x"}\n',
+            ["a.jsonl", "row 1", "column 'text'", "seen: body", "text_field"],
+        ),
         ("a.jsonl", b'{"text": 5}\n', ["row 1", "column 'text'", "must be a text, seen 5"]),
         ("a.jsonl", b'{"text": "\\ud800"}\n', ["row 1", "surrogate"]),
         ("a.png", b"x", ["a.png", ".jsonl"]),
@@ -82,7 +95,10 @@ def test_unusable_data_is_named_with_file_and_row(tmp_path, name, content, words
 
 @pytest.mark.parametrize("mark", ["\n\n", "\n", ". ", " "])
 def test_a_single_text_is_cut_into_parts_that_hold_all_of_it(mark):
-    whole = Document(mark.join(f"Sentence {number} is about thing {number * 7}" for number in range(300)), "a.txt")
+    whole = Document(
+        mark.join(f"Sentence {number} is about thing {number * 7}" for number in range(300)),
+        "a.txt",
+    )
     parts = in_parts([whole])
     assert "".join(part.text for part in parts) == whole.text
     assert 10 <= len(parts) <= 20
@@ -91,7 +107,9 @@ def test_a_single_text_is_cut_into_parts_that_hold_all_of_it(mark):
 
 
 def test_a_single_file_is_trained_on_in_parts_and_the_line_says_so(tmp_path):
-    (tmp_path / "a.txt").write_text("".join(f"Line {number} of a short file.\n" for number in range(40)))
+    (tmp_path / "a.txt").write_text(
+        "".join(f"Line {number} of a short file.\n" for number in range(40))
+    )
     summary = features(tmp_path, tmp_path / "out")
     assert summary["headline"].endswith("; parts of one text")
     assert "1 document was cut into" in summary["notes"][0]
@@ -100,32 +118,49 @@ def test_a_single_file_is_trained_on_in_parts_and_the_line_says_so(tmp_path):
 
 def test_too_little_text_is_refused_with_what_is_needed(tmp_path):
     (tmp_path / "a.txt").write_text("only one document")
-    with pytest.raises(BadData, match=r"1 different documents; at least 3 are needed.*200 characters"):
+    with pytest.raises(
+        BadData, match=r"1 different documents; at least 3 are needed.*200 characters"
+    ):
         features(tmp_path, tmp_path / "out")
 
 
 def test_data_of_ones_own_goes_through_the_stages(tmp_path):
     data = tmp_path / "reviews.jsonl"
-    data.write_text(rows(*({"body": f"Review number {number} is about a thing."} for number in range(40))))
+    data.write_text(
+        rows(*({"body": f"Review number {number} is about a thing."} for number in range(40)))
+    )
     config = LanguageConfig(
-        data=DataSettings(uri=str(data)), features=LanguageFeatures(text_field="body", vocabulary=300)
+        data=DataSettings(uri=str(data)),
+        features=LanguageFeatures(text_field="body", vocabulary=300),
     )
     run = Run.of("language", config.model_dump(mode="json"))
     ingest(run, dataset=tmp_path / "dataset")
     headline = features_stage(run, dataset=tmp_path / "dataset", features=tmp_path / "features")
     assert headline.startswith("40 documents")
-    assert sum(len(read_split(tmp_path / "features", split)) for split in ("train", "validation", "test")) == 40
+    assert (
+        sum(
+            len(read_split(tmp_path / "features", split))
+            for split in ("train", "validation", "test")
+        )
+        == 40
+    )
 
 
 def test_documents_stay_whole_and_shares_are_kept():
     rng = np.random.default_rng(0)
-    documents = [Document(f"{number} " * int(rng.integers(5, 200)), str(number)) for number in range(300)]
+    documents = [
+        Document(f"{number} " * int(rng.integers(5, 200)), str(number)) for number in range(300)
+    ]
     splits = divide(documents, 0.1, 0.2, seed=1)
     total = sum(len(one.text) for one in documents)
-    sizes = {name: sum(len(one.text) for one in members) / total for name, members in splits.items()}
+    sizes = {
+        name: sum(len(one.text) for one in members) / total for name, members in splits.items()
+    }
     assert sizes["validation"] == pytest.approx(0.1, abs=0.01)
     assert sizes["test"] == pytest.approx(0.2, abs=0.01)
-    assert sorted(one.source for members in splits.values() for one in members) == sorted(map(str, range(300)))
+    assert sorted(one.source for members in splits.values() for one in members) == sorted(
+        map(str, range(300))
+    )
     assert divide(documents, 0.1, 0.2, seed=2) != splits == divide(documents, 0.1, 0.2, seed=1)
 
 
@@ -138,11 +173,15 @@ def test_no_split_is_empty_however_unequal_the_documents(sizes):
 def test_the_tokenizer_has_seen_the_training_split_alone_and_loses_nothing(tmp_path):
     (tmp_path / "raw").mkdir()
     for number in range(20):
-        (tmp_path / f"raw/{number}.txt").write_text(f"{'äöü' if number % 2 else 'aou'} wort{number} " * 20)
+        (tmp_path / f"raw/{number}.txt").write_text(
+            f"{'äöü' if number % 2 else 'aou'} wort{number} " * 20
+        )
     features(tmp_path / "raw", tmp_path / "out")
     train = [one.text for one in read_split(tmp_path / "out", "train")]
     train_tokenizer(train, 300, tmp_path / "again.json")
-    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "out/assets/tokenizer.json").read_bytes()
+    assert (tmp_path / "again.json").read_bytes() == (
+        tmp_path / "out/assets/tokenizer.json"
+    ).read_bytes()
     codec = Codec(tmp_path / "again.json")
     for text in ("  tab\tand  spaces \n\n", "日本語 😀 \x00", "<|endoftext|>", ""):
         assert codec.decode(codec.encode(text)) == text

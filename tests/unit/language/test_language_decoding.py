@@ -51,7 +51,9 @@ def test_memory_of_a_sliding_window_is_bounded(trained, onnx):
 
 def test_a_batch_of_all_lengths_answers_as_each_alone(trained, onnx, prompts):
     host = trained("mistral").host
-    requests = [Prompt(prompt=text[:size], max_new_tokens=6) for size, text in enumerate(prompts[:12])]
+    requests = [
+        Prompt(prompt=text[:size], max_new_tokens=6) for size, text in enumerate(prompts[:12])
+    ]
     together = host.predict(onnx("mistral"), requests)
     alone = [host.predict(onnx("mistral"), [request])[0] for request in requests]
     assert [one.tokens for one in together] == [one.tokens for one in alone]
@@ -63,13 +65,20 @@ def test_sampling_repeats_with_its_seed_and_differs_with_another(trained, onnx, 
     host = trained("llama").host
 
     def texts(seed: int, **settings) -> list[str]:
-        asked = [Prompt(prompt=text[:20], max_new_tokens=8, temperature=1, seed=seed, **settings) for text in prompts]
+        asked = [
+            Prompt(prompt=text[:20], max_new_tokens=8, temperature=1, seed=seed, **settings)
+            for text in prompts
+        ]
         return [answer.text for answer in host.predict(onnx("llama"), asked[:8])]
 
     assert texts(1) == texts(1)
     assert sum(one != other for one, other in zip(texts(1), texts(2), strict=True)) >= 6
-    greedy = [answer.text for answer in host.predict(
-        onnx("llama"), [Prompt(prompt=text[:20], max_new_tokens=8) for text in prompts[:8]])]  # fmt: skip
+    greedy = [
+        answer.text
+        for answer in host.predict(
+            onnx("llama"), [Prompt(prompt=text[:20], max_new_tokens=8) for text in prompts[:8]]
+        )
+    ]
     assert texts(5, top_k=1) == greedy
     assert texts(5, top_p=1e-9) == greedy
 
@@ -82,8 +91,14 @@ def test_guessing_ahead_writes_the_greedy_text(kind, settings, trained, onnx, pr
     for number, text in enumerate(prompts[:20]):
         request = Prompt(prompt=text, max_new_tokens=16, truncate=True, **settings)
         (plain,) = host.predict(onnx(kind), [request])
-        (ahead,) = host.predict(onnx(kind), [request.model_copy(update={"speculative": 1 + number % 5})])
-        assert (ahead.tokens, ahead.text, ahead.finish_reason) == (plain.tokens, plain.text, plain.finish_reason)
+        (ahead,) = host.predict(
+            onnx(kind), [request.model_copy(update={"speculative": 1 + number % 5})]
+        )
+        assert (ahead.tokens, ahead.text, ahead.finish_reason) == (
+            plain.tokens,
+            plain.text,
+            plain.finish_reason,
+        )
         assert plain.acceptance_rate is None
         accepted.append(ahead.acceptance_rate)
     assert all(0 <= rate <= 1 for rate in accepted)
@@ -123,14 +138,24 @@ def test_a_stop_text_ends_the_answer_before_it(trained, onnx, prompts):
     host = trained("llama").host
     (whole,) = host.predict(onnx("llama"), [Prompt(prompt=prompts[0], max_new_tokens=16)])
     stop = whole.text[5:8]
-    (cut,) = host.predict(onnx("llama"), [Prompt(prompt=prompts[0], max_new_tokens=16, stop=["~~~", stop])])
+    (cut,) = host.predict(
+        onnx("llama"), [Prompt(prompt=prompts[0], max_new_tokens=16, stop=["~~~", stop])]
+    )
     assert cut.text == whole.text[: whole.text.index(stop)]
     assert cut.finish_reason == "stop"
     assert len(cut.tokens) < len(whole.tokens)
 
 
-@pytest.mark.parametrize("settings", [{}, {"stop": ["se", " in", "\n\n"]}, {"speculative": 3}, {"beams": 2},
-                                      {"temperature": 1.0, "seed": 4}])  # fmt: skip
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"stop": ["se", " in", "\n\n"]},
+        {"speculative": 3},
+        {"beams": 2},
+        {"temperature": 1.0, "seed": 4},
+    ],
+)
 def test_streamed_parts_make_up_the_answer(settings, trained, onnx, prompts):
     host = trained("llama").host
     for prompt in prompts[:4]:
@@ -150,7 +175,10 @@ def test_a_character_of_several_tokens_is_streamed_whole(trained, monkeypatch):
     def run(graph, arrays):
         logits = np.zeros((1, arrays["input_ids"].shape[1], host.spec.vocabulary), np.float32)
         logits[0, -1, script.pop(0)] = 9
-        return {"logits": logits, **{name.replace("past", "present"): array for name, array in arrays.items()}}
+        return {
+            "logits": logits,
+            **{name.replace("past", "present"): array for name, array in arrays.items()},
+        }
 
     *parts, last = host.stream(run, Prompt(prompt="ä"))
     assert [part.text for part in parts] == ["é", "😀", "x"]
@@ -178,8 +206,12 @@ def test_prompt_and_answer_log_probabilities_are_torchs(trained, onnx, prompts):
     with torch.inference_mode():
         logs = network(ids).logits[0].log_softmax(-1)
     own = logs[:-1].gather(1, ids[0, 1:, None])[:, 0]
-    assert answer.prompt_log_probability == pytest.approx(own[: answer.prompt_tokens].mean().item(), abs=1e-4)
-    assert answer.log_probability == pytest.approx(own[answer.prompt_tokens :].mean().item(), abs=1e-4)
+    assert answer.prompt_log_probability == pytest.approx(
+        own[: answer.prompt_tokens].mean().item(), abs=1e-4
+    )
+    assert answer.log_probability == pytest.approx(
+        own[answer.prompt_tokens :].mean().item(), abs=1e-4
+    )
     scores = [score.log_probability for score in answer.logprobs]
     np.testing.assert_allclose(scores, own[answer.prompt_tokens :], atol=1e-4)
     assert [max(score.top.values()) for score in answer.logprobs] == pytest.approx(scores)
@@ -193,9 +225,13 @@ def test_occlusion_is_the_drop_that_hiding_a_token_causes(trained, onnx, prompts
     assert len(reasons.contributions) == ids.shape[1] - 2
     mask = torch.ones_like(ids)
     with torch.inference_mode():
-        full = network(ids, attention_mask=mask, position_ids=torch.arange(ids.shape[1])[None]).logits[0, -1]
+        full = network(
+            ids, attention_mask=mask, position_ids=torch.arange(ids.shape[1])[None]
+        ).logits[0, -1]
         mask[0, 4] = 0
-        hidden = network(ids, attention_mask=mask, position_ids=torch.arange(ids.shape[1])[None]).logits[0, -1]
+        hidden = network(
+            ids, attention_mask=mask, position_ids=torch.arange(ids.shape[1])[None]
+        ).logits[0, -1]
     first = full.argmax()
     drop = (full.log_softmax(-1) - hidden.log_softmax(-1))[first].item()
     name = next(name for name in reasons.contributions if name.startswith("4 "))
@@ -204,10 +240,14 @@ def test_occlusion_is_the_drop_that_hiding_a_token_causes(trained, onnx, prompts
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [({"beams": 2, "temperature": 1}, "draws nothing"), ({"speculative": 2, "beams": 2}, "beams"),
-     ({"logprobs": 1, "beams": 2}, "beams"), ({"speculative": 2, "temperature": 1}, "temperature"),
-     ({"stop": [""]}, "empty")],
-)  # fmt: skip
+    [
+        ({"beams": 2, "temperature": 1}, "draws nothing"),
+        ({"speculative": 2, "beams": 2}, "beams"),
+        ({"logprobs": 1, "beams": 2}, "beams"),
+        ({"speculative": 2, "temperature": 1}, "temperature"),
+        ({"stop": [""]}, "empty"),
+    ],
+)
 def test_wishes_that_exclude_each_other_are_refused(wrong, words):
     with pytest.raises(ValueError, match=words):
         Prompt(prompt="a", **wrong)
@@ -248,7 +288,10 @@ def test_generators_end_when_closed(trained, onnx):
 
 def test_an_answer_without_a_stated_length_takes_the_room_there_is(trained, onnx):
     host = trained("llama").host
-    for prompt, most in (("", 63), ("import os\n" * 12, 1 + 62 - len(host.codec.encode("import os\n" * 12)))):
+    for prompt, most in (
+        ("", 63),
+        ("import os\n" * 12, 1 + 62 - len(host.codec.encode("import os\n" * 12))),
+    ):
         (answer,) = host.predict(onnx("llama"), [Prompt(prompt=prompt)])
         assert len(answer.tokens) == most or answer.finish_reason == "end"
     with pytest.raises(BadData, match="answer of up to 1 there is room for 62"):

@@ -98,7 +98,10 @@ def test_the_baseline_is_a_smoothed_unigram_and_the_model_beats_it(trained, onnx
     assert result.metrics["bits_per_byte"] < result.baseline["bits_per_byte"]
     ratio = result.metrics["bits_per_byte"] / math.log(result.metrics["perplexity"])
     assert ratio == pytest.approx(bits / (nats / len(tokens)))
-    assert {plot.title for plot in result.plots} == {"Perplexity by position", "Bits per byte by document"}
+    assert {plot.title for plot in result.plots} == {
+        "Perplexity by position",
+        "Bits per byte by document",
+    }
 
 
 def test_only_the_first_documents_are_judged_where_there_are_too_many(trained, onnx):
@@ -109,7 +112,9 @@ def test_only_the_first_documents_are_judged_where_there_are_too_many(trained, o
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_merged_adapters_change_the_checkpoint_and_are_saved_beside_it(kind, trained, features, tmp_path):
+def test_merged_adapters_change_the_checkpoint_and_are_saved_beside_it(
+    kind, trained, features, tmp_path
+):
     base = trained(kind)
     family = Language(config(kind, checkpoint=str(base.model), lora_rank=4, lora_alpha=16))
     tuned = train(family, features, tmp_path)
@@ -117,17 +122,28 @@ def test_merged_adapters_change_the_checkpoint_and_are_saved_beside_it(kind, tra
     before, after = (load_file(one.model / "model.safetensors") for one in (base, tuned))
     assert before.keys() == after.keys()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {name for name in before if name.endswith(
-        ("c_attn.weight", "c_proj.weight") if kind == "gpt2" else ("_proj.weight",)
-    ) and ("attn" in name or kind == "gpt2")}  # fmt: skip
+    assert changed == {
+        name
+        for name in before
+        if name.endswith(
+            ("c_attn.weight", "c_proj.weight") if kind == "gpt2" else ("_proj.weight",)
+        )
+        and ("attn" in name or kind == "gpt2")
+    }
     name = min(changed)
-    stem = next(key for key in adapters if name.removesuffix(".weight").split("network.", 1)[1] in key)
+    stem = next(
+        key for key in adapters if name.removesuffix(".weight").split("network.", 1)[1] in key
+    )
     down = adapters[stem.replace("lora_B", "lora_A")]
     up = adapters[stem.replace("lora_A", "lora_B")]
     delta = (up @ down) * 16 / 4
-    torch.testing.assert_close(after[name] - before[name], delta.T if kind == "gpt2" else delta, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        after[name] - before[name], delta.T if kind == "gpt2" else delta, atol=1e-5, rtol=1e-4
+    )
     assert json.loads((tuned.model / "adapters.json").read_text())["r"] == 4
-    answer = tuned.host.predict(family.native(tuned.model), [Prompt(prompt="import", max_new_tokens=4)])
+    answer = tuned.host.predict(
+        family.native(tuned.model), [Prompt(prompt="import", max_new_tokens=4)]
+    )
     assert len(answer[0].tokens) > 0
 
 
@@ -137,11 +153,15 @@ def foreign(tmp_path, trained):
     one = trained("mistral")
     network = load(one.model)[MAIN].network
     network.save_pretrained(tmp_path / "foreign", safe_serialization=True)
-    (tmp_path / "foreign/tokenizer.json").write_bytes((one.model / "assets/tokenizer.json").read_bytes())
+    (tmp_path / "foreign/tokenizer.json").write_bytes(
+        (one.model / "assets/tokenizer.json").read_bytes()
+    )
     return tmp_path / "foreign"
 
 
-def test_a_checkpoint_folder_of_transformers_is_where_training_starts(foreign, trained, features, tmp_path):
+def test_a_checkpoint_folder_of_transformers_is_where_training_starts(
+    foreign, trained, features, tmp_path
+):
     family = Language(config("gpt2", checkpoint=str(foreign)))
     family.config.training.__dict__["learning_rate"] = 1e-9
     tuned = train(family, features, tmp_path / "tuned")
@@ -158,7 +178,9 @@ def test_checkpoints_that_cannot_be_used_say_why(foreign, tmp_path, features):
     numbers = count()
 
     def fit(checkpoint):
-        return train(Language(config(checkpoint=str(checkpoint))), features, tmp_path / f"m{next(numbers)}")
+        return train(
+            Language(config(checkpoint=str(checkpoint))), features, tmp_path / f"m{next(numbers)}"
+        )
 
     with pytest.raises(Unavailable, match=r"not downloaded yet.*model\.hub=true"):
         fit("nobody/nothing")
@@ -182,7 +204,11 @@ def test_checkpoints_that_cannot_be_used_say_why(foreign, tmp_path, features):
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
-    [({"width": 30, "heads": 4}, "heads"), ({"heads": 4, "kv_heads": 3}, "kv_heads"), ({"lora_rank": 4}, "checkpoint")],
+    [
+        ({"width": 30, "heads": 4}, "heads"),
+        ({"heads": 4, "kv_heads": 3}, "kv_heads"),
+        ({"lora_rank": 4}, "checkpoint"),
+    ],
 )
 def test_settings_that_do_not_fit_are_refused(wrong, words):
     with pytest.raises(UsageError, match=words):
@@ -194,7 +220,10 @@ def test_drift_columns_move_with_the_text_and_stay_with_the_same_kind(trained, o
 
     def columns(texts, most=8):
         requests = [Prompt(prompt=text, max_new_tokens=most, truncate=True) for text in texts]
-        rows = [host.describe(*pair) for pair in zip(requests, host.predict(onnx("llama"), requests), strict=True)]
+        rows = [
+            host.describe(*pair)
+            for pair in zip(requests, host.predict(onnx("llama"), requests), strict=True)
+        ]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     first, second = columns(prompts[::2]), columns(prompts[1::2])

@@ -1,4 +1,5 @@
-"""A package behind the real service, asked by OpenAI's own client; and without any training library."""
+"""A package behind the real service, asked by OpenAI's own client; and without any training
+library."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def test_openais_client_gets_the_packages_own_text(ai, package):
     (own,) = package.predict([{"prompt": PROMPT, "max_new_tokens": 12}])
     done = ai.completions.create(model="language", prompt=PROMPT, max_tokens=12, temperature=0)
     assert done.choices[0].text == own.text != ""
-    assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (own.prompt_tokens, len(own.tokens))
+    assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (
+        own.prompt_tokens,
+        len(own.tokens),
+    )
     assert done.choices[0].finish_reason == "length"
 
 
@@ -65,23 +69,33 @@ def test_echo_with_logprobs_scores_the_prompt_as_the_model_does(ai, package):
     choice = ai.completions.create(**asked, max_tokens=0).choices[0]
     assert choice.text == PROMPT
     assert "".join(choice.logprobs.tokens) == PROMPT
-    assert np.mean(choice.logprobs.token_logprobs) == pytest.approx(own.prompt_log_probability, abs=1e-5)
+    assert np.mean(choice.logprobs.token_logprobs) == pytest.approx(
+        own.prompt_log_probability, abs=1e-5
+    )
     whole = ai.completions.create(**asked, max_tokens=4).choices[0]
     assert whole.text.startswith(PROMPT)
     assert "".join(whole.logprobs.tokens) == whole.text
-    chunks = [chunk.choices[0] for chunk in ai.completions.create(**asked, max_tokens=4, stream=True)]
+    chunks = [
+        chunk.choices[0] for chunk in ai.completions.create(**asked, max_tokens=4, stream=True)
+    ]
     assert "".join(chunk.text for chunk in chunks) == whole.text
-    scores = [score for chunk in chunks if chunk.logprobs for score in chunk.logprobs.token_logprobs]
+    scores = [
+        score for chunk in chunks if chunk.logprobs for score in chunk.logprobs.token_logprobs
+    ]
     assert scores == pytest.approx(whole.logprobs.token_logprobs)
 
 
 def test_penalties_and_biases_change_what_is_written_by_openais_formula(ai, package):
     asked = {"model": "language", "prompt": PROMPT, "max_tokens": 12, "temperature": 0}
     (plain,) = package.predict([{"prompt": PROMPT, "max_new_tokens": 12}])
-    (forced,) = package.predict([{"prompt": PROMPT, "max_new_tokens": 3, "logit_bias": {str(plain.tokens[0]): -100}}])
+    (forced,) = package.predict(
+        [{"prompt": PROMPT, "max_new_tokens": 3, "logit_bias": {str(plain.tokens[0]): -100}}]
+    )
     assert plain.tokens[0] not in forced.tokens
     biased = ai.completions.create(**asked, logit_bias={str(plain.tokens[0]): 100}).choices[0]
-    assert biased.text == plain.text[:0] + package.host.codec.continuation([], [plain.tokens[0]] * 12)
+    assert biased.text == plain.text[:0] + package.host.codec.continuation(
+        [], [plain.tokens[0]] * 12
+    )
     varied = ai.completions.create(**asked, presence_penalty=2, frequency_penalty=2)
     (direct,) = package.predict(
         [{"prompt": PROMPT, "max_new_tokens": 12, "presence_penalty": 2, "frequency_penalty": 2}]

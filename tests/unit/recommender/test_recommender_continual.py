@@ -39,8 +39,13 @@ def later(folder: Path, users: int, items: int) -> Path:
     for name, shifts in (("interactions.csv", {0: users, 1: items}), ("items.csv", {0: items})):
         with (folder / name).open() as stream:
             header, *rows = csv.reader(stream)
-        moved = [[str(int(cell) + shifts.get(place, 0)) if place in shifts else cell for place, cell in enumerate(row)]
-                 for row in rows]  # fmt: skip
+        moved = [
+            [
+                str(int(cell) + shifts.get(place, 0)) if place in shifts else cell
+                for place, cell in enumerate(row)
+            ]
+            for row in rows
+        ]
         (folder / name).write_text("\n".join(",".join(row) for row in (header, *moved)) + "\n")
     return folder
 
@@ -62,14 +67,20 @@ def first(raws: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def second(raws: tuple[Path, Path], first: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def second(
+    raws: tuple[Path, Path], first: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     return features_of(family(), raws[1], tmp_path_factory.mktemp("second") / "features", first[1])
 
 
-def test_new_people_and_items_come_last_and_histories_are_joined(first: tuple[Path, Path], second: Path) -> None:
+def test_new_people_and_items_come_last_and_histories_are_joined(
+    first: tuple[Path, Path], second: Path
+) -> None:
     before, after = Catalog.load(first[0] / "assets"), Catalog.load(second / "assets")
     assert after.users[: len(before.users)] == before.users
-    assert [item.id for item in after.items][: len(before.items)] == [item.id for item in before.items]
+    assert [item.id for item in after.items][: len(before.items)] == [
+        item.id for item in before.items
+    ]
     assert after.categories[: len(before.categories)] == before.categories
     assert len(after.users) > len(before.users)
     assert len(after.items) > len(before.items)
@@ -77,7 +88,9 @@ def test_new_people_and_items_come_last_and_histories_are_joined(first: tuple[Pa
         old = before.history(user).tolist()
         assert after.history(user)[: len(old)].tolist() == old
     assert after.popularity.sum() == len(after.history_items)
-    np.testing.assert_array_equal(np.bincount(after.history_items, minlength=len(after.items)), after.popularity)
+    np.testing.assert_array_equal(
+        np.bincount(after.history_items, minlength=len(after.items)), after.popularity
+    )
 
 
 def test_only_new_interactions_are_trained_on_and_none_is_drawn_that_somebody_had(
@@ -87,7 +100,9 @@ def test_only_new_interactions_are_trained_on_and_none_is_drawn_that_somebody_ha
     found = batches(family().config, second, "train", 1)
     batch = found.take(found.order)
     assert len(found.order) == len(after.history_items) - len(before.history_items)
-    had = {(user, item) for user in range(len(before.users)) for item in before.history(user).tolist()}
+    had = {
+        (user, item) for user in range(len(before.users)) for item in before.history(user).tolist()
+    }
     assert not had & set(zip(batch["user"].tolist(), batch["item"].tolist(), strict=True))
     for user, negatives in zip(batch["user"].tolist(), batch["negative"].tolist(), strict=True):
         assert not set(negatives) & set(after.history(user).tolist())
@@ -110,11 +125,15 @@ def test_a_log_that_grew_is_trained_on_where_it_is_new(
 
 
 @pytest.mark.parametrize("kind", ["lightgcn", "ncf", "multitask"])
-def test_every_kind_begins_with_the_earlier_vectors(kind: str, raws: tuple[Path, Path], tmp_path: Path) -> None:
+def test_every_kind_begins_with_the_earlier_vectors(
+    kind: str, raws: tuple[Path, Path], tmp_path: Path
+) -> None:
     one = family(kind, training__epochs=1, continual__memory=40)
     model = model_of(one, features_of(one, raws[0], tmp_path / "fa"), tmp_path / "ma")
     features = features_of(one, raws[1], tmp_path / "fb", model)
-    begun = continued(one, features, one.config.continual, 0).model(features / "assets").state_dict()
+    begun = (
+        continued(one, features, one.config.continual, 0).model(features / "assets").state_dict()
+    )
     for name, old in load_file(model / "model.safetensors").items():
         assert torch.equal(begun[name][: len(old)], old)
     assert len(begun["user"]) == len(Catalog.load(features / "assets").users)

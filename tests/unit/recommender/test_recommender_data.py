@@ -31,12 +31,16 @@ def text(table: list[tuple[Any, ...]], mark: str = ",") -> str:
     return "".join(mark.join(str(cell) for cell in row) + "\n" for row in table)
 
 
-def built(tmp_path: Path, name: str, content: str | bytes, **settings: Any) -> tuple[dict[str, Any], Path]:
+def built(
+    tmp_path: Path, name: str, content: str | bytes, **settings: Any
+) -> tuple[dict[str, Any], Path]:
     raw, out = tmp_path / "raw", tmp_path / "out"
     raw.mkdir(exist_ok=True)
     (out / "assets").mkdir(parents=True, exist_ok=True)
     (raw / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    return RecommenderData(RecommenderConfig(features=RecommenderFeatures(**settings))).features(raw, out), out
+    return RecommenderData(RecommenderConfig(features=RecommenderFeatures(**settings))).features(
+        raw, out
+    ), out
 
 
 def left_out(features: Path) -> dict[str, tuple[str, str]]:
@@ -49,7 +53,9 @@ def left_out(features: Path) -> dict[str, tuple[str, str]]:
     return {user: tuple(items) for user, items in found.items()}
 
 
-@pytest.mark.parametrize("header", ["customer,product,date,channel", "InvoiceDate,CustomerID,StockCode,Quantity"])
+@pytest.mark.parametrize(
+    "header", ["customer,product,date,channel", "InvoiceDate,CustomerID,StockCode,Quantity"]
+)
 def test_the_log_of_a_shop_with_dates_says_what_movielens_says(tmp_path: Path, header: str) -> None:
     _, out = built(tmp_path, "ratings.csv", HEADER + text(rows()))
     expected = left_out(out)
@@ -57,7 +63,10 @@ def test_the_log_of_a_shop_with_dates_says_what_movielens_says(tmp_path: Path, h
         dict(zip(header.lower().split(","), [""] * 4, strict=True))
         | {name: str(user) for name in ("customer", "customerid")}
         | {name: str(item) for name in ("product", "stockcode")}
-        | {name: datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S") for name in ("date", "invoicedate")}
+        | {
+            name: datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            for name in ("date", "invoicedate")
+        }
         for user, item, _, time in rows()
     ]
     lines = text([tuple(row[name] for name in header.lower().split(",")) for row in table])
@@ -67,7 +76,10 @@ def test_the_log_of_a_shop_with_dates_says_what_movielens_says(tmp_path: Path, h
 
 
 def test_a_header_of_unknown_names_is_no_interaction(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="no column is the user; seen: Käufer, Ware, Note, Tag. Rename.*userid, user_id"):
+    with pytest.raises(
+        BadData,
+        match="no column is the user; seen: Käufer, Ware, Note, Tag. Rename.*userid, user_id",
+    ):
         built(tmp_path, "log.csv", "Käufer,Ware,Note,Tag\n" + text(rows()))
 
 
@@ -89,7 +101,9 @@ def test_popularity_counts_training_interactions_alone(tmp_path: Path) -> None:
     catalog, left = Catalog.load(out / "assets"), left_out(out)
     for index, item in enumerate(catalog.items):
         everyone = sum(str(one) == item.id for _, one, _, _ in rows())
-        assert catalog.popularity[index] == everyone - sum(pair.count(item.id) for pair in left.values())
+        assert catalog.popularity[index] == everyone - sum(
+            pair.count(item.id) for pair in left.values()
+        )
 
 
 def test_users_with_too_few_interactions_are_trained_on_and_not_judged(tmp_path: Path) -> None:
@@ -119,11 +133,18 @@ def test_low_ratings_and_the_rare_are_left_out_on_request(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "mark", "header"),
-    [("ratings.dat", "::", ""), ("u.data", "\t", ""), ("log.csv", ",", ""),
-     ("log.tsv", "\t", "user\titem\tstars\tts\n"),
-     ("log.csv", ";", "user_id;item_id;rating;time\n"), ("x.csv", ",", "USERID,ItemId,rating,Timestamp\n")],
-)  # fmt: skip
-def test_the_usual_forms_of_a_log_give_the_same_splits(tmp_path: Path, name: str, mark: str, header: str) -> None:
+    [
+        ("ratings.dat", "::", ""),
+        ("u.data", "\t", ""),
+        ("log.csv", ",", ""),
+        ("log.tsv", "\t", "user\titem\tstars\tts\n"),
+        ("log.csv", ";", "user_id;item_id;rating;time\n"),
+        ("x.csv", ",", "USERID,ItemId,rating,Timestamp\n"),
+    ],
+)
+def test_the_usual_forms_of_a_log_give_the_same_splits(
+    tmp_path: Path, name: str, mark: str, header: str
+) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     _, plain = built(tmp_path / "a", "ratings.csv", HEADER + text(rows()))
@@ -149,7 +170,9 @@ def test_parquet_with_numbers_or_dates_gives_the_same_splits(tmp_path: Path) -> 
 def test_a_movielens_folder_is_read_with_titles(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()
-    (raw / "movies.csv").write_text('movieId,title,genres\n1,"Heat, the (1995)",Crime|Drama\n2,Alien,\n')
+    (raw / "movies.csv").write_text(
+        'movieId,title,genres\n1,"Heat, the (1995)",Crime|Drama\n2,Alien,\n'
+    )
     (raw / "tags.csv").write_text("userId,movieId,tag,timestamp\n1,1,good,3\n")
     (raw / "README.txt").write_text("read me")
     _, out = built(tmp_path, "ratings.csv", HEADER + text(rows()))
@@ -168,8 +191,10 @@ def test_what_was_shown_is_divided_where_the_left_out_clicks_are(tmp_path: Path)
     counts = {split: load_impressions(out, split) for split in ("train", "validation", "test")}
     # User 1 clicks on days 0 to 5: day 3 is the last of training, day 4 validation, day 5 test.
     assert {split: int((part["click"] == 0).sum()) for split, part in counts.items()} == {
-        "train": 1, "validation": 1, "test": 2,
-    }  # fmt: skip
+        "train": 1,
+        "validation": 1,
+        "test": 2,
+    }
     assert {split: int(part["click"].sum()) for split, part in counts.items()} == summary["rows"]
 
 
@@ -181,26 +206,46 @@ GOOD = HEADER + text(rows())
     [
         ("", "ratings.csv: the file is empty"),
         (HEADER, "ratings.csv: there is a header but no row below it"),
-        (GOOD + ",4,3.0,99\n", "ratings.csv, row 181, column 'userId': an interaction without a user"),
+        (
+            GOOD + ",4,3.0,99\n",
+            "ratings.csv, row 181, column 'userId': an interaction without a user",
+        ),
         (GOOD + "4, ,3.0,99\n", "row 181, column 'movieId': an interaction without an item"),
-        (GOOD + "4,4,3.0,yesterday\n", "row 181, column 'timestamp': 'yesterday' is neither a number nor a time"),
+        (
+            GOOD + "4,4,3.0,yesterday\n",
+            "row 181, column 'timestamp': 'yesterday' is neither a number nor a time",
+        ),
         (GOOD + "4,4,3.0,\n", "row 181, column 'timestamp': an interaction without a time"),
         (GOOD + "4,4,3.0,nan\n", "row 181, column 'timestamp': an interaction without a time"),
-        (GOOD + "4,4,3.0,inf\n", "row 181, column 'timestamp': 'inf' is neither a number nor a time"),
+        (
+            GOOD + "4,4,3.0,inf\n",
+            "row 181, column 'timestamp': 'inf' is neither a number nor a time",
+        ),
         (GOOD + "4,4,inf,99\n", "row 181, column 'rating': 'inf' is not a number"),
         (GOOD + "\n4,4,3.0,soon\n", "row 182, column 'timestamp'"),
         (GOOD + "4,4,many,99\n", "row 181, column 'rating': 'many' is not a number"),
         (GOOD + "4,4,3.0\n", "row 181: 3 cells where the header has 4"),
-        (text(rows()) + "4,4,3.0,soon\n", "row 181, column 'timestamp': 'soon' is neither a number nor a time"),
-        ("userId,rating,timestamp\n1,2,3\n", "no column is the item; seen: userId, rating, timestamp. Rename"),
+        (
+            text(rows()) + "4,4,3.0,soon\n",
+            "row 181, column 'timestamp': 'soon' is neither a number nor a time",
+        ),
+        (
+            "userId,rating,timestamp\n1,2,3\n",
+            "no column is the item; seen: userId, rating, timestamp. Rename",
+        ),
         ("1,2\n3,4\n", "row 1: 2 cells and no header"),
-        (HEADER + text([(u, i, r, 7) for u, i, r, _ in rows()]), "'timestamp': all interactions have the time 7"),
+        (
+            HEADER + text([(u, i, r, 7) for u, i, r, _ in rows()]),
+            "'timestamp': all interactions have the time 7",
+        ),
         (HEADER + text(rows(users=19)), "19 users have 3 interactions or more; 20 are needed"),
         (HEADER + text(rows(items=20)), "20 items; at least 21 are needed"),
         (b"userId,itemId\x00", "is binary, not text"),
     ],
-)  # fmt: skip
-def test_a_faulty_log_is_refused_with_its_place(tmp_path: Path, content: str | bytes, said: str) -> None:
+)
+def test_a_faulty_log_is_refused_with_its_place(
+    tmp_path: Path, content: str | bytes, said: str
+) -> None:
     with pytest.raises(BadData) as caught:
         built(tmp_path, "ratings.csv", content)
     assert said in str(caught.value)
@@ -208,9 +253,12 @@ def test_a_faulty_log_is_refused_with_its_place(tmp_path: Path, content: str | b
 
 @pytest.mark.parametrize(
     ("cells", "said"),
-    [("2,0,5", "column 'click': '2' is neither 0 nor 1"), ("1,maybe,5", "column 'conversion': 'maybe' is neither"),
-     ("1,0,-5", "column 'dwell': -5 seconds: a time spent is 0 or more")],
-)  # fmt: skip
+    [
+        ("2,0,5", "column 'click': '2' is neither 0 nor 1"),
+        ("1,maybe,5", "column 'conversion': 'maybe' is neither"),
+        ("1,0,-5", "column 'dwell': -5 seconds: a time spent is 0 or more"),
+    ],
+)
 def test_faulty_labels_are_refused_with_their_place(tmp_path: Path, cells: str, said: str) -> None:
     header = "userId,itemId,rating,timestamp,click,conversion,dwell\n"
     with pytest.raises(BadData, match="row 2") as caught:
@@ -219,7 +267,9 @@ def test_faulty_labels_are_refused_with_their_place(tmp_path: Path, cells: str, 
 
 
 def test_folders_without_one_log_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="one file of interactions is needed; seen: a.csv, b.csv.*interactions.csv"):
+    with pytest.raises(
+        BadData, match="one file of interactions is needed; seen: a.csv, b.csv.*interactions.csv"
+    ):
         (tmp_path / "raw").mkdir()
         (tmp_path / "raw" / "a.csv").write_text(GOOD)
         built(tmp_path, "b.csv", GOOD)

@@ -1,4 +1,5 @@
-"""The figures are what the papers define, on the whole catalogue, and nothing of the future is in them."""
+"""The figures are what the papers define, on the whole catalogue, and nothing of the future is
+in them."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ from modelyard.families.recommender.config import RecommenderConfig
 from modelyard.families.recommender.data import load_split
 from modelyard.families.recommender.evaluate import ask, evaluate, histories, rank
 from modelyard.families.recommender.family import Recommender
-from modelyard.families.recommender.ranking import figures, neighbour_scores, popularity_scores, ranks
+from modelyard.families.recommender.ranking import (
+    figures,
+    neighbour_scores,
+    popularity_scores,
+    ranks,
+)
 from modelyard.families.recommender.tasks import roc_auc
 from tests.unit.recommender.conftest import configured, train
 
@@ -23,7 +29,9 @@ KINDS = ("lightgcn", "ncf", "multitask")
 
 def sorted_out(scores: list[float], seen: set[int]) -> list[int]:
     """All items but the seen ones, best first, by nothing but Python."""
-    return sorted((item for item in range(len(scores)) if item not in seen), key=lambda item: -scores[item])
+    return sorted(
+        (item for item in range(len(scores)) if item not in seen), key=lambda item: -scores[item]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -33,8 +41,15 @@ def test_metrics_are_those_of_plain_loops_over_all_scores(made, kind, split):
     catalog = Catalog.load(one.features / "assets")
     users, target = load_split(one.features, split)
     scores = one.host.scores(one.run("personal", {"user": users})).tolist()
-    before = dict(zip(*(part.tolist() for part in load_split(one.features, "validation")), strict=True))
-    hits, gains, reciprocal, shown = dict.fromkeys((5, 10, 20), 0), dict.fromkeys((5, 10, 20), 0.0), 0.0, set()
+    before = dict(
+        zip(*(part.tolist() for part in load_split(one.features, "validation")), strict=True)
+    )
+    hits, gains, reciprocal, shown = (
+        dict.fromkeys((5, 10, 20), 0),
+        dict.fromkeys((5, 10, 20), 0.0),
+        0.0,
+        set(),
+    )
     for row, (user, wanted) in enumerate(zip(users.tolist(), target.tolist(), strict=True)):
         seen = set(catalog.history(user).tolist()) | ({before[user]} if split == "test" else set())
         ranked = sorted_out(scores[row], seen)
@@ -70,7 +85,11 @@ def small() -> Catalog:
     """Three users with two items each, of four."""
     items = np.array([0, 1, 0, 2, 0, 1])
     return Catalog(
-        ["a", "b", "c"], [Item(name) for name in "wxyz"], items, np.array([2, 4, 6]), np.bincount(items, minlength=4)
+        ["a", "b", "c"],
+        [Item(name) for name in "wxyz"],
+        items,
+        np.array([2, 4, 6]),
+        np.bincount(items, minlength=4),
     )
 
 
@@ -88,13 +107,17 @@ def test_figures_by_hand():
     bits = [-math.log2(share) for share in (0.1, 0.2, 0.3, 0.2, 0.1, 0.2, 0.1)]
     assert found["novelty_at_5"] == pytest.approx(sum(bits) / 7)
     profile = ((3 + 2) / 2 + (3 + 1) / 2 + (3 + 2) / 2) / 3
-    assert found["popularity_lift_at_5"] == pytest.approx((0 + 1 + 2 + 1 + 0 + 1 + 0) / 7 / profile - 1)
+    assert found["popularity_lift_at_5"] == pytest.approx(
+        (0 + 1 + 2 + 1 + 0 + 1 + 0) / 7 / profile - 1
+    )
 
 
 def test_neighbours_are_summed_cosines():
     (first, *_) = list(neighbour_scores(small(), np.array([0, 1])))
     cosine = 1 / math.sqrt(3 * 1)
-    assert first.tolist() == pytest.approx([2 / math.sqrt(3 * 2), 2 / math.sqrt(3 * 2), cosine, 0.0])
+    assert first.tolist() == pytest.approx(
+        [2 / math.sqrt(3 * 2), 2 / math.sqrt(3 * 2), cosine, 0.0]
+    )
 
 
 def test_lists_leave_out_what_was_had_and_end_early():
@@ -129,7 +152,9 @@ def test_the_model_knows_nothing_of_the_test_interaction(made, tmp_path):
     with (one.raw / "interactions.csv").open(newline="") as stream:
         header, *rows = list(csv.reader(stream))
     user = "7"
-    last = max((row for row in rows if row[0] == user and row[4] == "1"), key=lambda row: int(row[3]))
+    last = max(
+        (row for row in rows if row[0] == user and row[4] == "1"), key=lambda row: int(row[3])
+    )
     had = {row[1] for row in rows if row[0] == user}
     other = next(row[1] for row in rows if row[1] not in had)
     (tmp_path / "raw").mkdir()
@@ -140,7 +165,11 @@ def test_the_model_knows_nothing_of_the_test_interaction(made, tmp_path):
     again = train(configured("lightgcn"), tmp_path / "raw", tmp_path)
     files = sorted(path.relative_to(one.model) for path in one.model.rglob("*") if path.is_file())
     assert len(files) >= 8
-    assert [name for name in files if (one.model / name).read_bytes() != (again.model / name).read_bytes()] == []
+    assert [
+        name
+        for name in files
+        if (one.model / name).read_bytes() != (again.model / name).read_bytes()
+    ] == []
     assert (one.features / "test.npz").read_bytes() != (again.features / "test.npz").read_bytes()
 
 
@@ -150,7 +179,9 @@ def test_a_champion_that_knows_fewer_users_and_items_is_judged_on_the_same(made,
         header, *rows = list(csv.reader(stream))
     (tmp_path / "raw").mkdir()
     with (tmp_path / "raw" / "log.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([header, *(row for row in rows if int(row[0]) > 50 and int(row[1]) > 10)])
+        csv.writer(stream).writerows(
+            [header, *(row for row in rows if int(row[0]) > 50 and int(row[1]) > 10)]
+        )
     champion = train(configured("ncf"), tmp_path / "raw", tmp_path)
     found = evaluate(champion.host, champion.run, one.features, "test")
     assert found.rows == len(load_split(one.features, "test")[0])
@@ -164,7 +195,10 @@ def test_histories_hold_the_validation_item_on_test_alone(made):
     users, item = load_split(one.features, "validation")
     wanted = dict(zip(users.tolist(), item.tolist(), strict=True))
     for user, at_validation, at_test in zip(
-        users.tolist(), histories(one.features, "validation"), histories(one.features, "test"), strict=True
+        users.tolist(),
+        histories(one.features, "validation"),
+        histories(one.features, "test"),
+        strict=True,
     ):
         assert wanted[user] not in at_validation
         assert at_test.tolist() == [*at_validation.tolist(), wanted[user]]
@@ -175,8 +209,11 @@ def test_plots_are_those_of_the_field(made):
     found = evaluate(one.host, one.run, one.features, "test")
     plots = {plot.title: plot for plot in found.plots}
     assert set(plots) == {
-        "Recall by list length", "Recall by user activity", "Long tail", "Popularity of what is shown",
-    }  # fmt: skip
+        "Recall by list length",
+        "Recall by user activity",
+        "Long tail",
+        "Popularity of what is shown",
+    }
     model = plots["Recall by list length"].series[0]
     assert model.y[9] == pytest.approx(found.metrics["recall_at_10"])
     for series in plots["Long tail"].series:
@@ -198,7 +235,10 @@ def test_lightgcn_is_ahead_of_ncf_and_ncf_of_popularity_by_default(tmp_path: Pat
         users, target = load_split(one.features, "test")
         had = histories(one.features, "test")
         lists, _ = ask(one.host, one.run, catalog, users, had, "test")
-        for name, found in ((kind, lists), ("popularity", rank(popularity_scores(catalog, users), had))):
+        for name, found in (
+            (kind, lists),
+            ("popularity", rank(popularity_scores(catalog, users), had)),
+        ):
             place = ranks(found, target)
             gains[name] = np.where(place <= 10, 1 / np.log2(1 + place), 0)
     for better, worse, factor in (("lightgcn", "ncf", 1.03), ("ncf", "popularity", 3)):

@@ -56,7 +56,9 @@ def test_scores_descend_and_titles_are_given(made, kind):
 
 def test_a_user_is_known_by_number_or_text(made):
     one = made("lightgcn")
-    assert asked(one, user=int(one.host.catalog.users[3])) == asked(one, user=one.host.catalog.users[3])
+    assert asked(one, user=int(one.host.catalog.users[3])) == asked(
+        one, user=one.host.catalog.users[3]
+    )
 
 
 def test_an_unknown_user_gets_what_is_popular(made):
@@ -116,13 +118,16 @@ def test_all_items_excluded_is_an_empty_answer(made):
 
 
 def test_requests_and_judging_agree_on_what_is_left_out(made):
-    """`requests` sends what is new since training, `evaluate` the whole history: to the model's own host the same."""
+    """`requests` sends what is new since training, `evaluate` the whole history: to the model's
+    own host the same."""
     one = made("lightgcn")
     _, wanted = load_split(one.features, "test")
     names = [item.id for item in one.host.catalog.items]
     answers = [asked(one, **body) for body in judged(one)]
     hits = [names[item] in ids(answer) for item, answer in zip(wanted, answers, strict=True)]
-    assert np.mean(hits) == pytest.approx(evaluate(one.host, one.run, one.features).metrics["recall_at_10"])
+    assert np.mean(hits) == pytest.approx(
+        evaluate(one.host, one.run, one.features).metrics["recall_at_10"]
+    )
 
 
 def test_an_explanation_names_the_nearest_of_the_history(made):
@@ -134,7 +139,12 @@ def test_an_explanation_names_the_nearest_of_the_history(made):
     for label, value in explained.contributions.items():
         item = one.host.catalog.item_index[label.rpartition("[")[2].rstrip("]")]
         assert item in one.host.catalog.history(0)
-        cosine = vectors[item] @ vectors[top] / np.linalg.norm(vectors[item]) / np.linalg.norm(vectors[top])
+        cosine = (
+            vectors[item]
+            @ vectors[top]
+            / np.linalg.norm(vectors[item])
+            / np.linalg.norm(vectors[top])
+        )
         assert value == pytest.approx(float(cosine), abs=1e-6)
     sizes = [abs(value) for value in explained.contributions.values()]
     assert sizes == sorted(sizes, reverse=True)
@@ -163,10 +173,15 @@ def test_drift_is_seen_when_strangers_come_and_not_when_nothing_changed(made):
     served = rows(one, [Query(user=body["user"]) for body in judged(one)])
     settings = MonitorSettings()
     assert [column.name for column in compare(reference, served, settings) if column.drifted] == []
-    strangers = [Query(user=f"new {n}") if n % 2 else query for n, query in enumerate(
-        Query(user=body["user"]) for body in judged(one)
-    )]  # fmt: skip
-    drifted = {column.name for column in compare(reference, rows(one, strangers), settings) if column.drifted}
+    strangers = [
+        Query(user=f"new {n}") if n % 2 else query
+        for n, query in enumerate(Query(user=body["user"]) for body in judged(one))
+    ]
+    drifted = {
+        column.name
+        for column in compare(reference, rows(one, strangers), settings)
+        if column.drifted
+    }
     assert {"source", "known_history", "mean_popularity", "top_score"} <= drifted
 
 

@@ -23,8 +23,13 @@ KINDS = ("lightgcn", "ncf", "multitask")
 
 def small() -> Catalog:
     items = np.array([0, 1, 2, 1, 3])
-    return Catalog(["a", "b", "c"], [Item(name) for name in "vwxyz"], items, np.array([2, 4, 5]),
-                   np.bincount(items, minlength=5))  # fmt: skip
+    return Catalog(
+        ["a", "b", "c"],
+        [Item(name) for name in "vwxyz"],
+        items,
+        np.array([2, 4, 5]),
+        np.bincount(items, minlength=5),
+    )
 
 
 def test_lightgcn_averages_normalized_neighbourhoods():
@@ -44,7 +49,11 @@ def test_lightgcn_averages_normalized_neighbourhoods():
 
 def test_bpr_loss_is_the_mean_log_likelihood_of_the_order():
     net = LightGCN(small(), RecommenderModel(dimensions=4, layers=1, regularization=0))
-    batch = {"user": torch.tensor([0, 1]), "item": torch.tensor([0, 1]), "negative": torch.tensor([[3, 4], [0, 3]])}
+    batch = {
+        "user": torch.tensor([0, 1]),
+        "item": torch.tensor([0, 1]),
+        "negative": torch.tensor([[3, 4], [0, 3]]),
+    }
     users, items = (part.detach().numpy() for part in net.vectors())
     terms = [
         np.log1p(np.exp(users[u] @ items[n] - users[u] @ items[p]))
@@ -106,14 +115,22 @@ def test_negatives_are_never_what_the_user_had():
 def test_every_training_interaction_is_in_one_batch_and_no_left_out_one_is(made):
     one = made("lightgcn")
     catalog = Catalog.load(one.features / "assets")
-    seen = [(int(u), int(i)) for batch in batches(one.family.config, one.features, "train", 1)
-            for u, i in zip(batch["user"], batch["item"], strict=True)]  # fmt: skip
+    seen = [
+        (int(u), int(i))
+        for batch in batches(one.family.config, one.features, "train", 1)
+        for u, i in zip(batch["user"], batch["item"], strict=True)
+    ]
     known = list(zip(catalog.history_users.tolist(), catalog.history_items.tolist(), strict=True))
     assert sorted(seen) == sorted(known)
     for batch in batches(one.family.config, one.features, "validation", 1):
-        for user, item, unseen in zip(batch["user"].tolist(), batch["item"].tolist(), batch["unseen"], strict=True):
+        for user, item, unseen in zip(
+            batch["user"].tolist(), batch["item"].tolist(), batch["unseen"], strict=True
+        ):
             assert (user, item) not in set(known)
-            assert set(np.flatnonzero(unseen == 0).tolist()) == {*catalog.history(user).tolist(), item}
+            assert set(np.flatnonzero(unseen == 0).tolist()) == {
+                *catalog.history(user).tolist(),
+                item,
+            }
 
 
 def test_multitask_without_its_columns_says_what_to_do(made, tmp_path):
@@ -121,7 +138,9 @@ def test_multitask_without_its_columns_says_what_to_do(made, tmp_path):
     for name in ("train", "validation", "test"):
         (tmp_path / f"{name}.npz").write_bytes(b"")
     family = configured("multitask")
-    with pytest.raises(BadData, match="click, conversion and dwell; missing: all three.*model.kind=lightgcn"):
+    with pytest.raises(
+        BadData, match="click, conversion and dwell; missing: all three.*model.kind=lightgcn"
+    ):
         next(iter(batches(family.config, tmp_path, "train", 1)))
     assert one.host.rank_by is None
 

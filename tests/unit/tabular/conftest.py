@@ -13,7 +13,20 @@ from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.settings.family import resolve
 
-WORDS = ["late", "parcel", "broken", "box", "friendly", "call", "refund", "order", "quick", "wrong", "size", "again"]
+WORDS = [
+    "late",
+    "parcel",
+    "broken",
+    "box",
+    "friendly",
+    "call",
+    "refund",
+    "order",
+    "quick",
+    "wrong",
+    "size",
+    "again",
+]
 SPLITS = ("train", "validation", "test")
 
 

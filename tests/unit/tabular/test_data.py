@@ -24,19 +24,33 @@ from tests.unit.tabular.conftest import SPLITS, built, customers, make, roles, w
 def test_each_kind_of_column_is_recognised(tmp_path: Path) -> None:
     summary, out = built(tmp_path, write(tmp_path, customers()), target="churn")
     assert roles(out) == {
-        "customer": "drop", "age": "numeric", "income": "numeric", "city": "category", "joined": "time",
-        "member": "numeric", "note": "text", "unit": "drop",
-    }  # fmt: skip
+        "customer": "drop",
+        "age": "numeric",
+        "income": "numeric",
+        "city": "category",
+        "joined": "time",
+        "member": "numeric",
+        "note": "text",
+        "unit": "drop",
+    }
     schema = TableSchema.load(out / "assets")
     assert next(c for c in schema.columns if c.name == "member").boolean
-    assert schema.dropped == {"customer": "nearly every value is different (id-like)", "unit": "constant"}
-    assert summary["dropped"] == {"columns: nearly every value is different (id-like)": 1, "columns: constant": 1}
+    assert schema.dropped == {
+        "customer": "nearly every value is different (id-like)",
+        "unit": "constant",
+    }
+    assert summary["dropped"] == {
+        "columns: nearly every value is different (id-like)": 1,
+        "columns: constant": 1,
+    }
     assert summary["headline"] == "400 rows × 6 columns, 2 classes; left out: customer, unit"
     assert sum(summary["rows"].values()) == 400
     json.dumps(summary, allow_nan=False)
 
 
-def test_codes_stay_text_and_numbers_with_several_units_are_left_out_with_a_word(tmp_path: Path) -> None:
+def test_codes_stay_text_and_numbers_with_several_units_are_left_out_with_a_word(
+    tmp_path: Path,
+) -> None:
     frame = customers().assign(
         zip=[f"{n % 30:05d}" for n in range(400)],
         weight=[f"{n / 8} {('kg', 'lb')[n % 2]}" for n in range(400)],
@@ -45,7 +59,12 @@ def test_codes_stay_text_and_numbers_with_several_units_are_left_out_with_a_word
     )
     _, out = built(tmp_path, write(tmp_path, frame), target="churn")
     found = roles(out)
-    assert (found["zip"], found["weight"], found["order_id"], found["score"]) == ("category", "drop", "drop", "numeric")
+    assert (found["zip"], found["weight"], found["order_id"], found["score"]) == (
+        "category",
+        "drop",
+        "drop",
+        "numeric",
+    )
     assert "units" in TableSchema.load(out / "assets").dropped["weight"]
     assert "00007" in set(pd.read_parquet(out / "train.parquet")["zip"])
 
@@ -63,7 +82,9 @@ def test_splits_are_disjoint_stratified_and_follow_the_seed(tmp_path: Path) -> N
     assert np.array_equal(load_split(out, "test")[0], load_split(again, "test")[0])
 
 
-def test_the_rarer_of_two_classes_is_the_positive_one_unless_another_is_named(tmp_path: Path) -> None:
+def test_the_rarer_of_two_classes_is_the_positive_one_unless_another_is_named(
+    tmp_path: Path,
+) -> None:
     file = write(tmp_path, customers())
     built(tmp_path, file, target="churn")
     assert TableSchema.load(tmp_path / "features/assets").classes == ["stayed", "left"]
@@ -82,7 +103,9 @@ def test_nothing_of_the_test_rows_reaches_the_encoders(tmp_path: Path) -> None:
     altered = frame.copy()
     altered.loc[late, "income"] = 1e9
     altered.loc[late, "city"] = "Rome"
-    altered.loc[late, "note"] = "entirely unheard of sentence number " + altered.loc[late].index.astype(str)
+    altered.loc[late, "note"] = "entirely unheard of sentence number " + altered.loc[
+        late
+    ].index.astype(str)
     texts = []
     for variant in (frame, altered):
         _, out = built(tmp_path, write(tmp_path, variant), target="churn", time_column="joined")
@@ -148,28 +171,45 @@ def test_requests_are_valid_bodies_in_the_order_of_the_split(tmp_path: Path) -> 
     bodies = json.loads(json.dumps(family.requests(out, "test"), allow_nan=False))
     host = TabularHost(out / "assets")
     requests = [host.Request.model_validate(body) for body in bodies]
-    assert np.array_equal(host.encoder.transform(host.columns(requests)), load_split(out, "test")[0])  # type: ignore[attr-defined]
+    assert np.array_equal(
+        host.encoder.transform(host.columns(requests)), load_split(out, "test")[0]
+    )  # type: ignore[attr-defined]
     assert len(family.requests(out, "test", 3)) == 3
     assert any(body["city"] is None for body in bodies)
 
 
-@pytest.mark.parametrize(("name", "rows", "task"), [
-    ("breast_cancer", 569, "classification"), ("diabetes", 442, "regression"), ("fraud", 3000, "classification"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "rows", "task"),
+    [
+        ("breast_cancer", 569, "classification"),
+        ("diabetes", 442, "regression"),
+        ("fraud", 3000, "classification"),
+    ],
+)
 def test_samples_pass_through(tmp_path: Path, name: str, rows: int, task: str) -> None:
     family = make(uri=None, sample=name, sample_rows=3000)
     family.sample(tmp_path / "raw")
     summary = family.features(tmp_path / "raw", tmp_path)
     assert sum(summary["rows"].values()) == rows
     assert summary["task"] == task
-    positive = {"breast_cancer": ["benign", "malignant"], "diabetes": [], "fraud": ["no", "yes"]}[name]
+    positive = {"breast_cancer": ["benign", "malignant"], "diabetes": [], "fraud": ["no", "yes"]}[
+        name
+    ]
     assert (TableSchema.load(tmp_path / "assets").classes or []) == positive
 
 
 def test_simulated_fraud_follows_its_seed_and_drifts_on_demand(tmp_path: Path) -> None:
     frames = {}
-    for key, drift, seed in (("usual", 0.0, 0), ("same", 0.0, 0), ("other", 0.0, 1), ("drifted", 0.6, 1)):
-        config = {"features": {"sample": "fraud", "sample_rows": 6000, "sample_drift": drift}, "seed": seed}
+    for key, drift, seed in (
+        ("usual", 0.0, 0),
+        ("same", 0.0, 0),
+        ("other", 0.0, 1),
+        ("drifted", 0.6, 1),
+    ):
+        config = {
+            "features": {"sample": "fraud", "sample_rows": 6000, "sample_drift": drift},
+            "seed": seed,
+        }
         Tabular(resolve(TabularConfig, ("--set", config))).sample(tmp_path / key)
         frames[key] = pd.read_csv(tmp_path / key / "data.csv")
     assert frames["usual"].equals(frames["same"])
@@ -177,4 +217,6 @@ def test_simulated_fraud_follows_its_seed_and_drifts_on_demand(tmp_path: Path) -
     assert 0.015 < (frames["usual"]["fraud"] == "yes").mean() < 0.04
     assert abs(frames["usual"]["amount"].median() / frames["other"]["amount"].median() - 1) < 0.1
     assert frames["drifted"]["amount"].median() > 1.3 * frames["usual"]["amount"].median()
-    assert (frames["drifted"]["country"] == "DE").mean() < (frames["usual"]["country"] == "DE").mean() - 0.1
+    assert (frames["drifted"]["country"] == "DE").mean() < (
+        frames["usual"]["country"] == "DE"
+    ).mean() - 0.1

@@ -15,7 +15,9 @@ ROWS = "".join(f"{n % 7}.5,{'ab'[n % 2]},{n % 3}\n" for n in range(60))
 GOOD = "x,y,z\n" + ROWS
 
 
-def refused(tmp_path: Path, content: str | bytes, name: str = "table.csv", **features: object) -> str:
+def refused(
+    tmp_path: Path, content: str | bytes, name: str = "table.csv", **features: object
+) -> str:
     file = tmp_path / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(BadData) as caught:
@@ -35,14 +37,17 @@ def test_the_table_that_the_faults_are_made_from_is_good(tmp_path: Path) -> None
     ("content", "said"),
     [
         ("only\n" + "1\n" * 40, "only one column was found.*comma, semicolon"),
-        (GOOD.replace("4.5,a,1", "4.5o,a,1", 1), "row 5, column 'x': '4.5o' is not a number.*schema.json"),
+        (
+            GOOD.replace("4.5,a,1", "4.5o,a,1", 1),
+            "row 5, column 'x': '4.5o' is not a number.*schema.json",
+        ),
         (GOOD.replace("1.5,b,1", "inf,b,1", 1), "row 2, column 'x': the cell is infinite"),
         ("x,y,z\n" + ROWS.replace(",b,", ",a,"), "column 'y': the target has one class alone, 'a'"),
         ("x,y,z\n" + "".join(ROWS.splitlines(True)[:18]), "18 rows can be used; at least 20"),
         (GOOD + "1.5,c,1\n", "class 'c' has 1 of 61 rows; each class needs 6"),
         ("x,y,z\n" + re.sub(",[ab],[12]", ",,1", ROWS), "column 'y': 40 of 60 rows have no value"),
     ],
-)  # fmt: skip
+)
 def test_a_faulty_csv_is_refused(tmp_path: Path, content: str | bytes, said: str) -> None:
     message = refused(tmp_path, content)
     assert re.search(said, message), message
@@ -84,13 +89,21 @@ def test_placeholders_in_a_numeric_column_are_empty_cells_and_said_so(tmp_path: 
     (tmp_path / "table.csv").write_text(GOOD.replace("3.5,", "?,"))
     summary, out = built(tmp_path, tmp_path / "table.csv", target="y")
     assert "x: 9 cells such as '?' or 'unknown' were read as empty" in summary["notes"]
-    assert sum(pd.read_parquet(out / f"{s}.parquet")["x"].isna().sum() for s in ("train", "validation", "test")) == 9
+    assert (
+        sum(
+            pd.read_parquet(out / f"{s}.parquet")["x"].isna().sum()
+            for s in ("train", "validation", "test")
+        )
+        == 9
+    )
 
 
 def test_a_bad_date_is_told_with_its_row(tmp_path: Path) -> None:
     frame = customers()
     frame.loc[6, "joined"] = "2024-02-30T00:00:00"
-    with pytest.raises(BadData, match=r"row 7, column 'joined': '2024-02-30T00:00:00' is not a date"):
+    with pytest.raises(
+        BadData, match=r"row 7, column 'joined': '2024-02-30T00:00:00' is not a date"
+    ):
         built(tmp_path, write(tmp_path, frame), target="churn")
 
 
@@ -99,10 +112,14 @@ def test_day_first_dates_are_read_and_doubtful_ones_noted(tmp_path: Path) -> Non
     days = pd.to_datetime(frame["joined"])
     frame["joined"] = days.dt.strftime("%d/%m/%Y %H:%M")
     summary, out = built(tmp_path, write(tmp_path, frame), target="churn")
-    months = pd.concat([pd.read_parquet(out / f"{s}.parquet") for s in ("train", "validation", "test")])["joined"]
+    months = pd.concat(
+        [pd.read_parquet(out / f"{s}.parquet") for s in ("train", "validation", "test")]
+    )["joined"]
     assert sorted(months) == sorted(days.dt.floor("min"))
     assert summary["notes"] == []
-    frame["joined"] = days.map(lambda day: day.replace(day=day.day % 12 + 1)).dt.strftime("%d/%m/%Y")
+    frame["joined"] = days.map(lambda day: day.replace(day=day.day % 12 + 1)).dt.strftime(
+        "%d/%m/%Y"
+    )
     summary, _ = built(tmp_path, write(tmp_path, frame), target="churn")
     assert "were read as month/day/year" in " ".join(summary["notes"])
 

@@ -30,7 +30,9 @@ def test_decimal_commas_are_numbers(tmp_path: Path) -> None:
     assert np.isclose(income.sum(), customers()["income"].sum())
 
 
-@pytest.mark.parametrize(("encoding", "note"), [("utf-8-sig", ""), ("cp1252", "Windows-1252"), ("utf-16", "UTF-16")])
+@pytest.mark.parametrize(
+    ("encoding", "note"), [("utf-8-sig", ""), ("cp1252", "Windows-1252"), ("utf-16", "UTF-16")]
+)
 def test_letters_survive_every_encoding(tmp_path: Path, encoding: str, note: str) -> None:
     summary, out = built(tmp_path, write(tmp_path, customers(), encoding=encoding), target="churn")
     assert "Köln" in set(pd.read_parquet(out / "train.parquet")["city"])
@@ -42,7 +44,9 @@ def test_quoted_cells_keep_separators_quotes_and_line_breaks(tmp_path: Path) -> 
     frame = customers()
     frame["note"] = [f'{note}, "so it was"\nsigned' for note in frame["note"]]
     _, out = built(tmp_path, write(tmp_path, frame), target="churn")
-    assert pd.read_parquet(out / "train.parquet")["note"].str.endswith(', "so it was"\nsigned').all()
+    assert (
+        pd.read_parquet(out / "train.parquet")["note"].str.endswith(', "so it was"\nsigned').all()
+    )
 
 
 def test_a_folder_of_csv_gz_parts_is_one_table(tmp_path: Path) -> None:
@@ -59,7 +63,9 @@ def test_a_folder_of_csv_gz_parts_is_one_table(tmp_path: Path) -> None:
 def test_a_parquet_regression_keeps_its_types(tmp_path: Path) -> None:
     frame = customers()
     frame["joined"] = pd.to_datetime(frame["joined"])
-    frame["member"] = frame["member"].map({"true": True, "false": False, "": None}).astype("boolean")
+    frame["member"] = (
+        frame["member"].map({"true": True, "false": False, "": None}).astype("boolean")
+    )
     frame["city"] = frame["city"].astype("category")
     frame["visits"] = pd.array([None, *range(399)], "Int64")
     frame["tags"] = [["a"]] * 400
@@ -74,8 +80,10 @@ def test_a_parquet_regression_keeps_its_types(tmp_path: Path) -> None:
     assert np.isfinite(x).all()
     body = make(target="income").requests(out, "train", 1)[0]
     assert {name: type(body[name]) for name in ("age", "member", "joined")} == {
-        "age": int, "member": bool, "joined": str,
-    }  # fmt: skip
+        "age": int,
+        "member": bool,
+        "joined": str,
+    }
 
 
 def test_fifty_thousand_mixed_rows_take_seconds(tmp_path: Path) -> None:

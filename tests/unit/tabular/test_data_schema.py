@@ -55,7 +55,9 @@ def test_a_new_role_alone_brings_its_own_transform(tmp_path: Path) -> None:
     file = write(tmp_path, customers())
     (file.parent / "schema.json").write_text('{"columns": [{"name": "age", "role": "category"}]}')
     _, out = built(tmp_path, file, target="churn")
-    age = next(column for column in TableSchema.load(out / "assets").columns if column.name == "age")
+    age = next(
+        column for column in TableSchema.load(out / "assets").columns if column.name == "age"
+    )
     assert (age.role, age.transform) == ("category", "onehot")
     member = {"columns": [{"name": "member", "role": "category"}]}
     (file.parent / "schema.json").write_text(json.dumps(member))
@@ -66,15 +68,33 @@ def test_a_new_role_alone_brings_its_own_transform(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
-        ('{"columns": [{"name": "age", "role": "number"}]}', "column 'age': role 'number' is unknown.*numeric"),
-        ('{"columns": [{"name": "age", "transform": "onehot"}]}', "'age'.*'onehot' does not suit role 'numeric'"),
-        ('{"columns": [{"name": "age", "rule": 1}]}', "column 'age': field 'rule' is unknown.*'role'"),
-        ('{"columns": [{"name": "Age"}]}', "column 'Age': the schema names a column.*Did you mean 'age'"),
+        (
+            '{"columns": [{"name": "age", "role": "number"}]}',
+            "column 'age': role 'number' is unknown.*numeric",
+        ),
+        (
+            '{"columns": [{"name": "age", "transform": "onehot"}]}',
+            "'age'.*'onehot' does not suit role 'numeric'",
+        ),
+        (
+            '{"columns": [{"name": "age", "rule": 1}]}',
+            "column 'age': field 'rule' is unknown.*'role'",
+        ),
+        (
+            '{"columns": [{"name": "Age"}]}',
+            "column 'Age': the schema names a column.*Did you mean 'age'",
+        ),
         ('{"columns": [{"role": "text"}]}', r"columns\[0\] must be an object with a 'name'"),
-        ('{"columns": [{"name": "age", "nullable": "perhaps"}]}', "column 'age': field 'nullable' = 'perhaps'"),
+        (
+            '{"columns": [{"name": "age", "nullable": "perhaps"}]}',
+            "column 'age': field 'nullable' = 'perhaps'",
+        ),
         ('{"kolumns": []}', "field 'kolumns' is unknown. Did you mean 'columns'"),
         ('{"task": "guess"}', "task 'guess' is unknown"),
-        ('{"classes": ["left", "lost"]}', "schema's classes are left, lost, the data's left, stayed"),
+        (
+            '{"classes": ["left", "lost"]}',
+            "schema's classes are left, lost, the data's left, stayed",
+        ),
         ('{"columns": [{"name": "city", "nullable": false}]}', "column 'city': the cell is empty"),
         ("{", "is not JSON"),
     ],

@@ -17,7 +17,9 @@ from modelyard.families.tabular.schema import Column, TableSchema
 
 
 def schema_of(*columns: dict[str, Any]) -> TableSchema:
-    return TableSchema(target="y", task="regression", columns=[Column.model_validate(column) for column in columns])
+    return TableSchema(
+        target="y", task="regression", columns=[Column.model_validate(column) for column in columns]
+    )
 
 
 def fitted(columns: Columns, *described: dict[str, Any], **options: Any) -> Encoder:
@@ -48,7 +50,13 @@ def test_numeric_transforms_are_what_they_say() -> None:
 def test_rare_and_unseen_categories_share_a_bucket_and_missing_has_its_own() -> None:
     cells = ["Oslo"] * 5 + ["Paris"] * 4 + ["Rome"] * 3 + ["Köln", None]
     encoder = fitted({"city": cells}, {"name": "city", "role": "category"}, max_categories=3)
-    assert encoder.names == ["city=Oslo", "city=Paris", "city=Rome", "city=(other)", "city is missing"]
+    assert encoder.names == [
+        "city=Oslo",
+        "city=Paris",
+        "city=Rome",
+        "city=(other)",
+        "city is missing",
+    ]
     out = encoder.transform({"city": ["Rome", "Köln", "Atlantis", None, "", " Oslo "]})
     assert out.argmax(axis=1).tolist() == [2, 3, 3, 4, 4, 0]
     assert (out.sum(axis=1) == 1).all()
@@ -61,7 +69,13 @@ def test_a_category_missing_only_when_served_counts_as_other() -> None:
 
 def test_ordered_categories_follow_the_schemas_order() -> None:
     choices = ["low", "middle", "high"]
-    column = {"name": "g", "role": "category", "transform": "ordinal", "choices": choices, "nullable": True}
+    column = {
+        "name": "g",
+        "role": "category",
+        "transform": "ordinal",
+        "choices": choices,
+        "nullable": True,
+    }
     encoder = fitted({"g": ["high", "low", "low", "middle"]}, column)
     assert encoder.names == ["g: rank", "g=(other)", "g is missing"]
     out = encoder.transform({"g": ["low", "middle", "high", "huge", None]})
@@ -74,7 +88,9 @@ def test_tfidf_equals_scikit_learns() -> None:
     r = np.random.default_rng(0)
     words = ["späte", "parcel", "a", "Box", "it's", "quick", "fox2", "_x", "ÄRGER", "re-send"]
     texts = [" ".join(r.choice(words, r.integers(0, 9))) for _ in range(200)]
-    encoder = fitted({"note": texts}, {"name": "note", "role": "text", "nullable": False}, max_words=300)
+    encoder = fitted(
+        {"note": texts}, {"name": "note", "role": "text", "nullable": False}, max_words=300
+    )
     reference = TfidfVectorizer(max_features=300)
     expected = reference.fit_transform(texts).toarray()
     heads = [f"note: {word}" for word in reference.get_feature_names_out()]
@@ -97,7 +113,9 @@ def test_times_become_calendar_parts_that_vary_circles_and_an_age() -> None:
     times = ["2024-01-01T00:00:00", "2024-07-02T06:00:00", "2024-12-31T12:30:00"]
     encoder = fitted({"at": times}, {"name": "at", "role": "time"})
     assert not any("year" in name for name in encoder.names)
-    out = dict(zip(encoder.names, encoder.transform({"at": ["2024-12-30T12:30:00"]})[0], strict=True))
+    out = dict(
+        zip(encoder.names, encoder.transform({"at": ["2024-12-30T12:30:00"]})[0], strict=True)
+    )
     assert out["at: age in days"] == 1
     assert (out["at: month"], out["at: weekday"], out["at: hour"]) == (12, 0, 12.5)
     assert out["at: weekday (cos)"] == 1
@@ -120,8 +138,12 @@ def test_whole_columns_and_single_rows_agree_however_they_come() -> None:
     columns = mixed()
     encoder = mixed_encoder()
     whole = encoder.transform(columns)
-    listed = {"x": [None if np.isnan(v) else v for v in columns["x"]], "c": list(columns["c"]),
-              "t": list(columns["t"]), "w": [None if np.isnat(v) else str(v) for v in columns["w"]]}  # fmt: skip
+    listed = {
+        "x": [None if np.isnan(v) else v for v in columns["x"]],
+        "c": list(columns["c"]),
+        "t": list(columns["t"]),
+        "w": [None if np.isnat(v) else str(v) for v in columns["w"]],
+    }
     assert np.array_equal(encoder.transform(listed), whole)
     for row in range(len(whole)):
         one = {name: values[row : row + 1] for name, values in listed.items()}
@@ -134,7 +156,9 @@ def test_groups_cover_every_output_once_and_survive_saving(tmp_path: Path) -> No
     loaded = Encoder.load(tmp_path)
     assert loaded.names == encoder.names
     assert loaded.groups == encoder.groups
-    assert sorted(i for group in encoder.groups.values() for i in group) == list(range(len(encoder.names)))
+    assert sorted(i for group in encoder.groups.values() for i in group) == list(
+        range(len(encoder.names))
+    )
     assert len(set(encoder.names)) == len(encoder.names)
     assert np.array_equal(loaded.transform(mixed()), encoder.transform(mixed()))
 

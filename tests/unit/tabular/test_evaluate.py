@@ -1,4 +1,5 @@
-"""Judging through the host that serves: real tables, real models, and champions with classes of their own."""
+"""Judging through the host that serves: real tables, real models, and champions with classes of
+their own."""
 
 from __future__ import annotations
 
@@ -35,9 +36,12 @@ def write_iris(raw: Path) -> None:
 
 
 def build(folder: Path, sample: str | None) -> tuple[Tabular, Path, Path]:
-    """A small model of a built-in table, or of iris: the family, its features and its model folder."""
+    """A small model of a built-in table, or of iris: the family, its features and its model
+    folder."""
     values = {"sample": sample, "sample_rows": 3_000} if sample else {"target": "species"}
-    config = TabularConfig.model_validate({"features": values, "model": {"kind": "lightgbm", "trees": 30}})
+    config = TabularConfig.model_validate(
+        {"features": values, "model": {"kind": "lightgbm", "trees": 30}}
+    )
     family = Tabular(config)
     if sample:
         family.sample(folder / "raw")
@@ -52,10 +56,17 @@ def build(folder: Path, sample: str | None) -> tuple[Tabular, Path, Path]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Tabular, Path, Path]]:
-    samples = {"breast_cancer": "breast_cancer", "fraud": "fraud", "diabetes": "diabetes", "iris": None}
+    samples = {
+        "breast_cancer": "breast_cancer",
+        "fraud": "fraud",
+        "diabetes": "diabetes",
+        "iris": None,
+    }
     with pytest.MonkeyPatch.context() as patch, threadpoolctl.threadpool_limits(1):
         patch.setenv("OMP_NUM_THREADS", "1")
-        return {name: build(tmp_path_factory.mktemp(name), sample) for name, sample in samples.items()}
+        return {
+            name: build(tmp_path_factory.mktemp(name), sample) for name, sample in samples.items()
+        }
 
 
 def judged(built: tuple[Tabular, Path, Path]) -> tuple[Evaluation, np.ndarray, np.ndarray]:
@@ -102,7 +113,9 @@ def test_the_baseline_is_the_training_splits_class_shares(built: dict) -> None:
     share = y_train.mean()
     assert evaluation.baseline["roc_auc"] == 0.5
     assert evaluation.baseline["average_precision"] == pytest.approx(y.mean())
-    assert evaluation.baseline["log_loss"] == pytest.approx(reference.log_loss(y, np.full(len(y), share)))
+    assert evaluation.baseline["log_loss"] == pytest.approx(
+        reference.log_loss(y, np.full(len(y), share))
+    )
     assert set(evaluation.baseline) == set(evaluation.metrics)
     assert evaluation.metrics["roc_auc"] > 0.9
 
@@ -117,7 +130,10 @@ def test_rare_positives_are_judged_by_average_precision(built: dict) -> None:
 def test_the_interval_holds_the_value_and_is_said(built: dict) -> None:
     evaluation, _, _ = judged(built["breast_cancer"])
     (note,) = (note for note in evaluation.notes if "bootstrap" in note)
-    value, low, high = (float(note.split(mark)[1].split()[0].strip(",")) for mark in ("roc_auc ", "interval ", " to "))
+    value, low, high = (
+        float(note.split(mark)[1].split()[0].strip(","))
+        for mark in ("roc_auc ", "interval ", " to ")
+    )
     assert low <= value <= high <= 1
     assert 0.001 < high - low < 0.15
     assert any(note.startswith("Answers") for note in evaluation.notes)
@@ -132,8 +148,12 @@ def test_curves_are_finite_and_small_enough_to_draw(built: dict) -> None:
     assert (np.diff(roc.thresholds) < 0).all()
     assert (roc.false_positive_rate[0], roc.true_positive_rate[-1]) == (0, 1)
     assert {figure.title for figure in evaluation.plots} == {
-        "ROC", "Precision and recall", "Recall and specificity by threshold", "Calibration", "Scores by class",
-    }  # fmt: skip
+        "ROC",
+        "Precision and recall",
+        "Recall and specificity by threshold",
+        "Calibration",
+        "Scores by class",
+    }
     counts = plot(evaluation, "Scores by class").series
     assert [sum(series.y) for series in counts] == [len(y) - y.sum(), y.sum()]
 
@@ -142,9 +162,15 @@ def test_several_classes_are_judged_by_macro_f1(built: dict) -> None:
     evaluation, raw, y = judged(built["iris"])
     labels = raw.argmax(axis=1)
     assert evaluation.main == "macro_f1"
-    assert evaluation.metrics["macro_f1"] == pytest.approx(reference.f1_score(y, labels, average="macro"))
-    assert evaluation.metrics["top_2_accuracy"] == pytest.approx(reference.top_k_accuracy_score(y, raw, k=2))
-    assert evaluation.metrics["log_loss"] == pytest.approx(reference.log_loss(y, raw.astype(float)), rel=1e-5)
+    assert evaluation.metrics["macro_f1"] == pytest.approx(
+        reference.f1_score(y, labels, average="macro")
+    )
+    assert evaluation.metrics["top_2_accuracy"] == pytest.approx(
+        reference.top_k_accuracy_score(y, raw, k=2)
+    )
+    assert evaluation.metrics["log_loss"] == pytest.approx(
+        reference.log_loss(y, raw.astype(float)), rel=1e-5
+    )
     assert evaluation.metrics["macro_f1"] > evaluation.baseline["macro_f1"] + 0.4
     assert evaluation.baseline["balanced_accuracy"] == pytest.approx(1 / 3)
 
@@ -180,7 +206,9 @@ def permuted(run: Runtime, order: list[int]) -> Runtime:
     return lambda name, arrays: {"probabilities": run(name, arrays)["probabilities"][:, order]}
 
 
-def test_a_host_with_another_order_of_classes_gets_the_same_figures(built: dict, tmp_path: Path) -> None:
+def test_a_host_with_another_order_of_classes_gets_the_same_figures(
+    built: dict, tmp_path: Path
+) -> None:
     family, features, model = built["iris"]
     classes = TableSchema.load(model / "assets").classes
     assert classes is not None
@@ -219,7 +247,9 @@ def test_one_class_alone_leaves_out_what_cannot_be_ranked(built: dict, tmp_path:
     shutil.copytree(features, copy)
     x, y = load_split(features, "test")
     np.savez(copy / "test.npz", x=x[y == 0], y=y[y == 0])
-    pd.read_parquet(features / "test.parquet")[y == 0].to_parquet(copy / "test.parquet", index=False)
+    pd.read_parquet(features / "test.parquet")[y == 0].to_parquet(
+        copy / "test.parquet", index=False
+    )
     evaluation = family.evaluate(TabularHost(model / "assets"), family.native(model), copy)
     assert evaluation.main == "log_loss"
     assert "roc_auc" not in evaluation.metrics
@@ -234,4 +264,8 @@ def test_the_card_tells_which_columns_matter(built: dict, tmp_path: Path) -> Non
     assert [len(row) for row in table["rows"]] == [len(table["columns"])] * 30
     sizes = [size for _, size in table["rows"]]
     assert sizes == sorted(sizes, reverse=True)
-    assert {name for name, _ in table["rows"][:8]} & {"worst_perimeter", "worst_radius", "worst_concave_points"}
+    assert {name for name, _ in table["rows"][:8]} & {
+        "worst_perimeter",
+        "worst_radius",
+        "worst_concave_points",
+    }

@@ -21,7 +21,14 @@ from modelyard.kit.classes.decision import Decision
 from modelyard.runtimes.types import Arrays
 
 COLUMNS: list[dict[str, Any]] = [
-    {"name": "age", "role": "numeric", "description": "years", "examples": [42.0], "minimum": 18, "maximum": 90},
+    {
+        "name": "age",
+        "role": "numeric",
+        "description": "years",
+        "examples": [42.0],
+        "minimum": 18,
+        "maximum": 90,
+    },
     {"name": "income (EUR)", "role": "numeric", "nullable": True},
     {"name": "class", "role": "category", "choices": ["a", "b"]},
     {"name": "json", "role": "text"},
@@ -38,15 +45,21 @@ TRAIN: dict[str, Any] = {
     "member": [True, False, True],
 }
 BODY: dict[str, Any] = {
-    "age": 50, "income (EUR)": 2.5, "class": "a", "json": "red box today", "_when": "2024-02-29T12:00:00Z",
+    "age": 50,
+    "income (EUR)": 2.5,
+    "class": "a",
+    "json": "red box today",
+    "_when": "2024-02-29T12:00:00Z",
     "member": True,
-}  # fmt: skip
+}
 
 
 def host_of(tmp_path: Path, classes: list[str] | None) -> TabularHost:
     task = "classification" if classes else "regression"
     columns = [Column.model_validate(column) for column in COLUMNS]
-    schema = TableSchema.model_validate({"target": "y", "task": task, "classes": classes, "columns": columns})
+    schema = TableSchema.model_validate(
+        {"target": "y", "task": task, "classes": classes, "columns": columns}
+    )
     schema.save(tmp_path)
     Encoder.fit(TRAIN, schema, TabularFeatures()).save(tmp_path)
     return TabularHost(tmp_path)
@@ -59,7 +72,9 @@ def linear(classes: int) -> Any:
         assert graph == "model"
         x = inputs["features"]
         assert x.dtype == np.float32
-        weights = np.random.default_rng(3).normal(size=(x.shape[1], max(classes, 1))).astype(np.float32)
+        weights = (
+            np.random.default_rng(3).normal(size=(x.shape[1], max(classes, 1))).astype(np.float32)
+        )
         out = x @ weights
         if not classes:
             return {"value": out[:, 0]}
@@ -87,8 +102,13 @@ def test_several_classes_and_values_are_answered_in_order(tmp_path: Path) -> Non
     for classes in (["a", "b", "c"], None):
         host = host_of(tmp_path, classes)
         requests = [host.Request.model_validate(body) for body in bodies]
-        answers = [answer.model_dump() for answer in host.predict(linear(3 if classes else 0), requests)]
-        alone = [host.predict(linear(3 if classes else 0), [request])[0].model_dump() for request in requests]
+        answers = [
+            answer.model_dump() for answer in host.predict(linear(3 if classes else 0), requests)
+        ]
+        alone = [
+            host.predict(linear(3 if classes else 0), [request])[0].model_dump()
+            for request in requests
+        ]
         for many, one in zip(answers, alone, strict=True):
             assert many.keys() == one.keys()
             assert many.get("label") == one.get("label")
@@ -127,7 +147,9 @@ def test_whole_columns_score_as_requests_do(tmp_path: Path) -> None:
         ({"key": "k"}, "key", "not permitted"),
     ],
 )
-def test_a_bad_field_is_refused_by_its_own_name(tmp_path: Path, change: dict[str, Any], field: str, said: str) -> None:
+def test_a_bad_field_is_refused_by_its_own_name(
+    tmp_path: Path, change: dict[str, Any], field: str, said: str
+) -> None:
     host = host_of(tmp_path, None)
     body = BODY | change
     with pytest.raises(ValidationError, match=said):
@@ -161,12 +183,29 @@ def test_requests_keep_the_columns_names_in_json(tmp_path: Path) -> None:
 def test_describe_is_one_flat_row_with_the_same_columns_each_time(tmp_path: Path) -> None:
     host = host_of(tmp_path, ["no", "yes"])
     full = host.Request.model_validate(BODY | {"class": "x" * 500})
-    empty = host.Request.model_validate(BODY | {"_when": None, "income (EUR)": None, "json": "", "member": False})
-    rows = [host.describe(r, a) for r, a in zip((full, empty), host.predict(linear(2), [full, empty]), strict=True)]
-    assert list(rows[0]) == list(rows[1]) == [
-        "age", "income (EUR)", "class", "json: words", "json: characters", "_when: weekday", "_when: hour", "member",
-        "score", "label",
-    ]  # fmt: skip
+    empty = host.Request.model_validate(
+        BODY | {"_when": None, "income (EUR)": None, "json": "", "member": False}
+    )
+    rows = [
+        host.describe(r, a)
+        for r, a in zip((full, empty), host.predict(linear(2), [full, empty]), strict=True)
+    ]
+    assert (
+        list(rows[0])
+        == list(rows[1])
+        == [
+            "age",
+            "income (EUR)",
+            "class",
+            "json: words",
+            "json: characters",
+            "_when: weekday",
+            "_when: hour",
+            "member",
+            "score",
+            "label",
+        ]
+    )
     assert rows[0]["class"] == "x" * 100
     assert rows[0]["json: words"] == 3.0
     assert (rows[0]["_when: weekday"], rows[0]["_when: hour"]) == ("Thursday", 12.0)
@@ -187,7 +226,9 @@ def test_reasons_add_up_to_the_answer(tmp_path: Path, classes: list[str] | None)
     assert sizes == sorted(sizes, reverse=True)
     scores = host.scores(run, host.columns([request]))[0]
     expected = scores if classes is None else scores[1] if len(classes) == 2 else scores.max()
-    assert reasons.base + sum(reasons.contributions.values()) == pytest.approx(float(expected), abs=1e-5)  # type: ignore[operator]
+    assert reasons.base + sum(reasons.contributions.values()) == pytest.approx(
+        float(expected), abs=1e-5
+    )  # type: ignore[operator]
 
 
 def test_the_host_answers_without_any_training_library(tmp_path: Path) -> None:

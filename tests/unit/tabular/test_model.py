@@ -1,4 +1,5 @@
-"""Every kind of tabular model, in every task: it learns, it is read back, and its graph answers as it does."""
+"""Every kind of tabular model, in every task: it learns, it is read back, and its graph answers
+as it does."""
 
 from __future__ import annotations
 
@@ -44,22 +45,31 @@ def one_thread() -> Iterator[None]:
 
 
 def write_features(folder: Path, classes: list[str] | None, rows: int = 400) -> Path:
-    """Six columns of different scale; the target follows two of them, and is steep where they cross zero."""
+    """Six columns of different scale; the target follows two of them, and is steep where they
+    cross zero."""
     rng = np.random.default_rng(7)
     (folder / "assets").mkdir(parents=True)
     for split, count in {"train": rows, "validation": rows // 2, "test": rows // 2}.items():
-        x = (rng.normal(size=(count, 6)) * [1, 3, 100, 0.01, 1, 1] + [0, 5, 0, 0, 0, 0]).astype(np.float32)
+        x = (rng.normal(size=(count, 6)) * [1, 3, 100, 0.01, 1, 1] + [0, 5, 0, 0, 0, 0]).astype(
+            np.float32
+        )
         signal = np.sin(2 * x[:, 0]) + (x[:, 1] - 5) / 3 + 0.2 * rng.normal(size=count)
         y: np.ndarray = (50 + 10 * signal).astype(np.float32)
         if classes:
             y = np.digitize(signal, [0.8] if len(classes) == 2 else [-1, 0, 1]).astype(np.int64)
         save_split(folder, split, x, y)
-    schema = {"target": "y", "task": "classification" if classes else "regression", "classes": classes}
+    schema = {
+        "target": "y",
+        "task": "classification" if classes else "regression",
+        "classes": classes,
+    }
     (folder / "assets/schema.json").write_text(json.dumps(schema))
     return folder
 
 
-def train(folder: Path, features: Path, kind: str, **model: object) -> tuple[TabularConfig, dict[str, object]]:
+def train(
+    folder: Path, features: Path, kind: str, **model: object
+) -> tuple[TabularConfig, dict[str, object]]:
     settings = {"kind": kind, "trees": 30, "learning_rate": 0.2, "hidden": (32,), **model}
     config = TabularConfig.model_validate(
         {"model": settings, "training": {"epochs": 15, "batch_size": 64, "learning_rate": 0.01}}
@@ -78,10 +88,15 @@ def onnx_runtime(config: TabularConfig, model: Path, tmp: Path) -> Runtime:
     if graph.module is not None:
         rows = torch.export.Dim("rows")
         program = torch.onnx.export(
-            graph.module, kwargs={"features": torch.from_numpy(graph.example["features"])}, dynamo=True,
-            dynamic_shapes={"features": {0: rows}}, output_names=list(graph.module(**{
-                "features": torch.from_numpy(graph.example["features"])})), verbose=False,
-        )  # fmt: skip
+            graph.module,
+            kwargs={"features": torch.from_numpy(graph.example["features"])},
+            dynamo=True,
+            dynamic_shapes={"features": {0: rows}},
+            output_names=list(
+                graph.module(**{"features": torch.from_numpy(graph.example["features"])})
+            ),
+            verbose=False,
+        )
         program.save(tmp / "mlp.onnx")
         session = onnxruntime.InferenceSession(tmp / "mlp.onnx")
     else:
@@ -140,7 +155,9 @@ def test_boosting_learns_from_forty_rows(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 2_000])
-def test_the_graph_answers_as_the_library_does(features: Path, trained: tuple, exported: Runtime, rows: int) -> None:
+def test_the_graph_answers_as_the_library_does(
+    features: Path, trained: tuple, exported: Runtime, rows: int
+) -> None:
     config, out, _ = trained
     x = np.random.default_rng(rows).choice(load_split(features, "test")[0], rows)
     x[:, 0] += np.random.default_rng(1).normal(size=rows).astype(np.float32)
@@ -158,11 +175,15 @@ def test_inputs_on_a_tree_threshold_take_the_same_branch_in_the_graph(
 ) -> None:
     config, out, _ = trained
     x, _ = load_split(features, "train")
-    near = np.concatenate([x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(-np.inf))])
+    near = np.concatenate(
+        [x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(-np.inf))]
+    )
     middles = np.sort(x, axis=0)
     middles = ((middles[1:].astype(np.float64) + middles[:-1]) / 2).astype(np.float32)
     x = np.concatenate([near, middles])
-    np.testing.assert_allclose(output(exported, x), output(Tabular(config).native(out), x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        output(exported, x), output(Tabular(config).native(out), x), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_the_folder_alone_says_what_it_holds(features: Path, trained: tuple) -> None:
@@ -170,7 +191,9 @@ def test_the_folder_alone_says_what_it_holds(features: Path, trained: tuple) -> 
     info = ModelInfo.load(out)
     x, _ = load_split(features, "test")
     assert info.columns == x.shape[1]
-    other = TabularConfig.model_validate({"model": {"kind": "linear" if info.kind == "mlp" else "mlp"}})
+    other = TabularConfig.model_validate(
+        {"model": {"kind": "linear" if info.kind == "mlp" else "mlp"}}
+    )
     assert output(Tabular(other).native(out), x[:3]).shape[0] == 3
     assert not list(out.rglob("*.pkl"))
     assert (Decision.load(out / "assets").threshold is not None) == (len(info.classes or []) == 2)
@@ -184,7 +207,9 @@ def test_the_folder_alone_says_what_it_holds(features: Path, trained: tuple) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_balanced_class_weights_raise_the_rare_classes_probability(tmp_path: Path, kind: str) -> None:
+def test_balanced_class_weights_raise_the_rare_classes_probability(
+    tmp_path: Path, kind: str
+) -> None:
     features = write_features(tmp_path / "features", ["no", "yes"])
     x, _ = load_split(features, "test")
     means = []
@@ -205,10 +230,14 @@ def test_the_same_seed_gives_the_same_model(tmp_path: Path, kind: str) -> None:
     assert np.array_equal(*answers)
 
 
-def test_boosting_reports_its_progress_and_keeps_the_trees_up_to_its_best_round(tmp_path: Path) -> None:
+def test_boosting_reports_its_progress_and_keeps_the_trees_up_to_its_best_round(
+    tmp_path: Path,
+) -> None:
     features = write_features(tmp_path / "features", None, rows=200)
     for kind in ("lightgbm", "xgboost", "boosting"):
-        config = TabularConfig.model_validate({"model": {"kind": kind, "trees": 400, "learning_rate": 0.3}})
+        config = TabularConfig.model_validate(
+            {"model": {"kind": kind, "trees": 400, "learning_rate": 0.3}}
+        )
         (tmp_path / kind / "assets").mkdir(parents=True)
         progress = Recorded()
         trainer = Trainer(0, config.training, progress)

@@ -30,7 +30,9 @@ def _german(rows: int = 200) -> pd.DataFrame:
     frame = customers(rows).assign(
         zip=[f"{n % 7:05d}" for n in range(rows)],
         since=[f"{1 + n % 28:02d}/{1 + n % 12:02d}/2024" for n in range(rows)],
-        income=[_continental(value) if value == value else "NA" for value in customers(rows)["income"]],
+        income=[
+            _continental(value) if value == value else "NA" for value in customers(rows)["income"]
+        ],
     )
     return frame.drop(columns="note")
 
@@ -40,7 +42,9 @@ def test_a_file_to_answer_is_read_as_the_file_that_was_trained_on(tmp_path: Path
     _, out = built(tmp_path, file, target="churn")
     schema = TableSchema.load(out / "assets")
     names = [column.name for column in schema.inputs]
-    trained = [body for split in SPLITS for body in TabularData(TabularConfig()).requests(out, split)]
+    trained = [
+        body for split in SPLITS for body in TabularData(TabularConfig()).requests(out, split)
+    ]
     answered = [{name: row[name] for name in names} for row in read_rows(file, schema)]
     assert sorted(map(str, answered)) == sorted(map(str, trained))
     assert {row["city"] for row in answered} == {"Köln", "Oslo", "Paris", None}
@@ -55,7 +59,9 @@ def test_a_parquet_file_to_answer_says_what_the_csv_says(tmp_path: Path) -> None
     schema = TableSchema.load(out / "assets")
     typed = frame.assign(joined=pd.to_datetime(frame["joined"]), member=frame["member"] == "true")
     typed.to_parquet(tmp_path / "new.parquet")
-    for parquet, csv in zip(read_rows(tmp_path / "new.parquet", schema), read_rows(file, schema), strict=True):
+    for parquet, csv in zip(
+        read_rows(tmp_path / "new.parquet", schema), read_rows(file, schema), strict=True
+    ):
         assert parquet == csv
 
 
@@ -64,7 +70,11 @@ def test_what_can_be_read_in_two_ways_is_read_as_in_the_training_data(tmp_path: 
     schema = TableSchema.load(out / "assets")
     one = tmp_path / "one.csv"
     one.write_text("age;income;since\n40;1.234;03/04/2024\n")
-    assert read_rows(one, schema)[0] == {"age": 40.0, "income": 1234.0, "since": "2024-04-03T00:00:00"}
+    assert read_rows(one, schema)[0] == {
+        "age": 40.0,
+        "income": 1234.0,
+        "since": "2024-04-03T00:00:00",
+    }
 
 
 def test_a_row_that_cannot_be_answered_is_named_by_its_place(tmp_path: Path) -> None:
@@ -109,21 +119,27 @@ def test_separators_between_thousands_are_told_from_decimals(
         assert pd.to_numeric(plainly(column, style)).tolist() == values
 
 
-def test_a_schema_may_say_how_numbers_are_written_and_an_empty_format_says_nothing(tmp_path: Path) -> None:
+def test_a_schema_may_say_how_numbers_are_written_and_an_empty_format_says_nothing(
+    tmp_path: Path,
+) -> None:
     frame = customers().assign(price=[f"{1 + n % 9},{100 + n % 800}" for n in range(400)])
     file = write(tmp_path, frame)
     for given, largest in (("", 9_000.0), (CONTINENTAL, 9.9)):
         column = {"name": "price", "role": "numeric", "format": given}
         (file.parent / "schema.json").write_text(json.dumps({"columns": [column]}))
         _, out = built(tmp_path, file, target="churn")
-        assert pd.read_parquet(out / "train.parquet")["price"].max() == pytest.approx(largest, rel=0.1)
+        assert pd.read_parquet(out / "train.parquet")["price"].max() == pytest.approx(
+            largest, rel=0.1
+        )
 
 
 def test_a_schema_with_a_format_of_no_numbers_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path, customers())
     column = {"name": "income", "format": "1234"}
     (file.parent / "schema.json").write_text(json.dumps({"columns": [column]}))
-    with pytest.raises(BadData, match=r"column 'income': .*format '1234' is none of numbers. Allowed: \"1,234.5\""):
+    with pytest.raises(
+        BadData, match=r"column 'income': .*format '1234' is none of numbers. Allowed: \"1,234.5\""
+    ):
         built(tmp_path, file, target="churn")
 
 
@@ -156,7 +172,9 @@ def test_a_target_may_have_separators_between_thousands(tmp_path: Path) -> None:
         (["12", "13"], "", "", [12, 13]),
     ],
 )
-def test_a_unit_is_told_from_its_number(cells: list[str], unit: str, style: str, values: list[float] | None) -> None:
+def test_a_unit_is_told_from_its_number(
+    cells: list[str], unit: str, style: str, values: list[float] | None
+) -> None:
     column = pd.Series(cells, dtype=object)
     found = as_written(column, ",")
     assert found[:2] == (unit, style)
@@ -164,10 +182,17 @@ def test_a_unit_is_told_from_its_number(cells: list[str], unit: str, style: str,
         assert found[2].tolist() == cells
     else:
         table = Table(pa.table({"x": cells}), [TableFile(Path("x.csv"), len(cells))])
-        assert numbers(Column(name="x", role="numeric", unit=unit, format=style), column, table).tolist() == values
+        assert (
+            numbers(
+                Column(name="x", role="numeric", unit=unit, format=style), column, table
+            ).tolist()
+            == values
+        )
 
 
-def test_numbers_with_a_unit_are_quantities_to_learn_from_to_predict_and_to_ask_with(tmp_path: Path) -> None:
+def test_numbers_with_a_unit_are_quantities_to_learn_from_to_predict_and_to_ask_with(
+    tmp_path: Path,
+) -> None:
     frame = customers().assign(
         weight=lambda f: [f"{age / 2:.1f} kg" for age in f["age"]],
         price=lambda f: [f"€ {1000 + 37.5 * age:,.2f}" for age in f["age"]],
@@ -184,7 +209,11 @@ def test_numbers_with_a_unit_are_quantities_to_learn_from_to_predict_and_to_ask_
         "weight: numbers were read without their unit 'kg'; 1 cells have none, and were taken for the same"
         in (summary["notes"])
     )
-    assert request_model(schema).model_fields["weight"].description.startswith("a number, in kg: in training ")
+    assert (
+        request_model(schema)
+        .model_fields["weight"]
+        .description.startswith("a number, in kg: in training ")
+    )
     new = tmp_path / "new.csv"
     for cell, value in {"31.5 kg": 31.5, "31.5": 31.5}.items():
         new.write_text(f"age,weight\n63,{cell}\n")
@@ -209,7 +238,9 @@ def test_a_column_that_tells_the_target_by_itself_is_named(tmp_path: Path) -> No
     assert [note.split()[0] for note in summary["notes"]] == ["code", "after"]
 
 
-def test_a_copy_of_a_quantity_to_predict_is_named_and_a_good_predictor_is_not(tmp_path: Path) -> None:
+def test_a_copy_of_a_quantity_to_predict_is_named_and_a_good_predictor_is_not(
+    tmp_path: Path,
+) -> None:
     r = np.random.default_rng(0)
     frame = customers().assign(price=lambda f: 3.0 * f["age"] + r.normal(0, 1, 400))
     frame["gross"] = frame["price"] * 1.19
@@ -218,7 +249,9 @@ def test_a_copy_of_a_quantity_to_predict_is_named_and_a_good_predictor_is_not(tm
 
 
 @pytest.mark.parametrize(("yes", "no"), [("yes", "no"), ("1", "0"), ("True", "False")])
-def test_yes_is_the_positive_class_even_where_it_is_frequent(tmp_path: Path, yes: str, no: str) -> None:
+def test_yes_is_the_positive_class_even_where_it_is_frequent(
+    tmp_path: Path, yes: str, no: str
+) -> None:
     frame = customers().assign(churn=lambda f: np.where(f["churn"] == "left", no, yes))
     _, out = built(tmp_path, write(tmp_path, frame), target="churn")
     assert TableSchema.load(out / "assets").classes == [no, yes]
@@ -227,6 +260,8 @@ def test_yes_is_the_positive_class_even_where_it_is_frequent(tmp_path: Path, yes
 def test_dates_in_several_formats_are_left_out_with_a_word(tmp_path: Path) -> None:
     frame = customers()
     iso = pd.to_datetime(frame["joined"]).dt
-    frame["joined"] = np.where(np.arange(400) % 2, iso.strftime("%Y-%m-%d"), iso.strftime("%d.%m.%Y"))
+    frame["joined"] = np.where(
+        np.arange(400) % 2, iso.strftime("%Y-%m-%d"), iso.strftime("%d.%m.%Y")
+    )
     _, out = built(tmp_path, write(tmp_path, frame), target="churn")
     assert "several formats" in TableSchema.load(out / "assets").dropped["joined"]

@@ -17,7 +17,9 @@ def interacting(x: np.ndarray) -> np.ndarray:
     return x[:, 0] * x[:, 1] + np.sin(x[:, 2]) * x[:, 3] ** 2 + np.abs(x[:, 4] + x[:, 0])
 
 
-def exact(score: Score, x: np.ndarray, background: np.ndarray, groups: list[list[int]]) -> np.ndarray:
+def exact(
+    score: Score, x: np.ndarray, background: np.ndarray, groups: list[list[int]]
+) -> np.ndarray:
     """The definition: every order of the groups, every background row."""
     values = np.zeros(len(groups))
     orders = list(permutations(range(len(groups))))
@@ -62,7 +64,9 @@ def test_base_and_values_add_up_to_the_score_whatever_is_sampled(
     data: tuple[np.ndarray, np.ndarray], count: int
 ) -> None:
     x, background = data
-    values, base = shapley_values(interacting, x, background, [[0, 1], [2], [3, 4]], permutations=count)
+    values, base = shapley_values(
+        interacting, x, background, [[0, 1], [2], [3, 4]], permutations=count
+    )
     assert base == pytest.approx(interacting(background).astype(float).mean(), abs=1e-12)
     assert base + values.sum() == pytest.approx(float(interacting(x[None])[0]), abs=1e-9)
 
@@ -113,7 +117,9 @@ def test_a_linear_model_agrees_with_the_shap_package() -> None:
     background = x[:40]
     masker = shap.maskers.Independent(background, max_samples=40)
     expected = shap.LinearExplainer(model, masker).shap_values(x[50:51])[0]
-    values, _ = shapley_values(model.predict, x[50], background, [[i] for i in range(6)], permutations=1)
+    values, _ = shapley_values(
+        model.predict, x[50], background, [[i] for i in range(6)], permutations=1
+    )
     np.testing.assert_allclose(values, expected, atol=1e-4)
 
 
@@ -123,11 +129,15 @@ def test_a_tree_model_agrees_with_the_shap_package() -> None:
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 5)).astype(np.float32)
-    model = RandomForestRegressor(10, max_depth=5, random_state=0).fit(x, x[:, 0] * x[:, 1] + x[:, 2])
+    model = RandomForestRegressor(10, max_depth=5, random_state=0).fit(
+        x, x[:, 0] * x[:, 1] + x[:, 2]
+    )
     background = x[:32]
     explainer = shap.TreeExplainer(model, background, feature_perturbation="interventional")
     expected = explainer.shap_values(x[100:101])[0]
-    values, base = shapley_values(model.predict, x[100], background, [[i] for i in range(5)], permutations=100)
+    values, base = shapley_values(
+        model.predict, x[100], background, [[i] for i in range(5)], permutations=100
+    )
     assert base == pytest.approx(float(np.ravel(explainer.expected_value)[0]), abs=1e-6)
     np.testing.assert_allclose(values, expected, atol=0.03)
 

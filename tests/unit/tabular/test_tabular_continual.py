@@ -24,7 +24,11 @@ CENTRES = {"ash": (4, 0), "beech": (-4, 0), "cedar": (0, 4), "date": (0, -4)}
 
 
 def table(
-    folder: Path, kinds: tuple[str, ...], seed: int, colours: tuple[str, ...] = ("red", "blue"), **more: str
+    folder: Path,
+    kinds: tuple[str, ...],
+    seed: int,
+    colours: tuple[str, ...] = ("red", "blue"),
+    **more: str,
 ) -> Path:
     """240 rows of trees; `more` are constant columns."""
     folder.mkdir()
@@ -33,7 +37,13 @@ def table(
     for number in range(240):
         kind = kinds[number % len(kinds)]
         height, width = np.array(CENTRES[kind]) + rng.normal(0, 1, 2)
-        cells = [f"{height:.3f}", f"{width:.3f}", colours[int(rng.integers(len(colours)))], *more.values(), kind]
+        cells = [
+            f"{height:.3f}",
+            f"{width:.3f}",
+            colours[int(rng.integers(len(colours)))],
+            *more.values(),
+            kind,
+        ]
         lines.append(",".join(cells))
     (folder / "trees.csv").write_text("\n".join(lines) + "\n")
     return folder
@@ -66,10 +76,16 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return table(folder, ("date", "cedar"), 1, ("red", "green"), age="7")
 
 
-def test_inputs_mean_the_same_and_new_classes_come_last(first: tuple[Path, Path], raw: Path, tmp_path: Path) -> None:
+def test_inputs_mean_the_same_and_new_classes_come_last(
+    first: tuple[Path, Path], raw: Path, tmp_path: Path
+) -> None:
     features = features_of(family(), raw, tmp_path / "features", first[1])
     schema = TableSchema.load(features / "assets")
-    assert schema.classes == [*(TableSchema.load(first[0] / "assets").classes or []), "cedar", "date"]
+    assert schema.classes == [
+        *(TableSchema.load(first[0] / "assets").classes or []),
+        "cedar",
+        "date",
+    ]
     assert Encoder.load(features / "assets").names == Encoder.load(first[0] / "assets").names
     assert [column.name for column in schema.inputs] == ["height", "width", "colour"]
     x, y = load_split(features, "train")
@@ -84,7 +100,9 @@ def test_without_exemplars_old_classes_are_forgotten_and_with_them_they_are_not(
 ) -> None:
     kept = {}
     for replay in (0.0, 0.5):
-        one = family(continual=ContinualSettings(replay=replay, memory=20, choose="herding").model_dump())
+        one = family(
+            continual=ContinualSettings(replay=replay, memory=20, choose="herding").model_dump()
+        )
         features = features_of(one, raw, tmp_path / f"{replay}", first[1])
         model = model_of(one, features, tmp_path / f"{replay}-model")
         assert judged(one, model, features).metrics["accuracy"] > 0.9
@@ -106,7 +124,9 @@ def test_the_network_keeps_the_earlier_scales_and_weighs_classes_by_all_rows_so_
 
     one = family(model__class_weight="balanced")
     features = features_of(one, raw, tmp_path / "features", first[1])
-    model = continued(MlpFamily(one.config), features, ContinualSettings(), 0).model(features / "assets")
+    model = continued(MlpFamily(one.config), features, ContinualSettings(), 0).model(
+        features / "assets"
+    )
     assert isinstance(model, Perceptron)
     assert model.mean.tolist() == load_file(first[1] / "model.safetensors")["mean"].tolist()
     assert 0.9 < (model.class_weights.max() / model.class_weights.min()).item() < 1.2
@@ -117,7 +137,10 @@ def test_the_network_keeps_the_earlier_scales_and_weighs_classes_by_all_rows_so_
     [
         ({"kind": "lightgbm"}, r"'model\.kind' = 'lightgbm'.*--set model\.kind=mlp"),
         ({"features__target": "width"}, r"--set features\.target=tree"),
-        ({"features__task": "regression"}, r"'features\.task' = 'regression'.*has 'classification'"),
+        (
+            {"features__task": "regression"},
+            r"'features\.task' = 'regression'.*has 'classification'",
+        ),
         ({"features__positive": "date"}, r"'features\.positive' = 'date'"),
     ],
 )
@@ -130,11 +153,15 @@ def test_another_target_task_or_kind_does_not_go_on(
 
 def test_trees_say_that_they_start_anew() -> None:
     refusal = family("xgboost").config.refuses_warm_start()
-    assert refusal == "model.kind = xgboost is always fitted from scratch. Type: --set model.kind=mlp"
+    assert (
+        refusal == "model.kind = xgboost is always fitted from scratch. Type: --set model.kind=mlp"
+    )
     assert not family().config.refuses_warm_start()
 
 
-def test_a_column_that_is_gone_is_named(first: tuple[Path, Path], raw: Path, tmp_path: Path) -> None:
+def test_a_column_that_is_gone_is_named(
+    first: tuple[Path, Path], raw: Path, tmp_path: Path
+) -> None:
     (tmp_path / "raw").mkdir()
     text = (raw / "trees.csv").read_text().replace("width", "girth")
     (tmp_path / "raw" / "trees.csv").write_text(text)
@@ -143,7 +170,8 @@ def test_a_column_that_is_gone_is_named(first: tuple[Path, Path], raw: Path, tmp
 
 
 def test_a_regression_goes_on_in_the_unit_it_learnt(tmp_path: Path) -> None:
-    """The second part lies elsewhere on the same line: what the first one taught holds there too."""
+    """The second part lies elsewhere on the same line: what the first one taught holds there
+    too."""
     rng = np.random.default_rng(0)
     for name, low in (("a", 0.0), ("b", 10.0)):
         (tmp_path / name).mkdir()

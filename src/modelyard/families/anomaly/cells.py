@@ -1,4 +1,5 @@
-"""Measurements, labels and kinds of anomaly in a table; a cell that is none is named with file, row and column."""
+"""Measurements, labels and kinds of anomaly in a table; a cell that is none is named with file,
+row and column."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def measurements(table: Table, column: str) -> np.ndarray:
     if len(wrong):
         row = int(wrong[0])
         problem = f"{values[row]:g} is too large for a measurement"
-        raise BadData(problem, **table.place(row), column=column, hint="Scale the column, or empty the cell")
+        raise BadData(
+            problem, **table.place(row), column=column, hint="Scale the column, or empty the cell"
+        )
     return values
 
 

@@ -20,16 +20,18 @@ class AnomalyFeatures(Settings):
     """From files of measurements to series without gaps."""
 
     time_column: str = "time"
-    """Column of ISO 8601 times or of numbers that ascend. Without it rows are taken as equally spaced."""
+    """Column of ISO 8601 times or of numbers that ascend. Without it rows are taken as equally
+    spaced."""
     label_column: str = "label"
     """Column of 0 and 1 (1: anomaly), if there is one. It judges; it never trains."""
     kind_column: str = "kind"
-    """Column that names the kind of an anomaly, if there is one: what is found is then counted by kind."""
+    """Column that names the kind of an anomaly, if there is one: what is found is then counted
+    by kind."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
     window: int = Field(default=24, ge=1, le=2048)
-    """Rows of a window. Also what lies unused between the splits, and how long a row must have gone without a gap
-    to be judged. 1: each row stands alone, and gaps don't matter."""
+    """Rows of a window. Also what lies unused between the splits, and how long a row must have
+    gone without a gap to be judged. 1: each row stands alone, and gaps don't matter."""
     calibration_share: float = Field(default=0.2, gt=0, lt=0.5)
     """Share of each series, after the training rows, that sets the threshold; taken as normal."""
     validation_share: float = Field(default=0.1, gt=0, lt=0.5)
@@ -52,23 +54,25 @@ class AnomalyModel(Settings):
     """Which detector."""
 
     kind: Kind = "autoencoder"
-    """autoencoder (rows), lstm (autoencoder of windows), deepsvdd (rows), ocsvm (one-class SVM, rows),
-    iforest (isolation forest, rows)."""
+    """autoencoder (rows), lstm (autoencoder of windows), deepsvdd (rows), ocsvm (one-class SVM,
+    rows), iforest (isolation forest, rows)."""
     false_alarm_rate: float = Field(default=0.01, gt=0, lt=0.5)
     """Share of normal answers that may raise an alarm: the threshold is chosen for it."""
     threshold_from: Literal["assumed_normal", "labels"] = "assumed_normal"
-    """`assumed_normal`: every calibration row counts as normal. `labels`: those of the calibration and validation
-    rows that are labelled 0."""
+    """`assumed_normal`: every calibration row counts as normal. `labels`: those of the
+    calibration and validation rows that are labelled 0."""
     contamination: float = Field(default=0.0, ge=0, lt=0.5)
-    """Share of the training and calibration rows taken to be anomalies that nobody marked: the strangest are left
-    out, and the detector is fitted again. Set too high, false alarms exceed their rate by up to this share."""
+    """Share of the training and calibration rows taken to be anomalies that nobody marked: the
+    strangest are left out, and the detector is fitted again. Set too high, false alarms exceed
+    their rate by up to this share."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (64, 32)
     """Widths of the layers of autoencoder and deepsvdd, from the input on."""
     code: int = Field(default=3, ge=1)
     """Width of the autoencoder's narrowest layer."""
     corruption: float = Field(default=0.1, ge=0, lt=1)
-    """autoencoder: share of the cells that are replaced, while training, by those of another row, so that it learns
-    to mend a column from the others, and its error tells which one is wrong."""
+    """autoencoder: share of the cells that are replaced, while training, by those of another
+    row, so that it learns to mend a column from the others, and its error tells which one is
+    wrong."""
     embedding: int = Field(default=16, ge=1)
     """Dimensions in which deepsvdd measures the distance from its centre."""
     units: int = Field(default=48, ge=1)
@@ -76,11 +80,12 @@ class AnomalyModel(Settings):
     stride: int = Field(default=2, ge=1)
     """Rows between the starts of the lstm's training windows."""
     recent: int = Field(default=3, ge=1)
-    """lstm: latest rows of a window whose errors make the score; the rows before them are context. More rows find faint
-    anomalies better, and let alarms come in longer clusters, which makes the threshold less certain."""
+    """lstm: latest rows of a window whose errors make the score; the rows before them are
+    context. More rows find faint anomalies better, and let alarms come in longer clusters, which
+    makes the threshold less certain."""
     whiten: bool = True
-    """deepsvdd, ocsvm, iforest: decorrelate the columns first, so that a broken relation between two columns
-    counts as much as an extreme value."""
+    """deepsvdd, ocsvm, iforest: decorrelate the columns first, so that a broken relation between
+    two columns counts as much as an extreme value."""
     nu: float = Field(default=0.01, gt=0, lt=1)
     """ocsvm: bound on the share of training rows outside."""
     gamma: float | None = Field(default=None, gt=0)
@@ -122,7 +127,8 @@ class AnomalyConfig(FamilyConfig):
         )
 
     def requires(self) -> Mapping[str, str]:
-        """The table reader, the metrics, torch, and for the other kinds scikit-learn's converters."""
+        """The table reader, the metrics, torch, and for the other kinds scikit-learn's
+        converters."""
         needs = {"pyarrow": "anomaly", "sklearn": "anomaly", "torch": "torch"}
         if self.model.kind in TORCH:
             return needs
@@ -133,11 +139,15 @@ class AnomalyConfig(FamilyConfig):
         kind = self.model.kind
         if kind in TORCH:
             return ""
-        return f"model.kind = {kind} is always fitted from scratch. Type: --set model.kind=autoencoder"
+        return (
+            f"model.kind = {kind} is always fitted from scratch. Type: --set model.kind=autoencoder"
+        )
 
     @model_validator(mode="after")
     def _windowed_kinds_have_a_window(self) -> AnomalyConfig:
         kind, window = self.model.kind, self.features.window
         if kind in WINDOWED and window < 2:
-            raise ValueError(f"features.window = {window}: model.kind={kind} needs windows of 2 rows or more")
+            raise ValueError(
+                f"features.window = {window}: model.kind={kind} needs windows of 2 rows or more"
+            )
         return self

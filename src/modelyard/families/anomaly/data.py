@@ -32,7 +32,8 @@ class AnomalyData(Data[AnomalyConfig]):
         write_sample(raw, self.config.features, self.config.seed)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
-        """Reads the series in `raw`; writes the parts and `assets/schema.json` to `out`. Returns what the card tells.
+        """Reads the series in `raw`; writes the parts and `assets/schema.json` to `out`. Returns
+        what the card tells.
 
         Raises:
             BadData: with file, row and column.
@@ -44,7 +45,9 @@ class AnomalyData(Data[AnomalyConfig]):
         settings = named(tables, config.features)
         names = _columns(tables, settings)
         check_measured(tables[0], names)
-        series = [read_series(table, _called(table.file, Path(raw)), names, settings) for table in tables]
+        series = [
+            read_series(table, _called(table.file, Path(raw)), names, settings) for table in tables
+        ]
         _check_steps(series)
         cuts = [_cut(one, settings) for one in series]
         lost = _lost_windows(series, cuts, settings)
@@ -54,7 +57,10 @@ class AnomalyData(Data[AnomalyConfig]):
             keep = kept_columns(earlier, names, tables[0].file)
         numbered = list(zip(series, cuts, range(len(series)), strict=True))
         parts = {
-            name: join([_part(one, cut[name], number, keep, kinds) for one, cut, number in numbered]) for name in PARTS
+            name: join(
+                [_part(one, cut[name], number, keep, kinds) for one, cut, number in numbered]
+            )
+            for name in PARTS
         }
         schema = _schema(series, names, keep, parts["train"], kinds, settings, tables)
         if earlier is not None:
@@ -66,7 +72,9 @@ class AnomalyData(Data[AnomalyConfig]):
         timed = settings.time_column if schema.step is not None else None
         return summarize(series, schema, parts, lost, constant, timed, _notes(tables))
 
-    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+    def requests(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[dict[str, Any]]:
         """Rows or windows of a split as JSON bodies, evenly spread over its series and time."""
         window = self.config.features.window if self.config.model.kind in WINDOWED else 1
         part, schema = Part.load(features, split), Schema.load(Path(features) / "assets")
@@ -75,7 +83,10 @@ class AnomalyData(Data[AnomalyConfig]):
             ends = ends[np.linspace(0, len(ends) - 1, limit).round().astype(np.int64)]
         bodies = []
         for rows in part.windows(ends, window):
-            content = [dict(zip(schema.names, row, strict=True)) for row in rows.astype(np.float64).tolist()]
+            content = [
+                dict(zip(schema.names, row, strict=True))
+                for row in rows.astype(np.float64).tolist()
+            ]
             bodies.append({"values": content[0]} if window == 1 else {"window": content})
         return bodies
 
@@ -106,11 +117,15 @@ def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:
         differing = sorted(set(names) ^ (set(other.names) - aside))
         if differing:
             where = first.file.name if differing[0] in names else other.file.name
-            problem = f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
+            problem = (
+                f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
+            )
             raise BadData(problem, file=other.file)
         if (settings.time_column in first.names) != (settings.time_column in other.names):
             raise BadData(
-                f"of {first.file.name} and this file only one has it", file=other.file, column=settings.time_column
+                f"of {first.file.name} and this file only one has it",
+                file=other.file,
+                column=settings.time_column,
             )
     if not names:
         raise BadData("holds no column of measurements", file=first.file)
@@ -122,7 +137,9 @@ def _check_steps(series: list[Series]) -> None:
     for one in series[1:]:
         if first and one.step and abs(one.step / first - 1) > UNEQUAL:
             problem = f"its rows are {one.step:g} apart, those of {series[0].name} {first:g}"
-            raise BadData(problem, file=one.file, hint="Resample them to one step, or run them apart")
+            raise BadData(
+                problem, file=one.file, hint="Resample them to one step, or run them apart"
+            )
 
 
 def _cut(one: Series, settings: AnomalyFeatures) -> dict[str, slice]:
@@ -140,18 +157,25 @@ def _cut(one: Series, settings: AnomalyFeatures) -> dict[str, slice]:
         )
     lengths = [int((rows - 3 * gap) * share) for share in (1 - sum(shares), *shares)]
     if min(lengths) < max(gap, 2):
-        needed = int(max(gap, 2) / min(shares[0], shares[1], shares[2], 1 - sum(shares))) + 3 * gap + 8
+        needed = (
+            int(max(gap, 2) / min(shares[0], shares[1], shares[2], 1 - sum(shares))) + 3 * gap + 8
+        )
         problem = f"{rows} complete rows; {needed} are needed for a window of {gap} in each part"
         raise BadData(problem, file=one.file, hint="Give a longer series, or lower features.window")
     starts = np.cumsum([0, *(length + gap for length in lengths)])
-    return {part: slice(int(a), int(a) + n) for part, a, n in zip(PARTS, starts, lengths, strict=False)}
+    return {
+        part: slice(int(a), int(a) + n) for part, a, n in zip(PARTS, starts, lengths, strict=False)
+    }
 
 
-def _lost_windows(series: list[Series], cuts: list[dict[str, slice]], settings: AnomalyFeatures) -> int:
+def _lost_windows(
+    series: list[Series], cuts: list[dict[str, slice]], settings: AnomalyFeatures
+) -> int:
     """Windows that gaps cost, against series without a gap.
 
     Raises:
-        BadData: they are more than `features.most_lost`, with the first gap of the worst file; or a part of a
+        BadData: they are more than `features.most_lost`, with the first gap of the worst file; or a
+        part of a
             file keeps none.
     """
     window, possible, lost = settings.window, [], []
@@ -171,7 +195,9 @@ def _lost_windows(series: list[Series], cuts: list[dict[str, slice]], settings: 
             "is here"
         )
         hint = "Fill or resample the series, or lower features.window (1: rows alone)"
-        raise BadData(problem, file=series[worst].file, row=int(series[worst].rows[first]), hint=hint)
+        raise BadData(
+            problem, file=series[worst].file, row=int(series[worst].rows[first]), hint=hint
+        )
     return sum(lost)
 
 
@@ -180,9 +206,14 @@ def _whole_windows(breaks: np.ndarray, window: int) -> int:
     return int(np.maximum(np.diff(starts) - window + 1, 0).sum())
 
 
-def _varying(series: list[Series], cuts: list[dict[str, slice]], names: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Places of the columns that vary over the training rows, int64, and the names of those that don't."""
-    train = np.concatenate([one.x[cut["train"]] for one, cut in zip(series, cuts, strict=True)]).astype(np.float32)
+def _varying(
+    series: list[Series], cuts: list[dict[str, slice]], names: list[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Places of the columns that vary over the training rows, int64, and the names of those that
+    don't."""
+    train = np.concatenate(
+        [one.x[cut["train"]] for one, cut in zip(series, cuts, strict=True)]
+    ).astype(np.float32)
     keep: np.ndarray = train.max(axis=0) > train.min(axis=0)
     if not keep.any():
         raise BadData("every column is constant over the training rows", file=series[0].file)
@@ -205,19 +236,29 @@ def _part(one: Series, rows: slice, number: int, keep: np.ndarray, kinds: list[s
 
 
 def _schema(
-    series: list[Series], names: list[str], keep: np.ndarray, train: Part, kinds: list[str],
-    settings: AnomalyFeatures, tables: list[Table],
-) -> Schema:  # fmt: skip
+    series: list[Series],
+    names: list[str],
+    keep: np.ndarray,
+    train: Part,
+    kinds: list[str],
+    settings: AnomalyFeatures,
+    tables: list[Table],
+) -> Schema:
     x = train.x.astype(np.float64)
     kept = [names[place] for place in keep.tolist()]
     figures = (x.mean(axis=0), x.std(axis=0), np.median(x, axis=0), x.min(axis=0), x.max(axis=0))
     columns = [
         Column(name=name, mean=mean, spread=spread, median=median, minimum=low, maximum=high)
-        for name, mean, spread, median, low, high in zip(kept, *(one.tolist() for one in figures), strict=True)
+        for name, mean, spread, median, low, high in zip(
+            kept, *(one.tolist() for one in figures), strict=True
+        )
     ]
     steps = [one.step for one in series if one.step is not None]
     return Schema(
-        columns=columns, window=settings.window, step=float(np.median(steps)) if steps else None,
+        columns=columns,
+        window=settings.window,
+        step=float(np.median(steps)) if steps else None,
         labelled=any(settings.label_column in table.names for table in tables),
-        series=[one.name for one in series], kinds=kinds,
-    )  # fmt: skip
+        series=[one.name for one in series],
+        kinds=kinds,
+    )

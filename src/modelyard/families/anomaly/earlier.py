@@ -1,4 +1,5 @@
-"""What a run keeps of the model it goes on from: which columns there are, and how they are scaled."""
+"""What a run keeps of the model it goes on from: which columns there are, and how they are
+scaled."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ def earlier_schema(base: Path, config: AnomalyConfig) -> Schema:
         UsageError: a setting asks for something else.
     """
     schema, kind = Schema.load(base / "assets"), Detector.load(base / "assets").kind
-    was = [("model.kind", config.model.kind, kind), ("features.window", config.features.window, schema.window)]
+    was = [
+        ("model.kind", config.model.kind, kind),
+        ("features.window", config.features.window, schema.window),
+    ]
     for name, seen, there in was:
         if seen != there:
             raise UsageError(

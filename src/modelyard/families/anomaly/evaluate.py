@@ -24,10 +24,12 @@ DOWN = frozenset({"false_alarm_rate", "score_shift", "detection_delay"})
 
 
 def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
-    """Metrics beside those of the largest absolute z-score, whose threshold is chosen in the same way.
+    """Metrics beside those of the largest absolute z-score, whose threshold is chosen in the same
+    way.
 
-    With anomalies and normal rows among the labels the main metric is `roc_auc` over the judged moments. Without,
-    it is `probe_roc_auc`: windows disturbed on purpose against themselves, see `probe`.
+    With anomalies and normal rows among the labels the main metric is `roc_auc` over the judged
+    moments. Without, it is `probe_roc_auc`: windows disturbed on purpose against themselves, see
+    `probe`.
 
     Raises:
         BadData: the split lacks a column that the host needs, or has no whole window for it.
@@ -36,7 +38,9 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     part, calibration = Part.load(features, split), Part.load(features, "calibration")
     moments = Moments.of(part, judge.window)
     if not (moments.label != 1).any():
-        raise BadData(f"the {split} split has no normal row with {judge.window} rows without a gap behind it")
+        raise BadData(
+            f"the {split} split has no normal row with {judge.window} rows without a gap behind it"
+        )
     model, simple = judge.detector(moments, calibration), judge.baseline(moments, calibration)
     made = probe.make(moments, judge.schema)
     probed = judge.windows(np.concatenate([made.plain, made.disturbed]))
@@ -51,14 +55,25 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     if labels:
         drawn |= {"confusion": _confusion(model, moments)}
     return Evaluation(
-        split=split, rows=len(moments), metrics=metrics, baseline=baseline, baseline_name=BASELINE,
-        main="roc_auc" if labels else "probe_roc_auc", directions=directions,
-        notes=_notes(host, moments, model, labels), **drawn,
-    )  # fmt: skip
+        split=split,
+        rows=len(moments),
+        metrics=metrics,
+        baseline=baseline,
+        baseline_name=BASELINE,
+        main="roc_auc" if labels else "probe_roc_auc",
+        directions=directions,
+        notes=_notes(host, moments, model, labels),
+        **drawn,
+    )
 
 
 def _metrics(
-    scored: Scored, moments: Moments, labels: bool, truth: np.ndarray, probed: np.ndarray, kinds: list[str]
+    scored: Scored,
+    moments: Moments,
+    labels: bool,
+    truth: np.ndarray,
+    probed: np.ndarray,
+    kinds: list[str],
 ) -> dict[str, float]:
     from sklearn.metrics import roc_auc_score
 
@@ -90,8 +105,11 @@ def _ranked(scored: Scored, moments: Moments, kinds: list[str]) -> dict[str, flo
 
 
 def _normal(moments: Moments, labels: bool) -> np.ndarray:
-    """Moments that count as normal: labelled 0, or all that are not labelled 1 where nobody labelled; bool."""
-    normal: np.ndarray = moments.label == 0 if labels or (moments.label == 0).any() else moments.label < 0
+    """Moments that count as normal: labelled 0, or all that are not labelled 1 where nobody
+    labelled; bool."""
+    normal: np.ndarray = (
+        moments.label == 0 if labels or (moments.label == 0).any() else moments.label < 0
+    )
     return normal
 
 
@@ -104,13 +122,17 @@ def _distance(before: np.ndarray, after: np.ndarray) -> float:
 
 def _confusion(scored: Scored, moments: Moments) -> Confusion:
     matrix = [
-        [int(((moments.label == truth) & (scored.alarm == alarm)).sum()) for alarm in (False, True)] for truth in (0, 1)
+        [int(((moments.label == truth) & (scored.alarm == alarm)).sum()) for alarm in (False, True)]
+        for truth in (0, 1)
     ]
     return Confusion(labels=["normal", "anomaly"], matrix=matrix)
 
 
 def _notes(host: AnomalyHost, moments: Moments, scored: Scored, labels: bool) -> list[str]:
-    rate, stated = float(scored.alarm[_normal(moments, labels)].mean()), host.detector.false_alarm_rate
+    rate, stated = (
+        float(scored.alarm[_normal(moments, labels)].mean()),
+        host.detector.false_alarm_rate,
+    )
     known = "labelled normal" if labels else "taken as normal"
     notes: list[Any] = [
         host.detector.note,
@@ -122,10 +144,13 @@ def _notes(host: AnomalyHost, moments: Moments, scored: Scored, labels: bool) ->
     ]
     if labels:
         number = len(events.events(moments))
-        notes.append(f"{number} anomalies of {int((moments.label == 1).sum()):,} rows; a delay counts rows.")
+        notes.append(
+            f"{number} anomalies of {int((moments.label == 1).sum()):,} rows; a delay counts rows."
+        )
     notes.append(
         "probe_roc_auc compares held-out windows with copies in which one column is shifted by 1.5 standard "
         "deviations or taken from another time: it says that a detector notices broken relations, not that it finds "
-        "this machine's faults." + ("" if labels else " Without labels there is nothing better to rank by.")
+        "this machine's faults."
+        + ("" if labels else " Without labels there is nothing better to rank by.")
     )
     return notes

@@ -40,8 +40,11 @@ def events(moments: Moments) -> list[Event]:
     ]
 
 
-def found(all_events: list[Event], moments: Moments, alarm: np.ndarray, kinds: list[str]) -> dict[str, float]:
-    """`event_recall`, `event_recall: <kind>` for each named kind, and `detection_delay`, mean rows of those found."""
+def found(
+    all_events: list[Event], moments: Moments, alarm: np.ndarray, kinds: list[str]
+) -> dict[str, float]:
+    """`event_recall`, `event_recall: <kind>` for each named kind, and `detection_delay`, mean
+    rows of those found."""
     delays = [event.delay(moments, alarm) for event in all_events]
     hits = np.array([delay is not None for delay in delays])
     result = {"event_recall": float(hits.mean())}

@@ -47,9 +47,11 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         return build(self.config, assets)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
-        """`values`: (rows, columns), or (windows, window, columns); training examples shuffled by seed and epoch.
+        """`values`: (rows, columns), or (windows, window, columns); training examples shuffled by
+        seed and epoch.
 
-        Validation is the calibration part: the one behind it may hold anomalies, which must not stop training.
+        Validation is the calibration part: the one behind it may hold anomalies, which must not
+        stop training.
         """
         part = Part.load(features, "train" if split == "train" else "calibration")
         windowed = self.config.model.kind in WINDOWED
@@ -66,14 +68,17 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         return Batches(ends, self.config.training.batch_size, take)
 
     def loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The network's own objective, a scalar: reconstruction error, or distance from the centre."""
+        """The network's own objective, a scalar: reconstruction error, or distance from the
+        centre."""
         assert isinstance(model, Net)
         return model.objective(batch["values"])
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
-        """Trains the detector of `model.kind` into `out`, chooses its threshold, and adds `assets/detector.json`.
+        """Trains the detector of `model.kind` into `out`, chooses its threshold, and adds
+        `assets/detector.json`.
 
-        With `model.contamination` it is trained twice: the second time without the strangest training examples.
+        With `model.contamination` it is trained twice: the second time without the strangest
+        training examples.
 
         Raises:
             BadData: too little data, or no time column for windows.
@@ -85,10 +90,16 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         part = Part.load(features, "train")
         ends = part.ends(window)
         if len(ends) < 2:
-            raise BadData(f"{len(ends)} training windows of {window} rows are left between the gaps")
+            raise BadData(
+                f"{len(ends)} training windows of {window} rows are left between the gaps"
+            )
         answers = len(_normal_windows(config, schema, features, window))
-        threshold.check(answers, config.model.false_alarm_rate, config.model.contamination)  # before hours of training
-        np.save(out / EXAMPLES, part.windows(ends[np.linspace(0, len(ends) - 1, 8).astype(int)], window))
+        threshold.check(
+            answers, config.model.false_alarm_rate, config.model.contamination
+        )  # before hours of training
+        np.save(
+            out / EXAMPLES, part.windows(ends[np.linspace(0, len(ends) - 1, 8).astype(int)], window)
+        )
         report = self._fit_kind(features, out, trainer, part, frozenset())
         detector = self._calibrated(schema, features, out)
         if config.model.contamination:
@@ -106,17 +117,26 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         return shallow.native(model)
 
     def graphs(self, model: Path) -> list[Graph]:
-        """One graph, `model`: `values` (rows, columns) or (windows, window, columns), in the columns' own units.
+        """One graph, `model`: `values` (rows, columns) or (windows, window, columns), in the
+        columns' own units.
 
         It gives `errors` of the values' shape, `embedding` (rows, embedding), or `score` (rows,).
         """
         windows = np.load(model / EXAMPLES, allow_pickle=False)
         example = {scoring.INPUT: windows if self.config.model.kind in WINDOWED else windows[:, 0]}
         if self.config.model.kind in TORCH:
-            return [Graph(scoring.GRAPH, example, module=load_weights(self.model(model / "assets"), model))]
-        return [Graph(scoring.GRAPH, example, onnx=shallow.to_onnx(model, self.config.export.opset))]
+            return [
+                Graph(
+                    scoring.GRAPH, example, module=load_weights(self.model(model / "assets"), model)
+                )
+            ]
+        return [
+            Graph(scoring.GRAPH, example, onnx=shallow.to_onnx(model, self.config.export.opset))
+        ]
 
-    def evaluate(self, host: AnomalyHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+    def evaluate(
+        self, host: AnomalyHost, run: Runtime, features: Path, split: Split = "test"
+    ) -> Evaluation:
         """Judges a detector on a split, with labels or without."""
         return evaluate(host, run, features, split)
 
@@ -137,7 +157,10 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         outputs = scoring.run_graph(run, windows)
         recent = min(settings.recent, window)
         detector = Detector(
-            kind=settings.kind, window=window, recent=recent, false_alarm_rate=settings.false_alarm_rate
+            kind=settings.kind,
+            window=window,
+            recent=recent,
+            false_alarm_rate=settings.false_alarm_rate,
         )
         if "errors" in outputs:
             scale = scoring.usual_errors(outputs["errors"])
@@ -148,19 +171,32 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         if "embedding" in outputs:
             detector = detector.model_copy(update={"centre": _centre(out)})
         chosen = threshold.choose(
-            scoring.scores(detector, outputs), settings.false_alarm_rate, window, settings.contamination
+            scoring.scores(detector, outputs),
+            settings.false_alarm_rate,
+            window,
+            settings.contamination,
         )
-        source = "validation answers labelled normal" if settings.threshold_from == "labels" else "calibration answers"
+        source = (
+            "validation answers labelled normal"
+            if settings.threshold_from == "labels"
+            else "calibration answers"
+        )
         note = threshold.sentences(chosen, settings.false_alarm_rate, source)
-        return detector.model_copy(update={"threshold": chosen.value, "typical": chosen.typical, "note": note})
+        return detector.model_copy(
+            update={"threshold": chosen.value, "typical": chosen.typical, "note": note}
+        )
 
 
-def _strangest(detector: Detector, run: Runtime, part: Part, ends: np.ndarray, config: AnomalyConfig) -> frozenset[int]:
+def _strangest(
+    detector: Detector, run: Runtime, part: Part, ends: np.ndarray, config: AnomalyConfig
+) -> frozenset[int]:
     """Last rows of the `contamination` share of training examples with the highest scores."""
-    found = np.concatenate([
-        scoring.scores(detector, scoring.run_graph(run, part.windows(some, detector.window)))
-        for some in np.array_split(ends, max(1, len(ends) // SCORED))
-    ])  # fmt: skip
+    found = np.concatenate(
+        [
+            scoring.scores(detector, scoring.run_graph(run, part.windows(some, detector.window)))
+            for some in np.array_split(ends, max(1, len(ends) // SCORED))
+        ]
+    )
     return frozenset(ends[found > np.quantile(found, 1 - config.model.contamination)].tolist())
 
 
@@ -181,9 +217,12 @@ def window_of(config: AnomalyConfig, schema: Schema) -> int:
     return schema.window
 
 
-def _normal_windows(config: AnomalyConfig, schema: Schema, features: Path, window: int) -> np.ndarray:
-    """Calibration windows, or with `threshold_from = "labels"` those of calibration and validation that hold no
-    anomaly and end in a row labelled normal; float32 (windows, window, columns)."""
+def _normal_windows(
+    config: AnomalyConfig, schema: Schema, features: Path, window: int
+) -> np.ndarray:
+    """Calibration windows, or with `threshold_from = "labels"` those of calibration and
+    validation that hold no anomaly and end in a row labelled normal; float32 (windows, window,
+    columns)."""
     calibration = Part.load(features, "calibration")
     if config.model.threshold_from == "assumed_normal":
         return calibration.windows(calibration.ends(window), window)

@@ -1,4 +1,5 @@
-"""The half that answers: a row or a window of measurements to a score and its reasons. Numpy and pydantic alone."""
+"""The half that answers: a row or a window of measurements to a score and its reasons. Numpy and
+pydantic alone."""
 
 from __future__ import annotations
 
@@ -28,11 +29,12 @@ class Answer(BaseModel):
     anomaly: bool
     """Whether the score is above the threshold."""
     severity: float
-    """0: as strange as the median normal row or window; 1: at the threshold; 3: three times as far."""
+    """0: as strange as the median normal row or window; 1: at the threshold; 3: three times as
+    far."""
     contributions: dict[str, float]
-    """By column, largest first: what it adds to the score. Reconstructions (autoencoder, lstm): its part of the
-    error; the parts add up to the score. Others: how much the score falls with the column at the value that the other
-    columns let expect."""
+    """By column, largest first: what it adds to the score. Reconstructions (autoencoder, lstm):
+    its part of the error; the parts add up to the score. Others: how much the score falls with
+    the column at the value that the other columns let expect."""
 
 
 class AnomalyHost(Host):
@@ -73,7 +75,8 @@ class AnomalyHost(Host):
         return score, self._occluded(run, windows, score)
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
-        """Each column's value, or its mean and standard deviation over the window; the score; anomaly or not."""
+        """Each column's value, or its mean and standard deviation over the window; the score;
+        anomaly or not."""
         assert isinstance(response, Answer)
         values = self.windows([request])[0].astype(np.float64)
         row: dict[str, float | str | None] = {}
@@ -89,15 +92,17 @@ class AnomalyHost(Host):
         assert isinstance(answer, Answer)
         parts = self.detector.error_scale is not None
         return Explanation(
-            method="share of the reconstruction error" if parts else "occlusion to what the other columns let expect",
+            method="share of the reconstruction error"
+            if parts
+            else "occlusion to what the other columns let expect",
             output=f"anomaly score ({self.detector.kind}); an alarm above {self.detector.threshold:.4g}",
             base=0.0 if parts else None,
             contributions=answer.contributions,
         )
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
-        """Rows of a CSV or Parquet file, read as the training data were; for windows, one that ends at each row from
-        the first whole one on: the file must have no gap in time.
+        """Rows of a CSV or Parquet file, read as the training data were; for windows, one that ends
+        at each row from the first whole one on: the file must have no gap in time.
         """
         from modelyard.families.anomaly.rows import read_rows
 
@@ -116,9 +121,12 @@ class AnomalyHost(Host):
         return fall
 
     def _expected(self, windows: np.ndarray) -> np.ndarray:
-        """What the other columns of a row let expect of each column, within what training saw of it."""
+        """What the other columns of a row let expect of each column, within what training saw of
+        it."""
         columns = self.schema.columns
-        mean, low, high = (np.array([getattr(c, name) for c in columns]) for name in ("mean", "minimum", "maximum"))
+        mean, low, high = (
+            np.array([getattr(c, name) for c in columns]) for name in ("mean", "minimum", "maximum")
+        )
         found = mean + (windows - mean) @ np.array(self.detector.expectation)
         clipped: np.ndarray = np.clip(found, low, high)
         return clipped
@@ -135,19 +143,33 @@ class AnomalyHost(Host):
 
 
 def request_model(schema: Schema, window: int) -> type[BaseModel]:
-    """`{"values": {column: number}}`, or `{"window": [{column: number}, …]}` of `window` rows, oldest first."""
-    fields: dict[str, Any] = {f"column_{i}": (_Number, _field(column)) for i, column in enumerate(schema.columns)}
+    """`{"values": {column: number}}`, or `{"window": [{column: number}, …]}` of `window` rows,
+    oldest first."""
+    fields: dict[str, Any] = {
+        f"column_{i}": (_Number, _field(column)) for i, column in enumerate(schema.columns)
+    }
     config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
     row = create_model("Row", __config__=config, __doc__="Measurements of one moment.", **fields)
     values = {column.name: column.median for column in schema.columns}
     if window == 1:
-        content: dict[str, Any] = {"values": (row, Field(description="Measurements of one moment, by column"))}
+        content: dict[str, Any] = {
+            "values": (row, Field(description="Measurements of one moment, by column"))
+        }
         example: dict[str, Any] = {"values": values}
     else:
-        content = {"window": (_window_type(row, window), Field(description=_window_words(schema, window)))}
+        content = {
+            "window": (_window_type(row, window), Field(description=_window_words(schema, window)))
+        }
         example = {"window": [values] * window}
-    config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True, json_schema_extra={"examples": [example]})
-    what = "One row of measurements." if window == 1 else f"{window} consecutive rows of measurements."
+    config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        serialize_by_alias=True,
+        json_schema_extra={"examples": [example]},
+    )
+    what = (
+        "One row of measurements." if window == 1 else f"{window} consecutive rows of measurements."
+    )
     model: type[BaseModel] = create_model("Request", __config__=config, __doc__=what, **content)
     return model
 
@@ -163,7 +185,9 @@ def _field(column: Column) -> Any:
 def _window_type(row: type[BaseModel], window: int) -> Any:
     def check(rows: list[Any]) -> list[Any]:
         if len(rows) != window:
-            raise ValueError(f"{window} consecutive rows are needed, oldest first; seen: {len(rows)}")
+            raise ValueError(
+                f"{window} consecutive rows are needed, oldest first; seen: {len(rows)}"
+            )
         return rows
 
     schema = Field(json_schema_extra={"minItems": window, "maxItems": window})

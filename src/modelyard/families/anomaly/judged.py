@@ -41,8 +41,8 @@ class Scored:
 class Moments:
     """Rows of a part that are judged: each by its own label, scored with the rows before it.
 
-    Those that follow an anomaly within a window are left out, whatever the detector: a window that still holds the
-    anomaly is neither normal nor, by its last row, anomalous.
+    Those that follow an anomaly within a window are left out, whatever the detector: a window that
+    still holds the anomaly is neither normal nor, by its last row, anomalous.
     """
 
     part: Part
@@ -86,12 +86,17 @@ class Judge:
         schema = Schema.load(Path(features) / "assets")
         for name in host.schema.names:
             if name not in schema.names:
-                raise BadData("the data no longer has this column, which the detector needs", column=name)
-        return cls(host, run, schema, np.array([schema.names.index(name) for name in host.schema.names]))
+                raise BadData(
+                    "the data no longer has this column, which the detector needs", column=name
+                )
+        return cls(
+            host, run, schema, np.array([schema.names.index(name) for name in host.schema.names])
+        )
 
     @property
     def window(self) -> int:
-        """Rows that a moment needs behind it: the data's window, or the host's where that is longer."""
+        """Rows that a moment needs behind it: the data's window, or the host's where that is
+        longer."""
         return max(self.schema.window, self.host.detector.window)
 
     def score(self, part: Part, ends: np.ndarray) -> np.ndarray:
@@ -111,14 +116,19 @@ class Judge:
         return Scored(self.score(moments.part, moments.ends), self.host.detector.threshold, normal)
 
     def baseline(self, moments: Moments, calibration: Part) -> Scored:
-        """The largest absolute z-score of the row, with its threshold for the same false alarm rate."""
+        """The largest absolute z-score of the row, with its threshold for the same false alarm
+        rate."""
         normal = z_score(self.schema, calibration.x)
         level = threshold.conformal(normal, self.host.detector.false_alarm_rate)
         return Scored(z_score(self.schema, moments.part.x[moments.ends]), level, normal)
 
 
 def z_score(schema: Schema, x: np.ndarray) -> np.ndarray:
-    """Largest distance from a column's training mean in its training standard deviations, of rows (rows, columns)."""
-    mean, spread = (np.array([getattr(column, name) for column in schema.columns]) for name in ("mean", "spread"))
+    """Largest distance from a column's training mean in its training standard deviations, of
+    rows (rows, columns)."""
+    mean, spread = (
+        np.array([getattr(column, name) for column in schema.columns])
+        for name in ("mean", "spread")
+    )
     found: np.ndarray = np.abs((x - mean) / spread).max(axis=1)
     return found

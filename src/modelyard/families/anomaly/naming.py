@@ -11,9 +11,23 @@ from modelyard.kit.tables import Table, is_dated
 
 TIMES = ("time", "timestamp", "datetime", "date_time", "date", "ts")
 """Names of a time column that are understood, in any case."""
-LABELS = frozenset({"anomaly", "is_anomaly", "anomalous", "outlier", "is_outlier", "fault", "is_fault", "attack",
-                    "labels", "is_normal", "target"})  # fmt: skip
-"""Names under which labels are often found: a column of zeros and ones called so is no measurement."""
+LABELS = frozenset(
+    {
+        "anomaly",
+        "is_anomaly",
+        "anomalous",
+        "outlier",
+        "is_outlier",
+        "fault",
+        "is_fault",
+        "attack",
+        "labels",
+        "is_normal",
+        "target",
+    }
+)
+"""Names under which labels are often found: a column of zeros and ones called so is no
+measurement."""
 
 
 def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
@@ -47,13 +61,25 @@ def check_measured(table: Table, names: list[str]) -> None:
             problem = "holds dates or times, not measurements"
             hint = f"Say that it is the time: --set features.time_column={name}; or {away}"
             raise BadData(problem, file=table.file, column=name, hint=hint)
-        if name.casefold() in LABELS and set(np.unique(measurements(table, name)).tolist()) <= {0.0, 1.0}:
+        if name.casefold() in LABELS and set(np.unique(measurements(table, name)).tolist()) <= {
+            0.0,
+            1.0,
+        }:
             hint = f"Say so: --set features.label_column={name} (1 is an anomaly); or {away}"
-            raise BadData("is named as a label is, and would be measured", file=table.file, column=name, hint=hint)
+            raise BadData(
+                "is named as a label is, and would be measured",
+                file=table.file,
+                column=name,
+                hint=hint,
+            )
         if _counts(measurements(table, name)):
             hint = f"If it is the time: --set features.time_column={name}; else {away}"
-            raise BadData("grows by the same with every row, as a time or a count does", file=table.file,
-                          column=name, hint=hint)  # fmt: skip
+            raise BadData(
+                "grows by the same with every row, as a time or a count does",
+                file=table.file,
+                column=name,
+                hint=hint,
+            )
 
 
 def _counts(values: np.ndarray) -> bool:

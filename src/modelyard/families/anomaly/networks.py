@@ -19,7 +19,8 @@ Batch = dict[str, torch.Tensor]
 FARTHEST = 1e3
 """Scaled inputs are kept within this distance of 0, so that every score is finite."""
 LEAST_CENTRE = 0.1
-"""Coordinates of the centre are kept this far from 0, where a network finds it too easily (Ruff et al. 2018)."""
+"""Coordinates of the centre are kept this far from 0, where a network finds it too easily (Ruff
+et al. 2018)."""
 
 
 class Net(nn.Module):
@@ -28,7 +29,9 @@ class Net(nn.Module):
     def __init__(self, mean: np.ndarray, matrix: np.ndarray) -> None:
         """`mean` (columns,) and `matrix` (columns, columns): scaled = (values - mean) @ matrix."""
         super().__init__()
-        self.mean, self.matrix = (nn.Buffer(torch.tensor(array, dtype=torch.float32)) for array in (mean, matrix))
+        self.mean, self.matrix = (
+            nn.Buffer(torch.tensor(array, dtype=torch.float32)) for array in (mean, matrix)
+        )
 
     def scaled(self, values: torch.Tensor) -> torch.Tensor:
         """Without a unit, each training column of mean 0 and standard deviation 1."""
@@ -40,10 +43,16 @@ class Net(nn.Module):
 
 
 class Autoencoder(Net):
-    """Squeezes a row through `code` numbers. `forward`: (rows, columns) to `errors`, in standard deviations."""
+    """Squeezes a row through `code` numbers. `forward`: (rows, columns) to `errors`, in standard
+    deviations."""
 
     def __init__(
-        self, mean: np.ndarray, matrix: np.ndarray, hidden: tuple[int, ...], code: int, corruption: float
+        self,
+        mean: np.ndarray,
+        matrix: np.ndarray,
+        hidden: tuple[int, ...],
+        code: int,
+        corruption: float,
     ) -> None:
         super().__init__(mean, matrix)
         self.corruption = corruption
@@ -65,8 +74,9 @@ class Autoencoder(Net):
         return loss
 
     def _corrupted(self, scaled: torch.Tensor) -> torch.Tensor:
-        """Some columns of each row are taken from another row (swap noise), so that the network learns to mend a
-        column from the others (Vincent et al. 2008) and its error stays in that column.
+        """Some columns of each row are taken from another row (swap noise), so that the network
+        learns to mend a column from the others (Vincent et al. 2008) and its error stays in that
+        column.
 
         Validation is corrupted in the same way each time: its losses can be compared.
         """
@@ -77,8 +87,9 @@ class Autoencoder(Net):
 
 
 class LstmAutoencoder(Net):
-    """Reads a window into the state of an LSTM and writes it again from there (Malhotra et al. 2016, with the last
-    state given to every step of the decoder). `forward`: (windows, window, columns) to `errors` of the same shape."""
+    """Reads a window into the state of an LSTM and writes it again from there (Malhotra et al.
+    2016, with the last state given to every step of the decoder). `forward`: (windows, window,
+    columns) to `errors` of the same shape."""
 
     def __init__(self, mean: np.ndarray, matrix: np.ndarray, units: int) -> None:
         super().__init__(mean, matrix)
@@ -99,12 +110,15 @@ class LstmAutoencoder(Net):
 
 
 class DeepSvdd(Net):
-    """Maps rows close to a fixed centre, without bias terms (Ruff et al. 2018, one-class objective, equation 4).
+    """Maps rows close to a fixed centre, without bias terms (Ruff et al. 2018, one-class objective,
+    equation 4).
 
     `forward`: (rows, columns) to `embedding` (rows, embedding).
     """
 
-    def __init__(self, mean: np.ndarray, matrix: np.ndarray, hidden: tuple[int, ...], embedding: int) -> None:
+    def __init__(
+        self, mean: np.ndarray, matrix: np.ndarray, hidden: tuple[int, ...], embedding: int
+    ) -> None:
         super().__init__(mean, matrix)
         layers: list[nn.Module] = []
         for before, after in pairwise((len(mean), *hidden, embedding)):
@@ -131,7 +145,8 @@ class DeepSvdd(Net):
 def build(config: AnomalyConfig, assets: Path) -> Net:
     """The untrained network for the folder around `assets`.
 
-    Beside the training rows (in a features folder) it gets what is fitted on them; elsewhere the weights bring it.
+    Beside the training rows (in a features folder) it gets what is fitted on them; elsewhere the
+    weights bring it.
     """
     schema, settings = Schema.load(assets), config.model
     mean = np.array([column.mean for column in schema.columns])

@@ -43,17 +43,24 @@ def summarize(
         },
         "dropped": {reason: count for reason, count in dropped.items() if count},
         "headline": f"{sum(counts.values()):,} rows × {len(schema.columns)} columns, {len(series)} series"
-        + (f"; {lame:,} rows left out for an empty cell" if (lame := dropped["rows with an empty cell"]) else "")
+        + (
+            f"; {lame:,} rows left out for an empty cell"
+            if (lame := dropped["rows with an empty cell"])
+            else ""
+        )
         + (f"; left out: {', '.join(constant)} (constant)" if constant else ""),
         "labelled": "yes" if schema.labelled else "no",
         "tables": [_parts_table(parts), _series_table(series), _columns_table(schema)],
         "notes": [
             f"{apart}; each series is split by time, with {schema.window} rows unused between the splits.",
             "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
-            *(f"Left out, constant over the training rows: {', '.join(constant)}." for _ in constant[:1]),
+            *(
+                f"Left out, constant over the training rows: {', '.join(constant)}."
+                for _ in constant[:1]
+            ),
             *read,
         ],
-    }  # fmt: skip
+    }
 
 
 def _parts_table(parts: dict[str, Part]) -> dict[str, Any]:
@@ -61,16 +68,26 @@ def _parts_table(parts: dict[str, Part]) -> dict[str, Any]:
         [name, len(part.label), int((part.label == 1).sum()), int((part.label < 0).sum())]
         for name, part in parts.items()
     ]
-    return {"title": "Splits", "columns": ["split", "rows", "labelled anomalies", "without a label"], "rows": rows}
+    return {
+        "title": "Splits",
+        "columns": ["split", "rows", "labelled anomalies", "without a label"],
+        "rows": rows,
+    }
 
 
 def _series_table(series: list[Series]) -> dict[str, Any]:
-    rows = [[one.name, len(one.x), int(one.breaks.sum()), one.empty, int((one.label == 1).sum())] for one in series]
+    rows = [
+        [one.name, len(one.x), int(one.breaks.sum()), one.empty, int((one.label == 1).sum())]
+        for one in series
+    ]
     columns = ["series", "rows", "gaps", "rows with an empty cell", "labelled anomalies"]
     return {"title": "Series", "columns": columns, "rows": rows}
 
 
 def _columns_table(schema: Schema) -> dict[str, Any]:
-    rows = [[c.name, *(f"{v:.4g}" for v in (c.mean, c.spread, c.minimum, c.maximum))] for c in schema.columns]
+    rows = [
+        [c.name, *(f"{v:.4g}" for v in (c.mean, c.spread, c.minimum, c.maximum))]
+        for c in schema.columns
+    ]
     columns = ["column", "mean", "standard deviation", "least", "largest"]
     return {"title": "Columns, over the training rows", "columns": columns, "rows": rows}

@@ -61,4 +61,9 @@ class Part:
 
 def join(parts: list[Part]) -> Part:
     """One part after the other."""
-    return Part(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Part)})
+    return Part(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Part)
+        }
+    )

@@ -53,9 +53,13 @@ def _over_time(judge: Judge, moments: Moments, severity: np.ndarray, labels: boo
         true = [0.5 * float((moments.label[stretch] == 1).any()) for stretch in stretches]
         lines.append(Series(name="labelled anomaly", x=x, y=true))
     return Plot(
-        kind="line", title=f"Severity over time, {judge.schema.series[most]}", x_label=unit, y_label="severity",
-        series=lines, caption=f"Highest of each of {len(x)} stretches, cut at {HIGHEST:g}; an alarm is above 1.",
-    )  # fmt: skip
+        kind="line",
+        title=f"Severity over time, {judge.schema.series[most]}",
+        x_label=unit,
+        y_label="severity",
+        series=lines,
+        caption=f"Highest of each of {len(x)} stretches, cut at {HIGHEST:g}; an alarm is above 1.",
+    )
 
 
 def _axis(x: list[float]) -> tuple[list[float], str]:
@@ -67,42 +71,63 @@ def _axis(x: list[float]) -> tuple[list[float], str]:
 
 def _histogram(moments: Moments, severity: np.ndarray, labels: bool) -> Plot:
     low = float(min(severity.min(), 0))
-    groups = {"normal": moments.label == 0, "anomaly": moments.label == 1} if labels else {"all": moments.label > -2}
+    groups = (
+        {"normal": moments.label == 0, "anomaly": moments.label == 1}
+        if labels
+        else {"all": moments.label > -2}
+    )
     series = []
     for name, rows in groups.items():
         counts, edges = np.histogram(severity[rows], bins=BINS, range=(low, HIGHEST))
         shares = counts / max(int(rows.sum()), 1)
-        series.append(Series(name=name, x=((edges[1:] + edges[:-1]) / 2).tolist(), y=shares.tolist()))
+        series.append(
+            Series(name=name, x=((edges[1:] + edges[:-1]) / 2).tolist(), y=shares.tolist())
+        )
     return Plot(
-        kind="line", title="Severities", x_label="severity", y_label="share of rows", series=series,
+        kind="line",
+        title="Severities",
+        x_label="severity",
+        y_label="share of rows",
+        series=series,
         caption=f"0 is the median normal score, 1 the threshold; cut at {HIGHEST:g}.",
-    )  # fmt: skip
+    )
 
 
 def _alarms(judge: Judge, moments: Moments, scored: Scored) -> list[Plot]:
-    """Which columns made the highest alarms, at most one a window of time; shares of the positive contributions."""
+    """Which columns made the highest alarms, at most one a window of time; shares of the
+    positive contributions."""
     chosen: list[int] = []
     for index in np.argsort(-scored.score, kind="stable").tolist():
         if len(chosen) == TOP or not scored.alarm[index]:
             break
-        if all(abs(int(moments.ends[index] - moments.ends[other])) >= judge.window for other in chosen):
+        if all(
+            abs(int(moments.ends[index] - moments.ends[other])) >= judge.window for other in chosen
+        ):
             chosen.append(index)
     if not chosen:
         return []
     window = judge.host.detector.window
     windows = moments.part.windows(moments.ends[chosen], window)[:, :, judge.columns]
     _, parts = judge.host.judge(judge.run, windows)
-    shares = np.maximum(parts, 0) / np.maximum(np.maximum(parts, 0).sum(axis=1, keepdims=True), 1e-12)
+    shares = np.maximum(parts, 0) / np.maximum(
+        np.maximum(parts, 0).sum(axis=1, keepdims=True), 1e-12
+    )
     return [
         Plot(
-            kind="heatmap", title="Highest alarms: share of each column", matrix=shares.round(4).tolist(),
-            rows=[_name(judge, moments, index) for index in chosen], columns=judge.host.schema.names,
+            kind="heatmap",
+            title="Highest alarms: share of each column",
+            matrix=shares.round(4).tolist(),
+            rows=[_name(judge, moments, index) for index in chosen],
+            columns=judge.host.schema.names,
             caption="Largest score first, by number of the series and time; alarms within a window of one another are "
             "counted once. "
-            + ("Shares of the reconstruction error." if judge.host.detector.error_scale else
-               "Shares of the fall of the score with the column at its expected value."),
+            + (
+                "Shares of the reconstruction error."
+                if judge.host.detector.error_scale
+                else "Shares of the fall of the score with the column at its expected value."
+            ),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _name(judge: Judge, moments: Moments, index: int) -> str:

@@ -1,7 +1,7 @@
 """A probe for data without labels: copies of held-out windows, disturbed on purpose.
 
-It tells whether a detector notices a column that leaves its relation to the others. It does not tell whether the
-faults of the machine at hand look like that.
+It tells whether a detector notices a column that leaves its relation to the others. It does not
+tell whether the faults of the machine at hand look like that.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Probe:
 
 
 def make(moments: Moments, schema: Schema) -> Probe:
-    """At most MOST windows of unlabelled or normal moments, evenly spread; in each copy the latest quarter of one
-    column is shifted, or taken from another window."""
+    """At most MOST windows of unlabelled or normal moments, evenly spread; in each copy the
+    latest quarter of one column is shifted, or taken from another window."""
     normal = moments.ends[moments.label != 1]
     ends = normal[np.linspace(0, len(normal) - 1, min(MOST, len(normal))).round().astype(np.int64)]
     plain = moments.part.windows(ends, moments.window)

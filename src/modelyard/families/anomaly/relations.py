@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 FLOOR = 1e-4
-"""Least variance of a direction, of standardized columns: columns that copy each other would blow up rounding."""
+"""Least variance of a direction, of standardized columns: columns that copy each other would
+blow up rounding."""
 
 
 def whitening(x: np.ndarray) -> np.ndarray:
-    """`matrix` float64 (columns, columns), so that (x - mean) @ matrix has uncorrelated columns of variance 1.
+    """`matrix` float64 (columns, columns), so that (x - mean) @ matrix has uncorrelated columns of
+    variance 1.
 
     Principal components of the standardized columns, each divided by its standard deviation.
     """
@@ -19,8 +21,8 @@ def whitening(x: np.ndarray) -> np.ndarray:
 
 
 def expectation(x: np.ndarray) -> np.ndarray:
-    """`weights` float64 (columns, columns) with a diagonal of 0: mean + (row - mean) @ weights is, column by column,
-    what the other columns of a row let expect.
+    """`weights` float64 (columns, columns) with a diagonal of 0: mean + (row - mean) @ weights is,
+    column by column, what the other columns of a row let expect.
 
     Least squares by the inverse covariance (Lauritzen 1996, section 5.1): -P[i, j] / P[j, j].
     """

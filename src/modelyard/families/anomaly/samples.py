@@ -10,7 +10,16 @@ import numpy as np
 
 from modelyard.families.anomaly.config import AnomalyFeatures
 
-COLUMNS = ("speed", "current", "pressure", "flow", "bearing_temperature", "oil_temperature", "vibration", "ambient")
+COLUMNS = (
+    "speed",
+    "current",
+    "pressure",
+    "flow",
+    "bearing_temperature",
+    "oil_temperature",
+    "vibration",
+    "ambient",
+)
 KINDS = ("spike", "level shift", "stuck sensor", "decorrelation")
 DAY = 288
 """Rows of a day, five minutes apart."""
@@ -24,7 +33,8 @@ LONGEST = 60
 def write_sample(raw: Path, settings: AnomalyFeatures, seed: int) -> None:
     """Writes `machine-<n>.csv`: time, sensors, label and kind of anomaly.
 
-    Anomalies lie where the validation and test splits will, and in earlier rows for `sample_contamination`.
+    Anomalies lie where the validation and test splits will, and in earlier rows for
+    `sample_contamination`.
     """
     early = 1 - settings.validation_share - settings.test_share
     for machine in range(settings.sample_series):
@@ -42,8 +52,8 @@ def write_sample(raw: Path, settings: AnomalyFeatures, seed: int) -> None:
 def simulate(machine: int, rows: int, rng: np.random.Generator, drift: float = 0.0) -> np.ndarray:
     """Normal measurements of one machine, float64 (rows, 8), in the order of COLUMNS.
 
-    A daily load drives all sensors; temperatures follow it slowly. The machine's own traits follow from its
-    number, the noise from `rng`: another `rng` gives a fresh stretch of the same machine.
+    A daily load drives all sensors; temperatures follow it slowly. The machine's own traits follow
+    from its number, the noise from `rng`: another `rng` gives a fresh stretch of the same machine.
     """
     traits = np.random.default_rng([41, machine]).normal(0, 1, 3)
     steps = np.arange(rows + WARM_UP)
@@ -58,14 +68,19 @@ def simulate(machine: int, rows: int, rng: np.random.Generator, drift: float = 0
     bearing = 35 + 0.8 * (ambient - 18) + 30 * _lagged(load, 8) + 6 * drift
     oil = 40 + 0.5 * (ambient - 18) + 22 * _lagged(load, 24)
     vibration = (0.8 + 1.5 * load**2) * (1 + 0.5 * drift)
-    clean = np.stack([speed, current, pressure, flow, bearing, oil, vibration, ambient], axis=1)[WARM_UP:]
+    clean = np.stack([speed, current, pressure, flow, bearing, oil, vibration, ambient], axis=1)[
+        WARM_UP:
+    ]
     noise = np.array([8, 0.4, 0.05, 0.35, 0.5, 0.4, 0.06, 0.2])
     measured: np.ndarray = clean + rng.normal(0, 1, clean.shape) * noise
     return measured
 
 
-def inject(x: np.ndarray, kinds: np.ndarray, first: int, last: int, pause: int, rng: np.random.Generator) -> None:
-    """Puts anomalies into rows `first` to `last` of `x` (rows, columns); `kinds` (rows,) gets their number in KINDS.
+def inject(
+    x: np.ndarray, kinds: np.ndarray, first: int, last: int, pause: int, rng: np.random.Generator
+) -> None:
+    """Puts anomalies into rows `first` to `last` of `x` (rows, columns); `kinds` (rows,) gets their
+    number in KINDS.
 
     Each disturbs one sensor. They take turns, `pause` rows apart on average.
     """
@@ -73,15 +88,23 @@ def inject(x: np.ndarray, kinds: np.ndarray, first: int, last: int, pause: int, 
     start, number = first + int(rng.integers(pause // 2, pause + 1)), int(rng.integers(len(KINDS)))
     while start + LONGEST < last:
         kind, column = number % len(KINDS), int(rng.integers(x.shape[1]))
-        length = int(rng.integers(1, 4)) if KINDS[kind] == "spike" else int(rng.integers(20, LONGEST + 1))
+        length = (
+            int(rng.integers(1, 4))
+            if KINDS[kind] == "spike"
+            else int(rng.integers(20, LONGEST + 1))
+        )
         rows = slice(start, start + length)
-        x[rows, column] = _disturbed(KINDS[kind], source[:, column], rows, float(spread[column]), rng)
+        x[rows, column] = _disturbed(
+            KINDS[kind], source[:, column], rows, float(spread[column]), rng
+        )
         kinds[rows] = kind
         start += length + int(rng.integers(pause // 2, 3 * pause // 2 + 1))
         number += 1
 
 
-def _disturbed(kind: str, sensor: np.ndarray, rows: slice, spread: float, rng: np.random.Generator) -> np.ndarray:
+def _disturbed(
+    kind: str, sensor: np.ndarray, rows: slice, spread: float, rng: np.random.Generator
+) -> np.ndarray:
     sign, size = float(rng.choice([-1, 1])), float(rng.uniform(0, 1))
     now = sensor[rows]
     if kind == "spike":
@@ -98,7 +121,9 @@ def _mean_length() -> float:
     return (2 + 3 * (20 + LONGEST) / 2) / 4
 
 
-def _autoregressive(steps: int, memory: float, spread: float, rng: np.random.Generator) -> np.ndarray:
+def _autoregressive(
+    steps: int, memory: float, spread: float, rng: np.random.Generator
+) -> np.ndarray:
     """A stationary first-order process with standard deviation `spread`."""
     shocks = rng.normal(0, spread * np.sqrt(1 - memory**2), steps)
     return _recursive(shocks, memory)
@@ -120,6 +145,8 @@ def _write(file: Path, x: np.ndarray, kinds: np.ndarray) -> None:
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["time", *COLUMNS, "label", "kind"])
-        for number, (row, kind) in enumerate(zip(np.round(x, 4).tolist(), kinds.tolist(), strict=True)):
+        for number, (row, kind) in enumerate(
+            zip(np.round(x, 4).tolist(), kinds.tolist(), strict=True)
+        ):
             time = (START + timedelta(minutes=5 * number)).isoformat()
             writer.writerow([time, *row, int(kind >= 0), KINDS[kind] if kind >= 0 else ""])

@@ -33,7 +33,8 @@ class Schema(Asset):
     window: int
     """Rows of a window."""
     step: float | None
-    """Median seconds between rows (or the unit of a numeric time column); None without a time column."""
+    """Median seconds between rows (or the unit of a numeric time column); None without a time
+    column."""
     labelled: bool
     """Whether some file has a label column."""
     series: list[str]
@@ -48,7 +49,8 @@ class Schema(Asset):
 
 
 class Detector(Asset):
-    """`detector.json`: how a graph's output becomes a score, and from which score on it is an alarm."""
+    """`detector.json`: how a graph's output becomes a score, and from which score on it is an
+    alarm."""
 
     FILE: ClassVar[str] = "detector.json"
 
@@ -68,7 +70,7 @@ class Detector(Asset):
     centre: list[float] | None = None
     """deepsvdd: the point from which distance is measured, (embedding,)."""
     expectation: list[list[float]] | None = None
-    """Not reconstructions: weights with which the other columns let expect a column, (columns, columns); see
-    `relations.expectation`."""
+    """Not reconstructions: weights with which the other columns let expect a column, (columns,
+    columns); see `relations.expectation`."""
     error_scale: list[list[float]] | None = None
     """Reconstructions: usual size of an error, (window, columns)."""

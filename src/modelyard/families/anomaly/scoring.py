@@ -30,8 +30,9 @@ def run_graph(run: Runtime, windows: np.ndarray) -> Arrays:
 def scores(detector: Detector, outputs: Arrays) -> np.ndarray:
     """The higher the stranger, float64 (examples,).
 
-    Reconstructions: mean squared error in units of the usual error, over columns and the recent rows.
-    Deep SVDD: squared distance from the centre (Ruff et al. 2018, equation 5). Others: what the graph says.
+    Reconstructions: mean squared error in units of the usual error, over columns and the recent
+    rows. Deep SVDD: squared distance from the centre (Ruff et al. 2018, equation 5). Others: what
+    the graph says.
     """
     if "errors" in outputs:
         found: np.ndarray = error_parts(detector, outputs["errors"]).sum(axis=1)
@@ -61,7 +62,8 @@ def usual_errors(errors: np.ndarray) -> np.ndarray:
 
 
 def severity(detector: Detector, score: np.ndarray) -> np.ndarray:
-    """0 at the median normal score, 1 at the threshold; linear in the score, so beyond 1 for anomalies."""
+    """0 at the median normal score, 1 at the threshold; linear in the score, so beyond 1 for
+    anomalies."""
     found: np.ndarray = (score - detector.typical) / (detector.threshold - detector.typical)
     return found
 

@@ -11,9 +11,13 @@ _WHITENED = {"model.kind": ("deepsvdd", "ocsvm", "iforest")}
 
 SEARCH: Mapping[str, Range] = {
     "model.kind": choice("autoencoder", "deepsvdd", "ocsvm", "iforest", changes_loss=True),
-    "model.hidden": choice([32], [64, 32], [128, 64], [128, 64, 32], when={"model.kind": ("autoencoder", "deepsvdd")}),
+    "model.hidden": choice(
+        [32], [64, 32], [128, 64], [128, 64, 32], when={"model.kind": ("autoencoder", "deepsvdd")}
+    ),
     "model.code": whole(1, 6, when={"model.kind": ("autoencoder",)}),
-    "model.corruption": choice(0.0, 0.05, 0.1, 0.2, 0.4, when={"model.kind": ("autoencoder",)}, changes_loss=True),
+    "model.corruption": choice(
+        0.0, 0.05, 0.1, 0.2, 0.4, when={"model.kind": ("autoencoder",)}, changes_loss=True
+    ),
     "model.embedding": choice(8, 16, 32, when={"model.kind": ("deepsvdd",)}, changes_loss=True),
     "model.whiten": choice(True, False, when=_WHITENED, changes_loss=True),
     "model.nu": real(1e-3, 0.1, log=True, when={"model.kind": ("ocsvm",)}),
@@ -23,4 +27,5 @@ SEARCH: Mapping[str, Range] = {
     "training.weight_decay": real(1e-5, 0.1, log=True, when=_TORCH),
     "training.batch_size": choice(64, 128, 256, 512, when=_TORCH),
 }
-"""Detectors of rows; the one of windows takes longer and is searched with `--set model.kind=lstm`."""
+"""Detectors of rows; the one of windows takes longer and is searched with `--set
+model.kind=lstm`."""

@@ -13,7 +13,8 @@ from modelyard.families.anomaly.config import AnomalyFeatures
 from modelyard.kit.tables import Table, times
 
 GAP = 1.5
-"""A longer time than this many steps is a gap; a shorter one than 1 / 2 of a step is irregular, and a gap too."""
+"""A longer time than this many steps is a gap; a shorter one than 1 / 2 of a step is irregular,
+and a gap too."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,14 @@ def _repeated(table: Table, x: np.ndarray, time: np.ndarray, column: str) -> np.
         hint = "Sort the file by time; several machines belong into several files"
         raise BadData(problem, **table.place(int(back[0]) + 1), column=column, hint=hint)
     same = np.concatenate([[False], apart == 0])
-    equal = np.concatenate([[False], ((x[1:] == x[:-1]) | (np.isnan(x[1:]) & np.isnan(x[:-1]))).all(axis=1)])
+    equal = np.concatenate(
+        [[False], ((x[1:] == x[:-1]) | (np.isnan(x[1:]) & np.isnan(x[:-1]))).all(axis=1)]
+    )
     twice = np.flatnonzero(same & ~equal)
     if len(twice):
-        problem = f"the time {_shown(table, column, twice[0])} stands twice, with different measurements"
+        problem = (
+            f"the time {_shown(table, column, twice[0])} stands twice, with different measurements"
+        )
         hint = "Keep one of the rows; several machines belong into several files"
         raise BadData(problem, **table.place(int(twice[0])), column=column, hint=hint)
     return same

@@ -23,13 +23,16 @@ CONVERTERS_OPSET = 15
 
 
 def fit(settings: AnomalyModel, x: np.ndarray, out: Path, seed: int) -> str:
-    """Fits on normal rows `x` float32 (rows, columns), writes `out/detector.skops`; returns what it is in words."""
+    """Fits on normal rows `x` float32 (rows, columns), writes `out/detector.skops`; returns what
+    it is in words."""
     import skops.io
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     if settings.kind == "ocsvm" and len(x) > settings.most_rows:
-        x = x[np.sort(np.random.default_rng(seed).choice(len(x), settings.most_rows, replace=False))]
+        x = x[
+            np.sort(np.random.default_rng(seed).choice(len(x), settings.most_rows, replace=False))
+        ]
     scale = [StandardScaler(), *_whitener(x.shape[1], settings.whiten)]
     pipeline = make_pipeline(*scale, _detector(settings, x.shape[1], seed))
     for step in pipeline[:-1]:
@@ -58,26 +61,32 @@ def load(model: Path) -> Any:
         raise BrokenArtifact(f"{path} is missing. Train the model again: modelyard train")
     unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
     if unknown:
-        raise BrokenArtifact(f"{path} holds types that no detector of ours has: {', '.join(unknown)}")
+        raise BrokenArtifact(
+            f"{path} holds types that no detector of ours has: {', '.join(unknown)}"
+        )
     return skops.io.load(path, trusted=sorted(TRUSTED))
 
 
 def native(model: Path) -> Runtime:
-    """scikit-learn as a runtime: graph `model`, `values` float32 (rows, columns) to `score` float32 (rows,)."""
+    """scikit-learn as a runtime: graph `model`, `values` float32 (rows, columns) to `score`
+    float32 (rows,)."""
     pipeline = load(model)
 
     def run(graph: str, arrays: Arrays) -> Arrays:
         if graph != GRAPH:
             raise UsageError(choices("graph", graph, [GRAPH]))
         if set(arrays) != {INPUT}:
-            raise UsageError(f"graph {GRAPH!r} takes {INPUT!r} alone; seen: {', '.join(arrays) or 'none'}")
+            raise UsageError(
+                f"graph {GRAPH!r} takes {INPUT!r} alone; seen: {', '.join(arrays) or 'none'}"
+            )
         return {"score": -pipeline.decision_function(arrays[INPUT]).astype(np.float32).reshape(-1)}
 
     return run
 
 
 def to_onnx(model: Path, opset: int) -> bytes:
-    """The pipeline as ONNX: `values` float32 (rows, columns) to `score` float32 (rows,), the higher the stranger."""
+    """The pipeline as ONNX: `values` float32 (rows, columns) to `score` float32 (rows,), the
+    higher the stranger."""
     import onnx
     from onnx import version_converter
     from skl2onnx import to_onnx as convert
@@ -85,7 +94,9 @@ def to_onnx(model: Path, opset: int) -> bytes:
 
     pipeline = load(model)
     inputs = [(INPUT, FloatTensorType([None, pipeline.n_features_in_]))]
-    converted = convert(pipeline, initial_types=inputs, target_opset={"": CONVERTERS_OPSET, "ai.onnx.ml": 3})
+    converted = convert(
+        pipeline, initial_types=inputs, target_opset={"": CONVERTERS_OPSET, "ai.onnx.ml": 3}
+    )
     _score_alone(converted.graph)
     converted = version_converter.convert_version(converted, opset)
     onnx.checker.check_model(converted, full_check=True)
@@ -109,7 +120,8 @@ def _detector(settings: AnomalyModel, columns: int, seed: int) -> Any:
 
 
 def _score_alone(graph: Any) -> None:
-    """Replaces the outputs label and decision by the negated decision, flat; drops what only they needed."""
+    """Replaces the outputs label and decision by the negated decision, flat; drops what only
+    they needed."""
     from onnx import TensorProto, helper, numpy_helper
 
     decision = graph.output[-1].name

@@ -12,7 +12,8 @@ from modelyard.errors import BadData
 LEAST_ABOVE = 5
 """Calibration answers that must lie above the threshold for it to mean anything."""
 CLUSTER = 4
-"""A block of the error estimate holds this many windows: alarms come in clusters as long as a window."""
+"""A block of the error estimate holds this many windows: alarms come in clusters as long as a
+window."""
 LEAST_BLOCK = 50
 
 
@@ -33,10 +34,11 @@ class Threshold:
 def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 0.0) -> Threshold:
     """The score that a share `rate` of normal answers exceeds.
 
-    With `contamination` that share of the scores, the highest, is left out first. The rank is that of split
-    conformal prediction (Vovk et al. 2005; Laxhammar and Falkman 2010): ceil((n + 1) (1 - rate)), so that an
-    exchangeable new answer exceeds it with at most `rate`. Neighbouring answers are alike, and overlapping windows
-    share rows, so the interval comes from means of blocks longer than a window.
+    With `contamination` that share of the scores, the highest, is left out first. The rank is that
+    of split conformal prediction (Vovk et al. 2005; Laxhammar and Falkman 2010): ceil((n + 1) (1 -
+    rate)), so that an exchangeable new answer exceeds it with at most `rate`. Neighbouring answers
+    are alike, and overlapping windows share rows, so the interval comes from means of blocks longer
+    than a window.
 
     Args:
         scores: of calibration answers in the order of time, (answers,).
@@ -55,11 +57,14 @@ def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 
         )
     error = _standard_error(kept > value, max(CLUSTER * window, LEAST_BLOCK))
     seen = float((kept > value).mean())
-    return Threshold(value, typical, len(kept), max(0.0, seen - 1.96 * error), min(1.0, seen + 1.96 * error))
+    return Threshold(
+        value, typical, len(kept), max(0.0, seen - 1.96 * error), min(1.0, seen + 1.96 * error)
+    )
 
 
 def check(answers: int, rate: float, contamination: float = 0.0) -> None:
-    """Raises BadData where so many calibration answers, without their contaminated share, are too few for the rate."""
+    """Raises BadData where so many calibration answers, without their contaminated share, are
+    too few for the rate."""
     kept = math.floor((answers - 1) * (1 - contamination)) + 1
     if kept * rate < LEAST_ABOVE:
         raise BadData(
@@ -94,7 +99,8 @@ def _standard_error(above: np.ndarray, block: int) -> float:
 
 
 def _attainable(answers: int) -> float:
-    """The lowest rate that so many answers can set, rounded up to two digits: typed as shown, it is enough."""
+    """The lowest rate that so many answers can set, rounded up to two digits: typed as shown, it
+    is enough."""
     rate = LEAST_ABOVE / max(answers, 2 * LEAST_ABOVE + 1)
     digit: float = 10.0 ** (math.floor(math.log10(rate)) - 1)
     return math.ceil(rate / digit) * digit

@@ -35,17 +35,22 @@ class Changes:
         return cls(settings, angle, shift, mirror)
 
     def __call__(self, pixels: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
-        """float32 (batch, channels, size, size), the pictures numbered `rows`, moved, turned and mirrored.
+        """float32 (batch, channels, size, size), the pictures numbered `rows`, moved, turned and
+        mirrored.
 
         What comes in from outside repeats the border.
         """
         angle, shift, mirror = self.angle[rows], self.shift[rows], self.mirror[rows]
         if not self.settings.rotate and not self.settings.shift:
             return _mirrored(pixels, mirror) if self.settings.flip != "none" else pixels
-        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).reshape(len(rows), 2, 2)
+        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).reshape(
+            len(rows), 2, 2
+        )
         matrix = torch.cat([turn * mirror[:, None], shift[:, :, None]], dim=2)
         grid = affine_grid(matrix, list(pixels.shape), align_corners=False)
-        return grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return grid_sample(
+            pixels, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
 
 
 def _mirrored(pixels: torch.Tensor, mirror: torch.Tensor) -> torch.Tensor:

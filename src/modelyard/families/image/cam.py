@@ -1,9 +1,10 @@
 """Where in a picture the evidence for an answer lies: Grad-CAM before its ReLU, with numpy alone.
 
-All networks here end in a mean over places and a linear layer, so that a logit is a sum over places: the class
-activation map (Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", section 2). For such
-networks it is what Grad-CAM weighs up from gradients, before its ReLU cuts the negative parts (Selvaraju et al. 2017,
-section 3.1). The places of a ViT are its last layer's patch tokens.
+All networks here end in a mean over places and a linear layer, so that a logit is a sum over
+places: the class activation map (Zhou et al. 2016, "Learning Deep Features for Discriminative
+Localization", section 2). For such networks it is what Grad-CAM weighs up from gradients, before
+its ReLU cuts the negative parts (Selvaraju et al. 2017, section 3.1). The places of a ViT are its
+last layer's patch tokens.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ SUPPORTS, OPPOSES = (214, 48, 39), (49, 92, 196)
 
 
 def load_head(assets: Path) -> np.ndarray | None:
-    """The last layer: weights and, in the last column, bias: float64 (classes, features + 1). None: there is none."""
+    """The last layer: weights and, in the last column, bias: float64 (classes, features + 1).
+    None: there is none."""
     path = Path(assets) / FILE
     return np.load(path, allow_pickle=False).astype(np.float64) if path.is_file() else None
 
@@ -44,12 +46,15 @@ def method(assets: Path) -> str:
 
 def save_head(assets: Path, weight: np.ndarray, bias: np.ndarray) -> None:
     """Writes the last layer's weight (classes, features) and bias (classes,)."""
-    np.save(Path(assets) / FILE, np.column_stack([weight, bias]).astype(np.float32), allow_pickle=False)
+    np.save(
+        Path(assets) / FILE, np.column_stack([weight, bias]).astype(np.float32), allow_pickle=False
+    )
 
 
 def contrast(classes: int, index: int) -> np.ndarray:
-    """Weights (classes,) of the logits whose sum is explained: of two classes, the positive less the other; of more,
-    class `index` less the mean of all. Logits alone are known up to a constant only."""
+    """Weights (classes,) of the logits whose sum is explained: of two classes, the positive less
+    the other; of more, class `index` less the mean of all. Logits alone are known up to a
+    constant only."""
     if classes == 2:
         return np.array([-1.0, 1.0])
     weights = np.full(classes, -1 / classes)
@@ -57,7 +62,9 @@ def contrast(classes: int, index: int) -> np.ndarray:
     return weights
 
 
-def evidence(features: np.ndarray, head: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
+def evidence(
+    features: np.ndarray, head: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, float]:
     """Splits `weights @ logits` over places.
 
     Args:
@@ -92,7 +99,9 @@ def overlay(pixels: np.ndarray, places: np.ndarray, side: int = LEAST_SIDE) -> I
     base = picture(pixels, side)
     strongest = float(np.abs(places).max()) or 1.0
     scaled = Image.fromarray((places / strongest).astype(np.float32), "F")
-    strength = np.asarray(scaled.resize(base.size, Image.Resampling.BICUBIC), np.float64).clip(-1, 1)
+    strength = np.asarray(scaled.resize(base.size, Image.Resampling.BICUBIC), np.float64).clip(
+        -1, 1
+    )
     tint = np.where(strength[..., None] > 0, np.array(SUPPORTS), np.array(OPPOSES))
     alpha = 0.65 * np.abs(strength)[..., None]
     mixed = (1 - alpha) * np.asarray(base, np.float64) + alpha * tint
@@ -105,7 +114,9 @@ def picture(pixels: np.ndarray, side: int = LEAST_SIDE) -> Image:
 
     array = np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0)
     size = max(side, pixels.shape[1])
-    return Image.fromarray(np.ascontiguousarray(array)).resize((size, size), Image.Resampling.NEAREST)
+    return Image.fromarray(np.ascontiguousarray(array)).resize(
+        (size, size), Image.Resampling.NEAREST
+    )
 
 
 def data_url(image: Image, kind: str = "PNG") -> str:

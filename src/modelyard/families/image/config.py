@@ -8,7 +8,12 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from modelyard.families.image.search import SEARCH
-from modelyard.kit.classifier.config import ClassifierConfig, ClassifierModel, ClassifierTraining, FileFeatures
+from modelyard.kit.classifier.config import (
+    ClassifierConfig,
+    ClassifierModel,
+    ClassifierTraining,
+    FileFeatures,
+)
 
 Kind = Literal["cnn", "resnet", "vit"]
 Fit = Literal["pad", "crop", "stretch"]
@@ -18,37 +23,44 @@ class ImageFeatures(FileFeatures):
     """From picture files to pixels."""
 
     size: int | None = Field(default=None, ge=8, le=1024)
-    """Side in pixels of the square that the model sees. None: the median shorter side of the training pictures,
-    rounded up to a multiple of 16, between 32 and 96."""
+    """Side in pixels of the square that the model sees. None: the median shorter side of the
+    training pictures, rounded up to a multiple of 16, between 32 and 96."""
     channels: Literal["auto", "gray", "colour"] = "auto"
     """`auto`: gray when no training picture has colour."""
     fit: Fit = "pad"
-    """How a picture becomes square: `pad` with black (nothing is lost), `crop` the middle, `stretch`."""
+    """How a picture becomes square: `pad` with black (nothing is lost), `crop` the middle,
+    `stretch`."""
     sample: Literal["digits", "lesions"] = "digits"
-    """Built-in data used when `data.uri` is not set: real handwritten digits (10 classes), or simulated scans with
-    and without a spot (2 classes, a quarter with)."""
+    """Built-in data used when `data.uri` is not set: real handwritten digits (10 classes), or
+    simulated scans with and without a spot (2 classes, a quarter with)."""
     sample_images: int | None = Field(default=None, ge=60)
     """Pictures of the built-in data. None: all 1,797 digits, or 1,200 scans."""
     sample_drift: float = Field(default=0.0, ge=0, le=1)
-    """How far the built-in pictures are shifted from their usual state (darker and noisier); 0 is unshifted."""
+    """How far the built-in pictures are shifted from their usual state (darker and noisier); 0
+    is unshifted."""
     most_megapixels: float = Field(default=25.0, gt=0, le=500)
-    """Larger pictures are refused, in the data and in requests: a small file can hold a huge picture."""
+    """Larger pictures are refused, in the data and in requests: a small file can hold a huge
+    picture."""
 
 
 class ImageModel(ClassifierModel):
     """Which network."""
 
     kind: Kind = "cnn"
-    """cnn (small, our own), resnet or vit (transformers, built from a config or from `checkpoint`)."""
+    """cnn (small, our own), resnet or vit (transformers, built from a config or from
+    `checkpoint`)."""
     checkpoint: str | None = None
-    """Folder of a ResNet or ViT in Hugging Face's layout (config.json, model.safetensors), or its hub id where it
-    lies in the local cache: the weights to start from. Nothing is downloaded. None: train from scratch."""
+    """Folder of a ResNet or ViT in Hugging Face's layout (config.json, model.safetensors), or
+    its hub id where it lies in the local cache: the weights to start from. Nothing is
+    downloaded. None: train from scratch."""
     width: int = Field(default=32, ge=4, le=1024)
-    """cnn and resnet: channels of the first stage, doubled by each further one. vit: a third of a token's size."""
+    """cnn and resnet: channels of the first stage, doubled by each further one. vit: a third of
+    a token's size."""
     depth: int = Field(default=0, ge=0, le=64)
     """cnn and resnet: blocks a stage; vit: layers. 0: 1, 1 and 3."""
     patch: int | None = Field(default=None, ge=2)
-    """vit: side of a patch in pixels; divides the picture's side. None: the smallest that gives at most 8 x 8."""
+    """vit: side of a patch in pixels; divides the picture's side. None: the smallest that gives
+    at most 8 x 8."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Before the last layer, in training."""
 
@@ -61,7 +73,8 @@ class ImageTraining(ClassifierTraining):
     batch_size: int = Field(default=32, ge=2)
     """Pictures an optimizer step."""
     flip: Literal["none", "horizontal", "both"] = "none"
-    """Mirror training pictures at random: only where a mirrored picture keeps its label (digits don't)."""
+    """Mirror training pictures at random: only where a mirrored picture keeps its label (digits
+    don't)."""
     shift: float = Field(default=0.05, ge=0, le=0.5)
     """Training pictures move at random by at most this share of the side."""
     rotate: float = Field(default=5.0, ge=0, le=180)

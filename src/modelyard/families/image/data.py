@@ -37,7 +37,9 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
     def sample(self, raw: Path) -> None:
         """Writes `<class>/<number>.png` of `features.sample`."""
         settings = self.config.features
-        write_sample(raw, settings.sample, settings.sample_images, settings.sample_drift, self.config.seed)
+        write_sample(
+            raw, settings.sample, settings.sample_images, settings.sample_drift, self.config.seed
+        )
 
     def limits(self) -> Limits:
         """What the settings allow a picture to be at most."""
@@ -48,9 +50,13 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
         """Pictures are the same by their pixels, whatever their format."""
         picture = open_picture(data, self.limits())
         content = hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes())
-        return Look(content.hexdigest(), PictureFacts(picture.width, picture.height, has_colour(picture)))
+        return Look(
+            content.hexdigest(), PictureFacts(picture.width, picture.height, has_colour(picture))
+        )
 
-    def fitted(self, classes: list[str], counts: list[int], facts: Sequence[PictureFacts]) -> ImageSpec:
+    def fitted(
+        self, classes: list[str], counts: list[int], facts: Sequence[PictureFacts]
+    ) -> ImageSpec:
         """Size and channels of the training pictures, where the settings leave them open."""
         settings = self.config.features
         colour = settings.channels == "colour"
@@ -78,18 +84,27 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
         settings = self.config.features
         return [
             ("features.size", settings.size, spec.size),
-            ("features.channels", None if settings.channels == "auto" else settings.channels, spec.colour),
+            (
+                "features.channels",
+                None if settings.channels == "auto" else settings.channels,
+                spec.colour,
+            ),
             ("features.fit", settings.fit, spec.fit),
             ("model.kind", self.config.model.kind, plan["kind"]),
         ]
 
     def summary(self, spec: ImageSpec) -> tuple[str, dict[str, Any]]:
         """Size and channels."""
-        return f"{spec.size} px {spec.colour}", {"side": spec.size, "colour": spec.colour, "fit": spec.fit}
+        return f"{spec.size} px {spec.colour}", {
+            "side": spec.size,
+            "colour": spec.colour,
+            "fit": spec.fit,
+        }
 
 
 def moments(pixels: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation by channel of uint8 (n, channels, size, size); a deviation is at least 1."""
+    """Mean and standard deviation by channel of uint8 (n, channels, size, size); a deviation is
+    at least 1."""
     total = np.zeros((2, pixels.shape[1]))
     for start in range(0, len(pixels), 256):
         part = pixels[start : start + 256].astype(np.float64)

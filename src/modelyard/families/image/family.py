@@ -47,6 +47,8 @@ class Image(ImageData, Classifier[ImageConfig, ImageSpec]):
         assert isinstance(net, Net)
         cam.save_head(assets, net.head.weight.detach().numpy(), net.head.bias.detach().numpy())
 
-    def more_plots(self, host: ImageHost, run: Runtime, arrays: np.ndarray, judged: Judged) -> list[Plot]:
+    def more_plots(
+        self, host: ImageHost, run: Runtime, arrays: np.ndarray, judged: Judged
+    ) -> list[Plot]:
         """Pictures: the worst errors, and right answers beside their evidence."""
         return gallery(host, run, arrays, judged)

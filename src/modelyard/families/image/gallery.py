@@ -21,18 +21,23 @@ SIDE = 112
 
 
 def gallery(host: ImageHost, run: Runtime, pixels: np.ndarray, judged: Judged) -> list[Plot]:
-    """The errors with the most certain answers, and right answers of different classes, each beside its evidence.
+    """The errors with the most certain answers, and right answers of different classes, each beside
+    its evidence.
 
     Args:
         pixels: uint8 (n, channels, size, size) as the host sees them.
     """
     y, labels, p, classes = judged.y, judged.labels, judged.p, judged.classes
     wrong = np.flatnonzero(labels != y)
-    certainty = np.where(labels < len(classes), p[np.arange(len(y)), np.minimum(labels, len(classes) - 1)], 0)
+    certainty = np.where(
+        labels < len(classes), p[np.arange(len(y)), np.minimum(labels, len(classes) - 1)], 0
+    )
     worst = wrong[np.argsort(-certainty[wrong], kind="stable")][:MOST_ERRORS]
     right = _one_of_each(np.flatnonzero(labels == y), y)
     names = [*classes, "another"]
-    told = [f"{names[y[row]]}, answered {names[labels[row]]} ({certainty[row]:.2f})" for row in worst]
+    told = [
+        f"{names[y[row]]}, answered {names[labels[row]]} ({certainty[row]:.2f})" for row in worst
+    ]
     fine = [f"{names[y[row]]} ({certainty[row]:.2f})" for row in right]
     tiles = _tiles(host, run, pixels, np.r_[worst, right])
     plots = []
@@ -41,8 +46,12 @@ def gallery(host: ImageHost, run: Runtime, pixels: np.ndarray, judged: Judged) -
         ("Right answers", fine, tiles[len(worst) :]),
     ):
         if captions:
-            pictures = [Picture(caption=text, url=tile) for text, tile in zip(captions, shown, strict=True)]
-            plots.append(Plot(kind="pictures", title=title, pictures=pictures, caption=_caption(host)))
+            pictures = [
+                Picture(caption=text, url=tile) for text, tile in zip(captions, shown, strict=True)
+            ]
+            plots.append(
+                Plot(kind="pictures", title=title, pictures=pictures, caption=_caption(host))
+            )
     return plots
 
 

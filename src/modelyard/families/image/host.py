@@ -50,7 +50,8 @@ class ImageHost(ClassifierHost[ImageSpec]):
         self.method = cam.method(self.assets) if self.head is not None else ""
 
     def cost(self, request: BaseModel) -> Cost:
-        """The network sees the same few pixels of every picture; decoding takes as long as the picture is large."""
+        """The network sees the same few pixels of every picture; decoding takes as long as the
+        picture is large."""
         assert isinstance(request, Picture)
         # The beginning of a file says how large the picture is, but for some JPEG and WebP files.
         for text in (request.image[:HEAD_CHARACTERS], request.image):
@@ -73,10 +74,11 @@ class ImageHost(ClassifierHost[ImageSpec]):
             return {**statistics(open_picture(data, self.spec.limits))}
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
-        """The class activation map of the answer, which is Grad-CAM before its ReLU: cells of a grid and a picture.
+        """The class activation map of the answer, which is Grad-CAM before its ReLU: cells of a
+        grid and a picture.
 
-        Base and contributions add up to the output: of two classes the calibrated log-odds of the positive one, of
-        more the calibrated logit of the answer less the mean of all.
+        Base and contributions add up to the output: of two classes the calibrated log-odds of the
+        positive one, of more the calibrated logit of the answer less the mean of all.
         """
         if self.head is None:
             return None
@@ -96,7 +98,8 @@ class ImageHost(ClassifierHost[ImageSpec]):
         )
 
     def evidence(self, features: np.ndarray, index: int) -> tuple[np.ndarray, float, str]:
-        """Evidence for class `index` (of two: for the positive one) by place, (rows, columns); base; what it is."""
+        """Evidence for class `index` (of two: for the positive one) by place, (rows, columns);
+        base; what it is."""
         assert self.head is not None
         classes = self.spec.classes
         weights = cam.contrast(len(classes), index)
@@ -105,7 +108,11 @@ class ImageHost(ClassifierHost[ImageSpec]):
         slope = self.decision.calibrated_logits(np.ones(len(classes))) - shift
         places, base = cam.evidence(features, self.head, weights * slope)
         base += float(weights @ shift)
-        name = f"log-odds of {classes[1]}" if len(classes) == 2 else f"logit of {classes[index]} less the mean of all"
+        name = (
+            f"log-odds of {classes[1]}"
+            if len(classes) == 2
+            else f"logit of {classes[index]} less the mean of all"
+        )
         return places, base, name
 
     def _turn(self, data: bytes) -> AbstractContextManager[object]:

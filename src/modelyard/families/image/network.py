@@ -25,8 +25,9 @@ Plan = dict[str, Any]
 
 
 class Net(nn.Module):
-    """Pixels 0 to 255, float32 (batch, channels, size, size), to `logits` (batch, classes) and `features`, the last
-    stage's maps (batch, features, rows, columns). Pixels are standardized inside."""
+    """Pixels 0 to 255, float32 (batch, channels, size, size), to `logits` (batch, classes) and
+    `features`, the last stage's maps (batch, features, rows, columns). Pixels are standardized
+    inside."""
 
     def __init__(self, backbone: nn.Module, width: int, spec: ImageSpec, made: Plan) -> None:
         super().__init__()
@@ -58,7 +59,8 @@ class Block(nn.Module):
 
 
 class Maps(nn.Module):
-    """A transformers backbone whose answer is its maps; patch tokens are laid out as a grid again."""
+    """A transformers backbone whose answer is its maps; patch tokens are laid out as a grid
+    again."""
 
     def __init__(self, backbone: PreTrainedModel, grid: int | None) -> None:
         super().__init__()
@@ -68,7 +70,8 @@ class Maps(nn.Module):
         hidden: torch.Tensor = self.backbone(pixel_values=pixels).last_hidden_state
         if self.grid is None:
             return hidden
-        # The first token is the class token: the mean over the patches does as well (Beyer et al. 2022, section 3.3).
+        # The first token is the class token: the mean over the patches does as well (Beyer et al.
+        # 2022, section 3.3).
         patches = hidden[:, 1:].transpose(1, 2)
         return patches.reshape(-1, patches.shape[1], self.grid, self.grid)
 
@@ -84,7 +87,9 @@ def plan(settings: ImageModel, spec: ImageSpec) -> Plan:
     elif settings.checkpoint is not None:
         shape = {"config": _checkpoint_config(settings, spec).to_dict()}
     else:
-        shape = {"config": (_resnet if settings.kind == "resnet" else _vit)(settings, spec).to_dict()}
+        shape = {
+            "config": (_resnet if settings.kind == "resnet" else _vit)(settings, spec).to_dict()
+        }
     return {"kind": settings.kind, "dropout": settings.dropout, **shape}
 
 
@@ -102,7 +107,8 @@ def build(made: Plan, spec: ImageSpec, checkpoint: str | None = None) -> Net:
 
 
 def _widths(width: int, size: int) -> list[int]:
-    """Channels by stage. All stages but the last halve the picture; as many as leave about GRID rows."""
+    """Channels by stage. All stages but the last halve the picture; as many as leave about GRID
+    rows."""
     halvings = max(1, round(math.log2(size / GRID)))
     return [width * min(2**stage, MOST_WIDTH) for stage in (*range(halvings), halvings)]
 
@@ -124,23 +130,34 @@ def _resnet(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
 
     stages = min(max(int(math.log2(spec.size / GRID)), 2), 4)
     return ResNetConfig(
-        num_channels=spec.channels, embedding_size=settings.width, layer_type="basic",
+        num_channels=spec.channels,
+        embedding_size=settings.width,
+        layer_type="basic",
         hidden_sizes=[settings.width * 2**stage for stage in range(stages)],
         depths=[settings.depth or 1] * stages,
-    )  # fmt: skip
+    )
 
 
 def _vit(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
     from transformers import ViTConfig
 
-    patch = settings.patch or next(n for n in range(1, spec.size + 1) if spec.size % n == 0 and spec.size // n <= GRID)
+    patch = settings.patch or next(
+        n for n in range(1, spec.size + 1) if spec.size % n == 0 and spec.size // n <= GRID
+    )
     if spec.size % patch:
-        raise UsageError(f"model.patch = {patch} does not divide the pictures' side of {spec.size} pixels")
+        raise UsageError(
+            f"model.patch = {patch} does not divide the pictures' side of {spec.size} pixels"
+        )
     hidden = 3 * settings.width
     return ViTConfig(
-        image_size=spec.size, patch_size=patch, num_channels=spec.channels, hidden_size=hidden,
-        num_hidden_layers=settings.depth or 3, num_attention_heads=3, intermediate_size=2 * hidden,
-    )  # fmt: skip
+        image_size=spec.size,
+        patch_size=patch,
+        num_channels=spec.channels,
+        hidden_size=hidden,
+        num_hidden_layers=settings.depth or 3,
+        num_attention_heads=3,
+        intermediate_size=2 * hidden,
+    )
 
 
 def _checkpoint_config(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
@@ -149,11 +166,15 @@ def _checkpoint_config(settings: ImageModel, spec: ImageSpec) -> PretrainedConfi
     name = settings.checkpoint
     assert name is not None
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            name, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise _no_checkpoint(name, error) from None
     if config.model_type != settings.kind:
-        raise UsageError(f"model.checkpoint {name!r} is a {config.model_type}, model.kind is {settings.kind}")
+        raise UsageError(
+            f"model.checkpoint {name!r} is a {config.model_type}, model.kind is {settings.kind}"
+        )
     if config.num_channels != spec.channels:
         allowed = "colour" if config.num_channels == 3 else "gray"
         raise UsageError(
@@ -194,8 +215,12 @@ def _backbone(made: Plan, checkpoint: str | None) -> PreTrainedModel:
 
 
 def _no_checkpoint(name: str, error: Exception) -> UsageError:
-    what = "is a folder without config.json or model.safetensors" if Path(name).is_dir() else (
-        f"is neither a folder nor in the local Hugging Face cache. For the hub's, type: hf download {name}"
-    )  # fmt: skip
+    what = (
+        "is a folder without config.json or model.safetensors"
+        if Path(name).is_dir()
+        else (
+            f"is neither a folder nor in the local Hugging Face cache. For the hub's, type: hf download {name}"
+        )
+    )
     first = str(error).strip().splitlines()[0][:120]
     return UsageError(f"model.checkpoint {name!r} {what} ({first})")

@@ -43,7 +43,8 @@ def open_picture(data: bytes, limits: Limits) -> Image:
     Turned as EXIF says. Transparent parts show white. 16 bits a pixel are divided by 257.
 
     Raises:
-        BadData: too large, or not a whole picture of one of FORMATS. A huge picture is refused before it is decoded.
+        BadData: too large, or not a whole picture of one of FORMATS. A huge picture is refused
+        before it is decoded.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -58,7 +59,9 @@ def open_picture(data: bytes, limits: Limits) -> Image:
     except BadData:
         raise
     except Image.DecompressionBombError:
-        raise BadData(f"has more than the {limits.pixels:,} pixels allowed (features.most_megapixels)") from None
+        raise BadData(
+            f"has more than the {limits.pixels:,} pixels allowed (features.most_megapixels)"
+        ) from None
     except UnidentifiedImageError:
         raise BadData(f"is not a picture; read are {', '.join(FORMATS)}") from None
     except Exception as error:  # whatever Pillow's parsers stumble over in a broken file
@@ -66,7 +69,8 @@ def open_picture(data: bytes, limits: Limits) -> Image:
 
 
 def pixels_of(data: bytes) -> int:
-    """Pixels that a picture file says it has; 0 for a file so small that it cannot be much work, or no picture."""
+    """Pixels that a picture file says it has; 0 for a file so small that it cannot be much work,
+    or no picture."""
     from PIL import Image
 
     if len(data) < SMALL_BYTES:
@@ -78,7 +82,9 @@ def pixels_of(data: bytes) -> int:
     return width * height
 
 
-def to_array(picture: Image, size: int, channels: int, fit: Literal["pad", "crop", "stretch"]) -> np.ndarray:
+def to_array(
+    picture: Image, size: int, channels: int, fit: Literal["pad", "crop", "stretch"]
+) -> np.ndarray:
     """The square that the model sees: uint8 (channels, size, size)."""
     from PIL import Image, ImageOps
 
@@ -107,9 +113,10 @@ def has_colour(picture: Image) -> bool:
 
 
 def statistics(picture: Image) -> dict[str, float | None]:
-    """What drift looks at: `width` and `height` in pixels; in [0, 1] `brightness` (mean), `contrast` (standard
-    deviation) and `saturation` (mean, as in HSV); `sharpness`, the standard deviation of the Laplacian (Pech-Pacheco
-    et al. 2000, whose measure is its square), None below 3 x 3 pixels.
+    """What drift looks at: `width` and `height` in pixels; in [0, 1] `brightness` (mean),
+    `contrast` (standard deviation) and `saturation` (mean, as in HSV); `sharpness`, the standard
+    deviation of the Laplacian (Pech-Pacheco et al. 2000, whose measure is its square), None below 3
+    x 3 pixels.
     """
     from PIL import Image
 
@@ -157,7 +164,8 @@ def _plain(picture: Image) -> Image:
 
 
 def _in_bands(picture: Image, mode: str, change: Callable[[Image, str], Image]) -> Image:
-    """A picture changed some rows at a time: all at once a large one would be held several times over."""
+    """A picture changed some rows at a time: all at once a large one would be held several times
+    over."""
     from PIL import Image
 
     whole = Image.new(mode, picture.size)

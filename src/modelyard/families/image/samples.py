@@ -13,14 +13,17 @@ POSITIVE_SHARE = 0.25
 
 
 def write_sample(raw: Path, name: str, count: int | None, drift: float, seed: int) -> None:
-    """Writes `<class>/<number>.png`: gray pictures of `digits` (real, 8 x 8) or `lesions` (simulated, 32 x 32)."""
-    pictures, labels = digits(count, seed) if name == "digits" else lesions(count or SCANS, seed)[:2]
+    """Writes `<class>/<number>.png`: gray pictures of `digits` (real, 8 x 8) or `lesions`
+    (simulated, 32 x 32)."""
+    pictures, labels = (
+        digits(count, seed) if name == "digits" else lesions(count or SCANS, seed)[:2]
+    )
     _write(raw, shifted(pictures, drift, seed), labels)
 
 
 def digits(count: int | None, seed: int) -> tuple[np.ndarray, list[str]]:
-    """Handwritten digits, uint8 (n, 8, 8), from scikit-learn: the test part of UCI's optical digits (Alpaydin and
-    Kaynak 1998). `count` draws as many at random."""
+    """Handwritten digits, uint8 (n, 8, 8), from scikit-learn: the test part of UCI's optical
+    digits (Alpaydin and Kaynak 1998). `count` draws as many at random."""
     from sklearn.datasets import load_digits
 
     images, target = load_digits(return_X_y=True)
@@ -32,10 +35,12 @@ def digits(count: int | None, seed: int) -> tuple[np.ndarray, list[str]]:
 
 
 def lesions(count: int, seed: int) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Simulated scans, uint8 (count, SIDE, SIDE): cloudy tissue with vessels; a quarter has a soft bright spot.
+    """Simulated scans, uint8 (count, SIDE, SIDE): cloudy tissue with vessels; a quarter has a soft
+    bright spot.
 
     Returns:
-        Pictures, labels (`healthy`, `lesion`), and the spot's row and column (count, 2), NaN without one.
+        Pictures, labels (`healthy`, `lesion`), and the spot's row and column (count, 2), NaN
+        without one.
     """
     r = np.random.default_rng([seed, 29])
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float64)
@@ -61,14 +66,18 @@ def shifted(pictures: np.ndarray, drift: float, seed: int) -> np.ndarray:
     if not drift:
         return pictures
     noise = np.random.default_rng([seed, 47]).normal(0, 25 * drift, pictures.shape)
-    darker: np.ndarray = np.clip(pictures * (1 - 0.5 * drift) + noise, 0, 255).round().astype(np.uint8)
+    darker: np.ndarray = (
+        np.clip(pictures * (1 - 0.5 * drift) + noise, 0, 255).round().astype(np.uint8)
+    )
     return darker
 
 
 def _cloud(r: np.random.Generator) -> np.ndarray:
     """Smooth noise of about unit deviation, (SIDE, SIDE)."""
     frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.fftfreq(SIDE)[None])
-    cloud = np.fft.ifft2(np.fft.fft2(r.normal(size=(SIDE, SIDE))) * np.exp(-np.square(frequency * 12))).real
+    cloud = np.fft.ifft2(
+        np.fft.fft2(r.normal(size=(SIDE, SIDE))) * np.exp(-np.square(frequency * 12))
+    ).real
     smooth: np.ndarray = cloud / cloud.std()
     return smooth
 

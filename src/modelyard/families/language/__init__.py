@@ -1,4 +1,5 @@
-"""Language: GPT-2, Llama and Mistral models that continue a prompt; from scratch, a checkpoint, or adapters."""
+"""Language: GPT-2, Llama and Mistral models that continue a prompt; from scratch, a checkpoint,
+or adapters."""
 
 from modelyard.families.language.config import LanguageConfig
 from modelyard.family import Entry

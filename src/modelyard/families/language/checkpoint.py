@@ -1,4 +1,5 @@
-"""A trained model to start from: a folder in transformers' layout, one that this family trained, or a hub name."""
+"""A trained model to start from: a folder in transformers' layout, one that this family trained,
+or a hub name."""
 
 from __future__ import annotations
 
@@ -44,9 +45,13 @@ class Checkpoint:
         found = cls(folder, inside / "config.json", inside / "tokenizer.json", own)
         for file in (found.config, found.tokenizer):
             if not file.is_file():
-                raise UsageError(f"checkpoint {folder} has no {file.name}: it must hold {', '.join(FILES)}")
+                raise UsageError(
+                    f"checkpoint {folder} has no {file.name}: it must hold {', '.join(FILES)}"
+                )
         if not any(folder.glob("*.safetensors")):
-            raise UsageError(f"checkpoint {folder} has no *.safetensors: pickled weights are not read")
+            raise UsageError(
+                f"checkpoint {folder} has no *.safetensors: pickled weights are not read"
+            )
         kind = str(json.loads(found.config.read_text()).get("model_type"))
         if kind not in get_args(Kind):
             raise UsageError(f"checkpoint {folder}: {choices('model_type', kind, get_args(Kind))}")
@@ -55,7 +60,9 @@ class Checkpoint:
     @classmethod
     def earlier(cls, base: Path) -> Checkpoint:
         """The model that a run goes on from."""
-        return cls(base, base / "assets" / "config.json", base / "assets" / "tokenizer.json", own=True)
+        return cls(
+            base, base / "assets" / "config.json", base / "assets" / "tokenizer.json", own=True
+        )
 
     def load(self) -> CausalLanguageModel:
         """The model with its weights, in float32."""
@@ -71,11 +78,17 @@ class Checkpoint:
             return model
         try:
             network = AutoModelForCausalLM.from_pretrained(
-                str(self.folder), local_files_only=True, trust_remote_code=False, use_safetensors=True,
-                dtype=torch.float32, attn_implementation="sdpa",
-            )  # fmt: skip
+                str(self.folder),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+            )
         except (OSError, ValueError, RuntimeError) as error:
-            raise UsageError(f"checkpoint {self.folder} cannot be read: {str(error).splitlines()[0]}") from None
+            raise UsageError(
+                f"checkpoint {self.folder} cannot be read: {str(error).splitlines()[0]}"
+            ) from None
         return CausalLanguageModel(network.config, network)
 
 
@@ -86,9 +99,15 @@ def _fetched(name: str, hub: bool) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=not hub))
     except HFValidationError:
-        raise UsageError(f"model.checkpoint = {name!r} is neither a folder nor a name on the hub") from None
+        raise UsageError(
+            f"model.checkpoint = {name!r} is neither a folder nor a name on the hub"
+        ) from None
     except LocalEntryNotFoundError:
         hint = "the hub does not answer" if hub else "Type: --set model.hub=true to download it"
-        raise Unavailable(f"model.checkpoint = {name!r} is not a folder, and not downloaded yet. {hint}") from None
+        raise Unavailable(
+            f"model.checkpoint = {name!r} is not a folder, and not downloaded yet. {hint}"
+        ) from None
     except OSError as error:
-        raise Unavailable(f"model.checkpoint = {name!r} cannot be fetched: {str(error).splitlines()[0]}") from None
+        raise Unavailable(
+            f"model.checkpoint = {name!r} cannot be fetched: {str(error).splitlines()[0]}"
+        ) from None

@@ -17,7 +17,8 @@ class LanguageFeatures(Settings):
     """From files to documents and a tokenizer."""
 
     vocabulary: int = Field(default=2048, ge=300, le=200_000)
-    """Tokens of the byte-level BPE tokenizer that is trained on the training split; small data gives fewer."""
+    """Tokens of the byte-level BPE tokenizer that is trained on the training split; small data
+    gives fewer."""
     text_field: str = Field(default="text", min_length=1)
     """Field of a JSONL row that holds the document."""
     separator: str | None = None
@@ -27,7 +28,8 @@ class LanguageFeatures(Settings):
     test_share: float = Field(default=0.1, gt=0, lt=0.5)
     """Share of the characters, in whole documents, for the final figures."""
     evaluation_bytes: int = Field(default=1_000_000, ge=1_000)
-    """Most bytes of a split that are judged, its first documents; the card says when there were more."""
+    """Most bytes of a split that are judged, its first documents; the card says when there were
+    more."""
     sample_bytes: int = Field(default=600_000, ge=20_000, le=5_000_000)
     """Size of the built-in data: source text of Python's standard library."""
 
@@ -36,8 +38,8 @@ class LanguageModel(Settings):
     """Which model."""
 
     kind: Kind = "llama"
-    """gpt2 (learnt positions), llama (rotary positions, grouped queries), mistral (llama with a sliding window).
-    A checkpoint brings its own."""
+    """gpt2 (learnt positions), llama (rotary positions, grouped queries), mistral (llama with a
+    sliding window). A checkpoint brings its own."""
     layers: int = Field(default=4, ge=1)
     """Transformer blocks."""
     width: int = Field(default=128, ge=8)
@@ -47,18 +49,20 @@ class LanguageModel(Settings):
     kv_heads: int = Field(default=2, ge=1)
     """Heads of keys and values in llama and mistral; they divide `heads`."""
     context: int = Field(default=128, ge=16)
-    """Most tokens the model sees at once, prompt and answer together. A checkpoint may allow fewer."""
+    """Most tokens the model sees at once, prompt and answer together. A checkpoint may allow
+    fewer."""
     window: int = Field(default=32, ge=2)
     """Mistral: tokens a token attends to, itself included."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of states (gpt2) and attention weights dropped while training."""
     checkpoint: str | None = None
-    """Folder of a checkpoint to start from: config.json, *.safetensors and tokenizer.json, or a model folder that
-    this family trained; with `hub`, a name on the Hugging Face hub."""
+    """Folder of a checkpoint to start from: config.json, *.safetensors and tokenizer.json, or a
+    model folder that this family trained; with `hub`, a name on the Hugging Face hub."""
     hub: bool = False
     """Whether `checkpoint` may be downloaded."""
     lora_rank: int = Field(default=0, ge=0)
-    """Rank of LoRA adapters (Hu et al. 2021) on a checkpoint's attention. 0: all weights are trained."""
+    """Rank of LoRA adapters (Hu et al. 2021) on a checkpoint's attention. 0: all weights are
+    trained."""
     lora_alpha: int = Field(default=16, ge=1)
     """Adapters are scaled by `lora_alpha / lora_rank`."""
     draft_layers: int = Field(default=0, ge=0)
@@ -69,7 +73,9 @@ class LanguageModel(Settings):
     def _heads_divide_width(cls, heads: int, info: ValidationInfo) -> int:
         width = info.data.get("width", heads)
         if width % heads or (width // heads) % 2:
-            raise ValueError(f"width {width} must be an even number of times heads, for example --set model.heads=4")
+            raise ValueError(
+                f"width {width} must be an even number of times heads, for example --set model.heads=4"
+            )
         return heads
 
     @field_validator("kv_heads")
@@ -84,7 +90,9 @@ class LanguageModel(Settings):
     @classmethod
     def _lora_needs_a_checkpoint(cls, lora_rank: int, info: ValidationInfo) -> int:
         if lora_rank and info.data.get("checkpoint") is None:
-            raise ValueError("adapters need a trained model to adapt: --set model.checkpoint=FOLDER")
+            raise ValueError(
+                "adapters need a trained model to adapt: --set model.checkpoint=FOLDER"
+            )
         return lora_rank
 
 
@@ -97,7 +105,9 @@ class LanguageConfig(FamilyConfig):
     """From files to documents and a tokenizer."""
     model: LanguageModel = LanguageModel()
     """Which model, and its hyper-parameters."""
-    training: TrainingSettings = TrainingSettings(epochs=2, batch_size=4, learning_rate=2e-3, patience=2)
+    training: TrainingSettings = TrainingSettings(
+        epochs=2, batch_size=4, learning_rate=2e-3, patience=2
+    )
     """How it is trained; an example is a row of `model.context` tokens."""
 
     @classmethod
@@ -105,11 +115,18 @@ class LanguageConfig(FamilyConfig):
         """A tiny Llama with a draft model, on a few modules of the standard library."""
         return LanguageConfig(
             features=LanguageFeatures(vocabulary=400, sample_bytes=24_000, evaluation_bytes=5_000),
-            model=LanguageModel(layers=2, width=32, heads=2, kv_heads=1, context=64, draft_layers=1),
+            model=LanguageModel(
+                layers=2, width=32, heads=2, kv_heads=1, context=64, draft_layers=1
+            ),
             training=TrainingSettings(epochs=3, batch_size=8, learning_rate=1e-2, patience=2),
         )
 
     def requires(self) -> Mapping[str, str]:
         """transformers and tokenizers; peft for adapters."""
-        needs = {"torch": "torch", "safetensors": "torch", "transformers": "language", "tokenizers": "language"}
+        needs = {
+            "torch": "torch",
+            "safetensors": "torch",
+            "transformers": "language",
+            "tokenizers": "language",
+        }
         return needs | ({"peft": "language"} if self.model.lora_rank else {})

@@ -53,9 +53,14 @@ class LanguageData(Data[LanguageConfig]):
             cut = [_cut_note(whole, len(documents))]
         if len(documents) < LEAST:
             hint = (
-                "Give more text: one or two documents are cut at the ends of lines into parts of 200 characters or more"
+                "Give more text: one or two documents are cut at the ends of lines "
+                "into parts of 200 characters or more"
             )
-            raise BadData(f"{len(documents)} different documents; at least {LEAST} are needed", file=raw, hint=hint)
+            raise BadData(
+                f"{len(documents)} different documents; at least {LEAST} are needed",
+                file=raw,
+                hint=hint,
+            )
         splits = divide(documents, settings.validation_share, settings.test_share, config.seed)
         for split, members in splits.items():
             write_split(out, split, members)
@@ -64,8 +69,11 @@ class LanguageData(Data[LanguageConfig]):
             train_tokenizer(texts, settings.vocabulary, out / "assets" / "tokenizer.json")
         return _summary(splits, dropped, cut, Codec(out / "assets" / "tokenizer.json"))
 
-    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
-        """Passages of the split's documents as prompts of 40 to 240 characters, at most PROMPTS of them."""
+    def requests(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Passages of the split's documents as prompts of 40 to 240 characters, at most PROMPTS
+        of them."""
         documents = read_split(features, split)
         rng = np.random.default_rng(SPLITS.index(split))
         prompts: dict[str, None] = {}
@@ -88,7 +96,8 @@ def _cut_note(whole: int, parts: int) -> str:
 def divide(
     documents: list[Document], validation_share: float, test_share: float, seed: int
 ) -> dict[Split, list[Document]]:
-    """Whole documents at random: test and validation get their shares of the characters, at least a document each.
+    """Whole documents at random: test and validation get their shares of the characters, at least a
+    document each.
 
     No split is left empty; a document that would overfill a share goes to training.
     """
@@ -116,7 +125,9 @@ def divide(
 def write_split(folder: Path, split: str, documents: list[Document]) -> None:
     """One JSON object a line: `text`, `source`."""
     lines = (json.dumps(vars(document), ensure_ascii=False) for document in documents)
-    (Path(folder) / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (Path(folder) / f"{split}.jsonl").write_text(
+        "".join(f"{line}\n" for line in lines), encoding="utf-8"
+    )
 
 
 def read_split(folder: Path, split: str) -> list[Document]:
@@ -126,7 +137,8 @@ def read_split(folder: Path, split: str) -> list[Document]:
 
 
 def _passage(text: str, rng: np.random.Generator) -> str:
-    """From the start of a line, lengths spread evenly over their logarithms; half of a text that is shorter."""
+    """From the start of a line, lengths spread evenly over their logarithms; half of a text that
+    is shorter."""
     length = int(math.exp(rng.uniform(math.log(SHORTEST), math.log(LONGEST))))
     if len(text) <= length:
         return text[: max(1, len(text) // 2)]
@@ -142,9 +154,13 @@ def _summary(
     table: list[list[Any]] = []
     for split, documents in splits.items():
         characters = sum(len(document.text) for document in documents)
-        tokens = sum(len(ids) for ids in codec.encode_all([document.text for document in documents]))
+        tokens = sum(
+            len(ids) for ids in codec.encode_all([document.text for document in documents])
+        )
         rows[split] = len(documents)
-        table.append([split, len(documents), characters, tokens, round(characters / max(1, tokens), 2)])
+        table.append(
+            [split, len(documents), characters, tokens, round(characters / max(1, tokens), 2)]
+        )
     columns = ["split", "documents", "characters", "tokens", "characters a token"]
     notes = [
         *(cut or ["Whole documents are divided, so no document has parts in two splits."]),
@@ -163,7 +179,8 @@ def _summary(
 
 
 def write_sample(raw: Path, most: int) -> None:
-    """Source text of Python's standard library: modules of 1 to 16 kB in a fixed, mixed order, `most` bytes in all.
+    """Source text of Python's standard library: modules of 1 to 16 kB in a fixed, mixed order,
+    `most` bytes in all.
 
     Tables of numbers are left out: one would be a tenth of a small test split.
     """
@@ -172,7 +189,11 @@ def write_sample(raw: Path, most: int) -> None:
     for file in sorted(library.glob("*.py"), key=lambda one: (len(one.stem) % 5, one.stem)):
         content = file.read_bytes()
         digits = sum(48 <= byte < 58 for byte in content)
-        if not 1_000 <= len(content) <= 16_000 or not content.isascii() or digits > len(content) // 10:
+        if (
+            not 1_000 <= len(content) <= 16_000
+            or not content.isascii()
+            or digits > len(content) // 10
+        ):
             continue
         if total + len(content) > most:
             continue

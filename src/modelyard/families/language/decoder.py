@@ -1,8 +1,9 @@
 """A decoder graph and its memory of keys and values, in numpy.
 
-The graph takes `input_ids` (rows, new), `positions` (rows, past + new; -1 hides an entry), and for each layer
-`past_key_i`, `past_value_i` (rows, heads, past, head width); it gives `logits` (rows, new, vocabulary) and the
-`present_…` of all past + new tokens. A past of length 0 makes it a prefill.
+The graph takes `input_ids` (rows, new), `positions` (rows, past + new; -1 hides an entry), and for
+each layer `past_key_i`, `past_value_i` (rows, heads, past, head width); it gives `logits` (rows,
+new, vocabulary) and the `present_…` of all past + new tokens. A past of length 0 makes it a
+prefill.
 """
 
 from __future__ import annotations
@@ -55,13 +56,17 @@ class DecoderSpec(Asset):
 def no_past(spec: GraphSpec, rows: int) -> Arrays:
     """A past of length 0."""
     empty = np.zeros((rows, spec.heads, 0, spec.head_width), np.float32)
-    return {f"past_{part}_{layer}": empty for layer in range(spec.layers) for part in ("key", "value")}
+    return {
+        f"past_{part}_{layer}": empty for layer in range(spec.layers) for part in ("key", "value")
+    }
 
 
 class Decoder:
     """Runs a graph step by step over some rows of text."""
 
-    def __init__(self, run: Runtime, graph: str, spec: GraphSpec, rows: int = 1, reserve: int = 0) -> None:
+    def __init__(
+        self, run: Runtime, graph: str, spec: GraphSpec, rows: int = 1, reserve: int = 0
+    ) -> None:
         """`reserve`: how many of the newest tokens `forget` may take back at once."""
         self._run, self._graph, self._spec, self._reserve = run, graph, spec, reserve
         self._past = no_past(spec, rows)
@@ -94,7 +99,8 @@ class Decoder:
             self._positions = self._positions[:, :-count]
 
     def _slide(self) -> None:
-        """Drops what lies before the window of the next token: it could not be seen, and would only cost time."""
+        """Drops what lies before the window of the next token: it could not be seen, and would
+        only cost time."""
         if self._spec.window is None:
             return
         visible = self._spec.window - 1 + self._reserve
@@ -107,7 +113,8 @@ class Decoder:
 def prefill(
     run: Runtime, spec: GraphSpec, graph: str, rows: list[list[int]], reserve: int = 0
 ) -> tuple[Decoder, np.ndarray]:
-    """Reads texts of different lengths at once, padded on the left; logits (rows, longest, vocabulary)."""
+    """Reads texts of different lengths at once, padded on the left; logits (rows, longest,
+    vocabulary)."""
     longest = max(map(len, rows))
     tokens = np.zeros((len(rows), longest), np.int64)
     positions = np.full((len(rows), longest), HIDDEN, np.int64)

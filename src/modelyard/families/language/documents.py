@@ -14,10 +14,41 @@ from typing import Any
 from modelyard.errors import BadData
 
 TEXT = frozenset(
-    {".c", ".cfg", ".cpp", ".cs", ".css", ".go", ".h", ".html", ".ini", ".java", ".js", ".kt", ".lua", ".md", ".php",
-     ".pl", ".py", ".r", ".rb", ".rs", ".rst", ".scala", ".sh", ".sql", ".swift", ".tex", ".toml", ".ts", ".txt",
-     ".xml", ".yaml", ".yml"}
-)  # fmt: skip
+    {
+        ".c",
+        ".cfg",
+        ".cpp",
+        ".cs",
+        ".css",
+        ".go",
+        ".h",
+        ".html",
+        ".ini",
+        ".java",
+        ".js",
+        ".kt",
+        ".lua",
+        ".md",
+        ".php",
+        ".pl",
+        ".py",
+        ".r",
+        ".rb",
+        ".rs",
+        ".rst",
+        ".scala",
+        ".sh",
+        ".sql",
+        ".swift",
+        ".tex",
+        ".toml",
+        ".ts",
+        ".txt",
+        ".xml",
+        ".yaml",
+        ".yml",
+    }
+)
 """Endings of files that are read as text."""
 ROWS = frozenset({".jsonl", ".ndjson"})
 """Endings of files with one JSON object a line."""
@@ -31,15 +62,21 @@ class Document:
     source: str
 
 
-def read_documents(raw: Path, text_field: str, separator: str | None) -> tuple[list[Document], dict[str, int]]:
-    """All different documents below `raw`, in the order of file names, and how many were left out, by reason.
+def read_documents(
+    raw: Path, text_field: str, separator: str | None
+) -> tuple[list[Document], dict[str, int]]:
+    """All different documents below `raw`, in the order of file names, and how many were left out,
+    by reason.
 
     Raises:
-        BadData: no file of a known kind; an empty file; bytes that are no UTF-8; a row that is not JSON or has no
+        BadData: no file of a known kind; an empty file; bytes that are no UTF-8; a row that is not
+        JSON or has no
             text: file and row.
     """
     files, others = _files(Path(raw))
-    found = (document for file in files for document in _read(file, Path(raw), text_field, separator))
+    found = (
+        document for file in files for document in _read(file, Path(raw), text_field, separator)
+    )
     documents, dropped = _different(found)
     if others:
         dropped["file of another kind"] = others
@@ -66,7 +103,8 @@ def in_parts(documents: list[Document], parts: int = 20, shortest: int = 200) ->
 
 
 def _end(text: str, wanted: int, far: int) -> int:
-    """Where to cut near `wanted`: behind the next line end, sentence or blank that is less than `far` characters on."""
+    """Where to cut near `wanted`: behind the next line end, sentence or blank that is less than
+    `far` characters on."""
     near = text[wanted : wanted + far]
     for mark in ("\n\n", "\n", ". ", " "):
         if (place := near.find(mark)) >= 0:
@@ -83,7 +121,9 @@ def _files(raw: Path) -> tuple[list[Path], int]:
     known = [file for file in files if file.suffix.lower() in TEXT | ROWS]
     if not known:
         seen = f"; seen: {files[0].name}" if files else ""
-        raise BadData(f"holds no text files{seen}. Allowed: {', '.join(sorted(TEXT | ROWS))}", file=raw)
+        raise BadData(
+            f"holds no text files{seen}. Allowed: {', '.join(sorted(TEXT | ROWS))}", file=raw
+        )
     return known, len(files) - len(known)
 
 
@@ -113,7 +153,10 @@ def _decoded(file: Path) -> str:
         row = content[: error.start].count(b"\n") + 1
         byte = content[error.start]
         raise BadData(
-            f"byte 0x{byte:02x} is not UTF-8", file=file, row=row, hint="Save the file as UTF-8, or leave it out"
+            f"byte 0x{byte:02x} is not UTF-8",
+            file=file,
+            row=row,
+            hint="Save the file as UTF-8, or leave it out",
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -136,14 +179,24 @@ def _text(value: Any, file: Path, row: int, text_field: str) -> str:
     if text_field not in value:
         fields = ", ".join(list(value)[:8]) or "none"
         hint = "Name the field that holds the text: --set features.text_field=NAME"
-        raise BadData(f"the field is missing; seen: {fields}", file=file, row=row, column=text_field, hint=hint)
+        raise BadData(
+            f"the field is missing; seen: {fields}",
+            file=file,
+            row=row,
+            column=text_field,
+            hint=hint,
+        )
     text = value[text_field]
     if not isinstance(text, str):
-        raise BadData(f"must be a text, seen {json.dumps(text)[:40]}", file=file, row=row, column=text_field)
+        raise BadData(
+            f"must be a text, seen {json.dumps(text)[:40]}", file=file, row=row, column=text_field
+        )
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadData("holds half of a surrogate pair", file=file, row=row, column=text_field) from None
+        raise BadData(
+            "holds half of a surrogate pair", file=file, row=row, column=text_field
+        ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

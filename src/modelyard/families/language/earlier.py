@@ -1,4 +1,5 @@
-"""What a run keeps of the model it goes on from: its tokenizer, its architecture, its boundary tokens."""
+"""What a run keeps of the model it goes on from: its tokenizer, its architecture, its boundary
+tokens."""
 
 from __future__ import annotations
 
@@ -11,22 +12,31 @@ from modelyard.families.language.config import LanguageModel
 from modelyard.families.language.decoder import DecoderSpec
 
 TOKENIZER, CONFIG = "tokenizer.json", "config.json"
-_NAMES = {"layers": ("num_hidden_layers", "n_layer"), "width": ("hidden_size", "n_embd"),
-          "heads": ("num_attention_heads", "n_head")}  # fmt: skip
+_NAMES = {
+    "layers": ("num_hidden_layers", "n_layer"),
+    "width": ("hidden_size", "n_embd"),
+    "heads": ("num_attention_heads", "n_head"),
+}
 
 
 def keep_tokenizer(base: Path, settings: LanguageModel, out: Path) -> None:
     """Copies the earlier model's tokenizer to `out/assets`.
 
     Raises:
-        UsageError: a setting asks for another model. One that began with a checkpoint has the checkpoint's.
+        UsageError: a setting asks for another model. One that began with a checkpoint has the
+        checkpoint's.
     """
     if settings.lora_rank:
-        raise UsageError("model.lora_rank: adapters begin with model.checkpoint alone, not with continual.start")
+        raise UsageError(
+            "model.lora_rank: adapters begin with model.checkpoint alone, not with continual.start"
+        )
     spec = DecoderSpec.load(base / "assets")
     known = json.loads((base / "assets" / CONFIG).read_text())
     was = {"kind": spec.kind, "context": spec.context}
-    was |= {name: next(known[one] for one in spellings if one in known) for name, spellings in _NAMES.items()}
+    was |= {
+        name: next(known[one] for one in spellings if one in known)
+        for name, spellings in _NAMES.items()
+    }
     for name, there in was.items() if settings.checkpoint is None else ():
         if (seen := getattr(settings, name)) != there:
             raise UsageError(

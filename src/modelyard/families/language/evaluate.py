@@ -1,4 +1,5 @@
-"""Judges a model on a split, by teacher forcing: bits per byte, perplexity, and where they come from."""
+"""Judges a model on a split, by teacher forcing: bits per byte, perplexity, and where they come
+from."""
 
 from __future__ import annotations
 
@@ -48,14 +49,20 @@ class _Window:
     tokens: list[int] = field(repr=False)
 
 
-def evaluate(host: LanguageHost, run: Runtime, features: Path, split: Split, most: int) -> Evaluation:
-    """Judges at most `most` bytes of a split, whole documents, beside a unigram model of the training split.
+def evaluate(
+    host: LanguageHost, run: Runtime, features: Path, split: Split, most: int
+) -> Evaluation:
+    """Judges at most `most` bytes of a split, whole documents, beside a unigram model of the
+    training split.
 
-    Perplexity counts tokens, so it compares models with one tokenizer only; bits per byte compare any.
+    Perplexity counts tokens, so it compares models with one tokenizer only; bits per byte compare
+    any.
     """
     documents, left = _first(read_split(features, split), most)
     judged = judge_documents(host, run, documents)
-    losses, hits = (np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "hits"))
+    losses, hits = (
+        np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "hits")
+    )
     size = sum(one.bytes for one in judged)
     tokens = np.concatenate([_sequence(host, document.text)[1:] for document in documents])
     metrics = _figures(losses, hits, size)
@@ -65,7 +72,9 @@ def evaluate(host: LanguageHost, run: Runtime, features: Path, split: Split, mos
         "Perplexity is per token of this model's tokenizer; bits per byte compare models with different tokenizers.",
     ]
     if left:
-        notes.append(f"{left} further documents of the split were not judged: features.evaluation_bytes = {most:,}.")
+        notes.append(
+            f"{left} further documents of the split were not judged: features.evaluation_bytes = {most:,}."
+        )
     return Evaluation(
         split=split,
         rows=len(losses),
@@ -80,16 +89,22 @@ def evaluate(host: LanguageHost, run: Runtime, features: Path, split: Split, mos
 
 
 def judge_documents(host: LanguageHost, run: Runtime, documents: list[Document]) -> list[Judged]:
-    """Reads documents in windows of the context that overlap by half; a token is scored where it is seen first."""
+    """Reads documents in windows of the context that overlap by half; a token is scored where it
+    is seen first."""
     sequences = [_sequence(host, document.text) for document in documents]
     judged = [
         Judged(
-            len(document.text.encode()), document.source,
+            len(document.text.encode()),
+            document.source,
             *(np.zeros(len(ids) - 1, kind) for kind in (np.float64, np.bool_, np.int64)),
         )
         for document, ids in zip(documents, sequences, strict=True)
-    ]  # fmt: skip
-    windows = [one for number, ids in enumerate(sequences) for one in _windows(number, ids, host.spec.context)]
+    ]
+    windows = [
+        one
+        for number, ids in enumerate(sequences)
+        for one in _windows(number, ids, host.spec.context)
+    ]
     windows.sort(key=lambda one: len(one.tokens))
     size = host.rows(host.spec.context)
     for start in range(0, len(windows), size):
@@ -145,7 +160,8 @@ def _figures(losses: np.ndarray, hits: np.ndarray, size: int) -> dict[str, float
 
 
 def _unigram(host: LanguageHost, features: Path, tokens: np.ndarray, size: int) -> dict[str, float]:
-    """Each token by its frequency in the training split, with one count more for every token of the vocabulary."""
+    """Each token by its frequency in the training split, with one count more for every token of
+    the vocabulary."""
     counts = np.ones(host.spec.vocabulary)
     for ids in host.codec.encode_all([document.text for document in read_split(features, "train")]):
         counts += np.bincount(np.array([*ids, host.spec.end]), minlength=host.spec.vocabulary)
@@ -154,7 +170,9 @@ def _unigram(host: LanguageHost, features: Path, tokens: np.ndarray, size: int) 
 
 
 def _by_position(judged: list[Judged], context: int) -> Plot:
-    losses, seen = (np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "seen"))
+    losses, seen = (
+        np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "seen")
+    )
     edges = np.unique(np.geomspace(1, context + 1, BINS + 1).astype(int))
     points = [
         (float(low), float(np.exp(losses[inside].mean())))
@@ -162,17 +180,33 @@ def _by_position(judged: list[Judged], context: int) -> Plot:
         if (inside := (seen >= low) & (seen < high)).any()
     ]
     return Plot(
-        kind="line", title="Perplexity by position", x_label="tokens seen before", y_label="perplexity",
+        kind="line",
+        title="Perplexity by position",
+        x_label="tokens seen before",
+        y_label="perplexity",
         series=[Series(name="model", x=[x for x, _ in points], y=[y for _, y in points])],
         caption="Falls as far as the model makes use of what stands before.",
-    )  # fmt: skip
+    )
 
 
 def _by_document(judged: list[Judged]) -> Plot:
-    bits = sorted(((float(one.losses.sum() / math.log(2) / one.bytes), one.source) for one in judged), reverse=True)
+    bits = sorted(
+        ((float(one.losses.sum() / math.log(2) / one.bytes), one.source) for one in judged),
+        reverse=True,
+    )
     shown = bits[: BARS // 2] + bits[-(BARS // 2) :] if len(bits) > BARS else bits
-    cut = f"The {BARS // 2} hardest and the {BARS // 2} easiest of {len(bits)}." if len(bits) > BARS else ""
+    cut = (
+        f"The {BARS // 2} hardest and the {BARS // 2} easiest of {len(bits)}."
+        if len(bits) > BARS
+        else ""
+    )
     return Plot(
-        kind="bar", title="Bits per byte by document", x_label="document", y_label="bits per byte",
-        series=[Series(name="model", x=[source for _, source in shown], y=[value for value, _ in shown])], caption=cut,
-    )  # fmt: skip
+        kind="bar",
+        title="Bits per byte by document",
+        x_label="document",
+        y_label="bits per byte",
+        series=[
+            Series(name="model", x=[source for _, source in shown], y=[value for value, _ in shown])
+        ],
+        caption=cut,
+    )

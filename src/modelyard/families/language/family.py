@@ -13,7 +13,14 @@ from modelyard.families.language.evaluate import evaluate
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import CONFIG, CausalLanguageModel, loss, read_config
 from modelyard.families.language.pack import IGNORED
-from modelyard.families.language.train import Setup, find, fit, from_checkpoint, from_scratch, load_graphs
+from modelyard.families.language.train import (
+    Setup,
+    find,
+    fit,
+    from_checkpoint,
+    from_scratch,
+    load_graphs,
+)
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.runtimes.types import Graph, Runtime
@@ -58,7 +65,9 @@ class Language(LanguageData, Family[LanguageConfig]):
         """`decoder`, and `draft` where there is one."""
         return load_graphs(model)
 
-    def evaluate(self, host: LanguageHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+    def evaluate(
+        self, host: LanguageHost, run: Runtime, features: Path, split: Split = "test"
+    ) -> Evaluation:
         """Judges a model on at most `features.evaluation_bytes` of a split."""
         return evaluate(host, run, features, split, self.config.features.evaluation_bytes)
 
@@ -66,5 +75,7 @@ class Language(LanguageData, Family[LanguageConfig]):
         """The same documents are packed once."""
         if assets not in self._setups:
             found = find(self.config, assets)
-            self._setups[assets] = from_checkpoint(self.config, found) if found else from_scratch(self.config, assets)
+            self._setups[assets] = (
+                from_checkpoint(self.config, found) if found else from_scratch(self.config, assets)
+            )
         return self._setups[assets]

@@ -1,6 +1,8 @@
-"""Ways to write: token by token for several texts at once, beam search, and guessing ahead with a draft model.
+"""Ways to write: token by token for several texts at once, beam search, and guessing ahead with a
+draft model.
 
-Each is a generator that yields when its writers have taken tokens, so that a text can be shown, or stopped, on the way.
+Each is a generator that yields when its writers have taken tokens, so that a text can be shown, or
+stopped, on the way.
 """
 
 from __future__ import annotations
@@ -38,9 +40,11 @@ def write(run: Runtime, writers: Sequence[Writer]) -> Iterator[None]:
 
 
 def guess_ahead(run: Runtime, writer: Writer) -> Iterator[None]:
-    """Greedy, with a draft model's guesses checked several at a time (Leviathan et al. 2023, greedy case).
+    """Greedy, with a draft model's guesses checked several at a time (Leviathan et al. 2023, greedy
+    case).
 
-    The text is the one that `write` gives: a guess counts only where the model itself would have chosen it.
+    The text is the one that `write` gives: a guess counts only where the model itself would have
+    chosen it.
     """
     spec, most = writer.spec, writer.request.speculative
     assert spec.draft is not None, "no draft model"
@@ -97,12 +101,15 @@ class Beam:
 
 
 def beam_search(run: Runtime, writer: Writer) -> Iterator[None]:
-    """The likeliest text that `beams` beams find, by its log probability over its length to `length_penalty`."""
+    """The likeliest text that `beams` beams find, by its log probability over its length to
+    `length_penalty`."""
     finished = yield from ranked_beams(run, writer)
     if finished:
         best = finished[0]
         ends = best.tokens[-1] == writer.spec.end
-        writer.tokens, writer.logs = (best.tokens[:-1], best.logs[:-1]) if ends else (best.tokens, best.logs)
+        writer.tokens, writer.logs = (
+            (best.tokens[:-1], best.logs[:-1]) if ends else (best.tokens, best.logs)
+        )
         writer.finish = "end" if ends else "length"
 
 
@@ -121,7 +128,9 @@ def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Bea
             one.score /= length**request.length_penalty
         finished = sorted([*finished, *ended], key=lambda one: -one.score)[: request.beams]
         full = len(finished) == request.beams
-        if not beams or (full and beams[0].score / length**request.length_penalty <= finished[-1].score):
+        if not beams or (
+            full and beams[0].score / length**request.length_penalty <= finished[-1].score
+        ):
             break
         decoder.keep(np.array([one.row for one in beams]))
         last = decoder.step(np.array([[one.tokens[-1]] for one in beams]))[:, -1]
@@ -129,20 +138,27 @@ def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Bea
     return finished
 
 
-def _extended(writer: Writer, beams: list[Beam], logits: np.ndarray, last: bool) -> tuple[list[Beam], list[Beam]]:
-    """The best open beams, best first, and those of the best that end; by summed score, not yet by length."""
+def _extended(
+    writer: Writer, beams: list[Beam], logits: np.ndarray, last: bool
+) -> tuple[list[Beam], list[Beam]]:
+    """The best open beams, best first, and those of the best that end; by summed score, not yet
+    by length."""
     count, end = writer.request.beams, writer.spec.end
     logs = log_softmax(logits)
     seen = [[*writer.prompt, *beam.tokens] for beam in beams]
     penalty = writer.request.repetition_penalty
-    scores = np.stack([penalise(row, tokens, penalty) for row, tokens in zip(logs, seen, strict=True)])
+    scores = np.stack(
+        [penalise(row, tokens, penalty) for row, tokens in zip(logs, seen, strict=True)]
+    )
     total = (scores + np.array([[beam.score] for beam in beams], np.float32)).ravel()
     order = np.argsort(-total, kind="stable")[: 2 * count]
     still, ended = list[Beam](), list[Beam]()
     for rank, flat in enumerate(order):
         row, token = divmod(int(flat), logits.shape[1])
         beam = beams[row]
-        longer = Beam(float(total[flat]), [*beam.tokens, token], [*beam.logs, float(logs[row, token])], row)
+        longer = Beam(
+            float(total[flat]), [*beam.tokens, token], [*beam.logs, float(logs[row, token])], row
+        )
         if last or token == end:
             ended += [longer] if rank < count else []
         elif len(still) < count:

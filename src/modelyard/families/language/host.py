@@ -24,7 +24,8 @@ ROWS = 16
 LOGITS = 2**24
 """Most logits of one call, to bound memory: 64 MiB."""
 CHARACTERS, READ_AT_ONCE = 4, 8
-"""About so many characters are a token, and so many tokens of a prompt are as much work as one that is written."""
+"""About so many characters are a token, and so many tokens of a prompt are as much work as one
+that is written."""
 ENCODE_SECONDS = 1e-6
 """For each character of a prompt, at most."""
 EXPLAINED = 128
@@ -37,7 +38,9 @@ class LanguageHost(Host):
     Request = Prompt
     Response = Answer
     sensitive = frozenset({"prompt", "stop"})
-    completion_options = frozenset({"presence_penalty", "frequency_penalty", "logit_bias", "prompt_logprobs"})
+    completion_options = frozenset(
+        {"presence_penalty", "frequency_penalty", "logit_bias", "prompt_logprobs"}
+    )
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
@@ -45,14 +48,17 @@ class LanguageHost(Host):
         self.spec = DecoderSpec.load(self.assets)
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
-        """One answer a prompt. Prompts of similar length are written at once; beams and guessing go one by one.
+        """One answer a prompt. Prompts of similar length are written at once; beams and guessing go
+        one by one.
 
         Raises:
-            BadData: a prompt that is too long without `truncate`, or a wish that this model cannot meet.
+            BadData: a prompt that is too long without `truncate`, or a wish that this model cannot
+            meet.
         """
         writers = [self._writer(request) for request in requests]
         plain = sorted(
-            (writer for writer in writers if _is_plain(writer)), key=lambda writer: (len(writer.prompt), writer.room)
+            (writer for writer in writers if _is_plain(writer)),
+            key=lambda writer: (len(writer.prompt), writer.room),
         )
         for batch in self._batches(plain):
             _exhaust(write(run, batch))
@@ -67,31 +73,45 @@ class LanguageHost(Host):
         return self._streamed(run, writer)
 
     def cost(self, request: BaseModel) -> Cost:
-        """Tokens to write, times the beams that each is written in, and the prompt's; the most that it may be.
+        """Tokens to write, times the beams that each is written in, and the prompt's; the most that
+        it may be.
 
-        A prompt is read many tokens at a time, so that one of its tokens is far less work than one that is written.
+        A prompt is read many tokens at a time, so that one of its tokens is far less work than one
+        that is written.
         """
         assert isinstance(request, Prompt)
         longest = self.spec.context
         asked = USUAL if request.max_new_tokens is None else request.max_new_tokens
         read = min(len(request.prompt) / CHARACTERS, longest)
-        return Cost(min(asked, longest) * request.beams + read / READ_AT_ONCE, len(request.prompt) * ENCODE_SECONDS)
+        return Cost(
+            min(asked, longest) * request.beams + read / READ_AT_ONCE,
+            len(request.prompt) * ENCODE_SECONDS,
+        )
 
     def check_arrays(self, graph: str, arrays: Arrays) -> None:
         """Bounds tokens and logits of one call: attention grows with the square of the tokens."""
         rows, new = arrays["input_ids"].shape
-        past = max((array.shape[2] for name, array in arrays.items() if name.startswith("past_")), default=0)
+        past = max(
+            (array.shape[2] for name, array in arrays.items() if name.startswith("past_")),
+            default=0,
+        )
         if past + new > self.spec.context:
-            raise BadData(f"{past} past and {new} new tokens; at most {self.spec.context} together are allowed",
-                          column="input_ids")  # fmt: skip
+            raise BadData(
+                f"{past} past and {new} new tokens; at most {self.spec.context} together are allowed",
+                column="input_ids",
+            )
         most = max(1, LOGITS // (max(new, 1) * self.spec.vocabulary))
         if rows > most:
-            raise BadData(f"{rows} rows of {new} tokens; at most {most} are allowed in one call", column="input_ids")
+            raise BadData(
+                f"{rows} rows of {new} tokens; at most {most} are allowed in one call",
+                column="input_ids",
+            )
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Sizes, the model's surprise, and the share of letters beyond ASCII.
 
-        The answer's length is a share of the one asked for: a caller who asks for more makes no drift.
+        The answer's length is a share of the one asked for: a caller who asks for more makes no
+        drift.
         """
         assert isinstance(request, Prompt)
         assert isinstance(response, Answer)
@@ -102,7 +122,8 @@ class LanguageHost(Host):
         return {
             "prompt_characters": characters,
             "prompt_tokens": response.prompt_tokens + response.truncated,
-            "characters_per_token": characters / max(1, response.prompt_tokens + response.truncated),
+            "characters_per_token": characters
+            / max(1, response.prompt_tokens + response.truncated),
             "non_ascii_share": beyond / max(1, characters),
             "prompt_log_probability": response.prompt_log_probability,
             "answer_share": len(response.tokens) / max(1, asked),
@@ -112,10 +133,11 @@ class LanguageHost(Host):
         }
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation:
-        """How much likelier each token of the prompt made the answer's first token: the drop when it is hidden.
+        """How much likelier each token of the prompt made the answer's first token: the drop when
+        it is hidden.
 
-        Occlusion (Zeiler & Fergus 2014) on tokens: a hidden one is not attended to, the others keep their places.
-        The last EXPLAINED tokens are tried.
+        Occlusion (Zeiler & Fergus 2014) on tokens: a hidden one is not attended to, the others keep
+        their places. The last EXPLAINED tokens are tried.
         """
         assert isinstance(request, Prompt)
         writer = self._writer(request)
@@ -131,7 +153,11 @@ class LanguageHost(Host):
             logs = log_softmax(self.read(run, np.tile(prompt, (len(batch), 1)), positions)[:, -1])
             for at, row in zip(batch, logs, strict=True):
                 drops[self._place(writer.prompt, at)] = whole - float(row[token])
-        name = "the end" if token == self.spec.end else repr(self.codec.continuation(writer.prompt[1:], [token]))
+        name = (
+            "the end"
+            if token == self.spec.end
+            else repr(self.codec.continuation(writer.prompt[1:], [token]))
+        )
         return Explanation(
             method="occlusion",
             output=f"log probability of {name} as first token: {whole:.4f}",
@@ -141,11 +167,16 @@ class LanguageHost(Host):
     def complete(self, asked: Completion) -> dict[str, Any]:
         """A text completion as body of a request."""
         body: dict[str, Any] = {
-            "prompt": asked.prompt, "max_new_tokens": asked.max_tokens, "temperature": asked.temperature,
-            "top_p": asked.top_p, "stop": asked.stop, "seed": asked.seed,
-            "presence_penalty": asked.presence_penalty, "frequency_penalty": asked.frequency_penalty,
+            "prompt": asked.prompt,
+            "max_new_tokens": asked.max_tokens,
+            "temperature": asked.temperature,
+            "top_p": asked.top_p,
+            "stop": asked.stop,
+            "seed": asked.seed,
+            "presence_penalty": asked.presence_penalty,
+            "frequency_penalty": asked.frequency_penalty,
             "logit_bias": asked.logit_bias,
-        }  # fmt: skip
+        }
         if asked.logprobs is not None:
             body |= {"logprobs": asked.logprobs, "prompt_logprobs": asked.prompt_logprobs}
         return body | asked.extra
@@ -161,14 +192,21 @@ class LanguageHost(Host):
             )
         assert isinstance(part, Answer)
         return Completed(
-            text=part.text, finish_reason="length" if part.finish_reason == "length" else "stop",
-            prompt_tokens=part.prompt_tokens, completion_tokens=len(part.tokens), logprobs=part.logprobs,
+            text=part.text,
+            finish_reason="length" if part.finish_reason == "length" else "stop",
+            prompt_tokens=part.prompt_tokens,
+            completion_tokens=len(part.tokens),
+            logprobs=part.logprobs,
             prompt_logprobs=part.prompt_logprobs,
-        )  # fmt: skip
+        )
 
     def read(self, run: Runtime, tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Logits (rows, length, vocabulary) of whole texts, without a past; position -1 hides a token."""
-        arrays: Arrays = {"input_ids": tokens.astype(np.int64), "positions": positions.astype(np.int64)}
+        """Logits (rows, length, vocabulary) of whole texts, without a past; position -1 hides a
+        token."""
+        arrays: Arrays = {
+            "input_ids": tokens.astype(np.int64),
+            "positions": positions.astype(np.int64),
+        }
         return run(MAIN, arrays | no_past(self.spec.main, len(tokens)))["logits"]
 
     def rows(self, length: int) -> int:
@@ -178,8 +216,11 @@ class LanguageHost(Host):
     def _writer(self, request: BaseModel) -> Writer:
         assert isinstance(request, Prompt)
         if request.speculative and self.spec.draft is None:
-            raise BadData("this package has no draft model", column="speculative",
-                          hint="Train one: --set model.draft_layers=1")  # fmt: skip
+            raise BadData(
+                "this package has no draft model",
+                column="speculative",
+                hint="Train one: --set model.draft_layers=1",
+            )
         return Writer(self.codec, self.spec, request)
 
     def _batches(self, items: Sequence[Any], length: int | None = None) -> Iterator[list[Any]]:
@@ -210,7 +251,9 @@ class LanguageHost(Host):
 def _part(writer: Writer, text: str, counted: int) -> Part:
     scores = writer.scores[counted:] if writer.request.logprobs is not None else None
     prompt_scores = writer.prompt_scores if counted == 0 else None
-    return Part(text=text, tokens=writer.tokens[counted:], logprobs=scores, prompt_logprobs=prompt_scores)
+    return Part(
+        text=text, tokens=writer.tokens[counted:], logprobs=scores, prompt_logprobs=prompt_scores
+    )
 
 
 def _is_plain(writer: Writer) -> bool:

@@ -1,4 +1,5 @@
-"""Causal language models of transformers behind one `forward`: for training, prefill and decoding alike."""
+"""Causal language models of transformers behind one `forward`: for training, prefill and
+decoding alike."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ Batch = dict[str, torch.Tensor]
 
 
 class CausalLanguageModel(nn.Module):
-    """A transformer that reads tokens with positions, and goes on from keys and values if it is given some."""
+    """A transformer that reads tokens with positions, and goes on from keys and values if it is
+    given some."""
 
     def __init__(self, config: PretrainedConfig, network: nn.Module | None = None) -> None:
         super().__init__()
@@ -40,28 +42,38 @@ class CausalLanguageModel(nn.Module):
         self.window = getattr(config, "sliding_window", None)
 
     def forward(
-        self, input_ids: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor | None = None,
+        self,
+        input_ids: torch.Tensor,
+        positions: torch.Tensor,
+        segments: torch.Tensor | None = None,
         **past: torch.Tensor,
-    ) -> dict[str, torch.Tensor]:  # fmt: skip
+    ) -> dict[str, torch.Tensor]:
         """Logits (rows, new, vocabulary) of `input_ids` (rows, new).
 
-        `positions` (rows, past + new): -1 hides an entry. `segments` (rows, new): attention stays within equal ones.
-        `past` holds `past_key_i`, `past_value_i` (rows, heads, past, head width); then `present_…` come back.
+        `positions` (rows, past + new): -1 hides an entry. `segments` (rows, new): attention stays
+        within equal ones. `past` holds `past_key_i`, `past_value_i` (rows, heads, past, head
+        width); then `present_…` come back.
         """
         own = positions[:, -input_ids.shape[1] :]
         cache = DynamicCache(ddp_cache_data=_layers(past)) if past else None
         out = self.network(
-            input_ids=input_ids, attention_mask=self._mask(own, positions, segments),
-            position_ids=own.clamp(min=0), past_key_values=cache, use_cache=cache is not None,
-        )  # fmt: skip
+            input_ids=input_ids,
+            attention_mask=self._mask(own, positions, segments),
+            position_ids=own.clamp(min=0),
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
         present = {}
         for number, layer in enumerate(cache.layers if cache is not None else ()):
             keys, values = layer.keys, layer.values  # type: ignore[union-attr]
             present[f"present_key_{number}"], present[f"present_value_{number}"] = keys, values
         return {"logits": out.logits, **present}
 
-    def _mask(self, own: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor | None) -> torch.Tensor:
-        """What is added to attention scores, (rows, 1, new, past + new): the lowest float where nothing is seen."""
+    def _mask(
+        self, own: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor | None
+    ) -> torch.Tensor:
+        """What is added to attention scores, (rows, 1, new, past + new): the lowest float where
+        nothing is seen."""
         query, key = own[:, :, None], positions[:, None, :]
         seen = (key >= 0) & (key <= query)
         if self.window is not None:
@@ -78,7 +90,9 @@ class Step(nn.Module):
     def __init__(self, model: CausalLanguageModel, names: Sequence[str]) -> None:
         super().__init__()
         self.model = model
-        signature = inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
+        signature = inspect.Signature(
+            [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
+        )
 
         def forward(*args: torch.Tensor, **kwargs: torch.Tensor) -> dict[str, torch.Tensor]:
             result: dict[str, torch.Tensor] = model(**signature.bind(*args, **kwargs).arguments)
@@ -91,22 +105,38 @@ class Step(nn.Module):
 def new_config(settings: LanguageModel, vocabulary: int, layers: int) -> PretrainedConfig:
     """An architecture of `settings.kind` from transformers' own classes."""
     ends: dict[str, Any] = {
-        "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None, "tie_word_embeddings": True,
-        # The usual 0.02 is for wide models and learns slowly here; 1 / sqrt(width) is unstable without a warm-up.
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": None,
+        "tie_word_embeddings": True,
+        # The usual 0.02 is for wide models and learns slowly here; 1 / sqrt(width) is unstable
+        # without a warm-up.
         "initializer_range": 0.5 * settings.width**-0.5,
-    }  # fmt: skip
+    }
     if settings.kind == "gpt2":
-        drop: dict[str, Any] = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), settings.dropout)
+        drop: dict[str, Any] = dict.fromkeys(
+            ("resid_pdrop", "embd_pdrop", "attn_pdrop"), settings.dropout
+        )
         return transformers.GPT2Config(
-            vocab_size=vocabulary, n_positions=settings.context, n_embd=settings.width, n_layer=layers,
-            n_head=settings.heads, **drop, **ends,
-        )  # fmt: skip
+            vocab_size=vocabulary,
+            n_positions=settings.context,
+            n_embd=settings.width,
+            n_layer=layers,
+            n_head=settings.heads,
+            **drop,
+            **ends,
+        )
     shape: dict[str, Any] = {
-        "vocab_size": vocabulary, "hidden_size": settings.width, "num_hidden_layers": layers,
-        "intermediate_size": -(-settings.width * 8 // 3 // 32) * 32, "num_attention_heads": settings.heads,
-        "num_key_value_heads": settings.kv_heads, "max_position_embeddings": settings.context,
-        "attention_dropout": settings.dropout, **ends,
-    }  # fmt: skip
+        "vocab_size": vocabulary,
+        "hidden_size": settings.width,
+        "num_hidden_layers": layers,
+        "intermediate_size": -(-settings.width * 8 // 3 // 32) * 32,
+        "num_attention_heads": settings.heads,
+        "num_key_value_heads": settings.kv_heads,
+        "max_position_embeddings": settings.context,
+        "attention_dropout": settings.dropout,
+        **ends,
+    }
     if settings.kind == "llama":
         return transformers.LlamaConfig(**shape)
     return transformers.MistralConfig(**shape, sliding_window=settings.window)
@@ -137,9 +167,13 @@ def with_adapters(model: CausalLanguageModel, settings: LanguageModel) -> Causal
 
     gpt2 = model.config.model_type == "gpt2"
     lora = LoraConfig(
-        r=settings.lora_rank, lora_alpha=settings.lora_alpha, lora_dropout=settings.dropout, task_type="CAUSAL_LM",
-        target_modules=ADAPTED["gpt2" if gpt2 else "llama"], fan_in_fan_out=gpt2,
-    )  # fmt: skip
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.dropout,
+        task_type="CAUSAL_LM",
+        target_modules=ADAPTED["gpt2" if gpt2 else "llama"],
+        fan_in_fan_out=gpt2,
+    )
     return CausalLanguageModel(model.config, get_peft_model(model.network, lora))
 
 
@@ -159,14 +193,19 @@ def graph_spec(config: PretrainedConfig) -> GraphSpec:
     )
 
 
-def graphs(models: dict[str, CausalLanguageModel], spec: DecoderSpec, texts: Sequence[Sequence[int]]) -> list[Graph]:
-    """One graph a model; its example goes on from 3 tokens by 5, for as many rows as there are texts."""
+def graphs(
+    models: dict[str, CausalLanguageModel], spec: DecoderSpec, texts: Sequence[Sequence[int]]
+) -> list[Graph]:
+    """One graph a model; its example goes on from 3 tokens by 5, for as many rows as there are
+    texts."""
     tokens = np.array([[*text][:8] for text in texts], np.int64)
     shapes = {MAIN: spec.main, DRAFT: spec.draft}
     return [_graph(name, model, shapes[name], tokens) for name, model in models.items()]
 
 
-def _graph(name: str, model: CausalLanguageModel, shape: GraphSpec | None, tokens: np.ndarray) -> Graph:
+def _graph(
+    name: str, model: CausalLanguageModel, shape: GraphSpec | None, tokens: np.ndarray
+) -> Graph:
     assert shape is not None
     rows, past = len(tokens), 3
     positions = np.tile(np.arange(tokens.shape[1]), (rows, 1))
@@ -174,19 +213,24 @@ def _graph(name: str, model: CausalLanguageModel, shape: GraphSpec | None, token
     names = [f"{part}_{layer}" for layer in range(shape.layers) for part in ("key", "value")]
     with torch.inference_mode():
         read = model.eval()(
-            torch.from_numpy(tokens[:, :past]), torch.from_numpy(positions[:, :past]),
+            torch.from_numpy(tokens[:, :past]),
+            torch.from_numpy(positions[:, :past]),
             **{f"past_{one}": empty for one in names},
-        )  # fmt: skip
+        )
     example = {"input_ids": tokens[:, past:], "positions": positions}
     example |= {f"past_{one}": read[f"present_{one}"].numpy() for one in names}
     dynamic = {"input_ids": (1,), "positions": (1,), **{f"past_{one}": (2,) for one in names}}
-    return Graph(name, example, module=Step(model, list(example)), dynamic=dynamic, tolerance=TOLERANCE)
+    return Graph(
+        name, example, module=Step(model, list(example)), dynamic=dynamic, tolerance=TOLERANCE
+    )
 
 
 def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Mean cross-entropy over all tokens that have a target, nats."""
     logits = model(batch["input_ids"], batch["positions"], batch["segments"])["logits"]
-    return functional.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=IGNORED)
+    return functional.cross_entropy(
+        logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=IGNORED
+    )
 
 
 def quiet() -> None:

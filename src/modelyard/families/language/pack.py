@@ -15,7 +15,8 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Packed:
-    """Arrays of (rows, length), int64. `segments` numbers the pieces of a row: attention stays within one."""
+    """Arrays of (rows, length), int64. `segments` numbers the pieces of a row: attention stays
+    within one."""
 
     input_ids: np.ndarray
     targets: np.ndarray
@@ -27,9 +28,10 @@ class Packed:
 def pack(documents: Sequence[Sequence[int]], length: int, start: int, end: int) -> Packed:
     """Packs documents (tokens without boundary tokens) into rows of `length`.
 
-    A document becomes start + tokens + end, and is cut into pieces of `length` inputs where it is longer; a piece
-    does not see the one before it. Pieces fill the rows, the longest first, each in the row that it fills best.
-    No piece attends to another, and none predicts another's first token.
+    A document becomes start + tokens + end, and is cut into pieces of `length` inputs where it is
+    longer; a piece does not see the one before it. Pieces fill the rows, the longest first, each in
+    the row that it fills best. No piece attends to another, and none predicts another's first
+    token.
     """
     pieces = []
     for tokens in documents:
@@ -37,7 +39,9 @@ def pack(documents: Sequence[Sequence[int]], length: int, start: int, end: int) 
         pieces += [ids[at : at + length + 1] for at in range(0, len(ids) - 1, length)]
     pieces.sort(key=len, reverse=True)
     rows = _fill([len(piece) - 1 for piece in pieces], length)
-    packed = Packed(*(np.full((len(rows), length), value) for value in (0, IGNORED, PADDING, PADDING)))
+    packed = Packed(
+        *(np.full((len(rows), length), value) for value in (0, IGNORED, PADDING, PADDING))
+    )
     for number, members in enumerate(rows):
         at = 0
         for segment, member in enumerate(members):

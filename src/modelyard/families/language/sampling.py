@@ -1,4 +1,5 @@
-"""From logits to a token: penalty, temperature, top-k, top-p, and the draw. Vectors of (vocabulary,)."""
+"""From logits to a token: penalty, temperature, top-k, top-p, and the draw. Vectors of
+(vocabulary,)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def penalise(scores: np.ndarray, seen: Sequence[int], penalty: float) -> np.ndarray:
-    """Scores with those of tokens that stood before made smaller (Keskar et al. 2019, CTRL, section 4.1)."""
+    """Scores with those of tokens that stood before made smaller (Keskar et al. 2019, CTRL,
+    section 4.1)."""
     if penalty == 1.0 or not seen:
         return scores
     changed = scores.copy()
@@ -26,10 +28,15 @@ def penalise(scores: np.ndarray, seen: Sequence[int], penalty: float) -> np.ndar
 
 
 def adjusted(
-    logits: np.ndarray, written: Sequence[int], presence: float, frequency: float, bias: Mapping[int, float]
+    logits: np.ndarray,
+    written: Sequence[int],
+    presence: float,
+    frequency: float,
+    bias: Mapping[int, float],
 ) -> np.ndarray:
-    """Logits with a bias by token, less `presence` for each token of `written` and `frequency` for each time it
-    stands there: the formula of OpenAI's API reference, "Advanced usage", "Frequency and presence penalties"."""
+    """Logits with a bias by token, less `presence` for each token of `written` and `frequency`
+    for each time it stands there: the formula of OpenAI's API reference, "Advanced usage",
+    "Frequency and presence penalties"."""
     if not bias and not (written and (presence or frequency)):
         return logits
     changed = logits.copy()
@@ -41,8 +48,9 @@ def adjusted(
 
 
 def distribution(logits: np.ndarray, temperature: float, top_k: int, top_p: float) -> np.ndarray:
-    """Probabilities, float64, sum 1: logits over `temperature`, then the `top_k` likeliest (0: all), then of these
-    the fewest that hold `top_p` of the mass (Holtzman et al. 2020, section 3.1)."""
+    """Probabilities, float64, sum 1: logits over `temperature`, then the `top_k` likeliest (0:
+    all), then of these the fewest that hold `top_p` of the mass (Holtzman et al. 2020, section
+    3.1)."""
     scaled = logits.astype(np.float64) / temperature
     if 0 < top_k < len(scaled):
         least = np.partition(scaled, -top_k)[-top_k]
@@ -58,6 +66,12 @@ def distribution(logits: np.ndarray, temperature: float, top_k: int, top_p: floa
 
 
 def draw(probabilities: np.ndarray, rng: np.random.Generator) -> int:
-    """A token at random, from one uniform number: equal seeds give equal tokens on every machine."""
+    """A token at random, from one uniform number: equal seeds give equal tokens on every
+    machine."""
     steps = np.cumsum(probabilities)
-    return int(min(np.searchsorted(steps, rng.random() * steps[-1], side="right"), np.flatnonzero(probabilities)[-1]))
+    return int(
+        min(
+            np.searchsorted(steps, rng.random() * steps[-1], side="right"),
+            np.flatnonzero(probabilities)[-1],
+        )
+    )

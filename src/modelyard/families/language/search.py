@@ -17,4 +17,5 @@ SEARCH: Mapping[str, Range] = {
     "training.schedule": choice("constant", "cosine", "linear"),
     "training.warmup": real(0.0, 0.2),
 }
-"""Depth and the optimizer's settings. The tokenizer stays: perplexities of two vocabularies cannot be compared."""
+"""Depth and the optimizer's settings. The tokenizer stays: perplexities of two vocabularies
+cannot be compared."""

@@ -1,4 +1,5 @@
-"""Text to tokens and back, with the `tokenizers` library alone: training and serving read the same file."""
+"""Text to tokens and back, with the `tokenizers` library alone: training and serving read the
+same file."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ class Codec:
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises Exception itself
-            raise BrokenArtifact(f"{file} is not a tokenizer of the tokenizers library: {error}") from None
+            raise BrokenArtifact(
+                f"{file} is not a tokenizer of the tokenizers library: {error}"
+            ) from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = True
@@ -44,14 +47,17 @@ class Codec:
 
     def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of each text, in parallel."""
-        return [one.ids for one in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return [
+            one.ids for one in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens; boundary tokens have none."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def continuation(self, before: Sequence[int], ids: Sequence[int]) -> str:
-        """What `ids` add to the text of `before`: decoded together, since some tokenizers strip a leading space."""
+        """What `ids` add to the text of `before`: decoded together, since some tokenizers strip
+        a leading space."""
         return self.decode([*before, *ids])[len(self.decode(before)) :]
 
 
@@ -63,8 +69,11 @@ def train_tokenizer(texts: Sequence[str], size: int, file: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=[BOUNDARY], show_progress=False, min_frequency=2,
+        vocab_size=size,
+        special_tokens=[BOUNDARY],
+        show_progress=False,
+        min_frequency=2,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.save(str(file))

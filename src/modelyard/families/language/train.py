@@ -1,4 +1,5 @@
-"""Training: what the shared loop needs, for the model and for its draft; adapters merged; assets completed."""
+"""Training: what the shared loop needs, for the model and for its draft; adapters merged; assets
+completed."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ class Setup(Trainable):
 
 
 def find(config: LanguageConfig, assets: Path) -> Checkpoint | None:
-    """What training begins with: the model that the run goes on from, else the settings' checkpoint, if any."""
+    """What training begins with: the model that the run goes on from, else the settings'
+    checkpoint, if any."""
     base = base_of(Path(assets).parent)
     if base is not None:
         return Checkpoint.earlier(base)
@@ -111,13 +113,16 @@ def from_scratch(config: LanguageConfig, assets: Path, layers: int | None = None
 
     def build() -> CausalLanguageModel:
         settings = config.model
-        return CausalLanguageModel(new_config(settings, Codec(tokenizer).size, layers or settings.layers))
+        return CausalLanguageModel(
+            new_config(settings, Codec(tokenizer).size, layers or settings.layers)
+        )
 
     return Setup(config, build, tokenizer)
 
 
 def from_checkpoint(config: LanguageConfig, found: Checkpoint) -> Setup:
-    """A trained network with its own tokenizer and boundary tokens, with adapters where the config wants them."""
+    """A trained network with its own tokenizer and boundary tokens, with adapters where the
+    config wants them."""
     architecture = read_config(found.config)
     codec = Codec(found.tokenizer)
     if codec.size > architecture.vocab_size:
@@ -126,7 +131,9 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint) -> Setup:
         )
     end = _first(architecture.eos_token_id)
     if end is None:
-        raise UsageError(f"checkpoint {found.folder}: config.json names no eos_token_id to end a document")
+        raise UsageError(
+            f"checkpoint {found.folder}: config.json names no eos_token_id to end a document"
+        )
     start = _first(architecture.bos_token_id)
 
     def build() -> CausalLanguageModel:
@@ -134,13 +141,18 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint) -> Setup:
         return with_adapters(model, config.model) if config.model.lora_rank else model
 
     return Setup(
-        config, build, found.tokenizer, end if start is None else start, end,
+        config,
+        build,
+        found.tokenizer,
+        end if start is None else start,
+        end,
         min(config.model.context, architecture.max_position_embeddings),
-    )  # fmt: skip
+    )
 
 
 def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
-    """Trains into `out`: model.safetensors, assets; with LoRA adapters.safetensors; with a draft draft/."""
+    """Trains into `out`: model.safetensors, assets; with LoRA adapters.safetensors; with a draft
+    draft/."""
     quiet()
     assets = out / "assets"
     found = find(config, features / "assets")
@@ -153,11 +165,19 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     if config.model.lora_rank:
         model = _merge(config, model, out)
     write_config(model.config, assets / CONFIG)
-    draft = _fit_draft(config, setup, model, features, out, trainer) if config.model.draft_layers else None
+    draft = (
+        _fit_draft(config, setup, model, features, out, trainer)
+        if config.model.draft_layers
+        else None
+    )
     spec = _spec(setup, model, draft)
     spec.save(assets)
     notes = [_packing(setup.rows(features, "train"), setup.context)]
-    return report | {"tables": [_completions(config, features, out)], "notes": notes, "kind": spec.kind}
+    return report | {
+        "tables": [_completions(config, features, out)],
+        "notes": notes,
+        "kind": spec.kind,
+    }
 
 
 def load(folder: Path) -> dict[str, CausalLanguageModel]:
@@ -179,12 +199,18 @@ def load_graphs(folder: Path) -> list[Graph]:
     return graphs(load(folder), spec, rows.tolist())
 
 
-def _spec(setup: Setup, model: CausalLanguageModel, draft: CausalLanguageModel | None) -> DecoderSpec:
+def _spec(
+    setup: Setup, model: CausalLanguageModel, draft: CausalLanguageModel | None
+) -> DecoderSpec:
     return DecoderSpec(
-        kind=model.config.model_type, context=setup.context, vocabulary=model.config.vocab_size,
-        start=setup.start, end=setup.end, main=graph_spec(model.config),
+        kind=model.config.model_type,
+        context=setup.context,
+        vocabulary=model.config.vocab_size,
+        start=setup.start,
+        end=setup.end,
+        main=graph_spec(model.config),
         draft=graph_spec(draft.config) if draft else None,
-    )  # fmt: skip
+    )
 
 
 def _packing(packed: Packed, context: int) -> str:
@@ -201,19 +227,34 @@ def _merge(config: LanguageConfig, model: CausalLanguageModel, out: Path) -> Cau
     from peft import get_peft_model_state_dict
 
     network: Any = model.network
-    adapters = {name: value.contiguous() for name, value in get_peft_model_state_dict(network).items()}
+    adapters = {
+        name: value.contiguous() for name, value in get_peft_model_state_dict(network).items()
+    }
     save_file(adapters, out / ADAPTERS)
     settings = network.peft_config["default"]
-    shown = {"r": settings.r, "lora_alpha": settings.lora_alpha, "target_modules": sorted(settings.target_modules),
-             "peft_type": "LORA", "base_model_name_or_path": config.model.checkpoint}  # fmt: skip
+    shown = {
+        "r": settings.r,
+        "lora_alpha": settings.lora_alpha,
+        "target_modules": sorted(settings.target_modules),
+        "peft_type": "LORA",
+        "base_model_name_or_path": config.model.checkpoint,
+    }
     (out / "adapters.json").write_text(json.dumps(shown, indent=1))
     plain = merged(model)
-    save_file({name: value.clone().contiguous() for name, value in plain.state_dict().items()}, out / WEIGHTS)
+    save_file(
+        {name: value.clone().contiguous() for name, value in plain.state_dict().items()},
+        out / WEIGHTS,
+    )
     return plain
 
 
 def _fit_draft(
-    config: LanguageConfig, setup: Setup, model: CausalLanguageModel, features: Path, out: Path, trainer: Trainer
+    config: LanguageConfig,
+    setup: Setup,
+    model: CausalLanguageModel,
+    features: Path,
+    out: Path,
+    trainer: Trainer,
 ) -> CausalLanguageModel:
     """Trains a network like the model with `draft_layers` blocks on the same rows."""
     write_config(model.config, out / "assets" / DRAFT_CONFIG)
@@ -235,7 +276,10 @@ def _fit_draft(
 def _completions(config: LanguageConfig, features: Path, out: Path) -> dict[str, Any]:
     """What the model makes of passages of the validation split, for the card."""
     host = LanguageHost(out / "assets")
-    requests = [host.Request(**body) for body in LanguageData(config).requests(features, "validation", COMPLETIONS)]
+    requests = [
+        host.Request(**body)
+        for body in LanguageData(config).requests(features, "validation", COMPLETIONS)
+    ]
     answers = host.predict(TorchRuntime(load_graphs(out)), requests)
     rows = [
         [request.prompt[-80:], answer.text]  # type: ignore[attr-defined]
@@ -249,4 +293,6 @@ def _completions(config: LanguageConfig, features: Path, out: Path) -> dict[str,
 
 
 def _first(token: int | list[int] | None) -> int | None:
-    return token[0] if isinstance(token, list) and token else token if isinstance(token, int) else None
+    return (
+        token[0] if isinstance(token, list) and token else token if isinstance(token, int) else None
+    )

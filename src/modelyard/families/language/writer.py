@@ -27,39 +27,73 @@ LONGEST = 262_144
 class Prompt(BaseModel, extra="forbid"):
     """A text to go on from, and how."""
 
-    prompt: str = Field(max_length=LONGEST, description="Text that the model goes on from; empty: it begins a document")
-    max_new_tokens: int | None = Field(
-        default=None, ge=0, le=1_000_000, description=f"Most tokens of the answer; null: {USUAL}, or what room there is"
+    prompt: str = Field(
+        max_length=LONGEST,
+        description="Text that the model goes on from; empty: it begins a document",
     )
-    temperature: float = Field(default=0.0, ge=0, le=100, description="0: always the likeliest token; 1: as learnt")
-    top_k: int = Field(default=0, ge=0, le=1_000_000, description="Only the so many likeliest tokens; 0: all")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="Only the likeliest tokens that hold this probability")
+    max_new_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description=f"Most tokens of the answer; null: {USUAL}, or what room there is",
+    )
+    temperature: float = Field(
+        default=0.0, ge=0, le=100, description="0: always the likeliest token; 1: as learnt"
+    )
+    top_k: int = Field(
+        default=0, ge=0, le=1_000_000, description="Only the so many likeliest tokens; 0: all"
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="Only the likeliest tokens that hold this probability"
+    )
     repetition_penalty: float = Field(
         default=1.0, ge=0.1, le=10, description="Above 1: tokens that stood before are less likely"
     )
     presence_penalty: float = Field(
-        default=0.0, ge=-2, le=2, description="Subtracted from the logits of tokens that the answer holds already"
+        default=0.0,
+        ge=-2,
+        le=2,
+        description="Subtracted from the logits of tokens that the answer holds already",
     )
     frequency_penalty: float = Field(
-        default=0.0, ge=-2, le=2, description="The same, for each time that the answer holds the token"
+        default=0.0,
+        ge=-2,
+        le=2,
+        description="The same, for each time that the answer holds the token",
     )
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] = Field(
-        default={}, max_length=300, description="Added to the logits of tokens, by their number in the vocabulary"
+        default={},
+        max_length=300,
+        description="Added to the logits of tokens, by their number in the vocabulary",
     )
-    beams: int = Field(default=1, ge=1, le=16, description="Above 1: beam search with so many beams")
+    beams: int = Field(
+        default=1, ge=1, le=16, description="Above 1: beam search with so many beams"
+    )
     length_penalty: float = Field(
         default=1.0, ge=-5, le=5, description="Beam scores are divided by length to this power"
     )
-    stop: list[str] = Field(default=[], max_length=16, description="The answer ends before the first of these texts")
+    stop: list[str] = Field(
+        default=[], max_length=16, description="The answer ends before the first of these texts"
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="Equal seeds give equal answers")
     speculative: int = Field(
-        default=0, ge=0, le=16, description="Tokens that the draft model guesses ahead; the answer stays the same"
+        default=0,
+        ge=0,
+        le=16,
+        description="Tokens that the draft model guesses ahead; the answer stays the same",
     )
     logprobs: int | None = Field(
-        default=None, ge=0, le=20, description="Tell each token's log probability, and so many likelier ones"
+        default=None,
+        ge=0,
+        le=20,
+        description="Tell each token's log probability, and so many likelier ones",
     )
-    prompt_logprobs: bool = Field(default=False, description="With logprobs: those of the prompt's tokens too")
-    truncate: bool = Field(default=False, description="Leave out the beginning of a prompt that is too long")
+    prompt_logprobs: bool = Field(
+        default=False, description="With logprobs: those of the prompt's tokens too"
+    )
+    truncate: bool = Field(
+        default=False, description="Leave out the beginning of a prompt that is too long"
+    )
 
     @field_validator("stop")
     @classmethod
@@ -78,16 +112,24 @@ class Prompt(BaseModel, extra="forbid"):
     @field_validator("speculative", "logprobs")
     @classmethod
     def _one_text_at_a_time(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and (value or info.field_name == "logprobs") and info.data.get("beams", 1) > 1:
+        if (
+            value is not None
+            and (value or info.field_name == "logprobs")
+            and info.data.get("beams", 1) > 1
+        ):
             raise ValueError("not together with beams: leave beams at 1")
         if value and info.field_name == "speculative" and info.data.get("temperature", 0) > 0:
-            raise ValueError("guessing ahead works for the likeliest token only: leave temperature at 0")
+            raise ValueError(
+                "guessing ahead works for the likeliest token only: leave temperature at 0"
+            )
         return value
 
     @model_validator(mode="after")
     def _scores_go_together(self) -> Prompt:
         if self.prompt_logprobs and self.logprobs is None:
-            raise ValueError("prompt_logprobs needs logprobs: set it to a number of alternatives, such as 0")
+            raise ValueError(
+                "prompt_logprobs needs logprobs: set it to a number of alternatives, such as 0"
+            )
         if self.beams > 1 and (self.presence_penalty or self.frequency_penalty or self.logit_bias):
             raise ValueError(
                 "presence_penalty, frequency_penalty and logit_bias do not go with beams: leave beams at 1"
@@ -101,13 +143,23 @@ class Answer(BaseModel):
     text: str = Field(description="The continuation alone")
     tokens: list[int] = Field(description="Its tokens by number, those of a stop text included")
     prompt_tokens: int = Field(description="Tokens of the prompt that the model read")
-    truncated: int = Field(default=0, description="Tokens at the beginning of the prompt that were left out")
-    finish_reason: Finish = Field(description="end: the document ended; stop: a stop text came; length: no more room")
-    prompt_log_probability: float | None = Field(description="Mean log probability of the prompt's tokens")
+    truncated: int = Field(
+        default=0, description="Tokens at the beginning of the prompt that were left out"
+    )
+    finish_reason: Finish = Field(
+        description="end: the document ended; stop: a stop text came; length: no more room"
+    )
+    prompt_log_probability: float | None = Field(
+        description="Mean log probability of the prompt's tokens"
+    )
     log_probability: float | None = Field(description="Mean log probability of the answer's tokens")
-    acceptance_rate: float | None = Field(default=None, description="Share of the draft's guesses that were right")
+    acceptance_rate: float | None = Field(
+        default=None, description="Share of the draft's guesses that were right"
+    )
     logprobs: list[TokenScore] | None = Field(default=None, description="The answer token by token")
-    prompt_logprobs: list[TokenScore] | None = Field(default=None, description="The prompt token by token")
+    prompt_logprobs: list[TokenScore] | None = Field(
+        default=None, description="The prompt token by token"
+    )
 
 
 class Part(BaseModel):
@@ -124,7 +176,8 @@ class Writer:
     """Writes one answer: asks for a token's logits, chooses it, and knows when to end."""
 
     def __init__(self, codec: Codec, spec: DecoderSpec, request: Prompt) -> None:
-        """Raises BadData where prompt and answer do not fit the context, or a biased token is not in the vocabulary."""
+        """Raises BadData where prompt and answer do not fit the context, or a biased token is
+        not in the vocabulary."""
         self.codec, self.spec, self.request = codec, spec, request
         self._bias = _bias_by_token(request.logit_bias, spec.vocabulary)
         ids = codec.encode(request.prompt)
@@ -150,7 +203,9 @@ class Writer:
         """Takes the prompt's logits (prompt, vocabulary)."""
         if len(self.prompt) > 1:
             logs = log_softmax(logits[:-1])
-            self.prompt_log = float(logs[np.arange(len(logs)), self.prompt[1:]].mean(dtype=np.float64))
+            self.prompt_log = float(
+                logs[np.arange(len(logs)), self.prompt[1:]].mean(dtype=np.float64)
+            )
         if self.request.prompt_logprobs:
             self.prompt_scores = self._scores_of_prompt(logits)
 
@@ -158,10 +213,14 @@ class Writer:
         """The next token from its logits (vocabulary,)."""
         request = self.request
         scores = penalise(logits, [*self.prompt, *self.tokens], request.repetition_penalty)
-        scores = adjusted(scores, self.tokens, request.presence_penalty, request.frequency_penalty, self._bias)
+        scores = adjusted(
+            scores, self.tokens, request.presence_penalty, request.frequency_penalty, self._bias
+        )
         if request.temperature == 0:
             return int(scores.argmax())
-        return draw(distribution(scores, request.temperature, request.top_k, request.top_p), self._rng)
+        return draw(
+            distribution(scores, request.temperature, request.top_k, request.top_p), self._rng
+        )
 
     def take(self, token: int, logits: np.ndarray) -> None:
         """Appends a token that was chosen from these logits, or ends."""
@@ -180,7 +239,8 @@ class Writer:
             self.finish = "length"
 
     def visible(self) -> str:
-        """The text so far that no later token can change: no broken character, no beginning of a stop text."""
+        """The text so far that no later token can change: no broken character, no beginning of a
+        stop text."""
         text = self._whole()
         cut = self._stop_at(text)
         if cut is not None or self.finish:
@@ -228,7 +288,9 @@ class Writer:
     def _score(self, before: list[int], token: int, logs: np.ndarray, count: int) -> TokenScore:
         best = np.argsort(-logs, kind="stable")[:count]
         top = {self._name(before, int(one)): float(logs[one]) for one in reversed(best)}
-        return TokenScore(token=self._name(before, token), log_probability=float(logs[token]), top=top)
+        return TokenScore(
+            token=self._name(before, token), log_probability=float(logs[token]), top=top
+        )
 
     def _name(self, before: list[int], token: int) -> str:
         return self.codec.continuation(before, [token]) if token != self.spec.end else "<end>"
@@ -238,7 +300,10 @@ def _bias_by_token(bias: Mapping[str, float], vocabulary: int) -> dict[int, floa
     """Raises BadData for a key that is no token's number."""
     for key in bias:
         if not (key.isascii() and key.isdigit() and len(key) < 10 and int(key) < vocabulary):
-            raise BadData(f"{key!r} is no token: they have the numbers 0 to {vocabulary - 1}", column="logit_bias")
+            raise BadData(
+                f"{key!r} is no token: they have the numbers 0 to {vocabulary - 1}",
+                column="logit_bias",
+            )
     return {int(key): value for key, value in bias.items()}
 
 
@@ -262,6 +327,7 @@ def _fitted(ids: list[int], most: int, truncate: bool, context: int) -> tuple[li
         raise BadData(
             f"the prompt has {len(ids)} tokens; with an answer of up to {most} there is room for {room}, "
             f"so {over} are too many",
-            column="prompt", hint="Shorten it, lower max_new_tokens, or set truncate to leave its beginning out",
-        )  # fmt: skip
+            column="prompt",
+            hint="Shorten it, lower max_new_tokens, or set truncate to leave its beginning out",
+        )
     return ids[over:], over

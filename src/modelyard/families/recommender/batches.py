@@ -19,10 +19,15 @@ Batch = dict[str, torch.Tensor]
 
 
 def batches(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
-    """The split's batches for `model.kind`, training in an order that follows from seed and epoch."""
+    """The split's batches for `model.kind`, training in an order that follows from seed and
+    epoch."""
     if config.model.kind == "multitask":
         return _impressions(config, features, split, epoch)
-    return _interactions(config, features, epoch) if split == "train" else _judged(config, features, split)
+    return (
+        _interactions(config, features, epoch)
+        if split == "train"
+        else _judged(config, features, split)
+    )
 
 
 def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Batches:
@@ -33,7 +38,9 @@ def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Batc
     user, item = catalog.history_users[rows], catalog.history_items[rows]
     negative = draw_negatives(rng, catalog, user, config.model.drawn)
     order = rng.permutation(len(user))
-    return Batches.of({"user": user, "item": item, "negative": negative}, config.training.batch_size, order)
+    return Batches.of(
+        {"user": user, "item": item, "negative": negative}, config.training.batch_size, order
+    )
 
 
 def replayed(config: RecommenderConfig, memory: Batch, features: Path, epoch: int) -> Batch:
@@ -44,7 +51,9 @@ def replayed(config: RecommenderConfig, memory: Batch, features: Path, epoch: in
     return memory | {"negative": torch.from_numpy(negative)}
 
 
-def draw_negatives(rng: np.random.Generator, catalog: Catalog, user: np.ndarray, count: int) -> np.ndarray:
+def draw_negatives(
+    rng: np.random.Generator, catalog: Catalog, user: np.ndarray, count: int
+) -> np.ndarray:
     """Items drawn evenly, none that the user had in training, int64 (len(user), count).
 
     A user who had nearly everything may get one of their own after ten tries.
@@ -62,7 +71,8 @@ def draw_negatives(rng: np.random.Generator, catalog: Catalog, user: np.ndarray,
 
 
 def _judged(config: RecommenderConfig, features: Path, split: Split) -> Batches:
-    """`user`, `item` int64 (batch,) and `unseen` float32 (batch, items): all items but those had, and the one."""
+    """`user`, `item` int64 (batch,) and `unseen` float32 (batch, items): all items but those
+    had, and the one."""
     catalog = Catalog.load(features / "assets")
     users, items = load_split(features, split)
 
@@ -74,19 +84,24 @@ def _judged(config: RecommenderConfig, features: Path, split: Split) -> Batches:
         arrays = {"user": users[rows], "item": items[rows], "unseen": unseen}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    return Batches(np.arange(len(users)), max(1, min(config.training.batch_size, 2**22 // len(catalog.items))), take)
+    return Batches(
+        np.arange(len(users)),
+        max(1, min(config.training.batch_size, 2**22 // len(catalog.items))),
+        take,
+    )
 
 
 def _impressions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
-    """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds)) float32, (batch,) each; and
-    `negative` int64 (batch, negatives), drawn at random."""
+    """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds)) float32,
+    (batch,) each; and `negative` int64 (batch, negatives), drawn at random."""
     shown = load_impressions(features, split)
     missing = [name for name, values in (shown or {}).items() if np.isnan(values).all()]
     if shown is None or missing:
         raise BadData(
             f"model.kind=multitask needs the columns click, conversion and dwell; missing: "
-            f"{', '.join(missing) or 'all three'}", hint="Type: --set model.kind=lightgcn",
-        )  # fmt: skip
+            f"{', '.join(missing) or 'all three'}",
+            hint="Type: --set model.kind=lightgcn",
+        )
     shown["dwell"] = np.log1p(shown["dwell"])
     arrays = {name: np.nan_to_num(values) for name, values in shown.items()}
     rng = np.random.default_rng([config.seed, epoch if split == "train" else 0])

@@ -1,4 +1,5 @@
-"""What is known of users and items, as a package carries it: the assets, for those who write and those who read.
+"""What is known of users and items, as a package carries it: the assets, for those who write and
+those who read.
 
     users.json            ids by index
     items.json            {"id", "title", "category"} by index
@@ -54,7 +55,9 @@ class Catalog:
 
     def save(self, assets: Path) -> None:
         """Writes the five files."""
-        items = [{"id": item.id, "title": item.title, "category": item.category} for item in self.items]
+        items = [
+            {"id": item.id, "title": item.title, "category": item.category} for item in self.items
+        ]
         (Path(assets) / "users.json").write_text(json.dumps(self.users))
         (Path(assets) / "items.json").write_text(json.dumps(items))
         for name in _ARRAYS:
@@ -82,8 +85,11 @@ class Catalog:
 
     @cached_property
     def categories(self) -> list[str]:
-        """The categories that items have, in the order of the items: appended items append theirs."""
-        return list(dict.fromkeys(item.category for item in self.items if item.category is not None))
+        """The categories that items have, in the order of the items: appended items append
+        theirs."""
+        return list(
+            dict.fromkeys(item.category for item in self.items if item.category is not None)
+        )
 
     def history(self, user: int) -> np.ndarray:
         """A user's training items by time, int64 (length,)."""

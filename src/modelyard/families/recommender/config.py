@@ -21,10 +21,11 @@ class RecommenderFeatures(Settings):
     sample_items: int = Field(default=400, ge=50)
     """Items of the built-in, simulated data."""
     min_rating: float | None = None
-    """Interactions rated lower are left out; unrated ones stay. None: every interaction counts, as is usual for
-    implicit feedback."""
+    """Interactions rated lower are left out; unrated ones stay. None: every interaction counts,
+    as is usual for implicit feedback."""
     core: int = Field(default=1, ge=1)
-    """k of the k-core: users and items with fewer interactions are left out until none is left. 1 keeps all."""
+    """k of the k-core: users and items with fewer interactions are left out until none is left.
+    1 keeps all."""
     least_interactions: int = Field(default=3, ge=3)
     """Users with fewer interactions are trained on and not judged."""
 
@@ -33,8 +34,8 @@ class RecommenderModel(Settings):
     """Which model."""
 
     kind: Kind = "lightgcn"
-    """lightgcn (graph convolution, BPR loss), ncf (neural collaborative filtering: NeuMF), multitask (towers for
-    click, conversion and dwell time; the data needs these columns)."""
+    """lightgcn (graph convolution, BPR loss), ncf (neural collaborative filtering: NeuMF),
+    multitask (towers for click, conversion and dwell time; the data needs these columns)."""
     dimensions: int = Field(default=64, ge=2)
     """Length of a user's and of an item's embedding; ncf has two of each."""
     layers: int = Field(default=3, ge=0)
@@ -42,17 +43,19 @@ class RecommenderModel(Settings):
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 32, 16), min_length=1)
     """Widths of ncf's layers; multitask's experts and towers have the last two."""
     negatives: int | None = Field(default=None, ge=1)
-    """Items drawn for each interaction, among those that the user has not had in training. None: 16 for lightgcn,
-    where they cost little, 4 for the other kinds."""
+    """Items drawn for each interaction, among those that the user has not had in training. None:
+    16 for lightgcn, where they cost little, 4 for the other kinds."""
     regularization: float | None = Field(default=None, ge=0)
-    """L2 penalty on the embeddings in a batch. None: 1e-3 for lightgcn, 1e-2 for ncf and multitask, whose layers
-    learn single users by heart."""
+    """L2 penalty on the embeddings in a batch. None: 1e-3 for lightgcn, 1e-2 for ncf and
+    multitask, whose layers learn single users by heart."""
     bottom: Literal["mmoe", "shared"] = "mmoe"
-    """What multitask's towers stand on: experts mixed by a gate for each task, or one layer shared by all."""
+    """What multitask's towers stand on: experts mixed by a gate for each task, or one layer
+    shared by all."""
     experts: int = Field(default=4, ge=1)
     """Experts of `mmoe`."""
     rank_by: Literal["click", "conversion", "dwell"] = "click"
-    """What multitask puts first: the chance of a click, of a click that converts, or the expected seconds."""
+    """What multitask puts first: the chance of a click, of a click that converts, or the
+    expected seconds."""
 
     @property
     def drawn(self) -> int:

@@ -1,4 +1,5 @@
-"""From a log of interactions to splits: each user's last interaction is the test, the one before the validation.
+"""From a log of interactions to splits: each user's last interaction is the test, the one before
+the validation.
 
 assets/                              see catalog.py; from the training interactions alone
 validation.npz test.npz              users, items: int64 (judged users,), one left-out interaction each
@@ -24,7 +25,8 @@ from modelyard.family import Data, Split
 from modelyard.store.base import base_of
 
 LEAST_USERS, LEAST_ITEMS = 20, 21
-"""Fewer judged users tell nothing; fewer items than the longest list (20) make every list complete."""
+"""Fewer judged users tell nothing; fewer items than the longest list (20) make every list
+complete."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 ANSWERS = 10
 """Items that a request of `bodies` asks for."""
@@ -59,8 +61,8 @@ class RecommenderData(Data[RecommenderConfig]):
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads, cleans, divides; writes splits and assets. Returns what the card tells.
 
-        Users and items of an earlier model that the run continues come first, and what it was trained on is part of the
-        histories, not of the training interactions.
+        Users and items of an earlier model that the run continues come first, and what it was
+        trained on is part of the histories, not of the training interactions.
 
         Raises:
             BadData: with file, row and column.
@@ -91,19 +93,27 @@ class RecommenderData(Data[RecommenderConfig]):
         summary["notes"] += [*log.notes, *notes]
         return summary
 
-    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
-        """What a caller sends: on validation the user, on test also the item had since, which is the validation's.
+    def requests(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """What a caller sends: on validation the user, on test also the item had since, which is
+        the validation's.
 
-        On train a stranger with the user's items but the last: a user's training items are never recommended to them.
+        On train a stranger with the user's items but the last: a user's training items are never
+        recommended to them.
         """
         catalog = Catalog.load(features / "assets")
         users, _ = load_split(features, split)
         names = [item.id for item in catalog.items]
-        before = dict(zip(*load_split(features, "validation"), strict=True)) if split == "test" else {}
+        before = (
+            dict(zip(*load_split(features, "validation"), strict=True)) if split == "test" else {}
+        )
         found: list[dict[str, Any]] = []
         for user in users[:limit].tolist():
             if split == "train":
-                found.append({"history": [names[item] for item in catalog.history(user)[:-1]], "k": ANSWERS})
+                found.append(
+                    {"history": [names[item] for item in catalog.history(user)[:-1]], "k": ANSWERS}
+                )
             else:
                 since = {"history": [names[before[user]]]} if before else {}
                 found.append({"user": catalog.users[user], "k": ANSWERS, **since})
@@ -126,7 +136,8 @@ def load_split(features: Path, split: Split) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_impressions(features: Path, split: Split) -> dict[str, np.ndarray] | None:
-    """What was shown: `user`, `item` int64 and `click`, `conversion`, `dwell` (seconds) float32, (rows,) each.
+    """What was shown: `user`, `item` int64 and `click`, `conversion`, `dwell` (seconds) float32,
+    (rows,) each.
 
     NaN where the log has no value; None where it has no such columns.
     """
@@ -145,14 +156,22 @@ def _clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[
         low = log.rating[order] < settings.min_rating
         dropped[f"rated below {settings.min_rating:g}"] = int(low.sum())
         order = order[~low]
-    cells = [log.user, log.item, log.time, *(log.labels[name] for name in ("click",) if name in log.labels)]
+    cells = [
+        log.user,
+        log.item,
+        log.time,
+        *(log.labels[name] for name in ("click",) if name in log.labels),
+    ]
     again = _repeated(np.stack([column[order].astype(np.float64) for column in cells], axis=1))
     dropped["duplicate row"] = int(again.sum())
     return Interactions(log, order[~again]), dropped
 
 
 def _positives(
-    shown: Interactions, settings: RecommenderFeatures, dropped: dict[str, int], earlier: Catalog | None
+    shown: Interactions,
+    settings: RecommenderFeatures,
+    dropped: dict[str, int],
+    earlier: Catalog | None,
 ) -> tuple[Interactions, dict[str, int]]:
     """The first time that a user had an item, within the k-core."""
     rows = shown.rows
@@ -178,7 +197,8 @@ def _repeated(cells: np.ndarray) -> np.ndarray:
 
 
 def _core(log: Log, rows: np.ndarray, least: int) -> np.ndarray:
-    """The k-core (Seidman 1983): repeats until no user and no item has fewer than `least` interactions."""
+    """The k-core (Seidman 1983): repeats until no user and no item has fewer than `least`
+    interactions."""
     while len(rows):
         enough = np.ones(len(rows), dtype=bool)
         for index in (log.user[rows], log.item[rows]):
@@ -192,14 +212,23 @@ def _core(log: Log, rows: np.ndarray, least: int) -> np.ndarray:
 def _check_size(had: Interactions, settings: RecommenderFeatures) -> None:
     judged = int((np.bincount(had.user, minlength=1) >= settings.least_interactions).sum())
     items = len(np.unique(had.item))
-    hint = "Lower features.core" if settings.core > 1 else "Lower features.min_rating" if settings.min_rating else ""
+    hint = (
+        "Lower features.core"
+        if settings.core > 1
+        else "Lower features.min_rating"
+        if settings.min_rating
+        else ""
+    )
     if judged < LEAST_USERS:
         raise BadData(
             f"{judged} users have {settings.least_interactions} interactions or more; {LEAST_USERS} are needed",
-            file=had.log.file, hint=hint,
-        )  # fmt: skip
+            file=had.log.file,
+            hint=hint,
+        )
     if items < LEAST_ITEMS:
-        raise BadData(f"{items} items; at least {LEAST_ITEMS} are needed", file=had.log.file, hint=hint)
+        raise BadData(
+            f"{items} items; at least {LEAST_ITEMS} are needed", file=had.log.file, hint=hint
+        )
 
 
 def _divide(had: Interactions, least: int) -> np.ndarray:
@@ -214,9 +243,12 @@ def _divide(had: Interactions, least: int) -> np.ndarray:
 
 
 def _catalog(
-    had: Interactions, split: np.ndarray, numbers: tuple[np.ndarray, np.ndarray], titles: dict[str, Item],
+    had: Interactions,
+    split: np.ndarray,
+    numbers: tuple[np.ndarray, np.ndarray],
+    titles: dict[str, Item],
     earlier: Catalog | None,
-) -> Catalog:  # fmt: skip
+) -> Catalog:
     train = split == 0
     user, item = numbers[0][had.user[train]], numbers[1][had.item[train]]
     item = item[np.argsort(user, kind="stable")]
@@ -225,16 +257,24 @@ def _catalog(
     new = from_number(had.log.items, numbers[1], len(before[1]))
     items = [*before[1], *(titles.get(name, Item(name)) for name in new)]
     catalog = Catalog(
-        users, items, item.astype(np.int64), np.cumsum(np.bincount(user, minlength=len(users))),
+        users,
+        items,
+        item.astype(np.int64),
+        np.cumsum(np.bincount(user, minlength=len(users))),
         np.bincount(item, minlength=len(items)),
-    )  # fmt: skip
+    )
     return merged(earlier, catalog) if earlier else catalog
 
 
 def _write_splits(
-    out: Path, had: Interactions, split: np.ndarray, numbers: tuple[np.ndarray, np.ndarray], seed: int
+    out: Path,
+    had: Interactions,
+    split: np.ndarray,
+    numbers: tuple[np.ndarray, np.ndarray],
+    seed: int,
 ) -> dict[str, int]:
-    """One left-out interaction a judged user, in a random order: the first so many are then a fair sample."""
+    """One left-out interaction a judged user, in a random order: the first so many are then a
+    fair sample."""
     judged = int((split == 2).sum())
     order = np.random.default_rng(seed).permutation(judged)
     for index in (1, 2):
@@ -245,9 +285,14 @@ def _write_splits(
 
 
 def _write_impressions(
-    out: Path, shown: Interactions, had: Interactions, split: np.ndarray, numbers: tuple[np.ndarray, np.ndarray]
+    out: Path,
+    shown: Interactions,
+    had: Interactions,
+    split: np.ndarray,
+    numbers: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """All that was shown, divided at each user's left-out interactions: what came later was not known before."""
+    """All that was shown, divided at each user's left-out interactions: what came later was not
+    known before."""
     rank = np.empty(len(shown.log.time), dtype=np.int64)
     rank[shown.rows] = np.arange(len(shown.rows))
     ends = np.full((len(shown.log.users), 2), len(rank))
@@ -261,44 +306,70 @@ def _write_impressions(
     for index, name in enumerate(SPLITS):
         mask = (part == index) & (user >= 0) & (item >= 0)
         labels = {
-            label: shown.log.labels.get(label, np.full(len(rank), np.nan))[shown.rows][mask].astype(np.float32)
+            label: shown.log.labels.get(label, np.full(len(rank), np.nan))[shown.rows][mask].astype(
+                np.float32
+            )
             for label in LABELS
         }
         np.savez(out / f"impressions_{name}.npz", user=user[mask], item=item[mask], **labels)
 
 
 def _summary(
-    catalog: Catalog, had: Interactions, split: np.ndarray, rows: dict[str, int], dropped: dict[str, int], shown: int,
+    catalog: Catalog,
+    had: Interactions,
+    split: np.ndarray,
+    rows: dict[str, int],
+    dropped: dict[str, int],
+    shown: int,
     titles: dict[str, Item],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     users, items, count = len(catalog.users), len(catalog.items), len(had.rows)
     lengths = np.bincount(had.user)
     lengths = lengths[lengths > 0]
-    spread = np.quantile(lengths, [0, 0.5, 1]).tolist(), np.quantile(np.bincount(had.item), [0.5, 1]).tolist()
-    notes = [f"{users - rows['test']:,} of {users:,} users have too few interactions to be judged: trained on alone."]
+    spread = (
+        np.quantile(lengths, [0, 0.5, 1]).tolist(),
+        np.quantile(np.bincount(had.item), [0.5, 1]).tolist(),
+    )
+    notes = [
+        f"{users - rows['test']:,} of {users:,} users have too few interactions to be judged: trained on alone."
+    ]
     passed = shown - count - dropped["the user had the item before"]
     if passed and had.log.labels:
-        notes.append(f"{passed:,} rows were shown and not clicked: they train model.kind=multitask alone.")
+        notes.append(
+            f"{passed:,} rows were shown and not clicked: they train model.kind=multitask alone."
+        )
     new = int((catalog.popularity == 0).sum())
     if new:
-        notes.append(f"{new:,} items have no training interaction: no model can know whom they suit.")
+        notes.append(
+            f"{new:,} items have no training interaction: no model can know whom they suit."
+        )
     if tied := _ties(had, split):
-        notes.append(f"{tied:,} users' last interactions have one time: their order in the file decided.")
+        notes.append(
+            f"{tied:,} users' last interactions have one time: their order in the file decided."
+        )
     if unknown := len(titles) and sum(item.title is None for item in catalog.items):
         notes.append(f"{unknown:,} items are not in the list of items.")
     table = {
-        "title": "Interactions", "columns": ["what", "value"],
+        "title": "Interactions",
+        "columns": ["what", "value"],
         "rows": [
-            ["users", users], ["items", items], ["interactions", count],
+            ["users", users],
+            ["items", items],
+            ["interactions", count],
             ["share of all pairs", f"{100 * count / users / items:.2f} %"],
             ["a user has (least, median, most)", " / ".join(f"{value:g}" for value in spread[0])],
             ["an item has (median, most)", " / ".join(f"{value:g}" for value in spread[1])],
         ],
-    }  # fmt: skip
+    }
     return {
-        "rows": rows, "dropped": dropped, "tables": [table], "notes": notes, "users": users, "items": items,
+        "rows": rows,
+        "dropped": dropped,
+        "tables": [table],
+        "notes": notes,
+        "users": users,
+        "items": items,
         "headline": f"{count:,} interactions of {users:,} users with {items:,} items",
-    }  # fmt: skip
+    }
 
 
 def _ties(had: Interactions, split: np.ndarray) -> int:

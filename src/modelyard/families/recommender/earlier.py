@@ -1,4 +1,5 @@
-"""What a run keeps of the model it goes on from: its users, items and histories, before those that are new."""
+"""What a run keeps of the model it goes on from: its users, items and histories, before those
+that are new."""
 
 from __future__ import annotations
 
@@ -30,9 +31,11 @@ def earlier_catalog(base: Path, settings: RecommenderModel) -> Catalog:
     return Catalog.load(base / "assets")
 
 
-def no_news(earlier: Catalog, users: list[str], items: list[str], user: np.ndarray, item: np.ndarray) -> np.ndarray:
-    """Which interactions the earlier model was trained on already, bool (rows,); `user` and `item` are indices into
-    the names `users` and `items`."""
+def no_news(
+    earlier: Catalog, users: list[str], items: list[str], user: np.ndarray, item: np.ndarray
+) -> np.ndarray:
+    """Which interactions the earlier model was trained on already, bool (rows,); `user` and
+    `item` are indices into the names `users` and `items`."""
     known = earlier.history_users * len(earlier.items) + earlier.history_items
     users_there = np.array([earlier.user_index.get(name, -1) for name in users], np.int64)[user]
     items_there = np.array([earlier.item_index.get(name, -1) for name in items], np.int64)[item]
@@ -42,7 +45,8 @@ def no_news(earlier: Catalog, users: list[str], items: list[str], user: np.ndarr
 
 
 def merged(earlier: Catalog, new: Catalog) -> Catalog:
-    """`new`, whose users and items begin with the earlier ones, with the earlier histories before its own."""
+    """`new`, whose users and items begin with the earlier ones, with the earlier histories
+    before its own."""
     users = np.concatenate([earlier.history_users, new.history_users])
     items = np.concatenate([earlier.history_items, new.history_items])
     order = np.argsort(users, kind="stable")
@@ -64,4 +68,8 @@ def save_fresh(earlier: Catalog, catalog: Catalog, features: Path) -> None:
 def load_fresh(features: Path, catalog: Catalog) -> np.ndarray:
     """Places of the interactions to train on; all of the catalogue's, where the run starts anew."""
     file = Path(features) / FRESH
-    return np.load(file, allow_pickle=False) if file.is_file() else np.arange(len(catalog.history_items))
+    return (
+        np.load(file, allow_pickle=False)
+        if file.is_file()
+        else np.arange(len(catalog.history_items))
+    )

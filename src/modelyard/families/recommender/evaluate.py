@@ -1,4 +1,5 @@
-"""Judges a recommender on a split, through the host that serves it: the whole catalogue is ranked."""
+"""Judges a recommender on a split, through the host that serves it: the whole catalogue is
+ranked."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ from modelyard.families.recommender import plots, tasks
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.data import load_split
 from modelyard.families.recommender.host import Answer, Query, best
-from modelyard.families.recommender.ranking import CUTS, figures, neighbour_scores, popularity_scores, ranks
+from modelyard.families.recommender.ranking import (
+    CUTS,
+    figures,
+    neighbour_scores,
+    popularity_scores,
+    ranks,
+)
 from modelyard.judging.evaluation import Direction, Evaluation
 
 if TYPE_CHECKING:
@@ -27,11 +34,14 @@ PAIRS = 2**16
 """Pairs of a user and an item that are scored at once."""
 
 
-def evaluate(host: RecommenderHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+def evaluate(
+    host: RecommenderHost, run: Runtime, features: Path, split: Split = "test"
+) -> Evaluation:
     """Figures at 5, 10 and 20 beside those of popularity, on one left-out interaction a user.
 
-    A request holds all that the user had until then, so that a host trained on other data (a champion) leaves out
-    the same items and is judged on the same; an item that it does not know, it cannot recommend.
+    A request holds all that the user had until then, so that a host trained on other data (a
+    champion) leaves out the same items and is judged on the same; an item that it does not know, it
+    cannot recommend.
     """
     catalog = Catalog.load(features / "assets")
     users, target = load_split(features, split)
@@ -40,20 +50,31 @@ def evaluate(host: RecommenderHost, run: Runtime, features: Path, split: Split =
     popular = rank(popularity_scores(catalog, users), had)
     metrics = figures(lists, target, users, catalog)
     baseline = figures(popular, target, users, catalog)
-    notes = [_interval(metrics[MAIN], ranks(lists, target)), *_notes(catalog, users, target, had, sources)]
+    notes = [
+        _interval(metrics[MAIN], ranks(lists, target)),
+        *_notes(catalog, users, target, had, sources),
+    ]
     heads = tasks.judge(host, run, features, split)
     directions: dict[str, Direction] = {
-        name: "min" if name.startswith(("popularity_lift", "dwell")) else "max" for name in {**metrics, **heads.metrics}
+        name: "min" if name.startswith(("popularity_lift", "dwell")) else "max"
+        for name in {**metrics, **heads.metrics}
     }
     return Evaluation(
-        split=split, rows=len(users), metrics={**metrics, **heads.metrics}, baseline={**baseline, **heads.baseline},
-        baseline_name="popularity", main=MAIN, directions=directions, notes=[*notes, *heads.notes],
+        split=split,
+        rows=len(users),
+        metrics={**metrics, **heads.metrics},
+        baseline={**baseline, **heads.baseline},
+        baseline_name="popularity",
+        main=MAIN,
+        directions=directions,
+        notes=[*notes, *heads.notes],
         plots=plots.draw(catalog, users, target, {"model": lists, "popularity": popular}),
-    )  # fmt: skip
+    )
 
 
 def histories(features: Path, split: Split) -> list[np.ndarray]:
-    """What each judged user had before the left-out interaction, int64: on test the validation's item too."""
+    """What each judged user had before the left-out interaction, int64: on test the validation's
+    item too."""
     catalog = Catalog.load(features / "assets")
     users, _ = load_split(features, split)
     if split == "train":
@@ -77,33 +98,54 @@ def rank(scores: Iterable[np.ndarray], had: list[np.ndarray]) -> np.ndarray:
 
 
 def ask(
-    host: RecommenderHost, run: Runtime, catalog: Catalog, users: np.ndarray, had: list[np.ndarray], split: Split
+    host: RecommenderHost,
+    run: Runtime,
+    catalog: Catalog,
+    users: np.ndarray,
+    had: list[np.ndarray],
+    split: Split,
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Lists as `rank` gives them, from the host's answers, and how many answers rest on what.
 
     `had` is what each of `users` had, as `histories` tells.
     """
-    lists, sources = np.full((len(users), LONGEST), -1), dict.fromkeys(("personal", "history", "popular"), 0)
+    lists, sources = (
+        np.full((len(users), LONGEST), -1),
+        dict.fromkeys(("personal", "history", "popular"), 0),
+    )
     names = [item.id for item in catalog.items]
     size = max(1, PAIRS // len(host.catalog.items))
     for start in range(0, len(users), size):
         requests = [
-            Query(user=None if split == "train" else catalog.users[user], k=LONGEST, history=[names[i] for i in items])
-            for user, items in zip(users[start : start + size].tolist(), had[start : start + size], strict=True)
+            Query(
+                user=None if split == "train" else catalog.users[user],
+                k=LONGEST,
+                history=[names[i] for i in items],
+            )
+            for user, items in zip(
+                users[start : start + size].tolist(), had[start : start + size], strict=True
+            )
         ]
         for row, answer in enumerate(host.predict(run, requests), start):
             assert isinstance(answer, Answer)
             sources[answer.source] += 1
-            # An item that only the host knows was not there to be chosen: it takes its place, and hits nothing.
+            # An item that only the host knows was not there to be chosen: it takes its place, and
+            # hits nothing.
             found = [catalog.item_index.get(one.item, -1) for one in answer.items]
             lists[row, : len(found)] = found
     return lists, sources
 
 
 def _notes(
-    catalog: Catalog, users: np.ndarray, target: np.ndarray, had: list[np.ndarray], sources: dict[str, int]
+    catalog: Catalog,
+    users: np.ndarray,
+    target: np.ndarray,
+    had: list[np.ndarray],
+    sources: dict[str, int],
 ) -> list[str]:
-    notes = ["The whole catalogue is ranked, less what the user had before; one left-out interaction a user."]
+    notes = [
+        "The whole catalogue is ranked, less what the user had before; one left-out interaction a user."
+    ]
     neighbours = neighbour_scores(catalog, users)
     if neighbours is not None:
         found = figures(rank(neighbours, had), target, users, catalog)
@@ -116,12 +158,15 @@ def _notes(
         notes.append(f"Answers rest on: {told}.")
     new = int((catalog.popularity[target] == 0).sum())
     if new:
-        notes.append(f"{new:,} left-out items have no training interaction and can hardly be found.")
+        notes.append(
+            f"{new:,} left-out items have no training interaction and can hardly be found."
+        )
     return notes
 
 
 def _interval(value: float, place: np.ndarray) -> str:
-    """A sentence with the percentile bootstrap interval over users (Efron and Tibshirani 1993, chapter 13)."""
+    """A sentence with the percentile bootstrap interval over users (Efron and Tibshirani 1993,
+    chapter 13)."""
     gains = np.where(place <= 10, 1 / np.log2(1 + place), 0)
     rng = np.random.default_rng(0)
     means = [gains[rng.integers(0, len(gains), len(gains))].mean() for _ in range(RESAMPLES)]

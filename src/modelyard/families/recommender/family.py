@@ -55,10 +55,13 @@ class Recommender(RecommenderData, Family[RecommenderConfig]):
         return report | {"headline": f"{self.config.model.kind}, {report['headline']}"}
 
     def graphs(self, model: Path) -> list[Graph]:
-        """`personal`: `user` (batch,) and `history`: `items` (batch, length), to logits (batch, items)."""
+        """`personal`: `user` (batch,) and `history`: `items` (batch, length), to logits (batch,
+        items)."""
         return graphs(self._trained(model))
 
-    def evaluate(self, host: RecommenderHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+    def evaluate(
+        self, host: RecommenderHost, run: Runtime, features: Path, split: Split = "test"
+    ) -> Evaluation:
         """Ranks the whole catalogue for each judged user."""
         return evaluate(host, run, features, split)
 

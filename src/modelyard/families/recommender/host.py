@@ -28,7 +28,9 @@ MOST = 100
 class Query(BaseModel, extra="forbid"):
     """Whom to recommend to, and how much."""
 
-    user: Id | None = Field(default=None, description="Id as in the training data; left out for a stranger")
+    user: Id | None = Field(
+        default=None, description="Id as in the training data; left out for a stranger"
+    )
     k: int = Field(default=10, ge=1, le=MOST, description="Items wanted")
     exclude: Ids = Field(default=[], description="Ids of items not to recommend, for any reason")
     history: Ids = Field(
@@ -45,15 +47,23 @@ class Recommendation(BaseModel, extra="forbid"):
     score: float = Field(description="Larger is better; comparable within one answer")
     title: str | None = Field(default=None, description="Title, where the data has one")
     category: str | None = Field(default=None, description="Category, where the data has one")
-    click: float | None = Field(default=None, description="Chance of a click when shown (multitask)")
-    conversion: float | None = Field(default=None, description="Chance that a click converts (multitask)")
-    dwell: float | None = Field(default=None, description="Typical seconds spent after a click (multitask)")
+    click: float | None = Field(
+        default=None, description="Chance of a click when shown (multitask)"
+    )
+    conversion: float | None = Field(
+        default=None, description="Chance that a click converts (multitask)"
+    )
+    dwell: float | None = Field(
+        default=None, description="Typical seconds spent after a click (multitask)"
+    )
 
 
 class Answer(BaseModel, extra="forbid"):
     """Items, best first."""
 
-    items: list[Recommendation] = Field(description="Best first; fewer than k when too few are left")
+    items: list[Recommendation] = Field(
+        description="Best first; fewer than k when too few are left"
+    )
     source: Source = Field(
         description="personal: the user was in the training data; history: an unknown user, judged by the history "
         "given; popular: nothing is known, so these are what most had"
@@ -117,10 +127,14 @@ class RecommenderHost(Host):
         assert isinstance(response, Answer)
         asked = self.resolve(request)
         best = response.items[0] if response.items else None
-        shown = [self.catalog.popularity[self.catalog.item_index[one.item]] for one in response.items]
+        shown = [
+            self.catalog.popularity[self.catalog.item_index[one.item]] for one in response.items
+        ]
         return {
             "source": response.source,
-            "known_history": float(self.catalog.lengths[asked.user] if asked.user is not None else len(asked.history)),
+            "known_history": float(
+                self.catalog.lengths[asked.user] if asked.user is not None else len(asked.history)
+            ),
             "k": float(request.k),
             "ignored_ids": float(response.ignored),
             "mean_popularity": float(np.mean(shown)) if shown else None,
@@ -129,7 +143,8 @@ class RecommenderHost(Host):
         }
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
-        """How much the first item is like each one that the user had: cosines of the items' embeddings."""
+        """How much the first item is like each one that the user had: cosines of the items'
+        embeddings."""
         (answer,) = self.predict(run, [request])
         asked = self.resolve(request)
         assert isinstance(answer, Answer)
@@ -142,7 +157,9 @@ class RecommenderHost(Host):
         return Explanation(
             method="item likeness",
             output=f"cosine of {self._label(top)} with an item of the history",
-            contributions={self._label(int(had[place])): float(likeness[place]) for place in nearest},
+            contributions={
+                self._label(int(had[place])): float(likeness[place]) for place in nearest
+            },
         )
 
     def resolve(self, request: BaseModel) -> Asked:
@@ -151,7 +168,9 @@ class RecommenderHost(Host):
         index = self.catalog.item_index
         user = self.catalog.user_index.get(str(request.user)) if request.user is not None else None
         given = [*request.history, *request.exclude]
-        history = list(dict.fromkeys(index[str(name)] for name in request.history if str(name) in index))
+        history = list(
+            dict.fromkeys(index[str(name)] for name in request.history if str(name) in index)
+        )
         known = [index[str(name)] for name in given if str(name) in index]
         seen = self.catalog.history(user) if user is not None else np.empty(0, np.int64)
         source: Source = "personal" if user is not None else "history" if history else "popular"
@@ -192,11 +211,17 @@ class RecommenderHost(Host):
             item = self.catalog.items[index]
             heads = _estimates(outputs, index)
             score = float(scores[index])
-            found.append(Recommendation(item=item.id, score=score, title=item.title, category=item.category, **heads))
+            found.append(
+                Recommendation(
+                    item=item.id, score=score, title=item.title, category=item.category, **heads
+                )
+            )
         return Answer(items=found, source=asked.source, ignored=asked.ignored)
 
     def _had(self, asked: Asked) -> np.ndarray:
-        known = self.catalog.history(asked.user) if asked.user is not None else np.empty(0, np.int64)
+        known = (
+            self.catalog.history(asked.user) if asked.user is not None else np.empty(0, np.int64)
+        )
         return np.unique(np.concatenate([known, np.array(asked.history, np.int64)]))
 
     def _label(self, index: int) -> str:
@@ -205,7 +230,8 @@ class RecommenderHost(Host):
 
 
 def best(scores: np.ndarray, allowed: np.ndarray, k: int) -> list[int]:
-    """Indices of the `k` largest of `scores` (items,) that are `allowed`; of equals the first in the catalogue."""
+    """Indices of the `k` largest of `scores` (items,) that are `allowed`; of equals the first in
+    the catalogue."""
     candidates = np.flatnonzero(allowed)
     values = scores[candidates]
     if len(values) > k:

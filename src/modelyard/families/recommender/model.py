@@ -1,7 +1,8 @@
-"""Networks that score users and items; the only place of the family, with towers.py, that needs torch.
+"""Networks that score users and items; the only place of the family, with towers.py, that needs
+torch.
 
-LightGCN is written with one sparse product rather than torch-geometric's LGConv: the product is three lines, and
-importing torch-geometric alone takes longer than the built-in training.
+LightGCN is written with one sparse product rather than torch-geometric's LGConv: the product is
+three lines, and importing torch-geometric alone takes longer than the built-in training.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Net(nn.Module):
 
     @abstractmethod
     def heads(self, user: torch.Tensor, item: torch.Tensor) -> Batch:
-        """Logits by name, (batch, items): `user` (batch, width), `item` (items, width) or (batch, items, width)."""
+        """Logits by name, (batch, items): `user` (batch, width), `item` (items, width) or
+        (batch, items, width)."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> torch.Tensor:
@@ -54,27 +56,39 @@ class Net(nn.Module):
         return self.heads(users[user], items)
 
     def profiles(self) -> torch.Tensor:
-        """What having an item says of a person, (items, width): the mean vector of those who had it."""
+        """What having an item says of a person, (items, width): the mean vector of those who had
+        it."""
         users, items = self.vectors()
         user, item = self.owners
-        total = torch.zeros(len(items), users.shape[1], device=users.device).index_add_(0, item, users[user])
+        total = torch.zeros(len(items), users.shape[1], device=users.device).index_add_(
+            0, item, users[user]
+        )
         count = torch.bincount(item, minlength=len(items))[:, None]
         return torch.where(count > 0, total / count.clamp(min=1), users.mean(0))
 
 
 class LightGCN(Net):
-    """Light graph convolution (He et al. 2020): embeddings averaged over neighbourhoods of the bipartite graph.
+    """Light graph convolution (He et al. 2020): embeddings averaged over neighbourhoods of the
+    bipartite graph.
 
-    E(l+1) = D^-1/2 A D^-1/2 E(l), and the mean of E(0) … E(layers) is what scores by its dot product. Trained by
-    Bayesian personalized ranking (Rendle et al. 2009) with an L2 penalty on the E(0) of the batch.
+    E(l+1) = D^-1/2 A D^-1/2 E(l), and the mean of E(0) … E(layers) is what scores by its dot
+    product. Trained by Bayesian personalized ranking (Rendle et al. 2009) with an L2 penalty on the
+    E(0) of the batch.
     """
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
-        self.users, self.layers, self.penalty = len(catalog.users), settings.layers, settings.penalty
+        self.users, self.layers, self.penalty = (
+            len(catalog.users),
+            settings.layers,
+            settings.penalty,
+        )
         drawn = torch.randn(self.users + len(catalog.items), settings.dimensions) * 0.1
         # Two tensors, so that users and items can be appended to each.
-        self.user, self.item = nn.Parameter(drawn[: self.users].clone()), nn.Parameter(drawn[self.users :].clone())
+        self.user, self.item = (
+            nn.Parameter(drawn[: self.users].clone()),
+            nn.Parameter(drawn[self.users :].clone()),
+        )
         self.graph = nn.Buffer(_normalized(catalog), persistent=False)
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,19 +121,27 @@ class LightGCN(Net):
 
 
 class NeuMF(Net):
-    """Neural matrix factorization (He et al. 2017, section 3.4): a generalized product beside a perceptron.
+    """Neural matrix factorization (He et al. 2017, section 3.4): a generalized product beside a
+    perceptron.
 
     Trained by cross-entropy against sampled negatives.
     """
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
         super().__init__(catalog)
-        self.size, self.negatives, self.penalty = settings.dimensions, settings.drawn, settings.penalty
+        self.size, self.negatives, self.penalty = (
+            settings.dimensions,
+            settings.drawn,
+            settings.penalty,
+        )
         self.user = nn.Parameter(torch.randn(len(catalog.users), 2 * self.size) * 0.1)
         self.item = nn.Parameter(torch.randn(len(catalog.items), 2 * self.size) * 0.1)
         self.first = Joint(self.size, self.size, settings.hidden[0])
         self.rest = perceptron(settings.hidden)
-        self.product, self.out = nn.Linear(self.size, 1, bias=False), nn.Linear(settings.hidden[-1], 1)
+        self.product, self.out = (
+            nn.Linear(self.size, 1, bias=False),
+            nn.Linear(settings.hidden[-1], 1),
+        )
         nn.init.ones_(self.product.weight)
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -129,15 +151,20 @@ class NeuMF(Net):
     def heads(self, user: torch.Tensor, item: torch.Tensor) -> Batch:
         """Logit of an interaction, `score`."""
         product = dot(user[:, : self.size] * self.product.weight, item[..., : self.size])
-        hidden = self.rest(functional.relu(self.first(user[:, self.size :], item[..., self.size :])))
+        hidden = self.rest(
+            functional.relu(self.first(user[:, self.size :], item[..., self.size :]))
+        )
         return {"score": product + self.out(hidden)[..., 0]}
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        """Cross-entropy, the positive against `negatives` others; on validation against all that are unseen."""
+        """Cross-entropy, the positive against `negatives` others; on validation against all that
+        are unseen."""
         user, positive = self.user[batch["user"]], self.item[batch["item"]]
         wanted = functional.softplus(-self.heads(user, positive[:, None])["score"]).mean()
         if "unseen" in batch:
-            unwanted = _mean_where(functional.softplus(self.heads(user, self.item)["score"]), batch["unseen"])
+            unwanted = _mean_where(
+                functional.softplus(self.heads(user, self.item)["score"]), batch["unseen"]
+            )
             return (wanted + self.negatives * unwanted) / (1 + self.negatives)
         negative = self.item[batch["negative"]]
         unwanted = functional.softplus(self.heads(user, negative)["score"]).mean()
@@ -169,7 +196,8 @@ def perceptron(widths: tuple[int, ...]) -> nn.Sequential:
 def build(settings: RecommenderModel, assets: Path) -> Net:
     """The untrained network for the users and items of `assets`.
 
-    The assets of a trained model say themselves which network it is; `settings` say it for those of features.
+    The assets of a trained model say themselves which network it is; `settings` say it for those of
+    features.
     """
     from modelyard.families.recommender.towers import Towers
 
@@ -211,7 +239,8 @@ def graphs(net: Net) -> list[Graph]:
 
 
 class Personal(nn.Module):
-    """A trained net with its vectors as constants: `user` int64 (batch,) to logits (batch, items)."""
+    """A trained net with its vectors as constants: `user` int64 (batch,) to logits (batch,
+    items)."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()
@@ -223,7 +252,8 @@ class Personal(nn.Module):
 
 
 class FoldIn(nn.Module):
-    """A stranger as the mean of what their items say: `items` int64 (batch, length), -1 where a list has ended."""
+    """A stranger as the mean of what their items say: `items` int64 (batch, length), -1 where a
+    list has ended."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()
@@ -256,7 +286,10 @@ def energy(embeddings: tuple[torch.Tensor, ...], rows: int) -> torch.Tensor:
 def _normalized(catalog: Catalog) -> torch.Tensor:
     """D^-1/2 A D^-1/2 of the training graph, users first, as a sparse matrix."""
     nodes = len(catalog.users) + len(catalog.items)
-    user, item = torch.from_numpy(catalog.history_users), torch.from_numpy(catalog.history_items) + len(catalog.users)
+    user, item = (
+        torch.from_numpy(catalog.history_users),
+        torch.from_numpy(catalog.history_items) + len(catalog.users),
+    )
     edges = torch.stack([torch.cat([user, item]), torch.cat([item, user])])
     degree = torch.bincount(edges[0], minlength=nodes).clamp(min=1).float()
     weight = degree[edges[0]].rsqrt() * degree[edges[1]].rsqrt()

@@ -8,9 +8,11 @@ from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.read import Log
 
 
-def numbering(log: Log, user: np.ndarray, item: np.ndarray, earlier: Catalog | None) -> tuple[np.ndarray, np.ndarray]:
-    """Index in the catalogue of each user and item of the log, -1 for those left out: not among `user`, `item`
-    (rows,). Sorted by id, behind the earlier ones.
+def numbering(
+    log: Log, user: np.ndarray, item: np.ndarray, earlier: Catalog | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Index in the catalogue of each user and item of the log, -1 for those left out: not among
+    `user`, `item` (rows,). Sorted by id, behind the earlier ones.
 
     They follow from the ids alone: moving one interaction changes no other row of an embedding.
     """

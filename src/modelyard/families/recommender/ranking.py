@@ -14,21 +14,28 @@ KNN_ITEMS = 5_000
 
 
 def ranks(lists: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Place of each target (rows,) in its list (rows, length), from 1; infinite where it is not. float64 (rows,)."""
+    """Place of each target (rows,) in its list (rows, length), from 1; infinite where it is not.
+    float64 (rows,)."""
     hit = lists == target[:, None]
     return np.where(hit.any(axis=1), hit.argmax(axis=1) + 1.0, np.inf)
 
 
-def figures(lists: np.ndarray, target: np.ndarray, users: np.ndarray, catalog: Catalog) -> dict[str, float]:
-    """Metrics of lists of item indices (rows, 20), -1 where a list has ended, against one wanted item a row.
+def figures(
+    lists: np.ndarray, target: np.ndarray, users: np.ndarray, catalog: Catalog
+) -> dict[str, float]:
+    """Metrics of lists of item indices (rows, 20), -1 where a list has ended, against one wanted
+    item a row.
 
-    recall@k is the share of rows whose item is among the first k; NDCG@k (Järvelin and Kekäläinen 2002) of one
-    wanted item is 1 / log2(1 + rank); MRR counts the first 20 places. Coverage is the share of the catalogue that
-    anyone is shown, novelty the mean self-information in bits (Zhou et al. 2010), popularity lift by how much more
-    popular the lists are than what users had (Abdollahpouri et al. 2019).
+    recall@k is the share of rows whose item is among the first k; NDCG@k (Järvelin and Kekäläinen
+    2002) of one wanted item is 1 / log2(1 + rank); MRR counts the first 20 places. Coverage is the
+    share of the catalogue that anyone is shown, novelty the mean self-information in bits (Zhou et
+    al. 2010), popularity lift by how much more popular the lists are than what users had
+    (Abdollahpouri et al. 2019).
     """
     place = ranks(lists, target)
-    result = {f"ndcg_at_{k}": float(np.where(place <= k, 1 / np.log2(1 + place), 0).mean()) for k in CUTS}
+    result = {
+        f"ndcg_at_{k}": float(np.where(place <= k, 1 / np.log2(1 + place), 0).mean()) for k in CUTS
+    }
     result |= {f"recall_at_{k}": float((place <= k).mean()) for k in CUTS}
     result["mrr_at_20"] = float((1 / place).mean())
     share = (catalog.popularity + 1) / (catalog.popularity + 1).sum()
@@ -44,7 +51,9 @@ def figures(lists: np.ndarray, target: np.ndarray, users: np.ndarray, catalog: C
 
 def means(catalog: Catalog) -> np.ndarray:
     """Mean popularity of what each user had in training, float64 (users,)."""
-    total = np.bincount(catalog.history_users, catalog.popularity[catalog.history_items], len(catalog.users))
+    total = np.bincount(
+        catalog.history_users, catalog.popularity[catalog.history_items], len(catalog.users)
+    )
     mean: np.ndarray = total / np.maximum(catalog.lengths, 1)
     return mean
 
@@ -56,8 +65,8 @@ def popularity_scores(catalog: Catalog, users: np.ndarray) -> Iterator[np.ndarra
 
 
 def neighbour_scores(catalog: Catalog, users: np.ndarray) -> Iterator[np.ndarray] | None:
-    """Item-based neighbours: summed cosine of the columns of the training matrix with those of the user's items
-    (Sarwar et al. 2001). None for a large catalogue."""
+    """Item-based neighbours: summed cosine of the columns of the training matrix with those of
+    the user's items (Sarwar et al. 2001). None for a large catalogue."""
     if len(catalog.items) > KNN_ITEMS:
         return None
     together = np.zeros((len(catalog.items), len(catalog.items)), np.float32)

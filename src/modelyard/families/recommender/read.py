@@ -23,7 +23,16 @@ LOGS = ("interactions", "ratings", "u.data", "events")
 """How the log's name begins in a folder of several files; the first that is there is read."""
 ITEMS = ("items", "movies")
 NAMES = {
-    "user": ("userid", "user_id", "user", "customerid", "customer_id", "customer", "visitorid", "visitor_id"),
+    "user": (
+        "userid",
+        "user_id",
+        "user",
+        "customerid",
+        "customer_id",
+        "customer",
+        "visitorid",
+        "visitor_id",
+    ),
     "item": (
         "itemid",
         "item_id",
@@ -44,13 +53,26 @@ NAMES = {
         "asin",
     ),
     "rating": ("rating", "score", "stars"),
-    "timestamp": ("timestamp", "time", "ts", "date", "datetime", "event_time", "order_date", "invoicedate"),
+    "timestamp": (
+        "timestamp",
+        "time",
+        "ts",
+        "date",
+        "datetime",
+        "event_time",
+        "order_date",
+        "invoicedate",
+    ),
     "click": ("click", "clicked"),
     "conversion": ("conversion", "converted", "purchase"),
     "dwell": ("dwell", "dwell_time", "dwell_seconds"),
 }
 """Column names that are understood, in any case; of several for one thing the first is taken."""
-ITEM_NAMES = {"id": ("id", *NAMES["item"]), "title": ("title", "name"), "category": ("category", "genre", "genres")}
+ITEM_NAMES = {
+    "id": ("id", *NAMES["item"]),
+    "title": ("title", "name"),
+    "category": ("category", "genre", "genres"),
+}
 ORDER = ("user", "item", "rating", "timestamp")
 """Columns of a log without a header: MovieLens' order."""
 LABELS = ("click", "conversion", "dwell")
@@ -83,7 +105,8 @@ def read_log(raw: Path) -> Log:
     """The interactions in `raw`.
 
     Raises:
-        BadData: no such file or several, a missing column, or a cell that cannot be used; with file,
+        BadData: no such file or several, a missing column, or a cell that cannot be used; with
+        file,
             row and column.
     """
     table, columns = _open(_log_file(Path(raw)), NAMES, ORDER)
@@ -132,7 +155,8 @@ def read_items(raw: Path) -> tuple[dict[str, Item], list[str]]:
 
 
 def _ids(table: Table, column: str, problem: str) -> tuple[list[str], np.ndarray]:
-    """The different cells in the order of the file, and each row's index into them, int64 (rows,)."""
+    """The different cells in the order of the file, and each row's index into them, int64
+    (rows,)."""
     _check_full(table, column, problem)
     cells = table.column(column)
     if not pa.types.is_string(cells.type):
@@ -187,7 +211,9 @@ def _files(raw: Path) -> list[Path]:
     if not raw.exists():
         raise BadData("no such file or folder", file=raw)
     found = [raw] if raw.is_file() else [file for file in sorted(raw.rglob("*")) if file.is_file()]
-    return [file for file in found if file.name.lower().endswith(SUFFIXES) and file.name != MANIFEST]
+    return [
+        file for file in found if file.name.lower().endswith(SUFFIXES) and file.name != MANIFEST
+    ]
 
 
 def _log_file(raw: Path) -> Path:
@@ -199,9 +225,10 @@ def _log_file(raw: Path) -> Path:
     if len(files) != 1:
         names = ", ".join(file.name for file in files[:6]) or "no file with interactions"
         raise BadData(
-            f"one file of interactions is needed; seen: {names}", file=raw,
+            f"one file of interactions is needed; seen: {names}",
+            file=raw,
             hint=f"Name it interactions.csv; allowed: {', '.join(SUFFIXES)}",
-        )  # fmt: skip
+        )
     return files[0]
 
 
@@ -242,7 +269,9 @@ def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
         _check_named(text.file, {}, first, names)
     least = len(order) - (names is ITEM_NAMES)
     if len(first) < least:
-        problem = f"{len(first)} cells and no header; without one the columns are {', '.join(order)}"
+        problem = (
+            f"{len(first)} cells and no header; without one the columns are {', '.join(order)}"
+        )
         raise BadData(problem, file=text.file, row=1)
     unnamed = [""] * (len(first) - len(order))
     header = [*order[: len(first)], *unnamed]

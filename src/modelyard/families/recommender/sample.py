@@ -9,12 +9,29 @@ from typing import Any
 
 import numpy as np
 
-CATEGORIES = ("adventure", "biography", "cooking", "crime", "fantasy", "history", "humour", "nature", "philosophy",
-              "poetry", "romance", "science", "sport", "theatre", "travel", "war")  # fmt: skip
+CATEGORIES = (
+    "adventure",
+    "biography",
+    "cooking",
+    "crime",
+    "fantasy",
+    "history",
+    "humour",
+    "nature",
+    "philosophy",
+    "poetry",
+    "romance",
+    "science",
+    "sport",
+    "theatre",
+    "travel",
+    "war",
+)
 TASTE, FASHION = 14.0, 0.8
 """Weight of a person's taste, and of an item's popularity, in what is chosen."""
 NOISE = 0.3
-"""How far an item stands from its category, and a person from the taste of the kind, in each dimension."""
+"""How far an item stands from its category, and a person from the taste of the kind, in each
+dimension."""
 DIMENSIONS = 12
 """Of taste beside the category."""
 LEAST, USUAL, MOST = 2, 6, 60
@@ -46,14 +63,17 @@ class World:
 
 
 def write_sample(raw: Path, users: int, items: int, seed: int) -> None:
-    """Writes `interactions.csv` (users × about 7 clicks and 11 passed over) and `items.csv` into `raw`."""
+    """Writes `interactions.csv` (users × about 7 clicks and 11 passed over) and `items.csv` into
+    `raw`."""
     rng = np.random.default_rng(seed)
     world = _world(rng, users, items)
     with (raw / "items.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["itemId", "title", "category"])
         for item, kind in enumerate(world.category):
-            writer.writerow([item + 1, f"{CATEGORIES[kind].capitalize()} {item + 1}", CATEGORIES[kind]])
+            writer.writerow(
+                [item + 1, f"{CATEGORIES[kind].capitalize()} {item + 1}", CATEGORIES[kind]]
+            )
     rows = [row for user in range(users) for row in _events(rng, world, user)]
     rows.sort(key=lambda row: row[3])
     with (raw / "interactions.csv").open("w", newline="") as stream:
@@ -107,8 +127,8 @@ def _events(rng: np.random.Generator, world: World, user: int) -> list[list[Any]
 
 
 def _choose(rng: np.random.Generator, world: World, user: int, count: int) -> np.ndarray:
-    """Items in the order of time: drawn without replacement (Plackett-Luce by Gumbel noise), half of them by the
-    early taste and half by the late one."""
+    """Items in the order of time: drawn without replacement (Plackett-Luce by Gumbel noise),
+    half of them by the early taste and half by the late one."""
     first = _draw(rng, TASTE * world.early[user] + FASHION * world.appeal, count // 2)
     late = TASTE * world.late[user] + FASHION * world.appeal
     late[first] = -np.inf

@@ -10,10 +10,13 @@ SEARCH: Mapping[str, Range] = {
     "model.kind": choice("lightgcn", "ncf", changes_loss=True),
     "model.dimensions": choice(16, 32, 64, 128),
     "model.layers": whole(1, 4, when={"model.kind": ("lightgcn",)}),
-    "model.hidden": choice([64, 32, 16], [128, 64, 32], [32, 16], when={"model.kind": ("ncf", "multitask")}),
+    "model.hidden": choice(
+        [64, 32, 16], [128, 64, 32], [32, 16], when={"model.kind": ("ncf", "multitask")}
+    ),
     "model.negatives": choice(1, 2, 4, 8, 16, 32, changes_loss=True),
     "model.regularization": choice(0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, changes_loss=True),
     "training.learning_rate": real(5e-4, 2e-2, log=True),
     "training.batch_size": choice(256, 512, 1024, 2048),
 }
-"""The number of negatives and the penalty are part of the loss: trials are pruned among those that share them."""
+"""The number of negatives and the penalty are part of the loss: trials are pruned among those
+that share them."""

@@ -32,7 +32,8 @@ class Judged:
 
 
 def judge(host: RecommenderHost, run: Runtime, features: Path, split: Split) -> Judged:
-    """ROC AUC of clicks and conversions and mean absolute error of the log seconds, beside items' own means.
+    """ROC AUC of clicks and conversions and mean absolute error of the log seconds, beside items'
+    own means.
 
     Rows whose user or item the host does not know are left out.
     """
@@ -42,7 +43,9 @@ def judge(host: RecommenderHost, run: Runtime, features: Path, split: Split) -> 
     said = _said(host, run, Catalog.load(features / "assets"), shown)
     known = ~np.isnan(said["click"])
     clicked = known & (shown["click"] == 1)
-    means = {task: _item_means(train, task, shown["item"]) for task in ("click", "conversion", "dwell")}
+    means = {
+        task: _item_means(train, task, shown["item"]) for task in ("click", "conversion", "dwell")
+    }
     metrics: dict[str, float] = {}
     baseline: dict[str, float] = {}
     for task, rows in (("click", known), ("conversion", clicked)):
@@ -62,7 +65,8 @@ def judge(host: RecommenderHost, run: Runtime, features: Path, split: Split) -> 
 
 
 def roc_auc(truth: np.ndarray, score: np.ndarray) -> float:
-    """The chance that a positive is scored above a negative, ties counting half (Mann and Whitney 1947)."""
+    """The chance that a positive is scored above a negative, ties counting half (Mann and
+    Whitney 1947)."""
     _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
     rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     positive = truth == 1
@@ -70,10 +74,17 @@ def roc_auc(truth: np.ndarray, score: np.ndarray) -> float:
     return float((rank[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def _said(host: RecommenderHost, run: Runtime, catalog: Catalog, shown: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The heads' outputs for each row, float64 (rows,); NaN where the host does not know user or item."""
-    users = np.array([host.catalog.user_index.get(name, -1) for name in catalog.users])[shown["user"]]
-    items = np.array([host.catalog.item_index.get(item.id, -1) for item in catalog.items])[shown["item"]]
+def _said(
+    host: RecommenderHost, run: Runtime, catalog: Catalog, shown: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The heads' outputs for each row, float64 (rows,); NaN where the host does not know user or
+    item."""
+    users = np.array([host.catalog.user_index.get(name, -1) for name in catalog.users])[
+        shown["user"]
+    ]
+    items = np.array([host.catalog.item_index.get(item.id, -1) for item in catalog.items])[
+        shown["item"]
+    ]
     said = {task: np.full(len(users), np.nan) for task in ("click", "conversion", "dwell")}
     rows = np.flatnonzero((users >= 0) & (items >= 0))
     asked = np.unique(users[rows])
@@ -88,13 +99,18 @@ def _said(host: RecommenderHost, run: Runtime, catalog: Catalog, shown: dict[str
 
 
 def _item_means(train: dict[str, np.ndarray], task: str, items: np.ndarray) -> np.ndarray:
-    """The mean in training of each of `items` (rows,), blended with the overall one, float64 (rows,).
+    """The mean in training of each of `items` (rows,), blended with the overall one, float64
+    (rows,).
 
     Of clicked rows alone, but for the click itself; the time in log(1 + seconds).
     """
     rows = np.ones(len(train["item"]), bool) if task == "click" else train["click"] == 1
-    values = np.nan_to_num(np.log1p(train[task]) if task == "dwell" else train[task])[rows].astype(np.float64)
+    values = np.nan_to_num(np.log1p(train[task]) if task == "dwell" else train[task])[rows].astype(
+        np.float64
+    )
     size = 1 + max(int(train["item"].max()), int(items.max()))
     total = np.bincount(train["item"][rows], values, size) + SMOOTHING * values.mean()
-    mean: np.ndarray = (total / (np.bincount(train["item"][rows], minlength=size) + SMOOTHING))[items]
+    mean: np.ndarray = (total / (np.bincount(train["item"][rows], minlength=size) + SMOOTHING))[
+        items
+    ]
     return mean

@@ -14,13 +14,14 @@ TASKS = ("shown", "click", "conversion", "dwell")
 
 
 class Towers(Net):
-    """A tower for each task over a shared bottom (Caruana 1997) or a mixture of experts (Ma et al. 2018: MMoE).
+    """A tower for each task over a shared bottom (Caruana 1997) or a mixture of experts (Ma et al.
+    2018: MMoE).
 
-    Inputs are the embeddings of user, item and the item's category, the user's activity and the item's popularity
-    in training; to each tower's output comes a weighted product of the embeddings of user and item, which layers
-    alone learn poorly (Rendle et al. 2020). A fourth tower tells what is shown from what is drawn at random, so that
-    the whole catalogue can be ranked while the chance of a click stays that of a shown item (after the entire space
-    of Ma et al. 2018, ESMM).
+    Inputs are the embeddings of user, item and the item's category, the user's activity and the
+    item's popularity in training; to each tower's output comes a weighted product of the embeddings
+    of user and item, which layers alone learn poorly (Rendle et al. 2020). A fourth tower tells
+    what is shown from what is drawn at random, so that the whole catalogue can be ranked while the
+    chance of a click stays that of a shown item (after the entire space of Ma et al. 2018, ESMM).
     """
 
     def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
@@ -33,17 +34,24 @@ class Towers(Net):
         self.item = nn.Parameter(torch.randn(len(catalog.items), self.size) * 0.1)
         self.category = nn.Parameter(torch.randn(len(names) + 1, self.size) * 0.1)
         self.kinds = nn.Buffer(torch.tensor(kinds), persistent=False)
-        self.activity = nn.Buffer(_standardized(torch.from_numpy(catalog.lengths)), persistent=False)
-        self.popularity = nn.Buffer(_standardized(torch.from_numpy(catalog.popularity)), persistent=False)
+        self.activity = nn.Buffer(
+            _standardized(torch.from_numpy(catalog.lengths)), persistent=False
+        )
+        self.popularity = nn.Buffer(
+            _standardized(torch.from_numpy(catalog.popularity)), persistent=False
+        )
         widths = settings.hidden[-2:]
         width = self.experts * widths[0]
         self.bottom = Joint(self.size + 1, self.size + 1, width)
         self.product = nn.Parameter(torch.ones(len(TASKS), self.size))
-        self.gates = nn.ModuleDict({task: Joint(self.size + 1, self.size + 1, self.experts) for task in TASKS})
+        self.gates = nn.ModuleDict(
+            {task: Joint(self.size + 1, self.size + 1, self.experts) for task in TASKS}
+        )
         self.towers = nn.ModuleDict({task: _tower(widths) for task in TASKS})
 
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embedding and activity of users; embedding (own and category's) and popularity of items."""
+        """Embedding and activity of users; embedding (own and category's) and popularity of
+        items."""
         item = self.item + self.category[self.kinds]
         return torch.cat([self.user, self.activity], 1), torch.cat([item, self.popularity], 1)
 
@@ -52,16 +60,23 @@ class Towers(Net):
         hidden = functional.relu(self.bottom(user, item))
         parts = hidden.reshape(*hidden.shape[:2], self.experts, hidden.shape[2] // self.experts)
         ours, theirs = user[:, : self.size], item[..., : self.size]
-        products = {task: dot(ours * weight, theirs) for task, weight in zip(TASKS, self.product, strict=True)}
+        products = {
+            task: dot(ours * weight, theirs)
+            for task, weight in zip(TASKS, self.product, strict=True)
+        }
         return {task: products[task] + self._task(task, parts, user, item) for task in TASKS}
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        """Cross-entropy of shown, click, conversion and squared error of the log seconds, plus an L2 penalty.
+        """Cross-entropy of shown, click, conversion and squared error of the log seconds, plus an
+        L2 penalty.
 
         The last two count where there was a click, the click where the item was shown.
         """
         users, items = self.vectors()
-        user, item = users[batch["user"]], items[torch.cat([batch["item"][:, None], batch["negative"]], 1)]
+        user, item = (
+            users[batch["user"]],
+            items[torch.cat([batch["item"][:, None], batch["negative"]], 1)],
+        )
         heads = self.heads(user, item)
         shown, clicked = torch.zeros_like(heads["shown"]), batch["click"]
         shown[:, 0] = 1
@@ -72,7 +87,9 @@ class Towers(Net):
         before = entropy(heads["shown"], shown) + entropy(heads["click"][:, 0], clicked)
         return before + after + self.penalty * energy((user, item), len(user))
 
-    def _task(self, task: str, parts: torch.Tensor, user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+    def _task(
+        self, task: str, parts: torch.Tensor, user: torch.Tensor, item: torch.Tensor
+    ) -> torch.Tensor:
         gate = torch.softmax(self.gates[task](user, item), -1)
         score: torch.Tensor = self.towers[task]((parts * gate[..., None]).sum(-2))[..., 0]
         return score

@@ -1,4 +1,5 @@
-"""Cells of a column as numpy takes them: one reading for data frames and for requests. Numpy alone."""
+"""Cells of a column as numpy takes them: one reading for data frames and for requests. Numpy
+alone."""
 
 from __future__ import annotations
 
@@ -41,11 +42,14 @@ def parse_time(text: str) -> datetime:
         time = datetime.fromisoformat(text.strip())
         return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text[:40]!r} is not an ISO 8601 date or time such as 2026-03-31T08:00:00") from None
+        raise ValueError(
+            f"{text[:40]!r} is not an ISO 8601 date or time such as 2026-03-31T08:00:00"
+        ) from None
 
 
 def calendar(times: np.ndarray) -> dict[str, np.ndarray]:
-    """Year, month (1 to 12), weekday (Monday is 0) and hour with its fraction, of datetime64 without NaT."""
+    """Year, month (1 to 12), weekday (Monday is 0) and hour with its fraction, of datetime64
+    without NaT."""
     days = times.astype("datetime64[D]")
     return {
         "year": days.astype("datetime64[Y]").astype(np.int64) + 1970.0,

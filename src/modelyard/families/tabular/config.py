@@ -20,9 +20,11 @@ class TabularFeatures(Settings):
     target: str | None = None
     """Column to predict. None: the built-in data's own; required for data of your own."""
     task: Task = "auto"
-    """`auto`: regression for a numeric target with more than 20 distinct values, else classification."""
+    """`auto`: regression for a numeric target with more than 20 distinct values, else
+    classification."""
     positive: str | None = None
-    """Name of the positive class of a binary target. None: yes, true or 1 beside no, false or 0; else the rarer one."""
+    """Name of the positive class of a binary target. None: yes, true or 1 beside no, false or 0;
+    else the rarer one."""
     sample: Literal["breast_cancer", "fraud", "diabetes"] = "breast_cancer"
     """Built-in data used when `data.uri` is not set: two classifications and a regression."""
     sample_rows: int = Field(default=20_000, ge=500)
@@ -30,13 +32,13 @@ class TabularFeatures(Settings):
     sample_drift: float = Field(default=0.0, ge=0, le=1)
     """How far the simulated `fraud` data is shifted from its usual state; 0 is unshifted."""
     table_schema: str | None = None
-    """Path of an edited schema.json, whole or with some columns only. None: `<data file>.schema.json` or
-    `schema.json` in the data's folder if there is one, else inferred."""
+    """Path of an edited schema.json, whole or with some columns only. None: `<data
+    file>.schema.json` or `schema.json` in the data's folder if there is one, else inferred."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
     time_column: str | None = None
-    """Column of dates or numbers to split by (the latest rows are the test split). None: a random, stratified
-    split."""
+    """Column of dates or numbers to split by (the latest rows are the test split). None: a
+    random, stratified split."""
     validation_share: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the rows for choosing thresholds, calibration and early stopping."""
     test_share: float = Field(default=0.2, gt=0, lt=0.5)
@@ -55,7 +57,8 @@ class TabularModel(Settings):
     kind: Kind = "lightgbm"
     """linear (logistic or ridge), forest, boosting (histogram), xgboost, lightgbm, mlp (torch)."""
     trees: int = Field(default=400, ge=1)
-    """Most trees of a forest or boosting model; boosting stops earlier when validation stops improving."""
+    """Most trees of a forest or boosting model; boosting stops earlier when validation stops
+    improving."""
     learning_rate: float = Field(default=0.05, gt=0, le=1)
     """Shrinkage of each boosted tree."""
     max_leaves: int = Field(default=31, ge=2)
@@ -71,11 +74,12 @@ class TabularModel(Settings):
     class_weight: Literal["none", "balanced"] = "none"
     """`balanced` weighs classes inversely to their frequency while training."""
     calibration: Literal["auto", "none", "sigmoid", "isotonic"] = "auto"
-    """Fitted on the validation split, binary classification only. `auto`: isotonic from 1,000 positive
-    validation rows on, sigmoid from 30 on, else none; and only when it lowers the validation log loss in
-    cross-validation."""
+    """Fitted on the validation split, binary classification only. `auto`: isotonic from 1,000
+    positive validation rows on, sigmoid from 30 on, else none; and only when it lowers the
+    validation log loss in cross-validation."""
     aim: Literal["f1", "recall", "cost", "half"] = "f1"
-    """What the threshold of a binary classifier is chosen for on the validation split; `half` is 0.5."""
+    """What the threshold of a binary classifier is chosen for on the validation split; `half` is
+    0.5."""
     least_recall: float = Field(default=0.9, gt=0, le=1)
     """With `aim=recall`: the fewest false alarms at this recall or more."""
     false_positive_cost: float = Field(default=1.0, ge=0)
@@ -107,7 +111,12 @@ class TabularConfig(FamilyConfig):
     def requires(self) -> Mapping[str, str]:
         """The table readers, and the library of `model.kind`."""
         kind = self.model.kind
-        libraries = ["pandas", "pyarrow", "sklearn", *([kind] if kind in ("lightgbm", "xgboost") else [])]
+        libraries = [
+            "pandas",
+            "pyarrow",
+            "sklearn",
+            *([kind] if kind in ("lightgbm", "xgboost") else []),
+        ]
         needs = dict.fromkeys(libraries, "tabular")
         return needs | ({"torch": "torch"} if kind == "mlp" else {})
 

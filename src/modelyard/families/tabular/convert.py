@@ -38,9 +38,11 @@ def _from_sklearn(trained: Any, info: ModelInfo) -> Any:
 
     options = {"zipmap": False} if info.classes else None
     return convert(
-        trained, initial_types=[(INPUT, FloatTensorType([None, info.columns]))], options=options,
+        trained,
+        initial_types=[(INPUT, FloatTensorType([None, info.columns]))],
+        options=options,
         target_opset={"": CONVERTERS_OPSET, "ai.onnx.ml": 3},
-    )  # fmt: skip
+    )
 
 
 def _from_lightgbm(trained: Any, info: ModelInfo) -> Any:
@@ -48,7 +50,9 @@ def _from_lightgbm(trained: Any, info: ModelInfo) -> Any:
     from onnxmltools.convert.common.data_types import FloatTensorType
 
     inputs = [(INPUT, FloatTensorType([None, info.columns]))]
-    return convert_lightgbm(trained, initial_types=inputs, target_opset=CONVERTERS_OPSET, zipmap=False)
+    return convert_lightgbm(
+        trained, initial_types=inputs, target_opset=CONVERTERS_OPSET, zipmap=False
+    )
 
 
 def _from_xgboost(trained: Any, info: ModelInfo) -> Any:
@@ -63,7 +67,8 @@ _CONVERTERS = {"lightgbm": _from_lightgbm, "xgboost": _from_xgboost}
 
 
 def _one_output(graph: Any, info: ModelInfo) -> None:
-    """Drops the label and what leads only to it, names the output, and flattens a regression's column."""
+    """Drops the label and what leads only to it, names the output, and flattens a regression's
+    column."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 

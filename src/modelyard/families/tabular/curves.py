@@ -17,12 +17,19 @@ def regression(y: np.ndarray, value: np.ndarray) -> list[Plot]:
     edge = float(np.quantile(np.abs(error), 0.99)) or 1.0
     return [
         Plot(
-            kind="scatter", title="Predicted against actual", x_label="actual", y_label="predicted", diagonal=True,
+            kind="scatter",
+            title="Predicted against actual",
+            x_label="actual",
+            y_label="predicted",
+            diagonal=True,
             series=[Series(name="rows", x=y[rows].tolist(), y=value[rows].tolist())],
         ),
         Plot(
-            kind="histogram", title="Errors", x_label="predicted - actual", y_label="rows",
+            kind="histogram",
+            title="Errors",
+            x_label="predicted - actual",
+            y_label="rows",
             series=[histogram("rows", np.clip(error, -edge, edge), (-edge, edge))],
             caption="The outermost bars hold the largest hundredth of the errors too.",
         ),
-    ]  # fmt: skip
+    ]

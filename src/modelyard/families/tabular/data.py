@@ -17,7 +17,15 @@ from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.infer import convert, infer_column, is_numeric, numbers
 from modelyard.families.tabular.overview import summarize, with_ranges
 from modelyard.families.tabular.samples import TARGETS, write_sample
-from modelyard.families.tabular.schema import Column, Edits, TableSchema, companions, find_edits, near, write_back
+from modelyard.families.tabular.schema import (
+    Column,
+    Edits,
+    TableSchema,
+    companions,
+    find_edits,
+    near,
+    write_back,
+)
 from modelyard.families.tabular.splits import save_split
 from modelyard.families.tabular.target import read_target
 from modelyard.families.tabular.written import as_text
@@ -50,7 +58,9 @@ class TabularData(Data[TabularConfig]):
     def sample(self, raw: Path) -> None:
         """Writes `data.csv` of `features.sample`."""
         settings = self.config.features
-        write_sample(raw, settings.sample, settings.sample_rows, settings.sample_drift, self.config.seed)
+        write_sample(
+            raw, settings.sample, settings.sample_rows, settings.sample_drift, self.config.seed
+        )
 
     def companions(self) -> dict[str, Path]:
         """The edited schema: `features.table_schema`, or the one beside a data file."""
@@ -61,7 +71,8 @@ class TabularData(Data[TabularConfig]):
         return write_back(features, data)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
-        """Reads the table in `raw`; writes splits, their rows as they came, and the assets to `out`.
+        """Reads the table in `raw`; writes splits, their rows as they came, and the assets to
+        `out`.
 
         Returns the summary for the card.
 
@@ -93,10 +104,18 @@ class TabularData(Data[TabularConfig]):
             frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
         prepared.schema = schema
         return summarize(
-            prepared.frame, schema, prepared.y, rows, encoder, prepared.dropped, [*table.notes, *prepared.notes]
+            prepared.frame,
+            schema,
+            prepared.y,
+            rows,
+            encoder,
+            prepared.dropped,
+            [*table.notes, *prepared.notes],
         )
 
-    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+    def requests(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[dict[str, Any]]:
         """Rows of a split as JSON bodies: None for an empty cell, times in ISO 8601."""
         import pyarrow.parquet
 
@@ -127,23 +146,29 @@ def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConf
 
 
 def _adopted(prepared: Prepared, earlier: Earlier) -> TableSchema:
-    """The earlier model's columns, its classes before new ones; the target is renumbered accordingly."""
+    """The earlier model's columns, its classes before new ones; the target is renumbered
+    accordingly."""
     found = prepared.schema.classes
     prepared.y = earlier.renumbered(prepared.y, found)
-    return earlier.schema.model_copy(update={"classes": earlier.classes(found), "dropped": prepared.schema.dropped})
+    return earlier.schema.model_copy(
+        update={"classes": earlier.classes(found), "dropped": prepared.schema.dropped}
+    )
 
 
 def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     """Judges the columns, converts the cells and encodes the target.
 
     Raises:
-        BadData: a column that cannot be used as its role asks, or a target that cannot be predicted.
+        BadData: a column that cannot be used as its role asks, or a target that cannot be
+        predicted.
     """
     names = [str(name) for name in table.frame.columns]
     target = _target_name(table, names, edits, config)
     for name in config.features.drop:
         if name not in names or name == target:
-            what = "is the target" if name == target else f"is not in the table. {near(name, names)}"
+            what = (
+                "is the target" if name == target else f"is not in the table. {near(name, names)}"
+            )
             raise UsageError(f"setting 'features.drop': column {name!r} {what}")
     columns, values = _inputs(table, [name for name in names if name != target], edits, config)
     schema, y = read_target(table, target, edits, config)
@@ -158,11 +183,21 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     schema = schema.model_copy(update={"columns": columns, "dropped": reasons})
     if not schema.inputs:
         why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise BadData(f"no column is left to predict from ({why or 'the target is the only one'})", file=table.file)
+        raise BadData(
+            f"no column is left to predict from ({why or 'the target is the only one'})",
+            file=table.file,
+        )
     for reason, count in Counter(reasons.values()).items():
         dropped[f"columns: {reason}"] = count
     y = y[keep].astype(np.int64 if schema.classes else np.float32)
-    return Prepared(frame.reset_index(drop=True), schema, y, None if times is None else times[keep], dropped, notes)
+    return Prepared(
+        frame.reset_index(drop=True),
+        schema,
+        y,
+        None if times is None else times[keep],
+        dropped,
+        notes,
+    )
 
 
 def to_columns(frame: pd.DataFrame, schema: TableSchema) -> dict[str, np.ndarray]:
@@ -175,7 +210,9 @@ def to_columns(frame: pd.DataFrame, schema: TableSchema) -> dict[str, np.ndarray
     for column in schema.inputs:
         if column.name not in frame.columns:
             if not column.nullable:
-                raise BadData("the table no longer has this column, which the model needs", column=column.name)
+                raise BadData(
+                    "the table no longer has this column, which the model needs", column=column.name
+                )
             columns[column.name] = np.full(len(frame), None, dtype=object)
         elif column.role == "numeric":
             columns[column.name] = frame[column.name].to_numpy(np.float64, na_value=np.nan)
@@ -204,7 +241,9 @@ def _target_name(table: Table, names: list[str], edits: Edits, config: TabularCo
     target = config.features.target or edits.target or sample
     if target is None:
         raise BadData(
-            "no column is named that is to be predicted", file=table.file, hint=f"Type --target NAME. {near('', names)}"
+            "no column is named that is to be predicted",
+            file=table.file,
+            hint=f"Type --target NAME. {near('', names)}",
         )
     if target not in names:
         raise BadData(
@@ -228,7 +267,9 @@ def _inputs(
         elif edits.role(name) == "drop":
             column = Column(name=name, role="drop", description="left out by the schema")
         else:
-            column = edits.apply(infer_column(name, cells, config.features, edits.role(name), table.delimiter))
+            column = edits.apply(
+                infer_column(name, cells, config.features, edits.role(name), table.delimiter)
+            )
         columns.append(column)
         if column.role != "drop":
             values[name] = convert(column, cells, table, edits)
@@ -245,7 +286,9 @@ def _times(table: Table, names: list[str], config: TabularConfig) -> np.ndarray 
     if name is None:
         return None
     if name not in names:
-        raise UsageError(f"setting 'features.time_column': column {name!r} is not in the table. {near(name, names)}")
+        raise UsageError(
+            f"setting 'features.time_column': column {name!r} is not in the table. {near(name, names)}"
+        )
     cells = table.frame[name]
     if is_numeric(cells):
         values = numbers(Column(name=name, role="numeric"), cells, table)
@@ -275,12 +318,16 @@ def _rows_to_keep(
         dropped[f"rows without {column}"] = int(missing.sum())
         keep &= ~missing
     if keep.sum() < divide.LEAST_ROWS:
-        raise BadData(f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed", file=table.file)
+        raise BadData(
+            f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed",
+            file=table.file,
+        )
     return keep, dropped
 
 
 def _unlisted(names: list[str], edits: Edits, target: str, table: Table) -> list[str]:
-    """Refuses a schema that asks for a column the table lacks; notes columns that it does not name."""
+    """Refuses a schema that asks for a column the table lacks; notes columns that it does not
+    name."""
     for name, given in edits.columns.items():
         if name not in names and given.get("role") != "drop":
             problem = f"the schema names a column that {table.file} has not"

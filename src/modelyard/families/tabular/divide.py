@@ -18,9 +18,13 @@ Rows = dict[str, np.ndarray]
 
 
 def at_random(settings: TabularFeatures, classes: np.ndarray | None, rows: int, seed: int) -> Rows:
-    """A random division; with `classes` (index by row) each class is divided in the same shares, two rows at
-    least in every split."""
-    groups = [np.arange(rows)] if classes is None else [np.flatnonzero(classes == c) for c in np.unique(classes)]
+    """A random division; with `classes` (index by row) each class is divided in the same shares,
+    two rows at least in every split."""
+    groups = (
+        [np.arange(rows)]
+        if classes is None
+        else [np.flatnonzero(classes == c) for c in np.unique(classes)]
+    )
     generator = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     for group in groups:
@@ -38,26 +42,34 @@ def by_time(settings: TabularFeatures, times: np.ndarray) -> Rows:
     order = np.argsort(times, kind="stable")
     later = times[order]
     test = _start(later, round(len(order) * (1 - settings.test_share)))
-    validation = _start(later, round(len(order) * (1 - settings.test_share - settings.validation_share)))
+    validation = _start(
+        later, round(len(order) * (1 - settings.test_share - settings.validation_share))
+    )
     return {"train": order[:validation], "validation": order[validation:test], "test": order[test:]}
 
 
-def check(rows: Rows, y: np.ndarray, classes: list[str] | None, file: Path, column: str | None) -> None:
+def check(
+    rows: Rows, y: np.ndarray, classes: list[str] | None, file: Path, column: str | None
+) -> None:
     """Every split has rows, and of every class at least one.
 
     Raises:
         BadData: a split that has not; it can happen when dividing by time.
     """
     for split, part in rows.items():
-        where = {"file": file, "column": column}
         if len(part) < 2:
-            raise BadData(f"dividing by time leaves {len(part)} rows for the {split} split", **where)  # type: ignore[arg-type]
+            raise BadData(
+                f"dividing by time leaves {len(part)} rows for the {split} split",
+                file=file,
+                column=column,
+            )
         for index, name in enumerate(classes or []):
             if not (y[part] == index).any():
                 raise BadData(
                     f"dividing by time leaves the {split} split ({len(part)} rows) without class {name!r}",
                     hint="Change features.test_share or validation_share, or unset features.time_column",
-                    **where,  # type: ignore[arg-type]
+                    file=file,
+                    column=column,
                 )
 
 
@@ -65,5 +77,8 @@ def _start(later: np.ndarray, position: int) -> int:
     """The nearest position at which a new time begins."""
     position = min(max(position, 1), len(later) - 1)
     time = later[position]
-    first, last = int(np.searchsorted(later, time, "left")), int(np.searchsorted(later, time, "right"))
+    first, last = (
+        int(np.searchsorted(later, time, "left")),
+        int(np.searchsorted(later, time, "right")),
+    )
     return first if position - first <= last - position and first > 0 else last

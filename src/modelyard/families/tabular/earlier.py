@@ -1,4 +1,5 @@
-"""What a run keeps of the model it goes on from: columns, their encoders, and its classes before new ones."""
+"""What a run keeps of the model it goes on from: columns, their encoders, and its classes before
+new ones."""
 
 from __future__ import annotations
 
@@ -39,13 +40,22 @@ class Earlier:
         ]
         for name, seen, there in was:
             if seen is not None and seen != there:
-                hint = f"Type: --set {name}={there}" if there is not None else f"Type: --set {name}=null"
-                raise UsageError(f"setting {name!r} = {seen!r}, and the model to go on from has {there!r}. {hint}")
+                hint = (
+                    f"Type: --set {name}={there}"
+                    if there is not None
+                    else f"Type: --set {name}=null"
+                )
+                raise UsageError(
+                    f"setting {name!r} = {seen!r}, and the model to go on from has {there!r}. {hint}"
+                )
         return cls(base / "assets" / FILE, schema, Encoder.load(base / "assets"))
 
     def edits(self, names: list[str]) -> Edits:
-        """The earlier columns as a person's schema would say them; of a table with columns `names`, none else."""
-        columns = {name: {"name": name, "role": "drop"} for name in names if name != self.schema.target}
+        """The earlier columns as a person's schema would say them; of a table with columns
+        `names`, none else."""
+        columns = {
+            name: {"name": name, "role": "drop"} for name in names if name != self.schema.target
+        }
         known = {column.name: column.model_dump() for column in self.schema.columns}
         return Edits(self.file, self.schema.target, self.schema.task, None, columns | known)
 
@@ -56,7 +66,8 @@ class Earlier:
         return [*self.schema.classes, *(name for name in found if name not in self.schema.classes)]
 
     def renumbered(self, y: np.ndarray, found: list[str] | None) -> np.ndarray:
-        """`y` (rows,), indices into the data's own classes `found`, as indices into `classes`; values as they are."""
+        """`y` (rows,), indices into the data's own classes `found`, as indices into `classes`;
+        values as they are."""
         classes = self.classes(found)
         if classes is None or found is None:
             return y

@@ -1,6 +1,8 @@
-"""From a table's columns to model inputs: one code path for training splits and for a single request.
+"""From a table's columns to model inputs: one code path for training splits and for a single
+request.
 
-Numpy, pydantic and the standard library alone, so that it serves. Everything is fitted on the training split.
+Numpy, pydantic and the standard library alone, so that it serves. Everything is fitted on the
+training split.
 """
 
 from __future__ import annotations
@@ -13,16 +15,24 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.parts import CategoryPart, NumberBlock, NumericPart, TextPart, TimePart
+from modelyard.families.tabular.parts import (
+    CategoryPart,
+    NumberBlock,
+    NumericPart,
+    TextPart,
+    TimePart,
+)
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.store.artifact import write_text
 
 Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
-"""Values by column: numbers (None or NaN is missing), strings or None, ISO strings or datetime64."""
+"""Values by column: numbers (None or NaN is missing), strings or None, ISO strings or
+datetime64."""
 
 FILE = "encoders.json"
 FEW_ROWS = 4096
-"""Up to here all numeric columns are encoded at once; of more rows one at a time, for the memory's sake."""
+"""Up to here all numeric columns are encoded at once; of more rows one at a time, for the
+memory's sake."""
 
 Part = NumericPart | CategoryPart | TextPart | TimePart
 _PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Annotated[Part, Field(discriminator="kind")]])
@@ -41,7 +51,9 @@ class Encoder:
         for part in parts:
             self.groups[part.column] = list(range(start, start + len(part.names)))
             start += len(part.names)
-        self._numbers = NumberBlock([part for part in parts if isinstance(part, NumericPart)], self.groups)
+        self._numbers = NumberBlock(
+            [part for part in parts if isinstance(part, NumericPart)], self.groups
+        )
         self._others = [part for part in parts if not isinstance(part, NumericPart)]
 
     @classmethod
@@ -50,7 +62,8 @@ class Encoder:
         return cls([_fit(column, columns[column.name], settings) for column in schema.inputs])
 
     def transform(self, columns: Columns) -> np.ndarray:
-        """Model inputs, finite float32 (rows, len(names)). Values that training never saw are taken in."""
+        """Model inputs, finite float32 (rows, len(names)). Values that training never saw are
+        taken in."""
         rows = len(columns[next(iter(self.parts))])
         out = np.zeros((rows, len(self.names)), np.float32)
         together = rows <= FEW_ROWS
@@ -63,7 +76,10 @@ class Encoder:
 
     def save(self, assets: Path) -> None:
         """Writes `assets/encoders.json`."""
-        write_text(Path(assets) / FILE, _PARTS.dump_json(list(self.parts.values()), indent=1).decode() + "\n")
+        write_text(
+            Path(assets) / FILE,
+            _PARTS.dump_json(list(self.parts.values()), indent=1).decode() + "\n",
+        )
 
     @classmethod
     def load(cls, assets: Path) -> Encoder:

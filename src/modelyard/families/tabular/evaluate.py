@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
     """Metrics beside a baseline, an interval of the main metric, and the plots of the task.
 
-    The rows are the split's as they came, and the truth is the split's, so that another package's host is judged
-    on the same: its classes are matched by name, and a class that it does not know counts as missed.
+    The rows are the split's as they came, and the truth is the split's, so that another package's
+    host is judged on the same: its classes are matched by name, and a class that it does not know
+    counts as missed.
 
     Raises:
         BadData: the split lacks a column that the host needs.
@@ -35,7 +36,9 @@ def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "te
     _, y_train = load_split(features, "train")
     classes = TableSchema.load(Path(features) / "assets").classes
     if classes is None or host.schema.classes is None:
-        assert classes is host.schema.classes is None, "a classifier and a regression cannot be compared"
+        assert classes is host.schema.classes is None, (
+            "a classifier and a regression cannot be compared"
+        )
         return _regression(y.astype(np.float64), scores, y_train, split)
     return judge_classes(
         scores,

@@ -41,8 +41,8 @@ class Tabular(TabularData, Family[TabularConfig]):
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """Trains the configured kind into `out`, which holds `assets` already.
 
-        Adds `assets/background.npy`, and `assets/decision.json` for a classification. Returns `headline`, `curves`,
-        `importance`, `trees` and `notes` for the card.
+        Adds `assets/background.npy`, and `assets/decision.json` for a classification. Returns
+        `headline`, `curves`, `importance`, `trees` and `notes` for the card.
 
         Raises:
             BadData: a class has no training rows.
@@ -58,13 +58,22 @@ class Tabular(TabularData, Family[TabularConfig]):
         if info.classes:
             raw = run(GRAPH, {INPUT: table.x_validation})["probabilities"]
             decision = fit_on_probabilities(
-                raw, table.y_validation, info.classes, _aim(config.model), method=config.model.calibration
+                raw,
+                table.y_validation,
+                info.classes,
+                _aim(config.model),
+                method=config.model.calibration,
             )
             decision.save(out / "assets")
             notes.append(decision.note)
         background = _background(table.x, config.seed)
         np.save(out / "assets" / "background.npy", background)
-        card = {"headline": fitted.headline, "curves": fitted.curves, "trees": fitted.trees, "notes": notes}
+        card = {
+            "headline": fitted.headline,
+            "curves": fitted.curves,
+            "trees": fitted.trees,
+            "notes": notes,
+        }
         ranked = importance(run, info, out / "assets", table.x_validation, background, config.seed)
         return card | ({"importance": ranked} if ranked else {})
 
@@ -73,7 +82,8 @@ class Tabular(TabularData, Family[TabularConfig]):
         return native_runtime(model)
 
     def graphs(self, model: Path) -> list[Graph]:
-        """One graph, `model`: `features` float32 (rows, columns) to `probabilities` (rows, classes) or `value` (rows,).
+        """One graph, `model`: `features` float32 (rows, columns) to `probabilities` (rows, classes)
+        or `value` (rows,).
 
         It answers as `native` does to about 1e-5 of max(1, |value|): float32 sums over the trees differ in order.
         """
@@ -83,12 +93,16 @@ class Tabular(TabularData, Family[TabularConfig]):
         onnx = to_onnx(load_trained(model, info), info, self.config.export.opset)
         return [Graph(GRAPH, example(model, info), onnx=onnx)]
 
-    def evaluate(self, host: TabularHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+    def evaluate(
+        self, host: TabularHost, run: Runtime, features: Path, split: Split = "test"
+    ) -> Evaluation:
         """Judges a model on a split."""
         return evaluate(host, run, features, split)
 
 
-def _fit_kind(config: TabularConfig, table: Table, features: Path, out: Path, trainer: Trainer) -> Fitted:
+def _fit_kind(
+    config: TabularConfig, table: Table, features: Path, out: Path, trainer: Trainer
+) -> Fitted:
     if config.model.kind != "mlp":
         return FITTERS[config.model.kind](config, table, out, trainer.progress)
     from modelyard.families.tabular.mlp import MlpFamily
@@ -111,7 +125,12 @@ def _info(config: TabularConfig, table: Table, fitted: Fitted) -> ModelInfo:
 
 
 def _aim(settings: TabularModel) -> Aim:
-    return Aim(settings.aim, settings.least_recall, settings.false_positive_cost, settings.false_negative_cost)
+    return Aim(
+        settings.aim,
+        settings.least_recall,
+        settings.false_positive_cost,
+        settings.false_negative_cost,
+    )
 
 
 def _background(x: np.ndarray, seed: int) -> np.ndarray:

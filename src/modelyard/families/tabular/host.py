@@ -1,4 +1,5 @@
-"""The half that answers: requests to inputs, outputs to labels and figures. Numpy and pydantic alone."""
+"""The half that answers: requests to inputs, outputs to labels and figures. Numpy and pydantic
+alone."""
 
 from __future__ import annotations
 
@@ -8,7 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictStr, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictStr,
+    create_model,
+)
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.cells import as_times, calendar, parse_time, words
@@ -43,7 +53,9 @@ class TabularHost(Host):
         self.schema = TableSchema.load(assets)
         self.encoder = Encoder.load(assets)
         self.decision = Decision.load_or(assets, Decision())
-        self._fields = {column.name: name for name, column in _field_names(self.schema.inputs).items()}
+        self._fields = {
+            column.name: name for name, column in _field_names(self.schema.inputs).items()
+        }
         self._described = [
             (
                 column.name,
@@ -71,7 +83,8 @@ class TabularHost(Host):
         return answers(self.decision, self.schema.classes, scores)
 
     def scores(self, run: Runtime, columns: Columns) -> np.ndarray:
-        """Calibrated probabilities, float64 (rows, classes), or values, float64 (rows,), of whole columns.
+        """Calibrated probabilities, float64 (rows, classes), or values, float64 (rows,), of whole
+        columns.
 
         Columns beyond the schema's are ignored; one that may be empty may be absent.
 
@@ -98,7 +111,8 @@ class TabularHost(Host):
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """Shapley values of the columns; None when the model was packaged without background rows.
 
-        A classifier's output is a probability: of the positive class, or of the predicted one of several.
+        A classifier's output is a probability: of the positive class, or of the predicted one of
+        several.
         """
         file = self.assets / BACKGROUND
         if not file.is_file():
@@ -134,17 +148,23 @@ class TabularHost(Host):
             return output["value"].astype(np.float64)
         return self.decision.of_probabilities(output["probabilities"])
 
-    def _explained(self, run: Runtime, x: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    def _explained(
+        self, run: Runtime, x: np.ndarray
+    ) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
         if self.schema.classes is None:
             return lambda rows: self._score(run, rows), self.schema.target
         index = 1 if len(self.schema.classes) == 2 else int(self._score(run, x[None])[0].argmax())
-        return lambda rows: self._score(run, rows)[:, index], f"probability of {self.schema.classes[index]}"
+        return lambda rows: self._score(run, rows)[
+            :, index
+        ], f"probability of {self.schema.classes[index]}"
 
     def _complete(self, columns: Columns) -> Columns:
         absent = [column for column in self.schema.inputs if column.name not in columns]
         for column in absent:
             if not column.nullable:
-                raise BadData("the model needs this column, and it is not there", column=column.name)
+                raise BadData(
+                    "the model needs this column, and it is not there", column=column.name
+                )
         if not absent:
             return columns
         rows = len(next(iter(columns.values())))
@@ -154,7 +174,10 @@ class TabularHost(Host):
         name = column.name
         if column.role == "text":
             text = (value or "").strip()
-            return {f"{name}: words": float(len(words(text))), f"{name}: characters": float(len(text))}
+            return {
+                f"{name}: words": float(len(words(text))),
+                f"{name}: characters": float(len(text)),
+            }
         if column.role == "time" and not value:
             return {f"{name}: weekday": None, f"{name}: hour": None}
         if value is None or value == "":
@@ -162,16 +185,22 @@ class TabularHost(Host):
         if column.role == "time":
             # Not the age: it moves with the calendar, and would count as drift by itself.
             parts = calendar(as_times([value]))
-            return {f"{name}: weekday": WEEKDAYS[int(parts["weekday"][0])], f"{name}: hour": float(parts["hour"][0])}
+            return {
+                f"{name}: weekday": WEEKDAYS[int(parts["weekday"][0])],
+                f"{name}: hour": float(parts["hour"][0]),
+            }
         if column.boolean:
             return {name: "true" if value else "false"}
         return {name: value.strip()[:LONGEST]}
 
 
 def request_model(schema: TableSchema) -> type[BaseModel]:
-    """The schema of one request: a field a column, by its own name in JSON; any other field is refused."""
+    """The schema of one request: a field a column, by its own name in JSON; any other field is
+    refused."""
     named = _field_names(schema.inputs)
-    fields: dict[str, Any] = {name: (_type(column), _field(column)) for name, column in named.items()}
+    fields: dict[str, Any] = {
+        name: (_type(column), _field(column)) for name, column in named.items()
+    }
     example = {column.name: _example(column) for column in schema.inputs}
     config = ConfigDict(
         extra="forbid",
@@ -198,8 +227,15 @@ def _field_names(columns: Sequence[Column]) -> dict[str, Column]:
     named = {}
     for index, column in enumerate(columns):
         name = column.name
-        if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_") or hasattr(BaseModel, name):
-            name = next(n for n in (f"column_{index}{'_' * more}" for more in range(99)) if n not in taken)
+        if (
+            not name.isidentifier()
+            or keyword.iskeyword(name)
+            or name.startswith("_")
+            or hasattr(BaseModel, name)
+        ):
+            name = next(
+                n for n in (f"column_{index}{'_' * more}" for more in range(99)) if n not in taken
+            )
         named[name] = column
     return named
 
@@ -220,7 +256,9 @@ def _field(column: Column) -> Any:
         notes.append(f"in training {column.minimum:g} to {column.maximum:g}")
     if column.choices:
         shown = ", ".join(column.choices[:10])
-        notes.append(f"in training {shown}{', …' if len(column.choices) > 10 else ''}; others are allowed")
+        notes.append(
+            f"in training {shown}{', …' if len(column.choices) > 10 else ''}; others are allowed"
+        )
     extra: dict[str, Any] = {"format": "date-time"} if column.role == "time" else {}
     return Field(
         default=None if column.nullable else ...,

@@ -23,8 +23,8 @@ def importance(
 ) -> dict[str, Any] | None:
     """Mean |Shapley value| by input column, largest first, as a table for the card.
 
-    None when the assets tell no groups of columns. The score is the probability of class 1, or of the predicted
-    one of several classes; of a regression the value.
+    None when the assets tell no groups of columns. The score is the probability of class 1, or of
+    the predicted one of several classes; of a regression the value.
     """
     if not (Path(assets) / "encoders.json").is_file():
         return None
@@ -37,7 +37,9 @@ def importance(
     rows = x[rng.permutation(len(x))[: int(np.clip(TREE_ROWS // cost, 5, ROWS))]]
     values = np.stack(
         [
-            shapley_values(_score(run, info, row), row, average, list(groups.values()), PERMUTATIONS, seed)[0]
+            shapley_values(
+                _score(run, info, row), row, average, list(groups.values()), PERMUTATIONS, seed
+            )[0]
             for row in rows
         ]
     )
@@ -45,7 +47,10 @@ def importance(
     return {
         "title": f"Importance: mean |Shapley value| of {_unit(info)} over {len(rows)} validation rows",
         "columns": ["column", "mean |Shapley value|"],
-        "rows": [[list(groups)[index], float(means[index])] for index in np.argsort(-means, kind="stable")],
+        "rows": [
+            [list(groups)[index], float(means[index])]
+            for index in np.argsort(-means, kind="stable")
+        ],
     }
 
 
@@ -62,4 +67,6 @@ def _score(run: Runtime, info: ModelInfo, row: np.ndarray) -> Score:
 def _unit(info: ModelInfo) -> str:
     if info.classes is None:
         return "the predicted value"
-    return f"the probability of {info.classes[1] if len(info.classes) == 2 else 'the predicted class'}"
+    return (
+        f"the probability of {info.classes[1] if len(info.classes) == 2 else 'the predicted class'}"
+    )

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOSTLY = 0.9
-"""From this share of numeric (or date) cells on, the others are errors to mend, not another kind of cell."""
+"""From this share of numeric (or date) cells on, the others are errors to mend, not another kind
+of cell."""
 SOME_TEXTS = 20
 """A column with no more different values than this is never free text."""
 
-_ID_NAME = re.compile(r"(^|[_\-. ])(id|uuid|guid|key|index|rownum|row)$|[a-z](Id|ID)$", re.IGNORECASE)
+_ID_NAME = re.compile(
+    r"(^|[_\-. ])(id|uuid|guid|key|index|rownum|row)$|[a-z](Id|ID)$", re.IGNORECASE
+)
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}")
 _WITH_UNIT = re.compile(r"[$€£]?\s*[-+]?\d[\d.,' ]*\s*(%|[$€£]|[a-zA-Zµ°]{1,3})?")
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y")
@@ -30,16 +33,23 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
 
 
 def infer_column(
-    name: str, cells: pd.Series[Any], settings: TabularFeatures, forced: str | None, delimiter: str = ","
+    name: str,
+    cells: pd.Series[Any],
+    settings: TabularFeatures,
+    forced: str | None,
+    delimiter: str = ",",
 ) -> Column:
-    """The column's role, whether it may be empty, and how its cells are written. `forced` is a role given by a person.
+    """The column's role, whether it may be empty, and how its cells are written. `forced` is a role
+    given by a person.
 
     A role of `drop` carries its reason as the description.
     """
     unit, style, plain = as_written(cells, delimiter)
     there = plain.dropna()
     nullable = len(there) < len(cells)
-    role, boolean, reason = _judge(name, there, nullable, settings) if forced is None else (forced, False, "")
+    role, boolean, reason = (
+        _judge(name, there, nullable, settings) if forced is None else (forced, False, "")
+    )
     boolean = boolean or (role == "numeric" and _is_boolean(there))
     transform = {"numeric": "identity" if boolean else settings.numeric}.get(role)
     return Column.model_validate(
@@ -50,14 +60,17 @@ def infer_column(
             "boolean": boolean,
             "nullable": nullable,
             "unit": unit if role == "numeric" else "",
-            "format": {"numeric": style, "time": _to_times(there)[1] if role == "time" else ""}.get(role, ""),
+            "format": {"numeric": style, "time": _to_times(there)[1] if role == "time" else ""}.get(
+                role, ""
+            ),
             "description": reason,
         }
     )
 
 
 def as_written(cells: pd.Series[Any], delimiter: str) -> tuple[str, str, pd.Series[Any]]:
-    """Unit and style of a column of numbers, "" each where there is none; and the cells without either."""
+    """Unit and style of a column of numbers, "" each where there is none; and the cells without
+    either."""
     unit = unit_of(cells)
     bare = without_unit(cells, unit)
     style = number_style(bare, delimiter)
@@ -74,7 +87,9 @@ def convert(column: Column, cells: pd.Series[Any], table: Table, edits: Edits) -
         BadData: a cell that is not of the role, infinite, or empty where none may be; with its row.
     """
     if column.role == "numeric":
-        values = as_booleans(column, cells, table) if column.boolean else numbers(column, cells, table)
+        values = (
+            as_booleans(column, cells, table) if column.boolean else numbers(column, cells, table)
+        )
     elif column.role == "time":
         values = times(column, cells, table)
     else:
@@ -91,7 +106,8 @@ def convert(column: Column, cells: pd.Series[Any], table: Table, edits: Edits) -
 
 
 def numbers(column: Column, cells: pd.Series[Any], table: Table, hint: str = "") -> pd.Series[Any]:
-    """The cells as float64, or Int64 where all are whole; every cell that is not a number is refused."""
+    """The cells as float64, or Int64 where all are whole; every cell that is not a number is
+    refused."""
     import pandas as pd
 
     bare = without_unit(cells, column.unit)
@@ -119,9 +135,13 @@ def numbers(column: Column, cells: pd.Series[Any], table: Table, hint: str = "")
     if column.unit and cells.dtype == object:
         others = int((values.notna() & (bare == cells)).sum())
         without = f"; {others} cells have none, and were taken for the same" if others else ""
-        table.notes.append(f"{column.name}: numbers were read without their unit {column.unit!r}{without}")
+        table.notes.append(
+            f"{column.name}: numbers were read without their unit {column.unit!r}{without}"
+        )
     if empty := int((cells.notna() & values.isna()).sum()):
-        table.notes.append(f"{column.name}: {empty} cells such as '?' or 'unknown' were read as empty")
+        table.notes.append(
+            f"{column.name}: {empty} cells such as '?' or 'unknown' were read as empty"
+        )
     if cells.dtype.kind in "fiu" or cells.dtype == "Int64" or not len(there):
         return values
     whole = bool(((there % 1 == 0) & (there.abs() < 2**53)).all())
@@ -141,7 +161,8 @@ def as_booleans(column: Column, cells: pd.Series[Any], table: Table) -> pd.Serie
 
 
 def times(column: Column, cells: pd.Series[Any], table: Table) -> pd.Series[Any]:
-    """The cells as datetime64 without a zone, in UTC; one format for the whole column, its own where it has one."""
+    """The cells as datetime64 without a zone, in UTC; one format for the whole column, its own
+    where it has one."""
     values, style = _to_times(cells, _styles(column))
     bad = np.flatnonzero((values.isna() & cells.notna()).to_numpy())
     if len(bad):
@@ -153,7 +174,10 @@ def times(column: Column, cells: pd.Series[Any], table: Table) -> pd.Series[Any]
             column=column.name,
             hint=_mend(column.name, "category"),
         )
-    if style.startswith("%m/%d/%Y") and not _to_times(cells, [style.replace("%m/%d", "%d/%m")])[0].isna().any():
+    if (
+        style.startswith("%m/%d/%Y")
+        and not _to_times(cells, [style.replace("%m/%d", "%d/%m")])[0].isna().any()
+    ):
         table.notes.append(
             f"{column.name}: dates such as {cells.dropna().iloc[0]!r} were read as month/day/year; "
             "write them as year-month-day if that is wrong"
@@ -172,7 +196,9 @@ def is_numeric(cells: pd.Series[Any]) -> bool:
     return _numeric_share(there) >= MOSTLY and not _is_boolean(there)
 
 
-def _judge(name: str, there: pd.Series[Any], nullable: bool, settings: TabularFeatures) -> tuple[str, bool, str]:
+def _judge(
+    name: str, there: pd.Series[Any], nullable: bool, settings: TabularFeatures
+) -> tuple[str, bool, str]:
     """Role, whether it is boolean, and the reason where it is dropped."""
     distinct = int(there.nunique())
     if distinct == 0:
@@ -193,15 +219,23 @@ def _judge(name: str, there: pd.Series[Any], nullable: bool, settings: TabularFe
     return _judge_text(there, distinct, settings)
 
 
-def _judge_text(there: pd.Series[Any], distinct: int, settings: TabularFeatures) -> tuple[str, bool, str]:
+def _judge_text(
+    there: pd.Series[Any], distinct: int, settings: TabularFeatures
+) -> tuple[str, bool, str]:
     text = as_text(there)
     some = text.iloc[:1000]
     spaces = float(some.str.count(r"\s+").mean()) + 1
     varied = distinct > max(SOME_TEXTS, 0.5 * len(there))
     with_unit = some.map(lambda cell: bool(_WITH_UNIT.fullmatch(cell))).mean() >= MOSTLY
     if varied and with_unit and not _is_code(there):
-        return "drop", False, "numbers with several units, or written in several ways: write plain numbers"
-    if (spaces >= 2 and distinct > max(settings.max_categories, SOME_TEXTS)) or (spaces >= 3 and varied):
+        return (
+            "drop",
+            False,
+            "numbers with several units, or written in several ways: write plain numbers",
+        )
+    if (spaces >= 2 and distinct > max(settings.max_categories, SOME_TEXTS)) or (
+        spaces >= 3 and varied
+    ):
         return "text", False, ""
     if distinct > 0.9 * len(there) and distinct > SOME_TEXTS:
         return "drop", False, "nearly every value is different (id-like)"
@@ -209,7 +243,8 @@ def _judge_text(there: pd.Series[Any], distinct: int, settings: TabularFeatures)
 
 
 def _is_code(there: pd.Series[Any]) -> bool:
-    """Whether whole numbers are written with leading zeros, as postcodes and article numbers are."""
+    """Whether whole numbers are written with leading zeros, as postcodes and article numbers
+    are."""
     if there.dtype != object:
         return False
     text = as_text(there)
@@ -223,7 +258,11 @@ def _row_number(name: str, there: pd.Series[Any], distinct: int) -> str:
         return ""
     if values[0] in (0, 1) and (np.diff(values) == 1).all():
         return "counts the rows (id-like)"
-    return "every value is different, and it is named as a key (id-like)" if _ID_NAME.search(name) else ""
+    return (
+        "every value is different, and it is named as a key (id-like)"
+        if _ID_NAME.search(name)
+        else ""
+    )
 
 
 def _is_boolean(there: pd.Series[Any]) -> bool:
@@ -288,7 +327,10 @@ def _to_times(cells: pd.Series[Any], styles: Iterable[str] = ()) -> tuple[pd.Ser
     text = as_text(cells)
     some = text.dropna().iloc[:200]
     tried = tuple(styles) or ("ISO8601", *(day + clock for day in _DAYS for clock in _CLOCKS))
-    found = {style: int(pd.to_datetime(some, format=style, utc=True, errors="coerce").notna().sum()) for style in tried}
+    found = {
+        style: int(pd.to_datetime(some, format=style, utc=True, errors="coerce").notna().sum())
+        for style in tried
+    }
     most = max(found.values(), default=0)
     best, values = "", pd.Series(pd.NaT, index=cells.index)
     for style in (style for style, count in found.items() if count == most and (count or not best)):

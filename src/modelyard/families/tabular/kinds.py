@@ -1,7 +1,9 @@
-"""Fits one kind of model and writes it without pickle: lightgbm's text, xgboost's UBJSON, skops, safetensors.
+"""Fits one kind of model and writes it without pickle: lightgbm's text, xgboost's UBJSON, skops,
+safetensors.
 
-Every kept tree has its thresholds rounded down to float32 before it is written. The inputs are float32, so
-`x <= threshold` is answered as before, and the same in the library and in an exported float32 graph.
+Every kept tree has its thresholds rounded down to float32 before it is written. The inputs are
+float32, so `x <= threshold` is answered as before, and the same in the library and in an exported
+float32 graph.
 """
 
 from __future__ import annotations
@@ -52,17 +54,27 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
         len(table.classes) if table.classes else None, ("multiclass", "multi_logloss")
     )
     parameters: dict[str, Any] = {
-        "objective": objective, "metric": metric, "learning_rate": model.learning_rate,
-        "num_leaves": model.max_leaves, "max_depth": model.max_depth or -1, "lambda_l2": model.regularization,
+        "objective": objective,
+        "metric": metric,
+        "learning_rate": model.learning_rate,
+        "num_leaves": model.max_leaves,
+        "max_depth": model.max_depth or -1,
+        "lambda_l2": model.regularization,
         "min_data_in_leaf": _least_in_leaf(len(table.x)),
-        "seed": config.seed, "deterministic": True, "force_col_wise": True,
-        "num_threads": cores(table.x.size), "verbose": -1,
-    }  # fmt: skip
+        "seed": config.seed,
+        "deterministic": True,
+        "force_col_wise": True,
+        "num_threads": cores(table.x.size),
+        "verbose": -1,
+    }
     if objective == "multiclass":
         parameters["num_class"] = len(table.classes or [])
     train = lightgbm.Dataset(table.x, table.y, weight=table.row_weights(table.y))
     validation = lightgbm.Dataset(
-        table.x_validation, table.y_validation, weight=table.row_weights(table.y_validation), reference=train
+        table.x_validation,
+        table.y_validation,
+        weight=table.row_weights(table.y_validation),
+        reference=train,
     )
     seen: dict[str, dict[str, list[float]]] = {}
 
@@ -71,11 +83,17 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
         progress(environment.iteration + 1, environment.end_iteration, validation_loss=loss)
 
     booster = lightgbm.train(
-        parameters, train, model.trees, valid_sets=[train, validation], valid_names=["train", "validation"],
+        parameters,
+        train,
+        model.trees,
+        valid_sets=[train, validation],
+        valid_names=["train", "validation"],
         callbacks=[
-            lightgbm.early_stopping(PATIENCE, verbose=False), lightgbm.record_evaluation(seen), show,
+            lightgbm.early_stopping(PATIENCE, verbose=False),
+            lightgbm.record_evaluation(seen),
+            show,
         ],
-    )  # fmt: skip
+    )
     best = booster.best_iteration or booster.current_iteration()
     (out / LIGHTGBM).write_text(_float32_thresholds(booster.model_to_string(num_iteration=best)))
     curves = {split: figures[metric] for split, figures in seen.items()}
@@ -93,14 +111,24 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
         len(table.classes) if table.classes else None, ("multi:softprob", "mlogloss")
     )
     parameters: dict[str, Any] = {
-        "objective": objective, "eval_metric": metric, "eta": model.learning_rate, "tree_method": "hist",
-        "grow_policy": "lossguide", "max_leaves": model.max_leaves, "max_depth": model.max_depth or 0,
-        "lambda": model.regularization, "seed": config.seed, "nthread": cores(table.x.size), "verbosity": 0,
-    }  # fmt: skip
+        "objective": objective,
+        "eval_metric": metric,
+        "eta": model.learning_rate,
+        "tree_method": "hist",
+        "grow_policy": "lossguide",
+        "max_leaves": model.max_leaves,
+        "max_depth": model.max_depth or 0,
+        "lambda": model.regularization,
+        "seed": config.seed,
+        "nthread": cores(table.x.size),
+        "verbosity": 0,
+    }
     if objective == "multi:softprob":
         parameters["num_class"] = len(table.classes or [])
     train = xgboost.DMatrix(table.x, table.y, weight=table.row_weights(table.y))
-    validation = xgboost.DMatrix(table.x_validation, table.y_validation, weight=table.row_weights(table.y_validation))
+    validation = xgboost.DMatrix(
+        table.x_validation, table.y_validation, weight=table.row_weights(table.y_validation)
+    )
     seen: dict[str, dict[str, list[float]]] = {}
 
     class Show(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # the library has no types
@@ -109,9 +137,15 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
             return False
 
     booster = xgboost.train(
-        parameters, train, model.trees, evals=[(train, "train"), (validation, "validation")],
-        early_stopping_rounds=PATIENCE, evals_result=seen, verbose_eval=False, callbacks=[Show()],
-    )  # fmt: skip
+        parameters,
+        train,
+        model.trees,
+        evals=[(train, "train"), (validation, "validation")],
+        early_stopping_rounds=PATIENCE,
+        evals_result=seen,
+        verbose_eval=False,
+        callbacks=[Show()],
+    )
     best = booster.best_iteration + 1
     booster[:best].save_model(out / XGBOOST)
     curves = {split: list(figures[metric]) for split, figures in seen.items()}
@@ -125,15 +159,26 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
     model = config.model
     kind = HistGradientBoostingClassifier if table.classes else HistGradientBoostingRegressor
     boosting = kind(
-        learning_rate=model.learning_rate, max_iter=model.trees, max_leaf_nodes=model.max_leaves,
-        max_depth=model.max_depth, l2_regularization=model.regularization, early_stopping=True, scoring="loss",
-        min_samples_leaf=_least_in_leaf(len(table.x)), n_iter_no_change=PATIENCE, random_state=config.seed,
-    )  # fmt: skip
+        learning_rate=model.learning_rate,
+        max_iter=model.trees,
+        max_leaf_nodes=model.max_leaves,
+        max_depth=model.max_depth,
+        l2_regularization=model.regularization,
+        early_stopping=True,
+        scoring="loss",
+        min_samples_leaf=_least_in_leaf(len(table.x)),
+        n_iter_no_change=PATIENCE,
+        random_state=config.seed,
+    )
     progress(0, model.trees)
     boosting.fit(
-        table.x, table.y, sample_weight=table.row_weights(table.y), X_val=table.x_validation,
-        y_val=table.y_validation, sample_weight_val=table.row_weights(table.y_validation),
-    )  # fmt: skip
+        table.x,
+        table.y,
+        sample_weight=table.row_weights(table.y),
+        X_val=table.x_validation,
+        y_val=table.y_validation,
+        sample_weight_val=table.row_weights(table.y_validation),
+    )
     # The scores start with the one before the first tree.
     losses = {"train": -boosting.train_score_[1:], "validation": -boosting.validation_score_[1:]}
     best, rounds = int(np.argmin(losses["validation"])) + 1, len(losses["validation"])
@@ -142,7 +187,10 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
         predictor.nodes["num_threshold"] = floor32(predictor.nodes["num_threshold"])
     _save_sklearn(boosting, out)
     # The regression loss is half the squared error.
-    curves = {name: (loss if table.classes else np.sqrt(2 * loss)).tolist() for name, loss in losses.items()}
+    curves = {
+        name: (loss if table.classes else np.sqrt(2 * loss)).tolist()
+        for name, loss in losses.items()
+    }
     progress(model.trees, model.trees, validation_loss=curves["validation"][best - 1])
     return _boosted("boosting", best, rounds, table, curves)
 
@@ -156,7 +204,10 @@ def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progres
     trees = config.model.trees
     kind = RandomForestClassifier if table.classes else RandomForestRegressor
     forest = kind(
-        max_depth=config.model.max_depth, random_state=config.seed, n_jobs=cores(table.x.size), warm_start=True
+        max_depth=config.model.max_depth,
+        random_state=config.seed,
+        n_jobs=cores(table.x.size),
+        warm_start=True,
     )
     weights = table.row_weights(table.y)
     for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
@@ -175,10 +226,14 @@ def fit_linear(config: TabularConfig, table: Table, out: Path, progress: Progres
     from sklearn.preprocessing import StandardScaler
 
     penalty = config.model.regularization
-    linear = LogisticRegression(C=1 / penalty, max_iter=2_000) if table.classes else Ridge(alpha=penalty)
+    linear = (
+        LogisticRegression(C=1 / penalty, max_iter=2_000) if table.classes else Ridge(alpha=penalty)
+    )
     pipeline = Pipeline([("scale", StandardScaler()), ("linear", linear)])
     progress(0, 1)
-    pipeline.fit(table.x.astype(np.float64), table.y, linear__sample_weight=table.row_weights(table.y))
+    pipeline.fit(
+        table.x.astype(np.float64), table.y, linear__sample_weight=table.row_weights(table.y)
+    )
     progress(1, 1)
     _save_sklearn(pipeline, out)
     name = "logistic regression" if table.classes else "ridge regression"
@@ -195,7 +250,8 @@ FITTERS: dict[str, Callable[[TabularConfig, Table, Path, Progress], Fitted]] = {
 
 
 def _least_in_leaf(rows: int) -> int:
-    """20, both libraries' default; of fewer than 200 rows a tenth, for leaves of 20 would leave nothing to split."""
+    """20, both libraries' default; of fewer than 200 rows a tenth, for leaves of 20 would leave
+    nothing to split."""
     return max(2, min(20, rows // 10))
 
 
@@ -210,14 +266,17 @@ def floor32(values: np.ndarray) -> np.ndarray:
 def _float32_thresholds(model: str) -> str:
     """LightGBM's text with every `threshold=` line rounded by `floor32`.
 
-    The text names each tree's length in bytes, so `tree_sizes` goes: the reader then finds the trees by itself.
+    The text names each tree's length in bytes, so `tree_sizes` goes: the reader then finds the
+    trees by itself.
     """
 
     def rounded(match: re.Match[str]) -> str:
         values = floor32(np.array(match[1].split(), dtype=np.float64))
         return "threshold=" + " ".join(repr(float(value)) for value in values)
 
-    return re.sub(r"^tree_sizes=.*\n", "", re.sub(r"^threshold=(.*)$", rounded, model, flags=re.M), flags=re.M)
+    return re.sub(
+        r"^tree_sizes=.*\n", "", re.sub(r"^threshold=(.*)$", rounded, model, flags=re.M), flags=re.M
+    )
 
 
 def _save_sklearn(model: Any, out: Path) -> None:
@@ -226,12 +285,18 @@ def _save_sklearn(model: Any, out: Path) -> None:
     skops.io.dump(model, out / SKLEARN)
 
 
-def _boosted(name: str, best: int, rounds: int, table: Table, curves: dict[str, list[float]]) -> Fitted:
+def _boosted(
+    name: str, best: int, rounds: int, table: Table, curves: dict[str, list[float]]
+) -> Fitted:
     loss = "log loss" if table.classes else "root mean squared error"
     stopped = f"It stopped at round {rounds}: {PATIENCE} rounds brought no better validation loss."
     return Fitted(
-        f"{name}, {best} trees" if not table.classes or len(table.classes) == 2 else f"{name}, {best} trees a class",
+        f"{name}, {best} trees"
+        if not table.classes or len(table.classes) == 2
+        else f"{name}, {best} trees a class",
         best,
         {loss: {split: [float(value) for value in values] for split, values in curves.items()}},
-        [stopped] if rounds - best >= PATIENCE else [f"The best round is {best} of {rounds}: more trees may help."],
+        [stopped]
+        if rounds - best >= PATIENCE
+        else [f"The best round is {best} of {rounds}: more trees may help."],
     )

@@ -1,4 +1,5 @@
-"""The multi-layer perceptron, as the shared torch loop wants it: a model, its batches and its loss."""
+"""The multi-layer perceptron, as the shared torch loop wants it: a model, its batches and its
+loss."""
 
 from __future__ import annotations
 
@@ -28,15 +29,20 @@ FARTHEST = 10.0
 class Perceptron(nn.Module):
     """Standardizes its inputs, then rectified linear layers with dropout.
 
-    `forward(features)` takes float32 (rows, columns) and returns {"probabilities": (rows, classes)}, or
-    {"value": (rows,)} for a regression, in the target's own unit.
+    `forward(features)` takes float32 (rows, columns) and returns {"probabilities": (rows,
+    classes)}, or {"value": (rows,)} for a regression, in the target's own unit.
     """
 
-    def __init__(self, columns: int, classes: int | None, hidden: tuple[int, ...], dropout: float) -> None:
+    def __init__(
+        self, columns: int, classes: int | None, hidden: tuple[int, ...], dropout: float
+    ) -> None:
         super().__init__()
         self.classes = classes
         self.mean, self.scale = nn.Buffer(torch.zeros(columns)), nn.Buffer(torch.ones(columns))
-        self.target_mean, self.target_scale = nn.Buffer(torch.tensor(0.0)), nn.Buffer(torch.tensor(1.0))
+        self.target_mean, self.target_scale = (
+            nn.Buffer(torch.tensor(0.0)),
+            nn.Buffer(torch.tensor(1.0)),
+        )
         self.class_weights = nn.Buffer(torch.ones(classes or 1), persistent=False)
         layers: list[nn.Module] = []
         width = columns
@@ -48,10 +54,12 @@ class Perceptron(nn.Module):
     def standardize(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Takes means and scales from the training split: `x` (rows, columns), `y` (rows,).
 
-        A column that is mostly zero (an indicator, a word's weight) is scaled by its largest magnitude: by its
-        standard deviation a rare category would tower over everything else.
+        A column that is mostly zero (an indicator, a word's weight) is scaled by its largest
+        magnitude: by its standard deviation a rare category would tower over everything else.
         """
-        scale = np.where((x == 0).mean(axis=0) > 0.5, np.abs(x).max(axis=0), x.std(axis=0, dtype=np.float64))
+        scale = np.where(
+            (x == 0).mean(axis=0) > 0.5, np.abs(x).max(axis=0), x.std(axis=0, dtype=np.float64)
+        )
         self.mean.copy_(torch.from_numpy(x.mean(axis=0, dtype=np.float64)))
         self.scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1.0)))
         if self.classes is None:
@@ -76,8 +84,8 @@ class Perceptron(nn.Module):
 def mlp_model(config: TabularConfig, assets: Path) -> Perceptron:
     """The network for the folder around `assets`.
 
-    A features folder gives its sizes and the statistics of the training split; a model folder gives the sizes of
-    the model that was trained, whose weights hold the statistics.
+    A features folder gives its sizes and the statistics of the training split; a model folder gives
+    the sizes of the model that was trained, whose weights hold the statistics.
 
     Raises:
         BrokenArtifact: the folder is neither.
@@ -86,10 +94,14 @@ def mlp_model(config: TabularConfig, assets: Path) -> Perceptron:
     if (folder / ModelInfo.FILE).is_file():
         return from_info(ModelInfo.load(folder))
     if not (folder / "train.npz").is_file():
-        raise BrokenArtifact(f"{folder} is neither a features nor a model folder: no train.npz, no {ModelInfo.FILE}")
+        raise BrokenArtifact(
+            f"{folder} is neither a features nor a model folder: no train.npz, no {ModelInfo.FILE}"
+        )
     x, y = load_split(folder, "train")
     names = class_names(assets)
-    model = Perceptron(x.shape[1], len(names) if names else None, config.model.hidden, config.model.dropout)
+    model = Perceptron(
+        x.shape[1], len(names) if names else None, config.model.hidden, config.model.dropout
+    )
     balanced = names is not None and config.model.class_weight == "balanced"
     kept = load_memory(base_of(folder)) if balanced else None
     before = kept.seen if kept else {}
@@ -99,11 +111,14 @@ def mlp_model(config: TabularConfig, assets: Path) -> Perceptron:
 
 def from_info(info: ModelInfo) -> Perceptron:
     """The network of a trained model, without its weights."""
-    return Perceptron(info.columns, len(info.classes) if info.classes else None, info.hidden, info.dropout)
+    return Perceptron(
+        info.columns, len(info.classes) if info.classes else None, info.hidden, info.dropout
+    )
 
 
 def mlp_batches(config: TabularConfig, features: Path, split: str, epoch: int) -> Batches:
-    """`features` (rows, columns) and `target` (rows,); the training split is shuffled by seed and epoch."""
+    """`features` (rows, columns) and `target` (rows,); the training split is shuffled by seed
+    and epoch."""
     x, y = load_split(features, split)
     order = np.arange(len(x))
     if split == "train":
@@ -112,7 +127,8 @@ def mlp_batches(config: TabularConfig, features: Path, split: str, epoch: int) -
 
 
 def mlp_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy (nats, weighed by class), or the mean squared error of the standardized target."""
+    """Mean cross-entropy (nats, weighed by class), or the mean squared error of the standardized
+    target."""
     assert isinstance(model, Perceptron)
     scores, target = model.scores(batch["features"]), batch["target"]
     if model.classes is not None:

@@ -32,7 +32,8 @@ def output_name(info: ModelInfo) -> str:
 
 
 def native_runtime(model: Path) -> Runtime:
-    """The model in the folder `model` as a runtime: graph `model`, input `features` float32 (rows, columns).
+    """The model in the folder `model` as a runtime: graph `model`, input `features` float32 (rows,
+    columns).
 
     Raises:
         BrokenArtifact: the folder's files don't make a model.
@@ -48,11 +49,17 @@ def native_runtime(model: Path) -> Runtime:
         if graph != GRAPH:
             raise UsageError(choices("graph", graph, [GRAPH]))
         if set(arrays) != {INPUT}:
-            raise UsageError(f"graph {GRAPH!r} takes {INPUT!r} alone; seen: {', '.join(arrays) or 'none'}")
+            raise UsageError(
+                f"graph {GRAPH!r} takes {INPUT!r} alone; seen: {', '.join(arrays) or 'none'}"
+            )
         x = arrays[INPUT]
         if x.ndim != 2 or x.shape[1] != info.columns:
             raise UsageError(f"{INPUT!r} must be (rows, {info.columns}); seen {x.shape}")
-        return {output: np.ascontiguousarray(predict(x.astype(np.float32, copy=False)), dtype=np.float32)}
+        return {
+            output: np.ascontiguousarray(
+                predict(x.astype(np.float32, copy=False)), dtype=np.float32
+            )
+        }
 
     return run
 
@@ -107,7 +114,9 @@ def _load_sklearn(path: Path) -> Any:
 
 
 def _sklearn(estimator: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
-    predict: Callable[[np.ndarray], np.ndarray] = estimator.predict_proba if info.classes else estimator.predict
+    predict: Callable[[np.ndarray], np.ndarray] = (
+        estimator.predict_proba if info.classes else estimator.predict
+    )
     return predict
 
 
@@ -126,4 +135,10 @@ def _boosted(booster: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarray
     return scores
 
 
-_PREDICTORS = {"linear": _sklearn, "forest": _sklearn, "boosting": _sklearn, "lightgbm": _boosted, "xgboost": _boosted}
+_PREDICTORS = {
+    "linear": _sklearn,
+    "forest": _sklearn,
+    "boosting": _sklearn,
+    "lightgbm": _boosted,
+    "xgboost": _boosted,
+}

@@ -63,7 +63,9 @@ def summarize(
 
 def _with_range(column: Column, cells: pd.Series[Any]) -> Column:
     there = cells.dropna()
-    update: dict[str, Any] = {"examples": [_plain(value) for value in there.iloc[:200].unique()[:3]]}
+    update: dict[str, Any] = {
+        "examples": [_plain(value) for value in there.iloc[:200].unique()[:3]]
+    }
     if column.role == "numeric" and not column.boolean and len(there):
         update |= {"minimum": float(there.min()), "maximum": float(there.max())}
     if column.role == "category" and not (column.transform == "ordinal" and column.choices):
@@ -89,7 +91,9 @@ def _columns_table(frame: pd.DataFrame, schema: TableSchema) -> dict[str, Any]:
         role = "boolean" if column.boolean else column.role
         example = str(column.examples[0]) if column.examples else ""
         missing = f"{100 * cells.isna().mean():.1f}"
-        rows.append([column.name, role, column.transform or "", missing, int(cells.nunique()), example])
+        rows.append(
+            [column.name, role, column.transform or "", missing, int(cells.nunique()), example]
+        )
     return {
         "title": "Columns",
         "columns": ["column", "role", "transform", "missing %", "distinct", "example"],
@@ -116,7 +120,9 @@ def _duplicates(frame: pd.DataFrame, rows: Rows) -> list[str]:
 
     hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
     known = hashes[rows["train"]]
-    found = {split: int(np.isin(hashes[rows[split]], known).sum()) for split in ("validation", "test")}
+    found = {
+        split: int(np.isin(hashes[rows[split]], known).sum()) for split in ("validation", "test")
+    }
     if not any(found.values()):
         return []
     return [
@@ -137,7 +143,9 @@ def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> lis
     found = []
     for column in schema.inputs:
         there = frame[column.name].notna().to_numpy()
-        if there.sum() >= len(y) / 2 and _determines(column, frame[column.name][there], y[there], schema):
+        if there.sum() >= len(y) / 2 and _determines(
+            column, frame[column.name][there], y[there], schema
+        ):
             found.append(column.name)
     return found
 
@@ -151,7 +159,11 @@ def _giveaways(names: list[str], schema: TableSchema) -> list[str]:
 
 
 def _told(names: list[str], schema: TableSchema) -> str:
-    return f"; alone determines {schema.target}: {', '.join(names[:4])} (known beforehand?)" if names else ""
+    return (
+        f"; alone determines {schema.target}: {', '.join(names[:4])} (known beforehand?)"
+        if names
+        else ""
+    )
 
 
 def _determines(column: Column, cells: pd.Series[Any], y: np.ndarray, schema: TableSchema) -> bool:
@@ -160,15 +172,22 @@ def _determines(column: Column, cells: pd.Series[Any], y: np.ndarray, schema: Ta
     if column.role == "category" or column.boolean:
         seen = cells.nunique()
         pairs = pd.DataFrame({"cell": cells.astype(str).to_numpy(), "y": y})
-        return bool(schema.classes and 2 <= seen <= len(cells) / 10 and len(pairs.drop_duplicates()) == seen)
-    return column.role == "numeric" and cells.nunique() > 1 and _orders(cells, y, len(schema.classes or ()))
+        return bool(
+            schema.classes and 2 <= seen <= len(cells) / 10 and len(pairs.drop_duplicates()) == seen
+        )
+    return (
+        column.role == "numeric"
+        and cells.nunique() > 1
+        and _orders(cells, y, len(schema.classes or ()))
+    )
 
 
 def _orders(cells: pd.Series[Any], y: np.ndarray, classes: int) -> bool:
     """Whether a quantity tells the target by its order alone.
 
-    Of two classes: an area under the ROC curve of .999 or more (Mann and Whitney's U over both counts). Of more:
-    each class has an interval of its own. Of a regression: a rank correlation of .9999 or more.
+    Of two classes: an area under the ROC curve of .999 or more (Mann and Whitney's U over both
+    counts). Of more: each class has an interval of its own. Of a regression: a rank correlation of
+    .9999 or more.
     """
     import pandas as pd
 
@@ -179,5 +198,7 @@ def _orders(cells: pd.Series[Any], y: np.ndarray, classes: int) -> bool:
         return bool(max(area, 1 - area) >= ALMOST_ALL and ones and zeros)
     if classes:
         spans = sorted((ranks[y == code].min(), ranks[y == code].max()) for code in np.unique(y))
-        return len(spans) > 1 and all(high < low for (_, high), (low, _) in itertools.pairwise(spans))
+        return len(spans) > 1 and all(
+            high < low for (_, high), (low, _) in itertools.pairwise(spans)
+        )
     return bool(abs(np.corrcoef(ranks, pd.Series(y).rank())[0, 1]) >= ALMOST_EQUAL)

@@ -77,7 +77,9 @@ class NumericPart(_Part):
 
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
         """As a block of one column."""
-        NumberBlock([self], {self.column: list(range(len(self.names)))}).fill({self.column: values}, out)
+        NumberBlock([self], {self.column: list(range(len(self.names)))}).fill(
+            {self.column: values}, out
+        )
 
 
 class NumberBlock:
@@ -87,7 +89,9 @@ class NumberBlock:
         """`groups` says which outputs are each column's."""
         self._names = [part.column for part in parts]
         self._first = np.array([groups[part.column][0] for part in parts], np.intp)
-        self._indicators = [(row, groups[part.column][1]) for row, part in enumerate(parts) if part.indicator]
+        self._indicators = [
+            (row, groups[part.column][1]) for row, part in enumerate(parts) if part.indicator
+        ]
         self._log = np.array([row for row, part in enumerate(parts) if part.log], np.intp)
         self._median = np.array([[part.median] for part in parts])
         self._center = np.array([[part.center] for part in parts])
@@ -113,7 +117,8 @@ class NumberBlock:
 
 
 class CategoryPart(_Part):
-    """One output a category and one for rare and unseen ones; ordered, the rank and the same bucket."""
+    """One output a category and one for rare and unseen ones; ordered, the rank and the same
+    bucket."""
 
     kind: Literal["category"] = "category"
     ordinal: bool
@@ -123,7 +128,8 @@ class CategoryPart(_Part):
 
     @classmethod
     def fit(cls, column: Column, values: Sequence[Any] | np.ndarray, most: int) -> CategoryPart:
-        """The `most` frequent training categories; when ordered, in the order of the schema's choices."""
+        """The `most` frequent training categories; when ordered, in the order of the schema's
+        choices."""
         cells = as_strings(values)
         counts = Counter(cell for cell in cells if cell is not None)
         kept = sorted(counts, key=lambda name: (-counts[name], name))[:most]
@@ -142,7 +148,11 @@ class CategoryPart(_Part):
         )
 
     def _names(self) -> list[str]:
-        ranks = [f"{self.column}: rank"] if self.ordinal else [f"{self.column}={c}" for c in self.categories]
+        ranks = (
+            [f"{self.column}: rank"]
+            if self.ordinal
+            else [f"{self.column}={c}" for c in self.categories]
+        )
         return [*ranks, f"{self.column}={OTHER}"]
 
     @cached_property
@@ -155,7 +165,9 @@ class CategoryPart(_Part):
 
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
         known, lookup = len(self.categories), self._codes
-        codes = np.fromiter((lookup.get(cell, known) for cell in as_strings(values)), np.int64, len(values))
+        codes = np.fromiter(
+            (lookup.get(cell, known) for cell in as_strings(values)), np.int64, len(values)
+        )
         if not self.ordinal:
             out[np.arange(len(codes)), codes] = 1.0
             return
@@ -202,7 +214,12 @@ class TextPart(_Part):
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
         index, idf = self._index
         cells = as_strings(values)
-        pairs = [(row, index[word]) for row, cell in enumerate(cells) for word in words(cell) if word in index]
+        pairs = [
+            (row, index[word])
+            for row, cell in enumerate(cells)
+            for word in words(cell)
+            if word in index
+        ]
         weights = out[:, : len(idf)]
         if pairs:
             rows, codes = np.array(pairs, np.int64).T
@@ -242,7 +259,11 @@ class TimePart(_Part):
     def _names(self) -> list[str]:
         names = [f"{self.column}: age in days"]
         for part in self.parts:
-            circle = [f"{self.column}: {part} (sin)", f"{self.column}: {part} (cos)"] if part in _PERIODS else []
+            circle = (
+                [f"{self.column}: {part} (sin)", f"{self.column}: {part} (cos)"]
+                if part in _PERIODS
+                else []
+            )
             names += [f"{self.column}: {part}", *circle]
         return names
 
@@ -263,7 +284,8 @@ class TimePart(_Part):
             out[:, -1] = missing
 
     def age(self, times: np.ndarray) -> np.ndarray:
-        """Days from each time to the latest training time; negative after it, NaN where there is none."""
+        """Days from each time to the latest training time; negative after it, NaN where there is
+        none."""
         days = (np.datetime64(self.latest, "us") - times).astype(np.float64) / _DAY
         return np.where(np.isnat(times), np.nan, days)
 

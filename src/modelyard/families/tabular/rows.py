@@ -13,10 +13,11 @@ from modelyard.kit.tables import read_table
 
 
 def read_rows(file: Path, schema: TableSchema) -> list[dict[str, Any]]:
-    """One JSON body a row of a CSV or Parquet file; columns that the model does not know stay as they came.
+    """One JSON body a row of a CSV or Parquet file; columns that the model does not know stay as
+    they came.
 
-    Separator, encoding, decimal commas, empty cells and dates are read as in training; a date or number that can be
-    read in two ways is read in the training data's.
+    Separator, encoding, decimal commas, empty cells and dates are read as in training; a date or
+    number that can be read in two ways is read in the training data's.
 
     Raises:
         BadData: with file, row and column.
@@ -40,6 +41,11 @@ def _json(cell: Any) -> Any:
     """A cell of a data frame as JSON: None for all that is missing."""
     import pandas as pd
 
-    if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and np.isnan(cell)):
+    if (
+        cell is None
+        or cell is pd.NA
+        or cell is pd.NaT
+        or (isinstance(cell, float) and np.isnan(cell))
+    ):
         return None
     return cell.isoformat() if hasattr(cell, "isoformat") else cell

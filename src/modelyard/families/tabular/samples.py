@@ -9,14 +9,34 @@ from typing import Any
 
 import numpy as np
 
-TARGETS: Mapping[str, str] = {"breast_cancer": "diagnosis", "diabetes": "progression", "fraud": "fraud"}
+TARGETS: Mapping[str, str] = {
+    "breast_cancer": "diagnosis",
+    "diabetes": "progression",
+    "fraud": "fraud",
+}
 """What each built-in table is asked to predict."""
 
 FILE = "data.csv"
-DRIFTING = ("timestamp", "amount", "country", "distance_from_home_km", "transactions_last_hour", "online")
+DRIFTING = (
+    "timestamp",
+    "amount",
+    "country",
+    "distance_from_home_km",
+    "transactions_last_hour",
+    "online",
+)
 """Columns of the fraud table whose distribution `sample_drift` moves."""
 
-CATEGORIES = ("groceries", "restaurant", "fuel", "travel", "electronics", "jewellery", "gambling", "clothing")
+CATEGORIES = (
+    "groceries",
+    "restaurant",
+    "fuel",
+    "travel",
+    "electronics",
+    "jewellery",
+    "gambling",
+    "clothing",
+)
 COUNTRIES = ("DE", "FR", "NL", "AT", "PL", "US", "BR", "NG")
 
 _USUAL_CATEGORY = np.array([0.3, 0.2, 0.13, 0.08, 0.1, 0.03, 0.04, 0.12])
@@ -24,7 +44,12 @@ _USUAL_COUNTRY = np.array([0.5, 0.14, 0.1, 0.09, 0.08, 0.05, 0.02, 0.02])
 _SHIFTED_COUNTRY = np.array([0.2, 0.1, 0.1, 0.08, 0.12, 0.2, 0.1, 0.1])
 _MEAN_LOG_AMOUNT = np.array([3.3, 3.4, 3.9, 5.2, 5.0, 5.4, 4.0, 4.0])
 _SHOPS: Mapping[str, tuple[str, ...]] = {
-    "groceries": ("corner market", "fresh food store", "weekly farmers market", "organic supermarket"),
+    "groceries": (
+        "corner market",
+        "fresh food store",
+        "weekly farmers market",
+        "organic supermarket",
+    ),
     "restaurant": ("pizza delivery", "noodle bar downtown", "coffee house", "family diner"),
     "fuel": ("motorway petrol station", "city fuel stop", "charging point"),
     "travel": ("airline tickets", "railway booking", "hotel reservation", "car rental"),
@@ -34,12 +59,21 @@ _SHOPS: Mapping[str, tuple[str, ...]] = {
     "clothing": ("shoe shop", "fashion outlet", "sports wear store"),
 }
 _RISKY_WORDS = ("gift", "crypto", "instant", "broker")
-_TRAITS = ("branch north", "branch south", "branch centre", "express", "partner shop", "seasonal offer", "")
+_TRAITS = (
+    "branch north",
+    "branch south",
+    "branch centre",
+    "express",
+    "partner shop",
+    "seasonal offer",
+    "",
+)
 _INTERCEPT = -8.2
 
 
 def write_sample(raw: Path, name: str, rows: int, drift: float, seed: int) -> Path:
-    """Writes `raw/data.csv`: breast_cancer, diabetes or fraud. `rows` and `drift` (0 to 1) are for fraud."""
+    """Writes `raw/data.csv`: breast_cancer, diabetes or fraud. `rows` and `drift` (0 to 1) are
+    for fraud."""
     raw = Path(raw)
     raw.mkdir(parents=True, exist_ok=True)
     if name == "fraud":
@@ -55,7 +89,8 @@ def write_sample(raw: Path, name: str, rows: int, drift: float, seed: int) -> Pa
 
 
 def breast_cancer() -> dict[str, Sequence[Any]]:
-    """569 tumours: 30 measures of cell nuclei; malignant or benign (Street, Wolberg and Mangasarian 1993)."""
+    """569 tumours: 30 measures of cell nuclei; malignant or benign (Street, Wolberg and
+    Mangasarian 1993)."""
     from sklearn.datasets import load_breast_cancer
 
     data = load_breast_cancer()
@@ -65,14 +100,23 @@ def breast_cancer() -> dict[str, Sequence[Any]]:
 
 
 def diabetes() -> dict[str, Sequence[Any]]:
-    """442 patients: ten measures in their own units; disease progression after a year (Efron et al. 2004)."""
+    """442 patients: ten measures in their own units; disease progression after a year (Efron et
+    al. 2004)."""
     from sklearn.datasets import load_diabetes
 
     data = load_diabetes(scaled=False)
     names = (
-        "age", "sex", "body_mass_index", "blood_pressure", "total_cholesterol", "low_density_lipoproteins",
-        "high_density_lipoproteins", "cholesterol_ratio", "log_triglycerides", "blood_sugar",
-    )  # fmt: skip
+        "age",
+        "sex",
+        "body_mass_index",
+        "blood_pressure",
+        "total_cholesterol",
+        "low_density_lipoproteins",
+        "high_density_lipoproteins",
+        "cholesterol_ratio",
+        "log_triglycerides",
+        "blood_sugar",
+    )
     columns = {name: np.round(data.data[:, index], 6).tolist() for index, name in enumerate(names)}
     return {**columns, "progression": data.target.tolist()}
 
@@ -80,12 +124,15 @@ def diabetes() -> dict[str, Sequence[Any]]:
 def fraud(rows: int, drift: float, seed: int) -> dict[str, Sequence[Any]]:
     """Simulated card transactions, about 2.5 % of them fraud, by a rule of interactions with noise.
 
-    With `drift` towards 1 the columns of `DRIFTING` move: larger amounts, other countries, later hours,
-    longer distances, busier cards, more online. The rule stays, so the share of fraud moves with them.
+    With `drift` towards 1 the columns of `DRIFTING` move: larger amounts, other countries, later
+    hours, longer distances, busier cards, more online. The rule stays, so the share of fraud moves
+    with them.
     """
     r = np.random.default_rng([seed, 7919])
     category = r.choice(len(CATEGORIES), rows, p=_USUAL_CATEGORY)
-    country = r.choice(len(COUNTRIES), rows, p=(1 - drift) * _USUAL_COUNTRY + drift * _SHIFTED_COUNTRY)
+    country = r.choice(
+        len(COUNTRIES), rows, p=(1 - drift) * _USUAL_COUNTRY + drift * _SHIFTED_COUNTRY
+    )
     amount = np.exp(r.normal(_MEAN_LOG_AMOUNT[category] + 0.8 * drift, 0.8))
     hour = np.clip(r.beta(3.2, 2.4 - drift, rows) * 24, 0, 23.999)
     hour = np.where(r.random(rows) < 0.06 + 0.15 * drift, r.uniform(0, 5, rows), hour)
@@ -94,7 +141,9 @@ def fraud(rows: int, drift: float, seed: int) -> dict[str, Sequence[Any]]:
     age = np.floor(r.gamma(1.6, 550, rows)) + 1
     recent = r.poisson(0.5 + 1.2 * drift, rows) + (r.random(rows) < 0.04) * r.poisson(5, rows)
     merchant = _merchants(r, category)
-    fraudulent = r.random(rows) < _chance(amount, hour, category, country, online, distance, age, recent, merchant)
+    fraudulent = r.random(rows) < _chance(
+        amount, hour, category, country, online, distance, age, recent, merchant
+    )
     shown_distance: list[Any] = np.round(distance, 1).tolist()
     hidden = np.where(online, r.random(rows) < 0.6, r.random(rows) < 0.02)
     unknown_age = r.random(rows) < 0.03
@@ -105,7 +154,9 @@ def fraud(rows: int, drift: float, seed: int) -> dict[str, Sequence[Any]]:
         "merchant": merchant,
         "country": [COUNTRIES[code] for code in country],
         "online": ["true" if flag else "false" for flag in online],
-        "distance_from_home_km": ["" if h else d for h, d in zip(hidden, shown_distance, strict=True)],
+        "distance_from_home_km": [
+            "" if h else d for h, d in zip(hidden, shown_distance, strict=True)
+        ],
         "card_age_days": ["" if u else int(a) for u, a in zip(unknown_age, age, strict=True)],
         "transactions_last_hour": recent.tolist(),
         "fraud": ["yes" if flag else "no" for flag in fraudulent],
@@ -113,9 +164,16 @@ def fraud(rows: int, drift: float, seed: int) -> dict[str, Sequence[Any]]:
 
 
 def _chance(
-    amount: np.ndarray, hour: np.ndarray, category: np.ndarray, country: np.ndarray, online: np.ndarray,
-    distance: np.ndarray, age: np.ndarray, recent: np.ndarray, merchant: list[str],
-) -> np.ndarray:  # fmt: skip
+    amount: np.ndarray,
+    hour: np.ndarray,
+    category: np.ndarray,
+    country: np.ndarray,
+    online: np.ndarray,
+    distance: np.ndarray,
+    age: np.ndarray,
+    recent: np.ndarray,
+    merchant: list[str],
+) -> np.ndarray:
     """Probability of fraud: few of these matter alone, most of them in pairs."""
     night = (hour < 5) | (hour > 23)
     dear = np.log(amount) - _MEAN_LOG_AMOUNT[category] > 1.0
@@ -144,7 +202,9 @@ def _merchants(r: np.random.Generator, category: np.ndarray) -> list[str]:
     names = []
     for row, code in enumerate(category):
         shops = _SHOPS[CATEGORIES[code]]
-        names.append(f"{shops[int(shop[row] * len(shops))]} {_TRAITS[trait[row]]} {number + row % 40}")
+        names.append(
+            f"{shops[int(shop[row] * len(shops))]} {_TRAITS[trait[row]]} {number + row % 40}"
+        )
     return [" ".join(name.split()) for name in names]
 
 

@@ -1,4 +1,5 @@
-"""What a table's columns are: read from the data, edited by a person, followed by training and serving alike.
+"""What a table's columns are: read from the data, edited by a person, followed by training and
+serving alike.
 
 Light: the serving half reads it too.
 """
@@ -44,15 +45,16 @@ class Column(BaseModel):
     name: str = Field(min_length=1)
     role: Role
     transform: Transform | None = None
-    """Numeric: identity, log (sign-preserving log1p) or standardize; category: onehot or ordinal."""
+    """Numeric: identity, log (sign-preserving log1p) or standardize; category: onehot or
+    ordinal."""
     boolean: bool = False
     """A numeric column of true and false."""
     nullable: bool = False
     """Whether a cell may be empty."""
     format: str = ""
-    """How files write the cells: of times `ISO 8601` or a pattern such as `%d.%m.%Y`; of numbers `1,234.5`,
-    `1.234,5`, `1 234,5`, `1 234.5` or `1'234.5` where thousands are separated. Requests hold plain numbers and ISO
-    8601."""
+    """How files write the cells: of times `ISO 8601` or a pattern such as `%d.%m.%Y`; of numbers
+    `1,234.5`, `1.234,5`, `1 234,5`, `1 234.5` or `1'234.5` where thousands are separated.
+    Requests hold plain numbers and ISO 8601."""
     unit: str = ""
     """What files write beside each number: `%`, `EUR`, `kg`. Requests hold the number alone."""
     description: str = ""
@@ -68,7 +70,11 @@ class Column(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _default_transform(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("transform") is None and values.get("role") in TRANSFORMS:
+        if (
+            isinstance(values, dict)
+            and values.get("transform") is None
+            and values.get("role") in TRANSFORMS
+        ):
             allowed = TRANSFORMS[values["role"]]
             values = {**values, "transform": allowed[0] if allowed else None}
         return values
@@ -83,7 +89,9 @@ class Column(BaseModel):
             )
         if self.role == "numeric" and self.format and self.format not in STYLES:
             allowed = tuple(json.dumps(style) for style in STYLES)
-            raise ValueError(f"format {self.format!r} is none of numbers. Allowed: {', '.join(allowed)}, or empty")
+            raise ValueError(
+                f"format {self.format!r} is none of numbers. Allowed: {', '.join(allowed)}, or empty"
+            )
         return self
 
 
@@ -137,7 +145,8 @@ class Edits:
         if given.get("role", column.role) != column.role:
             values.update(transform=None, boolean=False)
         try:
-            # An empty format or unit says nothing: it may stem from another role that the column had.
+            # An empty format or unit says nothing: it may stem from another role that the column
+            # had.
             written = {name: given.get(name) or values[name] for name in ("format", "unit")}
             return Column.model_validate({**values, **given, **written})
         except ValidationError as error:
@@ -145,13 +154,16 @@ class Edits:
 
 
 def read_edits(file: Path) -> Edits:
-    """Reads an edited schema: `{"target": ..., "task": ..., "columns": [{"name": ..., "role": ...}]}`.
+    """Reads an edited schema: `{"target": ..., "task": ..., "columns": [{"name": ..., "role":
+    ...}]}`.
 
     Raises:
         BadData: not JSON, or a field that is unknown or has a value that is not allowed.
     """
     if not Path(file).is_file():
-        raise BadData("no such schema file", file=file, hint="Check the setting features.table_schema")
+        raise BadData(
+            "no such schema file", file=file, hint="Check the setting features.table_schema"
+        )
     try:
         content = json.loads(Path(file).read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -163,12 +175,16 @@ def read_edits(file: Path) -> Edits:
             raise BadData(choices("field", name, TableSchema.model_fields), file=file)
     task = content.get("task")
     if task not in (None, "auto", "classification", "regression"):
-        raise BadData(choices("task", str(task), ["auto", "classification", "regression"]), file=file)
+        raise BadData(
+            choices("task", str(task), ["auto", "classification", "regression"]), file=file
+        )
     target = content.get("target")
     if target is not None and not isinstance(target, str):
         raise BadData(f"'target' must be a column's name, seen {target!r}", file=file)
     classes = content.get("classes")
-    if classes is not None and not (isinstance(classes, list) and all(isinstance(c, str) for c in classes)):
+    if classes is not None and not (
+        isinstance(classes, list) and all(isinstance(c, str) for c in classes)
+    ):
         raise BadData(f"'classes' must be a list of names, seen {classes!r}", file=file)
     columns = dict(_edited_columns(content.get("columns", []), file))
     return Edits(Path(file), target, None if task == "auto" else task, classes, columns)
@@ -199,7 +215,8 @@ def find_edits(data: Path, setting: str | None) -> Edits:
 
 
 def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
-    """The edited schema as a file of the data set: `setting`, or the one beside a local data file."""
+    """The edited schema as a file of the data set: `setting`, or the one beside a local data
+    file."""
     if setting is not None:
         if not Path(setting).is_file():
             raise UsageError(f"setting 'features.table_schema' = {setting!r}: no such file")
@@ -212,7 +229,8 @@ def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
 
 
 def write_back(features: Path, data: Path) -> list[Path]:
-    """Writes `data.schema.json` beside `data.csv`, where the next run finds it and a person can edit it.
+    """Writes `data.schema.json` beside `data.csv`, where the next run finds it and a person can
+    edit it.
 
     Not where there is one, and never into a folder of data, which may be versioned as a whole.
     """
@@ -239,7 +257,9 @@ def _edited_columns(columns: Any, file: Path) -> Iterator[tuple[str, Mapping[str
     for index, column in enumerate(columns):
         name = column.get("name") if isinstance(column, dict) else None
         if not isinstance(name, str) or not name:
-            raise BadData(f"columns[{index}] must be an object with a 'name', seen {column!r}", file=file)
+            raise BadData(
+                f"columns[{index}] must be an object with a 'name', seen {column!r}", file=file
+            )
         if name in seen:
             raise BadData("the column is listed twice", file=file, column=name)
         seen.add(name)

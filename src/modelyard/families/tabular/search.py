@@ -20,11 +20,14 @@ SEARCH: Mapping[str, Range] = {
         1e-3, 100.0, log=True, when={"model.kind": ("lightgbm", "xgboost", "boosting", "linear")}
     ),
     "model.class_weight": choice("none", "balanced", changes_loss=True),
-    "features.numeric": choice("standardize", "log", "identity", when={"model.kind": ("linear", "mlp")}),
+    "features.numeric": choice(
+        "standardize", "log", "identity", when={"model.kind": ("linear", "mlp")}
+    ),
     "model.hidden": choice([64], [128, 64], [256, 128], [256, 128, 64], when=_MLP),
     "model.dropout": real(0.0, 0.5, when=_MLP),
     "training.learning_rate": real(1e-4, 1e-2, log=True, when=_MLP),
     "training.weight_decay": real(1e-4, 0.3, log=True, when=_MLP),
     "training.batch_size": choice(32, 64, 128, 256, when=_MLP),
 }
-"""The kind, and the settings of the kind that is drawn. The MLP's are searched with `--set model.kind=mlp`."""
+"""The kind, and the settings of the kind that is drawn. The MLP's are searched with `--set
+model.kind=mlp`."""

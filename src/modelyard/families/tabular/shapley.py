@@ -1,4 +1,5 @@
-"""Shapley values of any scoring function by sampling permutations; numpy alone, so that serving can explain."""
+"""Shapley values of any scoring function by sampling permutations; numpy alone, so that serving
+can explain."""
 
 from __future__ import annotations
 
@@ -22,21 +23,23 @@ def shapley_values(
 ) -> tuple[np.ndarray, float]:
     """Share of each group of columns in `score(x)` minus the mean score of the background.
 
-    Every background row is turned into `x` group by group, in `permutations` random orders of its own, every
-    second order being the reverse of the one before; a group's value is the mean change of the score at its
-    turn. A walk's changes add up to score(x) - score(row), so base + sum of values = score(x) without a
-    sampling error. It costs len(background) * permutations * (len(groups) - 1) scored rows.
+    Every background row is turned into `x` group by group, in `permutations` random orders of its
+    own, every second order being the reverse of the one before; a group's value is the mean change
+    of the score at its turn. A walk's changes add up to score(x) - score(row), so base + sum of
+    values = score(x) without a sampling error. It costs len(background) * permutations *
+    (len(groups) - 1) scored rows.
 
     Štrumbelj and Kononenko, "Explaining prediction models and individual predictions with feature
-    contributions" (2014), algorithm 2; reversed orders: Mitchell et al., "Sampling permutations for Shapley value
-    estimation" (2022), section 3.
+    contributions" (2014), algorithm 2; reversed orders: Mitchell et al., "Sampling permutations for
+    Shapley value estimation" (2022), section 3.
 
     Args:
         score: (m, n) float32 rows to (m,) numbers.
         x: the row to explain, (n,).
         background: rows that stand for average data, (b, n).
         groups: column indices by group; together they are the n columns, each once.
-        permutations: orders for every background row, at least 1; an even number uses reversal fully.
+        permutations: orders for every background row, at least 1; an even number uses reversal
+            fully.
         seed: of the orders.
 
     Returns:
@@ -52,7 +55,9 @@ def shapley_values(
     path = np.empty((len(walks), len(groups) + 1))
     path[:, 0], path[:, -1] = base[walks], top
     for part in _parts(len(walks), max(len(groups) - 1, 1) * x.nbytes):
-        path[part, 1:-1] = _walk(score, x, background[walks[part]], ranks[part][:, group_of], len(groups) - 1)
+        path[part, 1:-1] = _walk(
+            score, x, background[walks[part]], ranks[part][:, group_of], len(groups) - 1
+        )
     changes = np.take_along_axis(np.diff(path, axis=1), ranks, axis=1)
     return changes.mean(axis=0), float(base.mean())
 
@@ -68,7 +73,8 @@ def _group_of(groups: Sequence[Sequence[int]], columns: int) -> np.ndarray:
 
 
 def _ranks(walks: int, permutations: int, groups: int, seed: int) -> np.ndarray:
-    """Turn of each group in each walk, (walks, groups); within a row's walks every second one is reversed."""
+    """Turn of each group in each walk, (walks, groups); within a row's walks every second one is
+    reversed."""
     ranks = np.random.default_rng(seed).permuted(np.tile(np.arange(groups), (walks, 1)), axis=1)
     reverse = np.flatnonzero(np.arange(walks) % permutations % 2 == 1)
     ranks[reverse] = groups - 1 - ranks[reverse - 1]
@@ -80,8 +86,11 @@ def _parts(walks: int, bytes_a_walk: int) -> list[slice]:
     return [slice(start, min(start + size, walks)) for start in range(0, walks, size)]
 
 
-def _walk(score: Score, x: np.ndarray, rows: np.ndarray, turns: np.ndarray, steps: int) -> np.ndarray:
-    """Scores between the background row and `x`, (walks, steps); `turns` (walks, n) is each column's turn."""
+def _walk(
+    score: Score, x: np.ndarray, rows: np.ndarray, turns: np.ndarray, steps: int
+) -> np.ndarray:
+    """Scores between the background row and `x`, (walks, steps); `turns` (walks, n) is each
+    column's turn."""
     if steps == 0:
         return np.empty((len(rows), 0))
     switched = turns[:, None, :] < np.arange(1, steps + 1)[None, :, None]

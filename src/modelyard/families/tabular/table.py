@@ -42,7 +42,8 @@ class ModelInfo(Asset):
 
 @dataclass(frozen=True)
 class Table:
-    """Training and validation splits: x float32 (rows, columns), y int64 class index or float64 value (rows,)."""
+    """Training and validation splits: x float32 (rows, columns), y int64 class index or float64
+    value (rows,)."""
 
     x: np.ndarray
     y: np.ndarray
@@ -65,7 +66,9 @@ def load_table(features: Path, balanced: bool) -> Table:
     """
     classes = class_names(Path(features) / "assets")
     kind = np.int64 if classes else np.float64
-    (x, y), (x_validation, y_validation) = (load_split(features, split) for split in ("train", "validation"))
+    (x, y), (x_validation, y_validation) = (
+        load_split(features, split) for split in ("train", "validation")
+    )
     if classes is not None and base_of(features) is None:
         _every_class_seen(y, classes)
     weights = class_weights(y, len(classes)) if classes and balanced else None
@@ -78,21 +81,27 @@ def class_names(assets: Path) -> list[str] | None:
     return [str(name) for name in schema["classes"]] if schema["task"] == "classification" else None
 
 
-def class_weights(y: np.ndarray, classes: int, before: Mapping[int, int] = MappingProxyType({})) -> np.ndarray:
-    """rows / (classes * rows of the class), float64 (classes,): each class then weighs the same in sum.
+def class_weights(
+    y: np.ndarray, classes: int, before: Mapping[int, int] = MappingProxyType({})
+) -> np.ndarray:
+    """rows / (classes * rows of the class), float64 (classes,): each class then weighs the same in
+    sum.
 
     `before` counts rows by class that an earlier model saw; they count as those of `y` do.
     """
-    counts = np.bincount(y, minlength=classes) + [before.get(number, 0) for number in range(classes)]
+    counts = np.bincount(y, minlength=classes) + [
+        before.get(number, 0) for number in range(classes)
+    ]
     result: np.ndarray = counts.sum() / (classes * np.maximum(counts, 1))
     return result
 
 
 def cores(cells: int | None = None) -> int:
-    """CPU cores this process may use; OMP_NUM_THREADS lowers it, as in a container with a CPU limit.
+    """CPU cores this process may use; OMP_NUM_THREADS lowers it, as in a container with a CPU
+    limit.
 
-    One for a table of few `cells`: there, threads wait for each other longer than they work, on a busy machine a
-    hundred times longer.
+    One for a table of few `cells`: there, threads wait for each other longer than they work, on a
+    busy machine a hundred times longer.
     """
     if cells is not None and cells < FEW_CELLS:
         return 1
@@ -105,4 +114,7 @@ def _every_class_seen(y: np.ndarray, classes: list[str]) -> None:
     counts = np.bincount(y, minlength=len(classes))
     if (counts == 0).any():
         name = classes[int(np.argmin(counts))]
-        raise BadData(f"class {name!r} has no rows in the training split", hint="Add rows of it, or leave it out")
+        raise BadData(
+            f"class {name!r} has no rows in the training split",
+            hint="Add rows of it, or leave it out",
+        )

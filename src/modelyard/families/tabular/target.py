@@ -33,14 +33,19 @@ REGRESSION_FROM = 20
 """A numeric target with more different values than this is a quantity."""
 
 
-def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) -> tuple[TableSchema, np.ndarray]:
-    """The schema without columns yet, and the encoded target: float64 with NaN where it is missing."""
+def read_target(
+    table: Table, target: str, edits: Edits, config: TabularConfig
+) -> tuple[TableSchema, np.ndarray]:
+    """The schema without columns yet, and the encoded target: float64 with NaN where it is
+    missing."""
     cells = table.frame[target]
     unit, style, plain = as_written(cells, table.delimiter)
     there = cells.dropna()
     if not len(there):
         raise BadData("the target is empty in every row", file=table.file, column=target)
-    task = config.features.task if config.features.task != "auto" else edits.task or _guess_task(plain)
+    task = (
+        config.features.task if config.features.task != "auto" else edits.task or _guess_task(plain)
+    )
     if task == "regression":
         if not is_numeric(plain):
             raise BadData(
@@ -56,7 +61,10 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
         if len(large):
             problem = f"{values[large[0]]:g} is too large for a 32-bit number"
             raise BadData(
-                problem, **table.place(int(large[0])), column=target, hint="Scale the target, or take its log"
+                problem,
+                **table.place(int(large[0])),
+                column=target,
+                hint="Scale the target, or take its log",
             )
         return TableSchema(target=target, task=task, columns=[]), values
     classes = _classes(table, target, as_text(cells), edits, config)
@@ -66,10 +74,16 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
 
 
 def _guess_task(cells: pd.Series[Any]) -> Literal["classification", "regression"]:
-    return "regression" if is_numeric(cells) and cells.nunique() > REGRESSION_FROM else "classification"
+    return (
+        "regression"
+        if is_numeric(cells) and cells.nunique() > REGRESSION_FROM
+        else "classification"
+    )
 
 
-def _classes(table: Table, target: str, labels: pd.Series[Any], edits: Edits, config: TabularConfig) -> list[str]:
+def _classes(
+    table: Table, target: str, labels: pd.Series[Any], edits: Edits, config: TabularConfig
+) -> list[str]:
     """Class names in index order; of two, the positive one last.
 
     Raises:
@@ -79,14 +93,20 @@ def _classes(table: Table, target: str, labels: pd.Series[Any], edits: Edits, co
     counts = {str(name): int(count) for name, count in labels.value_counts().items()}
     where: dict[str, Any] = {"file": table.file, "column": target}
     if len(counts) < 2:
-        raise BadData(f"the target has one class alone, {next(iter(counts))!r}; two are needed", **where)
+        raise BadData(
+            f"the target has one class alone, {next(iter(counts))!r}; two are needed", **where
+        )
     if len(counts) > MOST_CLASSES:
         hint = (
             "Type --set features.task=regression"
             if is_numeric(as_written(labels, table.delimiter)[2])
             else "Is it the right column?"
         )
-        raise BadData(f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed", hint=hint, **where)
+        raise BadData(
+            f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed",
+            hint=hint,
+            **where,
+        )
     rarest = min(counts, key=lambda name: counts[name])
     if counts[rarest] < LEAST_OF_CLASS:
         raise BadData(
@@ -112,7 +132,9 @@ def _in_order(counts: dict[str, int], edits: Edits, positive: str | None) -> lis
         return list(edits.classes or sorted(counts, key=lambda name: (_number(name), name)))
     first, second = edits.classes or sorted(counts)
     if positive is None and not edits.classes:
-        positive = _affirmed(first, second) or (second if counts[second] <= counts[first] else first)
+        positive = _affirmed(first, second) or (
+            second if counts[second] <= counts[first] else first
+        )
     elif positive is None:
         positive = second
     return [first, second] if positive == second else [second, first]

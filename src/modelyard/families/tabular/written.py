@@ -1,4 +1,5 @@
-"""How the cells of a column are written: numbers with a unit, with separators between thousands, and all as text."""
+"""How the cells of a column are written: numbers with a unit, with separators between thousands,
+and all as text."""
 
 from __future__ import annotations
 
@@ -10,10 +11,13 @@ if TYPE_CHECKING:
 
 ENGLISH, CONTINENTAL, FRENCH = "1,234.5", "1.234,5", "1 234,5"
 STYLES = (ENGLISH, CONTINENTAL, FRENCH, "1 234.5", "1'234.5")
-"""Names of the styles that have separators: second character between thousands, sixth before decimals."""
+"""Names of the styles that have separators: second character between thousands, sixth before
+decimals."""
 
 _GROUPED = {
-    style: re.compile(rf"[-+]?[1-9]\d{{0,2}}({re.escape(style[1])}\d{{3}})+({re.escape(style[5])}\d+)?")
+    style: re.compile(
+        rf"[-+]?[1-9]\d{{0,2}}({re.escape(style[1])}\d{{3}})+({re.escape(style[5])}\d+)?"
+    )
     for style in STYLES
 }
 _SMALL = {style: re.compile(rf"[-+]?\d{{1,3}}({re.escape(style[5])}\d+)?") for style in STYLES}
@@ -23,15 +27,22 @@ _BEFORE = re.compile(
     r"(?P<sign>[-+]?)\s*(?P<unit>[$€£¥₹]|(?:EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|SEK|NOK|DKK|PLN)(?=[\s\d]))\s*"
     r"(?P<number>[-+]?\d[\d.,'’\s]*)"
 )
-_AFTER = re.compile(r"(?P<sign>)(?P<number>[-+]?\d[\d.,'’\s]*?)\s*(?P<unit>(?:[^\W\d_]|[%‰$€£¥₹°/]){1,10})")
+_AFTER = re.compile(
+    r"(?P<sign>)(?P<number>[-+]?\d[\d.,'’\s]*?)\s*(?P<unit>(?:[^\W\d_]|[%‰$€£¥₹°/]){1,10})"
+)
 MOSTLY = 0.9
 SHORTEST_CODE = 7
 """Characters of `560 001`: shorter numbers with a space are amounts, such as `3 200`."""
 
 
 def unit_of(cells: pd.Series[Any]) -> str:
-    """What most cells of text hold before or after a number, the same in each: `$`, `EUR`, `%`, `kg`; else ""."""
-    texts = [cell for cell in cells.dropna().unique() if isinstance(cell, str)] if cells.dtype == object else []
+    """What most cells of text hold before or after a number, the same in each: `$`, `EUR`, `%`,
+    `kg`; else ""."""
+    texts = (
+        [cell for cell in cells.dropna().unique() if isinstance(cell, str)]
+        if cells.dtype == object
+        else []
+    )
     units = [unit for text in texts if (unit := _split(text)[0])]
     if len({_singular(unit) for unit in units}) != 1 or len(units) < MOSTLY * len(texts):
         return ""
@@ -61,9 +72,9 @@ def _split(text: str) -> tuple[str, str]:
 def number_style(cells: pd.Series[Any], delimiter: str) -> str:
     """One of STYLES where the cells of text show separators between thousands; else "".
 
-    `1,234` and nothing that tells more is 1234 in a file separated by commas, where decimal commas are rare; where
-    `delimiter` is another one it stays a decimal comma. `1.234` alone is a plain number everywhere. `560 001` and
-    nothing but others of its length are codes.
+    `1,234` and nothing that tells more is 1234 in a file separated by commas, where decimal commas
+    are rare; where `delimiter` is another one it stays a decimal comma. `1.234` alone is a plain
+    number everywhere. `560 001` and nothing but others of its length are codes.
     """
     cells = cells.dropna() if cells.dtype == object else cells[:0]
     texts = [_tidy(cell) for cell in cells.unique() if isinstance(cell, str)]
@@ -103,7 +114,8 @@ def _tidy(text: str) -> str:
 
 
 def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
-    """The cells as text or None: whole numbers without a point, booleans in lower case, times in ISO 8601."""
+    """The cells as text or None: whole numbers without a point, booleans in lower case, times in
+    ISO 8601."""
     import pandas as pd
 
     if cells.dtype == object:
@@ -114,5 +126,7 @@ def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
         return cells.map(lambda cell: cell.isoformat(), na_action="ignore").astype(object)
     if cells.dtype == "boolean" or cells.dtype.kind == "b":
         return cells.map(lambda cell: str(bool(cell)).lower(), na_action="ignore").astype(object)
-    text = cells.map(lambda cell: str(int(cell)) if float(cell).is_integer() else str(cell), na_action="ignore")
+    text = cells.map(
+        lambda cell: str(int(cell)) if float(cell).is_integer() else str(cell), na_action="ignore"
+    )
     return text.astype(object).where(cells.notna(), None)

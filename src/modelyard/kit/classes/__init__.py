@@ -1,4 +1,5 @@
-"""Classifiers of anything: from scores to calibrated probabilities and a class, and how such answers are judged.
+"""Classifiers of anything: from scores to calibrated probabilities and a class, and how such
+answers are judged.
 
 decision    what serving applies: calibration, threshold; numpy only
 choosing    how calibration and threshold are fitted on the validation split

@@ -47,5 +47,6 @@ def answers(decision: Decision, classes: list[str], p: np.ndarray) -> list[BaseM
 
 
 def score_of(answer: ClassAnswer) -> float:
-    """The figure that drift watches: of two classes the positive one's probability, else the predicted one's."""
+    """The figure that drift watches: of two classes the positive one's probability, else the
+    predicted one's."""
     return answer.score if isinstance(answer, BinaryAnswer) else answer.probability

@@ -1,4 +1,5 @@
-"""Fits calibration and threshold on the validation split. Training only: it needs scikit-learn and scipy."""
+"""Fits calibration and threshold on the validation split. Training only: it needs scikit-learn
+and scipy."""
 
 from __future__ import annotations
 
@@ -41,32 +42,46 @@ class Aim:
     """What the threshold of two classes is chosen for."""
 
     kind: Literal["half", "f1", "recall", "cost"] = "half"
-    """`half`: the more probable class is the answer. `f1`: the best F1. `recall`: the fewest false alarms at a recall
-    of `least_recall` or more. `cost`: the least cost."""
+    """`half`: the more probable class is the answer. `f1`: the best F1. `recall`: the fewest
+    false alarms at a recall of `least_recall` or more. `cost`: the least cost."""
     least_recall: float = 0.9
     false_positive_cost: float = 1.0
     false_negative_cost: float = 5.0
 
 
 def fit_on_logits(
-    logits: np.ndarray, y: np.ndarray, classes: list[str], aim: Aim, *, calibrate: bool, shares: np.ndarray | None
+    logits: np.ndarray,
+    y: np.ndarray,
+    classes: list[str],
+    aim: Aim,
+    *,
+    calibrate: bool,
+    shares: np.ndarray | None,
 ) -> Decision:
     """A decision on logits (n, k), calibrated by a temperature.
 
     Args:
         y: class indices, (n,); classes: names by index.
-        shares: class shares (k,) to bring back into the probabilities after balanced training; None: it was not.
+        shares: class shares (k,) to bring back into the probabilities after balanced training;
+            None: it was not.
     """
     offset = None if shares is None else np.log(np.maximum(shares, CLIP)).tolist()
     temperature = fit_temperature(logits, y, offset) if calibrate else 1.0
     calibration = Temperature(value=temperature, offset=offset)
-    note = f"Calibrated by a temperature of {temperature:.3g} on the validation split." if calibrate else ""
+    note = (
+        f"Calibrated by a temperature of {temperature:.3g} on the validation split."
+        if calibrate
+        else ""
+    )
     decision = Decision(calibration=calibration, note=note)
     return _with_threshold(decision, decision.of_logits(logits), y, classes, aim)
 
 
-def fit_on_probabilities(raw: np.ndarray, y: np.ndarray, classes: list[str], aim: Aim, *, method: Method) -> Decision:
-    """A decision on a model's probabilities (n, k); of several classes only a temperature calibrates.
+def fit_on_probabilities(
+    raw: np.ndarray, y: np.ndarray, classes: list[str], aim: Aim, *, method: Method
+) -> Decision:
+    """A decision on a model's probabilities (n, k); of several classes only a temperature
+    calibrates.
 
     Args:
         y: class indices, (n,); classes: names by index.
@@ -87,8 +102,8 @@ def fit_on_probabilities(raw: np.ndarray, y: np.ndarray, classes: list[str], aim
 def fit_temperature(logits: np.ndarray, y: np.ndarray, offset: list[float] | None = None) -> float:
     """The temperature with the least log loss, searched over its logarithm.
 
-    The targets give 1 / (n + 2) to the other classes (as Platt 1999 does for two): else a split without an error would
-    ask for a temperature of 0.
+    The targets give 1 / (n + 2) to the other classes (as Platt 1999 does for two): else a split
+    without an error would ask for a temperature of 0.
     """
     classes = logits.shape[1]
     spread = 1 / (len(y) + 2)
@@ -101,13 +116,17 @@ def fit_temperature(logits: np.ndarray, y: np.ndarray, offset: list[float] | Non
         return float(-(target * np.log(np.maximum(p, 1e-300))).sum(axis=1).mean())
 
     found = minimize_scalar(
-        loss, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded", options={"xatol": 1e-6}
+        loss,
+        bounds=(math.log(LOWEST), math.log(HIGHEST)),
+        method="bounded",
+        options={"xatol": 1e-6},
     )
     return math.exp(found.x)
 
 
 def choose_threshold(aim: Aim, p: np.ndarray, positive: np.ndarray) -> float:
-    """The threshold that serves the aim best; ties go to the higher one, and it lies midway between two seen values.
+    """The threshold that serves the aim best; ties go to the higher one, and it lies midway between
+    two seen values.
 
     Midway, so that rounding in an exported graph cannot move a seen example across it.
 
@@ -129,7 +148,9 @@ def choose_threshold(aim: Aim, p: np.ndarray, positive: np.ndarray) -> float:
     return float((values[best - 1] + values[best]) / 2)
 
 
-def _with_threshold(decision: Decision, p: np.ndarray, y: np.ndarray, classes: list[str], aim: Aim) -> Decision:
+def _with_threshold(
+    decision: Decision, p: np.ndarray, y: np.ndarray, classes: list[str], aim: Aim
+) -> Decision:
     """The decision with the threshold for two classes, and a sentence about it."""
     if len(classes) != 2:
         said = f"The most probable of {len(classes)} classes is the answer."
@@ -139,7 +160,9 @@ def _with_threshold(decision: Decision, p: np.ndarray, y: np.ndarray, classes: l
     positive = y == 1
     if positive.all() or not positive.any():
         said = f"Threshold {HALF}: {ONE_CLASS}."
-        return decision.model_copy(update={"threshold": HALF, "aim": "half", "note": f"{said} {decision.note}".strip()})
+        return decision.model_copy(
+            update={"threshold": HALF, "aim": "half", "note": f"{said} {decision.note}".strip()}
+        )
     threshold = choose_threshold(aim, p[:, 1], positive)
     said = _sentence(aim, threshold, p[:, 1] >= threshold, positive, classes[1])
     note = f"{said} {decision.note}".strip()
@@ -147,10 +170,13 @@ def _with_threshold(decision: Decision, p: np.ndarray, y: np.ndarray, classes: l
 
 
 def _utility(aim: Aim, hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
-    """What the aim makes of each threshold, from the highest (no alarm at all) down; larger is better."""
+    """What the aim makes of each threshold, from the highest (no alarm at all) down; larger is
+    better."""
     total = hits[-1]
     if aim.kind == "cost":
-        cost: np.ndarray = aim.false_positive_cost * alarms + aim.false_negative_cost * (total - hits)
+        cost: np.ndarray = aim.false_positive_cost * alarms + aim.false_negative_cost * (
+            total - hits
+        )
         return -cost
     if aim.kind == "recall":
         # The last term lets the higher recall win where the false alarms are the same.
@@ -160,7 +186,9 @@ def _utility(aim: Aim, hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
     return f1
 
 
-def _sentence(aim: Aim, threshold: float, alarm: np.ndarray, positive: np.ndarray, name: str) -> str:
+def _sentence(
+    aim: Aim, threshold: float, alarm: np.ndarray, positive: np.ndarray, name: str
+) -> str:
     hits, alarms = int((alarm & positive).sum()), int((alarm & ~positive).sum())
     misses, of = int((~alarm & positive).sum()), int(positive.sum())
     precision, specificity = hits / max(hits + alarms, 1), 1 - alarms / int((~positive).sum())
@@ -179,13 +207,25 @@ def _sentence(aim: Aim, threshold: float, alarm: np.ndarray, positive: np.ndarra
     )
 
 
-def _fit_calibration(method: Method, p: np.ndarray, positive: np.ndarray) -> tuple[Calibration, str]:
-    """The calibration, and a sentence on it; `auto` uses one only where it lowers the log loss on held-out folds."""
+def _fit_calibration(
+    method: Method, p: np.ndarray, positive: np.ndarray
+) -> tuple[Calibration, str]:
+    """The calibration, and a sentence on it; `auto` uses one only where it lowers the log loss
+    on held-out folds."""
     if method == "auto":
         count = int(min(positive.sum(), (~positive).sum()))
-        method = "isotonic" if count >= ISOTONIC_POSITIVES else "sigmoid" if count >= SIGMOID_POSITIVES else "none"
+        method = (
+            "isotonic"
+            if count >= ISOTONIC_POSITIVES
+            else "sigmoid"
+            if count >= SIGMOID_POSITIVES
+            else "none"
+        )
         if method == "none":
-            return NoCalibration(), f"Not calibrated: {count} validation rows of the rarer class are too few."
+            return (
+                NoCalibration(),
+                f"Not calibrated: {count} validation rows of the rarer class are too few.",
+            )
         before, after = _held_out_losses(method, p, positive)
         if after >= before:
             said = f"{method} would not lower the log loss ({before:.4f} to {after:.4f}, cross-validated)"
@@ -211,12 +251,15 @@ def _calibration(method: str, p: np.ndarray, positive: np.ndarray) -> Sigmoid | 
 
 
 def _fit_sigmoid(p: np.ndarray, positive: np.ndarray) -> Sigmoid:
-    """With Platt's smoothed targets, so that the slope stays finite where the classes part cleanly."""
+    """With Platt's smoothed targets, so that the slope stays finite where the classes part
+    cleanly."""
     hits, others = positive.sum(), (~positive).sum()
     target = np.where(positive, (hits + 1) / (hits + 2), 1 / (others + 2))
     x = np.tile(logit(p), 2)[:, None]
     y = np.repeat([1, 0], len(p))
-    model = LogisticRegression(C=1e6, max_iter=1_000).fit(x, y, sample_weight=np.r_[target, 1 - target])
+    model = LogisticRegression(C=1e6, max_iter=1_000).fit(
+        x, y, sample_weight=np.r_[target, 1 - target]
+    )
     return Sigmoid(a=float(model.coef_[0, 0]), b=float(model.intercept_[0]))
 
 

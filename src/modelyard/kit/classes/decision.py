@@ -1,4 +1,5 @@
-"""From a model's scores to calibrated probabilities and a class. Numpy only: training fits it, serving applies it."""
+"""From a model's scores to calibrated probabilities and a class. Numpy only: training fits it,
+serving applies it."""
 
 from __future__ import annotations
 
@@ -22,13 +23,15 @@ class NoCalibration(BaseModel):
 
 
 class Temperature(BaseModel):
-    """Logits divided by one number (Guo et al. 2017, section 4.2); above 1 the model was too sure of itself."""
+    """Logits divided by one number (Guo et al. 2017, section 4.2); above 1 the model was too
+    sure of itself."""
 
     model_config = ConfigDict(frozen=True)
     method: Literal["temperature"] = "temperature"
     value: float = 1.0
     offset: list[float] | None = None
-    """Added to the divided logits: log class shares, where training took the classes as equally frequent."""
+    """Added to the divided logits: log class shares, where training took the classes as equally
+    frequent."""
 
     def apply(self, logits: np.ndarray) -> np.ndarray:
         """Logits (n, k) to calibrated logits, float64 (n, k)."""
@@ -37,7 +40,8 @@ class Temperature(BaseModel):
 
 
 class Sigmoid(BaseModel):
-    """1 / (1 + exp(-(a logit(p) + b))): Platt's scaling (1999) on the log-odds. a = 1, b = 0 changes nothing."""
+    """1 / (1 + exp(-(a logit(p) + b))): Platt's scaling (1999) on the log-odds. a = 1, b = 0
+    changes nothing."""
 
     model_config = ConfigDict(frozen=True)
     method: Literal["sigmoid"] = "sigmoid"
@@ -64,7 +68,9 @@ class Isotonic(BaseModel):
         return result
 
 
-Calibration = Annotated[NoCalibration | Temperature | Sigmoid | Isotonic, Field(discriminator="method")]
+Calibration = Annotated[
+    NoCalibration | Temperature | Sigmoid | Isotonic, Field(discriminator="method")
+]
 
 
 class Decision(Asset):
@@ -74,7 +80,8 @@ class Decision(Asset):
 
     calibration: Calibration = NoCalibration()
     threshold: float | None = None
-    """Of two classes the positive one is answered from this probability on. None: the most probable class."""
+    """Of two classes the positive one is answered from this probability on. None: the most
+    probable class."""
     aim: str = "most probable class"
     """What the threshold was chosen for."""
     note: str = ""

@@ -1,4 +1,5 @@
-"""A classifier's answers as one Evaluation: metrics beside the most frequent class, intervals, and plots."""
+"""A classifier's answers as one Evaluation: metrics beside the most frequent class, intervals,
+and plots."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from modelyard.kit.classes.judged import (
 from modelyard.kit.intervals import metric_sentence, share_sentence
 
 RARE = 0.2
-"""Below this share of positives average precision is asked for first: ROC AUC flatters when negatives abound."""
+"""Below this share of positives average precision is asked for first: ROC AUC flatters when
+negatives abound."""
 BASELINE = "most frequent class"
 MainOfSeveral = Literal["accuracy", "macro_f1"]
 
@@ -44,14 +46,17 @@ def judge_classes(
 ) -> Evaluation:
     """Judges a classifier, its own host or another package's.
 
-    Classes are matched by name: one that the host does not know counts as missed. Of two classes the first metric is
-    average precision where positives are rare, else ROC AUC.
+    Classes are matched by name: one that the host does not know counts as missed. Of two classes
+    the first metric is average precision where positives are rare, else ROC AUC.
 
     Args:
-        p: calibrated probabilities (n, known); decision: of the host that gave them; known: the host's classes.
-        y: true class indices into `classes`, (n,); train: those of the training split, for the baseline.
+        p: calibrated probabilities (n, known); decision: of the host that gave them; known: the
+            host's classes.
+        y: true class indices into `classes`, (n,); train: those of the training split, for the
+            baseline.
         unit: what examples are called: `rows`, `pictures`.
-        main_of_several: the first metric of several classes. Macro F1 suffers both from a rare class missed and from
+        main_of_several: the first metric of several classes. Macro F1 suffers both from a rare
+            class missed and from
             one answered wrongly; accuracy is what people quote of balanced data.
         more: further plots.
     """
@@ -79,7 +84,9 @@ def judge_classes(
     )
 
 
-def _main(judged: Judged, metrics: dict[str, float], unit: str, of_several: MainOfSeveral) -> tuple[str, list[str]]:
+def _main(
+    judged: Judged, metrics: dict[str, float], unit: str, of_several: MainOfSeveral
+) -> tuple[str, list[str]]:
     """The metric that comes first, and sentences with intervals."""
     y, labels = judged.y, judged.labels
     accuracy = share_sentence("accuracy", int((labels == y).sum()), len(y))

@@ -21,7 +21,8 @@ LESS_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
 
 @dataclass(frozen=True)
 class Judged:
-    """A classifier's answers, in the class order of the features folder, whatever the host's own is."""
+    """A classifier's answers, in the class order of the features folder, whatever the host's own
+    is."""
 
     y: np.ndarray
     """True class indices, int64 (n,)."""
@@ -37,7 +38,9 @@ class Judged:
         return len(self.classes) == 2 and bool(0 < self.y.sum() < len(self.y))
 
 
-def align(p: np.ndarray, labels: np.ndarray, known: Sequence[str], y: np.ndarray, classes: list[str]) -> Judged:
+def align(
+    p: np.ndarray, labels: np.ndarray, known: Sequence[str], y: np.ndarray, classes: list[str]
+) -> Judged:
     """Answers of a host with the classes `known`, in the order of `classes`: matched by name.
 
     Args:
@@ -53,7 +56,8 @@ def align(p: np.ndarray, labels: np.ndarray, known: Sequence[str], y: np.ndarray
 
 
 def class_shares(judged: Judged, train: np.ndarray) -> Judged:
-    """The baseline: always the most frequent training class, with the training shares as probabilities.
+    """The baseline: always the most frequent training class, with the training shares as
+    probabilities.
 
     Args:
         train: class indices of the training split, (m,).
@@ -66,7 +70,8 @@ def class_shares(judged: Judged, train: np.ndarray) -> Judged:
 def class_metrics(judged: Judged) -> dict[str, float]:
     """Metrics by the field's names: of any number of classes, and those of two or of several.
 
-    Macro averages are over the classes that are true of an example: one that none has cannot be judged.
+    Macro averages are over the classes that are true of an example: one that none has cannot be
+    judged.
     """
     found = _of_any(judged) | (_of_two(judged) if len(judged.classes) == 2 else _of_several(judged))
     return {name: float(value) for name, value in found.items()}
@@ -78,7 +83,8 @@ def directions(metrics: Sequence[str]) -> dict[str, Direction]:
 
 
 def confusion(judged: Judged) -> Confusion:
-    """Counts by true and answered class; a last row and column where some answer is another class."""
+    """Counts by true and answered class; a last row and column where some answer is another
+    class."""
     names = list(judged.classes)
     if (judged.labels == len(names)).any():
         names.append(ANOTHER)
@@ -100,7 +106,8 @@ def calibration_error(hit: np.ndarray, confidence: np.ndarray) -> float:
 
 
 def top_accuracy(y: np.ndarray, p: np.ndarray, best: int) -> float:
-    """Share of examples whose true class is among the `best` most probable; ties count by their expected value.
+    """Share of examples whose true class is among the `best` most probable; ties count by their
+    expected value.
 
     A class without a probability, as one that the host does not know, is never among them.
     """
@@ -126,7 +133,8 @@ def _of_any(judged: Judged) -> dict[str, float]:
 
 
 def _of_two(judged: Judged) -> dict[str, float]:
-    """Class 1 is the positive one; shares of nothing are 0, and rankings are left out where one class is missing."""
+    """Class 1 is the positive one; shares of nothing are 0, and rankings are left out where one
+    class is missing."""
     y, score, alarm = judged.y == 1, judged.p[:, 1], judged.labels == 1
     found = {
         "precision": _share(y, among=alarm),

@@ -14,9 +14,11 @@ CALIBRATION_BINS = 10
 
 
 def of_two(judged: Judged, threshold: float, unit: str) -> list[Plot]:
-    """ROC, precision and recall, what each threshold finds, calibration, and the scores of each class.
+    """ROC, precision and recall, what each threshold finds, calibration, and the scores of each
+    class.
 
-    Only calibration and scores where the split holds a single class. `unit` names examples: `rows`, `pictures`.
+    Only calibration and scores where the split holds a single class. `unit` names examples: `rows`,
+    `pictures`.
     """
     y, score, positive = judged.y, judged.p[:, 1], judged.classes[1]
     always = [
@@ -34,7 +36,12 @@ def of_two(judged: Judged, threshold: float, unit: str) -> list[Plot]:
         diagonal=True,
         series=[Series(name=positive, x=curve.false_positive_rate, y=curve.true_positive_rate)],
     )
-    return [area, precision_recall(y, score, positive), _by_threshold(y, score, threshold, positive), *always]
+    return [
+        area,
+        precision_recall(y, score, positive),
+        _by_threshold(y, score, threshold, positive),
+        *always,
+    ]
 
 
 def of_several(judged: Judged) -> list[Plot]:
@@ -66,7 +73,9 @@ def by_class(y: np.ndarray, labels: np.ndarray, classes: list[str]) -> Plot:
             Series(name="recall", x=names, y=recall[order].tolist()),
             Series(name="precision", x=names, y=precision[order].tolist()),
         ],
-        caption=f"The {MOST_CLASSES} classes with the least recall." if len(classes) > MOST_CLASSES else "",
+        caption=f"The {MOST_CLASSES} classes with the least recall."
+        if len(classes) > MOST_CLASSES
+        else "",
     )
 
 
@@ -94,7 +103,10 @@ def _scores(judged: Judged, threshold: float, unit: str) -> Plot:
         title="Scores by class",
         x_label=f"probability of {positive}",
         y_label=unit,
-        series=[histogram(name, judged.p[judged.y == index, 1]) for index, name in enumerate(judged.classes)],
+        series=[
+            histogram(name, judged.p[judged.y == index, 1])
+            for index, name in enumerate(judged.classes)
+        ],
         caption=_answers_from(threshold, positive),
     )
 

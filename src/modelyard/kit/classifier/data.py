@@ -119,7 +119,9 @@ class ClassifierData(Data[C], Generic[C, S]):
         spec.save(Path(out) / "assets")
         return self._summary(parts, spec, listing.dropped | unique.dropped, unique.notes)
 
-    def requests(self, features: Path, split: Split, limit: int | None = None) -> list[dict[str, Any]]:
+    def requests(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[dict[str, Any]]:
         """Files of a split as JSON bodies."""
         field = self.Spec.KIND.field
         files = store.load_files(features, split, limit)
@@ -160,7 +162,9 @@ class ClassifierData(Data[C], Generic[C, S]):
         counts = [labels.count(name) for name in classes]
         return self.fitted(classes, counts, [facts[example.name] for example in parts["train"]])
 
-    def _summary(self, parts: Parts, spec: S, dropped: dict[str, int], notes: list[str]) -> dict[str, Any]:
+    def _summary(
+        self, parts: Parts, spec: S, dropped: dict[str, int], notes: list[str]
+    ) -> dict[str, Any]:
         many = spec.KIND.many
         rows = {split: len(part) for split, part in parts.items()}
         labels = {split: [example.label for example in part] for split, part in parts.items()}
@@ -191,7 +195,9 @@ class ClassifierData(Data[C], Generic[C, S]):
         }
 
 
-def _check_no_class_is_lost(examples: Sequence[Example], unique: Unique, raw: Path, one: str) -> None:
+def _check_no_class_is_lost(
+    examples: Sequence[Example], unique: Unique, raw: Path, one: str
+) -> None:
     before = {example.label for example in examples}
     after = {example.label for example in unique.examples}
     if lost := sorted(before - after):

@@ -112,7 +112,9 @@ def divide(
     return shuffled
 
 
-def _draw(pool: list[Example], shares: dict[str, float], generator: np.random.Generator) -> dict[str, list[Example]]:
+def _draw(
+    pool: list[Example], shares: dict[str, float], generator: np.random.Generator
+) -> dict[str, list[Example]]:
     """Groups go, the largest first, where they fill most of what is lacking by class."""
     names = ["train", *shares]
     classes = sorted({example.label for example in pool})

@@ -179,7 +179,9 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         net = load_weights(self.model(Path(model) / "assets"), model)
         return [Graph(GRAPH, {self.Spec.KIND.input: example}, module=net)]
 
-    def evaluate(self, host: ClassifierHost[S], run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+    def evaluate(
+        self, host: ClassifierHost[S], run: Runtime, features: Path, split: Split = "test"
+    ) -> Evaluation:
         """Metrics of a split beside those of the most frequent class, and the plots of the field.
 
         The host may be another package's: it decodes the files by its own rules, and its classes

@@ -49,7 +49,9 @@ class Listing:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def read_folder(raw: Path, kind: FileKind, settings: FileFeatures, earlier: Sequence[str] = ()) -> Listing:
+def read_folder(
+    raw: Path, kind: FileKind, settings: FileFeatures, earlier: Sequence[str] = ()
+) -> Listing:
     """The labelled files: by `labels.csv`, or by class folders, in split folders or not.
 
     `earlier` names classes that an earlier model knows: the data need not have them.
@@ -126,7 +128,9 @@ def _header(file: Path, cells: list[str]) -> list[str]:
             hint = f"Its columns are {', '.join(names)}; "
             hint += "file and label are needed, split and group are allowed"
             times = names.count(column)
-            problem = f"stands {times} times in the first line" if times else "the column is missing"
+            problem = (
+                f"stands {times} times in the first line" if times else "the column is missing"
+            )
             raise BadData(problem, file=file, column=column, hint=hint)
     return names
 
@@ -188,7 +192,9 @@ def _by_folder(raw: Path, kind: FileKind) -> Listing:
     return Listing(raw, kind, sorted(examples, key=_name), dropped)
 
 
-def _of_class(raw: Path, kind: FileKind, split: str | None, folder: Path, dropped: dict[str, int]) -> list[Example]:
+def _of_class(
+    raw: Path, kind: FileKind, split: str | None, folder: Path, dropped: dict[str, int]
+) -> list[Example]:
     """The examples of a class folder, at any depth. Adds to `dropped` what is not read."""
     examples = []
     for path in _files(folder):

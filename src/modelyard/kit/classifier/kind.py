@@ -85,7 +85,10 @@ def from_base64(text: str, limits: FileLimits) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        problem, hint = f"is not base64; it begins with {begins!r}", "Send the file's bytes in base64"
+        problem, hint = (
+            f"is not base64; it begins with {begins!r}",
+            "Send the file's bytes in base64",
+        )
         raise BadData(problem, hint=hint) from None
 
 

@@ -127,7 +127,8 @@ def _check_same_columns(first: Table, other: Table) -> None:
 
 
 def _check_types(tables: list[Table], name: str) -> None:
-    """Refuses a column whose values would change to fit together: numbers and text, dates and numbers."""
+    """Refuses a column whose values would change to fit together: numbers and text, dates and
+    numbers."""
     united = pa.schema([tables[0].arrow.field(name)])
     for table in tables[1:]:
         kind = table.arrow.field(name)

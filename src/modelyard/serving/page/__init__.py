@@ -28,7 +28,8 @@ class Page:
 
 
 LONGEST_ADDRESS, LONGEST_TEXT = 300, 2_000
-"""Characters of a title, a name or a reason that are shown; an example is shown whole, for it is sent."""
+"""Characters of a title, a name or a reason that are shown; an example is shown whole, for it is
+sent."""
 
 
 def render(package: Package, *, explains: bool, streams: bool) -> Page:
@@ -40,18 +41,32 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
     # No text of a package can hold what is drawn here.
     address = secrets.token_hex(16)
     text = Template(_text("page.html")).substitute(
-        title=_safe(info.title), version=_safe(info.version), family=_safe(info.family), run=_safe(info.run),
-        created=_safe(info.created), variant=_safe(info.chosen.name), gate=_safe(info.gate.reason),
-        metrics=_metrics(info.metrics, info.baseline), rows=min(24, example.count("\n") + 2),
+        title=_safe(info.title),
+        version=_safe(info.version),
+        family=_safe(info.family),
+        run=_safe(info.run),
+        created=_safe(info.created),
+        variant=_safe(info.chosen.name),
+        gate=_safe(info.gate.reason),
+        metrics=_metrics(info.metrics, info.baseline),
+        rows=min(24, example.count("\n") + 2),
         example=escape(pages.clean(example)),
-        buttons=_buttons(explains, streams), shell=escape(json.dumps(golden).replace("'", "'\\''")), address=address,
-        fields=pages.data("fields", fields), style=style, script=pages.script(script),
-    )  # fmt: skip
+        buttons=_buttons(explains, streams),
+        shell=escape(json.dumps(golden).replace("'", "'\\''")),
+        address=address,
+        fields=pages.data("fields", fields),
+        style=style,
+        script=pages.script(script),
+    )
     before, after = text.split(address)
     policy = pages.policy(
-        [script], styles=[style], connect_src="'self'", img_src="'self' data:", media_src="data:",
+        [script],
+        styles=[style],
+        connect_src="'self'",
+        img_src="'self' data:",
+        media_src="data:",
         frame_ancestors="'none'",
-    )  # fmt: skip
+    )
     return Page(before, after, policy)
 
 
@@ -65,8 +80,14 @@ def _text(name: str) -> str:
 
 
 def _buttons(explains: bool, streams: bool) -> str:
-    shown = {"predict": "Predict", "stream": "Stream" if streams else "", "explain": "Explain" if explains else ""}
-    return "".join(f'<button data-path="{path}">{label}</button>' for path, label in shown.items() if label)
+    shown = {
+        "predict": "Predict",
+        "stream": "Stream" if streams else "",
+        "explain": "Explain" if explains else "",
+    }
+    return "".join(
+        f'<button data-path="{path}">{label}</button>' for path, label in shown.items() if label
+    )
 
 
 def _metrics(metrics: dict[str, float], baseline: dict[str, float]) -> str:

@@ -29,11 +29,16 @@ class Control(BaseModel):
 
 
 def controls(schema: Mapping[str, Any], example: Mapping[str, Any]) -> list[Control]:
-    """A control for each property of a JSON `schema`; `example` is a request: it tells long texts from short ones."""
+    """A control for each property of a JSON `schema`; `example` is a request: it tells long
+    texts from short ones."""
     required, defined = set(schema.get("required", ())), schema.get("$defs", {})
     found = []
     for name, own in schema.get("properties", {}).items():
-        given = {"name": name, "required": name in required, "description": own.get("description", "")}
+        given = {
+            "name": name,
+            "required": name in required,
+            "description": own.get("description", ""),
+        }
         if isinstance(own.get("default"), bool | int | float | str):
             given["default"] = own["default"]
         found.append(Control(**given, **_kind(own, defined, example.get(name))))
@@ -57,7 +62,11 @@ def _kind(own: Mapping[str, Any], defined: Mapping[str, Any], value: Any) -> dic
         return {"kind": "json"}
     if one.get("contentEncoding") == "base64":
         return {"kind": "file", "accept": one.get("contentMediaType", "")}
-    return {"kind": "long" if isinstance(value, str) and (len(value) > LONG or "\n" in value) else "text"}
+    return {
+        "kind": "long"
+        if isinstance(value, str) and (len(value) > LONG or "\n" in value)
+        else "text"
+    }
 
 
 def _resolved(one: Mapping[str, Any], defined: Mapping[str, Any]) -> Mapping[str, Any]:
