@@ -1,4 +1,21 @@
 """modelyard: any family of models, from versioned data to a served, watched, self-retraining
 model."""
 
+import os
+
 __version__ = "0.1.0"
+
+TELEMETRY_OFF = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "ITERATIVE_DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+"""No library that we use reports on anybody, nor keeps reports to send later."""
+
+# Here, because some of them read it while they are imported.
+for _name, _value in TELEMETRY_OFF.items():
+    os.environ.setdefault(_name, _value)

@@ -55,7 +55,9 @@ def served(
     command = [sys.executable, "-c", SERVE, str(package), str(port), str(workers)]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True)
     try:
-        process.told = "".join(process.stdout.readline() for _ in range(3))
+        # As JSON it tells one line, to a person three.
+        lines = 1 if env.get("MODELYARD_LOG_FORMAT") == "json" else 3
+        process.told = "".join(process.stdout.readline() for _ in range(lines))
         assert process.told.strip(), process.stderr.read()
         yield process, f"http://127.0.0.1:{port}"
     finally:

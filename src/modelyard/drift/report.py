@@ -3,7 +3,6 @@ page."""
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -72,7 +71,6 @@ def _drawable(column: ColumnDrift, current: Columns) -> bool:
 def _evidently(
     drawn: list[ColumnDrift], reference: Columns, current: Columns, settings: MonitorSettings
 ) -> str:
-    os.environ.setdefault("DO_NOT_TRACK", "true")
     try:
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset

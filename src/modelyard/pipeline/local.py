@@ -214,16 +214,14 @@ def remove_unfinished(folder: RunFolder) -> int:
 
 
 def _environment(folder: RunFolder) -> dict[str, str]:
-    """This environment, and: where to tell events, what may be reused, no telemetry, the working
-    folder importable."""
-    quiet = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
-    # Threads that wait should sleep: on a machine that does other things too, spinning ones steal
-    # from the working.
-    quiet["OMP_WAIT_POLICY"] = "PASSIVE"
+    """This environment, and: where to tell events, what may be reused, the working folder
+    importable."""
     paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
-        **quiet,
+        # Threads that wait should sleep: on a machine that does other things too, spinning ones
+        # steal from the working.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONWARNINGS": "ignore",
         events.VARIABLE: str(folder.events),

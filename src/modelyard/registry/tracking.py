@@ -28,15 +28,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("modelyard")
 QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
-"""Defaults of MLflow's environment: it reports nothing home, prints nothing, and a dead server
+"""Defaults of MLflow's environment: it prints nothing, and a dead server
 is told within a minute instead of many."""
 _ARTIFACTS = "/api/2.0/mlflow-artifacts"
 """Where a server takes and gives the files of runs."""

@@ -24,8 +24,6 @@ from modelyard.packages.package import PackageInfo, verify
 from modelyard.packages.trust import Trust
 from modelyard.serving.workers import Workers
 
-TELEMETRY_OFF = {"BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1"}
-
 
 def serve(package: Path, host: str, port: int, workers: int = 1) -> int:
     """Serves a package until Ctrl-C or SIGTERM, then drains; returns the exit code.
@@ -86,19 +84,15 @@ def check_port(host: str, port: int) -> None:
 def environment(package: Path, info: PackageInfo, workers: int) -> dict[str, str]:
     """This process's environment with what the service reads; paths are absolute."""
     place = os.environ.get("MODELYARD_PREDICTIONS") or str(home.predictions(info.family))
-    return (
-        os.environ
-        | TELEMETRY_OFF
-        | {
-            "MODELYARD_PACKAGE": str(package.resolve()),
-            "MODELYARD_PREDICTIONS": place if "://" in place else str(Path(place).resolve()),
-            "MODELYARD_WORKERS": str(workers),
-            # A family from outside is found there by the path that found it here.
-            "PYTHONPATH": os.pathsep.join(
-                dict.fromkeys(str(Path(entry).resolve()) for entry in sys.path)
-            ),
-        }
-    )
+    return os.environ | {
+        "MODELYARD_PACKAGE": str(package.resolve()),
+        "MODELYARD_PREDICTIONS": place if "://" in place else str(Path(place).resolve()),
+        "MODELYARD_WORKERS": str(workers),
+        # A family from outside is found there by the path that found it here.
+        "PYTHONPATH": os.pathsep.join(
+            dict.fromkeys(str(Path(entry).resolve()) for entry in sys.path)
+        ),
+    }
 
 
 def _tell(package: Path, info: PackageInfo, host: str, port: int) -> None:
