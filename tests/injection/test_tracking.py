@@ -3,6 +3,7 @@ that it can hold."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -77,9 +78,10 @@ def test_a_registered_name_that_follows_the_data_is_plain(uri):
 def test_a_package_with_a_hostile_title_is_registered_under_names_of_our_own(
     home, tmp_path, monkeypatch
 ):
-    from tests.toy.family import Line
+    from tests.toy import family
 
-    monkeypatch.setattr(Line, "title", LONG[:3_000])
+    titled = dataclasses.replace(family.Line, title=LONG[:3_000])
+    monkeypatch.setattr(family, "Line", titled)
     built = build(tmp_path, "hostile", {})
     assert registry.register(built.package, built.run) == "1"
     (version,) = registry.list_versions("tests-toy-family-line")

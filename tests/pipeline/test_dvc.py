@@ -126,9 +126,8 @@ def two_families(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_of_the_repository(tmp_path_factory.mktemp("yard"))
     for family in ("slope", "line"):
         shutil.copytree(ROOT / "tests/toy", folder / "src/modelyard/families" / family)
-        shutil.copy(
-            ROOT / "tests/toy/family.py", folder / f"src/modelyard/families/{family}/__init__.py"
-        )
+        entry = (ROOT / "tests/toy/family.py").read_text() + "\n\nFAMILY = Line\n"
+        (folder / f"src/modelyard/families/{family}/__init__.py").write_text(entry)
         (folder / "data" / family).mkdir()
         make("tests.toy.family:Line").sample(folder / "data" / family)
     line = SLOPE | {"data": {"uri": "data/line"}}

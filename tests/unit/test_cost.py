@@ -230,7 +230,7 @@ def test_a_job_on_other_machines_is_paid_by_what_it_held():
 
 def test_what_ranks_leave_is_collected_as_work_done_at_once(tmp_path):
     code = (
-        "from pathlib import Path\nfrom modelyard import cost\nwith cost.leave(Path({file!r})):\n    "
+        "from pathlib import Path\nfrom modelyard.cost import usage as cost\nwith cost.leave(Path({file!r})):\n    "
         + BUSY.format(seconds=0.2).replace("\n", "\n    ")
     )
     ranks = [

@@ -22,9 +22,9 @@ def families(
     ] = False,
 ) -> None:
     """List the families; with a name, its settings with their defaults and meaning."""
-    from modelyard.cli import show
+    from modelyard.cli import catalogue
 
-    show.families_table() if name is None else show.settings_table(name, everything)
+    catalogue.families_table() if name is None else catalogue.settings_table(name, everything)
 
 
 def explain(

@@ -1,4 +1,4 @@
-"""Tables for people: results, runs, families, settings, lineage."""
+"""Tables for people: results, runs, lineage."""
 
 from __future__ import annotations
 
@@ -115,41 +115,6 @@ def runs_table(family: str | None) -> None:
         status = f"[{colours[record.status]}]{record.status}[/]"
         table.add_row(record.id, record.family, status, f"{record.seconds:.0f} s", escape(result))
     console.print(table if folders else "no runs yet. Type: modelyard run tabular")
-
-
-def families_table() -> None:
-    """The families that come with modelyard."""
-    from modelyard.family import load, names
-
-    table = Table()
-    table.add_column("family", style="bold")
-    table.add_column("what")
-    for name in names():
-        table.add_row(name, load(name).title)
-    console.print(table)
-    console.print(
-        "settings: [bold]modelyard families NAME[/]    your own: [bold]modelyard new NAME[/]"
-    )
-
-
-def settings_table(name: str, everything: bool) -> None:
-    """A family's own settings and the others that people change, or all: name, default, meaning."""
-    from modelyard.cli.options import entry
-    from modelyard.settings.listing import settings_of, usual
-
-    family = entry(name)
-    every = settings_of(family.Config)
-    shown = every if everything else usual(every)
-    table = Table(title=f"{name}: {family.title}", title_justify="left", show_lines=False)
-    table.add_column("setting", no_wrap=True, style="bold")
-    table.add_column("default")
-    table.add_column("meaning")
-    for setting in shown:
-        table.add_row(setting.name, escape(setting.default), escape(setting.meaning))
-    console.print(table)
-    if len(shown) < len(every):
-        console.print(f"{len(every) - len(shown)} more: [bold]modelyard families {name} --all[/]")
-    console.print(f"change one: [bold]modelyard run {name} --set NAME=VALUE[/]")
 
 
 def lineage_tree(reference: str) -> None:

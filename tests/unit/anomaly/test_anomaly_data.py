@@ -262,7 +262,7 @@ def test_too_many_gaps_stop_the_run_at_the_first_and_windows_of_one_row_do_witho
 
 def test_settings_that_do_not_go_together_are_refused_at_once() -> None:
     with pytest.raises(
-        UsageError, match=r"features.window' = 1: model.kind=lstm needs windows of 2"
+        UsageError, match=r"features.window = 1: model.kind=lstm needs windows of 2"
     ):
         Anomaly(
             resolve(

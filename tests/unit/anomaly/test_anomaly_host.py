@@ -146,5 +146,5 @@ def test_requests_are_spread_over_all_series_and_the_whole_split(trained: Traine
 
 def test_missing_assets_are_named(tmp_path: Path) -> None:
     schema().save(tmp_path)
-    with pytest.raises(BrokenArtifact, match=r"detector.json: "):
+    with pytest.raises(BrokenArtifact, match=r"detector.json cannot be read: No such file"):
         AnomalyHost(tmp_path)

@@ -14,6 +14,7 @@ import torch
 from modelyard.families.language.config import LanguageConfig, LanguageFeatures, LanguageModel
 from modelyard.families.language.family import Language
 from modelyard.families.language.host import LanguageHost
+from modelyard.family import load
 from modelyard.judging.evaluation import judge
 from modelyard.packages.package import Package, PackageInfo, Variant
 from modelyard.runtimes.export import to_onnx
@@ -134,7 +135,7 @@ def put_together(one: Trained, run: OnnxRuntime, work: Path) -> None:
     )
     info = PackageInfo(
         family="language",
-        title=one.family.title,
+        title=load("language").title,
         run="r1",
         version="0123456789ab",
         created=artifact.now(),
