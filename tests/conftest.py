@@ -25,6 +25,7 @@ def pytest_configure() -> None:
     ours = [
         "toy.family:Line",
         "sounds:Sounds",
+        "service.grinding:Grinder",
         "service.payments:Payments",
         "service.shaped:Shaped",
         "service.telling:Teller",

@@ -13,12 +13,14 @@ import pytest
 
 from modelyard import events
 from modelyard.packages.package import Package
+from modelyard.packages.trust import Trust
 from modelyard.stages import TRAINING
 from modelyard.store.artifact import verify
 from modelyard.store.tables import write_parquet
 
 ROOT = Path(__file__).parents[2]
 FAMILY = "line:Line"
+TRUST = Trust().naming(FAMILY)
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +63,14 @@ def test_a_family_from_outside_runs_end_to_end_without_an_edit(workplace):
     assert stages(run) == [stage.name for stage in TRAINING]
     assert "line-line version 1 is champion" in output
     assert verify(run / "package").lineage
-    (answer,) = Package(run / "package").predict([{"x": 1.0}])
+    (answer,) = Package(run / "package", trust=TRUST).predict([{"x": 1.0}])
     assert abs(answer.y - 3) < 0.2
     assert (run / "card.html").read_text().startswith("<!doctype html>")
 
 
 def log_traffic(folder: Path, shift: float) -> None:
     """Writes a log as the service does: 300 answers, inputs moved by `shift`."""
-    package = Package(max((folder / "runs" / "line-line").glob("*/package")))
+    package = Package(max((folder / "runs" / "line-line").glob("*/package")), trust=TRUST)
     version, host = package.info.version, package.host
     bodies = [{"x": -3 + 6 * n / 300 + shift} for n in range(300)]
     requests = [host.Request.model_validate(body) for body in bodies]
