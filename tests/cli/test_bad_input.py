@@ -93,7 +93,7 @@ DATA = {
         ["'bought'", "half"],
     ),
     "no column left": ("x,bought\n" + "1,yes\n1,no\n" * 30, TARGET, ["no column is left", "x"]),
-    "unclosed quote": (rows('1,"Rome,yes'), TARGET, ["a.csv", "row 61", "Quote cells"]),
+    "unclosed quote": (rows('1,"Rome,yes'), TARGET, ["a.csv", "row 61", "opened and never closed"]),
     "unknown positive class": (
         GOOD,
         (*TARGET, "--set", "features.positive=maybe"),

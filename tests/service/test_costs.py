@@ -241,7 +241,9 @@ def streamed(service: tuple[int, str], steps: int) -> str:
     return next(line for line in reversed(reply.text.splitlines()) if line.startswith("event"))
 
 
-@pytest.mark.parametrize("number", [60, pytest.param(300, marks=pytest.mark.slow)])
+# How many come in time is a matter of what else the machine does.
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [60, 300])
 def test_streams_at_once_are_admitted_as_far_as_all_of_them_come_in_time(service, number):
     cost = costs(service, lambda: together(number, lambda _: streamed(service, 200)))
     assert set(cost.answers) <= {"refused", "event: answer", "event: error"}
