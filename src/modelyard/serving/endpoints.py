@@ -73,7 +73,7 @@ class Endpoints:
         """Whether a body is still needed once it was read: for the cache, or to be shown to a
         shadow."""
         self.lanes = self._lanes()
-        self.gate = stream.Gate(available_cores(), limits.streams)
+        self.gate = stream.Gate(limits.streams)
         self.completions, self.v2 = Completions(self), V2(self)
         self.routes = {
             "/predict": Route("predict", self.predict, ("POST",)),

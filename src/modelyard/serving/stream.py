@@ -39,11 +39,11 @@ def response(events: AsyncIterator[bytes]) -> StreamingResponse:
 
 
 class Gate:
-    """Streams that are written at once share the cores: one more is let in where all of them
+    """Streams that are written at once share the machine: one more is let in where all of them
     still come in time."""
 
-    def __init__(self, threads: int, most: int) -> None:
-        self._threads, self._most = threads, most
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._inside = 0
         self._seconds = 0.0
 
@@ -56,8 +56,9 @@ class Gate:
         """
         if seconds > PATIENCE * left:
             raise costly(seconds, left)
-        wait = self._seconds / self._threads
-        # They end at about the same time: one too many would make all of them late.
+        # The work was timed with all cores, so two streams take twice as long as one. They end at
+        # about the same time: one too many would make all of them late.
+        wait = self._seconds
         if self._inside >= self._most or (
             self._inside and behind * (wait + seconds) > SHARE * left
         ):
