@@ -75,7 +75,7 @@ def packages(tmp_path_factory) -> tuple[Path, Path]:
 def train(folder: Path, seed: int) -> Path:
     """A package of `modelyard run`, as small as the family's debug config makes it."""
     params = folder / "params.yaml"
-    params.write_text(yaml.safe_dump({"tabular": portable(load("tabular").debug())}))
+    params.write_text(yaml.safe_dump({"tabular": portable(load("tabular").Config.debug())}))
     command = [
         sys.executable,
         "-m",

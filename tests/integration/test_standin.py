@@ -99,7 +99,7 @@ def test_a_package_comes_out_of_its_archive_on_the_oldest_python(tmp_path):
 def test_the_tests_of_a_served_model_pass_against_the_stand_in_with_packages_that_are_ready(
     kubeconfig, tmp_path
 ):
-    debug = portable(load("tabular").debug())
+    debug = portable(load("tabular").Config.debug())
     packages = [
         build(tmp_path / f"{seed}", f"{seed}", debug | {"seed": seed}, "tabular").package
         for seed in (0, 1)

@@ -107,7 +107,7 @@ def test_two_machines_train_a_model_that_becomes_a_package(
     family = load(FAMILY)
     settings = [
         *assignments(
-            family.debug().model_dump(mode="json"), family.Config().model_dump(mode="json")
+            family.Config.debug().model_dump(mode="json"), family.Config().model_dump(mode="json")
         )
     ]
     settings += [

@@ -188,18 +188,19 @@ def test_half_open_connections_are_ended_and_hold_up_nobody(service, connections
         assert time.monotonic() - start < protocol.HEAD_SECONDS + 5
 
 
-def test_a_head_that_trickles_in_is_ended_too(service):
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nhost: x\r\nx: ", id="a head"),
+        pytest.param(
+            b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
+            id="a body after its answer",
+        ),
+    ],
+)
+def test_what_trickles_in_does_not_keep_the_connection(service, begun):
     with connected(service[1]) as caller:
-        caller.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx: ")
-        start = time.monotonic()
-        while sent(caller, b"x") and time.monotonic() < start + protocol.HEAD_SECONDS + 5:
-            time.sleep(0.2)
-        assert time.monotonic() - start < protocol.HEAD_SECONDS + 3
-
-
-def test_a_body_that_goes_on_after_its_answer_does_not_keep_the_connection(service):
-    with connected(service[1]) as caller:
-        caller.sendall(b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        caller.sendall(begun)
         start = time.monotonic()
         while sent(caller, b"x") and time.monotonic() < start + protocol.HEAD_SECONDS + 5:
             time.sleep(0.2)

@@ -28,7 +28,7 @@ JSON = {"content-type": "application/json"}
 
 
 def package(family: str, folder: Path) -> Path:
-    config = load(family).debug().model_dump(mode="json", exclude_unset=True)
+    config = load(family).Config.debug().model_dump(mode="json", exclude_unset=True)
     return build(folder, family, config, family).package
 
 

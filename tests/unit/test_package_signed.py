@@ -21,24 +21,14 @@ from modelyard.stages.deploy import deploy
 from modelyard.stages.run import Run
 from modelyard.store import artifact
 from tests.toy.build import LINE, build
+from tests.toy.keys import keys_in
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> tuple[Path, Path]:
-    private, public = tmp_path / "signing.pem", tmp_path / "signing.pub"
-    subprocess.run(
-        ["openssl", "genpkey", "-algorithm", "ed25519", "-out", private],
-        check=True,
-        capture_output=True,
-    )
-    subprocess.run(
-        ["openssl", "pkey", "-in", private, "-pubout", "-out", public],
-        check=True,
-        capture_output=True,
-    )
-    return private, public
+    return keys_in(tmp_path, "signing")
 
 
 def test_a_run_signs_its_package_and_a_registration_signs_one_that_was_made_before(

@@ -25,6 +25,7 @@ from modelyard.packages.package import Package, verify
 from modelyard.packages.trust import Trust
 from modelyard.store import artifact
 from tests.service.conftest import build
+from tests.toy.keys import keys_in
 
 LINE = "tests.toy.family:Line"
 GRAPH = "graphs/onnx-fp32/line.onnx"
@@ -394,22 +395,6 @@ def test_a_family_from_outside_is_imported_where_the_operator_names_it_alone(who
     assert refused.returncode != 0
     assert f"--family {LINE}, or MODELYARD_FAMILIES={LINE}" in refused.stderr
     assert run(MODELYARD_FAMILIES=f"other:Family, {LINE}").stdout.startswith("[Height(")
-
-
-def keys_in(folder: Path, name: str) -> tuple[Path, Path]:
-    """A pair of keys, made as the documentation says."""
-    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    subprocess.run(
-        ["openssl", "genpkey", "-algorithm", "ed25519", "-out", private],
-        check=True,
-        capture_output=True,
-    )
-    subprocess.run(
-        ["openssl", "pkey", "-in", private, "-pubout", "-out", public],
-        check=True,
-        capture_output=True,
-    )
-    return private, public
 
 
 def test_where_public_keys_are_named_only_what_one_of_them_signed_is_opened(whole, tmp_path):

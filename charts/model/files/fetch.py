@@ -46,7 +46,7 @@ def _copy(source: Path, work: Path) -> None:
 
 
 def main(source: str, folder: str, digest: str | None = None) -> int:
-    """The exit code: 2 where a person must mend something."""
+    """The exit code: 2 where a person must fix something."""
     try:
         manifest = fetch(source, Path(folder), digest)
     except ModelyardError as error:

@@ -32,7 +32,7 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Say the version and stop.", callback=_version, is_eager=True
+            "--version", help="Show the version and exit.", callback=_version, is_eager=True
         ),
     ] = False,
 ) -> None:

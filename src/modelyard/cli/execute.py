@@ -148,7 +148,9 @@ def _explain_failure(folder: local.RunFolder, failed: dict[str, Any] | None, cod
     again = f"modelyard resume {folder.path.name}"
     kinds = {kind.__name__ for kind in _subclasses(ModelyardError)}
     if failed and failed["kind"] in kinds:
-        console.print(f"when mended: [bold]{again}[/]; other settings take a new run", style="dim")
+        console.print(
+            f"after fixing it: [bold]{again}[/]; changed settings need a new run", style="dim"
+        )
         kind = Interrupted if failed["kind"] == Interrupted.__name__ else ModelyardError
         raise kind(f"{failed['stage']}: {failed['message']}")
     if failed:

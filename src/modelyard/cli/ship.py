@@ -90,7 +90,7 @@ def monitor(
     ] = None,
     family: Families = None,
 ) -> None:
-    """Compare what a served model was asked with what it was judged on: which columns drifted.
+    """Compare production requests with the test data: which columns drifted.
 
     [bold]modelyard monitor tabular --set monitor.window_hours=1[/]
     """

@@ -64,7 +64,7 @@ def _print(found: dict[str, Any], target: Path) -> None:
 
 def _table(drifted: list[dict[str, Any]]) -> Table:
     table = Table(
-        title="columns that drifted, the most first", title_justify="left", title_style="dim"
+        title="drifted columns, largest effect first", title_justify="left", title_style="dim"
     )
     for name in ("column", "effect", "adjusted p", "what changed"):
         table.add_column(name, justify="right" if name in ("effect", "adjusted p") else "left")

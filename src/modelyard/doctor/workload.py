@@ -44,7 +44,7 @@ def refused(owner: Object, kind: str, message: str) -> Trouble:
     if "PodSecurity" in message:
         said = one_line(message.partition("PodSecurity")[2].strip())
         cause = f"the namespace's Pod Security refuses its pods: {said}"
-        fix = "mend what it names in the pod's securityContext; modelyard's own charts meet 'restricted'"
+        fix = "fix what it names in the pod's securityContext; modelyard's own charts meet 'restricted'"
         return Trouble("pod-security", place, cause, fix)
     if webhook := _WEBHOOK.search(message):
         cause = f"the admission webhook {webhook[1]} refuses its pods: {one_line(webhook[2])}"

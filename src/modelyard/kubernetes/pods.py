@@ -16,7 +16,7 @@ PREEMPTED = 75
 """Exit status of a worker that was told to stop, saved, and wants to be run again (EX_TEMPFAIL
 of sysexits.h)."""
 USER_ERROR = 2
-"""Exit status of a worker whose last line says what a person can mend."""
+"""Exit status of a worker whose last line says what a person can fix."""
 _SIGBUS, _SIGKILL = 135, 137
 _PULL = frozenset(
     {

@@ -19,7 +19,7 @@ def train_here(record: Mapping[str, Any], features: Path, model: Path, processes
 
     Raises:
         Interrupted: SIGTERM came; the workers have saved.
-        UsageError: what a worker says that a person can mend; ModelyardError: how one of them died.
+        UsageError: what a worker says that a person can fix; ModelyardError: how one of them died.
     """
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         (Path(folder) / scratch.FEATURES).symlink_to(Path(features).resolve())

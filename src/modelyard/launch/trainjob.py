@@ -36,7 +36,7 @@ def train_on_cluster(
     what happens and the log of the first node, a line at a time.
 
     Raises:
-        UsageError: what a person can mend: image, runtime, permissions, memory, or what a worker
+        UsageError: what a person can fix: image, runtime, permissions, memory, or what a worker
             says itself;
         Unavailable: the cluster does not answer or has no room; ModelyardError: the training
             crashed.

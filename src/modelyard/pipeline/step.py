@@ -36,7 +36,7 @@ def run_step(
     nodes: int = 1,
     gpus_per_node: int = 0,
 ) -> None:
-    """Runs a stage on a pipeline's artifacts; on an error that a person can mend, one line and
+    """Runs a stage on a pipeline's artifacts; on an error that a person can fix, one line and
     exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     die_with_parent()

@@ -106,7 +106,7 @@ class Rollout:
 
 def told(trouble: Trouble) -> str:
     """A trouble as one line: where, why, what to type."""
-    return f"{trouble.where}: {trouble.cause.rstrip('.')}. To mend it: {trouble.fix}"
+    return f"{trouble.where}: {trouble.cause.rstrip('.')}. To fix it: {trouble.fix}"
 
 
 def _behind(deployment: Object) -> str | None:

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
 from modelyard.serving.encoding import decoded, too_large
-from modelyard.serving.problems import Refusal, refuse, shown
+from modelyard.serving.problems import Refusal, overloaded, refuse, shown
 from modelyard.serving.room import SMALL_BYTES, Room
 from modelyard.serving.settings import Limits
 
@@ -58,6 +58,7 @@ class Call:
         "started",
         "task",
         "time",
+        "waited",
         "watcher",
     )
 
@@ -79,6 +80,8 @@ class Call:
         """Bytes of its body."""
         self.held = 0
         """Bytes of `room` that it holds."""
+        self.waited = 0.0
+        """Seconds that it waited for them."""
         self.is_read = False
         """Whether its body was read to the end: what comes next can only be that the caller
         leaves."""
@@ -175,8 +178,8 @@ class Call:
 
         Raises:
             Refusal: 415: its content encoding is unknown; 413: it is too large, also when it is
-            unpacked; 400: what
-                is compressed is broken; 408: it does not come; 499: the caller left.
+                unpacked; 400: what is compressed is broken; 408: it does not come; 503: there was
+                no room for it in time; 499: the caller left.
         """
         declared = self.headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:18]) > limits.body_bytes:
@@ -192,6 +195,8 @@ class Call:
             async with asyncio.timeout(expires - time.perf_counter()):
                 self.content = await self._received(limits, expires)
         except TimeoutError:
+            if self.waited > limits.deadline / 2:  # for room: that is not the caller's fault
+                raise overloaded(self.waited) from None
             raise refuse(
                 408, f"the body did not come within {limits.deadline:g} s", headers=(CLOSE,)
             ) from None
@@ -219,7 +224,9 @@ class Call:
 
     async def _hold(self, size: int, expires: float) -> None:
         if self.room is not None:
-            self.held = await self.room.take(size, expires - time.perf_counter())
+            begun = time.perf_counter()
+            self.held = await self.room.take(size, expires - begun)
+            self.waited = time.perf_counter() - begun
 
 
 def _kind(media: bytes | None) -> str:

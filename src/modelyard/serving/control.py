@@ -122,9 +122,7 @@ class Control:
     async def swap(self, call: Call) -> Reply:
         """Another package takes over."""
         if not self._service.token:
-            raise refuse(
-                403, "a package is swapped by those who have the token alone; set MODELYARD_TOKEN"
-            )
+            raise refuse(403, "swapping needs a token: set MODELYARD_TOKEN")
         ends = self._service.traffic.champion
         body = await call.json(ends.limits)
         asked = await ends.read_in_time(

@@ -108,7 +108,7 @@ def _explain(request: Any, reasons: Any, error: Any, golden: dict[str, Any]) -> 
         "requestBody": _content(request, {"one": {"value": golden["request"]}}, required=True),
         "responses": {
             "200": _content(reasons, {}, description="What the answer rests on", headers=_HEADERS),
-            **_errors(error, "400", "401", "404", "408", "413", "415"),
+            **_errors(error, "400", "401", "404", "408", "413", "415", "503", "504"),
         },
     }
 
@@ -136,7 +136,7 @@ def _swap(package: Any, error: Any) -> dict[str, Any]:
             "200": _content(
                 {"type": "object"}, {}, description="The version that serves now", headers=_HEADERS
             ),
-            **_errors(error, "400", "401", "403", "409", "408", "413", "415"),
+            **_errors(error, "400", "401", "403", "409", "408", "413", "415", "503"),
         },
     }
 

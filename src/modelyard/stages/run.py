@@ -107,7 +107,7 @@ class Stage:
         """Runs the stage, or takes a finished one with the same key. Returns its headline.
 
         Raises:
-            ModelyardError: what the person can mend; nothing has been written then.
+            ModelyardError: what the person can fix; nothing has been written then.
         """
         given = {name: Path(path) for name, path in paths.items() if path is not None}
         started = time.time()

@@ -122,7 +122,7 @@ def _study(
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Turns an error that a person can mend into one line and exit code 2, as a pipeline's step
+    """Turns an error that a person can fix into one line and exit code 2, as a pipeline's step
     shows it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -59,7 +59,7 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
     """Trains and judges.
 
     Raises:
-        ModelyardError: whatever training or judging raise that a person can mend.
+        ModelyardError: whatever training or judging raise that a person can fix.
     """
     from modelyard.judging.evaluation import judge
     from modelyard.stages.run import Run, check_requirements

@@ -284,7 +284,7 @@ def huge(raw: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (broken, "dark/05.png: is a broken picture: .*Mend or remove it"),
+        (broken, "dark/05.png: is a broken picture: .*Fix or remove it"),
         (two_broken, "dark/05.png: is a broken picture.* So are 1 more: light/07.png"),
         (empty_class, "none: an empty class"),
         (other_files_alone, "none: an empty class: no picture in it"),

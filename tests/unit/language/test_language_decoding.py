@@ -241,7 +241,7 @@ def test_occlusion_is_the_drop_that_hiding_a_token_causes(trained, onnx, prompts
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"beams": 2, "temperature": 1}, "draws nothing"),
+        ({"beams": 2, "temperature": 1}, "does not sample"),
         ({"speculative": 2, "beams": 2}, "beams"),
         ({"logprobs": 1, "beams": 2}, "beams"),
         ({"speculative": 2, "temperature": 1}, "temperature"),

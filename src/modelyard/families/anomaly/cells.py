@@ -18,7 +18,7 @@ def measurements(table: Table, column: str) -> np.ndarray:
     Raises:
         BadData: a cell that is no number, or not a finite one that 32 bits hold.
     """
-    hint = f"Mend the cell, empty it, or leave the column out: --set features.drop=[{column}]"
+    hint = f"Fix the cell, empty it, or leave the column out: --set features.drop=[{column}]"
     values = tables.numbers(table, column, hint)
     wrong = np.flatnonzero(~np.isnan(values) & ~(np.abs(values) <= LARGEST))
     if len(wrong):

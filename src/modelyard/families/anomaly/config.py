@@ -71,7 +71,7 @@ class AnomalyModel(Settings):
     """Width of the autoencoder's narrowest layer."""
     corruption: float = Field(default=0.1, ge=0, lt=1)
     """autoencoder: share of the cells that are replaced, while training, by those of another
-    row, so that it learns to mend a column from the others, and its error tells which one is
+    row, so that it learns to fix a column from the others, and its error tells which one is
     wrong."""
     embedding: int = Field(default=16, ge=1)
     """Dimensions in which deepsvdd measures the distance from its centre."""

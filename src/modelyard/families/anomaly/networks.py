@@ -75,7 +75,7 @@ class Autoencoder(Net):
 
     def _corrupted(self, scaled: torch.Tensor) -> torch.Tensor:
         """Some columns of each row are taken from another row (swap noise), so that the network
-        learns to mend a column from the others (Vincent et al. 2008) and its error stays in that
+        learns to fix a column from the others (Vincent et al. 2008) and its error stays in that
         column.
 
         Validation is corrupted in the same way each time: its losses can be compared.

@@ -52,8 +52,8 @@ def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 
     typical = float(np.median(kept))
     if not value > typical:
         raise BadData(
-            f"the detector gives {typical:.4g} to half of the calibration answers and nothing above to all but "
-            f"{rate:.2%}: it tells nothing apart"
+            f"the detector gives nearly all calibration rows the same score, {typical:.4g}",
+            hint="Choose another model.kind, or give data in which the columns vary",
         )
     error = _standard_error(kept > value, max(CLUSTER * window, LEAST_BLOCK))
     seen = float((kept > value).mean())

@@ -106,7 +106,7 @@ class Prompt(BaseModel, extra="forbid"):
     @classmethod
     def _beams_do_not_draw(cls, beams: int, info: ValidationInfo) -> int:
         if beams > 1 and info.data.get("temperature", 0) > 0:
-            raise ValueError("beam search draws nothing: leave temperature at 0")
+            raise ValueError("beam search does not sample: leave temperature at 0")
         return beams
 
     @field_validator("speculative", "logprobs")

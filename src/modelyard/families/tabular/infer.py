@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOSTLY = 0.9
-"""From this share of numeric (or date) cells on, the others are errors to mend, not another kind
+"""From this share of numeric (or date) cells on, the others are errors to fix, not another kind
 of cell."""
 SOME_TEXTS = 20
 """A column with no more different values than this is never free text."""
@@ -342,6 +342,6 @@ def _to_times(cells: pd.Series[Any], styles: Iterable[str] = ()) -> tuple[pd.Ser
 
 def _mend(name: str, role: str) -> str:
     return (
-        f"Mend or empty the cell, or leave the column out (--set features.drop=[{name}]), or give it a role: "
+        f"Fix or empty the cell, or leave the column out (--set features.drop=[{name}]), or give it a role: "
         f'{{"columns": [{{"name": "{name}", "role": "{role}"}}]}} in schema.json beside the data'
     )

@@ -54,7 +54,7 @@ def read_target(
                 column=target,
                 hint="Type --set features.task=classification, or choose another target",
             )
-        hint = "Mend the cell, or empty it to leave the row out"
+        hint = "Fix the cell, or empty it to leave the row out"
         column = Column(name=target, role="numeric", format=style, unit=unit)
         values = numbers(column, cells, table, hint).to_numpy(np.float64, na_value=np.nan)
         large = np.flatnonzero(np.abs(values) > LARGEST)

@@ -44,11 +44,11 @@ def each(examples: Sequence[Example], work: Callable[[Example], T], raw: Path) -
 
 def _refuse(broken: list[tuple[Example, BadData]], raw: Path) -> NoReturn:
     first, problem = broken[0]
-    text, hint = problem.problem, "Mend or remove it"
+    text, hint = problem.problem, "Fix or remove it"
     if len(broken) > 1:
         names = ", ".join(example.name for example, _ in broken[1:SHOWN_BROKEN])
         text += f". So are {len(broken) - 1} more: {names}"
-        hint = "Mend or remove them"
+        hint = "Fix or remove them"
     if first.row is None:
         raise BadData(text, file=first.path, hint=hint)
     table, text = raw / LABELS, f"{first.name} {text}"

@@ -30,7 +30,7 @@ _EXAMPLES = "2026-03-31T08:00:00 or 31.03.2026 08:00"
 _SHOWN = 40
 
 
-def numbers(table: Table, name: str, hint: str = "Mend the cell, or empty it") -> np.ndarray:
+def numbers(table: Table, name: str, hint: str = "Fix the cell, or empty it") -> np.ndarray:
     """Float64 (rows,), NaN where a cell is empty; infinite where the file says so.
 
     A comma is the decimal point where no number of the column has a point. In a file separated by

@@ -93,7 +93,7 @@ def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
             f"{first.actual_columns} cells where the header has {first.expected_columns}{others}",
             file=text.file,
             row=row,
-            hint=f"Quote cells that hold a {_called(text.delimiter)}, or mend the row",
+            hint=f"Quote cells that hold a {_called(text.delimiter)}, or fix the row",
         )
     if len(rows) and data.count(b'"') % 2 and any("\n" in str(cells[-1]) for cells in rows.columns):
         last = len(rows) if numbers is None else numbers[-1]
