@@ -28,7 +28,7 @@ lint: $(VENV)/.dev ## Check format, style, rooms and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-format: $(VENV)/.dev ## Format and mend what can be mended
+format: $(VENV)/.dev ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -44,7 +44,7 @@ compile: $(VENV)/.laptop ## Write the pipelines for the Kubeflow UI
 helm: $(VENV)/.uv ## Install helm, which the charts' tests run
 	$(BIN)/python docker/install_helm.py $(BIN)/helm
 
-constraints: $(VENV)/.uv ## Pin every dependency anew
+constraints: $(VENV)/.uv ## Update the pins of every dependency
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	  $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS)) --upgrade pyproject.toml \
 	  | sed -E '/^(nvidia-c|nvidia-n[cv]|cuda-|triton==)/d; s/^torch==([0-9.]+).*/torch==\1/' | uniq > constraints.txt.new

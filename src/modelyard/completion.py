@@ -12,7 +12,7 @@ class TokenScore(BaseModel):
     """One token as the model saw it."""
 
     token: str
-    """Its text; a byte that is no character alone is U+FFFD."""
+    """Its text; a byte that is no character is U+FFFD."""
     log_probability: float
     """Natural logarithm of the model's probability, before temperature and filters."""
     top: dict[str, float] = {}
@@ -24,7 +24,7 @@ Option = Literal["presence_penalty", "frequency_penalty", "logit_bias", "prompt_
 
 
 class Completion(BaseModel):
-    """What is asked: the fields that text completion services have in common."""
+    """A request: the fields that text completion services have in common."""
 
     prompt: str
     max_tokens: int = 16

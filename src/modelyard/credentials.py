@@ -1,4 +1,4 @@
-"""Credentials in text: found in settings, which refuse them, and taken out of whatever is told.
+"""Credentials in text: found in settings, which refuse them, and removed from all output.
 
 A setting is recorded with every run, package, card and log, and read by many; a credential comes by
 environment, or from a Secret that is named. This module knows nothing but text, so that everything
@@ -24,7 +24,7 @@ _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://|\\\\)([^\s\"'<>]*)")
 _USERLESS = frozenset(
     {"http", "https", "s3", "s3a", "s3n", "gs", "gcs", "webdav", "webdavs", "ftp", "oci"}
 )
-"""Schemes of which a user alone is a credential: a token as user, an access key. Not
+"""Schemes of which the user is a credential already: a token as user, an access key. Not
 `ssh://git@host`."""
 _PORT = re.compile(r"[0-9]*$")
 _PARAMETER = re.compile(r"([?&;#]|%3[fF]|%26)([^=&;#?\s\"'<>]+)=([^&;#\s\"'<>]+)")

@@ -7,7 +7,7 @@ ModelyardError            one clear line for the person, exit code 2; anything e
 ├── BrokenArtifact        a folder that is incomplete, or whose bytes are not the ones recorded
 ├── GateFailed            the model misses the declared condition
 ├── Unavailable           another service does not answer: registry, cluster, object store
-└── Interrupted           asked to stop, and saved: the same job, run again, goes on (exit code 75)
+└── Interrupted           stopped, and saved: the same job, run again, continues (exit code 75)
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Unavailable(ModelyardError):
 
 
 class Interrupted(ModelyardError):
-    """The job was asked to stop and saved what it had: run again, it goes on from there."""
+    """The job was stopped and saved what it had: run again, it continues from there."""
 
     exit_code = 75
 

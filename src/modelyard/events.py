@@ -1,7 +1,7 @@
-"""What a run tells while it works: JSON lines for the one who follows, a log line for the one who
+"""What a run reports while it works: JSON lines for the one who follows, a log line for the one who
 reads.
 
-A stage may run in a subprocess, a pod or this process; whoever started the run sets
+A stage may run in a subprocess, a pod or this process; the process that started the run sets
 MODELYARD_EVENTS to a file and follows it. Without it, events go to the `modelyard` logger.
 """
 

@@ -82,7 +82,7 @@ class Trainable:
         return {}
 
     continues: bool = True
-    """Whether training may begin with an earlier model's weights: not that of a helper beside
+    """Whether training may begin with an earlier model's weights: not that of a helper next to
     the model."""
 
     def groups(self, batch: dict[str, torch.Tensor]) -> torch.Tensor | None:
@@ -110,7 +110,7 @@ class Data(ABC, Generic[C]):
         """Writes the small built-in raw data set into the folder `raw`."""
 
     def companions(self) -> dict[str, Path]:
-        """Local files that belong to the data beside `data.uri` itself, by the name they get in the
+        """Local files that belong to the data in addition to `data.uri` itself, by the name they get in the
         raw folder.
 
         They become part of the data set: its digest, and so what runs again, follows them.
@@ -118,7 +118,7 @@ class Data(ABC, Generic[C]):
         return {}
 
     def write_back(self, features: Path, data: Path) -> list[Path]:
-        """Called after a run on a laptop: writes what a person may want to edit beside their
+        """Called after a run on a laptop: writes what a person may want to edit next to their
         `data`.
 
         Never replaces a file. Returns what it wrote.
@@ -193,7 +193,7 @@ class Entry(Generic[C]):
     Config: type[C]
     """Its defaults are a good run."""
     build: str | type[Family[C]]
-    """The building class, as `.module:Class` beside the entry, or itself."""
+    """The building class, as `.module:Class` next to the entry, or itself."""
     host: str | type[Host]
     """The answering class."""
     data: str | type[Data[C]] | None = None
@@ -218,7 +218,7 @@ class Entry(Generic[C]):
         """The answering half, from the assets of a package (or of a model folder: `model /
         "assets"`).
 
-        No config is asked for: an answer follows from the assets.
+        No config is needed: an answer follows from the assets.
         """
         cls: type[Host] = self._class(self.host)
         return cls(assets)

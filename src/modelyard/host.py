@@ -1,4 +1,4 @@
-"""The half of a family that answers, and what it may do beside: explain, stream, complete text.
+"""The half of a family that answers, and what else it may do: explain, stream, complete text.
 
 A host is built from a package's assets, and imports numpy, pydantic and the standard library only.
 """
@@ -124,7 +124,7 @@ class Streams(Protocol):
 class Completes(Protocol):
     """A host that completes text. Serving then speaks OpenAI's protocol on `/v1/completions`."""
 
-    def complete(self, asked: Completion) -> dict[str, Any]:
+    def complete(self, completion: Completion) -> dict[str, Any]:
         """A text completion as JSON body of a `Request`."""
 
     def completed(self, request: BaseModel, part: BaseModel) -> Completed:

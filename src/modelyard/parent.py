@@ -15,7 +15,7 @@ def die_with_parent() -> None:
     behind.
 
     Polled, since a shell may stand between the two and the kernel's own signal follows the direct
-    parent alone.
+    parent only.
     """
     parent = int(os.environ.get(PARENT, "0"))
     if parent:

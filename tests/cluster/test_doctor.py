@@ -465,7 +465,7 @@ def test_pods_that_a_quota_refuses_are_found_at_what_makes_them(cluster):
     cluster.event(job, "FailedCreate", message)
     ((what, row),) = doctor(RUN, code=1).items()
     assert what == "job models/image-7c1b-node-0"
-    assert "requests.nvidia.com/gpu=8 asked for, requests.nvidia.com/gpu=6 used" in row["seen"]
+    assert "requests.nvidia.com/gpu=8 requested, requests.nvidia.com/gpu=6 used" in row["seen"]
 
 
 def test_a_served_model_is_looked_at_by_its_releases_name(cluster):

@@ -324,7 +324,7 @@ def test_a_line_of_the_log_is_json_with_its_traceback():
 
 def test_no_path_nor_exception_can_forge_a_line_of_the_log(line, caplog):
     app = create_app(line, None)
-    app.tells = True
+    app.logs_access = True
     forged = "/nowhere%0aERROR:%20forged%0d%1b[2J%e2%80%a8%c2%85x"
     with TestClient(app) as client, caplog.at_level(logging.INFO, "modelyard.serving.access"):
         client.get(forged)
@@ -347,7 +347,7 @@ def test_no_path_nor_exception_can_forge_a_line_of_the_log(line, caplog):
 
 def test_each_request_is_a_line_where_that_is_asked(line, caplog):
     app = create_app(line, None)
-    app.tells = True
+    app.logs_access = True
     with TestClient(app) as client, caplog.at_level(logging.INFO, "modelyard.serving.access"):
         client.post("/predict", json={"x": 1.0}, headers={"x-request-id": "told"})
     told = json.loads(JsonLines().format(caplog.records[-1]))

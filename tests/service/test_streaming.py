@@ -184,7 +184,7 @@ def test_openais_client_finds_its_own_errors_for_a_missing_token_a_missing_path_
         stranger = openai.OpenAI(base_url=f"{address}/v1", api_key="wrong", max_retries=0)
         with (
             stranger,
-            pytest.raises(openai.AuthenticationError, match="a token is asked for") as refused,
+            pytest.raises(openai.AuthenticationError, match="a token is required") as refused,
         ):
             stranger.models.list()
         assert refused.value.code == "invalid_api_key"

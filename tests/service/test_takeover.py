@@ -113,7 +113,7 @@ BREAKING: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "choices where any text was taken": (
         request(z={"type": "string"}),
         request(z=KIND),
-        "takes 'a', 'b' alone",
+        "takes only 'a', 'b'",
     ),
     "null that is no longer taken": (
         request(z=X | {"nullable": True}),

@@ -226,7 +226,7 @@ def test_appended_classes_leave_the_old_ones_answers_as_they_were(tmp_path: Path
             nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 5)),
             r"'2\.weight' is \(5, 16\).*and \(4, 16\)",
         ),
-        (nn.Sequential(nn.Linear(2, 16)), r"'2\.bias' is not in the model to go on from"),
+        (nn.Sequential(nn.Linear(2, 16)), r"'2\.bias' is not in the base model"),
         (nn.Sequential(*Clouds().model(Path()), nn.Linear(2, 2)), r"'3\.bias' has no place"),
     ],
 )

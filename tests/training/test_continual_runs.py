@@ -77,7 +77,10 @@ def summary(folder: Path) -> dict[str, Any]:
 def test_before_there_is_a_champion_a_run_starts_anew(first: Built) -> None:
     assert base_of(first.features) is None
     assert "starts_from" not in summary(first.folder / "model")
-    assert summary(first.features)["notes"][0] == "Starts anew: nothing serves as 'tabular' yet."
+    assert (
+        summary(first.features)["notes"][0]
+        == "Starts from scratch: nothing serves as 'tabular' yet."
+    )
 
 
 def test_a_package_carries_weights_and_exemplars_where_asked_and_answers_the_same(
@@ -159,7 +162,7 @@ def test_another_start_is_another_key_of_features_and_of_training(
 @pytest.mark.parametrize(
     ("start", "said"),
     [
-        ("plain", r"carries no weights to go on from.*continual\.keep=true"),
+        ("plain", r"has no weights to start from.*continual\.keep=true"),
         ("features", r"is a features\. Give a package, or a model's folder"),
         ("nowhere", r"package 'nowhere' is unknown"),
         ("memory://nothing/here", r"no package or model is there"),

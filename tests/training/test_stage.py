@@ -126,7 +126,7 @@ def test_sigterm_ends_the_stage_with_75_and_the_next_one_goes_on(features, tmp_p
     _, said = process.communicate(timeout=30)
     assert process.returncode == 75, said
     assert "training was stopped in epoch" in said
-    assert "saved. Run it again to go on" in said
+    assert "saved. To continue: modelyard resume" in said
     assert not (tmp_path / "model").exists()
     assert len(list((home / "checkpoints").glob("image-*/0/step-*"))) == 1
     begun = json.loads(events.read_text().splitlines()[-2])["figures"]

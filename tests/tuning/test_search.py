@@ -212,7 +212,7 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
         command("--trials", "4"), env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "goes on: 2 of 4 trials are done" in done.stdout
+    assert "continuing: 2 of 4 trials are done" in done.stdout
     assert done.stdout.count("/4  mae ") == 2, done.stdout
     (study,) = place.glob("*/*/study.db")
     rows = json.loads((study.parent / "trials.json").read_text())

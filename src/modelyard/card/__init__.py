@@ -1,4 +1,4 @@
-"""The card: one self-contained page that tells what a run made, from what, and how good it is."""
+"""The card: one self-contained page that shows what a run produced, from what, and how good it is."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def render(
     training: Mapping[str, Any],
     lineage: Mapping[str, Origin],
     reference: Mapping[str, Sequence[Any]] | None = None,
-    beside: Sequence[Origin] = (),
+    others: Sequence[Origin] = (),
 ) -> str:
     """The page as HTML: no script, no external resource; the same arguments give the same bytes.
 
     `data` and `training` are the summaries that `Family.features` and `Family.fit` return; what
     they lack is left out. `lineage` holds what the package was made from, by digest. `reference`
-    holds the columns that drift is measured against, by name. `beside` is what the run made that is
+    holds the columns that drift is measured against, by name. `others` is what the run produced that is
     not in the lineage: its cost counts too.
 
     Raises:
@@ -40,4 +40,4 @@ def render(
         raise MissingExtra("the card of a run", "card")
     from modelyard.card.page import page
 
-    return page(info, evaluation, data, training, lineage, reference or {}, beside)
+    return page(info, evaluation, data, training, lineage, reference or {}, others)

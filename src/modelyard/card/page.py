@@ -30,7 +30,7 @@ def page(
     training: Mapping[str, Any],
     lineage: Mapping[str, Origin],
     reference: Mapping[str, Sequence[Any]],
-    beside: Sequence[Origin] = (),
+    others: Sequence[Origin] = (),
 ) -> str:
     """The whole page; see `modelyard.card.render`."""
     with canvas.style():
@@ -61,7 +61,7 @@ def page(
             settings=provenance.settings(info),
             chain=provenance.chain(info, lineage),
             total=provenance.total(lineage),
-            cost=bill(info, [*lineage.values(), *beside]),
+            cost=bill(info, [*lineage.values(), *others]),
             commands=_commands(info),
         )
     )
@@ -155,7 +155,7 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _classes(data: Mapping[str, Any]) -> list[tuple[str, views.Cell]]:
-    """The names of the classes, where their counts are not told."""
+    """The names of the classes, where their counts are not known."""
     names = data.get("classes")
     return (
         [("classes", views.cell(", ".join(map(str, names))))]

@@ -58,7 +58,7 @@ def json_text(value: Any) -> str:
 def policy(
     scripts: Sequence[str] = (), *, styles: Sequence[str] | None = None, **allowed: str
 ) -> str:
-    """A Content Security Policy: nothing is loaded from anywhere, and of scripts these texts alone
+    """A Content Security Policy: nothing is loaded from anywhere, and only these scripts
     run.
 
     `styles` are the texts of the style elements; None: any style, for pages with style attributes,

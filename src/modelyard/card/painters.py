@@ -173,7 +173,7 @@ def histogram(plot: Plot) -> tuple[Figure, list[str]]:
 
 
 def _bins(one: Series, shared: Floats) -> tuple[Floats, Floats]:
-    """Heights and edges of a series: raw values in x alone, or edges (one more than y), or the
+    """Heights and edges of a series: only raw values in x, or edges (one more than y), or the
     bins' centres."""
     x, y = _numbers(one.x), _numbers(one.y)
     if not len(y):
@@ -230,7 +230,7 @@ def _cell_ticks(axes: Axes, plot: Plot, whole: bool) -> None:
 
 
 def _blocks(matrix: Floats) -> tuple[Floats, list[str]]:
-    """The matrix, or the means of its blocks where it is larger than can be told apart."""
+    """The matrix, or the means of its blocks where it has more cells than can be seen."""
     if max(matrix.shape) <= MOST_CELLS:
         return matrix, []
     for axis in (0, 1):

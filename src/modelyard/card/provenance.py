@@ -1,4 +1,4 @@
-"""Where a package comes from: its settings beside the family's defaults, and the chain of its
+"""Where a package comes from: its settings next to the family's defaults, and the chain of its
 artifacts."""
 
 from __future__ import annotations

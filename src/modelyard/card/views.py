@@ -25,7 +25,7 @@ _WRITTEN_NUMBER = re.compile(r"[-+−]?\d[\d,.]*(e[-+]?\d+)?( ?[%×]| m?s)?")
 @dataclass(frozen=True)
 class Cell:
     """One cell. `full` is the whole text where `text` is cut; `bar` a share in [-1, 1] drawn
-    beside the number; `both`: from a zero in the middle."""
+    next to the number; `both`: from a zero in the middle."""
 
     text: str
     full: str = ""
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric beside its baseline."""
+    """A metric next to its baseline."""
 
     name: str
     value: str
@@ -243,7 +243,7 @@ def facts(summary: Mapping[str, Any], known: Iterable[str]) -> list[tuple[str, C
 
 @dataclass(frozen=True)
 class VariantRow:
-    """A compiled form of the model, beside the trained one."""
+    """A compiled form of the model, next to the trained one."""
 
     name: str
     size: str

@@ -49,7 +49,7 @@ def cost(
     one_off: Annotated[
         float,
         typer.Option(
-            min=0, rich_help_panel=WORTH, help="What was paid once beside the runs: labels, work."
+            min=0, rich_help_panel=WORTH, help="One-off costs besides the runs: labels, work."
         ),
     ] = 0.0,
     discount_rate: Annotated[
@@ -71,7 +71,7 @@ def cost(
     [bold]modelyard cost tabular --set cost.cpu_core_hour=0.04[/]  all runs of a family, at this price
     [bold]modelyard cost 20310405 --benefit-per-correct 0.5 --decisions-per-month 10000 --serving-per-month 40[/]
     """
-    from modelyard.cli.costing import Asked, show
+    from modelyard.cli.costing import Query, show
     from modelyard.cost.report import Stakes
     from modelyard.errors import UsageError
 
@@ -91,4 +91,4 @@ def cost(
             one_off=one_off,
             discount_rate=discount_rate,
         )
-    show(Asked(reference, settings or [], stakes, metric), as_json=as_json)
+    show(Query(reference, settings or [], stakes, metric), as_json=as_json)

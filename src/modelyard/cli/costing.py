@@ -1,4 +1,4 @@
-"""Finds the runs that are asked for, adds up what they cost, and shows it."""
+"""Finds the requested runs, adds up what they cost, and shows it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ console = Console(highlight=False)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a person wants to know."""
+class Query:
+    """Which runs' costs to show, and against which benefits."""
 
     reference: str | None
     assignments: list[str]
@@ -54,16 +54,16 @@ class Judged:
     rows: int
 
 
-def show(asked: Asked, *, as_json: bool) -> None:
+def show(query: Query, *, as_json: bool) -> None:
     """Prints the costs, and the return where benefits are stated."""
-    runs = _runs(asked.reference)
-    settings = [_settings(folder, asked.assignments) for folder in runs]
+    runs = _runs(query.reference)
+    settings = [_settings(folder, query.assignments) for folder in runs]
     stages = over_runs(
         [_stages(folder, prices) for folder, prices in zip(runs, settings, strict=True)]
     )
     total = sum_of(stages, settings[-1])
-    judged = _judged(runs, asked.metric) if asked.stakes else None
-    returned = _return(asked.stakes, judged, total) if asked.stakes and judged else None
+    judged = _judged(runs, query.metric) if query.stakes else None
+    returned = _return(query.stakes, judged, total) if query.stakes and judged else None
     if as_json:
         found = {
             "runs": [folder.path.name for folder in runs],
@@ -76,8 +76,8 @@ def show(asked: Asked, *, as_json: bool) -> None:
         return
     console.print(_table(stages, total, len(runs)))
     _print_gaps(total)
-    if returned and judged and asked.stakes:
-        _print_return(returned, judged, asked.stakes, total.price.currency)
+    if returned and judged and query.stakes:
+        _print_return(returned, judged, query.stakes, total.price.currency)
 
 
 def run_line(folder: RunFolder) -> str:
@@ -139,7 +139,7 @@ def _cells(one: StageCost) -> list[str]:
 def _print_gaps(total: StageCost) -> None:
     if total.unmeasured:
         console.print(
-            f"{total.unmeasured} executions were killed or still go on: not measured",
+            f"{total.unmeasured} executions were killed or are still running: not measured",
             style="yellow",
         )
     if total.reused:

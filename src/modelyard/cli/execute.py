@@ -95,7 +95,7 @@ def follow(folder: local.RunFolder) -> None:
 
 
 def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
-    """Offers beside the person's own data what they may want to edit."""
+    """Saves next to the user's data what they may want to edit."""
     from modelyard.stages.run import Run
 
     uri = record.config["data"].get("uri")
@@ -117,7 +117,7 @@ def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
 
 def _consume(folder: local.RunFolder, lines: StageLines) -> tuple[dict[str, Any] | None, int]:
     failed, code = None, 1
-    with lines, _stop_when_told():
+    with lines, _stop_on_sigterm():
         for event in local.execute(folder):
             lines.show(event)
             if event["event"] == "failed":
@@ -128,8 +128,8 @@ def _consume(folder: local.RunFolder, lines: StageLines) -> tuple[dict[str, Any]
 
 
 @contextmanager
-def _stop_when_told() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does: its processes are told, and may save."""
+def _stop_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does: its processes get the signal and may save."""
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -138,7 +138,7 @@ def _stop_when_told() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.print("stopped. To go on: [bold]modelyard resume[/]")
+        console.print("stopped. To continue: [bold]modelyard resume[/]")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -189,8 +189,8 @@ def absolute_data(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_pipeline_extras() -> None:
-    """Raises MissingExtra, before any work, for what the steps of a pipeline need beside the
-    family."""
+    """Raises MissingExtra, before any work, for what the steps of a pipeline need in
+    addition to the family."""
     import importlib.util
 
     needs = {"kfp": "pipeline", "matplotlib": "card", "jinja2": "card", "mlflow": "track"}

@@ -63,7 +63,7 @@ def doctor(
 
     [bold]modelyard doctor[/]  this machine
     [bold]modelyard doctor --cluster[/]  the cluster: what is installed, free, missing, refused
-    [bold]modelyard doctor RUN[/]  a run: why it failed, or why it does not go on
+    [bold]modelyard doctor RUN[/]  a run: why it failed, or why it does not proceed
     """
     found: list[Finding] = []
     if run is not None:
@@ -108,14 +108,14 @@ def _local_run(folder: RunFolder) -> list[Finding]:
     from modelyard import events
 
     what, status = f"run {folder.path.name}", folder.record.status
-    told = [event for _, event in events.read(folder.events) if event["event"] == "failed"]
+    failures = [event for _, event in events.read(folder.events) if event["event"] == "failed"]
     if status == "finished":
         return [Finding("ok", what, f"finished, in {folder.path}")]
     if status == "running":
         return [Finding("ok", what, f"runs on this machine; its log is {folder.log}")]
     said = (
-        f"{told[-1]['stage']}: {told[-1]['message']}"
-        if told
+        f"{failures[-1]['stage']}: {failures[-1]['message']}"
+        if failures
         else f"its process ended; log: {folder.log}"
     )
     return [Finding("bad", what, f"{status}: {said}", f"modelyard resume {folder.path.name}")]

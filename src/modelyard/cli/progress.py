@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 
 class StageLines:
-    """Shows a run's events; without a terminal, finished lines alone."""
+    """Shows a run's events; without a terminal, only finished lines."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

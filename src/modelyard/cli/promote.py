@@ -53,8 +53,8 @@ def _serving(target: Version) -> Release | None:
 
 
 def _bring(release: Release, target: Version) -> None:
-    """The release serves the version, as a deploy brings it; the registry is changed after that
-    alone.
+    """The release serves the version, as a deploy brings it; only then does the registry
+    change.
 
     Raises:
         ModelyardError: it does not serve there; what served before does so again.

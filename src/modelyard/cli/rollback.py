@@ -104,7 +104,7 @@ def release_of(version: Version) -> Release | None:
 
 
 def _go_back(release: Release, target: Version, name: str) -> None:
-    """The release serves the target's package; the registry is changed after that alone."""
+    """The release serves the target's package; only then does the registry change."""
     from modelyard.registry import versions as registry
     from modelyard.release.release import Releaser
     from modelyard.stages.deploy import RELEASE

@@ -33,8 +33,8 @@ def tune(
     settings: Set = None,
     params: Params = PARAMS,
 ) -> None:
-    """Search for better settings on the validation split; the same command goes on where a killed
-    one was.
+    """Search for better settings on the validation split; run the same command again to continue
+    a stopped search.
 
     What --set gives stays as it is; params.yaml says where the search starts.
 

@@ -49,7 +49,7 @@ def follow(
     import_optuna()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     plan = _plan(family, limits, data, target, rev, assignments, params)
-    search = Search(plan, lambda *told: _show(search, *told))
+    search = Search(plan, lambda *progress: _show(search, *progress))
     console.print(f"[bold]{family}[/] · {len(search.space)} settings · {_relative(search.folder)}")
     _say_what_is_known(search)
     try:
@@ -95,7 +95,7 @@ def _plan(
 def _say_what_is_known(search: Search) -> None:
     if (search.folder / "study.db").is_file():
         done = len(search.study.tried())
-        console.print(f"goes on: {done} of {search.plan.trials} trials are done", style="dim")
+        console.print(f"continuing: {done} of {search.plan.trials} trials are done", style="dim")
 
 
 def _show(search: Search, tried: Tried, best: Tried, count: int) -> None:

@@ -18,7 +18,7 @@ SHOWN = 12
 
 
 def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -> None:
-    """Runs the monitor stage on a package, with the settings it was made with, and tells the
+    """Runs the monitor stage on a package, with the settings of its run, and prints the
     verdict."""
     from modelyard.home import home
     from modelyard.packages.package import verify
@@ -39,7 +39,7 @@ def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -
     target = (
         verdict or home() / "monitoring" / reference.replace("/", "-").replace("@", "-") / new_id()
     )
-    with console.status(f"comparing what {reference} was asked with its reference"):
+    with console.status(f"comparing the requests to {reference} with its test data"):
         monitor(
             Run.of(info.family, config.model_dump(mode="json"), id=target.name),
             verdict=target,

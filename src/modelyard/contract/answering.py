@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from modelyard.contract.alone import ask
 from modelyard.contract.lab import Lab
+from modelyard.contract.isolated import ask
 from modelyard.family import Split
 from modelyard.judging.compare import difference, expect
 from modelyard.judging.evaluation import Evaluation
@@ -97,7 +97,7 @@ def graphs_match_the_trained_model(lab: Lab) -> str:
 
 
 def answers_depend_on_the_request_alone(lab: Lab) -> str:
-    """A batch of 7 answers as 7 single requests do, and in the order asked."""
+    """A batch of 7 answers as 7 single requests do, and in the order of the requests."""
     requests = lab.parsed(BATCH)
     singles = [lab.host.predict(lab.onnx, [request])[0] for request in requests]
     for what, batch in (
@@ -105,9 +105,9 @@ def answers_depend_on_the_request_alone(lab: Lab) -> str:
         ("a reversed batch", lab.host.predict(lab.onnx, requests[::-1])[::-1]),
     ):
         expect(len(batch) == BATCH, f"predict() gave {len(batch)} answers to {BATCH} requests")
-        for alone, together in zip(singles, batch, strict=True):
-            found = difference(_json(alone), _json(together))
-            expect(not found, f"{what} answers differently than its requests alone: {found}")
+        for single, together in zip(singles, batch, strict=True):
+            found = difference(_json(single), _json(together))
+            expect(not found, f"{what} answers differently than its requests one by one: {found}")
     return f"batch of {BATCH}"
 
 

@@ -236,7 +236,7 @@ def parts_of_a_batch_add_up_to_it(lab: Lab) -> str:
 
 
 def weights_survive_the_file(lab: Lab) -> str:
-    """Saved weights fit the network that the assets alone describe, fill all of it, and are the
+    """Saved weights fit the network that the assets describe, fill all of it, and are the
     trained ones."""
     _torch_only(lab)
     import torch

@@ -20,7 +20,7 @@ from modelyard.stages.run import REUSE, Run, Stage
 
 
 class Lab:
-    """Runs the real stages on `Config.debug()`, each when its artifact is first asked for:
+    """Runs the real stages on `Config.debug()`, each when its artifact is first needed:
     `lab["features"]`.
 
     An artifact is made once and kept below `folder`; a stage that failed fails again without a

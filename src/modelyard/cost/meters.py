@@ -28,7 +28,7 @@ class MemoryMeter:
 
     def __init__(self) -> None:
         self._seen = 0
-        # Linux keeps the peak since a process began; a 5 written here starts it anew (man 5 proc).
+        # Linux keeps the peak since a process began; a 5 written here resets it (man 5 proc).
         reset = PROC / "self" / "clear_refs"
         if reset.exists() and os.access(reset, os.W_OK):
             reset.write_text("5")

@@ -1,4 +1,4 @@
-"""The cost of runs, from what their stages told: by stage and in all, and the return on it by
+"""The cost of runs, from their stages' events: by stage and in all, and the return on it by
 stated benefits."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from modelyard.store.usage import Usage
 
 Events = Iterable[Mapping[str, Any]]
 STARTING = "starting"
-"""Row of what a run used beside its stages: starting their processes, importing libraries."""
+"""Row of what a run used outside its stages: starting their processes, importing libraries."""
 
 
 class StageCost(BaseModel):
@@ -30,7 +30,7 @@ class StageCost(BaseModel):
     failed: int = 0
     reused: int = 0
     unmeasured: int = 0
-    """Executions that were killed, still go on, or are older than the measuring."""
+    """Executions that were killed, are still running, or are older than the measuring."""
     used: Usage = Usage()
     """Failed executions included: they were paid for too."""
     saved: Usage = Usage()
@@ -54,19 +54,19 @@ class StageCost(BaseModel):
 
 def by_stage(events: Events, settings: CostSettings) -> list[StageCost]:
     """The stages of one run in the order in which they first began, whatever was executed again."""
-    told: dict[str, list[Mapping[str, Any]]] = {}
+    events_of: dict[str, list[Mapping[str, Any]]] = {}
     around = Usage()
     for event in events:
         if event["event"] == "started":
-            told.setdefault(event["stage"], [])
+            events_of.setdefault(event["stage"], [])
         if event["event"] == "executed":
             around += Usage.model_validate(event["cost"])
-        elif event["stage"] in told:
-            told[event["stage"]].append(event)
-    stages = [_stage(stage, list_of, settings) for stage, list_of in told.items()]
+        elif event["stage"] in events_of:
+            events_of[event["stage"]].append(event)
+    stages = [_stage(stage, list_of, settings) for stage, list_of in events_of.items()]
     if not around.wall_seconds:
         return stages
-    left = around.beside(sum((one.used for one in stages), Usage()))
+    left = around.without(sum((one.used for one in stages), Usage()))
     nothing = price(Usage(), settings)
     return [
         *stages,
@@ -74,11 +74,11 @@ def by_stage(events: Events, settings: CostSettings) -> list[StageCost]:
     ]
 
 
-def _stage(stage: str, told: Sequence[Mapping[str, Any]], settings: CostSettings) -> StageCost:
-    count = Counter(event["event"] for event in told)
-    measured = [Usage.model_validate(event["cost"]) for event in told if "cost" in event]
+def _stage(stage: str, events: Sequence[Mapping[str, Any]], settings: CostSettings) -> StageCost:
+    count = Counter(event["event"] for event in events)
+    measured = [Usage.model_validate(event["cost"]) for event in events if "cost" in event]
     saved = sum(
-        (Usage.model_validate(event["saved"]) for event in told if "saved" in event), Usage()
+        (Usage.model_validate(event["saved"]) for event in events if "saved" in event), Usage()
     )
     used = sum(measured, Usage())
     return StageCost(
@@ -123,7 +123,7 @@ def paid(run: str, made: Iterable[Manifest], settings: CostSettings) -> dict[str
 
 
 def add_prices(prices: Sequence[Price]) -> Price:
-    """The sum. Parts that are not priced make it a lower bound, which `unpriced` tells.
+    """The sum. Parts that are not priced make it a lower bound, which `unpriced` lists.
 
     Raises:
         UsageError: they are in different currencies.
@@ -177,7 +177,7 @@ class Stakes(BaseModel):
     serving_per_month: float = Field(default=0.0, ge=0)
     """What each month costs: serving, storage, people who watch."""
     one_off: float = Field(default=0.0, ge=0)
-    """What was paid once beside the runs: labels, work."""
+    """One-off costs besides the runs: labels, work."""
     discount_rate: float | None = Field(default=None, ge=0)
     """A year's interest, 0.05 for 5 %. None: no net present value."""
 

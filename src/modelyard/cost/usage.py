@@ -3,7 +3,7 @@ for them.
 
 Usage is measured and kept; prices stand in the settings and are applied when somebody asks, so that
 a corrected price list corrects every run. Nothing here has a price of its own: what the settings
-leave out is told as not priced.
+leave out is shown as not priced.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ _innermost: ContextVar[Meter | None] = ContextVar("modelyard_cost", default=None
 
 @contextmanager
 def measure(gpus: int = 0) -> Iterator[Meter]:
-    """Measures the block. `gpus`: how many GPUs the work was given; beside them, those that
-    torch holds count."""
+    """Measures the block. `gpus`: how many GPUs the work was given; those that
+    torch holds count too."""
     meter = Meter(gpus)
     token = _innermost.set(meter)
     try:

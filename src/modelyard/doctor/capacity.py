@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modelyard.doctor.finding import Finding, Object, condition
 
 NEAR = 0.9
-"""Share of a quota from which on it is told."""
+"""Share of a quota from which on it is reported."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,9 @@ def _requested(pod: Object) -> dict[str, int]:
 
 def _of(container: Object) -> dict[str, int]:
     resources = container.get("resources") or {}
-    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    wanted = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return {
-        name: int(amount) for name, amount in asked.items() if "/" in name and str(amount).isdigit()
+        name: int(amount)
+        for name, amount in wanted.items()
+        if "/" in name and str(amount).isdigit()
     }

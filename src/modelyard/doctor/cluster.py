@@ -84,7 +84,7 @@ EXTENSIONS = (
 def cluster_findings(
     reader: Reader, wanted_secrets: Collection[str] = (), deploys_to: Collection[str] = ()
 ) -> list[Finding]:
-    """All that can be told of a cluster; settings name the Secrets `wanted_secrets` and the
+    """All that can be found out about a cluster; settings name the Secrets `wanted_secrets` and the
     namespaces `deploys_to`."""
     try:
         version = reader.get("/version")
@@ -94,10 +94,10 @@ def cluster_findings(
                 "bad", "Kubernetes", str(error), "check KUBECONFIG and the network: kubectl version"
             )
         ]
-    told = version["gitVersion"] if version else "version unknown"
+    release = version["gitVersion"] if version else "version unknown"
     rows = [
         Finding(
-            "ok", "Kubernetes", f"{told} at {reader.cluster.host}, namespace {reader.namespace}"
+            "ok", "Kubernetes", f"{release} at {reader.cluster.host}, namespace {reader.namespace}"
         )
     ]
     checks: tuple[Callable[[Reader], list[Finding]], ...] = (
@@ -173,12 +173,12 @@ def pipelines(reader: Reader) -> list[Finding]:
 
 
 def _healthz(host: str) -> Object:
-    """What the API says of itself; only its first version tells its release.
+    """What the API says of itself; only its first version has its release.
 
     Raises:
         Unavailable: it does not answer.
     """
-    told: Object = {}
+    about: Object = {}
     for version in ("v2beta1", "v1beta1"):
         url = f"{host.rstrip('/')}/apis/{version}/healthz"
         token = os.environ.get("KFP_TOKEN")
@@ -187,7 +187,7 @@ def _healthz(host: str) -> Object:
         )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-                told |= json.loads(answer.read() or b"{}")
+                about |= json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             if version == "v2beta1":
                 raise Unavailable(
@@ -195,7 +195,7 @@ def _healthz(host: str) -> Object:
                 ) from None
         except (OSError, ValueError) as error:
             raise Unavailable(f"Kubeflow Pipelines at {host} does not answer: {error}") from None
-    return told
+    return about
 
 
 def _healthz_inside(reader: Reader) -> Object | None:
@@ -233,7 +233,7 @@ def quotas(reader: Reader) -> list[Finding]:
 
 def secrets(reader: Reader, wanted: Collection[str] = ()) -> list[Finding]:
     """Whether the Secrets are there that deployments of models, and the settings, refer to;
-    names alone are read."""
+    only names are read."""
     owners = [
         *reader.here("deployments", "apps/v1", labelSelector="app.kubernetes.io/part-of=modelyard")
     ]

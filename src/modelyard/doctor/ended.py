@@ -16,7 +16,7 @@ from modelyard.doctor.finding import (
 )
 
 _HELPERS = frozenset({"wait"})
-"""Containers that Kubeflow Pipelines puts beside a step's own, to store its outputs."""
+"""Containers that Kubeflow Pipelines puts next to a step's own, to store its outputs."""
 _FETCH = "package"
 """The container of charts/model that fetches the package."""
 _MODEL, _PLATFORM = "model", "platform"
@@ -119,7 +119,7 @@ def _mend(code: object, said: str) -> str:
     if code == 135:
         return "/dev/shm was too small: raise cluster.shm (training) or gpu.shmSize (chart)"
     if code == 75:
-        return "it saved its state and goes on when it is run again"
+        return "it saved its state and continues when it is run again"
     if "CUDA out of memory" in said:
         return "lower training.batch_size, or ask for a larger GPU"
     if "exec format error" in said:

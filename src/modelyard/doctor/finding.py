@@ -38,7 +38,7 @@ class Trouble:
     cause: str
     fix: str
     lasting: bool = True
-    """Someone has to act: waiting alone does not help, or nobody can tell for how long."""
+    """Someone has to act: waiting does not help, or nobody knows for how long."""
 
     @property
     def finding(self) -> Finding:

@@ -22,7 +22,7 @@ ADDS_NODES = ("TriggeredScaleUp", "Nominated")
 PAGE = 500
 """Objects in one answer of the API."""
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-"""Asks the API for names and labels alone: the content of a Secret never comes here."""
+"""Asks the API only for names and labels: the content of a Secret never comes here."""
 
 
 class Reader:

@@ -44,7 +44,7 @@ def pull_failed(
     pod: Object, image: str, reason: str, message: str, events: list[Object]
 ) -> Trouble:
     """Explains a container that waits for its image; what the runtime said may stand in an
-    earlier event alone."""
+    earlier event."""
     said = message
     if not said or said.startswith("Back-off"):
         event = newest_event(

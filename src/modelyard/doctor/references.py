@@ -26,11 +26,11 @@ def _secrets(spec: Object) -> Iterator[str]:
     for one in spec.get("imagePullSecrets") or []:
         yield one["name"]
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
-        asked = [one.get("secretRef") for one in container.get("envFrom") or []]
-        asked += [
+        references = [one.get("secretRef") for one in container.get("envFrom") or []]
+        references += [
             (one.get("valueFrom") or {}).get("secretKeyRef") for one in container.get("env") or []
         ]
-        yield from (one["name"] for one in asked if one and not one.get("optional"))
+        yield from (one["name"] for one in references if one and not one.get("optional"))
     for volume in spec.get("volumes") or []:
         secret = volume.get("secret")
         if secret and not secret.get("optional"):

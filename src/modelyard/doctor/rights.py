@@ -79,7 +79,7 @@ def _row(purpose: str, lacks: list[str], level: Level, fix: str) -> Finding:
 
 def _may(reader: Reader, namespace: str, group: str, resource: str, verb: str) -> bool:
     plural, _, sub = resource.partition("/")
-    asked = {
+    attributes = {
         "namespace": namespace,
         "group": group,
         "resource": plural,
@@ -89,7 +89,9 @@ def _may(reader: Reader, namespace: str, group: str, resource: str, verb: str) -
     body: Object = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {name: value for name, value in asked.items() if value}},
+        "spec": {
+            "resourceAttributes": {name: value for name, value in attributes.items() if value}
+        },
     }
     answer = reader.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body) or {}
     return bool(answer.get("status", {}).get("allowed"))

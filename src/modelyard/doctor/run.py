@@ -78,8 +78,8 @@ def _owners(reader: Reader, run: str, jobs: list[Object], events: list[Object]) 
     ]
     waiting = [trouble for one in ours if (trouble := not_admitted(one))]
     # The queue says why; that the job is suspended says only that.
-    told = [one for one in found if one and not (waiting and one.kind == "suspended")]
-    return [*told, *waiting]
+    reported = [one for one in found if one and not (waiting and one.kind == "suspended")]
+    return [*reported, *waiting]
 
 
 def _step(pod: Object) -> str:
@@ -109,7 +109,7 @@ def _failed_steps(run: str) -> list[Finding]:
     )
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            told: Object = json.loads(answer.read())
+            record: Object = json.loads(answer.read())
     except urllib.error.HTTPError as error:
         seen = (
             "it knows no such run" if error.code == 404 else f"answers {error.code} {error.reason}"
@@ -124,7 +124,7 @@ def _failed_steps(run: str) -> list[Finding]:
                 "check KFP_HOST and KFP_TOKEN",
             )
         ]
-    tasks = (told.get("run_details") or {}).get("task_details") or []
+    tasks = (record.get("run_details") or {}).get("task_details") or []
     failed = [
         one
         for one in tasks

@@ -99,7 +99,7 @@ def _closest(pod: Object, message: str) -> Trouble:
 def _too_little(pod: Object, resource: str, message: str) -> Trouble:
     containers = pod.get("spec", {}).get("containers", []) if "/" in resource else []
     wanted = sum(int(_asked(one, resource) or 0) for one in containers)
-    asked = f" ({wanted} asked for)" if wanted else ""
+    request = f" ({wanted} requested)" if wanted else ""
     if "/" in resource:
         fix = (
             f"modelyard doctor --cluster shows what is free; ask for fewer {resource}, or add nodes"
@@ -107,7 +107,7 @@ def _too_little(pod: Object, resource: str, message: str) -> Trouble:
     else:
         fix = f"ask for less {resource}, or add nodes: kubectl describe nodes | grep -A8 'Allocated resources'"
     return _trouble(
-        pod, NO_ROOM, f"no node has enough {resource} free{asked}: {_nodes(message)}", fix
+        pod, NO_ROOM, f"no node has enough {resource} free{request}: {_nodes(message)}", fix
     )
 
 

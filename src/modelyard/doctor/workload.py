@@ -31,7 +31,7 @@ def refused(owner: Object, kind: str, message: str) -> Trouble:
     place = place_of(owner, kind)
     if quota := _QUOTA.search(message):
         name, requested, used, limited = quota.groups()
-        cause = f"its pods exceed the quota {name}: {requested} asked for, {used} used, {limited} allowed"
+        cause = f"its pods exceed the quota {name}: {requested} requested, {used} used, {limited} allowed"
         return Trouble(
             "quota",
             place,

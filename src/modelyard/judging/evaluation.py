@@ -1,4 +1,4 @@
-"""What judging a model yields: metrics beside a baseline, and the plots a person of the field
+"""What judging a model yields: metrics next to a baseline, and the plots that the field
 expects."""
 
 from __future__ import annotations

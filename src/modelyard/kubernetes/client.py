@@ -39,7 +39,7 @@ class Pace:
     patience: float = 600.0
     """How long the API may be away."""
     watch: int = 60
-    """A watch lasts this long before it is asked for again."""
+    """A watch lasts this long before it is opened again."""
     silence: float = 90.0
     """A connection that says nothing for so long counts as broken."""
     deletion: float = 300.0
@@ -93,7 +93,7 @@ class Cluster:
         self.custom = client.CustomObjectsApi(self.api)
 
     def call(self, doing: str, ask: Callable[[], T], patience: float | None = None) -> T:
-        """What `ask` returns; asked again where the API is busy or away.
+        """What `ask` returns; retried where the API is busy or away.
 
         Raises:
             Unavailable: the API stays away; UsageError: credentials refused;

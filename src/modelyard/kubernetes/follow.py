@@ -94,7 +94,7 @@ class Watched(threading.Thread):
             self.stopped.wait(wait)
 
     def _problem(self, error: Exception) -> tuple[str, float | None]:
-        """What went wrong, and the wait that was asked for; an error that will not pass ends the
+        """What went wrong, and the requested wait; an error that will not pass ends the
         thread."""
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
@@ -132,7 +132,7 @@ class Watched(threading.Thread):
         return str(found["metadata"]["resourceVersion"])
 
     def _watch(self, version: str) -> str:
-        """Watches from a version until the connection ends; returns the version to go on from,
+        """Watches from a version until the connection ends; returns the version to continue from,
         empty to list again."""
         pace, began = self.cluster.pace, time.monotonic()
         response = self.open_stream(
@@ -152,7 +152,7 @@ class Watched(threading.Thread):
                 version = self._take(event["type"], event["object"])
         finally:
             response.close()
-        # A proxy that ends every watch at once must not be asked without pause.
+        # A proxy that ends every watch at once must not be called without pause.
         self.stopped.wait(max(0.0, pace.backoff - (time.monotonic() - began)))
         return version
 
@@ -168,7 +168,7 @@ class Watched(threading.Thread):
 
 
 class Log(threading.Thread):
-    """A container's log, line by line from its start, told once each in spite of lost
+    """A container's log, line by line from its start, each once in spite of lost
     connections."""
 
     def __init__(
@@ -200,7 +200,7 @@ class Log(threading.Thread):
         while not self.stopped.is_set():
             complete = (
                 self.over.is_set()
-            )  # asked before reading: what is written by then is what there will be
+            )  # checked before reading: what is written by then is what there will be
             before = (self._time, self._seen)
             try:
                 self._read(complete)
@@ -211,7 +211,7 @@ class Log(threading.Thread):
                     return
             except ReadTimeoutError:  # it had nothing to say for a while
                 failures = 0
-            except HTTPError:  # the stream broke: go on where it was
+            except HTTPError:  # the stream broke: continue where it was
                 pass
             failures = 1 if before != (self._time, self._seen) else failures + 1
             self.over.wait(self.cluster.pace.wait(failures)) if not complete else time.sleep(

@@ -13,7 +13,7 @@ from modelyard.kubernetes.client import Object
 from modelyard.kubernetes.trainer import NODE
 
 PREEMPTED = 75
-"""Exit status of a worker that was told to stop, saved, and wants to be run again (EX_TEMPFAIL
+"""Exit status of a worker that got SIGTERM, saved, and wants to be run again (EX_TEMPFAIL
 of sysexits.h)."""
 USER_ERROR = 2
 """Exit status of a worker whose last line says what a person can fix."""

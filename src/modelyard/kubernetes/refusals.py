@@ -17,8 +17,8 @@ INSTALL = (
 )
 
 
-class Asked(Protocol):
-    """Who was asked."""
+class Server(Protocol):
+    """The API that refused."""
 
     namespace: str
     host: str
@@ -42,19 +42,19 @@ def message_of(error: ApiException) -> str:
         return body.strip()[:300] or str(error.reason)
 
 
-def refusal(error: ApiException, doing: str, asked: Asked, runtime: str = "") -> ModelyardError:
+def refusal(error: ApiException, doing: str, server: Server, runtime: str = "") -> ModelyardError:
     """The error for an answer of the API; `runtime` is the training runtime that the job names."""
-    said, where = message_of(error), f"{doing} in namespace {asked.namespace!r}"
+    said, where = message_of(error), f"{doing} in namespace {server.namespace!r}"
     if error.status == 401:
         return UsageError(
-            f"{where}: {asked.host} does not accept these credentials (401). They may have expired: log in again"
+            f"{where}: {server.host} does not accept these credentials (401). They may have expired: log in again"
         )
     if error.status == 404:
         return _missing(said, where)
     if error.status in (400, 422):
         return _invalid(said, where)
     if error.status == 403:
-        return _forbidden(said, where, asked, runtime)
+        return _forbidden(said, where, server, runtime)
     return Unavailable(f"{where}: the Kubernetes API answered {error.status}: {said}")
 
 
@@ -74,11 +74,11 @@ def _invalid(said: str, where: str) -> ModelyardError:
     return UsageError(f"{where}: the TrainJob is refused: {said}")
 
 
-def _forbidden(said: str, where: str, asked: Asked, runtime: str) -> ModelyardError:
+def _forbidden(said: str, where: str, server: Server, runtime: str) -> ModelyardError:
     if "exceeded quota" in said:
         return Unavailable(f"{where}: {said}. Free some of it, or ask for a larger quota")
     if "must be created before the TrainJob" in said:
-        there = asked.runtimes()
+        there = server.runtimes()
         if there is None:
             return UsageError(
                 f"{where}: training runtime {runtime!r} does not exist. Set cluster.runtime"

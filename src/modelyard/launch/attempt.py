@@ -17,7 +17,7 @@ from modelyard.kubernetes.trainer import NODE
 from modelyard.settings.cluster import ClusterSettings
 
 _EVENTS_SECONDS = 15.0
-"""How often events are asked for while no pod appears."""
+"""How often events are read while no pod appears."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Outcome:
     error: ModelyardError | None = None
     """None: it succeeded."""
     again: bool = False
-    """It was stopped from outside, and another attempt would go on where it was."""
+    """It was stopped from outside, and another attempt would continue from its last save."""
 
 
 class Attempt:

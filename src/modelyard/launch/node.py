@@ -19,7 +19,7 @@ WORKER = "modelyard.pipeline.worker"
 LAST_WORD = Path("/dev/termination-log")
 """Where Kubernetes looks for a container's last word."""
 STOP_SECONDS = 90
-"""How long workers may save when they are told to stop; less than the pod's grace."""
+"""How long workers may save after SIGTERM; less than the pod's grace."""
 STOPPED = 75
 SHOWN_LINES = 40
 

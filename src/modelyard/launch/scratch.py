@@ -81,16 +81,16 @@ def fetch(job: str, features: Path) -> None:
         _get(fs, f"{root}/{FEATURES}", features, _sizes_there(fs, f"{root}/{FEATURES}"))
 
 
-def publish(model: Path, job: str, **told: Any) -> None:
+def publish(model: Path, job: str, **details: Any) -> None:
     """Copies the trained model's files to the job's folder and then writes `done.json`, with
-    `told` in it."""
+    `details` in it."""
     with _store(job) as (fs, root):
         sizes = _put(fs, model, f"{root}/{MODEL}")
-        _write(fs, f"{root}/{DONE}", {**told, "files": sizes})
+        _write(fs, f"{root}/{DONE}", {**details, "files": sizes})
 
 
 def download(job: str, model: Path) -> dict[str, Any]:
-    """Copies the trained model to a folder, whole or not at all; returns what `done.json` tells.
+    """Copies the trained model to a folder, whole or not at all; returns what `done.json` says.
 
     Raises:
         BrokenArtifact: no model is finished there, or a file is not as long as `done.json` says.

@@ -51,7 +51,7 @@ def _run(job: str, processes: int) -> tuple[int, str]:
             errors="replace",
         )
         preemption.tell = child.terminate
-        if preemption.asked:
+        if preemption.requested:
             child.terminate()
         assert child.stdout is not None
         for line in child.stdout:
@@ -63,12 +63,10 @@ def _run(job: str, processes: int) -> tuple[int, str]:
 def _error(ended: int, last: str, processes: int) -> ModelyardError:
     said = last.removeprefix("error: ")
     if ended == Interrupted.exit_code:
-        return Interrupted(
-            "training was stopped and saved. Run it again to go on: modelyard resume"
-        )
+        return Interrupted("training was stopped and saved. To continue: modelyard resume")
     if ended == UsageError.exit_code and last != said:
         return UsageError(said)
     return ModelyardError(
         f"one of {processes} training processes died (exit code {ended}): {said or 'it said nothing'}. "
-        "Run it again to go on from the last checkpoint: modelyard resume"
+        "To continue from the last checkpoint: modelyard resume"
     )

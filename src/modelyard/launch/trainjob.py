@@ -20,7 +20,7 @@ from modelyard.launch.manifest import ATTEMPT, MANAGER, OUTCOME, SPEC, TrainJobR
 from modelyard.settings.cluster import ClusterSettings
 
 STOP_SECONDS = 15.0
-"""How long a step that is told to stop tries to delete its job: Kubernetes kills it after 30."""
+"""How long a step that gets SIGTERM tries to delete its job: Kubernetes kills it after 30."""
 
 
 def train_on_cluster(
@@ -30,7 +30,7 @@ def train_on_cluster(
     *,
     pace: Pace | None = None,
 ) -> None:
-    """Trains as asked; returns when the job is complete.
+    """Trains the model; returns when the job is complete.
 
     A job of the same run that is there already is followed rather than made again. `progress` gets
     what happens and the log of the first node, a line at a time.
@@ -116,7 +116,7 @@ def _replace(cluster: Cluster, name: str) -> None:
 
 
 def _tidy(cluster: Cluster, name: str, settings: ClusterSettings, failed: bool) -> None:
-    """Deletes the job, or marks a failed one that is kept, so that the next try does not go on
+    """Deletes the job, or marks a failed one that is kept, so that the next try does not continue
     with it."""
     try:
         if settings.keep_job == "never" or (settings.keep_job == "failed" and not failed):
@@ -147,7 +147,7 @@ def _deleted_when_told_to_stop(cluster: Cluster, name: str) -> Iterator[None]:
     except SystemExit:
         cluster.delete(name, patience=STOP_SECONDS)
         raise Interrupted(
-            f"told to stop: TrainJob {cluster.namespace}/{name} is deleted, and its nodes save. Run it again to go on"
+            f"stopped: TrainJob {cluster.namespace}/{name} is deleted, and its nodes save. Run it again to continue"
         ) from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -6,11 +6,11 @@ package.json                  PackageInfo
 graphs/<variant>/<graph>.onnx
 assets/                       what the family's host reads
 evaluation.json               on the test split
-training.json                 what the family told of its training: its curves, for the tracking
+training.json                 the family's report of its training: its curves, for the tracking
 reference.parquet             described test examples with their answers: what drift is measured against
 golden.json                   {"request": …, "response": …}: one real example and its answer
 card.html
-continual/                    weights and exemplars for a later run to go on from, where the config keeps them
+continual/                    weights and exemplars for a later run to start from, where the config keeps them
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Verified:
 
 def verify(path: Path, trust: Trust | None = None) -> Verified:
     """Reads a package as data: plain files, inside its folder, of the recorded sizes and sums,
-    signed where that is asked for, with graphs that name no file elsewhere. No code of it runs, and
+    signed where that is required, with graphs that name no file elsewhere. No code of it runs, and
     no code that it names is imported.
 
     Raises:

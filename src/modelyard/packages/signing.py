@@ -121,5 +121,5 @@ def _public_keys(file: Path) -> list[Ed25519PublicKey]:
     found = [key for key in keys if isinstance(key, Ed25519PublicKey)]
     if not found or len(found) < len(keys):
         made = "Type: openssl pkey -in signing.pem -pubout -out signing.pub"
-        raise UsageError(f"{PUBLIC_KEY}: {file} must hold Ed25519 public keys alone. {made}")
+        raise UsageError(f"{PUBLIC_KEY}: {file} must hold nothing but Ed25519 public keys. {made}")
     return found

@@ -70,12 +70,12 @@ class Writer:
 
     def _write_whole(self, columns: dict[str, np.ndarray], file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.part")
+        part = file.with_name(f".{file.name}.part")
         try:
-            self._write(columns, beside)
-            beside.replace(file)
+            self._write(columns, part)
+            part.replace(file)
         finally:
-            beside.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
     def _write(self, columns: dict[str, np.ndarray], file: Path) -> None:
         quoted = str(file).replace("'", "''")

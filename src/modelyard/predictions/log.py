@@ -34,7 +34,7 @@ _TICK_SECONDS = 0.25
 
 
 _LABEL_BYTES = 200
-"""What Python holds of a label beside its texts."""
+"""What Python holds of a label besides its texts."""
 
 
 class _Entry(NamedTuple):
@@ -278,7 +278,7 @@ class PredictionLog:
             self._writer.write(batch.columns(), file.hour, file.stem, file.folder)
         except (
             Exception
-        ) as error:  # a full disk, a lost mount, a value no column takes: the service goes on
+        ) as error:  # a full disk, a lost mount, a value no column takes: the service continues
             log.warning("the prediction log drops %d rows: %s", batch.rows, error)
             self._lose(batch.rows)
         else:

@@ -27,7 +27,7 @@ def digest(run: Run) -> str:
 
 def bring(run: Run, features: Path) -> Base | None:
     """Brings the model that the run starts from into `features/base`; None where the run starts
-    anew.
+    from scratch.
 
     Raises:
         UsageError: nothing is there, it is of another family, or it carries no weights.
@@ -60,7 +60,7 @@ def _check(run: Run, found: Path, manifest: Manifest) -> None:
         raise UsageError(f"{start} is of family {manifest.family!r}, and this run of {run.name!r}")
     if manifest.kind == "package" and f"{CARRIED}/{WEIGHTS}" not in manifest.files:
         raise UsageError(
-            f"{start}: package {_version(found, manifest)} carries no weights to go on from. Make one that does: "
+            f"{start}: package {_version(found, manifest)} has no weights to start from. Build one that has: "
             "--set continual.start=null --set continual.keep=true, or --set continual.memory=300"
         )
     if manifest.kind == "model" and WEIGHTS not in manifest.files:

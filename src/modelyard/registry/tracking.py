@@ -35,7 +35,7 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 """Defaults of MLflow's environment: it prints nothing, and a dead server
-is told within a minute instead of many."""
+is reported within a minute instead of many."""
 _ARTIFACTS = "/api/2.0/mlflow-artifacts"
 """Where a server takes and gives the files of runs."""
 PARAMETERS_A_CALL, METRICS_A_CALL, LONGEST, LONGEST_TAG, LONGEST_NAME = 100, 1000, 6000, 5000, 100
@@ -98,7 +98,7 @@ def _store_says() -> str:
             creds, f"{_ARTIFACTS}/artifacts", "GET", max_retries=0, raise_on_status=False
         )
     except (MlflowException, OSError) as error:
-        return f"Its store cannot be asked: {error}"
+        return f"Its store cannot be reached: {error}"
     if answer.ok:
         return "Its store can be read, so that it may lack the right to write"
     try:
@@ -155,13 +155,13 @@ def track(
         _log_metrics(mlflow, run_id, evaluation, (training or {}).get("curves") or {}, cost or {})
         for file in files:
             mlflow.log_artifact(run_id, str(file))
-        told = {
+        tags = {
             "modelyard.gate": gate.reason,
             "modelyard.passed": str(gate.passed).lower(),
             "modelyard.ended": now(),
         }
         for name, value in (
-            told | {"modelyard.data": data_revision or "", "modelyard.tracked": hash_text(mark)}
+            tags | {"modelyard.data": data_revision or "", "modelyard.tracked": hash_text(mark)}
         ).items():
             mlflow.set_tag(run_id, name, value[:LONGEST_TAG])
         mlflow.set_terminated(run_id, "FINISHED" if gate.passed else "FAILED")

@@ -18,14 +18,14 @@ from modelyard.errors import Unavailable, UsageError
 
 VARIABLE = "HELM"
 INTERRUPT_SECONDS = 20.0
-"""How long helm may take to put things back where this process itself was told to stop: it is
+"""How long helm may take to put things back where this process itself got SIGTERM: it is
 killed after 30."""
 KEPT = 10
 """Revisions that helm keeps: how far back one can go."""
 
 
 class Revision(BaseModel):
-    """One state of a release, as `helm history` tells it."""
+    """One state of a release, as `helm history` shows it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -85,7 +85,7 @@ class Helm:
     ) -> str | None:
         """Installs or upgrades, and waits for readiness; what fails, helm itself puts back.
 
-        `watch` is asked again and again meanwhile; once it gives a reason, helm is interrupted.
+        `watch` is called repeatedly meanwhile; once it gives a reason, helm is interrupted.
         Returns None for success, else the reason, or helm's own last words.
         """
         with tempfile.TemporaryDirectory() as folder:

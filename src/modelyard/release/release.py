@@ -22,7 +22,7 @@ from modelyard.home import source_root
 from modelyard.kubernetes.client import Pace
 from modelyard.packages.package import read_info
 from modelyard.release.helm import Helm, Revision
-from modelyard.release.smoke import Rollout, ask_golden, told
+from modelyard.release.smoke import Rollout, ask_golden, cause_of
 from modelyard.release.store import publish, read_values
 from modelyard.settings.serve import ServeSettings
 from modelyard.store import artifact
@@ -71,7 +71,7 @@ class Releaser:
         uri = publish(package, self.settings.packages, name)
         digest = artifact.read_manifest(package).digest
         values = wanted_values(self.settings, uri, digest)
-        with _ended_when_told_to_stop():
+        with _ended_by_sigterm():
             history = self._unblocked()
             good = next((one for one in reversed(history) if one.status == "deployed"), None)
             rollout = Rollout(self.reader, self.name, self.settings.failing_minutes)
@@ -128,11 +128,11 @@ class Releaser:
         if problem is None:
             return
         if "timed out" in problem and rollout.seen:
-            problem = told(rollout.seen[0])
+            problem = cause_of(rollout.seen[0])
         now = [one for one in self.helm.history() if one.status == "deployed"]
         if good is not None and not now:
             raise self._undone(problem, good)  # helm was killed before it had put things back
-        where = self._told_back(good) if good else "there was no earlier one: nothing is released"
+        where = self._rolled_back(good) if good else "there was no earlier one: nothing is released"
         raise ModelyardError(f"{self.called}: {problem}. {where}")
 
     def _check(self, package: Path, rollout: Rollout) -> str | None:
@@ -141,7 +141,7 @@ class Releaser:
         if problem := rollout.wait(settings.timeout_minutes * 60):
             return problem
         if rollout.at_zero():
-            self.say(f"{self.called}: it is scaled to zero, so that no pod can be asked")
+            self.say(f"{self.called}: it is scaled to zero, so that no pod can be tested")
             return None
         if settings.smoke == "helm":
             return self._test()
@@ -183,9 +183,9 @@ class Releaser:
                 f"{self.called}: {problem}. There was no earlier one: it is uninstalled"
             )
         self.helm.rollback(good.revision, self.settings.timeout_minutes)
-        return ModelyardError(f"{self.called}: {problem}. {self._told_back(good)}")
+        return ModelyardError(f"{self.called}: {problem}. {self._rolled_back(good)}")
 
-    def _told_back(self, good: Revision) -> str:
+    def _rolled_back(self, good: Revision) -> str:
         return f"Rolled back to revision {good.revision}, package {_digest(self.helm.values(good.revision))[:12]}"
 
     def _other(self, history: list[Revision], digest: str) -> Revision | None:
@@ -286,7 +286,7 @@ def _age(updated: str) -> float:
 
 
 @contextmanager
-def _ended_when_told_to_stop() -> Iterator[None]:
+def _ended_by_sigterm() -> Iterator[None]:
     """SIGTERM ends the helm that is at work too, and lets it put back what was there."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers

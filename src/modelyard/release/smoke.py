@@ -36,7 +36,7 @@ def selector(release: str) -> str:
 
 
 class Rollout:
-    """Watches the new pods of a release; called again and again, it tells once that one cannot
+    """Watches the new pods of a release; called repeatedly, it reports once that one cannot
     start."""
 
     def __init__(self, reader: Reader, release: str, failing_minutes: float) -> None:
@@ -68,7 +68,7 @@ class Rollout:
         for where in found:
             self._since.setdefault(where, now)
         ripe = [where for where in found if now - self._since[where] >= self.patience]
-        return told(found[min(ripe, key=self._since.__getitem__)]) if ripe else None
+        return cause_of(found[min(ripe, key=self._since.__getitem__)]) if ripe else None
 
     def troubles(self) -> list[Trouble]:
         """What is wrong with pods that were not there before."""
@@ -89,7 +89,7 @@ class Rollout:
                 return reason
             if time.monotonic() > until:
                 found = self.troubles()
-                return told(found[0]) if found else f"not ready after {seconds:.0f} s: {why}"
+                return cause_of(found[0]) if found else f"not ready after {seconds:.0f} s: {why}"
             time.sleep(self.reader.cluster.pace.tick)
         return None
 
@@ -104,7 +104,7 @@ class Rollout:
         return self.reader.here("pods", labelSelector=selector(self.release))
 
 
-def told(trouble: Trouble) -> str:
+def cause_of(trouble: Trouble) -> str:
     """A trouble as one line: where, why, what to type."""
     return f"{trouble.where}: {trouble.cause.rstrip('.')}. To fix it: {trouble.fix}"
 
@@ -206,14 +206,16 @@ def _post(reader: Reader, path: str, body: Any) -> tuple[str, Any]:
 def _refused(error: Any) -> OSError:
     """A closed way through the API, with what to set, or the model's own refusal."""
     said = message_of(error)
-    told = f"{error.status}: {said.rstrip('.')}"
+    status = f"{error.status}: {said.rstrip('.')}"
     if error.status == 401:
-        return PermissionError(f"{told}. The API takes a caller's token out: set serve.smoke=helm")
+        return PermissionError(
+            f"{status}. The API takes a caller's token out: set serve.smoke=helm"
+        )
     if error.status == 403 and "services/proxy" in said:
         return PermissionError(
-            f"{told}. This account needs 'create services/proxy', or set serve.smoke=helm"
+            f"{status}. This account needs 'create services/proxy', or set serve.smoke=helm"
         )
     by_model = "x-modelyard-package" in {name.lower() for name in error.headers or {}}
     if "trying to reach service" in said or (error.status == 504 and not by_model):
-        return TimeoutError(f"{told}. {UNREACHED}")
-    return ConnectionError(told)
+        return TimeoutError(f"{status}. {UNREACHED}")
+    return ConnectionError(status)

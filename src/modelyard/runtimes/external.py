@@ -1,4 +1,4 @@
-"""Which files an ONNX file names beside itself, read from its bytes without a runtime: nothing of
+"""Which other files an ONNX file names, read from its bytes without a runtime: nothing of
 it is executed.
 
 An ONNX file is a protobuf message; tensors may say that their values lie in another file

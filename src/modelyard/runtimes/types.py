@@ -31,7 +31,7 @@ class Graph:
     onnx: bytes | None = None
     """The graph as ONNX already, for models that are not torch's."""
     dynamic: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    """Further axes of an input that may vary, beside axis 0."""
+    """Further axes of an input that may vary, besides axis 0."""
     tolerance: float = 1e-4
     """Largest |difference| / max(1, |value|) allowed between the trained model and this graph."""
 

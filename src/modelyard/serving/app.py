@@ -77,7 +77,7 @@ class Service:
         self.pointer: Path | None = None
         self.spans: tracing.Tracing | None = None
         self.stop_seconds = STOP_SECONDS
-        self.draining = self.tells = False
+        self.draining = self.logs_access = False
         self.lag = Lag()
         self.calls = Calls()
         self.failure: Exception | None = None
@@ -137,7 +137,7 @@ class Service:
             answer.raw_headers += headers
             answer.body_iterator = _counted(ends, route.name, answer.body_iterator, call)
             await answer(scope, call.hear, send)
-        if self.tells:
+        if self.logs_access:
             logs.answered(call, route.name, status, ends.opened.info.version)
         if span is not None:
             span(route.name, status, ends.opened.info.version)
@@ -177,7 +177,7 @@ class Service:
         given = call.headers.get(b"authorization", b"")
         scheme, _, token = given.partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self.token):
-            said = "a token is asked for here; send authorization: Bearer <token>"
+            said = "a token is required; send authorization: Bearer <token>"
             raise refuse(401, said, headers=((b"www-authenticate", b"Bearer"),))
 
     @property
@@ -249,7 +249,7 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     place = settings.prediction_place(package.info.family)
     predictions = PredictionLog(place, package, sample=settings.sample) if settings.log else None
 
-    def beside(path: Path | None, breaking: bool) -> Endpoints | None:
+    def further(path: Path | None, breaking: bool) -> Endpoints | None:
         if path is None:
             return None
         follower = takeover.opened(path, package, breaking=breaking, threads=threads, trust=trust)
@@ -257,14 +257,14 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
 
     service.spans = tracing.configured()
     service.drain_seconds, service.stop_seconds = settings.drain_ms / 1e3, settings.stop_ms / 1e3
-    service.tells = settings.access_log
+    service.logs_access = settings.access_log
     if settings.follow is not None and not settings.follow.startswith(follow.CHAMPION):
         service.pointer = Path(settings.follow)
     traffic = Traffic(
         opened(package, predictions, limits),
-        candidate=beside(settings.candidate, settings.breaking),
+        candidate=further(settings.candidate, settings.breaking),
         share=settings.share,
-        shadow=beside(settings.shadow, True),
+        shadow=further(settings.shadow, True),
         threads=threads,
         trust=trust,
         breaking=settings.breaking,

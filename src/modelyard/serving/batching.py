@@ -4,7 +4,7 @@ come.
 A request that finds the model idle is answered at once. While the model works, others gather; when
 it is done they go together, at most as many as the warm-up found worth it. Those who were just
 answered tend to come back: where there were several, the next batch waits up to `wait` seconds for
-as many again. A caller alone never waits for that twice, and where the model is quick not even for
+as many again. A single caller never waits for that twice, and where the model is quick not even for
 a turn of the event loop.
 
 A request that is more than a batch is answered in slices, in turn with the others: between two
@@ -96,7 +96,7 @@ class Batcher:
     ) -> asyncio.Future[list[BaseModel]]:
         """Answers to the examples of one request, by `expires` on `time.perf_counter`'s clock.
 
-        Who asks twice in a row on the same connection, `caller`, is taken to be alone: nobody else
+        Who asks twice in a row on the same connection, `caller`, is taken to be the only one: nobody else
         is waited for. `weights` say what each example costs, 1 being the one of the warm-up;
         cancelling the future ends the work.
 
@@ -114,9 +114,9 @@ class Batcher:
         self._waiting.append(entry)
         self._rows += len(examples)
         self._count(load, entry)
-        alone, self._caller = caller is not None and caller == self._caller, caller
+        single, self._caller = caller is not None and caller == self._caller, caller
         if self._running is None:
-            if self._next is None and alone and self._is_quick(self._load):
+            if self._next is None and single and self._is_quick(self._load):
                 self._begin()
             elif self._next is None:
                 self._next = loop.call_soon(self._begin)
@@ -150,7 +150,7 @@ class Batcher:
             raise overloaded(self.foreseen())
 
     def _check_size(self, load: float, expires: float) -> None:
-        """What could not be in time even alone is refused before it starts."""
+        """What could not be in time even by itself is refused before it starts."""
         if load <= self.pace.best:
             return
         seconds = math.ceil(load / self.pace.best) * self.pace.fixed + load * self.pace.per_row

@@ -43,7 +43,7 @@ class Parsed:
         return self._reader(self.values, self.many, wanted)
 
     def joined(self, answers: list[bytes]) -> bytes:
-        """The answers as they were asked for: one, or a list."""
+        """The answers in the request's form: one, or a list."""
         return b"[" + b",".join(answers) + b"]" if self.many else answers[0]
 
 

@@ -138,15 +138,15 @@ class Call:
         Raises:
             Refusal: 400: the header is not a number above 0.
         """
-        asked = self.headers.get(b"x-deadline-ms")
-        if asked is None:
+        header = self.headers.get(b"x-deadline-ms")
+        if header is None:
             return self.started + longest
-        if not asked.isdigit() or not int(asked[:12]) > 0:
-            seen = shown(asked.decode("latin-1"))
+        if not header.isdigit() or not int(header[:12]) > 0:
+            seen = shown(header.decode("latin-1"))
             raise refuse(
                 400, f"header x-deadline-ms must be whole milliseconds above 0, seen {seen}"
             )
-        return self.started + min(longest, int(asked[:12]) / 1e3)
+        return self.started + min(longest, int(header[:12]) / 1e3)
 
     async def json(self, limits: Limits) -> bytes:
         """The JSON body as bytes.

@@ -1,7 +1,7 @@
-"""Which package is champion: a cheap look tells whether it may have changed, and only then the
+"""Which package is champion: a cheap look shows whether it may have changed, and only then the
 registry's client runs.
 
-The client is MLflow's, whose import alone takes seconds of a core; the look is one small request to
+The client is MLflow's, whose import takes seconds of a core; the look is one small request to
 the server, or the dates of the database's files.
 """
 

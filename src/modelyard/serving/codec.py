@@ -47,7 +47,7 @@ class Column(NamedTuple):
         """A graph's tensor."""
         return cls(tensor.name, _ONNX.get(tensor.kind, tensor.kind.upper()), tensor.shape)
 
-    def told(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """As the model's metadata has it; -1 is an axis that varies."""
         kind = BYTES if self.kind == JSON_TEXT else self.kind
         return {
@@ -93,8 +93,8 @@ class _Request(BaseModel):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request: its tensors, and how the answer is wanted."""
+class Inference:
+    """An inference request: its tensors, and how the answer is wanted."""
 
     id: str | None
     inputs: dict[str, np.ndarray]
@@ -122,7 +122,7 @@ def column_type(schema: dict[str, Any]) -> str:
     return plain.get(kinds.pop(), JSON_TEXT) if len(kinds) == 1 else JSON_TEXT
 
 
-def decode(body: bytes, header: bytes | None) -> Asked:
+def decode(body: bytes, header: bytes | None) -> Inference:
     """Reads a request.
 
     Raises:
@@ -145,7 +145,7 @@ def decode(body: bytes, header: bytes | None) -> Asked:
         raw = None if size is None else body[start : start + size]
         start += size or 0
         tensors[one.name] = _tensor(one, raw)
-    return Asked(request.id, tensors, request.outputs, request.parameters.binary_data_output)
+    return Inference(request.id, tensors, request.outputs, request.parameters.binary_data_output)
 
 
 def check(given: dict[str, np.ndarray], expected: list[Column]) -> dict[str, np.ndarray]:
@@ -166,10 +166,10 @@ def check(given: dict[str, np.ndarray], expected: list[Column]) -> dict[str, np.
         fits = len(array.shape) == len(one.shape)
         fits = fits and all(a in (None, b) for a, b in zip(one.shape, array.shape, strict=True))
         if not fits or not _becomes(_kind(array), one.kind):
-            told = one.told()
+            declared = one.metadata()
             raise refuse(
                 400,
-                f"tensor {one.name!r} must be {told['datatype']} of shape {told['shape']}, seen "
+                f"tensor {one.name!r} must be {declared['datatype']} of shape {declared['shape']}, seen "
                 f"{_kind(array)} of shape {list(array.shape)}",
                 field=one.name,
             )
@@ -207,11 +207,11 @@ def _as_type(values: np.ndarray, kind: str) -> np.ndarray:
 
 
 def encode(
-    asked: Asked, outputs: dict[str, np.ndarray], name: str, version: str, call: str
+    inference: Inference, outputs: dict[str, np.ndarray], name: str, version: str, call: str
 ) -> Reply:
     """The answer, with the tensors as they were wanted."""
-    told, blobs = [], []
-    for output, binary in asked.wanted(list(outputs)).items():
+    entries, blobs = [], []
+    for output, binary in inference.wanted(list(outputs)).items():
         array = outputs[output]
         entry: dict[str, Any] = {
             "name": output,
@@ -226,9 +226,14 @@ def encode(
             entry["parameters"] = {"binary_data_size": len(blobs[-1])}
         else:
             entry["data"] = _listed(array)
-        told.append(entry)
+        entries.append(entry)
     head = to_json(
-        {"model_name": name, "model_version": version, "id": asked.id or call, "outputs": told}
+        {
+            "model_name": name,
+            "model_version": version,
+            "id": inference.id or call,
+            "outputs": entries,
+        }
     )
     if not blobs:
         return Reply(head)

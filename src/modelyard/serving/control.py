@@ -75,7 +75,7 @@ class Control:
         return Reply(b"ok\n", media=_TEXT)
 
     async def ready(self, call: Call) -> Reply:
-        """The model answers, and goes on to."""
+        """The model answers, and will continue to."""
         if call.draining:
             raise refuse(503, "the service is about to stop")
         return Reply(b"ok\n", media=_TEXT)
@@ -111,9 +111,9 @@ class Control:
         return Reply(to_json({"taken": taken}), 202)
 
     def _labels(self, ends: Endpoints, body: bytes, wanted: Wanted) -> list[Feedback]:
-        asked = Parsed(body, self._feedback)
-        ends.check_number(asked.values)
-        labels = [one for one in asked.examples(wanted) if isinstance(one, Feedback)]
+        parsed = Parsed(body, self._feedback)
+        ends.check_number(parsed.values)
+        labels = [one for one in parsed.examples(wanted) if isinstance(one, Feedback)]
         for one in labels:
             if isinstance(one.label, float) and not math.isfinite(one.label):
                 raise refuse(400, "field 'label' must be a finite number or a text", field="label")
@@ -125,13 +125,13 @@ class Control:
             raise refuse(403, "swapping needs a token: set MODELYARD_TOKEN")
         ends = self._service.traffic.champion
         body = await call.json(ends.limits)
-        asked = await ends.read_in_time(
+        parsed = await ends.read_in_time(
             lambda body, wanted: Parsed(body, self._swap).examples(wanted), body, call
         )
-        if len(asked) != 1 or not isinstance(asked[0], Swap):
+        if len(parsed) != 1 or not isinstance(parsed[0], Swap):
             raise refuse(400, "one package takes over: send an object")
         try:
-            version = await self._service.take_over(Path(asked[0].package), asked[0].breaking)
+            version = await self._service.take_over(Path(parsed[0].package), parsed[0].breaking)
         except ModelyardError as error:
             raise refuse(409, str(error), field="package") from None
         return Reply(to_json({"package": version}))

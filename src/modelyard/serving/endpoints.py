@@ -44,7 +44,7 @@ DIRECT_BYTES = 16_384
 class Read(NamedTuple):
     """A body that was read."""
 
-    asked: Parsed
+    parsed: Parsed
     examples: list[BaseModel]
     weights: list[float] | None
     """What each example costs; None where all cost the same."""
@@ -109,14 +109,14 @@ class Endpoints:
             return Reply(kept.content, headers=((b"x-cache", b"hit"),))
         self.admit(call)
         small = len(body) <= DIRECT_BYTES
-        asked, examples, weights = (
+        parsed, examples, weights = (
             self._parsed(body) if small else await self.read_in_time(self._parsed, body, call)
         )
         if not self.keeps_bodies:
             body = call.content = b""  # a large one is held once while it waits, not twice
-        answers = await self.answers(examples, call, many=asked.many, weights=weights)
-        content = asked.joined(
-            [rendered(one, at if asked.many else None) for at, one in enumerate(answers)]
+        answers = await self.answers(examples, call, many=parsed.many, weights=weights)
+        content = parsed.joined(
+            [rendered(one, at if parsed.many else None) for at, one in enumerate(answers)]
         )
         self._cache.put(body, Cached(content, examples, answers))
         self.record(call, examples, answers)
@@ -222,7 +222,7 @@ class Endpoints:
             Refusal: 400: the family cannot use an example; 413, 503, 504: there is no time for it.
         """
         expires = call.expires(self.limits.deadline)
-        seconds = self.lanes.alone(examples)
+        seconds = self.lanes.seconds(examples)
         call.on_close = self.gate.enter(
             seconds, expires - time.perf_counter(), max(1.0, self.lanes.quick.behind)
         )
@@ -288,16 +288,16 @@ class Endpoints:
         return answers
 
     def _parsed(self, body: bytes, wanted: Wanted | None = None) -> Read:
-        asked = Parsed(body, self.read)
-        self.check_number(asked.values)
-        examples = asked.examples(wanted)
-        return Read(asked, examples, self.lanes.weights(examples))
+        parsed = Parsed(body, self.read)
+        self.check_number(parsed.values)
+        examples = parsed.examples(wanted)
+        return Read(parsed, examples, self.lanes.weights(examples))
 
     def _single(self, otherwise: str, body: bytes, wanted: Wanted) -> BaseModel:
-        asked = Parsed(body, self.read)
-        if asked.many:
+        parsed = Parsed(body, self.read)
+        if parsed.many:
             raise refuse(400, otherwise)
-        return asked.examples(wanted)[0]
+        return parsed.examples(wanted)[0]
 
     def _explained(self, body: bytes, wanted: Wanted) -> bytes:
         example = self._single(

@@ -17,7 +17,7 @@ CHAMPION = "champion:"
 BREAKING = "breaking"
 """Second line of a pointer file whose package may refuse requests that are answered now."""
 REGISTRY_SECONDS = 30.0
-"""A registry is not asked more often."""
+"""A registry is not read more often."""
 
 
 async def follow(traffic: Traffic, source: str, seconds: float) -> None:
@@ -33,7 +33,7 @@ async def follow(traffic: Traffic, source: str, seconds: float) -> None:
             try:
                 await traffic.swap(Path(folder), breaking=options.strip() == BREAKING)
             except ModelyardError:
-                pass  # said and counted by swap; asked again when another is named
+                pass  # said and counted by swap; tried again when another is named
             except Exception:
                 log.exception("%s cannot be opened", named)
         await asyncio.sleep(seconds if registry is None else max(seconds, REGISTRY_SECONDS))
@@ -41,9 +41,9 @@ async def follow(traffic: Traffic, source: str, seconds: float) -> None:
 
 def point(file: Path, package: Path, breaking: bool = False) -> None:
     """Names a package in a pointer file, in one step; `breaking` is its second line."""
-    beside = file.with_name(f".{file.name}.new")
-    beside.write_text(f"{package}\n{BREAKING}\n" if breaking else f"{package}\n")
-    beside.replace(file)
+    part = file.with_name(f".{file.name}.new")
+    part.write_text(f"{package}\n{BREAKING}\n" if breaking else f"{package}\n")
+    part.replace(file)
 
 
 def _pointed(file: Path) -> str | None:

@@ -36,7 +36,7 @@ class Lanes:
         """What each example costs, 1 being the golden one; None where all cost the same."""
         return self._scale.weights(examples, self._alone)
 
-    def alone(self, examples: list[BaseModel]) -> float:
+    def seconds(self, examples: list[BaseModel]) -> float:
         """Seconds that the examples take one after the other."""
         weights = self.weights(examples)
         return self._alone * (len(examples) if weights is None else sum(weights))

@@ -62,7 +62,7 @@ def escaped(text: str) -> str:
 
 
 def line_of(message: str, **fields: object) -> str:
-    """A line of JSON for something that is said before there is a log."""
+    """A line of JSON for something that is written before there is a log."""
     record = logging.makeLogRecord(
         {"name": "modelyard.serving", "levelname": "INFO", "msg": message, "fields": fields}
     )

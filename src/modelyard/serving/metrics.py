@@ -30,7 +30,7 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """Counters of one package: the label lets a canary be told from the champion."""
+    """Counters of one package: the label separates a canary from the champion."""
 
     def __init__(self, package: str) -> None:
         kinds = _instruments()

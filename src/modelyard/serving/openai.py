@@ -37,7 +37,7 @@ class _StreamOptions(BaseModel, extra="forbid"):
     include_usage: bool = False
 
 
-class Asked(BaseModel):
+class CompletionBody(BaseModel):
     """Body of a completion request."""
 
     model_config = ConfigDict(extra="allow")
@@ -92,7 +92,7 @@ class Asked(BaseModel):
         found = []
         for prompt in self.prompts():
             for number in range(self.n or 1):
-                asked = Completion(
+                completion = Completion(
                     prompt=prompt,
                     max_tokens=16 if self.max_tokens is None else self.max_tokens,
                     temperature=1.0 if self.temperature is None else self.temperature,
@@ -106,7 +106,7 @@ class Asked(BaseModel):
                     prompt_logprobs=self.scores_prompt(),
                     extra=self.model_extra or {},
                 )
-                found.append(host.complete(asked))
+                found.append(host.complete(completion))
         return found
 
 
@@ -116,7 +116,7 @@ class Completions:
     def __init__(self, ends: Endpoints) -> None:
         self._ends, self._package = ends, ends.opened
         self._host, self._info = ends.opened.host, ends.opened.info
-        self._read = Reader(Asked)
+        self._read = Reader(CompletionBody)
         self._writer = ends.opened.host if isinstance(ends.opened.host, Completes) else None
         self.offered = self._writer is not None
 
@@ -147,24 +147,24 @@ class Completions:
                 404, f"family {self._info.family!r} completes no text; POST /predict answers"
             )
         body = await call.json(self._ends.limits)
-        asked, examples = await self._ends.read_in_time(self._parsed, body, call)
-        if asked.stream:
-            return await self._streamed(asked, examples, call)
+        completion, examples = await self._ends.read_in_time(self._parsed, body, call)
+        if completion.stream:
+            return await self._streamed(completion, examples, call)
         answers = await self._ends.answers(examples, call, many=len(examples) > 1)
         self._ends.record(call, examples, answers)
         done = [self._written.completed(*pair) for pair in zip(examples, answers, strict=True)]
-        choices = [_choice(asked, number, one, echo=True) for number, one in enumerate(done)]
-        return _json(self._envelope(call, choices) | {"usage": _usage(done, asked.n or 1)})
+        choices = [_choice(completion, number, one, echo=True) for number, one in enumerate(done)]
+        return _json(self._envelope(call, choices) | {"usage": _usage(done, completion.n or 1)})
 
-    def _parsed(self, body: bytes, wanted: Wanted) -> tuple[Asked, list[BaseModel]]:
-        (asked,) = self._read([parse(body)], many=False)
-        assert isinstance(asked, Asked)
-        self._check_model(asked.model)
-        asked.check(self._host.completion_options)
+    def _parsed(self, body: bytes, wanted: Wanted) -> tuple[CompletionBody, list[BaseModel]]:
+        (completion,) = self._read([parse(body)], many=False)
+        assert isinstance(completion, CompletionBody)
+        self._check_model(completion.model)
+        completion.check(self._host.completion_options)
         # Counted before they are made: a small body may ask for very many.
-        self._ends.check_number(range(len(asked.prompts()) * (asked.n or 1)))
-        bodies = asked.bodies(self._written)
-        return asked, self._ends.read(bodies, len(bodies) > 1, wanted)
+        self._ends.check_number(range(len(completion.prompts()) * (completion.n or 1)))
+        bodies = completion.bodies(self._written)
+        return completion, self._ends.read(bodies, len(bodies) > 1, wanted)
 
     def _check_model(self, name: str) -> None:
         if name not in (self._info.family, self._info.version):
@@ -175,30 +175,36 @@ class Completions:
             )
 
     async def _streamed(
-        self, asked: Asked, examples: list[BaseModel], call: Call
+        self, completion: CompletionBody, examples: list[BaseModel], call: Call
     ) -> StreamingResponse:
         parts = await self._ends.begin_stream(examples, call)
-        return stream.response(self._events(asked, examples, parts, call))
+        return stream.response(self._events(completion, examples, parts, call))
 
     async def _events(
-        self, asked: Asked, examples: list[BaseModel], parts: list[stream.Parts | None], call: Call
+        self,
+        completion: CompletionBody,
+        examples: list[BaseModel],
+        parts: list[stream.Parts | None],
+        call: Call,
     ) -> AsyncIterator[bytes]:
         answers: list[BaseModel] = []
         done: list[Completed] = []
         try:
             for number, (example, own) in enumerate(zip(examples, parts, strict=True)):
-                echoed = not asked.echo
-                if asked.echo and not asked.scores_prompt():
-                    yield self._chunk(call, [_choice(asked, number, _prompt(asked, number))])
+                echoed = not completion.echo
+                if completion.echo and not completion.scores_prompt():
+                    yield self._chunk(
+                        call, [_choice(completion, number, _prompt(completion, number))]
+                    )
                     echoed = True
                 async for part in own if own is not None else self._whole(example, call):
                     one = self._written.completed(example, part)
                     if not echoed:
                         # The prompt's scores are known only once the model has read it.
-                        shown = _prompt(asked, number).model_copy(
+                        shown = _prompt(completion, number).model_copy(
                             update={"logprobs": one.prompt_logprobs}
                         )
-                        yield self._chunk(call, [_choice(asked, number, shown)])
+                        yield self._chunk(call, [_choice(completion, number, shown)])
                         echoed = True
                     if isinstance(part, self._host.Response):
                         answers.append(part)
@@ -208,9 +214,9 @@ class Completions:
                             if own is None
                             else one.model_copy(update={"text": "", "logprobs": None})
                         )
-                    yield self._chunk(call, [_choice(asked, number, one)])
-            if asked.stream_options is not None and asked.stream_options.include_usage:
-                yield self._chunk(call, [], usage=_usage(done, asked.n or 1))
+                    yield self._chunk(call, [_choice(completion, number, one)])
+            if completion.stream_options is not None and completion.stream_options.include_usage:
+                yield self._chunk(call, [], usage=_usage(done, completion.n or 1))
             yield stream.event(b"[DONE]")
             self._ends.record(call, examples, answers)
         except Refusal as refused:
@@ -243,33 +249,35 @@ class Completions:
         }
 
 
-def _prompt(asked: Asked, number: int) -> Completed:
+def _prompt(completion: CompletionBody, number: int) -> Completed:
     """The prompt of a choice, as the text that comes first where it is echoed."""
-    return Completed(text=asked.prompts()[number // (asked.n or 1)])
+    return Completed(text=completion.prompts()[number // (completion.n or 1)])
 
 
-def _choice(asked: Asked, number: int, one: Completed, *, echo: bool = False) -> dict[str, Any]:
+def _choice(
+    completion: CompletionBody, number: int, one: Completed, *, echo: bool = False
+) -> dict[str, Any]:
     text = one.text
-    if echo and asked.echo:
-        text = _prompt(asked, number).text + text
+    if echo and completion.echo:
+        text = _prompt(completion, number).text + text
         if one.logprobs is not None and one.prompt_logprobs is not None:
             one = one.model_copy(update={"logprobs": [*one.prompt_logprobs, *one.logprobs]})
     return {
         "index": number,
         "text": text,
         "finish_reason": one.finish_reason,
-        "logprobs": _logprobs(asked, one),
+        "logprobs": _logprobs(completion, one),
     }
 
 
-def _logprobs(asked: Asked, one: Completed) -> dict[str, Any] | None:
-    if asked.logprobs is None or one.logprobs is None:
+def _logprobs(completion: CompletionBody, one: Completed) -> dict[str, Any] | None:
+    if completion.logprobs is None or one.logprobs is None:
         return None
     tokens = [score.token for score in one.logprobs]
     return {
         "tokens": tokens,
         "token_logprobs": [score.log_probability for score in one.logprobs],
-        "top_logprobs": [score.top for score in one.logprobs] if asked.logprobs else None,
+        "top_logprobs": [score.top for score in one.logprobs] if completion.logprobs else None,
         "text_offset": list(accumulate(map(len, tokens), initial=0))[:-1],
     }
 

@@ -166,7 +166,7 @@ _REASONS = {
     "401": "The service asks for a token: `authorization: Bearer <token>`",
     "404": "The family has no reasons for this example, or nothing is logged here",
     "406": "The family answers at once, not in parts",
-    "409": "The package cannot take over; the one that serves goes on",
+    "409": "The package cannot take over; the one that serves stays",
     "403": "The service has no token, and swaps for nobody",
     "408": "The body did not come in time",
     "413": "The body is too large",

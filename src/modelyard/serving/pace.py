@@ -53,7 +53,7 @@ def measure(
 
 
 _HAND_OVER = 0.0001
-"""Seconds that a batch costs beside the model: to a thread and back."""
+"""Seconds that a batch costs in addition to the model: to a thread and back."""
 _NEARLY = 0.95
 
 

@@ -47,7 +47,7 @@ class Flow(FlowControl):
         self._protocol = protocol
 
     def resume_reading(self) -> None:
-        """As long as something waits, nothing is read, whoever asks for it."""
+        """As long as something waits, nothing is read."""
         if not self._protocol.is_ahead:
             super().resume_reading()
 

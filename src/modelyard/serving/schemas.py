@@ -76,9 +76,9 @@ class _Schema:
 def breaks(old: Host, new: Host) -> list[str]:
     """What callers of `old` send, or read, that `new` refuses or no longer answers; empty:
     nothing."""
-    asked = _schema(old.Request, "validation"), _schema(new.Request, "validation")
+    requested = _schema(old.Request, "validation"), _schema(new.Request, "validation")
     answered = _schema(old.Response, "serialization"), _schema(new.Response, "serialization")
-    return [*_narrower(*asked, "request", 0), *_poorer(*answered)]
+    return [*_narrower(*requested, "request", 0), *_poorer(*answered)]
 
 
 def _schema(model: Any, mode: str) -> _Schema:
@@ -117,7 +117,7 @@ def _refused(old: _Schema, new: _Schema, where: str, depth: int) -> Iterator[str
             else None
         )
         if gone is None or gone:
-            yield f"{where} takes {_listed(new.choices)} alone" + (
+            yield f"{where} takes only {_listed(new.choices)}" + (
                 f", no longer {_listed(gone)}" if gone else ""
             )
     yield from _bounds(old, new, where)

@@ -30,7 +30,7 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than gateways keep an idle connection, so that they and not we close it."""
 
 CONNECTIONS = 10_240
-"""What macOS allows too, where the limit that it tells is infinite."""
+"""What macOS allows too, where the limit that it reports is infinite."""
 
 
 class _Server(uvicorn.Server):

@@ -1,4 +1,4 @@
-"""What a serving process is told: environment variables, so that a container and a laptop say it
+"""Settings of a serving process: environment variables, so that a container and a laptop say it
 alike."""
 
 from __future__ import annotations
@@ -78,13 +78,13 @@ class ServingSettings(Settings):
     """What names the package that should serve from now on: a file that holds a package's path, or
     `champion:NAME` of the registry. When it names another one, that one takes over."""
     follow_seconds: float = Field(default=2.0, gt=0)
-    """How often `follow` is looked at, s; a registry is asked at most every 30."""
+    """How often `follow` is looked at, s; a registry is read at most every 30."""
     candidate: Path | None = None
     """A package that answers `share` of the requests, chosen by their ids."""
     share: float = Field(default=0.1, ge=0, le=1)
     """Part of the requests that the candidate answers."""
     shadow: Path | None = None
-    """A package that is asked what `/predict` is asked; its answers are logged and never sent."""
+    """A package that gets the requests of `/predict` too; its answers are logged and never sent."""
     predictions: str | None = None
     """Folder or URI of the prediction log. None: `runs/predictions/<family>`."""
     log: bool = True
@@ -173,7 +173,7 @@ class ServingSettings(Settings):
         return Path(self.predictions or home.predictions(family)).resolve()
 
     def secret(self) -> str:
-        """The token, from the setting or its file; empty where none is asked.
+        """The token, from the setting or its file; empty where none is required.
 
         Raises:
             UsageError: the file cannot be read, or is empty: a service must not open because a

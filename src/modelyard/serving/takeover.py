@@ -27,7 +27,7 @@ def opened(
     Its family's code is that of `old`, which runs here already: no other is imported.
 
     Raises:
-        BrokenArtifact: it is not whole, was changed, or is not signed where that is asked for.
+        BrokenArtifact: it is not whole, was changed, or is not signed where that is required.
         UsageError: it is of another family; or, unless `breaking`, refuses requests that `old`
             answers.
     """

@@ -24,7 +24,7 @@ from modelyard.home import slug
 from modelyard.runtimes.types import Runtime
 from modelyard.serving.bodies import parse, rendered
 from modelyard.serving.calls import Call, Reply, Route
-from modelyard.serving.codec import BYTES, Asked, Column, check, column_type, decode, encode
+from modelyard.serving.codec import BYTES, Column, Inference, check, column_type, decode, encode
 from modelyard.serving.problems import Refusal, refuse
 from modelyard.serving.work import Wanted, watched
 
@@ -117,16 +117,16 @@ class V2:
         inputs, outputs = self._graphs.get(
             name, (self._inputs or [Column(REQUEST, BYTES, (None,))], self._outputs)
         )
-        told: dict[str, Any] = {
+        metadata: dict[str, Any] = {
             "name": name,
             "versions": [self._package.info.version],
             "platform": "onnxruntime_onnx",
         }
-        told |= {
-            "inputs": [one.told() for one in inputs],
-            "outputs": [one.told() for one in outputs],
+        metadata |= {
+            "inputs": [one.metadata() for one in inputs],
+            "outputs": [one.metadata() for one in outputs],
         }
-        return Reply(to_json(told))
+        return Reply(to_json(metadata))
 
     async def _infer(self, call: Call, name: str) -> Reply:
         call.check_asked()
@@ -134,11 +134,13 @@ class V2:
         if name in self._graphs:
             return await self._infer_graph(body, call, name)
         read = functools.partial(self._parsed, call.headers.get(_HEADER))
-        asked, examples = await self._ends.read_in_time(read, body, call)
+        inference, examples = await self._ends.read_in_time(read, body, call)
         answers = await self._ends.answers(examples, call, many=len(examples) > 1)
         documents = [rendered(answer, number) for number, answer in enumerate(answers)]
         self._ends.record(call, examples, answers)
-        return encode(asked, self._columns(documents), name, self._package.info.version, call.id)
+        return encode(
+            inference, self._columns(documents), name, self._package.info.version, call.id
+        )
 
     async def _infer_graph(self, body: bytes, call: Call, name: str) -> Reply:
         expires = call.expires(self._ends.limits.deadline)
@@ -153,18 +155,18 @@ class V2:
     ) -> Reply:
         """A graph's outputs for a caller's own tensors; all of it in a thread, since each step
         may take long."""
-        asked = decode(body, header)
+        inference = decode(body, header)
         inputs, outputs = self._graphs[name]
         # Before the graph is run: an output that is not there costs no work.
-        asked.wanted([one.name for one in outputs])
-        arrays = check(asked.inputs, inputs)
+        inference.wanted([one.name for one in outputs])
+        arrays = check(inference.inputs, inputs)
         graph = name.removeprefix(f"{self.name}.")
         try:
             self._package.host.check_arrays(graph, arrays)
         except BadData as error:
             raise refuse(400, str(error), field=error.column) from None
         found = self._run(graph, arrays, watched(self._package.run, wanted))
-        return encode(asked, found, name, self._package.info.version, call)
+        return encode(inference, found, name, self._package.info.version, call)
 
     def _run(
         self, graph: str, arrays: dict[str, np.ndarray], run: Runtime
@@ -193,11 +195,11 @@ class V2:
 
     def _parsed(
         self, header: bytes | None, body: bytes, wanted: Wanted
-    ) -> tuple[Asked, list[BaseModel]]:
-        asked = decode(body, header)
-        values = self._documents(asked.inputs)
+    ) -> tuple[Inference, list[BaseModel]]:
+        inference = decode(body, header)
+        values = self._documents(inference.inputs)
         self._ends.check_number(values)
-        return asked, self._ends.read(values, len(values) > 1, wanted)
+        return inference, self._ends.read(values, len(values) > 1, wanted)
 
     def _documents(self, tensors: dict[str, np.ndarray]) -> Sequence[Any]:
         """Request documents from tensors: whole ones, or one field a tensor."""

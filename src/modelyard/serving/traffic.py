@@ -27,7 +27,7 @@ MIRRORED = 256
 
 
 class Traffic:
-    """The champion, and beside it a candidate that answers a share, and a shadow that answers
+    """The champion, a candidate that answers a share, and a shadow that answers
     nobody."""
 
     def __init__(
@@ -68,12 +68,12 @@ class Traffic:
         task.add_done_callback(self._mirrored.discard)
 
     async def swap(self, path: Path, breaking: bool = False) -> str:
-        """Opens a package beside the one that serves and lets it take over; returns its version.
+        """Opens a package next to the one that serves and lets it take over; returns its version.
 
         Raises:
             ModelyardError: it is broken, of another family, refuses requests that are answered now
             (unless `breaking`
-                lets it), or fails on its own example; the old one goes on.
+                lets it), or fails on its own example; the old one stays.
         """
         async with self._swapping:
             old = self.champion

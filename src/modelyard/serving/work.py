@@ -12,7 +12,7 @@ from modelyard.host import Host
 from modelyard.runtimes.types import Arrays, Runtime
 
 Wanted: TypeAlias = Callable[[], bool]
-"""Whether anybody still waits for an answer; asked from any thread."""
+"""Whether anybody still waits for an answer; called from any thread."""
 
 PATIENCE = 2.0
 """Work that is foreseen to take more than this many times its deadline is refused before it
@@ -59,17 +59,17 @@ class Scale:
         cost = host.cost(golden)
         self._units, self._seconds = max(cost.units, 1e-9), cost.seconds
 
-    def weights(self, examples: Sequence[BaseModel], alone: float) -> list[float] | None:
+    def weights(self, examples: Sequence[BaseModel], golden: float) -> list[float] | None:
         """A weight of at least 1 for each example; None where all cost the same.
 
         Args:
             examples: what is to be answered.
-            alone: seconds that the golden example takes.
+            golden: seconds that the golden example takes.
         """
         if not self._differs:
             return None
-        return [self._weight(example, alone) for example in examples]
+        return [self._weight(example, golden) for example in examples]
 
-    def _weight(self, example: BaseModel, alone: float) -> float:
+    def _weight(self, example: BaseModel, golden: float) -> float:
         cost = self._host.cost(example)
-        return max(1.0, cost.units / self._units + (cost.seconds - self._seconds) / alone)
+        return max(1.0, cost.units / self._units + (cost.seconds - self._seconds) / golden)

@@ -72,7 +72,7 @@ class Worker:
         return self.process.poll() is not None
 
     def became_ready(self) -> bool:
-        """Whether it has become ready since this was last asked."""
+        """Whether it has become ready since the last call."""
         if self.is_ready:
             return False
         try:
@@ -91,7 +91,7 @@ class Worker:
         return _cause(self._lines)
 
     def cause(self) -> str:
-        """The line of its output that tells most."""
+        """The most telling line of its output."""
         return _cause(self._lines)
 
     def _read(self) -> None:

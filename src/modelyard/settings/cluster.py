@@ -85,7 +85,7 @@ class ClusterSettings(Settings):
     pull_minutes: float = Field(default=5.0, gt=0)
     """How long failing to pull the image, or to find a secret, may last."""
     restarts: int = Field(default=3, ge=0)
-    """How many times a job that was preempted or evicted is made again; it goes on from its last
+    """How many times a job that was preempted or evicted is started again; it resumes from its last
     checkpoint."""
     keep_job: Literal["never", "failed", "always"] = "never"
     """Which ended jobs stay on the cluster. One that failed may hold its nodes until

@@ -1,4 +1,4 @@
-"""The `continual` section: a run that goes on from an earlier model, and what it keeps for later
+"""The `continual` section: a run that starts from an earlier model, and what it keeps for later
 ones."""
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from modelyard.settings.base import Settings
 
 CHAMPION = "champion"
 """`start` with this value: the package that serves now; the first run, before there is one,
-starts anew."""
+starts from scratch."""
 
 
 class ContinualSettings(Settings):
-    """Whether training goes on from an earlier model, and the examples that are kept and shown
+    """Whether training starts from an earlier model, and the examples that are kept and shown
     again."""
 
     start: str | None = None
-    """`champion` (the package that serves; a first run starts anew), a package as
+    """`champion` (the package that serves; a first run starts from scratch), a package as
     `NAME@VERSION`, a run's id, or the folder or URI of a package or model. None: training starts
     anew."""
     memory: int = Field(default=0, ge=0)
@@ -46,5 +46,5 @@ class ContinualSettings(Settings):
 
     @property
     def wanted(self) -> bool:
-        """Whether anything of this section is asked for."""
+        """Whether anything of this section is in use."""
         return self.start is not None or self.carried

@@ -94,16 +94,16 @@ class MonitorSettings(Settings):
     share: float = Field(default=0.0, ge=0, lt=1)
     """The data set counts as drifted when more than this share of the columns drifted."""
     consecutive: int = Field(default=1, ge=1)
-    """Drifted verdicts in a row before a retraining is asked for."""
+    """Drifted verdicts in a row before a retraining is requested."""
     cooldown_hours: float = Field(default=24.0, ge=0)
-    """No retraining is asked for within so many hours of the package's making or of the last
+    """No retraining is requested within so many hours of the package's creation or of the last
     request."""
 
 
 class FamilyConfig(Settings):
     """All parameters of a run. A family subclasses it and narrows `features` and `model`.
 
-    What follows from the settings alone is here too: it can be asked before anything of the family
+    What follows from nothing but the settings is here too: it can be asked before anything of the family
     is imported.
     """
 
@@ -120,7 +120,7 @@ class FamilyConfig(Settings):
         return cls()
 
     def requires(self) -> Mapping[str, str]:
-        """What this config needs beside the core: import name to the wheel's extra that brings it.
+        """What this config needs in addition to the core: import name to the wheel's extra that brings it.
 
         For example `{"lightgbm": "tabular"}`; checked before a stage starts.
         """
@@ -139,7 +139,7 @@ class FamilyConfig(Settings):
     training: TrainingSettings = TrainingSettings()
     """How it is trained, where it is a torch model."""
     continual: ContinualSettings = ContinualSettings()
-    """Whether it goes on from an earlier model, and what it keeps for later ones."""
+    """Whether it starts from an earlier model, and what it keeps for later ones."""
     gate: GateSettings = GateSettings()
     """What the model must reach."""
     export: ExportSettings = ExportSettings()
@@ -226,7 +226,7 @@ def read_params(path: Path, family: str) -> dict[str, Any]:
 
 
 def config_hash(config: FamilyConfig, sections: Iterable[str] | None = None) -> str:
-    """sha256 of the canonical JSON of the config, or of the named sections alone."""
+    """sha256 of the canonical JSON of the config, or of only the named sections."""
     values = config.model_dump(mode="json")
     if sections is not None:
         values = {name: values[name] for name in sorted(sections)}

@@ -35,7 +35,7 @@ class Range:
     each other."""
 
     def distribution(self) -> BaseDistribution:
-        """The same for Optuna. It knows choices of numbers and texts alone, so that JSON stands
+        """The same for Optuna. It knows only choices of numbers and texts, so that JSON stands
         for them."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -46,7 +46,7 @@ class Range:
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def suggest(self, trial: Trial, name: str) -> Any:
-        """The setting's value as Optuna draws it."""
+        """The setting's value as Optuna samples it."""
         if self.choices:
             return json.loads(
                 trial.suggest_categorical(name, [json.dumps(value) for value in self.choices])

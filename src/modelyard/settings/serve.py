@@ -14,7 +14,7 @@ class ServeSettings(Settings):
     """How a champion is brought to a cluster: as a release of `charts/model`."""
 
     release: Label | None = None
-    """Helm release that serves the model. None: the champion is one of the registry alone."""
+    """Helm release that serves the model. None: the champion is only marked in the registry."""
     namespace: Label | None = None
     """Where the release is. None: the step's own namespace, or the kubeconfig's."""
     chart: str | None = None
@@ -36,7 +36,7 @@ class ServeSettings(Settings):
     """How long a new pod may show a failure before the release is rolled back. A pod that is not
     ready yet, or whose node is busy or being added, is waited for until `timeout_minutes`."""
     smoke: Literal["proxy", "helm", "off"] = "proxy"
-    """How the package's own example is asked of the new pods: through the Kubernetes API's
+    """How the package's own example is sent to the new pods: through the Kubernetes API's
     service proxy, by the chart's test pod (`helm test`: where callers need a token, or the API
     server may not reach pods), or not at all."""
     tolerance: float = Field(default=1e-3, ge=0)

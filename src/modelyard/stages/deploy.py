@@ -21,7 +21,7 @@ from modelyard.store import artifact
 from modelyard.store.artifact import In, Out, write_json
 
 DEPLOYMENT = "modelyard.deployment"
-"""Tag of a version with the `Deployment` that made it champion: a step that runs again tells the
+"""Tag of a version with the `Deployment` that made it champion: a step that runs again reports the
 same."""
 RELEASE, FAILED = "modelyard.release", "modelyard.release-failed"
 """Tags of a version: the `Release` that serves or served it, and why one that was tried does
@@ -42,7 +42,7 @@ class Deployment(BaseModel):
     """The previous version's metric on the same test split; None where it was not judged."""
     reason: str
     release: Release | None = None
-    """What serves it on the cluster; None where that is not asked for."""
+    """What serves it on the cluster; None where that is not wanted."""
 
 
 @stage(reads=("registry", "gate", "serve"), cached=False)

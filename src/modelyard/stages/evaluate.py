@@ -1,4 +1,4 @@
-"""evaluate: the trained model on the test split, beside its baseline."""
+"""evaluate: the trained model on the test split, next to its baseline."""
 
 from __future__ import annotations
 

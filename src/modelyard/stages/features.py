@@ -33,7 +33,7 @@ def features(run: Run, dataset: In, features: Out) -> str:
 
 def _told(run: Run, base: Base | None) -> str:
     if base is None:
-        return f"Starts anew: nothing serves as {model_name(run)!r} yet."
+        return f"Starts from scratch: nothing serves as {model_name(run)!r} yet."
     return (
         f"Goes on from {base.version} (run {base.run}): what it fitted on its own data turns this data into inputs. "
         "Every figure is on this data; how the earlier data fares is not seen here."

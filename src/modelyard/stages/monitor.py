@@ -1,4 +1,4 @@
-"""monitor: is what the champion is asked still like what it was judged on?"""
+"""monitor: are the champion's requests still like the data it was judged on?"""
 
 from __future__ import annotations
 

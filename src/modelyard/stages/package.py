@@ -103,7 +103,7 @@ def _write_card(
     result: Evaluation,
     features: Path,
     model: Path,
-    beside: list[Path],
+    others: list[Path],
 ) -> None:
     from modelyard.card import render
 
@@ -117,7 +117,7 @@ def _write_card(
         training=_summary(model),
         lineage=lineage,
         reference=reference,
-        beside=[artifact.read_manifest(one) for one in beside],
+        others=[artifact.read_manifest(one) for one in others],
     )
     artifact.write_text(package / "card.html", card)
 

@@ -35,7 +35,7 @@ REUSE = "MODELYARD_REUSE"
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a pipeline: what every stage is given beside its artifacts."""
+    """One execution of a pipeline: what every stage is given in addition to its artifacts."""
 
     entry: Entry[Any]
     config: FamilyConfig
@@ -59,12 +59,12 @@ class Run:
 
     @functools.cached_property
     def family(self) -> Family[Any]:
-        """The half that builds, imported when it is first asked for."""
+        """The half that builds, imported when it is first used."""
         return self.entry.make(self.config)
 
     @functools.cached_property
     def reader(self) -> Data[Any]:
-        """The half that reads data, imported when it is first asked for."""
+        """The half that reads data, imported when it is first used."""
         return self.entry.reader(self.config)
 
     def progress(self, stage: str) -> events.Throttle:
@@ -74,7 +74,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Done:
-    """What a stage's function may return instead of its headline alone."""
+    """What a stage's function may return instead of only its headline."""
 
     headline: str
     data_revision: str | None = None
@@ -91,7 +91,7 @@ class Stage:
     function: Callable[..., Done | str | None]
     cached: bool
     outside: Callable[[Run], str | None] | None
-    """What the stage depends on beside config, inputs and code, as text; None from it: no one
+    """What the stage depends on besides config, inputs and code, as text; None from it: no one
     can tell, so run."""
     halves: tuple[Half, ...]
     """Which of the family's classes it uses: their code is part of its key."""
@@ -118,12 +118,16 @@ class Stage:
             except BaseException as error:
                 _tell_failure(self.name, error, meter.stop())
                 raise
-        told = {"seconds": time.time() - started, "headline": headline, "cost": _json(meter.stop())}
-        told["outputs"] = {name: str(given[name]) for name in self.outputs}
+        fields = {
+            "seconds": time.time() - started,
+            "headline": headline,
+            "cost": _json(meter.stop()),
+        }
+        fields["outputs"] = {name: str(given[name]) for name in self.outputs}
         if saved is None:
-            events.emit("finished", self.name, **told)
+            events.emit("finished", self.name, **fields)
         else:
-            events.emit("reused", self.name, **told, saved=_json(saved))
+            events.emit("reused", self.name, **fields, saved=_json(saved))
         return headline
 
     def _run(self, run: Run, paths: dict[str, Path], meter: Meter) -> tuple[str, Usage | None]:
@@ -271,10 +275,10 @@ def code_version(entry: Entry[Any] | None = None) -> str:
 
 
 def _tell_failure(stage_name: str, error: BaseException, used: Usage) -> None:
-    told = {"kind": type(error).__name__, "message": str(error), "cost": _json(used)}
+    fields = {"kind": type(error).__name__, "message": str(error), "cost": _json(used)}
     if not isinstance(error, ModelyardError):
-        told["traceback"] = "".join(traceback.format_exception(error))
-    events.emit("failed", stage_name, **told)
+        fields["traceback"] = "".join(traceback.format_exception(error))
+    events.emit("failed", stage_name, **fields)
 
 
 def _json(used: Usage) -> dict[str, Any]:

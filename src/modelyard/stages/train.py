@@ -27,7 +27,7 @@ WHERE_AND_HOW = {
     "processes",
     "recompute",
 }
-"""Settings under which a checkpoint of other ones goes on: they change how fast and where, not
+"""Settings under which a checkpoint of other ones can be resumed: they change how fast and where, not
 what is learned."""
 
 
@@ -35,7 +35,7 @@ what is learned."""
 def train(run: Run, features: In, model: Out) -> str:
     """Trains the family's model on the training split; the validation split decides when to stop.
 
-    It goes on from the model that the features stage brought, if it brought one.
+    It starts from the model that the features stage brought, if it brought one.
     """
     checkpoints = checkpoint_folder(run, read_manifest(features).digest)
     job = {
@@ -102,24 +102,24 @@ def _train(run: Run, job: dict[str, Any], features: Path, model: Path) -> None:
 
 
 def _continual(run: Run, features: Path, model: Path) -> dict[str, Any]:
-    """What the card tells of the model it started from and of the exemplars that it keeps.
+    """For the card: the model it started from and the exemplars that it keeps.
 
     Raises:
         UsageError: exemplars are wanted of a model that the shared loop did not train.
     """
-    told: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     if (base := read_base(features)) is not None:
-        told["starts_from"] = f"{base.version} (run {base.run})"
+        found["starts_from"] = f"{base.version} (run {base.run})"
     if run.config.continual.memory:
         file = model / MEMORY
         if not file.is_file():
             raise UsageError(
                 "continual.memory: this model is not trained by the shared loop, which keeps exemplars"
             )
-        told["memory"] = (
+        found["memory"] = (
             f"{run.config.continual.choose}, {file.stat().st_size:,} bytes of training examples"
         )
-    return told
+    return found
 
 
 def _check_devices(run: Run) -> None:

@@ -23,8 +23,8 @@ from modelyard.store.usage import Usage
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 OWN = frozenset({MANIFEST, SIGNATURE})
-"""What an artifact holds beside the files that its manifest lists; a signature only where one is
-asked for."""
+"""What an artifact holds besides the files that its manifest lists; a signature only where one is
+requested."""
 MANIFEST_BYTES = 64 * 2**20
 Sum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """sha256 in hexadecimal."""
@@ -77,7 +77,7 @@ class Manifest(Origin):
 
 @contextmanager
 def create(path: Path) -> Iterator[Path]:
-    """Yields an empty folder beside `path`; renames it to `path` when the block ends well, else
+    """Yields an empty folder next to `path`; renames it to `path` when the block ends well, else
     removes it.
 
     An existing `path` is replaced only at that moment.

@@ -41,7 +41,7 @@ class Base(BaseModel):
 
 
 def base_of(features: Path) -> Path | None:
-    """The base in a features folder; None where the run starts anew."""
+    """The base in a features folder; None where the run starts from scratch."""
     folder = Path(features) / FOLDER
     return folder if folder.is_dir() else None
 

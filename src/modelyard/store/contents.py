@@ -80,7 +80,7 @@ def _check_plain(entry: os.DirEntry[str], name: str, folder: Path) -> None:
         raise BrokenArtifact(f"{folder}: {error}") from None
     if entry.is_symlink():
         raise BrokenArtifact(
-            f"{folder}/{name} is a link; a package holds plain files alone. Copy it with: cp -rL"
+            f"{folder}/{name} is a link; a package holds only plain files. Copy it with: cp -rL"
         )
     if not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
         raise BrokenArtifact(f"{folder}/{name} is no plain file but a pipe, a socket or a device")

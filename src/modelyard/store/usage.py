@@ -39,8 +39,8 @@ class Usage(BaseModel):
             peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
         )
 
-    def beside(self, parts: Usage) -> Usage:
-        """What is left of this usage without `parts` of it: wall and CPU time alone."""
+    def without(self, parts: Usage) -> Usage:
+        """What is left of this usage without `parts` of it: only wall and CPU time."""
         return Usage(
             wall_seconds=max(0.0, self.wall_seconds - parts.wall_seconds),
             cpu_seconds=max(0.0, self.cpu_seconds - parts.cpu_seconds),
@@ -70,7 +70,7 @@ class Usage(BaseModel):
         """What a job on other machines held: `nodes` times `cores`, `memory_bytes` and `gpus`
         (called `gpu`) on each.
 
-        For work that this process cannot measure and that is paid by what was asked for, such as
+        For work that this process cannot measure and that is paid by what was requested, such as
         the pods of a job.
         """
         held = nodes * wall_seconds

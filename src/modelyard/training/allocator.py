@@ -11,7 +11,7 @@ NEVER = 2**31 - 1
 
 def keep_freed_memory() -> None:
     """From here on glibc keeps what this process frees for its next allocations; other C libraries
-    are left alone.
+    are not changed.
 
     Without it the activations' memory goes back to the system after most steps and is faulted in
     page by page in the next: a small network loses a tenth of its steps a second.

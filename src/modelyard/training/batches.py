@@ -1,5 +1,4 @@
-"""Batches that are made when they are asked for: shared among processes, and begun anywhere.
-Imports numpy alone."""
+"""Batches made on demand: shared among processes, and started anywhere. Imports only numpy."""
 
 from __future__ import annotations
 

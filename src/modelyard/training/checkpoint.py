@@ -1,4 +1,4 @@
-"""Checkpoints: all that training needs to go on with the same bits, appearing whole or not at all.
+"""Checkpoints: all that training needs to resume with the same bits, appearing whole or not at all.
 
     <folder>/step-00000120/<n>_0.distcp  .metadata    weights, optimizer and average, sharded (PyTorch's DCP)
                           rank-0000.json              random states and sums of one process
@@ -154,7 +154,7 @@ class Checkpoints:
         )
 
     def finish(self, weights: Tensors, report: dict[str, Any]) -> None:
-        """Keeps the result alone, so that a job of several trainings, run again, does not repeat
+        """Keeps only the result, so that a job of several trainings, run again, does not repeat
         this one."""
         if self.world.leads:
             from safetensors.torch import save
@@ -209,11 +209,11 @@ class Checkpoints:
         if "://" in self.folder:
             self.files.pipe_file(target, content)
             return
-        beside = Path(f"{target}.part")
-        with beside.open("wb") as stream:
+        part = Path(f"{target}.part")
+        with part.open("wb") as stream:
             stream.write(content)
             os.fsync(stream.fileno())
-        beside.replace(target)
+        part.replace(target)
 
     def _read(self, path: str) -> bytes:
         content: bytes = self.files.cat_file(f"{self.root}/{path}")

@@ -1,5 +1,5 @@
-"""Training that goes on from an earlier model: its weights, grown where there is more to tell
-apart, and its exemplars among the new examples (experience replay: Chaudhry et al. 2019; Rebuffi
+"""Training that starts from an earlier model: its weights, grown where there are new classes,
+users or items, and its exemplars among the new examples (experience replay: Chaudhry et al. 2019; Rebuffi
 et al. 2017)."""
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Continued(Trainable):
 def continued(
     family: Trainable, features: Path, settings: ContinualSettings, seed: int
 ) -> Trainable:
-    """`family` as it goes on from the base in the features folder; itself, where there is none."""
+    """`family` as it starts from the base in the features folder; itself, where there is none."""
     base = base_of(features)
     return (
         Continued(family, base, settings, seed) if base is not None and family.continues else family
@@ -98,11 +98,7 @@ def grow(state: Batch, model: nn.Module) -> None:
     """
     mine = model.state_dict()
     if strange := sorted(mine.keys() ^ state.keys()):
-        where = (
-            "is not in the model to go on from"
-            if strange[0] in mine
-            else "has no place in this one"
-        )
+        where = "is not in the base model" if strange[0] in mine else "has no place in this one"
         raise UsageError(f"continual.start: tensor {strange[0]!r} {where}. {_ADVICE}")
     with torch.no_grad():
         for name, value in mine.items():
@@ -113,16 +109,14 @@ def grow(state: Batch, model: nn.Module) -> None:
                 or old.shape[:1] > value.shape[:1]
             ):
                 raise UsageError(
-                    f"continual.start: tensor {name!r} is {tuple(old.shape)} in the model to go on from, and "
+                    f"continual.start: tensor {name!r} is {tuple(old.shape)} in the base model, and "
                     f"{tuple(value.shape)} in this one. {_ADVICE}"
                 )
             place = value[: len(old)] if old.ndim else value
             place.copy_(old)
 
 
-_ADVICE = (
-    "Give the section model the values that it had there, or start anew: --set continual.start=null"
-)
+_ADVICE = "Give the section model the values that it had there, or start from scratch: --set continual.start=null"
 
 
 def mixed(new: Batches, memory: Batch, share: float, rng: np.random.Generator) -> Batches:

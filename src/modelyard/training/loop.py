@@ -42,7 +42,7 @@ class Trainer:
     """Called after each epoch with its figures: `loss`, `validation_loss`, the family's scores.
     Raising ends it."""
     checkpoints: str | None = None
-    """Folder or fsspec URI to save to and to go on from; None: nothing is saved."""
+    """Folder or fsspec URI to save to and to resume from; None: nothing is saved."""
     continual: ContinualSettings = field(default_factory=ContinualSettings)
     """How it replays exemplars of the base that the features hold, and which it keeps itself."""
     _number: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
@@ -50,7 +50,7 @@ class Trainer:
     def fit(self, family: Trainable, features: Path, out: Path) -> dict[str, Any]:
         """Trains `family` and writes the best epoch's weights to `out/model.safetensors`, and where
         the settings want exemplars `out/memory.safetensors`. Where the features hold a base,
-        training goes on from it.
+        training starts from it.
 
         Every process that torchrun started calls it with an `out` of its own, and each gets the
         weights. Returns JSON for the card: `headline`, `curves` by name ("loss": {"train",

@@ -1,4 +1,4 @@
-"""Exemplars: a few training examples that stand for all that were seen, kept as a file beside the
+"""Exemplars: a few training examples that stand for all that were seen, saved next to the
 weights.
 
 `memory.safetensors` holds a tensor for each of a batch's, axis 0 the exemplars, each in the

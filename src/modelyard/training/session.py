@@ -36,7 +36,7 @@ AHEAD = 4
 
 
 class Session:
-    """The state of a training: what a checkpoint holds, and how it goes on."""
+    """The state of a training: what a checkpoint holds, and how training proceeds."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Session:
         return value if self.settings.metric == "loss" else -value
 
     def _beat(self) -> None:
-        """Saves, stops or tells, where it is time."""
+        """Saves, stops or reports, when it is time."""
         now, every = time.monotonic(), self.settings.checkpoint_every
         if now - self._told_at > TELL_SECONDS and self.world.leads:
             self._tell(now)
@@ -146,14 +146,14 @@ class Session:
         if self.world.size > 1 and self.engine.steps % BEAT:
             return
         due = not every and self.world.leads and now - self._saved_at > SAVE_SECONDS
-        stop, due = self.world.anyone(self.preemption.asked, due)
+        stop, due = self.world.anyone(self.preemption.requested, due)
         if stop or due:
             self._save()
         if stop:
             where = f"in epoch {self.epoch} after {self.engine.steps:,} steps"
             raise Interrupted(
                 f"training was stopped {where} and {'is' if self.saved else 'nothing is'} saved. "
-                "Run it again to go on: modelyard resume"
+                "To continue: modelyard resume"
             )
 
     def _tell(self, now: float) -> None:

@@ -42,7 +42,7 @@ def operations(objective: torch.nn.Module, batch: Batch) -> int:
     training, sharded = objective.training, isinstance(objective, FSDPModule)
     objective.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        # forward() passes a compiled call by; shards are gathered by the call alone.
+        # forward() passes a compiled call by; only the call gathers shards.
         objective(batch) if sharded else objective.forward(batch)
     objective.train(training)
     return 3 * int(counter.get_total_flops())
@@ -79,10 +79,10 @@ class Throughput:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         rate = self.examples / max(1e-9, time.perf_counter() - self.since)
-        told: dict[str, Any] = {"examples_per_second": rate * self.processes}
+        found: dict[str, Any] = {"examples_per_second": rate * self.processes}
         if self.operations:
-            told["tflops"] = rate * self.operations / 1e12
+            found["tflops"] = rate * self.operations / 1e12
             limit = peak(self.device, self.precision)
             if limit:
-                told["mfu"] = rate * self.operations / limit
-        return told
+                found["mfu"] = rate * self.operations / limit
+        return found

@@ -22,7 +22,7 @@ SILENCE = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class World:
-    """One process of `size`; alone unless torchrun started it."""
+    """One process of `size`; the only one unless torchrun started it."""
 
     rank: int = 0
     size: int = 1
@@ -82,9 +82,9 @@ class World:
         """For each flag, whether it is set in any process."""
         if self.size == 1:
             return list(flags)
-        told = torch.tensor(flags, dtype=torch.int32)
-        distributed.all_reduce(told, distributed.ReduceOp.MAX)
-        return [bool(flag) for flag in told.tolist()]
+        values = torch.tensor(flags, dtype=torch.int32)
+        distributed.all_reduce(values, distributed.ReduceOp.MAX)
+        return [bool(value) for value in values.tolist()]
 
     def barrier(self) -> None:
         """Waits for all."""
@@ -95,10 +95,10 @@ class World:
         """The first process's CPU tensors by name, in every process."""
         if self.size == 1:
             return tensors
-        told: list[Any] = [[(name, value.shape, value.dtype) for name, value in tensors.items()]]
-        distributed.broadcast_object_list(told)
+        shapes: list[Any] = [[(name, value.shape, value.dtype) for name, value in tensors.items()]]
+        distributed.broadcast_object_list(shapes)
         if not self.leads:
-            tensors = {name: torch.empty(shape, dtype=dtype) for name, shape, dtype in told[0]}
+            tensors = {name: torch.empty(shape, dtype=dtype) for name, shape, dtype in shapes[0]}
         for value in tensors.values():
             distributed.broadcast(value, src=0)
         return tensors
@@ -108,7 +108,7 @@ class Preemption:
     """Whether SIGTERM came: Kubernetes sends it before it takes a node away."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self.tell: Callable[[], object] = bool
         """Called when it comes."""
 
@@ -117,7 +117,7 @@ class Preemption:
         """Listens within the block; what SIGTERM did before is put back after it."""
         try:
             before = signal.signal(signal.SIGTERM, self._hear)
-        except ValueError:  # not the main thread: whoever runs there handles signals
+        except ValueError:  # not the main thread, which handles signals
             yield self
             return
         try:
@@ -126,5 +126,5 @@ class Preemption:
             signal.signal(signal.SIGTERM, before)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.requested = True
         self.tell()

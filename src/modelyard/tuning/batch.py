@@ -47,15 +47,15 @@ def trial(
     gpus: int = 0,
 ) -> str:
     """Trains and judges a proposal. Settings that cannot be trained are a result too: the search
-    goes on.
+    continues.
 
     `features` are those of the starting settings, taken where the proposal's are the same.
     """
-    asked = json.loads(proposal)
+    trial = json.loads(proposal)
     entry = load(family)
     try:
         values = resolve(
-            entry.Config, ("config", config), ("config", nested(asked["settings"]))
+            entry.Config, ("config", config), ("config", nested(trial["settings"]))
         ).model_dump(mode="json")
         job = Job(
             family=family,
@@ -69,8 +69,8 @@ def trial(
             job, lambda epoch, figures: logging.info("epoch %s %s", epoch, dict(figures))
         )
     except ModelyardError as error:
-        return json.dumps(asked | {"error": str(error)})
-    return json.dumps(asked | {"result": result.model_dump(mode="json")})
+        return json.dumps(trial | {"error": str(error)})
+    return json.dumps(trial | {"result": result.model_dump(mode="json")})
 
 
 def best(

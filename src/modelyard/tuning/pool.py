@@ -57,8 +57,8 @@ class Process:
         found: dict[int, float] = {}
         file = self.folder / EPOCHS
         for line in file.read_text().splitlines(keepends=True) if file.is_file() else []:
-            told = json.loads(line) if line.endswith("\n") else {}
-            loss, epoch = told.get("validation_loss"), told.get("epoch", 0)
+            row = json.loads(line) if line.endswith("\n") else {}
+            loss, epoch = row.get("validation_loss"), row.get("epoch", 0)
             if loss is not None and math.isfinite(loss) and epoch > max(found, default=0):
                 found[epoch] = loss
         return found
@@ -72,8 +72,8 @@ class Process:
         """Why there is no result, as one line."""
         file = self.folder / ERROR
         if file.is_file():
-            told: dict[str, Any] = json.loads(file.read_text())
-            return str(told["message"])
+            error: dict[str, Any] = json.loads(file.read_text())
+            return str(error["message"])
         lines = (self.folder / LOG).read_text(errors="replace").strip().splitlines()
         said = f": {lines[-1][:200]}" if lines else ""
         return f"the trial's process ended with code {self._process.poll()}{said}. See {self.folder / LOG}"

@@ -11,7 +11,7 @@ Curve = Mapping[int, float]
 LEAST_OTHERS = 4
 """Finished trials without which nothing is pruned."""
 SHARE_UNTOUCHED = 0.15
-"""Share of the epochs in which a trial is left alone; at least two epochs."""
+"""Share of the epochs in which a trial is never pruned; at least two epochs."""
 
 
 def hopeless(curve: Curve, others: Sequence[Curve], epochs: int) -> bool:

@@ -116,7 +116,7 @@ def importance(shares: Mapping[str, float]) -> Plot:
         x_label="setting",
         y_label="share",
         series=[Series(name="importance", x=list(shares), y=list(shares.values()))],
-        caption="How much a setting tells good trials from the others (PED-ANOVA); shares of 1.",
+        caption="How well a setting separates good trials from the others (PED-ANOVA); shares of 1.",
     )
 
 

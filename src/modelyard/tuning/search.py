@@ -1,5 +1,5 @@
-"""The search: proposes settings, runs trials side by side, prunes, records, and goes on where it
-was."""
+"""The search: proposes settings, runs trials side by side, prunes, records, and continues after a
+stop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ START = "start.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a person asked for."""
+    """The search that was requested."""
 
     entry: Entry[Any]
     config: FamilyConfig
@@ -58,7 +58,7 @@ class Search:
     """A plan with its folder and its study."""
 
     plan: Plan
-    told: Callable[[Tried, Tried, int], None]
+    on_trial: Callable[[Tried, Tried, int], None]
     """Hears of each trial that ended in this process: itself, the best one, and how many have
     ended."""
     again: int = 0
@@ -186,7 +186,7 @@ class Search:
         return self._config(tried.settings)
 
     def _say(self, study: Study, tried: Tried) -> None:
-        self.told(tried, study.best(), len(study.tried()))
+        self.on_trial(tried, study.best(), len(study.tried()))
 
     def _over(self, began: float) -> bool:
         if self.plan.minutes is not None and time.monotonic() - began > self.plan.minutes * 60:

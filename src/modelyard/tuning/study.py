@@ -105,7 +105,7 @@ class Study:
         chosen = {name: settings.get(name, lookup(self._config, name)) for name in self._space}
         inside = self._encoded(chosen)
         seconds = result.cost.wall_seconds if result else 0.0
-        told = self._attributes(
+        attributes = self._attributes(
             "finished" if result else "failed", settings, seconds, headline, result
         )
         self._ended = None
@@ -115,16 +115,16 @@ class Study:
                 value=result.value if result else None,
                 params=inside,
                 distributions={name: self._space[name].distribution() for name in inside},
-                user_attrs=told,
+                user_attrs=attributes,
             )
         )
 
     def take_up(self) -> int:
-        """Fails the trials that were running when an earlier process was killed, and asks for them
+        """Fails the trials that were running when an earlier process was killed, and queues them
         again.
 
         Call it while no other process works on the study. A trial is taken up once: what takes the
-        machine down twice would do it again. Returns how many are asked for again.
+        machine down twice would do it again. Returns how many are queued again.
         """
         from optuna.trial import TrialState
 
@@ -141,7 +141,7 @@ class Study:
         results so far.
 
         What is drawn follows from the seed and the trial's number, so that a study that was killed
-        goes on as it would have gone on.
+        continues as if it had not been.
         """
         from optuna.samplers import TPESampler
 
@@ -182,8 +182,7 @@ class Study:
         return self._end(number, "failed", settings, seconds, why, None)
 
     def give_up(self, number: int) -> None:
-        """Marks a trial that a person interrupted: it is asked for again when the search goes
-        on."""
+        """Marks a trial that a person interrupted: it is queued again when the search continues."""
         from optuna.trial import TrialState
 
         trial = self._asked.pop(number)
@@ -281,17 +280,17 @@ class Study:
         return found
 
     def _tried(self, trial: FrozenTrial) -> Tried:
-        told, sign = trial.user_attrs, -1 if self.larger_is_better else 1
+        attributes, sign = trial.user_attrs, -1 if self.larger_is_better else 1
         return Tried(
             number=trial.number,
-            state=told[ENDED],
-            settings=told[SETTINGS],
-            value=trial.value if told[ENDED] == "finished" else None,
+            state=attributes[ENDED],
+            settings=attributes[SETTINGS],
+            value=trial.value if attributes[ENDED] == "finished" else None,
             curve={epoch: sign * value for epoch, value in trial.intermediate_values.items()},
-            seconds=told["seconds"],
-            headline=told["headline"],
-            same_as=told["same_as"],
-            cost=told["cost"],
+            seconds=attributes["seconds"],
+            headline=attributes["headline"],
+            same_as=attributes["same_as"],
+            cost=attributes["cost"],
         )
 
 

@@ -123,9 +123,9 @@ def main(folder: Path) -> int:
 
     die_with_parent()
     job = Job.model_validate_json((folder / JOB).read_text())
-    with (folder / EPOCHS).open("w", buffering=1) as told:
+    with (folder / EPOCHS).open("w", buffering=1) as epochs:
         try:
-            result = run_trial(job, lambda epoch, figures: _tell(told, epoch, figures))
+            result = run_trial(job, lambda epoch, figures: _tell(epochs, epoch, figures))
         except ModelyardError as error:
             artifact.write_json(
                 folder / ERROR, {"kind": type(error).__name__, "message": str(error)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelyard.contract.alone import ask
+from modelyard.contract.isolated import ask
 from modelyard.errors import BadData
 from modelyard.families.anomaly import probe
 from modelyard.families.anomaly.config import AnomalyConfig

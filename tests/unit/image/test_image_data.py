@@ -237,7 +237,7 @@ def test_pictures_that_are_not_read_are_told_in_the_line_of_the_stage(tmp_path: 
 def test_classes_that_lie_a_folder_deeper_are_found_out(tmp_path: Path) -> None:
     scans(tmp_path / "raw/pictures")
     message = refused(tmp_path / "raw", tmp_path)
-    assert "one class alone, 'pictures'" in message
+    assert "only one class, 'pictures'" in message
     assert "If dark, light are the classes, give the folder 'pictures' as the data" in message
 
 
@@ -288,7 +288,7 @@ def huge(raw: Path) -> None:
         (two_broken, "dark/05.png: is a broken picture.* So are 1 more: light/07.png"),
         (empty_class, "none: an empty class"),
         (other_files_alone, "none: an empty class: no picture in it"),
-        (one_class, "has one class alone, 'dark'"),
+        (one_class, "has only one class, 'dark'"),
         (few, "class 'rare' has 4 different pictures to divide; at least 6"),
         (copies_alone, "class 'same' has 1 different pictures to divide; at least 6"),
         (mislabelled, "twin: every picture of this class is also under another label"),

@@ -8,7 +8,7 @@ import numpy as np
 import openai
 import pytest
 
-from modelyard.contract.alone import ask
+from modelyard.contract.isolated import ask
 from modelyard.families.language.sampling import adjusted
 from modelyard.predictions.log import PredictionLog
 from modelyard.serving.app import create_app

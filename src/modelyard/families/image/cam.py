@@ -24,7 +24,7 @@ FILE, NETWORK = "head.npy", "network.json"
 OVER_MAPS = "class activation map: Grad-CAM of the last convolution, before its ReLU"
 OVER_TOKENS = "class activation map over patch tokens: Grad-CAM of the last layer, before its ReLU"
 MOST_CELLS = 8
-"""Rows and columns of the grid that is told; finer maps are summed up."""
+"""Rows and columns of the grid that is given; finer maps are summed up."""
 LEAST_SIDE = 224
 """Pixels of an overlay's side, at least."""
 SUPPORTS, OPPOSES = (214, 48, 39), (49, 92, 196)

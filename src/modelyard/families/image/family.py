@@ -50,5 +50,5 @@ class Image(ImageData, Classifier[ImageConfig, ImageSpec]):
     def more_plots(
         self, host: ImageHost, run: Runtime, arrays: np.ndarray, judged: Judged
     ) -> list[Plot]:
-        """Pictures: the worst errors, and right answers beside their evidence."""
+        """Pictures: the worst errors, and right answers next to their evidence."""
         return gallery(host, run, arrays, judged)

@@ -21,7 +21,7 @@ SIDE = 112
 
 
 def gallery(host: ImageHost, run: Runtime, pixels: np.ndarray, judged: Judged) -> list[Plot]:
-    """The errors with the most certain answers, and right answers of different classes, each beside
+    """The errors with the most certain answers, and right answers of different classes, each next to
     its evidence.
 
     Args:
@@ -35,14 +35,14 @@ def gallery(host: ImageHost, run: Runtime, pixels: np.ndarray, judged: Judged) -
     worst = wrong[np.argsort(-certainty[wrong], kind="stable")][:MOST_ERRORS]
     right = _one_of_each(np.flatnonzero(labels == y), y)
     names = [*classes, "another"]
-    told = [
+    rows = [
         f"{names[y[row]]}, answered {names[labels[row]]} ({certainty[row]:.2f})" for row in worst
     ]
     fine = [f"{names[y[row]]} ({certainty[row]:.2f})" for row in right]
     tiles = _tiles(host, run, pixels, np.r_[worst, right])
     plots = []
     for title, captions, shown in (
-        ("Worst errors", told, tiles[: len(worst)]),
+        ("Worst errors", rows, tiles[: len(worst)]),
         ("Right answers", fine, tiles[len(worst) :]),
     ):
         if captions:
@@ -65,7 +65,7 @@ def _one_of_each(rows: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _tiles(host: ImageHost, run: Runtime, pixels: np.ndarray, rows: np.ndarray) -> list[str]:
-    """Each picture beside itself with the evidence laid over, as data URLs."""
+    """Each picture next to itself with the evidence laid over, as data URLs."""
     from PIL import Image
 
     chosen = np.stack([pixels[row] for row in rows])

@@ -43,7 +43,7 @@ class Net(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut (He et al. 2016)."""
+    """Two 3 x 3 convolutions with a shortcut (He et al. 2016)."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()

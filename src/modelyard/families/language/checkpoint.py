@@ -59,7 +59,7 @@ class Checkpoint:
 
     @classmethod
     def earlier(cls, base: Path) -> Checkpoint:
-        """The model that a run goes on from."""
+        """The model that a run starts from."""
         return cls(
             base, base / "assets" / "config.json", base / "assets" / "tokenizer.json", own=True
         )

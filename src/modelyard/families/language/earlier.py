@@ -1,4 +1,4 @@
-"""What a run keeps of the model it goes on from: its tokenizer, its architecture, its boundary
+"""What a run keeps of the model it starts from: its tokenizer, its architecture, its boundary
 tokens."""
 
 from __future__ import annotations

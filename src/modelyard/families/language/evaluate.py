@@ -52,7 +52,7 @@ class _Window:
 def evaluate(
     host: LanguageHost, run: Runtime, features: Path, split: Split, most: int
 ) -> Evaluation:
-    """Judges at most `most` bytes of a split, whole documents, beside a unigram model of the
+    """Judges at most `most` bytes of a split, whole documents, next to a unigram model of the
     training split.
 
     Perplexity counts tokens, so it compares models with one tokenizer only; bits per byte compare

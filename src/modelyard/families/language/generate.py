@@ -97,7 +97,7 @@ class Beam:
     """With the end token, where it ended by it."""
     logs: list[float] = field(default_factory=list)
     row: int = 0
-    """Row of the decoder's memory it goes on from."""
+    """Row of the decoder's memory it continues."""
 
 
 def beam_search(run: Runtime, writer: Writer) -> Iterator[None]:

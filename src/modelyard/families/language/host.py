@@ -81,10 +81,10 @@ class LanguageHost(Host):
         """
         assert isinstance(request, Prompt)
         longest = self.spec.context
-        asked = USUAL if request.max_new_tokens is None else request.max_new_tokens
+        requested = USUAL if request.max_new_tokens is None else request.max_new_tokens
         read = min(len(request.prompt) / CHARACTERS, longest)
         return Cost(
-            min(asked, longest) * request.beams + read / READ_AT_ONCE,
+            min(requested, longest) * request.beams + read / READ_AT_ONCE,
             len(request.prompt) * ENCODE_SECONDS,
         )
 
@@ -110,14 +110,14 @@ class LanguageHost(Host):
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Sizes, the model's surprise, and the share of letters beyond ASCII.
 
-        The answer's length is a share of the one asked for: a caller who asks for more makes no
+        The answer's length is a share of the requested one: a caller who requests more makes no
         drift.
         """
         assert isinstance(request, Prompt)
         assert isinstance(response, Answer)
         characters = len(request.prompt)
         ran_out = response.finish_reason == "length"
-        asked = len(response.tokens) if ran_out else request.max_new_tokens or USUAL
+        requested = len(response.tokens) if ran_out else request.max_new_tokens or USUAL
         beyond = sum(character > "\x7f" for character in request.prompt)
         return {
             "prompt_characters": characters,
@@ -126,7 +126,7 @@ class LanguageHost(Host):
             / max(1, response.prompt_tokens + response.truncated),
             "non_ascii_share": beyond / max(1, characters),
             "prompt_log_probability": response.prompt_log_probability,
-            "answer_share": len(response.tokens) / max(1, asked),
+            "answer_share": len(response.tokens) / max(1, requested),
             "answer_characters_per_token": len(response.text) / max(1, len(response.tokens)),
             "answer_log_probability": response.log_probability,
             "finish_reason": response.finish_reason,
@@ -164,22 +164,22 @@ class LanguageHost(Host):
             contributions=dict(sorted(drops.items(), key=lambda item: -abs(item[1]))),
         )
 
-    def complete(self, asked: Completion) -> dict[str, Any]:
+    def complete(self, completion: Completion) -> dict[str, Any]:
         """A text completion as body of a request."""
         body: dict[str, Any] = {
-            "prompt": asked.prompt,
-            "max_new_tokens": asked.max_tokens,
-            "temperature": asked.temperature,
-            "top_p": asked.top_p,
-            "stop": asked.stop,
-            "seed": asked.seed,
-            "presence_penalty": asked.presence_penalty,
-            "frequency_penalty": asked.frequency_penalty,
-            "logit_bias": asked.logit_bias,
+            "prompt": completion.prompt,
+            "max_new_tokens": completion.max_tokens,
+            "temperature": completion.temperature,
+            "top_p": completion.top_p,
+            "stop": completion.stop,
+            "seed": completion.seed,
+            "presence_penalty": completion.presence_penalty,
+            "frequency_penalty": completion.frequency_penalty,
+            "logit_bias": completion.logit_bias,
         }
-        if asked.logprobs is not None:
-            body |= {"logprobs": asked.logprobs, "prompt_logprobs": asked.prompt_logprobs}
-        return body | asked.extra
+        if completion.logprobs is not None:
+            body |= {"logprobs": completion.logprobs, "prompt_logprobs": completion.prompt_logprobs}
+        return body | completion.extra
 
     def completed(self, request: BaseModel, part: BaseModel) -> Completed:
         """An answer, or a part, as completion services tell it."""

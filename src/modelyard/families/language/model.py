@@ -32,7 +32,7 @@ Batch = dict[str, torch.Tensor]
 
 
 class CausalLanguageModel(nn.Module):
-    """A transformer that reads tokens with positions, and goes on from keys and values if it is
+    """A transformer that reads tokens with positions, and continues from keys and values if it is
     given some."""
 
     def __init__(self, config: PretrainedConfig, network: nn.Module | None = None) -> None:
@@ -196,7 +196,7 @@ def graph_spec(config: PretrainedConfig) -> GraphSpec:
 def graphs(
     models: dict[str, CausalLanguageModel], spec: DecoderSpec, texts: Sequence[Sequence[int]]
 ) -> list[Graph]:
-    """One graph a model; its example goes on from 3 tokens by 5, for as many rows as there are
+    """One graph a model; its example continues 3 tokens by 5, for as many rows as there are
     texts."""
     tokens = np.array([[*text][:8] for text in texts], np.int64)
     shapes = {MAIN: spec.main, DRAFT: spec.draft}

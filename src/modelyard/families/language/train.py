@@ -99,7 +99,7 @@ class Setup(Trainable):
 
 
 def find(config: LanguageConfig, assets: Path) -> Checkpoint | None:
-    """What training begins with: the model that the run goes on from, else the settings'
+    """What training begins with: the model that the run starts from, else the settings'
     checkpoint, if any."""
     base = base_of(Path(assets).parent)
     if base is not None:
@@ -287,7 +287,7 @@ def _completions(config: LanguageConfig, features: Path, out: Path) -> dict[str,
     ]
     return {
         "title": "Completions (greedy, validation split)",
-        "columns": ["prompt ends", "model goes on"],
+        "columns": ["prompt ends", "model continues"],
         "rows": rows,
     }
 

@@ -1,4 +1,4 @@
-"""One text being written: its request, its tokens so far, when it ends, and what is told of it."""
+"""One text being written: its request, its tokens so far, when it ends, and what is reported of it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LONGEST = 262_144
 
 
 class Prompt(BaseModel, extra="forbid"):
-    """A text to go on from, and how."""
+    """A text to continue, and how."""
 
     prompt: str = Field(
         max_length=LONGEST,
-        description="Text that the model goes on from; empty: it begins a document",
+        description="Text that the model continues; empty: it begins a document",
     )
     max_new_tokens: int | None = Field(
         default=None,

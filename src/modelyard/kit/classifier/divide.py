@@ -36,7 +36,7 @@ class Unique:
 def without_copies(examples: Sequence[Example], digests: Sequence[str], kind: FileKind) -> Unique:
     """Keeps one file of each content, that of the split that judges most strictly.
 
-    Contents are told apart by `digests`. One under several labels is left out whole: nothing says
+    `digests` identify the contents. One under several labels is left out whole: nothing says
     which is right.
     """
     by_content: dict[str, list[Example]] = defaultdict(list)
@@ -71,11 +71,11 @@ def _strictest(example: Example) -> tuple[int, str]:
 def _notes(kind: FileKind, copies: int, straddling: int, unclear: list[Example]) -> list[str]:
     notes = []
     if copies:
-        told = f"{copies} {kind.many} are copies of others and were left out"
-        notes.append(f"{told}, so that none is in two splits.")
+        copied = f"{copies} {kind.many} are copies of others and were left out"
+        notes.append(f"{copied}, so that none is in two splits.")
     if straddling:
-        told = f"{straddling} of the copies were in another split"
-        notes.append(f"{told} than the {kind.one} that was kept.")
+        crossed = f"{straddling} of the copies were in another split"
+        notes.append(f"{crossed} than the {kind.one} that was kept.")
     if unclear:
         shown = ", ".join(f"{example.name} ({example.label})" for example in unclear[:SHOWN])
         more = " …" if len(unclear) > SHOWN else ""

@@ -182,7 +182,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
     def evaluate(
         self, host: ClassifierHost[S], run: Runtime, features: Path, split: Split = "test"
     ) -> Evaluation:
-        """Metrics of a split beside those of the most frequent class, and the plots of the field.
+        """Metrics of a split next to those of the most frequent class, and the plots of the field.
 
         The host may be another package's: it decodes the files by its own rules, and its classes
         are matched by name.

@@ -172,7 +172,7 @@ def _by_folder(raw: Path, kind: FileKind) -> Listing:
     if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
         splits = [SPLIT_NAMES[folder.name.lower()] for folder in folders]
         if "train" not in splits:
-            raise BadData("has no folder 'train' beside the other splits", file=raw)
+            raise BadData("has no folder 'train' next to the other splits", file=raw)
         classes = []
         for name, folder in zip(splits, folders, strict=True):
             outside += _directly_in(folder, kind)
@@ -251,7 +251,7 @@ def _one_class(listing: Listing, name: str) -> BadData:
     hint = ""
     if inside:
         hint = f"If {', '.join(inside[:3])} are the classes, give the folder {name!r} as the data"
-    problem = f"has one class alone, {name!r}; two at least are told apart"
+    problem = f"has only one class, {name!r}; a classifier needs at least two"
     return BadData(problem, file=listing.raw, hint=hint)
 
 

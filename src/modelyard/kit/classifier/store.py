@@ -38,7 +38,7 @@ def save_labels(features: Path, split: str, labels: np.ndarray) -> None:
 
 
 def save_files(features: Path, split: str, names: Sequence[str], files: Sequence[Path]) -> None:
-    """Writes the files' bytes as one file, and an index beside it."""
+    """Writes the files' bytes as one file, and an index next to it."""
     ends, end = [], 0
     with (Path(features) / f"{split}.files").open("wb") as stream:
         for file in files:

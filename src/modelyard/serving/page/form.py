@@ -29,7 +29,7 @@ class Control(BaseModel):
 
 
 def controls(schema: Mapping[str, Any], example: Mapping[str, Any]) -> list[Control]:
-    """A control for each property of a JSON `schema`; `example` is a request: it tells long
+    """A control for each property of a JSON `schema`; `example` is a request: it distinguishes long
     texts from short ones."""
     required, defined = set(schema.get("required", ())), schema.get("$defs", {})
     found = []
