@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from modelyard.contract.lab import Lab
 from modelyard.contract.isolated import ask
+from modelyard.contract.lab import Lab
 from modelyard.family import Split
 from modelyard.judging.compare import difference, expect
 from modelyard.judging.evaluation import Evaluation
