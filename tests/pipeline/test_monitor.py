@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from modelyard import home
+from modelyard.drift.retrain import Memory
 from modelyard.drift.verdict import Verdict
 from modelyard.errors import UsageError
 from modelyard.packages.package import Package
@@ -122,16 +123,30 @@ def test_a_log_behind_an_fsspec_address_is_fetched(champion, tmp_path):
     assert monitor(Run.of(LINE, config), verdict=tmp_path / "verdict") == "stable over 400 rows"
 
 
-def test_a_row_of_drifted_verdicts_is_remembered_in_the_registry(champion, tmp_path):
+def a_day_passes() -> None:
+    """The last window that counted lies a day further back."""
+    version = registry.get(NAME, "1")
+    memory = Memory.model_validate_json(version.tags["modelyard.monitor"])
+    ended = memory.counted_until - timedelta(days=1)
+    registry.set_tag(
+        version,
+        "modelyard.monitor",
+        memory.model_copy(update={"counted_until": ended}).model_dump_json(),
+    )
+
+
+def test_a_row_of_drifted_windows_is_remembered_in_the_registry(champion, tmp_path):
     serve(champion, tmp_path / "log", usual() + 2)
     registry.set_tag(registry.get(NAME, "1"), "modelyard.monitor", "{}")
-    told = []
-    for run in ("m1", "m1", "m2", "m3"):
+    counts = []
+    for run in ("m1", "m1", "soon after", "m2", "m3"):
+        if run in ("m2", "m3"):
+            a_day_passes()
         _, verdict, _ = look(
             tmp_path, tmp_path / "log", run=run, consecutive=2, cooldown_hours=1e-9
         )
-        told.append((verdict.in_a_row, verdict.retrain))
-    assert told == [(1, False), (1, False), (2, True), (3, True)]
+        counts.append((verdict.in_a_row, verdict.retrain))
+    assert counts == [(1, False), (1, False), (1, False), (2, True), (3, True)]
     memory = json.loads(registry.get(NAME, "1").tags["modelyard.monitor"])
     assert (memory["in_a_row"], memory["requested_by"]) == (3, "m3")
 

@@ -9,6 +9,7 @@ from modelyard.drift.verdict import Verdict, Window
 from modelyard.settings.family import MonitorSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 OLD = NOW - timedelta(days=30)
 
 
@@ -21,7 +22,7 @@ def look(status, memory=None, *, run="r1", made=OLD, now=NOW, **settings):
         rows_current=100,
         status=status,
         columns=[],
-        window=Window(since="", until=""),
+        window=Window(since=(now - DAY).isoformat(), until=now.isoformat()),
         reason="",
     )
     return decide(
@@ -37,7 +38,7 @@ def look(status, memory=None, *, run="r1", made=OLD, now=NOW, **settings):
 def test_drift_asks_for_a_retraining():
     verdict, memory = look("drifted")
     assert verdict.retrain
-    assert verdict.retrain_reason == "retraining is due: drifted 1 time in a row"
+    assert verdict.retrain_reason == "retraining is due: drifted in 1 window in a row"
     assert (memory.requested, memory.requested_by) == (NOW, "r1")
 
 
@@ -48,13 +49,14 @@ def test_without_drift_there_is_none(status):
     assert memory.requested is None
 
 
-def test_a_retraining_waits_for_enough_drifted_verdicts_in_a_row():
+def test_a_retraining_waits_for_enough_drifted_windows_in_a_row():
     memory = None
     told = []
     for number, status in enumerate(
         ["drifted", "stable", "drifted", "too few rows", "drifted", "drifted"]
     ):
-        verdict, memory = look(status, memory, run=f"r{number}", consecutive=3)
+        now = NOW + number * DAY
+        verdict, memory = look(status, memory, run=f"r{number}", now=now, consecutive=3)
         told.append((verdict.in_a_row, verdict.retrain))
     assert told == [(1, False), (0, False), (1, False), (1, False), (2, False), (3, True)]
 
@@ -72,7 +74,7 @@ def test_a_retraining_is_asked_for_once_within_the_cooldown():
     _, memory = look("drifted")
     soon, memory = look("drifted", memory, run="r2", now=NOW + timedelta(hours=3))
     assert not soon.retrain
-    assert "a retraining was asked for 3.0 h ago" in soon.retrain_reason
+    assert "a retraining was requested 3.0 h ago" in soon.retrain_reason
     late, memory = look("drifted", memory, run="r3", now=NOW + timedelta(hours=25))
     assert late.retrain
     assert memory.requested_by == "r3"
@@ -87,6 +89,33 @@ def test_a_step_that_runs_again_counts_once_and_asks_again():
     assert after.requested == NOW
 
 
-def test_looks_from_the_command_line_share_an_id_and_count_each():
+def test_looks_from_the_command_line_share_an_id_and_count_each_window():
     _, memory = look("drifted", run="local", consecutive=2)
-    assert look("drifted", memory, run="local", consecutive=2)[0].retrain
+    later = look("drifted", memory, run="local", now=NOW + DAY, consecutive=2)[0]
+    assert later.retrain
+
+
+def test_looks_at_one_window_count_once():
+    memory = None
+    counts = []
+    for minutes in (0, 5, 10, 60, 600):
+        now = NOW + timedelta(minutes=minutes)
+        verdict, memory = look("drifted", memory, run=f"r{minutes}", now=now, consecutive=2)
+        counts.append(verdict.in_a_row)
+        assert not verdict.retrain
+    assert counts == [1, 1, 1, 1, 1]
+    assert verdict.retrain_reason == "no retraining yet: drifted in 1 of 2 windows in a row"
+    assert look("drifted", memory, run="next day", now=NOW + DAY, consecutive=2)[0].retrain
+
+
+def test_a_schedule_that_is_a_little_early_counts_each_window():
+    _, memory = look("drifted", consecutive=2)
+    early = look("drifted", memory, run="r2", now=NOW + 0.95 * DAY, consecutive=2)[0]
+    assert early.in_a_row == 2
+
+
+def test_a_stable_look_at_the_same_window_ends_the_row():
+    _, memory = look("drifted", consecutive=2)
+    _, memory = look("stable", memory, run="r2", now=NOW + timedelta(hours=1), consecutive=2)
+    again, _ = look("drifted", memory, run="r3", now=NOW + timedelta(hours=2), consecutive=2)
+    assert again.in_a_row == 1

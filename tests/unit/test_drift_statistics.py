@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from modelyard.drift.statistics import OTHER, SAMPLE_ROWS, ColumnDrift, compare
+from modelyard.drift.columns import SAMPLE_ROWS
+from modelyard.drift.measures import OTHER, new_values
+from modelyard.drift.statistics import ColumnDrift, compare
 from modelyard.drift.verdict import Window, judge
 from modelyard.settings.family import MonitorSettings
 
@@ -129,6 +133,90 @@ def test_ids_that_never_repeat_are_not_drift():
     column = one([f"old-{n}" for n in range(1000)], [f"new-{n}" for n in range(300)])
     assert not column.drifted
     assert column.effect == 0
+
+
+IDS = [f"id-{number}" for number in range(2_000)]
+CATEGORIES = [f"category-{number}" for number in range(400)]
+
+Draw = Callable[[np.random.Generator, int], list]
+
+
+def drawn(values, shares=None, prefix: str = "") -> Draw:
+    return lambda rng, rows: [prefix + value for value in rng.choice(values, rows, p=shares)]
+
+
+def with_gaps(share: float) -> Draw:
+    return lambda rng, rows: gaps(rng, numbers(rng, rows), share)
+
+
+CHANGES: dict[str, tuple[Draw, Draw]] = {
+    "the variance doubles": (numbers, lambda rng, rows: numbers(rng, rows, scale=2**0.5)),
+    "ids are replaced": (drawn(IDS), drawn(IDS, prefix="new-")),
+    "categories are replaced": (drawn(CATEGORIES), drawn(CATEGORIES, prefix="new-")),
+    "all rows have one new value": (drawn(IDS), drawn(["NEW"])),
+    "a new category of 5 %": (drawn(["a", "b"]), drawn(["a", "b", "c"], [0.475, 0.475, 0.05])),
+    "missing 5 to 15 %": (with_gaps(0.05), with_gaps(0.15)),
+}
+
+
+@pytest.mark.parametrize("simulations", [10, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_each_kind_is_seen_in_2000_rows(change, simulations):
+    rng = np.random.default_rng(20)
+    before, after = CHANGES[change]
+    columns = [one(before(rng, 2_000), after(rng, 2_000)) for _ in range(simulations)]
+    assert sum(column.drifted for column in columns) >= 0.95 * simulations
+
+
+def test_a_window_of_one_new_value_is_drift_among_fifty_rows_too():
+    rng = np.random.default_rng(21)
+    column = one(drawn(IDS)(rng, 2_000), ["NEW"] * 50)
+    assert (column.drifted, column.test) == (True, "new values")
+    assert column.summary == "new value 'NEW' 0% → 100%"
+
+
+def mixed(rng: np.random.Generator, rows: int) -> dict[str, list]:
+    """Columns of every kind that a test could be wrong about."""
+    return {
+        "normal": numbers(rng, rows),
+        "heavy tails": rng.standard_cauchy(rows).tolist(),
+        "counts": rng.poisson(2, rows).astype(float).tolist(),
+        "flag": rng.choice([0.0, 1.0], rows).tolist(),
+        "few": drawn(["a", "b", "c"], [0.6, 0.3, 0.1])(rng, rows),
+        "ids": drawn(IDS)(rng, rows),
+        "categories": drawn(CATEGORIES)(rng, rows),
+        "power law": [f"v{min(value, 10**6)}" for value in rng.zipf(1.5, rows).tolist()],
+        "gaps": with_gaps(0.05)(rng, rows),
+    }
+
+
+@pytest.mark.parametrize("simulations", [20, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("reference", [200, 2_000, 20_000])
+@pytest.mark.parametrize("rows", [100, 1_000, 20_000])
+def test_unchanged_traffic_raises_no_alarm(reference, rows, simulations):
+    rng = np.random.default_rng(22)
+    simulations = simulations if reference + rows < 20_000 else simulations // 4
+    alarms = [
+        [
+            column.name
+            for column in compare(mixed(rng, reference), mixed(rng, rows), SETTINGS)
+            if column.drifted
+        ]
+        for _ in range(simulations)
+    ]
+    assert sum(map(bool, alarms)) <= max(1, 0.01 * simulations), alarms
+
+
+def test_the_bound_of_new_values_is_no_smaller_than_what_shuffles_give():
+    rng = np.random.default_rng(23)
+    pooled = np.array(drawn(CATEGORIES)(rng, 600))
+    for _ in range(5):
+        shuffled = rng.permutation(pooled)
+        finding = new_values(Counter(shuffled[:400]), Counter(shuffled[400:]))
+        seen = np.isin(shuffled[400:], shuffled[:400], invert=True).sum()
+        divisions = [rng.permutation(pooled) for _ in range(200)]
+        reached = [np.isin(one[400:], one[:400], invert=True).sum() >= seen for one in divisions]
+        assert finding.p_value >= np.mean(reached) - 0.1
 
 
 def test_many_rows_do_not_turn_a_trifle_into_drift():

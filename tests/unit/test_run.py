@@ -8,10 +8,12 @@ import pytest
 from modelyard import events
 from modelyard.errors import BadData, BrokenArtifact, MissingExtra
 from modelyard.family import load
+from modelyard.packages.package import read_info
 from modelyard.stages import run
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
-from modelyard.store.artifact import In, Out
+from modelyard.store.artifact import In, Out, read_manifest
+from tests.toy.build import build
 from tests.toy.family import LineConfig
 
 CALLS: list[str] = []
@@ -163,3 +165,13 @@ def test_progress_is_told_a_few_times_a_second_and_always_at_the_end(tmp_path):
     lines = [event for event in told(tmp_path) if event["event"] == "progress"]
     assert 2 <= len(lines) < 50
     assert json.loads(json.dumps(lines[-1]))["figures"] == {"loss": 0.001}
+
+
+def test_a_package_of_another_run_has_another_version_though_its_weights_are_the_same(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv(run.REUSE)
+    first, second = (build(tmp_path / name, name, {}).folder for name in ("r1", "r2"))
+    assert read_manifest(first / "model").digest == read_manifest(second / "model").digest
+    versions = {read_info(folder / "package").version for folder in (first, second)}
+    assert len(versions) == 2

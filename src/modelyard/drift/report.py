@@ -14,7 +14,8 @@ import numpy as np
 
 from modelyard.card import pages
 from modelyard.drift import widgets
-from modelyard.drift.statistics import ColumnDrift, Columns
+from modelyard.drift.columns import Columns
+from modelyard.drift.statistics import ColumnDrift
 from modelyard.drift.verdict import Verdict
 from modelyard.errors import MissingExtra
 from modelyard.settings.family import MonitorSettings

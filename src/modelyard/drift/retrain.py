@@ -1,15 +1,19 @@
-"""When drift asks for a retraining: after enough drifted verdicts in a row, and not again at
+"""When drift asks for a retraining: after enough drifted windows in a row, and not again at
 once."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from modelyard.drift.verdict import Verdict
 from modelyard.home import NO_RUN
 from modelyard.settings.family import MonitorSettings
+
+OVERLAP = 0.1
+"""Share of a window that may lie in the last counted one: schedules are not exact."""
 
 
 class Memory(BaseModel):
@@ -21,11 +25,15 @@ class Memory(BaseModel):
     run: str | None = None
     """The run that looked last."""
     before: int = 0
-    """Drifted verdicts without a stable one between, before that run looked."""
+    """Drifted windows without a stable one between, before that run looked."""
     in_a_row: int = 0
     """The same, with that run."""
+    counted_until: datetime | None = None
+    """End of the last window that counted."""
+    before_until: datetime | None = None
+    """The same, before that run looked."""
     requested: datetime | None = None
-    """When a retraining was asked for last."""
+    """When a retraining was requested last."""
     requested_by: str | None = None
 
 
@@ -40,28 +48,45 @@ def decide(
 ) -> tuple[Verdict, Memory]:
     """Completes a verdict on a package that was made at `made`, and says what to remember.
 
-    A run that looks twice, because its step was retried, counts once, and what it asked for it asks
-    for again. `too few rows` neither counts nor ends a row.
+    Windows count, not looks: one that overlaps the last counted window by more than a tenth tells
+    little new, so that a drifted verdict on it leaves the count as it is. A run that looks twice,
+    because its step was retried, counts once, and what it requested it requests again. `too few
+    rows` neither counts nor ends a row; `stable` ends it.
     """
     again = run == memory.run and run != NO_RUN
     before = memory.before if again else memory.in_a_row
-    in_a_row = {"drifted": before + 1, "stable": 0, "too few rows": before}[verdict.status]
-    asked = again and memory.requested_by == run
-    retrain, reason = _due(verdict, memory, in_a_row, asked, made, now, settings)
-    told = {"requested": now, "requested_by": run} if retrain and not asked else {}
+    counted = memory.before_until if again else memory.counted_until
+    since = datetime.fromisoformat(verdict.window.since)
+    until = datetime.fromisoformat(verdict.window.until)
+    fresh = counted is None or counted - since <= OVERLAP * (until - since)
+    in_a_row = {
+        "drifted": before + 1 if fresh else max(1, before),
+        "stable": 0,
+        "too few rows": before,
+    }[verdict.status]
+    counts = verdict.status == "drifted" and (fresh or not before)
+    requested_before = again and memory.requested_by == run
+    retrain, reason = _due(verdict, memory, in_a_row, requested_before, made, now, settings)
     verdict = verdict.model_copy(
         update={"retrain": retrain, "retrain_reason": reason, "in_a_row": in_a_row}
     )
-    return verdict, memory.model_copy(
-        update={"run": run, "before": before, "in_a_row": in_a_row, **told}
-    )
+    remembered: dict[str, Any] = {
+        "run": run,
+        "before": before,
+        "in_a_row": in_a_row,
+        "before_until": counted,
+        "counted_until": until if counts else counted,
+    }
+    if retrain and not requested_before:
+        remembered |= {"requested": now, "requested_by": run}
+    return verdict, memory.model_copy(update=remembered)
 
 
 def _due(
     verdict: Verdict,
     memory: Memory,
     in_a_row: int,
-    asked: bool,
+    requested_before: bool,
     made: datetime,
     now: datetime,
     settings: MonitorSettings,
@@ -71,13 +96,13 @@ def _due(
     if in_a_row < settings.consecutive:
         return (
             False,
-            f"no retraining yet: drifted {in_a_row} of {settings.consecutive} times in a row",
+            f"no retraining yet: drifted in {in_a_row} of {settings.consecutive} windows in a row",
         )
     last = max(made, memory.requested or made)
     free = last + timedelta(hours=settings.cooldown_hours)
-    if now < free and not asked:
+    if now < free and not requested_before:
         what = (
-            "a retraining was asked for"
+            "a retraining was requested"
             if memory.requested and last == memory.requested
             else "the package was made"
         )
@@ -86,4 +111,5 @@ def _due(
             f"no retraining before {free:%Y-%m-%d %H:%M} UTC: {what} {hours:.1f} h ago "
             f"(monitor.cooldown_hours = {settings.cooldown_hours:g})"
         )
-    return True, f"retraining is due: drifted {in_a_row} time{'s' if in_a_row > 1 else ''} in a row"
+    windows = "window" if in_a_row == 1 else "windows"
+    return True, f"retraining is due: drifted in {in_a_row} {windows} in a row"

@@ -6,10 +6,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from modelyard.drift.statistics import ColumnDrift, Columns, compare
+from modelyard.drift.columns import Columns
+from modelyard.drift.statistics import ColumnDrift, compare
 from modelyard.settings.family import MonitorSettings
 
 Status = Literal["stable", "drifted", "too few rows"]
+MEASURES = {
+    "kolmogorov-smirnov": "D ",
+    "spread": "spread ",
+    "new values": "new values ",
+    "missing share": "missing ",
+}
+"""What the line of the verdict calls an effect; that of chi-squared stands alone."""
 
 
 class Window(BaseModel):
@@ -44,7 +52,7 @@ class Verdict(BaseModel):
     retrain: bool = False
     retrain_reason: str = ""
     in_a_row: int = 0
-    """Drifted verdicts without a stable one between, this one included."""
+    """Drifted windows without a stable one between, this one included."""
 
     @property
     def drifted(self) -> list[ColumnDrift]:
@@ -88,7 +96,7 @@ def _reason(
 ) -> str:
     if status == "too few rows":
         return f"too few rows: {rows:,} in {settings.window_hours:g} h, at least {settings.min_rows} are needed"
-    changed = [_told(column) for column in columns if column.drifted]
+    changed = [_in_words(column) for column in columns if column.drifted]
     more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
     listed = ", ".join(changed[:5]) + more
     if status == "drifted":
@@ -97,11 +105,11 @@ def _reason(
     return f"stable over {rows:,} rows{aside}"
 
 
-def _told(column: ColumnDrift) -> str:
+def _in_words(column: ColumnDrift) -> str:
     if column.test in ("presence", "type"):
         return f"{column.name} ({column.summary})"
-    sign = {"kolmogorov-smirnov": "D ", "missing share": "missing "}.get(column.test, "")
-    return f"{column.name} ({sign}{column.effect:.2f})"
+    measure = MEASURES.get(column.test, "")
+    return f"{column.name} ({measure}{column.effect:.2f})"
 
 
 def _rows(columns: Columns) -> int:

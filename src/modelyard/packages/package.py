@@ -78,8 +78,8 @@ class PackageInfo(BaseModel):
     title: str
     run: Plain
     version: Plain
-    """First 12 digits of the model's digest: what answers, logs and the registry call this
-    package."""
+    """12 hexadecimal digits, others for each package that was built: what answers, logs and the
+    registry call it."""
     created: str
     code_version: str
     data_revision: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -65,13 +66,16 @@ def _info(
     gate: GateResult,
     variants: list[Variant],
 ) -> PackageInfo:
-    made = artifact.read_manifest(model)
+    made, created = artifact.read_manifest(model), artifact.now()
+    # The same data and settings give the same weights: the run and the time tell such packages,
+    # and the predictions that each logs, from each other.
+    identity = f"{made.digest} {run.id} {created}"
     return PackageInfo(
         family=run.name,
         title=run.entry.title,
         run=run.id,
-        version=made.digest[:12],
-        created=artifact.now(),
+        version=hashlib.sha256(identity.encode()).hexdigest()[:12],
+        created=created,
         code_version=run.code_version,
         data_revision=made.data_revision,
         config=run.config.model_dump(mode="json"),
