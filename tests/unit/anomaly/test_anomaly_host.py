@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from modelyard.drift.statistics import compare
 from modelyard.errors import BrokenArtifact
@@ -107,21 +107,22 @@ def test_drift_is_seen_when_the_machine_wears_and_not_when_it_runs_on(
     one = trained(kind)
 
     def described(drift: float, seed: int) -> dict[str, list[object]]:
-        rows: list[dict[str, object]] = []
+        requests: list[BaseModel] = []
         window = one.host.detector.window
         for machine in range(3):
-            x = simulate(machine, 4000, np.random.default_rng([seed, machine]), drift).astype(
-                np.float32
-            )
+            rng = np.random.default_rng([seed, machine])
+            x = simulate(machine, 4000, rng, drift).astype(np.float32)
             for rows_of in all_windows(x, window)[::10]:
                 content = [
                     dict(zip(COLUMNS, row, strict=True)) for row in rows_of.astype(float).tolist()
                 ]
-                request = one.host.Request.model_validate(
-                    {"values": content[0]} if window == 1 else {"window": content}
-                )
-                (answer,) = one.host.predict(one.run, [request])
-                rows.append(dict(one.host.describe(request, answer)))
+                body = {"values": content[0]} if window == 1 else {"window": content}
+                requests.append(one.host.Request.model_validate(body))
+        answers = one.host.predict(one.run, requests)
+        rows = [
+            one.host.describe(request, answer)
+            for request, answer in zip(requests, answers, strict=True)
+        ]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     reference = described(0, 1)
