@@ -1,4 +1,4 @@
-"""cost."""
+"""The command `cost`: what runs used and cost."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def cost(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
 ) -> None:
-    """Say what runs used and cost, by stage; with stated benefits, the return on it.
+    """Show what runs used and cost, by stage; with stated benefits, the return on it.
 
     [bold]modelyard cost tabular --set cost.cpu_core_hour=0.04[/]  all runs of a family, at this price
     [bold]modelyard cost 20310405 --benefit-per-correct 0.5 --decisions-per-month 10000 --serving-per-month 40[/]

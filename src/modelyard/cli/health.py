@@ -58,8 +58,7 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what works and what does not, why, and what to type: on this machine, on a cluster, for a
-    run.
+    """Diagnose this machine, a cluster or a run: what fails, why, and what to type.
 
     [bold]modelyard doctor[/]  this machine
     [bold]modelyard doctor --cluster[/]  the cluster: what is installed, free, missing, refused

@@ -1,4 +1,4 @@
-"""run, resume, runs."""
+"""The commands `run`, `resume` and `runs`."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def resume(
         str | None, typer.Argument(help="Which run, by the start of its id. None: the last.")
     ] = None,
 ) -> None:
-    """Go on with a run that was interrupted or failed; finished stages are not run again.
+    """Continue an interrupted or failed run, even mid-training; finished stages are reused.
 
-    A stage whose code, settings or data changed since is run again.
+    A stage whose code, settings or data have changed runs again.
     """
     from modelyard.cli.execute import resume_pipeline
 

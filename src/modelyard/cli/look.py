@@ -1,4 +1,4 @@
-"""families, explain."""
+"""The commands `families` and `explain`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def explain(
         typer.Argument(metavar="PACKAGE", help="A family, FAMILY@VERSION, a run's id or a folder."),
     ],
 ) -> None:
-    """Say what made a package: data, settings, code, run, and every step between."""
+    """Show what made a package: data, settings, code, run and every step between."""
     from modelyard.cli.show import lineage_tree
 
     lineage_tree(package)

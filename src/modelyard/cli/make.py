@@ -1,4 +1,4 @@
-"""compile, new."""
+"""The commands `compile` and `new`."""
 
 from __future__ import annotations
 

@@ -22,8 +22,9 @@ def register(app: typer.Typer) -> None:
 def promote(
     package: Annotated[str, typer.Argument(metavar="FAMILY@VERSION", show_default=False)],
 ) -> None:
-    """Make a registered version the champion by hand; where a release serves the model, once it
-    serves there.
+    """Make a registered version the champion by hand.
+
+    Where a release serves the model, it becomes the champion once it serves there.
 
     [bold]modelyard promote tabular@3[/]
     """

@@ -33,8 +33,7 @@ def rollback(
         str, typer.Option("--why", help="The reason, for those who look it up later.")
     ] = "by hand",
 ) -> None:
-    """Go back to the version that served before, in the registry and, where there is one, in its
-    release.
+    """Go back to the version that served before, in the registry and in its release.
 
     [bold]modelyard rollback tabular --why 'approves too much'[/]
     """

@@ -1,4 +1,4 @@
-"""serve, predict, monitor, submit."""
+"""The commands `serve`, `predict`, `monitor` and `submit`."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
     family: Families = None,
 ) -> None:
-    """Serve a model over HTTP, and log what it answers. Settings are environment variables:
-    docs/serving.md."""
+    """Serve a model over HTTP and log its answers.
+
+    Settings are environment variables: docs/serving.md."""
     from modelyard.registry.versions import resolve
     from modelyard.serving.launch import serve as start
 
@@ -74,8 +75,9 @@ def predict(
     ] = False,
     family: Families = None,
 ) -> None:
-    """Answer examples without a server. With neither --json nor --file: the package's own
-    example."""
+    """Answer examples without a server.
+
+    With neither --json nor --file: the package's own example."""
     from modelyard.cli.answer import answer
 
     _allow(family)

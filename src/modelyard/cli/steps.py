@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def _command(name: str) -> Any:
     function = _definition(name)
-    help_text = ast.get_docstring(function) or ""
+    paragraphs = (ast.get_docstring(function) or "").split("\n\n")
+    help_text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
     def command(**values: Any) -> None:
         from modelyard.cli.execute import run_stage

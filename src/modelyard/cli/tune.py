@@ -1,4 +1,4 @@
-"""tune."""
+"""The command `tune`: a search for better settings."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ def tune(
     settings: Set = None,
     params: Params = PARAMS,
 ) -> None:
-    """Search for better settings on the validation split; run the same command again to continue
-    a stopped search.
+    """Search for better settings on the validation split.
 
-    What --set gives stays as it is; params.yaml says where the search starts.
+    Run the same command again to continue a stopped search.
+
+    What --set gives stays fixed; params.yaml says where the search starts.
 
     [bold]modelyard tune tabular --trials 30[/]
     [bold]modelyard tune tabular --data my.csv --target y --set model.kind=xgboost --jobs 2[/]
