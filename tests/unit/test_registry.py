@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from modelyard.errors import BrokenArtifact, Unavailable, UsageError
+from modelyard.registry import direct
 from modelyard.registry import versions as registry
 from modelyard.stages.deploy import deploy
 from modelyard.store import artifact
@@ -112,6 +116,25 @@ def test_promoting_by_hand_moves_the_alias(yard):
     registry.set_champion(NAME, "2")
     with pytest.raises(UsageError, match=r"version '9' is unknown\. Allowed: 1, 2, 3"):
         registry.set_champion(NAME, "9")
+
+
+def test_a_package_is_found_by_name_without_mlflow_as_its_client_finds_it(yard, monkeypatch):
+    known = {one.version: one for one in registry.list_versions(NAME)}
+    champion = next(one for one in known.values() if one.champion)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    for version, expected in {**known, "champion": champion}.items():
+        assert registry.get(NAME, version) == expected
+        assert registry.find(NAME, expected.tags[registry.DIGEST]) == expected
+    assert registry.champion(NAME).path == registry.resolve(f"{NAME}@{champion.version}")
+
+
+def test_where_the_database_has_other_tables_the_client_is_asked(yard, tmp_path, monkeypatch):
+    kept = Path(registry.tracking_uri().removeprefix("sqlite:///"))
+    shutil.copyfile(kept, tmp_path / "mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as tables:
+        tables.execute("ALTER TABLE registered_model_aliases RENAME COLUMN workspace TO place")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert direct.find(NAME, "champion") is None
 
 
 def test_a_reference_is_a_name_a_version_a_run_or_a_folder(yard):

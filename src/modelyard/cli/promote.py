@@ -10,7 +10,7 @@ import typer
 from modelyard.cli.rollback import line_of, release_of
 
 if TYPE_CHECKING:
-    from modelyard.registry.versions import Version
+    from modelyard.registry.version import Version
     from modelyard.release.release import Release
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from modelyard.registry.versions import Version
+    from modelyard.registry.version import Version
     from modelyard.release.release import Release
 
 

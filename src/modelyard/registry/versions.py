@@ -22,36 +22,18 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.errors import BrokenArtifact, UsageError, choices
 from modelyard.home import home, slug, tracking_uri
 from modelyard.packages.package import signed, verify
+from modelyard.registry import direct
 from modelyard.registry.tracking import client, database, run_of, server
+from modelyard.registry.version import CHAMPION, DIGEST, VERSION, Version
 from modelyard.store import artifact
 from modelyard.store.artifact import MANIFEST
 
 if TYPE_CHECKING:
     from modelyard.stages.run import Run
 
-CHAMPION = "champion"
-DIGEST, VERSION = "modelyard.digest", "modelyard.package"
 AUDIT = "modelyard.champion."
 """Prefix of a registered name's tags, followed by the time: who made which version champion, and
 why."""
-
-
-class Version(BaseModel):
-    """A registered package."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    version: str
-    """1, 2, … as the registry counts."""
-    package_version: str
-    """What the package calls itself."""
-    created: datetime
-    champion: bool
-    tags: dict[str, str]
-    source: str
-    """Where the registry keeps the package."""
-    mlflow_run: str
 
 
 class Champion(BaseModel):
@@ -125,7 +107,7 @@ def register(package: Path, run: Run) -> str:
 def champion(name: str) -> Champion | None:
     """The champion of a registered name, its package on this machine; None where there is none
     yet."""
-    version = next((version for version in list_versions(name) if version.champion), None)
+    version = direct.find(name, CHAMPION) or _champion_of(list_versions(name))
     if version is None:
         return None
     return Champion(
@@ -143,7 +125,8 @@ def set_champion(
         UsageError: no such name or version.
     """
     chosen = get(slug(name), version)
-    before = next((one.version for one in list_versions(chosen.name) if one.champion), None)
+    champion = _champion_of(list_versions(chosen.name))
+    before = champion.version if champion else None
     with _open() as mlflow:
         mlflow.set_registered_model_alias(chosen.name, CHAMPION, chosen.version)
         if before != chosen.version:
@@ -210,6 +193,10 @@ def resolve(reference: str) -> Path:
     )
 
 
+def _champion_of(versions: list[Version]) -> Version | None:
+    return next((version for version in versions if version.champion), None)
+
+
 def names() -> list[str]:
     """All registered names."""
     if _is_empty():
@@ -235,6 +222,8 @@ def get(name: str, version: str) -> Version:
     Raises:
         UsageError: no such name or version.
     """
+    if (known := direct.find(name, version)) is not None:
+        return known
     versions = list_versions(name)
     if not versions:
         raise UsageError(f"{choices('registered name', name, names())}. {_what_to_type()}")
@@ -247,6 +236,8 @@ def get(name: str, version: str) -> Version:
 def find(name: str, digest: str) -> Version | None:
     """The version that holds the package with this digest; None also where MLflow is not
     installed."""
+    if (known := direct.find_digest(name, digest)) is not None:
+        return known
     if importlib.util.find_spec("mlflow") is None:
         return None
     return next(

@@ -8,28 +8,23 @@ the server, or the dates of the database's files.
 from __future__ import annotations
 
 import asyncio
-import base64
 import http.client
+import json
 import logging
-import os
-import ssl
 import sys
 import time
 import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 
 from modelyard.home import slug, tracking_uri
+from modelyard.registry import direct
 from modelyard.registry.tracking import database
+from modelyard.registry.version import CHAMPION
 
 log = logging.getLogger("modelyard.serving")
 
-LOOK_SECONDS = 10.0
 BLIND_SECONDS = 600.0
 """Where a change cannot be seen cheaply, the client runs this often."""
-_ALIAS = "/api/2.0/mlflow/registered-models/alias"
 _RESOLVE = (
     "import sys; from modelyard.registry.versions import resolve; print(resolve(sys.argv[1]))"
 )
@@ -49,7 +44,7 @@ class Champion:
         not say."""
         try:
             mark = await asyncio.to_thread(mark_of, self._name)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             log.warning("the registry does not say who is champion of %s: %s", self._name, error)
             return self._folder
         if mark == self._mark and (mark is not None or time.monotonic() < self._next):
@@ -65,22 +60,15 @@ def mark_of(name: str) -> str | None:
     """A text that changes when the champion does; None where that cannot be seen cheaply.
 
     Raises:
-        OSError, HTTPException: the registry does not answer.
+        OSError, HTTPException, ValueError: the registry does not answer, or not in JSON.
     """
     uri = tracking_uri()
     if (file := database(uri)) is not None:
         return "|".join(map(_dated, (file, file.with_name(f"{file.name}-wal"))))
     if not uri.startswith(("http://", "https://")):
         return None
-    query = urllib.parse.urlencode({"name": slug(name), "alias": "champion"})
-    request = urllib.request.Request(  # noqa: S310
-        f"{uri.rstrip('/')}{_ALIAS}?{query}", headers=_authorization(os.environ)
-    )
     try:
-        with urllib.request.urlopen(  # noqa: S310
-            request, timeout=LOOK_SECONDS, context=_context(os.environ)
-        ) as answer:
-            return bytes(answer.read(1_000_000)).decode(errors="replace")
+        return json.dumps(direct.ask(direct.ALIAS, name=slug(name), alias=CHAMPION))
     except urllib.error.HTTPError as error:
         if error.code == 404:  # nothing of that name, or no champion yet
             return "none"
@@ -95,26 +83,6 @@ def _dated(file: Path) -> str:
     except FileNotFoundError:
         return "-"
     return f"{stat.st_mtime_ns}:{stat.st_size}"
-
-
-def _authorization(environ: Mapping[str, str]) -> dict[str, str]:
-    """As MLflow's own client reads the environment."""
-    user, secret = environ.get("MLFLOW_TRACKING_USERNAME"), environ.get("MLFLOW_TRACKING_PASSWORD")
-    if user and secret:
-        text = base64.b64encode(f"{user}:{secret}".encode()).decode()
-        return {"authorization": f"Basic {text}"}
-    token = environ.get("MLFLOW_TRACKING_TOKEN")
-    return {"authorization": f"Bearer {token}"} if token else {}
-
-
-def _context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    context = ssl.create_default_context(
-        cafile=environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None
-    )
-    if environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def _resolved(name: str) -> str | None:

@@ -13,7 +13,7 @@ from modelyard.errors import UsageError
 from modelyard.packages.package import read_info
 from modelyard.predictions.served import comparable, require, served
 from modelyard.registry import versions as registry
-from modelyard.registry.versions import Version
+from modelyard.registry.version import Version
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact, tables
 from modelyard.store.artifact import In, Out, write_json
@@ -80,11 +80,12 @@ def _with_memory(
     found: Verdict, version: Version | None, run: Run, made: datetime, now: datetime
 ) -> Verdict:
     text = version.tags.get(MEMORY) if version else None
-    memory = Memory.model_validate_json(text) if text else Memory()
+    before = Memory.model_validate_json(text) if text else Memory()
     found, memory = decide(
-        found, memory, run=run.id, made=made, now=now, settings=run.config.monitor
+        found, before, run=run.id, made=made, now=now, settings=run.config.monitor
     )
-    if version is not None:
+    # Writing takes the registry's client, seconds: not where only the run that looked is new.
+    if version is not None and memory != before.model_copy(update={"run": run.id}):
         registry.set_tag(version, MEMORY, memory.model_dump_json())
     return found
 
