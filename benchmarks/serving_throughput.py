@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from modelyard.packages.package import Package
 
 HERE = Path(__file__).parent
@@ -37,23 +39,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def family(root: int) -> list[tuple[int, list[str]]]:
-    """A process and all below it, with the fields of /proc/<pid>/stat from the third on."""
-    known: dict[int, list[str]] = {}
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            known[int(file.parent.name)] = file.read_text().rpartition(")")[2].split()
-    found = [root]
-    for process in found:
-        found += [child for child, fields in known.items() if int(fields[1]) == process]
-    return [(process, known[process]) for process in found if process in known]
-
-
 def cpu_seconds(root: int) -> float:
     """Processor time of a process and all below it: a busy machine does not lengthen it as it
     does the wall's."""
-    ticks = sum(int(fields[11]) + int(fields[12]) for _, fields in family(root))
-    return ticks / os.sysconf("SC_CLK_TCK")
+    process = psutil.Process(root)
+    seconds = 0.0
+    for member in [process, *process.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            times = member.cpu_times()
+            seconds += times.user + times.system
+    return seconds
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from modelyard import events
 from modelyard.cli import main
 
 HEADER = "age,city,bought\n"
@@ -263,3 +264,6 @@ def test_the_whole_pipeline_ends_with_the_stage_and_its_line(tmp_path, arguments
     assert all(word in lines[0] for word in words), lines[0]
     assert "modelyard resume" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+    (told,) = tmp_path.glob("runs/*/*/events.jsonl")
+    failures = [event for _, event in events.read(told) if event["event"] == "failed"]
+    assert len(failures) == 1, "a step that failed on this machine is not tried again"

@@ -7,22 +7,21 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 
 def memory(process: int) -> float:
     """Megabytes of memory that a process holds now."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+    return float(psutil.Process(process).memory_info().rss) / 2**20
 
 
 def cpu(process: int) -> float:
     """Processor seconds that a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    times = psutil.Process(process).cpu_times()
+    return float(times.user + times.system)
 
 
 @dataclass

@@ -5,24 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from modelyard.serving import protocol
+from tests.service.costs import memory
 from tests.service.test_serve import served
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-
-def memory(process: int) -> float:
-    """Megabytes of memory that a process holds now."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 @pytest.fixture(scope="module")

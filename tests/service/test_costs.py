@@ -4,7 +4,6 @@ requests get through."""
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 
 import httpx
@@ -15,8 +14,6 @@ from modelyard.home import slug
 from tests.service.conftest import build
 from tests.service.costs import Cost, measured, together
 from tests.service.test_serve import served
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 FAMILY = "tests.service.grinding:Grinder"
 DEADLINE = 3.0

@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from tests.service.costs import Cost, measured, together
 from tests.service.test_serve import served
 from tests.toy.build import build
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
+pytestmark = pytest.mark.slow
 
 DEADLINE = 5.0
 MEGABYTES = 300

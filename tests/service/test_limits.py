@@ -6,12 +6,14 @@ import asyncio
 import http.server
 import json
 import logging
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -24,7 +26,7 @@ from modelyard.serving import tracing
 from modelyard.serving.app import create_app
 from modelyard.serving.aside import Aside
 from modelyard.serving.logs import JsonLines, TextLines
-from modelyard.serving.settings import Limits, ServingSettings
+from modelyard.serving.settings import Limits, ServingSettings, variable
 from tests.service.test_streaming import listening
 
 JSON = {"content-type": "application/json"}
@@ -87,6 +89,11 @@ def test_a_setting_that_is_not_allowed_is_named(line_path):
     }.items():
         with pytest.raises(UsageError, match=f"{name} = '{value}'"):
             ServingSettings.from_environment(good | {name: value})
+
+
+def test_the_documented_variables_are_those_that_are_read():
+    documented = set(re.findall(r"`(MODELYARD_\w+)", Path("docs/serving.md").read_text()))
+    assert {variable(name) for name in ServingSettings.model_fields} == documented
 
 
 def test_an_answer_that_does_not_come_in_time_is_a_504(line, monkeypatch):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from modelyard.errors import BrokenArtifact, MissingExtra, UsageError
@@ -217,19 +218,15 @@ def test_sigterm_under_load_loses_no_accepted_request(payments_path, tmp_path, t
 
 def alive(process: int) -> bool:
     try:
-        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
 def children(process: int) -> list[int]:
-    found = [
-        int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    ]
-    return found + [one for child in found for one in children(child)]
+    return [child.pid for child in psutil.Process(process).children(recursive=True)]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_do_not_outlive_a_killed_command(payments_path, tmp_path):
     with served(payments_path, tmp_path, workers=2) as (process, _):
         workers = children(process.pid)
@@ -242,7 +239,6 @@ def test_workers_do_not_outlive_a_killed_command(payments_path, tmp_path):
         assert not any(map(alive, workers))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_worker_that_ends_is_started_again(payments_path, tmp_path):
     with served(payments_path, tmp_path, workers=2) as (process, address):
         first = children(process.pid)

@@ -9,7 +9,6 @@ import random
 import shutil
 import signal
 import socket
-import sys
 import time
 from pathlib import Path
 
@@ -18,8 +17,6 @@ import pytest
 from prometheus_client.mmap_dict import MmapedDict
 
 from tests.service.test_serve import alive, children, served
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 STRENGTH_SECONDS = 3.0
 

@@ -13,14 +13,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PROC = Path("/proc")
+import psutil
+
+SELF = Path("/proc/self")
 POWERCAP = Path("/sys/class/powercap")
+BUSY = ("user", "nice", "system", "irq", "softirq")
+"""Of what psutil tells of the cores' time, the parts in which they work."""
 
 
 def cpu_seconds() -> float:
     """User and system time of this process and of all children that ended and were waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 class MemoryMeter:
@@ -28,14 +32,17 @@ class MemoryMeter:
 
     def __init__(self) -> None:
         self._seen = 0
+        self._process = psutil.Process()
         # Linux keeps the peak since a process began; a 5 written here resets it (man 5 proc).
-        reset = PROC / "self" / "clear_refs"
+        reset = SELF / "clear_refs"
         if reset.exists() and os.access(reset, os.W_OK):
             reset.write_text("5")
 
     def look(self) -> None:
         """Notes how much the whole tree of processes holds at this moment."""
-        self._seen = max(self._seen, sum(map(_resident, [os.getpid(), *descendants(os.getpid())])))
+        processes = [self._process, *self._process.children(recursive=True)]
+        held = sum(_resident(process) for process in processes)
+        self._seen = max(self._seen, held)
 
     def peak(self) -> int:
         """The most that was seen, and at least this process's own peak, which the system keeps."""
@@ -43,33 +50,15 @@ class MemoryMeter:
         return max(self._seen, _own_peak())
 
 
-def descendants(parent: int) -> list[int]:
-    """Process ids below `parent`, children's children too; none where there is no /proc."""
-    children: dict[int, list[int]] = {}
-    for file in PROC.glob("[0-9]*/stat"):
-        try:
-            fields = file.read_text().rpartition(")")[2].split()
-        except OSError:  # it ended while we looked
-            continue
-        children.setdefault(int(fields[1]), []).append(int(file.parent.name))
-    found, open_ones = [], [parent]
-    while open_ones:
-        below = children.get(open_ones.pop(), [])
-        found += below
-        open_ones += below
-    return found
-
-
-def _resident(process: int) -> int:
+def _resident(process: psutil.Process) -> int:
     try:
-        pages = (PROC / str(process) / "statm").read_text().split()[1]
-    except OSError:
+        return int(process.memory_info().rss)
+    except psutil.Error:  # it ended while we looked
         return 0
-    return int(pages) * resource.getpagesize()
 
 
 def _own_peak() -> int:
-    status = PROC / "self" / "status"
+    status = SELF / "status"
     if status.is_file():
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -82,8 +71,7 @@ class PackageMeter:
     """Energy of the CPU packages by Intel's and AMD's running average power limit (RAPL), from
     Linux's powercap."""
 
-    def __init__(self, powercap: Path = POWERCAP, proc: Path = PROC) -> None:
-        self._proc = proc
+    def __init__(self, powercap: Path = POWERCAP) -> None:
         # Top level only: `intel-rapl:0` holds what `intel-rapl:0:0` counts.
         counters = sorted(powercap.glob("intel-rapl:[0-9]*/energy_uj"))
         self._counters = [
@@ -93,7 +81,7 @@ class PackageMeter:
         ]
         self._last = {file: int(file.read_text()) for file in self._counters}
         self._microjoules = 0
-        self._busy_began = busy_seconds(proc)
+        self._busy_began = busy_seconds()
 
     def look(self) -> None:
         """Adds what was used since the last look. A counter that fell has begun again at 0 after
@@ -116,17 +104,14 @@ class PackageMeter:
         if not self._counters:
             return None
         self.look()
-        busy = busy_seconds(self._proc) - self._busy_began
+        busy = busy_seconds() - self._busy_began
         return self._microjoules / 1e6 * min(1.0, cpu / busy if busy > 0 else 1.0)
 
 
-def busy_seconds(proc: Path = PROC) -> float:
-    """Seconds that the machine's cores have worked since it started (man 5 proc: user, nice,
-    system, irq, softirq)."""
-    user, nice, system, _, _, irq, softirq, *_ = map(
-        int, (proc / "stat").read_text().splitlines()[0].split()[1:]
-    )
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+def busy_seconds() -> float:
+    """Seconds that the machine's cores have worked since it started."""
+    times = psutil.cpu_times()
+    return float(sum(getattr(times, part, 0.0) for part in BUSY))
 
 
 class GpuMeter:

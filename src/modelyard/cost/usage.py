@@ -91,8 +91,9 @@ class Meter:
     """Measures from its making on; `stop` holds the figures."""
 
     def __init__(self, gpus: int = 0) -> None:
-        self._began, self._cpu_began = time.monotonic(), cpu_seconds()
+        # Before the clock: the first of a process loads the GPU driver's library.
         self._memory, self._package, self._gpu = MemoryMeter(), PackageMeter(), GpuMeter(gpus)
+        self._began, self._cpu_began = time.monotonic(), cpu_seconds()
         self._elsewhere = Usage()
         self._final: Usage | None = None
         self._ended = threading.Event()

@@ -6,10 +6,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from modelyard.home import home, is_installed, slug, source_root
 
 if TYPE_CHECKING:
     from kfp import Client
+    from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 GENERIC = "generic"
 FOLDER = source_root() / "pipelines" / "compiled"
@@ -124,48 +123,19 @@ def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
     _import_kfp()
     from kfp import components, local
 
-    warnings.simplefilter("ignore")
-    _mend_conditions()
-    _mend_nesting()
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
     logging.getLogger().setLevel(logging.INFO)
-    components.load_component_from_file(str(pipeline))(**arguments)
+    loaded = components.load_component_from_file(str(pipeline))
+    _try_once(loaded.component_spec.implementation.graph)
+    loaded(**arguments)
 
 
-def _mend_conditions() -> None:
-    """kfp.local 2.16 takes every condition in the form that kfp's own compiler writes for false:
-    it evaluates it as Python, which knows neither `inputs.parameter_values['x']` nor `true`.
-    Writes it as Python first."""
-    from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
-
-    evaluate = ConditionEvaluator.evaluate_condition
-    if getattr(evaluate, "mended", False):
-        return
-
-    def mended(condition: str, io_store: Any) -> bool:
-        return bool(evaluate(as_python(condition), io_store))
-
-    mended.mended = True  # type: ignore[attr-defined]
-    ConditionEvaluator.evaluate_condition = staticmethod(mended)
-
-
-def _mend_nesting() -> None:
-    """kfp.local 2.16 looks for loops and conditions in the outermost pipeline alone, and runs
-    one without them in a way that knows none further in. The other way runs every pipeline."""
-    from kfp.local.orchestrator import dag_orchestrator, enhanced_dag_orchestrator
-
-    dag_orchestrator.run_dag = enhanced_dag_orchestrator.run_enhanced_dag
-
-
-def as_python(condition: str) -> str:
-    """A condition of a compiled pipeline as a Python expression over its channels.
-
-    >>> as_python("inputs.parameter_values['pipelinechannel--monitor-Output'] == true")
-    'pipelinechannel--monitor-Output == True'
-    """
-    condition = re.sub(r"inputs\.parameter_values\['([^']+)'\]", r"\1", condition)
-    words = {"true": "True", "false": "False", "&&": "and", "||": "or"}
-    return " ".join(words.get(word, word) for word in condition.split(" "))
+def _try_once(graph: PipelineSpec) -> None:
+    """Removes the retries of every task: they are for pods that a cluster loses, and kfp.local
+    would repeat a step that failed here, after the same long pauses."""
+    for component in (graph.root, *graph.components.values()):
+        for task in component.dag.tasks.values():
+            task.ClearField("retry_policy")
 
 
 def connect(host: str | None, advice: str = ADVICE) -> Client:

@@ -262,12 +262,12 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
         service.pointer = Path(settings.follow)
     traffic = Traffic(
         opened(package, predictions, limits),
-        candidate=further(settings.candidate, settings.breaking),
+        candidate=further(settings.candidate, settings.breaking_swaps),
         share=settings.share,
         shadow=further(settings.shadow, True),
         threads=threads,
         trust=trust,
-        breaking=settings.breaking,
+        breaking=settings.breaking_swaps,
     )
     _spare_the_collector()
     with _closing(predictions, traffic):

@@ -7,46 +7,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 
 from modelyard import home
 from modelyard.errors import UsageError
-from modelyard.packages.trust import Trust
+from modelyard.packages.signing import PUBLIC_KEY
+from modelyard.packages.trust import FAMILIES, Trust
 from modelyard.settings.base import refuse_credentials
 from modelyard.settings.family import Settings
 
-VARIABLES = {
-    "package": "MODELYARD_PACKAGE",
-    "follow": "MODELYARD_FOLLOW",
-    "follow_seconds": "MODELYARD_FOLLOW_SECONDS",
-    "candidate": "MODELYARD_CANDIDATE",
-    "share": "MODELYARD_SHARE",
-    "shadow": "MODELYARD_SHADOW",
-    "predictions": "MODELYARD_PREDICTIONS",
-    "log": "MODELYARD_LOG",
-    "sample": "MODELYARD_SAMPLE",
-    "workers": "MODELYARD_WORKERS",
-    "body_bytes": "MODELYARD_MAX_BODY_BYTES",
-    "examples": "MODELYARD_MAX_EXAMPLES",
-    "queue": "MODELYARD_QUEUE",
-    "streams": "MODELYARD_STREAMS",
-    "deadline_ms": "MODELYARD_DEADLINE_MS",
-    "batch_rows": "MODELYARD_BATCH_ROWS",
-    "batch_ms": "MODELYARD_BATCH_MS",
-    "batch_wait_ms": "MODELYARD_BATCH_WAIT_MS",
-    "cache_bytes": "MODELYARD_CACHE_BYTES",
-    "token": "MODELYARD_TOKEN",
-    "token_file": "MODELYARD_TOKEN_FILE",
-    "drain_ms": "MODELYARD_DRAIN_MS",
-    "families": "MODELYARD_FAMILIES",
-    "public_key_file": "MODELYARD_PUBLIC_KEY_FILE",
-    "breaking": "MODELYARD_BREAKING_SWAPS",
-    "stop_ms": "MODELYARD_STOP_MS",
-    "log_format": "MODELYARD_LOG_FORMAT",
-    "access_log": "MODELYARD_ACCESS_LOG",
-}
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"MODELYARD_{name.upper()}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +45,8 @@ class Limits:
 
 
 class ServingSettings(Settings):
-    """Settings of a service; `from_environment` reads the variable named in VARIABLES for each."""
+    """Settings of a service. `from_environment` reads each from the variable of its name in
+    capitals, after `MODELYARD_`."""
 
     package: Path
     """The package to serve."""
@@ -93,9 +69,9 @@ class ServingSettings(Settings):
     """Part of the requests that are logged."""
     workers: int = Field(default=1, ge=1)
     """Processes that answer."""
-    body_bytes: int = Field(default=16 * 2**20, ge=1)
+    max_body_bytes: int = Field(default=16 * 2**20, ge=1)
     """Largest request body, bytes; a larger one is answered with 413."""
-    examples: int = Field(default=1_000, ge=1)
+    max_examples: int = Field(default=1_000, ge=1)
     """Most examples in one request."""
     queue: int = Field(default=2_000, ge=1)
     """Most examples that wait for the model; more are answered with 503."""
@@ -125,7 +101,7 @@ class ServingSettings(Settings):
     may name."""
     public_key_file: Path | None = None
     """PEM file with public keys; a package that none of them has signed is not served."""
-    breaking: bool = False
+    breaking_swaps: bool = False
     """Whether a package may take over that refuses requests which the one before it answers."""
     stop_ms: float = Field(default=15_000.0, ge=100)
     """After that: longest that accepted requests and streams may still take, ms; then each ends
@@ -142,28 +118,30 @@ class ServingSettings(Settings):
         Raises:
             UsageError: MODELYARD_PACKAGE is not set, or a value is not allowed.
         """
-        given: dict[str, Any] = {
-            name: environ[key] for name, key in VARIABLES.items() if environ.get(key)
+        given = {
+            name: environ[variable(name)]
+            for name in cls.model_fields
+            if environ.get(variable(name))
         }
         for name in given.keys() - {"token"}:
-            refuse_credentials(given[name], VARIABLES[name])
+            refuse_credentials(given[name], variable(name))
         if "package" not in given:
             raise UsageError(
                 "MODELYARD_PACKAGE is not set: which package to serve? Type: modelyard serve PACKAGE"
             )
         try:
-            return cls(**given)
+            return cls.model_validate(given)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             name = str(first["loc"][0])
             seen = "" if name == "token" else f" = {first['input']!r}"
-            raise UsageError(f"{VARIABLES[name]}{seen}: {first['msg']}") from None
+            raise UsageError(f"{variable(name)}{seen}: {first['msg']}") from None
 
     def trust(self) -> Trust:
         """What packages may name, and whose signatures count."""
-        given = {VARIABLES["families"]: self.families}
+        given = {FAMILIES: self.families}
         if self.public_key_file is not None:
-            given[VARIABLES["public_key_file"]] = str(self.public_key_file)
+            given[PUBLIC_KEY] = str(self.public_key_file)
         return Trust.from_environment(given)
 
     def prediction_place(self, family: str) -> Path | str:
@@ -196,8 +174,8 @@ class ServingSettings(Settings):
     def limits(self) -> Limits:
         """What one request may ask for."""
         return Limits(
-            body_bytes=self.body_bytes,
-            examples=self.examples,
+            body_bytes=self.max_body_bytes,
+            examples=self.max_examples,
             queue=self.queue,
             streams=self.streams,
             deadline=self.deadline_ms / 1e3,
@@ -211,7 +189,7 @@ class ServingSettings(Settings):
 
 def workers() -> int:
     """MODELYARD_WORKERS, known before a package is."""
-    seen = os.environ.get(VARIABLES["workers"]) or "1"
+    seen = os.environ.get(variable("workers")) or "1"
     if not seen.isdigit() or int(seen) < 1:
         raise UsageError(f"MODELYARD_WORKERS = {seen!r} must be a number of at least 1")
     return int(seen)
