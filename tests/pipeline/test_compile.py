@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from modelyard.family import load, names
-from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipelines, generic, of_family
+from modelyard.pipeline.pipelines import GENERIC, KINDS, generic, of_family
 from modelyard.stages import STAGES, TRAINING
 
 FOLDER = Path("pipelines/compiled")
@@ -23,17 +23,9 @@ def spec(path: Path) -> tuple[dict, dict]:
     return first, rest[0] if rest else {}
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("compiled")
-    files = {key: folder / f"{key[0] or GENERIC}-{key[1]}.yaml" for key in FILES}
-    compile_pipelines([(*key, file) for key, file in files.items()])
-    return files
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_committed_pipeline_is_not_stale(fresh, kind):
-    assert generic(kind).read_bytes() == fresh[None, kind].read_bytes(), "type: make compile"
+def test_the_committed_pipeline_is_not_stale(compiled, kind):
+    assert generic(kind).read_bytes() == compiled[None, kind].read_bytes(), "type: make compile"
 
 
 def test_only_the_generic_pipelines_are_committed():
@@ -43,33 +35,33 @@ def test_only_the_generic_pipelines_are_committed():
     assert sorted(listed) == [f"{FOLDER}/{GENERIC}-{kind}.yaml" for kind in sorted(KINDS)]
 
 
-def test_compiling_in_another_process_with_other_hashes_gives_the_same_bytes(fresh, tmp_path):
+def test_compiling_in_another_process_with_other_hashes_gives_the_same_bytes(compiled, tmp_path):
     command = [sys.executable, "-m", "modelyard", "compile", names()[0], "--into", str(tmp_path)]
     subprocess.run(
         command, check=True, env={**os.environ, "PYTHONHASHSEED": "1234"}, capture_output=True
     )
     for kind in KINDS:
-        path = fresh[names()[0], kind]
+        path = compiled[names()[0], kind]
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(("name", "kind"), FILES)
-def test_every_pipeline_loads_again_with_the_parameters_of_the_page(fresh, name, kind):
+def test_every_pipeline_loads_again_with_the_parameters_of_the_page(compiled, name, kind):
     from kfp import components
 
-    loaded = components.load_component_from_file(str(fresh[name, kind]))
+    loaded = components.load_component_from_file(str(compiled[name, kind]))
     inputs = loaded.component_spec.inputs
     own = {"trials", "fixed"} if kind == "tuning" else {"nodes", "cpu", "memory"}
     assert set(inputs) == {"family", "config", "data_rev", "gpus_per_node", "code_version"} | own
-    described = spec(fresh[name, kind])[0]["root"]["inputDefinitions"]["parameters"]
+    described = spec(compiled[name, kind])[0]["root"]["inputDefinitions"]["parameters"]
     assert all(parameter["description"] for parameter in described.values())
     if name:
         assert load(name).Config.model_validate(inputs["config"].default) == load(name).Config()
 
 
 @pytest.mark.parametrize("name", [None, *names()])
-def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(fresh, name):
-    pipeline, platform = spec(fresh[name, "training"])
+def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(compiled, name):
+    pipeline, platform = spec(compiled[name, "training"])
     tasks = pipeline["root"]["dag"]["tasks"]
     makers = {output: stage.name for stage in TRAINING for output in stage.outputs}
     assert set(tasks) == {stage.name for stage in TRAINING}
@@ -94,8 +86,8 @@ def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(fresh, na
 
 
 @pytest.mark.parametrize("name", [None, *names()])
-def test_the_monitoring_graph_trains_again_only_when_the_verdict_says_so(fresh, name):
-    pipeline, _ = spec(fresh[name, "monitoring"])
+def test_the_monitoring_graph_trains_again_only_when_the_verdict_says_so(compiled, name):
+    pipeline, _ = spec(compiled[name, "monitoring"])
     tasks = pipeline["root"]["dag"]["tasks"]
     condition = next(task for task in tasks if task != "monitor")
     assert "monitor" in tasks[condition]["dependentTasks"]
@@ -107,8 +99,8 @@ def test_the_monitoring_graph_trains_again_only_when_the_verdict_says_so(fresh, 
 
 
 @pytest.mark.parametrize(("name", "kind"), FILES)
-def test_no_step_installs_a_package_and_every_step_has_bounds(fresh, name, kind):
-    pipeline, _ = spec(fresh[name, kind])
+def test_no_step_installs_a_package_and_every_step_has_bounds(compiled, name, kind):
+    pipeline, _ = spec(compiled[name, kind])
     for executor in pipeline["deploymentSpec"]["executors"].values():
         container = executor["container"]
         assert "pip install" not in " ".join(container["command"])
@@ -177,27 +169,28 @@ def test_steps_and_stages_have_the_same_inputs_and_outputs():
 
 
 def test_a_familys_own_pipeline_is_compiled_once_for_each_version_of_the_code(
-    fresh, tmp_path, monkeypatch
+    compiled, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
     found = of_family(names()[0], "training")
-    assert found.read_bytes() == fresh[names()[0], "training"].read_bytes()
+    assert found.read_bytes() == compiled[names()[0], "training"].read_bytes()
     found.write_text("kept")
     assert of_family(names()[0], "training").read_text() == "kept"
     assert of_family("tests.toy.family:Line", "training").is_file()
 
 
-@pytest.mark.parametrize(("nodes", "expected"), [(1, "4"), (2, "0")])
-def test_ingest_writes_what_gpus_the_training_steps_own_pod_asks_for(tmp_path, nodes, expected):
+def test_ingest_writes_what_gpus_the_training_steps_own_pod_asks_for(tmp_path):
     step = (
         "import sys; from kfp import dsl; from components.ingest import ingest\n"
-        "folder, nodes = sys.argv[1:]\n"
-        "ingest.python_func(family='tests.toy.family:Line', config={'cluster': {'gpu_resource': 'amd.com/gpu'}},\n"
-        "    code_version='', run_id='r', data_rev='', nodes=int(nodes), gpus_per_node=4,\n"
-        "    dataset=dsl.Dataset(uri=f'{folder}/dataset'), gpus=f'{folder}/gpus', gpu_resource=f'{folder}/resource')"
+        "for nodes in (1, 2):\n"
+        "    folder = f'{sys.argv[1]}/{nodes}'\n"
+        "    ingest.python_func(family='tests.toy.family:Line', config={'cluster': {'gpu_resource': 'amd.com/gpu'}},\n"
+        "        code_version='', run_id='r', data_rev='', nodes=nodes, gpus_per_node=4,\n"
+        "        dataset=dsl.Dataset(uri=f'{folder}/dataset'), gpus=f'{folder}/gpus',\n"
+        "        gpu_resource=f'{folder}/resource')"
     )
-    subprocess.run(
-        [sys.executable, "-c", step, str(tmp_path), str(nodes)], check=True, capture_output=True
-    )
-    assert (tmp_path / "gpus").read_text() == expected
-    assert (tmp_path / "resource").read_text() == "amd.com/gpu"
+    subprocess.run([sys.executable, "-c", step, str(tmp_path)], check=True, capture_output=True)
+    assert (tmp_path / "1" / "gpus").read_text() == "4"
+    assert (tmp_path / "2" / "gpus").read_text() == "0"
+    for nodes in ("1", "2"):
+        assert (tmp_path / nodes / "resource").read_text() == "amd.com/gpu"

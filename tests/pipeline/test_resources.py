@@ -6,19 +6,11 @@ import pytest
 import yaml
 
 from modelyard.family import names
-from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipelines
+from modelyard.pipeline.pipelines import KINDS
 from modelyard.pipeline.step import gpus_of_step
 from tests.pipeline.driver import pods
 
 NAMES = [(name, kind) for name in (None, *names()) for kind in KINDS]
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("compiled")
-    files = {key: folder / f"{key[0] or GENERIC}-{key[1]}.yaml" for key in NAMES}
-    compile_pipelines([(*key, file) for key, file in files.items()])
-    return files
 
 
 def resources(path: Path, nodes: int, gpus: int, config: dict | None = None) -> dict:
