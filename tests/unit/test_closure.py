@@ -37,44 +37,49 @@ def codes(copy: Path) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
-def changed(copy: Path, file: str, old: str = "", new: str = "\n") -> set[str]:
-    """The stages whose key an edit changes; without `old` a line is added at the end. The edit
-    is undone."""
-    path = copy / file
-    before, text = codes(copy), path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new) if old else text + new)
-    after = codes(copy)
-    path.write_text(text)
-    return {name for name in before if before[name] != after[name]}
+@pytest.fixture(scope="module")
+def before(copy) -> dict[str, str]:
+    """Each stage's digest of the copy as it is."""
+    return codes(copy)
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
+@pytest.fixture
+def changed(copy, before):
+    """Adds text to files of the copy; returns the stages whose key that changes. The edits are
+    undone."""
+
+    def edit(*files: str, new: str = "\n") -> set[str]:
+        texts = {copy / file: (copy / file).read_text() for file in files}
+        for path, text in texts.items():
+            path.write_text(text + new)
+        after = codes(copy)
+        for path, text in texts.items():
+            path.write_text(text)
+        return {name for name in before if before[name] != after[name]}
+
+    return edit
+
+
+def test_a_page_a_command_the_server_or_another_family_changes_no_key(changed):
+    files = [
         "families/image/README.md",
         "card/card.css",
         "serving/page/page.js",
         "cli/show.py",
         "serving/app.py",
-    ],
-)
-def test_a_page_a_command_or_the_server_changes_no_key(copy, file):
-    assert changed(copy, file) == set()
+        "families/recommender/model.py",
+    ]
+    assert changed(*files) == set()
 
 
-def test_another_familys_code_changes_no_key(copy):
-    assert changed(copy, "families/recommender/model.py", new="A = 1\n") == set()
-
-
-def test_a_constant_of_the_network_changes_training_and_what_follows(copy):
-    found = changed(copy, "families/image/network.py", new="A = 1\n")
+def test_a_constant_of_the_network_changes_training_and_what_follows(changed):
+    found = changed("families/image/network.py", new="A = 1\n")
     assert READING.isdisjoint(found)
     assert found >= MODELLING
 
 
-def test_an_edit_of_the_reader_changes_every_stage_that_rests_on_it(copy):
-    assert changed(copy, "kit/classifier/folders.py", new="A = 1\n") >= {
+def test_an_edit_of_the_reader_changes_every_stage_that_rests_on_it(changed):
+    assert changed("kit/classifier/folders.py", new="A = 1\n") >= {
         "ingest",
         "features",
         "train",
@@ -82,8 +87,8 @@ def test_an_edit_of_the_reader_changes_every_stage_that_rests_on_it(copy):
     }
 
 
-def test_an_edit_of_the_training_loop_changes_training_and_not_reading(copy):
-    found = changed(copy, "training/engine.py", new="A = 1\n")
+def test_an_edit_of_the_training_loop_changes_training_and_not_reading(changed):
+    found = changed("training/engine.py", new="A = 1\n")
     assert found >= {"train"}
     assert READING.isdisjoint(found)
 
@@ -98,7 +103,9 @@ def test_another_version_of_a_library_that_computes_is_other_code(monkeypatch):
     after = {stage.name: stage.code(entry) for stage in TRAINING}
     assert before["train"] != after["train"]
     monkeypatch.setattr(
-        closure, "library_version", lambda name: "9.9" if name == "rich" else installed(name)
+        closure,
+        "library_version",
+        lambda name: "9.9" if name in ("psutil", "rich") else installed(name),
     )
     assert {stage.name: stage.code(entry) for stage in TRAINING} == before
 

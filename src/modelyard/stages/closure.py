@@ -41,6 +41,7 @@ NOT_COMPUTING = frozenset(
         "matplotlib",
         "mlflow",
         "optuna",
+        "psutil",
         "pydantic",
         "rich",
         "typer",
