@@ -1,0 +1,157 @@
+"""Steps of a pipeline on this machine, forked from a process that has imported what they need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from modelyard import events
+from modelyard.family import Entry
+from modelyard.pipeline.forking import BLAS_THREADS, REFUSED
+from modelyard.settings.family import FamilyConfig
+
+EXECUTOR = "kfp.dsl.executor_main"
+CAN_FORK = sys.platform == "linux"
+"""Elsewhere system libraries do not survive a fork: steps are new interpreters there."""
+WITHOUT_THREADS = {BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""Environment under which no library starts a thread when it is imported."""
+TRACKING = ("sqlalchemy.orm", "alembic.command", "mlflow.tracking.client")
+PAGES = ("jinja2", "matplotlib.figure", "matplotlib.backends.backend_svg", "modelyard.card.page")
+
+
+def modules_of(entry: Entry[Any], config: FamilyConfig, kind: str) -> list[str]:
+    """What the steps of a pipeline import, in the order in which they need it."""
+    if kind == "monitoring":
+        return [EXECUTOR, "modelyard.stages", "scipy.stats", *TRACKING]
+    return [
+        EXECUTOR,
+        "modelyard.stages",
+        entry.module_of("data"),
+        *config.requires(),
+        entry.module_of("build"),
+        entry.module_of("host"),
+        "modelyard.training.loop",
+        "modelyard.runtimes.opening",
+        "onnxruntime",
+        *PAGES,
+        *TRACKING,
+    ]
+
+
+class StepServer:
+    """The process that steps are forked from, and the way to ask it for one."""
+
+    def __init__(self, folder: Path, modules: Sequence[str]) -> None:
+        self._control, theirs = socket.socketpair()
+        self._asking = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "modelyard.pipeline.forking",
+                    str(folder),
+                    str(theirs.fileno()),
+                    *modules,
+                ],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **WITHOUT_THREADS, "_KFP_RUNTIME": "true"},
+            )
+
+    def run(self, code: str, arguments: Sequence[str], environment: dict[str, str]) -> int | None:
+        """Runs a component's code as a step; its exit status, negative for the signal that ended
+        it. None: it was not started, because it cannot be forked."""
+        answer = ""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs, self._asking:
+                try:
+                    socket.send_fds(self._control, [b"s"], [theirs.fileno()])
+                except OSError:
+                    return None
+            own = {name: os.environ[name] for name in (BLAS_THREADS,) if name in os.environ}
+            request = {
+                "code": code,
+                "arguments": list(arguments),
+                "environment": {**own, **environment},
+            }
+            with suppress(OSError):  # a step that is refused is not read
+                ours.sendall(json.dumps(request).encode())
+                ours.shutdown(socket.SHUT_WR)
+            with suppress(OSError):
+                answer = b"".join(iter(lambda: ours.recv(64), b"")).decode()
+        if answer == REFUSED:
+            return None
+        return int(answer) if answer else 1
+
+    def __enter__(self) -> StepServer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._control.close()
+        self._process.wait()
+
+
+@contextmanager
+def forked_steps(folder: Path, modules: Sequence[str]) -> Iterator[None]:
+    """Within the block kfp.local's steps are forked where that is possible.
+
+    kfp.local has no public place for another way to start a process: its runners are looked up in a
+    table of its own. So the one function that starts a step's process is replaced.
+    """
+    if not CAN_FORK:
+        yield
+        return
+    with StepServer(folder, modules) as server:
+        from kfp.local import subprocess_task_handler as handler
+
+        new_interpreter = handler.run_local_subprocess
+
+        def run(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
+            parts = _component(full_command)
+            status = server.run(*parts, env_vars or {}) if parts else None
+            if status is None:
+                return int(new_interpreter(full_command, env_vars))
+            if status < 0:
+                _tell_killed(full_command, -status)
+            return status
+
+        handler.run_local_subprocess = run
+        try:
+            yield
+        finally:
+            handler.run_local_subprocess = new_interpreter
+
+
+def _component(command: Sequence[str]) -> tuple[str, list[str]] | None:
+    """Code and arguments of a lightweight component that installs nothing; None for any other
+    command."""
+    shell = len(command) > 4 and command[0] == "sh"
+    if not shell or EXECUTOR not in command[2] or "pip install" in command[2]:
+        return None
+    return command[3], list(command[4:])
+
+
+def _tell_killed(command: Sequence[str], number: int) -> None:
+    """A step that crashed could not say so itself."""
+    if number in (signal.SIGTERM, signal.SIGINT):  # it was told to stop
+        return
+    name = signal.Signals(number).name
+    cause = ", as Linux does where memory runs out" if number == signal.SIGKILL else ""
+    stage = command[command.index("--function_to_execute") + 1]
+    events.emit("failed", stage, kind=name, message=f"{name} ended its process{cause}")
