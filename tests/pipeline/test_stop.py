@@ -53,7 +53,7 @@ def test_a_run_told_to_stop_saves_its_training_and_resume_goes_on_within_it(tmp_
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=120)
     assert run.returncode == 130, said
-    assert "stopped. To go on: modelyard resume" in said
+    assert "stopped. To continue: modelyard resume" in said
     assert len(list(home.glob("checkpoints/image-*/0/step-*/state.json"))) == 1
     before = len(progress(home))
     done = subprocess.run(

@@ -25,8 +25,8 @@ from typing import Any
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 """OpenBLAS starts its threads when it is loaded: here it gets none, and a step takes them back."""
-REFUSED = "refused"
-"""The answer where a step cannot be forked."""
+READY = b"r"
+"""A step says that it was forked, and reads what it is to do; without this it was refused."""
 
 
 def main(control: socket.socket, modules: list[str]) -> int:
@@ -45,7 +45,6 @@ def main(control: socket.socket, modules: list[str]) -> int:
                 return 0
             step = socket.socket(fileno=received[0])
             if _threads() > 1:
-                step.sendall(REFUSED.encode())
                 step.close()
                 waiting.clear()
             elif (pid := os.fork()) == 0:
@@ -74,6 +73,7 @@ def _threads() -> int:
 def _run(step: socket.socket) -> int:
     """The step itself, in the copy."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    step.sendall(READY)
     request = json.loads(_read(step))
     os.environ.pop(BLAS_THREADS, None)
     os.environ.update(request["environment"])

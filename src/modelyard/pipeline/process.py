@@ -13,6 +13,8 @@ from modelyard.errors import ModelyardError
 from modelyard.parent import PARENT, die_with_parent
 from modelyard.pipeline.local import RunFolder, remove_unfinished
 from modelyard.pipeline.pipelines import generic, run_here
+from modelyard.pipeline.warm import forked_steps, modules_of
+from modelyard.settings.family import resolve
 
 
 def main(path: str) -> int:
@@ -43,17 +45,21 @@ def _execute(folder: RunFolder) -> None:
     from modelyard.stages.run import code_version
 
     record = folder.record
+    entry = load(record.family)
+    config = resolve(entry.Config, ("config", record.config))
+    modules = modules_of(entry, config, record.kind)
     arguments = {
         "family": record.family,
         "config": record.config,
         "data_rev": record.data_rev,
         "nodes": record.nodes,
         "gpus_per_node": record.gpus_per_node,
-        "code_version": code_version(load(record.family)),
+        "code_version": code_version(entry),
     }
     with measure() as meter:
         try:
-            run_here(generic(record.kind), folder.artifacts, arguments)
+            with forked_steps(folder.path, modules):
+                run_here(generic(record.kind), folder.artifacts, arguments)
         finally:
             events.emit("executed", record.kind, cost=meter.stop().model_dump(mode="json"))
 

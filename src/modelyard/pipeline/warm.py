@@ -17,10 +17,12 @@ from typing import Any
 
 from modelyard import events
 from modelyard.family import Entry
-from modelyard.pipeline.forking import BLAS_THREADS, REFUSED
+from modelyard.pipeline.forking import BLAS_THREADS, READY
 from modelyard.settings.family import FamilyConfig
 
 EXECUTOR = "kfp.dsl.executor_main"
+KILLED = -int(signal.SIGKILL)
+"""Status of a step of which nothing more was heard."""
 CAN_FORK = sys.platform == "linux"
 """Elsewhere system libraries do not survive a fork: steps are new interpreters there."""
 WITHOUT_THREADS = {BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
@@ -71,28 +73,22 @@ class StepServer:
     def run(self, code: str, arguments: Sequence[str], environment: dict[str, str]) -> int | None:
         """Runs a component's code as a step; its exit status, negative for the signal that ended
         it. None: it was not started, because it cannot be forked."""
-        answer = ""
         ours, theirs = socket.socketpair()
         with ours:
-            with theirs, self._asking:
-                try:
-                    socket.send_fds(self._control, [b"s"], [theirs.fileno()])
-                except OSError:
-                    return None
+            with theirs, self._asking, suppress(OSError):  # the process may have ended
+                socket.send_fds(self._control, [b"s"], [theirs.fileno()])
+            if ours.recv(1) != READY:
+                return None
             own = {name: os.environ[name] for name in (BLAS_THREADS,) if name in os.environ}
             request = {
                 "code": code,
                 "arguments": list(arguments),
                 "environment": {**own, **environment},
             }
-            with suppress(OSError):  # a step that is refused is not read
-                ours.sendall(json.dumps(request).encode())
-                ours.shutdown(socket.SHUT_WR)
-            with suppress(OSError):
-                answer = b"".join(iter(lambda: ours.recv(64), b"")).decode()
-        if answer == REFUSED:
-            return None
-        return int(answer) if answer else 1
+            ours.sendall(json.dumps(request).encode())
+            ours.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: ours.recv(64), b"")).decode()
+        return int(answer) if answer else KILLED
 
     def __enter__(self) -> StepServer:
         return self

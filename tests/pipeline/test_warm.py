@@ -1,0 +1,155 @@
+"""Steps that are forked from a process that has imported what they need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from modelyard import events
+from modelyard.family import load, names
+from modelyard.pipeline import warm
+from modelyard.pipeline.warm import EXECUTOR, StepServer, forked_steps, modules_of
+
+pytestmark = pytest.mark.skipif(not warm.CAN_FORK, reason="steps are forked on Linux")
+
+
+def component(body: str) -> str:
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    return f"def step():\n{lines}\n"
+
+
+def arguments(folder: Path) -> list[str]:
+    described = json.dumps({"inputs": {}, "outputs": {"outputFile": str(folder / "out.json")}})
+    return ["--executor_input", described, "--function_to_execute", "step"]
+
+
+def command(body: str, folder: Path) -> list[str]:
+    """As the compiled pipeline gives it to kfp.local."""
+    script = (
+        'program_path=$(mktemp -d)\nprintf "%s" "$0" > "$program_path/ephemeral_component.py"\n'
+        f"_KFP_RUNTIME=true {sys.executable} -m {EXECUTOR} --component_module_path "
+        '"$program_path/ephemeral_component.py" "$@"\n'
+    )
+    return ["sh", "-ec", script, component(body), *arguments(folder)]
+
+
+def run(command: list[str]) -> int:
+    from kfp.local import subprocess_task_handler as handler
+
+    return int(handler.run_local_subprocess(command, {"SAID": "by the pipeline"}))
+
+
+def test_no_library_that_a_family_imports_keeps_its_steps_from_being_forked(tmp_path):
+    modules = {}
+    for name in names():
+        entry = load(name)
+        modules |= dict.fromkeys(modules_of(entry, entry.Config(), "training"))
+    imported = "import sys\nassert {'torch', 'sklearn', 'mlflow'} <= set(sys.modules)"
+    with StepServer(tmp_path, list(modules)) as server:
+        until = time.monotonic() + 120
+        # A step comes between two imports: one that lacks the last module came too early.
+        while (status := server.run(component(imported), arguments(tmp_path), {})) == 1:
+            assert time.monotonic() < until
+            time.sleep(1)
+    assert status == 0  # None: it was refused
+
+
+def test_a_step_sees_its_environment_and_all_cores_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "temporary").mkdir()
+    body = f"""
+import json, os, sys
+names = ("SAID", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+found = {{name: os.environ.get(name) for name in names}} | {{"parent": os.getppid()}}
+open({str(tmp_path / "seen.json")!r}, "w").write(json.dumps(found))
+"""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with forked_steps(tmp_path, [EXECUTOR]):
+        assert run(command(body, tmp_path)) == 0
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    assert (seen["SAID"], seen["OPENBLAS_NUM_THREADS"]) == ("by the pipeline", None)
+    assert not list((tmp_path / "temporary").iterdir())
+    assert not Path(f"/proc/{seen['parent']}").exists()  # the process that steps were forked from
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("import sys\nsys.exit(3)", 3), ("raise ValueError('no')", 1), ("import os\nos._exit(7)", 7)],
+)
+def test_a_step_that_fails_has_its_own_exit_status(tmp_path, body, status):
+    with forked_steps(tmp_path, [EXECUTOR]):
+        assert run(command(body, tmp_path)) == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_step_that_crashes_is_told_with_its_signal(tmp_path, monkeypatch, number):
+    monkeypatch.setenv(events.VARIABLE, str(tmp_path / "events.jsonl"))
+    body = f"import os\nos.kill(os.getpid(), {int(number)})"
+    with forked_steps(tmp_path, [EXECUTOR]):
+        assert run(command(body, tmp_path)) == -number
+        assert run(command("pass", tmp_path)) == 0
+    ((_, event),) = events.read(tmp_path / "events.jsonl")
+    assert (event["event"], event["stage"], event["kind"]) == ("failed", "step", number.name)
+    assert ("memory" in event["message"]) == (number == signal.SIGKILL)
+
+
+def test_where_an_import_starts_a_thread_steps_are_new_interpreters(tmp_path, monkeypatch):
+    (tmp_path / "threaded.py").write_text(
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with StepServer(tmp_path, ["threaded"]) as server:
+        time.sleep(2)
+        assert server.run(component("pass"), arguments(tmp_path), {}) is None
+    body = f"import os\nopen({str(tmp_path / 'parent')!r}, 'w').write(str(os.getppid()))"
+    with forked_steps(tmp_path, ["threaded"]):
+        time.sleep(2)
+        assert run(command(body, tmp_path)) == 0
+    assert int((tmp_path / "parent").read_text()) != os.getpid()
+
+
+def test_steps_at_a_time_do_not_wait_for_each_other(tmp_path):
+    body = "import time\ntime.sleep(3)"
+    with StepServer(tmp_path, [EXECUTOR]) as server, ThreadPoolExecutor(4) as pool:
+        assert server.run(component("pass"), arguments(tmp_path), {}) == 0
+        begun = time.monotonic()
+        ended = [
+            pool.submit(server.run, component(body), arguments(tmp_path), {}) for _ in range(4)
+        ]
+        assert [one.result() for one in ended] == [0] * 4
+        assert time.monotonic() - begun < 9
+
+
+def test_the_process_of_steps_ends_with_the_one_that_asked_for_it(tmp_path):
+    script = (
+        "import os, sys, signal; from pathlib import Path\n"
+        "from modelyard.pipeline.warm import StepServer\n"
+        f"server = StepServer(Path({str(tmp_path)!r}), [])\n"
+        "print(server._process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False
+    )
+    until = time.monotonic() + 20
+    while Path(f"/proc/{int(done.stdout)}/cmdline").exists() and _alive(int(done.stdout)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "zombie" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
