@@ -161,7 +161,7 @@ def test_a_changed_setting_source_or_data_set_is_never_answered_from_what_was_do
 def test_two_processes_cannot_execute_the_same_run(workplace):
     (workplace.folder / "stall-in").write_text("train")
     (workplace.folder / "stalled").unlink(missing_ok=True)
-    first = workplace.start("run", "stalling:Stalling")
+    first = workplace.start("run", "stalling:Stalling", "--fresh")
     try:
         wait_for(lambda: (workplace.folder / "stalled").exists())
         second = workplace.start("resume")

@@ -14,6 +14,8 @@ import pytest
 from modelyard import events
 from modelyard.packages.package import Package
 from modelyard.packages.trust import Trust
+from modelyard.pipeline.local import RunFolder
+from modelyard.pipeline.unchanged import finished
 from modelyard.stages import TRAINING
 from modelyard.store.artifact import verify
 from modelyard.store.tables import write_parquet
@@ -66,6 +68,34 @@ def test_a_family_from_outside_runs_end_to_end_without_an_edit(workplace):
     (answer,) = Package(run / "package", trust=TRUST).predict([{"x": 1.0}])
     assert abs(answer.y - 3) < 0.2
     assert (run / "card.html").read_text().startswith("<!doctype html>")
+
+
+def test_an_unchanged_run_shows_the_finished_one(workplace, monkeypatch):
+    before = last_run(workplace)
+    output = modelyard(workplace, "run", FAMILY)
+    assert last_run(workplace) == before
+    assert "unchanged since that run" in output
+    assert f"package  runs/line-line/{before.name}/package" in output
+
+    monkeypatch.setenv("MODELYARD_HOME", str(workplace / "runs"))
+    monkeypatch.chdir(workplace)
+    record = RunFolder(before).record
+    assert finished(record).path == before
+    for changed in (
+        {"nodes": 2},
+        {"config": {**record.config, "seed": 1}},
+        {"kind": "monitoring"},
+    ):
+        assert finished(record.model_copy(update=changed)) is None
+    with monkeypatch.context() as patch:
+        patch.setattr("modelyard.stages.closure.library_version", lambda library: "another")
+        assert finished(record) is None
+    damaged = before / "package" / "golden.json"
+    content = damaged.read_text()
+    damaged.write_text(content + " ")
+    assert finished(record) is None
+    damaged.write_text(content)
+    assert finished(record).path == before
 
 
 def log_traffic(folder: Path, shift: float) -> None:

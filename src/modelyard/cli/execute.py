@@ -33,8 +33,11 @@ def run_pipeline(
     nodes: int,
     gpus: int,
     kind: Literal["training", "monitoring"] = "training",
+    fresh: bool = False,
 ) -> None:
-    """Starts a run and follows it to its end."""
+    """Starts a run and follows it to its end; shows the finished one that it would repeat, unless
+    `fresh`."""
+    from modelyard.pipeline.unchanged import finished
     from modelyard.settings.family import portable
     from modelyard.stages.run import Run, check_requirements
     from modelyard.store.artifact import now
@@ -53,7 +56,23 @@ def run_pipeline(
         gpus_per_node=gpus,
         created=now(),
     )
-    follow(local.RunFolder.new(record))
+    known = None if fresh else finished(record)
+    if known is None:
+        follow(local.RunFolder.new(record))
+    else:
+        _show_unchanged(known)
+
+
+def _show_unchanged(folder: local.RunFolder) -> None:
+    from modelyard.cli.show import result_table
+
+    record = folder.record
+    console.print(f"[bold]{record.family}[/] · run {record.id} · {_relative(folder.path)}")
+    console.print(
+        "unchanged since that run: data, settings and code are the same. "
+        "To run it again: [bold]--fresh[/]"
+    )
+    result_table(folder, record.seconds)
 
 
 def resume_pipeline(run_id: str | None) -> None:

@@ -41,6 +41,10 @@ def run(
             help="The monitoring pipeline: watch the champion, train again on drift.",
         ),
     ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Run also where a finished run has all the same."),
+    ] = False,
 ) -> None:
     """Take a family through the whole pipeline on this machine.
 
@@ -65,6 +69,7 @@ def run(
         nodes=nodes,
         gpus=gpus,
         kind="monitoring" if monitoring else "training",
+        fresh=fresh,
     )
 
 
