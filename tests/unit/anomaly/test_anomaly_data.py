@@ -212,11 +212,11 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
         (changed("time", 7, ""), "pump.csv, row 7, column 'time': the time is missing"),
         (
             changed("time", 7, "2025-12-31T00:00:00"),
-            "row 7, column 'time': the time goes back: 2025-12-31.* after",
+            "row 7, column 'time': the time goes back: '2025-12-31.* after",
         ),
         (
             changed("time", 7, "2026-01-01T00:25:00"),
-            "row 7, column 'time': the time 2026-01-01T00:25:00 stands twice",
+            "row 7, column 'time': the time '2026-01-01T00:25:00' stands twice",
         ),
         (
             table() | {"label": ["0"] * 299 + ["maybe"]},

@@ -69,12 +69,14 @@ def test_a_parquet_regression_keeps_its_types(tmp_path: Path) -> None:
     frame["city"] = frame["city"].astype("category")
     frame["visits"] = pd.array([None, *range(399)], "Int64")
     frame["tags"] = [["a"]] * 400
+    frame["nothing"] = None
     file = tmp_path / "table.parquet"
     frame.to_parquet(file)
     summary, out = built(tmp_path, file, target="income")
     assert summary["task"] == "regression"
     assert summary["dropped"]["rows without income"] == int(frame["income"].isna().sum())
     assert summary["dropped"]["columns: holds values of type list<element: string>"] == 1
+    assert summary["dropped"]["columns: all cells are empty"] == 1
     x, y = load_split(out, "train")
     assert y.dtype == np.float32
     assert np.isfinite(x).all()

@@ -17,7 +17,7 @@ from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Schema
 from modelyard.families.anomaly.series import Series, read_series
 from modelyard.family import Data, Split
-from modelyard.kit.tables import Table, read_file, table_files
+from modelyard.kit.tables import Table, check_same_columns, read_file, table_files
 from modelyard.store.base import base_of
 
 UNEQUAL = 0.05
@@ -114,13 +114,7 @@ def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:
     aside = {settings.time_column, settings.label_column, settings.kind_column, *settings.drop}
     names = [name for name in first.names if name not in aside]
     for other in tables[1:]:
-        differing = sorted(set(names) ^ (set(other.names) - aside))
-        if differing:
-            where = first.file.name if differing[0] in names else other.file.name
-            problem = (
-                f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
-            )
-            raise BadData(problem, file=other.file)
+        check_same_columns(first, other, aside)
         if (settings.time_column in first.names) != (settings.time_column in other.names):
             raise BadData(
                 f"of {first.file.name} and this file only one has it",

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.errors import BadData, UsageError
+from modelyard.errors import BadData
 from modelyard.families.anomaly.config import AnomalyConfig
 from modelyard.families.anomaly.schema import Detector, Schema
+from modelyard.kit.warm_start import check_same
 
 
 def earlier_schema(base: Path, config: AnomalyConfig) -> Schema:
@@ -18,16 +19,9 @@ def earlier_schema(base: Path, config: AnomalyConfig) -> Schema:
     Raises:
         UsageError: a setting asks for something else.
     """
-    schema, kind = Schema.load(base / "assets"), Detector.load(base / "assets").kind
-    was = [
-        ("model.kind", config.model.kind, kind),
-        ("features.window", config.features.window, schema.window),
-    ]
-    for name, seen, there in was:
-        if seen != there:
-            raise UsageError(
-                f"setting {name!r} = {seen!r}, and the model to go on from has {there!r}. Type: --set {name}={there}"
-            )
+    schema = Schema.load(base / "assets")
+    check_same("model.kind", config.model.kind, Detector.load(base / "assets").kind)
+    check_same("features.window", config.features.window, schema.window)
     return schema
 
 

@@ -11,12 +11,9 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from modelyard.families.anomaly import scoring
-from modelyard.families.anomaly.schema import Column, Detector, Schema
+from modelyard.families.anomaly.schema import LARGEST, Column, Detector, Schema
 from modelyard.host import Explanation, Host
 from modelyard.runtimes.types import Runtime
-
-LARGEST = 1e30
-"""Measurements beyond it do not fit the graph's 32-bit numbers."""
 
 
 class Answer(BaseModel):
@@ -104,7 +101,7 @@ class AnomalyHost(Host):
         """Rows of a CSV or Parquet file, read as the training data were; for windows, one that ends
         at each row from the first whole one on: the file must have no gap in time.
         """
-        from modelyard.families.anomaly.rows import read_rows
+        from modelyard.families.anomaly.cells import read_rows
 
         rows, window = read_rows(file, self.schema.names), self.detector.window
         if window == 1:

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.families.anomaly.config import Kind
 from modelyard.kit.assets import Asset
 
+LARGEST = 1e30
+"""Measurements beyond it do not fit the graph's 32-bit numbers."""
+
 
 class Column(BaseModel):
     """A numeric column, with figures of its training rows."""

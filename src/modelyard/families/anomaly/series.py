@@ -76,22 +76,18 @@ def _repeated(table: Table, x: np.ndarray, time: np.ndarray, column: str) -> np.
     apart = np.diff(time)
     back = np.flatnonzero(apart < 0)
     if len(back):
-        problem = f"the time goes back: {_shown(table, column, back[0] + 1)} after {_shown(table, column, back[0])}"
+        row = int(back[0]) + 1
+        seen, before = table.shown(column, row), table.shown(column, row - 1)
         hint = "Sort the file by time; several machines belong into several files"
-        raise BadData(problem, **table.place(int(back[0]) + 1), column=column, hint=hint)
-    same = np.concatenate([[False], apart == 0])
-    equal = np.concatenate(
-        [[False], ((x[1:] == x[:-1]) | (np.isnan(x[1:]) & np.isnan(x[:-1]))).all(axis=1)]
-    )
-    twice = np.flatnonzero(same & ~equal)
+        raise table.fault(column, row, f"the time goes back: {seen} after {before}", hint)
+    empty = np.isnan(x)
+    alike = (x[1:] == x[:-1]) | (empty[1:] & empty[:-1])
+    same = apart == 0
+    twice = np.flatnonzero(same & ~alike.all(axis=1))
     if len(twice):
-        problem = (
-            f"the time {_shown(table, column, twice[0])} stands twice, with different measurements"
-        )
+        row = int(twice[0])
+        problem = f"the time {table.shown(column, row)} stands twice, with different measurements"
         hint = "Keep one of the rows; several machines belong into several files"
-        raise BadData(problem, **table.place(int(twice[0])), column=column, hint=hint)
-    return same
-
-
-def _shown(table: Table, column: str, row: int) -> str:
-    return str(table.arrow[column][int(row)].as_py())
+        raise table.fault(column, row + 1, problem, hint)
+    again: np.ndarray = np.r_[False, same]
+    return again

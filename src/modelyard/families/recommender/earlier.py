@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.errors import UsageError
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
+from modelyard.kit.warm_start import check_same
 
 FRESH = "fresh.npy"
 """In a features folder: which interactions of the catalogue are new, int64."""
@@ -23,11 +23,7 @@ def earlier_catalog(base: Path, settings: RecommenderModel) -> Catalog:
         UsageError: a setting asks for another kind of model.
     """
     kind = json.loads((base / "assets" / "model.json").read_text())["kind"]
-    if settings.kind != kind:
-        raise UsageError(
-            f"setting 'model.kind' = {settings.kind!r}, and the model to go on from has {kind!r}. "
-            f"Type: --set model.kind={kind}"
-        )
+    check_same("model.kind", settings.kind, kind)
     return Catalog.load(base / "assets")
 
 

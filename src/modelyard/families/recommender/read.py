@@ -204,7 +204,7 @@ def _check(table: Table, column: str, good: np.ndarray, problem: str) -> None:
     if len(bad):
         row = int(bad[0])
         cell = table.arrow[column][row].as_py()
-        raise BadData(problem.format(cell=cell), **table.place(row), column=column)
+        raise table.fault(column, row, problem.format(cell=cell))
 
 
 def _files(raw: Path) -> list[Path]:

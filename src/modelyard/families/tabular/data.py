@@ -11,9 +11,10 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide
+from modelyard.families.tabular.cells import as_json
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.earlier import Earlier
-from modelyard.families.tabular.encode import Encoder
+from modelyard.families.tabular.encode import Encoder, completed
 from modelyard.families.tabular.infer import convert, infer_column, is_numeric, numbers
 from modelyard.families.tabular.overview import summarize, with_ranges
 from modelyard.families.tabular.samples import TARGETS, write_sample
@@ -28,9 +29,8 @@ from modelyard.families.tabular.schema import (
 )
 from modelyard.families.tabular.splits import save_split
 from modelyard.families.tabular.target import read_target
-from modelyard.families.tabular.written import as_text
 from modelyard.family import Data, Split
-from modelyard.kit.tables import DELIMITERS, Table, is_parquet, read_table
+from modelyard.kit.tables import DELIMITERS, Table, is_parquet, read_table, texts, with_points
 from modelyard.store.base import base_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class TabularData(Data[TabularConfig]):
         encoder.save(assets)
         for split, part in rows.items():
             frame = prepared.frame.iloc[part]
-            save_split(out, split, encoder.transform(to_columns(frame, schema)), prepared.y[part])
+            x = encoder.transform(completed(to_columns(frame, schema), schema))
+            save_split(out, split, x, prepared.y[part])
             frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
         prepared.schema = schema
         return summarize(
@@ -124,10 +125,7 @@ class TabularData(Data[TabularConfig]):
             Path(features) / f"{split}.parquet", columns=[column.name for column in schema.inputs]
         )
         bodies: list[dict[str, Any]] = table.slice(0, limit).to_pylist()
-        for column in (c for c in schema.inputs if c.role in ("time", "numeric")):
-            for body in bodies:
-                body[column.name] = _json(body[column.name])
-        return bodies
+        return [{name: as_json(cell) for name, cell in body.items()} for body in bodies]
 
 
 def _check_width(table: Table) -> None:
@@ -142,7 +140,7 @@ def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConf
     """A person's schema; where the run goes on from an earlier model, that one's."""
     if earlier is None:
         return find_edits(raw, config.features.table_schema)
-    return earlier.edits([str(name) for name in table.frame.columns])
+    return earlier.edits(table.names)
 
 
 def _adopted(prepared: Prepared, earlier: Earlier) -> TableSchema:
@@ -162,7 +160,7 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
         BadData: a column that cannot be used as its role asks, or a target that cannot be
         predicted.
     """
-    names = [str(name) for name in table.frame.columns]
+    names = table.names
     target = _target_name(table, names, edits, config)
     for name in config.features.drop:
         if name not in names or name == target:
@@ -201,39 +199,26 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
 
 
 def to_columns(frame: pd.DataFrame, schema: TableSchema) -> dict[str, np.ndarray]:
-    """A split's rows as the encoder takes them. A column that the frame lacks is empty throughout.
-
-    Raises:
-        BadData: it lacks a column that may not be empty.
-    """
+    """A split's rows as the encoder takes them; columns that the frame lacks are left out."""
     columns = {}
     for column in schema.inputs:
         if column.name not in frame.columns:
-            if not column.nullable:
-                raise BadData(
-                    "the table no longer has this column, which the model needs", column=column.name
-                )
-            columns[column.name] = np.full(len(frame), None, dtype=object)
-        elif column.role == "numeric":
-            columns[column.name] = frame[column.name].to_numpy(np.float64, na_value=np.nan)
+            continue
+        cells = frame[column.name]
+        if column.role == "numeric":
+            columns[column.name] = cells.to_numpy(np.float64, na_value=np.nan)
         elif column.role == "time":
-            columns[column.name] = frame[column.name].to_numpy("datetime64[us]")
+            columns[column.name] = cells.to_numpy("datetime64[us]")
         else:
-            columns[column.name] = frame[column.name].to_numpy(object)
+            columns[column.name] = cells.to_numpy(object)
     return columns
 
 
 def load_columns(features: Path, split: str, schema: TableSchema) -> dict[str, np.ndarray]:
-    """The rows of a split as `Encoder.transform` and `TabularHost.scores` take them."""
+    """The rows of a split as `TabularHost.scores` takes them."""
     import pandas as pd
 
     return to_columns(pd.read_parquet(Path(features) / f"{split}.parquet"), schema)
-
-
-def _json(value: Any) -> Any:
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    return None if isinstance(value, float) and value != value else value
 
 
 def _target_name(table: Table, names: list[str], edits: Edits, config: TabularConfig) -> str:
@@ -261,23 +246,22 @@ def _inputs(
     """The judged columns, and the values of those that are used."""
     columns, values = [], {}
     for name in names:
-        cells = table.frame[name]
         if name in config.features.drop:
             column = Column(name=name, role="drop", description="left out by features.drop")
         elif edits.role(name) == "drop":
             column = Column(name=name, role="drop", description="left out by the schema")
         else:
-            column = edits.apply(
-                infer_column(name, cells, config.features, edits.role(name), table.delimiter)
-            )
+            cells, role = table.column(name), edits.role(name)
+            inferred = infer_column(name, cells, config.features, role, table.delimiter)
+            column = edits.apply(inferred)
         columns.append(column)
         if column.role != "drop":
-            values[name] = convert(column, cells, table, edits)
+            values[name] = convert(column, table, edits.requires(name))
     return columns, values
 
 
 def _shown_target(table: Table, target: str, schema: TableSchema, y: np.ndarray) -> Any:
-    return as_text(table.frame[target]) if schema.classes else y
+    return texts(table, target) if schema.classes else y
 
 
 def _times(table: Table, names: list[str], config: TabularConfig) -> np.ndarray | None:
@@ -289,11 +273,9 @@ def _times(table: Table, names: list[str], config: TabularConfig) -> np.ndarray 
         raise UsageError(
             f"setting 'features.time_column': column {name!r} is not in the table. {near(name, names)}"
         )
-    cells = table.frame[name]
-    if is_numeric(cells):
-        values = numbers(Column(name=name, role="numeric"), cells, table)
-        return values.to_numpy(np.float64, na_value=np.nan)
-    dates = convert(Column(name=name, role="time"), cells, table, Edits())
+    if is_numeric(with_points(table.column(name), table.delimiter)):
+        return numbers(Column(name=name, role="numeric"), table)
+    dates = convert(Column(name=name, role="time"), table, required=False)
     seconds = dates.to_numpy("datetime64[us]")
     return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) / 1e6)
 

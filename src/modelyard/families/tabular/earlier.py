@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.errors import UsageError
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.schema import FILE, Edits, TableSchema
 from modelyard.families.tabular.table import ModelInfo
+from modelyard.kit.warm_start import check_same
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,13 @@ class Earlier:
         Raises:
             UsageError: a setting asks for something else, or that model cannot be trained on.
         """
-        schema, kind = TableSchema.load(base / "assets"), ModelInfo.load(base).kind
+        schema = TableSchema.load(base / "assets")
         settings, classes = config.features, schema.classes or []
-        was = [
-            ("model.kind", config.model.kind, kind),
-            ("features.target", settings.target, schema.target),
-            ("features.task", None if settings.task == "auto" else settings.task, schema.task),
-            ("features.positive", settings.positive, classes[1] if classes else None),
-        ]
-        for name, seen, there in was:
-            if seen is not None and seen != there:
-                hint = (
-                    f"Type: --set {name}={there}"
-                    if there is not None
-                    else f"Type: --set {name}=null"
-                )
-                raise UsageError(
-                    f"setting {name!r} = {seen!r}, and the model to go on from has {there!r}. {hint}"
-                )
+        check_same("model.kind", config.model.kind, ModelInfo.load(base).kind)
+        check_same("features.target", settings.target, schema.target)
+        task = None if settings.task == "auto" else settings.task
+        check_same("features.task", task, schema.task)
+        check_same("features.positive", settings.positive, classes[1] if classes else None)
         return cls(base / "assets" / FILE, schema, Encoder.load(base / "assets"))
 
     def edits(self, names: list[str]) -> Edits:

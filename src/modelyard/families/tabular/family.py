@@ -74,8 +74,10 @@ class Tabular(TabularData, Family[TabularConfig]):
             "trees": fitted.trees,
             "notes": notes,
         }
-        ranked = importance(run, info, out / "assets", table.x_validation, background, config.seed)
-        return card | ({"importance": ranked} if ranked else {})
+        host = TabularHost(out / "assets")
+        trees = fitted.trees or 1
+        ranked = importance(host, run, table.x_validation, background, trees, config.seed)
+        return card | {"importance": ranked}
 
     def native(self, model: Path) -> Runtime:
         """The trained model as its own library runs it; the folder says which kind it is."""

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modelyard.errors import BadData, UsageError, choices
-from modelyard.families.tabular.written import STYLES
 from modelyard.kit.assets import Asset
 from modelyard.store.artifact import write_text
 
@@ -33,6 +32,11 @@ TRANSFORMS: Mapping[str, tuple[str, ...]] = {
     "drop": (),
 }
 """Transforms each role may have; the first is the default."""
+
+ENGLISH, CONTINENTAL, FRENCH = "1,234.5", "1.234,5", "1 234,5"
+STYLES = (ENGLISH, CONTINENTAL, FRENCH, "1 234.5", "1'234.5")
+"""How numbers may be written with separators: second character between thousands, sixth before
+decimals."""
 
 FILE = "schema.json"
 
@@ -131,6 +135,10 @@ class Edits:
         """The role given to a column, if any."""
         role: str | None = self.columns.get(name, {}).get("role")
         return role
+
+    def requires(self, name: str) -> bool:
+        """Whether no cell of a column may be empty."""
+        return self.columns.get(name, {}).get("nullable") is False
 
     def apply(self, column: Column) -> Column:
         """The inferred column with the person's fields laid over it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import Kind
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.splits import load_split
 from modelyard.kit.assets import Asset
 from modelyard.store.base import base_of
@@ -64,7 +64,7 @@ def load_table(features: Path, balanced: bool) -> Table:
     Raises:
         BadData: a class has no training rows.
     """
-    classes = class_names(Path(features) / "assets")
+    classes = TableSchema.load(Path(features) / "assets").classes
     kind = np.int64 if classes else np.float64
     (x, y), (x_validation, y_validation) = (
         load_split(features, split) for split in ("train", "validation")
@@ -73,12 +73,6 @@ def load_table(features: Path, balanced: bool) -> Table:
         _every_class_seen(y, classes)
     weights = class_weights(y, len(classes)) if classes and balanced else None
     return Table(x, y.astype(kind), x_validation, y_validation.astype(kind), classes, weights)
-
-
-def class_names(assets: Path) -> list[str] | None:
-    """Class names in index order from `assets/schema.json`; None for a regression."""
-    schema = json.loads((Path(assets) / "schema.json").read_text())
-    return [str(name) for name in schema["classes"]] if schema["task"] == "classification" else None
 
 
 def class_weights(
