@@ -269,6 +269,8 @@ def test_settings_that_do_not_go_together_are_refused_at_once() -> None:
                 AnomalyConfig, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 1}})
             )
         )
+    with pytest.raises(UsageError, match=r"test_share leave 4% to train on; at least 5%"):
+        make(calibration_share=0.4, validation_share=0.1, test_share=0.46)
 
 
 def test_a_column_to_drop_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_folder_of_csv_gz_parts_is_one_table(tmp_path: Path) -> None:
 
 def test_a_parquet_regression_keeps_its_types(tmp_path: Path) -> None:
     frame = customers()
-    frame["joined"] = pd.to_datetime(frame["joined"])
+    frame["joined"] = pd.to_datetime(frame["joined"]) + pd.Timedelta(1, "ns")
     frame["member"] = (
         frame["member"].map({"true": True, "false": False, "": None}).astype("boolean")
     )

@@ -120,13 +120,10 @@ class AnomalyHost(Host):
     def _expected(self, windows: np.ndarray) -> np.ndarray:
         """What the other columns of a row let expect of each column, within what training saw of
         it."""
-        columns = self.schema.columns
-        mean, low, high = (
-            np.array([getattr(c, name) for c in columns]) for name in ("mean", "minimum", "maximum")
-        )
+        mean = self.schema.figures("mean")
         found = mean + (windows - mean) @ np.array(self.detector.expectation)
-        clipped: np.ndarray = np.clip(found, low, high)
-        return clipped
+        low, high = self.schema.figures("minimum"), self.schema.figures("maximum")
+        return np.asarray(np.clip(found, low, high))
 
     def _answer(self, score: float, severity: float, parts: np.ndarray) -> Answer:
         order = np.argsort(-np.abs(parts), kind="stable")

@@ -149,8 +149,7 @@ def build(config: AnomalyConfig, assets: Path) -> Net:
     weights bring it.
     """
     schema, settings = Schema.load(assets), config.model
-    mean = np.array([column.mean for column in schema.columns])
-    spread = np.array([column.spread for column in schema.columns])
+    mean, spread = schema.figures("mean"), schema.figures("spread")
     matrix, train = np.diag(1 / spread), Path(assets).parent / "train.npz"
     if settings.kind == "autoencoder":
         return Autoencoder(mean, matrix, settings.hidden, settings.code, settings.corruption)

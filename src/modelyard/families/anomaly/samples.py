@@ -72,8 +72,7 @@ def simulate(machine: int, rows: int, rng: np.random.Generator, drift: float = 0
         WARM_UP:
     ]
     noise = np.array([8, 0.4, 0.05, 0.35, 0.5, 0.4, 0.06, 0.2])
-    measured: np.ndarray = clean + rng.normal(0, 1, clean.shape) * noise
-    return measured
+    return np.asarray(clean + rng.normal(0, 1, clean.shape) * noise)
 
 
 def inject(

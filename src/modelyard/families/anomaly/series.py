@@ -10,6 +10,7 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import kinds, labels, measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
+from modelyard.families.anomaly.parts import PARTS
 from modelyard.kit.tables import Table, times
 
 GAP = 1.5
@@ -34,6 +35,8 @@ class Series:
     breaks: np.ndarray
     """Bool (rows,): no unbroken step leads to this row from the one before; False for the first."""
     step: float | None
+    parts: dict[str, slice]
+    """Rows of each split."""
     empty: int
     repeated: int
 
@@ -62,9 +65,30 @@ def read_series(table: Table, called: str, names: list[str], settings: AnomalyFe
         rows=source.row_numbers()[kept],
         breaks=breaks,
         step=step if timed else None,
+        parts=_parts(len(kept), table.file, settings),
         empty=int((~full).sum()),
         repeated=int((again & full).sum()),
     )
+
+
+def _parts(rows: int, file: Path, settings: AnomalyFeatures) -> dict[str, slice]:
+    """Rows of each split, in the order of time, a window unused between them.
+
+    Raises:
+        BadData: the series is too short for a window in each split.
+    """
+    gap, shares = settings.window, settings.shares
+    lengths = [int((rows - 3 * gap) * share) for share in shares]
+    least = max(gap, 2)
+    if min(lengths) < least:
+        needed = int(least / min(shares)) + 3 * gap + 8
+        problem = f"{rows} complete rows; {needed} are needed for a window of {gap} in each part"
+        raise BadData(problem, file=file, hint="Give a longer series, or lower features.window")
+    parts, start = {}, 0
+    for name, length in zip(PARTS, lengths, strict=True):
+        parts[name] = slice(start, start + length)
+        start += length + gap
+    return parts
 
 
 def _repeated(table: Table, x: np.ndarray, time: np.ndarray, column: str) -> np.ndarray:
@@ -89,5 +113,4 @@ def _repeated(table: Table, x: np.ndarray, time: np.ndarray, column: str) -> np.
         problem = f"the time {table.shown(column, row)} stands twice, with different measurements"
         hint = "Keep one of the rows; several machines belong into several files"
         raise table.fault(column, row + 1, problem, hint)
-    again: np.ndarray = np.r_[False, same]
-    return again
+    return np.asarray(np.r_[False, same])

@@ -59,8 +59,7 @@ def native(model: Path) -> Runtime:
     pipeline = load_estimator(Path(model) / FILE)
 
     def score(x: np.ndarray) -> np.ndarray:
-        strangeness: np.ndarray = -pipeline.decision_function(x)
-        return strangeness
+        return np.asarray(-pipeline.decision_function(x))
 
     return rows_runtime(
         score, graph=GRAPH, takes=INPUT, columns=pipeline.n_features_in_, gives=SCORE

@@ -36,8 +36,7 @@ def no_news(
     users_there = np.array([earlier.user_index.get(name, -1) for name in users], np.int64)[user]
     items_there = np.array([earlier.item_index.get(name, -1) for name in items], np.int64)[item]
     pairs = users_there * len(earlier.items) + items_there
-    again: np.ndarray = (users_there >= 0) & (items_there >= 0) & np.isin(pairs, known)
-    return again
+    return np.asarray((users_there >= 0) & (items_there >= 0) & np.isin(pairs, known))
 
 
 def merged(earlier: Catalog, new: Catalog) -> Catalog:

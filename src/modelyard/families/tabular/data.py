@@ -57,10 +57,7 @@ class TabularData(Data[TabularConfig]):
 
     def sample(self, raw: Path) -> None:
         """Writes `data.csv` of `features.sample`."""
-        settings = self.config.features
-        write_sample(
-            raw, settings.sample, settings.sample_rows, settings.sample_drift, self.config.seed
-        )
+        write_sample(raw, self.config.features, self.config.seed)
 
     def companions(self) -> dict[str, Path]:
         """The edited schema: `features.table_schema`, or the one beside a data file."""
@@ -104,15 +101,9 @@ class TabularData(Data[TabularConfig]):
             save_split(out, split, x, prepared.y[part])
             frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
         prepared.schema = schema
-        return summarize(
-            prepared.frame,
-            schema,
-            prepared.y,
-            rows,
-            encoder,
-            prepared.dropped,
-            [*table.notes, *prepared.notes],
-        )
+        notes = [*table.notes, *prepared.notes]
+        outputs = len(encoder.names)
+        return summarize(prepared.frame, schema, prepared.y, rows, outputs, prepared.dropped, notes)
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
@@ -163,39 +154,31 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     names = table.names
     target = _target_name(table, names, edits, config)
     for name in config.features.drop:
-        if name not in names or name == target:
-            what = (
-                "is the target" if name == target else f"is not in the table. {near(name, names)}"
-            )
-            raise UsageError(f"setting 'features.drop': column {name!r} {what}")
+        if name == target:
+            raise UsageError(f"setting 'features.drop': column {name!r} is the target")
+        _check_setting("drop", name, names)
     columns, values = _inputs(table, [name for name in names if name != target], edits, config)
     schema, y = read_target(table, target, edits, config)
+    shown = texts(table, target) if schema.classes else y
     notes = _unlisted(names, edits, target, table)
     times = _times(table, names, config)
     keep, dropped = _rows_to_keep(table, target, y, times, config.features.time_column)
     import pandas as pd
 
-    frame = pd.DataFrame({**values, target: _shown_target(table, target, schema, y)})[keep]
+    frame = pd.DataFrame({**values, target: shown})[keep]
     reasons = {**table.dropped, **{c.name: c.description for c in columns if c.role == "drop"}}
+    # A reason is no description, should a person take the column in again.
     columns = [c.model_copy(update={"description": ""}) if c.role == "drop" else c for c in columns]
     schema = schema.model_copy(update={"columns": columns, "dropped": reasons})
     if not schema.inputs:
         why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise BadData(
-            f"no column is left to predict from ({why or 'the target is the only one'})",
-            file=table.file,
-        )
+        problem = f"no column is left to predict from ({why or 'the target is the only one'})"
+        raise BadData(problem, file=table.file)
     for reason, count in Counter(reasons.values()).items():
         dropped[f"columns: {reason}"] = count
     y = y[keep].astype(np.int64 if schema.classes else np.float32)
-    return Prepared(
-        frame.reset_index(drop=True),
-        schema,
-        y,
-        None if times is None else times[keep],
-        dropped,
-        notes,
-    )
+    times = None if times is None else times[keep]
+    return Prepared(frame.reset_index(drop=True), schema, y, times, dropped, notes)
 
 
 def to_columns(frame: pd.DataFrame, schema: TableSchema) -> dict[str, np.ndarray]:
@@ -221,22 +204,21 @@ def load_columns(features: Path, split: str, schema: TableSchema) -> dict[str, n
     return to_columns(pd.read_parquet(Path(features) / f"{split}.parquet"), schema)
 
 
+def _check_setting(setting: str, name: str, names: list[str]) -> None:
+    if name not in names:
+        problem = f"column {name!r} is not in the table. {near(name, names)}"
+        raise UsageError(f"setting 'features.{setting}': {problem}")
+
+
 def _target_name(table: Table, names: list[str], edits: Edits, config: TabularConfig) -> str:
     sample = TARGETS[config.features.sample] if config.data.uri is None else None
     target = config.features.target or edits.target or sample
     if target is None:
-        raise BadData(
-            "no column is named that is to be predicted",
-            file=table.file,
-            hint=f"Type --target NAME. {near('', names)}",
-        )
+        hint = f"Type --target NAME. {near('', names)}"
+        raise BadData("no column is named that is to be predicted", file=table.file, hint=hint)
     if target not in names:
-        raise BadData(
-            "the table has no such column to predict",
-            file=table.file,
-            column=target,
-            hint=near(target, names),
-        )
+        problem = "the table has no such column to predict"
+        raise BadData(problem, file=table.file, column=target, hint=near(target, names))
     return target
 
 
@@ -260,19 +242,12 @@ def _inputs(
     return columns, values
 
 
-def _shown_target(table: Table, target: str, schema: TableSchema, y: np.ndarray) -> Any:
-    return texts(table, target) if schema.classes else y
-
-
 def _times(table: Table, names: list[str], config: TabularConfig) -> np.ndarray | None:
     """What to divide by, as float64 with NaN where it is missing: seconds for dates."""
     name = config.features.time_column
     if name is None:
         return None
-    if name not in names:
-        raise UsageError(
-            f"setting 'features.time_column': column {name!r} is not in the table. {near(name, names)}"
-        )
+    _check_setting("time_column", name, names)
     if is_numeric(with_points(table.column(name), table.delimiter)):
         return numbers(Column(name=name, role="numeric"), table)
     dates = convert(Column(name=name, role="time"), table, required=False)
@@ -292,18 +267,13 @@ def _rows_to_keep(
         if not missing.any():
             continue
         if missing.sum() > len(y) / 2:
-            raise BadData(
-                f"{missing.sum()} of {len(y)} rows have no value; more than half",
-                **table.place(int(np.flatnonzero(missing)[0])),
-                column=column,
-            )
+            problem = f"{missing.sum()} of {len(y)} rows have no value; more than half"
+            raise table.fault(column, int(missing.argmax()), problem)
         dropped[f"rows without {column}"] = int(missing.sum())
         keep &= ~missing
     if keep.sum() < divide.LEAST_ROWS:
-        raise BadData(
-            f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed",
-            file=table.file,
-        )
+        problem = f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed"
+        raise BadData(problem, file=table.file)
     return keep, dropped
 
 

@@ -53,9 +53,8 @@ class TabularHost(Host):
         self.schema = TableSchema.load(assets)
         self.encoder = Encoder.load(assets)
         self.decision = Decision.load_or(assets, Decision())
-        self._fields = {
-            column.name: name for name, column in _field_names(self.schema.inputs).items()
-        }
+        named = _field_names(self.schema.inputs)
+        self._fields = {column.name: field for field, column in named.items()}
         self._described = [
             (
                 column.name,
@@ -147,8 +146,7 @@ class TabularHost(Host):
         index = 1 if len(classes) == 2 else int(self._score(run, x[None])[0].argmax())
 
         def probability(rows: np.ndarray) -> np.ndarray:
-            found: np.ndarray = self._score(run, rows)[:, index]
-            return found
+            return np.asarray(self._score(run, rows)[:, index])
 
         return probability, f"probability of {classes[index]}"
 
@@ -227,9 +225,9 @@ def _field_names(columns: Sequence[Column]) -> dict[str, Column]:
             or name.startswith("_")
             or hasattr(BaseModel, name)
         ):
-            name = next(
-                n for n in (f"column_{index}{'_' * more}" for more in range(99)) if n not in taken
-            )
+            name = f"column_{index}"
+            while name in taken:
+                name += "_"
         named[name] = column
     return named
 
@@ -250,9 +248,8 @@ def _field(column: Column) -> Any:
         notes.append(f"in training {column.minimum:g} to {column.maximum:g}")
     if column.choices:
         shown = ", ".join(column.choices[:10])
-        notes.append(
-            f"in training {shown}{', …' if len(column.choices) > 10 else ''}; others are allowed"
-        )
+        more = ", …" if len(column.choices) > 10 else ""
+        notes.append(f"in training {shown}{more}; others are allowed")
     extra: dict[str, Any] = {"format": "date-time"} if column.role == "time" else {}
     return Field(
         default=None if column.nullable else ...,

@@ -299,7 +299,7 @@ def _to_times(cells: pa.Array, styles: Sequence[str]) -> tuple[pd.Series[Any], s
 
     if pa.types.is_timestamp(cells.type):
         # A zone of the file's own says the same moments in UTC.
-        naive = cells.cast(pa.timestamp("us")).to_pandas()
+        naive = cells.cast(pa.timestamp("us"), safe=False).to_pandas()
         return pd.Series(naive), "ISO 8601"
     text = pd.Series(as_texts(cells), dtype=object)
     some = text.dropna().iloc[:200]

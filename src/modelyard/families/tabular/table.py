@@ -86,8 +86,7 @@ def class_weights(
     counts = np.bincount(y, minlength=classes) + [
         before.get(number, 0) for number in range(classes)
     ]
-    result: np.ndarray = counts.sum() / (classes * np.maximum(counts, 1))
-    return result
+    return np.asarray(counts.sum() / (classes * np.maximum(counts, 1)))
 
 
 def cores(cells: int | None = None) -> int:

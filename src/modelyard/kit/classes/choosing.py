@@ -182,8 +182,7 @@ def _utility(aim: Aim, hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
         # The last term lets the higher recall win where the false alarms are the same.
         enough = hits >= aim.least_recall * total - 1e-9
         return np.where(enough, -alarms + 0.5 * hits / total, -np.inf)
-    f1: np.ndarray = 2 * hits / (hits + alarms + total)
-    return f1
+    return np.asarray(2 * hits / (hits + alarms + total))
 
 
 def _sentence(

@@ -50,8 +50,7 @@ class Sigmoid(BaseModel):
 
     def apply(self, p: np.ndarray) -> np.ndarray:
         """Probabilities of the positive class, (n,) to (n,)."""
-        result: np.ndarray = 1 / (1 + np.exp(-(self.a * logit(p) + self.b)))
-        return result
+        return np.asarray(1 / (1 + np.exp(-(self.a * logit(p) + self.b))))
 
 
 class Isotonic(BaseModel):
@@ -64,8 +63,7 @@ class Isotonic(BaseModel):
 
     def apply(self, p: np.ndarray) -> np.ndarray:
         """Probabilities of the positive class, (n,) to (n,)."""
-        result: np.ndarray = np.interp(p, self.x, self.y)
-        return result
+        return np.asarray(np.interp(p, self.x, self.y))
 
 
 Calibration = Annotated[
@@ -127,12 +125,10 @@ class Decision(Asset):
 def logit(p: np.ndarray) -> np.ndarray:
     """Log-odds of probabilities, which are first moved CLIP away from 0 and 1."""
     clipped = np.clip(np.asarray(p, dtype=np.float64), CLIP, 1 - CLIP)
-    result: np.ndarray = np.log(clipped / (1 - clipped))
-    return result
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Over the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
-    return result
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

@@ -73,8 +73,7 @@ def as_numbers(cells: pa.Array) -> np.ndarray:
         unsigned = pc.replace_substring_regex(cells, r"^\+", "")
         numeric = pc.match_substring_regex(cells, _NUMBER)
         cells = pc.if_else(numeric, unsigned, pa.scalar(None, cells.type))
-    found: np.ndarray = cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return found
+    return np.asarray(cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
 
 
 def with_points(cells: pa.Array, delimiter: str) -> pa.Array:
@@ -91,8 +90,7 @@ def are_placeholders(cells: pa.Array) -> np.ndarray:
     if not is_text(cells):
         return np.zeros(len(cells), bool)
     words = pa.array(sorted(PLACEHOLDERS), cells.type)
-    found: np.ndarray = pc.is_in(pc.utf8_lower(cells), words).to_numpy(zero_copy_only=False)
-    return found
+    return np.asarray(pc.is_in(pc.utf8_lower(cells), words).to_numpy(zero_copy_only=False))
 
 
 def times(table: Table, name: str) -> np.ndarray:
@@ -108,7 +106,7 @@ def times(table: Table, name: str) -> np.ndarray:
         row = int(np.flatnonzero(cells.is_null().to_numpy(zero_copy_only=False))[0])
         raise table.fault(name, row, "the time is missing", "Fill it in, or remove the row")
     if is_dates(cells):
-        micro: np.ndarray = cells.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+        micro: np.ndarray = cells.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy()
         return micro / 1e6
     values = as_numbers(with_points(cells, table.delimiter))
     numeric = ~np.isnan(values)
