@@ -204,7 +204,8 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
             changed("heat", 7, "hot"),
             "pump.csv, row 7, column 'heat': 'hot' is not a number.*features.drop=.heat.",
         ),
-        (changed("heat", 7, "inf"), "pump.csv, row 7, column 'heat': inf is too large"),
+        (changed("heat", 7, "inf"), "pump.csv, row 7, column 'heat': the cell is infinite"),
+        (changed("heat", 7, "2e30"), "column 'heat': 2e.30 is too large for a measurement"),
         (
             changed("time", 7, "soon"),
             "pump.csv, row 7, column 'time': 'soon' is neither a number nor a time",

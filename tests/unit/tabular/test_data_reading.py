@@ -13,7 +13,7 @@ import pytest
 from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.families.tabular.splits import load_split
+from modelyard.families.tabular.table import load_split
 from tests.unit.tabular.conftest import SPLITS, built, customers, make, roles, write
 
 

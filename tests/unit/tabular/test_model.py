@@ -17,8 +17,7 @@ from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.kinds import floor32
 from modelyard.families.tabular.native import load_trained
 from modelyard.families.tabular.schema import Column, TableSchema
-from modelyard.families.tabular.splits import load_split, save_split
-from modelyard.families.tabular.table import ModelInfo
+from modelyard.families.tabular.table import ModelInfo, load_split, save_split
 from modelyard.kit.classes.decision import Decision
 from modelyard.runtimes.types import Arrays, Runtime
 from modelyard.training.loop import Trainer

@@ -17,11 +17,11 @@ def measurements(table: Table, column: str) -> np.ndarray:
     """Float64 (rows,), NaN where a cell is empty.
 
     Raises:
-        BadData: a cell that is no number, or not a finite one that 32 bits hold.
+        BadData: a cell that is no number, or one that 32 bits don't hold.
     """
     hint = f"Fix the cell, empty it, or leave the column out: --set features.drop=[{column}]"
     values = tables.numbers(table, column, hint)
-    wrong = np.flatnonzero(~np.isnan(values) & ~(np.abs(values) <= LARGEST))
+    wrong = np.flatnonzero(np.abs(values) > LARGEST)
     if len(wrong):
         row = int(wrong[0])
         problem = f"{values[row]:g} is too large for a measurement"

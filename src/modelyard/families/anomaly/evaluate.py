@@ -40,18 +40,15 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     part, calibration = Part.load(features, split), Part.load(features, "calibration")
     moments = Moments.of(part, judge.window)
     if not (moments.label != 1).any():
-        raise BadData(
-            f"the {split} split has no normal row with {judge.window} rows without a gap behind it"
-        )
+        behind = f"{judge.window} rows without a gap behind it"
+        raise BadData(f"the {split} split has no normal row with {behind}")
     model, simple = judge.detector(moments, calibration), judge.baseline(moments, calibration)
     made = probe.make(moments, judge.schema)
-    probed = judge.windows(np.concatenate([made.plain, made.disturbed]))
-    simply = z_score(judge.schema, np.concatenate([made.plain, made.disturbed])[:, -1])
+    windows, truth, kinds = made.windows(), made.truth(), judge.schema.kinds
+    probed, simply = judge.windows(windows), z_score(judge.schema, windows[:, -1])
     labels = {0, 1} <= set(moments.label.tolist())
-    metrics, baseline = (
-        _metrics(one, moments, labels, made.truth(), answers, judge.schema.kinds)
-        for one, answers in ((model, probed), (simple, simply))
-    )
+    metrics = _metrics(model, moments, labels, truth, probed, kinds)
+    baseline = _metrics(simple, moments, labels, truth, simply, kinds)
     directions: dict[str, Direction] = {name: "min" if name in DOWN else "max" for name in metrics}
     drawn = plots.draw(judge, moments, model, labels)
     if labels:
@@ -107,10 +104,8 @@ def _ranked(scored: Scored, moments: Moments, kinds: list[str]) -> dict[str, flo
 def _normal(moments: Moments, labels: bool) -> np.ndarray:
     """Moments that count as normal: labelled 0, or all that are not labelled 1 where nobody
     labelled; bool."""
-    normal: np.ndarray = (
-        moments.label == 0 if labels or (moments.label == 0).any() else moments.label < 0
-    )
-    return normal
+    normal = moments.label == 0
+    return np.asarray(normal if labels or normal.any() else moments.label < 0)
 
 
 def _confusion(scored: Scored, moments: Moments) -> Confusion:
@@ -120,10 +115,8 @@ def _confusion(scored: Scored, moments: Moments) -> Confusion:
 
 
 def _notes(host: AnomalyHost, moments: Moments, scored: Scored, labels: bool) -> list[str]:
-    rate, stated = (
-        float(scored.alarm[_normal(moments, labels)].mean()),
-        host.detector.false_alarm_rate,
-    )
+    rate = float(scored.alarm[_normal(moments, labels)].mean())
+    stated = host.detector.false_alarm_rate
     known = "labelled normal" if labels else "taken as normal"
     notes: list[Any] = [
         host.detector.note,

@@ -145,25 +145,16 @@ def request_model(schema: Schema, window: int) -> type[BaseModel]:
     config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
     row = create_model("Row", __config__=config, __doc__="Measurements of one moment.", **fields)
     values = {column.name: column.median for column in schema.columns}
-    if window == 1:
-        content: dict[str, Any] = {
-            "values": (row, Field(description="Measurements of one moment, by column"))
-        }
-        example: dict[str, Any] = {"values": values}
-    else:
-        content = {
-            "window": (_window_type(row, window), Field(description=_window_words(schema, window)))
-        }
+    what = "One row of measurements."
+    about = Field(description="Measurements of one moment, by column")
+    content: dict[str, Any] = {"values": (row, about)}
+    example: dict[str, Any] = {"values": values}
+    if window > 1:
+        what = f"{window} consecutive rows of measurements."
+        about = Field(description=_window_words(schema, window))
+        content = {"window": (_window_type(row, window), about)}
         example = {"window": [values] * window}
-    config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        serialize_by_alias=True,
-        json_schema_extra={"examples": [example]},
-    )
-    what = (
-        "One row of measurements." if window == 1 else f"{window} consecutive rows of measurements."
-    )
+    config = config | ConfigDict(json_schema_extra={"examples": [example]})
     model: type[BaseModel] = create_model("Request", __config__=config, __doc__=what, **content)
     return model
 

@@ -29,9 +29,8 @@ class Net(nn.Module):
     def __init__(self, mean: np.ndarray, matrix: np.ndarray) -> None:
         """`mean` (columns,) and `matrix` (columns, columns): scaled = (values - mean) @ matrix."""
         super().__init__()
-        self.mean, self.matrix = (
-            nn.Buffer(torch.tensor(array, dtype=torch.float32)) for array in (mean, matrix)
-        )
+        self.mean = nn.Buffer(torch.tensor(mean, dtype=torch.float32))
+        self.matrix = nn.Buffer(torch.tensor(matrix, dtype=torch.float32))
 
     def scaled(self, values: torch.Tensor) -> torch.Tensor:
         """Without a unit, each training column of mean 0 and standard deviation 1."""

@@ -26,6 +26,10 @@ class Probe:
     plain: np.ndarray
     disturbed: np.ndarray
 
+    def windows(self) -> np.ndarray:
+        """First the plain ones, then the disturbed."""
+        return np.concatenate([self.plain, self.disturbed])
+
     def truth(self) -> np.ndarray:
         """0 for plain, 1 for disturbed, in this order."""
         return np.repeat([0, 1], [len(self.plain), len(self.disturbed)])

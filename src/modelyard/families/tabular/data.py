@@ -27,7 +27,7 @@ from modelyard.families.tabular.schema import (
     near,
     write_back,
 )
-from modelyard.families.tabular.splits import save_split
+from modelyard.families.tabular.table import save_split
 from modelyard.families.tabular.target import read_target
 from modelyard.family import Data, Split
 from modelyard.kit.tables import DELIMITERS, Table, is_parquet, read_table, texts, with_points
@@ -233,8 +233,7 @@ def _inputs(
         elif edits.role(name) == "drop":
             column = Column(name=name, role="drop", description="left out by the schema")
         else:
-            cells, role = table.column(name), edits.role(name)
-            inferred = infer_column(name, cells, config.features, role, table.delimiter)
+            inferred = infer_column(table, name, config.features, edits.role(name))
             column = edits.apply(inferred)
         columns.append(column)
         if column.role != "drop":

@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.families.tabular.splits import load_split
+from modelyard.families.tabular.table import load_split
 from modelyard.judging.curves import histogram
 from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series
 from modelyard.kit.classes.evaluate import judge_classes

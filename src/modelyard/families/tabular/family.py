@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.families.tabular.config import TabularConfig, TabularModel
-from modelyard.families.tabular.convert import to_onnx
 from modelyard.families.tabular.data import TabularData
 from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.host import TabularHost
@@ -21,6 +20,7 @@ from modelyard.families.tabular.native import (
     load_trained,
     mlp_graph,
     native_runtime,
+    to_onnx,
 )
 from modelyard.families.tabular.table import ModelInfo, Table, load_table
 from modelyard.family import Family, Split

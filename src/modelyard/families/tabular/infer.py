@@ -45,7 +45,7 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
 _STYLES = ("ISO8601", *(day + clock for day in _DAYS for clock in _CLOCKS))
 
 
-class Judged(NamedTuple):
+class Guess(NamedTuple):
     """What a column is taken for."""
 
     role: str
@@ -53,33 +53,27 @@ class Judged(NamedTuple):
     """Why it is dropped."""
 
 
-def infer_column(
-    name: str,
-    cells: pa.Array,
-    settings: TabularFeatures,
-    forced: str | None,
-    delimiter: str = ",",
-) -> Column:
+def infer_column(table: Table, name: str, settings: TabularFeatures, forced: str | None) -> Column:
     """The column's role, whether it may be empty, and how its cells are written. `forced` is a role
     given by a person.
 
     A role of `drop` carries its reason as the description.
     """
-    unit, style, plain = as_written(cells, delimiter)
+    unit, style, plain = as_written(table.column(name), table.delimiter)
     there = plain.drop_null()
-    nullable = len(there) < len(cells)
-    judged = Judged(forced) if forced else _judge(name, there, nullable, settings)
+    nullable = len(there) < table.rows
+    guess = Guess(forced) if forced else _guess(name, there, nullable, settings)
     column: dict[str, Any] = {
         "name": name,
-        "role": judged.role,
+        "role": guess.role,
         "nullable": nullable,
-        "description": judged.reason,
+        "description": guess.reason,
     }
-    if judged.role == "numeric" and _is_boolean(there):
+    if guess.role == "numeric" and _is_boolean(there):
         column |= {"boolean": True, "transform": "identity"}
-    elif judged.role == "numeric":
+    elif guess.role == "numeric":
         column |= {"unit": unit, "format": style, "transform": settings.numeric}
-    elif judged.role == "time":
+    elif guess.role == "time":
         column["format"] = _to_times(there, _STYLES)[1]
     return Column.model_validate(column)
 
@@ -131,10 +125,6 @@ def numbers(column: Column, table: Table, hint: str = "") -> np.ndarray:
     bare = without_unit(cells, column.unit)
     plain = with_points(plainly(bare, column.format), table.delimiter)
     values = checked_numbers(table, name, plain, hint or _mend(name))
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        hint = "Leave it empty or write a number"
-        raise table.fault(name, int(infinite[0]), "the cell is infinite", hint)
     if column.format:
         table.notes.append(f"{name}: numbers were read as written {column.format}")
     if column.unit and is_text(cells):
@@ -210,44 +200,44 @@ def is_numeric(cells: pa.Array) -> bool:
     return _numeric_share(there) >= MOSTLY and not _is_boolean(there)
 
 
-def _judge(name: str, there: pa.Array, nullable: bool, settings: TabularFeatures) -> Judged:
+def _guess(name: str, there: pa.Array, nullable: bool, settings: TabularFeatures) -> Guess:
     distinct = len(pc.unique(there))
     if distinct == 0:
-        return Judged("drop", "all cells are empty")
+        return Guess("drop", "all cells are empty")
     if distinct == 1 and not nullable:
-        return Judged("drop", "constant")
+        return Guess("drop", "constant")
     if _is_boolean(there):
-        return Judged("numeric")
+        return Guess("numeric")
     if is_dates(there):
-        return Judged("time")
+        return Guess("time")
     if _numeric_share(there) >= MOSTLY and not _is_code(there):
         reason = _row_number(name, there, distinct)
-        return Judged("drop", reason) if reason else Judged("numeric")
+        return Guess("drop", reason) if reason else Guess("numeric")
     texts = [str(text) for text in as_texts(there)]
     if _looks_dated(texts[:50]) and _to_times(there, _STYLES)[0].notna().mean() >= MOSTLY:
-        return Judged("time")
+        return Guess("time")
     if distinct > SOME_TEXTS and _looks_dated(texts):
-        return Judged("drop", "dates in several formats: write them in one")
-    return _judge_text(texts, distinct, settings, code=_is_code(there))
+        return Guess("drop", "dates in several formats: write them in one")
+    return _guess_text(texts, distinct, settings, code=_is_code(there))
 
 
-def _judge_text(
+def _guess_text(
     texts: Sequence[str], distinct: int, settings: TabularFeatures, code: bool
-) -> Judged:
+) -> Guess:
     some = texts[:SAMPLE]
     words = sum(len(re.findall(r"\s+", text)) + 1 for text in some) / len(some)
     varied = distinct > max(SOME_TEXTS, 0.5 * len(texts))
     with_unit = sum(bool(_WITH_UNIT.fullmatch(text)) for text in some) >= MOSTLY * len(some)
     if varied and with_unit and not code:
         problem = "numbers with several units, or written in several ways: write plain numbers"
-        return Judged("drop", problem)
+        return Guess("drop", problem)
     if words >= 2 and distinct > max(settings.max_categories, SOME_TEXTS):
-        return Judged("text")
+        return Guess("text")
     if words >= 3 and varied:
-        return Judged("text")
+        return Guess("text")
     if distinct > 0.9 * len(texts) and distinct > SOME_TEXTS:
-        return Judged("drop", "nearly every value is different (id-like)")
-    return Judged("category")
+        return Guess("drop", "nearly every value is different (id-like)")
+    return Guess("category")
 
 
 def _is_code(there: pa.Array) -> bool:

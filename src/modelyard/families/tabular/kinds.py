@@ -73,10 +73,10 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
     boosting.fit(
         table.x,
         table.y,
-        sample_weight=table.row_weights(table.y),
+        sample_weight=table.weight,
         eval_X=(table.x, table.x_validation),
         eval_y=(table.y, table.y_validation),
-        eval_sample_weight=[table.row_weights(table.y), table.row_weights(table.y_validation)],
+        eval_sample_weight=[table.weight, table.weight_validation],
         eval_names=["train", "validation"],
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False), show],
     )
@@ -117,9 +117,9 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
     boosting.fit(
         table.x,
         table.y,
-        sample_weight=table.row_weights(table.y),
+        sample_weight=table.weight,
         eval_set=[(table.x, table.y), (table.x_validation, table.y_validation)],
-        sample_weight_eval_set=[table.row_weights(table.y), table.row_weights(table.y_validation)],
+        sample_weight_eval_set=[table.weight, table.weight_validation],
         verbose=False,
     )
     best = boosting.best_iteration + 1
@@ -151,10 +151,10 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
     boosting.fit(
         table.x,
         table.y,
-        sample_weight=table.row_weights(table.y),
+        sample_weight=table.weight,
         X_val=table.x_validation,
         y_val=table.y_validation,
-        sample_weight_val=table.row_weights(table.y_validation),
+        sample_weight_val=table.weight_validation,
     )
     # The scores start with the one before the first tree.
     losses = {"train": -boosting.train_score_[1:], "validation": -boosting.validation_score_[1:]}
@@ -182,9 +182,8 @@ def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progres
         n_jobs=cores(table.x.size),
         warm_start=True,
     )
-    weights = table.row_weights(table.y)
     for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
-        forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=weights)
+        forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=table.weight)
         progress(count, trees)
     for tree in forest.estimators_:
         tree.tree_.threshold[:] = floor32(tree.tree_.threshold)
@@ -199,14 +198,12 @@ def fit_linear(config: TabularConfig, table: Table, out: Path, progress: Progres
     from sklearn.preprocessing import StandardScaler
 
     penalty = config.model.regularization
-    linear = (
-        LogisticRegression(C=1 / penalty, max_iter=2_000) if table.classes else Ridge(alpha=penalty)
-    )
+    linear = Ridge(alpha=penalty)
+    if table.classes:
+        linear = LogisticRegression(C=1 / penalty, max_iter=2_000)
     pipeline = Pipeline([("scale", StandardScaler()), ("linear", linear)])
     progress(0, 1)
-    pipeline.fit(
-        table.x.astype(np.float64), table.y, linear__sample_weight=table.row_weights(table.y)
-    )
+    pipeline.fit(table.x.astype(np.float64), table.y, linear__sample_weight=table.weight)
     progress(1, 1)
     save_estimator(pipeline, out / SKLEARN)
     name = "logistic regression" if table.classes else "ridge regression"

@@ -14,8 +14,7 @@ from torch.nn import functional
 from modelyard.errors import BrokenArtifact
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.families.tabular.splits import load_split
-from modelyard.families.tabular.table import ModelInfo, class_weights
+from modelyard.families.tabular.table import ModelInfo, class_weights, load_split
 from modelyard.family import Trainable
 from modelyard.store.base import base_of
 from modelyard.training.batches import Batches
@@ -40,10 +39,8 @@ class Perceptron(nn.Module):
         super().__init__()
         self.classes = classes
         self.mean, self.scale = nn.Buffer(torch.zeros(columns)), nn.Buffer(torch.ones(columns))
-        self.target_mean, self.target_scale = (
-            nn.Buffer(torch.tensor(0.0)),
-            nn.Buffer(torch.tensor(1.0)),
-        )
+        self.target_mean = nn.Buffer(torch.tensor(0.0))
+        self.target_scale = nn.Buffer(torch.tensor(1.0))
         self.class_weights = nn.Buffer(torch.ones(classes or 1), persistent=False)
         layers: list[nn.Module] = []
         width = columns
@@ -107,9 +104,8 @@ class MlpFamily(Trainable):
         if (folder / ModelInfo.FILE).is_file():
             return from_info(ModelInfo.load(folder))
         if not (folder / "train.npz").is_file():
-            raise BrokenArtifact(
-                f"{folder} is neither a features nor a model folder: no train.npz, no {ModelInfo.FILE}"
-            )
+            problem = "is neither a features nor a model folder: no train.npz"
+            raise BrokenArtifact(f"{folder} {problem}, no {ModelInfo.FILE}")
         x, y = load_split(folder, "train")
         names = TableSchema.load(assets).classes
         classes = len(names) if names else None

@@ -1,4 +1,4 @@
-"""Loads a trained model and runs it with the library that made it."""
+"""Loads a trained model, runs it with the library that made it, and converts it to ONNX."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import numpy as np
 
 from modelyard.families.tabular.kinds import LIGHTGBM, SKLEARN, XGBOOST
 from modelyard.families.tabular.table import ModelInfo, cores
-from modelyard.kit.sklearn import check_trained, load_estimator, rows_runtime
+from modelyard.kit.sklearn import (
+    CONVERTERS_OPSET,
+    as_onnx,
+    check_trained,
+    load_estimator,
+    rows_runtime,
+    to_one_output,
+)
 
 if TYPE_CHECKING:
     from modelyard.runtimes.types import Arrays, Runtime
@@ -84,10 +91,7 @@ def example(model: Path, info: ModelInfo) -> Arrays:
 def _predictor(trained: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
     """Probabilities (rows, classes) or values (rows,) of float32 rows."""
     if info.kind not in ("lightgbm", "xgboost"):
-        predict: Callable[[np.ndarray], np.ndarray] = (
-            trained.predict_proba if info.classes else trained.predict
-        )
-        return predict
+        return trained.predict_proba if info.classes else trained.predict  # type: ignore[no-any-return]  # no types
 
     def boosted(x: np.ndarray) -> np.ndarray:
         # LightGBM takes its number of threads from the call, XGBoost from the booster.
@@ -101,3 +105,28 @@ def _predictor(trained: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarr
         return answer
 
     return boosted
+
+
+def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
+    """A fitted estimator or booster as ONNX bytes, in the operator set `opset`.
+
+    The output is `probabilities` float32 (rows, classes) or `value` float32 (rows,).
+    """
+    if info.kind in ("lightgbm", "xgboost"):
+        converted = _booster_as_onnx(trained, info)
+    else:
+        converted = as_onnx(trained, INPUT, info.columns)
+    width = len(info.classes) if info.classes else None
+    return to_one_output(converted, output_name(info), width, opset)
+
+
+def _booster_as_onnx(booster: Any, info: ModelInfo) -> Any:
+    from onnxmltools import convert_lightgbm, convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    inputs = [(INPUT, FloatTensorType([None, info.columns]))]
+    if info.kind == "xgboost":
+        return convert_xgboost(booster, initial_types=inputs, target_opset=CONVERTERS_OPSET)
+    return convert_lightgbm(
+        booster, initial_types=inputs, target_opset=CONVERTERS_OPSET, zipmap=False
+    )

@@ -146,12 +146,10 @@ class CategoryPart(ColumnPart):
         )
 
     def _names(self) -> list[str]:
-        ranks = (
-            [f"{self.column}: rank"]
-            if self.ordinal
-            else [f"{self.column}={c}" for c in self.categories]
-        )
-        return [*ranks, f"{self.column}={OTHER}"]
+        names = [f"{self.column}={category}" for category in self.categories]
+        if self.ordinal:
+            names = [f"{self.column}: rank"]
+        return [*names, f"{self.column}={OTHER}"]
 
     @cached_property
     def _codes(self) -> dict[str | None, int]:
@@ -257,12 +255,9 @@ class TimePart(ColumnPart):
     def _names(self) -> list[str]:
         names = [f"{self.column}: age in days"]
         for part in self.parts:
-            circle = (
-                [f"{self.column}: {part} (sin)", f"{self.column}: {part} (cos)"]
-                if part in _PERIODS
-                else []
-            )
-            names += [f"{self.column}: {part}", *circle]
+            names.append(f"{self.column}: {part}")
+            if part in _PERIODS:
+                names += [f"{self.column}: {part} (sin)", f"{self.column}: {part} (cos)"]
         return names
 
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:

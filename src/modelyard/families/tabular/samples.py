@@ -192,18 +192,15 @@ def _chance(
 
 def _merchants(r: np.random.Generator, category: np.ndarray) -> list[str]:
     """A shop of the category with a trait and a number of its own, in free words."""
-    shop, trait, number = (
-        r.random(len(category)),
-        r.integers(len(_TRAITS), size=len(category)),
-        r.integers(10, 99),
-    )
+    shop = r.random(len(category))
+    trait = r.integers(len(_TRAITS), size=len(category))
+    number = r.integers(10, 99)
     names = []
     for row, code in enumerate(category):
         shops = _SHOPS[CATEGORIES[code]]
-        names.append(
-            f"{shops[int(shop[row] * len(shops))]} {_TRAITS[trait[row]]} {number + row % 40}"
-        )
-    return [" ".join(name.split()) for name in names]
+        name = f"{shops[int(shop[row] * len(shops))]} {_TRAITS[trait[row]]} {number + row % 40}"
+        names.append(" ".join(name.split()))
+    return names
 
 
 def _timestamps(r: np.random.Generator, hour: np.ndarray) -> list[str]:

@@ -86,33 +86,27 @@ def _classes(
     counts = Counter(label for label in labels if label is not None)
     where: dict[str, Any] = {"file": table.file, "column": target}
     if len(counts) < 2:
-        raise BadData(
-            f"the target has one class alone, {next(iter(counts))!r}; two are needed", **where
-        )
+        (only,) = counts
+        raise BadData(f"the target has one class alone, {only!r}; two are needed", **where)
     if len(counts) > MOST_CLASSES:
         _, _, plain = as_written(table.column(target), table.delimiter)
         numeric = is_numeric(plain)
         hint = "Type --set features.task=regression" if numeric else "Is it the right column?"
-        raise BadData(
-            f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed",
-            hint=hint,
-            **where,
-        )
+        problem = f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed"
+        raise BadData(problem, hint=hint, **where)
     rarest = min(counts, key=lambda name: counts[name])
     if counts[rarest] < LEAST_OF_CLASS:
-        raise BadData(
-            f"class {rarest!r} has {counts[rarest]} of {sum(counts.values())} rows; "
-            f"each class needs {LEAST_OF_CLASS}, two for every split",
-            hint="Add rows of it, merge it with another class, or empty its target cells to leave it out",
-            **where,
+        found = f"class {rarest!r} has {counts[rarest]} of {counts.total()} rows"
+        problem = f"{found}; each class needs {LEAST_OF_CLASS}, two for every split"
+        hint = (
+            "Add rows of it, merge it with another class, or empty its target cells to leave it out"
         )
+        raise BadData(problem, hint=hint, **where)
     if edits.classes is not None and set(edits.classes) != set(counts):
         strange = sorted(set(edits.classes) ^ set(counts))[0]
-        raise BadData(
-            f"the schema's classes are {', '.join(edits.classes)}, the data's {', '.join(sorted(counts))}: "
-            f"they differ in {strange!r}",
-            **where,
-        )
+        named, seen = ", ".join(edits.classes), ", ".join(sorted(counts))
+        problem = f"the schema's classes are {named}, the data's {seen}: they differ in {strange!r}"
+        raise BadData(problem, **where)
     return _in_order(counts, edits, config.features.positive)
 
 
@@ -122,12 +116,11 @@ def _in_order(counts: Mapping[str, int], edits: Edits, positive: str | None) -> 
     if len(counts) > 2:
         return list(edits.classes or sorted(counts, key=lambda name: (_number(name), name)))
     first, second = edits.classes or sorted(counts)
-    if positive is None and not edits.classes:
-        positive = _affirmed(first, second) or (
-            second if counts[second] <= counts[first] else first
-        )
-    elif positive is None:
+    if positive is None and edits.classes:
         positive = second
+    elif positive is None:
+        rarer = second if counts[second] <= counts[first] else first
+        positive = _affirmed(first, second) or rarer
     return [first, second] if positive == second else [second, first]
 
 

@@ -91,10 +91,7 @@ class Decision(Asset):
 
     def of_probabilities(self, raw: np.ndarray) -> np.ndarray:
         """A model's probabilities (n, k) to calibrated ones, float64 (n, k)."""
-        raw = raw.astype(np.float64)
-        if isinstance(self.calibration, Temperature):
-            return self.of_logits(np.log(np.clip(raw, CLIP, 1)))
-        return self._calibrated(raw)
+        return self._calibrated(raw.astype(np.float64))
 
     def calibrated_logits(self, logits: np.ndarray) -> np.ndarray:
         """Logits (n, k) with the temperature, where there is one; float64 (n, k)."""

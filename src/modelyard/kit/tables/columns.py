@@ -31,25 +31,26 @@ _EXAMPLES = "2026-03-31T08:00:00 or 31.03.2026 08:00"
 
 
 def numbers(table: Table, name: str, hint: str = "Fix the cell, or empty it") -> np.ndarray:
-    """Float64 (rows,), NaN where a cell is empty; infinite where the file says so.
+    """Finite float64 (rows,), NaN where a cell is empty.
 
     A comma is the decimal point where no number of the column has a point. In a file separated by
     commas some number must also show that it is no separator of thousands, as `1,234` does not.
 
     Raises:
-        BadData: a cell that is no number; with file, row and column.
+        BadData: a cell that is no number, or infinite; with file, row and column.
     """
     cells = with_points(table.column(name), table.delimiter)
     return checked_numbers(table, name, cells, hint)
 
 
 def checked_numbers(table: Table, name: str, cells: pa.Array, hint: str) -> np.ndarray:
-    """A column whose cells were rewritten plainly as float64 (rows,), NaN where one is empty.
+    """A column whose cells were rewritten plainly as finite float64 (rows,), NaN where one is
+    empty.
 
     Words for an empty cell count as empty, with a note of how many there are.
 
     Raises:
-        BadData: a cell that is no number; with file, row and column.
+        BadData: a cell that is no number, or infinite; with file, row and column.
     """
     values = as_numbers(cells)
     strange = np.isnan(values) & cells.is_valid().to_numpy(zero_copy_only=False)
@@ -62,6 +63,10 @@ def checked_numbers(table: Table, name: str, cells: pa.Array, hint: str) -> np.n
     if len(wrong):
         row = int(wrong[0])
         raise table.fault(name, row, f"{table.shown(name, row)} is not a number", hint)
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        hint = "Leave it empty or write a number"
+        raise table.fault(name, int(infinite[0]), "the cell is infinite", hint)
     return values
 
 
@@ -109,14 +114,14 @@ def times(table: Table, name: str) -> np.ndarray:
         micro: np.ndarray = cells.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy()
         return micro / 1e6
     values = as_numbers(with_points(cells, table.delimiter))
-    numeric = ~np.isnan(values)
+    numeric = np.isfinite(values)
     if numeric.all():
         return values
     # Numbers may be in any unit, so a column holds one or the other: as its first cell does.
     found = np.full(table.rows, np.nan)
     for row, text in enumerate(texts(table, name)):
         found[row] = values[row] if numeric[0] else _seconds(str(text))
-        if not np.isnan(found[row]):
+        if np.isfinite(found[row]):
             continue
         seen = table.shown(name, row)
         problem = f"{seen} is neither a number nor a time such as {_EXAMPLES}"
