@@ -85,7 +85,8 @@ class TabularData(Data[TabularConfig]):
         rows = _divide(prepared, table, config)
         train = prepared.frame.iloc[rows["train"]]
         if earlier is not None:
-            schema, encoder = _adopted(prepared, earlier), earlier.encoder
+            schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
+            encoder = earlier.encoder
         else:
             schema = with_ranges(prepared.schema, train)
             encoder = Encoder.fit(to_columns(train, schema), schema, config.features)
@@ -132,16 +133,6 @@ def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConf
     if earlier is None:
         return find_edits(raw, config.features.table_schema)
     return earlier.edits(table.names)
-
-
-def _adopted(prepared: Prepared, earlier: Earlier) -> TableSchema:
-    """The earlier model's columns, its classes before new ones; the target is renumbered
-    accordingly."""
-    found = prepared.schema.classes
-    prepared.y = earlier.renumbered(prepared.y, found)
-    return earlier.schema.model_copy(
-        update={"classes": earlier.classes(found), "dropped": prepared.schema.dropped}
-    )
 
 
 def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:

@@ -48,17 +48,13 @@ class Earlier:
         known = {column.name: column.model_dump() for column in self.schema.columns}
         return Edits(self.file, self.schema.target, self.schema.task, None, columns | known)
 
-    def classes(self, found: list[str] | None) -> list[str] | None:
-        """The earlier classes, then those of `found` that are new; None for a regression."""
-        if self.schema.classes is None or found is None:
-            return None
-        return [*self.schema.classes, *(name for name in found if name not in self.schema.classes)]
-
-    def renumbered(self, y: np.ndarray, found: list[str] | None) -> np.ndarray:
-        """`y` (rows,), indices into the data's own classes `found`, as indices into `classes`;
-        values as they are."""
-        classes = self.classes(found)
-        if classes is None or found is None:
-            return y
-        numbers: np.ndarray = np.array([classes.index(name) for name in found], np.int64)[y]
-        return numbers
+    def adopt(self, found: TableSchema, y: np.ndarray) -> tuple[TableSchema, np.ndarray]:
+        """The earlier columns, with the classes of the data's own schema `found` that are new
+        behind the earlier ones; and `y` (rows,) as indices into them."""
+        classes = self.schema.classes
+        if classes is not None and found.classes is not None:
+            classes = [*classes, *(name for name in found.classes if name not in classes)]
+            numbers = [classes.index(name) for name in found.classes]
+            y = np.array(numbers, np.int64)[y]
+        changed = {"classes": classes, "dropped": found.dropped}
+        return self.schema.model_copy(update=changed), y
