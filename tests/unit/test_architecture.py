@@ -70,7 +70,7 @@ MAY_IMPORT_HEAVY = frozenset(
     {
         "modelyard.drift.report",
         "modelyard.kit.intervals",
-        *(f"modelyard.kit.classes.{name}" for name in ("choosing", "evaluate", "judged")),
+        *(f"modelyard.kit.classes.{name}" for name in ("choosing", "evaluate", "judged", "plots")),
         *(
             f"modelyard.training.{name}"
             for name in (

@@ -146,7 +146,7 @@ def test_a_sensor_that_does_not_move_any_more_is_no_obstacle(
 def test_a_missing_column_another_window_or_another_kind_does_not_go_on(
     raws: tuple[Path, Path], first: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(BadData, match="needs this column") as error:
+    with pytest.raises(BadData, match="which the detector needs") as error:
         features_of(family(), machine(tmp_path / "raw", 0, NAMES[1:]), tmp_path / "f", first[1])
     assert error.value.column == "speed"
     with pytest.raises(UsageError, match=r"--set features\.window=6"):

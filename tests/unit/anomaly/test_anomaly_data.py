@@ -204,7 +204,8 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
             changed("heat", 7, "hot"),
             "pump.csv, row 7, column 'heat': 'hot' is not a number.*features.drop=.heat.",
         ),
-        (changed("heat", 7, "inf"), "pump.csv, row 7, column 'heat': inf is too large"),
+        (changed("heat", 7, "inf"), "pump.csv, row 7, column 'heat': the cell is infinite"),
+        (changed("heat", 7, "2e30"), "column 'heat': 2e.30 is too large for a measurement"),
         (
             changed("time", 7, "soon"),
             "pump.csv, row 7, column 'time': 'soon' is neither a number nor a time",
@@ -212,11 +213,11 @@ def test_without_a_time_column_rows_count_and_windows_are_refused(tmp_path: Path
         (changed("time", 7, ""), "pump.csv, row 7, column 'time': the time is missing"),
         (
             changed("time", 7, "2025-12-31T00:00:00"),
-            "row 7, column 'time': the time goes back: 2025-12-31.* after",
+            "row 7, column 'time': the time goes back: '2025-12-31.* after",
         ),
         (
             changed("time", 7, "2026-01-01T00:25:00"),
-            "row 7, column 'time': the time 2026-01-01T00:25:00 stands twice",
+            "row 7, column 'time': the time '2026-01-01T00:25:00' stands twice",
         ),
         (
             table() | {"label": ["0"] * 299 + ["maybe"]},
@@ -269,6 +270,8 @@ def test_settings_that_do_not_go_together_are_refused_at_once() -> None:
                 AnomalyConfig, ("--set", {"model": {"kind": "lstm"}, "features": {"window": 1}})
             )
         )
+    with pytest.raises(UsageError, match=r"test_share leave 4% to train on; at least 5%"):
+        make(calibration_share=0.4, validation_share=0.1, test_share=0.46)
 
 
 def test_a_column_to_drop_that_is_not_there_is_refused(tmp_path: Path) -> None:

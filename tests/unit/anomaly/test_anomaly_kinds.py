@@ -222,7 +222,7 @@ def test_a_detector_file_is_needed_and_may_hold_nothing_foreign(
     one = trained("ocsvm")
     shutil.copytree(one.model, tmp_path / "m")
     skops.io.dump([OrderedDict, FunctionTransformer(print)], tmp_path / "m/detector.skops")
-    with pytest.raises(BrokenArtifact, match="types that no detector of ours has"):
+    with pytest.raises(BrokenArtifact, match="types that no model of ours has"):
         one.family.native(tmp_path / "m")
     (tmp_path / "m/detector.skops").unlink()
     with pytest.raises(BrokenArtifact, match=r"detector.skops is missing. Train the model again"):

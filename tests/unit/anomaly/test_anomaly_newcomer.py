@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from modelyard.errors import BadData, UsageError
+from modelyard.families.anomaly.cells import read_rows
 from modelyard.families.anomaly.parts import Part
-from modelyard.families.anomaly.rows import read_rows
 from tests.unit.anomaly.test_anomaly_data import ROWS, START, built, refused, table, text, write
 
 

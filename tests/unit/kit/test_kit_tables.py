@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from modelyard.errors import BadData
-from modelyard.kit.tables import Table, flags, numbers, read_table, times
+from modelyard.kit.tables import Table, flags, numbers, read_table, texts, times
 
 CELLS = {"town": ["Köln", "Oslo"], "size": ["1.5", "2.5"]}
 PLAIN = "town,size\nKöln,1.5\nOslo,2.5\n"
@@ -182,6 +182,8 @@ def one_column(tmp_path: Path, *cells: str, delimiter: str = ";") -> Table:
         (("1.5", "+2", "-3e2", ""), ",", [1.5, 2, -300, np.nan]),
         (("1,5", "2", "-,25", "1,234"), ";", [1.5, 2, -0.25, 1.234]),
         (("1,5", "1,234"), ",", [1.5, 1.234]),
+        (("0,125", "-0,250"), ",", [0.125, -0.25]),
+        ((".5", "5.", "-1E+2"), ",", [0.5, 5, -100]),
         (("1,5", "n.a.", "?", "None"), ";", [1.5, np.nan, np.nan, np.nan]),
     ],
 )
@@ -194,12 +196,33 @@ def test_numbers_are_read_as_people_write_them(
     assert bool(empty) == ("?" in cells)
 
 
+def test_columns_of_parquet_are_read_in_their_types(tmp_path: Path) -> None:
+    columns = {
+        "float": pa.array([1.5, float("nan")], from_pandas=False),
+        "text": ["2.5", "nan"],
+        "whole": [3, None],
+        "exact": pa.array([7, 1_000_000_001], pa.timestamp("ns")),
+        "flag": [True, None],
+    }
+    pa.parquet.write_table(pa.table(columns), tmp_path / "table.parquet")
+    table = read_table(tmp_path / "table.parquet")
+    for name, first in {"float": 1.5, "text": 2.5, "whole": 3.0}.items():
+        assert np.array_equal(numbers(table, name), [first, np.nan], equal_nan=True)
+    assert times(table, "exact").tolist() == [0, 1]
+    assert np.array_equal(flags(table, "flag"), [1, np.nan], equal_nan=True)
+    assert texts(table, "flag") == ["true", None]
+    assert texts(table, "float") == ["1.5", None]
+    with pytest.raises(BadData, match="row 1, column 'exact': '1970.* is not a number"):
+        numbers(table, "exact")
+
+
 @pytest.mark.parametrize(
     ("cells", "delimiter", "said"),
     [
         (("1,234", "2,345"), ",", "row 1, column 'x': '1,234' is not a number"),
         (("1.5", "2,5"), ";", "row 2, column 'x': '2,5' is not a number"),
         (("1", "1_000"), ";", "row 2, column 'x': '1_000' is not a number"),
+        (("1", "-Infinity"), ";", "row 2, column 'x': the cell is infinite"),
         (("1", "1.234,5"), ";", "row 2, column 'x': '1.234,5' is not a number"),
     ],
 )
@@ -221,6 +244,8 @@ def test_times_are_numbers_or_dates_and_not_both(tmp_path: Path) -> None:
         BadData, match="row 2, column 'x': '7' is a number, and the cells above are dates"
     ):
         times(one_column(tmp_path, "2026-01-01", "7"), "x")
+    with pytest.raises(BadData, match="row 2, column 'x': 'inf' is neither a number nor a time"):
+        times(one_column(tmp_path, "7", "inf"), "x")
     with pytest.raises(BadData, match="row 2, column 'x': the time is missing"):
         times(one_column(tmp_path, "7", ""), "x")
 

@@ -175,6 +175,10 @@ def faulty() -> dict[str, tuple[bytes, str]]:
             word.encode(),
             "log.csv, row 7, column 'dwell': 'forty' is not a number",
         ),
+        "an infinite number": (
+            word.replace("forty", "-inf").encode(),
+            "log.csv, row 7, column 'dwell': the cell is infinite",
+        ),
         "a word below a blank line": (
             word.replace("\nRen", "\n\nRen", 1).encode(),
             "log.csv, row 8, column 'dwell': 'forty' is not a number",

@@ -16,7 +16,7 @@ from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.families.tabular.splits import load_split
+from modelyard.families.tabular.table import load_split
 from modelyard.settings.family import resolve
 from tests.unit.tabular.conftest import SPLITS, built, customers, make, roles, write
 

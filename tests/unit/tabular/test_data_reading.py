@@ -13,7 +13,7 @@ import pytest
 from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.families.tabular.splits import load_split
+from modelyard.families.tabular.table import load_split
 from tests.unit.tabular.conftest import SPLITS, built, customers, make, roles, write
 
 
@@ -62,19 +62,21 @@ def test_a_folder_of_csv_gz_parts_is_one_table(tmp_path: Path) -> None:
 
 def test_a_parquet_regression_keeps_its_types(tmp_path: Path) -> None:
     frame = customers()
-    frame["joined"] = pd.to_datetime(frame["joined"])
+    frame["joined"] = pd.to_datetime(frame["joined"]) + pd.Timedelta(1, "ns")
     frame["member"] = (
         frame["member"].map({"true": True, "false": False, "": None}).astype("boolean")
     )
     frame["city"] = frame["city"].astype("category")
     frame["visits"] = pd.array([None, *range(399)], "Int64")
     frame["tags"] = [["a"]] * 400
+    frame["nothing"] = None
     file = tmp_path / "table.parquet"
     frame.to_parquet(file)
     summary, out = built(tmp_path, file, target="income")
     assert summary["task"] == "regression"
     assert summary["dropped"]["rows without income"] == int(frame["income"].isna().sum())
     assert summary["dropped"]["columns: holds values of type list<element: string>"] == 1
+    assert summary["dropped"]["columns: all cells are empty"] == 1
     x, y = load_split(out, "train")
     assert y.dtype == np.float32
     assert np.isfinite(x).all()

@@ -17,7 +17,7 @@ from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.families.tabular.splits import load_split
+from modelyard.families.tabular.table import load_split
 from modelyard.judging.evaluation import Evaluation, Plot
 from modelyard.runtimes.types import Runtime
 from modelyard.training.loop import Trainer

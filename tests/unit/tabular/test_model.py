@@ -3,7 +3,7 @@ as it does."""
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.config import TabularConfig, TabularFeatures
+from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.kinds import floor32
 from modelyard.families.tabular.native import load_trained
-from modelyard.families.tabular.splits import load_split, save_split
-from modelyard.families.tabular.table import ModelInfo
+from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.table import ModelInfo, load_split, save_split
 from modelyard.kit.classes.decision import Decision
 from modelyard.runtimes.types import Arrays, Runtime
 from modelyard.training.loop import Trainer
@@ -49,6 +50,12 @@ def write_features(folder: Path, classes: list[str] | None, rows: int = 400) -> 
     cross zero."""
     rng = np.random.default_rng(7)
     (folder / "assets").mkdir(parents=True)
+    columns = [
+        Column(name=f"x{number}", role="numeric", transform="identity") for number in range(6)
+    ]
+    task = "classification" if classes else "regression"
+    schema = TableSchema(target="y", task=task, classes=classes, columns=columns)
+    schema.save(folder / "assets")
     for split, count in {"train": rows, "validation": rows // 2, "test": rows // 2}.items():
         x = (rng.normal(size=(count, 6)) * [1, 3, 100, 0.01, 1, 1] + [0, 5, 0, 0, 0, 0]).astype(
             np.float32
@@ -58,12 +65,9 @@ def write_features(folder: Path, classes: list[str] | None, rows: int = 400) -> 
         if classes:
             y = np.digitize(signal, [0.8] if len(classes) == 2 else [-1, 0, 1]).astype(np.int64)
         save_split(folder, split, x, y)
-    schema = {
-        "target": "y",
-        "task": "classification" if classes else "regression",
-        "classes": classes,
-    }
-    (folder / "assets/schema.json").write_text(json.dumps(schema))
+        if split == "train":
+            inputs = {column.name: x[:, place] for place, column in enumerate(columns)}
+            Encoder.fit(inputs, schema, TabularFeatures()).save(folder / "assets")
     return folder
 
 
@@ -74,8 +78,7 @@ def train(
     config = TabularConfig.model_validate(
         {"model": settings, "training": {"epochs": 15, "batch_size": 64, "learning_rate": 0.01}}
     )
-    (folder / "assets").mkdir(parents=True)
-    (folder / "assets/schema.json").write_text((features / "assets/schema.json").read_text())
+    shutil.copytree(features / "assets", folder / "assets")
     return config, Tabular(config).fit(features, folder, Trainer(0, config.training))
 
 
@@ -240,7 +243,7 @@ def test_boosting_reports_its_progress_and_keeps_the_trees_up_to_its_best_round(
         config = TabularConfig.model_validate(
             {"model": {"kind": kind, "trees": 400, "learning_rate": 0.3}}
         )
-        (tmp_path / kind / "assets").mkdir(parents=True)
+        shutil.copytree(features / "assets", tmp_path / kind / "assets")
         progress = Recorded()
         trainer = Trainer(0, config.training, progress)
         card = Tabular(config).fit(features, tmp_path / kind, trainer)
@@ -275,8 +278,8 @@ def test_a_class_without_training_rows_is_bad_data(tmp_path: Path) -> None:
     from modelyard.errors import BadData
 
     features = write_features(tmp_path / "features", ["no", "yes"])
-    schema = {"target": "y", "task": "classification", "classes": ["no", "yes", "maybe"]}
-    (features / "assets/schema.json").write_text(json.dumps(schema))
+    schema = TableSchema.load(features / "assets")
+    schema.model_copy(update={"classes": ["no", "yes", "maybe"]}).save(features / "assets")
     with pytest.raises(BadData, match="'maybe' has no rows"):
         train(tmp_path / "model", features, "linear")
 

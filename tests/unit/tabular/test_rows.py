@@ -16,9 +16,15 @@ from modelyard.families.tabular.data import TabularData
 from modelyard.families.tabular.host import request_model
 from modelyard.families.tabular.infer import as_written, numbers
 from modelyard.families.tabular.rows import read_rows
-from modelyard.families.tabular.schema import Column, TableSchema
-from modelyard.families.tabular.written import CONTINENTAL, ENGLISH, FRENCH, number_style, plainly
-from modelyard.kit.tables import Table, TableFile
+from modelyard.families.tabular.schema import (
+    CONTINENTAL,
+    ENGLISH,
+    FRENCH,
+    Column,
+    TableSchema,
+)
+from modelyard.families.tabular.written import number_style, plainly
+from modelyard.kit.tables import Table, TableFile, as_numbers
 from tests.unit.tabular.conftest import SPLITS, built, customers, write
 
 
@@ -113,10 +119,10 @@ def test_a_row_that_cannot_be_answered_is_named_by_its_place(tmp_path: Path) -> 
 def test_separators_between_thousands_are_told_from_decimals(
     cells: list[str], delimiter: str, style: str, values: list[float] | None
 ) -> None:
-    column = pd.Series(cells, dtype=object)
+    column = pa.array(cells)
     assert number_style(column, delimiter) == style
     if values:
-        assert pd.to_numeric(plainly(column, style)).tolist() == values
+        assert as_numbers(plainly(column, style)).tolist() == values
 
 
 def test_a_schema_may_say_how_numbers_are_written_and_an_empty_format_says_nothing(
@@ -175,19 +181,14 @@ def test_a_target_may_have_separators_between_thousands(tmp_path: Path) -> None:
 def test_a_unit_is_told_from_its_number(
     cells: list[str], unit: str, style: str, values: list[float] | None
 ) -> None:
-    column = pd.Series(cells, dtype=object)
-    found = as_written(column, ",")
+    found = as_written(pa.array(cells), ",")
     assert found[:2] == (unit, style)
     if values is None:
-        assert found[2].tolist() == cells
+        assert found[2].to_pylist() == cells
     else:
         table = Table(pa.table({"x": cells}), [TableFile(Path("x.csv"), len(cells))])
-        assert (
-            numbers(
-                Column(name="x", role="numeric", unit=unit, format=style), column, table
-            ).tolist()
-            == values
-        )
+        column = Column(name="x", role="numeric", unit=unit, format=style)
+        assert numbers(column, table).tolist() == values
 
 
 def test_numbers_with_a_unit_are_quantities_to_learn_from_to_predict_and_to_ask_with(

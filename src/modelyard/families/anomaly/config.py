@@ -49,6 +49,12 @@ class AnomalyFeatures(Settings):
     sample_contamination: float = Field(default=0.0, ge=0, le=0.3)
     """Share of the simulated training and calibration rows that hold anomalies."""
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Shares of the rows that train, calibrate, validate and test."""
+        others = (self.calibration_share, self.validation_share, self.test_share)
+        return (1 - sum(others), *others)
+
 
 class AnomalyModel(Settings):
     """Which detector."""
@@ -149,5 +155,15 @@ class AnomalyConfig(FamilyConfig):
         if kind in WINDOWED and window < 2:
             raise ValueError(
                 f"features.window = {window}: model.kind={kind} needs windows of 2 rows or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _some_rows_train(self) -> AnomalyConfig:
+        train = self.features.shares[0]
+        if train < 0.05:
+            raise ValueError(
+                "features.calibration_share, validation_share and test_share leave "
+                f"{train:.0%} to train on; at least 5% are needed"
             )
         return self

@@ -9,15 +9,15 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig, AnomalyFeatures
-from modelyard.families.anomaly.earlier import earlier_schema, kept_columns
 from modelyard.families.anomaly.naming import check_measured, named
 from modelyard.families.anomaly.overview import summarize
 from modelyard.families.anomaly.parts import PARTS, Part, join
 from modelyard.families.anomaly.samples import write_sample
-from modelyard.families.anomaly.schema import Column, Schema
+from modelyard.families.anomaly.schema import Column, Detector, Schema
 from modelyard.families.anomaly.series import Series, read_series
 from modelyard.family import Data, Split
-from modelyard.kit.tables import Table, read_file, table_files
+from modelyard.kit.tables import Table, check_same_columns, read_file, table_files
+from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
 UNEQUAL = 0.05
@@ -40,7 +40,7 @@ class AnomalyData(Data[AnomalyConfig]):
             UsageError: the settings are not those of the model to go on from.
         """
         config, base = self.config, base_of(out)
-        earlier = earlier_schema(base, config) if base is not None else None
+        earlier = _earlier(base, config) if base is not None else None
         tables = [read_file(file) for file in table_files(Path(raw))]
         settings = named(tables, config.features)
         names = _columns(tables, settings)
@@ -49,19 +49,20 @@ class AnomalyData(Data[AnomalyConfig]):
             read_series(table, _called(table.file, Path(raw)), names, settings) for table in tables
         ]
         _check_steps(series)
-        cuts = [_cut(one, settings) for one in series]
-        lost = _lost_windows(series, cuts, settings)
+        lost = _lost_windows(series, settings)
         kinds = sorted({kind for one in series for kind in one.kind if kind is not None})
-        keep, constant = _varying(series, cuts, names)
+        varying = _varying(series)
+        constant = [name for name, varies in zip(names, varying, strict=True) if not varies]
+        keep = np.flatnonzero(varying)
         if earlier is not None:
-            keep = kept_columns(earlier, names, tables[0].file)
-        numbered = list(zip(series, cuts, range(len(series)), strict=True))
-        parts = {
-            name: join(
-                [_part(one, cut[name], number, keep, kinds) for one, cut, number in numbered]
-            )
-            for name in PARTS
-        }
+            keep = earlier.places(names, tables[0].file)
+        parts = {}
+        for name in PARTS:
+            stretches = [
+                _part(one, one.parts[name], number, keep, kinds)
+                for number, one in enumerate(series)
+            ]
+            parts[name] = join(stretches)
         schema = _schema(series, names, keep, parts["train"], kinds, settings, tables)
         if earlier is not None:
             schema = schema.model_copy(update={"columns": earlier.columns})
@@ -91,6 +92,18 @@ class AnomalyData(Data[AnomalyConfig]):
         return bodies
 
 
+def _earlier(base: Path, config: AnomalyConfig) -> Schema:
+    """The columns of the model to go on from.
+
+    Raises:
+        UsageError: a setting asks for something else.
+    """
+    schema = Schema.load(base / "assets")
+    check_same("model.kind", config.model.kind, Detector.load(base / "assets").kind)
+    check_same("features.window", config.features.window, schema.window)
+    return schema
+
+
 def _called(file: Path, raw: Path) -> str:
     return file.name if file == raw else file.relative_to(raw).as_posix()
 
@@ -114,19 +127,10 @@ def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:
     aside = {settings.time_column, settings.label_column, settings.kind_column, *settings.drop}
     names = [name for name in first.names if name not in aside]
     for other in tables[1:]:
-        differing = sorted(set(names) ^ (set(other.names) - aside))
-        if differing:
-            where = first.file.name if differing[0] in names else other.file.name
-            problem = (
-                f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
-            )
-            raise BadData(problem, file=other.file)
+        check_same_columns(first, other, aside)
         if (settings.time_column in first.names) != (settings.time_column in other.names):
-            raise BadData(
-                f"of {first.file.name} and this file only one has it",
-                file=other.file,
-                column=settings.time_column,
-            )
+            problem = f"of {first.file.name} and this file only one has it"
+            raise BadData(problem, file=other.file, column=settings.time_column)
     if not names:
         raise BadData("holds no column of measurements", file=first.file)
     return names
@@ -137,67 +141,33 @@ def _check_steps(series: list[Series]) -> None:
     for one in series[1:]:
         if first and one.step and abs(one.step / first - 1) > UNEQUAL:
             problem = f"its rows are {one.step:g} apart, those of {series[0].name} {first:g}"
-            raise BadData(
-                problem, file=one.file, hint="Resample them to one step, or run them apart"
-            )
+            hint = "Resample them to one step, or run them apart"
+            raise BadData(problem, file=one.file, hint=hint)
 
 
-def _cut(one: Series, settings: AnomalyFeatures) -> dict[str, slice]:
-    """Rows of each part, in the order of time, a window unused between them.
-
-    Raises:
-        BadData: the series is too short for a window in each part.
-    """
-    shares = (settings.calibration_share, settings.validation_share, settings.test_share)
-    rows, gap = len(one.x), settings.window
-    if sum(shares) >= 0.95:
-        raise UsageError(
-            f"features.calibration_share, validation_share and test_share leave {1 - sum(shares):.0%} to train on; "
-            "at least 5% are needed"
-        )
-    lengths = [int((rows - 3 * gap) * share) for share in (1 - sum(shares), *shares)]
-    if min(lengths) < max(gap, 2):
-        needed = (
-            int(max(gap, 2) / min(shares[0], shares[1], shares[2], 1 - sum(shares))) + 3 * gap + 8
-        )
-        problem = f"{rows} complete rows; {needed} are needed for a window of {gap} in each part"
-        raise BadData(problem, file=one.file, hint="Give a longer series, or lower features.window")
-    starts = np.cumsum([0, *(length + gap for length in lengths)])
-    return {
-        part: slice(int(a), int(a) + n) for part, a, n in zip(PARTS, starts, lengths, strict=False)
-    }
-
-
-def _lost_windows(
-    series: list[Series], cuts: list[dict[str, slice]], settings: AnomalyFeatures
-) -> int:
+def _lost_windows(series: list[Series], settings: AnomalyFeatures) -> int:
     """Windows that gaps cost, against series without a gap.
 
     Raises:
-        BadData: they are more than `features.most_lost`, with the first gap of the worst file; or a
-        part of a
-            file keeps none.
+        BadData: they are more than `features.most_lost`, with the first gap of the worst file.
     """
     window, possible, lost = settings.window, [], []
-    for one, cut in zip(series, cuts, strict=True):
+    for one in series:
         left, full = 0, 0
-        for rows in cut.values():
+        for rows in one.parts.values():
             full += rows.stop - rows.start - window + 1
             left += _whole_windows(one.breaks[rows], window)
         possible.append(full)
         lost.append(full - left)
     if sum(lost) > settings.most_lost * sum(possible):
-        worst = int(np.argmax(np.array(lost) / np.array(possible)))
-        first = int(np.flatnonzero(series[worst].breaks)[0])
+        worst = series[int(np.argmax(np.array(lost) / np.array(possible)))]
+        row = int(worst.rows[worst.breaks.argmax()])
         problem = (
             f"gaps, irregular steps and empty cells cost {sum(lost)} of {sum(possible)} windows of {window} rows, "
-            f"more than {settings.most_lost:.0%} (features.most_lost); the first of {int(series[worst].breaks.sum())} "
-            "is here"
+            f"more than {settings.most_lost:.0%} (features.most_lost); the first of {worst.breaks.sum()} is here"
         )
         hint = "Fill or resample the series, or lower features.window (1: rows alone)"
-        raise BadData(
-            problem, file=series[worst].file, row=int(series[worst].rows[first]), hint=hint
-        )
+        raise BadData(problem, file=worst.file, row=row, hint=hint)
     return sum(lost)
 
 
@@ -206,18 +176,13 @@ def _whole_windows(breaks: np.ndarray, window: int) -> int:
     return int(np.maximum(np.diff(starts) - window + 1, 0).sum())
 
 
-def _varying(
-    series: list[Series], cuts: list[dict[str, slice]], names: list[str]
-) -> tuple[np.ndarray, list[str]]:
-    """Places of the columns that vary over the training rows, int64, and the names of those that
-    don't."""
-    train = np.concatenate(
-        [one.x[cut["train"]] for one, cut in zip(series, cuts, strict=True)]
-    ).astype(np.float32)
-    keep: np.ndarray = train.max(axis=0) > train.min(axis=0)
-    if not keep.any():
+def _varying(series: list[Series]) -> np.ndarray:
+    """Which columns vary over the training rows, bool (columns,)."""
+    train = np.concatenate([one.x[one.parts["train"]] for one in series]).astype(np.float32)
+    varying = train.max(axis=0) > train.min(axis=0)
+    if not varying.any():
         raise BadData("every column is constant over the training rows", file=series[0].file)
-    return np.flatnonzero(keep), [name for name, kept in zip(names, keep, strict=True) if not kept]
+    return np.asarray(varying)
 
 
 def _part(one: Series, rows: slice, number: int, keep: np.ndarray, kinds: list[str]) -> Part:
@@ -246,13 +211,17 @@ def _schema(
 ) -> Schema:
     x = train.x.astype(np.float64)
     kept = [names[place] for place in keep.tolist()]
-    figures = (x.mean(axis=0), x.std(axis=0), np.median(x, axis=0), x.min(axis=0), x.max(axis=0))
-    columns = [
-        Column(name=name, mean=mean, spread=spread, median=median, minimum=low, maximum=high)
-        for name, mean, spread, median, low, high in zip(
-            kept, *(one.tolist() for one in figures), strict=True
-        )
-    ]
+    figures = {
+        "mean": x.mean(axis=0),
+        "spread": x.std(axis=0),
+        "median": np.median(x, axis=0),
+        "minimum": x.min(axis=0),
+        "maximum": x.max(axis=0),
+    }
+    columns = []
+    for place, name in enumerate(kept):
+        own = {figure: float(values[place]) for figure, values in figures.items()}
+        columns.append(Column(name=name, **own))
     steps = [one.step for one in series if one.step is not None]
     return Schema(
         columns=columns,

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import ks_2samp
+from sklearn import metrics as sk
 
 from modelyard.errors import BadData
 from modelyard.families.anomaly import events, plots, probe
@@ -38,18 +40,15 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     part, calibration = Part.load(features, split), Part.load(features, "calibration")
     moments = Moments.of(part, judge.window)
     if not (moments.label != 1).any():
-        raise BadData(
-            f"the {split} split has no normal row with {judge.window} rows without a gap behind it"
-        )
+        behind = f"{judge.window} rows without a gap behind it"
+        raise BadData(f"the {split} split has no normal row with {behind}")
     model, simple = judge.detector(moments, calibration), judge.baseline(moments, calibration)
     made = probe.make(moments, judge.schema)
-    probed = judge.windows(np.concatenate([made.plain, made.disturbed]))
-    simply = z_score(judge.schema, np.concatenate([made.plain, made.disturbed])[:, -1])
+    windows, truth, kinds = made.windows(), made.truth(), judge.schema.kinds
+    probed, simply = judge.windows(windows), z_score(judge.schema, windows[:, -1])
     labels = {0, 1} <= set(moments.label.tolist())
-    metrics, baseline = (
-        _metrics(one, moments, labels, made.truth(), answers, judge.schema.kinds)
-        for one, answers in ((model, probed), (simple, simply))
-    )
+    metrics = _metrics(model, moments, labels, truth, probed, kinds)
+    baseline = _metrics(simple, moments, labels, truth, simply, kinds)
     directions: dict[str, Direction] = {name: "min" if name in DOWN else "max" for name in metrics}
     drawn = plots.draw(judge, moments, model, labels)
     if labels:
@@ -75,31 +74,29 @@ def _metrics(
     probed: np.ndarray,
     kinds: list[str],
 ) -> dict[str, float]:
-    from sklearn.metrics import roc_auc_score
-
     result = _ranked(scored, moments, kinds) if labels else {}
     normal = _normal(moments, labels)
+    shift = ks_2samp(scored.calibration, scored.score[normal], method="asymp").statistic
     return result | {
-        "probe_roc_auc": float(roc_auc_score(truth, probed)),
+        "probe_roc_auc": float(sk.roc_auc_score(truth, probed)),
         "false_alarm_rate": float(scored.alarm[normal].mean()),
-        "score_shift": _distance(scored.calibration, scored.score[normal]),
+        "score_shift": float(shift),
     }
 
 
 def _ranked(scored: Scored, moments: Moments, kinds: list[str]) -> dict[str, float]:
     """What labels tell: ranking, alarms by row, alarms by event."""
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     known = moments.label >= 0
     y, score, alarm = moments.label[known], scored.score[known], scored.alarm[known]
-    hits = int((alarm & (y == 1)).sum())
-    precision, recall = hits / max(int(alarm.sum()), 1), hits / int((y == 1).sum())
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(
+        y, alarm, average="binary", zero_division=0
+    )
     return {
-        "roc_auc": float(roc_auc_score(y, score)),
-        "average_precision": float(average_precision_score(y, score)),
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / max(precision + recall, 1e-12),
+        "roc_auc": float(sk.roc_auc_score(y, score)),
+        "average_precision": float(sk.average_precision_score(y, score)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
         **events.found(events.events(moments), moments, scored.alarm, kinds),
     }
 
@@ -107,32 +104,19 @@ def _ranked(scored: Scored, moments: Moments, kinds: list[str]) -> dict[str, flo
 def _normal(moments: Moments, labels: bool) -> np.ndarray:
     """Moments that count as normal: labelled 0, or all that are not labelled 1 where nobody
     labelled; bool."""
-    normal: np.ndarray = (
-        moments.label == 0 if labels or (moments.label == 0).any() else moments.label < 0
-    )
-    return normal
-
-
-def _distance(before: np.ndarray, after: np.ndarray) -> float:
-    """Kolmogorov-Smirnov distance between two samples, 0 to 1."""
-    both = np.concatenate([before, after])
-    below = [np.searchsorted(np.sort(one), both, "right") / len(one) for one in (before, after)]
-    return float(np.abs(below[0] - below[1]).max())
+    normal = moments.label == 0
+    return np.asarray(normal if labels or normal.any() else moments.label < 0)
 
 
 def _confusion(scored: Scored, moments: Moments) -> Confusion:
-    matrix = [
-        [int(((moments.label == truth) & (scored.alarm == alarm)).sum()) for alarm in (False, True)]
-        for truth in (0, 1)
-    ]
-    return Confusion(labels=["normal", "anomaly"], matrix=matrix)
+    known = moments.label >= 0
+    matrix = sk.confusion_matrix(moments.label[known], scored.alarm[known], labels=[0, 1])
+    return Confusion(labels=["normal", "anomaly"], matrix=matrix.tolist())
 
 
 def _notes(host: AnomalyHost, moments: Moments, scored: Scored, labels: bool) -> list[str]:
-    rate, stated = (
-        float(scored.alarm[_normal(moments, labels)].mean()),
-        host.detector.false_alarm_rate,
-    )
+    rate = float(scored.alarm[_normal(moments, labels)].mean())
+    stated = host.detector.false_alarm_rate
     known = "labelled normal" if labels else "taken as normal"
     notes: list[Any] = [
         host.detector.note,

@@ -90,16 +90,13 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         part = Part.load(features, "train")
         ends = part.ends(window)
         if len(ends) < 2:
-            raise BadData(
-                f"{len(ends)} training windows of {window} rows are left between the gaps"
-            )
+            problem = f"{len(ends)} training windows of {window} rows are left between the gaps"
+            raise BadData(problem)
+        # Before hours of training.
         answers = len(_normal_windows(config, schema, features, window))
-        threshold.check(
-            answers, config.model.false_alarm_rate, config.model.contamination
-        )  # before hours of training
-        np.save(
-            out / EXAMPLES, part.windows(ends[np.linspace(0, len(ends) - 1, 8).astype(int)], window)
-        )
+        threshold.check(answers, config.model.false_alarm_rate, config.model.contamination)
+        some = ends[np.linspace(0, len(ends) - 1, 8).astype(int)]
+        np.save(out / EXAMPLES, part.windows(some, window))
         report = self._fit_kind(features, out, trainer, part, frozenset())
         detector = self._calibrated(schema, features, out)
         if config.model.contamination:
@@ -125,14 +122,10 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         windows = np.load(model / EXAMPLES, allow_pickle=False)
         example = {scoring.INPUT: windows if self.config.model.kind in WINDOWED else windows[:, 0]}
         if self.config.model.kind in TORCH:
-            return [
-                Graph(
-                    scoring.GRAPH, example, module=load_weights(self.model(model / "assets"), model)
-                )
-            ]
-        return [
-            Graph(scoring.GRAPH, example, onnx=shallow.to_onnx(model, self.config.export.opset))
-        ]
+            network = load_weights(self.model(model / "assets"), model)
+            return [Graph(scoring.GRAPH, example, module=network)]
+        onnx = shallow.to_onnx(model, self.config.export.opset)
+        return [Graph(scoring.GRAPH, example, onnx=onnx)]
 
     def evaluate(
         self, host: AnomalyHost, run: Runtime, features: Path, split: Split = "test"
@@ -156,12 +149,8 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
         windows = _normal_windows(config, schema, features, window)
         outputs = scoring.run_graph(run, windows)
         recent = min(settings.recent, window)
-        detector = Detector(
-            kind=settings.kind,
-            window=window,
-            recent=recent,
-            false_alarm_rate=settings.false_alarm_rate,
-        )
+        rate = settings.false_alarm_rate
+        detector = Detector(kind=settings.kind, window=window, recent=recent, false_alarm_rate=rate)
         if "errors" in outputs:
             scale = scoring.usual_errors(outputs["errors"])
             detector = detector.model_copy(update={"error_scale": scale.tolist()})
@@ -170,18 +159,12 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
             detector = detector.model_copy(update={"expectation": weights.tolist()})
         if "embedding" in outputs:
             detector = detector.model_copy(update={"centre": _centre(out)})
-        chosen = threshold.choose(
-            scoring.scores(detector, outputs),
-            settings.false_alarm_rate,
-            window,
-            settings.contamination,
-        )
-        source = (
-            "validation answers labelled normal"
-            if settings.threshold_from == "labels"
-            else "calibration answers"
-        )
-        note = threshold.sentences(chosen, settings.false_alarm_rate, source)
+        scores = scoring.scores(detector, outputs)
+        chosen = threshold.choose(scores, rate, window, settings.contamination)
+        source = "calibration answers"
+        if settings.threshold_from == "labels":
+            source = "validation answers labelled normal"
+        note = threshold.sentences(chosen, rate, source)
         return detector.model_copy(
             update={"threshold": chosen.value, "typical": chosen.typical, "note": note}
         )
@@ -191,12 +174,11 @@ def _strangest(
     detector: Detector, run: Runtime, part: Part, ends: np.ndarray, config: AnomalyConfig
 ) -> frozenset[int]:
     """Last rows of the `contamination` share of training examples with the highest scores."""
-    found = np.concatenate(
-        [
-            scoring.scores(detector, scoring.run_graph(run, part.windows(some, detector.window)))
-            for some in np.array_split(ends, max(1, len(ends) // SCORED))
-        ]
-    )
+    pieces = []
+    for some in np.array_split(ends, max(1, len(ends) // SCORED)):
+        outputs = scoring.run_graph(run, part.windows(some, detector.window))
+        pieces.append(scoring.scores(detector, outputs))
+    found = np.concatenate(pieces)
     return frozenset(ends[found > np.quantile(found, 1 - config.model.contamination)].tolist())
 
 
@@ -209,11 +191,10 @@ def window_of(config: AnomalyConfig, schema: Schema) -> int:
     if config.model.kind not in WINDOWED:
         return 1
     if schema.step is None:
-        raise BadData(
-            f"model.kind={config.model.kind} judges windows of time, and the data has no time column",
-            column=config.features.time_column,
-            hint="Add one, name yours with features.time_column, or take a kind of rows: model.kind=autoencoder",
-        )
+        kind, column = config.model.kind, config.features.time_column
+        problem = f"model.kind={kind} judges windows of time, and the data has no time column"
+        hint = "Add one, name yours with features.time_column, or take a kind of rows: model.kind=autoencoder"
+        raise BadData(problem, column=column, hint=hint)
     return schema.window
 
 

@@ -11,12 +11,9 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from modelyard.families.anomaly import scoring
-from modelyard.families.anomaly.schema import Column, Detector, Schema
+from modelyard.families.anomaly.schema import LARGEST, Column, Detector, Schema
 from modelyard.host import Explanation, Host
 from modelyard.runtimes.types import Runtime
-
-LARGEST = 1e30
-"""Measurements beyond it do not fit the graph's 32-bit numbers."""
 
 
 class Answer(BaseModel):
@@ -104,7 +101,7 @@ class AnomalyHost(Host):
         """Rows of a CSV or Parquet file, read as the training data were; for windows, one that ends
         at each row from the first whole one on: the file must have no gap in time.
         """
-        from modelyard.families.anomaly.rows import read_rows
+        from modelyard.families.anomaly.cells import read_rows
 
         rows, window = read_rows(file, self.schema.names), self.detector.window
         if window == 1:
@@ -123,13 +120,10 @@ class AnomalyHost(Host):
     def _expected(self, windows: np.ndarray) -> np.ndarray:
         """What the other columns of a row let expect of each column, within what training saw of
         it."""
-        columns = self.schema.columns
-        mean, low, high = (
-            np.array([getattr(c, name) for c in columns]) for name in ("mean", "minimum", "maximum")
-        )
+        mean = self.schema.figures("mean")
         found = mean + (windows - mean) @ np.array(self.detector.expectation)
-        clipped: np.ndarray = np.clip(found, low, high)
-        return clipped
+        low, high = self.schema.figures("minimum"), self.schema.figures("maximum")
+        return np.asarray(np.clip(found, low, high))
 
     def _answer(self, score: float, severity: float, parts: np.ndarray) -> Answer:
         order = np.argsort(-np.abs(parts), kind="stable")
@@ -151,25 +145,16 @@ def request_model(schema: Schema, window: int) -> type[BaseModel]:
     config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
     row = create_model("Row", __config__=config, __doc__="Measurements of one moment.", **fields)
     values = {column.name: column.median for column in schema.columns}
-    if window == 1:
-        content: dict[str, Any] = {
-            "values": (row, Field(description="Measurements of one moment, by column"))
-        }
-        example: dict[str, Any] = {"values": values}
-    else:
-        content = {
-            "window": (_window_type(row, window), Field(description=_window_words(schema, window)))
-        }
+    what = "One row of measurements."
+    about = Field(description="Measurements of one moment, by column")
+    content: dict[str, Any] = {"values": (row, about)}
+    example: dict[str, Any] = {"values": values}
+    if window > 1:
+        what = f"{window} consecutive rows of measurements."
+        about = Field(description=_window_words(schema, window))
+        content = {"window": (_window_type(row, window), about)}
         example = {"window": [values] * window}
-    config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        serialize_by_alias=True,
-        json_schema_extra={"examples": [example]},
-    )
-    what = (
-        "One row of measurements." if window == 1 else f"{window} consecutive rows of measurements."
-    )
+    config = config | ConfigDict(json_schema_extra={"examples": [example]})
     model: type[BaseModel] = create_model("Request", __config__=config, __doc__=what, **content)
     return model
 

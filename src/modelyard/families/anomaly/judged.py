@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.errors import BadData
 from modelyard.families.anomaly import threshold
 from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.parts import Part
@@ -33,8 +32,7 @@ class Scored:
     @property
     def alarm(self) -> np.ndarray:
         """Bool (moments,)."""
-        found: np.ndarray = self.score > self.threshold
-        return found
+        return np.asarray(self.score > self.threshold)
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,7 @@ class Moments:
     @property
     def label(self) -> np.ndarray:
         """1, 0, or -1 where nobody said, (moments,)."""
-        found: np.ndarray = self.part.label[self.ends]
-        return found
+        return np.asarray(self.part.label[self.ends])
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -84,14 +81,7 @@ class Judge:
             BadData: the data lacks a column that the host needs.
         """
         schema = Schema.load(Path(features) / "assets")
-        for name in host.schema.names:
-            if name not in schema.names:
-                raise BadData(
-                    "the data no longer has this column, which the detector needs", column=name
-                )
-        return cls(
-            host, run, schema, np.array([schema.names.index(name) for name in host.schema.names])
-        )
+        return cls(host, run, schema, host.schema.places(schema.names))
 
     @property
     def window(self) -> int:
@@ -126,9 +116,5 @@ class Judge:
 def z_score(schema: Schema, x: np.ndarray) -> np.ndarray:
     """Largest distance from a column's training mean in its training standard deviations, of
     rows (rows, columns)."""
-    mean, spread = (
-        np.array([getattr(column, name) for column in schema.columns])
-        for name in ("mean", "spread")
-    )
-    found: np.ndarray = np.abs((x - mean) / spread).max(axis=1)
-    return found
+    z = (x - schema.figures("mean")) / schema.figures("spread")
+    return np.asarray(np.abs(z).max(axis=1))

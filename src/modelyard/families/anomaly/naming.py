@@ -61,25 +61,15 @@ def check_measured(table: Table, names: list[str]) -> None:
             problem = "holds dates or times, not measurements"
             hint = f"Say that it is the time: --set features.time_column={name}; or {away}"
             raise BadData(problem, file=table.file, column=name, hint=hint)
-        if name.casefold() in LABELS and set(np.unique(measurements(table, name)).tolist()) <= {
-            0.0,
-            1.0,
-        }:
+        values = measurements(table, name)
+        if name.casefold() in LABELS and np.isin(values, [0, 1]).all():
+            problem = "is named as a label is, and would be measured"
             hint = f"Say so: --set features.label_column={name} (1 is an anomaly); or {away}"
-            raise BadData(
-                "is named as a label is, and would be measured",
-                file=table.file,
-                column=name,
-                hint=hint,
-            )
-        if _counts(measurements(table, name)):
+            raise BadData(problem, file=table.file, column=name, hint=hint)
+        if _counts(values):
+            problem = "grows by the same with every row, as a time or a count does"
             hint = f"If it is the time: --set features.time_column={name}; else {away}"
-            raise BadData(
-                "grows by the same with every row, as a time or a count does",
-                file=table.file,
-                column=name,
-                hint=hint,
-            )
+            raise BadData(problem, file=table.file, column=name, hint=hint)
 
 
 def _counts(values: np.ndarray) -> bool:

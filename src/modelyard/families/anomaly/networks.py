@@ -29,9 +29,8 @@ class Net(nn.Module):
     def __init__(self, mean: np.ndarray, matrix: np.ndarray) -> None:
         """`mean` (columns,) and `matrix` (columns, columns): scaled = (values - mean) @ matrix."""
         super().__init__()
-        self.mean, self.matrix = (
-            nn.Buffer(torch.tensor(array, dtype=torch.float32)) for array in (mean, matrix)
-        )
+        self.mean = nn.Buffer(torch.tensor(mean, dtype=torch.float32))
+        self.matrix = nn.Buffer(torch.tensor(matrix, dtype=torch.float32))
 
     def scaled(self, values: torch.Tensor) -> torch.Tensor:
         """Without a unit, each training column of mean 0 and standard deviation 1."""
@@ -149,8 +148,7 @@ def build(config: AnomalyConfig, assets: Path) -> Net:
     weights bring it.
     """
     schema, settings = Schema.load(assets), config.model
-    mean = np.array([column.mean for column in schema.columns])
-    spread = np.array([column.spread for column in schema.columns])
+    mean, spread = schema.figures("mean"), schema.figures("spread")
     matrix, train = np.diag(1 / spread), Path(assets).parent / "train.npz"
     if settings.kind == "autoencoder":
         return Autoencoder(mean, matrix, settings.hidden, settings.code, settings.corruption)

@@ -30,11 +30,20 @@ def summarize(
         "windows across a gap": lost,
         "columns: constant over the training rows": len(constant),
     }
-    apart = (
-        "Rows have no time column and count as equally spaced"
-        if time_column is None
-        else f"Rows are {schema.step:g} apart by the column {time_column!r} (dates: in seconds)"
-    )
+    apart = "Rows have no time column and count as equally spaced"
+    if time_column is not None:
+        apart = f"Rows are {schema.step:g} apart by the column {time_column!r} (dates: in seconds)"
+    rows = sum(counts.values())
+    headline = f"{rows:,} rows × {len(schema.columns)} columns, {len(series)} series"
+    if lame := dropped["rows with an empty cell"]:
+        headline += f"; {lame:,} rows left out for an empty cell"
+    notes = [
+        f"{apart}; each series is split by time, with {schema.window} rows unused between the splits.",
+        "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
+    ]
+    if constant:
+        headline += f"; left out: {', '.join(constant)} (constant)"
+        notes.append(f"Left out, constant over the training rows: {', '.join(constant)}.")
     return {
         "rows": {
             "train": counts["train"],
@@ -42,24 +51,10 @@ def summarize(
             "test": counts["test"],
         },
         "dropped": {reason: count for reason, count in dropped.items() if count},
-        "headline": f"{sum(counts.values()):,} rows × {len(schema.columns)} columns, {len(series)} series"
-        + (
-            f"; {lame:,} rows left out for an empty cell"
-            if (lame := dropped["rows with an empty cell"])
-            else ""
-        )
-        + (f"; left out: {', '.join(constant)} (constant)" if constant else ""),
+        "headline": headline,
         "labelled": "yes" if schema.labelled else "no",
         "tables": [_parts_table(parts), _series_table(series), _columns_table(schema)],
-        "notes": [
-            f"{apart}; each series is split by time, with {schema.window} rows unused between the splits.",
-            "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
-            *(
-                f"Left out, constant over the training rows: {', '.join(constant)}."
-                for _ in constant[:1]
-            ),
-            *read,
-        ],
+        "notes": [*notes, *read],
     }
 
 

@@ -34,19 +34,16 @@ class Part:
     def ends(self, window: int) -> np.ndarray:
         """Last rows of all windows that lie in one segment, int64, ascending."""
         rows = np.arange(window - 1, len(self.segment))
-        whole: np.ndarray = rows[self.segment[rows] == self.segment[rows - window + 1]]
-        return whole
+        return np.asarray(rows[self.segment[rows] == self.segment[rows - window + 1]])
 
     def windows(self, ends: np.ndarray, window: int) -> np.ndarray:
         """Measurements of the windows with these last rows, float32 (windows, window, columns)."""
-        found: np.ndarray = self.x[ends[:, None] + np.arange(1 - window, 1)]
-        return found
+        return np.asarray(self.x[ends[:, None] + np.arange(1 - window, 1)])
 
     def disturbed(self, ends: np.ndarray, window: int) -> np.ndarray:
         """Whether a labelled anomaly lies in the windows with these last rows, bool (windows,)."""
         before = np.concatenate([[0], np.cumsum(self.label == 1)])
-        found: np.ndarray = before[ends + 1] > before[ends + 1 - window]
-        return found
+        return np.asarray(before[ends + 1] > before[ends + 1 - window])
 
     def save(self, features: Path, name: str) -> None:
         """Writes `<name>.npz`."""

@@ -71,18 +71,15 @@ def _axis(x: list[float]) -> tuple[list[float], str]:
 
 def _histogram(moments: Moments, severity: np.ndarray, labels: bool) -> Plot:
     low = float(min(severity.min(), 0))
-    groups = (
-        {"normal": moments.label == 0, "anomaly": moments.label == 1}
-        if labels
-        else {"all": moments.label > -2}
-    )
+    groups = {"all": np.ones(len(moments), bool)}
+    if labels:
+        groups = {"normal": moments.label == 0, "anomaly": moments.label == 1}
     series = []
     for name, rows in groups.items():
         counts, edges = np.histogram(severity[rows], bins=BINS, range=(low, HIGHEST))
         shares = counts / max(int(rows.sum()), 1)
-        series.append(
-            Series(name=name, x=((edges[1:] + edges[:-1]) / 2).tolist(), y=shares.tolist())
-        )
+        middles = (edges[1:] + edges[:-1]) / 2
+        series.append(Series(name=name, x=middles.tolist(), y=shares.tolist()))
     return Plot(
         kind="line",
         title="Severities",
@@ -100,18 +97,19 @@ def _alarms(judge: Judge, moments: Moments, scored: Scored) -> list[Plot]:
     for index in np.argsort(-scored.score, kind="stable").tolist():
         if len(chosen) == TOP or not scored.alarm[index]:
             break
-        if all(
-            abs(int(moments.ends[index] - moments.ends[other])) >= judge.window for other in chosen
-        ):
+        apart = np.abs(moments.ends[chosen] - moments.ends[index])
+        if (apart >= judge.window).all():
             chosen.append(index)
     if not chosen:
         return []
     window = judge.host.detector.window
     windows = moments.part.windows(moments.ends[chosen], window)[:, :, judge.columns]
     _, parts = judge.host.judge(judge.run, windows)
-    shares = np.maximum(parts, 0) / np.maximum(
-        np.maximum(parts, 0).sum(axis=1, keepdims=True), 1e-12
-    )
+    raising = np.maximum(parts, 0)
+    shares = raising / np.maximum(raising.sum(axis=1, keepdims=True), 1e-12)
+    measure = "Shares of the fall of the score with the column at its expected value."
+    if judge.host.detector.error_scale:
+        measure = "Shares of the reconstruction error."
     return [
         Plot(
             kind="heatmap",
@@ -120,12 +118,7 @@ def _alarms(judge: Judge, moments: Moments, scored: Scored) -> list[Plot]:
             rows=[_name(judge, moments, index) for index in chosen],
             columns=judge.host.schema.names,
             caption="Largest score first, by number of the series and time; alarms within a window of one another are "
-            "counted once. "
-            + (
-                "Shares of the reconstruction error."
-                if judge.host.detector.error_scale
-                else "Shares of the fall of the score with the column at its expected value."
-            ),
+            f"counted once. {measure}",
         )
     ]
 

@@ -26,6 +26,10 @@ class Probe:
     plain: np.ndarray
     disturbed: np.ndarray
 
+    def windows(self) -> np.ndarray:
+        """First the plain ones, then the disturbed."""
+        return np.concatenate([self.plain, self.disturbed])
+
     def truth(self) -> np.ndarray:
         """0 for plain, 1 for disturbed, in this order."""
         return np.repeat([0, 1], [len(self.plain), len(self.disturbed)])
@@ -43,7 +47,7 @@ def make(moments: Moments, schema: Schema) -> Probe:
     # Another window, never the same one: all are turned by a random number of places.
     other = (np.arange(len(plain)) + rng.integers(1, max(2, len(plain)), len(plain))) % len(plain)
     sign = rng.choice([-1.0, 1.0], len(plain))
-    spread = np.array([one.spread for one in schema.columns])
+    spread = schema.figures("spread")
     for number in range(len(plain)):
         rows = (number, slice(-recent, None), column[number])
         if number % 2:

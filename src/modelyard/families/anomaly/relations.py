@@ -16,8 +16,7 @@ def whitening(x: np.ndarray) -> np.ndarray:
     Principal components of the standardized columns, each divided by its standard deviation.
     """
     spread, variances, directions = _principal(x)
-    matrix: np.ndarray = directions / np.sqrt(variances) / spread[:, None]
-    return matrix
+    return np.asarray(directions / np.sqrt(variances) / spread[:, None])
 
 
 def expectation(x: np.ndarray) -> np.ndarray:
@@ -30,8 +29,7 @@ def expectation(x: np.ndarray) -> np.ndarray:
     inverse = (directions / variances) @ directions.T
     weights = -inverse / np.diag(inverse)
     np.fill_diagonal(weights, 0)
-    found: np.ndarray = weights * spread / spread[:, None]
-    return found
+    return np.asarray(weights * spread / spread[:, None])
 
 
 def _principal(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -72,8 +72,7 @@ def simulate(machine: int, rows: int, rng: np.random.Generator, drift: float = 0
         WARM_UP:
     ]
     noise = np.array([8, 0.4, 0.05, 0.35, 0.5, 0.4, 0.06, 0.2])
-    measured: np.ndarray = clean + rng.normal(0, 1, clean.shape) * noise
-    return measured
+    return np.asarray(clean + rng.normal(0, 1, clean.shape) * noise)
 
 
 def inject(
@@ -88,11 +87,8 @@ def inject(
     start, number = first + int(rng.integers(pause // 2, pause + 1)), int(rng.integers(len(KINDS)))
     while start + LONGEST < last:
         kind, column = number % len(KINDS), int(rng.integers(x.shape[1]))
-        length = (
-            int(rng.integers(1, 4))
-            if KINDS[kind] == "spike"
-            else int(rng.integers(20, LONGEST + 1))
-        )
+        shortest, longest = (1, 3) if KINDS[kind] == "spike" else (20, LONGEST)
+        length = int(rng.integers(shortest, longest + 1))
         rows = slice(start, start + length)
         x[rows, column] = _disturbed(
             KINDS[kind], source[:, column], rows, float(spread[column]), rng

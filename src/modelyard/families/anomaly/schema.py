@@ -1,13 +1,20 @@
-"""What training hands to answering: the columns, and the detector. Pydantic alone."""
+"""What training hands to answering: the columns, and the detector. Numpy and
+pydantic alone."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from modelyard.errors import BadData
 from modelyard.families.anomaly.config import Kind
 from modelyard.kit.assets import Asset
+
+LARGEST = 1e30
+"""Measurements beyond it do not fit the graph's 32-bit numbers."""
 
 
 class Column(BaseModel):
@@ -46,6 +53,22 @@ class Schema(Asset):
     def names(self) -> list[str]:
         """The columns' names."""
         return [column.name for column in self.columns]
+
+    def figures(self, name: Literal["mean", "spread", "minimum", "maximum"]) -> np.ndarray:
+        """One figure of every column, float64 (columns,)."""
+        return np.array([getattr(column, name) for column in self.columns])
+
+    def places(self, names: list[str], file: Path | None = None) -> np.ndarray:
+        """Where these columns are among `names`, those of some data, int64 (columns,).
+
+        Raises:
+            BadData: one is not there.
+        """
+        for name in self.names:
+            if name not in names:
+                problem = "the data no longer has this column, which the detector needs"
+                raise BadData(problem, file=file, column=name)
+        return np.array([names.index(name) for name in self.names], np.int64)
 
 
 class Detector(Asset):

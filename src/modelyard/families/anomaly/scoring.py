@@ -35,20 +35,17 @@ def scores(detector: Detector, outputs: Arrays) -> np.ndarray:
     the graph says.
     """
     if "errors" in outputs:
-        found: np.ndarray = error_parts(detector, outputs["errors"]).sum(axis=1)
-        return found
+        return np.asarray(error_parts(detector, outputs["errors"]).sum(axis=1))
     if "embedding" in outputs:
         gap = outputs["embedding"].astype(np.float64) - np.array(detector.centre)
-        distance: np.ndarray = np.square(gap).sum(axis=1)
-        return distance
+        return np.asarray(np.square(gap).sum(axis=1))
     return outputs["score"].astype(np.float64)
 
 
 def error_parts(detector: Detector, errors: np.ndarray) -> np.ndarray:
     """Each column's part of the score, float64 (examples, columns): they add up to it."""
     scaled = _windows(errors) / np.array(detector.error_scale)
-    parts: np.ndarray = np.square(scaled)[:, -detector.recent :].mean(axis=1) / errors.shape[-1]
-    return parts
+    return np.asarray(np.square(scaled)[:, -detector.recent :].mean(axis=1) / errors.shape[-1])
 
 
 def usual_errors(errors: np.ndarray) -> np.ndarray:
@@ -57,15 +54,13 @@ def usual_errors(errors: np.ndarray) -> np.ndarray:
     From the median, which a few anomalies don't move: the standard deviation, were errors normal.
     """
     size: np.ndarray = np.median(np.abs(_windows(errors)), axis=0) / NORMAL_MEDIAN
-    floored: np.ndarray = np.maximum(size, 1e-6)
-    return floored
+    return np.asarray(np.maximum(size, 1e-6))
 
 
 def severity(detector: Detector, score: np.ndarray) -> np.ndarray:
     """0 at the median normal score, 1 at the threshold; linear in the score, so beyond 1 for
     anomalies."""
-    found: np.ndarray = (score - detector.typical) / (detector.threshold - detector.typical)
-    return found
+    return np.asarray((score - detector.typical) / (detector.threshold - detector.typical))
 
 
 def _windows(errors: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import kinds, labels, measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
+from modelyard.families.anomaly.parts import PARTS
 from modelyard.kit.tables import Table, times
 
 GAP = 1.5
@@ -34,6 +35,8 @@ class Series:
     breaks: np.ndarray
     """Bool (rows,): no unbroken step leads to this row from the one before; False for the first."""
     step: float | None
+    parts: dict[str, slice]
+    """Rows of each split."""
     empty: int
     repeated: int
 
@@ -62,9 +65,30 @@ def read_series(table: Table, called: str, names: list[str], settings: AnomalyFe
         rows=source.row_numbers()[kept],
         breaks=breaks,
         step=step if timed else None,
+        parts=_parts(len(kept), table.file, settings),
         empty=int((~full).sum()),
         repeated=int((again & full).sum()),
     )
+
+
+def _parts(rows: int, file: Path, settings: AnomalyFeatures) -> dict[str, slice]:
+    """Rows of each split, in the order of time, a window unused between them.
+
+    Raises:
+        BadData: the series is too short for a window in each split.
+    """
+    gap, shares = settings.window, settings.shares
+    lengths = [int((rows - 3 * gap) * share) for share in shares]
+    least = max(gap, 2)
+    if min(lengths) < least:
+        needed = int(least / min(shares)) + 3 * gap + 8
+        problem = f"{rows} complete rows; {needed} are needed for a window of {gap} in each part"
+        raise BadData(problem, file=file, hint="Give a longer series, or lower features.window")
+    parts, start = {}, 0
+    for name, length in zip(PARTS, lengths, strict=True):
+        parts[name] = slice(start, start + length)
+        start += length + gap
+    return parts
 
 
 def _repeated(table: Table, x: np.ndarray, time: np.ndarray, column: str) -> np.ndarray:
@@ -76,22 +100,17 @@ def _repeated(table: Table, x: np.ndarray, time: np.ndarray, column: str) -> np.
     apart = np.diff(time)
     back = np.flatnonzero(apart < 0)
     if len(back):
-        problem = f"the time goes back: {_shown(table, column, back[0] + 1)} after {_shown(table, column, back[0])}"
+        row = int(back[0]) + 1
+        seen, before = table.shown(column, row), table.shown(column, row - 1)
         hint = "Sort the file by time; several machines belong into several files"
-        raise BadData(problem, **table.place(int(back[0]) + 1), column=column, hint=hint)
-    same = np.concatenate([[False], apart == 0])
-    equal = np.concatenate(
-        [[False], ((x[1:] == x[:-1]) | (np.isnan(x[1:]) & np.isnan(x[:-1]))).all(axis=1)]
-    )
-    twice = np.flatnonzero(same & ~equal)
+        raise table.fault(column, row, f"the time goes back: {seen} after {before}", hint)
+    empty = np.isnan(x)
+    alike = (x[1:] == x[:-1]) | (empty[1:] & empty[:-1])
+    same = apart == 0
+    twice = np.flatnonzero(same & ~alike.all(axis=1))
     if len(twice):
-        problem = (
-            f"the time {_shown(table, column, twice[0])} stands twice, with different measurements"
-        )
+        row = int(twice[0])
+        problem = f"the time {table.shown(column, row)} stands twice, with different measurements"
         hint = "Keep one of the rows; several machines belong into several files"
-        raise BadData(problem, **table.place(int(twice[0])), column=column, hint=hint)
-    return same
-
-
-def _shown(table: Table, column: str, row: int) -> str:
-    return str(table.arrow[column][int(row)].as_py())
+        raise table.fault(column, row + 1, problem, hint)
+    return np.asarray(np.r_[False, same])

@@ -51,15 +51,13 @@ def choose(scores: np.ndarray, rate: float, window: int, contamination: float = 
     value = conformal(kept, rate)
     typical = float(np.median(kept))
     if not value > typical:
-        raise BadData(
-            f"the detector gives nearly all calibration rows the same score, {typical:.4g}",
-            hint="Choose another model.kind, or give data in which the columns vary",
-        )
-    error = _standard_error(kept > value, max(CLUSTER * window, LEAST_BLOCK))
+        problem = f"the detector gives nearly all calibration rows the same score, {typical:.4g}"
+        hint = "Choose another model.kind, or give data in which the columns vary"
+        raise BadData(problem, hint=hint)
+    margin = 1.96 * _standard_error(kept > value, max(CLUSTER * window, LEAST_BLOCK))
     seen = float((kept > value).mean())
-    return Threshold(
-        value, typical, len(kept), max(0.0, seen - 1.96 * error), min(1.0, seen + 1.96 * error)
-    )
+    low, high = max(0.0, seen - margin), min(1.0, seen + margin)
+    return Threshold(value, typical, len(kept), low, high)
 
 
 def check(answers: int, rate: float, contamination: float = 0.0) -> None:
@@ -67,11 +65,12 @@ def check(answers: int, rate: float, contamination: float = 0.0) -> None:
     too few for the rate."""
     kept = math.floor((answers - 1) * (1 - contamination)) + 1
     if kept * rate < LEAST_ABOVE:
-        raise BadData(
-            f"{kept:,} calibration answers cannot set a false alarm rate of {rate:g}: "
-            f"{math.ceil(LEAST_ABOVE / rate):,} are needed",
-            hint=f"Give more data, or type --set model.false_alarm_rate={_attainable(kept):g}",
+        needed = f"{math.ceil(LEAST_ABOVE / rate):,} are needed"
+        problem = (
+            f"{kept:,} calibration answers cannot set a false alarm rate of {rate:g}: {needed}"
         )
+        hint = f"Give more data, or type --set model.false_alarm_rate={_attainable(kept):g}"
+        raise BadData(problem, hint=hint)
 
 
 def conformal(scores: np.ndarray, rate: float) -> float:

@@ -94,8 +94,7 @@ class Catalog:
     def history(self, user: int) -> np.ndarray:
         """A user's training items by time, int64 (length,)."""
         start = self.history_ends[user - 1] if user else 0
-        part: np.ndarray = self.history_items[start : self.history_ends[user]]
-        return part
+        return np.asarray(self.history_items[start : self.history_ends[user]])
 
 
 _ARRAYS = ("history_items", "history_ends", "popularity")

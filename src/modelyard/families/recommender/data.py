@@ -72,11 +72,8 @@ class RecommenderData(Data[RecommenderConfig]):
         log = read_log(raw)
         titles, notes = read_items(raw)
         if len(log.time) > 1 and log.time.min() == log.time.max():
-            raise BadData(
-                f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be told",
-                file=log.file,
-                column="timestamp",
-            )
+            problem = f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be told"
+            raise BadData(problem, file=log.file, column="timestamp")
         shown, dropped = _clean(log, settings)
         had, dropped = _positives(shown, settings, dropped, earlier)
         _check_size(had, settings)
@@ -212,23 +209,16 @@ def _core(log: Log, rows: np.ndarray, least: int) -> np.ndarray:
 def _check_size(had: Interactions, settings: RecommenderFeatures) -> None:
     judged = int((np.bincount(had.user, minlength=1) >= settings.least_interactions).sum())
     items = len(np.unique(had.item))
-    hint = (
-        "Lower features.core"
-        if settings.core > 1
-        else "Lower features.min_rating"
-        if settings.min_rating
-        else ""
-    )
+    hint = "Lower features.min_rating" if settings.min_rating else ""
+    if settings.core > 1:
+        hint = "Lower features.core"
+    least, file = settings.least_interactions, had.log.file
     if judged < LEAST_USERS:
-        raise BadData(
-            f"{judged} users have {settings.least_interactions} interactions or more; {LEAST_USERS} are needed",
-            file=had.log.file,
-            hint=hint,
-        )
+        problem = f"{judged} users have {least} interactions or more; {LEAST_USERS} are needed"
+        raise BadData(problem, file=file, hint=hint)
     if items < LEAST_ITEMS:
-        raise BadData(
-            f"{items} items; at least {LEAST_ITEMS} are needed", file=had.log.file, hint=hint
-        )
+        problem = f"{items} items; at least {LEAST_ITEMS} are needed"
+        raise BadData(problem, file=file, hint=hint)
 
 
 def _divide(had: Interactions, least: int) -> np.ndarray:

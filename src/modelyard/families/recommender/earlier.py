@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.errors import UsageError
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
+from modelyard.kit.warm_start import check_same
 
 FRESH = "fresh.npy"
 """In a features folder: which interactions of the catalogue are new, int64."""
@@ -23,11 +23,7 @@ def earlier_catalog(base: Path, settings: RecommenderModel) -> Catalog:
         UsageError: a setting asks for another kind of model.
     """
     kind = json.loads((base / "assets" / "model.json").read_text())["kind"]
-    if settings.kind != kind:
-        raise UsageError(
-            f"setting 'model.kind' = {settings.kind!r}, and the model to go on from has {kind!r}. "
-            f"Type: --set model.kind={kind}"
-        )
+    check_same("model.kind", settings.kind, kind)
     return Catalog.load(base / "assets")
 
 
@@ -40,8 +36,7 @@ def no_news(
     users_there = np.array([earlier.user_index.get(name, -1) for name in users], np.int64)[user]
     items_there = np.array([earlier.item_index.get(name, -1) for name in items], np.int64)[item]
     pairs = users_there * len(earlier.items) + items_there
-    again: np.ndarray = (users_there >= 0) & (items_there >= 0) & np.isin(pairs, known)
-    return again
+    return np.asarray((users_there >= 0) & (items_there >= 0) & np.isin(pairs, known))
 
 
 def merged(earlier: Catalog, new: Catalog) -> Catalog:

@@ -253,11 +253,9 @@ def _estimates(outputs: Arrays, index: int) -> dict[str, float]:
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    share: np.ndarray = 1 / (1 + np.exp(-np.clip(logits, -60, 60)))
-    return share
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -60, 60))))
 
 
 def _seconds(log: np.ndarray) -> np.ndarray:
     """Back from log(1 + seconds), at most a day."""
-    seconds: np.ndarray = np.expm1(np.clip(log, 0, np.log1p(86_400)))
-    return seconds
+    return np.asarray(np.expm1(np.clip(log, 0, np.log1p(86_400))))

@@ -222,8 +222,7 @@ def describe(settings: RecommenderModel) -> dict[str, Any]:
 def item_vectors(net: Net) -> np.ndarray:
     """The items' vectors scaled to length 1, float32 (items, width)."""
     with torch.inference_mode():
-        vectors: np.ndarray = functional.normalize(net.vectors()[1], dim=1).cpu().numpy()
-    return vectors
+        return np.asarray(functional.normalize(net.vectors()[1], dim=1).cpu().numpy())
 
 
 def graphs(net: Net) -> list[Graph]:

@@ -54,8 +54,7 @@ def means(catalog: Catalog) -> np.ndarray:
     total = np.bincount(
         catalog.history_users, catalog.popularity[catalog.history_items], len(catalog.users)
     )
-    mean: np.ndarray = total / np.maximum(catalog.lengths, 1)
-    return mean
+    return np.asarray(total / np.maximum(catalog.lengths, 1))
 
 
 def popularity_scores(catalog: Catalog, users: np.ndarray) -> Iterator[np.ndarray]:

@@ -114,14 +114,14 @@ def read_log(raw: Path) -> Log:
     items, item = _ids(table, columns["item"], "an interaction without an item")
     rating = np.full(table.rows, np.nan)
     if "rating" in columns:
-        rating = _ratings(table, columns["rating"])
+        rating = tables.numbers(table, columns["rating"])
     return Log(
         file=table.file,
         users=users,
         items=items,
         user=user,
         item=item,
-        time=_times(table, columns["timestamp"]),
+        time=tables.times(table, columns["timestamp"]),
         rating=rating,
         labels=_labels(table, columns),
         notes=table.notes,
@@ -166,20 +166,6 @@ def _ids(table: Table, column: str, problem: str) -> tuple[list[str], np.ndarray
     return names, encoded.indices.to_numpy().astype(np.int64)
 
 
-def _times(table: Table, column: str) -> np.ndarray:
-    _check_full(table, column, "an interaction without a time")
-    times = tables.times(table, column)
-    problem = "{cell!r} is neither a number nor a time such as 2026-03-31 08:00:00"
-    _check(table, column, np.isfinite(times), problem)
-    return times
-
-
-def _ratings(table: Table, column: str) -> np.ndarray:
-    ratings = tables.numbers(table, column)
-    _check(table, column, ~np.isinf(ratings), "{cell!r} is not a number")
-    return ratings
-
-
 def _labels(table: Table, columns: dict[str, str]) -> dict[str, np.ndarray]:
     labels: dict[str, np.ndarray] = {}
     for name in ("click", "conversion"):
@@ -187,24 +173,19 @@ def _labels(table: Table, columns: dict[str, str]) -> dict[str, np.ndarray]:
             labels[name] = tables.flags(table, columns[name])
     if "dwell" in columns:
         seconds = tables.numbers(table, columns["dwell"])
-        usual = np.isnan(seconds) | ((seconds >= 0) & np.isfinite(seconds))
-        _check(table, columns["dwell"], usual, "{cell} seconds: a time spent is 0 or more")
+        negative = np.flatnonzero(seconds < 0)
+        if len(negative):
+            row = int(negative[0])
+            problem = f"{seconds[row]:g} seconds: a time spent is 0 or more"
+            raise table.fault(columns["dwell"], row, problem)
         labels["dwell"] = seconds
     return labels
 
 
 def _check_full(table: Table, column: str, problem: str) -> None:
-    empty = table.column(column).is_null(nan_is_null=True)
-    _check(table, column, ~empty.to_numpy(zero_copy_only=False), problem)
-
-
-def _check(table: Table, column: str, good: np.ndarray, problem: str) -> None:
-    """Refuses the first row that is not good."""
-    bad = np.flatnonzero(~good)
-    if len(bad):
-        row = int(bad[0])
-        cell = table.arrow[column][row].as_py()
-        raise BadData(problem.format(cell=cell), **table.place(row), column=column)
+    empty = table.column(column).is_null().to_numpy(zero_copy_only=False)
+    if empty.any():
+        raise table.fault(column, int(empty.argmax()), problem)
 
 
 def _files(raw: Path) -> list[Path]:

@@ -98,8 +98,7 @@ def _world(rng: np.random.Generator, users: int, items: int) -> World:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return unit
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
 def _events(rng: np.random.Generator, world: World, user: int) -> list[list[Any]]:

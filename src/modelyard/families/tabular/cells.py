@@ -32,6 +32,13 @@ def as_times(values: Sequence[Any] | np.ndarray) -> np.ndarray:
     return np.array([np.datetime64("NaT") if p is None else p for p in parsed], "datetime64[us]")
 
 
+def as_json(value: Any) -> Any:
+    """A number or text as it is, a time in ISO 8601; None for what is missing."""
+    if value is None or value != value:
+        return None
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
 def parse_time(text: str) -> datetime:
     """An ISO 8601 date or time as naive UTC; without an offset it is taken for UTC.
 

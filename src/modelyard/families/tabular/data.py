@@ -11,9 +11,10 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide
+from modelyard.families.tabular.cells import as_json
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.earlier import Earlier
-from modelyard.families.tabular.encode import Encoder
+from modelyard.families.tabular.encode import Encoder, completed
 from modelyard.families.tabular.infer import convert, infer_column, is_numeric, numbers
 from modelyard.families.tabular.overview import summarize, with_ranges
 from modelyard.families.tabular.samples import TARGETS, write_sample
@@ -26,11 +27,10 @@ from modelyard.families.tabular.schema import (
     near,
     write_back,
 )
-from modelyard.families.tabular.splits import save_split
+from modelyard.families.tabular.table import save_split
 from modelyard.families.tabular.target import read_target
-from modelyard.families.tabular.written import as_text
 from modelyard.family import Data, Split
-from modelyard.kit.tables import DELIMITERS, Table, is_parquet, read_table
+from modelyard.kit.tables import DELIMITERS, Table, is_parquet, read_table, texts, with_points
 from modelyard.store.base import base_of
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ class TabularData(Data[TabularConfig]):
 
     def sample(self, raw: Path) -> None:
         """Writes `data.csv` of `features.sample`."""
-        settings = self.config.features
-        write_sample(
-            raw, settings.sample, settings.sample_rows, settings.sample_drift, self.config.seed
-        )
+        write_sample(raw, self.config.features, self.config.seed)
 
     def companions(self) -> dict[str, Path]:
         """The edited schema: `features.table_schema`, or the one beside a data file."""
@@ -88,7 +85,8 @@ class TabularData(Data[TabularConfig]):
         rows = _divide(prepared, table, config)
         train = prepared.frame.iloc[rows["train"]]
         if earlier is not None:
-            schema, encoder = _adopted(prepared, earlier), earlier.encoder
+            schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
+            encoder = earlier.encoder
         else:
             schema = with_ranges(prepared.schema, train)
             encoder = Encoder.fit(to_columns(train, schema), schema, config.features)
@@ -100,18 +98,13 @@ class TabularData(Data[TabularConfig]):
         encoder.save(assets)
         for split, part in rows.items():
             frame = prepared.frame.iloc[part]
-            save_split(out, split, encoder.transform(to_columns(frame, schema)), prepared.y[part])
+            x = encoder.transform(completed(to_columns(frame, schema), schema))
+            save_split(out, split, x, prepared.y[part])
             frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
         prepared.schema = schema
-        return summarize(
-            prepared.frame,
-            schema,
-            prepared.y,
-            rows,
-            encoder,
-            prepared.dropped,
-            [*table.notes, *prepared.notes],
-        )
+        notes = [*table.notes, *prepared.notes]
+        outputs = len(encoder.names)
+        return summarize(prepared.frame, schema, prepared.y, rows, outputs, prepared.dropped, notes)
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
@@ -124,10 +117,7 @@ class TabularData(Data[TabularConfig]):
             Path(features) / f"{split}.parquet", columns=[column.name for column in schema.inputs]
         )
         bodies: list[dict[str, Any]] = table.slice(0, limit).to_pylist()
-        for column in (c for c in schema.inputs if c.role in ("time", "numeric")):
-            for body in bodies:
-                body[column.name] = _json(body[column.name])
-        return bodies
+        return [{name: as_json(cell) for name, cell in body.items()} for body in bodies]
 
 
 def _check_width(table: Table) -> None:
@@ -142,17 +132,7 @@ def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConf
     """A person's schema; where the run goes on from an earlier model, that one's."""
     if earlier is None:
         return find_edits(raw, config.features.table_schema)
-    return earlier.edits([str(name) for name in table.frame.columns])
-
-
-def _adopted(prepared: Prepared, earlier: Earlier) -> TableSchema:
-    """The earlier model's columns, its classes before new ones; the target is renumbered
-    accordingly."""
-    found = prepared.schema.classes
-    prepared.y = earlier.renumbered(prepared.y, found)
-    return earlier.schema.model_copy(
-        update={"classes": earlier.classes(found), "dropped": prepared.schema.dropped}
-    )
+    return earlier.edits(table.names)
 
 
 def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
@@ -162,96 +142,74 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
         BadData: a column that cannot be used as its role asks, or a target that cannot be
         predicted.
     """
-    names = [str(name) for name in table.frame.columns]
+    names = table.names
     target = _target_name(table, names, edits, config)
     for name in config.features.drop:
-        if name not in names or name == target:
-            what = (
-                "is the target" if name == target else f"is not in the table. {near(name, names)}"
-            )
-            raise UsageError(f"setting 'features.drop': column {name!r} {what}")
+        if name == target:
+            raise UsageError(f"setting 'features.drop': column {name!r} is the target")
+        _check_setting("drop", name, names)
     columns, values = _inputs(table, [name for name in names if name != target], edits, config)
     schema, y = read_target(table, target, edits, config)
+    shown = texts(table, target) if schema.classes else y
     notes = _unlisted(names, edits, target, table)
     times = _times(table, names, config)
     keep, dropped = _rows_to_keep(table, target, y, times, config.features.time_column)
     import pandas as pd
 
-    frame = pd.DataFrame({**values, target: _shown_target(table, target, schema, y)})[keep]
+    frame = pd.DataFrame({**values, target: shown})[keep]
     reasons = {**table.dropped, **{c.name: c.description for c in columns if c.role == "drop"}}
+    # A reason is no description, should a person take the column in again.
     columns = [c.model_copy(update={"description": ""}) if c.role == "drop" else c for c in columns]
     schema = schema.model_copy(update={"columns": columns, "dropped": reasons})
     if not schema.inputs:
         why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise BadData(
-            f"no column is left to predict from ({why or 'the target is the only one'})",
-            file=table.file,
-        )
+        problem = f"no column is left to predict from ({why or 'the target is the only one'})"
+        raise BadData(problem, file=table.file)
     for reason, count in Counter(reasons.values()).items():
         dropped[f"columns: {reason}"] = count
     y = y[keep].astype(np.int64 if schema.classes else np.float32)
-    return Prepared(
-        frame.reset_index(drop=True),
-        schema,
-        y,
-        None if times is None else times[keep],
-        dropped,
-        notes,
-    )
+    times = None if times is None else times[keep]
+    return Prepared(frame.reset_index(drop=True), schema, y, times, dropped, notes)
 
 
 def to_columns(frame: pd.DataFrame, schema: TableSchema) -> dict[str, np.ndarray]:
-    """A split's rows as the encoder takes them. A column that the frame lacks is empty throughout.
-
-    Raises:
-        BadData: it lacks a column that may not be empty.
-    """
+    """A split's rows as the encoder takes them; columns that the frame lacks are left out."""
     columns = {}
     for column in schema.inputs:
         if column.name not in frame.columns:
-            if not column.nullable:
-                raise BadData(
-                    "the table no longer has this column, which the model needs", column=column.name
-                )
-            columns[column.name] = np.full(len(frame), None, dtype=object)
-        elif column.role == "numeric":
-            columns[column.name] = frame[column.name].to_numpy(np.float64, na_value=np.nan)
+            continue
+        cells = frame[column.name]
+        if column.role == "numeric":
+            columns[column.name] = cells.to_numpy(np.float64, na_value=np.nan)
         elif column.role == "time":
-            columns[column.name] = frame[column.name].to_numpy("datetime64[us]")
+            columns[column.name] = cells.to_numpy("datetime64[us]")
         else:
-            columns[column.name] = frame[column.name].to_numpy(object)
+            columns[column.name] = cells.to_numpy(object)
     return columns
 
 
 def load_columns(features: Path, split: str, schema: TableSchema) -> dict[str, np.ndarray]:
-    """The rows of a split as `Encoder.transform` and `TabularHost.scores` take them."""
+    """The rows of a split as `TabularHost.scores` takes them."""
     import pandas as pd
 
     return to_columns(pd.read_parquet(Path(features) / f"{split}.parquet"), schema)
 
 
-def _json(value: Any) -> Any:
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    return None if isinstance(value, float) and value != value else value
+def _check_setting(setting: str, name: str, names: list[str]) -> None:
+    if name not in names:
+        problem = f"column {name!r} is not in the table. {near(name, names)}"
+        raise UsageError(f"setting 'features.{setting}': {problem}")
 
 
 def _target_name(table: Table, names: list[str], edits: Edits, config: TabularConfig) -> str:
     sample = TARGETS[config.features.sample] if config.data.uri is None else None
     target = config.features.target or edits.target or sample
     if target is None:
-        raise BadData(
-            "no column is named that is to be predicted",
-            file=table.file,
-            hint=f"Type --target NAME. {near('', names)}",
-        )
+        hint = f"Type --target NAME. {near('', names)}"
+        raise BadData("no column is named that is to be predicted", file=table.file, hint=hint)
     if target not in names:
-        raise BadData(
-            "the table has no such column to predict",
-            file=table.file,
-            column=target,
-            hint=near(target, names),
-        )
+        problem = "the table has no such column to predict"
+        raise BadData(problem, file=table.file, column=target, hint=near(target, names))
     return target
 
 
@@ -261,23 +219,17 @@ def _inputs(
     """The judged columns, and the values of those that are used."""
     columns, values = [], {}
     for name in names:
-        cells = table.frame[name]
         if name in config.features.drop:
             column = Column(name=name, role="drop", description="left out by features.drop")
         elif edits.role(name) == "drop":
             column = Column(name=name, role="drop", description="left out by the schema")
         else:
-            column = edits.apply(
-                infer_column(name, cells, config.features, edits.role(name), table.delimiter)
-            )
+            inferred = infer_column(table, name, config.features, edits.role(name))
+            column = edits.apply(inferred)
         columns.append(column)
         if column.role != "drop":
-            values[name] = convert(column, cells, table, edits)
+            values[name] = convert(column, table, edits.requires(name))
     return columns, values
-
-
-def _shown_target(table: Table, target: str, schema: TableSchema, y: np.ndarray) -> Any:
-    return as_text(table.frame[target]) if schema.classes else y
 
 
 def _times(table: Table, names: list[str], config: TabularConfig) -> np.ndarray | None:
@@ -285,15 +237,10 @@ def _times(table: Table, names: list[str], config: TabularConfig) -> np.ndarray 
     name = config.features.time_column
     if name is None:
         return None
-    if name not in names:
-        raise UsageError(
-            f"setting 'features.time_column': column {name!r} is not in the table. {near(name, names)}"
-        )
-    cells = table.frame[name]
-    if is_numeric(cells):
-        values = numbers(Column(name=name, role="numeric"), cells, table)
-        return values.to_numpy(np.float64, na_value=np.nan)
-    dates = convert(Column(name=name, role="time"), cells, table, Edits())
+    _check_setting("time_column", name, names)
+    if is_numeric(with_points(table.column(name), table.delimiter)):
+        return numbers(Column(name=name, role="numeric"), table)
+    dates = convert(Column(name=name, role="time"), table, required=False)
     seconds = dates.to_numpy("datetime64[us]")
     return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) / 1e6)
 
@@ -310,18 +257,13 @@ def _rows_to_keep(
         if not missing.any():
             continue
         if missing.sum() > len(y) / 2:
-            raise BadData(
-                f"{missing.sum()} of {len(y)} rows have no value; more than half",
-                **table.place(int(np.flatnonzero(missing)[0])),
-                column=column,
-            )
+            problem = f"{missing.sum()} of {len(y)} rows have no value; more than half"
+            raise table.fault(column, int(missing.argmax()), problem)
         dropped[f"rows without {column}"] = int(missing.sum())
         keep &= ~missing
     if keep.sum() < divide.LEAST_ROWS:
-        raise BadData(
-            f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed",
-            file=table.file,
-        )
+        problem = f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed"
+        raise BadData(problem, file=table.file)
     return keep, dropped
 
 

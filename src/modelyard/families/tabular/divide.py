@@ -20,11 +20,9 @@ Rows = dict[str, np.ndarray]
 def at_random(settings: TabularFeatures, classes: np.ndarray | None, rows: int, seed: int) -> Rows:
     """A random division; with `classes` (index by row) each class is divided in the same shares,
     two rows at least in every split."""
-    groups = (
-        [np.arange(rows)]
-        if classes is None
-        else [np.flatnonzero(classes == c) for c in np.unique(classes)]
-    )
+    groups = [np.arange(rows)]
+    if classes is not None:
+        groups = [np.flatnonzero(classes == code) for code in np.unique(classes)]
     generator = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     for group in groups:
@@ -41,10 +39,9 @@ def by_time(settings: TabularFeatures, times: np.ndarray) -> Rows:
     """The latest rows test, those before them validate. Rows of the same time stay in one split."""
     order = np.argsort(times, kind="stable")
     later = times[order]
-    test = _start(later, round(len(order) * (1 - settings.test_share)))
-    validation = _start(
-        later, round(len(order) * (1 - settings.test_share - settings.validation_share))
-    )
+    rows, last = len(order), 1 - settings.test_share
+    test = _start(later, round(rows * last))
+    validation = _start(later, round(rows * (last - settings.validation_share)))
     return {"train": order[:validation], "validation": order[validation:test], "test": order[test:]}
 
 
@@ -58,27 +55,20 @@ def check(
     """
     for split, part in rows.items():
         if len(part) < 2:
-            raise BadData(
-                f"dividing by time leaves {len(part)} rows for the {split} split",
-                file=file,
-                column=column,
-            )
+            problem = f"dividing by time leaves {len(part)} rows for the {split} split"
+            raise BadData(problem, file=file, column=column)
         for index, name in enumerate(classes or []):
             if not (y[part] == index).any():
-                raise BadData(
-                    f"dividing by time leaves the {split} split ({len(part)} rows) without class {name!r}",
-                    hint="Change features.test_share or validation_share, or unset features.time_column",
-                    file=file,
-                    column=column,
+                problem = f"dividing by time leaves the {split} split ({len(part)} rows) without class {name!r}"
+                hint = (
+                    "Change features.test_share or validation_share, or unset features.time_column"
                 )
+                raise BadData(problem, file=file, column=column, hint=hint)
 
 
 def _start(later: np.ndarray, position: int) -> int:
     """The nearest position at which a new time begins."""
     position = min(max(position, 1), len(later) - 1)
-    time = later[position]
-    first, last = (
-        int(np.searchsorted(later, time, "left")),
-        int(np.searchsorted(later, time, "right")),
-    )
+    first = int(np.searchsorted(later, later[position], "left"))
+    last = int(np.searchsorted(later, later[position], "right"))
     return first if position - first <= last - position and first > 0 else last

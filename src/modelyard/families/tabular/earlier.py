@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.errors import UsageError
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.schema import FILE, Edits, TableSchema
 from modelyard.families.tabular.table import ModelInfo
+from modelyard.kit.warm_start import check_same
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,13 @@ class Earlier:
         Raises:
             UsageError: a setting asks for something else, or that model cannot be trained on.
         """
-        schema, kind = TableSchema.load(base / "assets"), ModelInfo.load(base).kind
+        schema = TableSchema.load(base / "assets")
         settings, classes = config.features, schema.classes or []
-        was = [
-            ("model.kind", config.model.kind, kind),
-            ("features.target", settings.target, schema.target),
-            ("features.task", None if settings.task == "auto" else settings.task, schema.task),
-            ("features.positive", settings.positive, classes[1] if classes else None),
-        ]
-        for name, seen, there in was:
-            if seen is not None and seen != there:
-                hint = (
-                    f"Type: --set {name}={there}"
-                    if there is not None
-                    else f"Type: --set {name}=null"
-                )
-                raise UsageError(
-                    f"setting {name!r} = {seen!r}, and the model to go on from has {there!r}. {hint}"
-                )
+        check_same("model.kind", config.model.kind, ModelInfo.load(base).kind)
+        check_same("features.target", settings.target, schema.target)
+        task = None if settings.task == "auto" else settings.task
+        check_same("features.task", task, schema.task)
+        check_same("features.positive", settings.positive, classes[1] if classes else None)
         return cls(base / "assets" / FILE, schema, Encoder.load(base / "assets"))
 
     def edits(self, names: list[str]) -> Edits:
@@ -59,17 +48,13 @@ class Earlier:
         known = {column.name: column.model_dump() for column in self.schema.columns}
         return Edits(self.file, self.schema.target, self.schema.task, None, columns | known)
 
-    def classes(self, found: list[str] | None) -> list[str] | None:
-        """The earlier classes, then those of `found` that are new; None for a regression."""
-        if self.schema.classes is None or found is None:
-            return None
-        return [*self.schema.classes, *(name for name in found if name not in self.schema.classes)]
-
-    def renumbered(self, y: np.ndarray, found: list[str] | None) -> np.ndarray:
-        """`y` (rows,), indices into the data's own classes `found`, as indices into `classes`;
-        values as they are."""
-        classes = self.classes(found)
-        if classes is None or found is None:
-            return y
-        numbers: np.ndarray = np.array([classes.index(name) for name in found], np.int64)[y]
-        return numbers
+    def adopt(self, found: TableSchema, y: np.ndarray) -> tuple[TableSchema, np.ndarray]:
+        """The earlier columns, with the classes of the data's own schema `found` that are new
+        behind the earlier ones; and `y` (rows,) as indices into them."""
+        classes = self.schema.classes
+        if classes is not None and found.classes is not None:
+            classes = [*classes, *(name for name in found.classes if name not in classes)]
+            numbers = [classes.index(name) for name in found.classes]
+            y = np.array(numbers, np.int64)[y]
+        changed = {"classes": classes, "dropped": found.dropped}
+        return self.schema.model_copy(update=changed), y

@@ -14,9 +14,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter
 
+from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
 from modelyard.families.tabular.parts import (
     CategoryPart,
+    ColumnPart,
     NumberBlock,
     NumericPart,
     TextPart,
@@ -30,9 +32,8 @@ Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
 datetime64."""
 
 FILE = "encoders.json"
-FEW_ROWS = 4096
-"""Up to here all numeric columns are encoded at once; of more rows one at a time, for the
-memory's sake."""
+CHUNK = 4096
+"""Rows that are encoded at once: all numeric columns together take memory."""
 
 Part = NumericPart | CategoryPart | TextPart | TimePart
 _PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Annotated[Part, Field(discriminator="kind")]])
@@ -54,7 +55,7 @@ class Encoder:
         self._numbers = NumberBlock(
             [part for part in parts if isinstance(part, NumericPart)], self.groups
         )
-        self._others = [part for part in parts if not isinstance(part, NumericPart)]
+        self._others = [part for part in parts if isinstance(part, ColumnPart)]
 
     @classmethod
     def fit(cls, columns: Columns, schema: TableSchema, settings: TabularFeatures) -> Encoder:
@@ -66,13 +67,17 @@ class Encoder:
         taken in."""
         rows = len(columns[next(iter(self.parts))])
         out = np.zeros((rows, len(self.names)), np.float32)
-        together = rows <= FEW_ROWS
-        if together:
-            self._numbers.fill(columns, out)
-        for part in self._others if together else self.parts.values():
+        for start in range(0, rows, CHUNK):
+            some = slice(start, start + CHUNK)
+            cells = {name: columns[name][some] for name in self.parts}
+            self._fill(cells, out[some])
+        return out
+
+    def _fill(self, columns: Columns, out: np.ndarray) -> None:
+        self._numbers.fill(columns, out)
+        for part in self._others:
             if group := self.groups[part.column]:
                 part.fill(columns[part.column], out[:, group[0] : group[-1] + 1])
-        return out
 
     def save(self, assets: Path) -> None:
         """Writes `assets/encoders.json`."""
@@ -85,6 +90,24 @@ class Encoder:
     def load(cls, assets: Path) -> Encoder:
         """Reads `assets/encoders.json`."""
         return cls(_PARTS.validate_json((Path(assets) / FILE).read_bytes()))
+
+
+def completed(columns: Columns, schema: TableSchema) -> Columns:
+    """The columns with empty ones for those that are absent and may be empty.
+
+    Raises:
+        BadData: one is absent that may not be empty.
+    """
+    rows = len(next(iter(columns.values())))
+    added: dict[str, list[None]] = {}
+    for column in schema.inputs:
+        if column.name in columns:
+            continue
+        if not column.nullable:
+            problem = "the model needs this column, and it is not there"
+            raise BadData(problem, column=column.name)
+        added[column.name] = [None] * rows
+    return {**columns, **added}
 
 
 def _fit(column: Column, values: Sequence[Any] | np.ndarray, settings: TabularFeatures) -> Part:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn import metrics as sk
 
-from modelyard.families.tabular import curves
 from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.families.tabular.splits import load_split
-from modelyard.judging.evaluation import Direction, Evaluation
+from modelyard.families.tabular.table import load_split
+from modelyard.judging.curves import histogram
+from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series
 from modelyard.kit.classes.evaluate import judge_classes
 from modelyard.kit.intervals import metric_sentence
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from modelyard.families.tabular.host import TabularHost
     from modelyard.family import Split
     from modelyard.runtimes.types import Runtime
+
+MOST_DOTS = 500
+"""Of the plot of predictions."""
 
 
 def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
@@ -65,20 +69,44 @@ def _regression(y: np.ndarray, value: np.ndarray, y_train: np.ndarray, split: st
         baseline_name=f"training median, {median:.4g}",
         main="mae",
         directions=directions,
-        notes=[metric_sentence("mae", _mean_absolute_error, metrics["mae"], y, value, within=None)],
-        plots=curves.regression(y, value),
+        notes=[
+            metric_sentence("mae", sk.mean_absolute_error, metrics["mae"], y, value, within=None)
+        ],
+        plots=_regression_plots(y, value),
     )
 
 
-def _mean_absolute_error(y: np.ndarray, value: np.ndarray) -> float:
-    return float(np.abs(y - value).mean())
-
-
 def _regression_metrics(y: np.ndarray, value: np.ndarray) -> dict[str, float]:
-    error, spread = np.abs(value - y), float(np.square(y - y.mean()).sum())
-    result = {
-        "mae": float(error.mean()),
-        "rmse": float(np.sqrt(np.square(error).mean())),
-        "median_absolute_error": float(np.median(error)),
+    found = {
+        "mae": float(sk.mean_absolute_error(y, value)),
+        "rmse": float(sk.root_mean_squared_error(y, value)),
+        "median_absolute_error": float(sk.median_absolute_error(y, value)),
     }
-    return result | ({"r2": 1 - float(np.square(error).sum()) / spread} if spread else {})
+    # Of equal values there is nothing to explain.
+    if np.ptp(y) > 0:
+        found["r2"] = float(sk.r2_score(y, value))
+    return found
+
+
+def _regression_plots(y: np.ndarray, value: np.ndarray) -> list[Plot]:
+    """Predictions against what was, for at most MOST_DOTS rows, and the errors."""
+    rows = np.random.default_rng(0).permutation(len(y))[:MOST_DOTS]
+    error = value - y
+    edge = float(np.quantile(np.abs(error), 0.99)) or 1.0
+    dots = Plot(
+        kind="scatter",
+        title="Predicted against actual",
+        x_label="actual",
+        y_label="predicted",
+        diagonal=True,
+        series=[Series(name="rows", x=y[rows].tolist(), y=value[rows].tolist())],
+    )
+    errors = Plot(
+        kind="histogram",
+        title="Errors",
+        x_label="predicted - actual",
+        y_label="rows",
+        series=[histogram("rows", np.clip(error, -edge, edge), (-edge, edge))],
+        caption="The outermost bars hold the largest hundredth of the errors too.",
+    )
+    return [dots, errors]

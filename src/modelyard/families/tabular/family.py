@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.families.tabular.config import TabularConfig, TabularModel
-from modelyard.families.tabular.convert import to_onnx
 from modelyard.families.tabular.data import TabularData
 from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.host import TabularHost
@@ -21,6 +20,7 @@ from modelyard.families.tabular.native import (
     load_trained,
     mlp_graph,
     native_runtime,
+    to_onnx,
 )
 from modelyard.families.tabular.table import ModelInfo, Table, load_table
 from modelyard.family import Family, Split
@@ -74,8 +74,10 @@ class Tabular(TabularData, Family[TabularConfig]):
             "trees": fitted.trees,
             "notes": notes,
         }
-        ranked = importance(run, info, out / "assets", table.x_validation, background, config.seed)
-        return card | ({"importance": ranked} if ranked else {})
+        host = TabularHost(out / "assets")
+        trees = fitted.trees or 1
+        ranked = importance(host, run, table.x_validation, background, trees, config.seed)
+        return card | {"importance": ranked}
 
     def native(self, model: Path) -> Runtime:
         """The trained model as its own library runs it; the folder says which kind it is."""

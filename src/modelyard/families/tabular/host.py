@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,9 +21,8 @@ from pydantic import (
     create_model,
 )
 
-from modelyard.errors import BadData
 from modelyard.families.tabular.cells import as_times, calendar, parse_time, words
-from modelyard.families.tabular.encode import Columns, Encoder
+from modelyard.families.tabular.encode import Columns, Encoder, completed
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.shapley import shapley_values
 from modelyard.host import Explanation, Host
@@ -53,9 +53,8 @@ class TabularHost(Host):
         self.schema = TableSchema.load(assets)
         self.encoder = Encoder.load(assets)
         self.decision = Decision.load_or(assets, Decision())
-        self._fields = {
-            column.name: name for name, column in _field_names(self.schema.inputs).items()
-        }
+        named = _field_names(self.schema.inputs)
+        self._fields = {column.name: field for field, column in named.items()}
         self._described = [
             (
                 column.name,
@@ -91,7 +90,7 @@ class TabularHost(Host):
         Raises:
             BadData: a column is absent that may not be empty.
         """
-        return self._score(run, self.encoder.transform(self._complete(columns)))
+        return self._score(run, self.encoder.transform(completed(columns, self.schema)))
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """The input columns, texts and times as figures, and the answer."""
@@ -118,7 +117,7 @@ class TabularHost(Host):
         if not file.is_file():
             return None
         x = self.encoder.transform(self.columns([request]))[0]
-        score, output = self._explained(run, x)
+        score, output = self.explained(run, x)
         names = list(self.encoder.groups)
         values, base = shapley_values(
             score,
@@ -136,6 +135,21 @@ class TabularHost(Host):
             contributions={names[index]: float(values[index]) for index in order},
         )
 
+    def explained(
+        self, run: Runtime, x: np.ndarray
+    ) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+        """The figure whose reasons are given for an encoded row, as a function of such rows, and
+        what it is called."""
+        classes = self.schema.classes
+        if classes is None:
+            return partial(self._score, run), self.schema.target
+        index = 1 if len(classes) == 2 else int(self._score(run, x[None])[0].argmax())
+
+        def probability(rows: np.ndarray) -> np.ndarray:
+            return np.asarray(self._score(run, rows)[:, index])
+
+        return probability, f"probability of {classes[index]}"
+
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """Rows of a CSV or Parquet file, read as the training data were."""
         from modelyard.families.tabular.rows import read_rows
@@ -147,28 +161,6 @@ class TabularHost(Host):
         if self.schema.classes is None:
             return output["value"].astype(np.float64)
         return self.decision.of_probabilities(output["probabilities"])
-
-    def _explained(
-        self, run: Runtime, x: np.ndarray
-    ) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
-        if self.schema.classes is None:
-            return lambda rows: self._score(run, rows), self.schema.target
-        index = 1 if len(self.schema.classes) == 2 else int(self._score(run, x[None])[0].argmax())
-        return lambda rows: self._score(run, rows)[
-            :, index
-        ], f"probability of {self.schema.classes[index]}"
-
-    def _complete(self, columns: Columns) -> Columns:
-        absent = [column for column in self.schema.inputs if column.name not in columns]
-        for column in absent:
-            if not column.nullable:
-                raise BadData(
-                    "the model needs this column, and it is not there", column=column.name
-                )
-        if not absent:
-            return columns
-        rows = len(next(iter(columns.values())))
-        return {**columns, **{column.name: [None] * rows for column in absent}}
 
     def _describe(self, column: Column, value: Any) -> Mapping[str, float | str | None]:
         name = column.name
@@ -233,9 +225,9 @@ def _field_names(columns: Sequence[Column]) -> dict[str, Column]:
             or name.startswith("_")
             or hasattr(BaseModel, name)
         ):
-            name = next(
-                n for n in (f"column_{index}{'_' * more}" for more in range(99)) if n not in taken
-            )
+            name = f"column_{index}"
+            while name in taken:
+                name += "_"
         named[name] = column
     return named
 
@@ -256,9 +248,8 @@ def _field(column: Column) -> Any:
         notes.append(f"in training {column.minimum:g} to {column.maximum:g}")
     if column.choices:
         shown = ", ".join(column.choices[:10])
-        notes.append(
-            f"in training {shown}{', …' if len(column.choices) > 10 else ''}; others are allowed"
-        )
+        more = ", …" if len(column.choices) > 10 else ""
+        notes.append(f"in training {shown}{more}; others are allowed")
     extra: dict[str, Any] = {"format": "date-time"} if column.role == "time" else {}
     return Field(
         default=None if column.nullable else ...,

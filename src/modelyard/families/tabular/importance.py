@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from modelyard.families.tabular.native import GRAPH, INPUT, output_name
-from modelyard.families.tabular.shapley import Score, shapley_values
-from modelyard.families.tabular.table import ModelInfo
+from modelyard.families.tabular.host import TabularHost
+from modelyard.families.tabular.shapley import shapley_values
 from modelyard.runtimes.types import Runtime
 
 ROWS, BACKGROUND, PERMUTATIONS = 100, 16, 2
@@ -19,54 +17,36 @@ TREE_ROWS = 2e7
 
 
 def importance(
-    run: Runtime, info: ModelInfo, assets: Path, x: np.ndarray, background: np.ndarray, seed: int
-) -> dict[str, Any] | None:
+    host: TabularHost, run: Runtime, x: np.ndarray, background: np.ndarray, trees: int, seed: int
+) -> dict[str, Any]:
     """Mean |Shapley value| by input column, largest first, as a table for the card.
 
-    None when the assets tell no groups of columns. The score is the probability of class 1, or of
-    the predicted one of several classes; of a regression the value.
+    Args:
+        x: encoded validation rows, float32 (rows, outputs); background: encoded training rows.
+        trees: of the model, for the time it takes; 1 for other kinds.
     """
-    if not (Path(assets) / "encoders.json").is_file():
-        return None
-    from modelyard.families.tabular.encode import Encoder
-
-    groups = Encoder.load(assets).groups
-    rng = np.random.default_rng(seed)
+    groups = host.encoder.groups
+    names = list(groups)
     average = background[:BACKGROUND]
-    cost = len(average) * PERMUTATIONS * len(groups) * (info.trees or 1)
-    rows = x[rng.permutation(len(x))[: int(np.clip(TREE_ROWS // cost, 5, ROWS))]]
-    values = np.stack(
-        [
-            shapley_values(
-                _score(run, info, row), row, average, list(groups.values()), PERMUTATIONS, seed
-            )[0]
-            for row in rows
-        ]
-    )
-    means = np.abs(values).mean(axis=0)
+    cost = len(average) * PERMUTATIONS * len(names) * trees
+    count = int(np.clip(TREE_ROWS // cost, 5, ROWS))
+    rows = x[np.random.default_rng(seed).permutation(len(x))[:count]]
+    found = []
+    for row in rows:
+        score, _ = host.explained(run, row)
+        values, _ = shapley_values(score, row, average, list(groups.values()), PERMUTATIONS, seed)
+        found.append(np.abs(values))
+    means = np.mean(found, axis=0)
+    order = np.argsort(-means, kind="stable")
     return {
-        "title": f"Importance: mean |Shapley value| of {_unit(info)} over {len(rows)} validation rows",
+        "title": f"Importance: mean |Shapley value| of {_unit(host)} over {len(rows)} validation rows",
         "columns": ["column", "mean |Shapley value|"],
-        "rows": [
-            [list(groups)[index], float(means[index])]
-            for index in np.argsort(-means, kind="stable")
-        ],
+        "rows": [[names[index], float(means[index])] for index in order],
     }
 
 
-def _score(run: Runtime, info: ModelInfo, row: np.ndarray) -> Score:
-    def outputs(x: np.ndarray) -> np.ndarray:
-        return run(GRAPH, {INPUT: x})[output_name(info)]
-
-    if info.classes is None:
-        return outputs
-    explained = 1 if len(info.classes) == 2 else int(outputs(row[None])[0].argmax())
-    return lambda x: outputs(x)[:, explained]
-
-
-def _unit(info: ModelInfo) -> str:
-    if info.classes is None:
+def _unit(host: TabularHost) -> str:
+    classes = host.schema.classes
+    if classes is None:
         return "the predicted value"
-    return (
-        f"the probability of {info.classes[1] if len(info.classes) == 2 else 'the predicted class'}"
-    )
+    return f"the probability of {classes[1] if len(classes) == 2 else 'the predicted class'}"

@@ -9,14 +9,16 @@ float32 graph.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard.families.tabular.table import cores
 from modelyard.family import Progress
+from modelyard.kit.sklearn import save_estimator
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.config import TabularConfig
@@ -47,109 +49,84 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
     """Leaf-wise boosting by LightGBM, deterministic for a seed."""
     import lightgbm
 
-    from modelyard.families.tabular.table import cores
-
     model = config.model
-    objective, metric = {None: ("regression", "rmse"), 2: ("binary", "binary_logloss")}.get(
-        len(table.classes) if table.classes else None, ("multiclass", "multi_logloss")
-    )
-    parameters: dict[str, Any] = {
-        "objective": objective,
-        "metric": metric,
-        "learning_rate": model.learning_rate,
-        "num_leaves": model.max_leaves,
-        "max_depth": model.max_depth or -1,
-        "lambda_l2": model.regularization,
-        "min_data_in_leaf": _least_in_leaf(len(table.x)),
-        "seed": config.seed,
-        "deterministic": True,
-        "force_col_wise": True,
-        "num_threads": cores(table.x.size),
-        "verbose": -1,
-    }
-    if objective == "multiclass":
-        parameters["num_class"] = len(table.classes or [])
-    train = lightgbm.Dataset(table.x, table.y, weight=table.row_weights(table.y))
-    validation = lightgbm.Dataset(
-        table.x_validation,
-        table.y_validation,
-        weight=table.row_weights(table.y_validation),
-        reference=train,
-    )
-    seen: dict[str, dict[str, list[float]]] = {}
+    kind = lightgbm.LGBMClassifier if table.classes else lightgbm.LGBMRegressor
 
     def show(environment: Any) -> None:
         loss = environment.evaluation_result_list[-1][2]
         progress(environment.iteration + 1, environment.end_iteration, validation_loss=loss)
 
-    booster = lightgbm.train(
-        parameters,
-        train,
-        model.trees,
-        valid_sets=[train, validation],
-        valid_names=["train", "validation"],
-        callbacks=[
-            lightgbm.early_stopping(PATIENCE, verbose=False),
-            lightgbm.record_evaluation(seen),
-            show,
-        ],
+    boosting = kind(
+        n_estimators=model.trees,
+        learning_rate=model.learning_rate,
+        num_leaves=model.max_leaves,
+        max_depth=model.max_depth or -1,
+        reg_lambda=model.regularization,
+        min_child_samples=_least_in_leaf(len(table.x)),
+        random_state=config.seed,
+        n_jobs=cores(table.x.size),
+        metric=None if table.classes else "rmse",
+        deterministic=True,
+        force_col_wise=True,
+        verbose=-1,
     )
-    best = booster.best_iteration or booster.current_iteration()
-    (out / LIGHTGBM).write_text(_float32_thresholds(booster.model_to_string(num_iteration=best)))
-    curves = {split: figures[metric] for split, figures in seen.items()}
-    return _boosted("lightgbm", best, len(curves["validation"]), table, curves)
+    boosting.fit(
+        table.x,
+        table.y,
+        sample_weight=table.weight,
+        eval_X=(table.x, table.x_validation),
+        eval_y=(table.y, table.y_validation),
+        eval_sample_weight=[table.weight, table.weight_validation],
+        eval_names=["train", "validation"],
+        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False), show],
+    )
+    best = boosting.best_iteration_
+    text = boosting.booster_.model_to_string(num_iteration=best)
+    (out / LIGHTGBM).write_text(_float32_thresholds(text))
+    losses = {split: _only(figures) for split, figures in boosting.evals_result_.items()}
+    return _boosted("lightgbm", best, table, losses)
 
 
 def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """Leaf-wise histogram boosting by XGBoost."""
     import xgboost
 
-    from modelyard.families.tabular.table import cores
-
     model = config.model
-    objective, metric = {None: ("reg:squarederror", "rmse"), 2: ("binary:logistic", "logloss")}.get(
-        len(table.classes) if table.classes else None, ("multi:softprob", "mlogloss")
-    )
-    parameters: dict[str, Any] = {
-        "objective": objective,
-        "eval_metric": metric,
-        "eta": model.learning_rate,
-        "tree_method": "hist",
-        "grow_policy": "lossguide",
-        "max_leaves": model.max_leaves,
-        "max_depth": model.max_depth or 0,
-        "lambda": model.regularization,
-        "seed": config.seed,
-        "nthread": cores(table.x.size),
-        "verbosity": 0,
-    }
-    if objective == "multi:softprob":
-        parameters["num_class"] = len(table.classes or [])
-    train = xgboost.DMatrix(table.x, table.y, weight=table.row_weights(table.y))
-    validation = xgboost.DMatrix(
-        table.x_validation, table.y_validation, weight=table.row_weights(table.y_validation)
-    )
-    seen: dict[str, dict[str, list[float]]] = {}
+    kind = xgboost.XGBClassifier if table.classes else xgboost.XGBRegressor
 
     class Show(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # the library has no types
         def after_iteration(self, booster: Any, epoch: int, evals_log: Any) -> bool:
-            progress(epoch + 1, model.trees, validation_loss=evals_log["validation"][metric][-1])
+            loss = _only(evals_log["validation_1"])[-1]
+            progress(epoch + 1, model.trees, validation_loss=loss)
             return False
 
-    booster = xgboost.train(
-        parameters,
-        train,
-        model.trees,
-        evals=[(train, "train"), (validation, "validation")],
+    boosting = kind(
+        n_estimators=model.trees,
+        learning_rate=model.learning_rate,
+        tree_method="hist",
+        grow_policy="lossguide",
+        max_leaves=model.max_leaves,
+        max_depth=model.max_depth or 0,
+        reg_lambda=model.regularization,
+        random_state=config.seed,
+        n_jobs=cores(table.x.size),
         early_stopping_rounds=PATIENCE,
-        evals_result=seen,
-        verbose_eval=False,
         callbacks=[Show()],
+        verbosity=0,
     )
-    best = booster.best_iteration + 1
-    booster[:best].save_model(out / XGBOOST)
-    curves = {split: list(figures[metric]) for split, figures in seen.items()}
-    return _boosted("xgboost", best, len(curves["validation"]), table, curves)
+    boosting.fit(
+        table.x,
+        table.y,
+        sample_weight=table.weight,
+        eval_set=[(table.x, table.y), (table.x_validation, table.y_validation)],
+        sample_weight_eval_set=[table.weight, table.weight_validation],
+        verbose=False,
+    )
+    best = boosting.best_iteration + 1
+    boosting.get_booster()[:best].save_model(out / XGBOOST)
+    seen = boosting.evals_result()
+    losses = {"train": _only(seen["validation_0"]), "validation": _only(seen["validation_1"])}
+    return _boosted("xgboost", best, table, losses)
 
 
 def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
@@ -174,32 +151,28 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
     boosting.fit(
         table.x,
         table.y,
-        sample_weight=table.row_weights(table.y),
+        sample_weight=table.weight,
         X_val=table.x_validation,
         y_val=table.y_validation,
-        sample_weight_val=table.row_weights(table.y_validation),
+        sample_weight_val=table.weight_validation,
     )
     # The scores start with the one before the first tree.
     losses = {"train": -boosting.train_score_[1:], "validation": -boosting.validation_score_[1:]}
-    best, rounds = int(np.argmin(losses["validation"])) + 1, len(losses["validation"])
+    best = int(np.argmin(losses["validation"])) + 1
     boosting._predictors = boosting._predictors[:best]
     for predictor in (predictor for trees in boosting._predictors for predictor in trees):
         predictor.nodes["num_threshold"] = floor32(predictor.nodes["num_threshold"])
-    _save_sklearn(boosting, out)
-    # The regression loss is half the squared error.
-    curves = {
-        name: (loss if table.classes else np.sqrt(2 * loss)).tolist()
-        for name, loss in losses.items()
-    }
-    progress(model.trees, model.trees, validation_loss=curves["validation"][best - 1])
-    return _boosted("boosting", best, rounds, table, curves)
+    save_estimator(boosting, out / SKLEARN)
+    if not table.classes:
+        # The regression loss is half the squared error.
+        losses = {split: np.sqrt(2 * values) for split, values in losses.items()}
+    progress(model.trees, model.trees, validation_loss=float(losses["validation"][best - 1]))
+    return _boosted("boosting", best, table, losses)
 
 
 def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """scikit-learn's random forest; all trees are kept."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
-    from modelyard.families.tabular.table import cores
 
     trees = config.model.trees
     kind = RandomForestClassifier if table.classes else RandomForestRegressor
@@ -209,13 +182,12 @@ def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progres
         n_jobs=cores(table.x.size),
         warm_start=True,
     )
-    weights = table.row_weights(table.y)
     for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
-        forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=weights)
+        forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=table.weight)
         progress(count, trees)
     for tree in forest.estimators_:
         tree.tree_.threshold[:] = floor32(tree.tree_.threshold)
-    _save_sklearn(forest.set_params(n_jobs=None, warm_start=False), out)
+    save_estimator(forest.set_params(n_jobs=None, warm_start=False), out / SKLEARN)
     return Fitted(f"random forest, {trees} trees", trees)
 
 
@@ -226,16 +198,14 @@ def fit_linear(config: TabularConfig, table: Table, out: Path, progress: Progres
     from sklearn.preprocessing import StandardScaler
 
     penalty = config.model.regularization
-    linear = (
-        LogisticRegression(C=1 / penalty, max_iter=2_000) if table.classes else Ridge(alpha=penalty)
-    )
+    linear = Ridge(alpha=penalty)
+    if table.classes:
+        linear = LogisticRegression(C=1 / penalty, max_iter=2_000)
     pipeline = Pipeline([("scale", StandardScaler()), ("linear", linear)])
     progress(0, 1)
-    pipeline.fit(
-        table.x.astype(np.float64), table.y, linear__sample_weight=table.row_weights(table.y)
-    )
+    pipeline.fit(table.x.astype(np.float64), table.y, linear__sample_weight=table.weight)
     progress(1, 1)
-    _save_sklearn(pipeline, out)
+    save_estimator(pipeline, out / SKLEARN)
     name = "logistic regression" if table.classes else "ridge regression"
     return Fitted(f"{name}, {table.x.shape[1]} columns")
 
@@ -279,24 +249,22 @@ def _float32_thresholds(model: str) -> str:
     )
 
 
-def _save_sklearn(model: Any, out: Path) -> None:
-    import skops.io
-
-    skops.io.dump(model, out / SKLEARN)
+def _only(figures: Mapping[str, Sequence[float]]) -> Sequence[float]:
+    """The one metric that was followed, by round."""
+    (values,) = figures.values()
+    return values
 
 
 def _boosted(
-    name: str, best: int, rounds: int, table: Table, curves: dict[str, list[float]]
+    name: str, best: int, table: Table, losses: Mapping[str, Sequence[float] | np.ndarray]
 ) -> Fitted:
+    """What is told of boosting with these losses by round, of which the `best` first are kept."""
     loss = "log loss" if table.classes else "root mean squared error"
-    stopped = f"It stopped at round {rounds}: {PATIENCE} rounds brought no better validation loss."
-    return Fitted(
-        f"{name}, {best} trees"
-        if not table.classes or len(table.classes) == 2
-        else f"{name}, {best} trees a class",
-        best,
-        {loss: {split: [float(value) for value in values] for split, values in curves.items()}},
-        [stopped]
-        if rounds - best >= PATIENCE
-        else [f"The best round is {best} of {rounds}: more trees may help."],
-    )
+    rounds = len(losses["validation"])
+    note = f"The best round is {best} of {rounds}: more trees may help."
+    if rounds - best >= PATIENCE:
+        note = f"It stopped at round {rounds}: {PATIENCE} rounds brought no better validation loss."
+    several = table.classes is not None and len(table.classes) > 2
+    headline = f"{name}, {best} trees{' a class' if several else ''}"
+    curves = {split: [float(value) for value in values] for split, values in losses.items()}
+    return Fitted(headline, best, {loss: curves}, [note])

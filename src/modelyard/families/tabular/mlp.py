@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from modelyard.errors import BrokenArtifact
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.splits import load_split
-from modelyard.families.tabular.table import ModelInfo, class_names, class_weights
+from modelyard.families.tabular.schema import TableSchema
+from modelyard.families.tabular.table import ModelInfo, class_weights, load_split
 from modelyard.family import Trainable
 from modelyard.store.base import base_of
 from modelyard.training.batches import Batches
@@ -39,10 +39,8 @@ class Perceptron(nn.Module):
         super().__init__()
         self.classes = classes
         self.mean, self.scale = nn.Buffer(torch.zeros(columns)), nn.Buffer(torch.ones(columns))
-        self.target_mean, self.target_scale = (
-            nn.Buffer(torch.tensor(0.0)),
-            nn.Buffer(torch.tensor(1.0)),
-        )
+        self.target_mean = nn.Buffer(torch.tensor(0.0))
+        self.target_scale = nn.Buffer(torch.tensor(1.0))
         self.class_weights = nn.Buffer(torch.ones(classes or 1), persistent=False)
         layers: list[nn.Module] = []
         width = columns
@@ -81,104 +79,80 @@ class Perceptron(nn.Module):
         return {"value": scores * self.target_scale + self.target_mean}
 
 
-def mlp_model(config: TabularConfig, assets: Path) -> Perceptron:
-    """The network for the folder around `assets`.
-
-    A features folder gives its sizes and the statistics of the training split; a model folder gives
-    the sizes of the model that was trained, whose weights hold the statistics.
-
-    Raises:
-        BrokenArtifact: the folder is neither.
-    """
-    folder = Path(assets).parent
-    if (folder / ModelInfo.FILE).is_file():
-        return from_info(ModelInfo.load(folder))
-    if not (folder / "train.npz").is_file():
-        raise BrokenArtifact(
-            f"{folder} is neither a features nor a model folder: no train.npz, no {ModelInfo.FILE}"
-        )
-    x, y = load_split(folder, "train")
-    names = class_names(assets)
-    model = Perceptron(
-        x.shape[1], len(names) if names else None, config.model.hidden, config.model.dropout
-    )
-    balanced = names is not None and config.model.class_weight == "balanced"
-    kept = load_memory(base_of(folder)) if balanced else None
-    before = kept.seen if kept else {}
-    model.standardize(x, y, class_weights(y, len(names), before) if balanced and names else None)
-    return model
-
-
 def from_info(info: ModelInfo) -> Perceptron:
     """The network of a trained model, without its weights."""
-    return Perceptron(
-        info.columns, len(info.classes) if info.classes else None, info.hidden, info.dropout
-    )
-
-
-def mlp_batches(config: TabularConfig, features: Path, split: str, epoch: int) -> Batches:
-    """`features` (rows, columns) and `target` (rows,); the training split is shuffled by seed
-    and epoch."""
-    x, y = load_split(features, split)
-    order = np.arange(len(x))
-    if split == "train":
-        np.random.default_rng([config.seed, epoch]).shuffle(order)
-    return Batches.of({"features": x, "target": y}, config.training.batch_size, order)
-
-
-def mlp_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy (nats, weighed by class), or the mean squared error of the standardized
-    target."""
-    assert isinstance(model, Perceptron)
-    scores, target = model.scores(batch["features"]), batch["target"]
-    if model.classes is not None:
-        return functional.cross_entropy(scores, target, weight=model.class_weights)
-    return functional.mse_loss(scores, (target.float() - model.target_mean) / model.target_scale)
-
-
-def mlp_weight(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """The sum of class weights over which the cross-entropy is a mean; the rows of a regression."""
-    assert isinstance(model, Perceptron)
-    if model.classes is None:
-        return torch.tensor(len(batch["target"]))
-    return model.class_weights[batch["target"]].sum()
-
-
-def mlp_scores(model: nn.Module, batch: Batch) -> Batch:
-    """`accuracy`, weighed by class as the loss is; nothing for a regression."""
-    assert isinstance(model, Perceptron)
-    if model.classes is None:
-        return {}
-    right = (model.scores(batch["features"]).argmax(1) == batch["target"]).float()
-    weights = model.class_weights[batch["target"]]
-    return {"accuracy": (right * weights).sum() / weights.sum()}
+    classes = len(info.classes) if info.classes else None
+    return Perceptron(info.columns, classes, info.hidden, info.dropout)
 
 
 @dataclass(frozen=True)
 class MlpFamily(Trainable):
-    """The functions bound to a config, for `Trainer.fit`."""
+    """The perceptron of a config, for `Trainer.fit`."""
 
     config: TabularConfig
 
-    def model(self, assets: Path) -> nn.Module:
-        """See `mlp_model`."""
-        return mlp_model(self.config, assets)
+    def model(self, assets: Path) -> Perceptron:
+        """The network for the folder around `assets`.
+
+        A features folder gives its sizes and the statistics of the training split; a model folder
+        gives the sizes of the model that was trained, whose weights hold the statistics.
+
+        Raises:
+            BrokenArtifact: the folder is neither.
+        """
+        folder = Path(assets).parent
+        if (folder / ModelInfo.FILE).is_file():
+            return from_info(ModelInfo.load(folder))
+        if not (folder / "train.npz").is_file():
+            problem = "is neither a features nor a model folder: no train.npz"
+            raise BrokenArtifact(f"{folder} {problem}, no {ModelInfo.FILE}")
+        x, y = load_split(folder, "train")
+        names = TableSchema.load(assets).classes
+        classes = len(names) if names else None
+        settings = self.config.model
+        model = Perceptron(x.shape[1], classes, settings.hidden, settings.dropout)
+        weights = None
+        if classes and settings.class_weight == "balanced":
+            memory = load_memory(base_of(folder))
+            weights = class_weights(y, classes, memory.seen if memory else {})
+        model.standardize(x, y, weights)
+        return model
 
     def batches(self, features: Path, split: str, epoch: int) -> Batches:
-        """See `mlp_batches`."""
-        return mlp_batches(self.config, features, split, epoch)
+        """`features` (rows, columns) and `target` (rows,); the training split is shuffled by seed
+        and epoch."""
+        x, y = load_split(features, split)
+        order = np.arange(len(x))
+        if split == "train":
+            np.random.default_rng([self.config.seed, epoch]).shuffle(order)
+        return Batches.of({"features": x, "target": y}, self.config.training.batch_size, order)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """See `mlp_loss`."""
-        return mlp_loss(model, batch)
+        """Mean cross-entropy (nats, weighed by class), or the mean squared error of the
+        standardized target."""
+        assert isinstance(model, Perceptron)
+        scores, target = model.scores(batch["features"]), batch["target"]
+        if model.classes is not None:
+            return functional.cross_entropy(scores, target, weight=model.class_weights)
+        standardized = (target.float() - model.target_mean) / model.target_scale
+        return functional.mse_loss(scores, standardized)
 
     def weight(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """See `mlp_weight`."""
-        return mlp_weight(model, batch)
+        """The sum of class weights over which the cross-entropy is a mean; the rows of a
+        regression."""
+        assert isinstance(model, Perceptron)
+        if model.classes is None:
+            return torch.tensor(len(batch["target"]))
+        return model.class_weights[batch["target"]].sum()
 
     def scores(self, model: nn.Module, batch: Batch) -> Batch:
-        """See `mlp_scores`."""
-        return mlp_scores(model, batch)
+        """`accuracy`, weighed by class as the loss is; nothing for a regression."""
+        assert isinstance(model, Perceptron)
+        if model.classes is None:
+            return {}
+        right = (model.scores(batch["features"]).argmax(1) == batch["target"]).float()
+        weights = model.class_weights[batch["target"]]
+        return {"accuracy": (right * weights).sum() / weights.sum()}
 
     def groups(self, batch: Batch) -> torch.Tensor | None:
         """Classes; a regression has none."""

@@ -1,4 +1,4 @@
-"""Loads a trained model and runs it with the library that made it."""
+"""Loads a trained model, runs it with the library that made it, and converts it to ONNX."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.errors import BrokenArtifact, UsageError, choices
 from modelyard.families.tabular.kinds import LIGHTGBM, SKLEARN, XGBOOST
 from modelyard.families.tabular.table import ModelInfo, cores
+from modelyard.kit.sklearn import (
+    CONVERTERS_OPSET,
+    as_onnx,
+    check_trained,
+    load_estimator,
+    rows_runtime,
+    to_one_output,
+)
 
 if TYPE_CHECKING:
     from modelyard.runtimes.types import Arrays, Runtime
 
 GRAPH, INPUT = "model", "features"
-
-TRUSTED = frozenset(
-    {
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.tree._tree.Tree",
-    }
-)
-"""Types beyond skops' own list that a model file may hold."""
 
 
 def output_name(info: ModelInfo) -> str:
@@ -43,25 +42,13 @@ def native_runtime(model: Path) -> Runtime:
         from modelyard.runtimes.torch import TorchRuntime
 
         return TorchRuntime([mlp_graph(model, info)])
-    predict, output = _PREDICTORS[info.kind](load_trained(model, info), info), output_name(info)
-
-    def run(graph: str, arrays: Arrays) -> Arrays:
-        if graph != GRAPH:
-            raise UsageError(choices("graph", graph, [GRAPH]))
-        if set(arrays) != {INPUT}:
-            raise UsageError(
-                f"graph {GRAPH!r} takes {INPUT!r} alone; seen: {', '.join(arrays) or 'none'}"
-            )
-        x = arrays[INPUT]
-        if x.ndim != 2 or x.shape[1] != info.columns:
-            raise UsageError(f"{INPUT!r} must be (rows, {info.columns}); seen {x.shape}")
-        return {
-            output: np.ascontiguousarray(
-                predict(x.astype(np.float32, copy=False)), dtype=np.float32
-            )
-        }
-
-    return run
+    return rows_runtime(
+        _predictor(load_trained(model, info), info),
+        graph=GRAPH,
+        takes=INPUT,
+        columns=info.columns,
+        gives=output_name(info),
+    )
 
 
 def load_trained(model: Path, info: ModelInfo) -> Any:
@@ -71,8 +58,7 @@ def load_trained(model: Path, info: ModelInfo) -> Any:
         BrokenArtifact: the file is absent or broken, or holds a type that is not trusted.
     """
     path = Path(model) / {"lightgbm": LIGHTGBM, "xgboost": XGBOOST}.get(info.kind, SKLEARN)
-    if not path.is_file():
-        raise BrokenArtifact(f"{path} is missing. Train the model again: modelyard train")
+    check_trained(path)
     if info.kind == "lightgbm":
         import lightgbm
 
@@ -80,10 +66,8 @@ def load_trained(model: Path, info: ModelInfo) -> Any:
     if info.kind == "xgboost":
         import xgboost
 
-        booster = xgboost.Booster(model_file=path)
-        booster.set_param({"nthread": cores()})
-        return booster
-    return _load_sklearn(path)
+        return xgboost.Booster(model_file=path)
+    return load_estimator(path)
 
 
 def mlp_graph(model: Path, info: ModelInfo) -> Any:
@@ -104,41 +88,45 @@ def example(model: Path, info: ModelInfo) -> Arrays:
     return {INPUT: np.concatenate([rows, rows]) if len(rows) == 1 else rows}
 
 
-def _load_sklearn(path: Path) -> Any:
-    import skops.io
+def _predictor(trained: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
+    """Probabilities (rows, classes) or values (rows,) of float32 rows."""
+    if info.kind not in ("lightgbm", "xgboost"):
+        return trained.predict_proba if info.classes else trained.predict  # type: ignore[no-any-return]  # no types
 
-    unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - TRUSTED)
-    if unknown:
-        raise BrokenArtifact(f"{path} holds types that no model of ours has: {', '.join(unknown)}")
-    return skops.io.load(path, trusted=sorted(TRUSTED))
-
-
-def _sklearn(estimator: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
-    predict: Callable[[np.ndarray], np.ndarray] = (
-        estimator.predict_proba if info.classes else estimator.predict
-    )
-    return predict
-
-
-def _boosted(booster: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
-    def predict(x: np.ndarray) -> np.ndarray:
+    def boosted(x: np.ndarray) -> np.ndarray:
         # LightGBM takes its number of threads from the call, XGBoost from the booster.
         if info.kind == "lightgbm":
-            return np.asarray(booster.predict(x, num_threads=cores(x.size)))
-        booster.set_param({"nthread": cores(x.size)})
-        return np.asarray(booster.inplace_predict(x))
+            answer = np.asarray(trained.predict(x, num_threads=cores(x.size)))
+        else:
+            trained.set_param({"nthread": cores(x.size)})
+            answer = np.asarray(trained.inplace_predict(x))
+        if info.classes and answer.ndim == 1:
+            return np.stack([1 - answer, answer], axis=1)
+        return answer
 
-    def scores(x: np.ndarray) -> np.ndarray:
-        p = predict(x)
-        return np.stack([1 - p, p], axis=1) if info.classes and p.ndim == 1 else p
-
-    return scores
+    return boosted
 
 
-_PREDICTORS = {
-    "linear": _sklearn,
-    "forest": _sklearn,
-    "boosting": _sklearn,
-    "lightgbm": _boosted,
-    "xgboost": _boosted,
-}
+def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
+    """A fitted estimator or booster as ONNX bytes, in the operator set `opset`.
+
+    The output is `probabilities` float32 (rows, classes) or `value` float32 (rows,).
+    """
+    if info.kind in ("lightgbm", "xgboost"):
+        converted = _booster_as_onnx(trained, info)
+    else:
+        converted = as_onnx(trained, INPUT, info.columns)
+    width = len(info.classes) if info.classes else None
+    return to_one_output(converted, output_name(info), width, opset)
+
+
+def _booster_as_onnx(booster: Any, info: ModelInfo) -> Any:
+    from onnxmltools import convert_lightgbm, convert_xgboost
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    inputs = [(INPUT, FloatTensorType([None, info.columns]))]
+    if info.kind == "xgboost":
+        return convert_xgboost(booster, initial_types=inputs, target_opset=CONVERTERS_OPSET)
+    return convert_lightgbm(
+        booster, initial_types=inputs, target_opset=CONVERTERS_OPSET, zipmap=False
+    )

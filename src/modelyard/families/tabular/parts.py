@@ -41,10 +41,6 @@ class _Part(BaseModel, ABC):
     def _names(self) -> list[str]:
         """Names of the outputs but for the indicator."""
 
-    @abstractmethod
-    def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
-        """Writes the outputs of `values` into the zeroed float32 `out`, (rows, len(names))."""
-
 
 class NumericPart(_Part):
     """`(f(x) - center) / scale`; an empty cell takes the training median."""
@@ -74,12 +70,6 @@ class NumericPart(_Part):
 
     def _names(self) -> list[str]:
         return [self.column]
-
-    def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
-        """As a block of one column."""
-        NumberBlock([self], {self.column: list(range(len(self.names)))}).fill(
-            {self.column: values}, out
-        )
 
 
 class NumberBlock:
@@ -116,7 +106,15 @@ class NumberBlock:
             out[:, place] = missing[row]
 
 
-class CategoryPart(_Part):
+class ColumnPart(_Part):
+    """A column that is encoded by itself."""
+
+    @abstractmethod
+    def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
+        """Writes the outputs of `values` into the zeroed float32 `out`, (rows, len(names))."""
+
+
+class CategoryPart(ColumnPart):
     """One output a category and one for rare and unseen ones; ordered, the rank and the same
     bucket."""
 
@@ -148,12 +146,10 @@ class CategoryPart(_Part):
         )
 
     def _names(self) -> list[str]:
-        ranks = (
-            [f"{self.column}: rank"]
-            if self.ordinal
-            else [f"{self.column}={c}" for c in self.categories]
-        )
-        return [*ranks, f"{self.column}={OTHER}"]
+        names = [f"{self.column}={category}" for category in self.categories]
+        if self.ordinal:
+            names = [f"{self.column}: rank"]
+        return [*names, f"{self.column}={OTHER}"]
 
     @cached_property
     def _codes(self) -> dict[str | None, int]:
@@ -177,7 +173,7 @@ class CategoryPart(_Part):
             out[:, 2] = codes > known
 
 
-class TextPart(_Part):
+class TextPart(ColumnPart):
     """TF-IDF with smoothed idf `ln((1 + n) / (1 + df)) + 1` and rows of unit length."""
 
     kind: Literal["text"] = "text"
@@ -231,7 +227,7 @@ class TextPart(_Part):
             out[:, -1] = [cell is None for cell in cells]
 
 
-class TimePart(_Part):
+class TimePart(ColumnPart):
     """Calendar parts that vary in training, also as points on a circle, and the age in days."""
 
     kind: Literal["time"] = "time"
@@ -259,12 +255,9 @@ class TimePart(_Part):
     def _names(self) -> list[str]:
         names = [f"{self.column}: age in days"]
         for part in self.parts:
-            circle = (
-                [f"{self.column}: {part} (sin)", f"{self.column}: {part} (cos)"]
-                if part in _PERIODS
-                else []
-            )
-            names += [f"{self.column}: {part}", *circle]
+            names.append(f"{self.column}: {part}")
+            if part in _PERIODS:
+                names += [f"{self.column}: {part} (sin)", f"{self.column}: {part} (cos)"]
         return names
 
     def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from modelyard.families.tabular.cells import as_json
 from modelyard.families.tabular.infer import convert
-from modelyard.families.tabular.schema import Column, Edits, TableSchema
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.tables import read_table
 
 
@@ -25,27 +24,10 @@ def read_rows(file: Path, schema: TableSchema) -> list[dict[str, Any]]:
     table = read_table(file)
     known = {column.name: column for column in schema.inputs}
     columns: dict[str, list[Any]] = {}
-    for name in (str(name) for name in table.frame.columns):
-        cells = table.frame[name]
+    for name in table.names:
+        cells = table.column(name).to_pylist()
         if name in known:
-            cells = convert(known[name], cells, table, Edits(file, columns=_required(known[name])))
-        columns[name] = [_json(cell) for cell in cells.tolist()]
+            values = convert(known[name], table, required=not known[name].nullable)
+            cells = values.astype(object).where(values.notna(), None).tolist()
+        columns[name] = [as_json(cell) for cell in cells]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _required(column: Column) -> dict[str, dict[str, Any]]:
-    return {} if column.nullable else {column.name: {"nullable": False}}
-
-
-def _json(cell: Any) -> Any:
-    """A cell of a data frame as JSON: None for all that is missing."""
-    import pandas as pd
-
-    if (
-        cell is None
-        or cell is pd.NA
-        or cell is pd.NaT
-        or (isinstance(cell, float) and np.isnan(cell))
-    ):
-        return None
-    return cell.isoformat() if hasattr(cell, "isoformat") else cell

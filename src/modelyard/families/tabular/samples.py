@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from modelyard.families.tabular.config import TabularFeatures
+
 TARGETS: Mapping[str, str] = {
     "breast_cancer": "diagnosis",
     "diabetes": "progression",
@@ -71,21 +73,17 @@ _TRAITS = (
 _INTERCEPT = -8.2
 
 
-def write_sample(raw: Path, name: str, rows: int, drift: float, seed: int) -> Path:
-    """Writes `raw/data.csv`: breast_cancer, diabetes or fraud. `rows` and `drift` (0 to 1) are
-    for fraud."""
-    raw = Path(raw)
-    raw.mkdir(parents=True, exist_ok=True)
-    if name == "fraud":
-        columns = fraud(rows, drift, seed)
+def write_sample(raw: Path, settings: TabularFeatures, seed: int) -> None:
+    """Writes `raw/data.csv` of `settings.sample`."""
+    if settings.sample == "fraud":
+        columns = fraud(settings.sample_rows, settings.sample_drift, seed)
     else:
-        columns = breast_cancer() if name == "breast_cancer" else diabetes()
-    file = raw / FILE
-    with file.open("w", newline="", encoding="utf-8") as stream:
+        columns = breast_cancer() if settings.sample == "breast_cancer" else diabetes()
+    raw.mkdir(parents=True, exist_ok=True)
+    with (raw / FILE).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
-    return file
 
 
 def breast_cancer() -> dict[str, Sequence[Any]]:
@@ -194,18 +192,15 @@ def _chance(
 
 def _merchants(r: np.random.Generator, category: np.ndarray) -> list[str]:
     """A shop of the category with a trait and a number of its own, in free words."""
-    shop, trait, number = (
-        r.random(len(category)),
-        r.integers(len(_TRAITS), size=len(category)),
-        r.integers(10, 99),
-    )
+    shop = r.random(len(category))
+    trait = r.integers(len(_TRAITS), size=len(category))
+    number = r.integers(10, 99)
     names = []
     for row, code in enumerate(category):
         shops = _SHOPS[CATEGORIES[code]]
-        names.append(
-            f"{shops[int(shop[row] * len(shops))]} {_TRAITS[trait[row]]} {number + row % 40}"
-        )
-    return [" ".join(name.split()) for name in names]
+        name = f"{shops[int(shop[row] * len(shops))]} {_TRAITS[trait[row]]} {number + row % 40}"
+        names.append(" ".join(name.split()))
+    return names
 
 
 def _timestamps(r: np.random.Generator, hour: np.ndarray) -> list[str]:

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modelyard.errors import BadData, UsageError, choices
-from modelyard.families.tabular.written import STYLES
 from modelyard.kit.assets import Asset
 from modelyard.store.artifact import write_text
 
@@ -25,6 +24,7 @@ Role = Literal["numeric", "category", "text", "time", "drop"]
 Transform = Literal["identity", "log", "standardize", "onehot", "ordinal"]
 
 ROLES: tuple[str, ...] = get_args(Role)
+TASKS = ("auto", "classification", "regression")
 TRANSFORMS: Mapping[str, tuple[str, ...]] = {
     "numeric": ("standardize", "log", "identity"),
     "category": ("onehot", "ordinal"),
@@ -33,6 +33,11 @@ TRANSFORMS: Mapping[str, tuple[str, ...]] = {
     "drop": (),
 }
 """Transforms each role may have; the first is the default."""
+
+ENGLISH, CONTINENTAL, FRENCH = "1,234.5", "1.234,5", "1 234,5"
+STYLES = (ENGLISH, CONTINENTAL, FRENCH, "1 234.5", "1'234.5")
+"""How numbers may be written with separators: second character between thousands, sixth before
+decimals."""
 
 FILE = "schema.json"
 
@@ -132,6 +137,10 @@ class Edits:
         role: str | None = self.columns.get(name, {}).get("role")
         return role
 
+    def requires(self, name: str) -> bool:
+        """Whether no cell of a column may be empty."""
+        return self.columns.get(name, {}).get("nullable") is False
+
     def apply(self, column: Column) -> Column:
         """The inferred column with the person's fields laid over it.
 
@@ -160,12 +169,11 @@ def read_edits(file: Path) -> Edits:
     Raises:
         BadData: not JSON, or a field that is unknown or has a value that is not allowed.
     """
-    if not Path(file).is_file():
-        raise BadData(
-            "no such schema file", file=file, hint="Check the setting features.table_schema"
-        )
+    if not file.is_file():
+        hint = "Check the setting features.table_schema"
+        raise BadData("no such schema file", file=file, hint=hint)
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BadData(f"is not JSON: {error}", file=file) from None
     if not isinstance(content, dict):
@@ -174,10 +182,8 @@ def read_edits(file: Path) -> Edits:
         if name not in TableSchema.model_fields:
             raise BadData(choices("field", name, TableSchema.model_fields), file=file)
     task = content.get("task")
-    if task not in (None, "auto", "classification", "regression"):
-        raise BadData(
-            choices("task", str(task), ["auto", "classification", "regression"]), file=file
-        )
+    if task not in (None, *TASKS):
+        raise BadData(choices("task", str(task), TASKS), file=file)
     target = content.get("target")
     if target is not None and not isinstance(target, str):
         raise BadData(f"'target' must be a column's name, seen {target!r}", file=file)
@@ -187,7 +193,7 @@ def read_edits(file: Path) -> Edits:
     ):
         raise BadData(f"'classes' must be a list of names, seen {classes!r}", file=file)
     columns = dict(_edited_columns(content.get("columns", []), file))
-    return Edits(Path(file), target, None if task == "auto" else task, classes, columns)
+    return Edits(file, target, None if task == "auto" else task, classes, columns)
 
 
 def find_edits(data: Path, setting: str | None) -> Edits:
@@ -200,17 +206,13 @@ def find_edits(data: Path, setting: str | None) -> Edits:
     if setting is not None:
         brought = folder / FILE
         return read_edits(brought if brought.is_file() else Path(setting))
-    stems = [data.name.split(".")[0]] if data.is_file() else []
-    for name in [*(f"{stem}.schema.json" for stem in stems), FILE]:
-        if (folder / name).is_file():
-            return read_edits(folder / name)
     found = sorted(folder.glob("*.schema.json")) if data.is_dir() else []
+    if beside := schema_beside(data):
+        return read_edits(beside)
     if len(found) > 1:
-        raise BadData(
-            f"holds several schemas: {', '.join(f.name for f in found)}",
-            file=folder,
-            hint="Keep one, or choose it with --set features.table_schema=PATH",
-        )
+        problem = f"holds several schemas: {', '.join(file.name for file in found)}"
+        hint = "Keep one, or choose it with --set features.table_schema=PATH"
+        raise BadData(problem, file=folder, hint=hint)
     return read_edits(found[0]) if found else Edits()
 
 
@@ -224,8 +226,20 @@ def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
     data = Path(uri).expanduser() if uri else None
     if data is None or not data.is_file():
         return {}
-    places = (data.with_name(f"{data.name.split('.')[0]}.schema.json"), data.with_name(FILE))
-    return next(({FILE: file} for file in places if file.is_file()), {})
+    beside = schema_beside(data)
+    return {FILE: beside} if beside else {}
+
+
+def schema_beside(data: Path) -> Path | None:
+    """`<stem>.schema.json` or `schema.json` beside a data file, or the latter in a folder."""
+    own = [] if data.is_dir() else [own_schema(data)]
+    general = (data if data.is_dir() else data.parent) / FILE
+    return next((file for file in [*own, general] if file.is_file()), None)
+
+
+def own_schema(data: Path) -> Path:
+    """`customers.schema.json` of `customers.csv.gz`."""
+    return data.with_name(f"{data.name.split('.')[0]}.schema.json")
 
 
 def write_back(features: Path, data: Path) -> list[Path]:
@@ -234,8 +248,8 @@ def write_back(features: Path, data: Path) -> list[Path]:
 
     Not where there is one, and never into a folder of data, which may be versioned as a whole.
     """
-    file = data.with_name(f"{data.name.split('.')[0]}.schema.json")
-    if data.is_dir() or not os.access(file.parent, os.W_OK) or companions(str(data), None):
+    file = own_schema(data)
+    if data.is_dir() or not os.access(file.parent, os.W_OK) or schema_beside(data):
         return []
     write_text(file, TableSchema.load(Path(features) / "assets").model_dump_json(indent=1) + "\n")
     return [file]
@@ -257,9 +271,8 @@ def _edited_columns(columns: Any, file: Path) -> Iterator[tuple[str, Mapping[str
     for index, column in enumerate(columns):
         name = column.get("name") if isinstance(column, dict) else None
         if not isinstance(name, str) or not name:
-            raise BadData(
-                f"columns[{index}] must be an object with a 'name', seen {column!r}", file=file
-            )
+            problem = f"columns[{index}] must be an object with a 'name', seen {column!r}"
+            raise BadData(problem, file=file)
         if name in seen:
             raise BadData("the column is listed twice", file=file, column=name)
         seen.add(name)

@@ -1,11 +1,18 @@
-"""What every kind of model is fitted on, and what its folder says of it."""
+"""What every kind of model is fitted on, and what its folder says of it.
+
+A features folder holds:
+
+train.npz validation.npz test.npz    x: float32 (rows, columns); y: float32 (regression) or int64 class index
+train.parquet …                      the same rows as they came: the schema's columns and the target
+assets/schema.json                   the table's columns, roles and transforms, and the target
+assets/encoders.json, *.npy          what was fitted on the training split
+"""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Literal
@@ -14,8 +21,9 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import Kind
-from modelyard.families.tabular.splits import load_split
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.assets import Asset
+from modelyard.runtimes.onnx import available_cores
 from modelyard.store.base import base_of
 
 FEW_CELLS = 200_000
@@ -50,12 +58,20 @@ class Table:
     x_validation: np.ndarray
     y_validation: np.ndarray
     classes: list[str] | None
-    weights: np.ndarray | None
-    """Of each class, (classes,), float64; None where all weigh the same."""
+    weight: np.ndarray | None = None
+    """Of each training row by its class, (rows,), float64; None where all weigh the same."""
+    weight_validation: np.ndarray | None = None
 
-    def row_weights(self, y: np.ndarray) -> np.ndarray | None:
-        """Weight of each row, (rows,), by its class."""
-        return None if self.weights is None else self.weights[y]
+
+def load_split(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Model inputs `x`, float32 (rows, columns), and targets `y` of a split."""
+    with np.load(Path(features) / f"{split}.npz", allow_pickle=False) as arrays:
+        return arrays["x"], arrays["y"]
+
+
+def save_split(features: Path, split: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Writes model inputs and targets of a split."""
+    np.savez(Path(features) / f"{split}.npz", x=x.astype(np.float32), y=y)
 
 
 def load_table(features: Path, balanced: bool) -> Table:
@@ -64,21 +80,17 @@ def load_table(features: Path, balanced: bool) -> Table:
     Raises:
         BadData: a class has no training rows.
     """
-    classes = class_names(Path(features) / "assets")
+    classes = TableSchema.load(Path(features) / "assets").classes
     kind = np.int64 if classes else np.float64
-    (x, y), (x_validation, y_validation) = (
-        load_split(features, split) for split in ("train", "validation")
-    )
+    x, y = load_split(features, "train")
+    x_validation, y_validation = load_split(features, "validation")
+    table = Table(x, y.astype(kind), x_validation, y_validation.astype(kind), classes)
     if classes is not None and base_of(features) is None:
         _every_class_seen(y, classes)
-    weights = class_weights(y, len(classes)) if classes and balanced else None
-    return Table(x, y.astype(kind), x_validation, y_validation.astype(kind), classes, weights)
-
-
-def class_names(assets: Path) -> list[str] | None:
-    """Class names in index order from `assets/schema.json`; None for a regression."""
-    schema = json.loads((Path(assets) / "schema.json").read_text())
-    return [str(name) for name in schema["classes"]] if schema["task"] == "classification" else None
+    if classes is None or not balanced:
+        return table
+    weights = class_weights(table.y, len(classes))
+    return replace(table, weight=weights[table.y], weight_validation=weights[table.y_validation])
 
 
 def class_weights(
@@ -89,24 +101,21 @@ def class_weights(
 
     `before` counts rows by class that an earlier model saw; they count as those of `y` do.
     """
-    counts = np.bincount(y, minlength=classes) + [
-        before.get(number, 0) for number in range(classes)
-    ]
-    result: np.ndarray = counts.sum() / (classes * np.maximum(counts, 1))
-    return result
+    earlier = [before.get(number, 0) for number in range(classes)]
+    counts = np.bincount(y, minlength=classes) + earlier
+    return np.asarray(counts.sum() / (classes * np.maximum(counts, 1)))
 
 
-def cores(cells: int | None = None) -> int:
-    """CPU cores this process may use; OMP_NUM_THREADS lowers it, as in a container with a CPU
-    limit.
+def cores(cells: int) -> int:
+    """Cores to fit or score a table of so many cells with; OMP_NUM_THREADS lowers it.
 
-    One for a table of few `cells`: there, threads wait for each other longer than they work, on a
-    busy machine a hundred times longer.
+    One for a small table: there, threads wait for each other longer than they work, on a busy
+    machine a hundred times longer.
     """
-    if cells is not None and cells < FEW_CELLS:
+    if cells < FEW_CELLS:
         return 1
     limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    available = len(os.sched_getaffinity(0))
+    available = available_cores()
     return min(available, int(limit)) if limit.isdecimal() and int(limit) > 0 else available
 
 
@@ -114,7 +123,5 @@ def _every_class_seen(y: np.ndarray, classes: list[str]) -> None:
     counts = np.bincount(y, minlength=len(classes))
     if (counts == 0).any():
         name = classes[int(np.argmin(counts))]
-        raise BadData(
-            f"class {name!r} has no rows in the training split",
-            hint="Add rows of it, or leave it out",
-        )
+        problem = f"class {name!r} has no rows in the training split"
+        raise BadData(problem, hint="Add rows of it, or leave it out")

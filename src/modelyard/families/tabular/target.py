@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.divide import LEAST_OF_CLASS
 from modelyard.families.tabular.infer import as_written, is_numeric, numbers
 from modelyard.families.tabular.schema import Column, Edits, TableSchema
-from modelyard.families.tabular.written import as_text
-from modelyard.kit.tables import Table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from modelyard.kit.tables import Table, as_texts
 
 MOST_CLASSES = 100
 YES_NO = (
@@ -38,51 +38,44 @@ def read_target(
 ) -> tuple[TableSchema, np.ndarray]:
     """The schema without columns yet, and the encoded target: float64 with NaN where it is
     missing."""
-    cells = table.frame[target]
+    cells = table.column(target)
     unit, style, plain = as_written(cells, table.delimiter)
-    there = cells.dropna()
+    there = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
     if not len(there):
         raise BadData("the target is empty in every row", file=table.file, column=target)
-    task = (
-        config.features.task if config.features.task != "auto" else edits.task or _guess_task(plain)
-    )
+    task = config.features.task
+    if task == "auto":
+        task = edits.task or _guess_task(plain)
     if task == "regression":
         if not is_numeric(plain):
-            raise BadData(
-                f"the target holds no numbers ({str(there.iloc[0])[:40]!r}), so it is no regression",
-                **table.place(int(there.index[0])),
-                column=target,
-                hint="Type --set features.task=classification, or choose another target",
+            row = int(there[0])
+            problem = (
+                f"the target holds no numbers ({table.shown(target, row)}), so it is no regression"
             )
-        hint = "Fix the cell, or empty it to leave the row out"
+            hint = "Type --set features.task=classification, or choose another target"
+            raise table.fault(target, row, problem, hint)
         column = Column(name=target, role="numeric", format=style, unit=unit)
-        values = numbers(column, cells, table, hint).to_numpy(np.float64, na_value=np.nan)
+        values = numbers(column, table, "Fix the cell, or empty it to leave the row out")
         large = np.flatnonzero(np.abs(values) > LARGEST)
         if len(large):
-            problem = f"{values[large[0]]:g} is too large for a 32-bit number"
-            raise BadData(
-                problem,
-                **table.place(int(large[0])),
-                column=target,
-                hint="Scale the target, or take its log",
-            )
+            row = int(large[0])
+            problem = f"{values[row]:g} is too large for a 32-bit number"
+            raise table.fault(target, row, problem, "Scale the target, or take its log")
         return TableSchema(target=target, task=task, columns=[]), values
-    classes = _classes(table, target, as_text(cells), edits, config)
-    index = {name: float(code) for code, name in enumerate(classes)}
-    y = as_text(cells).map(index).to_numpy(np.float64, na_value=np.nan)
+    labels = as_texts(cells)
+    classes = _classes(table, target, labels, edits, config)
+    index: dict[str | None, float] = {name: float(code) for code, name in enumerate(classes)}
+    y = np.array([index.get(label, np.nan) for label in labels])
     return TableSchema(target=target, task="classification", classes=classes, columns=[]), y
 
 
-def _guess_task(cells: pd.Series[Any]) -> Literal["classification", "regression"]:
-    return (
-        "regression"
-        if is_numeric(cells) and cells.nunique() > REGRESSION_FROM
-        else "classification"
-    )
+def _guess_task(cells: pa.Array) -> Literal["classification", "regression"]:
+    different = len(pc.unique(cells.drop_null()))
+    return "regression" if is_numeric(cells) and different > REGRESSION_FROM else "classification"
 
 
 def _classes(
-    table: Table, target: str, labels: pd.Series[Any], edits: Edits, config: TabularConfig
+    table: Table, target: str, labels: list[str | None], edits: Edits, config: TabularConfig
 ) -> list[str]:
     """Class names in index order; of two, the positive one last.
 
@@ -90,53 +83,44 @@ def _classes(
         BadData: one class, too many, or one with too few rows.
         UsageError: features.positive is not a class.
     """
-    counts = {str(name): int(count) for name, count in labels.value_counts().items()}
+    counts = Counter(label for label in labels if label is not None)
     where: dict[str, Any] = {"file": table.file, "column": target}
     if len(counts) < 2:
-        raise BadData(
-            f"the target has one class alone, {next(iter(counts))!r}; two are needed", **where
-        )
+        (only,) = counts
+        raise BadData(f"the target has one class alone, {only!r}; two are needed", **where)
     if len(counts) > MOST_CLASSES:
-        hint = (
-            "Type --set features.task=regression"
-            if is_numeric(as_written(labels, table.delimiter)[2])
-            else "Is it the right column?"
-        )
-        raise BadData(
-            f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed",
-            hint=hint,
-            **where,
-        )
+        _, _, plain = as_written(table.column(target), table.delimiter)
+        numeric = is_numeric(plain)
+        hint = "Type --set features.task=regression" if numeric else "Is it the right column?"
+        problem = f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed"
+        raise BadData(problem, hint=hint, **where)
     rarest = min(counts, key=lambda name: counts[name])
     if counts[rarest] < LEAST_OF_CLASS:
-        raise BadData(
-            f"class {rarest!r} has {counts[rarest]} of {sum(counts.values())} rows; "
-            f"each class needs {LEAST_OF_CLASS}, two for every split",
-            hint="Add rows of it, merge it with another class, or empty its target cells to leave it out",
-            **where,
+        found = f"class {rarest!r} has {counts[rarest]} of {counts.total()} rows"
+        problem = f"{found}; each class needs {LEAST_OF_CLASS}, two for every split"
+        hint = (
+            "Add rows of it, merge it with another class, or empty its target cells to leave it out"
         )
+        raise BadData(problem, hint=hint, **where)
     if edits.classes is not None and set(edits.classes) != set(counts):
         strange = sorted(set(edits.classes) ^ set(counts))[0]
-        raise BadData(
-            f"the schema's classes are {', '.join(edits.classes)}, the data's {', '.join(sorted(counts))}: "
-            f"they differ in {strange!r}",
-            **where,
-        )
+        named, seen = ", ".join(edits.classes), ", ".join(sorted(counts))
+        problem = f"the schema's classes are {named}, the data's {seen}: they differ in {strange!r}"
+        raise BadData(problem, **where)
     return _in_order(counts, edits, config.features.positive)
 
 
-def _in_order(counts: dict[str, int], edits: Edits, positive: str | None) -> list[str]:
+def _in_order(counts: Mapping[str, int], edits: Edits, positive: str | None) -> list[str]:
     if positive is not None and positive not in counts:
         raise UsageError(f"setting 'features.positive': {choices('class', positive, counts)}")
     if len(counts) > 2:
         return list(edits.classes or sorted(counts, key=lambda name: (_number(name), name)))
     first, second = edits.classes or sorted(counts)
-    if positive is None and not edits.classes:
-        positive = _affirmed(first, second) or (
-            second if counts[second] <= counts[first] else first
-        )
-    elif positive is None:
+    if positive is None and edits.classes:
         positive = second
+    elif positive is None:
+        rarer = second if counts[second] <= counts[first] else first
+        positive = _affirmed(first, second) or rarer
     return [first, second] if positive == second else [second, first]
 
 

@@ -1,18 +1,15 @@
-"""How the cells of a column are written: numbers with a unit, with separators between thousands,
-and all as text."""
+"""How numbers in a column of text are written: with a unit, with separators between thousands."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-ENGLISH, CONTINENTAL, FRENCH = "1,234.5", "1.234,5", "1 234,5"
-STYLES = (ENGLISH, CONTINENTAL, FRENCH, "1 234.5", "1'234.5")
-"""Names of the styles that have separators: second character between thousands, sixth before
-decimals."""
+from modelyard.families.tabular.schema import ENGLISH, STYLES
+from modelyard.kit.tables import is_text
 
 _GROUPED = {
     style: re.compile(
@@ -35,27 +32,24 @@ SHORTEST_CODE = 7
 """Characters of `560 001`: shorter numbers with a space are amounts, such as `3 200`."""
 
 
-def unit_of(cells: pd.Series[Any]) -> str:
+def unit_of(cells: pa.Array) -> str:
     """What most cells of text hold before or after a number, the same in each: `$`, `EUR`, `%`,
     `kg`; else ""."""
-    texts = (
-        [cell for cell in cells.dropna().unique() if isinstance(cell, str)]
-        if cells.dtype == object
-        else []
-    )
-    units = [unit for text in texts if (unit := _split(text)[0])]
+    texts = _different(cells)
+    units = [unit for unit, _ in map(_split, texts) if unit]
     if len({_singular(unit) for unit in units}) != 1 or len(units) < MOSTLY * len(texts):
         return ""
     return max(units, key=len)
 
 
-def without_unit(cells: pd.Series[Any], unit: str) -> pd.Series[Any]:
+def without_unit(cells: pa.Array, unit: str) -> pa.Array:
     """The cells with that unit as numbers alone; all others as they are."""
-    if not unit or cells.dtype != object:
-        return cells
-    split = cells.map(lambda cell: _split(cell) if isinstance(cell, str) else ("", cell))
-    same = split.map(lambda parts: _singular(parts[0]) == _singular(unit))
-    return split.map(lambda parts: parts[1]).where(same, cells)
+
+    def bare(text: str) -> str:
+        found, number = _split(text)
+        return number if _singular(found) == _singular(unit) else text
+
+    return _rewritten(cells, bare) if unit else cells
 
 
 def _singular(unit: str) -> str:
@@ -69,15 +63,14 @@ def _split(text: str) -> tuple[str, str]:
     return (found["unit"], found["sign"] + found["number"]) if found else ("", text)
 
 
-def number_style(cells: pd.Series[Any], delimiter: str) -> str:
+def number_style(cells: pa.Array, delimiter: str) -> str:
     """One of STYLES where the cells of text show separators between thousands; else "".
 
     `1,234` and nothing that tells more is 1234 in a file separated by commas, where decimal commas
     are rare; where `delimiter` is another one it stays a decimal comma. `1.234` alone is a plain
     number everywhere. `560 001` and nothing but others of its length are codes.
     """
-    cells = cells.dropna() if cells.dtype == object else cells[:0]
-    texts = [_tidy(cell) for cell in cells.unique() if isinstance(cell, str)]
+    texts = [_tidy(text) for text in _different(cells)]
     for style, grouped in _GROUPED.items():
         found = [text for text in texts if grouped.fullmatch(text)]
         small = [text for text in texts if _SMALL[style].fullmatch(text)]
@@ -95,11 +88,9 @@ def number_style(cells: pd.Series[Any], delimiter: str) -> str:
     return ""
 
 
-def plainly(cells: pd.Series[Any], style: str) -> pd.Series[Any]:
+def plainly(cells: pa.Array, style: str) -> pa.Array:
     """The cells with numbers of that style written plainly; all others as they are."""
-    if not style or cells.dtype != object:
-        return cells
-    return cells.map(lambda cell: _plain(cell, style) if isinstance(cell, str) else cell)
+    return _rewritten(cells, lambda text: _plain(text, style)) if style else cells
 
 
 def _plain(text: str, style: str) -> str:
@@ -113,20 +104,16 @@ def _tidy(text: str) -> str:
     return text.strip().translate(_KINDS)
 
 
-def as_text(cells: pd.Series[Any]) -> pd.Series[Any]:
-    """The cells as text or None: whole numbers without a point, booleans in lower case, times in
-    ISO 8601."""
-    import pandas as pd
+def _different(cells: pa.Array) -> list[str]:
+    """Each text once; none of a column that holds no text."""
+    found: list[str] = pc.unique(cells.drop_null()).to_pylist() if is_text(cells) else []
+    return found
 
-    if cells.dtype == object:
-        if pd.api.types.infer_dtype(cells, skipna=True) in ("string", "empty"):
-            return cells
-        return cells.map(lambda cell: cell if cell is None or isinstance(cell, str) else str(cell))
-    if cells.dtype.kind == "M":
-        return cells.map(lambda cell: cell.isoformat(), na_action="ignore").astype(object)
-    if cells.dtype == "boolean" or cells.dtype.kind == "b":
-        return cells.map(lambda cell: str(bool(cell)).lower(), na_action="ignore").astype(object)
-    text = cells.map(
-        lambda cell: str(int(cell)) if float(cell).is_integer() else str(cell), na_action="ignore"
-    )
-    return text.astype(object).where(cells.notna(), None)
+
+def _rewritten(cells: pa.Array, change: Callable[[str], str]) -> pa.Array:
+    """A column of text with each different cell changed once; another column as it is."""
+    if not is_text(cells):
+        return cells
+    encoded = cells.dictionary_encode()
+    changed = [change(text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(changed, pa.string()).take(encoded.indices)

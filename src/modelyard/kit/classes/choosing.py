@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
 from modelyard.kit.classes.decision import (
@@ -27,7 +28,7 @@ from modelyard.kit.classes.decision import (
 )
 from modelyard.kit.intervals import wilson
 
-Method = Literal["auto", "temperature", "sigmoid", "isotonic", "none"]
+Method = Literal["auto", "sigmoid", "isotonic", "none"]
 
 SIGMOID_POSITIVES, ISOTONIC_POSITIVES = 30, 1_000
 """Positive validation rows from which `auto` considers each method."""
@@ -80,15 +81,11 @@ def fit_on_logits(
 def fit_on_probabilities(
     raw: np.ndarray, y: np.ndarray, classes: list[str], aim: Aim, *, method: Method
 ) -> Decision:
-    """A decision on a model's probabilities (n, k); of several classes only a temperature
-    calibrates.
+    """A decision on a model's probabilities (n, k); those of several classes are not calibrated.
 
     Args:
         y: class indices, (n,); classes: names by index.
     """
-    if method == "temperature":
-        logits = np.log(np.clip(raw.astype(np.float64), CLIP, 1))
-        return fit_on_logits(logits, y, classes, aim, calibrate=True, shares=None)
     calibration: Calibration = NoCalibration()
     note = ""
     if len(classes) == 2 and 0 < y.sum() < len(y):
@@ -182,8 +179,7 @@ def _utility(aim: Aim, hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:
         # The last term lets the higher recall win where the false alarms are the same.
         enough = hits >= aim.least_recall * total - 1e-9
         return np.where(enough, -alarms + 0.5 * hits / total, -np.inf)
-    f1: np.ndarray = 2 * hits / (hits + alarms + total)
-    return f1
+    return np.asarray(2 * hits / (hits + alarms + total))
 
 
 def _sentence(
@@ -214,18 +210,10 @@ def _fit_calibration(
     on held-out folds."""
     if method == "auto":
         count = int(min(positive.sum(), (~positive).sum()))
-        method = (
-            "isotonic"
-            if count >= ISOTONIC_POSITIVES
-            else "sigmoid"
-            if count >= SIGMOID_POSITIVES
-            else "none"
-        )
-        if method == "none":
-            return (
-                NoCalibration(),
-                f"Not calibrated: {count} validation rows of the rarer class are too few.",
-            )
+        if count < SIGMOID_POSITIVES:
+            said = f"{count} validation rows of the rarer class are too few"
+            return NoCalibration(), f"Not calibrated: {said}."
+        method = "isotonic" if count >= ISOTONIC_POSITIVES else "sigmoid"
         before, after = _held_out_losses(method, p, positive)
         if after >= before:
             said = f"{method} would not lower the log loss ({before:.4f} to {after:.4f}, cross-validated)"
@@ -243,7 +231,8 @@ def _held_out_losses(method: str, p: np.ndarray, positive: np.ndarray) -> tuple[
     calibrated = np.empty_like(p)
     for train, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(p, positive):
         calibrated[held_out] = _calibration(method, p[train], positive[train]).apply(p[held_out])
-    return _log_loss(p, positive), _log_loss(calibrated, positive)
+    before, after = (np.clip(one, CLIP, 1 - CLIP) for one in (p, calibrated))
+    return float(log_loss(positive, before)), float(log_loss(positive, after))
 
 
 def _calibration(method: str, p: np.ndarray, positive: np.ndarray) -> Sigmoid | Isotonic:
@@ -268,8 +257,3 @@ def _fit_isotonic(p: np.ndarray, positive: np.ndarray) -> Isotonic:
     edge = 1 / (len(p) + 2)
     model = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip").fit(p, positive)
     return Isotonic(x=model.X_thresholds_.tolist(), y=model.y_thresholds_.tolist())
-
-
-def _log_loss(p: np.ndarray, positive: np.ndarray) -> float:
-    right = np.clip(np.where(positive, p, 1 - p), CLIP, 1)
-    return float(-np.log(right).mean())

@@ -50,8 +50,7 @@ class Sigmoid(BaseModel):
 
     def apply(self, p: np.ndarray) -> np.ndarray:
         """Probabilities of the positive class, (n,) to (n,)."""
-        result: np.ndarray = 1 / (1 + np.exp(-(self.a * logit(p) + self.b)))
-        return result
+        return np.asarray(1 / (1 + np.exp(-(self.a * logit(p) + self.b))))
 
 
 class Isotonic(BaseModel):
@@ -64,8 +63,7 @@ class Isotonic(BaseModel):
 
     def apply(self, p: np.ndarray) -> np.ndarray:
         """Probabilities of the positive class, (n,) to (n,)."""
-        result: np.ndarray = np.interp(p, self.x, self.y)
-        return result
+        return np.asarray(np.interp(p, self.x, self.y))
 
 
 Calibration = Annotated[
@@ -93,10 +91,7 @@ class Decision(Asset):
 
     def of_probabilities(self, raw: np.ndarray) -> np.ndarray:
         """A model's probabilities (n, k) to calibrated ones, float64 (n, k)."""
-        raw = raw.astype(np.float64)
-        if isinstance(self.calibration, Temperature):
-            return self.of_logits(np.log(np.clip(raw, CLIP, 1)))
-        return self._calibrated(raw)
+        return self._calibrated(raw.astype(np.float64))
 
     def calibrated_logits(self, logits: np.ndarray) -> np.ndarray:
         """Logits (n, k) with the temperature, where there is one; float64 (n, k)."""
@@ -127,12 +122,10 @@ class Decision(Asset):
 def logit(p: np.ndarray) -> np.ndarray:
     """Log-odds of probabilities, which are first moved CLIP away from 0 and 1."""
     clipped = np.clip(np.asarray(p, dtype=np.float64), CLIP, 1 - CLIP)
-    result: np.ndarray = np.log(clipped / (1 - clipped))
-    return result
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Over the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
-    return result
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

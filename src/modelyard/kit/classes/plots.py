@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.metrics import precision_recall_fscore_support
 
 from modelyard.judging.curves import counts, histogram, precision_recall, roc, thinned
 from modelyard.judging.evaluation import Plot, Series
@@ -59,23 +60,23 @@ def by_class(y: np.ndarray, labels: np.ndarray, classes: list[str]) -> Plot:
     Args:
         y, labels: true and answered class indices, (n,).
     """
-    recall = np.array([_share(labels[y == index] == index) for index in range(len(classes))])
-    precision = np.array([_share(y[labels == index] == index) for index in range(len(classes))])
-    order = np.arange(len(classes))
-    if len(order) > MOST_CLASSES:
-        order = np.sort(np.argsort(recall, kind="stable")[:MOST_CLASSES])
-    names = [classes[index] for index in order]
+    shown, caption = np.arange(len(classes)), ""
+    precision, recall, _, _ = precision_recall_fscore_support(
+        y, labels, labels=shown, zero_division=0
+    )
+    if len(classes) > MOST_CLASSES:
+        shown = np.sort(np.argsort(recall, kind="stable")[:MOST_CLASSES])
+        caption = f"The {MOST_CLASSES} classes with the least recall."
+    names = [classes[index] for index in shown]
     return Plot(
         kind="bar",
         title="Recall and precision by class",
         y_label="share",
         series=[
-            Series(name="recall", x=names, y=recall[order].tolist()),
-            Series(name="precision", x=names, y=precision[order].tolist()),
+            Series(name="recall", x=names, y=recall[shown].tolist()),
+            Series(name="precision", x=names, y=precision[shown].tolist()),
         ],
-        caption=f"The {MOST_CLASSES} classes with the least recall."
-        if len(classes) > MOST_CLASSES
-        else "",
+        caption=caption,
     )
 
 
@@ -129,7 +130,3 @@ def _calibration(hit: np.ndarray, p: np.ndarray, x_label: str, y_label: str) -> 
 
 def _answers_from(threshold: float, positive: str) -> str:
     return f"The answer is {positive} from {threshold:.4g} on."
-
-
-def _share(hit: np.ndarray) -> float:
-    return float(hit.mean()) if len(hit) else 0.0

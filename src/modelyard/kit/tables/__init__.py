@@ -1,7 +1,7 @@
 """Tables as people save them: CSV and TSV in any usual encoding, also compressed, and Parquet.
 
     table = read_table(raw)         # one file, or a folder of files with the same columns
-    table.frame["price"]            # pandas: text or None from a CSV, the file's types from Parquet
+    table.column("price")           # arrow: text or null from a CSV, the file's types from Parquet
     numbers(table, "price")         # float64, or BadData with file, row and column
     table.place(17)                 # where row 17 stands: {"file": ..., "row": ...}
 
@@ -9,7 +9,20 @@ What was found out about a file (its encoding, what separates its cells) is in `
 families show.
 """
 
-from modelyard.kit.tables.columns import PLACEHOLDERS, flags, is_dated, numbers, texts, times
+from modelyard.kit.tables.columns import (
+    are_placeholders,
+    as_numbers,
+    as_texts,
+    checked_numbers,
+    flags,
+    is_dated,
+    is_dates,
+    is_text,
+    numbers,
+    texts,
+    times,
+    with_points,
+)
 from modelyard.kit.tables.delimited import parse_text
 from modelyard.kit.tables.files import (
     SUFFIXES,
@@ -20,20 +33,26 @@ from modelyard.kit.tables.files import (
     table_files,
 )
 from modelyard.kit.tables.parquet import read_parquet_file
-from modelyard.kit.tables.table import Table, TableFile
+from modelyard.kit.tables.table import Table, TableFile, check_same_columns
 from modelyard.kit.tables.text import DELIMITERS, Text, read_text
 
 __all__ = [
     "DELIMITERS",
-    "PLACEHOLDERS",
     "SUFFIXES",
     "Table",
     "TableFile",
     "Text",
+    "are_placeholders",
+    "as_numbers",
+    "as_texts",
+    "check_same_columns",
     "check_table",
+    "checked_numbers",
     "flags",
     "is_dated",
+    "is_dates",
     "is_parquet",
+    "is_text",
     "numbers",
     "parse_text",
     "read_file",
@@ -43,4 +62,5 @@ __all__ = [
     "table_files",
     "texts",
     "times",
+    "with_points",
 ]

@@ -38,7 +38,8 @@ def read_parquet_file(file: Path) -> Table:
 
 
 def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Categories as their values, decimals as float64, text without blanks around it, or null."""
+    """Categories as their values, decimals as float64; text without blanks around it. Null where
+    a cell is blank or NaN."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
     if pa.types.is_decimal(cells.type):
@@ -46,6 +47,8 @@ def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         trimmed = pc.utf8_trim_whitespace(cells)
         return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)
+    if pa.types.is_floating(cells.type):
+        return pc.if_else(pc.is_nan(cells), pa.scalar(None, cells.type), cells)
     return cells
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from modelyard.errors import BadData
 
-if TYPE_CHECKING:
-    import pandas as pd
+_SHOWN = 40
+"""Characters of a cell in a message."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +78,13 @@ class Table:
             row -= file.rows
         raise AssertionError("row beyond the table")
 
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        """The rows as pandas: integers with gaps as Int64, text as objects with None."""
-        nullable = {}
-        for name, column in zip(self.names, self.arrow.columns, strict=True):
-            if pa.types.is_boolean(column.type):
-                nullable[name] = "boolean"
-            elif pa.types.is_integer(column.type) and column.null_count:
-                nullable[name] = "Int64"
-        frame: pd.DataFrame = self.arrow.to_pandas(ignore_metadata=True).astype(nullable)
-        return frame
+    def shown(self, name: str, row: int) -> str:
+        """A cell as the file has it, quoted and shortened."""
+        return repr(str(self.arrow[name][row].as_py())[:_SHOWN])
+
+    def fault(self, name: str, row: int, problem: str, hint: str = "") -> BadData:
+        """What is wrong with a cell, with its place; to be raised."""
+        return BadData(problem, **self.place(row), column=name, hint=hint)
 
 
 def joined(tables: list[Table]) -> Table:
@@ -100,7 +95,7 @@ def joined(tables: list[Table]) -> Table:
     """
     first = tables[0]
     for other in tables[1:]:
-        _check_same_columns(first, other)
+        check_same_columns(first, other)
     if len(tables) == 1:
         return first
     dropped: dict[str, str] = {}
@@ -118,8 +113,14 @@ def joined(tables: list[Table]) -> Table:
     return Table(rows, files, notes, dropped, first.delimiter)
 
 
-def _check_same_columns(first: Table, other: Table) -> None:
-    differing = sorted(set(first.names) ^ set(other.names))
+def check_same_columns(first: Table, other: Table, aside: Set[str] = frozenset()) -> None:
+    """Refuses another file of the same data whose columns are others; those in `aside` don't
+    count.
+
+    Raises:
+        BadData: a column is in one file and not in the other.
+    """
+    differing = sorted((set(first.names) ^ set(other.names)) - aside)
     if differing:
         where = first.file.name if differing[0] in first.names else other.file.name
         problem = f"has other columns than {first.file.name}: {differing[0]!r} is only in {where}"
