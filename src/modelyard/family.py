@@ -117,6 +117,15 @@ class Data(ABC, Generic[C]):
         """
         return {}
 
+    def check(self, data: Path) -> None:
+        """Called with a local file or folder before a run on a laptop: what shows within a second
+        need not wait for the pipeline.
+
+        Raises:
+            BadData: as `features` would.
+            UsageError: a setting that does not go with the data.
+        """
+
     def write_back(self, features: Path, data: Path) -> list[Path]:
         """Called after a run on a laptop: writes what a person may want to edit next to their
         `data`.

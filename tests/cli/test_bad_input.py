@@ -267,3 +267,31 @@ def test_the_whole_pipeline_ends_with_the_stage_and_its_line(tmp_path, arguments
     (told,) = tmp_path.glob("runs/*/*/events.jsonl")
     failures = [event for _, event in events.read(told) if event["event"] == "failed"]
     assert len(failures) == 1, "a step that failed on this machine is not tried again"
+
+
+@pytest.mark.parametrize(
+    ("family", "data", "arguments", "words"),
+    [
+        ("tabular", None, ("--target", "bought"), ["'data.csv' does not exist"]),
+        ("tabular", "", ("--target", "bought"), ["data.csv: the file is empty"]),
+        ("tabular", "a,b\n1,2\n", ("--target", "c"), ["column 'c'", "Columns: a, b"]),
+        (
+            "tabular",
+            "a,b\n1,2\n",
+            ("--target", "b", "--set", "features.time_column=when"),
+            ["features.time_column", "'when' is not in the table"],
+        ),
+        ("recommender", "a,b\n1,2\n", (), ["data.csv: no column is the user"]),
+        ("anomaly", "a,b\nx,y\n", (), ["data.csv"]),
+    ],
+)
+def test_what_shows_at_a_look_at_the_data_is_told_before_a_run_begins(
+    tmp_path, family, data, arguments, words
+):
+    if data is not None:
+        (tmp_path / "data.csv").write_text(data)
+    done = run(tmp_path, family, "--data", "data.csv", *arguments)
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert (done.returncode, len(lines)) == (2, 1), done.stdout + done.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+    assert not (tmp_path / "runs").exists()

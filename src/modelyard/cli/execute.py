@@ -39,14 +39,18 @@ def run_pipeline(
     `fresh`."""
     from modelyard.pipeline.unchanged import finished
     from modelyard.settings.family import portable
+    from modelyard.sources import local_data
     from modelyard.stages.run import Run, check_requirements
     from modelyard.store.artifact import now
 
     config = options.settings(
         family, assignments=assignments, params=params, data=data, target=target, rev=rev
     )
-    check_requirements(Run(options.entry(family), config))
+    run = Run(options.entry(family), config)
+    check_requirements(run)
     check_pipeline_extras()
+    if kind == "training" and (data_path := local_data(config.data)) is not None:
+        run.reader.check(data_path)
     record = local.RunRecord(
         id=local.new_id(),
         kind=kind,

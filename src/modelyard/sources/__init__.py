@@ -16,7 +16,7 @@ from modelyard.errors import BadData, UsageError
 from modelyard.settings.base import refuse_credentials
 from modelyard.settings.uri import git_address, is_git, is_remote, local_path
 from modelyard.sources.git import fetch_git, fetch_local_git
-from modelyard.sources.local import fetch_local
+from modelyard.sources.local import check_there, fetch_local
 from modelyard.sources.remote import fetch_remote
 from modelyard.sources.transfer import FileInfo, Report
 from modelyard.store import artifact
@@ -101,6 +101,21 @@ def fetch(
     source = _add(source, companions or {}, into)
     _verify(data, source)
     return source
+
+
+def local_data(data: DataSettings) -> Path | None:
+    """The local file or folder that holds the data; None where they are built in, elsewhere, or at
+    a revision.
+
+    Raises:
+        UsageError: nothing is there.
+    """
+    if data.uri is None or data.rev or is_git(data.uri) or is_remote(data.uri):
+        return None
+    refuse_credentials(data.uri, "data.uri")
+    path = Path(local_path(data.uri)).expanduser()
+    check_there(path)
+    return path
 
 
 def _add(source: Source, companions: dict[str, Path], into: Path) -> Source:

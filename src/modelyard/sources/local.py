@@ -28,17 +28,26 @@ def fetch_local(path: Path, into: Path, report: Report) -> tuple[dict[str, FileI
     Raises:
         UsageError: nothing there, or it may not be read; BadData: an empty folder or a broken link.
     """
+    check_there(path)
+    try:
+        files = copy_all([_entry(file, name) for name, file in local_files(path)], into, report)
+    except OSError as error:
+        raise UsageError(f"data.uri: {error.filename or path}: {error.strerror}") from None
+    return files, _compare(path, into)
+
+
+def check_there(path: Path) -> None:
+    """Refuses a path that names no data.
+
+    Raises:
+        UsageError: nothing is there, or it is DVC's record of the data.
+    """
     if path.suffix == ".dvc" and path.is_file():
         raise UsageError(
             f"data.uri {str(path)!r} is DVC's record. Name the data: {str(path.with_suffix(''))!r}"
         )
     if not path.exists():
         raise UsageError(_missing(path))
-    try:
-        files = copy_all([_entry(file, name) for name, file in local_files(path)], into, report)
-    except OSError as error:
-        raise UsageError(f"data.uri: {error.filename or path}: {error.strerror}") from None
-    return files, _compare(path, into)
 
 
 def local_files(path: Path) -> Iterator[tuple[str, Path]]:

@@ -16,7 +16,7 @@ from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Detector, Schema
 from modelyard.families.anomaly.series import Series, read_series
 from modelyard.family import Data, Split
-from modelyard.kit.tables import Table, check_same_columns, read_file, table_files
+from modelyard.kit.tables import Table, check_same_columns, is_quickly_read, read_file, table_files
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
@@ -30,6 +30,13 @@ class AnomalyData(Data[AnomalyConfig]):
     def sample(self, raw: Path) -> None:
         """Writes a CSV file for each simulated machine."""
         write_sample(raw, self.config.features, self.config.seed)
+
+    def check(self, data: Path) -> None:
+        """Reads the tables, and looks for the columns that the settings name."""
+        if is_quickly_read(data):
+            tables = [read_file(file) for file in table_files(data)]
+            settings = named(tables, self.config.features)
+            check_measured(tables[0], _columns(tables, settings))
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads the series in `raw`; writes the parts and `assets/schema.json` to `out`. Returns

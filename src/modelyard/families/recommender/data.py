@@ -22,6 +22,7 @@ from modelyard.families.recommender.numbering import from_number, numbering
 from modelyard.families.recommender.read import LABELS, Log, read_items, read_log
 from modelyard.families.recommender.sample import write_sample
 from modelyard.family import Data, Split
+from modelyard.kit.tables import is_quickly_read
 from modelyard.store.base import base_of
 
 LEAST_USERS, LEAST_ITEMS = 20, 21
@@ -57,6 +58,12 @@ class RecommenderData(Data[RecommenderConfig]):
         """Writes `interactions.csv` and `items.csv`."""
         settings = self.config.features
         write_sample(raw, settings.sample_users, settings.sample_items, self.config.seed)
+
+    def check(self, data: Path) -> None:
+        """Reads the log and the list of items."""
+        if is_quickly_read(data):
+            read_log(data)
+            read_items(data)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads, cleans, divides; writes splits and assets. Returns what the card tells.

@@ -30,7 +30,15 @@ from modelyard.families.tabular.schema import (
 from modelyard.families.tabular.table import save_split
 from modelyard.families.tabular.target import read_target
 from modelyard.family import Data, Split
-from modelyard.kit.tables import DELIMITERS, Table, is_parquet, read_table, texts, with_points
+from modelyard.kit.tables import (
+    DELIMITERS,
+    Table,
+    is_parquet,
+    is_quickly_read,
+    read_table,
+    texts,
+    with_points,
+)
 from modelyard.store.base import base_of
 
 if TYPE_CHECKING:
@@ -62,6 +70,18 @@ class TabularData(Data[TabularConfig]):
     def companions(self) -> dict[str, Path]:
         """The edited schema: `features.table_schema`, or the one beside a data file."""
         return companions(self.config.data.uri, self.config.features.table_schema)
+
+    def check(self, data: Path) -> None:
+        """Reads the table, and looks for the columns that the settings name."""
+        if not is_quickly_read(data):
+            return
+        table = read_table(data)
+        _check_width(table)
+        config = self.config
+        target = _target_name(
+            table, table.names, find_edits(data, config.features.table_schema), config
+        )
+        _check_columns(table, target, config)
 
     def write_back(self, features: Path, data: Path) -> list[Path]:
         """The inferred schema, as `<data>.schema.json`."""
@@ -144,10 +164,7 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     """
     names = table.names
     target = _target_name(table, names, edits, config)
-    for name in config.features.drop:
-        if name == target:
-            raise UsageError(f"setting 'features.drop': column {name!r} is the target")
-        _check_setting("drop", name, names)
+    _check_columns(table, target, config)
     columns, values = _inputs(table, [name for name in names if name != target], edits, config)
     schema, y = read_target(table, target, edits, config)
     shown = texts(table, target) if schema.classes else y
@@ -195,6 +212,16 @@ def load_columns(features: Path, split: str, schema: TableSchema) -> dict[str, n
     return to_columns(pd.read_parquet(Path(features) / f"{split}.parquet"), schema)
 
 
+def _check_columns(table: Table, target: str, config: TabularConfig) -> None:
+    """Refuses settings that name a column which the table lacks."""
+    for name in config.features.drop:
+        if name == target:
+            raise UsageError(f"setting 'features.drop': column {name!r} is the target")
+        _check_setting("drop", name, table.names)
+    if config.features.time_column is not None:
+        _check_setting("time_column", config.features.time_column, table.names)
+
+
 def _check_setting(setting: str, name: str, names: list[str]) -> None:
     if name not in names:
         problem = f"column {name!r} is not in the table. {near(name, names)}"
@@ -237,7 +264,6 @@ def _times(table: Table, names: list[str], config: TabularConfig) -> np.ndarray 
     name = config.features.time_column
     if name is None:
         return None
-    _check_setting("time_column", name, names)
     if is_numeric(with_points(table.column(name), table.delimiter)):
         return numbers(Column(name=name, role="numeric"), table)
     dates = convert(Column(name=name, role="time"), table, required=False)

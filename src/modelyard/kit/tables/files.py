@@ -13,6 +13,8 @@ from modelyard.kit.tables.text import read_text
 from modelyard.store.artifact import MANIFEST
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+QUICKLY_READ = 64 * 2**20
+"""Bytes of tables that are read in about a second."""
 _BESIDE = (".json", ".md", ".dvc", ".txt", ".yaml")
 """Endings of files that lie beside tables and are none."""
 
@@ -54,6 +56,13 @@ def table_files(raw: Path) -> list[Path]:
         problem = f"holds CSV and Parquet files at once: {names}"
         raise BadData(problem, file=raw, hint="Keep one of them")
     return found
+
+
+def is_quickly_read(data: Path) -> bool:
+    """Whether a file or folder is small enough to be read before a run begins, to say at once what
+    is wrong with it."""
+    files = [data] if data.is_file() else [path for path in data.rglob("*") if path.is_file()]
+    return sum(file.stat().st_size for file in files) <= QUICKLY_READ
 
 
 def read_file(file: Path) -> Table:
