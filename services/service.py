@@ -1,44 +1,136 @@
-"""The BentoML service of every family: `bentoml serve service:Model`, with MODELYARD_PACKAGE naming
-the package.
+"""The BentoML service of every family.
 
-BentoML supervises the worker processes; in each, modelyard's app alone answers.
+    MODELYARD_PACKAGE=runs/…/package bentoml serve service:Model --working-dir services
+
+or from a bento, which carries its package as a model of BentoML's store: see `store.py`.
+
+What BentoML shows of it follows from the package: `predict` takes and gives the models of the
+package's own family. Requests are answered by modelyard's app, so that checks, limits, errors, the
+prediction log and the counters are those of `modelyard serve`.
 """
 
-from __future__ import annotations
-
+import contextlib
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import bentoml
-from _bentoml_sdk import Service
+from bentoml.exceptions import BentoMLException, InvalidArgument, ServiceUnavailable
+from bentoml.images import Image
+from bentoml.models import BentoModel
+from pydantic import BaseModel, TypeAdapter
 
-from modelyard.errors import ModelyardError
-from modelyard.serving.launch import check as look
+from modelyard import TELEMETRY_OFF, __version__
+from modelyard.errors import ModelyardError, Unavailable
+from modelyard.serving.app import app_from_environment
+from modelyard.serving.calls import Call, Reply, Route
+from modelyard.serving.launch import check
 from modelyard.serving.settings import ServingSettings, workers
 
 
-class Direct(Service[Any]):
-    """Hands BentoML's worker modelyard's app itself: spans that nobody collects and counters
-    that make a new series of each path that anyone asks for would take longer than a small model
-    does."""
+class Arguments(BaseModel):
+    """What `--arg` takes; a bento keeps what it was built with."""
 
-    def to_asgi(self, is_main: bool = True) -> Any:
-        """The app, which opens the package when the worker's server starts."""
-        from modelyard.serving.app import app_from_environment
-
-        self.inject_config()
-        return app_from_environment()
+    model: str | None = None
+    """Tag of the package in BentoML's model store. None: MODELYARD_PACKAGE names its folder."""
 
 
-@bentoml.service(name="modelyard", workers=workers(), service_class=Direct)
+class Answers:
+    """Hands every request to modelyard's app.
+
+    BentoML's own route of an API would hold a body of any size, read it before it is known whether
+    there is time for it, and answer a bad one in another form.
+    """
+
+    def __init__(self, app: Any, answers: Any) -> None:
+        self.app, self.answers = app, answers
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI; the lifespan stays BentoML's, which calls `Model.open` and `Model.close`."""
+        inner = self.app if scope["type"] == "lifespan" else self.answers
+        await inner(scope, receive, send)
+
+
+stored = None
+environ = dict(os.environ)
+try:
+    if (tag := bentoml.use_arguments(Arguments).model) is not None:
+        stored = BentoModel(tag)
+        environ["MODELYARD_PACKAGE"] = str(Path(stored.resolve().path) / "package")
+    settings = ServingSettings.from_environment(environ)
+    limits = settings.limits()
+    # A broken package ends the command here, with its cause in a line.
+    info = check(settings.package)
+    processes = workers()
+    host = settings.trust().family(info.family).open(settings.package / "assets")
+except (BentoMLException, ModelyardError) as error:
+    sys.exit(f"error: {error}")
+
+app = app_from_environment(environ)
+Request, Response = host.Request, host.Response
+
+
+@bentoml.service(
+    name="modelyard",
+    description=info.title,
+    workers=processes,
+    image=Image(python_version="3.11", lock_python_packages=False).python_packages(
+        f"modelyard[bento]=={__version__}"
+    ),
+    envs=[{"name": name, "value": value} for name, value in TELEMETRY_OFF.items()],
+    # BentoML's limit stands behind the app's own, which says 504 first.
+    traffic={"timeout": limits.deadline + 5},
+    # The app counts, logs and traces its requests itself. BentoML's counters would make a new
+    # series of each path that anyone asks for.
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+    tracing={"excluded_urls": ".*"},
+)
 class Model:
     """One package, whatever its family."""
 
-    @bentoml.on_deployment
-    def check() -> None:  # type: ignore[misc]
-        """Looks at the package once before workers start: a broken one ends the process with its
-        cause in a line."""
+    package = stored
+
+    @bentoml.on_startup
+    async def open(self) -> None:
+        """Opens the package and warms it."""
+        self._open = contextlib.AsyncExitStack()
+        await self._open.enter_async_context(app.running())
+
+    @bentoml.on_shutdown
+    async def close(self) -> None:
+        """Finishes what was accepted, and writes the rest of the prediction log."""
+        await self._open.aclose()
+
+    @bentoml.api(route="/predict")
+    async def predict(self, examples: list[Request], /) -> list[Response]:
+        """Answers examples, in their order.
+
+        Over HTTP the app answers this route itself; here it is asked by code in the same process.
+        """
         try:
-            look(ServingSettings.from_environment().package)
+            return await app.traffic.champion.answer(examples)
+        except Unavailable as error:
+            raise ServiceUnavailable(str(error)) from None
         except ModelyardError as error:
-            sys.exit(f"error: {error}")
+            raise InvalidArgument(str(error)) from None
+
+
+def described() -> bytes:
+    """What BentoML's clients read before they ask: the routes, and what each takes and gives."""
+    found = Model.schema()
+    # As answers are written: fields have the names of their serialization.
+    (route,) = found["routes"]
+    route["output"] = TypeAdapter(list[Response]).json_schema(mode="serialization")
+    return TypeAdapter(dict[str, Any]).dump_json(found)
+
+
+async def schema(call: Call) -> Reply:
+    """The description, behind the same checks as every other path."""
+    return Reply(content)
+
+
+content = described()
+app.more["/schema.json"] = Route("schema", schema)
+Model.add_asgi_middleware(Answers, answers=app)

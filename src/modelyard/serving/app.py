@@ -80,6 +80,8 @@ class Service:
         self.draining = self.logs_access = False
         self.lag = Lag()
         self.calls = Calls()
+        self.more: dict[str, Route] = {}
+        """Further paths, of what the app is mounted in."""
         self.failure: Exception | None = None
         """Why it did not start."""
 
@@ -120,7 +122,8 @@ class Service:
     async def _answer(self, call: Call, scope: Message, receive: Receive, send: Send) -> None:
         ends = self.traffic.choose(call)
         span = self.spans.begin(call) if self.spans is not None else None
-        route = self._control.routes.get(call.path) or ends.route(call.path) or self._unknown
+        own = self._control.routes.get(call.path) or self.more.get(call.path)
+        route = own or ends.route(call.path) or self._unknown
         answer = await self._asked(route, call)
         status = answer.status if isinstance(answer, Reply) else answer.status_code
         headers: list[Header] = [
@@ -193,18 +196,24 @@ class Service:
             "unknown", unknown, ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
         )
 
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open within the block, for a server that has a lifespan of its own."""
+        async with self._make(self) as self.open:
+            self.token = self.open.champion.limits.token.encode()
+            # A few of the largest bodies at once: read and parsed they take about three times
+            # as much.
+            self.calls.room = Room(BODIES * self.open.champion.limits.body_bytes)
+            with drain.on_signal(self), self.lag.measured(), self.calls.watched():
+                yield
+
     async def _live(self, receive: Receive, send: Send) -> None:
         """The lifespan: opens at startup, closes at shutdown."""
         await receive()
         try:
-            async with self._make(self) as self.open:
-                self.token = self.open.champion.limits.token.encode()
-                # A few of the largest bodies at once: read and parsed they take about three times
-                # as much.
-                self.calls.room = Room(BODIES * self.open.champion.limits.body_bytes)
-                with drain.on_signal(self), self.lag.measured(), self.calls.watched():
-                    await send({"type": "lifespan.startup.complete"})
-                    await receive()
+            async with self.running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
         except Exception as failed:
             self.failure = failed
             if not isinstance(failed, ModelyardError):

@@ -3,6 +3,7 @@ from one set whole."""
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import time
@@ -13,7 +14,7 @@ import anyio
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from modelyard.errors import ModelyardError
+from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.host import Explains, Streams
 from modelyard.packages.package import Package
 from modelyard.predictions.log import PredictionLog
@@ -22,7 +23,7 @@ from modelyard.serving import openapi, page, stream
 from modelyard.serving.aside import Aside
 from modelyard.serving.bodies import Parsed, rendered, unusable
 from modelyard.serving.cache import Cache, Cached
-from modelyard.serving.calls import Answer, Call, Reply, Route
+from modelyard.serving.calls import Answer, Call, Message, Reply, Route
 from modelyard.serving.lanes import Lanes
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.openai import Completions
@@ -39,6 +40,12 @@ T = TypeVar("T")
 
 DIRECT_BYTES = 16_384
 """A larger body is read in a thread: that takes time too."""
+
+
+async def _nothing() -> Message:
+    """What a caller in this process sends: it does not leave."""
+    await asyncio.Event().wait()
+    return {}
 
 
 class Read(NamedTuple):
@@ -121,6 +128,24 @@ class Endpoints:
         self._cache.put(body, Cached(content, examples, answers))
         self.record(call, examples, answers)
         return Reply(content)
+
+    async def answer(self, examples: list[BaseModel]) -> list[BaseModel]:
+        """Answers examples of code in this process; admitted, logged and counted as a request is.
+
+        Raises:
+            Unavailable: there is no time for them.
+            UsageError: they are none or too many, or the family cannot use one.
+        """
+        call = Call({"method": "POST", "path": "/predict", "headers": ()}, _nothing)
+        try:
+            self.check_number(examples)
+            self.admit(call)
+            answers = await self.answers(examples, call, many=True)
+        except Refusal as refused:
+            kind = Unavailable if refused.status >= 500 else UsageError
+            raise kind(str(refused)) from None
+        self.record(call, examples, answers)
+        return answers
 
     async def explain(self, call: Call) -> Reply:
         """One example to the reasons of its answer."""
