@@ -64,11 +64,12 @@ called an image."""
 SIGNALS = frozenset({"Fault", "GitError", "Refusal", "Unwanted", "_HeadTooLarge"})
 """Exceptions that are caught in the package that raises them: Git's failure before it is
 explained, an HTTP answer."""
+ONLY_PRIVATE = "torch.distributed.checkpoint._fsspec_filesystem"
+"""torch documents its reader and writer of fsspec paths, and has no public module for them."""
 FIXED = ("README.md", "__init__.py", "config.py", "data.py", "family.py", "host.py")
 """Files that every family's folder has."""
 MAY_IMPORT_HEAVY = frozenset(
     {
-        "modelyard.drift.report",
         "modelyard.kit.intervals",
         *(f"modelyard.kit.classes.{name}" for name in ("choosing", "evaluate", "judged", "plots")),
         *(
@@ -228,6 +229,18 @@ def wheel_leaves_adapters_to_their_libraries(source: Source) -> list[str]:
     ]
 
 
+def libraries_are_used_by_their_public_names(source: Source) -> list[str]:
+    """No module of a library that begins with `_`, or that the library calls its legacy."""
+    found = []
+    for one in source.imports:
+        parts = one.module.split(".")
+        private = any(re.match("_[^_]", part) for part in parts) or "legacy" in parts
+        known = one.module.startswith(ONLY_PRIVATE)
+        if private and not known and parts[0] != "modelyard":
+            found.append(f"{source.path}:{one.line} imports {one.module}")
+    return found
+
+
 def adapters_hold_no_logic(source: Source) -> list[str]:
     """A function of components/, pipelines/ or services/ does little: the logic is in the wheel."""
     if not _is_adapter(source):
@@ -316,6 +329,7 @@ RULES: tuple[Rule, ...] = (
     family_is_reached_through_load_alone,
     core_names_no_family,
     wheel_leaves_adapters_to_their_libraries,
+    libraries_are_used_by_their_public_names,
     adapters_hold_no_logic,
     nothing_is_pickled,
     files_and_functions_are_short,
@@ -427,6 +441,16 @@ BREACHES = [
         wheel_leaves_adapters_to_their_libraries,
         "stages/train.py",
         "def f():\n    from kfp import dsl",
+    ),
+    (
+        libraries_are_used_by_their_public_names,
+        "../../services/service.py",
+        "from _bentoml_sdk import Service",
+    ),
+    (
+        libraries_are_used_by_their_public_names,
+        "drift/second.py",
+        "def f():\n    import evidently.legacy.core",
     ),
     (adapters_hold_no_logic, "../../components/train.py", LONG),
     (adapters_hold_no_logic, "../../services/service.py", LONG),

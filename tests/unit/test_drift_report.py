@@ -1,9 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
-import pytest
+import re
+from html import unescape
 
-from modelyard.drift.report import DRAWN_COLUMNS, write_report
+import numpy as np
+
+from modelyard.drift.report import write_report
+from modelyard.drift.second import DRAWN_COLUMNS
 from modelyard.drift.verdict import Verdict, Window, judge
 from modelyard.settings.family import MonitorSettings
 
@@ -15,6 +18,12 @@ def page(tmp_path, before, after, **settings) -> tuple[Verdict, str]:
     verdict = judge(before, after, chosen, family="f", package="p", digest="d", window=WINDOW)
     write_report(tmp_path / "report.html", before, after, verdict, chosen)
     return verdict, (tmp_path / "report.html").read_text()
+
+
+def opinions(text: str) -> dict[str, str]:
+    """Evidently's verdict by column, from the last cell of each row of the table."""
+    rows = re.findall(r"<tr><td>(.*?)</td>.*?<td>([^<]*)</td></tr>", text)
+    return {unescape(name): unescape(said) for name, said in rows}
 
 
 def odd(rng, rows: int, shift: float = 0.0) -> dict[str, list]:
@@ -55,26 +64,55 @@ def test_columns_that_plots_stumble_over_are_drawn_or_left_out(tmp_path):
     assert "&lt;b&gt;markup&lt;/b&gt;" in text
     assert "<td><b>markup</b>" not in text
     assert "8 of 13 columns" in text
+    left_out = {name for name, said in opinions(text).items() if said == "not compared"}
+    assert left_out == {"went empty", "new", "gone", "retyped", "empty"}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_evidently_tells_our_decision_not_its_own(tmp_path, share):
+def test_evidently_judges_by_its_own_tests_next_to_our_verdict(tmp_path):
     rng = np.random.default_rng(1)
     before = {"a": rng.normal(size=400).tolist(), "b": rng.normal(size=400).tolist()}
     after = {"a": (rng.normal(size=400) + 1).tolist(), "b": rng.normal(size=400).tolist()}
-    verdict, text = page(tmp_path, before, after, share=share)
-    assert verdict.status == ("stable" if share else "drifted")
-    assert ("Dataset Drift is detected" in text) == (verdict.status == "drifted")
-    assert "modelyard: adjusted p-value" in text
-
-
-def test_a_trifle_over_many_rows_is_no_drift_on_evidentlys_half_either(tmp_path):
-    rng = np.random.default_rng(2)
-    before, after = ({"a": rng.normal(mean, 1, 50_000).tolist()} for mean in (0, 0.05))
     verdict, text = page(tmp_path, before, after)
-    assert verdict.columns[0].adjusted_p < 1e-6
-    assert "Dataset Drift is NOT detected" in text
-    assert "2,000 of 50,000 current" in text
+    assert verdict.status == "drifted"
+    said = opinions(text)
+    assert said["a"].startswith("drifted: K-S p_value")
+    assert said["b"].startswith("stable: K-S p_value")
+    assert said["b"].endswith("threshold 0.05")
+    assert "The two verdicts agree on every column" in text
+    assert "For Evidently 1 of these columns drifted, and the data drifted." in text
+
+
+def test_where_the_verdicts_differ_both_reasons_are_given(tmp_path):
+    rng = np.random.default_rng(2)
+    few = {"a": rng.normal(size=900).tolist()}
+    more = {"a": (rng.normal(size=900) + 0.2).tolist()}
+    verdict, text = page(tmp_path, few, more, min_effect=0.2)
+    assert verdict.status == "stable"
+    assert opinions(text)["a"].startswith("drifted: K-S p_value")
+    told = unescape(re.search(r"<li>(.*?)</li>", text)[1])
+    column = verdict.columns[0]
+    assert told.startswith(
+        f"a: stable here (kolmogorov-smirnov: adjusted p {column.adjusted_p:.2g}, at most 0.01; "
+        f"effect {column.effect:.3f}, below 0.2), drifted for Evidently (K-S p_value "
+    )
+
+
+def test_missing_values_are_what_evidently_leaves_out(tmp_path):
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(2, 800)).tolist()
+    gaps = [None if number % 2 else value for number, value in enumerate(values[1])]
+    verdict, text = page(tmp_path, {"a": values[0]}, {"a": gaps})
+    assert verdict.columns[0].test == "missing share"
+    assert "Evidently leaves missing values out" in text
+
+
+def test_a_column_that_the_sample_finds_empty_is_not_compared(tmp_path):
+    rng = np.random.default_rng(4)
+    before = {"a": rng.normal(size=50_000).tolist(), "rare": [None] * 49_999 + [1.0]}
+    after = {"a": rng.normal(size=50_000).tolist(), "rare": [None] * 49_999 + [1.0]}
+    _, text = page(tmp_path, before, after)
+    assert opinions(text)["rare"] == "not compared"
+    assert "2,000 of 50,000 current and 2,000 of 50,000 reference rows, 1 of 2 columns" in text
 
 
 def test_the_page_of_a_wide_table_stays_small(tmp_path):

@@ -1,0 +1,179 @@
+"""Evidently's own verdict and drawings of two samples: its tests, its thresholds."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from modelyard.card import pages
+from modelyard.drift.columns import Columns
+from modelyard.drift.statistics import ColumnDrift
+from modelyard.errors import MissingExtra
+
+DRAWN_ROWS = 2_000
+"""Rows of each side that Evidently is given, from a fixed seed: the page stays small."""
+DRAWN_COLUMNS = 40
+"""Columns that Evidently is given, the most changed first: each costs about 0.2 s and 60 kB."""
+DRAWN_CATEGORIES = 30
+LONGEST_NAME, LONGEST_CATEGORY = 80, 60
+"""Characters of a column's name and of a category in a drawing."""
+
+
+@dataclass(frozen=True)
+class ColumnOpinion:
+    """What Evidently says of a column."""
+
+    drifted: bool
+    method: str
+    score: float
+    """A p-value or a distance, as `method` says."""
+    threshold: float
+    """A p-value below it, or a distance from it on, is drift."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What Evidently says of two samples."""
+
+    page: str
+    """Its own HTML page."""
+    columns: dict[str, ColumnOpinion]
+    """By the column's name."""
+    drifted: bool
+    """Whether it says that the data drifted."""
+    rows_reference: int
+    rows_current: int
+
+
+def ask(columns: Sequence[ColumnDrift], reference: Columns, current: Columns) -> Opinion | None:
+    """Evidently on a sample of the rows; None where no column has values on both sides.
+
+    Raises:
+        MissingExtra: Evidently is not installed.
+    """
+    try:
+        import pandas as pd
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.presets import DataDriftPreset
+    except ModuleNotFoundError:
+        raise MissingExtra("the drift report", "monitor") from None
+
+    labels = _labels([column.name for column in columns], LONGEST_NAME)
+    sample = _Sample(reference, current)
+    before, after = pd.DataFrame(), pd.DataFrame()
+    kinds: dict[str, list[str]] = {"numeric": [], "category": []}
+    for column in columns:
+        if len(before.columns) == DRAWN_COLUMNS:
+            break
+        values = sample.of(column)
+        if values is not None:
+            label = labels[column.name]
+            before[label], after[label] = values
+            kinds[column.kind].append(label)
+    if before.empty:
+        return None
+    shape = DataDefinition(
+        numerical_columns=kinds["numeric"], categorical_columns=kinds["category"]
+    )
+    report = Report([DataDriftPreset(columns=list(before.columns))], include_tests=True)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        found = report.run(Dataset.from_pandas(after, shape), Dataset.from_pandas(before, shape))
+        page: str = found.get_html_str(as_iframe=False)
+    said = _said(found.dict())
+    return Opinion(
+        page=page,
+        columns={name: said[label] for name, label in labels.items() if label in said},
+        drifted=_data_drifted(found.dict()),
+        rows_reference=len(before),
+        rows_current=len(after),
+    )
+
+
+class _Sample:
+    """Rows of both sides, from a fixed seed."""
+
+    def __init__(self, reference: Columns, current: Columns) -> None:
+        self._sides = [(side, _chosen(side)) for side in (reference, current)]
+
+    def of(self, column: ColumnDrift) -> list[np.ndarray] | None:
+        """A column's values, reference first; None where a side holds none, or of another type."""
+        if column.test in ("presence", "type") or column.kind == "missing":
+            return None
+        read = _numbers if column.kind == "numeric" else _categories
+        found = []
+        for side, rows in self._sides:
+            values = side[column.name]
+            found.append(read([values[row] for row in rows]))
+        return found if all(map(_has_values, found)) else None
+
+
+def _chosen(side: Columns) -> list[int]:
+    rows = max((len(values) for values in side.values()), default=0)
+    if rows <= DRAWN_ROWS:
+        return list(range(rows))
+    chosen: list[int] = np.random.default_rng(0).choice(rows, DRAWN_ROWS, replace=False).tolist()
+    return chosen
+
+
+def _has_values(values: np.ndarray) -> bool:
+    if values.dtype.kind == "f":
+        return bool(np.isfinite(values).any())
+    return any(value is not None for value in values)
+
+
+def _said(found: dict[str, Any]) -> dict[str, ColumnOpinion]:
+    """By label, from Evidently's metrics and its tests on them."""
+    failed = {}
+    for test in found["tests"]:
+        settings = test["metric_config"]["params"]
+        if "column" in settings:
+            failed[settings["column"]] = test["status"] == "FAIL"
+    said = {}
+    for metric in found["metrics"]:
+        label = metric["config"].get("column")
+        if label is not None:
+            said[label] = ColumnOpinion(
+                drifted=failed[label],
+                method=str(metric["config"]["method"]),
+                score=float(metric["value"]),
+                threshold=float(metric["config"]["threshold"]),
+            )
+    return said
+
+
+def _data_drifted(found: dict[str, Any]) -> bool:
+    whole = [test for test in found["tests"] if "column" not in test["metric_config"]["params"]]
+    return any(test["status"] == "FAIL" for test in whole)
+
+
+def _numbers(values: Sequence[Any]) -> np.ndarray:
+    numbers = np.array(values, np.float64)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _categories(values: Sequence[Any]) -> np.ndarray:
+    counts = Counter("" if value is None else str(value) for value in values)
+    common = _labels([value for value, _ in counts.most_common(DRAWN_CATEGORIES)], LONGEST_CATEGORY)
+    labels = [None if value is None else common.get(str(value), "(rare)") for value in values]
+    return np.array(labels, dtype=object)
+
+
+def _labels(names: Sequence[str], longest: int) -> dict[str, str]:
+    """A label for each name, all different, in which Evidently and plotly find no markup."""
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        label = pages.harmless(name, longest) or "(blank)"
+        number = 1
+        while label in taken:
+            number += 1
+            label = f"{pages.harmless(name, longest) or '(blank)'} ({number})"
+        taken.add(label)
+        found[name] = label
+    return found
