@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from modelyard.errors import UsageError, choices
 from modelyard.host import Host
-from modelyard.judging.evaluation import Evaluation
+from modelyard.judging.evaluation import Evaluation, Part
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.settings.family import FamilyConfig
 
@@ -167,6 +167,16 @@ class Family(Data[C], Trainable):
     ) -> Evaluation:
         """Judges a model on a split: any runtime, and any host of this family (a champion brings
         its own)."""
+
+    def evaluate_part(
+        self, host: Any, run: Runtime, features: Path, split: Split, part: Part
+    ) -> Evaluation:
+        """Judges a model on part of a split, and says in `Evaluation.part` on how much.
+
+        For a family whose evaluation takes long: it goes through `part.take(…)` in an order that
+        does not depend on the model. The default judges the whole split.
+        """
+        return self.evaluate(host, run, features, split)
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """Trains and writes the model to `out`; `out/assets` is there already, copied from the

@@ -52,6 +52,7 @@ class Judged:
     larger_is_better: bool
     split: str
     rows: int
+    unit: str
 
 
 def show(query: Query, *, as_json: bool) -> None:
@@ -180,6 +181,7 @@ def _judged(runs: list[RunFolder], metric: str | None) -> Judged:
         larger_is_better=evaluation.directions[name] == "max",
         split=evaluation.split,
         rows=evaluation.rows,
+        unit=evaluation.unit,
     )
 
 
@@ -200,7 +202,7 @@ def _return(stakes: Stakes, judged: Judged, total: StageCost) -> Return:
 def _print_return(found: Return, judged: Judged, stakes: Stakes, currency: str) -> None:
     table = Table(
         title=f"return over {stakes.horizon_months:g} months: {judged.metric} {judged.model:.4f} against the "
-        f"baseline's {judged.baseline:.4f} ({judged.split} split, {judged.rows:,} rows, run {judged.run})",
+        f"baseline's {judged.baseline:.4f} ({judged.split} split, {judged.rows:,} {judged.unit}, run {judged.run})",
         title_justify="left",
         title_style="dim",
         show_header=False,

@@ -29,12 +29,12 @@ def result_table(folder: RunFolder, seconds: float) -> None:
     info = read_info(package)
     evaluation = Evaluation.model_validate_json((package / "evaluation.json").read_text())
     console.print(_metrics_table(info, evaluation))
-    console.print(_variants_table(info))
+    console.print(_variants_table(info, evaluation.unit))
     _print_next(folder, seconds)
 
 
 def _metrics_table(info: Any, evaluation: Any) -> Table:
-    title = f"{evaluation.rows:,} test rows · baseline: {evaluation.baseline_name}"
+    title = f"{evaluation.rows:,} test {evaluation.unit} · baseline: {evaluation.baseline_name}"
     table = Table(title=title, title_justify="left", title_style="dim")
     table.add_column("metric")
     table.add_column("model", justify="right")
@@ -62,10 +62,11 @@ def _gate_words(gate: Any) -> str:
     return "[green]passed[/]: " + ", ".join(parts or ["no condition"])
 
 
-def _variants_table(info: Any) -> Table:
-    table = Table(
-        title="variants on the validation split, ✓ serves", title_justify="left", title_style="dim"
-    )
+def _variants_table(info: Any, unit: str) -> Table:
+    rows = info.variants[0].rows
+    judged = "" if rows is None else f"{rows:,} {unit} of "
+    title = f"variants on {judged}the validation split, ✓ serves"
+    table = Table(title=title, title_justify="left", title_style="dim")
     table.add_column("variant")
     for name in ("size", "p50", "speed-up", info.gate.metric, "differs by"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -150,7 +150,7 @@ def figures_stand_beside_a_baseline(lab: Lab) -> str:
     result = Evaluation.model_validate_json((lab["evaluation"] / "evaluation.json").read_text())
     expect(
         result.split == "test" and result.rows > 0,
-        f"judged {result.rows} rows of the {result.split} split",
+        f"judged {result.rows} {result.unit} of the {result.split} split",
     )
     expect(
         result.main in result.baseline,

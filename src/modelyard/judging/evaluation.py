@@ -4,7 +4,10 @@ expects."""
 from __future__ import annotations
 
 import math
-from typing import Literal
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +15,28 @@ from modelyard.errors import UsageError, choices
 from modelyard.settings.family import GateSettings
 
 Direction = Literal["max", "min"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Part:
+    """How much of a split a model is judged on: its first rows (episodes, documents), in an order
+    that is the same for every model."""
+
+    rows: int | None = None
+    """So many, as another model was judged on. None: all, or as many as `seconds` allow."""
+    seconds: float = math.inf
+    """Longest that judging takes, where `rows` is None."""
+
+    def take(self, items: Iterable[T]) -> Iterator[T]:
+        """Those of a split's `items` that are judged, one at least: no other is begun once the
+        time is over."""
+        ends = time.perf_counter() + self.seconds
+        for number, item in enumerate(items):
+            over = time.perf_counter() > ends if self.rows is None else number >= self.rows
+            if over and number > 0:
+                return
+            yield item
 
 
 class Series(BaseModel):
@@ -74,6 +99,12 @@ class Evaluation(BaseModel):
 
     split: str
     rows: int
+    """How many were judged, in `unit`."""
+    unit: str = "rows"
+    """What is judged, in the plural: rows, episodes, tokens."""
+    part: int | None = None
+    """Where only the first of the split's rows were judged: how many, as `Part` counts them. None:
+    the whole split."""
     metrics: dict[str, float]
     """By name, finite. Names are the field's own: roc_auc, average_precision, mae, …"""
     baseline: dict[str, float]
@@ -137,7 +168,7 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
             f"it must beat the baseline ({evaluation.baseline_name}, {baseline:.4g})"
             + (f" by more than {gate.over_baseline:.4g}" if gate.over_baseline else "")
         )
-    verdict = f"{metric} = {value:.4g} on the {evaluation.split} split ({evaluation.rows} rows)"
+    verdict = f"{metric} = {value:.4g} on the {evaluation.split} split ({evaluation.rows} {evaluation.unit})"
     return GateResult(
         metric=metric,
         value=value,

@@ -64,6 +64,8 @@ class Variant(BaseModel):
     exported."""
     metric: float
     """The gate's metric on the validation split."""
+    rows: int | None = None
+    """How many of the split it was judged on; None: an older package does not say."""
     max_difference: float
     """Largest |difference| / max(1, |value|) from the trained model over the validation sample."""
     chosen: bool = False

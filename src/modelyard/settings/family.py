@@ -56,6 +56,15 @@ class GateSettings(Settings):
     """By how much the metric must beat the baseline's, in the metric's own unit."""
 
 
+class EvaluationSettings(Settings):
+    """How long judging takes."""
+
+    seconds: float = Field(default=900.0, gt=0)
+    """Longest that judging the trained model on a split takes, where the family can judge part of a
+    split; the variants, the package and the champion are judged on the same rows as it was. How
+    many that were is written next to each metric."""
+
+
 class ExportSettings(Settings):
     """How graphs are compiled."""
 
@@ -144,6 +153,8 @@ class FamilyConfig(Settings):
     """Whether it starts from an earlier model, and what it keeps for later ones."""
     gate: GateSettings = GateSettings()
     """What the model must reach."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """How long judging takes."""
     export: ExportSettings = ExportSettings()
     """How the model is compiled."""
     registry: RegistrySettings = RegistrySettings()

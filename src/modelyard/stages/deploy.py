@@ -16,6 +16,7 @@ from modelyard.packages.trust import Trust
 from modelyard.registry import versions as registry
 from modelyard.registry.tracking import track
 from modelyard.release.release import Release, Releaser
+from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
 from modelyard.store.artifact import In, Out, write_json
@@ -45,7 +46,7 @@ class Deployment(BaseModel):
     """What serves it on the cluster; None where that is not wanted."""
 
 
-@stage(reads=("registry", "gate", "serve"), cached=False)
+@stage(reads=("registry", "gate", "serve", "evaluation"), cached=False)
 def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     """Tracks the run, registers the package, judges the champion on the same test split; the better
     one serves.
@@ -134,7 +135,7 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         reason = f"{new} already: {gate.metric} {gate.value:.4f}, promoted by hand"
         return made(champion=True, previous=None, champion_metric=None, reason=reason)
     try:
-        value = _judge_champion(run, registry.fetch(serving), gate.metric, features)
+        value = _judge_champion(run, registry.fetch(serving), gate.metric, features, result)
     except Unavailable:
         raise
     except Exception as error:  # whatever another version's host raises on data that it never met
@@ -173,14 +174,21 @@ def _on_test_split(run: Run, challenger: Package, features: Path) -> Evaluation:
     """The package's own evaluation where it was made on these very features."""
     if artifact.read_manifest(features).digest in challenger.manifest.lineage:
         return challenger.evaluation()
-    return run.family.evaluate(challenger.host, challenger.run, features, "test")
+    return evaluated(run, challenger.host, challenger.run, features, "test")
 
 
-def _judge_champion(run: Run, path: Path, metric: str, features: Path) -> float:
+def _judge_champion(run: Run, path: Path, metric: str, features: Path, like: Evaluation) -> float:
+    """The champion's metric on what the challenger was judged on: its own evaluation where that was
+    made on these very features, by this code."""
     package = Package(path, trust=Trust.from_environment().naming(run.name))
     if package.info.family != run.name:
         raise UsageError(f"it is a package of family {package.info.family!r}")
-    return run.family.evaluate(package.host, package.run, features, "test").metrics[metric]
+    judged = package.evaluation()
+    same_data = artifact.read_manifest(features).digest in package.manifest.lineage
+    same_code = package.info.code_version == run.code_version
+    if not (same_data and same_code and judged.part == like.part):
+        judged = evaluated(run, package.host, package.run, features, "test", like=like)
+    return judged.metrics[metric]
 
 
 def _compared(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from modelyard.judging.evaluation import judge
+from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store.artifact import In, Out, write_json
 
 
-@stage(reads=("gate", "seed"))
+@stage(reads=("gate", "seed", "evaluation"))
 def evaluate(run: Run, features: In, model: In, evaluation: Out) -> str:
     """Judges the model, as its own library runs it, on the test split."""
     host = run.entry.open(model / "assets")
-    result = run.family.evaluate(host, run.family.native(model), features, "test")
+    result = evaluated(run, host, run.family.native(model), features, "test")
     gate = judge(run.config.gate, result)
     write_json(evaluation / "evaluation.json", result)
     write_json(evaluation / "gate.json", gate)

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,11 @@ from modelyard.compress.policy import choose
 from modelyard.compress.recipes import RECIPES
 from modelyard.errors import BrokenArtifact
 from modelyard.host import Host
-from modelyard.judging.evaluation import judge
+from modelyard.judging.evaluation import Evaluation, judge
 from modelyard.packages.package import Variant
 from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Graph, Runtime
+from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store.artifact import In, Out, write_json
 
@@ -24,7 +26,7 @@ LEAST_ROUNDS = 3
 """Timed rounds, whatever the time limit."""
 
 
-@stage(reads=("export", "gate", "seed"))
+@stage(reads=("export", "gate", "seed", "evaluation"))
 def export(run: Run, features: In, model: In, graphs: Out) -> str:
     """Makes each variant that applies, compares it with the trained model, judges it on
     validation, and times it."""
@@ -95,9 +97,9 @@ def check_parity(graph: Graph, native: Runtime, compiled: Runtime) -> float:
 
 def _measure(
     run: Run, host: Host, features: Path, runtimes: dict[str, Runtime]
-) -> dict[str, dict[str, float]]:
-    """The gate's metric on the validation split, and the median milliseconds of one prediction,
-    by variant."""
+) -> dict[str, dict[str, Any]]:
+    """The gate's metric on the validation split with the number of its rows, and the median
+    milliseconds of one prediction, by variant."""
     repeats = run.config.export.latency_repeats
     bodies = run.reader.requests(features, "validation", repeats)
     requests = [host.Request.model_validate(body) for body in bodies]
@@ -112,10 +114,16 @@ def _measure(
             host.predict(runtime, [requests[number % len(requests)]])
             seconds[name].append(time.perf_counter() - start)
     measured = {}
+    first: Evaluation | None = None
     for name, runtime in runtimes.items():
-        result = run.family.evaluate(host, runtime, features, "validation")
+        result = evaluated(run, host, runtime, features, "validation", like=first)
+        first = first or result
         p50 = statistics.median(seconds[name][1:]) * 1e3
-        measured[name] = {"metric": judge(run.config.gate, result).value, "p50_ms": round(p50, 4)}
+        measured[name] = {
+            "metric": judge(run.config.gate, result).value,
+            "rows": result.rows,
+            "p50_ms": round(p50, 4),
+        }
     return measured
 
 

@@ -16,6 +16,7 @@ from modelyard.packages.package import PackageInfo, Variant
 from modelyard.registry.tracking import track_failure
 from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Runtime
+from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
 from modelyard.store.artifact import In, Out, write_json
@@ -25,7 +26,7 @@ from modelyard.store.tables import Row, read_parquet, write_parquet
 REFERENCE_ROWS = 2_000
 
 
-@stage(reads=("gate", "monitor", "export", "continual", "seed"))
+@stage(reads=("gate", "monitor", "export", "continual", "seed", "evaluation"))
 def package(run: Run, features: In, model: In, evaluation: In, graphs: In, package: Out) -> str:
     """Judges the chosen variant on the test split, holds it against the gate, and puts the
     package together."""
@@ -41,7 +42,8 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
         shutil.copy2(graphs / file, package / "graphs" / file)
     host = run.entry.open(package / "assets")
     runtime = open_variant(package / "graphs", chosen.name, chosen.graphs)
-    result = run.family.evaluate(host, runtime, features, "test")
+    trained = Evaluation.model_validate_json((evaluation / "evaluation.json").read_text())
+    result = evaluated(run, host, runtime, features, "test", like=trained)
     gate = judge(run.config.gate, result)
     if not gate.passed:
         made = [artifact.read_manifest(one) for one in (features, model, evaluation, graphs)]

@@ -17,11 +17,14 @@ from modelyard.families.language.documents import Document
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.sampling import log_softmax
 from modelyard.family import Split
-from modelyard.judging.evaluation import Evaluation, Plot, Series
+from modelyard.judging.evaluation import Evaluation, Part, Plot, Series
 from modelyard.runtimes.types import Runtime
 
 BINS = 32
 """Points of the curve over positions."""
+GROUP = 64
+"""Documents that are read together: their windows fill batches. Between two groups it is looked
+whether there is time for another."""
 BARS = 20
 """Documents that are drawn."""
 
@@ -50,16 +53,23 @@ class _Window:
 
 
 def evaluate(
-    host: LanguageHost, run: Runtime, features: Path, split: Split, most: int
+    host: LanguageHost, run: Runtime, features: Path, split: Split, most: int, part: Part
 ) -> Evaluation:
     """Judges at most `most` bytes of a split, whole documents, next to a unigram model of the
-    training split.
+    training split. `part` counts groups of documents.
 
     Perplexity counts tokens, so it compares models with one tokenizer only; bits per byte compare
     any.
     """
-    documents, left = _first(read_split(features, split), most)
-    judged = judge_documents(host, run, documents)
+    chosen, left = _first(read_split(features, split), most)
+    groups = [chosen[start : start + GROUP] for start in range(0, len(chosen), GROUP)]
+    documents: list[Document] = []
+    judged: list[Judged] = []
+    done = 0
+    for group in part.take(groups):
+        documents += group
+        judged += judge_documents(host, run, group)
+        done += 1
     losses, hits = (
         np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "hits")
     )
@@ -78,6 +88,8 @@ def evaluate(
     return Evaluation(
         split=split,
         rows=len(losses),
+        unit="tokens",
+        part=done if done < len(groups) else None,
         metrics=metrics,
         baseline=_unigram(host, features, tokens, size),
         baseline_name="unigram frequencies",

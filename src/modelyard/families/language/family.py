@@ -22,7 +22,7 @@ from modelyard.families.language.train import (
     load_graphs,
 )
 from modelyard.family import Family, Split
-from modelyard.judging.evaluation import Evaluation
+from modelyard.judging.evaluation import Evaluation, Part
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.training.batches import Batches
 
@@ -69,7 +69,14 @@ class Language(LanguageData, Family[LanguageConfig]):
         self, host: LanguageHost, run: Runtime, features: Path, split: Split = "test"
     ) -> Evaluation:
         """Judges a model on at most `features.evaluation_bytes` of a split."""
-        return evaluate(host, run, features, split, self.config.features.evaluation_bytes)
+        return self.evaluate_part(host, run, features, split, Part())
+
+    def evaluate_part(
+        self, host: LanguageHost, run: Runtime, features: Path, split: Split, part: Part
+    ) -> Evaluation:
+        """The same, on so many groups of documents as `part` allows."""
+        most = self.config.features.evaluation_bytes
+        return evaluate(host, run, features, split, most, part)
 
     def _setup(self, assets: Path) -> Setup:
         """The same documents are packed once."""

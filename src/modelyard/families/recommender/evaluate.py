@@ -62,6 +62,7 @@ def evaluate(
     return Evaluation(
         split=split,
         rows=len(users),
+        unit="users",
         metrics={**metrics, **heads.metrics},
         baseline={**baseline, **heads.baseline},
         baseline_name="popularity",

@@ -72,6 +72,7 @@ def judge_classes(
     return Evaluation(
         split=split,
         rows=len(y),
+        unit=unit,
         metrics=metrics,
         baseline=class_metrics(class_shares(judged, train)),
         baseline_name=BASELINE,
