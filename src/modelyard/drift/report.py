@@ -51,8 +51,8 @@ def write_report(
 def _banner(verdict: Verdict, settings: MonitorSettings, opinion: Opinion | None) -> str:
     window = verdict.window
     rule = (
-        f"A column drifted when its p-value, adjusted over all columns (Benjamini-Hochberg), is at most "
-        f"{settings.alpha:g} and its effect at least {settings.min_effect:g}; the data drifted when more than "
+        f"A column drifted when its p-value, adjusted over all tests of all columns (Benjamini-Hochberg), is at most "
+        f"{settings.alpha:g} and its effect at least what is given with it; the data drifted when more than "
         f"{settings.share:.0%} of the columns did."
     )
     lines = [
@@ -76,7 +76,7 @@ def _second(verdict: Verdict, opinion: Opinion) -> str:
     state = "drifted" if opinion.drifted else "did not"
     return (
         "This table decides. Evidently's verdict, in the last column, is a second opinion on a sample, by a test and a "
-        "threshold that Evidently chooses for each column alone, as is all below: "
+        "threshold that it chooses for each column by itself. The drawings below are of this sample too: "
         f"{opinion.rows_current:,} of {verdict.rows_current:,} current and {opinion.rows_reference:,} of "
         f"{verdict.rows_reference:,} reference rows, {len(opinion.columns)} of {len(verdict.columns)} columns. For "
         f"Evidently {drifted} of these columns drifted, and the data {state}."
@@ -85,23 +85,21 @@ def _second(verdict: Verdict, opinion: Opinion) -> str:
 
 def _differences(verdict: Verdict, settings: MonitorSettings, opinion: Opinion) -> str:
     """Columns on which the two verdicts differ, each with both reasons."""
-    told = []
+    differing = []
     for column in verdict.columns:
         other = opinion.columns.get(column.name)
         if other is not None and other.drifted != column.drifted:
-            told.append(f"<li>{_text(_difference(column, other, settings))}</li>")
-    if not told:
+            differing.append(f"<li>{_text(_difference(column, other, settings))}</li>")
+    if not differing:
         return '<p class="note">The two verdicts agree on every column that both judged.</p>'
-    return f"<h2>Where the two verdicts differ</h2><ul>{''.join(told)}</ul>"
+    return f"<h2>Where the two verdicts differ</h2><ul>{''.join(differing)}</ul>"
 
 
 def _difference(column: ColumnDrift, other: ColumnOpinion, settings: MonitorSettings) -> str:
-    small = column.effect < settings.min_effect
-    effect = (
-        f"effect {column.effect:.3f}, {'below' if small else 'at least'} {settings.min_effect:g}"
-    )
-    side = "above" if column.adjusted_p > settings.alpha else "at most"
-    chance = f"adjusted p {column.adjusted_p:.2g}, {side} {settings.alpha:g}"
+    size = "below" if column.effect < column.least_effect else "at least"
+    effect = f"effect {column.effect:.3f}, {size} {column.least_effect:.3g}"
+    surety = "above" if column.adjusted_p > settings.alpha else "at most"
+    chance = f"adjusted p {column.adjusted_p:.2g}, {surety} {settings.alpha:g}"
     ours = "drifted" if column.drifted else "stable"
     theirs = "drifted" if other.drifted else "stable"
     left_out = ""
@@ -128,11 +126,13 @@ def _table(verdict: Verdict, opinions: dict[str, ColumnOpinion]) -> str:
 
 def _row(column: ColumnDrift, other: ColumnOpinion | None) -> str:
     state = '<td class="s bad">drifted</td>' if column.drifted else '<td class="s">stable</td>'
+    least = f" (least {column.least_effect:.3g})" if column.least_effect else ""
     opinion = NO_OPINION
     if other is not None:
         opinion = f"{'drifted' if other.drifted else 'stable'}: {_measured(other)}"
     return (
-        f'<tr><td>{_text(column.name)}</td>{state}<td>{_text(column.test)}</td><td class="n">{column.effect:.3f}</td>'
+        f'<tr><td>{_text(column.name)}</td>{state}<td class="s">{_text(column.test)}</td>'
+        f'<td class="n">{column.effect:.3f}{least}</td>'
         f'<td class="n">{column.adjusted_p:.2g}</td>'
         f'<td class="n">{column.missing_reference:.0%} → {column.missing_current:.0%}</td>'
         f"<td>{_text(column.summary)}</td><td>{_text(opinion)}</td></tr>"

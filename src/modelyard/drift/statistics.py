@@ -26,6 +26,9 @@ class ColumnDrift(BaseModel):
     effect: float
     """0 to 1: Kolmogorov-Smirnov D, total variation distance, the share by which the spread
     shrank or the new values are too many, or the difference of the missing shares."""
+    least_effect: float
+    """A smaller effect is no drift: it follows `monitor.min_effect`, the test and the number of
+    rows."""
     p_value: float
     adjusted_p: float
     """p-value after Benjamini-Hochberg over all tests of all columns."""
@@ -40,6 +43,7 @@ class _Judged:
     """A finding with its p-value adjusted over all tests of all columns."""
 
     finding: Finding
+    least_effect: float
     adjusted_p: float
     drifted: bool
 
@@ -86,8 +90,9 @@ def _judge(found: dict[str, list[Finding]], settings: MonitorSettings) -> dict[s
         judged[name] = []
         for one in of_column:
             p = float(next(adjusted)) if _tested(one) else 0.0
-            drifted = p <= settings.alpha and one.effect >= one.least * settings.min_effect
-            judged[name].append(_Judged(one, p, drifted))
+            least = one.least * settings.min_effect
+            drifted = p <= settings.alpha and one.effect >= least
+            judged[name].append(_Judged(one, least, p, drifted))
     return judged
 
 
@@ -110,6 +115,7 @@ def _decisive(name: str, before: Column, after: Column, judged: list[_Judged]) -
         test=best.finding.test,
         drifted=best.drifted,
         effect=best.finding.effect,
+        least_effect=best.least_effect,
         p_value=best.finding.p_value,
         adjusted_p=best.adjusted_p,
         missing_reference=before.missing,
