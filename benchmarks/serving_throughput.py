@@ -1,7 +1,7 @@
 """Requests a second and p99 of the service beside FastAPI around the same ONNX session, in turn, on
 the same core.
 
-    python benchmarks/serving_throughput.py PACKAGE [--peer session|host] [--clients 1 16 64] [--server bentoml]
+    python benchmarks/serving_throughput.py PACKAGE [--peer session|host] [--clients 1 16 64] [--server serve]
 
 Each server has core 0 to itself while it is asked, the clients have core 1; the prediction log is
 on. Rounds alternate, so that what else the machine does weighs on both alike; medians of the
@@ -227,7 +227,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("package", type=Path)
     parser.add_argument("--peer", choices=("session", "host"), default="session")
-    parser.add_argument("--server", choices=("serve", "bentoml"), default="bentoml")
+    parser.add_argument("--server", choices=("serve", "bentoml"), default="serve")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
