@@ -1,6 +1,7 @@
 """The BentoML service of every family.
 
-    MODELYARD_PACKAGE=runs/…/package bentoml serve service:Model --working-dir services
+    export BENTOML_DO_NOT_TRACK=True
+    MODELYARD_PACKAGE=$PWD/runs/…/package bentoml serve service:Model --working-dir services
 
 or from a bento, which carries its package as a model of BentoML's store: see `store.py`.
 
@@ -13,13 +14,14 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import bentoml
+import psutil
 from bentoml.exceptions import BentoMLException, InvalidArgument, ServiceUnavailable
 from bentoml.images import Image
 from bentoml.models import BentoModel
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, WithJsonSchema
 
 from modelyard import TELEMETRY_OFF, __version__
 from modelyard.errors import ModelyardError, Unavailable
@@ -27,6 +29,10 @@ from modelyard.serving.app import app_from_environment
 from modelyard.serving.calls import Call, Reply, Route
 from modelyard.serving.launch import check
 from modelyard.serving.settings import ServingSettings, workers
+
+UNTRACKED = "BENTOML_DO_NOT_TRACK"
+DEEPEST = 8
+"""References within references; a schema that refers to itself is written out so far."""
 
 
 class Arguments(BaseModel):
@@ -52,6 +58,22 @@ class Answers:
         await inner(scope, receive, send)
 
 
+def refuse_reports() -> None:
+    """Ends a command of BentoML that would report its use to BentoML's makers.
+
+    The command reads whether it may before it loads a service, so that nothing here can tell it
+    any more; an ordinary exit would be reported too.
+    """
+    is_command = "bentoml_cli" in sys.modules and "--do-not-track" not in sys.argv
+    if is_command and UNTRACKED not in psutil.Process().environ():
+        said = (
+            f"error: BentoML would report this command to its makers. Type: export {UNTRACKED}=True"
+        )
+        print(said, file=sys.stderr, flush=True)
+        os._exit(2)
+
+
+refuse_reports()
 stored = None
 environ = dict(os.environ)
 try:
@@ -69,6 +91,27 @@ except (BentoMLException, ModelyardError) as error:
 
 app = app_from_environment(environ)
 Request, Response = host.Request, host.Response
+asked = TypeAdapter(list[Request]).json_schema()
+answered = TypeAdapter(list[Response]).json_schema(mode="serialization")
+
+
+def inlined(schema: Any, defined: dict[str, Any], depth: int = 0) -> Any:
+    """A JSON schema without references: BentoML's OpenAPI refuses definitions that hold keys which
+    it does not know, such as `examples`."""
+    if isinstance(schema, list):
+        return [inlined(one, defined, depth) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if (reference := schema.get("$ref")) is not None:
+        if depth == DEEPEST:
+            return {}
+        found = defined[reference.rpartition("/")[2]]
+        return inlined(found, defined, depth + 1)
+    return {name: inlined(one, defined, depth) for name, one in schema.items() if name != "$defs"}
+
+
+Requests = Annotated[list[Request], WithJsonSchema(inlined(asked, asked.get("$defs", {})))]
+Responses = Annotated[list[Response], WithJsonSchema(inlined(answered, answered.get("$defs", {})))]
 
 
 @bentoml.service(
@@ -104,7 +147,7 @@ class Model:
         await self._open.aclose()
 
     @bentoml.api(route="/predict")
-    async def predict(self, examples: list[Request], /) -> list[Response]:
+    async def predict(self, examples: Requests, /) -> Responses:
         """Answers examples, in their order.
 
         Over HTTP the app answers this route itself; here it is asked by code in the same process.
@@ -118,11 +161,14 @@ class Model:
 
 
 def described() -> bytes:
-    """What BentoML's clients read before they ask: the routes, and what each takes and gives."""
+    """What BentoML's clients read before they ask: the routes, and what each takes and gives.
+
+    With references: where they are written out, the client leaves fields out that it does not find,
+    and a misspelt one would not be refused.
+    """
     found = Model.schema()
-    # As answers are written: fields have the names of their serialization.
     (route,) = found["routes"]
-    route["output"] = TypeAdapter(list[Response]).json_schema(mode="serialization")
+    route |= {"input": asked | {"root_input": True}, "output": answered}
     return TypeAdapter(dict[str, Any]).dump_json(found)
 
 

@@ -16,7 +16,7 @@ from tests.toy.family import LineConfig, LineFamily, LineHost
 class Payment(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    amount: float = Field(ge=0, le=1e30, description="Euros")
+    amount: float = Field(ge=0, le=1e30, description="Euros", examples=[12.5])
     country: Literal["DE", "FR", "IT"] = "DE"
     card: str = Field(default="", max_length=19, description="Card number")
     card_country: str | None = Field(default=None, alias="card country")

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from bentoml.exceptions import BentoMLException
 
+from modelyard import TELEMETRY_OFF
 from modelyard.predictions.log import read_log
 from tests.service.test_serve import free_port
 
@@ -80,6 +81,8 @@ def test_bentoml_serves_a_typed_api_that_its_client_reads(payments, payments_pat
             assert answers == [golden["response"]] * 3
             with pytest.raises(BentoMLException) as refused:
                 client.predict([golden["request"], {"amount": "lots"}])
+            with pytest.raises(BentoMLException, match="field 'amuont' is unknown"):
+                client.predict([golden["request"] | {"amuont": 1.0}])
         assert refused.value.error_code == 400
         said = json.loads(str(refused.value))
         assert said["error"].startswith("field 'amount' must be a number from 0")
@@ -156,6 +159,17 @@ def test_bentoml_ends_at_once_with_a_line_when_the_package_is_missing(tmp_path):
     assert done.returncode == 1
     assert "does not exist" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "build"])
+def test_a_command_that_would_report_its_use_ends_in_a_line(line_path, tmp_path, command):
+    env = environment(tmp_path, MODELYARD_PACKAGE=str(line_path), __BENTOML_DEBUG_USAGE="True")
+    for name in TELEMETRY_OFF:
+        env.pop(name, None)
+    done = bentoml_command(command, str(SERVICES), env=env)
+    assert done.returncode == 2
+    assert done.stderr.endswith("Type: export BENTOML_DO_NOT_TRACK=True\n")
+    assert "Tracking" not in done.stdout + done.stderr
 
 
 BLOCKED = """
