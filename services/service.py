@@ -28,7 +28,7 @@ from modelyard.errors import ModelyardError, Unavailable
 from modelyard.serving.app import app_from_environment
 from modelyard.serving.calls import Call, Reply, Route
 from modelyard.serving.launch import check
-from modelyard.serving.settings import ServingSettings, workers
+from modelyard.serving.settings import ServingSettings
 
 UNTRACKED = "BENTOML_DO_NOT_TRACK"
 DEEPEST = 8
@@ -84,7 +84,6 @@ try:
     limits = settings.limits()
     # A broken package ends the command here, with its cause in a line.
     info = check(settings.package)
-    processes = workers()
     host = settings.trust().family(info.family).open(settings.package / "assets")
 except (BentoMLException, ModelyardError) as error:
     sys.exit(f"error: {error}")
@@ -117,7 +116,7 @@ Responses = Annotated[list[Response], WithJsonSchema(inlined(answered, answered.
 @bentoml.service(
     name="modelyard",
     description=info.title,
-    workers=processes,
+    workers=settings.workers,
     image=Image(python_version="3.11", lock_python_packages=False).python_packages(
         f"modelyard[bento]=={__version__}"
     ),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,7 @@ def test_bentoml_reads_no_body_over_the_limit_and_asks_for_the_token(line_path, 
         MODELYARD_PREDICTIONS=str(tmp_path / "log"),
         MODELYARD_MAX_BODY_BYTES="1000",
         MODELYARD_TOKEN="secret",
+        MODELYARD_WORKERS="2",
     )
     with served("service:Model", "--working-dir", str(SERVICES), env=env) as address:
         assert httpx.get(f"{address}/schema.json").status_code == 401
@@ -124,6 +126,12 @@ def test_bentoml_reads_no_body_over_the_limit_and_asks_for_the_token(line_path, 
             with pytest.raises(BentoMLException, match="more than 1,000 bytes") as refused:
                 client.predict([{"x": 1.0}] * 200)
             assert refused.value.error_code == 413
+        # Summed over both workers, whichever is asked.
+        counted = re.findall(
+            r'modelyard_requests_total\{code="(\d+)".*route="predict"\} (\S+)',
+            httpx.get(f"{address}/metrics").text,
+        )
+        assert sorted(counted) == [("200", "1.0"), ("413", "1.0")]
 
 
 def test_a_bento_carries_its_package_and_serves_it(payments, payments_path, tmp_path):

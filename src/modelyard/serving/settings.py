@@ -185,11 +185,3 @@ class ServingSettings(Settings):
             cache_bytes=self.cache_bytes,
             token=self.secret(),
         )
-
-
-def workers() -> int:
-    """MODELYARD_WORKERS, known before a package is."""
-    seen = os.environ.get(variable("workers")) or "1"
-    if not seen.isdigit() or int(seen) < 1:
-        raise UsageError(f"MODELYARD_WORKERS = {seen!r} must be a number of at least 1")
-    return int(seen)
