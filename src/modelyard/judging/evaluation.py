@@ -39,6 +39,10 @@ class Part:
             yield item
 
 
+WHOLE = Part()
+"""A whole split."""
+
+
 class Series(BaseModel):
     """One line, one set of bars or one cloud of points."""
 

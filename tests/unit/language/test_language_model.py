@@ -24,6 +24,7 @@ from modelyard.families.language.model import CausalLanguageModel, loss, new_con
 from modelyard.families.language.pack import pack
 from modelyard.families.language.train import load
 from modelyard.families.language.writer import Prompt
+from modelyard.judging.evaluation import Part
 from modelyard.settings.family import resolve
 from tests.unit.language.conftest import config, train
 
@@ -109,6 +110,19 @@ def test_only_the_first_documents_are_judged_where_there_are_too_many(trained, o
     result = evaluate(one.host, onnx("llama"), one.features, "train", 1_000)
     assert any("further documents" in note for note in result.notes)
     assert result.rows < evaluate(one.host, onnx("llama"), one.features, "train", 10**6).rows
+
+
+def test_part_of_a_split_is_its_first_documents(trained, onnx, monkeypatch):
+    monkeypatch.setattr("modelyard.families.language.evaluate.GROUP", 1)
+    one = trained("llama")
+    judged = (one.host, onnx("llama"), one.features, "train", 10**6)
+    part = evaluate(*judged, Part(rows=1))
+    texts = [document.text for document in read_split(one.features, "train")]
+    assert part.part == 1
+    assert part.rows == sum(len(one.host.codec.encode(text)) + 1 for text in texts[:1])
+    whole = evaluate(*judged, Part(rows=len(texts)))
+    assert whole.part is None
+    assert whole.rows == sum(len(one.host.codec.encode(text)) + 1 for text in texts)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])

@@ -17,7 +17,7 @@ from modelyard.families.language.documents import Document
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.sampling import log_softmax
 from modelyard.family import Split
-from modelyard.judging.evaluation import Evaluation, Part, Plot, Series
+from modelyard.judging.evaluation import WHOLE, Evaluation, Part, Plot, Series
 from modelyard.runtimes.types import Runtime
 
 BINS = 32
@@ -53,7 +53,12 @@ class _Window:
 
 
 def evaluate(
-    host: LanguageHost, run: Runtime, features: Path, split: Split, most: int, part: Part
+    host: LanguageHost,
+    run: Runtime,
+    features: Path,
+    split: Split,
+    most: int,
+    part: Part = WHOLE,
 ) -> Evaluation:
     """Judges at most `most` bytes of a split, whole documents, next to a unigram model of the
     training split. `part` counts groups of documents.

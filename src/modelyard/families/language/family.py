@@ -22,7 +22,7 @@ from modelyard.families.language.train import (
     load_graphs,
 )
 from modelyard.family import Family, Split
-from modelyard.judging.evaluation import Evaluation, Part
+from modelyard.judging.evaluation import WHOLE, Evaluation, Part
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.training.batches import Batches
 
@@ -69,7 +69,7 @@ class Language(LanguageData, Family[LanguageConfig]):
         self, host: LanguageHost, run: Runtime, features: Path, split: Split = "test"
     ) -> Evaluation:
         """Judges a model on at most `features.evaluation_bytes` of a split."""
-        return self.evaluate_part(host, run, features, split, Part())
+        return self.evaluate_part(host, run, features, split, WHOLE)
 
     def evaluate_part(
         self, host: LanguageHost, run: Runtime, features: Path, split: Split, part: Part
