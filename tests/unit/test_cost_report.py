@@ -201,7 +201,10 @@ def recorded(tmp_path, monkeypatch):
     """A finished run's folder with one measured stage and its model's figures."""
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "runs"))
     record = RunRecord(
-        id="20310405-101010-aaaa", family="tests.toy.family:Line", config={}, created="now"
+        id="20310405-101010-aaaa",
+        family="tests.toy.family:Line",
+        config={"data": {"uri": "/home/ada/customers.csv"}},
+        created="now",
     )
     folder = RunFolder.new(record)
     monkeypatch.setenv(events.VARIABLE, str(folder.events))
@@ -235,7 +238,8 @@ def test_the_command_prices_a_run_and_tells_its_return(recorded):
         "40",
     ]
     prices = ["--set", "cost.cpu_core_hour=36"]
-    for reference in ("20310405", "tests.toy.family:Line"):
+    model = "tests-toy-family-line-customers"  # as the run's last line calls it
+    for reference in ("20310405", "tests.toy.family:Line", model):
         found = json.loads(asked(reference, "--json", *prices, *stakes).stdout)
         amount = found["total"]["price"]["amount"]
         assert amount == pytest.approx(0.003, abs=0.001)

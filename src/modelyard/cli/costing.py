@@ -22,7 +22,7 @@ from modelyard.cost.report import (
     row,
     sum_of,
 )
-from modelyard.errors import UsageError, choices
+from modelyard.errors import ModelyardError, UsageError, choices
 from modelyard.pipeline.local import RunFolder, all_runs, find_run
 from modelyard.settings.cost import CostSettings
 from modelyard.settings.family import FamilyConfig, parse_assignments, resolve
@@ -88,12 +88,25 @@ def run_line(folder: RunFolder) -> str:
 
 
 def _runs(reference: str | None) -> list[RunFolder]:
-    """All runs of a family, or the one run that is named; the last one for None."""
-    known = all_runs()
-    of_family = [
-        folder for folder in known if reference in (folder.record.family, folder.path.parent.name)
-    ]
-    return of_family or [find_run(reference)]
+    """All runs of a family or of a model's name, or the one run that is named; the last one for
+    None."""
+    if reference is None:
+        return [find_run(None)]
+    found = [folder for folder in all_runs() if reference in _called(folder)]
+    return found or [find_run(reference)]
+
+
+def _called(folder: RunFolder) -> set[str]:
+    """The names of a run's family and of its model."""
+    from modelyard.registry.versions import model_name
+    from modelyard.stages.run import Run
+
+    record = folder.record
+    names = {record.family, folder.path.parent.name}
+    try:
+        return names | {model_name(Run.of(record.family, record.config))}
+    except ModelyardError:  # a family that is gone, or settings of an earlier version
+        return names
 
 
 def _settings(folder: RunFolder, assignments: list[str]) -> CostSettings:
