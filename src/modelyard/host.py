@@ -5,8 +5,9 @@ A host is built from a package's assets, and imports numpy, pydantic and the sta
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -14,6 +15,12 @@ from pydantic import BaseModel
 
 from modelyard.completion import Completed, Completion, Option
 from modelyard.runtimes.types import Arrays, Runtime
+
+
+Cell = float | str | None
+
+LOG_COLUMNS = ("_id", "_time", "_package", "_family", "_latency_ms", "_label")
+"""Columns that the prediction log adds to what a host describes."""
 
 
 class Explanation(BaseModel):
@@ -71,7 +78,7 @@ class Host(ABC):
     @abstractmethod
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """One flat row a request: all that drift detection needs. The same columns each time;
-        None is missing."""
+        None is missing. `described` joins columns of the data and fields of the answer."""
 
     def cost(self, request: BaseModel) -> Cost:
         """How much work the answer is at most, for admission; cheap itself, and never raises.
@@ -97,6 +104,36 @@ class Host(ABC):
             BadData: with file, row and column.
         """
         return None
+
+
+def described(inputs: Mapping[str, Cell], answer: Mapping[str, Cell]) -> dict[str, Cell]:
+    """The row of a request: its inputs and the answer's fields, none of which replaces another.
+
+    A field of the answer that is named as an input is `answer.<name>`; an input named as a column
+    of the prediction log is `input.<name>`. Case makes no difference, as in the log's files. Every
+    other name stays as it is.
+    """
+    names = _distinct(tuple(inputs), tuple(answer))
+    return dict(zip(names, [*inputs.values(), *answer.values()], strict=True))
+
+
+@functools.lru_cache(maxsize=64)
+def _distinct(inputs: tuple[str, ...], answer: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the row's columns; the same ones for every row of a package."""
+    taken = set(LOG_COLUMNS)
+    names = []
+    for prefix, given in (("input", inputs), ("answer", answer)):
+        for name in given:
+            free = _free(name, prefix, taken)
+            taken.add(free.casefold())
+            names.append(free)
+    return tuple(names)
+
+
+def _free(name: str, prefix: str, taken: Collection[str]) -> str:
+    while name.casefold() in taken:
+        name = f"{prefix}.{name}"
+    return name
 
 
 @runtime_checkable

@@ -133,9 +133,7 @@ def _write_back(folder: local.RunFolder, record: local.RunRecord) -> None:
         return
     reader = Run.of(record.family, record.config).reader
     for file in reader.write_back(features, Path(uri)):
-        console.print(
-            f"wrote    {_relative(file)}: what each column was taken for; edit it and run again"
-        )
+        console.print(f"wrote    {_relative(file)}: the inferred schema; edit it and run again")
 
 
 def _consume(folder: local.RunFolder, lines: StageLines) -> tuple[dict[str, Any] | None, int]:

@@ -293,7 +293,8 @@ class PredictionLog:
 
 def unlogged(host: Host) -> frozenset[str]:
     """What must never be logged: `host.sensitive`, by the fields' own names and by their
-    aliases."""
+    aliases, described under another name or not."""
     fields, names = host.Request.model_fields, host.sensitive
     aliases = {fields[name].alias or name for name in names if name in fields}
-    return names | aliases | {name for name, field in fields.items() if field.alias in names}
+    hidden = names | aliases | {name for name, field in fields.items() if field.alias in names}
+    return hidden | {f"input.{name}" for name in hidden}

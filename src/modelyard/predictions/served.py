@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.errors import Unavailable, UsageError
-from modelyard.host import Host
+from modelyard.host import LOG_COLUMNS, Host
 from modelyard.predictions.log import read_log, unlogged
-
-OWN = ("_id", "_time", "_package", "_family", "_latency_ms")
-"""Columns of the log itself; the others are the family's."""
-
 
 def served(place: str | Path, since: datetime, package: str) -> dict[str, list[Any]]:
     """What one package version answered from `since` on, by described column; nothing logged: an
@@ -28,7 +24,7 @@ def served(place: str | Path, since: datetime, package: str) -> dict[str, list[A
         with tempfile.TemporaryDirectory() as folder:
             _download(str(place), since, package, Path(folder))
             columns = read_log(Path(folder), since, package)
-    return {name: values for name, values in columns.items() if name not in OWN}
+    return {name: values for name, values in columns.items() if name not in LOG_COLUMNS}
 
 
 def comparable(

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from modelyard.families.anomaly import scoring
 from modelyard.families.anomaly.schema import LARGEST, Column, Detector, Schema
-from modelyard.host import Explanation, Host
+from modelyard.host import Explanation, Host, described
 from modelyard.runtimes.types import Runtime
 
 
@@ -81,7 +81,8 @@ class AnomalyHost(Host):
             row[name] = float(cells.mean())
             if len(cells) > 1:
                 row[f"{name}: spread"] = float(cells.std())
-        return row | {"score": response.score, "anomaly": "yes" if response.anomaly else "no"}
+        alarm = "yes" if response.anomaly else "no"
+        return described(row, {"score": response.score, "anomaly": alarm})
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation:
         """What each column adds to the score; `Explanation.method` says how that is measured."""

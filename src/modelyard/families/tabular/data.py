@@ -14,19 +14,12 @@ from modelyard.families.tabular import divide
 from modelyard.families.tabular.cells import as_json
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.earlier import Earlier
+from modelyard.families.tabular.edits import Edits, companions, find_edits, write_back
 from modelyard.families.tabular.encode import Encoder, completed
 from modelyard.families.tabular.infer import convert, infer_column, is_numeric, numbers
 from modelyard.families.tabular.overview import summarize, with_ranges
 from modelyard.families.tabular.samples import TARGETS, write_sample
-from modelyard.families.tabular.schema import (
-    Column,
-    Edits,
-    TableSchema,
-    companions,
-    find_edits,
-    near,
-    write_back,
-)
+from modelyard.families.tabular.schema import Column, TableSchema, near
 from modelyard.families.tabular.table import save_split
 from modelyard.families.tabular.target import read_target
 from modelyard.family import Data, Split
@@ -166,7 +159,7 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     target = _target_name(table, names, edits, config)
     _check_columns(table, target, config)
     columns, values = _inputs(table, [name for name in names if name != target], edits, config)
-    schema, y = read_target(table, target, edits, config)
+    schema, y = read_target(table, target, edits.of_target(target), config)
     shown = texts(table, target) if schema.classes else y
     notes = _unlisted(names, edits, target, table)
     times = _times(table, names, config)
@@ -231,12 +224,13 @@ def _check_setting(setting: str, name: str, names: list[str]) -> None:
 def _target_name(table: Table, names: list[str], edits: Edits, config: TabularConfig) -> str:
     sample = TARGETS[config.features.sample] if config.data.uri is None else None
     target = config.features.target or edits.target or sample
+    named_by = table.file if config.features.target else edits.file or table.file
     if target is None:
         hint = f"Type --target NAME. {near('', names)}"
         raise BadData("no column is named that is to be predicted", file=table.file, hint=hint)
     if target not in names:
         problem = "the table has no such column to predict"
-        raise BadData(problem, file=table.file, column=target, hint=near(target, names))
+        raise BadData(problem, file=named_by, column=target, hint=near(target, names))
     return target
 
 
@@ -255,7 +249,10 @@ def _inputs(
             column = edits.apply(inferred)
         columns.append(column)
         if column.role != "drop":
-            values[name] = convert(column, table, edits.requires(name))
+            try:
+                values[name] = convert(column, table, edits.requires(name))
+            except BadData as error:
+                raise edits.explain(error) from None
     return columns, values
 
 
@@ -298,13 +295,17 @@ def _unlisted(names: list[str], edits: Edits, target: str, table: Table) -> list
     name."""
     for name, given in edits.columns.items():
         if name not in names and given.get("role") != "drop":
-            problem = f"the schema names a column that {table.file} has not"
+            problem = "the schema names a column that the table lacks"
             raise BadData(problem, file=edits.file, column=name, hint=near(name, names))
     if edits.file is None:
         return []
     others = [name for name in names if name not in edits.columns and name != target]
-    inferred = f"; inferred, not named there: {', '.join(others[:10])}" if others else ""
-    return [f"columns follow {edits.file.name}{inferred}"]
+    inferred = f"; inferred, not edited there: {', '.join(others[:10])}" if others else ""
+    notes = [f"columns follow {edits.file.name}{inferred}"]
+    if edits != edits.of_target(target):
+        of = f"those of {edits.target}, not of {target}"
+        notes.append(f"task and classes in {edits.file.name} are {of}: they were not used")
+    return notes
 
 
 def _divide(prepared: Prepared, table: Table, config: TabularConfig) -> divide.Rows:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.edits import Edits
 from modelyard.families.tabular.encode import Encoder
-from modelyard.families.tabular.schema import FILE, Edits, TableSchema
+from modelyard.families.tabular.schema import FILE, TableSchema
 from modelyard.families.tabular.table import ModelInfo
 from modelyard.kit.warm_start import check_same
 

@@ -25,7 +25,7 @@ from modelyard.families.tabular.cells import as_times, calendar, parse_time, wor
 from modelyard.families.tabular.encode import Columns, Encoder, completed
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.shapley import shapley_values
-from modelyard.host import Explanation, Host
+from modelyard.host import Explanation, Host, described
 from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
 from modelyard.kit.classes.decision import Decision
 from modelyard.runtimes.types import Runtime
@@ -103,9 +103,9 @@ class TabularHost(Host):
             else:
                 row |= self._describe(column, value)
         if isinstance(response, ValueAnswer):
-            return row | {"prediction": response.value}
+            return described(row, {"prediction": response.value})
         assert isinstance(response, ClassAnswer)
-        return row | {"score": score_of(response), "label": response.label}
+        return described(row, {"score": score_of(response), "label": response.label})
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """Shapley values of the columns; None when the model was packaged without background rows.

@@ -109,7 +109,7 @@ def convert(column: Column, table: Table, required: bool) -> pd.Series[Any]:
         values = pd.Series(as_texts(table.column(column.name)), dtype=object)
     missing = np.flatnonzero(values.isna().to_numpy())
     if required and len(missing):
-        problem = "the cell is empty, but the schema says nullable: false"
+        problem = "the cell is empty, but the column is not nullable"
         hint = 'Fill it, or set "nullable": true'
         raise table.fault(column.name, int(missing[0]), problem, hint)
     return values

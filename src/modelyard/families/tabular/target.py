@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.divide import LEAST_OF_CLASS
+from modelyard.families.tabular.edits import Edits
 from modelyard.families.tabular.infer import as_written, is_numeric, numbers
-from modelyard.families.tabular.schema import Column, Edits, TableSchema
+from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.kit.tables import Table, as_texts
 
 MOST_CLASSES = 100
@@ -52,6 +53,8 @@ def read_target(
             problem = (
                 f"the target holds no numbers ({table.shown(target, row)}), so it is no regression"
             )
+            if edits.file is not None and config.features.task == "auto":
+                problem += f'; {edits.file.name} says "task": "regression"'
             hint = "Type --set features.task=classification, or choose another target"
             raise table.fault(target, row, problem, hint)
         column = Column(name=target, role="numeric", format=style, unit=unit)
@@ -106,7 +109,7 @@ def _classes(
         strange = sorted(set(edits.classes) ^ set(counts))[0]
         named, seen = ", ".join(edits.classes), ", ".join(sorted(counts))
         problem = f"the schema's classes are {named}, the data's {seen}: they differ in {strange!r}"
-        raise BadData(problem, **where)
+        raise BadData(problem, file=edits.file, column=target)
     return _in_order(counts, edits, config.features.positive)
 
 

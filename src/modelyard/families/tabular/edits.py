@@ -1,0 +1,265 @@
+"""A person's schema file: what was edited in it binds, what was inferred does not.
+
+    {"target": …, "task": …, "classes": …, "columns": […], "inferred": {…}}
+
+A run writes the schema that it inferred next to the data, with a copy of it as `inferred`. A field
+that differs from that copy is an edit. A file without the copy is a person's own: all of it binds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from modelyard.errors import BadData, UsageError, choices
+from modelyard.families.tabular.schema import FILE, ROLES, TASKS, Column, TableSchema
+from modelyard.store.artifact import write_text
+
+INFERRED = "inferred"
+"""The field that holds the copy of what was inferred."""
+READING = ("role", "format", "unit", "nullable")
+"""Fields of a column that decide whether its cells can be read."""
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What a person edited. It may concern some columns only; the others are inferred."""
+
+    file: Path | None = None
+    """Where it stands; None: nothing was edited."""
+    target: str | None = None
+    task: Literal["classification", "regression"] | None = None
+    classes: Sequence[str] | None = None
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By column name, the fields that are given."""
+
+    def role(self, name: str) -> str | None:
+        """The role given to a column, if any."""
+        role: str | None = self.columns.get(name, {}).get("role")
+        return role
+
+    def requires(self, name: str) -> bool:
+        """Whether no cell of a column may be empty."""
+        return self.columns.get(name, {}).get("nullable") is False
+
+    def of_target(self, target: str) -> Edits:
+        """What holds when `target` is predicted: task and classes are those of the file's own
+        target."""
+        if self.target in (None, target):
+            return self
+        return replace(self, task=None, classes=None)
+
+    def apply(self, column: Column) -> Column:
+        """The inferred column with the person's fields laid over it.
+
+        Raises:
+            BadData: a field that is unknown or has a value that is not allowed.
+        """
+        given = self.columns.get(column.name)
+        if not given:
+            return column
+        values = column.model_dump()
+        if given.get("role", column.role) != column.role:
+            values.update(transform=None, boolean=False)
+        try:
+            # An empty format or unit says nothing: it may stem from another role that the column
+            # had.
+            written = {name: given.get(name) or values[name] for name in ("format", "unit")}
+            return Column.model_validate({**values, **given, **written})
+        except ValidationError as error:
+            raise BadData(_explain(error), file=self.file, column=column.name) from None
+
+    def explain(self, error: BadData) -> BadData:
+        """An error about a column's cells, with what the file says of the column."""
+        given = self.columns.get(error.column or "", {})
+        said = [
+            f'"{name}": {json.dumps(given[name], ensure_ascii=False)}'
+            for name in READING
+            if given.get(name) not in (None, "")
+        ]
+        if self.file is None or not said:
+            return error
+        return BadData(
+            f"{error.problem}; {self.file.name} says {', '.join(said)}",
+            file=error.file,
+            row=error.row,
+            column=error.column,
+            hint=error.hint,
+        )
+
+
+def read_edits(file: Path, called: Path | None = None) -> Edits:
+    """Reads a schema file; one in which nothing was edited gives no edits.
+
+    `called` is what messages call the file.
+
+    Raises:
+        BadData: not JSON, or a field that is unknown or has a value that is not allowed.
+    """
+    called = called or file
+    content = _content(file, called)
+    task = content.get("task")
+    if task not in (None, *TASKS):
+        raise BadData(choices("task", str(task), TASKS), file=called)
+    target = content.get("target")
+    if target is not None and not isinstance(target, str):
+        raise BadData(f"'target' must be a column's name, seen {target!r}", file=called)
+    classes = content.get("classes")
+    if classes is not None and not (
+        isinstance(classes, list) and all(isinstance(c, str) for c in classes)
+    ):
+        raise BadData(f"'classes' must be a list of names, seen {classes!r}", file=called)
+    inferred = content.get(INFERRED, {})
+    if not isinstance(inferred, dict):
+        problem = f"{INFERRED!r} must be an object, seen {type(inferred).__name__}"
+        raise BadData(problem, file=called, hint="Delete it: all of the file then binds")
+    given = [name for name in ("target", "task", "classes") if content.get(name) is not None]
+    changed = [name for name in given if content[name] != inferred.get(name)]
+    columns = _changed_columns(content, inferred, called)
+    if not changed and not columns:
+        return Edits()
+    return Edits(
+        file=called,
+        target=target,
+        task=task if "task" in changed and task != "auto" else None,
+        classes=classes if "classes" in changed else None,
+        columns=columns,
+    )
+
+
+def find_edits(data: Path, setting: str | None) -> Edits:
+    """The edits to follow: of `setting` if given, else of `<stem>.schema.json` or `schema.json`.
+
+    `data` is the data file beside which they are looked for, or the folder that holds it.
+    """
+    data = Path(data)
+    folder = data if data.is_dir() else data.parent
+    if setting is not None:
+        brought = folder / FILE
+        return read_edits(brought if brought.is_file() else Path(setting), Path(setting))
+    beside = edits_beside(data)
+    if beside.file is not None or not data.is_dir():
+        return beside
+    read = [read_edits(file) for file in sorted(folder.glob("*.schema.json"))]
+    edited = [edits for edits in read if edits.file is not None]
+    if len(edited) > 1:
+        names = ", ".join(edits.file.name for edits in edited if edits.file is not None)
+        hint = "Keep one, or choose it with --set features.table_schema=PATH"
+        raise BadData(f"holds several schemas: {names}", file=folder, hint=hint)
+    return edited[0] if edited else Edits()
+
+
+def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
+    """The edited schema as a file of the data set: `setting`, or the one beside a local data
+    file."""
+    if setting is not None:
+        if not Path(setting).is_file():
+            raise UsageError(f"setting 'features.table_schema' = {setting!r}: no such file")
+        return {FILE: Path(setting).absolute()}
+    data = Path(uri).expanduser() if uri else None
+    if data is None or not data.is_file():
+        return {}
+    file = edits_beside(data).file
+    return {file.name: file} if file else {}
+
+
+def edits_beside(data: Path) -> Edits:
+    """The edits beside a data file, or in `schema.json` of a folder."""
+    for file in _schemas(data):
+        edits = read_edits(file)
+        if edits.file is not None:
+            return edits
+    return Edits()
+
+
+def write_back(features: Path, data: Path) -> list[Path]:
+    """Writes `data.schema.json` beside `data.csv`, for a person to edit.
+
+    Not where there is one, and never into a folder of data, which may be versioned as a whole.
+    """
+    if data.is_dir() or not os.access(data.parent, os.W_OK) or _schemas(data):
+        return []
+    schema = TableSchema.load(Path(features) / "assets").model_dump(mode="json")
+    # The copy is one line at the end: people edit the lines above it.
+    copy = json.dumps(schema, ensure_ascii=False)
+    shown = json.dumps(schema, ensure_ascii=False, indent=1).removesuffix("\n}")
+    file = _own_schema(data)
+    write_text(file, f'{shown},\n "{INFERRED}": {copy}\n}}\n')
+    return [file]
+
+
+def _schemas(data: Path) -> list[Path]:
+    """`<stem>.schema.json` and `schema.json` beside a data file, or the latter in a folder; those
+    that there are."""
+    files = [data / FILE] if data.is_dir() else [_own_schema(data), data.parent / FILE]
+    return [file for file in files if file.is_file()]
+
+
+def _own_schema(data: Path) -> Path:
+    """`customers.schema.json` of `customers.csv.gz`."""
+    return data.with_name(f"{data.name.split('.')[0]}.schema.json")
+
+
+def _content(file: Path, called: Path) -> dict[str, Any]:
+    if not file.is_file():
+        hint = "Check the setting features.table_schema"
+        raise BadData("no such schema file", file=called, hint=hint)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadData(f"is not JSON: {error}", file=called) from None
+    if not isinstance(content, dict):
+        raise BadData("must hold an object with 'columns'", file=called)
+    allowed = [*TableSchema.model_fields, INFERRED]
+    for name in content:
+        if name not in allowed:
+            raise BadData(choices("field", name, allowed), file=called)
+    return content
+
+
+def _changed_columns(
+    content: dict[str, Any], inferred: dict[str, Any], file: Path
+) -> dict[str, dict[str, Any]]:
+    """By column name, the fields that are not as they were inferred."""
+    before = dict(_columns(inferred.get("columns", []), file))
+    found = {}
+    for name, column in _columns(content.get("columns", []), file):
+        known = before.get(name, {})
+        changed = {
+            key: value for key, value in column.items() if key not in known or known[key] != value
+        }
+        if changed:
+            found[name] = changed
+    return found
+
+
+def _columns(columns: Any, file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if not isinstance(columns, list):
+        raise BadData(f"'columns' must be a list, seen {type(columns).__name__}", file=file)
+    seen: set[str] = set()
+    for index, column in enumerate(columns):
+        name = column.get("name") if isinstance(column, dict) else None
+        if not isinstance(name, str) or not name:
+            problem = f"columns[{index}] must be an object with a 'name', seen {column!r}"
+            raise BadData(problem, file=file)
+        if name in seen:
+            raise BadData("the column is listed twice", file=file, column=name)
+        seen.add(name)
+        if "role" in column and column["role"] not in ROLES:
+            raise BadData(choices("role", str(column["role"]), ROLES), file=file, column=name)
+        yield name, column
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return choices("field", name, Column.model_fields)
+    message = first["msg"].removeprefix("Value error, ")
+    return f"field {name!r} = {first['input']!r}: {message}" if name else message
