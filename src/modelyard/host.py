@@ -16,7 +16,6 @@ from pydantic import BaseModel
 from modelyard.completion import Completed, Completion, Option
 from modelyard.runtimes.types import Arrays, Runtime
 
-
 Cell = float | str | None
 
 LOG_COLUMNS = ("_id", "_time", "_package", "_family", "_latency_ms", "_label")

@@ -11,6 +11,7 @@ from modelyard.errors import Unavailable, UsageError
 from modelyard.host import LOG_COLUMNS, Host
 from modelyard.predictions.log import read_log, unlogged
 
+
 def served(place: str | Path, since: datetime, package: str) -> dict[str, list[Any]]:
     """What one package version answered from `since` on, by described column; nothing logged: an
     empty dict.

@@ -41,6 +41,25 @@ def test_columns_of_any_name_are_fields_of_the_request(tmp_path: Path) -> None:
     }
 
 
+def test_columns_named_as_the_answers_fields_are_described_beside_them(tmp_path: Path) -> None:
+    names = ["score", "anomaly", "_time"]
+    columns = [
+        Column(name=name, mean=0, spread=1, median=0.5, minimum=-1, maximum=1) for name in names
+    ]
+    schema().model_copy(update={"columns": columns}).save(tmp_path)
+    Detector(kind="ocsvm", window=1, false_alarm_rate=0.01).save(tmp_path)
+    host = AnomalyHost(tmp_path)
+    request = host.Request.model_validate({"values": dict(zip(names, [1, 2, 3], strict=True))})
+    answer = Answer(score=0.5, threshold=0.4, anomaly=True, severity=1.1, contributions={})
+    assert host.describe(request, answer) == {
+        "score": 1.0,
+        "anomaly": 2.0,
+        "input._time": 3.0,
+        "answer.score": 0.5,
+        "answer.anomaly": "yes",
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
