@@ -23,7 +23,7 @@ TRUSTED = (
 )
 """Types beyond skops' own list that a model file may hold."""
 CONVERTERS_OPSET = 15
-"""Operator set that every converter knows; onnx's own version converter goes on from there."""
+"""Operator set that every converter knows; onnx's own version converter continues from there."""
 
 
 def save_estimator(model: Any, file: Path) -> None:

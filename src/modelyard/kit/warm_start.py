@@ -1,4 +1,4 @@
-"""A run that goes on from an earlier model keeps what that model's weights depend on."""
+"""A run that starts from an earlier model keeps what that model's weights depend on."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def check_same(name: str, seen: Any, earlier: Any) -> None:
         return
     value = "null" if earlier is None else earlier
     raise UsageError(
-        f"setting {name!r} = {seen!r}, and the model to go on from has {earlier!r}. "
+        f"setting {name!r} = {seen!r}, and the earlier model has {earlier!r}. "
         f"Type: --set {name}={value}"
     )

@@ -44,7 +44,7 @@ class AnomalyData(Data[AnomalyConfig]):
 
         Raises:
             BadData: with file, row and column.
-            UsageError: the settings are not those of the model to go on from.
+            UsageError: the settings are not those of the earlier model.
         """
         config, base = self.config, base_of(out)
         earlier = _earlier(base, config) if base is not None else None
@@ -100,7 +100,7 @@ class AnomalyData(Data[AnomalyConfig]):
 
 
 def _earlier(base: Path, config: AnomalyConfig) -> Schema:
-    """The columns of the model to go on from.
+    """The columns of the earlier model.
 
     Raises:
         UsageError: a setting asks for something else.

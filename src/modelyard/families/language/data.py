@@ -41,7 +41,7 @@ class LanguageData(Data[LanguageConfig]):
 
         Raises:
             BadData: with file and row; or fewer than three different documents.
-            UsageError: the settings are not those of the model to go on from.
+            UsageError: the settings are not those of the earlier model.
         """
         config, settings = self.config, self.config.features
         if (base := base_of(out)) is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from modelyard.errors import UsageError
 from modelyard.families.language.config import LanguageModel
 from modelyard.families.language.decoder import DecoderSpec
+from modelyard.kit.warm_start import check_same
 
 TOKENIZER, CONFIG = "tokenizer.json", "config.json"
 _NAMES = {
@@ -37,10 +38,7 @@ def keep_tokenizer(base: Path, settings: LanguageModel, out: Path) -> None:
         name: next(known[one] for one in spellings if one in known)
         for name, spellings in _NAMES.items()
     }
-    for name, there in was.items() if settings.checkpoint is None else ():
-        if (seen := getattr(settings, name)) != there:
-            raise UsageError(
-                f"setting 'model.{name}' = {seen!r}, and the model to go on from has {there!r}. "
-                f"Type: --set model.{name}={there}"
-            )
+    if settings.checkpoint is None:
+        for name, there in was.items():
+            check_same(f"model.{name}", getattr(settings, name), there)
     shutil.copyfile(base / "assets" / TOKENIZER, out / "assets" / TOKENIZER)

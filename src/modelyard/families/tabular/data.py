@@ -88,7 +88,7 @@ class TabularData(Data[TabularConfig]):
 
         Raises:
             BadData: with file, row and column.
-            UsageError: the settings are not those of the model to go on from.
+            UsageError: the settings are not those of the earlier model.
         """
         config, base = self.config, base_of(out)
         earlier = Earlier.load(base, config) if base is not None else None

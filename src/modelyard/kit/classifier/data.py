@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from modelyard.errors import BadData, UsageError
+from modelyard.errors import BadData
 from modelyard.family import Data, Split
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.config import ClassifierConfig
@@ -22,6 +22,7 @@ from modelyard.kit.classifier.folders import Example, read_folder
 from modelyard.kit.classifier.kind import FileLimits, read_bytes
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.classifier.work import each
+from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
 PLAN = "network.json"
@@ -91,7 +92,7 @@ class ClassifierData(Data[C], Generic[C, S]):
 
         Raises:
             BadData: with file, and row of labels.csv.
-            UsageError: the settings are not those of the model to go on from.
+            UsageError: the settings are not those of the earlier model.
         """
         kind, settings = self.Spec.KIND, self.config.features
         base = base_of(out)
@@ -128,7 +129,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         return [{field: base64.b64encode(data).decode()} for _, data in files]
 
     def _earlier(self, base: Path) -> S:
-        """The spec of the model to go on from.
+        """The spec of the earlier model.
 
         Raises:
             UsageError: a setting asks for something else.
@@ -138,10 +139,8 @@ class ClassifierData(Data[C], Generic[C, S]):
         plan = json.loads((assets / PLAN).read_text())
         fixed = self.unchangeable(spec, plan)
         fixed.append(("features.positive", self.config.features.positive, spec.classes[1]))
-        for name, seen, there in fixed:
-            if seen is not None and seen != there:
-                problem = f"setting {name!r} = {seen!r}, and the model to go on from has {there!r}"
-                raise UsageError(f"{problem}. Type: --set {name}={there}")
+        for name, seen, earlier in fixed:
+            check_same(name, seen, earlier)
         return spec
 
     def _grown(self, earlier: S, parts: Parts) -> S:
