@@ -21,10 +21,10 @@ serve: $(VENV)/.laptop ## Serve the champion
 	$(BIN)/modelyard serve tabular
 
 test: $(VENV)/.dev $(KSERVE)/.ready ## Run the tests that need neither a GPU nor a cluster
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/.dev $(KSERVE)/.ready ## And the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not gpu and not kind'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not gpu and not kind'
 
 lint: $(VENV)/.dev ## Check format, style, rooms and types
 	$(BIN)/ruff format --check .

@@ -142,7 +142,7 @@ GPU = {"containers": [{"name": "node", "resources": {"limits": {"nvidia.com/gpu"
             "0/5 nodes are available: 2 Insufficient cpu, 5 Insufficient nvidia.com/gpu. preemption: 0/5 nodes are "
             "available: 5 No preemption victims found for incoming pod.",
             "no-room",
-            "nvidia.com/gpu free (4 asked for)",
+            "nvidia.com/gpu free (4 requested)",
         ),
         (
             "0/5 nodes are available: 2 node(s) had untolerated taint {nvidia.com/gpu: present}, 3 Insufficient "
@@ -187,7 +187,7 @@ def test_a_message_that_ends_with_the_resource_does_not_lend_it_its_dot():
         unscheduled("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.", **GPU)
     )
     assert "ask for fewer nvidia.com/gpu, or" in trouble.fix
-    assert "(4 asked for)" in trouble.cause
+    assert "(4 requested)" in trouble.cause
 
 
 def test_a_taint_is_answered_with_the_toleration_to_type():

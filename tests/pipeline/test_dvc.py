@@ -77,7 +77,7 @@ def test_params_hold_nothing_but_the_families() -> None:
 
 
 SLOPE = {"data": {"uri": "data/slope"}} | {
-    name: {} for name in ("features", "model", "training", "gate", "export")
+    name: {} for name in ("features", "model", "training", "gate", "evaluation", "export")
 }
 SLOPE |= {name: {} for name in ("registry", "monitor", "continual", "cost", "cluster", "serve")} | {
     "seed": 0

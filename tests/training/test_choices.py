@@ -223,7 +223,7 @@ def test_operations_are_those_of_the_products():
 
 
 def test_sigterm_without_a_place_for_checkpoints_says_that_nothing_is_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(Preemption, "asked", True, raising=False)
+    monkeypatch.setattr(Preemption, "requested", True, raising=False)
     monkeypatch.setattr(Preemption, "__init__", lambda self: None)
     with pytest.raises(Interrupted, match="nothing is saved") as stopped:
         fit(tmp_path)
