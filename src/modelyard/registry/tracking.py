@@ -11,8 +11,10 @@ import logging
 import math
 import os
 import re
+import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,10 +59,26 @@ def client() -> MlflowClient:
     except ModuleNotFoundError:
         raise MissingExtra("tracking", "track") from None
     uri = tracking_uri()
-    if (file := database(uri)) is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     with server():
+        if (file := database(uri)) is not None and not file.is_file():
+            _make_database(file)
         return MlflowClient(uri, uri)
+
+
+def _make_database(file: Path) -> None:
+    """MLflow makes its tables one by one, and never opens a file again in which it was stopped
+    halfway: so they are made elsewhere, and the file appears whole."""
+    from mlflow import MlflowClient
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=file.parent) as folder:
+        fresh, whole = Path(folder) / "fresh.db", Path(folder) / "whole.db"
+        made = MlflowClient(f"sqlite:///{fresh}", f"sqlite:///{fresh}")
+        made.search_experiments(max_results=1)
+        made.search_registered_models(max_results=1)
+        with closing(sqlite3.connect(fresh)) as source, closing(sqlite3.connect(whole)) as target:
+            source.backup(target)
+        whole.replace(file)
 
 
 def database(uri: str) -> Path | None:
