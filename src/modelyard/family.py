@@ -110,8 +110,8 @@ class Data(ABC, Generic[C]):
         """Writes the small built-in raw data set into the folder `raw`."""
 
     def companions(self) -> dict[str, Path]:
-        """Local files that belong to the data in addition to `data.uri` itself, by the name they get in the
-        raw folder.
+        """Local files that belong to the data besides `data.uri` itself, by the name they get in
+        the raw folder.
 
         They become part of the data set: its digest, and so what runs again, follows them.
         """

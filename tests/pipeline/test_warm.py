@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -112,11 +111,12 @@ def test_where_an_import_starts_a_thread_steps_are_new_interpreters(tmp_path, mo
     with StepServer(tmp_path, ["threaded"]) as server:
         time.sleep(2)
         assert server.run(component("pass"), arguments(tmp_path), {}) is None
-    body = f"import os\nopen({str(tmp_path / 'parent')!r}, 'w').write(str(os.getppid()))"
-    with forked_steps(tmp_path, ["threaded"]):
-        time.sleep(2)
-        assert run(command(body, tmp_path)) == 0
-    assert int((tmp_path / "parent").read_text()) != os.getpid()
+    body = f"import sys\nopen({str(tmp_path / 'begun')!r}, 'w').write(' '.join(sys.orig_argv))"
+    for modules, module in (([], "modelyard.pipeline.forking"), (["threaded"], EXECUTOR)):
+        with forked_steps(tmp_path, modules):
+            time.sleep(2)
+            assert run(command(body, tmp_path)) == 0
+        assert f"-m {module}" in (tmp_path / "begun").read_text()
 
 
 def test_steps_at_a_time_do_not_wait_for_each_other(tmp_path):
@@ -129,6 +129,22 @@ def test_steps_at_a_time_do_not_wait_for_each_other(tmp_path):
         ]
         assert [one.result() for one in ended] == [0] * 4
         assert time.monotonic() - begun < 9
+
+
+def test_a_step_ends_while_one_that_began_later_still_works(tmp_path):
+    with StepServer(tmp_path, [EXECUTOR]) as server, ThreadPoolExecutor(2) as pool:
+        assert server.run(component("pass"), arguments(tmp_path), {}) == 0
+        first = pool.submit(
+            server.run, component("import time\ntime.sleep(1)"), arguments(tmp_path), {}
+        )
+        time.sleep(0.5)
+        later = pool.submit(
+            server.run, component("import time\ntime.sleep(6)"), arguments(tmp_path), {}
+        )
+        begun = time.monotonic()
+        assert first.result() == 0
+        assert time.monotonic() - begun < 4
+        assert later.result() == 0
 
 
 def test_the_process_of_steps_ends_with_the_one_that_asked_for_it(tmp_path):

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from modelyard.errors import BrokenArtifact, Unavailable, UsageError
 from modelyard.registry import direct
 from modelyard.registry import versions as registry
+from modelyard.registry.tracking import client
 from modelyard.stages.deploy import deploy
 from modelyard.store import artifact
 from tests.toy.build import LINE, Built, build
@@ -122,10 +125,40 @@ def test_a_package_is_found_by_name_without_mlflow_as_its_client_finds_it(yard, 
     known = {one.version: one for one in registry.list_versions(NAME)}
     champion = next(one for one in known.values() if one.champion)
     monkeypatch.setitem(sys.modules, "mlflow", None)
+    assert direct.find(NAME, "01") is None
     for version, expected in {**known, "champion": champion}.items():
         assert registry.get(NAME, version) == expected
         assert registry.find(NAME, expected.tags[registry.DIGEST]) == expected
     assert registry.champion(NAME).path == registry.resolve(f"{NAME}@{champion.version}")
+
+
+def test_a_database_that_was_not_made_whole_is_not_there(tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "search_registered_models", lambda self, **_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            client()
+        assert not (tmp_path / "mlflow.db").exists()
+    assert client().search_registered_models() == []
+    assert [file.name for file in tmp_path.iterdir() if file.is_dir()] == []
+
+
+def test_processes_that_begin_together_share_one_database(tmp_path):
+    script = (
+        "import sys; from modelyard.registry.tracking import client\n"
+        "client().create_registered_model(sys.argv[1])"
+    )
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    started = [
+        subprocess.Popen([sys.executable, "-c", script, name], env=environment)
+        for name in ("one", "two", "three")
+    ]
+    assert [process.wait() for process in started] == [0, 0, 0]
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as tables:
+        found = tables.execute("SELECT name FROM registered_models").fetchall()
+    assert {name for (name,) in found} == {"one", "two", "three"}
 
 
 def test_where_the_database_has_other_tables_the_client_is_asked(yard, tmp_path, monkeypatch):

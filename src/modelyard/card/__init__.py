@@ -1,4 +1,5 @@
-"""The card: one self-contained page that shows what a run produced, from what, and how good it is."""
+"""The card: one self-contained page that shows what a run produced, from what, and how
+good it is."""
 
 from __future__ import annotations
 

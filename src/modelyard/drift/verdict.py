@@ -17,7 +17,7 @@ MEASURES = {
     "new values": "new values ",
     "missing share": "missing ",
 }
-"""What the line of the verdict calls an effect; that of chi-squared stands alone."""
+"""What the line of the verdict calls an effect; that of chi-squared has no name."""
 
 
 class Window(BaseModel):

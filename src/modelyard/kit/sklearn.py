@@ -99,7 +99,7 @@ def as_onnx(model: Any, takes: str, columns: int) -> Any:
 
 
 def to_one_output(model: Any, gives: str, width: int | None, opset: int) -> bytes:
-    """A converted model as ONNX bytes in the operator set `opset`, with its last output alone.
+    """A converted model as ONNX bytes in the operator set `opset`, with only its last output.
 
     Converters add the label; it and what leads only to it is dropped.
 

@@ -1,4 +1,5 @@
-"""The process that steps are forked from: `python -m modelyard.pipeline.forking RUN_FOLDER FD MODULE...`
+"""The process that steps are forked from:
+`python -m modelyard.pipeline.forking RUN_FOLDER FD MODULE...`
 
 A step of a pipeline is a process of its own, and a new interpreter spends most of a short step
 importing. This process imports while steps work, and each step begins as a copy of it.
@@ -31,7 +32,7 @@ READY = b"r"
 
 def main(control: socket.socket, modules: list[str]) -> int:
     """Serves until the other end is closed. Returns in each step too, with its exit status."""
-    # Steps are told to stop with this process, which waits for them. See pipeline.process.
+    # Steps get the same signal as this process, which waits for them. See pipeline.process.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     steps: dict[int, tuple[int, socket.socket]] = {}
     """By process: its pidfd, and where to answer how it ended."""
@@ -57,6 +58,8 @@ def main(control: socket.socket, modules: list[str]) -> int:
                 _, status = os.waitpid(pid, 0)
                 with contextlib.suppress(OSError):  # nobody listens any more
                     step.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+                    # Steps that were forked since hold copies of it: closing alone ends nothing.
+                    step.shutdown(socket.SHUT_RDWR)
                 step.close()
                 os.close(pidfd)
                 del steps[pid]

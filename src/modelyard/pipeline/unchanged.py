@@ -14,7 +14,7 @@ SAME = ("family", "kind", "config", "data_rev", "nodes", "gpus_per_node")
 
 def finished(record: RunRecord) -> RunFolder | None:
     """The newest finished run that `record` would repeat; None where anything is different, or
-    where it cannot be told."""
+    where it is not known."""
     if record.kind != "training":
         return None
     for folder in reversed(all_runs(record.family)):

@@ -12,12 +12,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from modelyard import events
 from modelyard.family import Entry
 from modelyard.pipeline.forking import BLAS_THREADS, READY
+from modelyard.registry.tracking import QUIET
 from modelyard.settings.family import FamilyConfig
 
 EXECUTOR = "kfp.dsl.executor_main"
@@ -67,7 +67,7 @@ class StepServer:
                     *modules,
                 ],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **WITHOUT_THREADS, "_KFP_RUNTIME": "true"},
+                env={**QUIET, **os.environ, **WITHOUT_THREADS, "_KFP_RUNTIME": "true"},
             )
 
     def run(self, code: str, arguments: Sequence[str], environment: dict[str, str]) -> int | None:
@@ -93,12 +93,7 @@ class StepServer:
     def __enter__(self) -> StepServer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._control.close()
         self._process.wait()
 
@@ -145,7 +140,7 @@ def _component(command: Sequence[str]) -> tuple[str, list[str]] | None:
 
 def _tell_killed(command: Sequence[str], number: int) -> None:
     """A step that crashed could not say so itself."""
-    if number in (signal.SIGTERM, signal.SIGINT):  # it was told to stop
+    if number in (signal.SIGTERM, signal.SIGINT):  # it was stopped
         return
     name = signal.Signals(number).name
     cause = ", as Linux does where memory runs out" if number == signal.SIGKILL else ""

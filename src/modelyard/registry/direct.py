@@ -1,5 +1,5 @@
-"""A version of a registered name, read without MLflow's client, whose import takes seconds: from the
-SQLite file on a laptop, by MLflow's REST API from a server.
+"""A version of a registered name, read without MLflow's client, whose import takes seconds: from
+the SQLite file on a laptop, by MLflow's REST API from a server.
 
 It only reads, and only what one lookup needs: what it does not know, the client is asked.
 """
@@ -98,7 +98,7 @@ def _from_database(file: Path, name: str, version: str) -> Version | None:
         number = champion if version == CHAMPION else version
         row = tables.execute(
             "SELECT source, run_id, creation_time FROM model_versions"
-            " WHERE name = ? AND version = ? AND workspace = 'default' AND status = 'READY'",
+            " WHERE name = ? AND CAST(version AS TEXT) = ? AND workspace = 'default' AND status = 'READY'",
             (name, number),
         ).fetchone()
         tags = tables.execute(

@@ -6,6 +6,7 @@ seconds, so that only the step that ends a run pays for it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import math
@@ -61,7 +62,11 @@ def client() -> MlflowClient:
     uri = tracking_uri()
     with server():
         if (file := database(uri)) is not None and not file.is_file():
-            _make_database(file)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.with_name(f".{file.name}.lock").open("w") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                if not file.is_file():  # another process may have made it meanwhile
+                    _make_database(file)
         return MlflowClient(uri, uri)
 
 
@@ -70,7 +75,6 @@ def _make_database(file: Path) -> None:
     halfway: so they are made elsewhere, and the file appears whole."""
     from mlflow import MlflowClient
 
-    file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=file.parent) as folder:
         fresh, whole = Path(folder) / "fresh.db", Path(folder) / "whole.db"
         made = MlflowClient(f"sqlite:///{fresh}", f"sqlite:///{fresh}")

@@ -96,8 +96,8 @@ class Batcher:
     ) -> asyncio.Future[list[BaseModel]]:
         """Answers to the examples of one request, by `expires` on `time.perf_counter`'s clock.
 
-        Who asks twice in a row on the same connection, `caller`, is taken to be the only one: nobody else
-        is waited for. `weights` say what each example costs, 1 being the one of the warm-up;
+        Who asks twice in a row on the same connection, `caller`, is taken to be the only
+        one: nobody else is waited for. `weights` say what each example costs, 1 being the one of the warm-up;
         cancelling the future ends the work.
 
         Raises, here or from the future:

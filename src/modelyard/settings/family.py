@@ -105,7 +105,8 @@ class MonitorSettings(Settings):
     share: float = Field(default=0.0, ge=0, lt=1)
     """The data set counts as drifted when more than this share of the columns drifted."""
     consecutive: int = Field(default=1, ge=1)
-    """Drifted windows in a row before a retraining is requested; windows that overlap count once."""
+    """Drifted windows in a row before a retraining is requested. Windows that overlap count
+    once."""
     cooldown_hours: float = Field(default=24.0, ge=0)
     """No retraining is requested within so many hours of the package's creation or of the last
     request."""
@@ -114,8 +115,8 @@ class MonitorSettings(Settings):
 class FamilyConfig(Settings):
     """All parameters of a run. A family subclasses it and narrows `features` and `model`.
 
-    What follows from nothing but the settings is here too: it can be asked before anything of the family
-    is imported.
+    What depends only on the settings is here too: it is known before anything of the family is
+    imported.
     """
 
     shortcuts: ClassVar[Mapping[str, str]] = {}
@@ -131,7 +132,7 @@ class FamilyConfig(Settings):
         return cls()
 
     def requires(self) -> Mapping[str, str]:
-        """What this config needs in addition to the core: import name to the wheel's extra that brings it.
+        """What this config needs besides the core: import name to the wheel's extra that brings it.
 
         For example `{"lightgbm": "tabular"}`; checked before a stage starts.
         """

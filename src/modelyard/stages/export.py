@@ -73,7 +73,8 @@ def _compiled(run: Run, pieces: Sequence[Graph], graphs: Path) -> dict[str, dict
 
 
 def check_parity(graph: Graph, native: Runtime, compiled: Runtime) -> float:
-    """Largest |difference| / max(1, |value|) between two runtimes on the graph's example, one row and the batch.
+    """Largest |difference| / max(1, |value|) between two runtimes on the graph's example:
+    its first row, and all of it.
 
     Raises:
         BrokenArtifact: it is over the graph's tolerance: which graph and output, and by how much.

@@ -42,7 +42,7 @@ def test_the_table_that_the_faults_are_made_from_is_good(tmp_path: Path) -> None
             "row 5, column 'x': '4.5o' is not a number.*schema.json",
         ),
         (GOOD.replace("1.5,b,1", "inf,b,1", 1), "row 2, column 'x': the cell is infinite"),
-        ("x,y,z\n" + ROWS.replace(",b,", ",a,"), "column 'y': the target has one class alone, 'a'"),
+        ("x,y,z\n" + ROWS.replace(",b,", ",a,"), "column 'y': the target has only one class, 'a'"),
         ("x,y,z\n" + "".join(ROWS.splitlines(True)[:18]), "18 rows can be used; at least 20"),
         (GOOD + "1.5,c,1\n", "class 'c' has 1 of 61 rows; each class needs 6"),
         ("x,y,z\n" + re.sub(",[ab],[12]", ",,1", ROWS), "column 'y': 40 of 60 rows have no value"),

@@ -1,5 +1,5 @@
-"""The half that answers: a row or a window of measurements to a score and its reasons. Numpy and
-pydantic alone."""
+"""The half that answers: a row or a window of measurements to a score and its reasons. Only
+numpy and pydantic."""
 
 from __future__ import annotations
 

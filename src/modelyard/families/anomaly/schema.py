@@ -1,5 +1,5 @@
-"""What training hands to answering: the columns, and the detector. Numpy and
-pydantic alone."""
+"""What training hands to answering: the columns, and the detector. Only
+numpy and pydantic."""
 
 from __future__ import annotations
 

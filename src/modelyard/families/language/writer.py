@@ -1,4 +1,4 @@
-"""One text being written: its request, its tokens so far, when it ends, and what is reported of it."""
+"""One text being written: its request, its tokens so far, when it ends, what is reported of it."""
 
 from __future__ import annotations
 

@@ -136,16 +136,16 @@ def read_edits(file: Path, called: Path | None = None) -> Edits:
 def find_edits(data: Path, setting: str | None) -> Edits:
     """The edits to follow: of `setting` if given, else of `<stem>.schema.json` or `schema.json`.
 
-    `data` is the data file beside which they are looked for, or the folder that holds it.
+    `data` is the data file next to which they are looked for, or the folder that holds it.
     """
     data = Path(data)
     folder = data if data.is_dir() else data.parent
     if setting is not None:
         brought = folder / FILE
         return read_edits(brought if brought.is_file() else Path(setting), Path(setting))
-    beside = edits_beside(data)
-    if beside.file is not None or not data.is_dir():
-        return beside
+    found = edits_of(data)
+    if found.file is not None or not data.is_dir():
+        return found
     read = [read_edits(file) for file in sorted(folder.glob("*.schema.json"))]
     edited = [edits for edits in read if edits.file is not None]
     if len(edited) > 1:
@@ -156,7 +156,7 @@ def find_edits(data: Path, setting: str | None) -> Edits:
 
 
 def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
-    """The edited schema as a file of the data set: `setting`, or the one beside a local data
+    """The edited schema as a file of the data set: `setting`, or the one next to a local data
     file."""
     if setting is not None:
         if not Path(setting).is_file():
@@ -165,12 +165,12 @@ def companions(uri: str | None, setting: str | None) -> dict[str, Path]:
     data = Path(uri).expanduser() if uri else None
     if data is None or not data.is_file():
         return {}
-    file = edits_beside(data).file
+    file = edits_of(data).file
     return {file.name: file} if file else {}
 
 
-def edits_beside(data: Path) -> Edits:
-    """The edits beside a data file, or in `schema.json` of a folder."""
+def edits_of(data: Path) -> Edits:
+    """The edits next to a data file, or in `schema.json` of a folder."""
     for file in _schemas(data):
         edits = read_edits(file)
         if edits.file is not None:
@@ -179,7 +179,7 @@ def edits_beside(data: Path) -> Edits:
 
 
 def write_back(features: Path, data: Path) -> list[Path]:
-    """Writes `data.schema.json` beside `data.csv`, for a person to edit.
+    """Writes `data.schema.json` next to `data.csv`, for a person to edit.
 
     Not where there is one, and never into a folder of data, which may be versioned as a whole.
     """
@@ -195,7 +195,7 @@ def write_back(features: Path, data: Path) -> list[Path]:
 
 
 def _schemas(data: Path) -> list[Path]:
-    """`<stem>.schema.json` and `schema.json` beside a data file, or the latter in a folder; those
+    """`<stem>.schema.json` and `schema.json` next to a data file, or the latter in a folder; those
     that there are."""
     files = [data / FILE] if data.is_dir() else [_own_schema(data), data.parent / FILE]
     return [file for file in files if file.is_file()]

@@ -258,7 +258,7 @@ def _only(figures: Mapping[str, Sequence[float]]) -> Sequence[float]:
 def _boosted(
     name: str, best: int, table: Table, losses: Mapping[str, Sequence[float] | np.ndarray]
 ) -> Fitted:
-    """What is told of boosting with these losses by round, of which the `best` first are kept."""
+    """The report of boosting with these losses by round, of which the `best` first are kept."""
     loss = "log loss" if table.classes else "root mean squared error"
     rounds = len(losses["validation"])
     note = f"The best round is {best} of {rounds}: more trees may help."

@@ -156,7 +156,7 @@ def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> lis
 
 def _giveaways(names: list[str], schema: TableSchema) -> list[str]:
     return [
-        f"{name} alone determines {schema.target}: if it is only known afterwards, "
+        f"{name} by itself determines {schema.target}: if it is only known afterwards, "
         f"leave it out (--set features.drop=[{name}])"
         for name in names
     ]
@@ -165,7 +165,7 @@ def _giveaways(names: list[str], schema: TableSchema) -> list[str]:
 def _told(names: list[str], schema: TableSchema) -> str:
     if not names:
         return ""
-    return f"; alone determines {schema.target}: {', '.join(names[:4])} (known beforehand?)"
+    return f"; by itself determines {schema.target}: {', '.join(names[:4])} (known beforehand?)"
 
 
 def _determines(column: Column, cells: pd.Series[Any], y: np.ndarray, schema: TableSchema) -> bool:

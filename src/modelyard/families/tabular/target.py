@@ -90,7 +90,8 @@ def _classes(
     where: dict[str, Any] = {"file": table.file, "column": target}
     if len(counts) < 2:
         (only,) = counts
-        raise BadData(f"the target has one class alone, {only!r}; two are needed", **where)
+        problem = f"the target has only one class, {only!r}; a classifier needs at least two"
+        raise BadData(problem, **where)
     if len(counts) > MOST_CLASSES:
         _, _, plain = as_written(table.column(target), table.delimiter)
         numeric = is_numeric(plain)
