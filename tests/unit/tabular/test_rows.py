@@ -235,7 +235,7 @@ def test_a_column_that_tells_the_target_by_itself_is_named(tmp_path: Path) -> No
     frame = customers().assign(code=lambda f: (f["churn"] == "left") * 1)
     frame["after"] = frame["code"] * 0.8 + r.normal(0, 0.01, 400)
     summary, _ = built(tmp_path, write(tmp_path, frame), target="churn")
-    assert summary["headline"].endswith("; alone determines churn: code, after (known beforehand?)")
+    assert summary["headline"].endswith("; by itself determines churn: code, after (known beforehand?)")
     assert [note.split()[0] for note in summary["notes"]] == ["code", "after"]
 
 
@@ -246,7 +246,7 @@ def test_a_copy_of_a_quantity_to_predict_is_named_and_a_good_predictor_is_not(
     frame = customers().assign(price=lambda f: 3.0 * f["age"] + r.normal(0, 1, 400))
     frame["gross"] = frame["price"] * 1.19
     summary, _ = built(tmp_path, write(tmp_path, frame), target="price")
-    assert "alone determines price: gross (" in summary["headline"]
+    assert "by itself determines price: gross (" in summary["headline"]
 
 
 @pytest.mark.parametrize(("yes", "no"), [("yes", "no"), ("1", "0"), ("True", "False")])
