@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from modelyard.card import comparison, runs
 from modelyard.drift.report import write_report
 from modelyard.drift.verdict import Verdict, Window, judge
 from modelyard.judging.evaluation import Confusion, Picture, Plot, Series
@@ -236,3 +237,46 @@ def test_no_setting_and_no_line_of_a_search_acts_on_its_page(browser, tmp_path):
         nothing_ran(browser)
         assert browser("document.querySelectorAll('script, iframe, a, base').length") == 0, text
         assert browser("document.querySelectorAll('figure').length") == 2
+
+
+def test_no_text_of_two_packages_acts_where_they_are_compared(browser, tmp_path):
+    for text in ALL:
+        parts = bare(
+            main=text,
+            metrics={text: 1.5},
+            baseline={text: 2.0},
+            directions={text: "min"},
+            baseline_name=text,
+            plots=[
+                Plot(kind="line", title=text, series=[Series(name=text, x=[1.0, 2.0], y=[1.0, 2])])
+            ],
+        )
+        sides = []
+        for value in ("one", "two"):
+            update = {"run": text, "config": {text: {text: text + value}}, "data_revision": text}
+            info = parts["info"].model_copy(update=update)
+            training = {"curves": {text: [1.0, 0.5]}}
+            sides.append(comparison.Side(text, info, parts["evaluation"], training, {}))
+        page = comparison.page(comparison.side_by_side(sides))
+        is_strict(policy_of(page))
+        (tmp_path / "page.html").write_text(page)
+        opened(browser, tmp_path / "page.html")
+        nothing_ran(browser)
+        assert browser("document.querySelectorAll('script, iframe, a, base').length") == 0, text
+        assert browser("document.querySelectorAll('figure').length") == 2
+
+
+def test_no_text_of_a_run_and_no_script_in_a_card_acts_on_the_page_of_all_runs(browser, tmp_path):
+    hurt = "<script>window.stolen = top.stolen = 1</script><img src=x onerror=top.stolen=1>"
+    rows = [
+        runs.RunRow(text, text, text, text, text, 1.0, text, text, 1.0, 2.0, card=hurt + text)
+        for text in ALL
+    ]
+    page = runs.page(rows)
+    is_strict(policy_of(page))
+    (tmp_path / "runs.html").write_text(page)
+    opened(browser, tmp_path / "runs.html")
+    for number in range(len(rows)):
+        browser(f"document.querySelectorAll('button.card')[{number}].click()")
+    wait_for(lambda: browser("document.querySelectorAll('iframe').length") == len(rows))
+    nothing_ran(browser)

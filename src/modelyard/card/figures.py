@@ -6,8 +6,10 @@ Call inside `canvas.style()`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -15,7 +17,7 @@ from markupsafe import Markup
 from modelyard.card.canvas import SERIES, colour, dashes, new_figure, to_svg
 from modelyard.card.painters import PAINTERS, line
 from modelyard.card.text import clean
-from modelyard.judging.evaluation import Plot, Roc, Series
+from modelyard.judging.evaluation import Evaluation, Plot, Roc, Series
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,19 @@ def _pictures(plot: Plot) -> Drawn:
     return Drawn(clean(plot.title), body, clean(plot.caption), [])
 
 
-def roc(curve: Roc, prefix: str) -> Drawn:
-    """The receiver operating characteristic from corner to corner."""
+def plots_of(evaluation: Evaluation) -> list[Plot]:
+    """Its plots, and the receiver operating characteristic where none of them shows it."""
+    titles = " ".join(plot.title.lower() for plot in evaluation.plots)
+    if evaluation.roc is None or re.search(r"\broc\b|receiver operating", titles):
+        return evaluation.plots
+    return [_roc(evaluation.roc), *evaluation.plots]
+
+
+def _roc(curve: Roc) -> Plot:
+    """From corner to corner."""
     x = [0.0, *curve.false_positive_rate, 1.0]
     y = [0.0, *curve.true_positive_rate, 1.0]
-    plot = Plot(
+    return Plot(
         kind="line",
         title="Receiver operating characteristic",
         x_label="False positive rate",
@@ -82,8 +92,11 @@ def roc(curve: Roc, prefix: str) -> Drawn:
         series=[Series(name="model", x=x, y=y)],
         caption="Diagonal: chance.",
     )
-    figure, _ = line(plot)
-    return Drawn(plot.title, to_svg(figure, _label(plot), prefix), plot.caption, [])
+
+
+def step_of(training: Mapping[str, Any]) -> str:
+    """What the learning curves count: epochs, or iterations of what knows no epochs."""
+    return "epoch" if "best_epoch" in training or "epochs" in training else "iteration"
 
 
 def curves(

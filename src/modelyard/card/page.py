@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from modelyard.card import canvas, figures, pages, provenance, text, views, watch
+from modelyard.card import canvas, figures, provenance, views, watch
 from modelyard.card.cost import bill
 from modelyard.card.figures import Drawn
-from modelyard.card.text import clean, number, percent, signed, words
+from modelyard.card.templates import render
+from modelyard.card.text import clean, number, signed, words
 from modelyard.judging.evaluation import Evaluation
 from modelyard.packages.package import PackageInfo
 from modelyard.store.artifact import Origin
@@ -39,74 +35,39 @@ def page(
         watched = watch.columns(reference)
     hero = _hero(info, evaluation)
     title = f"{info.family} {info.version}: {hero['metric']} {hero['value']}"
-    html = (
-        _environment()
-        .get_template("card.html.j2")
-        .render(
-            head=Markup(pages.head(title, pages.policy(img_src="data:"))),  # noqa: S704 - it escapes the title
-            info=info,
-            evaluation=evaluation,
-            plots=drawn,
-            learning=learning,
-            watched=watched,
-            watched_of=len(reference),
-            css=Markup(_css()),  # noqa: S704 - our own file
-            hero=hero,
-            created=provenance.moment(info),
-            metrics=views.metrics(evaluation, info.gate.metric),
-            confusion=views.confusion(evaluation.confusion) if evaluation.confusion else None,
-            data=_data(data),
-            training=_training(training),
-            variants=views.variants(info, evaluation),
-            settings=provenance.settings(info),
-            chain=provenance.chain(info, lineage),
-            total=provenance.total(lineage),
-            cost=bill(info, [*lineage.values(), *others]),
-            commands=_commands(info),
-        )
+    return render(
+        "card.html.j2",
+        title,
+        info=info,
+        evaluation=evaluation,
+        plots=drawn,
+        learning=learning,
+        watched=watched,
+        watched_of=len(reference),
+        hero=hero,
+        created=provenance.moment(info),
+        metrics=views.metrics(evaluation, info.gate.metric),
+        confusion=views.confusion(evaluation.confusion) if evaluation.confusion else None,
+        data=_data(data),
+        training=_training(training),
+        variants=views.variants(info, evaluation),
+        settings=provenance.settings(info),
+        chain=provenance.chain(info, lineage),
+        total=provenance.total(lineage),
+        cost=bill(info, [*lineage.values(), *others]),
+        commands=_commands(info),
     )
-    return pages.clean(html)
-
-
-def _environment() -> Environment:
-    folder = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(
-        loader=folder,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=text.shortened,
-    )
-    environment.filters |= {
-        "words": words,
-        "clean": clean,
-        "number": number,
-        "percent": percent,
-        "cut": text.cut,
-    }
-    return environment
-
-
-def _css() -> str:
-    """The style sheet, without what only its readers need."""
-    css = (Path(__file__).parent / "card.css").read_text(encoding="utf-8")
-    return re.sub(r"\s*\n\s*", "\n", re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)).strip()
 
 
 def _plots(evaluation: Evaluation) -> Iterator[Drawn]:
-    titles = " ".join(plot.title.lower() for plot in evaluation.plots)
-    known = re.search(r"\broc\b|receiver operating", titles)
-    if evaluation.roc is not None and not known:
-        yield figures.roc(evaluation.roc, "roc-")
-    for i, plot in enumerate(evaluation.plots):
+    for i, plot in enumerate(figures.plots_of(evaluation)):
         if (figure := figures.draw(plot, f"p{i}-")) is not None:
             yield figure
 
 
 def _curves(training: Mapping[str, Any]) -> Iterator[Drawn]:
     best = training.get("best_epoch")
-    unit = "epoch" if "best_epoch" in training or "epochs" in training else "iteration"
+    unit = figures.step_of(training)
     for i, (name, splits) in enumerate((training.get("curves") or {}).items()):
         by_split = splits if isinstance(splits, Mapping) else {name: splits}
         kept = best if isinstance(best, int) and best > 0 else None

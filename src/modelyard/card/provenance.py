@@ -42,7 +42,7 @@ def settings(info: PackageInfo) -> list[tuple[str, list[Setting]]]:
     """The resolved config by section; single fields come last, under an empty name."""
     defaults, meanings = _defaults(info.family)
     sections: dict[str, list[Setting]] = {}
-    for name, value in _flat(info.config).items():
+    for name, value in flat(info.config).items():
         if value == {} and "." not in name:
             continue
         section, _, rest = name.partition(".")
@@ -74,7 +74,7 @@ def _defaults(family: str) -> tuple[dict[str, Any], dict[str, str]]:
         config = load(family).Config()
     except (ModelyardError, ImportError, ValidationError):
         return {}, {}
-    return _flat(config.model_dump(mode="json")), _meanings(config)
+    return flat(config.model_dump(mode="json")), _meanings(config)
 
 
 def _meanings(node: BaseModel, prefix: str = "") -> dict[str, str]:
@@ -88,12 +88,13 @@ def _meanings(node: BaseModel, prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
         inner = isinstance(value, Mapping) and value
-        flat |= _flat(value, f"{prefix}{name}.") if inner else {prefix + name: value}
-    return flat
+        found |= flat(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+    return found
 
 
 def chain(info: PackageInfo, lineage: Mapping[str, Origin]) -> list[Step]:

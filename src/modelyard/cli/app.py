@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from modelyard import __version__
-from modelyard.cli import cost, health, jobs, look, make, promote, rollback, ship, steps, tune
+from modelyard.cli import (
+    compare,
+    cost,
+    health,
+    jobs,
+    look,
+    make,
+    promote,
+    rollback,
+    ship,
+    steps,
+    tune,
+)
 
 app = typer.Typer(
     name="modelyard",
@@ -39,5 +51,5 @@ def _options(
     """Options of modelyard itself."""
 
 
-for module in (jobs, tune, ship, promote, rollback, look, health, cost, make, steps):
+for module in (jobs, tune, ship, promote, rollback, look, compare, health, cost, make, steps):
     module.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -89,8 +90,11 @@ def resume(
 
 def runs(
     family: Annotated[str | None, typer.Argument(help="Only this family's.")] = None,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Write them, with their cards, as one HTML page.")
+    ] = None,
 ) -> None:
     """List the runs on this machine."""
-    from modelyard.cli.show import runs_table
+    from modelyard.cli.show import runs_page, runs_table
 
-    runs_table(family)
+    runs_table(family) if page is None else runs_page(family, page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from modelyard.cli.costing import run_line
-from modelyard.pipeline.local import RunFolder, all_runs
+from modelyard.pipeline.local import RunFolder, RunRecord, all_runs
 
 console = Console(highlight=False)
 
@@ -112,10 +113,53 @@ def runs_table(family: str | None) -> None:
     colours = {"finished": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
     for folder in folders:
         record = folder.record
-        result = record.headlines.get("deploy") or record.headlines.get("evaluate", "")
         status = f"[{colours[record.status]}]{record.status}[/]"
-        table.add_row(record.id, record.family, status, f"{record.seconds:.0f} s", escape(result))
+        table.add_row(
+            record.id, record.family, status, f"{record.seconds:.0f} s", escape(_result(record))
+        )
     console.print(table if folders else "no runs yet. Type: modelyard run tabular")
+
+
+def runs_page(family: str | None, page: Path) -> None:
+    """The same as one page, with the runs' cards in it."""
+    from modelyard.card.runs import page as runs_html
+    from modelyard.store.artifact import write_text
+
+    rows = [_run_row(folder) for folder in all_runs(family)]
+    write_text(page, runs_html(rows))
+    console.print(f"page     {_relative(page)}: {len(rows):,} runs", soft_wrap=True)
+
+
+def _run_row(folder: RunFolder) -> Any:
+    from modelyard.card.runs import RunRow
+    from modelyard.judging.evaluation import Evaluation
+
+    record = folder.record
+    row = RunRow(
+        id=record.id,
+        family=record.family,
+        data=str(record.config.get("data", {}).get("uri") or "built-in sample"),
+        created=record.created,
+        status=record.status,
+        seconds=record.seconds,
+        result=_result(record),
+    )
+    evaluation = folder.path / "evaluation" / "evaluation.json"
+    if evaluation.is_file():
+        judged = Evaluation.model_validate_json(evaluation.read_text())
+        row = replace(
+            row,
+            metric=judged.main,
+            value=judged.metrics[judged.main],
+            baseline=judged.baseline.get(judged.main),
+        )
+    card = folder.path / "card.html"
+    return replace(row, card=card.read_text(encoding="utf-8")) if card.is_file() else row
+
+
+def _result(record: RunRecord) -> str:
+    """What deploy said; of a run that did not come so far, what evaluate did."""
+    return record.headlines.get("deploy") or record.headlines.get("evaluate", "")
 
 
 def lineage_tree(reference: str) -> None:

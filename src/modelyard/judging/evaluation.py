@@ -121,6 +121,8 @@ class Evaluation(BaseModel):
     says else."""
     directions: dict[str, Direction]
     """Whether larger or smaller is better, for every metric."""
+    intervals: dict[str, tuple[float, float]] = {}
+    """95 % intervals of metrics, where they were computed."""
     notes: list[str] = []
     """Sentences for the card: the threshold and how it was chosen, a caveat on size."""
     confusion: Confusion | None = None

@@ -235,7 +235,9 @@ def test_a_column_that_tells_the_target_by_itself_is_named(tmp_path: Path) -> No
     frame = customers().assign(code=lambda f: (f["churn"] == "left") * 1)
     frame["after"] = frame["code"] * 0.8 + r.normal(0, 0.01, 400)
     summary, _ = built(tmp_path, write(tmp_path, frame), target="churn")
-    assert summary["headline"].endswith("; by itself determines churn: code, after (known beforehand?)")
+    assert summary["headline"].endswith(
+        "; by itself determines churn: code, after (known beforehand?)"
+    )
     assert [note.split()[0] for note in summary["notes"]] == ["code", "after"]
 
 
