@@ -72,7 +72,7 @@ def compare(references: Sequence[str]) -> Comparison:
     if not 2 <= len(references) <= MOST_SIDES:
         raise UsageError(
             f"compare takes 2 to {MOST_SIDES} packages, not {len(references)}. "
-            "Type: modelyard compare tabular@1 tabular@2"
+            "Type: modelyard compare NAME@1 NAME@2"
         )
     return side_by_side([_read(reference) for reference in references])
 
