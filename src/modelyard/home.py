@@ -3,6 +3,7 @@
 <family>/<run id>/    a run: run.json, events.jsonl, log.txt, its artifacts, links to package and card
 mlflow.db, mlflow/    tracking and registry, unless MLFLOW_TRACKING_URI says where
 predictions/<family>/ what services logged
+examples/             a large example of a package, for curl
 """
 
 from __future__ import annotations

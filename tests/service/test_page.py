@@ -17,6 +17,8 @@ from starlette.testclient import TestClient
 
 from modelyard.host import Explanation
 from modelyard.serving.app import create_app
+from modelyard.serving.launch import pasted_example
+from modelyard.serving.page import render
 from tests.browser import wait_for
 from tests.service.payments import PaymentHost
 
@@ -145,3 +147,50 @@ def test_an_answer_is_shown_in_words_and_a_refusal_in_red(payments, browser):
         browser("document.querySelector('[data-path=predict]').click()")
         wait_for(lambda: browser("document.getElementById('answer').className") == "bad")
         assert "amount" in browser("document.getElementById('answer').textContent")
+
+
+def test_an_explanation_shows_the_answer_the_average_and_the_sign_of_each_reason(
+    payments, browser, monkeypatch
+):
+    found = Explanation(
+        method="Shapley values",
+        output="risk",
+        base=0.2,
+        contributions={"amount": 0.5, "card": -0.1},
+    )
+    monkeypatch.setattr(PaymentHost, "explain", lambda self, run, request: found)
+    with serving(payments) as address:
+        explained(browser, address)
+        shown = browser("document.getElementById('reasons').innerText")
+        assert shown.startswith("risk score: ")
+        assert "Shapley values: risk" in shown
+        assert "0.2 on average, 0.6 for this example" in shown
+        bars = browser("[...document.querySelectorAll('.bar span')].map(one => one.textContent)")
+        assert bars == ["+0.500", "-0.100"]
+
+
+def test_a_large_example_is_a_file_in_the_curl_line_not_kilobytes_to_scroll_over(
+    payments, browser, monkeypatch, tmp_path
+):
+    golden = payments.golden()
+    large = golden | {"request": golden["request"] | {"card": "A" * 30_000}}
+    monkeypatch.setattr(type(payments), "golden", lambda self: large)
+    shown = render(payments, explains=False, streams=False).at("http://here/predict")
+    (tmp_path / "page.html").write_text(shown)
+    browser.open((tmp_path / "page.html").as_uri())
+    text = browser("document.body.innerText")
+    assert "-d @example.json http://here/predict" in text
+    assert len(text) < 5_000
+    assert browser("document.body.scrollHeight") < 2_000
+    assert sent(browser) == large["request"]
+
+
+def test_the_example_that_curl_sends_is_a_file_where_it_is_large(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELYARD_HOME", "runs")
+    request = {"image": "A" * 30_000}
+    (tmp_path / "golden.json").write_text(json.dumps({"request": request}))
+    assert pasted_example(tmp_path, "0123456789ab") == "@runs/examples/0123456789ab.json"
+    assert json.loads((tmp_path / "runs/examples/0123456789ab.json").read_text()) == request
+    (tmp_path / "golden.json").write_text('{"request": {"x": 1}}')
+    assert pasted_example(tmp_path, "0123456789ab") == "'{\"x\": 1}'"

@@ -23,6 +23,10 @@ from modelyard.errors import MissingExtra, UsageError
 from modelyard.packages.package import PackageInfo, verify
 from modelyard.packages.trust import Trust
 from modelyard.serving.workers import Workers
+from modelyard.store.artifact import write_text
+
+LONGEST_PASTED = 2_000
+"""Characters of an example that stands in the curl line itself."""
 
 
 def serve(package: Path, host: str, port: int, workers: int = 1) -> int:
@@ -42,7 +46,7 @@ def serve(package: Path, host: str, port: int, workers: int = 1) -> int:
         if workers == 1:
             from modelyard.serving.server import run
 
-            run(listener, environ, lambda: _tell(package, info, host, port))
+            run(listener, environ, lambda: _announce(package, info, host, port))
             return 0
         with tempfile.TemporaryDirectory(
             prefix="modelyard-serve-", ignore_cleanup_errors=True
@@ -50,7 +54,7 @@ def serve(package: Path, host: str, port: int, workers: int = 1) -> int:
             several = environ | {"PROMETHEUS_MULTIPROC_DIR": work}
             several.setdefault("MODELYARD_FOLLOW", str(Path(work) / "pointer"))
             Workers(listener, several, workers, Path(work)).run(
-                lambda: _tell(package, info, host, port)
+                lambda: _announce(package, info, host, port)
             )
     return 0
 
@@ -95,7 +99,7 @@ def environment(package: Path, info: PackageInfo, workers: int) -> dict[str, str
     }
 
 
-def _tell(package: Path, info: PackageInfo, host: str, port: int) -> None:
+def _announce(package: Path, info: PackageInfo, host: str, port: int) -> None:
     from rich.console import Console
     from rich.markup import escape
 
@@ -107,15 +111,30 @@ def _tell(package: Path, info: PackageInfo, host: str, port: int) -> None:
         # hold.
         print(line_of(f"{info.title} serves", package=info.version, address=address), flush=True)
         return
-    golden = json.loads((package / "golden.json").read_text())["request"]
-    body = shlex.quote(json.dumps(golden))
     console = Console(soft_wrap=True, highlight=False)
     console.print(
         f"[bold]{escape(info.title)}[/] {info.version} serves at [link={address}]{address}[/]  (Ctrl-C stops)"
     )
+    body = pasted_example(package, info.version)
     console.print(
         f"\n  curl -H 'content-type: application/json' -d {escape(body)} {address}/predict\n"
     )
+
+
+def pasted_example(package: Path, version: str) -> str:
+    """What curl sends: the package's example, or a file with it where it is longer than a line
+    that a person pastes."""
+    body = json.dumps(json.loads((package / "golden.json").read_text())["request"])
+    if len(body) <= LONGEST_PASTED:
+        return shlex.quote(body)
+    file = home.home() / "examples" / f"{version}.json"
+    try:
+        write_text(file, body)
+    except OSError:
+        # A read-only service still answers; its page shows the example.
+        return "@example.json"
+    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    return shlex.quote(f"@{shown}")
 
 
 def _refusal(host: str, port: int) -> str | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 from modelyard.card import pages
 from modelyard.packages.package import Package
@@ -26,6 +28,8 @@ class Page:
         """The page as it is seen at an address; a caller says what the address is."""
         return self.before + escape(pages.clean(address[:LONGEST_ADDRESS])) + self.after
 
+
+SAVE = "<p>Save the example above, as JSON, as <code>example.json</code>.</p>"
 
 LONGEST_ADDRESS, LONGEST_TEXT = 300, 2_000
 """Characters of a title, a name or a reason that are shown; an example is shown whole, for it is
@@ -52,7 +56,8 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
         rows=min(24, example.count("\n") + 2),
         example=escape(pages.clean(example)),
         buttons=_buttons(explains, streams),
-        shell=escape(json.dumps(golden).replace("'", "'\\''")),
+        shell=escape(_body(golden)),
+        save=SAVE if _body(golden).startswith("@") else "",
         address=address,
         fields=pages.data("fields", fields),
         style=style,
@@ -68,6 +73,12 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
         frame_ancestors="'none'",
     )
     return Page(before, after, policy)
+
+
+def _body(golden: Any) -> str:
+    """What curl sends; a file to save the example in, where it is longer than people paste."""
+    body = json.dumps(golden)
+    return shlex.quote(body) if len(body) <= LONGEST_TEXT else "@example.json"
 
 
 def _safe(text: str, longest: int = LONGEST_TEXT) -> str:

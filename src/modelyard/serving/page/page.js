@@ -1,7 +1,7 @@
 "use strict";
 const el = id => document.getElementById(id);
 const FIELDS = JSON.parse(el("fields").textContent);
-const MOST = 20;
+const MOST = 20, LONGEST = 2000;
 
 function made(tag, text, name) {
   const node = document.createElement(tag);
@@ -123,10 +123,16 @@ async function send(path) {
     if (path === "stream") { await streamed(); return; }
     const reply = await post(path, "application/json");
     const body = await reply.json();
-    answer.textContent = JSON.stringify(body, null, 2);
+    answer.textContent = JSON.stringify(body, shortened, 2);
     if (!reply.ok) { answer.className = "bad"; return; }
-    if (path === "explain") reasons(body); else show(body);
+    if (path === "explain") await explained(body); else show(body);
   } catch (error) { answer.className = "bad"; answer.textContent = String(error); }
+}
+
+// A picture as base64 is no text to read.
+function shortened(name, value) {
+  if (typeof value !== "string" || value.length <= LONGEST) return value;
+  return `${value.slice(0, 60)}… (${value.length} characters)`;
 }
 
 function post(path, accept) {
@@ -151,10 +157,18 @@ async function streamed() {
   }
 }
 
-function reasons(body) {
-  el("answer").textContent = body.method + ": " + body.output;
-  picture(body.picture, body.method + ": " + body.output);
-  bars(Object.entries(body.contributions));
+async function explained(reasons) {
+  const reply = await post("predict", "application/json");
+  if (reply.ok) show(await reply.json());
+  const title = `${reasons.method}: ${reasons.output}`;
+  heading(title);
+  const given = Object.values(reasons.contributions);
+  if (typeof reasons.base === "number") {
+    const output = given.reduce((sum, value) => sum + value, reasons.base);
+    el("reasons").append(made("p", `${told(reasons.base)} on average, ${told(output)} for this example`));
+  }
+  picture(reasons.picture, title);
+  bars(Object.entries(reasons.contributions), true);
 }
 
 function show(body) {
@@ -188,14 +202,14 @@ function picture(data, alt) {
   el("reasons").append(node);
 }
 
-function bars(entries) {
+function bars(entries, signed = false) {
   const rows = entries.sort(([, a], [, b]) => Math.abs(b) - Math.abs(a)).slice(0, MOST);
   const most = Math.max(...rows.map(([, value]) => Math.abs(value)), 1e-12);
   for (const [name, value] of rows) {
     const row = made("div", undefined, "bar"), bar = made("i");
     bar.style.width = 40 * Math.abs(value) / most + "%";
     bar.style.background = value < 0 ? "#315cc4" : "#d63027";
-    row.append(made("b", name), bar, made("span", value.toPrecision(3)));
+    row.append(made("b", name), bar, made("span", (signed && value > 0 ? "+" : "") + value.toPrecision(3)));
     el("reasons").append(row);
   }
   if (entries.length > MOST) el("reasons").append(made("small", `and ${entries.length - MOST} more`));
