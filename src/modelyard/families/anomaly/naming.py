@@ -8,9 +8,8 @@ from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.anomaly.cells import measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
 from modelyard.kit.tables import Table, is_dated
+from modelyard.kit.times import TIME_NAMES
 
-TIMES = ("time", "timestamp", "datetime", "date_time", "date", "ts")
-"""Names of a time column that are understood, in any case."""
 LABELS = frozenset(
     {
         "anomaly",
@@ -45,7 +44,9 @@ def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
     if settings.time_column in columns or settings.time_column != usual.time_column:
         return settings
     aside = {settings.label_column, settings.kind_column, *settings.drop}
-    known = [column for column in columns if column.casefold() in TIMES and column not in aside]
+    known = [
+        column for column in columns if column.casefold() in TIME_NAMES and column not in aside
+    ]
     return settings.model_copy(update={"time_column": known[0]}) if len(known) == 1 else settings
 
 

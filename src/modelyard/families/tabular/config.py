@@ -36,9 +36,12 @@ class TabularFeatures(Settings):
     file>.schema.json` or `schema.json` in the data's folder if there is one, else inferred."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
+    split: Literal["auto", "random", "time"] = "auto"
+    """`random`: stratified by class. `time`: the latest rows are the test split, those before them
+    the validation split. `auto`: by time where `time_column` is set, or where the rows are in the
+    order of a date or time column that the target follows; else random."""
     time_column: str | None = None
-    """Column of dates or numbers to split by (the latest rows are the test split). None: a
-    random, stratified split."""
+    """Column of dates or numbers to split by. None: found among the columns."""
     validation_share: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the rows for choosing thresholds, calibration and early stopping."""
     test_share: float = Field(default=0.2, gt=0, lt=0.5)
@@ -126,6 +129,16 @@ class TabularConfig(FamilyConfig):
         if kind == "mlp":
             return ""
         return f"model.kind = {kind} is always fitted from scratch. Type: --set model.kind=mlp"
+
+    @model_validator(mode="after")
+    def _split_is_one(self) -> TabularConfig:
+        column = self.features.time_column
+        if self.features.split == "random" and column is not None:
+            raise ValueError(
+                f"features.split = 'random', but features.time_column = {column!r} is to split by. "
+                "Type: --set features.time_column=null"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> TabularConfig:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.errors import BadData, UsageError
-from modelyard.families.tabular import divide
+from modelyard.families.tabular import divide, order
 from modelyard.families.tabular.cells import as_json
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.earlier import Earlier
 from modelyard.families.tabular.edits import Edits, companions, find_edits, write_back
 from modelyard.families.tabular.encode import Encoder, completed
-from modelyard.families.tabular.infer import convert, infer_column, is_numeric, numbers
+from modelyard.families.tabular.infer import convert, infer_column
 from modelyard.families.tabular.overview import summarize, with_ranges
 from modelyard.families.tabular.samples import TARGETS, write_sample
 from modelyard.families.tabular.schema import Column, TableSchema, near
@@ -30,7 +30,6 @@ from modelyard.kit.tables import (
     is_quickly_read,
     read_table,
     texts,
-    with_points,
 )
 from modelyard.store.base import base_of
 
@@ -46,7 +45,7 @@ class Prepared:
     schema: TableSchema
     y: np.ndarray
     """Class index, int64, or value, float32."""
-    times: np.ndarray | None
+    clock: order.Clock
     """What the rows are divided by, if by time."""
     dropped: dict[str, int] = field(default_factory=dict)
     """How many rows (and columns) were left out, by reason."""
@@ -95,7 +94,9 @@ class TabularData(Data[TabularConfig]):
         table = read_table(Path(raw))
         _check_width(table)
         prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)
-        rows = _divide(prepared, table, config)
+        rows, split_by = order.divide_rows(
+            prepared.clock, prepared.y, prepared.schema, table, config
+        )
         train = prepared.frame.iloc[rows["train"]]
         if earlier is not None:
             schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
@@ -115,9 +116,13 @@ class TabularData(Data[TabularConfig]):
             save_split(out, split, x, prepared.y[part])
             frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
         prepared.schema = schema
-        notes = [*table.notes, *prepared.notes]
+        notes = [*table.notes, *prepared.notes, *split_by.notes]
         outputs = len(encoder.names)
-        return summarize(prepared.frame, schema, prepared.y, rows, outputs, prepared.dropped, notes)
+        summary = summarize(
+            prepared.frame, schema, prepared.y, rows, outputs, prepared.dropped, notes
+        )
+        summary["headline"] += split_by.headline
+        return summary
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
@@ -162,8 +167,8 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     schema, y = read_target(table, target, edits.of_target(target), config)
     shown = texts(table, target) if schema.classes else y
     notes = _unlisted(names, edits, target, table)
-    times = _times(table, names, config)
-    keep, dropped = _rows_to_keep(table, target, y, times, config.features.time_column)
+    clock = order.find_clock(table, target, y, schema, columns, config.features)
+    keep, dropped = _rows_to_keep(table, target, y, clock)
     import pandas as pd
 
     frame = pd.DataFrame({**values, target: shown})[keep]
@@ -178,8 +183,7 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     for reason, count in Counter(reasons.values()).items():
         dropped[f"columns: {reason}"] = count
     y = y[keep].astype(np.int64 if schema.classes else np.float32)
-    times = None if times is None else times[keep]
-    return Prepared(frame.reset_index(drop=True), schema, y, times, dropped, notes)
+    return Prepared(frame.reset_index(drop=True), schema, y, clock.of(keep), dropped, notes)
 
 
 def to_columns(frame: pd.DataFrame, schema: TableSchema) -> dict[str, np.ndarray]:
@@ -256,25 +260,13 @@ def _inputs(
     return columns, values
 
 
-def _times(table: Table, names: list[str], config: TabularConfig) -> np.ndarray | None:
-    """What to divide by, as float64 with NaN where it is missing: seconds for dates."""
-    name = config.features.time_column
-    if name is None:
-        return None
-    if is_numeric(with_points(table.column(name), table.delimiter)):
-        return numbers(Column(name=name, role="numeric"), table)
-    dates = convert(Column(name=name, role="time"), table, required=False)
-    seconds = dates.to_numpy("datetime64[us]")
-    return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) / 1e6)
-
-
 def _rows_to_keep(
-    table: Table, target: str, y: np.ndarray, times: np.ndarray | None, time_column: str | None
+    table: Table, target: str, y: np.ndarray, clock: order.Clock
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Which rows have a target (and a time, when divided by it), and how many have not."""
     keep, dropped = np.ones(len(y), bool), {}
-    for column, values in ((target, y), (time_column, times)):
-        if values is None or column is None:
+    for column, values in ((target, y), (clock.column, clock.times)):
+        if values is None:
             continue
         missing = np.isnan(values) & keep
         if not missing.any():
@@ -306,13 +298,3 @@ def _unlisted(names: list[str], edits: Edits, target: str, table: Table) -> list
         of = f"those of {edits.target}, not of {target}"
         notes.append(f"task and classes in {edits.file.name} are {of}: they were not used")
     return notes
-
-
-def _divide(prepared: Prepared, table: Table, config: TabularConfig) -> divide.Rows:
-    if prepared.times is not None:
-        rows = divide.by_time(config.features, prepared.times)
-    else:
-        classes = prepared.y if prepared.schema.classes else None
-        rows = divide.at_random(config.features, classes, len(prepared.y), config.seed)
-    divide.check(rows, prepared.y, prepared.schema.classes, table.file, config.features.time_column)
-    return rows
