@@ -1,16 +1,13 @@
-"""Measurements, labels and kinds of anomaly in a table; rows to answer. A cell that is none is
-named with file, row and column."""
+"""Measurements, labels and kinds of anomaly in a table. A cell that is none is named with file,
+row and column."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from modelyard.errors import BadData
 from modelyard.families.anomaly.schema import LARGEST
 from modelyard.kit import tables
-from modelyard.kit.tables import Table, read_table
+from modelyard.kit.tables import Table
 
 
 def measurements(table: Table, column: str) -> np.ndarray:
@@ -42,23 +39,3 @@ def kinds(table: Table, column: str) -> list[str | None]:
     if column not in table.names:
         return [None] * table.rows
     return [None if text == "None" else text for text in tables.texts(table, column)]
-
-
-def read_rows(file: Path, names: list[str]) -> list[dict[str, float]]:
-    """The columns `names` of a CSV or Parquet file, row by row; other columns are passed over.
-
-    Raises:
-        BadData: a column that is absent, or a cell that is empty or no number.
-    """
-    table = read_table(Path(file))
-    columns = []
-    for name in names:
-        if name not in table.names:
-            problem = f"the column is missing; seen: {', '.join(table.names)}"
-            raise BadData(problem, file=file, column=name)
-        values = measurements(table, name)
-        if np.isnan(values).any():
-            row = int(np.isnan(values).argmax())
-            raise table.fault(name, row, "the cell is empty", "Fill the gap")
-        columns.append(values.tolist())
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -27,6 +27,10 @@ class AnomalyFeatures(Settings):
     kind_column: str = "kind"
     """Column that names the kind of an anomaly, if there is one: what is found is then counted
     by kind."""
+    entity: str | None = None
+    """Column that names the machine of each row, where a file holds several: each is a series of
+    its own, and no window crosses from one to another. None: recognised by its name, or by times
+    that ascend only within it."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
     window: int = Field(default=24, ge=1, le=2048)

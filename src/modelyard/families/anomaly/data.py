@@ -52,9 +52,7 @@ class AnomalyData(Data[AnomalyConfig]):
         settings = named(tables, config.features)
         names = _columns(tables, settings)
         check_measured(tables[0], names)
-        series = [
-            read_series(table, _called(table.file, Path(raw)), names, settings) for table in tables
-        ]
+        series, short = _read_all(tables, Path(raw), names, settings)
         _check_steps(series)
         lost = _lost_windows(series, settings)
         kinds = sorted({kind for one in series for kind in one.kind if kind is not None})
@@ -78,7 +76,7 @@ class AnomalyData(Data[AnomalyConfig]):
         for name, part in parts.items():
             part.save(out, name)
         timed = settings.time_column if schema.step is not None else None
-        return summarize(series, schema, parts, lost, constant, timed, _notes(tables))
+        return summarize(series, schema, parts, lost, constant, timed, _notes(tables), short)
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
@@ -115,6 +113,19 @@ def _called(file: Path, raw: Path) -> str:
     return file.name if file == raw else file.relative_to(raw).as_posix()
 
 
+def _read_all(
+    tables: list[Table], raw: Path, names: list[str], settings: AnomalyFeatures
+) -> tuple[list[Series], dict[str, int]]:
+    """The series of all files, and how many rows belong to machines that have too few."""
+    series: list[Series] = []
+    short: dict[str, int] = {}
+    for table in tables:
+        found, too_few = read_series(table, _called(table.file, raw), names, settings)
+        series += found
+        short |= too_few
+    return series, short
+
+
 def _notes(tables: list[Table]) -> list[str]:
     """What is to be known of how the files were read; what is the same of several files once."""
     notes: dict[str, None] = {}
@@ -131,7 +142,13 @@ def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:
     for name in settings.drop:
         if name not in known:
             raise UsageError(f"setting 'features.drop': {choices('column', name, known)}")
-    aside = {settings.time_column, settings.label_column, settings.kind_column, *settings.drop}
+    aside = {
+        settings.time_column,
+        settings.label_column,
+        settings.kind_column,
+        *([settings.entity] if settings.entity is not None else []),
+        *settings.drop,
+    }
     names = [name for name in first.names if name not in aside]
     for other in tables[1:]:
         check_same_columns(first, other, aside)
@@ -234,6 +251,7 @@ def _schema(
         columns=columns,
         window=settings.window,
         step=float(np.median(steps)) if steps else None,
+        entity=settings.entity,
         labelled=any(settings.label_column in table.names for table in tables),
         series=[one.name for one in series],
         kinds=kinds,

@@ -99,15 +99,12 @@ class AnomalyHost(Host):
         )
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
-        """Rows of a CSV or Parquet file, read as the training data were; for windows, one that ends
-        at each row from the first whole one on: the file must have no gap in time.
+        """Rows of a CSV or Parquet file, read as the training data were, with their other columns;
+        for windows, the one that ends at each row: the file must have no gap in time.
         """
-        from modelyard.families.anomaly.cells import read_rows
+        from modelyard.families.anomaly.rows import read_bodies
 
-        rows, window = read_rows(file, self.schema.names), self.detector.window
-        if window == 1:
-            return [{"values": row} for row in rows]
-        return [{"window": rows[end - window : end]} for end in range(window, len(rows) + 1)]
+        return read_bodies(file, self.schema, self.detector.window)
 
     def _occluded(self, run: Runtime, windows: np.ndarray, score: np.ndarray) -> np.ndarray:
         """How much each score falls with one column at its expected value, (examples, columns)."""

@@ -7,6 +7,7 @@ import numpy as np
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.anomaly.cells import measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
+from modelyard.families.anomaly.entity import find_entity
 from modelyard.kit.tables import Table, is_dated
 from modelyard.kit.times import TIME_NAMES
 
@@ -30,7 +31,7 @@ measurement."""
 
 
 def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
-    """The settings with the time column that the first table has.
+    """The settings with the time column and the column of machines that the tables have.
 
     Raises:
         UsageError: a setting names a column that no table has.
@@ -41,13 +42,19 @@ def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
         column = getattr(settings, name)
         if column != getattr(usual, name) and not any(column in table.names for table in tables):
             raise UsageError(f"setting 'features.{name}': {choices('column', column, columns)}")
-    if settings.time_column in columns or settings.time_column != usual.time_column:
-        return settings
+    settings = settings.model_copy(update={"time_column": _time_column(columns, settings)})
+    return settings.model_copy(update={"entity": find_entity(tables, settings)})
+
+
+def _time_column(columns: list[str], settings: AnomalyFeatures) -> str:
+    """The time column's name: the settings', or the only one that is called as times are."""
+    if settings.time_column in columns or settings.time_column != AnomalyFeatures().time_column:
+        return settings.time_column
     aside = {settings.label_column, settings.kind_column, *settings.drop}
     known = [
         column for column in columns if column.casefold() in TIME_NAMES and column not in aside
     ]
-    return settings.model_copy(update={"time_column": known[0]}) if len(known) == 1 else settings
+    return known[0] if len(known) == 1 else settings.time_column
 
 
 def check_measured(table: Table, names: list[str]) -> None:

@@ -17,10 +17,13 @@ def summarize(
     constant: list[str],
     time_column: str | None,
     read: list[str],
+    short: dict[str, int],
 ) -> dict[str, Any]:
     """Rows by split, what was left out and why, and the tables of splits, series and columns; JSON.
 
-    `read` are notes on how the files were read.
+    Args:
+        read: notes on how the files were read.
+        short: rows by machine that has too few of them for a series.
     """
     counts = {name: len(part.label) for name, part in parts.items()}
     dropped = {
@@ -28,6 +31,7 @@ def summarize(
         "rows that repeat the one before": sum(one.repeated for one in series),
         "rows between the splits": sum(len(one.x) for one in series) - sum(counts.values()),
         "windows across a gap": lost,
+        "rows of machines that have too few": sum(short.values()),
         "columns: constant over the training rows": len(constant),
     }
     apart = "Rows have no time column and count as equally spaced"
@@ -37,10 +41,14 @@ def summarize(
     headline = f"{rows:,} rows × {len(schema.columns)} columns, {len(series)} series"
     if lame := dropped["rows with an empty cell"]:
         headline += f"; {lame:,} rows left out for an empty cell"
+    if schema.entity is not None:
+        headline += f", one a machine by {schema.entity} (one in all: --set features.drop=[{schema.entity}])"
     notes = [
         f"{apart}; each series is split by time, with {schema.window} rows unused between the splits.",
         "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
     ]
+    if short:
+        notes.append(f"Machines with too few rows for a series: {', '.join(short)}.")
     if constant:
         headline += f"; left out: {', '.join(constant)} (constant)"
         notes.append(f"Left out, constant over the training rows: {', '.join(constant)}.")

@@ -46,6 +46,8 @@ class Schema(Asset):
     """Whether some file has a label column."""
     series: list[str]
     """Names of the files, in the order of the parts' `series` numbers."""
+    entity: str | None = None
+    """Column that names the machine of a row, where the files have one."""
     kinds: list[str]
     """Kinds of anomaly that the data names, in the order of the parts' `kind` numbers."""
 

@@ -1,4 +1,4 @@
-"""A file of measurements as one series in time: gaps found, faults named."""
+"""A file of measurements as series in time, one a machine: gaps found, faults named."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import kinds, labels, measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
+from modelyard.families.anomaly.entity import rows_of
 from modelyard.families.anomaly.parts import PARTS
 from modelyard.kit.tables import Table, times
 
@@ -18,13 +19,17 @@ GAP = 1.5
 and a gap too."""
 
 
+class TooShort(BadData):
+    """A series without a window for each split."""
+
+
 @dataclass(frozen=True)
 class Series:
-    """One file: a machine's measurements in the order of time, rows with empty cells gone."""
+    """A machine's measurements in the order of time, rows with empty cells gone."""
 
     file: Path
     name: str
-    """What the file is called below the raw folder."""
+    """What the file is called below the raw folder, and the machine where it holds several."""
     x: np.ndarray
     """Float64 (rows, columns)."""
     time: np.ndarray
@@ -41,49 +46,113 @@ class Series:
     repeated: int
 
 
-def read_series(table: Table, called: str, names: list[str], settings: AnomalyFeatures) -> Series:
+@dataclass(frozen=True)
+class _File:
+    """The cells of one file, and the columns that they stand in."""
+
+    table: Table
+    settings: AnomalyFeatures
+    x: np.ndarray
+    time: np.ndarray
+    label: np.ndarray
+    kind: list[str | None]
+    full: np.ndarray
+    """Bool (rows,): no cell is empty."""
+    numbers: np.ndarray
+    """Row of the file, from 1."""
+
+
+def read_series(
+    table: Table, called: str, names: list[str], settings: AnomalyFeatures
+) -> tuple[list[Series], dict[str, int]]:
+    """The series of a file: one, or one a machine where a column names machines.
+
+    Returns them, and how many rows belong to machines that have too few, by machine.
+
+    Raises:
+        BadData: cells that cannot be used, a time that goes back, no series that is long enough.
+    """
     x = np.stack([measurements(table, name) for name in names], axis=1)
     timed = settings.time_column in table.names
     time = times(table, settings.time_column) if timed else np.arange(table.rows, dtype=np.float64)
-    label, kind = labels(table, settings.label_column), kinds(table, settings.kind_column)
-    full = ~np.isnan(x).any(axis=1)
-    again = _repeated(table, x, time, settings.time_column)
-    kept = np.flatnonzero(full & ~again)
-    if len(kept) < 2:
-        raise BadData(f"{len(kept)} complete rows; a series needs more", file=table.file)
-    step = float(np.median(np.diff(time[kept])))
-    apart = np.diff(time[kept], prepend=time[kept[0]] - step)
-    breaks = (apart > GAP * step) | (apart < step / 2)
     (source,) = table.files
+    file = _File(
+        table,
+        settings,
+        x,
+        time,
+        labels(table, settings.label_column),
+        kinds(table, settings.kind_column),
+        full=~np.isnan(x).any(axis=1),
+        numbers=source.row_numbers(),
+    )
+    entity = settings.entity
+    if entity is None or entity not in table.names:
+        return [_series(file, called, np.arange(table.rows), None)], {}
+    found, short = [], {}
+    too_short: BadData | None = None
+    for machine, rows in rows_of(table, entity).items():
+        if machine is None:
+            problem = "the cell is empty: which machine is the row from?"
+            raise table.fault(entity, int(rows[0]), problem, "Fill it in, or remove the row")
+        try:
+            found.append(_series(file, f"{called}: {machine}", rows, machine))
+        except TooShort as error:
+            short[machine], too_short = len(rows), error
+    if too_short is not None and not found:
+        raise too_short
+    return found, short
+
+
+def _series(file: _File, called: str, rows: np.ndarray, machine: str | None) -> Series:
+    """One series of these rows of the file."""
+    timed = file.settings.time_column in file.table.names
+    again = np.zeros(len(file.time), bool)
+    again[rows] = _repeated(file, rows, machine)
+    kept = rows[file.full[rows] & ~again[rows]]
+    path = file.table.file
+    of = "" if machine is None else f" of {machine!r}"
+    if len(kept) < 2:
+        problem = f"{len(kept)} complete rows{of}; a series needs more"
+        raise TooShort(problem, file=path)
+    time = file.time[kept]
+    # Without a time column the rows of a machine stand where the file has them, among others'.
+    if not timed:
+        time = np.arange(len(kept), dtype=np.float64)
+    step = float(np.median(np.diff(time)))
+    apart = np.diff(time, prepend=time[0] - step)
+    breaks = (apart > GAP * step) | (apart < step / 2)
     return Series(
-        file=source.path,
+        file=path,
         name=called,
-        x=x[kept],
-        time=time[kept],
-        label=label[kept],
-        kind=[kind[row] for row in kept],
-        rows=source.row_numbers()[kept],
+        x=file.x[kept],
+        time=time,
+        label=file.label[kept],
+        kind=[file.kind[row] for row in kept],
+        rows=file.numbers[kept],
         breaks=breaks,
         step=step if timed else None,
-        parts=_parts(len(kept), table.file, settings),
-        empty=int((~full).sum()),
-        repeated=int((again & full).sum()),
+        parts=_parts(len(kept), path, file.settings, of),
+        empty=int((~file.full[rows]).sum()),
+        repeated=int((again[rows] & file.full[rows]).sum()),
     )
 
 
-def _parts(rows: int, file: Path, settings: AnomalyFeatures) -> dict[str, slice]:
+def _parts(rows: int, file: Path, settings: AnomalyFeatures, of: str) -> dict[str, slice]:
     """Rows of each split, in the order of time, a window unused between them.
 
     Raises:
-        BadData: the series is too short for a window in each split.
+        TooShort: the series has no window in each split.
     """
     gap, shares = settings.window, settings.shares
     lengths = [int((rows - 3 * gap) * share) for share in shares]
     least = max(gap, 2)
     if min(lengths) < least:
         needed = int(least / min(shares)) + 3 * gap + 8
-        problem = f"{rows} complete rows; {needed} are needed for a window of {gap} in each part"
-        raise BadData(problem, file=file, hint="Give a longer series, or lower features.window")
+        problem = (
+            f"{rows} complete rows{of}; {needed} are needed for a window of {gap} in each part"
+        )
+        raise TooShort(problem, file=file, hint="Give a longer series, or lower features.window")
     parts, start = {}, 0
     for name, length in zip(PARTS, lengths, strict=True):
         parts[name] = slice(start, start + length)
@@ -91,26 +160,31 @@ def _parts(rows: int, file: Path, settings: AnomalyFeatures) -> dict[str, slice]
     return parts
 
 
-def _repeated(table: Table, x: np.ndarray, time: np.ndarray, column: str) -> np.ndarray:
-    """Rows that say what the row before says, time included; bool (rows,).
+def _repeated(file: _File, rows: np.ndarray, machine: str | None) -> np.ndarray:
+    """Which of these rows say what the row before says, time included; bool (rows,).
 
     Raises:
         BadData: a time that goes back, or stands twice with different measurements.
     """
-    apart = np.diff(time)
+    table, column = file.table, file.settings.time_column
+    of = "" if machine is None else f" of {machine!r}"
+    machines = "name the column of several machines: --set features.entity=NAME"
+    apart = np.diff(file.time[rows])
     back = np.flatnonzero(apart < 0)
     if len(back):
-        row = int(back[0]) + 1
-        seen, before = table.shown(column, row), table.shown(column, row - 1)
-        hint = "Sort the file by time; several machines belong into several files"
-        raise table.fault(column, row, f"the time goes back: {seen} after {before}", hint)
+        before, row = rows[back[0] : back[0] + 2].tolist()
+        seen = f"{table.shown(column, row)} after {table.shown(column, before)}"
+        hint = "Sort the file by time" + ("" if machine else f", or {machines}")
+        raise table.fault(column, row, f"the time{of} goes back: {seen}", hint)
+    x = file.x[rows]
     empty = np.isnan(x)
     alike = (x[1:] == x[:-1]) | (empty[1:] & empty[:-1])
     same = apart == 0
     twice = np.flatnonzero(same & ~alike.all(axis=1))
     if len(twice):
-        row = int(twice[0])
-        problem = f"the time {table.shown(column, row)} stands twice, with different measurements"
-        hint = "Keep one of the rows; several machines belong into several files"
-        raise table.fault(column, row + 1, problem, hint)
+        row = int(rows[twice[0] + 1])
+        seen = table.shown(column, row)
+        problem = f"the time {seen}{of} stands twice, with different measurements"
+        hint = "Keep one of the rows" + ("" if machine else f", or {machines}")
+        raise table.fault(column, row, problem, hint)
     return np.asarray(np.r_[False, same])

@@ -1,0 +1,154 @@
+"""Several machines in one file are several series; no window crosses from one to another."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelyard.errors import UsageError
+from modelyard.families.anomaly.parts import PARTS, Part
+from modelyard.families.anomaly.rows import read_bodies
+from modelyard.families.anomaly.schema import Schema
+from tests.unit.anomaly.test_anomaly_data import ROWS, built, refused, table, text, write
+
+WINDOW = 8
+Columns = dict[str, list[Any]]
+
+
+def machines(*names: Any, rows: int = ROWS, column: str = "machine") -> Columns:
+    """The rows of each machine, machine below machine; each at a level of its own."""
+    joined: Columns = {}
+    for number, name in enumerate(names):
+        own = table(rows, seed=number)
+        own["heat"] = [value + 1000 * number for value in own["heat"]]
+        for key, cells in {column: [name] * rows, **own}.items():
+            joined.setdefault(key, []).extend(cells)
+    return joined
+
+
+def by_time(columns: Columns) -> Columns:
+    """The same rows in the order of time, the machines among each other."""
+    order = np.argsort(columns["time"], kind="stable").tolist()
+    return {name: [cells[row] for row in order] for name, cells in columns.items()}
+
+
+def _levels(out: Path) -> list[set[int]]:
+    """Which machines the rows of each window are from."""
+    found = []
+    for name in PARTS:
+        part = Part.load(out, name)
+        ends = part.ends(WINDOW)
+        assert len(ends)
+        heat = part.windows(ends, WINDOW)[:, :, 0]
+        found += [set(window.round(-3).astype(int).tolist()) for window in heat]
+    return found
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        machines("A", "B", "C"),
+        by_time(machines("A", "B", "C")),
+        by_time(machines("A", "B", "C", column="Ort")),
+        by_time(machines(7, 8, 9, column="unit_nr")),
+        machines(101, 102, column="device id"),
+    ],
+    ids=["below each other", "among each other", "any name", "numbered", "numbered below"],
+)
+def test_no_window_holds_rows_of_two_machines(tmp_path: Path, columns: Columns) -> None:
+    summary, out = built(tmp_path, write(tmp_path / "raw", "all.csv", columns))
+    column = next(iter(columns))
+    assert all(len(levels) == 1 for levels in _levels(out))
+    assert f"one a machine by {column}" in summary["headline"]
+    schema = Schema.load(out / "assets")
+    assert schema.names == ["heat", "load"]
+    assert schema.series == [f"all.csv: {name}" for name in dict.fromkeys(columns[column])]
+    assert schema.step == 300
+
+
+def test_the_split_is_by_time_within_each_machine(tmp_path: Path) -> None:
+    _, out = built(tmp_path, write(tmp_path / "raw", "all.csv", by_time(machines("A", "B"))))
+    for machine in (0, 1):
+        times = [part.time[part.series == machine] for part in _parts(out)]
+        assert all(a.max() < b.min() for a, b in itertools.pairwise(times))
+
+
+def _parts(out: Path) -> list[Part]:
+    return [Part.load(out, name) for name in PARTS]
+
+
+def test_a_column_is_the_machine_where_the_settings_say_so(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", "all.csv", machines(1.5, 2.5, column="level"))
+    assert "features.entity" in refused(tmp_path, raw)
+    summary, _ = built(tmp_path, raw, entity="level")
+    assert "2 series" in summary["headline"]
+    with pytest.raises(UsageError, match=r"features\.entity.*'levle'"):
+        built(tmp_path, raw, entity="levle")
+
+
+def test_a_word_of_state_in_one_machines_file_is_no_machine(tmp_path: Path) -> None:
+    columns = {**table(), "state": ["on", "off", "on"] * (ROWS // 3)}
+    assert "column 'state'" in refused(tmp_path, write(tmp_path / "raw", "one.csv", columns))
+
+
+def test_a_measurement_called_as_machines_are_stays_one(tmp_path: Path) -> None:
+    columns = {**table(), "pump": [0, 1, 1] * (ROWS // 3)}
+    _, out = built(tmp_path, write(tmp_path / "raw", "one.csv", columns))
+    assert Schema.load(out / "assets").names == ["heat", "load", "pump"]
+
+
+def test_a_time_that_goes_back_is_named_with_its_machine(tmp_path: Path) -> None:
+    columns = machines("A", "B")
+    columns["time"][ROWS + 6] = "2025-12-31T00:00:00"
+    message = refused(tmp_path, write(tmp_path / "raw", "all.csv", columns))
+    assert f"row {ROWS + 7}, column 'time': the time of 'B' goes back" in message
+
+
+def test_machines_with_too_few_rows_are_counted(tmp_path: Path) -> None:
+    columns = machines("A", "B")
+    short = machines("C", rows=12)
+    columns = {name: [*cells, *short[name]] for name, cells in columns.items()}
+    summary, out = built(tmp_path, write(tmp_path / "raw", "all.csv", columns))
+    assert summary["dropped"]["rows of machines that have too few"] == 12
+    assert Schema.load(out / "assets").series == ["all.csv: A", "all.csv: B"]
+    assert any("C" in note for note in summary["notes"])
+
+
+def test_an_empty_name_of_a_machine_is_refused(tmp_path: Path) -> None:
+    columns = machines("A", "B")
+    columns["machine"][4] = ""
+    message = refused(tmp_path, write(tmp_path / "raw", "all.csv", columns))
+    assert "row 5, column 'machine': the cell is empty" in message
+
+
+def test_windows_of_a_file_to_answer_hold_one_machine_each_in_the_files_order(
+    tmp_path: Path,
+) -> None:
+    columns = by_time(machines("A", "B"))
+    _, out = built(tmp_path, write(tmp_path / "raw", "all.csv", columns))
+    new = tmp_path / "new.csv"
+    new.write_text(text(columns))
+    bodies = read_bodies(new, Schema.load(out / "assets"), WINDOW)
+    assert [body["machine"] for body in bodies] == columns["machine"]
+    assert [body["time"] for body in bodies] == columns["time"]
+    assert sum("window" not in body for body in bodies) == 2 * (WINDOW - 1)
+    for body in bodies[2 * (WINDOW - 1) :]:
+        level = 1000 * (body["machine"] == "B")
+        assert all(abs(row["heat"] - 60 - level) < 100 for row in body["window"])
+
+
+def test_a_file_of_one_machine_is_one_series_with_its_column_of_names(tmp_path: Path) -> None:
+    for name in ("A", "B"):
+        raw = write(tmp_path / "raw", f"{name}.csv", machines(name))
+    _, out = built(tmp_path, raw)
+    assert Schema.load(out / "assets").series == ["A.csv: A", "B.csv: B"]
+
+
+def test_a_column_of_machines_can_be_left_out(tmp_path: Path) -> None:
+    columns = {"machine": ["A"] * ROWS, **table()}
+    _, out = built(tmp_path, write(tmp_path / "raw", "one.csv", columns), drop=("machine",))
+    assert Schema.load(out / "assets").series == ["one.csv"]
