@@ -142,7 +142,10 @@ class Data(ABC, Generic[C]):
         model, `modelyard.store.base.base_of(out)` is its folder: then what its assets fitted is
         kept, so that inputs mean the same, and new classes, users and items come after its own.
         Returns what the card should tell about the data (JSON): `rows` by split and `dropped` (how
-        many, by reason) at least, `tables` of your own.
+        many, by reason) at least, `tables` of your own. The stage's line is your `headline` and
+        what was lost: `dropped`, where a reason counts rows (or what `unit` says that `rows`
+        counts) unless it names something else before a colon (`windows: across a gap`), and the
+        columns of `left_out`.
 
         Raises:
             BadData: with file, row and column.

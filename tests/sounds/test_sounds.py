@@ -17,6 +17,7 @@ from modelyard.errors import BadData, UsageError
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.kind import FileLimits
 from modelyard.packages.package import Package
+from modelyard.stages.lost import losses
 from tests.sounds.config import SoundsConfig, SoundsFeatures
 from tests.sounds.data import SoundsData
 from tests.sounds.family import SoundsFamily
@@ -97,8 +98,9 @@ def test_messages_speak_of_clips(tmp_path: Path) -> None:
     (tmp_path / "raw/low/copy.wav").write_bytes((tmp_path / "raw/low/3.wav").read_bytes())
     (tmp_path / "raw/low/song.mp3").write_text("x")
     summary = built(tmp_path)
-    assert summary["headline"] == (
-        "20 clips of 2 classes; left out: 1 (.mp3 is not read: save it as .wav), 1 (same clip as another)"
+    assert summary["headline"] + losses(summary) == (
+        "20 clips of 2 classes; 2 of 22 clips dropped: "
+        ".mp3 is not read: save it as .wav (1), same clip as another (1)"
     )
     (tmp_path / "raw/none").mkdir()
     with pytest.raises(BadData, match=r"none: an empty class: no clip in it \(read are .wav\)"):

@@ -15,7 +15,7 @@ from modelyard.judging.evaluation import Evaluation
 from modelyard.packages.package import PackageInfo
 from modelyard.store.artifact import Origin
 
-_DATA = ("headline", "rows", "dropped", "tables", "classes", "notes")
+_DATA = ("headline", "rows", "dropped", "unit", "left_out", "tables", "classes", "notes")
 _TRAINING = ("headline", "curves", "importance", "notes", "tables", "best_epoch")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelyard.errors import BadData, UsageError
 from modelyard.registry.start import bring, digest
 from modelyard.registry.versions import model_name
+from modelyard.stages.lost import losses
 from modelyard.stages.run import Run, stage
 from modelyard.store.artifact import In, Out, write_json
 from modelyard.store.base import Base
@@ -27,8 +28,10 @@ def features(run: Run, dataset: In, features: Out) -> str:
         raise error.within(dataset / "raw", run.config.data.uri or "the built-in data") from None
     if run.config.continual.start is not None:
         summary["notes"] = [_told(run, base), *summary.get("notes", ())]
-    write_json(features / "summary.json", summary)
-    return str(summary.get("headline") or f"{sum(summary['rows'].values()):,} rows")
+    headline = str(summary.get("headline") or f"{sum(summary['rows'].values()):,} rows")
+    headline += losses(summary)
+    write_json(features / "summary.json", {**summary, "headline": headline})
+    return headline
 
 
 def _told(run: Run, base: Base | None) -> str:

@@ -85,7 +85,7 @@ def test_a_series_is_split_by_time_with_a_window_between(tmp_path: Path) -> None
     for before, after in itertools.pairwise(parts):
         assert after.time[0] - before.time[-1] == step * 9
     assert summary["rows"]["test"] == len(parts[3].x) == int((ROWS - 24) * 0.25)
-    assert sum(summary["rows"].values()) + summary["dropped"]["rows between the splits"] == ROWS
+    assert sum(summary["rows"].values()) + summary["dropped"]["between the splits"] == ROWS
     assert Schema.load(out / "assets").step == step
     json.dumps(summary, allow_nan=False)
 
@@ -111,7 +111,7 @@ def test_windows_lie_in_one_series_and_never_across_a_gap(tmp_path: Path) -> Non
         rows = slice(end - 7, end + 1)
         assert len(set(train.series[rows].tolist())) == 1
         assert np.allclose(np.diff(train.time[rows]), 300)
-    assert summary["dropped"]["windows across a gap"] == 7
+    assert summary["dropped"]["windows: across a gap"] == 7
     lengths = [int((train.series == number).sum()) for number in (0, 1)]
     assert len(ends) == sum(lengths) - 2 * 7 - 7
     assert np.array_equal(train.windows(ends, 8)[5], train.x[ends[5] - 7 : ends[5] + 1])
@@ -121,7 +121,7 @@ def test_rows_with_an_empty_cell_are_left_out_counted_and_make_a_gap(tmp_path: P
     columns = table()
     columns["heat"][20], columns["load"][21] = "", "NaN"
     summary, out = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
-    assert summary["dropped"]["rows with an empty cell"] == 2
+    assert summary["dropped"]["with an empty cell"] == 2
     train = Part.load(out, "train")
     assert train.segment[19] != train.segment[20]
     assert np.isfinite(train.x).all()
@@ -130,8 +130,8 @@ def test_rows_with_an_empty_cell_are_left_out_counted_and_make_a_gap(tmp_path: P
 def test_a_row_that_repeats_the_one_before_is_left_out_and_counted(tmp_path: Path) -> None:
     columns = {name: [*cells[:31], *cells[30:]] for name, cells in table().items()}
     summary, _ = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
-    assert summary["dropped"]["rows that repeat the one before"] == 1
-    assert "windows across a gap" not in summary["dropped"]
+    assert summary["dropped"]["repeating the row before"] == 1
+    assert "windows: across a gap" not in summary["dropped"]
 
 
 def test_constant_columns_are_left_out_and_named(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_too_many_gaps_stop_the_run_at_the_first_and_windows_of_one_row_do_witho
     assert "pump.csv, row 6: gaps, irregular steps and empty cells cost" in message
     assert "more than 20% (features.most_lost)" in message
     summary, _ = built(tmp_path, raw, window=1)
-    assert "windows across a gap" not in summary["dropped"]
+    assert "windows: across a gap" not in summary["dropped"]
 
 
 def test_settings_that_do_not_go_together_are_refused_at_once() -> None:

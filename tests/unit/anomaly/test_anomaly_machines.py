@@ -113,7 +113,7 @@ def test_machines_with_too_few_rows_are_counted(tmp_path: Path) -> None:
     short = machines("C", rows=12)
     columns = {name: [*cells, *short[name]] for name, cells in columns.items()}
     summary, out = built(tmp_path, write(tmp_path / "raw", "all.csv", columns))
-    assert summary["dropped"]["rows of machines that have too few"] == 12
+    assert summary["dropped"]["of machines with too few rows"] == 12
     assert Schema.load(out / "assets").series == ["all.csv: A", "all.csv: B"]
     assert any("C" in note for note in summary["notes"])
 

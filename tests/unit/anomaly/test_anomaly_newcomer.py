@@ -67,15 +67,6 @@ def test_a_column_that_a_setting_names_must_be_there(tmp_path: Path, setting: st
         built(tmp_path, raw, **{setting: "heta"})
 
 
-def test_rows_left_out_are_told_in_the_line_of_the_stage(tmp_path: Path) -> None:
-    columns = table() | {"stuck": [5] * ROWS}
-    columns["heat"][20:24] = [""] * 4
-    summary, _ = built(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
-    assert summary["headline"].endswith(
-        "; 4 rows left out for an empty cell; left out: stuck (constant)"
-    )
-
-
 def test_rows_to_answer_are_read_as_the_rows_to_train_on(tmp_path: Path) -> None:
     columns = table()
     file = tmp_path / "new.csv"

@@ -219,19 +219,9 @@ def test_other_files_are_counted(tmp_path: Path) -> None:
     (raw / "readme.txt").write_text("x")
     save(raw / "cover.png", picture(7, True))
     assert build(raw, tmp_path / "out")["dropped"] == {
-        "not a picture file": 1,
+        "files: not a picture": 1,
         "outside a class folder": 1,
     }
-
-
-def test_pictures_that_are_not_read_are_told_in_the_line_of_the_stage(tmp_path: Path) -> None:
-    raw = scans(tmp_path / "raw")
-    save(raw / "dark/a.gif", picture(7, True))
-    save(raw / "light/b.TIFF", picture(8, True))
-    line = build(raw, tmp_path / "out")["headline"]
-    assert line.endswith(
-        "; left out: 1 (.gif is not read: save it as .png), 1 (.tiff is not read: save it as .png)"
-    )
 
 
 def test_classes_that_lie_a_folder_deeper_are_found_out(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_folder_of_text_and_jsonl_is_read_in_order(tmp_path):
         ("drei", "sub/c.jsonl row 1"),
         ("vier", "sub/c.jsonl row 2"),
     ]
-    assert dropped == {"file of another kind": 1}
+    assert dropped == {"files: of another kind": 1}
 
 
 def test_identical_and_empty_documents_are_left_out_and_counted(tmp_path):
@@ -55,7 +55,7 @@ def test_identical_and_empty_documents_are_left_out_and_counted(tmp_path):
     )
     documents, dropped = read_documents(tmp_path, "text", None)
     assert [one.text for one in documents] == ["one", "two", "three"]
-    assert dropped == {"identical document": 2, "empty document": 1}
+    assert dropped == {"identical": 2, "empty": 1}
 
 
 def test_a_separator_makes_documents_of_one_file(tmp_path):

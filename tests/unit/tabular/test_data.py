@@ -43,7 +43,7 @@ def test_each_kind_of_column_is_recognised(tmp_path: Path) -> None:
         "columns: nearly every value is different (id-like)": 1,
         "columns: constant": 1,
     }
-    assert summary["headline"] == "400 rows × 6 columns, 2 classes; left out: customer, unit"
+    assert summary["headline"] == "400 rows × 6 columns, 2 classes"
     assert sum(summary["rows"].values()) == 400
     json.dumps(summary, allow_nan=False)
 
@@ -141,7 +141,7 @@ def test_rows_without_a_target_are_counted(tmp_path: Path) -> None:
     frame = customers()
     frame.loc[:9, "churn"] = None
     summary, _ = built(tmp_path, write(tmp_path, frame), target="churn")
-    assert summary["dropped"]["rows without churn"] == 10
+    assert summary["dropped"]["without churn"] == 10
     assert sum(summary["rows"].values()) == 390
 
 

@@ -74,7 +74,7 @@ def test_a_parquet_regression_keeps_its_types(tmp_path: Path) -> None:
     frame.to_parquet(file)
     summary, out = built(tmp_path, file, target="income")
     assert summary["task"] == "regression"
-    assert summary["dropped"]["rows without income"] == int(frame["income"].isna().sum())
+    assert summary["dropped"]["without income"] == int(frame["income"].isna().sum())
     assert summary["dropped"]["columns: holds values of type list<element: string>"] == 1
     assert summary["dropped"]["columns: all cells are empty"] == 1
     x, y = load_split(out, "train")

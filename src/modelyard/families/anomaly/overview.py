@@ -18,20 +18,22 @@ def summarize(
     time_column: str | None,
     read: list[str],
     short: dict[str, int],
+    unread: list[str],
 ) -> dict[str, Any]:
     """Rows by split, what was left out and why, and the tables of splits, series and columns; JSON.
 
     Args:
         read: notes on how the files were read.
         short: rows by machine that has too few of them for a series.
+        unread: columns that no file could be read with.
     """
     counts = {name: len(part.label) for name, part in parts.items()}
     dropped = {
-        "rows with an empty cell": sum(one.empty for one in series),
-        "rows that repeat the one before": sum(one.repeated for one in series),
-        "rows between the splits": sum(len(one.x) for one in series) - sum(counts.values()),
-        "windows across a gap": lost,
-        "rows of machines that have too few": sum(short.values()),
+        "with an empty cell": sum(one.empty for one in series),
+        "repeating the row before": sum(one.repeated for one in series),
+        "between the splits": sum(len(one.x) for one in series) - sum(counts.values()),
+        "windows: across a gap": lost,
+        "of machines with too few rows": sum(short.values()),
         "columns: constant over the training rows": len(constant),
     }
     apart = "Rows have no time column and count as equally spaced"
@@ -39,10 +41,8 @@ def summarize(
         apart = f"Rows are {schema.step:g} apart by the column {time_column!r} (dates: in seconds)"
     rows = sum(counts.values())
     headline = f"{rows:,} rows × {len(schema.columns)} columns, {len(series)} series"
-    if lame := dropped["rows with an empty cell"]:
-        headline += f"; {lame:,} rows left out for an empty cell"
     if schema.entity is not None:
-        headline += f", one a machine by {schema.entity} (one in all: --set features.drop=[{schema.entity}])"
+        headline += f", one a machine by {schema.entity} (features.entity)"
     notes = [
         f"{apart}; each series is split by time, with {schema.window} rows unused between the splits.",
         "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
@@ -50,7 +50,6 @@ def summarize(
     if short:
         notes.append(f"Machines with too few rows for a series: {', '.join(short)}.")
     if constant:
-        headline += f"; left out: {', '.join(constant)} (constant)"
         notes.append(f"Left out, constant over the training rows: {', '.join(constant)}.")
     return {
         "rows": {
@@ -59,6 +58,7 @@ def summarize(
             "test": counts["test"],
         },
         "dropped": {reason: count for reason, count in dropped.items() if count},
+        "left_out": [*constant, *unread],
         "headline": headline,
         "labelled": "yes" if schema.labelled else "no",
         "tables": [_parts_table(parts), _series_table(series), _columns_table(schema)],

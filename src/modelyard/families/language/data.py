@@ -164,7 +164,7 @@ def _summary(
     columns = ["split", "documents", "characters", "tokens", "characters a token"]
     notes = [
         *(cut or ["Whole documents are divided, so no document has parts in two splits."]),
-        f"{dropped.get('identical document', 0)} identical documents were left out. Near-duplicates are not found.",
+        f"{dropped.get('identical', 0)} identical documents were left out. Near-duplicates are not found.",
         f"The tokenizer ({codec.size} tokens, byte-level BPE) has seen the training split alone.",
     ]
     characters = sum(row[2] for row in table)
@@ -173,6 +173,7 @@ def _summary(
         + ("; parts of one text" if cut else ""),
         "rows": rows,
         "dropped": dropped,
+        "unit": "documents",
         "tables": [{"title": "Splits", "columns": columns, "rows": table}],
         "notes": notes,
     }

@@ -79,7 +79,7 @@ def read_documents(
     )
     documents, dropped = _different(found)
     if others:
-        dropped["file of another kind"] = others
+        dropped["files: of another kind"] = others
     return documents, dict(dropped)
 
 
@@ -205,9 +205,9 @@ def _different(found: Iterable[Document]) -> tuple[list[Document], Counter[str]]
     for document in found:
         digest = hashlib.sha256(document.text.strip().encode()).digest()
         if not document.text.strip():
-            dropped["empty document"] += 1
+            dropped["empty"] += 1
         elif digest in seen:
-            dropped["identical document"] += 1
+            dropped["identical"] += 1
         else:
             seen.add(digest)
             documents.append(document)

@@ -331,7 +331,9 @@ def _summary(
         f"{users - rows['test']:,} of {users:,} users have too few interactions to be judged: trained on alone."
     ]
     passed = shown - count - dropped["the user had the item before"]
+    headline = f"{count:,} interactions of {users:,} users with {items:,} items"
     if passed and had.log.labels:
+        headline += f"; {passed:,} rows shown and not clicked"
         notes.append(
             f"{passed:,} rows were shown and not clicked: they train model.kind=multitask alone."
         )
@@ -361,11 +363,13 @@ def _summary(
     return {
         "rows": rows,
         "dropped": dropped,
+        "unit": "interactions",
+        "left_out": had.log.left_out,
         "tables": [table],
         "notes": notes,
         "users": users,
         "items": items,
-        "headline": f"{count:,} interactions of {users:,} users with {items:,} items",
+        "headline": headline,
     }
 
 

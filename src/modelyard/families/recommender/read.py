@@ -99,6 +99,8 @@ class Log:
     """The columns of LABELS that the file has, float64 (rows,); NaN where a cell is empty."""
     notes: list[str] = field(default_factory=list)
     """How the file was read, where that is worth telling."""
+    left_out: list[str] = field(default_factory=list)
+    """Columns that are not used."""
 
 
 def read_log(raw: Path) -> Log:
@@ -112,6 +114,7 @@ def read_log(raw: Path) -> Log:
     table, columns = _open(_log_file(Path(raw)), NAMES, ORDER)
     users, user = _ids(table, columns["user"], "an interaction without a user")
     items, item = _ids(table, columns["item"], "an interaction without an item")
+    used = set(columns.values())
     rating = np.full(table.rows, np.nan)
     if "rating" in columns:
         rating = tables.numbers(table, columns["rating"])
@@ -125,6 +128,7 @@ def read_log(raw: Path) -> Log:
         rating=rating,
         labels=_labels(table, columns),
         notes=table.notes,
+        left_out=[*(name for name in table.names if name not in used), *table.dropped],
     )
 
 

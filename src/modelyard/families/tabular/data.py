@@ -274,7 +274,7 @@ def _rows_to_keep(
         if missing.sum() > len(y) / 2:
             problem = f"{missing.sum()} of {len(y)} rows have no value; more than half"
             raise table.fault(column, int(missing.argmax()), problem)
-        dropped[f"rows without {column}"] = int(missing.sum())
+        dropped[f"without {column}"] = int(missing.sum())
         keep &= ~missing
     if keep.sum() < divide.LEAST_ROWS:
         problem = f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed"

@@ -52,13 +52,13 @@ def summarize(
     return {
         "rows": {split: len(part) for split, part in rows.items()},
         "dropped": dropped,
+        "left_out": list(schema.dropped),
         "columns": len(schema.inputs),
         "outputs": outputs,
         "task": schema.task,
         "classes": classes,
         "tables": tables,
         "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns, {kind}"
-        + _left_out(schema)
         + _told(given, schema),
         "notes": [*notes, *_duplicates(frame, rows), *_giveaways(given, schema)],
     }
@@ -133,13 +133,6 @@ def _duplicates(frame: pd.DataFrame, rows: Rows) -> list[str]:
         f"{found['validation']} validation and {found['test']} test rows also stand in the training split, "
         "cell for cell: they flatter the figures. Remove duplicates from the data if they are the same event"
     ]
-
-
-def _left_out(schema: TableSchema) -> str:
-    """Names the columns that are not used."""
-    names = list(schema.dropped)
-    more = f", … ({len(names)} columns)" if len(names) > 4 else ""
-    return f"; left out: {', '.join(names[:4])}{more}" if names else ""
 
 
 def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> list[str]:

@@ -180,13 +180,11 @@ class ClassifierData(Data[C], Generic[C, S]):
         headline = f"{sum(rows.values()):,} {many} of {len(spec.classes)} classes"
         if words:
             headline += f", {words}"
-        if dropped:
-            reasons = [f"{count} ({why})" for why, count in dropped.items()]
-            headline += f"; left out: {', '.join(reasons)}"
         return {
             "headline": headline,
             "rows": rows,
             "dropped": dropped,
+            "unit": many,
             "classes": classes,
             **entries,
             "positive_class": spec.classes[1] if len(spec.classes) == 2 else "",

@@ -204,7 +204,7 @@ def _of_class(
         elif suffix in kind.unread:
             _count(dropped, f"{suffix} is not read: save it as {kind.save_as}", 1)
         else:
-            _count(dropped, f"not a {kind.one} file", 1)
+            _count(dropped, f"files: not a {kind.one}", 1)
     if not examples:
         problem = f"an empty class: no {kind.one} in it (read are {kind.readable})"
         raise BadData(problem, file=folder)
