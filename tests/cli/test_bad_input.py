@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from modelyard import events
 from modelyard.cli import main
+from modelyard.cli.app import app
 
 HEADER = "age,city,bought\n"
 GOOD = HEADER + "".join(
@@ -295,3 +297,17 @@ def test_what_shows_at_a_look_at_the_data_is_told_before_a_run_begins(
     assert (done.returncode, len(lines)) == (2, 1), done.stdout + done.stderr
     assert all(word in lines[0] for word in words), lines[0]
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_says_which_settings_come_from_params_yaml(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text(GOOD)
+    (tmp_path / "params.yaml").write_text(
+        "tabular: {features: {target: diagnosis}, model: {trees: 30, kind: lightgbm}, seed: 3}"
+    )
+    typed = ["run", "tabular", "--data", "t.csv", "--set", "seed=4"]
+    shown = CliRunner().invoke(app, typed)
+    assert shown.output.strip() == "from params.yaml: features.target=diagnosis, model.trees=30"
+    assert "no such column to predict" in str(shown.exception)
+    shown = CliRunner().invoke(app, [*typed, "--target", "boght", "--set", "model.trees=5"])
+    assert shown.output.strip() == ""

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelyard.card import canvas, figures, text
-from modelyard.card.provenance import flat
 from modelyard.card.templates import render
 from modelyard.errors import UsageError
 from modelyard.judging.evaluation import Evaluation, Plot, Series
 from modelyard.packages.package import PackageInfo, Variant, verify
 from modelyard.registry.versions import resolve
+from modelyard.settings.family import flat
 from modelyard.store.artifact import Origin
 
 MOST_SIDES = 8

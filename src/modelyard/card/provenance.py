@@ -14,6 +14,7 @@ from modelyard.card.text import clean, cut, setting
 from modelyard.errors import ModelyardError
 from modelyard.family import load
 from modelyard.packages.package import PackageInfo
+from modelyard.settings.family import flat
 from modelyard.store.artifact import Origin
 
 
@@ -85,15 +86,6 @@ def _meanings(node: BaseModel, prefix: str = "") -> dict[str, str]:
             found |= _meanings(value, f"{prefix}{name}.")
         else:
             found[prefix + name] = field.description or ""
-    return found
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by dotted name."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        inner = isinstance(value, Mapping) and value
-        found |= flat(value, f"{prefix}{name}.") if inner else {prefix + name: value}
     return found
 
 

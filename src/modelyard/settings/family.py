@@ -239,6 +239,15 @@ def read_params(path: Path, family: str) -> dict[str, Any]:
     return block
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, Mapping) and value
+        found |= flat(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+    return found
+
+
 def config_hash(config: FamilyConfig, sections: Iterable[str] | None = None) -> str:
     """sha256 of the canonical JSON of the config, or of only the named sections."""
     values = config.model_dump(mode="json")
