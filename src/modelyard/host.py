@@ -9,6 +9,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel
@@ -105,23 +106,31 @@ class Host(ABC):
         return None
 
 
-def described(inputs: Mapping[str, Cell], answer: Mapping[str, Cell]) -> dict[str, Cell]:
-    """The row of a request: its inputs and the answer's fields, none of which replaces another.
+def described(
+    inputs: Mapping[str, Cell],
+    answer: Mapping[str, Cell],
+    derived: Mapping[str, Cell] = MappingProxyType({}),
+) -> dict[str, Cell]:
+    """The row of a request: its inputs, what was `derived` of inputs (`note: words`) and the
+    answer's fields, none of which replaces another.
 
-    A field of the answer that is named as an input is `answer.<name>`; an input named as a column
-    of the prediction log is `input.<name>`. Case makes no difference, as in the log's files. Every
-    other name stays as it is.
+    A field of the answer that is named as an input is `answer.<name>`, a derived column
+    `derived.<name>`; an input named as a column of the prediction log is `input.<name>`. Case makes no
+    difference, as in the log's files. Every other name stays as it is.
     """
-    names = _distinct(tuple(inputs), tuple(answer))
-    return dict(zip(names, [*inputs.values(), *answer.values()], strict=True))
+    names = _distinct(tuple(inputs), tuple(derived), tuple(answer))
+    values = [*inputs.values(), *derived.values(), *answer.values()]
+    return dict(zip(names, values, strict=True))
 
 
 @functools.lru_cache(maxsize=64)
-def _distinct(inputs: tuple[str, ...], answer: tuple[str, ...]) -> tuple[str, ...]:
+def _distinct(
+    inputs: tuple[str, ...], derived: tuple[str, ...], answer: tuple[str, ...]
+) -> tuple[str, ...]:
     """Names of the row's columns; the same ones for every row of a package."""
     taken = set(LOG_COLUMNS)
     names = []
-    for prefix, given in (("input", inputs), ("answer", answer)):
+    for prefix, given in (("input", inputs), ("derived", derived), ("answer", answer)):
         for name in given:
             free = _free(name, prefix, taken)
             taken.add(free.casefold())

@@ -45,3 +45,13 @@ def test_a_sensitive_input_is_not_logged_under_its_other_name() -> None:
 
     host: Any = type("SomeHost", (), {"Request": Request, "sensitive": frozenset({"card", "_id"})})
     assert described({"_id": "4111"}, {}).keys() <= unlogged(host)
+
+
+def test_what_is_derived_of_an_input_does_not_replace_another_input() -> None:
+    row = described({"note: words": 7.0}, {"score": 1.0}, {"note: words": 3.0, "Score": 2.0})
+    assert row == {
+        "note: words": 7.0,
+        "derived.note: words": 3.0,
+        "Score": 2.0,
+        "answer.score": 1.0,
+    }

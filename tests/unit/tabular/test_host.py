@@ -197,11 +197,11 @@ def test_describe_is_one_flat_row_with_the_same_columns_each_time(tmp_path: Path
             "age",
             "income (EUR)",
             "class",
+            "member",
             "json: words",
             "json: characters",
             "_when: weekday",
             "_when: hour",
-            "member",
             "score",
             "label",
         ]

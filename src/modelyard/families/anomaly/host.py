@@ -77,12 +77,13 @@ class AnomalyHost(Host):
         assert isinstance(response, Answer)
         values = self.windows([request])[0].astype(np.float64)
         row: dict[str, float | str | None] = {}
+        spreads: dict[str, float | str | None] = {}
         for name, cells in zip(self.schema.names, values.T, strict=True):
             row[name] = float(cells.mean())
             if len(cells) > 1:
-                row[f"{name}: spread"] = float(cells.std())
+                spreads[f"{name}: spread"] = float(cells.std())
         alarm = "yes" if response.anomaly else "no"
-        return described(row, {"score": response.score, "anomaly": alarm})
+        return described(row, {"score": response.score, "anomaly": alarm}, spreads)
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation:
         """What each column adds to the score; `Explanation.method` says how that is measured."""

@@ -4,7 +4,7 @@ alone."""
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,17 +95,20 @@ class TabularHost(Host):
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """The input columns, texts and times as figures, and the answer."""
         row: dict[str, float | str | None] = {}
+        derived: dict[str, float | str | None] = {}
         values = vars(request)
         for name, field, column in self._described:
             value = values[field]
             if column is None:
                 row[name] = value
+            elif column.role in ("text", "time"):
+                derived |= _figures(column, value)
             else:
-                row |= self._describe(column, value)
+                row[name] = _shown(column, value)
         if isinstance(response, ValueAnswer):
-            return described(row, {"prediction": response.value})
+            return described(row, {"prediction": response.value}, derived)
         assert isinstance(response, ClassAnswer)
-        return described(row, {"score": score_of(response), "label": response.label})
+        return described(row, {"score": score_of(response), "label": response.label}, derived)
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """Shapley values of the columns; None when the model was packaged without background rows.
@@ -162,28 +165,33 @@ class TabularHost(Host):
             return output["value"].astype(np.float64)
         return self.decision.of_probabilities(output["probabilities"])
 
-    def _describe(self, column: Column, value: Any) -> Mapping[str, float | str | None]:
-        name = column.name
-        if column.role == "text":
-            text = (value or "").strip()
-            return {
-                f"{name}: words": float(len(words(text))),
-                f"{name}: characters": float(len(text)),
-            }
-        if column.role == "time" and not value:
-            return {f"{name}: weekday": None, f"{name}: hour": None}
-        if value is None or value == "":
-            return {name: None}
-        if column.role == "time":
-            # Not the age: it moves with the calendar, and would count as drift by itself.
-            parts = calendar(as_times([value]))
-            return {
-                f"{name}: weekday": WEEKDAYS[int(parts["weekday"][0])],
-                f"{name}: hour": float(parts["hour"][0]),
-            }
-        if column.boolean:
-            return {name: "true" if value else "false"}
-        return {name: value.strip()[:LONGEST]}
+
+def _figures(column: Column, value: Any) -> dict[str, float | str | None]:
+    """What drift detection sees of a text or a time, in columns of their own names."""
+    name = column.name
+    if column.role == "text":
+        text = (value or "").strip()
+        return {
+            f"{name}: words": float(len(words(text))),
+            f"{name}: characters": float(len(text)),
+        }
+    if not value:
+        return {f"{name}: weekday": None, f"{name}: hour": None}
+    # Not the age: it moves with the calendar, and would count as drift by itself.
+    parts = calendar(as_times([value]))
+    return {
+        f"{name}: weekday": WEEKDAYS[int(parts["weekday"][0])],
+        f"{name}: hour": float(parts["hour"][0]),
+    }
+
+
+def _shown(column: Column, value: Any) -> str | None:
+    """A category or a true and false as drift detection sees it."""
+    if value is None or value == "":
+        return None
+    if column.boolean:
+        return "true" if value else "false"
+    return str(value.strip()[:LONGEST])
 
 
 def request_model(schema: TableSchema) -> type[BaseModel]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from modelyard.errors import BadData
-from modelyard.kit.tables.table import Table, TableFile
+from modelyard.kit.tables.table import Table, TableFile, without_blanks
 from modelyard.kit.tables.text import DELIMITERS, Text
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>")
@@ -31,7 +31,7 @@ def parse_text(text: Text) -> Table:
         BadData: a row has more or fewer cells than the header, a quote stays open, or the first row
             is no header.
     """
-    header = text.header()
+    header, notes = without_blanks(text.first_row(), text.file)
     if all(_is_number(name) for name in header):
         problem = "the first row holds numbers, not column names"
         raise BadData(problem, file=text.file, hint="Add a header row")
@@ -46,7 +46,7 @@ def parse_text(text: Text) -> Table:
             empty = pc.is_in(trimmed, value_set=pa.array(MISSING))
             columns.append(pc.if_else(empty, pa.scalar(None, pa.string()), trimmed))
             names.append(name)
-    notes = list(text.notes)
+    notes = [*text.notes, *notes]
     if text.delimiter != ",":
         notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
     dropped = {NAMELESS: "no name in the header"} if "" in header else {}

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from modelyard.errors import BadData
-from modelyard.kit.tables.table import Table, TableFile
+from modelyard.kit.tables.table import Table, TableFile, without_blanks
 
 
 def read_parquet_file(file: Path) -> Table:
@@ -25,7 +25,8 @@ def read_parquet_file(file: Path) -> Table:
         raise BadData(f"is not a complete Parquet file: {reason}", file=file) from None
     dropped: dict[str, str] = {}
     columns, names = [], []
-    for name, cells in zip(rows.column_names, rows.columns, strict=True):
+    found, notes = without_blanks(rows.column_names, file)
+    for name, cells in zip(found, rows.columns, strict=True):
         column = _plain(cells)
         if _is_compound(column.type):
             dropped[name] = f"holds values of type {column.type}"
@@ -34,7 +35,7 @@ def read_parquet_file(file: Path) -> Table:
         else:
             columns.append(column)
             names.append(name)
-    return Table(pa.table(columns, names=names), [TableFile(file, rows.num_rows)], [], dropped)
+    return Table(pa.table(columns, names=names), [TableFile(file, rows.num_rows)], notes, dropped)
 
 
 def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ import pyarrow as pa
 
 from modelyard.errors import BadData
 
+_NAMED = 5
+"""Names of columns in a note."""
 _SHOWN = 40
 """Characters of a cell in a message."""
 
@@ -85,6 +88,25 @@ class Table:
     def fault(self, name: str, row: int, problem: str, hint: str = "") -> BadData:
         """What is wrong with a cell, with its place; to be raised."""
         return BadData(problem, **self.place(row), column=name, hint=hint)
+
+
+def without_blanks(names: Sequence[str], file: Path) -> tuple[list[str], list[str]]:
+    """Names of columns without the blanks around them, and a note where there were some.
+
+    Raises:
+        BadData: names that differ only in those blanks.
+    """
+    trimmed = [name.strip() for name in names]
+    blank = [repr(name) for name in names if name.strip() not in ("", name)]
+    if not blank:
+        return trimmed, []
+    for name, count in Counter(trimmed).items():
+        alike = [repr(other) for other in names if other.strip() == name]
+        if name and count > 1 and len(set(alike)) > 1:
+            problem = f"columns differ only in the blanks around their names: {', '.join(alike)}"
+            raise BadData(problem, file=file, column=name, hint="Rename all but one")
+    shown = ", ".join(blank[:_NAMED]) + (", …" if len(blank) > _NAMED else "")
+    return trimmed, [f"blanks around names of columns are not part of them: {shown}"]
 
 
 def joined(tables: list[Table]) -> Table:

@@ -42,8 +42,12 @@ class Text:
 
     def header(self) -> list[str]:
         """Cells of the first row, without surrounding blanks."""
+        return [cell.strip() for cell in self.first_row()]
+
+    def first_row(self) -> list[str]:
+        """Cells of the first row as they are."""
         rows = csv.reader(io.StringIO(self.content, newline=""), delimiter=self.delimiter)
-        return [cell.strip() for cell in next(rows)]
+        return next(rows)
 
 
 def read_text(file: Path) -> Text:
