@@ -98,7 +98,8 @@ class Host(ABC):
         """A file of examples as JSON bodies of `Request`, read as the family reads its data; None:
         as any table.
 
-        Columns that `Request` lacks may be among them.
+        One a row of the file, in its order. Columns that `Request` lacks may be among them, and go
+        along with the answer; a row with nothing of a `Request` has no answer.
 
         Raises:
             BadData: with file, row and column.

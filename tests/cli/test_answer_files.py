@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
+import csv
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 from pydantic import BaseModel
 
-from modelyard.cli.answer import read_examples
+from modelyard.cli.answer import answer, read_examples
 from modelyard.errors import BadData
 from modelyard.families.image.host import ImageHost
 from modelyard.host import Host
+from modelyard.store.tables import read_parquet
+from tests.toy.build import build
 from tests.toy.family import LineHost
 
 
@@ -40,7 +46,93 @@ def test_a_picture_is_an_example_and_a_file_of_an_unknown_kind_is_not(tmp_path: 
     (tmp_path / "scan.png").write_bytes(b"bytes")
     pictures = package(ImageHost.Request, ImageHost)
     found = read_examples(tmp_path / "scan.png", pictures)
-    assert [base64.b64decode(one["image"]) for one in found] == [b"bytes"]
+    assert [base64.b64decode(one.body["image"]) for one in found] == [b"bytes"]
     (tmp_path / "scan.xcf").write_bytes(b"bytes")
     with pytest.raises(BadData, match="cannot read .xcf files. Allowed: .csv, "):
         read_examples(tmp_path / "scan.xcf", pictures)
+
+
+@pytest.fixture(scope="module")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """A package, and orders with columns that it does not use."""
+    folder = tmp_path_factory.mktemp("orders")
+    r = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "order": [9007199254740993 + 2 * n for n in range(200)],
+            "weight": np.round(r.normal(10, 2, 200), 2),
+            "score": np.round(r.normal(1, 2, 200), 2),
+        }
+    )
+    frame["late"] = np.where(frame["weight"] > 10, "yes", "no")
+    frame.to_csv(folder / "orders.csv", index=False)
+    config = {
+        "data": {"uri": str(folder / "orders.csv")},
+        "features": {"target": "late", "drop": ["order", "score"]},
+        "model": {"kind": "linear"},
+    }
+    return build(folder / "run", "first", config, family="tabular").package, frame
+
+
+def _shuffled(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows in another order, with names of an answer's fields in another case."""
+    return frame.sample(frac=1, random_state=1)[:50].assign(Label="x", customer="Zoë")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_columns_that_the_model_does_not_use_stay_next_to_the_answers(
+    tmp_path: Path, orders: tuple[Path, pd.DataFrame], kind: str
+) -> None:
+    package, frame = orders
+    new, out = _shuffled(frame), tmp_path / f"answers.{kind}"
+    new.to_csv(tmp_path / "new.csv", index=False)
+    if kind != "csv":
+        new.to_parquet(tmp_path / "new.parquet")
+    answer(
+        str(package), None, tmp_path / ("new.csv" if kind == "csv" else "new.parquet"), out, False
+    )
+    if kind == "csv":
+        rows = list(csv.DictReader(out.read_text().splitlines()))
+    elif kind == "jsonl":
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+    else:
+        columns = read_parquet(out)
+        rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values())]  # noqa: B905
+    assert [int(row["order"]) for row in rows] == new["order"].tolist()
+    assert {row["customer"] for row in rows} == {"Zoë"}
+    assert [row["late"] for row in rows] == new["late"].tolist()
+    # A column named as a field of the answer says whose it is.
+    assert [float(row["input.score"]) for row in rows] == new["score"].tolist()
+    assert {row["input.Label"] for row in rows} == {"x"}
+    assert {row["label"] for row in rows} == {"yes", "no"}
+    assert [row["label"] for row in rows] == [
+        "yes" if float(row["score"]) >= float(row["threshold"]) else "no" for row in rows
+    ]
+    assert "weight" not in rows[0]
+
+
+def test_json_lines_keep_their_ids_and_a_misspelt_body_is_refused(
+    tmp_path: Path, orders: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
+) -> None:
+    package, _ = orders
+    file = tmp_path / "new.jsonl"
+    file.write_text('{"weight": 12.5, "id": "a"}\n{"weight": 7.5, "id": "b"}\n')
+    answer(str(package), None, file, None, False)
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["id"], one["label"]) for one in found] == [("a", "yes"), ("b", "no")]
+    file.write_text('{"weight": 12.5}\n{"wieght": 7.5}\n')
+    with pytest.raises(BadData, match="row 2, column 'weight'"):
+        answer(str(package), None, file, None, False)
+
+
+def test_rows_without_a_whole_example_stay_and_have_no_answer(tmp_path: Path) -> None:
+    class Windows(LineHost):
+        def read_file(self, file: Path) -> list[dict[str, object]]:
+            return [{"id": "a"}, {"id": "b", "x": 1.0}]
+
+    (tmp_path / "new.csv").write_text("id,x\na,\nb,1\n")
+    examples = read_examples(tmp_path / "new.csv", package(LineHost.Request, Windows))
+    assert [(one.whole, one.beside) for one in examples] == [
+        (False, {"id": "a"}),
+        (True, {"id": "b"}),
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,17 @@ TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 notes = Console(stderr=True, highlight=False, style="dim")
 
 
+@dataclass(frozen=True)
+class Example:
+    """A request body, and what stands next to it in its file."""
+
+    body: Any
+    whole: bool = True
+    """Whether there is a request at all: the first rows of a series have no whole window."""
+    beside: dict[str, Any] = field(default_factory=dict)
+    """Columns of a file that the model does not use."""
+
+
 def answer(
     reference: str, text: str | None, file: Path | None, out: Path | None, explain: bool
 ) -> None:
@@ -30,14 +42,73 @@ def answer(
     package = Package(resolve(reference))
     if text is not None and file is not None:
         raise UsageError("give --json or --file, not both")
-    bodies = (
-        _from_text(text)
-        if text is not None
-        else read_examples(file, package)
-        if file
-        else [package.golden()["request"]]
-    )
-    requests = [_parse(package, body, number) for number, body in enumerate(bodies, 1)]
+    if text is not None:
+        examples = [Example(body) for body in _from_text(text)]
+    elif file is not None:
+        examples = read_examples(file, package)
+    else:
+        examples = [Example(package.golden()["request"])]
+    requests = [
+        _parse(package, example.body, number)
+        for number, example in enumerate(examples, 1)
+        if example.whole
+    ]
+    answers = iter(_answers(package, requests, explain))
+    found = [next(answers) if example.whole else {} for example in examples]
+    if lacking := len(examples) - len(requests):
+        notes.print(f"{lacking:,} of {len(examples):,} rows have no whole example: no answer")
+    _write(_with_columns(found, [example.beside for example in examples]), out)
+
+
+def read_examples(file: Path, package: Package) -> list[Example]:
+    """Rows of a CSV, Parquet, JSON or JSON-lines file, in its order; columns that the model does
+    not use go along, and are named."""
+    if not file.is_file():
+        raise BadData("no such file", file=file)
+    fields = {
+        field.alias or name: field.annotation
+        for name, field in package.host.Request.model_fields.items()
+    }
+    rows, read_by_host = _rows(file, package)
+    columns = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+    others = [name for name in columns if name not in fields]
+    if columns and len(others) == len(columns):
+        problem = f"no column is one that the model takes; seen: {', '.join(columns[:20])}"
+        raise BadData(problem, file=file, hint=f"Allowed: {', '.join(fields)}")
+    if others:
+        plural = "s" if len(others) > 1 else ""
+        notes.print(f"not used, next to the answers: column{plural} {', '.join(others)}")
+    return [_example(row, fields, read_by_host) for row in rows]
+
+
+def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
+    """The rows, and whether the package's family read them."""
+    name = file.name.lower()
+    if name.endswith((".json", ".jsonl")):
+        return _from_text(file.read_text(encoding="utf-8"), lines=name.endswith(".jsonl")), False
+    rows = package.host.read_file(file)
+    if rows is not None:
+        return rows, True
+    if not name.endswith(TABLES):
+        allowed = ", ".join((*TABLES, ".jsonl", ".json"))
+        raise BadData(
+            f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}"
+        )
+    reader = "read_parquet" if name.endswith(".parquet") else "read_csv"
+    return _read_table(file, reader), False
+
+
+def _example(row: Any, fields: dict[str, Any], read_by_host: bool) -> Example:
+    """A row's fields of the request, and its other columns; what is no object of a request is
+    refused when it is parsed."""
+    if not isinstance(row, dict) or not (read_by_host or fields.keys() & row.keys()):
+        return Example(row)
+    body = {name: _plain(row[name], fields[name]) for name in row if name in fields}
+    beside = {name: _plain(row[name], None) for name in row if name not in fields}
+    return Example(body, bool(body), beside)
+
+
+def _answers(package: Package, requests: list[BaseModel], explain: bool) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = []
     for start in range(0, len(requests), CHUNK):
         batch = requests[start : start + CHUNK]
@@ -53,38 +124,27 @@ def answer(
                 else None
             )
             one["explanation"] = reasons.model_dump(mode="json") if reasons else None
-    _write(answers, out)
+    return answers
 
 
-def read_examples(file: Path, package: Package) -> list[dict[str, Any]]:
-    """Rows of a CSV, Parquet, JSON or JSON-lines file as request bodies; columns the model
-    doesn't know are named."""
-    if not file.is_file():
-        raise BadData("no such file", file=file)
-    name = file.name.lower()
-    if name.endswith((".json", ".jsonl")):
-        return _from_text(file.read_text(encoding="utf-8"), lines=name.endswith(".jsonl"))
-    rows = package.host.read_file(file)
-    if rows is None and not name.endswith(TABLES):
-        allowed = ", ".join((*TABLES, ".jsonl", ".json"))
-        raise BadData(
-            f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}"
-        )
-    if rows is None:
-        rows = _read_table(file, "read_parquet" if name.endswith(".parquet") else "read_csv")
-    fields = {
-        field.alias or name: field.annotation
-        for name, field in package.host.Request.model_fields.items()
-    }
-    names = list(rows[0]) if rows else []
-    extra = [name for name in names if name not in fields]
-    if names and len(extra) == len(names):
-        problem = f"no column is one that the model takes; seen: {', '.join(names[:20])}"
-        raise BadData(problem, file=file, hint=f"Allowed: {', '.join(fields)}")
-    if extra:
-        notes.print(f"not used: column{'s' * (len(extra) > 1)} {', '.join(extra)}")
+def _with_columns(
+    answers: list[dict[str, Any]], columns: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The file's own columns, then the answer; one named as a field of an answer is `input.<name>`.
+
+    Case makes no difference, as in the tables that people load them into.
+    """
+    taken = {name.casefold() for answer in answers for name in (*answer, *_flat(answer))}
+    called = {}
+    for name in dict.fromkeys(name for row in columns for name in row):
+        free = name
+        while free.casefold() in taken:
+            free = f"input.{free}"
+        taken.add(free.casefold())
+        called[name] = free
     return [
-        {name: _plain(row[name], fields[name]) for name in row if name in fields} for row in rows
+        {called[name]: value for name, value in row.items()} | answer
+        for row, answer in zip(columns, answers, strict=True)
     ]
 
 
@@ -145,9 +205,9 @@ def _write(answers: list[dict[str, Any]], out: Path | None) -> None:
     from modelyard.store.tables import write_parquet
 
     if out.suffix == ".parquet":
-        write_parquet([_flat(one) for one in answers], out)
+        write_parquet(_flat_rows(answers), out)
     elif out.suffix == ".csv":
-        write_text(out, _csv([_flat(one) for one in answers]))
+        write_text(out, _csv(_flat_rows(answers)))
     elif out.suffix == ".jsonl":
         write_text(out, lines)
     else:
@@ -155,6 +215,13 @@ def _write(answers: list[dict[str, Any]], out: Path | None) -> None:
             f"--out {out}: cannot write {out.suffix or 'this'}. Allowed: .jsonl, .csv, .parquet"
         )
     notes.print(f"wrote {len(answers):,} answers to {out}")
+
+
+def _flat_rows(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All rows with the same columns, None where one has no such value."""
+    rows = [_flat(answer) for answer in answers]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [{name: row.get(name) for name in names} for row in rows]
 
 
 def _flat(answer: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+_EXACT = 2**53
+"""Whole numbers up to it are the same as floats."""
+
 
 def connect() -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that never downloads an extension."""
@@ -24,8 +27,8 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 
 def write_parquet(rows: Sequence[Row], file: Path) -> None:
-    """Writes rows with the same columns, whole or not at all: numbers as DOUBLE, the rest as
-    VARCHAR, None as NULL.
+    """Writes rows with the same columns, whole or not at all: numbers as DOUBLE (whole ones
+    beyond 2^53 as BIGINT), the rest as VARCHAR, None as NULL.
 
     A column's type follows its first value that is not None; a column of Nones is VARCHAR.
     """
@@ -61,7 +64,13 @@ def read_parquet(files: str | Path | Sequence[Path], where: str = "true") -> dic
 
 
 def _sql_type(rows: Sequence[Row], column: str) -> str:
-    first = next((row[column] for row in rows if row[column] is not None), None)
+    values = [row[column] for row in rows if row[column] is not None]
+    first = next(iter(values), None)
+    if values and all(isinstance(value, int) for value in values):
+        # Whole numbers that a float would change name something: they stay as they are.
+        largest = max(abs(value) for value in values)
+        if largest > _EXACT:
+            return "BIGINT" if largest < 2**63 else "VARCHAR"
     return "DOUBLE" if isinstance(first, int | float) and not isinstance(first, bool) else "VARCHAR"
 
 
