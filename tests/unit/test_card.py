@@ -21,6 +21,7 @@ from card_samples import CARDS, Page, bare, binary, lineage, page, render
 from modelyard.card import text
 from modelyard.errors import MissingExtra
 from modelyard.judging.evaluation import Confusion, Plot, Roc, Series
+from tests.toy.family import LineConfig
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)></style></svg>{{ 7*7 }}&lt;$a_b$\x00\x0b\ud800"
 VISIBLE = text.clean(EVIL)
@@ -194,7 +195,7 @@ sys.stdout.buffer.write(html.encode())
 
 def test_sections_go_with_what_they_tell() -> None:
     seen = Page(render(bare()))
-    assert seen.headings == ["Metrics", "Variants", "Drift reference", "Config", "Lineage", "Next"]
+    assert seen.headings == ["Metrics", "Variants", "Drift reference", "Settings", "Lineage", "Next"]
     assert page("binary")[1].headings == [
         "Metrics",
         "Behaviour",
@@ -238,7 +239,7 @@ def full(share: float) -> tuple[dict, dict, dict]:
         ]
     )
     reference = {f"column {i}": drawn(2_000) for i in range(40)}
-    rows = [[f"row {i}", i] for i in range(int(5_000 * share))]
+    rows = [[f"row {i}", i] for i in range(int(60_000 * share))]
     return parts, reference, {"tables": [{"title": "rows", "columns": ["a", "b"], "rows": rows}]}
 
 
@@ -253,14 +254,14 @@ def test_a_full_card_is_small_and_quick() -> None:
     tenth, _ = seconds(0.1)
     whole, html = seconds(1.0)
     assert whole < 6 * tenth  # ten times the points: they are thinned before they are drawn
-    assert len(html.encode()) < 600_000
+    assert len(html.encode()) < 900_000
     seen = Page(html).text
     for note in (
         "24 of 40 columns shown",
         "1,000 of 9,000 points",
         "means of blocks",
         "first 30 of 300",
-        "200 of 5,000 rows",
+        "5,000 of 60,000 rows",
     ):
         assert note in seen
 
@@ -276,16 +277,24 @@ def test_long_values_are_cut_and_told_in_full() -> None:
     assert [a.get("title") for _, a in seen.elements].count(path) == 2
 
 
-def test_settings_other_than_the_defaults_are_marked() -> None:
+def test_settings_other_than_the_defaults_stand_first() -> None:
     html, seen = page("binary")
-    changed = re.findall(r'<tr class="changed">.*?</tr>', html, flags=re.DOTALL)
-    assert len(changed) == 1
-    assert "seed" in changed[0]
-    assert "default 0" in changed[0]
+    table = re.search(r'<table class="changed">.*?</table>', html, flags=re.DOTALL)[0]
+    assert table.count("<tr>") == 2
+    assert "seed" in table
+    assert '<td class="muted">0</td>' in table
+    assert html.index(table) < html.index("<summary>All settings</summary>")
     assert 'title="Points of the built-in data."' in html
-    unknown = binary()["info"].model_copy(update={"family": "nowhere"})
-    assert 'class="changed"' not in render(binary(), info=unknown)
     assert "learning_rate 0.001" in seen.text
+
+
+def test_settings_that_are_all_defaults_are_said_to_be_and_of_an_unknown_family_are_not() -> None:
+    config = LineConfig().model_dump(mode="json")
+    usual = render(binary(), info=binary()["info"].model_copy(update={"config": config}))
+    assert "All are the family's defaults" in usual
+    unknown = render(binary(), info=binary()["info"].model_copy(update={"family": "nowhere"}))
+    assert "All are the family's defaults" not in unknown
+    assert '<table class="changed">' not in unknown
 
 
 def test_a_gate_that_is_not_met_says_so_with_its_numbers() -> None:

@@ -51,6 +51,7 @@ def page(
         data=_data(data),
         training=_training(training),
         variants=views.variants(info, evaluation),
+        changed=provenance.changed(info),
         settings=provenance.settings(info),
         chain=provenance.chain(info, lineage),
         total=provenance.total(lineage),

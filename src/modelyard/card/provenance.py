@@ -39,6 +39,18 @@ class Step:
     facts: list[tuple[str, str]]
 
 
+def changed(info: PackageInfo) -> list[Setting] | None:
+    """The settings that differ from the family's defaults, by dotted name; None where the family
+    is not at hand."""
+    defaults, meanings = _defaults(info.family)
+    if not defaults:
+        return None
+    rows = [
+        _setting(name, name, value, defaults, meanings) for name, value in flat(info.config).items()
+    ]
+    return [row for row in rows if row.default]
+
+
 def settings(info: PackageInfo) -> list[tuple[str, list[Setting]]]:
     """The resolved config by section; single fields come last, under an empty name."""
     defaults, meanings = _defaults(info.family)

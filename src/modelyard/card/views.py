@@ -13,7 +13,8 @@ from modelyard.card.text import clean, cut, number, percent, plain, signed, word
 from modelyard.judging.evaluation import Confusion, Evaluation
 from modelyard.packages.package import PackageInfo, Variant
 
-MOST_ROWS = 200
+MOST_ROWS = 5_000
+"""Of a table, in a box that scrolls; a page is no place for more."""
 MOST_LABELS = 12
 """Classes of a confusion matrix that is written out; larger ones show the most frequent
 confusions."""
@@ -176,7 +177,7 @@ def table(raw: Mapping[str, Any], *, bars: bool = False) -> Table:
     if bars and drawn is not None:
         columns[drawn] = replace(columns[drawn], bar=0.0)
         _draw_bars(cells, rows, drawn)
-    note = f"{MOST_ROWS} of {len(rows):,} rows." if len(rows) > MOST_ROWS else ""
+    note = f"{MOST_ROWS:,} of {len(rows):,} rows." if len(rows) > MOST_ROWS else ""
     return Table(clean(str(raw.get("title", ""))), columns, cells, note)
 
 
