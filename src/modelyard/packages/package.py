@@ -67,7 +67,7 @@ class Variant(BaseModel):
     rows: int | None = None
     """How many of the split it was judged on; None: an older package does not say."""
     max_difference: float
-    """Largest |difference| / max(1, |value|) from the trained model over the validation sample."""
+    """Largest |difference| / max(1, |value - median|) from the trained model over the example."""
     chosen: bool = False
 
 

@@ -33,7 +33,9 @@ class Graph:
     dynamic: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Further axes of an input that may vary, besides axis 0."""
     tolerance: float = 1e-4
-    """Largest |difference| / max(1, |value|) allowed between the trained model and this graph."""
+    """Largest |difference| / max(1, |value - median|) allowed between the trained model and this
+    graph. A graph gives figures of the order of one (logits, probabilities, a scaled target): what
+    is smaller than 1 is not held against its own size."""
 
     def __post_init__(self) -> None:
         assert (self.module is None) != (self.onnx is None), (

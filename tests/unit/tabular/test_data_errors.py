@@ -67,7 +67,7 @@ def test_too_many_classes_point_to_regression(tmp_path: Path) -> None:
     assert "holds no numbers ('a')" in refused(tmp_path, GOOD, task="regression")
 
 
-def test_targets_that_are_no_float32_are_told(tmp_path: Path) -> None:
+def test_targets_whose_squares_leave_float64_are_refused(tmp_path: Path) -> None:
     values = [f"{n % 7},{n}.5,{n % 3}\n" for n in range(60)]
     huge = "x,y,z\n" + "".join([*values, "1,1e300,2\n"])
     assert "row 61, column 'y': 1e+300 is too large" in refused(tmp_path, huge)

@@ -78,7 +78,7 @@ def test_a_parquet_regression_keeps_its_types(tmp_path: Path) -> None:
     assert summary["dropped"]["columns: holds values of type list<element: string>"] == 1
     assert summary["dropped"]["columns: all cells are empty"] == 1
     x, y = load_split(out, "train")
-    assert y.dtype == np.float32
+    assert y.dtype == np.float64
     assert np.isfinite(x).all()
     body = make(target="income").requests(out, "train", 1)[0]
     assert {name: type(body[name]) for name in ("age", "member", "joined")} == {

@@ -16,6 +16,7 @@ from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.host import TabularHost
+from modelyard.families.tabular.scale import TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
 from modelyard.judging.evaluation import Evaluation, Plot
@@ -177,7 +178,8 @@ def test_several_classes_are_judged_by_macro_f1(built: dict) -> None:
 
 
 def test_a_regression_is_judged_by_its_mean_absolute_error(built: dict) -> None:
-    evaluation, value, y = judged(built["diabetes"])
+    evaluation, output, y = judged(built["diabetes"])
+    value = TargetScale.load(built["diabetes"][2] / "assets").restored(output)
     assert evaluation.main == "mae"
     assert evaluation.metrics == pytest.approx(
         {

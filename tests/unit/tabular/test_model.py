@@ -16,6 +16,7 @@ from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.kinds import floor32
 from modelyard.families.tabular.native import load_trained
+from modelyard.families.tabular.scale import TargetScale
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.table import ModelInfo, load_split, save_split
 from modelyard.kit.classes.decision import Decision
@@ -61,7 +62,7 @@ def write_features(folder: Path, classes: list[str] | None, rows: int = 400) -> 
             np.float32
         )
         signal = np.sin(2 * x[:, 0]) + (x[:, 1] - 5) / 3 + 0.2 * rng.normal(size=count)
-        y: np.ndarray = (50 + 10 * signal).astype(np.float32)
+        y: np.ndarray = 50 + 10 * signal
         if classes:
             y = np.digitize(signal, [0.8] if len(classes) == 2 else [-1, 0, 1]).astype(np.int64)
         save_split(folder, split, x, y)
@@ -142,6 +143,7 @@ def test_every_kind_beats_the_prior_on_rows_it_has_not_seen(features: Path, trai
     x, y = load_split(features, "test")
     answer = output(Tabular(config).native(out), x)
     if answer.ndim == 1:
+        answer = TargetScale.load(out / "assets").restored(answer)
         assert np.abs(answer - y).mean() < 0.7 * np.abs(np.median(y) - y).mean()
     else:
         prior = np.bincount(y).max() / len(y)
@@ -252,7 +254,9 @@ def test_boosting_reports_its_progress_and_keeps_the_trees_up_to_its_best_round(
         losses = card["curves"]["root mean squared error"]["validation"]
         assert len(losses) == card["trees"] + 30
         x, y = load_split(features, "validation")
-        kept = np.sqrt(np.square(output(Tabular(config).native(tmp_path / kind), x) - y).mean())
+        value = output(Tabular(config).native(tmp_path / kind), x)
+        scale = TargetScale.load(tmp_path / kind / "assets")
+        kept = np.sqrt(np.square(scale.restored(value) - y).mean())
         assert kept == pytest.approx(min(losses), rel=1e-4)
         trained = load_trained(tmp_path / kind, ModelInfo.load(tmp_path / kind))
         counts = {"lightgbm": "num_trees", "xgboost": "num_boosted_rounds", "boosting": "n_iter_"}

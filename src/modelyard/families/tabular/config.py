@@ -12,6 +12,7 @@ from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Task = Literal["auto", "classification", "regression"]
 Kind = Literal["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
+Loss = Literal["auto", "squared", "absolute", "huber", "log"]
 
 
 class TabularFeatures(Settings):
@@ -74,6 +75,11 @@ class TabularModel(Settings):
     """Widths of the MLP's layers."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the MLP."""
+    loss: Loss = "auto"
+    """What a regression is fitted with: squared, absolute or Huber's errors, or squared errors of
+    the logarithm (`log`, targets above 0). `auto`: squared, or of a target with a heavy tail the
+    logarithm where that has none, else absolute errors (Huber's for `linear`). Not every kind has
+    every loss."""
     class_weight: Literal["none", "balanced"] = "none"
     """`balanced` weighs classes inversely to their frequency while training."""
     calibration: Literal["auto", "none", "sigmoid", "isotonic"] = "auto"

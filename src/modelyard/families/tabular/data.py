@@ -44,7 +44,7 @@ class Prepared:
     frame: pd.DataFrame
     schema: TableSchema
     y: np.ndarray
-    """Class index, int64, or value, float32."""
+    """Class index, int64, or value, float64."""
     clock: order.Clock
     """What the rows are divided by, if by time."""
     dropped: dict[str, int] = field(default_factory=dict)
@@ -182,7 +182,7 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
         raise BadData(problem, file=table.file)
     for reason, count in Counter(reasons.values()).items():
         dropped[f"columns: {reason}"] = count
-    y = y[keep].astype(np.int64 if schema.classes else np.float32)
+    y = y[keep].astype(np.int64 if schema.classes else np.float64)
     return Prepared(frame.reset_index(drop=True), schema, y, clock.of(keep), dropped, notes)
 
 

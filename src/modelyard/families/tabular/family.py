@@ -13,6 +13,7 @@ from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.importance import importance
 from modelyard.families.tabular.kinds import FITTERS, Fitted
+from modelyard.families.tabular.loss import WORDS
 from modelyard.families.tabular.native import (
     GRAPH,
     INPUT,
@@ -41,20 +42,26 @@ class Tabular(TabularData, Family[TabularConfig]):
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """Trains the configured kind into `out`, which holds `assets` already.
 
-        Adds `assets/background.npy`, and `assets/decision.json` for a classification. Returns
-        `headline`, `curves`, `importance`, `trees` and `notes` for the card.
+        Adds `assets/background.npy`, and `assets/decision.json` for a classification or
+        `assets/target.json` for a regression. Returns `headline`, `curves`, `importance`, `trees` and
+        `notes` for the card.
 
         Raises:
             BadData: a class has no training rows.
             ModelyardError: the MLP's loss is not finite.
         """
         config = self.config
-        table = load_table(features, balanced=config.model.class_weight == "balanced")
+        table = load_table(features, config.model)
         fitted = _fit_kind(config, table, features, out, trainer)
         info = _info(config, table, fitted)
         info.save(out)
         run = native_runtime(out)
-        notes = list(fitted.notes)
+        headline, notes = fitted.headline, list(fitted.notes)
+        if table.loss is not None:
+            table.loss.scale.save(out / "assets")
+            notes.append(table.loss.note)
+            if table.loss.name != "squared":
+                headline += f", {WORDS[table.loss.name]}"
         if info.classes:
             raw = run(GRAPH, {INPUT: table.x_validation})["probabilities"]
             decision = fit_on_probabilities(
@@ -69,7 +76,7 @@ class Tabular(TabularData, Family[TabularConfig]):
         background = _background(table.x, config.seed)
         np.save(out / "assets" / "background.npy", background)
         card = {
-            "headline": fitted.headline,
+            "headline": headline,
             "curves": fitted.curves,
             "trees": fitted.trees,
             "notes": notes,
@@ -85,9 +92,9 @@ class Tabular(TabularData, Family[TabularConfig]):
 
     def graphs(self, model: Path) -> list[Graph]:
         """One graph, `model`: `features` float32 (rows, columns) to `probabilities` (rows, classes)
-        or `value` (rows,).
+        or `value` (rows,), in spreads of the target from its centre.
 
-        It answers as `native` does to about 1e-5 of max(1, |value|): float32 sums over the trees differ in order.
+        It answers as `native` does to about 1e-5 of a spread: float32 sums over the trees differ in order.
         """
         info = ModelInfo.load(model)
         if info.kind == "mlp":
@@ -109,7 +116,7 @@ def _fit_kind(
         return FITTERS[config.model.kind](config, table, out, trainer.progress)
     from modelyard.families.tabular.mlp import MlpFamily
 
-    report = trainer.fit(MlpFamily(config), features, out)
+    report = trainer.fit(MlpFamily(config, table.loss), features, out)
     return Fitted(f"mlp, {report['headline']}", curves=report["curves"])
 
 

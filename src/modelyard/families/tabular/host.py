@@ -23,6 +23,7 @@ from pydantic import (
 
 from modelyard.families.tabular.cells import as_times, calendar, parse_time, words
 from modelyard.families.tabular.encode import Columns, Encoder, completed
+from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.shapley import shapley_values
 from modelyard.host import Explanation, Host, described
@@ -53,6 +54,7 @@ class TabularHost(Host):
         self.schema = TableSchema.load(assets)
         self.encoder = Encoder.load(assets)
         self.decision = Decision.load_or(assets, Decision())
+        self.scale = TargetScale.load_or(assets, IDENTITY)
         named = _field_names(self.schema.inputs)
         self._fields = {column.name: field for field, column in named.items()}
         self._described = [
@@ -162,7 +164,7 @@ class TabularHost(Host):
     def _score(self, run: Runtime, x: np.ndarray) -> np.ndarray:
         output = run("model", {"features": x})
         if self.schema.classes is None:
-            return output["value"].astype(np.float64)
+            return self.scale.restored(output["value"])
         return self.decision.of_probabilities(output["probabilities"])
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard.families.tabular.loss import HUBER
 from modelyard.families.tabular.table import cores
 from modelyard.family import Progress
 from modelyard.kit.sklearn import save_estimator
@@ -65,10 +66,10 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
         min_child_samples=_least_in_leaf(len(table.x)),
         random_state=config.seed,
         n_jobs=cores(table.x.size),
-        metric=None if table.classes else "rmse",
         deterministic=True,
         force_col_wise=True,
         verbose=-1,
+        **_of_loss(LIGHTGBM_LOSSES, table),
     )
     boosting.fit(
         table.x,
@@ -82,6 +83,8 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
     )
     best = boosting.best_iteration_
     text = boosting.booster_.model_to_string(num_iteration=best)
+    # Huber's loss gives values as squared errors do; converters do not know its name.
+    text = re.sub(r"^objective=huber.*$", "objective=regression", text, flags=re.M)
     (out / LIGHTGBM).write_text(_float32_thresholds(text))
     losses = {split: _only(figures) for split, figures in boosting.evals_result_.items()}
     return _boosted("lightgbm", best, table, losses)
@@ -113,6 +116,7 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
         early_stopping_rounds=PATIENCE,
         callbacks=[Show()],
         verbosity=0,
+        **_of_loss(XGBOOST_LOSSES, table),
     )
     boosting.fit(
         table.x,
@@ -146,6 +150,7 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
         min_samples_leaf=_least_in_leaf(len(table.x)),
         n_iter_no_change=PATIENCE,
         random_state=config.seed,
+        **_of_loss(BOOSTING_LOSSES, table),
     )
     progress(0, model.trees)
     boosting.fit(
@@ -163,8 +168,8 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
     for predictor in (predictor for trees in boosting._predictors for predictor in trees):
         predictor.nodes["num_threshold"] = floor32(predictor.nodes["num_threshold"])
     save_estimator(boosting, out / SKLEARN)
-    if not table.classes:
-        # The regression loss is half the squared error.
+    if table.loss is not None and table.loss.fit == "squared":
+        # The loss is half the squared error.
         losses = {split: np.sqrt(2 * values) for split, values in losses.items()}
     progress(model.trees, model.trees, validation_loss=float(losses["validation"][best - 1]))
     return _boosted("boosting", best, table, losses)
@@ -181,6 +186,7 @@ def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progres
         random_state=config.seed,
         n_jobs=cores(table.x.size),
         warm_start=True,
+        **_of_loss(FOREST_LOSSES, table),
     )
     for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
         forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=table.weight)
@@ -193,22 +199,57 @@ def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progres
 
 def fit_linear(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """Logistic or ridge regression of standardized columns."""
-    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.linear_model import HuberRegressor, LogisticRegression, Ridge
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
     penalty = config.model.regularization
-    linear = Ridge(alpha=penalty)
+    name, linear = "ridge regression", Ridge(alpha=penalty)
     if table.classes:
-        linear = LogisticRegression(C=1 / penalty, max_iter=2_000)
+        name, linear = "logistic regression", LogisticRegression(C=1 / penalty, max_iter=2_000)
+    elif table.loss is not None and table.loss.fit == "huber":
+        # Its penalty is for the sum of squared errors as Ridge's is.
+        name, linear = (
+            "Huber regression",
+            HuberRegressor(epsilon=HUBER, alpha=penalty, max_iter=2_000),
+        )
     pipeline = Pipeline([("scale", StandardScaler()), ("linear", linear)])
     progress(0, 1)
     pipeline.fit(table.x.astype(np.float64), table.y, linear__sample_weight=table.weight)
     progress(1, 1)
     save_estimator(pipeline, out / SKLEARN)
-    name = "logistic regression" if table.classes else "ridge regression"
     return Fitted(f"{name}, {table.x.shape[1]} columns")
 
+
+Options = dict[str, Any]
+
+LIGHTGBM_LOSSES: dict[str, Options] = {
+    "squared": {"objective": "regression", "metric": "rmse"},
+    "absolute": {"objective": "regression_l1", "metric": "l1"},
+    "huber": {"objective": "huber", "alpha": HUBER, "metric": "huber"},
+}
+XGBOOST_LOSSES: dict[str, Options] = {
+    "squared": {"objective": "reg:squarederror", "eval_metric": "rmse"},
+    "absolute": {"objective": "reg:absoluteerror", "eval_metric": "mae"},
+    "huber": {
+        "objective": "reg:pseudohubererror",
+        "huber_slope": HUBER,
+        "eval_metric": "mphe",
+    },
+}
+BOOSTING_LOSSES: dict[str, Options] = {
+    "squared": {"loss": "squared_error"},
+    "absolute": {"loss": "absolute_error"},
+}
+FOREST_LOSSES: dict[str, Options] = {
+    "squared": {"criterion": "squared_error"},
+    "absolute": {"criterion": "absolute_error"},
+}
+CURVES = {
+    "squared": "root mean squared error",
+    "absolute": "mean absolute error",
+    "huber": "mean Huber loss",
+}
 
 FITTERS: dict[str, Callable[[TabularConfig, Table, Path, Progress], Fitted]] = {
     "linear": fit_linear,
@@ -249,6 +290,11 @@ def _float32_thresholds(model: str) -> str:
     )
 
 
+def _of_loss(losses: Mapping[str, Options], table: Table) -> Options:
+    """A library's options for a regression's loss; none for a classification."""
+    return {} if table.loss is None else losses[table.loss.fit]
+
+
 def _only(figures: Mapping[str, Sequence[float]]) -> Sequence[float]:
     """The one metric that was followed, by round."""
     (values,) = figures.values()
@@ -259,12 +305,18 @@ def _boosted(
     name: str, best: int, table: Table, losses: Mapping[str, Sequence[float] | np.ndarray]
 ) -> Fitted:
     """The report of boosting with these losses by round, of which the `best` first are kept."""
-    loss = "log loss" if table.classes else "root mean squared error"
+    loss, unit = "log loss", 1.0
+    if table.loss is not None:
+        loss = CURVES[table.loss.fit]
+        if table.loss.scale.log:
+            loss += " of the logarithm"
+        # The Huber loss is a square near 0 and has no unit of its own.
+        unit = 1.0 if table.loss.fit == "huber" else table.loss.scale.spread
     rounds = len(losses["validation"])
     note = f"The best round is {best} of {rounds}: more trees may help."
     if rounds - best >= PATIENCE:
         note = f"It stopped at round {rounds}: {PATIENCE} rounds brought no better validation loss."
     several = table.classes is not None and len(table.classes) > 2
     headline = f"{name}, {best} trees{' a class' if several else ''}"
-    curves = {split: [float(value) for value in values] for split, values in losses.items()}
+    curves = {split: [float(value) * unit for value in values] for split, values in losses.items()}
     return Fitted(headline, best, {loss: curves}, [note])

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from modelyard.errors import BrokenArtifact
 from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.loss import HUBER, Chosen
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import ModelInfo, class_weights, load_split
 from modelyard.family import Trainable
@@ -30,7 +31,7 @@ class Perceptron(nn.Module):
     """Standardizes its inputs, then rectified linear layers with dropout.
 
     `forward(features)` takes float32 (rows, columns) and returns {"probabilities": (rows,
-    classes)}, or {"value": (rows,)} for a regression, in the target's own unit.
+    classes)}, or {"value": (rows,)} for a regression, in spreads of the target from its centre.
     """
 
     def __init__(
@@ -39,8 +40,6 @@ class Perceptron(nn.Module):
         super().__init__()
         self.classes = classes
         self.mean, self.scale = nn.Buffer(torch.zeros(columns)), nn.Buffer(torch.ones(columns))
-        self.target_mean = nn.Buffer(torch.tensor(0.0))
-        self.target_scale = nn.Buffer(torch.tensor(1.0))
         self.class_weights = nn.Buffer(torch.ones(classes or 1), persistent=False)
         layers: list[nn.Module] = []
         width = columns
@@ -49,8 +48,8 @@ class Perceptron(nn.Module):
             width = size
         self.layers = nn.Sequential(*layers, nn.Linear(width, classes or 1))
 
-    def standardize(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> None:
-        """Takes means and scales from the training split: `x` (rows, columns), `y` (rows,).
+    def standardize(self, x: np.ndarray, weights: np.ndarray | None) -> None:
+        """Takes means and scales from the training split: `x` (rows, columns).
 
         A column that is mostly zero (an indicator, a word's weight) is scaled by its largest
         magnitude: by its standard deviation a rare category would tower over everything else.
@@ -60,14 +59,11 @@ class Perceptron(nn.Module):
         )
         self.mean.copy_(torch.from_numpy(x.mean(axis=0, dtype=np.float64)))
         self.scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1.0)))
-        if self.classes is None:
-            self.target_mean.fill_(float(y.mean(dtype=np.float64)))
-            self.target_scale.fill_(float(y.std(dtype=np.float64)) or 1.0)
-        elif weights is not None:
+        if weights is not None:
             self.class_weights.copy_(torch.from_numpy(weights))
 
     def scores(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits (rows, classes), or the standardized target (rows,)."""
+        """Logits (rows, classes), or the scaled target (rows,)."""
         standardized = ((features - self.mean) / self.scale).clamp(-FARTHEST, FARTHEST)
         scores: torch.Tensor = self.layers(standardized)
         return scores if self.classes is not None else scores[:, 0]
@@ -76,7 +72,7 @@ class Perceptron(nn.Module):
         scores = self.scores(features)
         if self.classes is not None:
             return {"probabilities": torch.softmax(scores, dim=1)}
-        return {"value": scores * self.target_scale + self.target_mean}
+        return {"value": scores}
 
 
 def from_info(info: ModelInfo) -> Perceptron:
@@ -90,6 +86,8 @@ class MlpFamily(Trainable):
     """The perceptron of a config, for `Trainer.fit`."""
 
     config: TabularConfig
+    loss_of: Chosen | None = None
+    """Of a regression."""
 
     def model(self, assets: Path) -> Perceptron:
         """The network for the folder around `assets`.
@@ -115,27 +113,33 @@ class MlpFamily(Trainable):
         if classes and settings.class_weight == "balanced":
             memory = load_memory(base_of(folder))
             weights = class_weights(y, classes, memory.seen if memory else {})
-        model.standardize(x, y, weights)
+        model.standardize(x, weights)
         return model
 
     def batches(self, features: Path, split: str, epoch: int) -> Batches:
         """`features` (rows, columns) and `target` (rows,); the training split is shuffled by seed
         and epoch."""
         x, y = load_split(features, split)
+        if self.loss_of is not None:
+            y = self.loss_of.scale.scaled(y).astype(np.float32)
         order = np.arange(len(x))
         if split == "train":
             np.random.default_rng([self.config.seed, epoch]).shuffle(order)
         return Batches.of({"features": x, "target": y}, self.config.training.batch_size, order)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Mean cross-entropy (nats, weighed by class), or the mean squared error of the
-        standardized target."""
+        """Mean cross-entropy (nats, weighed by class), or the loss of a regression on the scaled
+        target."""
         assert isinstance(model, Perceptron)
         scores, target = model.scores(batch["features"]), batch["target"]
         if model.classes is not None:
             return functional.cross_entropy(scores, target, weight=model.class_weights)
-        standardized = (target.float() - model.target_mean) / model.target_scale
-        return functional.mse_loss(scores, standardized)
+        assert self.loss_of is not None
+        if self.loss_of.fit == "absolute":
+            return functional.l1_loss(scores, target)
+        if self.loss_of.fit == "huber":
+            return functional.huber_loss(scores, target, delta=HUBER)
+        return functional.mse_loss(scores, target)
 
     def weight(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The sum of class weights over which the cross-entropy is a mean; the rows of a

@@ -2,7 +2,7 @@
 
 A features folder holds:
 
-train.npz validation.npz test.npz    x: float32 (rows, columns); y: float32 (regression) or int64 class index
+train.npz validation.npz test.npz    x: float32 (rows, columns); y: float64 (regression) or int64 class index
 train.parquet …                      the same rows as they came: the schema's columns and the target
 assets/schema.json                   the table's columns, roles and transforms, and the target
 assets/encoders.json, *.npy          what was fitted on the training split
@@ -20,7 +20,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.tabular.config import Kind
+from modelyard.families.tabular.config import Kind, TabularModel
+from modelyard.families.tabular.loss import Chosen, choose_loss
+from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.assets import Asset
 from modelyard.runtimes.onnx import available_cores
@@ -51,7 +53,7 @@ class ModelInfo(Asset):
 @dataclass(frozen=True)
 class Table:
     """Training and validation splits: x float32 (rows, columns), y int64 class index or float64
-    value (rows,)."""
+    value in the loss's unit (rows,)."""
 
     x: np.ndarray
     y: np.ndarray
@@ -61,6 +63,8 @@ class Table:
     weight: np.ndarray | None = None
     """Of each training row by its class, (rows,), float64; None where all weigh the same."""
     weight_validation: np.ndarray | None = None
+    loss: Chosen | None = None
+    """Of a regression."""
 
 
 def load_split(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -74,20 +78,27 @@ def save_split(features: Path, split: str, x: np.ndarray, y: np.ndarray) -> None
     np.savez(Path(features) / f"{split}.npz", x=x.astype(np.float32), y=y)
 
 
-def load_table(features: Path, balanced: bool) -> Table:
+def load_table(features: Path, settings: TabularModel) -> Table:
     """Reads the splits of a features folder.
 
     Raises:
         BadData: a class has no training rows.
+        UsageError: the loss does not suit the kind or the target.
     """
     classes = TableSchema.load(Path(features) / "assets").classes
-    kind = np.int64 if classes else np.float64
     x, y = load_split(features, "train")
     x_validation, y_validation = load_split(features, "validation")
-    table = Table(x, y.astype(kind), x_validation, y_validation.astype(kind), classes)
-    if classes is not None and base_of(features) is None:
+    if classes is None:
+        base = base_of(features)
+        earlier = None if base is None else TargetScale.load_or(base / "assets", IDENTITY)
+        loss = choose_loss(settings, y, float(min(y.min(), y_validation.min())), earlier)
+        scaled, scaled_validation = loss.scale.scaled(y), loss.scale.scaled(y_validation)
+        return Table(x, scaled, x_validation, scaled_validation, None, loss=loss)
+    y, y_validation = y.astype(np.int64), y_validation.astype(np.int64)
+    table = Table(x, y, x_validation, y_validation, classes)
+    if base_of(features) is None:
         _every_class_seen(y, classes)
-    if classes is None or not balanced:
+    if settings.class_weight != "balanced":
         return table
     weights = class_weights(table.y, len(classes))
     return replace(table, weight=weights[table.y], weight_validation=weights[table.y_validation])

@@ -29,7 +29,8 @@ YES_NO = (
     ("ja", "nein"),
 )
 """Pairs of classes of which the first is the positive one, however many rows it has."""
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = 1e150
+"""Squares of larger targets leave float64."""
 REGRESSION_FROM = 20
 """A numeric target with more different values than this is a quantity."""
 
@@ -62,7 +63,7 @@ def read_target(
         large = np.flatnonzero(np.abs(values) > LARGEST)
         if len(large):
             row = int(large[0])
-            problem = f"{values[row]:g} is too large for a 32-bit number"
+            problem = f"{values[row]:g} is too large: its square is no 64-bit number"
             raise table.fault(target, row, problem, "Scale the target, or take its log")
         return TableSchema(target=target, task=task, columns=[]), values
     labels = as_texts(cells)

@@ -1,0 +1,118 @@
+"""Which loss a regression is fitted with: what a person set, or what the target's tail asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from modelyard.errors import UsageError
+from modelyard.families.tabular.config import Kind, Loss, TabularModel
+from modelyard.families.tabular.scale import TargetScale
+
+Fit = Literal["squared", "absolute", "huber"]
+
+LOSSES: dict[Kind, tuple[Loss, ...]] = {
+    "linear": ("squared", "huber", "log"),
+    "forest": ("squared", "absolute", "log"),
+    "boosting": ("squared", "absolute", "log"),
+    "xgboost": ("squared", "absolute", "huber", "log"),
+    "lightgbm": ("squared", "absolute", "huber", "log"),
+    "mlp": ("squared", "absolute", "huber", "log"),
+}
+"""What each kind can be fitted with."""
+HEAVY = 0.5
+"""Below this ratio of mean deviation to standard deviation a target has a heavy tail: it is .80 of
+a normal distribution, .69 of an exponential one."""
+LIGHT = 0.6
+"""From this ratio on the logarithm of a target has no heavy tail."""
+HUBER = 1.345
+"""Errors beyond so many spreads count by their size, not by their square: 95 % as efficient as
+squares where errors are normal (Huber 1964)."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A loss, the unit of the target that goes with it, and a sentence for the card."""
+
+    name: Loss
+    fit: Fit
+    """What the library is asked for: the logarithm of a target is fitted by squares."""
+    scale: TargetScale
+    note: str
+
+
+def choose_loss(
+    settings: TabularModel, y: np.ndarray, least: float, earlier: TargetScale | None
+) -> Chosen:
+    """The loss for training targets `y` (rows,).
+
+    Args:
+        least: smallest target of the training and validation rows.
+        earlier: the unit of the model whose weights are trained on; it is kept.
+
+    Raises:
+        UsageError: the kind cannot be fitted with the loss that is set, or a target is not above 0
+            where its logarithm is wanted.
+    """
+    able = LOSSES[settings.kind]
+    name = settings.loss
+    reason = "model.loss"
+    if earlier is not None and earlier.log:
+        name, reason = "log", "as the model that it starts from"
+    elif name == "auto":
+        name, reason = _by_tail(y, least, able)
+    elif name not in able:
+        raise UsageError(
+            f"setting 'model.loss': model.kind = {settings.kind} cannot be fitted with {name!r}; "
+            f"it can with {', '.join(able)}"
+        )
+    if name == "log" and least <= 0:
+        raise UsageError(
+            f"setting 'model.loss': log needs targets above 0; the least is {least:g}. "
+            "Type: --set model.loss=absolute"
+        )
+    robust = name in ("absolute", "huber")
+    scale = earlier or TargetScale.fit(y, log=name == "log", robust=robust)
+    return Chosen(name, FITS[name], scale, f"Fitted with {WORDS[name]} ({reason}).{COSTS[name]}")
+
+
+def mean_to_standard_deviation(y: np.ndarray) -> float:
+    """Mean distance from the median over the standard deviation (Geary 1935): the less, the
+    heavier the tails. 1 where all values are the same."""
+    from_median = y - np.median(y)
+    largest = float(np.abs(from_median).max())
+    if largest == 0:
+        return 1.0
+    unit = from_median / largest
+    return float(np.abs(unit).mean() / unit.std())
+
+
+def _by_tail(y: np.ndarray, least: float, able: tuple[Loss, ...]) -> tuple[Loss, str]:
+    ratio = mean_to_standard_deviation(y)
+    if ratio >= HEAVY:
+        return "squared", "the target has no heavy tail"
+    found = f"the target has a heavy tail: mean deviation {ratio:.2g} of the standard deviation"
+    if least > 0 and mean_to_standard_deviation(np.log(y)) >= LIGHT:
+        return "log", f"{found}, its logarithm has none"
+    return ("absolute" if "absolute" in able else "huber"), found
+
+
+FITS: dict[Loss, Fit] = {
+    "squared": "squared",
+    "absolute": "absolute",
+    "huber": "huber",
+    "log": "squared",
+}
+WORDS: dict[Loss, str] = {
+    "squared": "squared errors",
+    "absolute": "absolute errors",
+    "huber": "the Huber loss",
+    "log": "squared errors of the logarithm",
+}
+_TYPICAL = (
+    " It predicts typical (median) values: their sum falls short of the true sum of a skewed target."
+    " For means: model.loss=squared."
+)
+COSTS: dict[Loss, str] = {"squared": "", "absolute": _TYPICAL, "huber": _TYPICAL, "log": _TYPICAL}

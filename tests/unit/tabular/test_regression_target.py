@@ -1,0 +1,192 @@
+"""Targets of any size and with any tail: what is packaged answers as what was trained."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+
+from modelyard.errors import UsageError
+from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.family import Tabular
+from modelyard.families.tabular.host import TabularHost
+from modelyard.families.tabular.loss import LOSSES, mean_to_standard_deviation
+from modelyard.families.tabular.scale import TargetScale
+from modelyard.families.tabular.table import load_split
+from modelyard.judging.evaluation import Evaluation
+from modelyard.runtimes.export import to_onnx
+from modelyard.runtimes.types import Arrays, Runtime
+from modelyard.training.loop import Trainer
+
+KINDS = list(LOSSES)
+
+
+def table(folder: Path, target: np.ndarray | None = None, rows: int = 300) -> Path:
+    """Columns `a` and `b`, and a target `y` that follows them; or the given one."""
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=rows), rng.choice(["red", "blue"], rows)
+    if target is None:
+        target = signal(rows)
+    folder.mkdir()
+    pd.DataFrame({"a": a, "b": b, "y": target}).to_csv(folder / "table.csv", index=False)
+    return folder
+
+
+def signal(rows: int = 300) -> np.ndarray:
+    """What `a` and `b` say of the target, with noise: about 1 wide."""
+    rng = np.random.default_rng(5)
+    a, b = rng.normal(size=rows), rng.choice(["red", "blue"], rows)
+    return np.asarray(a + (b == "red") + rng.normal(size=rows) / 4)
+
+
+def fitted(raw: Path, out: Path, **model: object) -> tuple[Tabular, Path, Path]:
+    settings = {"kind": "lightgbm", "trees": 30, "learning_rate": 0.2, "hidden": (16,), **model}
+    config = TabularConfig.model_validate(
+        {
+            "features": {"target": "y", "task": "regression"},
+            "data": {"uri": "mine"},
+            "model": settings,
+            "training": {"epochs": 25, "batch_size": 32, "learning_rate": 0.02},
+        }
+    )
+    family = Tabular(config)
+    (out / "features").mkdir(parents=True)
+    family.features(raw, out / "features")
+    shutil.copytree(out / "features/assets", out / "model/assets")
+    family.fit(out / "features", out / "model", Trainer(0, config.training))
+    return family, out / "features", out / "model"
+
+
+def packaged(family: Tabular, model: Path, folder: Path) -> Runtime:
+    """The exported graph in ONNX Runtime, as a package serves it."""
+    (graph,) = family.graphs(model)
+    to_onnx(graph, folder / "model.onnx", 18)
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    names = [output.name for output in session.get_outputs()]
+
+    def run(name: str, arrays: Arrays) -> Arrays:
+        return dict(zip(names, session.run(names, arrays), strict=True))
+
+    return run
+
+
+def judged(family: Tabular, features: Path, model: Path, run: Runtime) -> Evaluation:
+    return family.evaluate(TabularHost(model / "assets"), run, features)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("center", "width"), [(0, 1e-9), (0, 1), (2e9, 100), (1e15, 1_000), (1e-9, 1e-12)]
+)
+def test_a_target_of_any_size_is_packaged_as_it_was_trained(
+    tmp_path: Path, kind: str, center: float, width: float
+) -> None:
+    raw = table(tmp_path / "raw", center + width * signal())
+    family, features, model = fitted(raw, tmp_path / "run", kind=kind)
+    trained = judged(family, features, model, family.native(model))
+    served = judged(family, features, model, packaged(family, model, tmp_path))
+    baseline = trained.baseline["mae"]
+    assert trained.metrics["mae"] < 0.6 * baseline
+    assert abs(served.metrics["mae"] - trained.metrics["mae"]) < 0.01 * baseline
+    assert trained.metrics["r2"] > 0.5
+
+
+def test_a_large_target_comes_back_digit_for_digit(tmp_path: Path) -> None:
+    y = 2_000_000_000 + np.round(100 * signal())
+    raw = table(tmp_path / "raw", y)
+    _, features, _ = fitted(raw, tmp_path / "run")
+    kept = np.concatenate(
+        [load_split(features, split)[1] for split in ("train", "validation", "test")]
+    )
+    assert sorted(kept) == sorted(y)
+
+
+def pairs() -> list[tuple[str, str]]:
+    return [(kind, loss) for kind, able in LOSSES.items() for loss in able]
+
+
+@pytest.mark.parametrize(("kind", "loss"), pairs())
+def test_every_loss_of_a_kind_learns_and_its_graph_answers_as_it_does(
+    tmp_path: Path, kind: str, loss: str
+) -> None:
+    raw = table(tmp_path / "raw", np.exp(signal() / 2))
+    family, features, model = fitted(raw, tmp_path / "run", kind=kind, loss=loss)
+    trained = judged(family, features, model, family.native(model))
+    served = judged(family, features, model, packaged(family, model, tmp_path))
+    assert trained.metrics["mae"] < 0.75 * trained.baseline["mae"]
+    assert served.metrics["mae"] == pytest.approx(trained.metrics["mae"], rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_few_huge_targets_do_not_spoil_the_others(tmp_path: Path, kind: str) -> None:
+    y = 4 + signal()
+    y[::50] = 20_000
+    raw = table(tmp_path / "raw", y)
+    results = []
+    for loss in ("squared", "auto"):
+        family, features, model = fitted(raw, tmp_path / loss, kind=kind, loss=loss)
+        results.append(judged(family, features, model, family.native(model)))
+    squared, auto = results
+    assert auto.metrics["mae"] < squared.metrics["mae"]
+    assert auto.metrics["median_absolute_error"] < auto.baseline["median_absolute_error"]
+
+
+def test_the_loss_follows_the_tail_and_the_card_says_why(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    targets = {
+        "squared": signal(),
+        "log": np.exp(1.5 * signal()),
+        "absolute": signal() + rng.standard_cauchy(300),
+    }
+    for number, (expected, y) in enumerate(targets.items()):
+        raw = table(tmp_path / f"raw{number}", y)
+        config = TabularConfig.model_validate(
+            {"features": {"target": "y"}, "data": {"uri": "mine"}, "model": {"trees": 5}}
+        )
+        family, out = Tabular(config), tmp_path / f"run{number}"
+        (out / "features").mkdir(parents=True)
+        family.features(raw, out / "features")
+        shutil.copytree(out / "features/assets", out / "model/assets")
+        card = family.fit(out / "features", out / "model", Trainer(0, config.training))
+        (said,) = [note for note in card["notes"] if note.startswith("Fitted with")]
+        words = {"squared": "squared errors (", "log": "of the logarithm", "absolute": "absolute"}
+        assert words[expected] in said
+        assert ("heavy tail: mean deviation" in said) == (expected != "squared")
+        assert ("squared errors of the logarithm" in card["headline"]) == (expected == "log")
+
+
+def test_a_loss_that_a_kind_lacks_is_refused_in_one_line(tmp_path: Path) -> None:
+    raw = table(tmp_path / "raw")
+    with pytest.raises(UsageError, match=r"kind = linear cannot be fitted with 'absolute'; it can"):
+        fitted(raw, tmp_path / "one", kind="linear", loss="absolute")
+    with pytest.raises(UsageError, match="log needs targets above 0; the least is -"):
+        fitted(raw, tmp_path / "two", loss="log")
+
+
+def test_tails_are_measured_as_geary_did() -> None:
+    rng = np.random.default_rng(1)
+    assert mean_to_standard_deviation(rng.normal(size=100_000)) == pytest.approx(
+        np.sqrt(2 / np.pi), abs=0.01
+    )
+    assert mean_to_standard_deviation(rng.exponential(size=100_000)) == pytest.approx(
+        np.log(2), abs=0.01
+    )
+    assert mean_to_standard_deviation(np.full(5, 3.0)) == 1
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-9, 1.0, 1e15, 1e149])
+@pytest.mark.parametrize("robust", [False, True])
+def test_a_scale_is_undone_to_the_last_digits(size: float, robust: bool) -> None:
+    y = size * np.abs(signal())
+    scale = TargetScale.fit(y, robust=robust)
+    assert scale.scaled(y).std() == pytest.approx(1, rel=0.5)
+    np.testing.assert_allclose(scale.restored(scale.scaled(y)), y, rtol=1e-12, atol=1e-15 * size)
+
+
+def test_a_constant_target_keeps_its_value() -> None:
+    scale = TargetScale.fit(np.full(9, 7e11))
+    assert scale.restored(np.zeros(2, np.float32)).tolist() == [7e11, 7e11]
