@@ -1,7 +1,7 @@
 import pytest
 
 from modelyard.errors import UsageError
-from modelyard.judging.evaluation import Evaluation, judge
+from modelyard.judging.evaluation import Evaluation, Gain, figure, judge
 from modelyard.settings.family import GateSettings
 
 
@@ -53,3 +53,47 @@ def test_a_gate_on_an_unknown_metric_lists_the_metrics():
 def test_a_metric_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="not finite"):
         evaluation(metrics={"accuracy": float("nan"), "mae": 1.0})
+
+
+def gained(value: float, low: float, high: float, over: str = "most frequent class") -> Gain:
+    return Gain(metric="accuracy", over=over, value=value, low=low, high=high)
+
+
+def test_a_gain_within_chance_passes_and_is_said_or_is_refused_where_that_is_set():
+    unsure = evaluation(gains=[gained(0.1, -0.02, 0.22)])
+    result = judge(GateSettings(), unsure)
+    assert result.passed
+    assert (
+        "95 % interval -0.02 to 0.22: not better than the baseline beyond chance" in result.reason
+    )
+    refused = judge(GateSettings(beyond_chance=True), unsure)
+    assert not refused.passed
+    assert "must be beyond chance (0.1, 95 % interval -0.02 to 0.22)" in refused.reason
+
+
+def test_a_gain_beyond_chance_passes_either_way():
+    sure = evaluation(gains=[gained(0.1, 0.05, 0.15)])
+    for setting in (False, True):
+        result = judge(GateSettings(beyond_chance=setting), sure)
+        assert result.passed
+        assert "not better" not in result.reason
+    assert not judge(GateSettings(beyond_chance=True, over_baseline=0.06), sure).passed
+
+
+def test_a_model_worse_than_another_simple_answer_does_not_pass():
+    result = judge(
+        GateSettings(), evaluation(gains=[gained(-0.3, -0.4, -0.2, over="one constant")])
+    )
+    assert not result.passed
+    assert "worse than one constant (by 0.3, 95 % interval 0.2 to 0.4)" in result.reason
+    assert judge(GateSettings(), evaluation(gains=[gained(-0.1, -0.2, 0.1, over="one")])).passed
+
+
+def test_a_gate_below_the_baseline_cannot_be_set():
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        GateSettings(over_baseline=-1)
+
+
+def test_small_and_large_figures_are_shown_with_their_digits():
+    shown = [figure(value) for value in (0.5, 2e-9, 0.0, 123456.7, 3.21e12)]
+    assert shown == ["0.5000", "2e-09", "0.0000", "123456.7000", "3.21e+12"]

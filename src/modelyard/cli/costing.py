@@ -23,6 +23,7 @@ from modelyard.cost.report import (
     sum_of,
 )
 from modelyard.errors import ModelyardError, UsageError, choices
+from modelyard.judging.evaluation import figure
 from modelyard.pipeline.local import RunFolder, all_runs, find_run
 from modelyard.settings.cost import CostSettings
 from modelyard.settings.family import FamilyConfig, parse_assignments, resolve
@@ -214,8 +215,8 @@ def _return(stakes: Stakes, judged: Judged, total: StageCost) -> Return:
 
 def _print_return(found: Return, judged: Judged, stakes: Stakes, currency: str) -> None:
     table = Table(
-        title=f"return over {stakes.horizon_months:g} months: {judged.metric} {judged.model:.4f} against the "
-        f"baseline's {judged.baseline:.4f} ({judged.split} split, {judged.rows:,} {judged.unit}, run {judged.run})",
+        title=f"return over {stakes.horizon_months:g} months: {judged.metric} {figure(judged.model)} against the "
+        f"baseline's {figure(judged.baseline)} ({judged.split} split, {judged.rows:,} {judged.unit}, run {judged.run})",
         title_justify="left",
         title_style="dim",
         show_header=False,

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.tree import Tree
 
 from modelyard.cli.costing import run_line
+from modelyard.judging.evaluation import figure
 from modelyard.pipeline.local import RunFolder, RunRecord, all_runs
 
 console = Console(highlight=False)
@@ -47,10 +48,8 @@ def _metrics_table(info: Any, evaluation: Any) -> Table:
         gate = _gate_words(info.gate) if name == info.gate.metric else ""
         arrow = "↑" if evaluation.directions[name] == "max" else "↓"
         style = "bold" if name == info.gate.metric else ""
-        known = "" if baseline is None else f"{baseline:.4f}"
-        table.add_row(
-            f"{name} {arrow}", f"{evaluation.metrics[name]:.4f}", known, gate, style=style
-        )
+        known = "" if baseline is None else figure(baseline)
+        table.add_row(f"{name} {arrow}", figure(evaluation.metrics[name]), known, gate, style=style)
     return table
 
 
@@ -60,6 +59,8 @@ def _gate_words(gate: Any) -> str:
         parts.append(
             "beats baseline" + (f" by {gate.over_baseline:g}" if gate.over_baseline else "")
         )
+    if gate.gain is not None and gate.gain.low <= 0:
+        parts.append("[yellow]not beyond chance[/]")
     return "[green]passed[/]: " + ", ".join(parts or ["no condition"])
 
 
@@ -73,9 +74,10 @@ def _variants_table(info: Any, unit: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     native = info.variants[0]
     for variant in info.variants:
-        quality = f"{variant.metric:.4f}"
+        quality = figure(variant.metric)
         if variant is not native:
-            quality += f" ({variant.metric - native.metric:+.4f})"
+            change = variant.metric - native.metric
+            quality += f" ({'' if change < 0 else '+'}{figure(change)})"
         table.add_row(
             variant.name + (" ✓" if variant.chosen else ""),
             f"{variant.bytes / 1e3:,.0f} kB",

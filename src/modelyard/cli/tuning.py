@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelyard.cli import options
+from modelyard.judging.evaluation import figure
 from modelyard.tuning import report
 from modelyard.tuning.search import Plan, Search
 from modelyard.tuning.study import Tried, import_optuna
@@ -101,9 +102,11 @@ def _say_what_is_known(search: Search) -> None:
 def _show(search: Search, tried: Tried, best: Tried, count: int) -> None:
     """`✓ 12/30  roc_auc 0.9951  best 0.9963   4.1 s  kind=xgboost …`."""
     of = search.plan.trials
-    value = "" if tried.value is None else f"{search.start.metric} {tried.value:.4f}"
+    value = "" if tried.value is None else f"{search.start.metric} {figure(tried.value)}"
     star = (
-        " [bold green]best[/]" if best.number == tried.number else f" [dim]best {best.value:.4f}[/]"
+        " [bold green]best[/]"
+        if best.number == tried.number
+        else f" [dim]best {figure(best.value)}[/]"
     )
     text = _settings(tried) if tried.number else "the starting settings"
     note = f"  [dim]{escape(tried.headline)}[/]" if tried.state != "finished" else ""
@@ -140,9 +143,7 @@ def _conclude(search: Search) -> None:
         )
     equal = sum(one.value == best.value and one.same_as is None for one in tried)
     if best.number == 0:
-        gain = (
-            f"nothing beat the starting settings: {metric} {best.value:.4f} on the validation split"
-        )
+        gain = f"nothing beat the starting settings: {metric} {figure(best.value)} on the validation split"
     console.print(
         f"best     {gain}" + (f"; {equal} trials reach it, the first is taken" if equal > 1 else "")
     )
@@ -176,7 +177,7 @@ def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
         text = _settings(one) if one.number else "the starting settings"
         table.add_row(
             str(one.number),
-            f"{one.value:.4f}",
+            f"{figure(one.value)}",
             f"{one.seconds:.1f} s",
             escape(text),
             style="bold" if one is done[0] else "",

@@ -156,6 +156,16 @@ def figures_stand_beside_a_baseline(lab: Lab) -> str:
         result.main in result.baseline,
         f"the baseline has no {result.main}; seen: {sorted(result.baseline)}",
     )
+    for gain in result.gains:
+        better = result.metrics[gain.metric] - result.baseline[gain.metric]
+        if gain.over != result.baseline_name:
+            continue
+        if result.directions[gain.metric] == "min":
+            better = -better
+        expect(
+            abs(gain.value - better) <= 1e-9 * max(1, abs(better)) and gain.low <= gain.high,
+            f"the gain in {gain.metric} is {gain.words}, the metrics differ by {better:.6g}",
+        )
     expect(bool(result.baseline_name.strip()), "baseline_name is empty: say what the baseline is")
     gate = GateResult.model_validate_json((lab["evaluation"] / "gate.json").read_text())
     expect(gate.passed, f"debug() does not pass its own gate: {gate.reason}")

@@ -96,6 +96,24 @@ class Roc(BaseModel):
     thresholds: list[float]
 
 
+class Gain(BaseModel):
+    """How much better a metric is than that of a simple answer to the same rows."""
+
+    metric: str
+    over: str
+    """The simple answer: the evaluation's `baseline_name`, or another one."""
+    value: float
+    """In the metric's unit; above 0 the model is better, whether more or less of it is."""
+    low: float
+    high: float
+    """95 % interval, from paired samples."""
+
+    @property
+    def words(self) -> str:
+        """The gain with its interval."""
+        return f"{self.value:.4g}, 95 % interval {self.low:.4g} to {self.high:.4g}"
+
+
 class Evaluation(BaseModel):
     """A model on one split."""
 
@@ -119,6 +137,9 @@ class Evaluation(BaseModel):
     main: str
     """The metric that a person asks for first; gate and registry compare by it unless the config
     says else."""
+    gains: list[Gain] = []
+    """Of the main metric over the baseline; and over other simple answers that a model must not
+    be worse than, such as one constant."""
     directions: dict[str, Direction]
     """Whether larger or smaller is better, for every metric."""
     intervals: dict[str, tuple[float, float]] = {}
@@ -151,13 +172,24 @@ class GateResult(BaseModel):
     baseline: float | None
     threshold: float | None
     over_baseline: float
+    gain: Gain | None = None
+    """Over the baseline, where the family reports one for the metric."""
     passed: bool
     reason: str
     """One line with the numbers."""
 
 
+def figure(value: float | None) -> str:
+    """A metric as a terminal shows it: four decimals, or four digits where those would hide it."""
+    if value is None:
+        return "none"
+    readable = value == 0 or 1e-3 <= abs(value) < 1e7
+    return f"{value:.4f}" if readable else f"{value:.4g}"
+
+
 def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
-    """Holds an evaluation against the gate.
+    """Holds an evaluation against the gate: its bound, the baseline, and the other simple answers,
+    which a model may not be worse than beyond chance.
 
     Raises:
         UsageError: the gate names a metric that the family does not report.
@@ -174,6 +206,22 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
             f"it must beat the baseline ({evaluation.baseline_name}, {baseline:.4g})"
             + (f" by more than {gate.over_baseline:.4g}" if gate.over_baseline else "")
         )
+    gains = [gain for gain in evaluation.gains if gain.metric == metric]
+    over_baseline = next((gain for gain in gains if gain.over == evaluation.baseline_name), None)
+    failures += [
+        f"it is worse than {gain.over} (by {-gain.value:.4g}, 95 % interval {-gain.high:.4g} to {-gain.low:.4g})"
+        for gain in gains
+        if gain is not over_baseline and gain.high < 0
+    ]
+    chance = over_baseline is None or over_baseline.low <= gate.over_baseline
+    if gate.beyond_chance and chance:
+        seen = "not known" if over_baseline is None else over_baseline.words
+        failures.append(f"its gain over the baseline must be beyond chance ({seen})")
+    remark = ""
+    if over_baseline is not None and not failures:
+        remark = f"; gain over the baseline {over_baseline.words}"
+        if chance:
+            remark += ": not better than the baseline beyond chance"
     verdict = f"{metric} = {value:.4g} on the {evaluation.split} split ({evaluation.rows} {evaluation.unit})"
     return GateResult(
         metric=metric,
@@ -181,8 +229,9 @@ def judge(gate: GateSettings, evaluation: Evaluation) -> GateResult:
         baseline=baseline,
         threshold=gate.threshold,
         over_baseline=gate.over_baseline,
+        gain=over_baseline,
         passed=not failures,
-        reason=": ".join([verdict, " and ".join(failures)]) if failures else verdict,
+        reason=f"{verdict}: {' and '.join(failures)}" if failures else verdict + remark,
     )
 
 

@@ -52,8 +52,11 @@ class GateSettings(Settings):
     """Metric the gate and the registry compare by; `auto` takes the family's main metric."""
     threshold: float | None = None
     """Least value (or largest, for an error) allowed. None: no absolute bound."""
-    over_baseline: float = 0.0
+    over_baseline: float = Field(default=0.0, ge=0)
     """By how much the metric must beat the baseline's, in the metric's own unit."""
+    beyond_chance: bool = False
+    """Whether the 95 % interval of the gain over the baseline must lie above `over_baseline` too.
+    Without, such a model passes, and is said to be no better than its baseline beyond chance."""
 
 
 class EvaluationSettings(Settings):

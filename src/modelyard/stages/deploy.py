@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from modelyard.cost.report import paid
 from modelyard.errors import ModelyardError, Unavailable, UsageError
-from modelyard.judging.evaluation import Evaluation, judge
+from modelyard.judging.evaluation import Evaluation, figure, judge
 from modelyard.packages.package import Package
 from modelyard.packages.trust import Trust
 from modelyard.registry import versions as registry
@@ -127,12 +127,12 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     new = f"{name} version {version} is champion"
     if serving is None:
-        reason = f"{new}: {gate.metric} {gate.value:.4f}, the first"
+        reason = f"{new}: {gate.metric} {figure(gate.value)}, the first"
         return made(champion=True, previous=None, champion_metric=None, reason=reason)
     if serving.version == version:
         if DEPLOYMENT in serving.tags:
             return Deployment.model_validate_json(serving.tags[DEPLOYMENT])
-        reason = f"{new} already: {gate.metric} {gate.value:.4f}, promoted by hand"
+        reason = f"{new} already: {gate.metric} {figure(gate.value)}, promoted by hand"
         return made(champion=True, previous=None, champion_metric=None, reason=reason)
     try:
         value = _judge_champion(run, registry.fetch(serving), gate.metric, features, result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelyard.judging.evaluation import judge
+from modelyard.judging.evaluation import figure, judge
 from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store.artifact import In, Out, write_json
@@ -16,5 +16,8 @@ def evaluate(run: Run, features: In, model: In, evaluation: Out) -> str:
     gate = judge(run.config.gate, result)
     write_json(evaluation / "evaluation.json", result)
     write_json(evaluation / "gate.json", gate)
-    baseline = "" if gate.baseline is None else f" (baseline {gate.baseline:.4f})"
-    return f"{gate.metric} {gate.value:.4f}{baseline}"
+    baseline = "" if gate.baseline is None else f" (baseline {figure(gate.baseline)})"
+    chance = ""
+    if gate.gain is not None and gate.gain.low <= 0 < gate.gain.value:
+        chance = ", not better than the baseline beyond chance"
+    return f"{gate.metric} {figure(gate.value)}{baseline}{chance}"

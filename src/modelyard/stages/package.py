@@ -11,7 +11,7 @@ from typing import Any
 from modelyard.cost.report import paid
 from modelyard.errors import GateFailed
 from modelyard.host import Host
-from modelyard.judging.evaluation import Evaluation, GateResult, judge
+from modelyard.judging.evaluation import Evaluation, GateResult, figure, judge
 from modelyard.packages.package import PackageInfo, Variant
 from modelyard.registry.tracking import track_failure
 from modelyard.runtimes.opening import open_variant
@@ -57,7 +57,7 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     info = _info(run, features, model, result, gate, variants)
     write_json(package / "package.json", info)
     _write_card(package, info, result, features, model, [evaluation, graphs])
-    return f"{info.version}, {chosen.name}, {gate.metric} {gate.value:.4f}"
+    return f"{info.version}, {chosen.name}, {gate.metric} {figure(gate.value)}"
 
 
 def _info(

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from modelyard.card import pages
-from modelyard.judging.evaluation import Plot, Series
+from modelyard.judging.evaluation import Plot, Series, figure
 from modelyard.settings.family import FamilyConfig
 from modelyard.settings.search import Range
 from modelyard.store import artifact
@@ -56,7 +56,8 @@ def write_all(
         MissingExtra: matplotlib or jinja2 is not installed.
     """
     start = study.tried()[0].value
-    gain = f"{metric} {study.best().value:.4f} against {start:.4f} of the starting settings, on the validation split"
+    best_value = figure(study.best().value)
+    gain = f"{metric} {best_value} against {figure(start)} of the starting settings, on the validation split"
     text = yaml.safe_dump({family: differing(best)}, sort_keys=False)
     artifact.write_text(folder / BEST, f"# {gain}\n{text}")
     write_trials(folder, study, metric)

@@ -19,8 +19,9 @@ from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.scale import TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
-from modelyard.judging.evaluation import Evaluation, Plot
+from modelyard.judging.evaluation import Evaluation, Plot, judge
 from modelyard.runtimes.types import Runtime
+from modelyard.settings.family import GateSettings
 from modelyard.training.loop import Trainer
 
 
@@ -175,6 +176,37 @@ def test_several_classes_are_judged_by_macro_f1(built: dict) -> None:
     )
     assert evaluation.metrics["macro_f1"] > evaluation.baseline["macro_f1"] + 0.4
     assert evaluation.baseline["balanced_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_a_trend_that_trees_cannot_follow_does_not_pass_over_a_stale_median(
+    tmp_path: Path,
+) -> None:
+    days = np.arange(400)
+    y = 100 - days + np.random.default_rng(0).normal(size=400)
+    (tmp_path / "raw").mkdir()
+    rows = "".join(
+        f"{np.datetime64('2024-01-01') + n},{n % 7},{value}\n" for n, value in enumerate(y)
+    )
+    (tmp_path / "raw/sales.csv").write_text("day,weekday,y\n" + rows)
+    config = TabularConfig.model_validate(
+        {
+            "features": {"target": "y", "time_column": "day"},
+            "data": {"uri": "mine"},
+            "model": {"trees": 60},
+        }
+    )
+    family = Tabular(config)
+    (tmp_path / "features").mkdir()
+    family.features(tmp_path / "raw", tmp_path / "features")
+    shutil.copytree(tmp_path / "features/assets", tmp_path / "model/assets")
+    family.fit(tmp_path / "features", tmp_path / "model", Trainer(0, config.training))
+    host = TabularHost(tmp_path / "model/assets")
+    found = family.evaluate(host, family.native(tmp_path / "model"), tmp_path / "features")
+    assert found.metrics["mae"] < found.baseline["mae"]
+    assert found.metrics["r2"] < -1
+    result = judge(GateSettings(), found)
+    assert not result.passed
+    assert "worse than the test split's own median, -2" in result.reason
 
 
 def test_a_regression_is_judged_by_its_mean_absolute_error(built: dict) -> None:

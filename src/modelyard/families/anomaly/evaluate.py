@@ -14,6 +14,7 @@ from modelyard.families.anomaly import events, plots, probe
 from modelyard.families.anomaly.judged import Judge, Moments, Scored, z_score
 from modelyard.families.anomaly.parts import Part
 from modelyard.judging.evaluation import Confusion, Direction, Evaluation
+from modelyard.kit.intervals import resample
 
 if TYPE_CHECKING:
     from modelyard.families.anomaly.host import AnomalyHost
@@ -50,6 +51,14 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     metrics = _metrics(model, moments, labels, truth, probed, kinds)
     baseline = _metrics(simple, moments, labels, truth, simply, kinds)
     directions: dict[str, Direction] = {name: "min" if name in DOWN else "max" for name in metrics}
+    main = "roc_auc" if labels else "probe_roc_auc"
+    ranked = resample(sk.roc_auc_score, truth, probed, simply)
+    if labels:
+        known = moments.label >= 0
+        ranked = resample(
+            sk.roc_auc_score, moments.label[known], model.score[known], simple.score[known]
+        )
+    gain = ranked.gain(main, BASELINE, "max")
     drawn = plots.draw(judge, moments, model, labels)
     if labels:
         drawn |= {"confusion": _confusion(model, moments)}
@@ -59,7 +68,8 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
         metrics=metrics,
         baseline=baseline,
         baseline_name=BASELINE,
-        main="roc_auc" if labels else "probe_roc_auc",
+        main=main,
+        gains=[gain] if gain else [],
         directions=directions,
         notes=_notes(host, moments, model, labels),
         **drawn,

@@ -17,7 +17,8 @@ from modelyard.families.language.documents import Document
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.sampling import log_softmax
 from modelyard.family import Split
-from modelyard.judging.evaluation import WHOLE, Evaluation, Part, Plot, Series
+from modelyard.judging.evaluation import WHOLE, Evaluation, Gain, Part, Plot, Series
+from modelyard.kit.intervals import resample
 from modelyard.runtimes.types import Runtime
 
 BINS = 32
@@ -25,6 +26,9 @@ BINS = 32
 GROUP = 64
 """Documents that are read together: their windows fill batches. Between two groups it is looked
 whether there is time for another."""
+BASELINE = "unigram frequencies"
+LEAST_DOCUMENTS = 10
+"""For an interval: documents are what is resampled."""
 BARS = 20
 """Documents that are drawn."""
 
@@ -81,6 +85,8 @@ def evaluate(
     size = sum(one.bytes for one in judged)
     tokens = np.concatenate([_sequence(host, document.text)[1:] for document in documents])
     metrics = _figures(losses, hits, size)
+    simple, simple_hits = _unigram(host, features, tokens)
+    gain = _gain(judged, losses, simple)
     notes = [
         f"Every token is predicted from at least {host.spec.context // 2} tokens before it where its document has "
         f"so many, at most {host.spec.context}, and never from another document.",
@@ -96,9 +102,10 @@ def evaluate(
         unit="tokens",
         part=done if done < len(groups) else None,
         metrics=metrics,
-        baseline=_unigram(host, features, tokens, size),
-        baseline_name="unigram frequencies",
+        baseline=_figures(simple, simple_hits, size),
+        baseline_name=BASELINE,
         main="bits_per_byte",
+        gains=[gain] if gain else [],
         directions={"bits_per_byte": "min", "perplexity": "min", "accuracy": "max"},
         notes=notes,
         plots=[_by_position(judged, host.spec.context), _by_document(judged)],
@@ -176,14 +183,33 @@ def _figures(losses: np.ndarray, hits: np.ndarray, size: int) -> dict[str, float
     }
 
 
-def _unigram(host: LanguageHost, features: Path, tokens: np.ndarray, size: int) -> dict[str, float]:
-    """Each token by its frequency in the training split, with one count more for every token of
-    the vocabulary."""
+def _unigram(
+    host: LanguageHost, features: Path, tokens: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses of each token by its frequency in the training split, with one count more for every
+    token of the vocabulary, and whether it is the most frequent; (tokens,) each."""
     counts = np.ones(host.spec.vocabulary)
     for ids in host.codec.encode_all([document.text for document in read_split(features, "train")]):
         counts += np.bincount(np.array([*ids, host.spec.end]), minlength=host.spec.vocabulary)
     losses = -np.log(counts / counts.sum())[tokens]
-    return _figures(losses, tokens == counts.argmax(), size)
+    return losses, tokens == counts.argmax()
+
+
+def _gain(judged: list[Judged], losses: np.ndarray, simple: np.ndarray) -> Gain | None:
+    """Over unigram frequencies; documents are resampled, for the tokens of one hang together."""
+    ends = np.cumsum([len(one.losses) for one in judged])[:-1]
+    of_model, of_simple = (
+        np.array([part.sum() for part in np.split(values, ends)]) for values in (losses, simple)
+    )
+    sizes = np.array([one.bytes for one in judged], dtype=np.float64)
+    if len(sizes) < LEAST_DOCUMENTS:
+        return None
+    found = resample(_bits_per_byte, sizes, of_model, of_simple, varied=False)
+    return found.gain("bits_per_byte", BASELINE, "min")
+
+
+def _bits_per_byte(sizes: np.ndarray, losses: np.ndarray) -> float:
+    return float(losses.sum() / math.log(2) / sizes.sum())
 
 
 def _by_position(judged: list[Judged], context: int) -> Plot:

@@ -21,6 +21,7 @@ from modelyard.families.recommender.ranking import (
     ranks,
 )
 from modelyard.judging.evaluation import Direction, Evaluation
+from modelyard.kit.intervals import resample
 
 if TYPE_CHECKING:
     from modelyard.families.recommender.host import RecommenderHost
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 MAIN = "ndcg_at_10"
 LONGEST = max(CUTS)
-RESAMPLES = 500
 PAIRS = 2**16
 """Pairs of a user and an item that are scored at once."""
 
@@ -50,8 +50,10 @@ def evaluate(
     popular = rank(popularity_scores(catalog, users), had)
     metrics = figures(lists, target, users, catalog)
     baseline = figures(popular, target, users, catalog)
+    found = resample(_mean_gain, target, ranks(lists, target), ranks(popular, target), varied=False)
+    gain = found.gain(MAIN, "popularity", "max")
     notes = [
-        _interval(metrics[MAIN], ranks(lists, target)),
+        found.sentence(MAIN, within=(0, 1)),
         *_notes(catalog, users, target, had, sources),
     ]
     heads = tasks.judge(host, run, features, split)
@@ -67,6 +69,7 @@ def evaluate(
         baseline={**baseline, **heads.baseline},
         baseline_name="popularity",
         main=MAIN,
+        gains=[gain] if gain else [],
         directions=directions,
         notes=[*notes, *heads.notes],
         plots=plots.draw(catalog, users, target, {"model": lists, "popularity": popular}),
@@ -165,11 +168,6 @@ def _notes(
     return notes
 
 
-def _interval(value: float, place: np.ndarray) -> str:
-    """A sentence with the percentile bootstrap interval over users (Efron and Tibshirani 1993,
-    chapter 13)."""
-    gains = np.where(place <= 10, 1 / np.log2(1 + place), 0)
-    rng = np.random.default_rng(0)
-    means = [gains[rng.integers(0, len(gains), len(gains))].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return f"{MAIN} {value:.4f}, 95 % interval {low:.4f} to {high:.4f} ({RESAMPLES} bootstrap samples of users)."
+def _mean_gain(_target: np.ndarray, place: np.ndarray) -> float:
+    """ndcg_at_10 of left-out items at these places, (users,)."""
+    return float(np.where(place <= 10, 1 / np.log2(1 + place), 0).mean())

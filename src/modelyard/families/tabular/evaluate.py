@@ -14,7 +14,7 @@ from modelyard.families.tabular.table import load_split
 from modelyard.judging.curves import histogram
 from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series
 from modelyard.kit.classes.evaluate import judge_classes
-from modelyard.kit.intervals import metric_sentence
+from modelyard.kit.intervals import resample
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.host import TabularHost
@@ -59,21 +59,39 @@ def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "te
 
 def _regression(y: np.ndarray, value: np.ndarray, y_train: np.ndarray, split: str) -> Evaluation:
     metrics = _regression_metrics(y, value)
-    median = float(np.median(y_train.astype(np.float64)))
+    median = float(np.median(y_train))
+    baseline = f"training median, {_with_digits(median, y_train)}"
+    own = float(np.median(y))
+    constants = [np.full(len(y), median), np.full(len(y), own)]
+    found = resample(sk.mean_absolute_error, y, value, *constants, varied=False)
+    gains = [found.gain("mae", baseline, "min")]
+    # In time order the training rows may lie far from the split's: then any model beats their
+    # median, and one that is worse than a constant is still of no use.
+    gains.append(
+        found.gain(
+            "mae", f"the {split} split's own median, {_with_digits(own, y)}", "min", simple=2
+        )
+    )
     directions: dict[str, Direction] = {name: "max" if name == "r2" else "min" for name in metrics}
     return Evaluation(
         split=split,
         rows=len(y),
         metrics=metrics,
         baseline=_regression_metrics(y, np.full(len(y), median)),
-        baseline_name=f"training median, {median:.4g}",
+        baseline_name=baseline,
         main="mae",
+        gains=[gain for gain in gains if gain is not None],
         directions=directions,
-        notes=[
-            metric_sentence("mae", sk.mean_absolute_error, metrics["mae"], y, value, within=None)
-        ],
+        notes=[found.sentence("mae")],
         plots=_regression_plots(y, value),
     )
+
+
+def _with_digits(value: float, y: np.ndarray) -> str:
+    """With so many digits that it can be told from the other values of `y`."""
+    spread = float(np.std(y)) or abs(value) or 1.0
+    more = max(0.0, np.log10(max(abs(value), spread) / spread))
+    return f"{value:.{4 + int(np.ceil(more))}g}"
 
 
 def _regression_metrics(y: np.ndarray, value: np.ndarray) -> dict[str, float]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
 from modelyard.judging.curves import roc
-from modelyard.judging.evaluation import Evaluation, Plot
+from modelyard.judging.evaluation import Evaluation, Gain, Plot
 from modelyard.kit.classes import plots
 from modelyard.kit.classes.decision import Decision
 from modelyard.kit.classes.judged import (
@@ -22,7 +22,7 @@ from modelyard.kit.classes.judged import (
     directions,
     macro_f1,
 )
-from modelyard.kit.intervals import metric_sentence, share_sentence
+from modelyard.kit.intervals import Resampled, resample, share_sentence
 
 RARE = 0.2
 """Below this share of positives average precision is asked for first: ROC AUC flatters when
@@ -65,7 +65,8 @@ def judge_classes(
     notes = [decision.note] if decision.note else []
     if missing := sorted(set(classes) - set(known)):
         notes.append(f"The model does not know {', '.join(missing)}: such {unit} count as missed.")
-    main, sentences = _main(judged, metrics, unit, main_of_several)
+    simple = class_shares(judged, train)
+    main, sentences, gain = _main(judged, simple, unit, main_of_several)
     figures = plots.of_several(judged)
     if len(classes) == 2:
         figures = plots.of_two(judged, decision.answers_from, unit)
@@ -74,9 +75,10 @@ def judge_classes(
         rows=len(y),
         unit=unit,
         metrics=metrics,
-        baseline=class_metrics(class_shares(judged, train)),
+        baseline=class_metrics(simple),
         baseline_name=BASELINE,
         main=main,
+        gains=[gain] if gain else [],
         directions=directions(list(metrics)),
         notes=[*notes, *sentences],
         confusion=confusion(judged),
@@ -86,24 +88,39 @@ def judge_classes(
 
 
 def _main(
-    judged: Judged, metrics: dict[str, float], unit: str, of_several: MainOfSeveral
-) -> tuple[str, list[str]]:
-    """The metric that comes first, and sentences with intervals."""
+    judged: Judged, simple: Judged, unit: str, of_several: MainOfSeveral
+) -> tuple[str, list[str], Gain | None]:
+    """The metric that comes first, sentences with intervals, and its gain over the baseline
+    `simple`."""
     y, labels = judged.y, judged.labels
     accuracy = share_sentence("accuracy", int((labels == y).sum()), len(y))
     if len(judged.classes) > 2:
-        f1 = metric_sentence("macro_f1", macro_f1, metrics["macro_f1"], y, labels, within=(0, 1))
-        return of_several, [f1, accuracy]
+        f1 = resample(macro_f1, y, labels, simple.labels)
+        first = f1
+        if of_several == "accuracy":
+            first = resample(accuracy_score, y, labels, simple.labels)
+        said = [f1.sentence("macro_f1", within=(0, 1)), accuracy]
+        return of_several, said, _gain(first, of_several)
     if not judged.both_classes_seen:
         only = judged.classes[int(y[0])]
-        return "log_loss", [f"All {unit} are {only}: ranking metrics are undefined.", accuracy]
+        return (
+            "log_loss",
+            [f"All {unit} are {only}: ranking metrics are undefined.", accuracy],
+            None,
+        )
     main, ranking = ("roc_auc", roc_auc_score)
     if y.mean() < RARE:
         main, ranking = ("average_precision", average_precision_score)
     alarm = labels == 1
-    return main, [
-        metric_sentence(main, ranking, metrics[main], y, judged.p[:, 1], within=(0, 1)),
+    found = resample(ranking, y, judged.p[:, 1], simple.p[:, 1])
+    said = [
+        found.sentence(main, within=(0, 1)),
         accuracy,
         share_sentence("recall", int((alarm & (y == 1)).sum()), int((y == 1).sum())),
         share_sentence("specificity", int((~alarm & (y == 0)).sum()), int((y == 0).sum())),
     ]
+    return main, said, _gain(found, main)
+
+
+def _gain(found: Resampled, metric: str) -> Gain | None:
+    return found.gain(metric, BASELINE, "max")
