@@ -195,7 +195,14 @@ sys.stdout.buffer.write(html.encode())
 
 def test_sections_go_with_what_they_tell() -> None:
     seen = Page(render(bare()))
-    assert seen.headings == ["Metrics", "Variants", "Drift reference", "Settings", "Lineage", "Next"]
+    assert seen.headings == [
+        "Metrics",
+        "Variants",
+        "Drift reference",
+        "Settings",
+        "Lineage",
+        "Next",
+    ]
     assert page("binary")[1].headings == [
         "Metrics",
         "Behaviour",
@@ -203,7 +210,7 @@ def test_sections_go_with_what_they_tell() -> None:
         "Data",
         "Variants",
         "Drift reference",
-        "Config",
+        "Settings",
         "Lineage",
         "Next",
     ]
@@ -365,3 +372,21 @@ def test_without_its_libraries_the_card_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'modelyard\[card\]'"):
         render(bare())
+
+
+def test_the_card_says_what_is_predicted_from_which_file_and_which_class_is_positive() -> None:
+    config = {"data": {"uri": "s3://bucket/2026/customers.csv"}}
+    info = binary()["info"].model_copy(
+        update={"config": config, "target": "churned", "positive": "yes"}
+    )
+    html = render(binary(), info=info)
+    assert "<h1>churned from customers.csv</h1>" in html
+    assert "positive class: yes" in Page(html).text
+    assert "<title>churned from customers.csv: " in html
+
+
+def test_warnings_stand_next_to_the_headline_and_notes_further_down() -> None:
+    html = render(binary(), data={"warnings": ["54 test rows are copies"], "notes": ["a note"]})
+    assert html.index("54 test rows are copies") < html.index("<h2>Metrics</h2>")
+    assert html.index("a note") > html.index("<h2>Metrics</h2>")
+    assert "Before you trust the figures" not in render(binary(), data={"notes": ["a note"]})

@@ -15,8 +15,20 @@ from modelyard.judging.evaluation import Evaluation
 from modelyard.packages.package import PackageInfo
 from modelyard.store.artifact import Origin
 
-_DATA = ("headline", "rows", "dropped", "unit", "left_out", "tables", "classes", "notes")
-_TRAINING = ("headline", "curves", "importance", "notes", "tables", "best_epoch")
+_DATA = (
+    "headline",
+    "rows",
+    "dropped",
+    "unit",
+    "left_out",
+    "tables",
+    "classes",
+    "notes",
+    "warnings",
+    "target",
+    "positive",
+)
+_TRAINING = ("headline", "curves", "importance", "notes", "warnings", "tables", "best_epoch")
 
 
 def page(
@@ -34,7 +46,7 @@ def page(
         learning = list(_curves(training))
         watched = watch.columns(reference)
     hero = _hero(info, evaluation)
-    title = f"{info.family} {info.version}: {hero['metric']} {hero['value']}"
+    title = f"{info.subject}: {hero['metric']} {hero['value']}, {info.version}"
     return render(
         "card.html.j2",
         title,
@@ -91,8 +103,6 @@ def _hero(info: PackageInfo, evaluation: Evaluation) -> dict[str, Any]:
         "direction": "higher is better"
         if evaluation.directions[main] == "max"
         else "lower is better",
-        "threshold": number(info.gate.threshold) if info.gate.threshold is not None else "",
-        "over": number(info.gate.over_baseline) if info.gate.over_baseline else "",
         "gate": words(info.gate.metric),
         "gate_is_main": info.gate.metric == main,
     }
@@ -110,7 +120,8 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "headline": clean(str(headline)),
         "facts": _classes(data) + views.facts(data, _DATA),
-        "notes": _notes(data),
+        "notes": _sentences(data, "notes"),
+        "warnings": _sentences(data, "warnings"),
         "small": tables,
         "tables": [views.table(raw) for raw in data.get("tables") or ()],
     }
@@ -131,15 +142,16 @@ def _training(training: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "headline": clean(str(training.get("headline") or "")),
         "facts": views.facts(training, _TRAINING),
-        "notes": _notes(training),
+        "notes": _sentences(training, "notes"),
+        "warnings": _sentences(training, "warnings"),
         "importance": views.table(importance, bars=True) if importance else None,
         "tables": [views.table(raw) for raw in training.get("tables") or ()],
     }
 
 
-def _notes(summary: Mapping[str, Any]) -> list[str]:
-    notes = summary.get("notes") or ()
-    return [clean(str(note)) for note in ([notes] if isinstance(notes, str) else notes)]
+def _sentences(summary: Mapping[str, Any], key: str) -> list[str]:
+    found = summary.get(key) or ()
+    return [clean(str(one)) for one in ([found] if isinstance(found, str) else found)]
 
 
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:

@@ -178,6 +178,17 @@ class GateResult(BaseModel):
     reason: str
     """One line with the numbers."""
 
+    @property
+    def required(self) -> str:
+        """What it asks for: `beat the baseline's 0.5000 and reach 0.9000`."""
+        asked = []
+        if self.baseline is not None:
+            by = f" by more than {figure(self.over_baseline)}" if self.over_baseline else ""
+            asked.append(f"beat the baseline's {figure(self.baseline)}{by}")
+        if self.threshold is not None:
+            asked.append(f"reach {figure(self.threshold)}")
+        return " and ".join(asked) or "nothing"
+
 
 def figure(value: float | None) -> str:
     """A metric as a terminal shows it: four decimals, or four digits where those would hide it."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -78,6 +78,11 @@ class PackageInfo(BaseModel):
 
     family: FamilyName
     title: str
+    """What the family is."""
+    target: str = ""
+    """The column that is predicted, where the family has one."""
+    positive: str = ""
+    """The positive class, where there is one."""
     run: Plain
     version: Plain
     """12 hexadecimal digits, others for each package that was built: what answers, logs and the
@@ -106,6 +111,13 @@ class PackageInfo(BaseModel):
             if name in values
         }
         return values | recorded
+
+    @property
+    def subject(self) -> str:
+        """What a person calls it: `churned from customers.csv`."""
+        uri = self.config.get("data", {}).get("uri")
+        data = PurePosixPath(str(uri).rstrip("/")).name if uri else "built-in data"
+        return f"{self.target} from {data}" if self.target else data
 
     @property
     def chosen(self) -> Variant:

@@ -109,11 +109,11 @@ def _announce(package: Path, info: PackageInfo, host: str, port: int) -> None:
 
         # Who collects logs takes every line as JSON, and an example is data that no log should
         # hold.
-        print(line_of(f"{info.title} serves", package=info.version, address=address), flush=True)
+        print(line_of(f"{info.subject} serves", package=info.version, address=address), flush=True)
         return
     console = Console(soft_wrap=True, highlight=False)
     console.print(
-        f"[bold]{escape(info.title)}[/] {info.version} serves at [link={address}]{address}[/]  (Ctrl-C stops)"
+        f"[bold]{escape(info.subject)}[/] {info.version} serves at [link={address}]{address}[/]  (Ctrl-C stops)"
     )
     body = pasted_example(package, info.version)
     console.print(

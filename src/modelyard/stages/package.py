@@ -69,12 +69,15 @@ def _info(
     variants: list[Variant],
 ) -> PackageInfo:
     made, created = artifact.read_manifest(model), artifact.now()
+    data = _summary(features)
     # The same data and settings give the same weights: the run and the time tell such packages,
     # and the predictions that each logs, from each other.
     identity = f"{made.digest} {run.id} {created}"
     return PackageInfo(
         family=run.name,
         title=run.entry.title,
+        target=str(data.get("target", "")),
+        positive=str(data.get("positive", "")),
         run=run.id,
         version=hashlib.sha256(identity.encode()).hexdigest()[:12],
         created=created,

@@ -149,11 +149,11 @@ def test_duplicates_across_splits_and_giveaways_are_told(tmp_path: Path) -> None
     frame = customers(200).drop(columns="customer")
     frame["reason"] = frame["churn"].map({"left": "cancelled", "stayed": "none given"})
     summary, _ = built(tmp_path, write(tmp_path, pd.concat([frame, frame])), target="churn")
-    notes = " ".join(summary["notes"])
-    assert "also stand in the training split" in notes
+    notes = " ".join(summary["warnings"])
+    assert "34 validation and 54 test rows are exact copies of training rows" in notes
     assert "reason by itself determines churn" in notes
     clean, _ = built(tmp_path, write(tmp_path, customers()), target="churn")
-    assert clean["notes"] == []
+    assert clean["warnings"] == []
 
 
 def test_numeric_targets_with_few_values_are_classes_in_order(tmp_path: Path) -> None:

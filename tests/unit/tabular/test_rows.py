@@ -238,7 +238,7 @@ def test_a_column_that_tells_the_target_by_itself_is_named(tmp_path: Path) -> No
     assert summary["headline"].endswith(
         "; by itself determines churn: code, after (known beforehand?)"
     )
-    assert [note.split()[0] for note in summary["notes"]] == ["code", "after"]
+    assert [note.split()[0] for note in summary["warnings"]] == ["code", "after"]
 
 
 def test_a_copy_of_a_quantity_to_predict_is_named_and_a_good_predictor_is_not(

@@ -55,12 +55,15 @@ def summarize(
         "left_out": list(schema.dropped),
         "columns": len(schema.inputs),
         "outputs": outputs,
+        "target": schema.target,
+        "positive": schema.classes[1] if schema.classes and len(schema.classes) == 2 else "",
         "task": schema.task,
         "classes": classes,
         "tables": tables,
         "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns, {kind}"
         + _told(given, schema),
-        "notes": [*notes, *_duplicates(frame, rows), *_giveaways(given, schema)],
+        "notes": notes,
+        "warnings": [*_duplicates(frame, rows), *_giveaways(given, schema)],
     }
 
 
@@ -129,9 +132,12 @@ def _duplicates(frame: pd.DataFrame, rows: Rows) -> list[str]:
     }
     if not any(found.values()):
         return []
+    total = sum(found.values())
+    each = " and ".join(f"{count:,} {split}" for split, count in found.items() if count)
+    rows_are = "row is an exact copy" if total == 1 else "rows are exact copies"
     return [
-        f"{found['validation']} validation and {found['test']} test rows also stand in the training split, "
-        "cell for cell: they flatter the figures. Remove duplicates from the data if they are the same event"
+        f"{each} {rows_are} of training rows: they flatter the figures. "
+        "If they are the same event, remove the copies from the data"
     ]
 
 
@@ -183,17 +189,21 @@ def _orders(cells: pd.Series[Any], y: np.ndarray, classes: int) -> bool:
     Of two classes: an area under the ROC curve of .999 or more, or as little. Of more: each class
     has an interval of its own. Of a regression: a rank correlation of .9999 or more.
     """
-    from scipy.stats import spearmanr
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import rankdata
 
     values = cells.to_numpy(np.float64)
     if not classes:
-        return bool(abs(spearmanr(values, y).statistic) >= ALMOST_EQUAL)
+        # Spearman's correlation is Pearson's of the ranks.
+        correlation = np.corrcoef(rankdata(values), rankdata(y))[0, 1]
+        return bool(abs(correlation) >= ALMOST_EQUAL)
     seen = np.unique(y)
     if len(seen) < 2:
         return False
     if classes == 2:
-        area = roc_auc_score(y, values)
+        # The area under the curve is the U statistic over the number of pairs (Hanley, McNeil 1982).
+        positive = y == seen[1]
+        hits, others = positive.sum(), (~positive).sum()
+        area = (rankdata(values)[positive].sum() - hits * (hits + 1) / 2) / (hits * others)
         return bool(max(area, 1 - area) >= ALMOST_ALL)
     spans = sorted((values[y == code].min(), values[y == code].max()) for code in seen)
     return all(high < low for (_, high), (low, _) in itertools.pairwise(spans))

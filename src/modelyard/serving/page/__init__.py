@@ -45,13 +45,17 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
     # No text of a package can hold what is drawn here.
     address = secrets.token_hex(16)
     text = Template(_text("page.html")).substitute(
+        subject=_safe(info.subject),
         title=_safe(info.title),
+        positive=_positive(info.positive),
         version=_safe(info.version),
         family=_safe(info.family),
         run=_safe(info.run),
         created=_safe(info.created),
         variant=_safe(info.chosen.name),
+        verdict="passed" if info.gate.passed else "not met",
         gate=_safe(info.gate.reason),
+        required=_safe(info.gate.required),
         metrics=_metrics(info.metrics, info.baseline),
         rows=min(24, example.count("\n") + 2),
         example=escape(pages.clean(example)),
@@ -99,6 +103,10 @@ def _buttons(explains: bool, streams: bool) -> str:
     return "".join(
         f'<button data-path="{path}">{label}</button>' for path, label in shown.items() if label
     )
+
+
+def _positive(name: str) -> str:
+    return f", positive class <code>{_safe(name)}</code>" if name else ""
 
 
 def _metrics(metrics: dict[str, float], baseline: dict[str, float]) -> str:
