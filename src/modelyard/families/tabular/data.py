@@ -231,7 +231,7 @@ def _target_name(table: Table, names: list[str], edits: Edits, config: TabularCo
     named_by = table.file if config.features.target else edits.file or table.file
     if target is None:
         hint = f"Type --target NAME. {near('', names)}"
-        raise BadData("which column is to be predicted?", file=table.file, hint=hint)
+        raise BadData("say which column is to be predicted", file=table.file, hint=hint)
     if target not in names:
         problem = "the table has no such column to predict"
         raise BadData(problem, file=named_by, column=target, hint=near(target, names))
