@@ -27,6 +27,8 @@ WORDS = [
     "size",
     "again",
 ]
+POSITIVE = "; positive class: left (the rarer one, 84 of 400)"
+"""What the features line says of `customers()`."""
 SPLITS = ("train", "validation", "test")
 
 
@@ -59,6 +61,11 @@ def built(tmp_path: Path, data: Path, **features: Any) -> tuple[dict[str, Any], 
     out = tmp_path / "features"
     out.mkdir(exist_ok=True)
     return make(**features).features(data, out), out
+
+
+def further(notes: list[str]) -> list[str]:
+    """Those that do not speak of the positive class."""
+    return [note for note in notes if not note.startswith("Of two classes")]
 
 
 def write(tmp_path: Path, frame: pd.DataFrame, **options: Any) -> Path:

@@ -18,7 +18,16 @@ from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
 from modelyard.settings.family import resolve
-from tests.unit.tabular.conftest import SPLITS, built, customers, make, roles, write
+from tests.unit.tabular.conftest import (
+    POSITIVE,
+    SPLITS,
+    built,
+    customers,
+    further,
+    make,
+    roles,
+    write,
+)
 
 
 def test_each_kind_of_column_is_recognised(tmp_path: Path) -> None:
@@ -43,7 +52,7 @@ def test_each_kind_of_column_is_recognised(tmp_path: Path) -> None:
         "columns: nearly every value is different (id-like)": 1,
         "columns: constant": 1,
     }
-    assert summary["headline"] == "400 rows × 6 columns, 2 classes"
+    assert summary["headline"] == "400 rows × 6 columns, 2 classes" + POSITIVE
     assert sum(summary["rows"].values()) == 400
     json.dumps(summary, allow_nan=False)
 

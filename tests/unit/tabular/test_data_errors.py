@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from modelyard.errors import BadData, UsageError
-from tests.unit.tabular.conftest import built, customers, write
+from tests.unit.tabular.conftest import built, customers, further, write
 
 ROWS = "".join(f"{n % 7}.5,{'ab'[n % 2]},{n % 3}\n" for n in range(60))
 GOOD = "x,y,z\n" + ROWS
@@ -116,7 +116,7 @@ def test_day_first_dates_are_read_and_doubtful_ones_noted(tmp_path: Path) -> Non
         [pd.read_parquet(out / f"{s}.parquet") for s in ("train", "validation", "test")]
     )["joined"]
     assert sorted(months) == sorted(days.dt.floor("min"))
-    assert summary["notes"] == []
+    assert further(summary["notes"]) == []
     frame["joined"] = days.map(lambda day: day.replace(day=day.day % 12 + 1)).dt.strftime(
         "%d/%m/%Y"
     )

@@ -21,6 +21,7 @@ from modelyard.judging.evaluation import Evaluation
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.types import Arrays, Runtime
 from modelyard.training.loop import Trainer
+from tests.unit.tabular.conftest import built
 
 KINDS = list(LOSSES)
 
@@ -190,3 +191,55 @@ def test_a_scale_is_undone_to_the_last_digits(size: float, robust: bool) -> None
 def test_a_constant_target_keeps_its_value() -> None:
     scale = TargetScale.fit(np.full(9, 7e11))
     assert scale.restored(np.zeros(2, np.float32)).tolist() == [7e11, 7e11]
+
+
+def summarized(tmp_path: Path, lines: list[str], **features: str) -> tuple[dict, Path]:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/t.csv").write_text("x,y\n" + "".join(lines))
+    return built(tmp_path, tmp_path / "raw", target="y", **features)
+
+
+def test_counts_with_a_rare_tail_are_a_quantity_and_it_is_said(tmp_path: Path) -> None:
+    rings = np.random.default_rng(0).poisson(8, 400)
+    assert len(set(rings)) <= 20
+    summary, _ = summarized(
+        tmp_path, [f"{n * 0.31 % 7},{value}\n" for n, value in enumerate(rings)]
+    )
+    assert summary["task"] == "regression"
+    said = f"{len(set(rings))} numbers, some rare, taken as a quantity"
+    assert f"; {said} (for classes: features.task=classification)" in summary["headline"]
+    assert any(said in note for note in summary["notes"])
+
+
+def test_numbers_with_enough_rows_each_are_classes_and_it_is_said(tmp_path: Path) -> None:
+    lines = [f"{n * 0.31 % 7},{n % 10}\n" for n in range(400)]
+    summary, _ = summarized(tmp_path, lines)
+    assert len(summary["classes"]) == 10
+    assert (
+        "10 numbers, taken as classes (for a quantity: features.task=regression)"
+        in (summary["headline"])
+    )
+
+
+def test_a_few_codes_with_a_rare_one_are_not_a_quantity(tmp_path: Path) -> None:
+    from modelyard.errors import BadData
+
+    lines = [f"{n * 0.31 % 7},{0 if n < 3 else 1 + n % 2}\n" for n in range(300)]
+    with pytest.raises(BadData, match="class '0' has 3 of 300 rows"):
+        summarized(tmp_path, lines)
+
+
+@pytest.mark.parametrize(
+    ("names", "positive"),
+    [(("Active", "Churned"), "Churned"), (("ok", "defect"), "defect"), (("0", "2"), "0")],
+)
+def test_the_positive_class_is_said_in_the_stage_line_and_on_the_card(
+    tmp_path: Path, names: tuple[str, str], positive: str
+) -> None:
+    # The second name is the more frequent one.
+    lines = [f"{n * 0.31 % 7},{names[n % 4 > 0]}\n" for n in range(200)]
+    summary, out = summarized(tmp_path, lines)
+    assert list(summary["classes"])[1] == positive
+    assert f"; positive class: {positive} (" in summary["headline"]
+    other = names[0] if positive == names[1] else names[1]
+    assert any(f"--set features.positive={other}" in note for note in summary["notes"])

@@ -21,11 +21,11 @@ class TabularFeatures(Settings):
     target: str | None = None
     """Column to predict. None: the built-in data's own; required for data of your own."""
     task: Task = "auto"
-    """`auto`: regression for a numeric target with more than 20 distinct values, else
-    classification."""
+    """`auto`: regression for a numeric target with more than 20 distinct values, or with 5 to 20
+    of which one has fewer than 6 rows; else classification."""
     positive: str | None = None
-    """Name of the positive class of a binary target. None: yes, true or 1 beside no, false or 0;
-    else the rarer one."""
+    """Name of the positive class of a binary target. None: the one whose name means that something
+    happened (yes, churned, fraud, 1 against 0), else the rarer one; the run says which."""
     sample: Literal["breast_cancer", "fraud", "diabetes"] = "breast_cancer"
     """Built-in data used when `data.uri` is not set: two classifications and a regression."""
     sample_rows: int = Field(default=20_000, ge=500)

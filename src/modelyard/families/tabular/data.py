@@ -50,6 +50,8 @@ class Prepared:
     dropped: dict[str, int] = field(default_factory=dict)
     """How many rows (and columns) were left out, by reason."""
     notes: list[str] = field(default_factory=list)
+    headline: str = ""
+    """A clause on the target for the stage's line."""
 
 
 class TabularData(Data[TabularConfig]):
@@ -121,7 +123,10 @@ class TabularData(Data[TabularConfig]):
         summary = summarize(
             prepared.frame, schema, prepared.y, rows, outputs, prepared.dropped, notes
         )
-        summary["headline"] += split_by.headline
+        if earlier is not None and schema.classes is not None and len(schema.classes) == 2:
+            reason = "as in the model that it starts from"
+            prepared.headline = f"; positive class: {schema.classes[1]} ({reason})"
+        summary["headline"] += prepared.headline + split_by.headline
         return summary
 
     def requests(
@@ -164,9 +169,10 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     target = _target_name(table, names, edits, config)
     _check_columns(table, target, config)
     columns, values = _inputs(table, [name for name in names if name != target], edits, config)
-    schema, y = read_target(table, target, edits.of_target(target), config)
+    found = read_target(table, target, edits.of_target(target), config)
+    schema, y = found.schema, found.y
     shown = texts(table, target) if schema.classes else y
-    notes = _unlisted(names, edits, target, table)
+    notes = [*found.notes, *_unlisted(names, edits, target, table)]
     clock = order.find_clock(table, target, y, schema, columns, config.features)
     keep, dropped = _rows_to_keep(table, target, y, clock)
     import pandas as pd
@@ -183,7 +189,9 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     for reason, count in Counter(reasons.values()).items():
         dropped[f"columns: {reason}"] = count
     y = y[keep].astype(np.int64 if schema.classes else np.float64)
-    return Prepared(frame.reset_index(drop=True), schema, y, clock.of(keep), dropped, notes)
+    return Prepared(
+        frame.reset_index(drop=True), schema, y, clock.of(keep), dropped, notes, found.headline
+    )
 
 
 def to_columns(frame: pd.DataFrame, schema: TableSchema) -> dict[str, np.ndarray]:

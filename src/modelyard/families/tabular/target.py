@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -16,38 +17,46 @@ from modelyard.families.tabular.divide import LEAST_OF_CLASS
 from modelyard.families.tabular.edits import Edits
 from modelyard.families.tabular.infer import as_written, is_numeric, numbers
 from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.kit.classes.positive import Positive, positive_class
 from modelyard.kit.tables import Table, as_texts
 
 MOST_CLASSES = 100
-YES_NO = (
-    ("yes", "no"),
-    ("y", "n"),
-    ("true", "false"),
-    ("t", "f"),
-    ("1", "0"),
-    ("positive", "negative"),
-    ("ja", "nein"),
-)
-"""Pairs of classes of which the first is the positive one, however many rows it has."""
 LARGEST = 1e150
 """Squares of larger targets leave float64."""
 REGRESSION_FROM = 20
 """A numeric target with more different values than this is a quantity."""
+FEW_CLASSES = 4
+"""A numeric target of so many different values or fewer is no quantity."""
 
 
-def read_target(
-    table: Table, target: str, edits: Edits, config: TabularConfig
-) -> tuple[TableSchema, np.ndarray]:
-    """The schema without columns yet, and the encoded target: float64 with NaN where it is
-    missing."""
+@dataclass(frozen=True)
+class Target:
+    """The column to predict, as it was understood."""
+
+    schema: TableSchema
+    """Without columns yet."""
+    y: np.ndarray
+    """Float64 (rows,): a value or a class index; NaN where it is missing."""
+    headline: str = ""
+    """A clause for the stage's line: what was decided without a person."""
+    notes: list[str] = field(default_factory=list)
+
+
+def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) -> Target:
+    """What is predicted, and what a person should know of it."""
     cells = table.column(target)
     unit, style, plain = as_written(cells, table.delimiter)
     there = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
     if not len(there):
         raise BadData("the target is empty in every row", file=table.file, column=target)
     task = config.features.task
+    headline, notes = "", []
     if task == "auto":
-        task = edits.task or _guess_task(plain)
+        guess = _guess_task(plain)
+        task = edits.task or guess.task
+        if edits.task is None and guess.note:
+            headline = f"; {guess.note}"
+            notes = [f"{target}: {guess.note}"]
     if task == "regression":
         if not is_numeric(plain):
             row = int(there[0])
@@ -65,29 +74,52 @@ def read_target(
             row = int(large[0])
             problem = f"{values[row]:g} is too large: its square is no 64-bit number"
             raise table.fault(target, row, problem, "Scale the target, or take its log")
-        return TableSchema(target=target, task=task, columns=[]), values
+        return Target(TableSchema(target=target, task=task, columns=[]), values, headline, notes)
     labels = as_texts(cells)
-    classes = _classes(table, target, labels, edits, config)
+    counts = Counter(label for label in labels if label is not None)
+    _check_classes(table, target, counts, edits)
+    classes, positive = _in_order(counts, edits, config.features.positive)
+    if positive is not None:
+        headline += positive.headline
+        notes.append(positive.note)
     index: dict[str | None, float] = {name: float(code) for code, name in enumerate(classes)}
     y = np.array([index.get(label, np.nan) for label in labels])
-    return TableSchema(target=target, task="classification", classes=classes, columns=[]), y
+    schema = TableSchema(target=target, task="classification", classes=classes, columns=[])
+    return Target(schema, y, headline, notes)
 
 
-def _guess_task(cells: pa.Array) -> Literal["classification", "regression"]:
-    different = len(pc.unique(cells.drop_null()))
-    return "regression" if is_numeric(cells) and different > REGRESSION_FROM else "classification"
+@dataclass(frozen=True)
+class _Guess:
+    task: Literal["classification", "regression"]
+    note: str = ""
 
 
-def _classes(
-    table: Table, target: str, labels: list[str | None], edits: Edits, config: TabularConfig
-) -> list[str]:
-    """Class names in index order; of two, the positive one last.
+def _guess_task(cells: pa.Array) -> _Guess:
+    """A quantity where numbers have many different values; or some, of which one has too few rows
+    for a class: ratings, counts and ages end in such a tail, codes seldom do."""
+    there = cells.drop_null()
+    different = len(pc.unique(there))
+    if not is_numeric(cells) or different <= FEW_CLASSES:
+        return _Guess("classification")
+    fewest = pc.min(pc.value_counts(there).field("counts")).as_py()
+    ask = "for classes: features.task=classification"
+    if different > REGRESSION_FROM:
+        codes = different <= MOST_CLASSES and fewest >= LEAST_OF_CLASS
+        return _Guess("regression", f"{different} numbers, taken as a quantity ({ask})" * codes)
+    if fewest < LEAST_OF_CLASS:
+        return _Guess("regression", f"{different} numbers, some rare, taken as a quantity ({ask})")
+    return _Guess(
+        "classification",
+        f"{different} numbers, taken as classes (for a quantity: features.task=regression)",
+    )
+
+
+def _check_classes(table: Table, target: str, counts: Counter[str], edits: Edits) -> None:
+    """Refuses classes that cannot be predicted.
 
     Raises:
         BadData: one class, too many, or one with too few rows.
-        UsageError: features.positive is not a class.
     """
-    counts = Counter(label for label in labels if label is not None)
     where: dict[str, Any] = {"file": table.file, "column": target}
     if len(counts) < 2:
         (only,) = counts
@@ -112,27 +144,25 @@ def _classes(
         named, seen = ", ".join(edits.classes), ", ".join(sorted(counts))
         problem = f"the schema's classes are {named}, the data's {seen}: they differ in {strange!r}"
         raise BadData(problem, file=edits.file, column=target)
-    return _in_order(counts, edits, config.features.positive)
 
 
-def _in_order(counts: Mapping[str, int], edits: Edits, positive: str | None) -> list[str]:
+def _in_order(
+    counts: Mapping[str, int], edits: Edits, positive: str | None
+) -> tuple[list[str], Positive | None]:
+    """Class names in index order; of two, the positive one last.
+
+    Raises:
+        UsageError: features.positive is not a class.
+    """
     if positive is not None and positive not in counts:
         raise UsageError(f"setting 'features.positive': {choices('class', positive, counts)}")
     if len(counts) > 2:
-        return list(edits.classes or sorted(counts, key=lambda name: (_number(name), name)))
-    first, second = edits.classes or sorted(counts)
+        return list(edits.classes or sorted(counts, key=lambda name: (_number(name), name))), None
+    setting = "features.positive"
     if positive is None and edits.classes:
-        positive = second
-    elif positive is None:
-        rarer = second if counts[second] <= counts[first] else first
-        positive = _affirmed(first, second) or rarer
-    return [first, second] if positive == second else [second, first]
-
-
-def _affirmed(first: str, second: str) -> str | None:
-    """The class that says yes where the other says no."""
-    named = {first.casefold(): first, second.casefold(): second}
-    return next((named[yes] for yes, no in YES_NO if named.keys() == {yes, no}), None)
+        positive, setting = edits.classes[1], "the schema's order of classes"
+    found = positive_class(counts, positive, setting)
+    return [found.other, found.name], found
 
 
 def _number(name: str) -> float:

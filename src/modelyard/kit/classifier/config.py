@@ -15,7 +15,8 @@ class FileFeatures(Settings):
     classes: tuple[str, ...] = ()
     """The only labels allowed. Empty: those that the data has."""
     positive: str | None = None
-    """Name of the positive class of two. None: the rarer one."""
+    """Name of the positive class of two. None: the one whose name means that something happened
+    (defect, yes, pneumonia), else the rarer one; the run says which."""
     group_pattern: str | None = None
     """Regular expression with one group, searched in a file's name: files with equal groups (of one
     patient, of one scene) stay in one split. `labels.csv` can have a column `group` instead. None:

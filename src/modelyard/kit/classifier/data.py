@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.family import Data, Split
+from modelyard.kit.classes.positive import positive_class
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.config import ClassifierConfig
 from modelyard.kit.classifier.divide import SPLITS, Unique, divide, without_copies
@@ -156,8 +158,8 @@ class ClassifierData(Data[C], Generic[C, S]):
         labels = [example.label for example in parts["train"]]
         classes = sorted(set(labels))
         if len(classes) == 2:
-            positive = self.config.features.positive or min(reversed(classes), key=labels.count)
-            classes.sort(key=lambda name: name == positive)
+            found = positive_class(Counter(labels), self.config.features.positive)
+            classes = [found.other, found.name]
         counts = [labels.count(name) for name in classes]
         return self.fitted(classes, counts, [facts[example.name] for example in parts["train"]])
 
@@ -180,6 +182,14 @@ class ClassifierData(Data[C], Generic[C, S]):
         headline = f"{sum(rows.values()):,} {many} of {len(spec.classes)} classes"
         if words:
             headline += f", {words}"
+        if len(spec.classes) == 2:
+            counts = dict(zip(spec.classes, spec.counts, strict=True))
+            named = self.config.features.positive
+            found = positive_class(counts, named)
+            if found.name != spec.classes[1]:
+                found = positive_class(counts, spec.classes[1], "the model that it starts from")
+            headline += found.headline
+            notes = [*notes, found.note]
         return {
             "headline": headline,
             "rows": rows,
