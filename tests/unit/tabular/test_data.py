@@ -23,7 +23,6 @@ from tests.unit.tabular.conftest import (
     SPLITS,
     built,
     customers,
-    further,
     make,
     roles,
     write,

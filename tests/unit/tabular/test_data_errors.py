@@ -57,7 +57,9 @@ def test_a_missing_target_lists_the_columns(tmp_path: Path) -> None:
     message = refused(tmp_path, GOOD, target="Y")
     assert "column 'Y': the table has no such column" in message
     assert "Did you mean 'y'? Columns: x, y, z" in message
-    assert "say which column is to be predicted. Type --target NAME" in refused(tmp_path, GOOD, target=None)
+    assert "say which column is to be predicted. Type --target NAME" in refused(
+        tmp_path, GOOD, target=None
+    )
 
 
 def test_too_many_classes_point_to_regression(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_the_positive_class_is_said_in_the_stage_line_and_on_the_card(
 ) -> None:
     # The second name is the more frequent one.
     lines = [f"{n * 0.31 % 7},{names[n % 4 > 0]}\n" for n in range(200)]
-    summary, out = summarized(tmp_path, lines)
+    summary, _ = summarized(tmp_path, lines)
     assert list(summary["classes"])[1] == positive
     assert f"; positive class: {positive} (" in summary["headline"]
     other = names[0] if positive == names[1] else names[1]

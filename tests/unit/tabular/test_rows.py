@@ -25,7 +25,7 @@ from modelyard.families.tabular.schema import (
 )
 from modelyard.families.tabular.written import number_style, plainly
 from modelyard.kit.tables import Table, TableFile, as_numbers
-from tests.unit.tabular.conftest import SPLITS, built, customers, write
+from tests.unit.tabular.conftest import POSITIVE, SPLITS, built, customers, write
 
 
 def _continental(value: float) -> str:
