@@ -386,7 +386,8 @@ def test_the_card_says_what_is_predicted_from_which_file_and_which_class_is_posi
 
 
 def test_warnings_stand_next_to_the_headline_and_notes_further_down() -> None:
-    html = render(binary(), data={"warnings": ["54 test rows are copies"], "notes": ["a note"]})
+    info = binary()["info"].model_copy(update={"warnings": ["54 test rows are copies"]})
+    html = render(binary(), info=info, data={"notes": ["a note"]})
     assert html.index("54 test rows are copies") < html.index("<h2>Metrics</h2>")
     assert html.index("a note") > html.index("<h2>Metrics</h2>")
     assert "Before you trust the figures" not in render(binary(), data={"notes": ["a note"]})

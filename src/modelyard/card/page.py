@@ -120,8 +120,7 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "headline": clean(str(headline)),
         "facts": _classes(data) + views.facts(data, _DATA),
-        "notes": _sentences(data, "notes"),
-        "warnings": _sentences(data, "warnings"),
+        "notes": _notes(data),
         "small": tables,
         "tables": [views.table(raw) for raw in data.get("tables") or ()],
     }
@@ -142,16 +141,15 @@ def _training(training: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "headline": clean(str(training.get("headline") or "")),
         "facts": views.facts(training, _TRAINING),
-        "notes": _sentences(training, "notes"),
-        "warnings": _sentences(training, "warnings"),
+        "notes": _notes(training),
         "importance": views.table(importance, bars=True) if importance else None,
         "tables": [views.table(raw) for raw in training.get("tables") or ()],
     }
 
 
-def _sentences(summary: Mapping[str, Any], key: str) -> list[str]:
-    found = summary.get(key) or ()
-    return [clean(str(one)) for one in ([found] if isinstance(found, str) else found)]
+def _notes(summary: Mapping[str, Any]) -> list[str]:
+    notes = summary.get("notes") or ()
+    return [clean(str(note)) for note in ([notes] if isinstance(notes, str) else notes)]
 
 
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:

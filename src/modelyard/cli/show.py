@@ -32,19 +32,9 @@ def result_table(folder: RunFolder, seconds: float) -> None:
     evaluation = Evaluation.model_validate_json((package / "evaluation.json").read_text())
     console.print(_metrics_table(info, evaluation))
     console.print(_variants_table(info, evaluation.unit))
-    for warning in _warnings(folder):
+    for warning in info.warnings:
         console.print(f"[yellow]warning[/]  {escape(warning)}", soft_wrap=True)
     _print_next(folder, seconds)
-
-
-def _warnings(folder: RunFolder) -> list[str]:
-    """What the card says next to its headline."""
-    found: list[str] = []
-    for artifact in ("features", "model"):
-        summary = folder.path / artifact / "summary.json"
-        if summary.is_file():
-            found += json.loads(summary.read_text()).get("warnings") or []
-    return found
 
 
 def _metrics_table(info: Any, evaluation: Any) -> Table:

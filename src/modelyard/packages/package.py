@@ -83,6 +83,8 @@ class PackageInfo(BaseModel):
     """The column that is predicted, where the family has one."""
     positive: str = ""
     """The positive class, where there is one."""
+    warnings: list[str] = []
+    """What a reader must know before he trusts the figures."""
     run: Plain
     version: Plain
     """12 hexadecimal digits, others for each package that was built: what answers, logs and the

@@ -69,7 +69,7 @@ def _info(
     variants: list[Variant],
 ) -> PackageInfo:
     made, created = artifact.read_manifest(model), artifact.now()
-    data = _summary(features)
+    data, training = _summary(features), _summary(model)
     # The same data and settings give the same weights: the run and the time tell such packages,
     # and the predictions that each logs, from each other.
     identity = f"{made.digest} {run.id} {created}"
@@ -78,6 +78,7 @@ def _info(
         title=run.entry.title,
         target=str(data.get("target", "")),
         positive=str(data.get("positive", "")),
+        warnings=[*data.get("warnings", ()), *training.get("warnings", ())],
         run=run.id,
         version=hashlib.sha256(identity.encode()).hexdigest()[:12],
         created=created,

@@ -12,7 +12,8 @@ from string import Template
 from typing import Any
 
 from modelyard.card import pages
-from modelyard.packages.package import Package
+from modelyard.judging.evaluation import figure
+from modelyard.packages.package import Package, PackageInfo
 from modelyard.serving.page.form import controls
 
 
@@ -56,7 +57,8 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
         verdict="passed" if info.gate.passed else "not met",
         gate=_safe(info.gate.reason),
         required=_safe(info.gate.required),
-        metrics=_metrics(info.metrics, info.baseline),
+        warnings="".join(f'<p class="warning">{_safe(text)}</p>' for text in info.warnings),
+        metrics=_metrics(info),
         rows=min(24, example.count("\n") + 2),
         example=escape(pages.clean(example)),
         buttons=_buttons(explains, streams),
@@ -109,9 +111,11 @@ def _positive(name: str) -> str:
     return f", positive class <code>{_safe(name)}</code>" if name else ""
 
 
-def _metrics(metrics: dict[str, float], baseline: dict[str, float]) -> str:
+def _metrics(info: PackageInfo) -> str:
+    """The gate's metric first."""
+    names = sorted(info.metrics, key=lambda name: name != info.gate.metric)
     return "".join(
-        f'<tr><td>{_safe(name)}</td><td class="n">{value:.4g}</td>'
-        f'<td class="n">{f"{baseline[name]:.4g}" if name in baseline else "–"}</td></tr>'
-        for name, value in metrics.items()
+        f'<tr><td>{_safe(name)}</td><td class="n">{figure(info.metrics[name])}</td>'
+        f'<td class="n">{figure(info.baseline[name]) if name in info.baseline else "–"}</td></tr>'
+        for name in names
     )

@@ -208,7 +208,7 @@ function bars(entries, signed = false) {
   for (const [name, value] of rows) {
     const row = made("div", undefined, "bar"), bar = made("i");
     bar.style.width = 40 * Math.abs(value) / most + "%";
-    bar.style.background = value < 0 ? "#315cc4" : "#d63027";
+    bar.style.background = signed && value > 0 ? "#d63027" : "#315cc4";
     row.append(made("b", name), bar, made("span", (signed && value > 0 ? "+" : "") + value.toPrecision(3)));
     el("reasons").append(row);
   }
