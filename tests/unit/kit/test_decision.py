@@ -25,6 +25,7 @@ from modelyard.kit.classes.decision import (
     Temperature,
     softmax,
 )
+from modelyard.kit.classes.evaluate import judge_classes
 from modelyard.kit.intervals import wilson
 
 
@@ -272,3 +273,43 @@ def test_wilson_s_interval_has_the_published_values(
     hits: int, of: int, low: float, high: float
 ) -> None:
     assert wilson(hits, of) == pytest.approx((low, high), abs=1e-3)
+
+
+def test_a_threshold_says_what_it_costs_next_to_the_most_probable_class() -> None:
+    raw, y = overconfident(400)
+    decision = fitted(raw, y, method="none")
+    p = raw[:, 1].astype(float)
+    at_threshold = ((p >= decision.answers_from) == (y == 1)).mean()
+    at_half = ((p >= 0.5) == (y == 1)).mean()
+    accuracy = f"(accuracy {at_threshold:.3f}, at 0.5 {at_half:.3f})"
+    assert decision.headline == (
+        f"; answers yes from {decision.threshold:.3g} on for the best F1 {accuracy}"
+    )
+    assert f"would be right in {at_half:.3f} of the rows" in decision.note
+    assert fitted(raw, y, method="none", aim="half").headline == ""
+
+
+def test_the_card_has_the_figures_at_the_threshold_and_at_one_half() -> None:
+    raw, y = overconfident(400)
+    decision = fitted(raw, y, method="none")
+    classes = ["no", "yes"]
+
+    def notes(decision: Decision) -> str:
+        found = judge_classes(
+            raw.astype(float),
+            decision,
+            classes,
+            y,
+            classes,
+            y,
+            split="test",
+            unit="rows",
+            main_of_several="macro_f1",
+        )
+        return " ".join(found.notes)
+
+    labels = (raw[:, 1] >= 0.5).astype(int)
+    said = f"from 0.5 on accuracy {(labels == y).mean():.3f}, precision"
+    assert said in notes(decision)
+    assert f"f1 {f1_score(y, labels):.3f}, which is the most probable class" in notes(decision)
+    assert "most probable class." not in notes(fitted(raw, y, method="none", aim="half"))

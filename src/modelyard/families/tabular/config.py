@@ -87,8 +87,9 @@ class TabularModel(Settings):
     positive validation rows on, sigmoid from 30 on, else none; and only when it lowers the
     validation log loss in cross-validation."""
     aim: Literal["f1", "recall", "cost", "half"] = "f1"
-    """What the threshold of a binary classifier is chosen for on the validation split; `half` is
-    0.5."""
+    """What the threshold of a binary classifier is chosen for on the validation split. `f1`: the
+    best F1, often below 0.5, which can cost accuracy. `half`: 0.5, the most probable class. The card
+    has the figures of both."""
     least_recall: float = Field(default=0.9, gt=0, le=1)
     """With `aim=recall`: the fewest false alarms at this recall or more."""
     false_positive_cost: float = Field(default=1.0, ge=0)

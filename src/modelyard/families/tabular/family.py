@@ -32,6 +32,10 @@ from modelyard.runtimes.types import Graph, Runtime
 if TYPE_CHECKING:
     from modelyard.training.loop import Trainer
 
+MOST_PROBABLE = (
+    "The default aim is the best F1, which answers the positive class more often where it is rare: for the most "
+    "probable class type --set model.aim=half, for other aims recall or cost."
+)
 BACKGROUND_ROWS = 64
 """Training rows that stand for average data in explanations."""
 
@@ -73,6 +77,9 @@ class Tabular(TabularData, Family[TabularConfig]):
             )
             decision.save(out / "assets")
             notes.append(decision.note)
+            headline += decision.headline
+            if decision.headline and config.model.aim == "f1":
+                notes.append(MOST_PROBABLE)
         background = _background(table.x, config.seed)
         np.save(out / "assets" / "background.npy", background)
         card = {

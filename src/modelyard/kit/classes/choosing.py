@@ -33,6 +33,7 @@ Method = Literal["auto", "sigmoid", "isotonic", "none"]
 SIGMOID_POSITIVES, ISOTONIC_POSITIVES = 30, 1_000
 """Positive validation rows from which `auto` considers each method."""
 FOLDS = 5
+AIMS = {"f1": "the best F1", "recall": "its recall", "cost": "the least cost"}
 LOWEST, HIGHEST = 0.05, 20.0
 """Bounds of the temperature."""
 ONE_CLASS = "the validation split holds one class only"
@@ -162,8 +163,24 @@ def _with_threshold(
         )
     threshold = choose_threshold(aim, p[:, 1], positive)
     said = _sentence(aim, threshold, p[:, 1] >= threshold, positive, classes[1])
-    note = f"{said} {decision.note}".strip()
-    return decision.model_copy(update={"threshold": threshold, "aim": aim.kind, "note": note})
+    headline = ""
+    if aim.kind != "half":
+        chosen, probable = (((p[:, 1] >= at) == positive).mean() for at in (threshold, HALF))
+        accuracy = f"accuracy {chosen:.3f}, at {HALF} {probable:.3f}"
+        said += (
+            f" The most probable class (a threshold of {HALF}) would be right in {probable:.3f} of the rows, "
+            f"this is in {chosen:.3f}."
+        )
+        headline = (
+            f"; answers {classes[1]} from {threshold:.3g} on for {AIMS[aim.kind]} ({accuracy})"
+        )
+    update = {
+        "threshold": threshold,
+        "aim": aim.kind,
+        "note": f"{said} {decision.note}".strip(),
+        "headline": headline,
+    }
+    return decision.model_copy(update=update)
 
 
 def _utility(aim: Aim, hits: np.ndarray, alarms: np.ndarray) -> np.ndarray:

@@ -84,6 +84,8 @@ class Decision(Asset):
     """What the threshold was chosen for."""
     note: str = ""
     """How it was chosen, with its figures on the validation split."""
+    headline: str = ""
+    """A clause on the threshold and its cost for the stage's line; empty at one half."""
 
     def of_logits(self, logits: np.ndarray) -> np.ndarray:
         """Logits (n, k) to calibrated probabilities, float64 (n, k)."""

@@ -4,6 +4,7 @@ and plots."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_sco
 from modelyard.judging.curves import roc
 from modelyard.judging.evaluation import Evaluation, Gain, Plot
 from modelyard.kit.classes import plots
-from modelyard.kit.classes.decision import Decision
+from modelyard.kit.classes.decision import HALF, Decision
 from modelyard.kit.classes.judged import (
     Judged,
     align,
@@ -63,6 +64,8 @@ def judge_classes(
     judged = align(p, decision.labels(p), known, y, classes)
     metrics = class_metrics(judged)
     notes = [decision.note] if decision.note else []
+    if len(classes) == 2 and decision.threshold not in (None, HALF):
+        notes.append(_both_answers(judged, decision.answers_from))
     if missing := sorted(set(classes) - set(known)):
         notes.append(f"The model does not know {', '.join(missing)}: such {unit} count as missed.")
     simple = class_shares(judged, train)
@@ -120,6 +123,20 @@ def _main(
         share_sentence("specificity", int((~alarm & (y == 0)).sum()), int((y == 0).sum())),
     ]
     return main, said, _gain(found, main)
+
+
+def _both_answers(judged: Judged, threshold: float) -> str:
+    """The figures at the threshold, and where the most probable class is the answer."""
+    probable = replace(judged, labels=(judged.p[:, 1] >= HALF).astype(np.int64))
+    said = []
+    for at, answers in ((threshold, judged), (HALF, probable)):
+        found = class_metrics(answers)
+        names = ("accuracy", "precision", "recall", "f1")
+        said.append(f"from {at:.3g} on " + ", ".join(f"{name} {found[name]:.3f}" for name in names))
+    return (
+        f"On this split {judged.classes[1]} answered {said[0]}; {said[1]}, which is the most probable class. "
+        "The threshold serves its aim, at the cost of the other figures."
+    )
 
 
 def _gain(found: Resampled, metric: str) -> Gain | None:

@@ -165,7 +165,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         )
         decision = self._decide(features, out)
         decision.save(assets)
-        headline = report["headline"]
+        headline = report["headline"] + decision.headline
         if "kind" in plan:
             headline = f"{plan['kind']}, {headline}"
         return report | {"headline": headline, "notes": [decision.note] if decision.note else []}
