@@ -12,15 +12,40 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from modelyard.completion import Completed, Completion, Option
 from modelyard.runtimes.types import Arrays, Runtime
 
 Cell = float | str | None
 
-LOG_COLUMNS = ("_id", "_time", "_package", "_family", "_latency_ms", "_label")
+LOG_COLUMNS = ("_id", "_time", "_package", "_family", "_latency_ms", "_label", "_warnings")
 """Columns that the prediction log adds to what a host describes."""
+
+
+class Caution(BaseModel):
+    """Why an answer deserves less trust than the model's figures say."""
+
+    field: str
+    """The request's field or column."""
+    message: str
+
+
+class WithWarnings(BaseModel):
+    """The base of answers. `Host.predict` sets `warnings` where a request holds what training never
+    saw, or not all of it was used; serving counts them and writes their fields to the prediction
+    log."""
+
+    warnings: tuple[Caution, ...] = Field(
+        default=(),
+        exclude_if=lambda found: not found,
+        description="What in the request training never saw; left out where there is nothing",
+    )
+
+
+def cautions_of(answer: BaseModel) -> tuple[Caution, ...]:
+    """The cautions of an answer of any family."""
+    return answer.warnings if isinstance(answer, WithWarnings) else ()
 
 
 class Explanation(BaseModel):
@@ -60,7 +85,7 @@ class Host(ABC):
     Request: type[BaseModel]
     """One example in. Field descriptions become the service's documentation."""
     Response: type[BaseModel]
-    """One answer out."""
+    """One answer out; with `WithWarnings` as its base it may carry cautions."""
     sensitive: ClassVar[frozenset[str]] = frozenset()
     """Request fields that must never be logged."""
     completion_options: ClassVar[frozenset[Option]] = frozenset()

@@ -3,8 +3,8 @@
     <folder>/date=2026-01-31/hour=13/<package>-<uuid>.parquet
     <folder>/feedback/date=2026-01-31/hour=13/feedback-<uuid>.parquet
 
-Rows are the family's described columns, with _id, _time (UTC, ISO 8601), _package, _family and
-_latency_ms; those of the feedback are _id, _time and _label. A column that held nothing in a whole
+Rows are the family's described columns, with _id, _time (UTC, ISO 8601), _package, _family,
+_latency_ms and _warnings (fields with commas between); those of the feedback are _id, _time and _label. A column that held nothing in a whole
 file is absent from that file.
 """
 
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from modelyard.host import Host
+from modelyard.host import Host, cautions_of
 from modelyard.packages.package import Package
 from modelyard.predictions.files import FEEDBACK, Place, Writer, hour_of, iso, read_log
 
@@ -263,8 +263,10 @@ class PredictionLog:
             )
         latency = round(entry.latency_ms, 4)
         for number, row in enumerate(described):
+            fields = sorted({one.field for one in cautions_of(entry.answers[number])})
             found.add(
                 row,
+                _warnings=", ".join(fields) or None,
                 _id=f"{entry.id}-{number}" if many else entry.id,
                 _time=stamp,
                 _latency_ms=latency,

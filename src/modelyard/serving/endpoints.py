@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from modelyard.errors import ModelyardError, Unavailable, UsageError
-from modelyard.host import Explains, Streams
+from modelyard.host import Explains, Streams, cautions_of
 from modelyard.packages.package import Package
 from modelyard.predictions.log import PredictionLog
 from modelyard.runtimes.onnx import available_cores
@@ -269,6 +269,10 @@ class Endpoints:
                 call.id, call.time, taken, examples, answers, size=call.size, package=self.opened
             )
         self.metrics.predictions(len(answers))
+        for answer in answers:
+            for caution in cautions_of(answer):
+                known = caution.field in self._fields
+                self.metrics.warning(caution.field if known else "other")
 
     def check_number(self, values: Sequence[Any]) -> None:
         """Raises Refusal for no example, or too many."""
@@ -279,6 +283,14 @@ class Endpoints:
                 400,
                 f"{len(values)} examples in one request; allowed are 1 to {self.limits.examples}",
             )
+
+    @functools.cached_property
+    def _fields(self) -> frozenset[str]:
+        """Names of a request's fields at any depth: what the metric of cautions may be labelled
+        with."""
+        schema = self.opened.host.Request.model_json_schema(by_alias=True)
+        objects = [schema, *schema.get("$defs", {}).values()]
+        return frozenset(name for one in objects for name in one.get("properties", {}))
 
     @functools.cached_property
     def _document(self) -> bytes:

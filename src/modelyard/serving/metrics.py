@@ -37,6 +37,7 @@ class Metrics:
         self._package = package
         self._requests = functools.cache(functools.partial(kinds["requests"].labels, package))
         self._seconds = functools.cache(functools.partial(kinds["seconds"].labels, package))
+        self._warnings = functools.cache(functools.partial(kinds["warnings"].labels, package))
         self._rows = kinds["predictions"].labels(package)
         self._batch = kinds["batch"].labels(package)
         self._swaps, self._serving, self._depth = kinds["swaps"], kinds["serving"], kinds["depth"]
@@ -61,6 +62,10 @@ class Metrics:
     def log_rows(self, outcome: str, rows: int) -> None:
         """Rows of the prediction log that were `written` or `dropped`."""
         self._logged[outcome].inc(rows)
+
+    def warning(self, field: str) -> None:
+        """A caution of an answer; `field` is one of the request's, or `other`."""
+        self._warnings(field).inc()
 
     def watch(self, lanes: Lanes) -> None:
         """Whose queues `note` counts."""
@@ -114,6 +119,11 @@ def _instruments() -> dict[str, Any]:
             buckets=_SECONDS,
         ),
         "predictions": Counter("modelyard_predictions", "Examples answered", labels),
+        "warnings": Counter(
+            "modelyard_warnings",
+            "Cautions of answers, by the field of the request",
+            ["package", "field"],
+        ),
         "log_rows": Counter(
             "modelyard_log_rows", "Rows of the prediction log", ["package", "outcome"]
         ),

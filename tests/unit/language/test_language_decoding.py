@@ -194,6 +194,9 @@ def test_a_long_prompt_is_refused_or_cut_and_never_in_silence(trained, onnx):
     assert refused.value.column == "prompt"
     (cut,) = host.predict(onnx("llama"), [Prompt(prompt=text, max_new_tokens=10, truncate=True)])
     assert (cut.truncated, cut.prompt_tokens) == (size - 53, 53)
+    (caution,) = cut.warnings
+    assert caution.field == "prompt"
+    assert f"first {size - 53:,} tokens were left out" in caution.message
     with pytest.raises(BadData, match="at most 63"):
         host.predict(onnx("llama"), [Prompt(prompt="", max_new_tokens=64)])
 

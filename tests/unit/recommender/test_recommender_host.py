@@ -72,6 +72,19 @@ def test_an_unknown_user_gets_what_is_popular(made):
         assert answer.ignored == len(body.get("history", []))
 
 
+def test_unknown_users_and_items_are_named_in_warnings(made):
+    one = made("lightgcn")
+    known, item = one.host.catalog.users[0], one.host.catalog.items[0].id
+    assert asked(one, user=known, history=[item]).warnings == ()
+    answer = asked(one, user="nobody", history=[item, "x"], exclude=["y", "z"])
+    said = {caution.field: caution.message for caution in answer.warnings}
+    assert said == {
+        "user": "was not in the training data: the answer rests on the history given",
+        "history": "1 of 2 items were not in the training data",
+        "exclude": "2 of 2 items were not in the training data",
+    }
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stranger_is_known_by_the_history(made, kind):
     one = made(kind)

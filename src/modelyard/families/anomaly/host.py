@@ -3,6 +3,7 @@ numpy and pydantic."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +13,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from modelyard.families.anomaly import scoring
 from modelyard.families.anomaly.schema import LARGEST, Column, Detector, Schema
-from modelyard.host import Explanation, Host, described
+from modelyard.host import Caution, Explanation, Host, WithWarnings, described
+from modelyard.kit.cautions import Ranges
 from modelyard.runtimes.types import Runtime
 
+FAR = 10.0
+"""Widths of the training range beyond it from which on a measurement is far outside: so far that
+another unit is likelier than an anomaly."""
 
-class Answer(BaseModel):
+
+class Answer(WithWarnings):
     """The answer to one row or window."""
 
     score: float
@@ -44,6 +50,9 @@ class AnomalyHost(Host):
         self.schema = Schema.load(assets)
         self.detector = Detector.load(assets)
         self.Request = request_model(self.schema, self.detector.window)
+        self._ranges = Ranges(FAR)
+        for place, column in enumerate(self.schema.columns):
+            self._ranges.add(_key(place), column.name, column.minimum, column.maximum)
 
     def windows(self, requests: Sequence[BaseModel]) -> np.ndarray:
         """Measurements of requests, float32 (requests, window, columns)."""
@@ -61,7 +70,9 @@ class AnomalyHost(Host):
             return []
         score, parts = self.judge(run, self.windows(requests))
         severity = scoring.severity(self.detector, score)
-        return [self._answer(*values) for values in zip(score, severity, parts, strict=True)]
+        cautions = [self._cautions(request) for request in requests]
+        rows = zip(score, severity, parts, cautions, strict=True)
+        return [self._answer(*values) for values in rows]
 
     def judge(self, run: Runtime, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores (examples,) and what each column adds to them (examples, columns), float64."""
@@ -124,7 +135,17 @@ class AnomalyHost(Host):
         low, high = self.schema.figures("minimum"), self.schema.figures("maximum")
         return np.asarray(np.clip(found, low, high))
 
-    def _answer(self, score: float, severity: float, parts: np.ndarray) -> Answer:
+    def _cautions(self, request: BaseModel) -> tuple[Caution, ...]:
+        """One a column at most, for the first row of the window that has it."""
+        all_rows = [self._ranges.cautions(vars(row)) for row in _rows(request)]
+        found: dict[str, Caution] = {}
+        for caution in itertools.chain.from_iterable(all_rows):
+            found.setdefault(caution.field, caution)
+        return tuple(found.values())
+
+    def _answer(
+        self, score: float, severity: float, parts: np.ndarray, cautions: tuple[Caution, ...]
+    ) -> Answer:
         order = np.argsort(-np.abs(parts), kind="stable")
         return Answer(
             score=float(score),
@@ -132,6 +153,7 @@ class AnomalyHost(Host):
             anomaly=bool(score > self.detector.threshold),
             severity=float(severity),
             contributions={self.schema.names[index]: float(parts[index]) for index in order},
+            warnings=cautions,
         )
 
 
@@ -139,7 +161,7 @@ def request_model(schema: Schema, window: int) -> type[BaseModel]:
     """`{"values": {column: number}}`, or `{"window": [{column: number}, …]}` of `window` rows,
     oldest first."""
     fields: dict[str, Any] = {
-        f"column_{i}": (_Number, _field(column)) for i, column in enumerate(schema.columns)
+        _key(place): (_Number, _field(column)) for place, column in enumerate(schema.columns)
     }
     config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
     row = create_model("Row", __config__=config, __doc__="Measurements of one moment.", **fields)
@@ -159,6 +181,11 @@ def request_model(schema: Schema, window: int) -> type[BaseModel]:
 
 
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+
+
+def _key(place: int) -> str:
+    """The Python name of a column's field: its own may be none."""
+    return f"column_{place}"
 
 
 def _field(column: Column) -> Any:

@@ -13,6 +13,7 @@ from modelyard.errors import BadData
 from modelyard.families.language.decoder import DecoderSpec
 from modelyard.families.language.sampling import adjusted, distribution, draw, log_softmax, penalise
 from modelyard.families.language.tokens import UNFINISHED, Codec
+from modelyard.host import Caution, WithWarnings
 
 Finish = Literal["length", "stop", "end"]
 
@@ -137,7 +138,7 @@ class Prompt(BaseModel, extra="forbid"):
         return self
 
 
-class Answer(BaseModel):
+class Answer(WithWarnings):
     """What the model wrote."""
 
     text: str = Field(description="The continuation alone")
@@ -268,7 +269,17 @@ class Writer:
             acceptance_rate=self.accepted / self.proposed if self.proposed else None,
             logprobs=self.scores if self.request.logprobs is not None else None,
             prompt_logprobs=self.prompt_scores,
+            warnings=self._cautions(),
         )
+
+    def _cautions(self) -> tuple[Caution, ...]:
+        if self.truncated:
+            said = f"its first {self.truncated:,} tokens were left out: there is no room for them"
+            return (Caution(field="prompt", message=said),)
+        if not self.request.prompt.strip():
+            said = "is empty: the answer is how documents begin"
+            return (Caution(field="prompt", message=said),)
+        return ()
 
     def _whole(self) -> str:
         return self.codec.continuation(self.prompt[1:], self.tokens)

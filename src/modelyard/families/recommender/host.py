@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, Field, StrictInt
 
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.host import Explanation, Host
+from modelyard.host import Caution, Explanation, Host, WithWarnings
 from modelyard.runtimes.types import Arrays, Runtime
 
 Source = Literal["personal", "history", "popular"]
@@ -58,7 +58,7 @@ class Recommendation(BaseModel, extra="forbid"):
     )
 
 
-class Answer(BaseModel, extra="forbid"):
+class Answer(WithWarnings, extra="forbid"):
     """Items, best first."""
 
     items: list[Recommendation] = Field(
@@ -118,7 +118,10 @@ class RecommenderHost(Host):
             outputs = self._outputs(run, source, [asked[place] for place in places])
             scores = self.scores(outputs)
             for row, place in enumerate(places):
-                answers[place] = self._answer(asked[place], scores[row], _row(outputs, row))
+                answer = self._answer(asked[place], scores[row], _row(outputs, row))
+                if cautions := self._cautions(requests[place], asked[place]):
+                    answer.warnings = cautions
+                answers[place] = answer
         return [answer for answer in answers if answer is not None]
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
@@ -217,6 +220,22 @@ class RecommenderHost(Host):
                 )
             )
         return Answer(items=found, source=asked.source, ignored=asked.ignored)
+
+    def _cautions(self, request: BaseModel, asked: Asked) -> tuple[Caution, ...]:
+        """Which ids of a request training did not know."""
+        assert isinstance(request, Query)
+        found = []
+        if request.user is not None and asked.user is None:
+            instead = "the history given" if asked.source == "history" else "what most had"
+            said = f"was not in the training data: the answer rests on {instead}"
+            found.append(Caution(field="user", message=said))
+        if asked.ignored:
+            index = self.catalog.item_index
+            for name, ids in (("exclude", request.exclude), ("history", request.history)):
+                if count := sum(str(one) not in index for one in ids):
+                    said = f"{count} of {len(ids)} items were not in the training data"
+                    found.append(Caution(field=name, message=said))
+        return tuple(found)
 
     def _had(self, asked: Asked) -> np.ndarray:
         known = (

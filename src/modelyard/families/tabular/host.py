@@ -21,12 +21,13 @@ from pydantic import (
     create_model,
 )
 
+from modelyard.families.tabular.cautions import Cautions
 from modelyard.families.tabular.cells import as_times, calendar, parse_time, words
 from modelyard.families.tabular.encode import Columns, Encoder, completed
 from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.shapley import shapley_values
-from modelyard.host import Explanation, Host, described
+from modelyard.host import Explanation, Host, WithWarnings, described
 from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
 from modelyard.kit.classes.decision import Decision
 from modelyard.runtimes.types import Runtime
@@ -39,7 +40,7 @@ PERMUTATIONS = 4
 """Orders in which an explanation switches the columns on, for each background row."""
 
 
-class ValueAnswer(BaseModel):
+class ValueAnswer(WithWarnings):
     """The answer of a regression."""
 
     value: float
@@ -68,6 +69,7 @@ class TabularHost(Host):
         """Column, field, and the column's schema where the value itself does not describe it."""
         self.Request = request_model(self.schema)
         self.Response = _response_model(self.schema)
+        self._cautions = Cautions(self.schema, self._fields)
 
     def columns(self, requests: Sequence[BaseModel]) -> dict[str, tuple[Any, ...]]:
         """Values by column of at least one request, as the encoder takes them."""
@@ -79,9 +81,15 @@ class TabularHost(Host):
         if not requests:
             return []
         scores = self._score(run, self.encoder.transform(self.columns(requests)))
+        found: list[WithWarnings] = []
         if self.schema.classes is None:
-            return [ValueAnswer(value=value) for value in scores.tolist()]
-        return answers(self.decision, self.schema.classes, scores)
+            found += [ValueAnswer(value=value) for value in scores.tolist()]
+        else:
+            found += answers(self.decision, self.schema.classes, scores)
+        for request, answer in zip(requests, found, strict=True):
+            if cautions := self._cautions.of(vars(request)):
+                answer.warnings = cautions
+        return list(found)
 
     def scores(self, run: Runtime, columns: Columns) -> np.ndarray:
         """Calibrated probabilities, float64 (rows, classes), or values, float64 (rows,), of whole

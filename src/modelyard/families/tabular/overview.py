@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.families.tabular.divide import Rows
-from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.schema import MOST_CHOICES, Column, TableSchema
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_CHOICES, MOST_LISTED = 50, 200
+MOST_LISTED = 200
 ALMOST_ALL, ALMOST_EQUAL = 0.999, 0.9999
 
 

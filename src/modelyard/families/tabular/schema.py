@@ -35,6 +35,8 @@ STYLES = (ENGLISH, CONTINENTAL, FRENCH, "1 234.5", "1'234.5")
 decimals."""
 
 FILE = "schema.json"
+MOST_CHOICES = 50
+"""Categories that a column names at most, the most frequent first."""
 
 
 class Column(BaseModel):

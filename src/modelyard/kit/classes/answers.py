@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel
 
+from modelyard.host import WithWarnings
 from modelyard.kit.classes.decision import Decision
 
 
-class ClassAnswer(BaseModel):
+class ClassAnswer(WithWarnings):
     """The answer of a classifier of several classes."""
 
     label: str
@@ -33,9 +33,9 @@ def answer_type(classes: list[str]) -> type[ClassAnswer]:
     return BinaryAnswer if len(classes) == 2 else ClassAnswer
 
 
-def answers(decision: Decision, classes: list[str], p: np.ndarray) -> list[BaseModel]:
+def answers(decision: Decision, classes: list[str], p: np.ndarray) -> list[ClassAnswer]:
     """One answer an example, from calibrated probabilities (n, classes)."""
-    found: list[BaseModel] = []
+    found: list[ClassAnswer] = []
     for row, index in zip(p.tolist(), decision.labels(p).tolist(), strict=True):
         by_class = dict(zip(classes, row, strict=True))
         fields = {"label": classes[index], "probability": row[index], "probabilities": by_class}

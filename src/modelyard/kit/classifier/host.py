@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from modelyard.errors import BadData
-from modelyard.host import Host
+from modelyard.host import Caution, Host
 from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
 from modelyard.kit.classes.decision import Decision
 from modelyard.kit.classifier import store
@@ -23,6 +23,9 @@ from modelyard.runtimes.types import Runtime
 GRAPH, LOGITS = "model", "logits"
 CHUNK = 64
 """Examples that go through the graph at once."""
+
+LOOKS = 31
+"""Places of an example that are compared before all of them are."""
 
 S = TypeVar("S", bound=FileSpec)
 
@@ -56,8 +59,23 @@ class ClassifierHost(Host, Generic[S]):
         found: list[BaseModel] = []
         for start in range(0, len(requests), CHUNK):
             arrays = np.stack([self.decode(request) for request in requests[start : start + CHUNK]])
-            found += answers(self.decision, self.spec.classes, self.probabilities(run, arrays))
+            some = answers(self.decision, self.spec.classes, self.probabilities(run, arrays))
+            for array, answer in zip(arrays, some, strict=True):
+                if cautions := self.cautions(array):
+                    answer.warnings = cautions
+            found += some
         return found
+
+    def cautions(self, array: np.ndarray) -> tuple[Caution, ...]:
+        """Of what the model sees of a file: that it is the same everywhere, as a black picture or
+        silence is."""
+        channels = array.reshape(len(array) if array.ndim > 2 else 1, -1)
+        # Nearly every file differs between a few places already, and no more is looked at.
+        places = channels[0, :: max(1, channels.shape[1] // LOOKS)].tolist()
+        if len(set(places)) > 1 or (channels != channels[:, :1]).any():
+            return ()
+        said = f"the {self.spec.KIND.one} is the same everywhere: there is nothing to see in it"
+        return (Caution(field=self.spec.KIND.field, message=said),)
 
     def decode(self, request: BaseModel) -> np.ndarray:
         """What the model sees of a request, of the spec's shape."""
