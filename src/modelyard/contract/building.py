@@ -156,6 +156,10 @@ def figures_stand_beside_a_baseline(lab: Lab) -> str:
         result.main in result.baseline,
         f"the baseline has no {result.main}; seen: {sorted(result.baseline)}",
     )
+    expect(
+        all(low <= result.metrics[name] <= high for name, (low, high) in result.intervals.items()),
+        f"a metric lies outside its own interval: {result.intervals}",
+    )
     for gain in result.gains:
         better = result.metrics[gain.metric] - result.baseline[gain.metric]
         if gain.over != result.baseline_name:

@@ -44,6 +44,11 @@ class Resampled:
         """95 % percentile interval of an answer's metric, centred on its value."""
         return self._around(float(self.values[answer]), self.samples[:, answer])
 
+    def intervals(self, metric: str) -> dict[str, tuple[float, float]]:
+        """The first answer's interval, by the metric's name; none for too few rows."""
+        found = self.interval()
+        return {} if found is None else {metric: found}
+
     def gain(self, metric: str, over: str, direction: Direction, simple: int = 1) -> Gain | None:
         """How much better the first answer is than the answer `simple`, called `over`."""
         sign = 1 if direction == "max" else -1

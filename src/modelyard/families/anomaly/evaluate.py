@@ -71,6 +71,7 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
         main=main,
         gains=[gain] if gain else [],
         directions=directions,
+        intervals=ranked.intervals(main),
         notes=_notes(host, moments, model, labels),
         **drawn,
     )

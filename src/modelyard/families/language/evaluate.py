@@ -17,8 +17,8 @@ from modelyard.families.language.documents import Document
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.sampling import log_softmax
 from modelyard.family import Split
-from modelyard.judging.evaluation import WHOLE, Evaluation, Gain, Part, Plot, Series
-from modelyard.kit.intervals import resample
+from modelyard.judging.evaluation import WHOLE, Evaluation, Part, Plot, Series
+from modelyard.kit.intervals import Resampled, resample
 from modelyard.runtimes.types import Runtime
 
 BINS = 32
@@ -26,7 +26,7 @@ BINS = 32
 GROUP = 64
 """Documents that are read together: their windows fill batches. Between two groups it is looked
 whether there is time for another."""
-BASELINE = "unigram frequencies"
+MAIN, BASELINE = "bits_per_byte", "unigram frequencies"
 LEAST_DOCUMENTS = 10
 """For an interval: documents are what is resampled."""
 BARS = 20
@@ -86,7 +86,8 @@ def evaluate(
     tokens = np.concatenate([_sequence(host, document.text)[1:] for document in documents])
     metrics = _figures(losses, hits, size)
     simple, simple_hits = _unigram(host, features, tokens)
-    gain = _gain(judged, losses, simple)
+    found = _resampled(judged, losses, simple)
+    gain = found.gain(MAIN, BASELINE, "min") if found is not None else None
     notes = [
         f"Every token is predicted from at least {host.spec.context // 2} tokens before it where its document has "
         f"so many, at most {host.spec.context}, and never from another document.",
@@ -104,7 +105,8 @@ def evaluate(
         metrics=metrics,
         baseline=_figures(simple, simple_hits, size),
         baseline_name=BASELINE,
-        main="bits_per_byte",
+        main=MAIN,
+        intervals=found.intervals(MAIN) if found is not None else {},
         gains=[gain] if gain else [],
         directions={"bits_per_byte": "min", "perplexity": "min", "accuracy": "max"},
         notes=notes,
@@ -195,8 +197,9 @@ def _unigram(
     return losses, tokens == counts.argmax()
 
 
-def _gain(judged: list[Judged], losses: np.ndarray, simple: np.ndarray) -> Gain | None:
-    """Over unigram frequencies; documents are resampled, for the tokens of one hang together."""
+def _resampled(judged: list[Judged], losses: np.ndarray, simple: np.ndarray) -> Resampled | None:
+    """Bits per byte of the model and of unigram frequencies; documents are resampled, for the
+    tokens of one hang together. None for too few."""
     ends = np.cumsum([len(one.losses) for one in judged])[:-1]
     of_model, of_simple = (
         np.array([part.sum() for part in np.split(values, ends)]) for values in (losses, simple)
@@ -204,8 +207,7 @@ def _gain(judged: list[Judged], losses: np.ndarray, simple: np.ndarray) -> Gain 
     sizes = np.array([one.bytes for one in judged], dtype=np.float64)
     if len(sizes) < LEAST_DOCUMENTS:
         return None
-    found = resample(_bits_per_byte, sizes, of_model, of_simple, varied=False)
-    return found.gain("bits_per_byte", BASELINE, "min")
+    return resample(_bits_per_byte, sizes, of_model, of_simple, varied=False)
 
 
 def _bits_per_byte(sizes: np.ndarray, losses: np.ndarray) -> float:

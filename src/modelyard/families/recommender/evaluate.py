@@ -71,6 +71,7 @@ def evaluate(
         main=MAIN,
         gains=[gain] if gain else [],
         directions=directions,
+        intervals=found.intervals(MAIN),
         notes=[*notes, *heads.notes],
         plots=plots.draw(catalog, users, target, {"model": lists, "popularity": popular}),
     )

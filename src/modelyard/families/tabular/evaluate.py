@@ -82,6 +82,7 @@ def _regression(y: np.ndarray, value: np.ndarray, y_train: np.ndarray, split: st
         main="mae",
         gains=[gain for gain in gains if gain is not None],
         directions=directions,
+        intervals=found.intervals("mae"),
         notes=[found.sentence("mae")],
         plots=_regression_plots(y, value),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
 from modelyard.judging.curves import roc
-from modelyard.judging.evaluation import Evaluation, Gain, Plot
+from modelyard.judging.evaluation import Evaluation, Plot
 from modelyard.kit.classes import plots
 from modelyard.kit.classes.decision import HALF, Decision
 from modelyard.kit.classes.judged import (
@@ -69,7 +69,8 @@ def judge_classes(
     if missing := sorted(set(classes) - set(known)):
         notes.append(f"The model does not know {', '.join(missing)}: such {unit} count as missed.")
     simple = class_shares(judged, train)
-    main, sentences, gain = _main(judged, simple, unit, main_of_several)
+    main, sentences, found = _main(judged, simple, unit, main_of_several)
+    gain = found.gain(main, BASELINE, "max") if found is not None else None
     figures = plots.of_several(judged)
     if len(classes) == 2:
         figures = plots.of_two(judged, decision.answers_from, unit)
@@ -83,6 +84,7 @@ def judge_classes(
         main=main,
         gains=[gain] if gain else [],
         directions=directions(list(metrics)),
+        intervals=found.intervals(main) if found is not None else {},
         notes=[*notes, *sentences],
         confusion=confusion(judged),
         roc=roc(y, judged.p[:, 1]) if judged.both_classes_seen else None,
@@ -92,9 +94,9 @@ def judge_classes(
 
 def _main(
     judged: Judged, simple: Judged, unit: str, of_several: MainOfSeveral
-) -> tuple[str, list[str], Gain | None]:
-    """The metric that comes first, sentences with intervals, and its gain over the baseline
-    `simple`."""
+) -> tuple[str, list[str], Resampled | None]:
+    """The metric that comes first, sentences with intervals, and the metric of the model and of the
+    baseline `simple` on bootstrap samples."""
     y, labels = judged.y, judged.labels
     accuracy = share_sentence("accuracy", int((labels == y).sum()), len(y))
     if len(judged.classes) > 2:
@@ -103,7 +105,7 @@ def _main(
         if of_several == "accuracy":
             first = resample(accuracy_score, y, labels, simple.labels)
         said = [f1.sentence("macro_f1", within=(0, 1)), accuracy]
-        return of_several, said, _gain(first, of_several)
+        return of_several, said, first
     if not judged.both_classes_seen:
         only = judged.classes[int(y[0])]
         return (
@@ -122,7 +124,7 @@ def _main(
         share_sentence("recall", int((alarm & (y == 1)).sum()), int((y == 1).sum())),
         share_sentence("specificity", int((~alarm & (y == 0)).sum()), int((y == 0).sum())),
     ]
-    return main, said, _gain(found, main)
+    return main, said, found
 
 
 def _both_answers(judged: Judged, threshold: float) -> str:
@@ -137,7 +139,3 @@ def _both_answers(judged: Judged, threshold: float) -> str:
         f"On this split {judged.classes[1]} answered {said[0]}; {said[1]}, which is the most probable class. "
         "The threshold serves its aim, at the cost of the other figures."
     )
-
-
-def _gain(found: Resampled, metric: str) -> Gain | None:
-    return found.gain(metric, BASELINE, "max")
