@@ -141,6 +141,11 @@ class FamilyConfig(Settings):
         """
         return {}
 
+    def for_search(self) -> Self:
+        """This config for a trial of a search, which the validation split judges: without what
+        would train on that split."""
+        return self
+
     def refuses_warm_start(self) -> str:
         """Why this config's model cannot be trained on from an earlier one; empty: it can."""
         return ""

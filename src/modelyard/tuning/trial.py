@@ -66,6 +66,8 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
     from modelyard.training.loop import Trainer
 
     run = Run.of(job.family, job.config, id="tuning")
+    config = run.config.for_search()
+    run = Run.of(job.family, config.model_dump(mode="json"), id="tuning")
     check_requirements(run)
     with (
         measure(job.gpus) as meter,

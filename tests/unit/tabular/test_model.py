@@ -243,7 +243,7 @@ def test_boosting_reports_its_progress_and_keeps_the_trees_up_to_its_best_round(
     features = write_features(tmp_path / "features", None, rows=200)
     for kind in ("lightgbm", "xgboost", "boosting"):
         config = TabularConfig.model_validate(
-            {"model": {"kind": kind, "trees": 400, "learning_rate": 0.3}}
+            {"model": {"kind": kind, "trees": 400, "learning_rate": 0.3, "refit": "off"}}
         )
         shutil.copytree(features / "assets", tmp_path / kind / "assets")
         progress = Recorded()

@@ -80,6 +80,10 @@ class TabularModel(Settings):
     the logarithm (`log`, targets above 0). `auto`: squared, or of a target with a heavy tail the
     logarithm where that has none, else absolute errors (Huber's for `linear`). Not every kind has
     every loss."""
+    refit: Literal["auto", "on", "off"] = "auto"
+    """Whether the model is fitted once more on training and validation rows together, after the
+    validation rows have chosen the number of trees, the threshold and the calibration. `auto`: up to
+    20,000 such rows; never the MLP."""
     class_weight: Literal["none", "balanced"] = "none"
     """`balanced` weighs classes inversely to their frequency while training."""
     calibration: Literal["auto", "none", "sigmoid", "isotonic"] = "auto"
@@ -144,6 +148,20 @@ class TabularConfig(FamilyConfig):
             raise ValueError(
                 f"features.split = 'random', but features.time_column = {column!r} is to split by. "
                 "Type: --set features.time_column=null"
+            )
+        return self
+
+    def for_search(self) -> TabularConfig:
+        """The validation rows judge a trial, so no model is fitted on them."""
+        model = self.model.model_copy(update={"refit": "off"})
+        return self.model_copy(update={"model": model})
+
+    @model_validator(mode="after")
+    def _refit(self) -> TabularConfig:
+        if self.model.refit == "on" and self.model.kind == "mlp":
+            raise ValueError(
+                "model.refit = 'on': the MLP stops by its validation rows and is not fitted on them. "
+                "Type: --set model.refit=auto"
             )
         return self
 

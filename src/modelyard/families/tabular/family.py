@@ -13,7 +13,7 @@ from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.importance import importance
 from modelyard.families.tabular.kinds import FITTERS, Fitted
-from modelyard.families.tabular.loss import WORDS
+from modelyard.families.tabular.loss import WORDS, Chosen
 from modelyard.families.tabular.native import (
     GRAPH,
     INPUT,
@@ -23,6 +23,7 @@ from modelyard.families.tabular.native import (
     native_runtime,
     to_onnx,
 )
+from modelyard.families.tabular.refit import is_refitted, refit
 from modelyard.families.tabular.table import ModelInfo, Table, load_table
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
@@ -57,41 +58,31 @@ class Tabular(TabularData, Family[TabularConfig]):
         config = self.config
         table = load_table(features, config.model)
         fitted = _fit_kind(config, table, features, out, trainer)
-        info = _info(config, table, fitted)
-        info.save(out)
+        _info(config, table, fitted).save(out)
         run = native_runtime(out)
-        headline, notes = fitted.headline, list(fitted.notes)
-        if table.loss is not None:
-            table.loss.scale.save(out / "assets")
-            notes.append(table.loss.note)
-            if table.loss.name != "squared":
-                headline += f", {WORDS[table.loss.name]}"
-        if info.classes:
-            raw = run(GRAPH, {INPUT: table.x_validation})["probabilities"]
-            decision = fit_on_probabilities(
-                raw,
-                table.y_validation,
-                info.classes,
-                _aim(config.model),
-                method=config.model.calibration,
-            )
-            decision.save(out / "assets")
-            notes.append(decision.note)
-            headline += decision.headline
-            if decision.headline and config.model.aim == "f1":
-                notes.append(MOST_PROBABLE)
         background = _background(table.x, config.seed)
         np.save(out / "assets" / "background.npy", background)
-        card = {
-            "headline": headline,
+        if table.loss is not None:
+            table.loss.scale.save(out / "assets")
+            chosen, notes = _of_loss(table.loss)
+        else:
+            chosen, notes = _decide(config, table, run, out / "assets")
+        # The validation rows rank the inputs while no model was fitted on them.
+        trees = fitted.trees or 1
+        host = TabularHost(out / "assets")
+        ranked = importance(host, run, table.x_validation, background, trees, config.seed)
+        if is_refitted(config, table):
+            again = refit(config, table, fitted, out, trainer.progress)
+            fitted = again.fitted
+            chosen += again.headline
+            _info(config, table, fitted).save(out)
+        return {
+            "headline": fitted.headline + chosen,
             "curves": fitted.curves,
             "trees": fitted.trees,
-            "notes": notes,
+            "notes": [*fitted.notes, *notes],
+            "importance": ranked,
         }
-        host = TabularHost(out / "assets")
-        trees = fitted.trees or 1
-        ranked = importance(host, run, table.x_validation, background, trees, config.seed)
-        return card | {"importance": ranked}
 
     def native(self, model: Path) -> Runtime:
         """The trained model as its own library runs it; the folder says which kind it is."""
@@ -125,6 +116,29 @@ def _fit_kind(
 
     report = trainer.fit(MlpFamily(config, table.loss), features, out)
     return Fitted(f"mlp, {report['headline']}", curves=report["curves"])
+
+
+def _of_loss(loss: Chosen) -> tuple[str, list[str]]:
+    """A clause for the stage's line, and a note."""
+    return "" if loss.name == "squared" else f", {WORDS[loss.name]}", [loss.note]
+
+
+def _decide(
+    config: TabularConfig, table: Table, run: Runtime, assets: Path
+) -> tuple[str, list[str]]:
+    """Writes calibration and threshold, chosen on the validation rows; a clause for the stage's
+    line, and notes."""
+    assert table.classes is not None
+    settings = config.model
+    raw = run(GRAPH, {INPUT: table.x_validation})["probabilities"]
+    decision = fit_on_probabilities(
+        raw, table.y_validation, table.classes, _aim(settings), method=settings.calibration
+    )
+    decision.save(assets)
+    notes = [decision.note]
+    if decision.headline and settings.aim == "f1":
+        notes.append(MOST_PROBABLE)
+    return decision.headline, notes
 
 
 def _info(config: TabularConfig, table: Table, fitted: Fitted) -> ModelInfo:

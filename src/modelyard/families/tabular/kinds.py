@@ -58,7 +58,7 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
         progress(environment.iteration + 1, environment.end_iteration, validation_loss=loss)
 
     boosting = kind(
-        n_estimators=model.trees,
+        n_estimators=table.rounds or model.trees,
         learning_rate=model.learning_rate,
         num_leaves=model.max_leaves,
         max_depth=model.max_depth or -1,
@@ -71,21 +71,23 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
         verbose=-1,
         **_of_loss(LIGHTGBM_LOSSES, table),
     )
-    boosting.fit(
-        table.x,
-        table.y,
-        sample_weight=table.weight,
-        eval_X=(table.x, table.x_validation),
-        eval_y=(table.y, table.y_validation),
-        eval_sample_weight=[table.weight, table.weight_validation],
-        eval_names=["train", "validation"],
-        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False), show],
-    )
-    best = boosting.best_iteration_
+    watched: Options = {}
+    if table.rounds is None:
+        watched = {
+            "eval_X": (table.x, table.x_validation),
+            "eval_y": (table.y, table.y_validation),
+            "eval_sample_weight": [table.weight, table.weight_validation],
+            "eval_names": ["train", "validation"],
+            "callbacks": [lightgbm.early_stopping(PATIENCE, verbose=False), show],
+        }
+    boosting.fit(table.x, table.y, sample_weight=table.weight, **watched)
+    best = table.rounds or boosting.best_iteration_
     text = boosting.booster_.model_to_string(num_iteration=best)
     # Huber's loss gives values as squared errors do; converters do not know its name.
     text = re.sub(r"^objective=huber.*$", "objective=regression", text, flags=re.M)
     (out / LIGHTGBM).write_text(_float32_thresholds(text))
+    if table.rounds is not None:
+        return Fitted("lightgbm", best)
     losses = {split: _only(figures) for split, figures in boosting.evals_result_.items()}
     return _boosted("lightgbm", best, table, losses)
 
@@ -104,7 +106,7 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
             return False
 
     boosting = kind(
-        n_estimators=model.trees,
+        n_estimators=table.rounds or model.trees,
         learning_rate=model.learning_rate,
         tree_method="hist",
         grow_policy="lossguide",
@@ -113,19 +115,21 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
         reg_lambda=model.regularization,
         random_state=config.seed,
         n_jobs=cores(table.x.size),
-        early_stopping_rounds=PATIENCE,
-        callbacks=[Show()],
+        early_stopping_rounds=PATIENCE if table.rounds is None else None,
+        callbacks=[Show()] if table.rounds is None else None,
         verbosity=0,
         **_of_loss(XGBOOST_LOSSES, table),
     )
-    boosting.fit(
-        table.x,
-        table.y,
-        sample_weight=table.weight,
-        eval_set=[(table.x, table.y), (table.x_validation, table.y_validation)],
-        sample_weight_eval_set=[table.weight, table.weight_validation],
-        verbose=False,
-    )
+    watched: Options = {}
+    if table.rounds is None:
+        watched = {
+            "eval_set": [(table.x, table.y), (table.x_validation, table.y_validation)],
+            "sample_weight_eval_set": [table.weight, table.weight_validation],
+        }
+    boosting.fit(table.x, table.y, sample_weight=table.weight, verbose=False, **watched)
+    if table.rounds is not None:
+        boosting.get_booster().save_model(out / XGBOOST)
+        return Fitted("xgboost", table.rounds)
     best = boosting.best_iteration + 1
     boosting.get_booster()[:best].save_model(out / XGBOOST)
     seen = boosting.evals_result()
@@ -141,11 +145,11 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
     kind = HistGradientBoostingClassifier if table.classes else HistGradientBoostingRegressor
     boosting = kind(
         learning_rate=model.learning_rate,
-        max_iter=model.trees,
+        max_iter=table.rounds or model.trees,
         max_leaf_nodes=model.max_leaves,
         max_depth=model.max_depth,
         l2_regularization=model.regularization,
-        early_stopping=True,
+        early_stopping=table.rounds is None,
         scoring="loss",
         min_samples_leaf=_least_in_leaf(len(table.x)),
         n_iter_no_change=PATIENCE,
@@ -153,6 +157,10 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
         **_of_loss(BOOSTING_LOSSES, table),
     )
     progress(0, model.trees)
+    if table.rounds is not None:
+        boosting.fit(table.x, table.y, sample_weight=table.weight)
+        _save_boosting(boosting, out, table.rounds)
+        return Fitted("boosting", table.rounds)
     boosting.fit(
         table.x,
         table.y,
@@ -164,15 +172,20 @@ def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progr
     # The scores start with the one before the first tree.
     losses = {"train": -boosting.train_score_[1:], "validation": -boosting.validation_score_[1:]}
     best = int(np.argmin(losses["validation"])) + 1
-    boosting._predictors = boosting._predictors[:best]
-    for predictor in (predictor for trees in boosting._predictors for predictor in trees):
-        predictor.nodes["num_threshold"] = floor32(predictor.nodes["num_threshold"])
-    save_estimator(boosting, out / SKLEARN)
+    _save_boosting(boosting, out, best)
     if table.loss is not None and table.loss.fit == "squared":
         # The loss is half the squared error.
         losses = {split: np.sqrt(2 * values) for split, values in losses.items()}
     progress(model.trees, model.trees, validation_loss=float(losses["validation"][best - 1]))
     return _boosted("boosting", best, table, losses)
+
+
+def _save_boosting(boosting: Any, out: Path, best: int) -> None:
+    """Writes the first `best` rounds."""
+    boosting._predictors = boosting._predictors[:best]
+    for predictor in (predictor for trees in boosting._predictors for predictor in trees):
+        predictor.nodes["num_threshold"] = floor32(predictor.nodes["num_threshold"])
+    save_estimator(boosting, out / SKLEARN)
 
 
 def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:

@@ -65,6 +65,20 @@ class Table:
     weight_validation: np.ndarray | None = None
     loss: Chosen | None = None
     """Of a regression."""
+    rounds: int | None = None
+    """Trees to fit, where training and validation rows were joined: nothing is left to stop by."""
+
+    def joined(self, trees: int | None) -> Table:
+        """Training and validation rows as one, with trees (or rounds) for the larger number of
+        rows."""
+        rows = len(self.x) + len(self.x_validation)
+        weight = None
+        y = np.concatenate([self.y, self.y_validation])
+        if self.weight is not None and self.classes is not None:
+            weight = class_weights(y, len(self.classes))[y]
+        rounds = None if trees is None else max(1, round(trees * rows / len(self.x)))
+        x = np.concatenate([self.x, self.x_validation])
+        return replace(self, x=x, y=y, weight=weight, rounds=rounds)
 
 
 def load_split(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
