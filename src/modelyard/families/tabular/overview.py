@@ -13,7 +13,6 @@ from modelyard.families.tabular.schema import MOST_CHOICES, Column, TableSchema
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_LISTED = 200
 ALMOST_ALL, ALMOST_EQUAL = 0.999, 0.9999
 
 
@@ -92,7 +91,7 @@ def _plain(value: Any) -> float | bool | str:
 
 def _columns_table(frame: pd.DataFrame, schema: TableSchema) -> dict[str, Any]:
     rows = []
-    for column in schema.inputs[:MOST_LISTED]:
+    for column in schema.inputs:
         cells = frame[column.name]
         role = "boolean" if column.boolean else column.role
         example = str(column.examples[0]) if column.examples else ""
