@@ -29,11 +29,13 @@ class Ranges:
         self._known.append((key, low - width, high + width, name, seen))
 
     def cautions(self, values: Mapping[str, Any]) -> list[Caution]:
-        """One for each number that is far outside; None is passed over."""
+        """One for each number that is far outside; None and words are passed over."""
         found = []
         for key, least, most, name, seen in self._known:
             value = values[key]
-            if value is not None and not least <= value <= most:
+            if value is None or isinstance(value, str):
+                continue
+            if not least <= value <= most:
                 found.append(Caution(field=name, message=f"{value:g} {seen}"))
         return found
 

@@ -12,6 +12,7 @@ import pytest
 from modelyard.errors import BadData, UsageError
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.rows import read_rows
+from modelyard.families.anomaly.schema import Column
 from modelyard.kit.tables import read_table
 from tests.unit.anomaly.test_anomaly_data import ROWS, START, built, refused, table, text, write
 
@@ -67,16 +68,20 @@ def test_a_column_that_a_setting_names_must_be_there(tmp_path: Path, setting: st
         built(tmp_path, raw, **{setting: "heta"})
 
 
+def known(*names: str) -> list[Column]:
+    return [Column(name=name, mean=0, spread=1, median=0, minimum=-1, maximum=1) for name in names]
+
+
 def test_rows_to_answer_are_read_as_the_rows_to_train_on(tmp_path: Path) -> None:
     columns = table()
     file = tmp_path / "new.csv"
     file.write_text(text(columns, ";").replace(".", ","))
-    found = read_rows(read_table(file), ["load", "heat"])
+    found = read_rows(read_table(file), known("load", "heat"))
     assert np.allclose(
         [list(row.values()) for row in found], np.array([columns["load"], columns["heat"]]).T
     )
     file.write_text("heat,load\n60.5,0.1\n61,\n")
     with pytest.raises(BadData, match="row 2, column 'load': the cell is empty"):
-        read_rows(read_table(file), ["load", "heat"])
+        read_rows(read_table(file), known("load", "heat"))
     with pytest.raises(BadData, match="column 'speed': the column is missing; seen: heat, load"):
-        read_rows(read_table(file), ["speed"])
+        read_rows(read_table(file), known("speed"))

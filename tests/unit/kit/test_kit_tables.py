@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,11 @@ def one_column(tmp_path: Path, *cells: str, delimiter: str = ";") -> Table:
         (("0,125", "-0,250"), ",", [0.125, -0.25]),
         ((".5", "5.", "-1E+2"), ",", [0.5, 5, -100]),
         (("1,5", "n.a.", "?", "None"), ";", [1.5, np.nan, np.nan, np.nan]),
+        (("1", "1.234,5"), ";", [1, 1234.5]),
+        (("1.5", "1,234"), ";", [1.5, 1234]),
+        (("\u22121.5", "\u20132", "3-", "(4)"), ",", [-1.5, -2, -3, -4]),
+        (("1.5", "2", "<0.1", "> 100"), ",", [1.5, 2, 0.1, 100]),
+        (("12 kg", "1,250.5 kg", "(3 kg)"), ",", [12, 1250.5, -3]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(
@@ -194,6 +200,28 @@ def test_numbers_are_read_as_people_write_them(
     assert np.array_equal(numbers(table, "x"), values, equal_nan=True)
     empty = [note for note in table.notes if "were read as empty" in note]
     assert bool(empty) == ("?" in cells)
+
+
+def test_what_is_taken_for_granted_about_numbers_is_noted_with_its_count(tmp_path: Path) -> None:
+    cells = (
+        "1.5 kg",
+        "<2 kg",
+        "(3 kg)",
+        "(4)",
+        "5- kg",
+        "\u20136 kg",
+        "-7 kg",
+        "\u22128 kg",
+        "9 kg",
+    )
+    table = one_column(tmp_path, *cells, "10 kg", delimiter=",")
+    assert numbers(table, "x").tolist() == [1.5, 2, -3, -4, -5, -6, -7, -8, 9, 10]
+    assert table.notes == [
+        "x: 1 cells such as '<2 kg' were read as the number itself",
+        "x: 2 cells such as '(3 kg)' were read as less than nothing",
+        "x: 2 cells such as '5- kg' were read as less than nothing",
+        "x: numbers were read without their unit 'kg'; 1 cells have none, and were taken for the same",
+    ]
 
 
 def test_columns_of_parquet_are_read_in_their_types(tmp_path: Path) -> None:
@@ -219,11 +247,14 @@ def test_columns_of_parquet_are_read_in_their_types(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "delimiter", "said"),
     [
-        (("1,234", "2,345"), ",", "row 1, column 'x': '1,234' is not a number"),
+        (("1,5", "2.345", "1,000.5"), ";", "row 1, column 'x': '1,5' is not a number"),
+        (("5", "<1", "<2", ">2"), ";", "row 2, column 'x': '<1' is not a number"),
+        (("5 kg", "6 kg", "7 lb"), ";", "row 1, column 'x': '5 kg' is not a number"),
+        (("1", "9007199254740993"), ";", "row 2, column 'x': .* is a code: numbers beyond 2"),
         (("1.5", "2,5"), ";", "row 2, column 'x': '2,5' is not a number"),
         (("1", "1_000"), ";", "row 2, column 'x': '1_000' is not a number"),
         (("1", "-Infinity"), ";", "row 2, column 'x': the cell is infinite"),
-        (("1", "1.234,5"), ";", "row 2, column 'x': '1.234,5' is not a number"),
+        (("1.5", "1.234,5"), ";", "row 2, column 'x': '1.234,5' is not a number"),
     ],
 )
 def test_a_number_that_could_be_another_is_refused(
@@ -255,3 +286,60 @@ def test_flags_are_zeros_and_ones_or_words_for_them(tmp_path: Path) -> None:
     assert np.array_equal(flags(table, "x"), [0, 1, 1, 0, np.nan], equal_nan=True)
     with pytest.raises(BadData, match="row 2, column 'x': '2' is neither 0 nor 1. Write 0 or 1"):
         flags(one_column(tmp_path, "1", "2"), "x", "Write 0 or 1")
+
+
+def test_cells_that_say_that_they_are_empty_are_counted(tmp_path: Path) -> None:
+    table = read(tmp_path, "country,x,y\nNA,1,1\nDE,null,0\nNA,3,?\n,4,1\n")
+    assert table.arrow["country"].to_pylist() == [None, "DE", None, None]
+    assert table.notes == ["cells such as NA or null were read as empty: 2 in country, 1 in x"]
+    flags(table, "y")
+    assert table.notes[1:] == ["y: 1 cells such as '?' or 'unknown' were read as empty"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "seconds"),
+    [
+        (["2024-03-31T08:00:00+02:00[Europe/Berlin]"], [1711864800]),
+        (["2024-03-31T08:00:00[Europe/Berlin]", "2024-03-31T06:00:00Z"], [1711864800] * 2),
+        (["2024-03-31T08:00[!America/New_York][u-ca=gregory]"], [1711886400]),
+        (["2024-03-31 08:00:00 [UTC]"], [1711872000]),
+        (["1711872000", "1711872000000", "1711872000000000"], [1711872000] * 3),
+        (["1711872000000", "1711872060000"], [1711872000000, 1711872060000]),
+        (["1", "2000000000", "2000000000000"], [1, 2000000000, 2000000000000]),
+    ],
+)
+def test_times_with_zones_and_in_several_units_are_their_moments(
+    tmp_path: Path, cells: list[str], seconds: list[float]
+) -> None:
+    assert times(one_column(tmp_path, *cells), "x").tolist() == seconds
+
+
+def test_an_unknown_zone_is_refused_with_its_row(tmp_path: Path) -> None:
+    table = one_column(tmp_path, "2024-03-31", "2024-03-31T08:00:00[Europe/Atlantis]")
+    with pytest.raises(
+        BadData, match=r"row 2, column 'x': '2024-03-31T08:00:00\[Europe/Atlantis\]'"
+    ):
+        times(table, "x")
+
+
+def test_codes_of_parquet_keep_their_digits(tmp_path: Path) -> None:
+    code = 1582218195625938002
+    columns = {
+        "int64": pa.array([code, 1], pa.int64()),
+        "uint64": pa.array([2**63 + 5, 1], pa.uint64()),
+        "decimal": pa.array([Decimal(code), Decimal(1)], pa.decimal128(38, 0)),
+        "money": pa.array([Decimal("12.34"), None], pa.decimal128(10, 2)),
+    }
+    pa.parquet.write_table(pa.table(columns), tmp_path / "table.parquet")
+    table = read_table(tmp_path / "table.parquet")
+    for name, first in {"int64": code, "uint64": 2**63 + 5, "decimal": code}.items():
+        assert texts(table, name) == [str(first), "1"]
+        with pytest.raises(BadData, match=f"row 1, column '{name}': '{first}' is a code"):
+            numbers(table, name)
+    assert np.array_equal(numbers(table, "money"), [12.34, np.nan], equal_nan=True)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for number, cells in enumerate((columns["int64"], pa.array([0.5, 1.0]))):
+        pa.parquet.write_table(pa.table({"x": cells}), raw / f"{number}.parquet")
+    with pytest.raises(BadData, match="numbers do not fit those of the other files"):
+        read_table(raw)

@@ -8,7 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow.parquet
@@ -61,6 +64,17 @@ class Seen:
     """Of the rows it keeps, as float32."""
     users: set[str]
     notes: str
+    latest: list[float]
+    """`dwell` of the test split, which is the latest."""
+
+
+def said(summary: dict[str, Any]) -> str:
+    """The notes; the stage's line says how many of them are on cells."""
+    notes = " ".join(summary["notes"])
+    assert ("on how cells were read" in summary["headline"]) == any(
+        mark in notes for mark in ("log.", "dwell:", "time:", "rating:", "user:")
+    )
+    return notes
 
 
 def tabular(raw: Path, out: Path) -> Seen:
@@ -69,7 +83,7 @@ def tabular(raw: Path, out: Path) -> Seen:
     parts = [pyarrow.parquet.read_table(out / f"{split}.parquet").to_pydict() for split in SPLITS]
     dwell = [value for part in parts for value in part["dwell"]]
     users = {user for part in parts for user in part["user"]}
-    return Seen(dwell, users, " ".join(summary["notes"]))
+    return Seen(dwell, users, said(summary), parts[-1]["dwell"])
 
 
 def anomaly(raw: Path, out: Path) -> Seen:
@@ -78,13 +92,16 @@ def anomaly(raw: Path, out: Path) -> Seen:
     schema = Schema.load(out / "assets")
     parts = [Part.load(out, name) for name in PARTS]
     dwell = [value for part in parts for value in part.x[:, schema.names.index("dwell")].tolist()]
-    return Seen(dwell, set(schema.kinds), " ".join(summary["notes"]))
+    place = schema.names.index("dwell")
+    latest = (parts[-1].x[:, place].astype(np.float64) + schema.offsets[place]).tolist()
+    return Seen(dwell, set(schema.kinds), said(summary), latest)
 
 
 def recommender(raw: Path, out: Path) -> Seen:
     summary = RecommenderData(RecommenderConfig()).features(raw, out)
     dwell = [value for split in SPLITS for value in load_impressions(out, split)["dwell"].tolist()]
-    return Seen(dwell, set(Catalog.load(out / "assets").users), " ".join(summary["notes"]))
+    latest = load_impressions(out, "test")["dwell"].tolist()
+    return Seen(dwell, set(Catalog.load(out / "assets").users), said(summary), latest)
 
 
 FAMILIES: dict[str, Callable[[Path, Path], Seen]] = {
@@ -222,3 +239,150 @@ def test_a_faulty_table_is_refused_in_the_same_words_in_every_family(
         assert re.search(said, message), f"{family}: {message}"
         found.add((caught.value.row, caught.value.column))
     assert len(found) == 1
+
+
+def rewritten(delimiter: str, **changes: Callable[[str], str]) -> bytes:
+    """The table with some columns written otherwise."""
+    lines = [delimiter.join(HEADER)]
+    for row in rows():
+        cells = dict(zip(HEADER, row, strict=True))
+        cells |= {name: change(cells[name]) for name, change in changes.items()}
+        lines.append(delimiter.join(f'"{cell}"' for cell in cells.values()))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def grouped(separator: str, decimal: str) -> Callable[[str], str]:
+    """A hundred times the number, which then has thousands."""
+
+    def write(cell: str) -> str:
+        plain = f"{100 * float(cell) + 0.25:,.2f}"
+        return plain.replace(",", "\0").replace(".", decimal).replace("\0", separator)
+
+    return write
+
+
+def dotted(cell: str) -> str:
+    """As a whole number: whether `4.012` has thousands only the other columns know."""
+    return f"{1000 + 100 * float(cell):,.0f}".replace(",", ".")
+
+
+NOTATIONS: dict[str, tuple[str, dict[str, Callable[[str], str]], Callable[[float], float]]] = {
+    "commas": (",", {"dwell": grouped(",", ".")}, lambda value: 100 * value + 0.25),
+    "dots": (";", {"dwell": grouped(".", ",")}, lambda value: 100 * value + 0.25),
+    "spaces": (";", {"dwell": grouped("\u202f", ",")}, lambda value: 100 * value + 0.25),
+    "apostrophes": ("\t", {"dwell": grouped("’", ".")}, lambda value: 100 * value + 0.25),
+    "lakhs": (
+        ",",
+        {"dwell": lambda cell: f"1,00,0{float(cell):05.2f}"},
+        lambda value: 100_000 + value,
+    ),
+    "dots that another column proves": (
+        ";",
+        {"dwell": dotted, "rating": lambda cell: cell.replace(".", ",")},
+        lambda value: round(1000 + 100 * value),
+    ),
+    "a unit": (",", {"dwell": lambda cell: f"{cell} s"}, lambda value: value),
+    "bounds": (
+        ",",
+        {"dwell": lambda cell: f"<{cell}" if cell.endswith("7") else cell},
+        lambda value: value,
+    ),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", NOTATIONS)
+def test_a_number_is_the_same_in_every_notation_and_family(
+    family: str, kind: str, tmp_path: Path
+) -> None:
+    delimiter, changes, value = NOTATIONS[kind]
+    seen = read(family, tmp_path, "log.csv", rewritten(delimiter, **changes))
+    found = Counter(np.float32(seen.dwell).tolist())
+    expected = Counter(np.float32([value(float(row[4])) for row in rows()]).tolist())
+    assert found <= expected
+    assert found.total() >= len(rows()) - UNUSED
+    assert "dwell: " in seen.notes
+    assert "nothing in the file proves" not in seen.notes
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("cells", ["1.{0}", "1,{0}"])
+def test_a_number_that_nothing_decides_is_doubted_in_every_family(
+    family: str, cells: str, tmp_path: Path
+) -> None:
+    def three(cell: str) -> str:
+        return cells.format(f"{round(float(cell) * 10):03d}")
+
+    content = rewritten(";", dwell=three, rating=lambda cell: f"{1000 + 100 * float(cell):.0f}")
+    seen = read(family, tmp_path, "log.csv", content)
+    assert "dwell: numbers such as '1" in seen.notes
+    assert "nothing in the file proves that they are not 1" in seen.notes
+
+
+START = 1_711_839_600
+"""Midnight of 31 March 2024 in Berlin, an hour before its clocks go forward."""
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def at(cell: str) -> datetime:
+    return datetime.fromtimestamp(START + int(cell), UTC)
+
+
+def berlin(cell: str) -> str:
+    return f"{at(cell).astimezone(BERLIN).isoformat()}[Europe/Berlin]"
+
+
+def named(cell: str) -> str:
+    return f"{at(cell).astimezone(BERLIN).replace(tzinfo=None).isoformat()}[Europe/Berlin]"
+
+
+def some_utc(cell: str) -> str:
+    return at(cell).strftime("%Y-%m-%dT%H:%M:%S") + ("Z" if int(cell) // 60 % 2 else "")
+
+
+def of_four_units(cell: str) -> str:
+    return str((START + int(cell)) * 1000 ** (int(cell) // 60 % 4))
+
+
+TIMES: dict[str, tuple[Callable[[str], str], str]] = {
+    "seconds": (lambda cell: str(START + int(cell)), ""),
+    "Z": (lambda cell: at(cell).isoformat(), ""),
+    "a zone behind an offset": (berlin, ""),
+    "a zone without an offset": (named, ""),
+    "some in UTC": (some_utc, "time: 100 of 200 times have no offset, and were taken for UTC"),
+    "several units": (
+        of_four_units,
+        "50 seconds, 50 milliseconds, 50 microseconds, 50 nanoseconds",
+    ),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", TIMES)
+def test_the_latest_rows_are_the_same_however_time_is_written(
+    family: str, kind: str, tmp_path: Path
+) -> None:
+    write, note = TIMES[kind]
+    for folder in ("plain", "other"):
+        (tmp_path / folder).mkdir()
+    plain = read(family, tmp_path / "plain", "log.csv", PLAIN.encode())
+    seen = read(family, tmp_path / "other", "log.csv", rewritten(",", time=write))
+    assert Counter(seen.latest) == Counter(plain.latest)
+    assert note in seen.notes
+    assert ("time:" in seen.notes) == bool(note)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_codes_beyond_the_numbers_of_64_bits_are_text_or_refused(
+    family: str, tmp_path: Path
+) -> None:
+    content = rewritten(",", user=lambda name: str(1582218195625938000 + int(name.split()[1])))
+    seen = read(family, tmp_path, "log.csv", content)
+    assert seen.users == {str(1582218195625938000 + n) for n in range(USERS)}
+    (tmp_path / "again").mkdir()
+    long = rewritten(",", dwell=lambda cell: f"123456789012345{float(cell):03.0f}")
+    if family == "tabular":
+        assert "dwell: taken for codes" in read(family, tmp_path / "again", "log.csv", long).notes
+    else:
+        with pytest.raises(BadData, match="row 1, column 'dwell': .* is a code"):
+            read(family, tmp_path / "again", "log.csv", long)

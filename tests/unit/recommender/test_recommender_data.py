@@ -131,6 +131,51 @@ def test_low_ratings_and_the_rare_are_left_out_on_request(tmp_path: Path) -> Non
     assert "999" not in {item.id for item in Catalog.load(out / "assets").items}
 
 
+@pytest.mark.parametrize("low", [0, -1])
+def test_only_ratings_above_zero_count_as_liked_unless_a_setting_says_otherwise(
+    tmp_path: Path, low: int
+) -> None:
+    disliked = [(user, 99, low, 9_000_000) for user in range(1, 11)]
+    table = [*rows(), *disliked, (11, 98, "", 9_000_000)]
+    summary, out = built(tmp_path, "ratings.csv", HEADER + text(table))
+    assert summary["dropped"]["rated 0 or below"] == 10
+    assert (
+        "; left out as not liked: 10 rated 0 or below (features.min_rating)" in summary["headline"]
+    )
+    items = {item.id for item in Catalog.load(out / "assets").items}
+    assert "99" not in items
+    assert left_out(out)["11"][1] == "98"
+    summary, out = built(tmp_path, "ratings.csv", HEADER + text(table), min_rating=-1)
+    assert left_out(out)["1"][1] == "99"
+    assert "not liked" not in summary["headline"]
+
+
+def test_a_log_without_a_rating_above_zero_says_what_to_set(tmp_path: Path) -> None:
+    table = [(user, item, 0, time) for user, item, _, time in rows()]
+    with pytest.raises(BadData, match="0 users have 3 inter.*Set a lower features.min_rating"):
+        built(tmp_path, "ratings.csv", HEADER + text(table))
+    summary, _ = built(tmp_path, "ratings.csv", HEADER + text(table), min_rating=0)
+    assert sum(summary["rows"].values()) == 180
+
+
+@pytest.mark.parametrize("factors", [(1, 1000), (1_000_000, 1), (1000, 1_000_000_000)])
+def test_times_in_several_units_leave_out_the_same_items(
+    tmp_path: Path, factors: tuple[int, int]
+) -> None:
+    now = [(*row[:3], row[3] + 1_700_000_000) for row in rows()]
+    _, out = built(tmp_path, "ratings.csv", HEADER + text(now))
+    expected = left_out(out)
+    table = [(*row[:3], row[3] * factors[n % 2]) for n, row in enumerate(now)]
+    summary, out = built(tmp_path, "ratings.csv", HEADER + text(table))
+    assert left_out(out) == expected
+    (note,) = (note for note in summary["notes"] if note.startswith("timestamp: "))
+    assert note.count("90 ") == 2
+    assert summary["headline"].endswith("; 1 note on how cells were read (see the card)")
+    lost = [*table, (1, 2, 3.5, 12)]
+    with pytest.raises(BadData, match="row 181, column 'timestamp': '12' is no time since 1970"):
+        built(tmp_path, "ratings.csv", HEADER + text(lost))
+
+
 @pytest.mark.parametrize(
     ("name", "mark", "header"),
     [

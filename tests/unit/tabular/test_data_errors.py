@@ -124,6 +124,10 @@ def test_day_first_dates_are_read_and_doubtful_ones_noted(tmp_path: Path) -> Non
     )
     summary, _ = built(tmp_path, write(tmp_path, frame), target="churn")
     assert "were read as month/day/year" in " ".join(summary["notes"])
+    frame["joined"] = frame["joined"].str.replace("/", "-")
+    frame.loc[3, "joined"] = ""
+    summary, _ = built(tmp_path, write(tmp_path, frame), target="churn")
+    assert "were read as month/day/year" in " ".join(summary["notes"])
 
 
 def test_a_class_that_a_later_split_lacks_is_told(tmp_path: Path) -> None:

@@ -14,22 +14,21 @@ from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.data import TabularData
 from modelyard.families.tabular.host import request_model
-from modelyard.families.tabular.infer import as_written, numbers
 from modelyard.families.tabular.rows import read_rows
-from modelyard.families.tabular.schema import (
-    CONTINENTAL,
-    ENGLISH,
-    FRENCH,
-    Column,
-    TableSchema,
-)
-from modelyard.families.tabular.written import number_style, plainly
-from modelyard.kit.tables import Table, TableFile, as_numbers
+from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.values import numbers
+from modelyard.kit.numerals import CONTINENTAL, ENGLISH, FRENCH
+from modelyard.kit.tables import Notation, Table, TableFile, as_numbers, notation, plainly
 from tests.unit.tabular.conftest import POSITIVE, SPLITS, built, customers, write
 
 
 def _continental(value: float) -> str:
     return f"{value:,.2f}".replace(",", " ").replace(".", ",").replace(" ", ".")
+
+
+def _table(cells: list[str], delimiter: str = ",") -> Table:
+    file = TableFile(Path("x.csv"), len(cells))
+    return Table(pa.table({"x": cells}), [file], delimiter=delimiter)
 
 
 def _german(rows: int = 200) -> pd.DataFrame:
@@ -106,23 +105,25 @@ def test_a_row_that_cannot_be_answered_is_named_by_its_place(tmp_path: Path) -> 
         (["1 234.50", "7.25"], ",", "1 234.5", [1234.5, 7.25]),
         (["1'234.50", "12’345", "8"], ",", "1'234.5", [1234.5, 12345, 8]),
         (["1 234,50", "7 890,25"], ";", FRENCH, [1234.5, 7890.25]),
-        (["3 200", "4 150"], ";", FRENCH, [3200, 4150]),
+        (["3 200", "4 150"], ";", "1 234.5", [3200, 4150]),
+        (["1'234,50", "8"], ";", "1'234,5", [1234.5, 8]),
+        (["1,23,456.5", "12,34,567", "999"], ",", ENGLISH, [123456.5, 1234567, 999]),
         (["560 001", "560 002"], ",", "", None),
         (["600 123 456", "601 123 457"], ",", "", None),
         (["110 00", "602 00"], ",", "", None),
-        (["1,234", "567,800"], ";", "", None),
-        (["1.234", "567.800"], ";", "", None),
-        (["0,125", "3,5"], ",", "", None),
-        (["1234", "5678"], ",", "", None),
+        (["1,234", "567,800"], ";", CONTINENTAL, [1.234, 567.8]),
+        (["1.234", "567.800"], ";", "", [1.234, 567.8]),
+        (["0,125", "3,5"], ",", CONTINENTAL, [0.125, 3.5]),
+        (["1234", "5678"], ",", "", [1234, 5678]),
     ],
 )
 def test_separators_between_thousands_are_told_from_decimals(
     cells: list[str], delimiter: str, style: str, values: list[float] | None
 ) -> None:
-    column = pa.array(cells)
-    assert number_style(column, delimiter) == style
-    if values:
-        assert as_numbers(plainly(column, style)).tolist() == values
+    written = notation(_table(cells, delimiter), "x")
+    assert written == Notation(style)
+    found = as_numbers(plainly(pa.array(cells), written)[0])
+    assert np.array_equal(found, values or [np.nan] * len(cells), equal_nan=True)
 
 
 def test_a_schema_may_say_how_numbers_are_written_and_an_empty_format_says_nothing(
@@ -162,11 +163,12 @@ def test_a_target_may_have_separators_between_thousands(tmp_path: Path) -> None:
         (["44 %", "7.5%", "100 %"], "%", "", [44, 7.5, 100]),
         (["$1,250.00", "-$7.25", "$ 12"], "$", ENGLISH, [1250, -7.25, 12]),
         (["1.250,00 €", "7,25 €", "-3,50€"], "€", CONTINENTAL, [1250, 7.25, -3.5]),
+        (["1.250,00-€", "(7,25 €)", "\u22123,50€"], "€", CONTINENTAL, [-1250, -7.25, -3.5]),
         (["1 250,00 €", "7,25 €"], "€", FRENCH, [1250, 7.25]),
         (["CHF 1'250.00", "CHF 7.25"], "CHF", "1'234.5", [1250, 7.25]),
         (["EUR 12.50", "EUR 3", "EUR -1"], "EUR", "", [12.5, 3, -1]),
         (["12 km/h", "7.5 km/h"], "km/h", "", [12, 7.5]),
-        (["21,5°C", "-3°C"], "°C", "", [21.5, -3]),
+        (["21,5°C", "-3°C"], "°C", CONTINENTAL, [21.5, -3]),
         (["36 months", "60 months"], "months", "", [36, 60]),
         (["1 room", "2 rooms", "4 rooms"], "rooms", "", [1, 2, 4]),
         (["3 lb", "4 lbs"], "lbs", "", [3, 4]),
@@ -181,13 +183,13 @@ def test_a_target_may_have_separators_between_thousands(tmp_path: Path) -> None:
 def test_a_unit_is_told_from_its_number(
     cells: list[str], unit: str, style: str, values: list[float] | None
 ) -> None:
-    found = as_written(pa.array(cells), ",")
-    assert found[:2] == (unit, style)
+    table = _table(cells)
+    column = Column(name="x", role="numeric", unit=unit, format=style)
     if values is None:
-        assert found[2].to_pylist() == cells
+        with pytest.raises(BadData, match="is not a number"):
+            numbers(column, table)
     else:
-        table = Table(pa.table({"x": cells}), [TableFile(Path("x.csv"), len(cells))])
-        column = Column(name="x", role="numeric", unit=unit, format=style)
+        assert notation(table, "x") == Notation(style, unit)
         assert numbers(column, table).tolist() == values
 
 

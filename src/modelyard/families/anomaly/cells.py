@@ -7,17 +7,18 @@ import numpy as np
 
 from modelyard.families.anomaly.schema import LARGEST
 from modelyard.kit import tables
-from modelyard.kit.tables import Table
+from modelyard.kit.tables import Notation, Table, notation
 
 
-def measurements(table: Table, column: str) -> np.ndarray:
-    """Float64 (rows,), NaN where a cell is empty.
+def measurements(table: Table, column: str, usual: Notation | None = None) -> np.ndarray:
+    """Float64 (rows,), NaN where a cell is empty. `usual` is the notation of the training data.
 
     Raises:
         BadData: a cell that is no number, or one that 32 bits don't hold.
     """
     hint = f"Fix the cell, empty it, or leave the column out: --set features.drop=[{column}]"
-    values = tables.numbers(table, column, hint)
+    written = None if usual is None else notation(table, column, usual)
+    values = tables.numbers(table, column, hint, written)
     wrong = np.flatnonzero(np.abs(values) > LARGEST)
     if len(wrong):
         row = int(wrong[0])

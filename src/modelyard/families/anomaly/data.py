@@ -16,7 +16,17 @@ from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Detector, Schema
 from modelyard.families.anomaly.series import Series, read_series
 from modelyard.family import Data, Split
-from modelyard.kit.tables import Table, check_same_columns, is_quickly_read, read_file, table_files
+from modelyard.kit.precision import tells_apart
+from modelyard.kit.tables import (
+    Notation,
+    Table,
+    check_same_columns,
+    is_quickly_read,
+    notation,
+    read_file,
+    share_decimal,
+    table_files,
+)
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
@@ -49,6 +59,7 @@ class AnomalyData(Data[AnomalyConfig]):
         config, base = self.config, base_of(out)
         earlier = _earlier(base, config) if base is not None else None
         tables = [read_file(file) for file in table_files(Path(raw))]
+        share_decimal(tables)
         settings = named(tables, config.features)
         names = _columns(tables, settings)
         check_measured(tables[0], names)
@@ -56,7 +67,10 @@ class AnomalyData(Data[AnomalyConfig]):
         _check_steps(series)
         lost = _lost_windows(series, settings)
         kinds = sorted({kind for one in series for kind in one.kind if kind is not None})
-        varying = _varying(series)
+        offsets = _offsets(series)
+        if earlier is not None:
+            offsets[earlier.places(names, tables[0].file)] = earlier.offsets
+        varying = _varying(series, offsets)
         constant = [name for name, varies in zip(names, varying, strict=True) if not varies]
         keep = np.flatnonzero(varying)
         if earlier is not None:
@@ -64,11 +78,11 @@ class AnomalyData(Data[AnomalyConfig]):
         parts = {}
         for name in PARTS:
             stretches = [
-                _part(one, one.parts[name], number, keep, kinds)
+                _part(one, one.parts[name], number, keep, offsets, kinds)
                 for number, one in enumerate(series)
             ]
             parts[name] = join(stretches)
-        schema = _schema(series, names, keep, parts["train"], kinds, settings, tables)
+        schema = _schema(series, names, keep, offsets, parts["train"], kinds, settings, tables)
         if earlier is not None:
             schema = schema.model_copy(update={"columns": earlier.columns})
         (Path(out) / "assets").mkdir(parents=True, exist_ok=True)
@@ -93,7 +107,7 @@ class AnomalyData(Data[AnomalyConfig]):
         for rows in part.windows(ends, window):
             content = [
                 dict(zip(schema.names, row, strict=True))
-                for row in rows.astype(np.float64).tolist()
+                for row in (rows.astype(np.float64) + schema.offsets).tolist()
             ]
             bodies.append({"values": content[0]} if window == 1 else {"window": content})
         return bodies
@@ -162,6 +176,23 @@ def _columns(tables: list[Table], settings: AnomalyFeatures) -> list[str]:
     return names
 
 
+def _written(tables: list[Table], name: str) -> Notation:
+    """How the files write the numbers of a column: of several formats the first that separates.
+
+    Raises:
+        BadData: two files have two units.
+    """
+    found = [notation(table, name) for table in tables]
+    for table, written in zip(tables, found, strict=True):
+        if written.unit != found[0].unit:
+            problem = f"its numbers are in {written.unit or 'no unit'!r}, those of "
+            problem += f"{tables[0].file.name} in {found[0].unit or 'no unit'!r}"
+            hint = "Write all in one unit"
+            raise BadData(problem, file=table.file, column=name, hint=hint)
+    formats = [written.format for written in found if written.format]
+    return Notation(formats[0] if formats else "", found[0].unit)
+
+
 def _check_steps(series: list[Series]) -> None:
     first = series[0].step
     for one in series[1:]:
@@ -202,22 +233,32 @@ def _whole_windows(breaks: np.ndarray, window: int) -> int:
     return int(np.maximum(np.diff(starts) - window + 1, 0).sum())
 
 
-def _varying(series: list[Series]) -> np.ndarray:
+def _offsets(series: list[Series]) -> np.ndarray:
+    """The median of a column whose training values 32 bits would not tell apart, else 0; float64
+    (columns,)."""
+    train = np.concatenate([one.x[one.parts["train"]] for one in series])
+    return np.array([0.0 if tells_apart(x, x) else float(np.median(x)) for x in train.T])
+
+
+def _varying(series: list[Series], offsets: np.ndarray) -> np.ndarray:
     """Which columns vary over the training rows, bool (columns,)."""
-    train = np.concatenate([one.x[one.parts["train"]] for one in series]).astype(np.float32)
+    train = np.concatenate([one.x[one.parts["train"]] for one in series])
+    train = (train - offsets).astype(np.float32)
     varying = train.max(axis=0) > train.min(axis=0)
     if not varying.any():
         raise BadData("every column is constant over the training rows", file=series[0].file)
     return np.asarray(varying)
 
 
-def _part(one: Series, rows: slice, number: int, keep: np.ndarray, kinds: list[str]) -> Part:
+def _part(
+    one: Series, rows: slice, number: int, keep: np.ndarray, offsets: np.ndarray, kinds: list[str]
+) -> Part:
     count = rows.stop - rows.start
     segment = np.cumsum(one.breaks)[rows] + (number << 32)
     index = {kind: place for place, kind in enumerate(kinds)}
     kind = np.array([-1 if name is None else index[name] for name in one.kind[rows]], np.int64)
     return Part(
-        x=one.x[rows][:, keep].astype(np.float32),
+        x=(one.x[rows] - offsets)[:, keep].astype(np.float32),
         segment=segment.astype(np.int64),
         series=np.full(count, number, np.int64),
         time=one.time[rows],
@@ -230,12 +271,13 @@ def _schema(
     series: list[Series],
     names: list[str],
     keep: np.ndarray,
+    offsets: np.ndarray,
     train: Part,
     kinds: list[str],
     settings: AnomalyFeatures,
     tables: list[Table],
 ) -> Schema:
-    x = train.x.astype(np.float64)
+    x = train.x.astype(np.float64) + offsets[keep]
     kept = [names[place] for place in keep.tolist()]
     figures = {
         "mean": x.mean(axis=0),
@@ -247,7 +289,16 @@ def _schema(
     columns = []
     for place, name in enumerate(kept):
         own = {figure: float(values[place]) for figure, values in figures.items()}
-        columns.append(Column(name=name, **own))
+        written = _written(tables, name)
+        columns.append(
+            Column(
+                name=name,
+                offset=float(offsets[keep[place]]),
+                format=written.format,
+                unit=written.unit,
+                **own,
+            )
+        )
     steps = [one.step for one in series if one.step is not None]
     return Schema(
         columns=columns,

@@ -7,8 +7,9 @@ import re
 import numpy as np
 
 from modelyard.errors import UsageError, choices
+from modelyard.families.anomaly.clock import through_autumn
 from modelyard.families.anomaly.config import AnomalyFeatures
-from modelyard.kit.tables import Table, as_numbers, texts, times
+from modelyard.kit.tables import Table, as_numbers, is_local, notation, plainly, texts, times
 
 MOST_SHARE = 0.1
 """A machine has ten rows or more on average: a column with more values is no name of machines."""
@@ -39,12 +40,16 @@ def find_entity(tables: list[Table], settings: AnomalyFeatures) -> str | None:
     first = tables[0]
     aside = {settings.time_column, settings.label_column, settings.kind_column, *settings.drop}
     candidates = [name for name in first.names if name not in aside]
-    time = times(first, settings.time_column) if settings.time_column in first.names else None
-    mixed = time is not None and not _ascends(time)
+    time, local = None, False
+    if settings.time_column in first.names:
+        time = times(first, settings.time_column)
+        local = is_local(first, settings.time_column)
+    mixed = time is not None and not _ascends(time, local)
     found: list[tuple[bool, int, str]] = []
     for name in candidates:
         called = bool(_MACHINE.fullmatch(name.strip()))
-        measured = bool(np.isfinite(as_numbers(first.column(name))).any())
+        plain, _ = plainly(first.column(name), notation(first, name))
+        measured = bool(np.isfinite(as_numbers(plain)).any())
         if not called and (measured or not mixed):
             continue
         if called and measured and not mixed:
@@ -52,7 +57,7 @@ def find_entity(tables: list[Table], settings: AnomalyFeatures) -> str | None:
         groups = rows_of(first, name)
         if len(groups) > max(1, MOST_SHARE * first.rows):
             continue
-        resolved = time is not None and all(_ascends(time[rows]) for rows in groups.values())
+        resolved = time is not None and all(_ascends(time[rows], local) for rows in groups.values())
         if resolved or (called and not measured):
             found.append((not called, len(groups), name))
     return min(found)[2] if found else None
@@ -66,5 +71,7 @@ def rows_of(table: Table, entity: str) -> dict[str | None, np.ndarray]:
     return {name: np.array(places) for name, places in rows.items()}
 
 
-def _ascends(time: np.ndarray) -> bool:
+def _ascends(time: np.ndarray, local: bool) -> bool:
+    if local:
+        time, _ = through_autumn(time)
     return bool((np.diff(time) > 0).all())

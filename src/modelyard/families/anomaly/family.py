@@ -115,7 +115,7 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
 
     def graphs(self, model: Path) -> list[Graph]:
         """One graph, `model`: `values` (rows, columns) or (windows, window, columns), in the
-        columns' own units.
+        columns' own units, less their offsets.
 
         It gives `errors` of the values' shape, `embedding` (rows, embedding), or `score` (rows,).
         """

@@ -55,10 +55,12 @@ class AnomalyHost(Host):
             self._ranges.add(_key(place), column.name, column.minimum, column.maximum)
 
     def windows(self, requests: Sequence[BaseModel]) -> np.ndarray:
-        """Measurements of requests, float32 (requests, window, columns)."""
+        """Measurements of requests less their offsets, float32 (requests, window, columns)."""
         width = len(self.schema.columns)
         cells = [[list(vars(row).values()) for row in _rows(request)] for request in requests]
-        return np.array(cells, np.float32).reshape(len(requests), self.detector.window, width)
+        values = np.array(cells, np.float64).reshape(len(requests), self.detector.window, width)
+        less: np.ndarray = (values - self.schema.offsets).astype(np.float32)
+        return less
 
     def scores(self, run: Runtime, windows: np.ndarray) -> np.ndarray:
         """Scores, float64 (examples,), of float32 (examples, window, columns)."""
@@ -86,7 +88,7 @@ class AnomalyHost(Host):
         """Each column's value, or its mean and standard deviation over the window; the score;
         anomaly or not."""
         assert isinstance(response, Answer)
-        values = self.windows([request])[0].astype(np.float64)
+        values = self.windows([request])[0].astype(np.float64) + self.schema.offsets
         row: dict[str, float | str | None] = {}
         spreads: dict[str, float | str | None] = {}
         for name, cells in zip(self.schema.names, values.T, strict=True):

@@ -97,8 +97,14 @@ class Judge:
 
     def windows(self, windows: np.ndarray) -> np.ndarray:
         """Scores of windows in the folder's columns; of longer ones their latest rows count."""
-        own = windows[:, -self.host.detector.window :, self.columns]
+        own = self.own(windows)
         return self.host.scores(self.run, own) if len(own) else np.empty(0)
+
+    def own(self, windows: np.ndarray) -> np.ndarray:
+        """The host's columns, latest rows and offsets of windows in the folder's, float32."""
+        own = windows[:, -self.host.detector.window :, self.columns]
+        moved = self.schema.offsets[self.columns] - self.host.schema.offsets
+        return (own + moved).astype(np.float32) if moved.any() else own
 
     def detector(self, moments: Moments, calibration: Part) -> Scored:
         """The host's scores and its own threshold."""

@@ -7,6 +7,7 @@ from typing import Any
 from modelyard.families.anomaly.parts import Part
 from modelyard.families.anomaly.schema import Schema
 from modelyard.families.anomaly.series import Series
+from modelyard.kit.tables import remarks
 
 
 def summarize(
@@ -51,6 +52,7 @@ def summarize(
         notes.append(f"Machines with too few rows for a series: {', '.join(short)}.")
     if constant:
         notes.append(f"Left out, constant over the training rows: {', '.join(constant)}.")
+    headline += remarks(read)
     return {
         "rows": {
             "train": counts["train"],

@@ -19,7 +19,7 @@ class Part:
     """Rows of all series in a stretch of time, series after series."""
 
     x: np.ndarray
-    """Measurements, float32 (rows, columns)."""
+    """Measurements less their columns' offsets, float32 (rows, columns)."""
     segment: np.ndarray
     """Number of the unbroken stretch a row lies in, int64 (rows,), ascending."""
     series: np.ndarray

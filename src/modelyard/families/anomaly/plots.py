@@ -103,7 +103,7 @@ def _alarms(judge: Judge, moments: Moments, scored: Scored) -> list[Plot]:
     if not chosen:
         return []
     window = judge.host.detector.window
-    windows = moments.part.windows(moments.ends[chosen], window)[:, :, judge.columns]
+    windows = judge.own(moments.part.windows(moments.ends[chosen], window))
     _, parts = judge.host.judge(judge.run, windows)
     raising = np.maximum(parts, 0)
     shares = raising / np.maximum(raising.sum(axis=1, keepdims=True), 1e-12)

@@ -10,8 +10,8 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import measurements
 from modelyard.families.anomaly.entity import rows_of
-from modelyard.families.anomaly.schema import Schema
-from modelyard.kit.tables import Table, read_table, texts
+from modelyard.families.anomaly.schema import Column, Schema
+from modelyard.kit.tables import Notation, Table, read_table, texts
 
 
 def read_bodies(file: Path, schema: Schema, window: int) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def read_bodies(file: Path, schema: Schema, window: int) -> list[dict[str, Any]]
         BadData: a column that is absent, or a cell that is empty or no number.
     """
     table = read_table(Path(file))
-    rows = read_rows(table, schema.names)
+    rows = read_rows(table, schema.columns)
     bodies = _others(table, schema.names)
     if window == 1:
         return [{**body, "values": row} for body, row in zip(bodies, rows, strict=True)]
@@ -38,18 +38,19 @@ def read_bodies(file: Path, schema: Schema, window: int) -> list[dict[str, Any]]
     return bodies
 
 
-def read_rows(table: Table, names: list[str]) -> list[dict[str, float]]:
-    """The columns `names` of a table, row by row.
+def read_rows(table: Table, known: list[Column]) -> list[dict[str, float]]:
+    """The columns of a schema in a table, row by row.
 
     Raises:
         BadData: a column that is absent, or a cell that is empty or no number.
     """
     columns = []
-    for name in names:
+    names = [column.name for column in known]
+    for name, column in zip(names, known, strict=True):
         if name not in table.names:
             problem = f"the column is missing; seen: {', '.join(table.names)}"
             raise BadData(problem, file=table.file, column=name)
-        values = measurements(table, name)
+        values = measurements(table, name, Notation(column.format, column.unit))
         if np.isnan(values).any():
             row = int(np.isnan(values).argmax())
             raise table.fault(name, row, "the cell is empty", "Fill the gap")

@@ -29,6 +29,12 @@ class Column(BaseModel):
     median: float
     minimum: float
     maximum: float
+    offset: float = 0.0
+    """What is taken off in 64 bits before a value goes into the graph: not 0 where 32 bits would not
+    tell the training values apart, such as those of a counter near 10⁹."""
+    format: str = ""
+    unit: str = ""
+    """How the training files write the numbers, see `modelyard.kit.tables.notation`."""
 
 
 class Schema(Asset):
@@ -56,9 +62,15 @@ class Schema(Asset):
         """The columns' names."""
         return [column.name for column in self.columns]
 
+    @property
+    def offsets(self) -> np.ndarray:
+        """Of every column, float64 (columns,)."""
+        return np.array([column.offset for column in self.columns])
+
     def figures(self, name: Literal["mean", "spread", "minimum", "maximum"]) -> np.ndarray:
-        """One figure of every column, float64 (columns,)."""
-        return np.array([getattr(column, name) for column in self.columns])
+        """One figure of every column as the graph sees it, less its offset; float64 (columns,)."""
+        found = np.array([getattr(column, name) for column in self.columns])
+        return found if name == "spread" else found - self.offsets
 
     def places(self, names: list[str], file: Path | None = None) -> np.ndarray:
         """Where these columns are among `names`, those of some data, int64 (columns,).

@@ -9,10 +9,11 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import kinds, labels, measurements
+from modelyard.families.anomaly.clock import through_autumn
 from modelyard.families.anomaly.config import AnomalyFeatures
 from modelyard.families.anomaly.entity import rows_of
 from modelyard.families.anomaly.parts import PARTS
-from modelyard.kit.tables import Table, times
+from modelyard.kit.tables import Table, is_local, times
 
 GAP = 1.5
 """A longer time than this many steps is a gap; a shorter one than 1 / 2 of a step is irregular,
@@ -87,6 +88,12 @@ def read_series(
         numbers=source.row_numbers(),
     )
     entity = settings.entity
+    if timed and is_local(table, settings.time_column):
+        machines = [np.arange(table.rows)]
+        if entity is not None and entity in table.names:
+            machines = list(rows_of(table, entity).values())
+        for rows in machines:
+            _through_autumn(file, rows)
     if entity is None or entity not in table.names:
         return [_series(file, called, np.arange(table.rows), None)], {}
     found, short = [], {}
@@ -102,6 +109,18 @@ def read_series(
     if too_short is not None and not found:
         raise too_short
     return found, short
+
+
+def _through_autumn(file: _File, rows: np.ndarray) -> None:
+    """Lets the time of a machine's rows go on where the clock goes back, with a note."""
+    column = file.settings.time_column
+    file.time[rows], again = through_autumn(file.time[rows])
+    for place in again:
+        file.table.note(
+            f"{column}: the hour before {file.table.shown(column, int(rows[place - 1]))} stands twice, "
+            "as when summer time ends: rows from its second pass on were taken for an hour later. "
+            "Times in UTC or with their offset leave no doubt"
+        )
 
 
 def _series(file: _File, called: str, rows: np.ndarray, machine: str | None) -> Series:

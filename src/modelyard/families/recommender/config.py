@@ -21,8 +21,8 @@ class RecommenderFeatures(Settings):
     sample_items: int = Field(default=400, ge=50)
     """Items of the built-in, simulated data."""
     min_rating: float | None = None
-    """Interactions rated lower are left out; unrated ones stay. None: every interaction counts,
-    as is usual for implicit feedback."""
+    """Ratings from it on count as liked; interactions rated lower are left out, unrated ones stay.
+    None: all above 0 count."""
     core: int = Field(default=1, ge=1)
     """k of the k-core: users and items with fewer interactions are left out until none is left.
     1 keeps all."""

@@ -22,13 +22,14 @@ from modelyard.families.recommender.numbering import from_number, numbering
 from modelyard.families.recommender.read import LABELS, Log, read_items, read_log
 from modelyard.families.recommender.sample import write_sample
 from modelyard.family import Data, Split
-from modelyard.kit.tables import is_quickly_read
+from modelyard.kit.tables import is_quickly_read, remarks
 from modelyard.store.base import base_of
 
 LEAST_USERS, LEAST_ITEMS = 20, 21
 """Fewer judged users tell nothing; fewer items than the longest list (20) make every list
 complete."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+NOT_LIKED = "rated 0 or below"
 ANSWERS = 10
 """Items that a request of `bodies` asks for."""
 
@@ -94,7 +95,9 @@ class RecommenderData(Data[RecommenderConfig]):
         if log.labels:
             _write_impressions(out, shown, had, split, numbers)
         summary = _summary(catalog, had, split, rows, dropped, len(shown.rows), titles)
-        summary["notes"] += [*log.notes, *notes]
+        read = [*log.notes, *notes]
+        summary["notes"] += read
+        summary["headline"] += remarks(read)
         return summary
 
     def requests(
@@ -156,9 +159,13 @@ def _clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[
     """Rows that count, by user, time and place in the file; and how many do not, by reason."""
     order = np.lexsort((np.arange(len(log.time)), log.time, log.user))
     dropped: dict[str, int] = {}
+    # An unrated interaction is NaN, and neither.
+    low, reason = log.rating[order] <= 0, NOT_LIKED
     if settings.min_rating is not None:
         low = log.rating[order] < settings.min_rating
-        dropped[f"rated below {settings.min_rating:g}"] = int(low.sum())
+        reason = f"rated below {settings.min_rating:g}"
+    if low.any():
+        dropped[reason] = int(low.sum())
         order = order[~low]
     cells = [
         log.user,
@@ -169,6 +176,14 @@ def _clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[
     again = _repeated(np.stack([column[order].astype(np.float64) for column in cells], axis=1))
     dropped["duplicate row"] = int(again.sum())
     return Interactions(log, order[~again]), dropped
+
+
+def _not_liked(dropped: dict[str, int]) -> str:
+    """How many interactions do not count as liked, and how to say otherwise."""
+    found = [
+        f"{count:,} {reason}" for reason, count in dropped.items() if reason.startswith("rated")
+    ]
+    return f"; left out as not liked: {found[0]} (features.min_rating)" if found else ""
 
 
 def _positives(
@@ -216,7 +231,9 @@ def _core(log: Log, rows: np.ndarray, least: int) -> np.ndarray:
 def _check_size(had: Interactions, settings: RecommenderFeatures) -> None:
     judged = int((np.bincount(had.user, minlength=1) >= settings.least_interactions).sum())
     items = len(np.unique(had.item))
-    hint = "Lower features.min_rating" if settings.min_rating else ""
+    hint = ""
+    if settings.min_rating is not None or (had.log.rating <= 0).any():
+        hint = "Set a lower features.min_rating: ratings from it on count as liked"
     if settings.core > 1:
         hint = "Lower features.core"
     least, file = settings.least_interactions, had.log.file
@@ -369,7 +386,7 @@ def _summary(
         "notes": notes,
         "users": users,
         "items": items,
-        "headline": headline,
+        "headline": headline + _not_liked(dropped),
     }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
+
+from modelyard.kit.moments import as_utc, moment
 
 _WORD = re.compile(r"\b\w\w+\b")
 
@@ -16,6 +18,11 @@ _WORD = re.compile(r"\b\w\w+\b")
 def as_numbers(values: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Float64; None becomes NaN, true and false 1 and 0."""
     return np.asarray(values, np.float64)
+
+
+def number_or_word(cell: str | None, words: Sequence[str]) -> float | str | None:
+    """A cell of a column of numbers and `words`, from its text."""
+    return cell if cell is None or cell in words else float(cell)
 
 
 def as_strings(values: Sequence[Any] | np.ndarray) -> list[str | None]:
@@ -40,14 +47,14 @@ def as_json(value: Any) -> Any:
 
 
 def parse_time(text: str) -> datetime:
-    """An ISO 8601 date or time as naive UTC; without an offset it is taken for UTC.
+    """An ISO 8601 date or time, also with a zone's name behind it, as naive UTC; without an offset
+    or zone it is taken for UTC.
 
     Raises:
         ValueError: not ISO 8601.
     """
     try:
-        time = datetime.fromisoformat(text.strip())
-        return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+        return as_utc(moment(text.strip())).replace(tzinfo=None)
     except (ValueError, OverflowError):
         raise ValueError(
             f"{text[:40]!r} is not an ISO 8601 date or time such as 2026-03-31T08:00:00"

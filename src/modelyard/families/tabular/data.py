@@ -11,24 +11,27 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide, order
-from modelyard.families.tabular.cells import as_json
+from modelyard.families.tabular.cells import as_json, number_or_word
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.earlier import Earlier
 from modelyard.families.tabular.edits import Edits, companions, find_edits, write_back
 from modelyard.families.tabular.encode import Encoder, completed
-from modelyard.families.tabular.infer import convert, infer_column
+from modelyard.families.tabular.infer import infer_column
 from modelyard.families.tabular.overview import summarize, with_ranges
 from modelyard.families.tabular.samples import TARGETS, write_sample
 from modelyard.families.tabular.schema import Column, TableSchema, near
 from modelyard.families.tabular.table import save_split
 from modelyard.families.tabular.target import read_target
+from modelyard.families.tabular.values import convert
 from modelyard.family import Data, Split
 from modelyard.kit.tables import (
     DELIMITERS,
     Table,
+    doubt,
     is_parquet,
     is_quickly_read,
     read_table,
+    remarks,
     texts,
 )
 from modelyard.store.base import base_of
@@ -126,7 +129,7 @@ class TabularData(Data[TabularConfig]):
         if earlier is not None and schema.classes is not None and len(schema.classes) == 2:
             reason = "as in the model that it starts from"
             prepared.headline = f"; positive class: {schema.classes[1]} ({reason})"
-        summary["headline"] += prepared.headline + split_by.headline
+        summary["headline"] += prepared.headline + split_by.headline + remarks(table.notes)
         return summary
 
     def requests(
@@ -140,6 +143,10 @@ class TabularData(Data[TabularConfig]):
             Path(features) / f"{split}.parquet", columns=[column.name for column in schema.inputs]
         )
         bodies: list[dict[str, Any]] = table.slice(0, limit).to_pylist()
+        for column in schema.inputs:
+            if column.words:
+                for body in bodies:
+                    body[column.name] = number_or_word(body[column.name], column.words)
         return [{name: as_json(cell) for name, cell in body.items()} for body in bodies]
 
 
@@ -172,6 +179,8 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     found = read_target(table, target, edits.of_target(target), config)
     schema, y = found.schema, found.y
     shown = texts(table, target) if schema.classes else y
+    if not schema.classes and (question := doubt(table, target)):
+        table.note(question)
     notes = [*found.notes, *_unlisted(names, edits, target, table)]
     clock = order.find_clock(table, target, y, schema, columns, config.features)
     keep, dropped = _rows_to_keep(table, target, y, clock)
@@ -201,7 +210,11 @@ def to_columns(frame: pd.DataFrame, schema: TableSchema) -> dict[str, np.ndarray
         if column.name not in frame.columns:
             continue
         cells = frame[column.name]
-        if column.role == "numeric":
+        if column.words:
+            known = [None if cell is None else str(cell) for cell in cells]
+            mixed = [number_or_word(cell, column.words) for cell in known]
+            columns[column.name] = np.array(mixed, object)
+        elif column.role == "numeric":
             columns[column.name] = cells.to_numpy(np.float64, na_value=np.nan)
         elif column.role == "time":
             columns[column.name] = cells.to_numpy("datetime64[us]")
@@ -257,7 +270,8 @@ def _inputs(
         elif edits.role(name) == "drop":
             column = Column(name=name, role="drop", description="left out by the schema")
         else:
-            inferred = infer_column(table, name, config.features, edits.role(name))
+            given = edits.columns.get(name, {})
+            inferred = infer_column(table, name, config.features, given)
             column = edits.apply(inferred)
         columns.append(column)
         if column.role != "drop":

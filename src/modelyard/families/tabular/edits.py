@@ -23,7 +23,7 @@ from modelyard.store.artifact import write_text
 
 INFERRED = "inferred"
 """The field that holds the copy of what was inferred."""
-READING = ("role", "format", "unit", "nullable")
+READING = ("role", "format", "unit", "words", "nullable")
 """Fields of a column that decide whether its cells can be read."""
 
 
@@ -66,7 +66,7 @@ class Edits:
             return column
         values = column.model_dump()
         if given.get("role", column.role) != column.role:
-            values.update(transform=None, boolean=False)
+            values.update(transform=None, boolean=False, words=[])
         try:
             # An empty format or unit says nothing: it may stem from another role that the column
             # had.
@@ -81,7 +81,7 @@ class Edits:
         said = [
             f'"{name}": {json.dumps(given[name], ensure_ascii=False)}'
             for name in READING
-            if given.get(name) not in (None, "")
+            if given.get(name) not in (None, "", [])
         ]
         if self.file is None or not said:
             return error

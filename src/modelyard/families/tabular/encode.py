@@ -16,26 +16,20 @@ from pydantic import Field, TypeAdapter
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.parts import (
-    CategoryPart,
-    ColumnPart,
-    NumberBlock,
-    NumericPart,
-    TextPart,
-    TimePart,
-)
+from modelyard.families.tabular.measures import MixedPart, NumberBlock, NumericPart
+from modelyard.families.tabular.parts import CategoryPart, ColumnPart, TextPart, TimePart
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.store.artifact import write_text
 
 Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
-"""Values by column: numbers (None or NaN is missing), strings or None, ISO strings or
+"""Values by column: numbers (None or NaN is missing; a word may stand for one), strings or None, ISO strings or
 datetime64."""
 
 FILE = "encoders.json"
 CHUNK = 4096
 """Rows that are encoded at once: all numeric columns together take memory."""
 
-Part = NumericPart | CategoryPart | TextPart | TimePart
+Part = NumericPart | MixedPart | CategoryPart | TextPart | TimePart
 _PARTS: TypeAdapter[list[Part]] = TypeAdapter(list[Annotated[Part, Field(discriminator="kind")]])
 
 
@@ -111,6 +105,8 @@ def completed(columns: Columns, schema: TableSchema) -> Columns:
 
 
 def _fit(column: Column, values: Sequence[Any] | np.ndarray, settings: TabularFeatures) -> Part:
+    if column.words:
+        return MixedPart.fit(column, values)
     if column.role == "numeric":
         return NumericPart.fit(column, values)
     if column.role == "category":

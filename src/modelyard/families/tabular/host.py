@@ -7,7 +7,7 @@ import keyword
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
@@ -18,6 +18,8 @@ from pydantic import (
     StrictBool,
     StrictFloat,
     StrictStr,
+    ValidationError,
+    WrapValidator,
     create_model,
 )
 
@@ -62,7 +64,7 @@ class TabularHost(Host):
             (
                 column.name,
                 self._fields[column.name],
-                None if column.role == "numeric" and not column.boolean else column,
+                column if column.role != "numeric" or column.boolean or column.words else None,
             )
             for column in self.schema.inputs
         ]
@@ -111,6 +113,10 @@ class TabularHost(Host):
             value = values[field]
             if column is None:
                 row[name] = value
+            elif column.words:
+                word = isinstance(value, str)
+                row[name] = None if word else value
+                derived[f"{name}: word"] = value if word else None
             elif column.role in ("text", "time"):
                 derived |= _figures(column, value)
             else:
@@ -254,6 +260,9 @@ def _type(column: Column) -> Any:
     kind: Any = StrictStr
     if column.role == "numeric":
         kind = StrictBool if column.boolean else StrictFloat
+        if column.words:
+            allowed: Any = StrictFloat | Literal[tuple(column.words)]
+            kind = Annotated[allowed, WrapValidator(_in_one_sentence(column))]
     elif column.role == "time":
         kind = Annotated[StrictStr, AfterValidator(_checked_time)]
     return kind | None if column.nullable else kind
@@ -281,6 +290,8 @@ def _field(column: Column) -> Any:
 def _words_for(column: Column) -> str:
     if column.boolean:
         return "true or false"
+    if column.words:
+        return f"a number, or one of {', '.join(map(repr, column.words))}"
     words_for = {
         "numeric": f"a number, in {column.unit}" if column.unit else "a number",
         "category": "a category",
@@ -297,6 +308,18 @@ def _example(column: Column) -> Any:
     if column.boolean:
         return False
     return {"numeric": 0.0, "time": "2026-03-31T08:00:00"}.get(column.role, "")
+
+
+def _in_one_sentence(column: Column) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    """What is wrong with a value that is neither a number nor a word of the column."""
+
+    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError(f"must be {_words_for(column)}") from None
+
+    return check
 
 
 def _checked_time(text: str) -> str:

@@ -10,9 +10,11 @@ import numpy as np
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures
-from modelyard.families.tabular.infer import convert, is_numeric, numbers
+from modelyard.families.tabular.infer import is_numeric
 from modelyard.families.tabular.schema import Column, TableSchema
-from modelyard.kit.tables import Table, is_dated, with_points
+from modelyard.families.tabular.values import convert
+from modelyard.kit import tables
+from modelyard.kit.tables import Table, is_dated, notation, plainly
 from modelyard.kit.times import NEARLY_ALL, TIME_NAMES, Dependence, dependence, in_order
 
 NAMES = frozenset({*TIME_NAMES, "hour", "day", "week", "month", "quarter", "year", "period", "t"})
@@ -134,8 +136,8 @@ def _wanted(table: Table, clocks: dict[str, np.ndarray]) -> Clock:
 
 def _times(table: Table, name: str) -> np.ndarray:
     """Float64 with NaN where a cell is empty: seconds for dates."""
-    if is_numeric(with_points(table.column(name), table.delimiter)):
-        return numbers(Column(name=name, role="numeric"), table)
+    if is_numeric(plainly(table.column(name), notation(table, name))[0]):
+        return tables.times(table, name, required=False)
     dates = convert(Column(name=name, role="time"), table, required=False)
     seconds = dates.to_numpy("datetime64[us]")
     return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) / 1e6)

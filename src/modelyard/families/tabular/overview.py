@@ -67,7 +67,7 @@ def summarize(
 
 
 def _with_range(column: Column, cells: pd.Series[Any]) -> Column:
-    there = cells.dropna()
+    there = _measured(column, cells).dropna()
     update: dict[str, Any] = {
         "examples": [_plain(value) for value in there.iloc[:200].unique()[:3]]
     }
@@ -76,6 +76,11 @@ def _with_range(column: Column, cells: pd.Series[Any]) -> Column:
     if column.role == "category" and not (column.transform == "ordinal" and column.choices):
         update["choices"] = [str(name) for name in there.value_counts().index[:MOST_CHOICES]]
     return column.model_copy(update=update)
+
+
+def _measured(column: Column, cells: pd.Series[Any]) -> pd.Series[Any]:
+    """The cells, of numbers and words the numbers."""
+    return cells[~cells.isin(column.words)].astype(float) if column.words else cells
 
 
 def _plain(value: Any) -> float | bool | str:
@@ -93,7 +98,9 @@ def _columns_table(frame: pd.DataFrame, schema: TableSchema) -> dict[str, Any]:
     rows = []
     for column in schema.inputs:
         cells = frame[column.name]
-        role = "boolean" if column.boolean else column.role
+        role = "boolean" if column.boolean else str(column.role)
+        if column.words:
+            role = "numeric or a word"
         example = str(column.examples[0]) if column.examples else ""
         missing = f"{100 * cells.isna().mean():.1f}"
         rows.append(
@@ -146,6 +153,8 @@ def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> lis
     for column in schema.inputs:
         there = frame[column.name].notna().to_numpy()
         if there.sum() < len(y) / 2:
+            continue
+        if column.words:
             continue
         if _determines(column, frame[column.name][there], y[there], schema):
             found.append(column.name)

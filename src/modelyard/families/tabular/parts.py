@@ -7,25 +7,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
 
-from modelyard.families.tabular.cells import as_numbers, as_strings, as_times, calendar, words
+from modelyard.families.tabular.cells import as_strings, as_times, calendar, words
 from modelyard.families.tabular.schema import Column
 
 OTHER = "(other)"
 
-_LARGEST = float(np.finfo(np.float32).max) / 4
 _EPOCH = np.datetime64(0, "us")
 _DAY = np.timedelta64(1, "D") / np.timedelta64(1, "us")
 _PERIODS = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 
 
-class _Part(BaseModel, ABC):
+class FittedColumn(BaseModel, ABC):
     """What all four kinds of column share."""
 
     column: str
@@ -42,71 +41,7 @@ class _Part(BaseModel, ABC):
         """Names of the outputs but for the indicator."""
 
 
-class NumericPart(_Part):
-    """`(f(x) - center) / scale`; an empty cell takes the training median."""
-
-    kind: Literal["numeric"] = "numeric"
-    log: bool
-    median: float
-    center: float
-    scale: float
-
-    @classmethod
-    def fit(cls, column: Column, values: Sequence[Any] | np.ndarray) -> NumericPart:
-        """Median, mean and deviation of the training values that are there."""
-        numbers = as_numbers(values)
-        there = numbers[~np.isnan(numbers)]
-        center, scale = 0.0, 1.0
-        if column.transform == "standardize" and len(there):
-            center, scale = float(there.mean()), float(there.std())
-        return cls(
-            column=column.name,
-            indicator=column.nullable or len(there) < len(numbers),
-            log=column.transform == "log",
-            median=float(np.median(there)) if len(there) else 0.0,
-            center=center,
-            scale=scale if scale > 0 else 1.0,
-        )
-
-    def _names(self) -> list[str]:
-        return [self.column]
-
-
-class NumberBlock:
-    """All numeric columns at once: a request has one row, and numpy's price is by call."""
-
-    def __init__(self, parts: Sequence[NumericPart], groups: Mapping[str, Sequence[int]]) -> None:
-        """`groups` says which outputs are each column's."""
-        self._names = [part.column for part in parts]
-        self._first = np.array([groups[part.column][0] for part in parts], np.intp)
-        self._indicators = [
-            (row, groups[part.column][1]) for row, part in enumerate(parts) if part.indicator
-        ]
-        self._log = np.array([row for row, part in enumerate(parts) if part.log], np.intp)
-        self._median = np.array([[part.median] for part in parts])
-        self._center = np.array([[part.center] for part in parts])
-        self._scale = np.array([[part.scale] for part in parts])
-        with np.errstate(over="ignore"):
-            self._lowest = self._center - _LARGEST * self._scale
-            self._highest = self._center + _LARGEST * self._scale
-
-    def fill(self, columns: Mapping[str, Sequence[Any] | np.ndarray], out: np.ndarray) -> None:
-        """Writes the columns' outputs into the zeroed float32 `out`, (rows, all outputs)."""
-        if not self._names:
-            return
-        numbers = np.array([columns[name] for name in self._names], np.float64)  # None becomes NaN
-        missing = np.isnan(numbers)
-        numbers = np.where(missing, self._median, numbers)
-        if len(self._log):
-            some = numbers[self._log]
-            numbers[self._log] = np.sign(some) * np.log1p(np.abs(some))
-        numbers = np.minimum(np.maximum(numbers, self._lowest), self._highest)
-        out[:, self._first] = ((numbers - self._center) / self._scale).T
-        for row, place in self._indicators:
-            out[:, place] = missing[row]
-
-
-class ColumnPart(_Part):
+class ColumnPart(FittedColumn):
     """A column that is encoded by itself."""
 
     @abstractmethod

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from modelyard.kit.assets import Asset
+from modelyard.kit.numerals import STYLES
 
 Role = Literal["numeric", "category", "text", "time", "drop"]
 Transform = Literal["identity", "log", "standardize", "onehot", "ordinal"]
@@ -28,11 +29,6 @@ TRANSFORMS: Mapping[str, tuple[str, ...]] = {
     "drop": (),
 }
 """Transforms each role may have; the first is the default."""
-
-ENGLISH, CONTINENTAL, FRENCH = "1,234.5", "1.234,5", "1 234,5"
-STYLES = (ENGLISH, CONTINENTAL, FRENCH, "1 234.5", "1'234.5")
-"""How numbers may be written with separators: second character between thousands, sixth before
-decimals."""
 
 FILE = "schema.json"
 MOST_CHOICES = 50
@@ -55,10 +51,13 @@ class Column(BaseModel):
     """Whether a cell may be empty."""
     format: str = ""
     """How files write the cells: of times `ISO 8601` or a pattern such as `%d.%m.%Y`; of numbers
-    `1,234.5`, `1.234,5`, `1 234,5`, `1 234.5` or `1'234.5` where thousands are separated.
+    one of STYLES, such as `1.234,5`, where thousands are separated or decimals have a comma.
     Requests hold plain numbers and ISO 8601."""
     unit: str = ""
     """What files write beside each number: `%`, `EUR`, `kg`. Requests hold the number alone."""
+    words: list[str] = []
+    """What may stand in place of a number, such as `none recorded`. Requests hold a number or one of
+    them."""
     description: str = ""
     """For the people who call the service."""
     examples: list[float | bool | str] = []
@@ -89,6 +88,8 @@ class Column(BaseModel):
                 f"transform {self.transform!r} does not suit role {self.role!r}. "
                 f"Allowed: {', '.join(allowed) or 'null'}"
             )
+        if self.words and (self.role != "numeric" or self.boolean):
+            raise ValueError("words may stand in place of numbers only: role 'numeric'")
         if self.role == "numeric" and self.format and self.format not in STYLES:
             allowed = tuple(json.dumps(style) for style in STYLES)
             raise ValueError(

@@ -15,10 +15,11 @@ from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.divide import LEAST_OF_CLASS
 from modelyard.families.tabular.edits import Edits
-from modelyard.families.tabular.infer import as_written, is_numeric, numbers
+from modelyard.families.tabular.infer import is_numeric
 from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.values import numbers
 from modelyard.kit.classes.positive import Positive, positive_class
-from modelyard.kit.tables import Table, as_texts
+from modelyard.kit.tables import Table, as_texts, leading_zero, notation, plainly
 
 MOST_CLASSES = 100
 LARGEST = 1e150
@@ -45,14 +46,15 @@ class Target:
 def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) -> Target:
     """What is predicted, and what a person should know of it."""
     cells = table.column(target)
-    unit, style, plain = as_written(cells, table.delimiter)
+    written = notation(table, target)
+    plain, _ = plainly(cells, written)
     there = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
     if not len(there):
         raise BadData("the target is empty in every row", file=table.file, column=target)
     task = config.features.task
     headline, notes = "", []
     if task == "auto":
-        guess = _guess_task(plain)
+        guess = _Guess("classification") if leading_zero(cells) else _guess_task(plain)
         task = edits.task or guess.task
         if edits.task is None and guess.note:
             headline = f"; {guess.note}"
@@ -67,7 +69,7 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
                 problem += f'; {edits.file.name} says "task": "regression"'
             hint = "Type --set features.task=classification, or choose another target"
             raise table.fault(target, row, problem, hint)
-        column = Column(name=target, role="numeric", format=style, unit=unit)
+        column = Column(name=target, role="numeric", format=written.format, unit=written.unit)
         values = numbers(column, table, "Fix the cell, or empty it to leave the row out")
         large = np.flatnonzero(np.abs(values) > LARGEST)
         if len(large):
@@ -126,7 +128,7 @@ def _check_classes(table: Table, target: str, counts: Counter[str], edits: Edits
         problem = f"the target has only one class, {only!r}; a classifier needs at least two"
         raise BadData(problem, **where)
     if len(counts) > MOST_CLASSES:
-        _, _, plain = as_written(table.column(target), table.delimiter)
+        plain, _ = plainly(table.column(target), notation(table, target))
         numeric = is_numeric(plain)
         hint = "Type --set features.task=regression" if numeric else "Is it the right column?"
         problem = f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed"

@@ -3,25 +3,21 @@
     table = read_table(raw)         # one file, or a folder of files with the same columns
     table.column("price")           # arrow: text or null from a CSV, the file's types from Parquet
     numbers(table, "price")         # float64, or BadData with file, row and column
+    times(table, "sold")            # seconds
     table.place(17)                 # where row 17 stands: {"file": ..., "row": ...}
 
-What was found out about a file (its encoding, what separates its cells) is in `table.notes`, which
-families show.
+What was found out about a file (its encoding, what separates its cells), and what was taken for
+granted about cells, is in `table.notes`, which families show.
 """
 
 from modelyard.kit.tables.columns import (
     are_placeholders,
     as_numbers,
     as_texts,
-    checked_numbers,
     flags,
-    is_dated,
-    is_dates,
-    is_text,
+    inexact,
     numbers,
     texts,
-    times,
-    with_points,
 )
 from modelyard.kit.tables.delimited import parse_text
 from modelyard.kit.tables.files import (
@@ -33,13 +29,31 @@ from modelyard.kit.tables.files import (
     read_table,
     table_files,
 )
+from modelyard.kit.tables.notation import (
+    Notation,
+    doubt,
+    is_text,
+    leading_zero,
+    notation,
+    plainly,
+    share_decimal,
+)
 from modelyard.kit.tables.parquet import read_parquet_file
-from modelyard.kit.tables.table import Table, TableFile, check_same_columns
+from modelyard.kit.tables.table import Table, TableFile, check_same_columns, remarks
 from modelyard.kit.tables.text import DELIMITERS, Text, read_text
+from modelyard.kit.tables.times import (
+    is_dated,
+    is_dates,
+    is_local,
+    note_offsets,
+    times,
+    with_offsets,
+)
 
 __all__ = [
     "DELIMITERS",
     "SUFFIXES",
+    "Notation",
     "Table",
     "TableFile",
     "Text",
@@ -48,21 +62,29 @@ __all__ = [
     "as_texts",
     "check_same_columns",
     "check_table",
-    "checked_numbers",
+    "doubt",
     "flags",
+    "inexact",
     "is_dated",
     "is_dates",
+    "is_local",
     "is_parquet",
     "is_quickly_read",
     "is_text",
+    "leading_zero",
+    "notation",
+    "note_offsets",
     "numbers",
     "parse_text",
+    "plainly",
     "read_file",
     "read_parquet_file",
     "read_table",
     "read_text",
+    "remarks",
+    "share_decimal",
     "table_files",
     "texts",
     "times",
-    "with_points",
+    "with_offsets",
 ]

@@ -39,16 +39,21 @@ def parse_text(text: Text) -> Table:
     if _BLANK_LINE.search(text.content):
         numbers = _row_numbers(text.content, text.delimiter)
     rows = _parse(text, len(header), numbers)
-    columns, names = [], []
+    columns, names, words = [], [], []
     for name, cells in zip(header, rows.columns, strict=True):
         if name:
             trimmed = pc.utf8_trim_whitespace(cells)
             empty = pc.is_in(trimmed, value_set=pa.array(MISSING))
             columns.append(pc.if_else(empty, pa.scalar(None, pa.string()), trimmed))
+            count = pc.sum(pc.and_(empty, pc.not_equal(trimmed, ""))).as_py()
+            if count:
+                words.append(f"{count} in {name}")
             names.append(name)
     notes = [*text.notes, *notes]
     if text.delimiter != ",":
         notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
+    if words:
+        notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
     dropped = {NAMELESS: "no name in the header"} if "" in header else {}
     file = TableFile(text.file, rows.num_rows, numbers)
     return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)

@@ -39,12 +39,14 @@ def read_parquet_file(file: Path) -> Table:
 
 
 def _plain(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Categories as their values, decimals as float64; text without blanks around it. Null where
-    a cell is blank or NaN."""
+    """Categories as their values, decimals as float64, or as text where that would change one
+    beyond 2^53; text without blanks around it. Null where a cell is blank or NaN."""
     if pa.types.is_dictionary(cells.type):
         cells = cells.cast(cells.type.value_type)
     if pa.types.is_decimal(cells.type):
-        return cells.cast(pa.float64())
+        numbers = cells.cast(pa.float64())
+        largest = pc.max(pc.abs(numbers)).as_py()
+        return numbers if largest is None or largest <= 2**53 else cells.cast(pa.string())
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         trimmed = pc.utf8_trim_whitespace(cells)
         return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)

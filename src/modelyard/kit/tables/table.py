@@ -48,6 +48,11 @@ class Table:
     """Columns left out while reading, and why."""
     delimiter: str = ","
     """What separates the cells of a CSV."""
+    decimal: str | None = None
+    """What stands before decimals by all columns, see `notation.file_decimal`; None: not looked
+    for."""
+    looks: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What `notation` saw in each column."""
 
     @property
     def file(self) -> Path:
@@ -68,6 +73,11 @@ class Table:
         """Its cells in one piece, (rows,)."""
         cells = self.arrow[name].combine_chunks()
         return cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+
+    def note(self, text: str) -> None:
+        """Adds to the notes, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def place(self, row: int) -> dict[str, Any]:
         """File and row of a row of the table (from 0), for `BadData`.
@@ -109,6 +119,15 @@ def without_blanks(names: Sequence[str], file: Path) -> tuple[list[str], list[st
     return trimmed, [f"blanks around names of columns are not part of them: {shown}"]
 
 
+def remarks(notes: Sequence[str]) -> str:
+    """How many notes there are on reading cells, for the end of a stage's line; empty for none."""
+    if not notes:
+        return ""
+    return (
+        f"; {len(notes)} note{'s' if len(notes) > 1 else ''} on how cells were read (see the card)"
+    )
+
+
 def joined(tables: list[Table]) -> Table:
     """Tables with the same columns as one; those that a part has dropped are dropped from all.
 
@@ -131,7 +150,12 @@ def joined(tables: list[Table]) -> Table:
     for name in names:
         _check_types(tables, name)
     parts = [table.arrow.select(names) for table in tables]
-    rows = pa.concat_tables(parts, promote_options="permissive")
+    try:
+        rows = pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowInvalid as error:
+        # Whole numbers beyond 2^53 here, decimals there.
+        problem = f"numbers do not fit those of the other files: {error}"
+        raise BadData(problem, file=first.file, hint="Save codes as text in all files") from None
     return Table(rows, files, notes, dropped, first.delimiter)
 
 

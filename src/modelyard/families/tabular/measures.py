@@ -1,0 +1,131 @@
+"""How columns of numbers become model inputs, also those with words in the place of some.
+
+Numpy, pydantic and the standard library alone, so that it serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from modelyard.families.tabular.cells import as_numbers
+from modelyard.families.tabular.parts import ColumnPart, FittedColumn
+from modelyard.families.tabular.schema import Column
+from modelyard.kit.precision import tells_apart
+
+_LARGEST = float(np.finfo(np.float32).max) / 4
+
+
+class NumericPart(FittedColumn):
+    """`(f(x) - center) / scale`, in 64 bits; an empty cell takes the training median.
+
+    Without standardization center and scale are 0 and 1, unless 32 bits would then not tell the
+    values apart: 1.5 · 10⁹ and the next whole number are one float32.
+    """
+
+    kind: Literal["numeric"] = "numeric"
+    log: bool
+    median: float
+    center: float
+    scale: float
+
+    @classmethod
+    def fit(cls, column: Column, values: Sequence[Any] | np.ndarray) -> NumericPart:
+        """Median, mean and deviation of the training values that are there."""
+        numbers = as_numbers(values)
+        there = numbers[~np.isnan(numbers)]
+        kept = logged(there) if column.transform == "log" else there
+        center, scale = 0.0, 1.0
+        if len(kept) and (column.transform == "standardize" or not tells_apart(there, kept)):
+            center, scale = float(kept.mean()), float(kept.std())
+        return cls(
+            column=column.name,
+            indicator=column.nullable or len(there) < len(numbers),
+            log=column.transform == "log",
+            median=float(np.median(there)) if len(there) else 0.0,
+            center=center,
+            scale=scale if scale > 0 else 1.0,
+        )
+
+    def _names(self) -> list[str]:
+        return [self.column]
+
+
+def logged(numbers: np.ndarray) -> np.ndarray:
+    """log(1 + x), with its sign for x below 0."""
+    return np.asarray(np.sign(numbers) * np.log1p(np.abs(numbers)))
+
+
+class NumberBlock:
+    """All numeric columns at once: a request has one row, and numpy's price is by call."""
+
+    def __init__(self, parts: Sequence[NumericPart], groups: Mapping[str, Sequence[int]]) -> None:
+        """`groups` says which outputs are each column's."""
+        self._names = [part.column for part in parts]
+        self._first = np.array([groups[part.column][0] for part in parts], np.intp)
+        self._indicators = [
+            (row, groups[part.column][1]) for row, part in enumerate(parts) if part.indicator
+        ]
+        self._log = np.array([row for row, part in enumerate(parts) if part.log], np.intp)
+        self._median = np.array([[part.median] for part in parts])
+        self._center = np.array([[part.center] for part in parts])
+        self._scale = np.array([[part.scale] for part in parts])
+        with np.errstate(over="ignore"):
+            self._lowest = self._center - _LARGEST * self._scale
+            self._highest = self._center + _LARGEST * self._scale
+
+    def fill(self, columns: Mapping[str, Sequence[Any] | np.ndarray], out: np.ndarray) -> None:
+        """Writes the columns' outputs into the zeroed float32 `out`, (rows, all outputs)."""
+        if not self._names:
+            return
+        numbers = np.array([columns[name] for name in self._names], np.float64)  # None becomes NaN
+        missing = np.isnan(numbers)
+        numbers = np.where(missing, self._median, numbers)
+        if len(self._log):
+            numbers[self._log] = logged(numbers[self._log])
+        numbers = np.minimum(np.maximum(numbers, self._lowest), self._highest)
+        out[:, self._first] = ((numbers - self._center) / self._scale).T
+        for row, place in self._indicators:
+            out[:, place] = missing[row]
+
+
+class MixedPart(ColumnPart):
+    """A number, and one output a word that may stand in its place; the number is then the training
+    median."""
+
+    kind: Literal["mixed"] = "mixed"
+    number: NumericPart
+    words: list[str]
+
+    @classmethod
+    def fit(cls, column: Column, values: Sequence[Any] | np.ndarray) -> MixedPart:
+        """The numbers among the training values, and the schema's words."""
+        number = NumericPart.fit(column, _numbers_alone(values))
+        return cls(
+            column=column.name,
+            indicator=column.nullable or any(_is_empty(value) for value in values),
+            number=number.model_copy(update={"indicator": False}),
+            words=column.words,
+        )
+
+    def _names(self) -> list[str]:
+        return [self.column, *(f"{self.column}={word}" for word in self.words)]
+
+    def fill(self, values: Sequence[Any] | np.ndarray, out: np.ndarray) -> None:
+        block = NumberBlock([self.number], {self.column: [0]})
+        block.fill({self.column: _numbers_alone(values)}, out)
+        for row, value in enumerate(values):
+            if value in self.words:
+                out[row, 1 + self.words.index(value)] = 1.0
+            elif self.indicator:
+                out[row, -1] = _is_empty(value)
+
+
+def _numbers_alone(values: Sequence[Any] | np.ndarray) -> list[Any]:
+    return [None if isinstance(value, str) else value for value in values]
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value != value

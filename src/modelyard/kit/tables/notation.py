@@ -1,0 +1,282 @@
+"""How the numbers of a column are written, by what the column and its file prove.
+
+`1.234` is 1234 where decimals have a comma, and `1,234` where they have a point. A column proves
+which it is by a cell that reads in one way only, such as `12,5` or `1.234,50`; where it has none,
+the other columns of the file decide; where they prove nothing either, `doubt` says what was taken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelyard.kit.numerals import CONTINENTAL, ENGLISH, STYLES, Oddity, numeral, read
+from modelyard.kit.tables.table import Table
+
+MOSTLY = 0.9
+"""From this share of numbers on, the other cells are errors to fix, not another kind of cell."""
+PLACEHOLDERS = frozenset(
+    {
+        *("?", "-", "--", "\u2013", "\u2014", ".", "none", "unknown", "missing"),
+        *("na", "n.a.", "nan", "nil", "#n/a"),
+    }
+)
+"""Words for an empty cell, in any case, taken as such in a column that otherwise holds numbers."""
+SHORTEST_CODE = 7
+"""Characters of `560 001`: shorter numbers with a space are amounts, such as `3 200`."""
+
+_PLAIN = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
+_TWO_WAYS = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
+_POINT = [style for style in STYLES if style[5] == "."]
+_COMMA = [style for style in STYLES if style[5] == ","]
+_TAKEN: dict[Oddity, str] = {
+    "bound": "the number itself",
+    "brackets": "less than nothing",
+    "minus": "less than nothing",
+}
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a column's numbers are written."""
+
+    format: str = ""
+    """One of STYLES where thousands are separated or decimals have a comma, else empty."""
+    unit: str = ""
+    """What stands before or after each number: `%`, `EUR`, `kg`."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the cells of one column show."""
+
+    decimal: str = ""
+    """`.` or `,` where some cell proves it."""
+    two_ways: str = ""
+    """Where none does: a cell that is one number with a decimal point and another with a comma."""
+    point: str = ""
+    """The format where decimals have a point."""
+    comma: str = CONTINENTAL
+    """The format where decimals have a comma."""
+    unit: str = ""
+    proves: bool = True
+    """Whether the column says something of its file: most of its cells are numbers."""
+
+
+def notation(table: Table, name: str, usual: Notation | None = None) -> Notation:
+    """How the numbers of a column are written. `usual` is the training data's notation, which
+    decides where the file does not.
+
+    Raises:
+        BadData: a number is one thing in the notation of its file and another in `usual`.
+    """
+    look = look_at(table, name)
+    decimal = look.decimal or file_decimal(table)
+    if usual is not None and not look.decimal:
+        before = usual.format[5:6] or "."
+        if look.two_ways and decimal not in ("", before):
+            row = table.column(name).to_pylist().index(look.two_ways)
+            problem = f"{look.two_ways!r} has decimals behind {decimal!r} by the other columns"
+            problem += f", behind {before!r} in the training data"
+            raise table.fault(name, row, problem, "Write it without separators between thousands")
+        decimal = before
+    if not decimal:
+        # Decimal commas are rare between commas.
+        comma = "," in look.two_ways and table.delimiter != ","
+        decimal = "," if comma else "."
+    own = look.comma if decimal == "," else look.point
+    if usual is None:
+        return Notation(own, look.unit)
+    return Notation(own if look.decimal or not usual.format else usual.format, usual.unit)
+
+
+def doubt(table: Table, name: str) -> str:
+    """What was taken for granted where a number such as `1.809` has two values and nothing in the
+    file decides; empty elsewhere."""
+    look = look_at(table, name)
+    if not look.two_ways or file_decimal(table):
+        return ""
+    taken = notation(table, name).format
+    other = (look.point or ENGLISH) if taken[5:6] == "," else look.comma
+    one = numeral(look.two_ways)
+    assert one is not None
+    values = [read(one.digits, style) for style in (taken, other)]
+    return (
+        f"{name}: numbers such as {look.two_ways!r} were read as {values[0]}, and nothing in the "
+        f"file proves that they are not {values[1]}"
+    )
+
+
+def file_decimal(table: Table) -> str:
+    """`.` or `,`: what the columns of a file prove to stand before decimals; empty where they prove
+    nothing, or one this and another that."""
+    if table.decimal is None:
+        share_decimal([table])
+    assert table.decimal is not None
+    return table.decimal
+
+
+def share_decimal(tables: Sequence[Table]) -> None:
+    """Lets the columns of all files decide for each one."""
+    proven = set()
+    for table in tables:
+        for name in table.names:
+            look = look_at(table, name)
+            # Codes such as 038.11 prove nothing.
+            if look.proves and not leading_zero(table.column(name)):
+                proven.add(look.decimal)
+    proven.discard("")
+    decimal = proven.pop() if len(proven) == 1 else ""
+    for table in tables:
+        table.decimal = decimal
+
+
+def plainly(cells: pa.Array, written: Notation) -> tuple[pa.Array, Counter[Oddity]]:
+    """The cells with their numbers as JSON writes them, `-1234.5`; and how many were read in a way
+    that can be doubted. A number in another notation becomes an empty text; all other cells stay.
+    """
+    if not is_text(cells) or (not written.format and _all_match(cells, _PLAIN)):
+        return cells, Counter()
+    odd: dict[str, Oddity] = {}
+
+    def plain(text: str) -> str:
+        found = numeral(text)
+        if found is None:
+            return text
+        digits = read(found.digits, written.format)
+        if digits is None or (found.unit and _singular(found.unit) != _singular(written.unit)):
+            return ""
+        if found.odd is not None:
+            odd[text] = found.odd
+        return f"-{digits}" if found.negative else digits
+
+    rewritten = _rewritten(cells, plain)
+    counts: Counter[Oddity] = Counter()
+    if odd:
+        for entry in pc.value_counts(cells.drop_null()).to_pylist():
+            if entry["values"] in odd:
+                counts[odd[entry["values"]]] += entry["counts"]
+    if counts["bound"] > (len(cells) - cells.null_count) / 2:
+        # `<50` and `>50` throughout are categories.
+        return cells, Counter()
+    return rewritten, counts
+
+
+def say(table: Table, name: str, written: Notation, counts: Counter[Oddity]) -> None:
+    """Notes how the numbers of a column were read."""
+    cells = table.column(name)
+    if not is_text(cells):
+        return
+    if written.format:
+        table.note(f"{name}: numbers were read as written {written.format}")
+    if code := leading_zero(cells):
+        table.note(f"{name}: cells with a leading zero, such as {code!r}, were read as numbers")
+    if not counts and not written.unit:
+        return
+    different = pc.unique(cells.drop_null()).to_pylist()
+    found = {text: one for text in different if (one := numeral(text))}
+    for kind, count in sorted(counts.items()):
+        example = next(text for text, one in found.items() if one.odd == kind)
+        table.note(f"{name}: {count} cells such as {example!r} were read as {_TAKEN[kind]}")
+    if written.unit:
+        bare = [text for text, one in found.items() if not one.unit]
+        count = pc.sum(pc.is_in(cells, pa.array(bare, cells.type))).as_py()
+        others = f"; {count} cells have none, and were taken for the same" if count else ""
+        table.note(f"{name}: numbers were read without their unit {written.unit!r}{others}")
+
+
+def look_at(table: Table, name: str) -> Look:
+    """What the cells of a column show; looked at once."""
+    if name not in table.looks:
+        table.looks[name] = _look(table.column(name))
+    found: Look = table.looks[name]
+    return found
+
+
+def leading_zero(cells: pa.Array) -> str:
+    """A cell such as `007` or `038.11`, which is a code and no number; empty where there is none."""
+    if not is_text(cells):
+        return ""
+    found = cells.filter(pc.match_substring_regex(cells, r"^[-+]?0\d+([.,]\d*)?$"))
+    return str(found[0].as_py()) if len(found) else ""
+
+
+def is_text(cells: pa.Array) -> bool:
+    """Whether a column holds text, as every column of a CSV does."""
+    return bool(pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type))
+
+
+def _look(cells: pa.Array) -> Look:
+    if not is_text(cells):
+        return Look()
+    different = pc.unique(cells.drop_null())
+    if _all_match(different, _PLAIN):
+        pointed = different.filter(pc.match_substring(different, "."))
+        if not len(pointed) or not _all_match(pointed, _TWO_WAYS):
+            return Look(decimal="." if len(pointed) else "")
+    words = [text for text in different.to_pylist() if text.lower() not in PLACEHOLDERS]
+    numerals = {text: found for text in words if (found := numeral(text))}
+    unit = _unit([found.unit for found in numerals.values()])
+    digits = {text: one.digits for text, one in numerals.items() if unit or not one.unit}
+    if not digits or _are_codes(list(digits.values())):
+        return Look(unit=unit)
+    reads = {
+        style: sum(read(one, style) is not None for one in digits.values()) for style in STYLES
+    }
+    point = max(_POINT, key=lambda style: reads[style])
+    comma = max(_COMMA, key=lambda style: reads[style])
+    decimal = ""
+    if reads[point] != reads[comma] and max(reads.values()) >= MOSTLY * len(digits):
+        decimal = max(point, comma, key=lambda style: reads[style])[5]
+    two_ways = [text for text, one in digits.items() if _has_two_values(one, point, comma)]
+    grouped = any(point[1] in one for one in digits.values())
+    return Look(
+        decimal=decimal,
+        two_ways=two_ways[0] if two_ways and not decimal else "",
+        point=point if grouped else "",
+        comma=comma,
+        unit=unit,
+        proves=len(digits) >= MOSTLY * len(words),
+    )
+
+
+def _has_two_values(digits: str, point: str, comma: str) -> bool:
+    one, other = read(digits, point), read(digits, comma)
+    return one is not None and other is not None and float(one) != float(other)
+
+
+def _unit(units: list[str]) -> str:
+    """The unit that most numbers have, the same in each; else ""."""
+    there = [unit for unit in units if unit]
+    if len({_singular(unit) for unit in there}) != 1 or len(there) < MOSTLY * len(units):
+        return ""
+    return max(there, key=len)
+
+
+def _singular(unit: str) -> str:
+    """`room` for `rooms`; short units have no plural."""
+    return unit.removesuffix("s") if len(unit) > 2 else unit
+
+
+def _are_codes(digits: list[str]) -> bool:
+    """Whether numbers with spaces are codes such as `560 001`: all of one length, and longer than
+    amounts such as `3 200`."""
+    if not any(" " in one for one in digits) or any("." in one or "," in one for one in digits):
+        return False
+    lengths = {len(one) for one in digits}
+    return len(lengths) == 1 and max(lengths) >= SHORTEST_CODE
+
+
+def _rewritten(cells: pa.Array, change: Callable[[str], str]) -> pa.Array:
+    """Text with each different cell changed once."""
+    encoded = cells.dictionary_encode()
+    changed = [change(text) for text in encoded.dictionary.to_pylist()]
+    return pa.array(changed, pa.string()).take(encoded.indices)
+
+
+def _all_match(cells: pa.Array, pattern: str) -> bool:
+    return bool(pc.all(pc.match_substring_regex(cells, pattern)).as_py() is not False)

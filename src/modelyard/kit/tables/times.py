@@ -1,0 +1,156 @@
+"""Columns of times as seconds: dates of a calendar, with zones or without, and numbers."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelyard.kit.moments import as_utc, moment
+from modelyard.kit.tables.columns import are_placeholders, as_numbers, texts
+from modelyard.kit.tables.notation import MOSTLY, is_text, notation, plainly, say
+from modelyard.kit.tables.table import Table
+
+_DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}")
+_OFFSET = re.compile(r"\d[T ]\d\d.*(?:Z|[-+]\d\d:?\d\d(?::\d\d)?)$", re.IGNORECASE)
+_EXAMPLES = "2026-03-31T08:00:00 or 31.03.2026 08:00"
+_EPOCH = 6e8, 4.2e9
+"""Seconds since 1970 from 1989 to 2103: what a time counted since then is taken for."""
+_UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+
+
+def times(table: Table, name: str, required: bool = True) -> np.ndarray:
+    """Float64 (rows,): seconds since 1970 for dates and times, numbers as they are; NaN for an
+    empty cell where none is `required`.
+
+    Times without an offset are taken for UTC. Numbers that count from 1970 in several units are
+    seconds, each by its size. Both are noted.
+
+    Raises:
+        BadData: a required cell that is empty, or one that is neither; with file, row and column.
+    """
+    cells = table.column(name)
+    empty = cells.is_null().to_numpy(zero_copy_only=False)
+    if required and empty.any():
+        row = int(np.flatnonzero(empty)[0])
+        raise table.fault(name, row, "the time is missing", "Fill it in, or remove the row")
+    if is_dates(cells):
+        micro = cells.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        return np.asarray(micro.to_numpy(zero_copy_only=False) / 1e6)
+    written = notation(table, name)
+    plain, counts = plainly(cells, written)
+    values = as_numbers(plain)
+    numeric = np.isfinite(values)
+    if not required:
+        empty |= are_placeholders(plain)
+    if (numeric | empty).all():
+        say(table, name, written, counts)
+        return _in_one_unit(table, name, values)
+    # Numbers may be in any unit, so a column holds one or the other: as its first cell does.
+    found = np.full(table.rows, np.nan)
+    first = numeric[~empty][0]
+    for row, text in enumerate(texts(table, name)):
+        if empty[row]:
+            continue
+        found[row] = values[row] if first else _seconds(str(text))
+        if np.isfinite(found[row]):
+            continue
+        seen = table.shown(name, row)
+        problem = f"{seen} is neither a number nor a time such as {_EXAMPLES}"
+        if numeric[row]:
+            problem = f"{seen} is a number, and the cells above are dates"
+        raise table.fault(name, row, problem)
+    note_offsets(table, name)
+    return found
+
+
+def _in_one_unit(table: Table, name: str, values: np.ndarray) -> np.ndarray:
+    """Numbers of time as seconds where they count from 1970 in several units, each by its size;
+    others as they are. NaN stays.
+
+    Raises:
+        BadData: most do, and one counts in none of the units.
+    """
+    there = ~np.isnan(values)
+    unit = np.zeros(len(values))
+    counts = {}
+    for what, factor in _UNITS.items():
+        within = (values >= _EPOCH[0] * factor) & (values <= _EPOCH[1] * factor)
+        unit[within] = factor
+        if within.any():
+            counts[what] = int(within.sum())
+    strange = np.flatnonzero(there & (unit == 0))
+    if len(counts) < 2 or len(strange) > (1 - MOSTLY) * there.sum():
+        return values
+    units = ", ".join(f"{count} {what}" for what, count in counts.items())
+    if len(strange):
+        row = int(strange[0])
+        problem = f"{table.shown(name, row)} is no time since 1970 as the others are ({units})"
+        raise table.fault(name, row, problem, "Write all times in one unit")
+    table.note(f"{name}: times since 1970 in several units, each by its size: {units}")
+    return np.asarray(np.where(there, values / np.where(there, unit, 1.0), np.nan))
+
+
+def note_offsets(table: Table, name: str) -> None:
+    """Notes how many times of a column have no offset where others have one."""
+    without = int(np.sum(_without_offset(table.column(name))))
+    count = table.rows - table.column(name).null_count
+    if 0 < without < count:
+        table.note(f"{name}: {without} of {count} times have no offset, and were taken for UTC")
+
+
+def is_local(table: Table, name: str) -> bool:
+    """Whether the times of a column are those of a calendar and none has an offset."""
+    return is_dated(table, name) and bool(_without_offset(table.column(name)).all())
+
+
+def with_offsets(cells: pa.Array) -> pa.Array:
+    """Text in which times with a zone's name (RFC 9557) have the offset in its place; other cells
+    as they are."""
+    if not is_text(cells) or not pc.any(pc.match_substring(cells, "[")).as_py():
+        return cells
+    changed = [text if text is None else _with_offset(text) for text in cells.to_pylist()]
+    return pa.array(changed, pa.string())
+
+
+def is_dates(cells: pa.Array) -> bool:
+    """Whether a Parquet column holds dates or times of a calendar."""
+    return bool(pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type))
+
+
+def is_dated(table: Table, name: str) -> bool:
+    """Whether the column's first cell is a date or time, as a file or as ISO 8601 holds it."""
+    cells = table.column(name)
+    if pa.types.is_temporal(cells.type):
+        return True
+    first = next((cell for cell in cells.to_pylist() if cell is not None), None)
+    return isinstance(first, str) and bool(_DATED.match(first))
+
+
+def _without_offset(cells: pa.Array) -> np.ndarray:
+    """Which cells are times without an offset, bool (rows,)."""
+    if not is_text(cells):
+        zone = pa.types.is_timestamp(cells.type) and cells.type.tz is not None
+        return np.full(len(cells), is_dates(cells) and not zone)
+    listed = with_offsets(cells).to_pylist()
+    return np.array([text is not None and not _OFFSET.search(text) for text in listed], bool)
+
+
+def _with_offset(text: str) -> str:
+    if not text.endswith("]"):
+        return text
+    try:
+        time = moment(text)
+    except ValueError:
+        return text
+    return as_utc(time).isoformat() if time.tzinfo is not None else time.isoformat()
+
+
+def _seconds(text: str) -> float:
+    """Since 1970, of a date or time; NaN of another text."""
+    try:
+        return as_utc(moment(text)).timestamp()
+    except (ValueError, OverflowError):
+        return np.nan
