@@ -61,10 +61,10 @@ def test_the_hour_stands_twice_for_each_machine_of_a_file(tmp_path: Path) -> Non
 
 def test_an_hour_that_stands_twice_makes_no_machines(tmp_path: Path) -> None:
     times = on_the_wall(5, "Europe/Berlin", datetime(2024, 10, 26, 20, tzinfo=UTC))
-    half = [f"{'AB'[n // 77]}" if n < 154 else "A" for n in range(ROWS)]
-    columns = table() | {"time": times, "shift": half}
+    season = ["summer" if n < 60 else "winter" for n in range(ROWS)]
+    columns = table() | {"time": times, "season": season}
     message = refused(tmp_path, write(tmp_path / "raw", "pump.csv", columns))
-    assert "column 'shift': 'A' is not a number" in message
+    assert "column 'season': 'summer' is not a number" in message
 
 
 @pytest.mark.parametrize(
