@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +30,6 @@ from modelyard.kit.tables import (
     plainly,
 )
 
-if TYPE_CHECKING:
-    pass
-
 MOSTLY = 0.9
 """From this share of numeric (or date) cells on, the others are errors to fix, not another kind
 of cell."""
@@ -50,8 +47,6 @@ _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./-]\d{
 _WORD = re.compile(r"[^\W\d_]")
 """How a word begins: not with a digit or a sign, as numbers with a slip of the pen do."""
 _WITH_UNIT = re.compile(r"[$€£]?\s*[-+]?\d[\d.,' ]*\s*(%|[$€£]|[a-zA-Zµ°]{1,3})?")
-
-
 _CLOSE = {
     "log": "its logarithm is taken, for 32-bit numbers would not tell most of its values apart",
     "standardize": "32-bit numbers do not tell most of its values apart",
