@@ -5,7 +5,7 @@ from kfp import compiler, dsl
 STEPS = 7
 
 
-@dsl.component
+@dsl.component(install_kfp_package=False)
 def step(after: str) -> str:
     return after
 

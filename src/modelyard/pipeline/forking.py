@@ -11,6 +11,7 @@ are new interpreters.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -20,9 +21,10 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 """OpenBLAS starts its threads when it is loaded: here it gets none, and a step takes them back."""
@@ -31,7 +33,7 @@ READY = b"r"
 
 
 def main(control: socket.socket, modules: list[str]) -> int:
-    """Serves until the other end is closed. Returns in each step too, with its exit status."""
+    """Serves until the other end is closed."""
     # Steps get the same signal as this process, which waits for them. See pipeline.process.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     steps: dict[int, tuple[int, socket.socket]] = {}
@@ -50,7 +52,7 @@ def main(control: socket.socket, modules: list[str]) -> int:
                 waiting.clear()
             elif (pid := os.fork()) == 0:
                 control.close()
-                return _run(step)
+                _leave(_run(step))
             else:
                 steps[pid] = os.pidfd_open(pid), step
         for pid, (pidfd, step) in list(steps.items()):
@@ -67,6 +69,18 @@ def main(control: socket.socket, modules: list[str]) -> int:
             # What cannot be imported is said by the step that needs it.
             with contextlib.suppress(Exception):
                 importlib.import_module(waiting.pop(0))
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends a step as an interpreter ends, but for taking its modules apart, which takes longer than
+    a short step works."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _threads() -> int:

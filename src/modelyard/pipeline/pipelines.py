@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import MissingExtra, Unavailable, UsageError
 from modelyard.home import home, is_installed, slug, source_root
+from modelyard.pipeline.warm import import_kfp_local
 
 if TYPE_CHECKING:
     from kfp import Client
@@ -120,12 +121,13 @@ def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
     Raises:
         RuntimeError: a step failed; its own words are in the run's events and log.
     """
-    _import_kfp()
-    from kfp import components, local
-
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+    try:
+        kfp = import_kfp_local()
+    except ImportError:
+        raise MissingExtra("running a pipeline", "pipeline") from None
+    kfp.local.init(kfp.local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
     logging.getLogger().setLevel(logging.INFO)
-    loaded = components.load_component_from_file(str(pipeline))
+    loaded = kfp.components.load_component_from_file(str(pipeline))
     _try_once(loaded.component_spec.implementation.graph)
     loaded(**arguments)
 

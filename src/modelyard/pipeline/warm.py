@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -12,15 +13,20 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from modelyard import events
-from modelyard.family import Entry
 from modelyard.pipeline.forking import BLAS_THREADS, READY
-from modelyard.registry.tracking import QUIET
-from modelyard.settings.family import FamilyConfig
+from modelyard.registry.quiet import QUIET
+
+if TYPE_CHECKING:
+    from modelyard.family import Entry
+    from modelyard.settings.family import FamilyConfig
 
 EXECUTOR = "kfp.dsl.executor_main"
+RUNTIME = "_KFP_RUNTIME"
+"""Set in steps: kfp imports there what steps need."""
 KILLED = -int(signal.SIGKILL)
 """Status of a step of which nothing more was heard."""
 CAN_FORK = sys.platform == "linux"
@@ -67,7 +73,7 @@ class StepServer:
                     *modules,
                 ],
                 pass_fds=[theirs.fileno()],
-                env={**QUIET, **os.environ, **WITHOUT_THREADS, "_KFP_RUNTIME": "true"},
+                env={**QUIET, **os.environ, **WITHOUT_THREADS, RUNTIME: "true"},
             )
 
     def run(self, code: str, arguments: Sequence[str], environment: dict[str, str]) -> int | None:
@@ -98,6 +104,27 @@ class StepServer:
         self._process.wait()
 
 
+def import_kfp_local() -> ModuleType:
+    """kfp with `kfp.local` and `kfp.components`, and without its client: the libraries for clusters
+    behind that take a second to import.
+
+    kfp leaves the client out where its first import finds the variable that steps have.
+    """
+    inside = "kfp" not in sys.modules and RUNTIME not in os.environ
+    if inside:
+        os.environ[RUNTIME] = "true"
+    try:
+        import kfp
+    finally:
+        if inside:
+            del os.environ[RUNTIME]
+    # In this order: kfp's modules import each other in a circle.
+    for name in ("kfp.dsl", "kfp.components", "kfp.local.subprocess_task_handler"):
+        importlib.import_module(name)
+    module: ModuleType = kfp
+    return module
+
+
 @contextmanager
 def forked_steps(folder: Path, modules: Sequence[str]) -> Iterator[None]:
     """Within the block kfp.local's steps are forked where that is possible.
@@ -109,7 +136,7 @@ def forked_steps(folder: Path, modules: Sequence[str]) -> Iterator[None]:
         yield
         return
     with StepServer(folder, modules) as server:
-        from kfp.local import subprocess_task_handler as handler
+        handler = import_kfp_local().local.subprocess_task_handler
 
         new_interpreter = handler.run_local_subprocess
 

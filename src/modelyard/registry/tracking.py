@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from modelyard.errors import MissingExtra, ModelyardError, Unavailable
 from modelyard.home import home, slug, tracking_uri
 from modelyard.judging.evaluation import Evaluation, GateResult
+from modelyard.registry.quiet import QUIET
 from modelyard.settings.family import config_hash
 
 if TYPE_CHECKING:
@@ -30,15 +31,6 @@ if TYPE_CHECKING:
     from modelyard.stages.run import Run
 
 log = logging.getLogger("modelyard")
-QUIET = {
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-}
-"""Defaults of MLflow's environment: it prints nothing, and a dead server
-is reported within a minute instead of many."""
 _ARTIFACTS = "/api/2.0/mlflow-artifacts"
 """Where a server takes and gives the files of runs."""
 PARAMETERS_A_CALL, METRICS_A_CALL, LONGEST, LONGEST_TAG, LONGEST_NAME = 100, 1000, 6000, 5000, 100
