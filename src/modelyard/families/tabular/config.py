@@ -12,6 +12,7 @@ from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Task = Literal["auto", "classification", "regression"]
 Kind = Literal["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
+SetKind = Literal["auto", "linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
 Loss = Literal["auto", "squared", "absolute", "huber", "log"]
 
 
@@ -58,8 +59,10 @@ class TabularFeatures(Settings):
 class TabularModel(Settings):
     """Which model."""
 
-    kind: Kind = "lightgbm"
-    """linear (logistic or ridge), forest, boosting (histogram), xgboost, lightgbm, mlp (torch)."""
+    kind: SetKind = "auto"
+    """auto (of a small table the best of linear, lightgbm and forest on held-out folds of its
+    training rows, else lightgbm), linear (logistic or ridge), forest, boosting (histogram),
+    xgboost, lightgbm, mlp (torch)."""
     trees: int = Field(default=400, ge=1)
     """Most trees of a forest or boosting model; boosting stops earlier when validation stops
     improving."""
@@ -129,6 +132,7 @@ class TabularConfig(FamilyConfig):
             "pandas",
             "pyarrow",
             "sklearn",
+            *(["lightgbm"] if kind == "auto" else []),
             *([kind] if kind in ("lightgbm", "xgboost") else []),
         ]
         needs = dict.fromkeys(libraries, "tabular")

@@ -20,7 +20,7 @@ from modelyard.families.tabular.infer import infer_column
 from modelyard.families.tabular.overview import summarize, with_ranges
 from modelyard.families.tabular.samples import TARGETS, write_sample
 from modelyard.families.tabular.schema import Column, TableSchema, near
-from modelyard.families.tabular.table import save_split
+from modelyard.families.tabular.table import BY_TIME, save_split
 from modelyard.families.tabular.target import read_target
 from modelyard.families.tabular.values import convert
 from modelyard.family import Data, Split
@@ -120,6 +120,8 @@ class TabularData(Data[TabularConfig]):
             x = encoder.transform(completed(to_columns(frame, schema), schema))
             save_split(out, split, x, prepared.y[part])
             frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
+        if prepared.clock.times is not None:
+            (Path(out) / BY_TIME).touch()
         prepared.schema = schema
         notes = [*table.notes, *prepared.notes, *split_by.notes]
         outputs = len(encoder.names)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard.families.tabular.choosing import choose_kind
 from modelyard.families.tabular.config import TabularConfig, TabularModel
 from modelyard.families.tabular.data import TabularData
 from modelyard.families.tabular.evaluate import evaluate
@@ -57,6 +58,12 @@ class Tabular(TabularData, Family[TabularConfig]):
         """
         config = self.config
         table = load_table(features, config.model)
+        kind_notes = []
+        if config.model.kind == "auto":
+            found = choose_kind(config, table)
+            kind_notes.append(found.note)
+            model = config.model.model_copy(update={"kind": found.kind})
+            config = config.model_copy(update={"model": model})
         fitted = _fit_kind(config, table, features, out, trainer)
         _info(config, table, fitted).save(out)
         run = native_runtime(out)
@@ -80,7 +87,7 @@ class Tabular(TabularData, Family[TabularConfig]):
             "headline": fitted.headline + chosen,
             "curves": fitted.curves,
             "trees": fitted.trees,
-            "notes": [*fitted.notes, *notes],
+            "notes": [*kind_notes, *fitted.notes, *notes],
             "importance": ranked,
         }
 
@@ -110,8 +117,9 @@ class Tabular(TabularData, Family[TabularConfig]):
 def _fit_kind(
     config: TabularConfig, table: Table, features: Path, out: Path, trainer: Trainer
 ) -> Fitted:
-    if config.model.kind != "mlp":
-        return FITTERS[config.model.kind](config, table, out, trainer.progress)
+    kind = config.model.kind
+    if kind != "mlp":
+        return FITTERS[kind](config, table, out, trainer.progress)
     from modelyard.families.tabular.mlp import MlpFamily
 
     report = trainer.fit(MlpFamily(config, table.loss), features, out)

@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelyard.families.tabular.loss import HUBER
-from modelyard.families.tabular.table import cores
+from modelyard.families.tabular.estimators import (
+    Options,
+    new_boosting,
+    new_forest,
+    new_lightgbm,
+    new_linear,
+    new_xgboost,
+)
 from modelyard.family import Progress
 from modelyard.kit.sklearn import save_estimator
 
@@ -50,27 +56,11 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
     """Leaf-wise boosting by LightGBM, deterministic for a seed."""
     import lightgbm
 
-    model = config.model
-    kind = lightgbm.LGBMClassifier if table.classes else lightgbm.LGBMRegressor
-
     def show(environment: Any) -> None:
         loss = environment.evaluation_result_list[-1][2]
         progress(environment.iteration + 1, environment.end_iteration, validation_loss=loss)
 
-    boosting = kind(
-        n_estimators=table.rounds or model.trees,
-        learning_rate=model.learning_rate,
-        num_leaves=model.max_leaves,
-        max_depth=model.max_depth or -1,
-        reg_lambda=model.regularization,
-        min_child_samples=_least_in_leaf(len(table.x)),
-        random_state=config.seed,
-        n_jobs=cores(table.x.size),
-        deterministic=True,
-        force_col_wise=True,
-        verbose=-1,
-        **_of_loss(LIGHTGBM_LOSSES, table),
-    )
+    boosting = new_lightgbm(config, table, table.rounds or config.model.trees)
     watched: Options = {}
     if table.rounds is None:
         watched = {
@@ -97,7 +87,6 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
     import xgboost
 
     model = config.model
-    kind = xgboost.XGBClassifier if table.classes else xgboost.XGBRegressor
 
     class Show(xgboost.callback.TrainingCallback):  # type: ignore[misc]  # the library has no types
         def after_iteration(self, booster: Any, epoch: int, evals_log: Any) -> bool:
@@ -105,21 +94,9 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
             progress(epoch + 1, model.trees, validation_loss=loss)
             return False
 
-    boosting = kind(
-        n_estimators=table.rounds or model.trees,
-        learning_rate=model.learning_rate,
-        tree_method="hist",
-        grow_policy="lossguide",
-        max_leaves=model.max_leaves,
-        max_depth=model.max_depth or 0,
-        reg_lambda=model.regularization,
-        random_state=config.seed,
-        n_jobs=cores(table.x.size),
-        early_stopping_rounds=PATIENCE if table.rounds is None else None,
-        callbacks=[Show()] if table.rounds is None else None,
-        verbosity=0,
-        **_of_loss(XGBOOST_LOSSES, table),
-    )
+    boosting = new_xgboost(config, table, table.rounds or model.trees)
+    if table.rounds is None:
+        boosting.set_params(early_stopping_rounds=PATIENCE, callbacks=[Show()])
     watched: Options = {}
     if table.rounds is None:
         watched = {
@@ -139,23 +116,9 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
 
 def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """scikit-learn's histogram gradient boosting, cut back to its best round."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
     model = config.model
-    kind = HistGradientBoostingClassifier if table.classes else HistGradientBoostingRegressor
-    boosting = kind(
-        learning_rate=model.learning_rate,
-        max_iter=table.rounds or model.trees,
-        max_leaf_nodes=model.max_leaves,
-        max_depth=model.max_depth,
-        l2_regularization=model.regularization,
-        early_stopping=table.rounds is None,
-        scoring="loss",
-        min_samples_leaf=_least_in_leaf(len(table.x)),
-        n_iter_no_change=PATIENCE,
-        random_state=config.seed,
-        **_of_loss(BOOSTING_LOSSES, table),
-    )
+    boosting = new_boosting(config, table, table.rounds or model.trees)
+    boosting.set_params(early_stopping=table.rounds is None, n_iter_no_change=PATIENCE)
     progress(0, model.trees)
     if table.rounds is not None:
         boosting.fit(table.x, table.y, sample_weight=table.weight)
@@ -190,17 +153,8 @@ def _save_boosting(boosting: Any, out: Path, best: int) -> None:
 
 def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """scikit-learn's random forest; all trees are kept."""
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
     trees = config.model.trees
-    kind = RandomForestClassifier if table.classes else RandomForestRegressor
-    forest = kind(
-        max_depth=config.model.max_depth,
-        random_state=config.seed,
-        n_jobs=cores(table.x.size),
-        warm_start=True,
-        **_of_loss(FOREST_LOSSES, table),
-    )
+    forest = new_forest(config, table).set_params(warm_start=True)
     for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
         forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=table.weight)
         progress(count, trees)
@@ -212,21 +166,7 @@ def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progres
 
 def fit_linear(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """Logistic or ridge regression of standardized columns."""
-    from sklearn.linear_model import HuberRegressor, LogisticRegression, Ridge
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    penalty = config.model.regularization
-    name, linear = "ridge regression", Ridge(alpha=penalty)
-    if table.classes:
-        name, linear = "logistic regression", LogisticRegression(C=1 / penalty, max_iter=2_000)
-    elif table.loss is not None and table.loss.fit == "huber":
-        # Its penalty is for the sum of squared errors as Ridge's is.
-        name, linear = (
-            "Huber regression",
-            HuberRegressor(epsilon=HUBER, alpha=penalty, max_iter=2_000),
-        )
-    pipeline = Pipeline([("scale", StandardScaler()), ("linear", linear)])
+    name, pipeline = new_linear(config, table)
     progress(0, 1)
     pipeline.fit(table.x.astype(np.float64), table.y, linear__sample_weight=table.weight)
     progress(1, 1)
@@ -234,30 +174,6 @@ def fit_linear(config: TabularConfig, table: Table, out: Path, progress: Progres
     return Fitted(f"{name}, {table.x.shape[1]} columns")
 
 
-Options = dict[str, Any]
-
-LIGHTGBM_LOSSES: dict[str, Options] = {
-    "squared": {"objective": "regression", "metric": "rmse"},
-    "absolute": {"objective": "regression_l1", "metric": "l1"},
-    "huber": {"objective": "huber", "alpha": HUBER, "metric": "huber"},
-}
-XGBOOST_LOSSES: dict[str, Options] = {
-    "squared": {"objective": "reg:squarederror", "eval_metric": "rmse"},
-    "absolute": {"objective": "reg:absoluteerror", "eval_metric": "mae"},
-    "huber": {
-        "objective": "reg:pseudohubererror",
-        "huber_slope": HUBER,
-        "eval_metric": "mphe",
-    },
-}
-BOOSTING_LOSSES: dict[str, Options] = {
-    "squared": {"loss": "squared_error"},
-    "absolute": {"loss": "absolute_error"},
-}
-FOREST_LOSSES: dict[str, Options] = {
-    "squared": {"criterion": "squared_error"},
-    "absolute": {"criterion": "absolute_error"},
-}
 CURVES = {
     "squared": "root mean squared error",
     "absolute": "mean absolute error",
@@ -271,12 +187,6 @@ FITTERS: dict[str, Callable[[TabularConfig, Table, Path, Progress], Fitted]] = {
     "xgboost": fit_xgboost,
     "lightgbm": fit_lightgbm,
 }
-
-
-def _least_in_leaf(rows: int) -> int:
-    """20, both libraries' default; of fewer than 200 rows a tenth, for leaves of 20 would leave
-    nothing to split."""
-    return max(2, min(20, rows // 10))
 
 
 def floor32(values: np.ndarray) -> np.ndarray:
@@ -301,11 +211,6 @@ def _float32_thresholds(model: str) -> str:
     return re.sub(
         r"^tree_sizes=.*\n", "", re.sub(r"^threshold=(.*)$", rounded, model, flags=re.M), flags=re.M
     )
-
-
-def _of_loss(losses: Mapping[str, Options], table: Table) -> Options:
-    """A library's options for a regression's loss; none for a classification."""
-    return {} if table.loss is None else losses[table.loss.fit]
 
 
 def _only(figures: Mapping[str, Sequence[float]]) -> Sequence[float]:

@@ -56,7 +56,8 @@ def choose_loss(
         UsageError: the kind cannot be fitted with the loss that is set, or a target is not above 0
             where its logarithm is wanted.
     """
-    able = LOSSES[settings.kind]
+    # What `auto` chooses from can take the same losses together.
+    able = LOSSES["lightgbm" if settings.kind == "auto" else settings.kind]
     name = settings.loss
     reason = "model.loss"
     if earlier is not None and earlier.log:

@@ -3,6 +3,7 @@
 A features folder holds:
 
 train.npz validation.npz test.npz    x: float32 (rows, columns); y: float64 (regression) or int64 class index
+by_time                              (empty) where the rows were divided by time
 train.parquet …                      the same rows as they came: the schema's columns and the target
 assets/schema.json                   the table's columns, roles and transforms, and the target
 assets/encoders.json, *.npy          what was fitted on the training split
@@ -29,6 +30,8 @@ from modelyard.runtimes.onnx import available_cores
 from modelyard.store.base import base_of
 
 FEW_CELLS = 200_000
+BY_TIME = "by_time"
+"""An empty file where the splits follow each other in time."""
 
 
 class ModelInfo(Asset):
@@ -65,6 +68,8 @@ class Table:
     weight_validation: np.ndarray | None = None
     loss: Chosen | None = None
     """Of a regression."""
+    by_time: bool = False
+    """The training rows are in the order of time, and later ones follow."""
     rounds: int | None = None
     """Trees to fit, where training and validation rows were joined: nothing is left to stop by."""
 
@@ -102,14 +107,15 @@ def load_table(features: Path, settings: TabularModel) -> Table:
     classes = TableSchema.load(Path(features) / "assets").classes
     x, y = load_split(features, "train")
     x_validation, y_validation = load_split(features, "validation")
+    by_time = (Path(features) / BY_TIME).is_file()
     if classes is None:
         base = base_of(features)
         earlier = None if base is None else TargetScale.load_or(base / "assets", IDENTITY)
         loss = choose_loss(settings, y, float(min(y.min(), y_validation.min())), earlier)
         scaled, scaled_validation = loss.scale.scaled(y), loss.scale.scaled(y_validation)
-        return Table(x, scaled, x_validation, scaled_validation, None, loss=loss)
+        return Table(x, scaled, x_validation, scaled_validation, None, loss=loss, by_time=by_time)
     y, y_validation = y.astype(np.int64), y_validation.astype(np.int64)
-    table = Table(x, y, x_validation, y_validation, classes)
+    table = Table(x, y, x_validation, y_validation, classes, by_time=by_time)
     if base_of(features) is None:
         _every_class_seen(y, classes)
     if settings.class_weight != "balanced":

@@ -1,0 +1,119 @@
+"""Which kind a small table is fitted with: cross-validated on its training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.families.tabular.estimators import new_forest, new_lightgbm, new_linear
+from modelyard.families.tabular.loss import LOSSES
+from modelyard.kit.classes.evaluate import RARE
+from modelyard.kit.classes.judged import macro_f1
+
+if TYPE_CHECKING:
+    from modelyard.families.tabular.config import Kind, TabularConfig
+    from modelyard.families.tabular.table import Table
+
+FEW_CELLS = 1_000_000
+"""Training rows times inputs (times classes, of several) up to which kinds are compared; larger
+tables take LARGE, for comparing would take long and boosted trees are seldom behind."""
+LARGE: Kind = "lightgbm"
+CANDIDATES: tuple[Kind, ...] = ("linear", "lightgbm", "forest")
+TREES = 100
+"""Trees of the compared forests and boosted models: enough to rank kinds."""
+FOLDS = 5
+LATER_FOLDS = 4
+"""Of rows in the order of time: each is held out of a fit on all earlier ones."""
+
+
+@dataclass(frozen=True)
+class ChosenKind:
+    """A kind and a sentence on how it was chosen."""
+
+    kind: Kind
+    note: str
+
+
+def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
+    """The kind that is best on held-out folds of the training rows, by the metric that models of
+    the task are judged by first."""
+    classes = len(table.classes or ())
+    cells = table.x.size * (classes if classes > 2 else 1)
+    if cells > FEW_CELLS:
+        note = f"model.kind = auto is {LARGE}: the table is large ({len(table.x):,} training rows)."
+        return ChosenKind(LARGE, note)
+    able = [kind for kind in CANDIDATES if table.loss is None or table.loss.name in LOSSES[kind]]
+    folds = _folds(table, config.seed)
+    held_out = np.concatenate([part for _, part in folds])
+    truth = table.y[held_out]
+    figures: dict[Kind, float] = {}
+    for kind in able:
+        answers = _held_out(_new(kind, config, table), table, folds)
+        name, figures[kind] = _judged(truth, answers, table)
+    best = max(figures, key=lambda kind: -figures[kind] if name == "mae" else figures[kind])
+    said = ", ".join(f"{kind} {figure:.4g}" for kind, figure in figures.items())
+    note = f"model.kind = auto is {best}: {name} on {len(folds)} held-out folds of the training rows is {said}."
+    return ChosenKind(best, note)
+
+
+def _new(kind: Kind, config: TabularConfig, table: Table) -> Any:
+    if kind == "linear":
+        return new_linear(config, table)[1]
+    if kind == "forest":
+        return new_forest(config, table).set_params(n_estimators=TREES)
+    return new_lightgbm(config, table, TREES)
+
+
+def _folds(table: Table, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
+
+    if table.by_time:
+        # A kind that cannot follow a trend shows it only on later rows.
+        return list(TimeSeriesSplit(LATER_FOLDS).split(table.x))
+    if table.classes is None:
+        return list(KFold(FOLDS, shuffle=True, random_state=seed).split(table.x))
+    rarest = int(np.bincount(table.y).min())
+    splitter = StratifiedKFold(max(2, min(FOLDS, rarest)), shuffle=True, random_state=seed)
+    return list(splitter.split(table.x, table.y))
+
+
+def _held_out(
+    estimator: Any, table: Table, folds: list[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Values (rows,) or probabilities (rows, classes) of the held-out rows, fold after fold, each
+    answered by a model of other rows."""
+    from sklearn.base import clone
+
+    answers = []
+    for rest, part in folds:
+        model, options = clone(estimator), {}
+        if table.weight is not None:
+            name = "linear__sample_weight" if hasattr(model, "steps") else "sample_weight"
+            options = {name: table.weight[rest]}
+        model.fit(table.x[rest], table.y[rest], **options)
+        if table.classes is None:
+            answers.append(model.predict(table.x[part]))
+            continue
+        # The other folds may lack a class.
+        p = np.zeros((len(part), len(table.classes)))
+        p[:, model.classes_] = model.predict_proba(table.x[part])
+        answers.append(p)
+    return np.concatenate(answers)
+
+
+def _judged(y: np.ndarray, answers: np.ndarray, table: Table) -> tuple[str, float]:
+    """The metric that comes first in judging, and its value in the target's unit."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    if table.loss is not None:
+        scale = table.loss.scale
+        return "mae", float(np.abs(scale.restored(answers) - scale.restored(y)).mean())
+    if answers.shape[1] > 2:
+        return "macro_f1", macro_f1(y, answers.argmax(axis=1))
+    if len(np.unique(y)) < 2:
+        return "accuracy", float((answers.argmax(axis=1) == y).mean())
+    if y.mean() < RARE:
+        return "average_precision", float(average_precision_score(y, answers[:, 1]))
+    return "roc_auc", float(roc_auc_score(y, answers[:, 1]))

@@ -1,0 +1,149 @@
+"""The libraries' estimators with a config's settings, not fitted yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from modelyard.families.tabular.loss import HUBER
+from modelyard.families.tabular.table import cores
+
+if TYPE_CHECKING:
+    from modelyard.families.tabular.config import TabularConfig
+    from modelyard.families.tabular.table import Table
+
+Options = dict[str, Any]
+"""Of a library's constructor."""
+
+ROWS_OF_A_TREE, COLUMNS_OF_A_TREE = 0.8, 0.7
+"""Shares that are drawn for each tree of LightGBM: trees that see different parts err less alike
+(Friedman 2002)."""
+
+LIGHTGBM_LOSSES: dict[str, Options] = {
+    "squared": {"objective": "regression", "metric": "rmse"},
+    "absolute": {"objective": "regression_l1", "metric": "l1"},
+    "huber": {"objective": "huber", "alpha": HUBER, "metric": "huber"},
+}
+XGBOOST_LOSSES: dict[str, Options] = {
+    "squared": {"objective": "reg:squarederror", "eval_metric": "rmse"},
+    "absolute": {"objective": "reg:absoluteerror", "eval_metric": "mae"},
+    "huber": {
+        "objective": "reg:pseudohubererror",
+        "huber_slope": HUBER,
+        "eval_metric": "mphe",
+    },
+}
+BOOSTING_LOSSES: dict[str, Options] = {
+    "squared": {"loss": "squared_error"},
+    "absolute": {"loss": "absolute_error"},
+}
+FOREST_LOSSES: dict[str, Options] = {
+    "squared": {"criterion": "squared_error"},
+    "absolute": {"criterion": "absolute_error"},
+}
+
+
+def new_lightgbm(config: TabularConfig, table: Table, trees: int) -> Any:
+    """LightGBM's classifier or regressor, deterministic for a seed."""
+    import lightgbm
+
+    model = config.model
+    kind = lightgbm.LGBMClassifier if table.classes else lightgbm.LGBMRegressor
+    return kind(
+        n_estimators=trees,
+        learning_rate=model.learning_rate,
+        num_leaves=model.max_leaves,
+        max_depth=model.max_depth or -1,
+        reg_lambda=model.regularization,
+        min_child_samples=_least_in_leaf(len(table.x)),
+        subsample=ROWS_OF_A_TREE,
+        subsample_freq=1,
+        colsample_bytree=COLUMNS_OF_A_TREE,
+        random_state=config.seed,
+        n_jobs=cores(table.x.size),
+        deterministic=True,
+        force_col_wise=True,
+        verbose=-1,
+        **_of_loss(LIGHTGBM_LOSSES, table),
+    )
+
+
+def new_xgboost(config: TabularConfig, table: Table, trees: int) -> Any:
+    """XGBoost's classifier or regressor, leaf-wise by histograms."""
+    import xgboost
+
+    model = config.model
+    kind = xgboost.XGBClassifier if table.classes else xgboost.XGBRegressor
+    return kind(
+        n_estimators=trees,
+        learning_rate=model.learning_rate,
+        tree_method="hist",
+        grow_policy="lossguide",
+        max_leaves=model.max_leaves,
+        max_depth=model.max_depth or 0,
+        reg_lambda=model.regularization,
+        random_state=config.seed,
+        n_jobs=cores(table.x.size),
+        verbosity=0,
+        **_of_loss(XGBOOST_LOSSES, table),
+    )
+
+
+def new_boosting(config: TabularConfig, table: Table, trees: int) -> Any:
+    """scikit-learn's histogram gradient boosting."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    model = config.model
+    kind = HistGradientBoostingClassifier if table.classes else HistGradientBoostingRegressor
+    return kind(
+        learning_rate=model.learning_rate,
+        max_iter=trees,
+        max_leaf_nodes=model.max_leaves,
+        max_depth=model.max_depth,
+        l2_regularization=model.regularization,
+        scoring="loss",
+        min_samples_leaf=_least_in_leaf(len(table.x)),
+        random_state=config.seed,
+        **_of_loss(BOOSTING_LOSSES, table),
+    )
+
+
+def new_forest(config: TabularConfig, table: Table) -> Any:
+    """scikit-learn's random forest."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    kind = RandomForestClassifier if table.classes else RandomForestRegressor
+    return kind(
+        n_estimators=config.model.trees,
+        max_depth=config.model.max_depth,
+        random_state=config.seed,
+        n_jobs=cores(table.x.size),
+        **_of_loss(FOREST_LOSSES, table),
+    )
+
+
+def new_linear(config: TabularConfig, table: Table) -> tuple[str, Any]:
+    """What people call it, and logistic, ridge or Huber regression of standardized columns."""
+    from sklearn.linear_model import HuberRegressor, LogisticRegression, Ridge
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    penalty = config.model.regularization
+    name, linear = "ridge regression", Ridge(alpha=penalty)
+    if table.classes:
+        name, linear = "logistic regression", LogisticRegression(C=1 / penalty, max_iter=2_000)
+    elif table.loss is not None and table.loss.fit == "huber":
+        name = "Huber regression"
+        linear = HuberRegressor(epsilon=HUBER, alpha=penalty, max_iter=2_000)
+    return name, Pipeline([("scale", StandardScaler()), ("linear", linear)])
+
+
+def _least_in_leaf(rows: int) -> int:
+    """20, both libraries' default; of fewer than 200 rows a tenth, for leaves of 20 would leave
+    nothing to split."""
+    return max(2, min(20, rows // 10))
+
+
+def _of_loss(losses: Mapping[str, Options], table: Table) -> Options:
+    """A library's options for a regression's loss; none for a classification."""
+    return {} if table.loss is None else losses[table.loss.fit]
