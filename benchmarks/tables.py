@@ -217,8 +217,8 @@ def main(names: list[str], divisions: range) -> str:
 HEAD = f"""# Real tables
 
 Written by `python benchmarks/tables.py`. The defaults of `modelyard run tabular` against plain models with their
-libraries' defaults on the same rows: means over {len(DIVISIONS)} divisions (80 % of the rows to learn from, 20 % to judge
-by). modelyard's part of the rows for choosing threshold, calibration and the number of trees is within the 80 %.
+libraries' defaults on the same rows: means over {len(DIVISIONS)} divisions (80 % of the rows to learn from, 20 % to
+judge by). modelyard's part of the rows for choosing threshold, calibration and the number of trees is within the 80 %.
 "Gain" is over the best of the four plain models, which is known only afterwards, in the metric's unit (above 0
 modelyard is better), with a 95 % interval corrected for divisions that share rows (Nadeau and Bengio 2003).
 `mae` is better the smaller. The divisions were not used to choose any default.
