@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,10 @@ def test_a_run_told_to_stop_saves_its_training_and_resume_goes_on_within_it(tmp_
     assert run.returncode == 130, said
     assert "stopped. To continue: modelyard resume" in said
     assert len(list(home.glob("checkpoints/image-*/0/step-*/state.json"))) == 1
+    listed = [sys.executable, "-m", "modelyard", "runs"]
+    table = subprocess.check_output(listed, cwd=tmp_path, env=environment, text=True)
+    row = next(line for line in table.splitlines() if "interrupted" in line)
+    assert not re.search(r"\b0 s", row), row
     before = len(progress(home))
     done = subprocess.run(
         [sys.executable, "-m", "modelyard", "resume"],

@@ -202,9 +202,9 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
         stderr=subprocess.DEVNULL,
     )
     wait_for(
-        lambda: any(file.stat().st_size for file in place.glob("*/*/trials/0002/epochs.jsonl"))
+        lambda: any(file.stat().st_size for file in place.glob("*/*/trials/0003/epochs.jsonl"))
     )
-    (epochs,) = place.glob("*/*/trials/0002/epochs.jsonl")
+    (epochs,) = place.glob("*/*/trials/0003/epochs.jsonl")
     started.send_signal(signal.SIGKILL)
     started.wait()
     wait_for(lambda: len(set(_sizes(epochs))) == 1)  # its trial died with it
@@ -217,10 +217,10 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path):
     (study,) = place.glob("*/*/study.db")
     rows = json.loads((study.parent / "trials.json").read_text())
     assert len(rows) == 4
-    lost = json.loads((study.parent / "trials" / "0002" / "job.json").read_text())["config"][
+    lost = json.loads((study.parent / "trials" / "0003" / "job.json").read_text())["config"][
         "training"
     ]
-    again = next(row for row in rows if row["trial"] == 3)["settings"]
+    again = next(row for row in rows if row["trial"] == 4)["settings"]
     assert again["training.learning_rate"] == lost["learning_rate"]
     block = yaml.safe_load((study.parent / "best.yaml").read_text())[NAME]
     assert block["model"]["pause"] == 0.4
@@ -252,7 +252,7 @@ def test_ctrl_c_leaves_a_usable_study_with_trials_side_by_side(tmp_path):
     )
     wait_for(
         lambda: (
-            len([f for f in place.glob("*/*/trials/000[12]/epochs.jsonl") if f.stat().st_size]) == 2
+            len([f for f in place.glob("*/*/trials/000[23]/epochs.jsonl") if f.stat().st_size]) == 2
         )
     )
     started.send_signal(signal.SIGINT)

@@ -1,6 +1,7 @@
 """Costs of runs by stage: reuse, failures, reruns; and the return on them."""
 
 import json
+import re
 import time
 
 import pytest
@@ -204,7 +205,7 @@ def recorded(tmp_path, monkeypatch):
         id="20310405-101010-aaaa",
         family="tests.toy.family:Line",
         config={"data": {"uri": "/home/ada/customers.csv"}},
-        created="now",
+        created="2031-04-05T10:10:10+00:00",
     )
     folder = RunFolder.new(record)
     monkeypatch.setenv(events.VARIABLE, str(folder.events))
@@ -247,6 +248,25 @@ def test_the_command_prices_a_run_and_tells_its_return(recorded):
     shown = asked("20310405", *prices, *stakes).stdout
     assert "return on investment" in shown
     assert "ingest" in shown
+
+
+def test_a_return_that_no_share_of_the_cost_describes_is_said_in_words(recorded):
+    def shown(accuracy: float, worth: str) -> str:
+        file = recorded.path / "package" / "evaluation.json"
+        evaluation = json.loads(file.read_text())
+        evaluation["metrics"]["accuracy"] = accuracy
+        artifact.write_json(file, evaluation)
+        stakes = ["--benefit-per-correct", worth, "--decisions-per-month", "10000"]
+        prices = ["--set", "cost.cpu_core_hour=36"]
+        result = asked("20310405", *prices, *stakes)
+        assert result.exit_code == 0, result.output
+        (line,) = [line for line in result.stdout.splitlines() if "return on investment" in line]
+        return line
+
+    # Runs for a third of a cent against thousands a month: a share of -100,000,000 % says nothing.
+    assert "none: the model is worse than its baseline" in shown(0.88, "0.5")
+    assert "over 100 times the cost" in shown(0.95, "0.5")
+    assert re.search(r"[+-]\d+%", shown(0.95, "0.0000001"))
 
 
 def test_a_return_without_a_price_is_refused(recorded):

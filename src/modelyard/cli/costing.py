@@ -30,6 +30,9 @@ from modelyard.settings.family import FamilyConfig, parse_assignments, resolve
 
 console = Console(highlight=False)
 
+MOST_TIMES = 100
+"""A return of more times the cost is said so, not shown as a figure."""
+
 
 @dataclass(frozen=True)
 class Query:
@@ -235,11 +238,27 @@ def _return_rows(found: Return, currency: str) -> list[tuple[str, Any]]:
     rows = [
         ("benefit", money(found.benefit, currency)),
         ("cost", money(found.cost, currency)),
-        ("return on investment", f"{found.roi:+.0%}"),
+        ("benefit less cost", money(found.benefit - found.cost, currency)),
+        ("return on investment", _roi(found)),
         ("paid back after", payback),
         ("breaks even at a difference of", f"{found.break_even_improvement:.3g}"),
     ]
     return rows if found.npv is None else [*rows, ("net present value", money(found.npv, currency))]
+
+
+def _roi(found: Return) -> str:
+    """The return as a share of the cost, where that is a figure to compare by.
+
+    A model that is worse than its baseline returns nothing of what was paid: how much it loses on
+    top of that does not depend on the cost. And a cost that leaves most of it out makes any benefit
+    look huge.
+    """
+    if found.improvement < 0:
+        return "none: the model is worse than its baseline"
+    if found.roi > MOST_TIMES:
+        missing = "if that is not all of it, state --serving-per-month and --one-off"
+        return f"over {MOST_TIMES} times the cost; {missing}"
+    return f"{found.roi:+.0%}"
 
 
 def _months(months: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,13 +96,13 @@ def resume_pipeline(run_id: str | None) -> None:
         raise errors.UsageError(f"run {record.id} is being executed by another process")
     check_pipeline_extras()
     options.entry(record.family)
-    folder.write(record.model_copy(update={"status": "running"}))
     follow(folder)
 
 
 def follow(folder: local.RunFolder) -> None:
     """Executes a run, a line a stage, and ends with its table or its error."""
-    record = folder.record
+    record = folder.record.model_copy(update={"status": "running", "began": time.time()})
+    folder.write(record)
     console.print(f"[bold]{record.family}[/] · run {record.id} · {_relative(folder.path)}")
     lines = StageLines(console)
     failed, code = _consume(folder, lines)

@@ -17,7 +17,7 @@ from modelyard.cli import options
 from modelyard.judging.evaluation import figure
 from modelyard.tuning import report
 from modelyard.tuning.search import Plan, Search
-from modelyard.tuning.study import Tried, import_optuna
+from modelyard.tuning.study import Tried, called, import_optuna
 
 console = Console(highlight=False)
 MARKS = {"finished": "[green]✓[/]", "pruned": "[yellow]✂[/]", "failed": "[red]✗[/]"}
@@ -110,9 +110,14 @@ def _show(search: Search, tried: Tried, best: Tried, count: int) -> None:
     )
     text = _settings(tried) if tried.number else "the starting settings"
     note = f"  [dim]{escape(tried.headline)}[/]" if tried.state != "finished" else ""
-    same = f"  [dim]the same as trial {tried.same_as}[/]" if tried.same_as is not None else ""
+    same = (
+        f"  [dim]the same as trial {called(tried.same_as)}[/]" if tried.same_as is not None else ""
+    )
+    # Trials that run side by side end in another order than they began.
+    name = f"  [dim]trial {tried.trial}[/]" if tried.trial != count else ""
+    said = f"{escape(text)}{same}{name}{note}"
     console.print(
-        f"{MARKS[tried.state]} {count:>3}/{of}  {value:<16}{star}  {tried.seconds:5.1f} s  {escape(text)}{same}{note}",
+        f"{MARKS[tried.state]} {count:>3}/{of}  {value:<16}{star}  {tried.seconds:5.1f} s  {said}",
         soft_wrap=True,
     )
 
@@ -176,7 +181,7 @@ def _table(larger_is_better: bool, tried: list[Tried], metric: str) -> Table:
     for one in done[:SHOWN] if start in done[:SHOWN] else [*done[:SHOWN], start]:
         text = _settings(one) if one.number else "the starting settings"
         table.add_row(
-            str(one.number),
+            str(one.trial),
             f"{figure(one.value)}",
             f"{one.seconds:.1f} s",
             escape(text),

@@ -45,7 +45,10 @@ class RunRecord(BaseModel):
     status: Status = "running"
     headlines: dict[str, str] = {}
     """What each finished stage said."""
+    began: float | None = None
+    """When the last execution began, in seconds since 1970."""
     seconds: float = 0.0
+    """How long the last execution took, or has taken so far."""
 
 
 class RunFolder:
@@ -68,17 +71,25 @@ class RunFolder:
 
     @property
     def record(self) -> RunRecord:
-        """`run.json`, with the status as it is now: a run that nobody executes any more was
-        interrupted."""
+        """`run.json`, with status and time as they are now: a run that nobody executes any more was
+        interrupted, when it told its last event."""
         try:
             record = RunRecord.model_validate_json((self.path / "run.json").read_text())
         except (OSError, ValidationError):
             raise UsageError(
                 f"{self.path} is not a run: run.json is missing or unreadable"
             ) from None
-        if record.status == "running" and not self.locked():
-            return record.model_copy(update={"status": "interrupted"})
-        return record
+        if record.status != "running":
+            return record
+        if self.locked():
+            return record.model_copy(update={"seconds": self._since(record, time.time())})
+        last = self.events.stat().st_mtime if self.events.is_file() else 0.0
+        update = {"status": "interrupted", "seconds": self._since(record, last)}
+        return record.model_copy(update=update)
+
+    def _since(self, record: RunRecord, end: float) -> float:
+        began = record.began or datetime.fromisoformat(record.created).timestamp()
+        return round(max(0.0, end - began), 1)
 
     def write(self, record: RunRecord) -> None:
         """Replaces `run.json`."""

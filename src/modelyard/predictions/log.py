@@ -5,8 +5,7 @@
 
 Rows are the family's described columns, with _id, _time (UTC, ISO 8601), _package, _family,
 _latency_ms and _warnings (fields with commas between); those of the feedback are _id, _time and
-_label. A column that held nothing in a whole
-file is absent from that file.
+_label. A column that held nothing in a whole file is absent from that file.
 """
 
 from __future__ import annotations

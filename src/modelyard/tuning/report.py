@@ -17,7 +17,7 @@ from modelyard.judging.evaluation import Plot, Series, figure
 from modelyard.settings.family import FamilyConfig
 from modelyard.settings.search import Range
 from modelyard.store import artifact
-from modelyard.tuning.study import Study, Tried
+from modelyard.tuning.study import Study, Tried, called
 
 BEST, TRIALS, PAGE = "best.yaml", "trials.json", "tune.html"
 SLICES = 8
@@ -73,12 +73,12 @@ def write_trials(folder: Path, study: Study, metric: str) -> Path:
     """Writes all trials as JSON."""
     rows = [
         {
-            "trial": one.number,
+            "trial": one.trial,
             "state": one.state,
             metric: one.value,
             "seconds": one.seconds,
             "settings": one.settings,
-            "same_as": one.same_as,
+            "same_as": None if one.same_as is None else called(one.same_as),
             "note": one.headline,
         }
         for one in study.tried()
@@ -94,7 +94,7 @@ def history(tried: Sequence[Tried], metric: str, larger_is_better: bool) -> Plot
     for one in done:
         pick = max if larger_is_better else min
         best.append(pick([*best[-1:], float(one.value or 0.0)]))
-    x = [float(one.number) for one in done]
+    x = [float(one.trial) for one in done]
     return Plot(
         kind="line",
         title="History",

@@ -27,7 +27,7 @@ from modelyard.store import artifact
 from modelyard.store.usage import Usage
 from modelyard.tuning.pool import Process
 from modelyard.tuning.prune import hopeless
-from modelyard.tuning.study import Proposal, Study, Tried
+from modelyard.tuning.study import Proposal, Study, Tried, called
 from modelyard.tuning.trial import RESULT, Job, Result
 
 POLLED_SECONDS = 0.1
@@ -295,7 +295,7 @@ class Search:
         return Process(number, self._place(number), job, threads, gpu)
 
     def _place(self, number: int) -> Path:
-        return self.folder / "trials" / f"{number:04d}"
+        return self.folder / "trials" / f"{called(number):04d}"
 
 
 @contextmanager

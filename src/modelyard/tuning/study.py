@@ -24,11 +24,17 @@ ENDED, SETTINGS, RETRY = "ended", "settings", "retry"
 begun before."""
 
 
+def called(number: int) -> int:
+    """Optuna's number of a trial as people count: from 1."""
+    return number + 1
+
+
 @dataclass(frozen=True)
 class Tried:
     """A trial that has ended."""
 
     number: int
+    """As Optuna counts, from 0."""
     state: State
     settings: dict[str, Any]
     """Values of the searched settings, by dotted name; nothing for the trial of the starting
@@ -39,8 +45,13 @@ class Tried:
     seconds: float
     headline: str
     same_as: int | None = None
-    """The trial whose result was taken, since the settings are the same."""
+    """The number of the trial whose result was taken, since the settings are the same."""
     cost: dict[str, Any] | None = None
+
+    @property
+    def trial(self) -> int:
+        """The trial as people count: the starting settings are trial 1."""
+        return called(self.number)
 
 
 @dataclass(frozen=True)
