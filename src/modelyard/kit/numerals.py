@@ -27,7 +27,7 @@ _MONEY = r"[$€£¥₹]|(?:EUR|USD|GBP|CHF|JPY|CNY|INR|CAD|AUD|BRL|SEK|NOK|DKK|
 _UNIT = r"(?:[^\W\d_]|[%‰$€£¥₹°/]){1,10}"
 _NUMERAL = re.compile(
     rf"(?P<bound><=|>=|[<>≤≥])?\s*(?P<open>\()?\s*(?P<sign>[-+])?\s*(?P<before>{_MONEY})?\s*"
-    r"(?P<inner>[-+])?(?P<digits>[.,]?[0-9][0-9.,' ]*?(?:[eE][-+]?[0-9]+)?)\s*"
+    r"(?P<inner>[-+])?(?P<digits>[.,]?[0-9][0-9.,']*+(?: [0-9][0-9.,']*+)*+(?:[eE][-+]?[0-9]++)?)\s*"
     rf"(?P<after>{_UNIT})?(?P<behind>-)?\s*(?P<close>\))?\s*(?P<outside>{_UNIT})?"
 )
 

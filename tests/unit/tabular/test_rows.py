@@ -122,7 +122,7 @@ def test_separators_between_thousands_are_told_from_decimals(
 ) -> None:
     written = notation(_table(cells, delimiter), "x")
     assert written == Notation(style)
-    found = as_numbers(plainly(pa.array(cells), written)[0])
+    found = as_numbers(plainly(pa.array(cells), written).cells)
     assert np.array_equal(found, values or [np.nan] * len(cells), equal_nan=True)
 
 

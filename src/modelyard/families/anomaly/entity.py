@@ -48,7 +48,7 @@ def find_entity(tables: list[Table], settings: AnomalyFeatures) -> str | None:
     found: list[tuple[bool, int, str]] = []
     for name in candidates:
         called = bool(_MACHINE.fullmatch(name.strip()))
-        plain, _ = plainly(first.column(name), notation(first, name))
+        plain = plainly(first.column(name), notation(first, name)).cells
         measured = bool(np.isfinite(as_numbers(plain)).any())
         if not called and (measured or not mixed):
             continue

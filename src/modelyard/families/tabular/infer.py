@@ -82,7 +82,7 @@ def infer_column(
     A role of `drop` carries its reason as the description.
     """
     cells, written = table.column(name), notation(table, name)
-    there, plain = cells.drop_null(), plainly(cells, written)[0].drop_null()
+    there, plain = cells.drop_null(), plainly(cells, written).cells.drop_null()
     nullable = len(there) < table.rows
     forced = given.get("role")
     code = "" if forced else _code(there, plain)

@@ -136,7 +136,7 @@ def _wanted(table: Table, clocks: dict[str, np.ndarray]) -> Clock:
 
 def _times(table: Table, name: str) -> np.ndarray:
     """Float64 with NaN where a cell is empty: seconds for dates."""
-    if is_numeric(plainly(table.column(name), notation(table, name))[0]):
+    if is_numeric(plainly(table.column(name), notation(table, name)).cells):
         return tables.times(table, name, required=False)
     dates = convert(Column(name=name, role="time"), table, required=False)
     seconds = dates.to_numpy("datetime64[us]")

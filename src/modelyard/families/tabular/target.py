@@ -47,7 +47,7 @@ def read_target(table: Table, target: str, edits: Edits, config: TabularConfig) 
     """What is predicted, and what a person should know of it."""
     cells = table.column(target)
     written = notation(table, target)
-    plain, _ = plainly(cells, written)
+    plain = plainly(cells, written).cells
     there = np.flatnonzero(cells.is_valid().to_numpy(zero_copy_only=False))
     if not len(there):
         raise BadData("the target is empty in every row", file=table.file, column=target)
@@ -128,7 +128,7 @@ def _check_classes(table: Table, target: str, counts: Counter[str], edits: Edits
         problem = f"the target has only one class, {only!r}; a classifier needs at least two"
         raise BadData(problem, **where)
     if len(counts) > MOST_CLASSES:
-        plain, _ = plainly(table.column(target), notation(table, target))
+        plain = plainly(table.column(target), notation(table, target)).cells
         numeric = is_numeric(plain)
         hint = "Type --set features.task=regression" if numeric else "Is it the right column?"
         problem = f"the target has {len(counts)} classes; at most {MOST_CLASSES} are allowed"

@@ -55,9 +55,9 @@ def numbers(
     if words:
         known = pc.is_in(cells, pa.array(words, cells.type))
         cells = pc.if_else(known, pa.scalar(None, cells.type), cells)
-    cells, counts = plainly(cells, written)
-    values = _checked(table, name, cells, hint, words)
-    say(table, name, written, counts)
+    plain = plainly(cells, written)
+    values = _checked(table, name, plain.cells, hint, words)
+    say(table, name, written, plain)
     return values
 
 

@@ -7,9 +7,9 @@ the other columns of the file decide; where they prove nothing either, `doubt` s
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +29,8 @@ PLACEHOLDERS = frozenset(
 SHORTEST_CODE = 7
 """Characters of `560 001`: shorter numbers with a space are amounts, such as `3 200`."""
 
+_LOOKED_AT = 50_000
+"""Different cells by which a notation is told. A later one that contradicts them is refused."""
 _PLAIN = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 _TWO_WAYS = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
 _POINT = [style for style in STYLES if style[5] == "."]
@@ -65,6 +67,16 @@ class Look:
     unit: str = ""
     proves: bool = True
     """Whether the column says something of its file: most of its cells are numbers."""
+
+
+class Plain(NamedTuple):
+    """A column with its numbers written plainly, and what of it can be doubted."""
+
+    cells: pa.Array
+    odd: dict[str, Oddity]
+    """Different cells that were read as a bound's number, or as less than nothing."""
+    bare: list[str]
+    """Different cells without a unit."""
 
 
 def notation(table: Table, name: str, usual: Notation | None = None) -> Notation:
@@ -135,13 +147,13 @@ def share_decimal(tables: Sequence[Table]) -> None:
         table.decimal = decimal
 
 
-def plainly(cells: pa.Array, written: Notation) -> tuple[pa.Array, Counter[Oddity]]:
-    """The cells with their numbers as JSON writes them, `-1234.5`; and how many were read in a way
-    that can be doubted. A number in another notation becomes an empty text; all other cells stay.
-    """
+def plainly(cells: pa.Array, written: Notation) -> Plain:
+    """The cells with their numbers as JSON writes them, `-1234.5`. A number in another notation
+    becomes an empty text; all other cells stay."""
     if not is_text(cells) or (not written.format and _all_match(cells, _PLAIN)):
-        return cells, Counter()
+        return Plain(cells, {}, [])
     odd: dict[str, Oddity] = {}
+    bare: list[str] = []
 
     def plain(text: str) -> str:
         found = numeral(text)
@@ -152,21 +164,19 @@ def plainly(cells: pa.Array, written: Notation) -> tuple[pa.Array, Counter[Oddit
             return ""
         if found.odd is not None:
             odd[text] = found.odd
+        if not found.unit:
+            bare.append(text)
         return f"-{digits}" if found.negative else digits
 
     rewritten = _rewritten(cells, plain)
-    counts: Counter[Oddity] = Counter()
-    if odd:
-        for entry in pc.value_counts(cells.drop_null()).to_pylist():
-            if entry["values"] in odd:
-                counts[odd[entry["values"]]] += entry["counts"]
-    if counts["bound"] > (len(cells) - cells.null_count) / 2:
+    bounds = [text for text, kind in odd.items() if kind == "bound"]
+    if _count(cells, bounds) > (len(cells) - cells.null_count) / 2:
         # `<50` and `>50` throughout are categories.
-        return cells, Counter()
-    return rewritten, counts
+        return Plain(cells, {}, [])
+    return Plain(rewritten, odd, bare)
 
 
-def say(table: Table, name: str, written: Notation, counts: Counter[Oddity]) -> None:
+def say(table: Table, name: str, written: Notation, plain: Plain) -> None:
     """Notes how the numbers of a column were read."""
     cells = table.column(name)
     if not is_text(cells):
@@ -175,16 +185,12 @@ def say(table: Table, name: str, written: Notation, counts: Counter[Oddity]) -> 
         table.note(f"{name}: numbers were read as written {written.format}")
     if code := leading_zero(cells):
         table.note(f"{name}: cells with a leading zero, such as {code!r}, were read as numbers")
-    if not counts and not written.unit:
-        return
-    different = pc.unique(cells.drop_null()).to_pylist()
-    found = {text: one for text in different if (one := numeral(text))}
-    for kind, count in sorted(counts.items()):
-        example = next(text for text, one in found.items() if one.odd == kind)
-        table.note(f"{name}: {count} cells such as {example!r} were read as {_TAKEN[kind]}")
+    for kind, taken in _TAKEN.items():
+        if texts := [text for text, own in plain.odd.items() if own == kind]:
+            count = _count(cells, texts)
+            table.note(f"{name}: {count} cells such as {texts[0]!r} were read as {taken}")
     if written.unit:
-        bare = [text for text, one in found.items() if not one.unit]
-        count = pc.sum(pc.is_in(cells, pa.array(bare, cells.type))).as_py()
+        count = _count(cells, plain.bare)
         others = f"; {count} cells have none, and were taken for the same" if count else ""
         table.note(f"{name}: numbers were read without their unit {written.unit!r}{others}")
 
@@ -218,7 +224,9 @@ def _look(cells: pa.Array) -> Look:
         pointed = different.filter(pc.match_substring(different, "."))
         if not len(pointed) or not _all_match(pointed, _TWO_WAYS):
             return Look(decimal="." if len(pointed) else "")
-    words = [text for text in different.to_pylist() if text.lower() not in PLACEHOLDERS]
+    words = [
+        text for text in different[:_LOOKED_AT].to_pylist() if text.lower() not in PLACEHOLDERS
+    ]
     numerals = {text: found for text in words if (found := numeral(text))}
     unit = _unit([found.unit for found in numerals.values()])
     digits = {text: one.digits for text, one in numerals.items() if unit or not one.unit}
@@ -269,6 +277,12 @@ def _are_codes(digits: list[str]) -> bool:
         return False
     lengths = {len(one) for one in digits}
     return len(lengths) == 1 and max(lengths) >= SHORTEST_CODE
+
+
+def _count(cells: pa.Array, texts: list[str]) -> int:
+    """How many cells are one of these texts."""
+    found = pc.sum(pc.is_in(cells, pa.array(texts, cells.type))).as_py()
+    return int(found or 0)
 
 
 def _rewritten(cells: pa.Array, change: Callable[[str], str]) -> pa.Array:

@@ -40,13 +40,13 @@ def times(table: Table, name: str, required: bool = True) -> np.ndarray:
         micro = cells.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
         return np.asarray(micro.to_numpy(zero_copy_only=False) / 1e6)
     written = notation(table, name)
-    plain, counts = plainly(cells, written)
-    values = as_numbers(plain)
+    plain = plainly(cells, written)
+    values = as_numbers(plain.cells)
     numeric = np.isfinite(values)
     if not required:
-        empty |= are_placeholders(plain)
+        empty |= are_placeholders(plain.cells)
     if (numeric | empty).all():
-        say(table, name, written, counts)
+        say(table, name, written, plain)
         return _in_one_unit(table, name, values)
     # Numbers may be in any unit, so a column holds one or the other: as its first cell does.
     found = np.full(table.rows, np.nan)
