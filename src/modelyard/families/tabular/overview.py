@@ -138,13 +138,11 @@ def _duplicates(frame: pd.DataFrame, rows: Rows) -> list[str]:
     }
     if not any(found.values()):
         return []
-    total = sum(found.values())
     each = " and ".join(f"{count:,} {split}" for split, count in found.items() if count)
-    rows_are = "row is an exact copy" if total == 1 else "rows are exact copies"
-    return [
-        f"{each} {rows_are} of training rows: they flatter the figures. "
-        "If they are the same event, remove the copies from the data"
-    ]
+    said = f"{each} rows are exact copies of training rows and flatter the figures"
+    if sum(found.values()) == 1:
+        said = f"{each} row is an exact copy of a training row and flatters the figures"
+    return [f"{said}. If they are the same event, remove the copies from the data"]
 
 
 def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> list[str]:
