@@ -21,7 +21,7 @@ from modelyard.families.recommender.ranking import (
     popularity_scores,
     ranks,
 )
-from modelyard.families.recommender.tasks import roc_auc
+from modelyard.judging.curves import roc_auc
 from tests.unit.recommender.conftest import configured, train
 
 KINDS = ("lightgcn", "ncf", "multitask")

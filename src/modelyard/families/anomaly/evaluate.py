@@ -13,6 +13,7 @@ from modelyard.errors import BadData
 from modelyard.families.anomaly import events, plots, probe
 from modelyard.families.anomaly.judged import Judge, Moments, Scored, z_score
 from modelyard.families.anomaly.parts import Part
+from modelyard.judging.curves import roc_auc
 from modelyard.judging.evaluation import Confusion, Direction, Evaluation
 from modelyard.kit.intervals import resample
 
@@ -52,12 +53,10 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
     baseline = _metrics(simple, moments, labels, truth, simply, kinds)
     directions: dict[str, Direction] = {name: "min" if name in DOWN else "max" for name in metrics}
     main = "roc_auc" if labels else "probe_roc_auc"
-    ranked = resample(sk.roc_auc_score, truth, probed, simply)
+    ranked = resample(roc_auc, truth, probed, simply)
     if labels:
         known = moments.label >= 0
-        ranked = resample(
-            sk.roc_auc_score, moments.label[known], model.score[known], simple.score[known]
-        )
+        ranked = resample(roc_auc, moments.label[known], model.score[known], simple.score[known])
     gain = ranked.gain(main, BASELINE, "max")
     drawn = plots.draw(judge, moments, model, labels)
     if labels:

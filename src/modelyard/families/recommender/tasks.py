@@ -10,6 +10,7 @@ import numpy as np
 
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.data import load_impressions
+from modelyard.judging.curves import roc_auc
 
 if TYPE_CHECKING:
     from modelyard.families.recommender.host import RecommenderHost
@@ -62,16 +63,6 @@ def judge(host: RecommenderHost, run: Runtime, features: Path, split: Split) -> 
         "their baseline is each item's own smoothed mean. dwell_log_mae is in log(1 + seconds)."
     )
     return Judged(metrics, baseline, [note])
-
-
-def roc_auc(truth: np.ndarray, score: np.ndarray) -> float:
-    """The chance that a positive is scored above a negative, ties counting half (Mann and
-    Whitney 1947)."""
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    positive = truth == 1
-    n, m = int(positive.sum()), int((~positive).sum())
-    return float((rank[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def _said(

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
+from sklearn.metrics import accuracy_score, average_precision_score
 
-from modelyard.judging.curves import roc
+from modelyard.judging.curves import roc, roc_auc
 from modelyard.judging.evaluation import Evaluation, Plot
 from modelyard.kit.classes import plots
 from modelyard.kit.classes.decision import HALF, Decision
@@ -113,7 +113,7 @@ def _main(
             [f"All {unit} are {only}: ranking metrics are undefined.", accuracy],
             None,
         )
-    main, ranking = ("roc_auc", roc_auc_score)
+    main, ranking = ("roc_auc", roc_auc)
     if y.mean() < RARE:
         main, ranking = ("average_precision", average_precision_score)
     alarm = labels == 1
