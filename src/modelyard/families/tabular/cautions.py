@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from modelyard.families.tabular.schema import MOST_CHOICES, TableSchema
 from modelyard.host import Caution
 from modelyard.kit.cautions import Ranges, empty, unseen
+from modelyard.store.artifact import write_json
 
 FAR = 1.0
 """Widths of the training range beyond it from which on a number is far outside."""
+
+MOST_KNOWN = 5_000
+"""Categories of a column that are remembered; of one with more, none is taken for new."""
+FILE = "categories.json"
+
+
+def save_categories(
+    assets: Path,
+    schema: TableSchema,
+    columns: Mapping[str, Iterable[str | None]],
+    earlier: Path | None,
+) -> None:
+    """Writes the training rows' categories of columns that have more than the schema names, with
+    those of the model that the run continues (its assets)."""
+    before = _saved_categories(earlier) if earlier is not None else {}
+    known = {}
+    for column in schema.inputs:
+        if column.role != "category" or len(column.choices) < MOST_CHOICES:
+            continue
+        found = {cell for cell in columns.get(column.name, ()) if isinstance(cell, str)}
+        found.update(column.choices, before.get(column.name, ()))
+        if len(found) <= MOST_KNOWN:
+            known[column.name] = sorted(found)
+    if known:
+        write_json(assets / FILE, known)
+
+
+def _saved_categories(assets: Path) -> dict[str, list[str]]:
+    file = assets / FILE
+    found: dict[str, list[str]] = json.loads(file.read_text()) if file.is_file() else {}
+    return found
 
 
 class Cautions:
     """The cautions of a row, looked for in as little time as a few comparisons take."""
 
-    def __init__(self, schema: TableSchema, fields: Mapping[str, str]) -> None:
+    def __init__(self, schema: TableSchema, fields: Mapping[str, str], assets: Path) -> None:
         """`fields` are a request's fields by column."""
+        long = _saved_categories(assets)
         self._numbers = Ranges(FAR)
         self._categories: list[tuple[str, str, frozenset[str]]] = []
         self._texts: list[tuple[str, str]] = []
@@ -26,9 +61,11 @@ class Cautions:
             if column.role == "numeric" and not column.boolean:
                 if column.minimum is not None and column.maximum is not None:
                     self._numbers.add(field, name, column.minimum, column.maximum)
-            elif column.role == "category" and 0 < len(column.choices) < MOST_CHOICES:
-                # A longer list names the most frequent ones only: another one may be rare, not new.
-                self._categories.append((name, field, frozenset(column.choices)))
+            elif column.role == "category":
+                # A long list of choices names the most frequent ones only.
+                whole = 0 < len(column.choices) < MOST_CHOICES
+                if known := column.choices if whole else long.get(name):
+                    self._categories.append((name, field, frozenset(known)))
             if column.role in ("category", "text") and not column.nullable:
                 self._texts.append((name, field))
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide, order
+from modelyard.families.tabular.cautions import save_categories
 from modelyard.families.tabular.cells import as_json, number_or_word
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.earlier import Earlier
@@ -115,6 +116,8 @@ class TabularData(Data[TabularConfig]):
         assets.mkdir(parents=True, exist_ok=True)
         schema.save(assets)
         encoder.save(assets)
+        before = base / "assets" if base is not None else None
+        save_categories(assets, schema, to_columns(train, schema), before)
         for split, part in rows.items():
             frame = prepared.frame.iloc[part]
             x = encoder.transform(completed(to_columns(frame, schema), schema))

@@ -179,5 +179,5 @@ def _at_random(clock: Clock, schema: TableSchema) -> SplitBy:
                 f"random. If the model is for rows later than these, split them by time: {by_time}"
             ],
         )
-    note = f"The rows are in the order of {name}, which {target} does not follow: split at random."
+    note = f"The rows are in the order of {name}, which {target} hardly follows: split at random."
     return SplitBy(notes=[f"{note} To split by time: {by_time}"])
