@@ -20,6 +20,7 @@ from modelyard.serving.app import create_app
 from tests.toy.build import build
 
 USUAL = {"income": 20_000.0, "city": "Oslo", "note": "late parcel", "member": True, "rank": 3.0}
+USUAL |= {"level": 2.5}
 
 
 def _customers(rows: int = 300) -> pd.DataFrame:
@@ -31,6 +32,7 @@ def _customers(rows: int = 300) -> pd.DataFrame:
             "note": [" ".join(r.choice(["late", "parcel", "box", "call"], 5)) for _ in range(rows)],
             "member": r.choice(["true", "false"], rows),
             "rank": r.choice([1.0, 2.0, 3.0, np.nan], rows),
+            "level": [f"{value:.2f}" if value < 4.5 else "over" for value in r.uniform(0, 5, rows)],
         }
     )
     frame["churn"] = np.where(frame["income"] + r.normal(0, 9_000, rows) > 50_000, "yes", "no")
@@ -76,6 +78,9 @@ def test_a_usual_request_has_no_warnings_at_all(client: TestClient) -> None:
         ({"city": " Oslo "}, []),
         ({"note": " "}, ["note"]),
         ({"rank": None}, []),
+        ({"income": 1_000_000}, ["income"]),
+        ({"level": "over"}, []),
+        ({"level": 90.0}, ["level"]),
         ({"rank": 99.0, "city": "", "note": ""}, ["rank", "city", "note"]),
     ],
 )

@@ -24,7 +24,7 @@ def test_a_number_is_far_from_one_width_beyond_the_range_on(value: float, is_far
     ranges = Ranges(1.0)
     ranges.add("x", "x (m)", 0.0, 10.0)
     assert [one.field for one in ranges.cautions({"x": value})] == ["x (m)"] * is_far
-    assert ranges.cautions({"x": None}) == []
+    assert ranges.cautions({"x": None}) == ranges.cautions({"x": "above range"}) == []
 
 
 def test_a_constant_is_far_from_its_own_size_on() -> None:

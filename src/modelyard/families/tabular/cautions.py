@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from modelyard.families.tabular.cells import parse_time
+from modelyard.families.tabular.encode import Encoder
+from modelyard.families.tabular.parts import TimePart
 from modelyard.families.tabular.schema import MOST_CHOICES, TableSchema
 from modelyard.host import Caution
 from modelyard.kit.cautions import Ranges, empty, unseen
@@ -50,12 +54,15 @@ def _saved_categories(assets: Path) -> dict[str, list[str]]:
 class Cautions:
     """The cautions of a row, looked for in as little time as a few comparisons take."""
 
-    def __init__(self, schema: TableSchema, fields: Mapping[str, str], assets: Path) -> None:
+    def __init__(
+        self, schema: TableSchema, fields: Mapping[str, str], encoder: Encoder, assets: Path
+    ) -> None:
         """`fields` are a request's fields by column."""
         long = _saved_categories(assets)
         self._numbers = Ranges(FAR)
         self._categories: list[tuple[str, str, frozenset[str]]] = []
         self._texts: list[tuple[str, str]] = []
+        self._times: list[tuple[str, str, datetime, datetime, str]] = []
         for column in schema.inputs:
             name, field = column.name, fields[column.name]
             if column.role == "numeric" and not column.boolean:
@@ -66,6 +73,8 @@ class Cautions:
                 whole = 0 < len(column.choices) < MOST_CHOICES
                 if known := column.choices if whole else long.get(name):
                     self._categories.append((name, field, frozenset(known)))
+            elif isinstance(part := encoder.parts.get(name), TimePart):
+                self._times.append((name, field, *_bounds(part), part.latest[:10]))
             if column.role in ("category", "text") and not column.nullable:
                 self._texts.append((name, field))
 
@@ -80,4 +89,19 @@ class Cautions:
             value = values[field]
             if not value or value.isspace():
                 found.append(empty(name))
+        for name, field, first, last, latest in self._times:
+            value = values[field]
+            if value and not first <= parse_time(value) <= last:
+                said = f"{value[:40]} is far outside the training data, which ends at {latest}"
+                found.append(Caution(field=name, message=said))
         return tuple(found)
+
+
+def _bounds(part: TimePart) -> tuple[datetime, datetime]:
+    """Between which times one is not far outside. Of training the latest and the median are known:
+    the earliest is taken to be as far before the median as the latest is behind it."""
+    latest, median = parse_time(part.latest), parse_time(part.median)
+    half = max(latest - median, timedelta(hours=12))
+    before = min(half + FAR * 2 * half, median - datetime.min)
+    behind = min(FAR * 2 * half, datetime.max - latest)
+    return median - before, latest + behind

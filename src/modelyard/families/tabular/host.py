@@ -71,7 +71,7 @@ class TabularHost(Host):
         """Column, field, and the column's schema where the value itself does not describe it."""
         self.Request = request_model(self.schema)
         self.Response = _response_model(self.schema)
-        self._cautions = Cautions(self.schema, self._fields, self.assets)
+        self._cautions = Cautions(self.schema, self._fields, self.encoder, self.assets)
 
     def columns(self, requests: Sequence[BaseModel]) -> dict[str, tuple[Any, ...]]:
         """Values by column of at least one request, as the encoder takes them."""
