@@ -32,7 +32,7 @@ DOUBTS = (
 )
 """Words of the notes that leave a value open; how numbers are written is not among them."""
 
-LEAST_READ = {"numbers": 0.85, "words": 0.85, "codes": 0.85, "times": 0.65, "epochs": 0.85}
+LEAST_READ = {"numbers": 0.85, "words": 0.85, "codes": 0.85, "times": 0.65, "epochs": 0.75}
 """Share of columns whose every value must be found: a reader that refuses all is none."""
 
 Truth = Sequence[float | str | None]
