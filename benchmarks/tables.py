@@ -7,6 +7,8 @@ ones, with their libraries' own defaults; the test rows judge all. Nothing was c
     python benchmarks/tables.py            # writes docs/tables.md, about half an hour on two cores
     python benchmarks/tables.py wine 2     # prints one table on two divisions
 
+On a busy machine OMP_NUM_THREADS=1 is faster: threads of small models wait for each other longer than they work.
+
 Two of the tables come with statsmodels: `uv pip install --target /tmp/statsmodels --no-deps statsmodels
 patsy`, and PYTHONPATH=/tmp/statsmodels in front.
 """
