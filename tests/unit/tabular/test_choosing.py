@@ -15,6 +15,8 @@ from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.table import ModelInfo, load_split, load_table, save_split
 from modelyard.training.loop import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def made(folder: Path, frame: pd.DataFrame, **features: str) -> tuple[TabularConfig, Path]:
     """Features of a table with the target `y`."""

@@ -4,12 +4,10 @@ as it does."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import threadpoolctl
 
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures
 from modelyard.families.tabular.encode import Encoder
@@ -22,6 +20,8 @@ from modelyard.families.tabular.table import ModelInfo, load_split, save_split
 from modelyard.kit.classes.decision import Decision
 from modelyard.runtimes.types import Arrays, Runtime
 from modelyard.training.loop import Trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 KINDS = ["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
 TASKS = {"binary": ["no", "yes"], "four classes": ["a", "b", "c", "d"], "regression": None}
@@ -36,14 +36,6 @@ class Recorded:
     def __call__(self, done: int, total: int, **figures: float) -> None:
         assert all(np.isfinite(figure) for figure in figures.values())
         self.calls.append((done, total))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Data this small is fitted faster by one thread than by several that wait for each other."""
-    with pytest.MonkeyPatch.context() as patch, threadpoolctl.threadpool_limits(1):
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
 
 
 def write_features(folder: Path, classes: list[str] | None, rows: int = 400) -> Path:

@@ -17,6 +17,8 @@ from modelyard.kit.classes.decision import Decision
 from modelyard.training.loop import Trainer
 from tests.unit.tabular.test_model import output, write_features
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def fitted(features: Path, out: Path, kind: str, refit: str, **model: object) -> dict:
     config = TabularConfig.model_validate(

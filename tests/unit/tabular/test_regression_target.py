@@ -23,6 +23,8 @@ from modelyard.runtimes.types import Arrays, Runtime
 from modelyard.training.loop import Trainer
 from tests.unit.tabular.conftest import built
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KINDS = list(LOSSES)
 
 
