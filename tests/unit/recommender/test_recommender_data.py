@@ -139,15 +139,15 @@ def test_only_ratings_above_zero_count_as_liked_unless_a_setting_says_otherwise(
     table = [*rows(), *disliked, (11, 98, "", 9_000_000)]
     summary, out = built(tmp_path, "ratings.csv", HEADER + text(table))
     assert summary["dropped"]["rated 0 or below"] == 10
-    assert (
-        "; left out as not liked: 10 rated 0 or below (features.min_rating)" in summary["headline"]
-    )
+    assert summary["headline"].endswith("; liked is what was rated above 0 (features.min_rating)")
     items = {item.id for item in Catalog.load(out / "assets").items}
     assert "99" not in items
     assert left_out(out)["11"][1] == "98"
     summary, out = built(tmp_path, "ratings.csv", HEADER + text(table), min_rating=-1)
     assert left_out(out)["1"][1] == "99"
-    assert "not liked" not in summary["headline"]
+    assert "liked" not in summary["headline"]
+    summary, _ = built(tmp_path, "ratings.csv", HEADER + text(table), min_rating=1.5)
+    assert "; liked is what was rated 1.5 or more" in summary["headline"]
 
 
 def test_a_log_without_a_rating_above_zero_says_what_to_set(tmp_path: Path) -> None:

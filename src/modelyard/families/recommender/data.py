@@ -178,12 +178,13 @@ def _clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[
     return Interactions(log, order[~again]), dropped
 
 
-def _not_liked(dropped: dict[str, int]) -> str:
-    """How many interactions do not count as liked, and how to say otherwise."""
-    found = [
-        f"{count:,} {reason}" for reason, count in dropped.items() if reason.startswith("rated")
-    ]
-    return f"; left out as not liked: {found[0]} (features.min_rating)" if found else ""
+def _liked(dropped: dict[str, int]) -> str:
+    """Which interactions count as liked where some do not; the stage's line counts those."""
+    for reason in dropped:
+        if reason.startswith("rated"):
+            least = "above 0" if reason == NOT_LIKED else f"{reason.split()[-1]} or more"
+            return f"; liked is what was rated {least} (features.min_rating)"
+    return ""
 
 
 def _positives(
@@ -386,7 +387,7 @@ def _summary(
         "notes": notes,
         "users": users,
         "items": items,
-        "headline": headline + _not_liked(dropped),
+        "headline": headline + _liked(dropped),
     }
 
 
