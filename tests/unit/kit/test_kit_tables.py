@@ -314,6 +314,14 @@ def test_times_with_zones_and_in_several_units_are_their_moments(
     assert times(one_column(tmp_path, *cells), "x").tolist() == seconds
 
 
+def test_an_hour_that_a_zone_has_twice_is_noted(tmp_path: Path) -> None:
+    twice = ("2024-10-27T02:30:00[Europe/Berlin]", "2024-10-27T03:30:00[Europe/Berlin]")
+    table = one_column(tmp_path, *twice, "2024-10-27T02:30:00+01:00[Europe/Berlin]")
+    assert np.diff(times(table, "x")).tolist() == [7200, -3600]
+    (note,) = (note for note in table.notes if note.startswith("x: "))
+    assert note.startswith("x: 1 times are in an hour that their zone has twice or skips")
+
+
 def test_an_unknown_zone_is_refused_with_its_row(tmp_path: Path) -> None:
     table = one_column(tmp_path, "2024-03-31", "2024-03-31T08:00:00[Europe/Atlantis]")
     with pytest.raises(

@@ -94,11 +94,21 @@ def _in_one_unit(table: Table, name: str, values: np.ndarray) -> np.ndarray:
 
 
 def note_offsets(table: Table, name: str) -> None:
-    """Notes how many times of a column have no offset where others have one."""
-    without = int(np.sum(_without_offset(table.column(name))))
-    count = table.rows - table.column(name).null_count
+    """Notes how many times of a column have no offset where others have one, or are in an hour that
+    their zone has twice."""
+    cells = table.column(name)
+    without = int(np.sum(_without_offset(cells)))
+    count = table.rows - cells.null_count
     if 0 < without < count:
         table.note(f"{name}: {without} of {count} times have no offset, and were taken for UTC")
+    if not is_text(cells) or not _names_zones(cells):
+        return
+    twice = sum(text is not None and _stands_twice(text) for text in cells.to_pylist())
+    if twice:
+        table.note(
+            f"{name}: {twice} times are in an hour that their zone has twice or skips, and were read "
+            "with the offset from before the change; write the offset to leave no doubt"
+        )
 
 
 def is_local(table: Table, name: str) -> bool:
@@ -109,7 +119,7 @@ def is_local(table: Table, name: str) -> bool:
 def with_offsets(cells: pa.Array) -> pa.Array:
     """Text in which times with a zone's name (RFC 9557) have the offset in its place; other cells
     as they are."""
-    if not is_text(cells) or not pc.any(pc.match_substring(cells, "[")).as_py():
+    if not is_text(cells) or not _names_zones(cells):
         return cells
     changed = [text if text is None else _with_offset(text) for text in cells.to_pylist()]
     return pa.array(changed, pa.string())
@@ -136,6 +146,19 @@ def _without_offset(cells: pa.Array) -> np.ndarray:
         return np.full(len(cells), is_dates(cells) and not zone)
     listed = with_offsets(cells).to_pylist()
     return np.array([text is not None and not _OFFSET.search(text) for text in listed], bool)
+
+
+def _names_zones(cells: pa.Array) -> bool:
+    return bool(pc.any(pc.match_substring(cells, "[")).as_py())
+
+
+def _stands_twice(text: str) -> bool:
+    """Whether it is a time of a clock that goes back or forward then."""
+    try:
+        time = moment(text)
+    except ValueError:
+        return False
+    return time.tzinfo is not None and time.utcoffset() != time.replace(fold=1).utcoffset()
 
 
 def _with_offset(text: str) -> str:
