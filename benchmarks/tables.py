@@ -48,7 +48,7 @@ from modelyard.families.tabular.table import load_split
 from modelyard.training.loop import Trainer
 
 TARGET = "target"
-DIVISIONS = range(100, 110)
+DIVISIONS = range(200, 210)
 """Seeds of the divisions: none of them was looked at while defaults were chosen."""
 PAGE = Path(__file__).parents[1] / "docs" / "tables.md"
 

@@ -60,6 +60,18 @@ def test_a_pattern_that_no_line_has_is_fitted_by_trees(tmp_path: Path) -> None:
     assert "roc_auc" in note
 
 
+def test_of_kinds_that_cannot_be_told_apart_the_linear_one_is_taken(tmp_path: Path) -> None:
+    frame = numbers(120)
+    frame["y"] = np.random.default_rng(11).normal(size=120)
+    config, features = made(tmp_path, frame)
+    table = load_table(features, config.model)
+    found = choosing.choose_kind(config, table)
+    figures = dict(pair.split() for pair in found.note.rstrip(".").split(" is ")[-1].split(", "))
+    assert min(figures, key=lambda kind: float(figures[kind])) != "linear"
+    assert found.kind == "linear"
+    assert ", within a standard error (" in found.note
+
+
 def test_the_choice_looks_at_training_rows_only(tmp_path: Path) -> None:
     frame = numbers()
     frame["y"] = 3 * frame["a"] + np.random.default_rng(4).normal(size=300)

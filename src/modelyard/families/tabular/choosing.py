@@ -9,8 +9,10 @@ import numpy as np
 
 from modelyard.families.tabular.estimators import new_forest, new_lightgbm, new_linear
 from modelyard.families.tabular.loss import LOSSES
+from modelyard.judging.curves import roc_auc
 from modelyard.kit.classes.evaluate import RARE
 from modelyard.kit.classes.judged import macro_f1
+from modelyard.kit.intervals import Metric, resample
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.config import Kind, TabularConfig
@@ -20,6 +22,7 @@ FEW_CELLS = 1_000_000
 """Training rows times inputs (times classes, of several) up to which kinds are compared; larger
 tables take LARGE, for comparing would take long and boosted trees are seldom behind."""
 LARGE: Kind = "lightgbm"
+SIMPLEST: Kind = "linear"
 CANDIDATES: tuple[Kind, ...] = ("linear", "lightgbm", "forest")
 TREES = 100
 """Trees of the compared forests and boosted models: enough to rank kinds."""
@@ -38,7 +41,8 @@ class ChosenKind:
 
 def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
     """The kind that is best on held-out folds of the training rows, by the metric that models of
-    the task are judged by first."""
+    the task are judged by first; the linear one where it is within a standard error of the best:
+    of kinds that cannot be told apart the simplest (Breiman et al. 1984, section 3.4.3)."""
     classes = len(table.classes or ())
     cells = table.x.size * (classes if classes > 2 else 1)
     if cells > FEW_CELLS:
@@ -46,16 +50,26 @@ def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
         return ChosenKind(LARGE, note)
     able = [kind for kind in CANDIDATES if table.loss is None or table.loss.name in LOSSES[kind]]
     folds = _folds(table, config.seed)
-    held_out = np.concatenate([part for _, part in folds])
-    truth = table.y[held_out]
-    figures: dict[Kind, float] = {}
-    for kind in able:
-        answers = _held_out(_new(kind, config, table), table, folds)
-        name, figures[kind] = _judged(truth, answers, table)
-    best = max(figures, key=lambda kind: -figures[kind] if name == "mae" else figures[kind])
-    said = ", ".join(f"{kind} {figure:.4g}" for kind, figure in figures.items())
-    note = f"model.kind = auto is {best}: {name} on {len(folds)} held-out folds of the training rows is {said}."
-    return ChosenKind(best, note)
+    truth = table.y[np.concatenate([part for _, part in folds])]
+    name, metric = _metric(truth, table)
+    answers = [_held_out(_new(kind, config, table), table, folds) for kind in able]
+    figures = np.array([metric(truth, answer) for answer in answers])
+    order = figures if name == "mae" else -figures
+    best = int(order.argmin())
+    reason = ""
+    if SIMPLEST in able and able[best] != SIMPLEST:
+        simplest = able.index(SIMPLEST)
+        pair = resample(metric, truth, answers[best], answers[simplest], varied=classes == 2)
+        error = float(np.std(pair.samples[:, 0] - pair.samples[:, 1]) * pair.shrink)
+        if order[simplest] - order[best] < error:
+            reason = f", within a standard error ({error:.2g}) of {able[best]}"
+            best = simplest
+    said = ", ".join(f"{kind} {figure:.4g}" for kind, figure in zip(able, figures, strict=True))
+    return ChosenKind(
+        able[best],
+        f"model.kind = auto is {able[best]}{reason}: {name} on {len(folds)} held-out folds of the "
+        f"training rows is {said}.",
+    )
 
 
 def _new(kind: Kind, config: TabularConfig, table: Table) -> Any:
@@ -103,17 +117,21 @@ def _held_out(
     return np.concatenate(answers)
 
 
-def _judged(y: np.ndarray, answers: np.ndarray, table: Table) -> tuple[str, float]:
-    """The metric that comes first in judging, and its value in the target's unit."""
-    from sklearn.metrics import average_precision_score, roc_auc_score
+def _metric(y: np.ndarray, table: Table) -> tuple[str, Metric]:
+    """The metric that comes first in judging, of answers as `_held_out` gives them; an error in
+    the target's unit."""
+    from sklearn.metrics import average_precision_score
 
     if table.loss is not None:
         scale = table.loss.scale
-        return "mae", float(np.abs(scale.restored(answers) - scale.restored(y)).mean())
-    if answers.shape[1] > 2:
-        return "macro_f1", macro_f1(y, answers.argmax(axis=1))
-    if len(np.unique(y)) < 2:
-        return "accuracy", float((answers.argmax(axis=1) == y).mean())
+        return "mae", lambda y, value: float(
+            np.abs(scale.restored(value) - scale.restored(y)).mean()
+        )
+    if table.classes is not None and len(table.classes) > 2:
+        return "macro_f1", lambda y, p: macro_f1(y, p.argmax(axis=1))
+    if y.min() == y.max():
+        # Later rows may hold one class only.
+        return "accuracy", lambda y, p: float((p.argmax(axis=1) == y).mean())
     if y.mean() < RARE:
-        return "average_precision", float(average_precision_score(y, answers[:, 1]))
-    return "roc_auc", float(roc_auc_score(y, answers[:, 1]))
+        return "average_precision", lambda y, p: float(average_precision_score(y, p[:, 1]))
+    return "roc_auc", lambda y, p: roc_auc(y, p[:, 1])
