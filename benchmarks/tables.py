@@ -191,6 +191,8 @@ def lines(name: str, table: pd.DataFrame, results: list[Result]) -> Iterator[str
     pick = min if metric == "mae" else max
     best = pick(PLAIN, key=lambda model: means[model])
     value, half = gain(results, best)
+    # The same model in float32 may rank two rows otherwise: that is no difference.
+    value = round(value, 4) + 0.0
     verdict = "at least as good" if value >= 0 else "within the interval"
     if value < -half:
         verdict = "worse"
