@@ -61,8 +61,8 @@ class TabularModel(Settings):
 
     kind: SetKind = "auto"
     """auto (of a small table the best of linear, lightgbm and forest on held-out folds of its
-    training rows, linear where it is within a standard error of it; else lightgbm), linear (logistic or ridge), forest, boosting (histogram),
-    xgboost, lightgbm, mlp (torch)."""
+    training rows, linear where it is within a standard error of it; else lightgbm), linear
+    (logistic or ridge), forest, boosting (histogram), xgboost, lightgbm, mlp (torch)."""
     trees: int = Field(default=400, ge=1)
     """Most trees of a forest or boosting model; boosting stops earlier when validation stops
     improving."""
