@@ -303,7 +303,7 @@ def test_a_run_says_which_settings_come_from_params_yaml(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text(GOOD)
     (tmp_path / "params.yaml").write_text(
-        "tabular: {features: {target: diagnosis}, model: {trees: 30, kind: lightgbm}, seed: 3}"
+        "tabular: {features: {target: diagnosis}, model: {trees: 30, kind: auto}, seed: 3}"
     )
     typed = ["run", "tabular", "--data", "t.csv", "--set", "seed=4"]
     shown = CliRunner().invoke(app, typed)
