@@ -34,7 +34,7 @@ STYLE = """
 def write_report(
     file: Path, reference: Columns, current: Columns, verdict: Verdict, settings: MonitorSettings
 ) -> None:
-    """Writes the page. With too few rows it holds the verdict alone.
+    """Writes the page. With too few rows it holds the verdict only.
 
     Raises:
         MissingExtra: Evidently is not installed.

@@ -1,5 +1,5 @@
 """What a request holds that training did not: numbers far outside, categories never seen, empty
-texts. For hosts: pydantic and the standard library alone."""
+texts. For hosts: pydantic and the standard library only."""
 
 from __future__ import annotations
 

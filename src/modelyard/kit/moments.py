@@ -1,4 +1,4 @@
-"""Dates and times as people write them, as moments. Standard library alone, so that it serves."""
+"""Dates and times as people write them, as moments. Standard library only, so that it serves."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """How people write one number: `1.234,50 €`, `(1,234)`, `-5`, `5-`, `<0.1`. Standard library
-alone, so that it serves."""
+only, so that it serves."""
 
 from __future__ import annotations
 

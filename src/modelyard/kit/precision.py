@@ -1,4 +1,4 @@
-"""Whether the 32-bit numbers that models take still tell values apart. Numpy alone."""
+"""Whether the 32-bit numbers that models take still tell values apart. Numpy only."""
 
 from __future__ import annotations
 

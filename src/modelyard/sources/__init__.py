@@ -173,7 +173,7 @@ def _verify(data: DataSettings, source: Source) -> None:
             raise BadData(f"data.sha256 expects this file; there: {shown}", file=name)
         seen = source.files[name].sha256
         if seen != expected.lower():
-            hint = "The data changed: check it, then set data.sha256 anew"
+            hint = "The data changed: check it, then set data.sha256 again"
             raise BadData(f"sha256 is {seen}, expected {expected.lower()}", file=name, hint=hint)
 
 

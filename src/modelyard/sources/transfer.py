@@ -39,7 +39,7 @@ class Entry:
     name: str
     """Relative, with `/`: its place in the target folder."""
     size: int
-    """Bytes, as far as the source says; for progress alone."""
+    """Bytes, as far as the source says; for progress only."""
     open: Callable[[], IO[bytes]]
 
 

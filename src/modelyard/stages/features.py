@@ -14,7 +14,7 @@ from modelyard.store.base import Base
 @stage(reads=("data", "features", "seed"), halves=("data",), outside=digest)
 def features(run: Run, dataset: In, features: Out) -> str:
     """Reads the raw data, splits it and fits what turns it into model inputs, on the training split
-    alone.
+    only.
 
     Brings the model that the run starts from, if it starts from one: what that one fitted is kept.
     """

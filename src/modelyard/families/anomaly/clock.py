@@ -1,4 +1,4 @@
-"""Clocks on the wall, which go back an hour when summer time ends. Numpy alone."""
+"""Clocks on the wall, which go back an hour when summer time ends. Numpy only."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def _lost_windows(series: list[Series], settings: AnomalyFeatures) -> int:
             f"gaps, irregular steps and empty cells cost {sum(lost)} of {sum(possible)} windows of {window} rows, "
             f"more than {settings.most_lost:.0%} (features.most_lost); the first of {worst.breaks.sum()} is here"
         )
-        hint = "Fill or resample the series, or lower features.window (1: rows alone)"
+        hint = "Fill or resample the series, or lower features.window (1: rows only)"
         raise BadData(problem, file=worst.file, row=row, hint=hint)
     return sum(lost)
 

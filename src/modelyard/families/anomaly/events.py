@@ -1,4 +1,4 @@
-"""Anomalies as events: runs of labelled rows, found or not, and how soon. Numpy alone."""
+"""Anomalies as events: runs of labelled rows, found or not, and how soon. Numpy only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layout of a features folder, and rows as windows. Numpy alone.
+"""The layout of a features folder, and rows as windows. Numpy only.
 
 train.npz calibration.npz validation.npz test.npz    a `Part` each
 assets/schema.json                                   columns with figures of the training rows

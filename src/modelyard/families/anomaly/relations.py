@@ -1,4 +1,4 @@
-"""How the columns move together, as linear algebra of the training rows. Numpy alone."""
+"""How the columns move together, as linear algebra of the training rows. Numpy only."""
 
 from __future__ import annotations
 

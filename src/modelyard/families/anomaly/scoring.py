@@ -1,4 +1,4 @@
-"""From a graph's output to scores and to the columns' shares in them. Numpy alone."""
+"""From a graph's output to scores and to the columns' shares in them. Numpy only."""
 
 from __future__ import annotations
 

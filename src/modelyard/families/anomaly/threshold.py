@@ -1,4 +1,4 @@
-"""From which score on it is an alarm. Numpy alone."""
+"""From which score on it is an alarm. Numpy only."""
 
 from __future__ import annotations
 

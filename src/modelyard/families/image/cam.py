@@ -1,4 +1,4 @@
-"""Where in a picture the evidence for an answer lies: Grad-CAM before its ReLU, with numpy alone.
+"""Where in a picture the evidence for an answer lies: Grad-CAM before its ReLU, with numpy only.
 
 All networks here end in a mean over places and a linear layer, so that a logit is a sum over
 places: the class activation map (Zhou et al. 2016, "Learning Deep Features for Discriminative

@@ -1,4 +1,4 @@
-"""The half that answers: picture files to labels. Numpy, pydantic and Pillow alone."""
+"""The half that answers: picture files to labels. Numpy, pydantic and Pillow only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From bytes to pixels, with Pillow alone: training and serving decode by the same functions."""
+"""From bytes to pixels, with Pillow only: training and serving decode by the same functions."""
 
 from __future__ import annotations
 

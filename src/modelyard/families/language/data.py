@@ -165,7 +165,7 @@ def _summary(
     notes = [
         *(cut or ["Whole documents are divided, so no document has parts in two splits."]),
         f"{dropped.get('identical', 0)} identical documents were left out. Near-duplicates are not found.",
-        f"The tokenizer ({codec.size} tokens, byte-level BPE) has seen the training split alone.",
+        f"The tokenizer ({codec.size} tokens, byte-level BPE) has seen the training split only.",
     ]
     characters = sum(row[2] for row in table)
     return {

@@ -29,7 +29,7 @@ def keep_tokenizer(base: Path, settings: LanguageModel, out: Path) -> None:
     """
     if settings.lora_rank:
         raise UsageError(
-            "model.lora_rank: adapters begin with model.checkpoint alone, not with continual.start"
+            "model.lora_rank: adapters begin with model.checkpoint only, not with continual.start"
         )
     spec = DecoderSpec.load(base / "assets")
     known = json.loads((base / "assets" / CONFIG).read_text())

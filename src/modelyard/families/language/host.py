@@ -1,4 +1,4 @@
-"""Prompts to answers, with numpy and `tokenizers` alone."""
+"""Prompts to answers, with numpy and `tokenizers` only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text to tokens and back, with the `tokenizers` library alone: training and serving read the
+"""Text to tokens and back, with the `tokenizers` library only: training and serving read the
 same file."""
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class Prompt(BaseModel, extra="forbid"):
 class Answer(WithWarnings):
     """What the model wrote."""
 
-    text: str = Field(description="The continuation alone")
+    text: str = Field(description="The continuation only")
     tokens: list[int] = Field(description="Its tokens by number, those of a stop text included")
     prompt_tokens: int = Field(description="Tokens of the prompt that the model read")
     truncated: int = Field(

@@ -44,7 +44,7 @@ def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Batc
 
 
 def replayed(config: RecommenderConfig, memory: Batch, features: Path, epoch: int) -> Batch:
-    """Kept interactions with negatives drawn anew: the user may have had the old ones since."""
+    """Kept interactions with new negatives: the user may have had the old ones since."""
     catalog = Catalog.load(features / "assets")
     rng = np.random.default_rng([config.seed, epoch, len(memory["user"])])
     negative = draw_negatives(rng, catalog, memory["user"].numpy(), config.model.drawn)

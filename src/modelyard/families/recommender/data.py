@@ -1,7 +1,7 @@
 """From a log of interactions to splits: each user's last interaction is the test, the one before
 the validation.
 
-assets/                              see catalog.py; from the training interactions alone
+assets/                              see catalog.py; from the training interactions only
 validation.npz test.npz              users, items: int64 (judged users,), one left-out interaction each
 impressions_<split>.npz              user, item, click, conversion, dwell: what was shown, where the log tells
 """
@@ -346,14 +346,14 @@ def _summary(
         np.quantile(np.bincount(had.item), [0.5, 1]).tolist(),
     )
     notes = [
-        f"{users - rows['test']:,} of {users:,} users have too few interactions to be judged: trained on alone."
+        f"{users - rows['test']:,} of {users:,} users have too few interactions to be judged: they train only."
     ]
     passed = shown - count - dropped["the user had the item before"]
     headline = f"{count:,} interactions of {users:,} users with {items:,} items"
     if passed and had.log.labels:
         headline += f"; {passed:,} rows shown and not clicked"
         notes.append(
-            f"{passed:,} rows were shown and not clicked: they train model.kind=multitask alone."
+            f"{passed:,} rows were shown and not clicked: they train model.kind=multitask only."
         )
     new = int((catalog.popularity == 0).sum())
     if new:

@@ -61,7 +61,7 @@ def save_fresh(earlier: Catalog, catalog: Catalog, features: Path) -> None:
 
 
 def load_fresh(features: Path, catalog: Catalog) -> np.ndarray:
-    """Places of the interactions to train on; all of the catalogue's, where the run starts anew."""
+    """Places of the interactions to train on; all of the catalogue's, where the run starts from scratch."""
     file = Path(features) / FRESH
     return (
         np.load(file, allow_pickle=False)

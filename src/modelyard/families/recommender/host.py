@@ -1,4 +1,4 @@
-"""The half that answers: numpy and a runtime alone."""
+"""The half that answers: numpy and a runtime only."""
 
 from __future__ import annotations
 

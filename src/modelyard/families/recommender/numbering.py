@@ -14,7 +14,7 @@ def numbering(
     """Index in the catalogue of each user and item of the log, -1 for those left out: not among
     `user`, `item` (rows,). Sorted by id, behind the earlier ones.
 
-    They follow from the ids alone: moving one interaction changes no other row of an embedding.
+    They follow from the ids only: moving one interaction changes no other row of an embedding.
     """
     users = _numbered(log.users, np.unique(user), earlier.user_index if earlier else {})
     return users, _numbered(log.items, np.unique(item), earlier.item_index if earlier else {})

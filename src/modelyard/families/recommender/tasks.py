@@ -93,7 +93,7 @@ def _item_means(train: dict[str, np.ndarray], task: str, items: np.ndarray) -> n
     """The mean in training of each of `items` (rows,), blended with the overall one, float64
     (rows,).
 
-    Of clicked rows alone, but for the click itself; the time in log(1 + seconds).
+    Of clicked rows only, but for the click itself; the time in log(1 + seconds).
     """
     rows = np.ones(len(train["item"]), bool) if task == "click" else train["click"] == 1
     values = np.nan_to_num(np.log1p(train[task]) if task == "dwell" else train[task])[rows].astype(

@@ -1,5 +1,5 @@
 """Cells of a column as numpy takes them: one reading for data frames and for requests. Numpy
-alone."""
+only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """From a table's columns to model inputs: one code path for training splits and for a single
 request.
 
-Numpy, pydantic and the standard library alone, so that it serves. Everything is fitted on the
+Numpy, pydantic and the standard library only, so that it serves. Everything is fitted on the
 training split.
 """
 

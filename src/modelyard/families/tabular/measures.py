@@ -1,6 +1,6 @@
 """How columns of numbers become model inputs, also those with words in the place of some.
 
-Numpy, pydantic and the standard library alone, so that it serves.
+Numpy, pydantic and the standard library only, so that it serves.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def _determines(column: Column, cells: pd.Series[Any], y: np.ndarray, schema: Ta
 
 
 def _orders(cells: pd.Series[Any], y: np.ndarray, classes: int) -> bool:
-    """Whether a quantity tells the target by its order alone.
+    """Whether a quantity tells the target by its order only.
 
     Of two classes: an area under the ROC curve of .999 or more, or as little. Of more: each class
     has an interval of its own. Of a regression: a rank correlation of .9999 or more.

@@ -1,6 +1,6 @@
 """How one column becomes model inputs, by role: fitted on training values, kept as JSON.
 
-Numpy, pydantic and the standard library alone, so that it serves.
+Numpy, pydantic and the standard library only, so that it serves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shapley values of any scoring function by sampling permutations; numpy alone, so that serving
+"""Shapley values of any scoring function by sampling permutations; numpy only, so that serving
 can explain."""
 
 from __future__ import annotations
