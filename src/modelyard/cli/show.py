@@ -79,7 +79,9 @@ def _variants_table(info: Any, unit: str) -> Table:
         quality = figure(variant.metric)
         if variant is not native:
             change = variant.metric - native.metric
-            quality += f" ({'' if change < 0 else '+'}{figure(change)})"
+            # As many decimals as the metric itself is shown with.
+            precise = "e" in figure(variant.metric)
+            quality += f" ({change:+.4g})" if precise else f" ({change:+.4f})"
         table.add_row(
             variant.name + (" ✓" if variant.chosen else ""),
             f"{variant.bytes / 1e3:,.0f} kB",
