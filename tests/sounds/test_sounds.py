@@ -99,7 +99,8 @@ def test_messages_speak_of_clips(tmp_path: Path) -> None:
     (tmp_path / "raw/low/song.mp3").write_text("x")
     summary = built(tmp_path)
     assert summary["headline"] + losses(summary) == (
-        "20 clips of 2 classes; 2 of 22 clips dropped: "
+        "20 clips of 2 classes; positive class: low (the later by name of two equally frequent "
+        "ones); 2 of 22 clips dropped: "
         ".mp3 is not read: save it as .wav (1), same clip as another (1)"
     )
     (tmp_path / "raw/none").mkdir()
