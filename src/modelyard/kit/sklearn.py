@@ -6,8 +6,11 @@ model with one output.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,11 +29,30 @@ CONVERTERS_OPSET = 15
 """Operator set that every converter knows; onnx's own version converter continues from there."""
 
 
+def _import_skops() -> ModuleType:
+    """`skops.io`, without PyTorch.
+
+    It imports every package of scikit-learn to list the estimators, and one of them, an adapter to
+    PyTorch, takes longer than a small table's training. A package that cannot be imported is passed
+    over.
+    """
+    adapter = "sklearn.externals.array_api_compat.torch"
+    known = adapter in sys.modules
+    if not known:
+        sys.modules[adapter] = None  # type: ignore[assignment] # what import reads as "not there"
+    try:
+        return importlib.import_module("skops.io")
+    finally:
+        if not known:
+            del sys.modules[adapter]
+
+
+skops = _import_skops()
+
+
 def save_estimator(model: Any, file: Path) -> None:
     """Writes a fitted estimator or pipeline."""
-    import skops.io
-
-    skops.io.dump(model, file)
+    skops.dump(model, file)
 
 
 def load_estimator(file: Path) -> Any:
@@ -39,13 +61,11 @@ def load_estimator(file: Path) -> Any:
     Raises:
         BrokenArtifact: the file is absent, or holds a type that is not trusted.
     """
-    import skops.io
-
     check_trained(file)
-    unknown = sorted(set(skops.io.get_untrusted_types(file=file)) - set(TRUSTED))
+    unknown = sorted(set(skops.get_untrusted_types(file=file)) - set(TRUSTED))
     if unknown:
         raise BrokenArtifact(f"{file} holds types that no model of ours has: {', '.join(unknown)}")
-    return skops.io.load(file, trusted=list(TRUSTED))
+    return skops.load(file, trusted=list(TRUSTED))
 
 
 def check_trained(file: Path) -> None:

@@ -72,8 +72,8 @@ def main(control: socket.socket, modules: list[str]) -> int:
 
 
 def _leave(status: int) -> NoReturn:
-    """Ends a step as an interpreter ends, but for taking its modules apart, which takes longer than
-    a short step works."""
+    """Ends the process as an interpreter ends, but for taking its modules apart, which takes longer
+    than a short step works."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
@@ -141,4 +141,4 @@ def _status(code: Any) -> int:
 
 if __name__ == "__main__":
     _, _, descriptor, *names = sys.argv
-    sys.exit(main(socket.socket(fileno=int(descriptor)), names))
+    _leave(main(socket.socket(fileno=int(descriptor)), names))
