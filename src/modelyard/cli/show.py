@@ -69,7 +69,7 @@ def _gate_words(gate: Any) -> str:
 def _variants_table(info: Any, unit: str) -> Table:
     rows = info.variants[0].rows
     judged = "" if rows is None else f"{rows:,} {unit} of "
-    title = f"variants on {judged}the validation split, ✓ serves"
+    title = f"variants, compared on {judged}the validation split, ✓ serves"
     table = Table(title=title, title_justify="left", title_style="dim")
     table.add_column("variant")
     for name in ("size", "p50", "speed-up", info.gate.metric, "differs by"):
