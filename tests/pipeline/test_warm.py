@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from modelyard import events
@@ -169,3 +172,24 @@ def _alive(pid: int) -> bool:
         return "zombie" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "orchestrated"
+
+
+@pytest.mark.parametrize("number", [5, pytest.param(200, marks=pytest.mark.slow)])
+def test_pipelines_in_a_row_leave_no_process_and_no_temporary_folder(tmp_path, monkeypatch, number):
+    shutil.copytree(BENCHMARK, tmp_path / "work")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    subprocess.run([sys.executable, "empty_kfp.py"], check=True)
+    for _ in range(number):
+        done = subprocess.run(
+            [sys.executable, "by_modelyard.py"], check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count("finished with status") == 8
+    assert list((tmp_path / "temporary").iterdir()) == []
+    here = [one.pid for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(Path.cwd())]
+    assert here == [os.getpid()]
