@@ -10,6 +10,9 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.tx
 # where PYTHONDONTWRITEBYTECODE is set; files for other versions of Python, which do not compile, are passed over.
 COMPILE = $(BIN)/python -m compileall -q -j 0 $(VENV)/lib src >/dev/null || true
 
+# matplotlib looks for the machine's fonts once, which the first card would wait for.
+FONTS = $(BIN)/python -c 'import matplotlib.font_manager' >/dev/null 2>&1 || true
+
 .PHONY: run serve test test-all lint format measure docs compile helm constraints wheel images sbom clean help
 .DEFAULT_GOAL := help
 
@@ -81,6 +84,7 @@ $(VENV)/.laptop: $(VENV)/.uv pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (once)"
 	$(INSTALL) -e '.[tabular,laptop]'
 	@$(COMPILE)
+	@$(FONTS)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.laptop
