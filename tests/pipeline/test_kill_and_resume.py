@@ -1,5 +1,6 @@
 """A run killed in any stage leaves nothing half-written, and is finished by `modelyard resume`."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ class Workplace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         source = (ROOT / "tests/pipeline/stalling.py").read_text()
+        (folder / "runs").mkdir()
         (folder / "stalling.py").write_text(source.replace("tests.toy.family", "line"))
         shutil.copy(ROOT / "tests/toy/family.py", folder / "line.py")
 
@@ -61,20 +63,22 @@ class Workplace:
         gone too."""
         (self.folder / "stall-in").write_text(stage)
         (self.folder / "stalled").unlink(missing_ok=True)
-        process = self.start(*arguments)
-        try:
-            wait_for(lambda: self._halfway(stage) or process.poll() is not None)
-            assert process.poll() is None, process.communicate()[0]
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            (self.folder / "stall-in").unlink()
-        wait_for(lambda: not self._working())
+        with (self.folder / "runs" / ".mlflow.db.lock").open("w") as lock:
+            # deploy calls no hook of a first model: it waits for the registry's database.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            process = self.start(*arguments)
+            try:
+                wait_for(lambda: self._halfway(stage) or process.poll() is not None)
+                assert process.poll() is None, process.communicate()[0]
+            finally:
+                process.send_signal(signal.SIGKILL)
+                process.communicate()
+                (self.folder / "stall-in").unlink()
+            wait_for(lambda: not self._working())
 
     def _halfway(self, stage: str) -> bool:
         told = self.events()
         started = bool(told) and told[-1]["event"] == "started" and told[-1]["stage"] == stage
-        # deploy calls no hook of a first model: it is killed while it opens the registry.
         return started if stage == "deploy" else started and (self.folder / "stalled").exists()
 
     def _working(self) -> bool:
