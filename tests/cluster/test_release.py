@@ -277,7 +277,7 @@ def test_a_first_install_that_was_killed_is_told_to_be_uninstalled_for_there_is_
 
 
 def test_helm_killed_in_the_midst_of_its_work_is_put_right_later_and_not_while_it_may_be_alive(
-    yard,
+    yard, monkeypatch
 ):
     settings = yard.runs["few"].run.config.serve
     last = release.Releaser(settings, print).helm.history()[-1]
@@ -292,8 +292,9 @@ def test_helm_killed_in_the_midst_of_its_work_is_put_right_later_and_not_while_i
     ):
         release.Releaser(settings, print).bring(yard.runs["worse"].package, NAME)
     impatient = settings.model_copy(update={"timeout_minutes": 0.2})
-    aged = settings.model_copy(update={"timeout_minutes": 1e-9})
-    release.Releaser(aged, print)._unblocked()
+    with monkeypatch.context() as later:
+        later.setattr(release, "_age", lambda updated: 3600.0)
+        release.Releaser(impatient, print)._unblocked()
     assert yard.history()[-1].endswith("deployed")
     release.Releaser(impatient, print).bring(yard.runs["worse"].package, NAME)
     assert yard.answers() == yard.version_of("worse")
