@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +46,6 @@ class Contender:
 
     name: str
     command: Sequence[str]
-    before: Callable[[], object] = lambda: None
-    """What is undone before each round, outside the time."""
 
 
 def main() -> None:
@@ -123,7 +121,6 @@ def measure(folder: Path, contenders: Sequence[Contender], rounds: int) -> dict[
     seconds: dict[str, list[float]] = {one.name: [] for one in contenders}
     for number in range(rounds + 1):
         for one in contenders:
-            one.before()
             start = time.perf_counter()
             run(one.command, folder)
             if number:

@@ -132,7 +132,7 @@ def test_rows_without_a_whole_example_stay_and_have_no_answer(tmp_path: Path) ->
 
     (tmp_path / "new.csv").write_text("id,x\na,\nb,1\n")
     examples = read_examples(tmp_path / "new.csv", package(LineHost.Request, Windows))
-    assert [(one.whole, one.beside) for one in examples] == [
+    assert [(one.whole, one.unused) for one in examples] == [
         (False, {"id": "a"}),
         (True, {"id": "b"}),
     ]

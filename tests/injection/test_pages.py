@@ -3,6 +3,7 @@ runs."""
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -13,10 +14,14 @@ from modelyard.card import comparison, runs
 from modelyard.drift.report import write_report
 from modelyard.drift.verdict import Verdict, Window, judge
 from modelyard.judging.evaluation import Confusion, Picture, Plot, Series
+from modelyard.packages.package import Package
+from modelyard.serving.page import render as service_page
 from modelyard.settings.family import MonitorSettings
 from modelyard.tuning.report import importance, write_page
 from tests.browser import Browser, wait_for
 from tests.injection.texts import ALL, LONG, MARKUP
+from tests.service.conftest import build
+from tests.service.test_takeover import NAME
 from tests.unit.card_samples import bare, lineage, render
 
 _DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -283,3 +288,23 @@ def test_no_text_of_a_run_and_no_script_in_a_card_acts_on_the_page_of_all_runs(b
         browser(f"document.querySelectorAll('button.card')[{number}].click()")
     wait_for(lambda: browser("document.querySelectorAll('iframe').length") == len(rows))
     nothing_ran(browser)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Package:
+    return Package(build(tmp_path_factory.mktemp("served"), NAME))
+
+
+@pytest.mark.parametrize("text", ALL, ids=lambda text: text[:24].encode("unicode_escape").decode())
+def test_no_field_of_a_package_acts_on_the_page_of_its_service(package, browser, tmp_path, text):
+    hostile = dict.fromkeys(("title", "target", "positive", "run", "created"), text)
+    uri = {"data": {"uri": text}}
+    update = hostile | {"warnings": [text], "config": package.info.config | uri}
+    hurt = copy.copy(package)
+    hurt.info = package.info.model_copy(update=update)
+    page = service_page(hurt, explains=True, streams=True).at(text)
+    (tmp_path / "page.html").write_text(page)
+    opened(browser, tmp_path / "page.html")
+    nothing_ran(browser)
+    assert browser("document.querySelectorAll('script').length") == 2
+    assert browser("document.querySelectorAll('p.warning').length") == 1

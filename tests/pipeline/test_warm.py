@@ -193,3 +193,56 @@ def test_pipelines_in_a_row_leave_no_process_and_no_temporary_folder(tmp_path, m
     assert list((tmp_path / "temporary").iterdir()) == []
     here = [one.pid for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == str(Path.cwd())]
     assert here == [os.getpid()]
+
+
+def test_a_step_ends_as_an_interpreter_does_its_exit_functions_run_and_its_threads_end(tmp_path):
+    body = (
+        "import atexit, threading, time\n"
+        f"atexit.register(open({str(tmp_path / 'exit')!r}, 'w').write, 'ran')\n"
+        "def late():\n"
+        "    time.sleep(0.5)\n"
+        f"    open({str(tmp_path / 'thread')!r}, 'w').close()\n"
+        "threading.Thread(target=late).start()\n"
+        "print('said at the end', end='')"
+    )
+    with StepServer(tmp_path, [EXECUTOR]) as server:
+        assert server.run(component(body), arguments(tmp_path), {}) == 0
+    assert (tmp_path / "thread").exists()
+    assert (tmp_path / "exit").read_text() == "ran"
+
+
+LIGHT = {
+    "modelyard.kit.sklearn": "torch",
+    "modelyard.pipeline.process": "kfp.client",
+    "modelyard.pipeline.warm": "pydantic",
+}
+"""Modules, and what none of them may load."""
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_a_run_does_not_pay_for_what_it_does_not_use(module):
+    script = (
+        f"import sys, {module}\n"
+        "from modelyard.pipeline.warm import import_kfp_local\n"
+        "import_kfp_local().local.SubprocessRunner\n"
+        if module != "modelyard.kit.sklearn"
+        else f"import sys, {module}\n"
+    )
+    script += f"sys.exit({LIGHT[module]!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_every_estimator_of_scikit_learn_is_still_trusted_by_skops():
+    script = (
+        "import modelyard.kit.sklearn\n"
+        "from skops.io._trusted_types import SKLEARN_ESTIMATOR_TYPE_NAMES as ours\n"
+        "import sys\n"
+        "from sklearn.utils import all_estimators\n"
+        "print(len(ours), len(all_estimators()))\n"
+        "import sklearn.externals.array_api_compat.torch"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    trusted, known = done.stdout.split()
+    assert int(trusted) >= 0.9 * int(known) > 100

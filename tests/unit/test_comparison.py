@@ -163,6 +163,6 @@ def test_a_run_without_a_package_cannot_be_chosen(opened):
 def test_the_page_says_how_many_cards_it_leaves_out(monkeypatch):
     monkeypatch.setattr(runs, "MOST_CARDS", 1)
     page = runs.page(ROWS)
-    assert "The cards of 1 older runs are not part of this page" in page
+    assert "Not part of this page: the card of 1 older run;" in page
     assert '"C"' in page
     assert '"A"' not in page

@@ -29,7 +29,7 @@ class Example:
     body: Any
     whole: bool = True
     """Whether there is a request at all: the first rows of a series have no whole window."""
-    beside: dict[str, Any] = field(default_factory=dict)
+    unused: dict[str, Any] = field(default_factory=dict)
     """Columns of a file that the model does not use."""
 
 
@@ -57,7 +57,7 @@ def answer(
     found = [next(answers) if example.whole else {} for example in examples]
     if lacking := len(examples) - len(requests):
         notes.print(f"{lacking:,} of {len(examples):,} rows have no whole example: no answer")
-    _write(_with_columns(found, [example.beside for example in examples]), out)
+    _write(_with_columns(found, [example.unused for example in examples]), out)
 
 
 def read_examples(file: Path, package: Package) -> list[Example]:
@@ -104,8 +104,8 @@ def _example(row: Any, fields: dict[str, Any], read_by_host: bool) -> Example:
     if not isinstance(row, dict) or not (read_by_host or fields.keys() & row.keys()):
         return Example(row)
     body = {name: _plain(row[name], fields[name]) for name in row if name in fields}
-    beside = {name: _plain(row[name], None) for name in row if name not in fields}
-    return Example(body, bool(body), beside)
+    unused = {name: _plain(row[name], None) for name in row if name not in fields}
+    return Example(body, bool(body), unused)
 
 
 def _answers(package: Package, requests: list[BaseModel], explain: bool) -> list[dict[str, Any]]:

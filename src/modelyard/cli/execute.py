@@ -44,15 +44,10 @@ def run_pipeline(
     from modelyard.stages.run import Run, check_requirements
     from modelyard.store.artifact import now
 
-    given: dict[str, Any] = {
-        "assignments": assignments,
-        "params": params,
-        "data": data,
-        "target": target,
-        "rev": rev,
-    }
-    config = options.settings(family, **given)
-    if taken := options.from_params(family, **given):
+    config = options.settings(
+        family, assignments=assignments, params=params, data=data, target=target, rev=rev
+    )
+    if taken := options.from_params(family, params, config):
         shown = ", ".join(f"{name}={value}" for name, value in taken.items())
         console.print(f"[dim]from {params}: {escape(shown)}[/]", soft_wrap=True)
     run = Run(options.entry(family), config)

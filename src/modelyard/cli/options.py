@@ -70,54 +70,11 @@ def settings(
 ) -> FamilyConfig:
     """Resolves a family's config: defaults < params.yaml < --set and the shortcuts --data,
     --target, --rev."""
+    from modelyard.errors import UsageError
     from modelyard.settings.family import parse_assignments, read_params, resolve
 
     family = entry(name)
-    pairs = _pairs(name, assignments, data, target, rev)
-    config: FamilyConfig = resolve(
-        family.Config,
-        ("params.yaml", read_params(params, name)),
-        ("--set", parse_assignments(pairs)),
-    )
-    return config
-
-
-def from_params(
-    name: str,
-    *,
-    assignments: list[str] | None = None,
-    params: Path = PARAMS,
-    data: str | None = None,
-    target: str | None = None,
-    rev: str | None = None,
-) -> dict[str, Any]:
-    """The settings that params.yaml changes and the command line leaves, by dotted name."""
-    from modelyard.settings.family import flat, parse_assignments, read_params
-
-    defaults = flat(entry(name).Config().model_dump(mode="json"))
-    typed = flat(parse_assignments(_pairs(name, assignments, data, target, rev)))
-    return {
-        setting: value
-        for setting, value in flat(read_params(params, name)).items()
-        if setting not in typed and value != defaults.get(setting) and value != {}
-    }
-
-
-def _pairs(
-    name: str,
-    assignments: list[str] | None,
-    data: str | None,
-    target: str | None,
-    rev: str | None,
-) -> list[str]:
-    """What the command line sets, as --set takes it.
-
-    Raises:
-        UsageError: the family has no setting that an option is short for.
-    """
-    from modelyard.errors import UsageError
-
-    shortcuts = {"data": "data.uri", "rev": "data.rev", **entry(name).Config.shortcuts}
+    shortcuts = {"data": "data.uri", "rev": "data.rev", **family.Config.shortcuts}
     given = {"data": data, "target": target, "rev": rev}
     pairs = list(assignments or [])
     for option, value in given.items():
@@ -128,7 +85,26 @@ def _pairs(
                 f"--{option}: family {name!r} has no such setting. Type: modelyard families {name}"
             )
         pairs.append(f"{shortcuts[option]}={_quoted(value)}")
-    return pairs
+    config: FamilyConfig = resolve(
+        family.Config,
+        ("params.yaml", read_params(params, name)),
+        ("--set", parse_assignments(pairs)),
+    )
+    return config
+
+
+def from_params(name: str, params: Path, config: FamilyConfig) -> dict[str, Any]:
+    """The settings of `config` that params.yaml changes, by dotted name: not those that the command
+    line changes again."""
+    from modelyard.settings.family import flat, read_params
+
+    defaults = flat(type(config)().model_dump(mode="json"))
+    resolved = flat(config.model_dump(mode="json"))
+    found = {}
+    for setting, value in flat(read_params(params, name)).items():
+        if value == resolved.get(setting) != defaults.get(setting):
+            found[setting] = value
+    return found
 
 
 def _quoted(text: str) -> str:

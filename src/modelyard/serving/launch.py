@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelyard import home
+from modelyard.card import pages
 from modelyard.errors import MissingExtra, UsageError
 from modelyard.packages.package import PackageInfo, verify
 from modelyard.packages.trust import Trust
@@ -112,8 +113,9 @@ def _announce(package: Path, info: PackageInfo, host: str, port: int) -> None:
         print(line_of(f"{info.subject} serves", package=info.version, address=address), flush=True)
         return
     console = Console(soft_wrap=True, highlight=False)
+    subject = escape(pages.clean(info.subject))
     console.print(
-        f"[bold]{escape(info.subject)}[/] {info.version} serves at [link={address}]{address}[/]  (Ctrl-C stops)"
+        f"[bold]{subject}[/] {info.version} serves at [link={address}]{address}[/]  (Ctrl-C stops)"
     )
     body = pasted_example(package, info.version)
     console.print(

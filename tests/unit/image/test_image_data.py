@@ -307,7 +307,7 @@ def test_a_faulty_folder_is_refused(
         ("more.png,ligth", "Did you mean 'light'?"),
         ("../raw/more.png,dark", "row 33, column 'file': '../raw/more.png' lies outside"),
         ("labels.csv,dark", "row 33, column 'file': 'labels.csv' is no picture"),
-        ("more.png", "row 33: 1 cells where the header has 2"),
+        ("more.png", "row 33: 1 cell where the header has 2"),
         ("bad.png,dark", "row 33, column 'file': bad.png is not a picture"),
     ],
 )

@@ -84,7 +84,7 @@ def test_blank_lines_are_no_rows_and_count_in_the_place(tmp_path: Path) -> None:
     table = read(tmp_path, content)
     assert table.arrow["size"].to_pylist() == ["1.5", "2", "2.5"]
     assert [table.place(row)["row"] for row in range(3)] == [2, 3, 6]
-    assert "row 8: 1 cells where the header has 2" in refused(tmp_path, content + "Bergen\n")
+    assert "row 8: 1 cell where the header has 2" in refused(tmp_path, content + "Bergen\n")
     assert "row 1" in refused(tmp_path, "\n\ntown,size\nBergen\n")
 
 
@@ -217,10 +217,10 @@ def test_what_is_taken_for_granted_about_numbers_is_noted_with_its_count(tmp_pat
     table = one_column(tmp_path, *cells, "10 kg", delimiter=",")
     assert numbers(table, "x").tolist() == [1.5, 2, -3, -4, -5, -6, -7, -8, 9, 10]
     assert table.notes == [
-        "x: 1 cells such as '<2 kg' were read as the number itself",
-        "x: 2 cells such as '(3 kg)' were read as less than nothing",
-        "x: 2 cells such as '5- kg' were read as less than nothing",
-        "x: numbers were read without their unit 'kg'; 1 cells have none, and were taken for the same",
+        "x: 1 cell such as '<2 kg' read as the number itself",
+        "x: 2 cells such as '(3 kg)' read as less than nothing",
+        "x: 2 cells such as '5- kg' read as less than nothing",
+        "x: numbers were read without their unit 'kg'; 1 cell without one taken for the same",
     ]
 
 
@@ -293,7 +293,7 @@ def test_cells_that_say_that_they_are_empty_are_counted(tmp_path: Path) -> None:
     assert table.arrow["country"].to_pylist() == [None, "DE", None, None]
     assert table.notes == ["cells such as NA or null were read as empty: 2 in country, 1 in x"]
     flags(table, "y")
-    assert table.notes[1:] == ["y: 1 cells such as '?' or 'unknown' were read as empty"]
+    assert table.notes[1:] == ["y: 1 cell such as '?' or 'unknown' read as empty"]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_the_row_of_a_bad_cell_is_counted_in_its_own_file(tmp_path: Path) -> Non
 def test_placeholders_in_a_numeric_column_are_empty_cells_and_said_so(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text(GOOD.replace("3.5,", "?,"))
     summary, out = built(tmp_path, tmp_path / "table.csv", target="y")
-    assert "x: 9 cells such as '?' or 'unknown' were read as empty" in summary["notes"]
+    assert "x: 9 cells such as '?' or 'unknown' read as empty" in summary["notes"]
     assert (
         sum(
             pd.read_parquet(out / f"{s}.parquet")["x"].isna().sum()

@@ -209,7 +209,7 @@ def test_numbers_with_a_unit_are_quantities_to_learn_from_to_predict_and_to_ask_
     (weight,) = (column for column in schema.inputs if column.name == "weight")
     assert (weight.role, weight.unit) == ("numeric", "kg")
     assert (
-        "weight: numbers were read without their unit 'kg'; 1 cells have none, and were taken for the same"
+        "weight: numbers were read without their unit 'kg'; 1 cell without one taken for the same"
         in (summary["notes"])
     )
     assert (

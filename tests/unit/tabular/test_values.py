@@ -262,7 +262,7 @@ def test_words_may_be_edited_and_stand_for_numbers_only(tmp_path: Path) -> None:
     schema = {"columns": [{"name": "x", "words": ["broken"]}]}
     (file.parent / "schema.json").write_text(json.dumps(schema))
     summary, _ = built(tmp_path, file, target="churn")
-    assert "x: a word in place of a number in 1 cells: 'broken' (1)" in summary["notes"]
+    assert "x: a word in place of a number in 1 cell: 'broken' (1)" in summary["notes"]
     with pytest.raises(ValidationError, match="words may stand in place of numbers only"):
         Column(name="x", role="category", words=["broken"])
 

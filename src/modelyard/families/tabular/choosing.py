@@ -42,7 +42,7 @@ class ChosenKind:
 def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
     """The kind that is best on held-out folds of the training rows, by the metric that models of
     the task are judged by first; the linear one where it is within a standard error of the best:
-    of kinds that cannot be told apart the simplest (Breiman et al. 1984, section 3.4.3)."""
+    of kinds that do not differ beyond chance the simplest (Breiman et al. 1984, section 3.4.3)."""
     classes = len(table.classes or ())
     cells = table.x.size * (classes if classes > 2 else 1)
     if cells > FEW_CELLS:

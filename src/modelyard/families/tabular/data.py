@@ -43,7 +43,7 @@ class TabularData(Data[TabularConfig]):
         write_sample(raw, self.config.features, self.config.seed)
 
     def companions(self) -> dict[str, Path]:
-        """The edited schema: `features.table_schema`, or the one beside a data file."""
+        """The edited schema: `features.table_schema`, or the one next to a data file."""
         return companions(self.config.data.uri, self.config.features.table_schema)
 
     def check(self, data: Path) -> None:

@@ -26,7 +26,7 @@ MOST_DOTS = 500
 
 
 def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
-    """Metrics beside a baseline, an interval of the main metric, and the plots of the task.
+    """Metrics next to a baseline, an interval of the main metric, and the plots of the task.
 
     The rows are the split's as they came, and the truth is the split's, so that another package's
     host is judged on the same: its classes are matched by name, and a class that it does not know
@@ -89,7 +89,7 @@ def _regression(y: np.ndarray, value: np.ndarray, y_train: np.ndarray, split: st
 
 
 def _with_digits(value: float, y: np.ndarray) -> str:
-    """With so many digits that it can be told from the other values of `y`."""
+    """With so many digits that it differs from the other values of `y`."""
     spread = float(np.std(y)) or abs(value) or 1.0
     more = max(0.0, np.log10(max(abs(value), spread) / spread))
     return f"{value:.{4 + int(np.ceil(more))}g}"

@@ -183,7 +183,7 @@ def _words(there: pa.Array, plain: pa.Array) -> list[str]:
     """Words that stand in place of numbers, the most frequent first.
 
     Among nine numbers in ten, a word that is not repeated is an error to fix. Among fewer numbers
-    all other cells must be words, of few kinds, beside too many numbers for a category each.
+    all other cells must be words, of few kinds, next to too many numbers for a category each.
     """
     if not is_text(there):
         return []

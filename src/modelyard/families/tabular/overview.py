@@ -60,7 +60,7 @@ def summarize(
         "classes": classes,
         "tables": tables,
         "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns, {kind}"
-        + _told(given, schema),
+        + _named(given, schema),
         "notes": notes,
         "warnings": [*_duplicates(frame, rows), *_giveaways(given, schema)],
     }
@@ -167,7 +167,7 @@ def _giveaways(names: list[str], schema: TableSchema) -> list[str]:
     ]
 
 
-def _told(names: list[str], schema: TableSchema) -> str:
+def _named(names: list[str], schema: TableSchema) -> str:
     if not names:
         return ""
     return f"; by itself determines {schema.target}: {', '.join(names[:4])} (known beforehand?)"

@@ -54,7 +54,7 @@ class Column(BaseModel):
     one of STYLES, such as `1.234,5`, where thousands are separated or decimals have a comma.
     Requests hold plain numbers and ISO 8601."""
     unit: str = ""
-    """What files write beside each number: `%`, `EUR`, `kg`. Requests hold the number alone."""
+    """What files write next to each number: `%`, `EUR`, `kg`. Requests hold only the number."""
     words: list[str] = []
     """What may stand in place of a number, such as `none recorded`. Requests hold a number or one of
     them."""

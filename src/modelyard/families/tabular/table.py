@@ -35,7 +35,7 @@ BY_TIME = "by_time"
 
 
 class ModelInfo(Asset):
-    """`model.json` of a model folder: all that loading needs beside the weights."""
+    """`model.json` of a model folder: all that loading needs besides the weights."""
 
     FILE: ClassVar[str] = "model.json"
 

@@ -11,7 +11,15 @@ import pyarrow as pa
 
 from modelyard.families.tabular.schema import Column
 from modelyard.kit import tables
-from modelyard.kit.tables import Notation, Table, as_texts, is_text, note_offsets, with_offsets
+from modelyard.kit.tables import (
+    Notation,
+    Table,
+    as_texts,
+    cells_of,
+    is_text,
+    note_offsets,
+    with_offsets,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +82,7 @@ def _numbers_or_words(column: Column, table: Table) -> pd.Series[Any]:
         else:
             found.append(None if np.isnan(value) else repr(value))
     shown = ", ".join(f"{word!r} ({count})" for word, count in counts.most_common())
-    table.note(f"{column.name}: a word in place of a number in {counts.total()} cells: {shown}")
+    table.note(f"{column.name}: a word in place of a number in {cells_of(counts.total())}: {shown}")
     return pd.Series(found, dtype=object)
 
 
@@ -174,5 +182,5 @@ def _parsed(text: pd.Series[Any], style: str) -> pd.Series[Any]:
 def _mend(name: str) -> str:
     return (
         f"Fix or empty the cell, or leave the column out (--set features.drop=[{name}]), or give it a role: "
-        f'{{"columns": [{{"name": "{name}", "role": "category"}}]}} in schema.json beside the data'
+        f'{{"columns": [{{"name": "{name}", "role": "category"}}]}} in schema.json next to the data'
     )

@@ -39,7 +39,7 @@ from modelyard.kit.tables.notation import (
     share_decimal,
 )
 from modelyard.kit.tables.parquet import read_parquet_file
-from modelyard.kit.tables.table import Table, TableFile, check_same_columns, remarks
+from modelyard.kit.tables.table import Table, TableFile, cells_of, check_same_columns, remarks
 from modelyard.kit.tables.text import DELIMITERS, Text, read_text
 from modelyard.kit.tables.times import (
     is_dated,
@@ -60,6 +60,7 @@ __all__ = [
     "are_placeholders",
     "as_numbers",
     "as_texts",
+    "cells_of",
     "check_same_columns",
     "check_table",
     "doubt",

@@ -21,7 +21,7 @@ from modelyard.kit.tables.notation import (
     plainly,
     say,
 )
-from modelyard.kit.tables.table import Table
+from modelyard.kit.tables.table import Table, cells_of
 
 LARGEST_EXACT = 2**53
 """Beyond it float64 skips whole numbers."""
@@ -88,7 +88,7 @@ def _checked(
 
 def _note_empty(table: Table, name: str, count: int) -> None:
     if count:
-        table.note(f"{name}: {count} cells such as '?' or 'unknown' were read as empty")
+        table.note(f"{name}: {cells_of(count)} such as '?' or 'unknown' read as empty")
 
 
 def inexact(cells: pa.Array) -> int | None:

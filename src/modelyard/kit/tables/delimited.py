@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from modelyard.errors import BadData
-from modelyard.kit.tables.table import Table, TableFile, without_blanks
+from modelyard.kit.tables.table import Table, TableFile, cells_of, without_blanks
 from modelyard.kit.tables.text import DELIMITERS, Text
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>")
@@ -95,7 +95,7 @@ def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
         if str(first.text).count('"') % 2:
             raise BadData("a quote is opened and never closed", file=text.file, row=row)
         raise BadData(
-            f"{first.actual_columns} cells where the header has {first.expected_columns}{others}",
+            f"{cells_of(first.actual_columns)} where the header has {first.expected_columns}{others}",
             file=text.file,
             row=row,
             hint=f"Quote cells that hold a {_called(text.delimiter)}, or fix the row",

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelyard.kit.numerals import CONTINENTAL, ENGLISH, STYLES, Oddity, numeral, read
-from modelyard.kit.tables.table import Table
+from modelyard.kit.tables.table import Table, cells_of
 
 MOSTLY = 0.9
 """From this share of numbers on, the other cells are errors to fix, not another kind of cell."""
@@ -30,7 +30,7 @@ SHORTEST_CODE = 7
 """Characters of `560 001`: shorter numbers with a space are amounts, such as `3 200`."""
 
 _LOOKED_AT = 50_000
-"""Different cells by which a notation is told. A later one that contradicts them is refused."""
+"""Different cells by which a notation is recognised. A later one that contradicts them is refused."""
 _PLAIN = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 _TWO_WAYS = r"^[-+]?[1-9]\d{0,2}\.\d{3}$"
 _POINT = [style for style in STYLES if style[5] == "."]
@@ -188,10 +188,10 @@ def say(table: Table, name: str, written: Notation, plain: Plain) -> None:
     for kind, taken in _TAKEN.items():
         if texts := [text for text, own in plain.odd.items() if own == kind]:
             count = _count(cells, texts)
-            table.note(f"{name}: {count} cells such as {texts[0]!r} were read as {taken}")
+            table.note(f"{name}: {cells_of(count)} such as {texts[0]!r} read as {taken}")
     if written.unit:
         count = _count(cells, plain.bare)
-        others = f"; {count} cells have none, and were taken for the same" if count else ""
+        others = f"; {cells_of(count)} without one taken for the same" if count else ""
         table.note(f"{name}: numbers were read without their unit {written.unit!r}{others}")
 
 

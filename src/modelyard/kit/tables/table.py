@@ -19,6 +19,11 @@ _SHOWN = 40
 """Characters of a cell in a message."""
 
 
+def cells_of(count: int) -> str:
+    """`1 cell`, `1,234 cells`."""
+    return f"{count:,} cell{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class TableFile:
     """A file that rows of a table come from."""

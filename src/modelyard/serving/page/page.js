@@ -165,7 +165,7 @@ async function explained(reasons) {
   const given = Object.values(reasons.contributions);
   if (typeof reasons.base === "number") {
     const output = given.reduce((sum, value) => sum + value, reasons.base);
-    el("reasons").append(made("p", `${told(reasons.base)} on average, ${told(output)} for this example`));
+    el("reasons").append(made("p", `${shown(reasons.base)} on average, ${shown(output)} for this example`));
   }
   picture(reasons.picture, title);
   bars(Object.entries(reasons.contributions), true);
@@ -182,13 +182,13 @@ function show(body) {
       if (entries.length) { heading(name); bars(entries); }
     } else {
       const line = made("div", undefined, name === "text" || name === "label" ? "big" : "");
-      line.append(made("span", `${name}: `), made("b", told(value)));
+      line.append(made("span", `${name}: `), made("b", shown(value)));
       el("reasons").append(line);
     }
   }
 }
 
-function told(value) {
+function shown(value) {
   return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : String(value);
 }
 
@@ -222,7 +222,7 @@ function grid(rows) {
   table.append(head);
   for (const row of rows.slice(0, MOST)) {
     const line = made("tr");
-    line.append(...names.map(name => made("td", row[name] === undefined ? "" : told(row[name]))));
+    line.append(...names.map(name => made("td", row[name] === undefined ? "" : shown(row[name]))));
     table.append(line);
   }
   el("reasons").append(table);
