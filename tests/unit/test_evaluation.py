@@ -97,3 +97,18 @@ def test_a_gate_below_the_baseline_cannot_be_set():
 def test_small_and_large_figures_are_shown_with_their_digits():
     shown = [figure(value) for value in (0.5, 2e-9, 0.0, 123456.7, 3.21e12)]
     assert shown == ["0.5000", "2e-09", "0.0000", "123456.7000", "3.21e+12"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "required"),
+    [
+        ({}, "beat the baseline's 0.5000"),
+        (
+            {"over_baseline": 0.1, "threshold": 0.8},
+            "beat the baseline's 0.5000 by more than 0.1000 and reach 0.8000",
+        ),
+    ],
+)
+def test_a_gate_says_what_it_requires(gate, required):
+    judged = judge(GateSettings(**gate), evaluation(baseline={"accuracy": 0.5}))
+    assert judged.required == required

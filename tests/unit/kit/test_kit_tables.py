@@ -198,7 +198,7 @@ def test_numbers_are_read_as_people_write_them(
 ) -> None:
     table = one_column(tmp_path, *cells, delimiter=delimiter)
     assert np.array_equal(numbers(table, "x"), values, equal_nan=True)
-    empty = [note for note in table.notes if "were read as empty" in note]
+    empty = [note for note in table.notes if "read as empty" in note]
     assert bool(empty) == ("?" in cells)
 
 

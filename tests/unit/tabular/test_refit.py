@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from modelyard.families.tabular import refit as refitting
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.kinds import FITTERS
@@ -105,3 +106,13 @@ def test_the_mlp_is_not_fitted_on_the_rows_that_stop_it() -> None:
 
 def test_trials_of_a_search_are_judged_on_rows_they_were_not_fitted_on() -> None:
     assert TabularConfig().for_search().model.refit == "off"
+
+
+@pytest.mark.parametrize(("setting", "expected"), [("auto", False), ("on", True), ("off", False)])
+def test_a_large_table_is_fitted_once_unless_a_person_asks(
+    monkeypatch, tmp_path, setting, expected
+):
+    monkeypatch.setattr(refitting, "FEW_ROWS", 599)
+    features = write_features(tmp_path / "features", None)
+    card = fitted(features, tmp_path / "model", "linear", setting)
+    assert ("fitted once more" in card["headline"]) is expected

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import FileFeatures
 from modelyard.kit.classifier.kind import FileKind
+from modelyard.kit.tables import cells_of
 
 LABELS = "labels.csv"
 SPLIT_NAMES = {
@@ -113,7 +114,7 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if not names:
                 names = _header(file, cells)
             elif len(cells) != len(names) and cells:
-                problem = f"{len(cells)} cells where the header has {len(names)}"
+                problem = f"{cells_of(len(cells))} where the header has {len(names)}"
                 raise BadData(problem, file=file, row=row)
             elif cells:
                 yield row, {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
