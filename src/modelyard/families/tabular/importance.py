@@ -12,8 +12,10 @@ from modelyard.runtimes.types import Runtime
 
 ROWS, BACKGROUND, PERMUTATIONS = 100, 16, 2
 """Most rows explained, background rows for each, and orders for every background row."""
-TREE_ROWS = 2e7
-"""Rows scored times trees: what keeps it to about a second."""
+LEAST_ROWS, LEAST_BACKGROUND = 5, 4
+"""The fewest of both."""
+TREE_ROWS, CELLS = 2e7, 3e8
+"""Rows scored times trees, and cells of these rows: what keeps it to about a second."""
 
 
 def importance(
@@ -27,9 +29,12 @@ def importance(
     """
     groups = host.encoder.groups
     names = list(groups)
-    average = background[:BACKGROUND]
-    cost = len(average) * PERMUTATIONS * len(names) * trees
-    count = int(np.clip(TREE_ROWS // cost, 5, ROWS))
+    cost_of_walk = len(names) * max(trees / TREE_ROWS, x.shape[1] / CELLS)
+    walks = 1 / cost_of_walk
+    count = int(np.clip(walks / (BACKGROUND * PERMUTATIONS), LEAST_ROWS, ROWS))
+    average = background[
+        : int(np.clip(walks / (count * PERMUTATIONS), LEAST_BACKGROUND, BACKGROUND))
+    ]
     rows = x[np.random.default_rng(seed).permutation(len(x))[:count]]
     found = []
     for row in rows:

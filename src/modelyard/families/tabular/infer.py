@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,8 @@ SOME_TEXTS = 20
 """A column with no more different values than this is never free text."""
 SAMPLE = 1000
 """Cells by which text is judged."""
+_WAYS_TO_WRITE_BOOLEANS = 6
+"""`true`, `True`, `TRUE`, and the same of false."""
 
 _ID_NAME = re.compile(
     r"(^|[_\-. ])(id|uuid|guid|key|index|rownum|row)$|[a-z](Id|ID)$", re.IGNORECASE
@@ -61,16 +64,93 @@ class Guess(NamedTuple):
     """Why it is dropped."""
 
 
-class Kind(NamedTuple):
-    """The cells of a column that are not empty."""
+class Cells:
+    """The cells of a column that are not empty, and what they show; each figure is computed once."""
 
-    cells: pa.Array
-    plain: pa.Array
-    """With numbers written plainly."""
-    code: str
-    """Why digits are codes."""
-    words: list[str]
-    """What stands in place of numbers."""
+    def __init__(self, cells: pa.Array, plain: pa.Array) -> None:
+        """`plain` are the same cells with numbers written plainly."""
+        self.there, self.plain = cells, plain
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The numbers, float64, NaN where a cell is none."""
+        return as_numbers(self.plain)
+
+    @cached_property
+    def numeric_share(self) -> float:
+        """Share of numbers among the cells; placeholders for an empty cell don't count."""
+        if not is_text(self.plain):
+            kind = self.plain.type
+            return float(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+        count = int((~np.isnan(self.values)).sum())
+        if count == len(self.plain):
+            return 1.0 if count else 0.0
+        empty = int(are_placeholders(self.plain).sum())
+        if not count or count < empty:
+            return 0.0
+        return count / (len(self.plain) - empty)
+
+    @cached_property
+    def distinct(self) -> int:
+        """How many different ones there are."""
+        return len(pc.unique(self.there))
+
+    @cached_property
+    def boolean(self) -> bool:
+        """Whether all are true or false."""
+        if not is_text(self.there):
+            return bool(pa.types.is_boolean(self.there.type))
+        if self.distinct > _WAYS_TO_WRITE_BOOLEANS:
+            return False
+        words = pc.unique(self.there).to_pylist()
+        return bool(words) and {word.lower() for word in words} <= {"true", "false"}
+
+    def fit_32_bits(self, log: bool = False) -> bool:
+        """Whether 32-bit numbers tell values apart once they are standardized, as models take
+        them."""
+        values = self.values[np.isfinite(self.values)]
+        if not len(values):
+            return True
+        given = logged(values) if log else values
+        return tells_apart(values, (given - given.mean()) / (given.std() or 1.0))
+
+    @cached_property
+    def code(self) -> str:
+        """Why a column of digits is one of codes; empty where it is not."""
+        if self.numeric_share < LEAST_NUMBERS:
+            return ""
+        if cell := leading_zero(self.there):
+            return f"{cell!r} has a leading zero"
+        if (row := inexact(self.plain)) is not None:
+            return f"{self.plain[row].as_py()} has more digits than a number holds"
+        finite = self.values[np.isfinite(self.values)]
+        whole = bool((finite % 1 == 0).all())
+        if whole and not self.fit_32_bits() and not self.fit_32_bits(log=True):
+            return "32-bit numbers would not tell them apart"
+        return ""
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Words that stand in place of numbers, the most frequent first.
+
+        Among nine numbers in ten, a word that is not repeated is an error to fix. Among fewer
+        numbers all other cells must be words, of few kinds, next to too many numbers for a category
+        each.
+        """
+        share = self.numeric_share
+        if not is_text(self.there) or share < LEAST_NUMBERS:
+            return []
+        numeric = ~np.isnan(self.values)
+        if numeric.all():
+            return []
+        others = self.there.filter(pa.array(~numeric & ~are_placeholders(self.there)))
+        counts = Counter(others.to_pylist())
+        words = [word for word, _ in counts.most_common() if _WORD.match(word)]
+        if share >= MOSTLY:
+            return [word for word in words if counts[word] > 1][:SOME_TEXTS]
+        few = len(words) == len(counts) <= SOME_TEXTS
+        different = len(pc.unique(self.plain.filter(pa.array(numeric))))
+        return words if few and different > SOME_TEXTS else []
 
 
 def infer_column(
@@ -82,37 +162,35 @@ def infer_column(
     A role of `drop` carries its reason as the description.
     """
     cells, written = table.column(name), notation(table, name)
-    there, plain = cells.drop_null(), plainly(cells, written).cells.drop_null()
-    nullable = len(there) < table.rows
+    found = Cells(cells.drop_null(), plainly(cells, written).cells.drop_null())
+    nullable = len(found.there) < table.rows
     forced = given.get("role")
-    code = "" if forced else _code(there, plain)
-    words = [] if code else _words(there, plain)
-    kind = Kind(there, plain, code, words)
-    guess = Guess(forced) if forced else _guess(name, kind, nullable, settings)
+    guess = Guess(forced) if forced else _guess(name, found, nullable, settings)
     column: dict[str, Any] = {
         "name": name,
         "role": guess.role,
         "nullable": nullable,
         "description": guess.reason,
     }
+    code = "" if forced else found.code
     if code and guess.role in ("category", "text", "drop"):
         table.note(f"{name}: taken for codes, not numbers: {code}")
-    if guess.role == "numeric" and _is_boolean(there):
+    if guess.role == "numeric" and found.boolean:
         column |= {"boolean": True, "transform": "identity"}
     elif guess.role == "numeric":
         column |= {
             "unit": written.unit,
             "format": written.format,
-            "words": words,
+            "words": [] if code else found.words,
             "transform": settings.numeric,
         }
-        if settings.numeric == "standardize" and not _fits(plain):
-            column["transform"] = "log" if _fits(plain, log=True) else "standardize"
+        if settings.numeric == "standardize" and not found.fit_32_bits():
+            column["transform"] = "log" if found.fit_32_bits(log=True) else "standardize"
             table.note(f"{name}: {_CLOSE[column['transform']]}")
         if not given.get("format") and (question := doubt(table, name)):
             table.note(f'{question}; set its "format" in the schema if they are')
     elif guess.role == "time":
-        column["format"] = to_times(there, TIME_FORMATS)[1]
+        column["format"] = to_times(found.there, TIME_FORMATS)[1]
     return Column.model_validate(column)
 
 
@@ -120,29 +198,29 @@ def is_numeric(cells: pa.Array) -> bool:
     """Whether a column, written plainly, holds numbers: mostly, so that the few other cells are
     errors."""
     there = cells.drop_null()
-    return _numeric_share(there) >= MOSTLY and not _is_boolean(there)
+    found = Cells(there, there)
+    return found.numeric_share >= MOSTLY and not found.boolean
 
 
-def _guess(name: str, kind: Kind, nullable: bool, settings: TabularFeatures) -> Guess:
-    there, plain, code, words = kind
-    distinct = len(pc.unique(there))
+def _guess(name: str, cells: Cells, nullable: bool, settings: TabularFeatures) -> Guess:
+    there, distinct = cells.there, cells.distinct
     if distinct == 0:
         return Guess("drop", "all cells are empty")
     if distinct == 1 and not nullable:
         return Guess("drop", "constant")
-    if _is_boolean(there):
+    if cells.boolean:
         return Guess("numeric")
     if is_dates(there):
         return Guess("time")
-    if (words or _numeric_share(plain) >= MOSTLY) and not code:
-        reason = _row_number(name, plain, distinct)
+    if not cells.code and (cells.words or cells.numeric_share >= MOSTLY):
+        reason = _row_number(name, cells)
         return Guess("drop", reason) if reason else Guess("numeric")
     texts = [str(text) for text in as_texts(there)]
     if _looks_dated(texts[:50]) and to_times(there, TIME_FORMATS)[0].notna().mean() >= MOSTLY:
         return Guess("time")
     if distinct > SOME_TEXTS and _looks_dated(texts):
         return Guess("drop", "dates in several formats: write them in one")
-    return _guess_text(texts, distinct, settings, bool(code))
+    return _guess_text(texts, distinct, settings, bool(cells.code))
 
 
 def _guess_text(
@@ -164,79 +242,16 @@ def _guess_text(
     return Guess("category")
 
 
-def _code(there: pa.Array, plain: pa.Array) -> str:
-    """Why a column of digits is one of codes; empty where it is not."""
-    if _numeric_share(plain) < LEAST_NUMBERS:
-        return ""
-    if cell := leading_zero(there):
-        return f"{cell!r} has a leading zero"
-    if (row := inexact(plain)) is not None:
-        return f"{plain[row].as_py()} has more digits than a number holds"
-    values = as_numbers(plain)
-    whole = bool((values[np.isfinite(values)] % 1 == 0).all())
-    if whole and not _fits(plain) and not _fits(plain, log=True):
-        return "32-bit numbers would not tell them apart"
-    return ""
-
-
-def _words(there: pa.Array, plain: pa.Array) -> list[str]:
-    """Words that stand in place of numbers, the most frequent first.
-
-    Among nine numbers in ten, a word that is not repeated is an error to fix. Among fewer numbers
-    all other cells must be words, of few kinds, next to too many numbers for a category each.
-    """
-    if not is_text(there):
-        return []
-    numeric = ~np.isnan(as_numbers(plain))
-    others = there.filter(pa.array(~numeric & ~are_placeholders(there)))
-    counts = Counter(others.to_pylist())
-    words = [word for word, _ in counts.most_common() if _WORD.match(word)]
-    share = _numeric_share(plain)
-    if share >= MOSTLY:
-        return [word for word in words if counts[word] > 1][:SOME_TEXTS]
-    few = len(words) == len(counts) <= SOME_TEXTS
-    different = len(pc.unique(plain.filter(pa.array(numeric))))
-    return words if share >= LEAST_NUMBERS and few and different > SOME_TEXTS else []
-
-
-def _fits(plain: pa.Array, log: bool = False) -> bool:
-    """Whether 32-bit numbers tell values apart once they are standardized, as models take them."""
-    values = as_numbers(plain)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return True
-    given = logged(values) if log else values
-    return tells_apart(values, (given - given.mean()) / (given.std() or 1.0))
-
-
-def _row_number(name: str, there: pa.Array, distinct: int) -> str:
+def _row_number(name: str, cells: Cells) -> str:
     """Why a numeric column is no more than a row's number or key; empty when it is a quantity."""
-    values = as_numbers(there)
-    if distinct < len(there) or len(there) <= SOME_TEXTS or (values % 1 != 0).any():
+    values = cells.values
+    if cells.distinct < len(values) or len(values) <= SOME_TEXTS or (values % 1 != 0).any():
         return ""
     if values[0] in (0, 1) and (np.diff(values) == 1).all():
         return "counts the rows (id-like)"
     if _ID_NAME.search(name):
         return "every value is different, and it is named as a key (id-like)"
     return ""
-
-
-def _is_boolean(there: pa.Array) -> bool:
-    if not is_text(there):
-        return bool(pa.types.is_boolean(there.type))
-    some = pc.unique(there)[:5].to_pylist()
-    return bool(some) and {text.lower() for text in some} <= {"true", "false"}
-
-
-def _numeric_share(there: pa.Array) -> float:
-    """Share of numbers among the cells; placeholders for an empty cell don't count."""
-    if not is_text(there):
-        return 1.0 if pa.types.is_integer(there.type) or pa.types.is_floating(there.type) else 0.0
-    count = int((~np.isnan(as_numbers(there))).sum())
-    empty = int(are_placeholders(there).sum())
-    if not count or count < empty:
-        return 0.0
-    return count / (len(there) - empty)
 
 
 def _looks_dated(texts: Sequence[str]) -> bool:

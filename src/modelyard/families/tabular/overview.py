@@ -149,12 +149,11 @@ def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> lis
     """Columns that determine the target by themselves: often the answer in another word."""
     found = []
     for column in schema.inputs:
-        there = frame[column.name].notna().to_numpy()
-        if there.sum() < len(y) / 2:
+        cells = frame[column.name]
+        there = cells.notna().to_numpy()
+        if column.words or there.sum() < len(y) / 2:
             continue
-        if column.words:
-            continue
-        if _determines(column, frame[column.name][there], y[there], schema):
+        if _determines(column, cells[there], y[there], schema):
             found.append(column.name)
     return found
 

@@ -65,6 +65,9 @@ def _checked(
     table: Table, name: str, cells: pa.Array, hint: str, words: Sequence[str]
 ) -> np.ndarray:
     values = as_numbers(cells)
+    if (np.abs(values) < LARGEST_EXACT).all():
+        # All are numbers, as in nearly every column: nothing below has to be looked for.
+        return values
     strange = np.isnan(values) & cells.is_valid().to_numpy(zero_copy_only=False)
     empty = strange & are_placeholders(cells)
     _note_empty(table, name, int(empty.sum()))
@@ -112,6 +115,11 @@ def as_numbers(cells: pa.Array) -> np.ndarray:
     if pa.types.is_temporal(cells.type):
         return np.full(len(cells), np.nan)
     if is_text(cells):
+        try:
+            return np.asarray(cells.cast(pa.float64()).to_numpy(zero_copy_only=False))
+        except pa.ArrowInvalid:
+            # Some cell is no number, or has a plus: each is looked at.
+            pass
         unsigned = pc.replace_substring_regex(cells, r"^\+", "")
         numeric = pc.match_substring_regex(cells, _NUMBER)
         cells = pc.if_else(numeric, unsigned, pa.scalar(None, cells.type))
