@@ -4,9 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
+from modelyard.cost.meters import memory_limit
 from modelyard.errors import ModelyardError
 from modelyard.family import load
 from modelyard.settings.family import resolve
@@ -17,6 +19,7 @@ from modelyard.stages.run import Run
 from modelyard.tuning import batch
 
 NAME = "tests.tuning.descent:Descent"
+DYING = "tests.tuning.dying:Dying"
 CONFIG = {"features": {"points": 60}}
 FIXED = ["features.points", "model.bias"]
 
@@ -56,6 +59,7 @@ def test_a_second_batch_follows_from_the_first_ones_results(made):
 def test_a_trial_is_judged_on_the_validation_split_with_the_features_that_are_there(
     made, tmp_path, monkeypatch
 ):
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
     monkeypatch.chdir(tmp_path)
     (text,) = tried(made, [json.dumps({"number": 0, "settings": {}})])
     assert json.loads(text)["result"]["metric"] == "mae"
@@ -76,6 +80,50 @@ def test_settings_that_cannot_be_trained_are_a_result_too(made):
             [*tried(made, [json.dumps({"number": 0, "settings": {}})]), text],
         )
     )
+
+
+def test_a_trial_whose_process_is_killed_is_one_failed_trial_and_the_page_says_why(made, tmp_path):
+    proposals = [
+        json.dumps({"number": 0, "settings": {}}),
+        json.dumps({"number": 1, "settings": {"model.bias": False}}),
+        json.dumps({"number": 2, "settings": {"training.learning_rate": 0.2}}),
+    ]
+    done = [
+        batch.trial(DYING, CONFIG, one, made / "dataset", made / "features") for one in proposals
+    ]
+    error = json.loads(done[1])["error"]
+    assert error.startswith("the trial's process ended by SIGKILL, as Linux does where memory runs")
+    assert len(batch.suggest(DYING, CONFIG, FIXED, 2, done)) == 2
+    found = batch.best(DYING, CONFIG, FIXED, done, tmp_path)
+    assert found["training"]["learning_rate"] == 0.2
+    page = (tmp_path / "tune.html").read_text()
+    assert "1 of 3 trials failed and were left out:" in page
+    assert "Trial 2: the trial&#x27;s process ended by SIGKILL" in page
+
+
+def test_a_trial_is_stopped_before_it_takes_the_whole_memory_of_its_step(made, monkeypatch, capsys):
+    own = psutil.Process().memory_info().rss
+    monkeypatch.setattr(batch, "memory_limit", lambda: (own + 30 * 2**20) / batch.MOST_MEMORY)
+    (text,) = tried(made, [json.dumps({"number": 0, "settings": {}})], {"model": {"pause": 0.5}})
+    error = json.loads(text)["error"]
+    assert re.match(r"it held \d+ MB of the step's \d+ MB of memory and was stopped. Give", error)
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"memory.max": "2147483648\n"}, 2**31),
+        ({"memory.max": "max\n"}, None),
+        ({"memory/memory.limit_in_bytes": "1073741824\n"}, 2**30),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_memory_that_a_container_may_hold_is_read_from_its_cgroup(tmp_path, files, limit):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert memory_limit(tmp_path) == limit
 
 
 def test_a_search_whose_start_cannot_be_trained_ends_with_the_cause(made, tmp_path):

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 SELF = Path("/proc/self")
+CGROUP = Path("/sys/fs/cgroup")
 POWERCAP = Path("/sys/class/powercap")
 BUSY = ("user", "nice", "system", "irq", "softirq")
 """Of what psutil tells of the cores' time, the parts in which they work."""
@@ -65,6 +66,20 @@ def _own_peak() -> int:
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_limit(cgroup: Path = CGROUP) -> int | None:
+    """Bytes of memory that the container may hold, by its cgroup (v2 or v1); None without a
+    limit."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        file = cgroup / name
+        if not file.is_file():
+            continue
+        limit = file.read_text().strip()
+        # Version 1 writes a number beyond any machine's memory where there is no limit.
+        if limit.isdecimal() and int(limit) < psutil.virtual_memory().total:
+            return int(limit)
+    return None
 
 
 class PackageMeter:

@@ -9,18 +9,30 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from modelyard.cost.meters import memory_limit
 from modelyard.errors import ModelyardError
 from modelyard.family import Entry, load
+from modelyard.runtimes.onnx import available_cores
 from modelyard.settings.family import FamilyConfig, resolve
 from modelyard.settings.search import Range, nested, searched
 from modelyard.tuning import report
+from modelyard.tuning.pool import Process
 from modelyard.tuning.study import Study, import_optuna
-from modelyard.tuning.trial import Job, Result, run_trial
+from modelyard.tuning.trial import Job, Result
+
+LOOK_SECONDS = 0.1
+"""Between two looks at a trial."""
+MOST_MEMORY = 0.92
+"""Share of the step's memory from which on a trial is stopped."""
 
 
 def suggest(
@@ -46,8 +58,8 @@ def trial(
     features: Path,
     gpus: int = 0,
 ) -> str:
-    """Trains and judges a proposal. Settings that cannot be trained are a result too: the search
-    continues.
+    """Trains and judges a proposal, in a process of its own. Settings that cannot be trained, or
+    whose process is killed, are a result too: the search continues.
 
     `features` are those of the starting settings, taken where the proposal's are the same.
     """
@@ -57,20 +69,68 @@ def trial(
         values = resolve(
             entry.Config, ("config", config), ("config", nested(trial["settings"]))
         ).model_dump(mode="json")
-        job = Job(
-            family=family,
-            config=values,
-            dataset=dataset,
-            features=Path("features"),
-            made=features,
-            gpus=gpus,
-        )
-        result = run_trial(
-            job, lambda epoch, figures: logging.info("epoch %s %s", epoch, dict(figures))
-        )
     except ModelyardError as error:
         return json.dumps(trial | {"error": str(error)})
-    return json.dumps(trial | {"result": result.model_dump(mode="json")})
+    job = Job(
+        family=family,
+        config=values,
+        dataset=dataset.absolute(),
+        features=Path("features").absolute(),
+        made=features.absolute(),
+        gpus=gpus,
+    )
+    with tempfile.TemporaryDirectory(prefix="modelyard-trial-") as place:
+        process = Process(trial["number"], Path(place), job, available_cores())
+        stopped = _follow(process, memory_limit())
+        result = process.result()
+        if result is not None:
+            return json.dumps(trial | {"result": result.model_dump(mode="json")})
+        return json.dumps(trial | {"error": stopped or process.failure()})
+
+
+def _follow(process: Process, limit: int | None) -> str:
+    """Logs a trial's epochs and output until it ends; stops it before it takes the step's whole
+    memory. Returns why it was stopped, or nothing.
+
+    Where a container runs out of memory, Kubernetes kills all its processes, and with this one the
+    whole search: the trial has to end first.
+    """
+    stopped = ""
+    shown, own = _Shown(process), psutil.Process()
+    try:
+        while process.alive():
+            time.sleep(LOOK_SECONDS)
+            held = process.resident() + own.memory_info().rss
+            if limit is not None and held > MOST_MEMORY * limit:
+                process.stop()
+                stopped = (
+                    f"it held {held / 2**20:,.0f} MB of the step's {limit / 2**20:,.0f} MB of "
+                    "memory and was stopped. Give the pipeline more: its parameter memory"
+                )
+            shown.update()
+    finally:
+        process.stop()
+        shown.update()
+    return stopped
+
+
+class _Shown:
+    """A trial's epochs and output, in the step's own log."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._epochs = self._characters = 0
+
+    def update(self) -> None:
+        """Logs what came since the last call."""
+        curve = list(self._process.curve().items())
+        for epoch, loss in curve[self._epochs :]:
+            logging.info("epoch %s: validation loss %.4g", epoch, loss)
+        self._epochs = len(curve)
+        output = self._process.log()
+        sys.stdout.write(output[self._characters :])
+        sys.stdout.flush()
+        self._characters = len(output)
 
 
 def best(

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from modelyard.parent import PARENT
 from modelyard.store import artifact
 from modelyard.tuning.trial import EPOCHS, ERROR, JOB, RESULT, Job, Result
@@ -74,15 +76,44 @@ class Process:
         if file.is_file():
             error: dict[str, Any] = json.loads(file.read_text())
             return str(error["message"])
-        lines = (self.folder / LOG).read_text(errors="replace").strip().splitlines()
+        lines = self.log().strip().splitlines()
         said = f": {lines[-1][:200]}" if lines else ""
-        return f"the trial's process ended with code {self._process.poll()}{said}. See {self.folder / LOG}"
+        return f"the trial's process ended {_ending(self._process.poll())}{said}"
+
+    def explained(self) -> str:
+        """Why there is no result; where it could not say so itself, with the place of its log."""
+        if (self.folder / ERROR).is_file():
+            return self.failure()
+        return f"{self.failure()}. See {self.folder / LOG}"
+
+    def log(self) -> str:
+        """What it printed so far."""
+        return (self.folder / LOG).read_text(errors="replace")
+
+    def resident(self) -> int:
+        """Bytes of memory that it and what it started hold."""
+        if not self.alive():
+            return 0
+        try:
+            trial = psutil.Process(self._process.pid)
+            return sum(one.memory_info().rss for one in [trial, *trial.children(recursive=True)])
+        except psutil.Error:
+            # One of them ended while it was looked at.
+            return 0
 
     def stop(self) -> None:
         """Ends it, and all that it started."""
         if self.alive():
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _ending(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"with code {status}"
+    name = signal.Signals(-status).name
+    cause = ", as Linux does where memory runs out" if -status == signal.SIGKILL else ""
+    return f"by {name}{cause}"
 
 
 def _environment(threads: int, gpu: str | None) -> dict[str, str]:

@@ -65,8 +65,17 @@ def write_all(
     plots = [history(study.tried(), metric, study.larger_is_better)]
     plots += [importance(shares)] if shares else []
     plots += slices(study.tried(), space, metric, list(shares))
-    write_page(folder, f"Search: {family}", [f"{gain}."], plots)
+    write_page(folder, f"Search: {family}", [f"{gain}.", *failures(study.tried())], plots)
     return gain
+
+
+def failures(tried: Sequence[Tried]) -> list[str]:
+    """How many trials failed, and why each did, as lines."""
+    failed = [one for one in tried if one.state == "failed"]
+    if not failed:
+        return []
+    count = f"{len(failed)} of {len(tried)} trials failed and were left out:"
+    return [count, *(f"Trial {one.trial}: {one.headline}" for one in failed)]
 
 
 def write_trials(folder: Path, study: Study, metric: str) -> Path:

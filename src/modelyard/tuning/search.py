@@ -127,7 +127,7 @@ class Search:
             result = process.result()
             if result is None:
                 raise ModelyardError(
-                    f"the starting settings cannot be trained: {process.failure()}"
+                    f"the starting settings cannot be trained: {process.explained()}"
                 )
             kept = {
                 "result": result.model_dump(mode="json"),
@@ -246,7 +246,7 @@ class Search:
             return self.study.tell(number, settings, result, process.curve(), process.seconds)
         if why:
             return self.study.tell_pruned(number, settings, curve, process.seconds, why)
-        return self.study.tell_failed(number, settings, process.seconds, process.failure())
+        return self.study.tell_failed(number, settings, process.seconds, process.explained())
 
     def _hopeless(self, process: Process, proposal: Proposal, curve: dict[int, float]) -> str:
         """Why a trial should be stopped; empty: it should not."""

@@ -1,0 +1,129 @@
+"""The commands that the families' READMEs and the pages on data show, on data like theirs."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelyard import family as families
+from tests.cli.documented import ROOT, on_page
+from tests.cli.test_documented_commands import environment, typed
+
+pytestmark = pytest.mark.slow
+
+HOLDS = {
+    "anomaly": ["sensors"],
+    "image": ["scans"],
+    "language": ["notes"],
+    "recommender": ["ml-latest-small"],
+    "tabular": ["customers"],
+}
+"""Folders that the README of a family speaks of."""
+LOCAL = {"s3://scans/2026": "scans", "s3://scans/2027": "later"}
+"""Object stores of the pages, and what stands for them here."""
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A working folder."""
+    return tmp_path
+
+
+def sample(name: str, target: Path) -> None:
+    target.mkdir()
+    families.load(name).reader().sample(target)
+
+
+def as_customers(folder: Path) -> None:
+    """The table as the README of `tabular` calls it and its target."""
+    header, _, rows = (folder / "customers" / "data.csv").read_text().partition("\n")
+    (folder / "customers.csv").write_text(header.replace("diagnosis", "churn") + "\n" + rows)
+
+
+def as_movie_lens(folder: Path) -> None:
+    """Those of the interactions that have a rating, in MovieLens' files."""
+    here = folder / "ml-latest-small"
+    with (here / "interactions.csv").open() as stream:
+        rated = [row for row in csv.DictReader(stream) if row["rating"]]
+    lines = ["userId,movieId,rating,timestamp"]
+    lines += [
+        f"{row['userId']},{row['itemId']},{row['rating']},{row['timestamp']}" for row in rated
+    ]
+    (here / "ratings.csv").write_text("\n".join(lines))
+    (here / "interactions.csv").unlink()
+    items = (
+        (here / "items.csv").read_text().replace("itemId,title,category", "movieId,title,genres")
+    )
+    (here / "movies.csv").write_text(items)
+    (here / "items.csv").unlink()
+    shutil.copy(here / "ratings.csv", folder / "ratings.csv")
+
+
+RENAMED = {"recommender": as_movie_lens, "tabular": as_customers}
+
+
+@pytest.mark.parametrize("name", HOLDS)
+def test_the_commands_of_a_family_s_readme_run(folder, name):
+    for target in HOLDS[name]:
+        sample(name, folder / target)
+    if name in RENAMED:
+        RENAMED[name](folder)
+    ran = [
+        typed(folder, one.words)
+        for one in on_page(ROOT / "src/modelyard/families" / name / "README.md")
+    ]
+    assert ran
+    assert all("package  " in printed for printed in ran)
+
+
+def test_a_second_year_of_scans_goes_on_from_the_champion(folder):
+    for target in LOCAL.values():
+        sample("image", folder / target)
+    commands = list(on_page(ROOT / "docs" / "continual.md"))
+    assert len(commands) == 2
+    printed = [
+        typed(folder, [LOCAL.get(word, word) for word in command.words]) for command in commands
+    ]
+    assert "scans version 1 is champion" in printed[0]
+    assert "Next: modelyard serve scans@2" in printed[1]
+
+
+def test_own_data_come_in_by_dvc_as_the_page_shows(folder):
+    text = (ROOT / "docs" / "data.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    (block,) = [one for one in blocks if one.startswith("cp my.csv ")]
+    checkout = folder / "checkout"
+    shell(folder, f"git clone --quiet {ROOT} checkout")
+    shell(checkout, "dvc pull --quiet data/tabular.dvc")
+    rows = (checkout / "data/tabular/data.csv").read_text().splitlines()
+    (checkout / "my.csv").write_text("\n".join(rows[:400]))
+    printed = shell(checkout, block)
+    assert "399 rows" in printed
+
+
+def shell(folder: Path, script: str) -> str:
+    """What a script prints; each of its commands must succeed."""
+    binaries = Path(sys.executable).parent
+    author = {
+        f"GIT_{who}_{what}": "someone@example.org"
+        for who in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=folder,
+        env=environment(folder) | author | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
