@@ -12,9 +12,10 @@ import pytest
 
 from modelyard.errors import UsageError
 from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.host import TabularHost
-from modelyard.families.tabular.loss import LOSSES, mean_to_standard_deviation
+from modelyard.families.tabular.loss import LOSSES, covering, mean_to_standard_deviation
 from modelyard.families.tabular.scale import TargetScale
 from modelyard.families.tabular.table import load_split
 from modelyard.judging.evaluation import Evaluation
@@ -120,8 +121,9 @@ def test_every_loss_of_a_kind_learns_and_its_graph_answers_as_it_does(
     family, features, model = fitted(raw, tmp_path / "run", kind=kind, loss=loss)
     trained = judged(family, features, model, family.native(model))
     served = judged(family, features, model, packaged(family, model, tmp_path))
-    assert trained.metrics["mae"] < 0.75 * trained.baseline["mae"]
-    assert served.metrics["mae"] == pytest.approx(trained.metrics["mae"], rel=1e-4)
+    main = trained.main
+    assert trained.metrics[main] < 0.75 * trained.baseline[main]
+    assert served.metrics[main] == pytest.approx(trained.metrics[main], rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,6 +162,67 @@ def test_the_loss_follows_the_tail_and_the_card_says_why(tmp_path: Path) -> None
         assert words[expected] in said
         assert ("heavy tail: mean deviation" in said) == (expected != "squared")
         assert ("squared errors of the logarithm" in card["headline"]) == (expected == "log")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "quantile" in LOSSES[kind]])
+@pytest.mark.parametrize("quantile", [0.1, 0.9])
+def test_a_quantile_is_fitted_judged_by_its_pinball_loss_and_packaged(
+    tmp_path: Path, kind: str, quantile: float
+) -> None:
+    raw = table(tmp_path / "raw", signal(2_000), rows=2_000)
+    family, features, model = fitted(
+        raw, tmp_path / "run", kind=kind, loss="quantile", quantile=quantile
+    )
+    trained = judged(family, features, model, family.native(model))
+    assert trained.main == "pinball_loss"
+    assert trained.metrics["pinball_loss"] < 0.6 * trained.baseline["pinball_loss"]
+    assert trained.metrics["coverage_error"] < 0.08
+    _, y = load_split(features, "train")
+    baseline = f"training {quantile:g} quantile, {np.quantile(y, quantile):.4g}"
+    assert trained.baseline_name.startswith(baseline)
+    (said,) = [note for note in trained.notes if note.startswith("Targets at or below")]
+    assert said.endswith(f"It was fitted for {quantile:g}.")
+    served = judged(family, features, model, packaged(family, model, tmp_path))
+    assert served.metrics["pinball_loss"] == pytest.approx(
+        trained.metrics["pinball_loss"], rel=1e-3
+    )
+
+
+def test_a_quantile_is_moved_to_where_it_covers_its_share_of_the_validation_rows(
+    tmp_path: Path,
+) -> None:
+    noise = np.random.default_rng(2).exponential(size=1_500)
+    raw = table(tmp_path / "raw", signal(1_500) + 4 * noise, rows=1_500)
+    family, features, model = fitted(raw, tmp_path / "run", loss="quantile", quantile=0.9)
+    host = TabularHost(model / "assets")
+    columns = load_columns(features, "validation", host.schema)
+    value = host.scores(family.native(model), columns)
+    _, y = load_split(features, "validation")
+    assert 0.9 <= (y <= value + 1e-6).mean() <= 0.91
+
+
+@pytest.mark.parametrize("quantile", [0.05, 0.5, 0.9])
+def test_values_moved_by_the_errors_of_unseen_rows_cover_as_many_of_others(quantile) -> None:
+    rng = np.random.default_rng(4)
+    y, value = rng.normal(size=20_000), rng.normal(size=20_000) / 3
+    seen, others = slice(0, 10_000), slice(10_000, None)
+    moved = value[others] + covering(y[seen], value[seen], quantile)
+    assert (y[others] <= moved).mean() == pytest.approx(quantile, abs=0.015)
+
+
+def test_of_few_rows_the_largest_error_is_taken() -> None:
+    assert covering(np.array([1.0, 5.0, 2.0]), np.zeros(3), 0.99) == 5.0
+
+
+def test_the_pinball_loss_is_least_at_the_quantile() -> None:
+    y = np.random.default_rng(0).normal(size=4_000)
+    torch = pytest.importorskip("torch")
+    from modelyard.families.tabular.mlp import pinball
+
+    target = torch.from_numpy(y)
+    levels = np.linspace(-2, 2, 401)
+    losses = [float(pinball(torch.full_like(target, level), target, 0.9)) for level in levels]
+    assert levels[int(np.argmin(losses))] == pytest.approx(np.quantile(y, 0.9), abs=0.02)
 
 
 def test_a_loss_that_a_kind_lacks_is_refused_in_one_line(tmp_path: Path) -> None:

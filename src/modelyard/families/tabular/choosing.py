@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.families.tabular.estimators import new_forest, new_lightgbm, new_linear
-from modelyard.families.tabular.loss import LOSSES
+from modelyard.families.tabular.loss import LOSSES, WORDS
 from modelyard.judging.curves import roc_auc
 from modelyard.kit.classes.evaluate import RARE
 from modelyard.kit.classes.judged import macro_f1
@@ -49,6 +49,10 @@ def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
         note = f"model.kind = auto is {LARGE}: the table is large ({len(table.x):,} training rows)."
         return ChosenKind(LARGE, note)
     able = [kind for kind in CANDIDATES if table.loss is None or table.loss.name in LOSSES[kind]]
+    if len(able) == 1:
+        assert table.loss is not None
+        note = f"model.kind = auto is {able[0]}, which can be fitted with {WORDS[table.loss.name]}."
+        return ChosenKind(able[0], note)
     folds = _folds(table, config.seed)
     truth = table.y[np.concatenate([part for _, part in folds])]
     name, metric = _metric(truth, table)

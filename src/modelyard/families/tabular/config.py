@@ -13,7 +13,7 @@ from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 Task = Literal["auto", "classification", "regression"]
 Kind = Literal["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
 SetKind = Literal["auto", "linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
-Loss = Literal["auto", "squared", "absolute", "huber", "log"]
+Loss = Literal["auto", "squared", "absolute", "huber", "log", "quantile"]
 
 
 class TabularFeatures(Settings):
@@ -79,14 +79,16 @@ class TabularModel(Settings):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the MLP."""
     loss: Loss = "auto"
-    """What a regression is fitted with: squared, absolute or Huber's errors, or squared errors of
-    the logarithm (`log`, targets above 0). `auto`: squared, or of a target with a heavy tail the
-    logarithm where that has none, else absolute errors (Huber's for `linear`). Not every kind has
-    every loss."""
+    """What a regression is fitted with: squared, absolute or Huber's errors, squared errors of
+    the logarithm (`log`, targets above 0), or the pinball loss of `model.quantile` (`quantile`).
+    `auto`: squared, or of a target with a heavy tail the logarithm where that has none, else absolute
+    errors (Huber's for `linear`). Not every kind has every loss."""
+    quantile: float = Field(default=0.9, gt=0, lt=1)
+    """With `loss=quantile`: the share of targets that is to lie below the prediction."""
     refit: Literal["auto", "on", "off"] = "auto"
     """Whether the model is fitted once more on training and validation rows together, after the
     validation rows have chosen the number of trees, the threshold and the calibration. `auto`: up to
-    20,000 such rows; never the MLP."""
+    20,000 such rows; never the MLP or a quantile."""
     class_weight: Literal["none", "balanced"] = "none"
     """`balanced` weighs classes inversely to their frequency while training."""
     calibration: Literal["auto", "none", "sigmoid", "isotonic"] = "auto"
@@ -162,9 +164,16 @@ class TabularConfig(FamilyConfig):
 
     @model_validator(mode="after")
     def _refit(self) -> TabularConfig:
-        if self.model.refit == "on" and self.model.kind == "mlp":
+        if self.model.refit != "on":
+            return self
+        reason = ""
+        if self.model.kind == "mlp":
+            reason = "the MLP stops by its validation rows"
+        elif self.model.loss == "quantile":
+            reason = "a quantile is adjusted by its validation rows"
+        if reason:
             raise ValueError(
-                "model.refit = 'on': the MLP stops by its validation rows and is not fitted on them. "
+                f"model.refit = 'on': {reason} and is not fitted on them. "
                 "Type: --set model.refit=auto"
             )
         return self

@@ -23,6 +23,7 @@ LIGHTGBM_LOSSES: dict[str, Options] = {
     "squared": {"objective": "regression", "metric": "rmse"},
     "absolute": {"objective": "regression_l1", "metric": "l1"},
     "huber": {"objective": "huber", "alpha": HUBER, "metric": "huber"},
+    "quantile": {"objective": "quantile", "metric": "quantile"},
 }
 XGBOOST_LOSSES: dict[str, Options] = {
     "squared": {"objective": "reg:squarederror", "eval_metric": "rmse"},
@@ -32,10 +33,12 @@ XGBOOST_LOSSES: dict[str, Options] = {
         "huber_slope": HUBER,
         "eval_metric": "mphe",
     },
+    "quantile": {"objective": "reg:quantileerror", "eval_metric": "quantile"},
 }
 BOOSTING_LOSSES: dict[str, Options] = {
     "squared": {"loss": "squared_error"},
     "absolute": {"loss": "absolute_error"},
+    "quantile": {"loss": "quantile"},
 }
 FOREST_LOSSES: dict[str, Options] = {
     "squared": {"criterion": "squared_error"},
@@ -64,7 +67,7 @@ def new_lightgbm(config: TabularConfig, table: Table, trees: int) -> Any:
         deterministic=True,
         force_col_wise=True,
         verbose=-1,
-        **_of_loss(LIGHTGBM_LOSSES, table),
+        **_of_loss(LIGHTGBM_LOSSES, table, level="alpha"),
     )
 
 
@@ -85,7 +88,7 @@ def new_xgboost(config: TabularConfig, table: Table, trees: int) -> Any:
         random_state=config.seed,
         n_jobs=cores(table.x.size),
         verbosity=0,
-        **_of_loss(XGBOOST_LOSSES, table),
+        **_of_loss(XGBOOST_LOSSES, table, level="quantile_alpha"),
     )
 
 
@@ -104,7 +107,7 @@ def new_boosting(config: TabularConfig, table: Table, trees: int) -> Any:
         scoring="loss",
         min_samples_leaf=_least_in_leaf(len(table.x)),
         random_state=config.seed,
-        **_of_loss(BOOSTING_LOSSES, table),
+        **_of_loss(BOOSTING_LOSSES, table, level="quantile"),
     )
 
 
@@ -144,6 +147,12 @@ def _least_in_leaf(rows: int) -> int:
     return max(2, min(20, rows // 10))
 
 
-def _of_loss(losses: Mapping[str, Options], table: Table) -> Options:
-    """A library's options for a regression's loss; none for a classification."""
-    return {} if table.loss is None else losses[table.loss.fit]
+def _of_loss(losses: Mapping[str, Options], table: Table, level: str = "") -> Options:
+    """A library's options for a regression's loss; none for a classification. `level` is its name
+    for the quantile of the pinball loss."""
+    if table.loss is None:
+        return {}
+    options = losses[table.loss.fit]
+    if table.loss.fit == "quantile":
+        return {**options, level: table.loss.quantile}
+    return options

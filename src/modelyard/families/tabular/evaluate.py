@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from modelyard.families.tabular.table import load_split
 from modelyard.judging.curves import histogram
 from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series
 from modelyard.kit.classes.evaluate import judge_classes
-from modelyard.kit.intervals import resample
+from modelyard.kit.intervals import resample, share_sentence
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.host import TabularHost
@@ -25,12 +26,18 @@ MOST_DOTS = 500
 """Of the plot of predictions."""
 
 
-def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+def evaluate(
+    host: TabularHost,
+    run: Runtime,
+    features: Path,
+    split: Split = "test",
+    quantile: float | None = None,
+) -> Evaluation:
     """Metrics next to a baseline, an interval of the main metric, and the plots of the task.
 
     The rows are the split's as they came, and the truth is the split's, so that another package's
     host is judged on the same: its classes are matched by name, and a class that it does not know
-    counts as missed.
+    counts as missed. `quantile` is what a regression was fitted to, if not to typical values.
 
     Raises:
         BadData: the split lacks a column that the host needs.
@@ -43,7 +50,7 @@ def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "te
         assert classes is host.schema.classes is None, (
             "a classifier and a regression cannot be compared"
         )
-        return _regression(y.astype(np.float64), scores, y_train, split)
+        return _regression(y.astype(np.float64), scores, y_train, split, quantile)
     return judge_classes(
         scores,
         host.decision,
@@ -57,35 +64,50 @@ def evaluate(host: TabularHost, run: Runtime, features: Path, split: Split = "te
     )
 
 
-def _regression(y: np.ndarray, value: np.ndarray, y_train: np.ndarray, split: str) -> Evaluation:
-    metrics = _regression_metrics(y, value)
-    median = float(np.median(y_train))
-    baseline = f"training median, {_with_digits(median, y_train)}"
-    own = float(np.median(y))
-    constants = [np.full(len(y), median), np.full(len(y), own)]
-    found = resample(sk.mean_absolute_error, y, value, *constants, varied=False)
-    gains = [found.gain("mae", baseline, "min")]
+def _regression(
+    y: np.ndarray, value: np.ndarray, y_train: np.ndarray, split: str, quantile: float | None
+) -> Evaluation:
+    level = 0.5 if quantile is None else quantile
+    metrics = _regression_metrics(y, value, quantile)
+    constant, own = (float(np.quantile(targets, level)) for targets in (y_train, y))
+    name = "median" if quantile is None else f"{quantile:.3g} quantile"
+    baseline = f"training {name}, {_with_digits(constant, y_train)}"
+    own_name = f"the {split} split's own {name}, {_with_digits(own, y)}"
+    constants = [np.full(len(y), constant), np.full(len(y), own)]
+    main, metric = "mae", sk.mean_absolute_error
+    if quantile is not None:
+        main, metric = "pinball_loss", functools.partial(sk.mean_pinball_loss, alpha=quantile)
+    found = resample(metric, y, value, *constants, varied=False)
     # In time order the training rows may lie far from the split's: then any model beats their
     # median, and one that is worse than a constant is still of no use.
-    gains.append(
-        found.gain(
-            "mae", f"the {split} split's own median, {_with_digits(own, y)}", "min", simple=2
-        )
-    )
-    directions: dict[str, Direction] = {name: "max" if name == "r2" else "min" for name in metrics}
+    gains = [
+        found.gain(main, baseline, "min"),
+        found.gain(main, own_name, "min", simple=2),
+    ]
+    directions: dict[str, Direction] = {one: "max" if one == "r2" else "min" for one in metrics}
     return Evaluation(
         split=split,
         rows=len(y),
         metrics=metrics,
-        baseline=_regression_metrics(y, np.full(len(y), median)),
+        baseline=_regression_metrics(y, constants[0], quantile),
         baseline_name=baseline,
-        main="mae",
+        main=main,
         gains=[gain for gain in gains if gain is not None],
         directions=directions,
-        intervals=found.intervals("mae"),
-        notes=[found.sentence("mae")],
+        intervals=found.intervals(main),
+        notes=[found.sentence(main), *_coverage(y, value, quantile)],
         plots=_regression_plots(y, value),
     )
+
+
+def _coverage(y: np.ndarray, value: np.ndarray, quantile: float | None) -> list[str]:
+    """A sentence on how many targets lie below their prediction, where that is what was fitted."""
+    if quantile is None:
+        return []
+    covered = share_sentence(
+        "Targets at or below their prediction", int((y <= value).sum()), len(y)
+    )
+    return [f"{covered} It was fitted for {quantile:.3g}."]
 
 
 def _with_digits(value: float, y: np.ndarray) -> str:
@@ -95,8 +117,14 @@ def _with_digits(value: float, y: np.ndarray) -> str:
     return f"{value:.{4 + int(np.ceil(more))}g}"
 
 
-def _regression_metrics(y: np.ndarray, value: np.ndarray) -> dict[str, float]:
-    found = {
+def _regression_metrics(
+    y: np.ndarray, value: np.ndarray, quantile: float | None
+) -> dict[str, float]:
+    found = {}
+    if quantile is not None:
+        found["pinball_loss"] = float(sk.mean_pinball_loss(y, value, alpha=quantile))
+        found["coverage_error"] = abs(float((y <= value).mean()) - quantile)
+    found |= {
         "mae": float(sk.mean_absolute_error(y, value)),
         "rmse": float(sk.root_mean_squared_error(y, value)),
         "median_absolute_error": float(sk.median_absolute_error(y, value)),

@@ -14,7 +14,7 @@ from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.importance import importance
 from modelyard.families.tabular.kinds import FITTERS, Fitted
-from modelyard.families.tabular.loss import WORDS, Chosen
+from modelyard.families.tabular.loss import WORDS, Chosen, covering
 from modelyard.families.tabular.native import (
     GRAPH,
     INPUT,
@@ -25,6 +25,7 @@ from modelyard.families.tabular.native import (
     to_onnx,
 )
 from modelyard.families.tabular.refit import is_refitted, refit
+from modelyard.families.tabular.scale import TargetScale
 from modelyard.families.tabular.table import ModelInfo, Table, load_table
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
@@ -70,7 +71,7 @@ class Tabular(TabularData, Family[TabularConfig]):
         background = _background(table.x, config.seed)
         np.save(out / "assets" / "background.npy", background)
         if table.loss is not None:
-            table.loss.scale.save(out / "assets")
+            _scale(table, table.loss, run).save(out / "assets")
             chosen, notes = _of_loss(table.loss)
         else:
             chosen, notes = _decide(config, table, run, out / "assets")
@@ -110,8 +111,10 @@ class Tabular(TabularData, Family[TabularConfig]):
     def evaluate(
         self, host: TabularHost, run: Runtime, features: Path, split: Split = "test"
     ) -> Evaluation:
-        """Judges a model on a split."""
-        return evaluate(host, run, features, split)
+        """Judges a model on a split; one that is fitted to a quantile by its pinball loss."""
+        model = self.config.model
+        quantile = model.quantile if model.loss == "quantile" else None
+        return evaluate(host, run, features, split, quantile)
 
 
 def _fit_kind(
@@ -124,6 +127,17 @@ def _fit_kind(
 
     report = trainer.fit(MlpFamily(config, table.loss), features, out)
     return Fitted(f"mlp, {report['headline']}", curves=report["curves"])
+
+
+def _scale(table: Table, loss: Chosen, run: Runtime) -> TargetScale:
+    """The way back from the model's output to the target; of a quantile moved to where it covers
+    that share of the validation rows."""
+    scale = loss.scale
+    if loss.fit != "quantile":
+        return scale
+    output = run(GRAPH, {INPUT: table.x_validation})["value"]
+    offset = covering(table.y_validation, output.astype(np.float64), loss.quantile)
+    return scale.model_copy(update={"center": scale.center + offset * scale.spread})
 
 
 def _of_loss(loss: Chosen) -> tuple[str, list[str]]:

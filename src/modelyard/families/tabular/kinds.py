@@ -73,8 +73,8 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
     boosting.fit(table.x, table.y, sample_weight=table.weight, **watched)
     best = table.rounds or boosting.best_iteration_
     text = boosting.booster_.model_to_string(num_iteration=best)
-    # Huber's loss gives values as squared errors do; converters do not know its name.
-    text = re.sub(r"^objective=huber.*$", "objective=regression", text, flags=re.M)
+    # These losses give values as squared errors do; converters do not know their names.
+    text = re.sub(r"^objective=(huber|quantile).*$", "objective=regression", text, flags=re.M)
     (out / LIGHTGBM).write_text(_float32_thresholds(text))
     if table.rounds is not None:
         return Fitted("lightgbm", best)
@@ -178,6 +178,7 @@ CURVES = {
     "squared": "root mean squared error",
     "absolute": "mean absolute error",
     "huber": "mean Huber loss",
+    "quantile": "mean pinball loss",
 }
 
 FITTERS: dict[str, Callable[[TabularConfig, Table, Path, Progress], Fitted]] = {

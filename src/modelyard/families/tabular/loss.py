@@ -11,15 +11,15 @@ from modelyard.errors import UsageError
 from modelyard.families.tabular.config import Kind, Loss, TabularModel
 from modelyard.families.tabular.scale import TargetScale
 
-Fit = Literal["squared", "absolute", "huber"]
+Fit = Literal["squared", "absolute", "huber", "quantile"]
 
 LOSSES: dict[Kind, tuple[Loss, ...]] = {
     "linear": ("squared", "huber", "log"),
     "forest": ("squared", "absolute", "log"),
-    "boosting": ("squared", "absolute", "log"),
-    "xgboost": ("squared", "absolute", "huber", "log"),
-    "lightgbm": ("squared", "absolute", "huber", "log"),
-    "mlp": ("squared", "absolute", "huber", "log"),
+    "boosting": ("squared", "absolute", "log", "quantile"),
+    "xgboost": ("squared", "absolute", "huber", "log", "quantile"),
+    "lightgbm": ("squared", "absolute", "huber", "log", "quantile"),
+    "mlp": ("squared", "absolute", "huber", "log", "quantile"),
 }
 """What each kind can be fitted with."""
 HEAVY = 0.5
@@ -41,6 +41,8 @@ class Chosen:
     """What the library is asked for: the logarithm of a target is fitted by squares."""
     scale: TargetScale
     note: str
+    quantile: float = 0.5
+    """Of the pinball loss."""
 
 
 def choose_loss(
@@ -74,9 +76,24 @@ def choose_loss(
             f"setting 'model.loss': log needs targets above 0; the least is {least:g}. "
             "Type: --set model.loss=absolute"
         )
-    robust = name in ("absolute", "huber")
+    robust = name in ("absolute", "huber", "quantile")
     scale = earlier or TargetScale.fit(y, log=name == "log", robust=robust)
-    return Chosen(name, FITS[name], scale, f"Fitted with {WORDS[name]} ({reason}).{COSTS[name]}")
+    if name == "quantile":
+        reason = f"model.quantile = {settings.quantile:.3g}"
+    note = f"Fitted with {WORDS[name]} ({reason}).{COSTS[name]}"
+    return Chosen(name, FITS[name], scale, note, settings.quantile)
+
+
+def covering(y: np.ndarray, value: np.ndarray, quantile: float) -> float:
+    """What to add to every value so that the share `quantile` of new targets lies at or below it.
+
+    Boosting fits its training rows too closely for that. The errors of rows that it has not seen,
+    `y - value` (rows,), say how far it is off: split conformal prediction, one side of Romano,
+    Patterson and Candès 2019, equation 8.
+    """
+    errors = np.sort(y - value)
+    rank = int(np.ceil((len(errors) + 1) * quantile))
+    return float(errors[min(rank, len(errors)) - 1])
 
 
 def mean_to_standard_deviation(y: np.ndarray) -> float:
@@ -105,15 +122,26 @@ FITS: dict[Loss, Fit] = {
     "absolute": "absolute",
     "huber": "huber",
     "log": "squared",
+    "quantile": "quantile",
 }
 WORDS: dict[Loss, str] = {
     "squared": "squared errors",
     "absolute": "absolute errors",
     "huber": "the Huber loss",
     "log": "squared errors of the logarithm",
+    "quantile": "the pinball loss",
 }
 _TYPICAL = (
     " It predicts typical (median) values: their sum falls short of the true sum of a skewed target."
     " For means: model.loss=squared."
 )
-COSTS: dict[Loss, str] = {"squared": "", "absolute": _TYPICAL, "huber": _TYPICAL, "log": _TYPICAL}
+COSTS: dict[Loss, str] = {
+    "squared": "",
+    "absolute": _TYPICAL,
+    "huber": _TYPICAL,
+    "log": _TYPICAL,
+    "quantile": (
+        " That share of the targets is to lie below the prediction: the validation rows say by how "
+        "much to move it."
+    ),
+}

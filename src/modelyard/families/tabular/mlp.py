@@ -139,6 +139,8 @@ class MlpFamily(Trainable):
             return functional.l1_loss(scores, target)
         if self.loss_of.fit == "huber":
             return functional.huber_loss(scores, target, delta=HUBER)
+        if self.loss_of.fit == "quantile":
+            return pinball(scores, target, self.loss_of.quantile)
         return functional.mse_loss(scores, target)
 
     def weight(self, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -162,3 +164,10 @@ class MlpFamily(Trainable):
         """Classes; a regression has none."""
         target = batch["target"]
         return None if target.is_floating_point() else target
+
+
+def pinball(scores: torch.Tensor, target: torch.Tensor, quantile: float) -> torch.Tensor:
+    """Mean over rows of `quantile` times what a target lies above its score, and of the rest times
+    what it lies below (Koenker and Bassett 1978)."""
+    above = target - scores
+    return torch.maximum(quantile * above, (quantile - 1) * above).mean()

@@ -33,6 +33,9 @@ def is_refitted(config: TabularConfig, table: Table) -> bool:
     model = config.model
     if model.kind == "mlp" or model.refit == "off":
         return False
+    if table.loss is not None and table.loss.fit == "quantile":
+        # Its validation rows say how far the first model's values have to be moved.
+        return False
     return model.refit == "on" or len(table.x) + len(table.x_validation) <= FEW_ROWS
 
 
