@@ -18,6 +18,7 @@ pytest.importorskip("torch")
 
 from modelyard import stages
 from modelyard.stages.run import Run
+from tests.progress import epochs_done
 
 CONFIG = {
     "features": {"sample_images": 120},
@@ -30,6 +31,15 @@ CONFIG = {
 def play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
     """Kubeflow Trainer and the kubelets: runs the job's command for each pod, and tells the API
     how it ended."""
+    try:
+        _play(trainer, home, attempts, preempt)
+    except BaseException:
+        # Whoever waits for the job must not wait for ever.
+        trainer.finish(trainer.job(), "Failed", "Broken", "the stand-in of the cluster has failed")
+        raise
+
+
+def _play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
     uid = ""
     for attempt in range(2 if preempt else 1):
         job = trainer.job(seconds=120, after=uid)
@@ -73,7 +83,7 @@ def play(trainer, home, attempts: list[list[int]], preempt: bool) -> None:
 
 def _wait_for_epochs(events, nodes) -> None:
     until = time.monotonic() + 400
-    while not events.exists() or '"done": 2' not in events.read_text():
+    while epochs_done(events) < 2:
         assert all(node.poll() is None for node in nodes)
         assert time.monotonic() < until
         time.sleep(0.05)

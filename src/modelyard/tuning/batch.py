@@ -71,15 +71,15 @@ def trial(
         ).model_dump(mode="json")
     except ModelyardError as error:
         return json.dumps(trial | {"error": str(error)})
-    job = Job(
-        family=family,
-        config=values,
-        dataset=dataset.absolute(),
-        features=Path("features").absolute(),
-        made=features.absolute(),
-        gpus=gpus,
-    )
     with tempfile.TemporaryDirectory(prefix="modelyard-trial-") as place:
+        job = Job(
+            family=family,
+            config=values,
+            dataset=dataset.absolute(),
+            features=Path(place) / "features",
+            made=features.absolute(),
+            gpus=gpus,
+        )
         process = Process(trial["number"], Path(place), job, available_cores())
         stopped = _follow(process, memory_limit())
         result = process.result()
