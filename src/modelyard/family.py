@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from modelyard.errors import UsageError, choices
 from modelyard.host import Host
@@ -163,6 +163,9 @@ class Data(ABC, Generic[C]):
 class Family(Data[C], Trainable):
     """The half that builds and judges. It reads data too: it is, or extends, the family's
     `Data`."""
+
+    quantized: ClassVar[frozenset[str]] = frozenset({"Conv", "Gemm", "MatMul"})
+    """ONNX operators whose weights may be held in 8 bits or fewer."""
 
     @abstractmethod
     def evaluate(

@@ -1,4 +1,4 @@
-"""The one place that opens runtimes, and the policy that chooses a variant."""
+"""The one place that opens runtimes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from modelyard.compress.policy import choose
 from modelyard.errors import Unavailable, UsageError
 from modelyard.family import load
-from modelyard.packages.package import Variant
 from modelyard.runtimes import opening
 from modelyard.runtimes.opening import open_variant, providers_of
 
@@ -24,10 +22,6 @@ def graphs(tmp_path: Path) -> Path:
     (graph,) = load("tests.toy.family:Line").make().graphs(tmp_path)
     (tmp_path / "line.onnx").write_bytes(graph.onnx or b"")
     return tmp_path
-
-
-def variant(name: str, p50_ms: float, files: dict[str, str]) -> Variant:
-    return Variant(name=name, graphs=files, bytes=1, p50_ms=p50_ms, metric=0.5, max_difference=0.0)
 
 
 def test_a_variant_runs_its_graphs_by_name(graphs):
@@ -59,14 +53,3 @@ def test_nothing_else_opens_a_runtime_of_compiled_graphs():
         file for file in package.rglob("*.py") if re.search(r"\bOnnxRuntime\(", file.read_text())
     ]
     assert [file.relative_to(package).as_posix() for file in opened] == ["runtimes/opening.py"]
-
-
-def test_the_fastest_compiled_variant_is_chosen_and_never_the_model_in_its_own_library():
-    found = choose(
-        [
-            variant("native", 0.1, {}),
-            variant("onnx-fp32", 3.0, {"a": "a.onnx"}),
-            variant("onnx-int8", 2.0, {"a": "b.onnx"}),
-        ]
-    )
-    assert [one.name for one in found if one.chosen] == ["onnx-int8"]

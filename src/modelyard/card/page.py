@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modelyard.card import canvas, figures, provenance, views, watch
+from modelyard.card import variants as compiled
 from modelyard.card.cost import bill
 from modelyard.card.figures import Drawn
 from modelyard.card.templates import render
@@ -45,6 +46,7 @@ def page(
         drawn = list(_plots(evaluation))
         learning = list(_curves(training))
         watched = watch.columns(reference)
+        pareto = compiled.pareto(info, evaluation)
     hero = _hero(info, evaluation)
     title = f"{info.subject}: {hero['metric']} {hero['value']}, {info.version}"
     return render(
@@ -62,7 +64,9 @@ def page(
         confusion=views.confusion(evaluation.confusion) if evaluation.confusion else None,
         data=_data(data),
         training=_training(training),
-        variants=views.variants(info, evaluation),
+        variants=compiled.rows(info, evaluation),
+        left_out=compiled.left_out(info),
+        pareto=pareto,
         changed=provenance.changed(info),
         settings=provenance.settings(info),
         chain=provenance.chain(info, lineage),

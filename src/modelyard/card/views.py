@@ -11,7 +11,6 @@ from typing import Any
 from modelyard.card import text
 from modelyard.card.text import clean, cut, number, percent, plain, signed, words
 from modelyard.judging.evaluation import Confusion, Evaluation
-from modelyard.packages.package import PackageInfo, Variant
 
 MOST_ROWS = 5_000
 """Of a table, in a box that scrolls; a page is no place for more."""
@@ -240,42 +239,3 @@ def facts(summary: Mapping[str, Any], known: Iterable[str]) -> list[tuple[str, C
         for name, value in summary.items()
         if name not in skip and isinstance(value, str | int | float | bool)
     ]
-
-
-@dataclass(frozen=True)
-class VariantRow:
-    """A compiled form of the model, next to the trained one."""
-
-    name: str
-    size: str
-    latency: str
-    speedup: str
-    metric: str
-    delta: str
-    better: bool | None
-    difference: str
-    chosen: bool
-
-
-def variants(info: PackageInfo, evaluation: Evaluation) -> list[VariantRow]:
-    """All variants, measured against `native` where it is there."""
-    native = next((variant for variant in info.variants if variant.name == "native"), None)
-    return [_variant(variant, native, info.gate.metric, evaluation) for variant in info.variants]
-
-
-def _variant(one: Variant, native: Variant | None, gate: str, evaluation: Evaluation) -> VariantRow:
-    base = native if native is not None and native is not one else None
-    # The same answers summed in another order differ in the last digits: no change.
-    delta = round(one.metric - base.metric, 9) if base else None
-    known = gate in evaluation.directions and delta
-    return VariantRow(
-        name=clean(one.name),
-        size=text.size(one.bytes),
-        latency=text.milliseconds(one.p50_ms),
-        speedup=text.times(base.p50_ms / one.p50_ms) if base and one.p50_ms else text.NOTHING,
-        metric=number(one.metric),
-        delta=signed(delta),
-        better=evaluation.better(gate, one.metric, base.metric) if known and base else None,
-        difference=f"{one.max_difference:.1e}" if base else text.NOTHING,
-        chosen=one.chosen,
-    )

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from modelyard.cli.compiled import show_variants
 from modelyard.cli.costing import run_line
 from modelyard.judging.evaluation import figure
 from modelyard.pipeline.local import RunFolder, RunRecord, all_runs
@@ -31,7 +32,7 @@ def result_table(folder: RunFolder, seconds: float) -> None:
     info = read_info(package)
     evaluation = Evaluation.model_validate_json((package / "evaluation.json").read_text())
     console.print(_metrics_table(info, evaluation))
-    console.print(_variants_table(info, evaluation.unit))
+    show_variants(console, info, evaluation.unit)
     for warning in info.warnings:
         console.print(f"[yellow]warning[/]  {escape(warning)}", soft_wrap=True)
     _print_next(folder, seconds)
@@ -64,34 +65,6 @@ def _gate_words(gate: Any) -> str:
     if gate.gain is not None and gate.gain.low <= 0:
         parts.append("[yellow]not beyond chance[/]")
     return "[green]passed[/]: " + ", ".join(parts or ["no condition"])
-
-
-def _variants_table(info: Any, unit: str) -> Table:
-    rows = info.variants[0].rows
-    judged = "" if rows is None else f"{rows:,} {unit} of "
-    title = f"variants, compared on {judged}the validation split, ✓ serves"
-    table = Table(title=title, title_justify="left", title_style="dim")
-    table.add_column("variant")
-    for name in ("size", "p50", "speed-up", info.gate.metric, "differs by"):
-        table.add_column(name, justify="right", no_wrap=True)
-    native = info.variants[0]
-    for variant in info.variants:
-        quality = figure(variant.metric)
-        if variant is not native:
-            change = variant.metric - native.metric
-            # As many decimals as the metric itself is shown with.
-            precise = "e" in figure(variant.metric)
-            quality += f" ({change:+.4g})" if precise else f" ({change:+.4f})"
-        table.add_row(
-            variant.name + (" ✓" if variant.chosen else ""),
-            f"{variant.bytes / 1e3:,.0f} kB",
-            f"{variant.p50_ms:.2f} ms",
-            f"{native.p50_ms / max(variant.p50_ms, 1e-9):.1f}×",
-            quality,
-            "–" if variant is native else f"{variant.max_difference:.1e}",
-            style="bold" if variant.chosen else "",
-        )
-    return table
 
 
 def _print_next(folder: RunFolder, seconds: float) -> None:

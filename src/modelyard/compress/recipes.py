@@ -1,47 +1,205 @@
-"""Recipes: each makes one variant of a model's graphs."""
+"""Recipes: each makes one variant of a model's graphs from their ONNX files in full precision."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from modelyard.runtimes.export import to_onnx
-from modelyard.runtimes.types import Graph
+from modelyard.settings.export import ExportSettings
+
+if TYPE_CHECKING:
+    from modelyard.compress.calibration import Recorded
+    from modelyard.compress.facts import Facts
+
+LEAST_BYTES = 1_000_000
+"""Of weights: below it a call's own cost outweighs what fewer bits save."""
+MATRICES = frozenset({"MatMul", "Gemm"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """A graph in full precision."""
+
+    name: str
+    file: Path
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Task:
+    """What recipes are asked for."""
+
+    settings: ExportSettings
+    operators: frozenset[str]
+    """Those that the family allows to be quantized."""
+    recorded: Callable[[], Recorded]
+    """Calls of the graphs for requests of the training split; made when first asked for."""
 
 
 class Recipe(Protocol):
-    """One way to compile a model. `RECIPES` lists those that export tries, in this order."""
+    """One way to compile a model. `RECIPES` lists those that export knows."""
 
     @property
     def name(self) -> str:
-        """The variant's name: its runtime, then what is special about it, such as `onnx-fp32`."""
+        """The variant's name: its runtime, then what is special about it, such as `onnx-int8`."""
 
-    def refusal(self, graphs: Sequence[Graph]) -> str:
+    def refusal(self, sources: Sequence[Source], task: Task) -> str:
         """Why it does not apply to these graphs, for people; empty: it does."""
 
-    def make(self, graph: Graph, folder: Path, opset: int) -> Path:
-        """Writes one graph below `folder`; returns its file.
+    def doubt(self, sources: Sequence[Source], task: Task) -> str:
+        """Why it is unlikely to pay, so that it is tried only where it is named; empty: it may."""
 
-        Raises:
-            BrokenArtifact: the graph cannot be compiled this way: the cause in one line.
-        """
+    def make(self, source: Source, file: Path, task: Task) -> None:
+        """Writes one graph to `file`. What goes wrong in a library is raised as it comes."""
 
 
-class OnnxFp32:
-    """ONNX in full precision: what every other variant is compared with."""
+class OnnxFp16:
+    """Half precision; inputs and outputs stay float32."""
 
-    name = "onnx-fp32"
+    name = "onnx-fp16"
 
-    def refusal(self, graphs: Sequence[Graph]) -> str:
-        """It always applies."""
+    def refusal(self, sources: Sequence[Source], task: Task) -> str:
+        """Trees have no weights that could be halved."""
+        return _without_weights(sources, None)
+
+    def doubt(self, sources: Sequence[Source], task: Task) -> str:
+        """It is for GPUs, or for small files."""
+        if small := _small(sources, None):
+            return small
+        if task.settings.aim == "size":
+            return ""
+        return "a CPU computes in float32, so that half precision only adds conversions"
+
+    def make(self, source: Source, file: Path, task: Task) -> None:
+        """Converts weights and operators, but for those that ONNX Runtime lacks in float16."""
+        from modelyard.compress import quantize
+
+        quantize.to_fp16(source.file, file)
+
+
+class OnnxInt8:
+    """Weights in 8 bits, activations quantized as they come (dynamic quantization)."""
+
+    name = "onnx-int8"
+
+    def refusal(self, sources: Sequence[Source], task: Task) -> str:
+        """It is for matrix products."""
+        return _without_weights(sources, MATRICES & task.operators)
+
+    def doubt(self, sources: Sequence[Source], task: Task) -> str:
+        """Small products gain nothing."""
+        return _small(sources, MATRICES & task.operators)
+
+    def make(self, source: Source, file: Path, task: Task) -> None:
+        """Per channel."""
+        from modelyard.compress import quantize
+
+        quantize.to_int8(source.file, file, MATRICES & task.operators)
+
+
+class OnnxInt8Static:
+    """Weights and activations in 8 bits, with ranges found on training examples (QDQ)."""
+
+    name = "onnx-int8-static"
+
+    def refusal(self, sources: Sequence[Source], task: Task) -> str:
+        """It needs products or convolutions, and calls to calibrate on."""
+        if reason := _without_weights(sources, task.operators):
+            return reason
+        recorded = task.recorded()
+        for source in sources:
+            if not recorded.get(source.name):
+                return f"no training request calls graph {source.name!r}: nothing to calibrate on"
         return ""
 
-    def make(self, graph: Graph, folder: Path, opset: int) -> Path:
-        """Writes `<graph>.onnx`."""
-        file = folder / f"{graph.name}.onnx"
-        to_onnx(graph, file, opset)
-        return file
+    def doubt(self, sources: Sequence[Source], task: Task) -> str:
+        """Where most weights are those of matrix products, dynamic int8 loses less."""
+        if small := _small(sources, task.operators):
+            return small
+        kernels = sum(source.facts.bytes_in(frozenset({"Conv"})) for source in sources)
+        if 2 * kernels < _weights(sources, task.operators):
+            return "few of the weights are convolutions: onnx-int8 fits better"
+        return ""
+
+    def make(self, source: Source, file: Path, task: Task) -> None:
+        """Per channel, in the ONNX form with QuantizeLinear and DequantizeLinear."""
+        from modelyard.compress import quantize
+
+        calls = task.recorded()[source.name]
+        quantize.to_static_int8(source.file, file, task.operators, calls, task.settings.calibration)
 
 
-RECIPES: tuple[Recipe, ...] = (OnnxFp32(),)
+class WeightOnly:
+    """Weights in blocks of few bits, unpacked as they are used: for decoders, whose speed is that
+    of reading weights."""
+
+    name: ClassVar[str]
+    bits: ClassVar[int]
+
+    def refusal(self, sources: Sequence[Source], task: Task) -> str:
+        """It is for matrix products."""
+        return _without_weights(sources, frozenset({"MatMul"}) & task.operators)
+
+    def doubt(self, sources: Sequence[Source], task: Task) -> str:
+        """It is for decoders: inputs of any length."""
+        if small := _small(sources, frozenset({"MatMul"}) & task.operators):
+            return small
+        if not any(source.facts.lengths for source in sources):
+            return "inputs have a fixed length: fewer bits of weights save reading, not computing"
+        return ""
+
+    def make(self, source: Source, file: Path, task: Task) -> None:
+        """MatMulNBits, blocks of 32 weights."""
+        from modelyard.compress import quantize
+
+        quantize.to_few_bits(source.file, file, self.bits)
+
+
+class OnnxInt8Weights(WeightOnly):
+    """Weights in 8 bits."""
+
+    name, bits = "onnx-int8-weights", 8
+
+
+class OnnxInt4(WeightOnly):
+    """Weights in 4 bits."""
+
+    name, bits = "onnx-int4", 4
+
+
+RECIPES: tuple[Recipe, ...] = (
+    OnnxFp16(),
+    OnnxInt8(),
+    OnnxInt8Static(),
+    OnnxInt8Weights(),
+    OnnxInt4(),
+)
+
+
+def _weights(sources: Sequence[Source], operators: frozenset[str] | None) -> int:
+    """Bytes of weights in these operators; None: in any."""
+    total = 0
+    for source in sources:
+        facts = source.facts
+        total += sum(facts.weights.values()) if operators is None else facts.bytes_in(operators)
+    return total
+
+
+def _without_weights(sources: Sequence[Source], operators: frozenset[str] | None) -> str:
+    if _weights(sources, operators):
+        return ""
+    if not _weights(sources, None):
+        return "the graph holds no matrix or kernel of weights"
+    named = " or ".join(sorted(operators or ())) or "any operator"
+    return f"no weights in {named} that may be quantized"
+
+
+def _small(sources: Sequence[Source], operators: frozenset[str] | None) -> str:
+    size = _weights(sources, operators)
+    if size >= LEAST_BYTES:
+        return ""
+    if size == 0:
+        return _without_weights(sources, operators)
+    return f"{size / 1e3:,.0f} kB of weights: too few to gain by fewer bits"

@@ -77,7 +77,7 @@ def bad_request_is_named_by_field(lab: Lab) -> str:
 
 def graphs_match_the_trained_model(lab: Lab) -> str:
     """Every graph gives what the trained model gives, within its tolerance, at batch 1 and 7."""
-    from modelyard.stages.export import check_parity
+    from modelyard.compress.parity import check_parity
 
     graphs = lab.family.graphs(lab["model"])
     expect(

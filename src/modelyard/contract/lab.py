@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from modelyard.family import Family, Split, load
 from modelyard.host import Host
+from modelyard.packages.variant import BASE, Variants
 from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Runtime
 from modelyard.stages.run import REUSE, Run, Stage
@@ -86,9 +87,9 @@ class Lab:
     @cached_property
     def onnx(self) -> Runtime:
         """The exported graphs in full precision, on ONNX Runtime."""
-        variants = json.loads((self["graphs"] / "variants.json").read_text())
-        files = next(variant["graphs"] for variant in variants if variant["name"] == "onnx-fp32")
-        return open_variant(self["graphs"], "onnx-fp32", files)
+        variants = Variants.model_validate_json((self["graphs"] / "variants.json").read_text())
+        base = next(variant for variant in variants.variants if variant.name == BASE)
+        return open_variant(self["graphs"], BASE, base.graphs)
 
     def _make(self, artifact: str, folder: Path) -> Path:
         stage = _maker(artifact)

@@ -144,6 +144,9 @@ class Evaluation(BaseModel):
     """Whether larger or smaller is better, for every metric."""
     intervals: dict[str, tuple[float, float]] = {}
     """95 % intervals of metrics, where they were computed."""
+    samples: list[float] = Field(default=[], exclude=True)
+    """The main metric on bootstrap samples of the rows, spread as for the whole split; the same
+    samples for every model, so that those of two models are paired. Not written to files."""
     notes: list[str] = []
     """Sentences for the card: the threshold and how it was chosen, a caveat on size."""
     confusion: Confusion | None = None

@@ -49,6 +49,12 @@ class Resampled:
         found = self.interval()
         return {} if found is None else {metric: found}
 
+    def paired(self) -> list[float]:
+        """The first answer's metric on each sample, scaled to the spread of all rows. Another
+        model's answers to the same rows give the same samples."""
+        scaled: list[float] = (self.samples[:, 0] * self.shrink).tolist()
+        return scaled
+
     def gain(self, metric: str, over: str, direction: Direction, simple: int = 1) -> Gain | None:
         """How much better the first answer is than the answer `simple`, called `over`."""
         sign = 1 if direction == "max" else -1

@@ -29,46 +29,21 @@ from modelyard.host import Explains, Explanation, Host
 from modelyard.judging.evaluation import Evaluation, GateResult
 from modelyard.packages import signing
 from modelyard.packages.trust import Trust
+from modelyard.packages.variant import Choice, LeftOut, Plain, Variants
+from modelyard.packages.variant import Variant as Variant
 from modelyard.runtimes.external import external_data
 from modelyard.runtimes.opening import CPU, open_variant
 from modelyard.runtimes.types import Runtime
 from modelyard.settings.family import MonitorSettings
 from modelyard.store import artifact, contents
 from modelyard.store.artifact import OWN, Manifest
-from modelyard.store.contents import Name
 
 INFO, GOLDEN, EVALUATION = "package.json", "golden.json", "evaluation.json"
 DOCUMENT_BYTES = 256 * 2**20
 """Largest of these: a golden example may hold a picture or a recording."""
-Plain = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-"""A text that may stand in a header, a file's name and a label of the metrics."""
 FamilyName = Annotated[
     str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_]*)?$", max_length=200)
 ]
-
-
-class Variant(BaseModel):
-    """One compiled form of a model, measured."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: Plain
-    """onnx-fp32, …; `native` is the trained model in its own library, for comparison, and has no
-    files."""
-    graphs: dict[str, Name]
-    """Graph name to file, relative to the graphs' folder."""
-    bytes: int
-    """Size of all files."""
-    p50_ms: float
-    """Median milliseconds of one single-example prediction, host included, on the machine that
-    exported."""
-    metric: float
-    """The gate's metric on the validation split."""
-    rows: int | None = None
-    """How many of the split it was judged on; None: an older package does not say."""
-    max_difference: float
-    """Largest |difference| / max(1, |value - median|) from the trained model over the example."""
-    chosen: bool = False
 
 
 class PackageInfo(BaseModel):
@@ -95,6 +70,9 @@ class PackageInfo(BaseModel):
     config: dict[str, Any]
     """The resolved config of the run."""
     variants: list[Variant]
+    left_out: list[LeftOut] = []
+    choice: Choice | None = None
+    """By what the variant that serves was chosen; None: an older package does not say."""
     gate: GateResult
     metrics: dict[str, float]
     baseline: dict[str, float]
@@ -120,6 +98,11 @@ class PackageInfo(BaseModel):
         uri = self.config.get("data", {}).get("uri")
         data = PurePosixPath(str(uri).rstrip("/")).name if uri else "built-in data"
         return f"{self.target} from {data}" if self.target else data
+
+    @property
+    def compiled(self) -> Variants:
+        """The variants with those that were left out, and by what one was chosen."""
+        return Variants(variants=self.variants, left_out=self.left_out, choice=self.choice)
 
     @property
     def chosen(self) -> Variant:
@@ -203,13 +186,14 @@ def _check_graphs(path: Path, manifest: Manifest, info: PackageInfo) -> None:
         raise BrokenArtifact(
             f"{path}: {len(chosen)} of its variants are the chosen one; it must be one"
         )
-    for graph, file in chosen[0].graphs.items():
-        name = f"graphs/{file}"
-        if name not in manifest.files:
-            raise BrokenArtifact(
-                f"{path}: graph {graph!r} is said to lie in {name}, which is not in the manifest"
-            )
-        _check_external(path, manifest, name)
+    for variant in info.variants:
+        for graph, file in variant.graphs.items():
+            name = f"graphs/{file}"
+            if name not in manifest.files:
+                raise BrokenArtifact(
+                    f"{path}: graph {graph!r} is said to lie in {name}, which is not in the manifest"
+                )
+            _check_external(path, manifest, name)
 
 
 def _check_external(path: Path, manifest: Manifest, graph: str) -> None:

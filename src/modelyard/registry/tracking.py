@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from modelyard.errors import MissingExtra, ModelyardError, Unavailable
 from modelyard.home import home, slug, tracking_uri
 from modelyard.judging.evaluation import Evaluation, GateResult
+from modelyard.packages.variant import Variants
+from modelyard.registry import variants
 from modelyard.registry.quiet import QUIET
 from modelyard.settings.family import config_hash
 
@@ -145,13 +147,15 @@ def track(
     training: Mapping[str, Any] | None = None,
     data_revision: str | None = None,
     cost: Mapping[str, float] | None = None,
+    compiled: Variants | None = None,
     files: Sequence[Path] = (),
 ) -> str:
     """Records a finished run, once however often it is called with the same; returns MLflow's run
     id.
 
     `training` is what `Family.fit` returned: its `curves` become metrics by step. `cost` holds
-    figures called `cost_…`. `files` are kept as artifacts.
+    figures called `cost_…`. `compiled` are the variants: each one's figures become metrics under
+    `variant/NAME`, and what became of them a tag. `files` are kept as artifacts.
 
     Raises:
         MissingExtra, Unavailable: no MLflow here, or its server does not answer.
@@ -166,10 +170,15 @@ def track(
         if known.data.tags.get("modelyard.tracked") == hash_text(mark):
             return run_id
         _log_parameters(mlflow, run_id, run.config.model_dump(mode="json"))
-        _log_metrics(mlflow, run_id, evaluation, (training or {}).get("curves") or {}, cost or {})
+        figures = dict(cost or {})
+        tags: dict[str, str] = {}
+        if compiled is not None:
+            figures |= variants.figures(compiled)
+            tags |= variants.tags(compiled)
+        _log_metrics(mlflow, run_id, evaluation, (training or {}).get("curves") or {}, figures)
         for file in files:
             mlflow.log_artifact(run_id, str(file))
-        tags = {
+        tags |= {
             "modelyard.gate": gate.reason,
             "modelyard.passed": str(gate.passed).lower(),
             "modelyard.ended": now(),

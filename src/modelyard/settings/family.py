@@ -16,6 +16,7 @@ from modelyard.settings.base import Settings as Settings
 from modelyard.settings.cluster import ClusterSettings
 from modelyard.settings.continual import ContinualSettings
 from modelyard.settings.cost import CostSettings
+from modelyard.settings.export import ExportSettings
 from modelyard.settings.serve import ServeSettings
 from modelyard.settings.training import TrainingSettings as TrainingSettings
 
@@ -66,17 +67,6 @@ class EvaluationSettings(Settings):
     """Longest that judging the trained model on a split takes, where the family can judge part of a
     split; the variants, the package and the champion are judged on the same rows as it was. How
     many that were is written next to each metric."""
-
-
-class ExportSettings(Settings):
-    """How graphs are compiled."""
-
-    opset: int = Field(default=18, ge=15, le=23)
-    """ONNX operator set."""
-    latency_repeats: int = Field(default=50, ge=5)
-    """Timed single-request calls behind the p50 latency of a variant."""
-    latency_seconds: float = Field(default=20.0, gt=0)
-    """Longest that timing all variants takes: a slow model is timed fewer times, three at least."""
 
 
 class RegistrySettings(Settings):

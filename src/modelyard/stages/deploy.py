@@ -83,6 +83,7 @@ def _track(run: Run, package: Package) -> None:
         training=json.loads(training.read_text()) if training.is_file() else None,
         data_revision=package.info.data_revision,
         cost=paid(run.id, [package.manifest], run.config.cost),
+        compiled=package.info.compiled,
         files=[package.path / "evaluation.json", package.path / "card.html"],
     )
 

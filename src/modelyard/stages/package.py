@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from modelyard.cost.report import paid
 from modelyard.errors import GateFailed
 from modelyard.host import Host
 from modelyard.judging.evaluation import Evaluation, GateResult, figure, judge
-from modelyard.packages.package import PackageInfo, Variant
+from modelyard.packages.package import PackageInfo
+from modelyard.packages.variant import BASE, Variant, Variants
 from modelyard.registry.tracking import track_failure
 from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Runtime
@@ -30,16 +32,16 @@ REFERENCE_ROWS = 2_000
 def package(run: Run, features: In, model: In, evaluation: In, graphs: In, package: Out) -> str:
     """Judges the chosen variant on the test split, holds it against the gate, and puts the
     package together."""
-    variants = [
-        Variant.model_validate(row) for row in json.loads((graphs / "variants.json").read_text())
-    ]
-    chosen = next(variant for variant in variants if variant.chosen)
+    variants = Variants.model_validate_json((graphs / "variants.json").read_text())
+    packed = [variant for variant in variants.variants if _is_packed(run, variant)]
+    chosen = variants.chosen
     shutil.copytree(model / "assets", package / "assets")
     if run.config.continual.carried:
         carry(model, package / CARRIED)
-    for file in chosen.graphs.values():
-        (package / "graphs" / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(graphs / file, package / "graphs" / file)
+    for variant in packed:
+        for file in variant.graphs.values():
+            (package / "graphs" / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(graphs / file, package / "graphs" / file)
     host = run.entry.open(package / "assets")
     runtime = open_variant(package / "graphs", chosen.name, chosen.graphs)
     trained = Evaluation.model_validate_json((evaluation / "evaluation.json").read_text())
@@ -54,10 +56,27 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     write_json(package / "evaluation.json", result)
     shutil.copy2(model / "summary.json", package / "training.json")
     _write_reference(run, host, runtime, features, package)
-    info = _info(run, features, model, result, gate, variants)
+    info = _info(run, features, model, result, gate, _described(variants, packed))
     write_json(package / "package.json", info)
     _write_card(package, info, result, features, model, [evaluation, graphs])
     return f"{info.version}, {chosen.name}, {gate.metric} {figure(gate.value)}"
+
+
+def _is_packed(run: Run, variant: Variant) -> bool:
+    """Whether a variant's files go into the package: the one that serves, full precision as what
+    serves where that does not load, and what was asked for by name."""
+    if variant.rejected or not variant.graphs:
+        return False
+    return variant.chosen or variant.name in (BASE, *run.config.export.variants)
+
+
+def _described(variants: Variants, packed: Sequence[Variant]) -> Variants:
+    """The variants as the package shows them: those that it does not hold have no files."""
+    shown = [
+        variant if variant in packed else variant.model_copy(update={"graphs": {}})
+        for variant in variants.variants
+    ]
+    return variants.model_copy(update={"variants": shown})
 
 
 def _info(
@@ -66,7 +85,7 @@ def _info(
     model: Path,
     result: Evaluation,
     gate: GateResult,
-    variants: list[Variant],
+    variants: Variants,
 ) -> PackageInfo:
     made, created = artifact.read_manifest(model), artifact.now()
     data, training = _summary(features), _summary(model)
@@ -85,7 +104,9 @@ def _info(
         code_version=run.code_version,
         data_revision=made.data_revision,
         config=run.config.model_dump(mode="json"),
-        variants=variants,
+        variants=variants.variants,
+        left_out=variants.left_out,
+        choice=variants.choice,
         gate=gate,
         metrics=result.metrics,
         baseline=result.baseline,

@@ -21,7 +21,7 @@ from modelyard.families.anomaly.schema import Schema
 from modelyard.families.anomaly.scoring import run_graph
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
-from modelyard.settings.family import ExportSettings
+from modelyard.settings.export import ExportSettings
 from modelyard.training.loop import load_weights
 from tests.unit.anomaly.conftest import Trained, fresh, make, train
 

@@ -18,6 +18,7 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
 
+from modelyard.compress.parity import check_parity
 from modelyard.errors import UsageError
 from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig, ImageTraining
@@ -28,7 +29,6 @@ from modelyard.kit.classifier.store import load_arrays, load_files, load_labels
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.settings.family import resolve
-from modelyard.stages.export import check_parity
 from modelyard.training.loop import Trainer, load_weights
 from tests.unit.image.test_image_data import build, scans
 

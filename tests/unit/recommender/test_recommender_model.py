@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from modelyard.compress.parity import check_parity
 from modelyard.errors import BadData
 from modelyard.families.recommender.batches import batches, draw_negatives
 from modelyard.families.recommender.catalog import Catalog, Item
@@ -15,7 +16,6 @@ from modelyard.families.recommender.config import RecommenderModel
 from modelyard.families.recommender.model import FoldIn, LightGCN, NeuMF
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
-from modelyard.stages.export import check_parity
 from tests.unit.recommender.conftest import configured, train
 
 KINDS = ("lightgcn", "ncf", "multitask")

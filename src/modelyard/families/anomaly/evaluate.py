@@ -71,6 +71,7 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
         gains=[gain] if gain else [],
         directions=directions,
         intervals=ranked.intervals(main),
+        samples=ranked.paired(),
         notes=_notes(host, moments, model, labels),
         **drawn,
     )

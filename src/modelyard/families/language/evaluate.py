@@ -107,6 +107,7 @@ def evaluate(
         baseline_name=BASELINE,
         main=MAIN,
         intervals=found.intervals(MAIN) if found is not None else {},
+        samples=found.paired() if found is not None else [],
         gains=[gain] if gain else [],
         directions={"bits_per_byte": "min", "perplexity": "min", "accuracy": "max"},
         notes=notes,

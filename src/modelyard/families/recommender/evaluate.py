@@ -72,6 +72,7 @@ def evaluate(
         gains=[gain] if gain else [],
         directions=directions,
         intervals=found.intervals(MAIN),
+        samples=found.paired(),
         notes=[*notes, *heads.notes],
         plots=plots.draw(catalog, users, target, {"model": lists, "popularity": popular}),
     )

@@ -95,6 +95,7 @@ def _regression(
         gains=[gain for gain in gains if gain is not None],
         directions=directions,
         intervals=found.intervals(main),
+        samples=found.paired(),
         notes=[found.sentence(main), *_coverage(y, value, quantile)],
         plots=_regression_plots(y, value),
     )

@@ -85,6 +85,7 @@ def judge_classes(
         gains=[gain] if gain else [],
         directions=directions(list(metrics)),
         intervals=found.intervals(main) if found is not None else {},
+        samples=found.paired() if found is not None else [],
         notes=[*notes, *sentences],
         confusion=confusion(judged),
         roc=roc(y, judged.p[:, 1]) if judged.both_classes_seen else None,

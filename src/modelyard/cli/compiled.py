@@ -1,0 +1,85 @@
+"""The variants of a package as a table for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modelyard.judging.evaluation import figure
+
+COLOURS = {"chosen": "green", "rejected": "red", "refused": "dim", "failed": "yellow"}
+
+
+def show_variants(console: Console, info: Any, unit: str) -> None:
+    """The measured variants, why each is chosen or not, and those that were not tried."""
+    from modelyard.packages.variant import by_reason
+
+    console.print(_table(info, unit))
+    for variant in info.variants:
+        if variant.reason:
+            _line(console, variant.name, variant.verdict, variant.reason)
+    for (verdict, reason), names in by_reason(info.left_out).items():
+        _line(console, ", ".join(names), verdict, reason)
+
+
+def _table(info: Any, unit: str) -> Table:
+    rows = info.variants[0].rows
+    judged = "" if rows is None else f"{rows:,} {unit} of "
+    allowed = ""
+    if info.choice is not None:
+        loss = figure(info.choice.max_loss)
+        allowed = f", for {info.choice.aim}; {info.gate.metric} may lose {loss}"
+    title = f"variants, compared on {judged}the validation split{allowed}, ✓ serves"
+    table = Table(title=title, title_justify="left", title_style="dim")
+    table.add_column("variant", no_wrap=True)
+    for name in ("size\nload", "p50 / p99\nper second", f"{info.gate.metric}\nchange"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("differs\nby", justify="right", no_wrap=True)
+    native = info.variants[0]
+    for variant in info.variants:
+        table.add_row(
+            variant.name + (" ✓" if variant.chosen else ""),
+            _size(variant),
+            _speed(variant),
+            _quality(variant, native),
+            "–" if variant is native else f"{variant.max_difference:.1e}",
+            style="bold" if variant.chosen else "",
+        )
+    return table
+
+
+def _size(variant: Any) -> str:
+    size = f"{variant.bytes / 1e3:,.0f} kB"
+    return size if variant.load_ms is None else f"{size}\n{variant.load_ms:.0f} ms"
+
+
+def _speed(variant: Any) -> str:
+    """Milliseconds of a single request; predictions a second, and the batch size that gives
+    most."""
+    if variant.p99_ms is None:
+        return f"{variant.p50_ms:.2f} ms"
+    rate = f"{variant.per_second:,.0f} in batches of {variant.batch}"
+    if variant.batch == 1:
+        rate = f"{variant.per_second:,.0f}"
+    return f"{variant.p50_ms:.2f} / {variant.p99_ms:.2f} ms\n{rate}"
+
+
+def _quality(variant: Any, native: Any) -> str:
+    quality = figure(variant.metric)
+    if variant is native:
+        return quality
+    change = variant.metric - native.metric
+    # As many decimals as the metric itself is shown with.
+    shown = f"{change:+.4g}" if "e" in quality else f"{change:+.4f}"
+    if variant.change_interval is not None:
+        low, high = variant.change_interval
+        shown += f" [{low:+.2g}, {high:+.2g}]"
+    return f"{quality}\n{escape(shown)}"
+
+
+def _line(console: Console, names: str, verdict: str, reason: str) -> None:
+    colour = COLOURS.get(verdict, "dim")
+    console.print(f"[{colour}]{verdict:<8}[/] {names}: [dim]{escape(reason)}[/]", soft_wrap=True)

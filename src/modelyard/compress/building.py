@@ -1,0 +1,85 @@
+"""Makes the files of variants: those that a run asks for, each recipe on its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from modelyard.compress.recipes import RECIPES, Recipe, Source, Task
+from modelyard.packages.variant import LeftOut
+
+Files = dict[str, str]
+"""File by graph, relative to the folder of all variants."""
+
+LONGEST = 300
+"""Characters of a reason that a library gave."""
+_NODE = re.compile(r"[Nn]ode \(?'?(?P<node>[\w./:-]+)|name:? '(?P<name>[^']+)'")
+
+
+def make_variants(
+    sources: Sequence[Source],
+    folder: Path,
+    task: Task,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, Files], list[LeftOut]]:
+    """Files of every variant that could be made in `folder`, and the others with their reasons.
+
+    A recipe that fails leaves out its variant, no other one.
+    """
+    made: dict[str, Files] = {}
+    left_out: list[LeftOut] = []
+    ends = time.perf_counter() + task.settings.seconds
+    recipes = [recipe for recipe in RECIPES if _is_wanted(recipe, task)]
+    for number, recipe in enumerate(recipes):
+        reason = _refusal(recipe, sources, task, ends)
+        if reason:
+            left_out.append(LeftOut(name=recipe.name, verdict="refused", reason=reason))
+            continue
+        try:
+            made[recipe.name] = _make(recipe, sources, folder, task)
+        except Exception as error:
+            # Compilers fail in many ways on graphs that they do not know: the others still work.
+            shutil.rmtree(folder / recipe.name, ignore_errors=True)
+            left_out.append(LeftOut(name=recipe.name, verdict="failed", reason=one_line(error)))
+        progress(number + 1, len(recipes))
+    return made, left_out
+
+
+def one_line(error: BaseException) -> str:
+    """What a library raised, for a table: without line breaks, the operator's name included."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if len(said) <= LONGEST:
+        return said
+    named = _NODE.search(said[LONGEST:])
+    node = f" … node {named.group('node') or named.group('name')}" if named else " …"
+    return said[:LONGEST] + node
+
+
+def _is_wanted(recipe: Recipe, task: Task) -> bool:
+    wanted = task.settings.variants
+    return "auto" in wanted or recipe.name in wanted
+
+
+def _refusal(recipe: Recipe, sources: Sequence[Source], task: Task, ends: float) -> str:
+    """Why a recipe is not tried; empty: it is."""
+    named = recipe.name in task.settings.variants
+    if not named and (doubt := recipe.doubt(sources, task)):
+        return doubt
+    if reason := recipe.refusal(sources, task):
+        return reason
+    if time.perf_counter() > ends:
+        return f"no time left: export.seconds = {task.settings.seconds:g}"
+    return ""
+
+
+def _make(recipe: Recipe, sources: Sequence[Source], folder: Path, task: Task) -> Files:
+    files = {}
+    for source in sources:
+        name = f"{recipe.name}/{source.name}.onnx"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        recipe.make(source, folder / name, task)
+        files[source.name] = name
+    return files

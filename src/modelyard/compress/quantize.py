@@ -1,0 +1,131 @@
+"""ONNX files of fewer bits, by ONNX Runtime's own tools. Imported by the recipes when one runs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from modelyard.runtimes.types import Arrays
+
+BLOCK = 32
+"""Weights that share a scale: smaller blocks lose less and take more space."""
+INT8_COMPUTE = 4
+"""`accuracy_level` of MatMulNBits: activations are quantized to int8 in the product."""
+METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "entropy": CalibrationMethod.Entropy,
+    "percentile": CalibrationMethod.Percentile,
+}
+
+
+class Calls(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    """Recorded calls of a graph, one after the other."""
+
+    def __init__(self, calls: Sequence[Arrays]) -> None:
+        self._calls = iter(calls)
+
+    def get_next(self) -> Arrays | None:
+        """The next call's inputs; None at the end."""
+        return next(self._calls, None)
+
+
+def to_fp16(source: Path, file: Path) -> None:
+    """Half precision, but for the graph's inputs and outputs."""
+    with _prepared(source) as prepared:
+        converted = convert_float_to_float16(onnx.load(str(prepared)), keep_io_types=True)
+    onnx.save(converted, str(file))
+
+
+def to_int8(source: Path, file: Path, operators: frozenset[str]) -> None:
+    """Weights of `operators` in 8 bits per channel, activations quantized as they come."""
+    with _prepared(source) as prepared, _quiet():
+        quantize_dynamic(
+            prepared,
+            file,
+            op_types_to_quantize=_with_gemm(operators),
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+        )
+
+
+def to_static_int8(
+    source: Path, file: Path, operators: frozenset[str], calls: Sequence[Arrays], method: str
+) -> None:
+    """Weights and activations of `operators` in 8 bits, weights per channel, ranges of activations
+    from `calls`."""
+    with _prepared(source) as prepared, _quiet():
+        quantize_static(
+            prepared,
+            file,
+            Calls(calls),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_with_gemm(operators),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=METHODS[method],
+            # Products of two activations, as in attention, stay as they are.
+            extra_options={"MatMulConstBOnly": True},
+        )
+
+
+def to_few_bits(source: Path, file: Path, bits: int) -> None:
+    """Weights of matrix products in blocks of BLOCK, `bits` each."""
+    with _prepared(source) as prepared, _quiet():
+        quantizer = MatMulNBitsQuantizer(
+            onnx.load(str(prepared)),
+            bits=bits,
+            block_size=BLOCK,
+            is_symmetric=True,
+            accuracy_level=INT8_COMPUTE,
+        )
+        quantizer.process()
+        quantizer.model.save_model_to_file(str(file))
+
+
+@contextlib.contextmanager
+def _prepared(source: Path) -> Iterator[Path]:
+    """The graph with shapes inferred and constants folded, as the quantizers want it."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-quantize-") as folder:
+        bare, prepared = Path(folder) / "bare.onnx", Path(folder) / "prepared.onnx"
+        model = onnx.load(str(source))
+        # The exporter's notes on shapes: those of a Gemm's weights no longer hold once it is
+        # turned into a MatMul, and all are inferred below.
+        model.graph.ClearField("value_info")
+        onnx.save(model, str(bare))
+        with _quiet():
+            quant_pre_process(str(bare), str(prepared), skip_symbolic_shape=True)
+        yield prepared
+
+
+def _with_gemm(operators: frozenset[str]) -> list[str]:
+    """ONNX Runtime turns Gemm into MatMul and Add before it quantizes."""
+    both = operators | {"MatMul"} if "Gemm" in operators else operators
+    return sorted(both)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizers give advice, and tracebacks of what they then raise, on the root logger."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(level)

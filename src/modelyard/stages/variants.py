@@ -1,0 +1,159 @@
+"""Opens, judges and times the variants of a model, and chooses one: for the stage that makes them,
+and for a package that gets further ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.compress.building import Files, one_line
+from modelyard.compress.calibration import Recorded, record
+from modelyard.compress.parity import Unlike
+from modelyard.compress.policy import change_interval, choice_of, decide
+from modelyard.compress.timing import Timing, time_variants
+from modelyard.host import Host
+from modelyard.judging.evaluation import Evaluation, judge
+from modelyard.packages.variant import BASE, NATIVE, LeftOut, Variant, Variants
+from modelyard.runtimes.opening import open_variant
+from modelyard.runtimes.types import Runtime
+from modelyard.stages.judged import evaluated
+from modelyard.stages.run import Run
+
+POOL = 4_096
+"""Training requests that those for calibration are drawn from."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A variant that opens and answers much as the trained model does."""
+
+    name: str
+    files: Files
+    runtime: Runtime
+    size: int
+    """Bytes."""
+    load_ms: float
+    difference: float
+
+
+Likeness = Callable[[Runtime], float]
+"""The largest difference of a runtime from the trained model; raises BrokenArtifact or Unlike where
+it is no likeness."""
+
+
+def compiled(folder: Path, name: str, files: Files, likeness: Likeness) -> Compiled:
+    """Opens a variant below `folder` and compares it.
+
+    Raises:
+        BrokenArtifact: it does not open. Whatever `likeness` raises.
+    """
+    started = time.perf_counter()
+    runtime = open_variant(folder, name, files)
+    load_ms = round((time.perf_counter() - started) * 1e3, 1)
+    size = sum((folder / file).stat().st_size for file in files.values())
+    return Compiled(name, files, runtime, size, load_ms, likeness(runtime))
+
+
+def compiled_of(
+    folder: Path, made: Mapping[str, Files], likeness: Likeness
+) -> tuple[list[Compiled], list[LeftOut]]:
+    """Opens and compares variants; those that do not open or compare are left out."""
+    found: list[Compiled] = []
+    left_out: list[LeftOut] = []
+    for name, files in made.items():
+        try:
+            found.append(compiled(folder, name, files, likeness))
+        except Unlike as error:
+            left_out.append(LeftOut(name=name, verdict="rejected", reason=one_line(error)))
+        except Exception as error:
+            # Runtimes lack operators, and say so when the graph is opened or first called.
+            left_out.append(LeftOut(name=name, verdict="failed", reason=one_line(error)))
+    return found, left_out
+
+
+def judge_variants(
+    run: Run,
+    host: Host,
+    features: Path,
+    native: Runtime,
+    native_size: int,
+    opened: Sequence[Compiled],
+) -> Variants:
+    """Judges all on the validation split, times them in turn, and chooses one.
+
+    The first of the variants is `native`, which the others are compared with.
+    """
+    trained = evaluated(run, host, native, features, "validation")
+    metric = judge(run.config.gate, trained).metric
+    choice = choice_of(run.config.export, metric, trained)
+    left_out: list[LeftOut] = []
+    found: dict[str, Evaluation] = {NATIVE: trained}
+    for one in opened:
+        try:
+            found[one.name] = evaluated(run, host, one.runtime, features, "validation", trained)
+        except Exception as error:
+            if one.name == BASE:
+                raise
+            # A variant that answers with infinities breaks metrics, each in its own way.
+            reason = f"cannot be judged: {one_line(error)}"
+            left_out.append(LeftOut(name=one.name, verdict="rejected", reason=reason))
+    runtimes = {NATIVE: native}
+    runtimes |= {one.name: one.runtime for one in opened if one.name in found}
+    timings = _timed(run, host, features, runtimes)
+
+    first = Compiled(NATIVE, {}, native, native_size, 0.0, 0.0)
+    variants = [
+        _variant(one, metric, found[one.name], trained, timings[one.name])
+        for one in (first, *opened)
+        if one.name in found
+    ]
+    larger_is_better = trained.directions[metric] == "max"
+    decided = decide(variants, choice, metric, larger_is_better)
+    return Variants(variants=decided, left_out=left_out, choice=choice)
+
+
+def calibration(run: Run, host: Host, features: Path, base: Runtime) -> Callable[[], Recorded]:
+    """Calls of the graphs for requests of the training split, made when first asked for."""
+    calls: list[Recorded] = []
+
+    def recorded() -> Recorded:
+        if not calls:
+            bodies = run.reader.requests(features, "train", POOL)
+            requests = [host.Request.model_validate(body) for body in bodies]
+            calls.append(record(host, base, requests, run.config.export.calibration_rows))
+        return calls[0]
+
+    return recorded
+
+
+def _timed(
+    run: Run, host: Host, features: Path, runtimes: Mapping[str, Runtime]
+) -> dict[str, Timing]:
+    settings = run.config.export
+    bodies = run.reader.requests(features, "validation", settings.latency_repeats)
+    requests = [host.Request.model_validate(body) for body in bodies]
+    return time_variants(
+        host, runtimes, requests, settings.latency_repeats, settings.latency_seconds
+    )
+
+
+def _variant(
+    one: Compiled, metric: str, seen: Evaluation, trained: Evaluation, timing: Timing
+) -> Variant:
+    is_native = one.name == NATIVE
+    change = None if is_native else seen.metrics[metric] - trained.metrics[metric]
+    interval = None if is_native else change_interval(metric, seen, trained)
+    return Variant(
+        name=one.name,
+        graphs=one.files,
+        bytes=one.size,
+        load_ms=None if is_native else one.load_ms,
+        metric=seen.metrics[metric],
+        change=change,
+        change_interval=interval,
+        rows=seen.rows,
+        max_difference=one.difference,
+        **timing.figures(),
+    )
