@@ -17,7 +17,6 @@ from onnxruntime.quantization import (
     quantize_dynamic,
     quantize_static,
 )
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -87,6 +86,8 @@ def to_static_int8(
 
 def to_few_bits(source: Path, file: Path, bits: int) -> None:
     """Weights of matrix products in blocks of BLOCK, `bits` each."""
+    with _own_logging():
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
     with _prepared(source) as prepared, _quiet():
         quantizer = MatMulNBitsQuantizer(
             onnx.load(str(prepared)),
@@ -129,3 +130,14 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(level)
+
+
+@contextlib.contextmanager
+def _own_logging() -> Iterator[None]:
+    """One of the quantizers' modules configures the root logger when it is imported; logging is
+    the command line's to configure."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)

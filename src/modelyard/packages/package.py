@@ -16,7 +16,7 @@ continual/                    weights and exemplars for a later run to start fro
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -28,11 +28,12 @@ from modelyard.errors import BrokenArtifact
 from modelyard.host import Explains, Explanation, Host
 from modelyard.judging.evaluation import Evaluation, GateResult
 from modelyard.packages import signing
+from modelyard.packages.graphs import check_graphs
+from modelyard.packages.serving import open_best
 from modelyard.packages.trust import Trust
 from modelyard.packages.variant import Choice, LeftOut, Plain, Variants
 from modelyard.packages.variant import Variant as Variant
-from modelyard.runtimes.external import external_data
-from modelyard.runtimes.opening import CPU, open_variant
+from modelyard.runtimes.opening import CPU
 from modelyard.runtimes.types import Runtime
 from modelyard.settings.family import MonitorSettings
 from modelyard.store import artifact, contents
@@ -118,6 +119,8 @@ class Verified:
     path: Path
     manifest: Manifest
     info: PackageInfo
+    unreadable: Mapping[str, str]
+    """Variants whose files are no ONNX, with what is wrong."""
 
 
 def verify(path: Path, trust: Trust | None = None) -> Verified:
@@ -147,8 +150,7 @@ def verify(path: Path, trust: Trust | None = None) -> Verified:
         raise BrokenArtifact(
             f"{path}: {INFO} says family {info.family!r}, the manifest {manifest.family!r}"
         )
-    _check_graphs(path, manifest, info)
-    return Verified(path, manifest, info)
+    return Verified(path, manifest, info, check_graphs(path, manifest, info.variants))
 
 
 def signed(path: Path) -> Verified:
@@ -180,47 +182,6 @@ def _check_names(path: Path, manifest: Manifest, there: dict[str, int]) -> None:
             )
 
 
-def _check_graphs(path: Path, manifest: Manifest, info: PackageInfo) -> None:
-    chosen = [variant for variant in info.variants if variant.chosen]
-    if len(chosen) != 1:
-        raise BrokenArtifact(
-            f"{path}: {len(chosen)} of its variants are the chosen one; it must be one"
-        )
-    for variant in info.variants:
-        for graph, file in variant.graphs.items():
-            name = f"graphs/{file}"
-            if name not in manifest.files:
-                raise BrokenArtifact(
-                    f"{path}: graph {graph!r} is said to lie in {name}, which is not in the manifest"
-                )
-            _check_external(path, manifest, name)
-
-
-def _check_external(path: Path, manifest: Manifest, graph: str) -> None:
-    """A runtime opens what a graph names: that must be a file of the package."""
-    try:
-        named = list(external_data(path / graph))
-    except ValueError as error:
-        raise BrokenArtifact(
-            f"{path}/{graph} is not an ONNX model that runs here: {error}"
-        ) from None
-    for one in named:
-        try:
-            name = f"{graph.rpartition('/')[0]}/{contents.check_name(one.location)}"
-        except ValueError as error:
-            raise BrokenArtifact(f"{path}/{graph}: its external data {error}") from None
-        if name not in manifest.files:
-            raise BrokenArtifact(
-                f"{path}/{graph} takes data from {name}, which is not in the manifest"
-            )
-        size = (path / name).stat().st_size
-        end = one.offset + (one.length if one.length is not None else 0)
-        if min(one.offset, one.length or 0) < 0 or end > size:
-            raise BrokenArtifact(
-                f"{path}/{graph} takes bytes {one.offset:,} to {end:,} of {name}, which has {size:,}"
-            )
-
-
 class Package:
     """An opened package: `package.predict([{"age": 3}])`."""
 
@@ -232,7 +193,8 @@ class Package:
         trust: Trust | None = None,
         device: str = CPU,
     ) -> None:
-        """Verifies a package, or takes a verified one, and opens its chosen variant on a device.
+        """Verifies a package, or takes a verified one, and opens its chosen variant on a device;
+        where that does not open, the next one: `variant` is what serves.
 
         Raises:
             BrokenArtifact: incomplete, changed, or not a package.
@@ -243,10 +205,11 @@ class Package:
         verified = path if isinstance(path, Verified) else verify(path, trust)
         self.path, self.manifest, self.info = verified.path, verified.manifest, verified.info
         self.host: Host = trust.family(self.info.family).open(self.path / "assets")
-        chosen = self.info.chosen
-        self.run: Runtime = open_variant(
-            self.path / "graphs", chosen.name, chosen.graphs, device=device, threads=threads
+        opened = open_best(
+            self.path / "graphs", self.info.variants, verified.unreadable, device, threads
         )
+        self.run: Runtime = opened.run
+        self.variant, self.passed_over = opened.variant, opened.passed_over
 
     def parse(self, body: Any) -> BaseModel:
         """One request from JSON; pydantic's ValidationError names the bad field."""

@@ -68,6 +68,7 @@ class Endpoints:
         self.opened, self.log, self.limits = package, log, limits
         self.version = package.info.version.encode()
         self.metrics = Metrics(package.info.version)
+        self.metrics.variant(package.variant.name, instead=bool(package.passed_over))
         self.read = Reader(package.host.Request)
         self.explainer = package.host if isinstance(package.host, Explains) else None
         self.streamer = package.host if isinstance(package.host, Streams) else None
@@ -160,7 +161,7 @@ class Endpoints:
 
     async def package(self, call: Call) -> Reply:
         """What is served."""
-        return Reply(to_json(openapi.summary(self.opened.info)))
+        return Reply(to_json(openapi.summary(self.opened)))
 
     async def openapi(self, call: Call) -> Reply:
         """The OpenAPI document."""
@@ -307,6 +308,7 @@ class Endpoints:
 
     def _lanes(self) -> Lanes:
         package, limits = self.opened, self.limits
+        log.info("variant %s of package %s answers", package.variant.name, package.info.version)
         example = package.parse(package.golden()["request"])
         pace = measure(
             self._predict, example, largest=limits.batch_rows, longest=limits.batch_seconds

@@ -41,6 +41,7 @@ class Metrics:
         self._rows = kinds["predictions"].labels(package)
         self._batch = kinds["batch"].labels(package)
         self._swaps, self._serving, self._depth = kinds["swaps"], kinds["serving"], kinds["depth"]
+        self._variant, self._instead = kinds["variant"], kinds["instead"]
         self._logged = {
             kind: kinds["log_rows"].labels(package, kind) for kind in ("written", "dropped")
         }
@@ -75,6 +76,11 @@ class Metrics:
         """This package has a role: champion, candidate, shadow; or `none` any more."""
         for known in ("champion", "candidate", "shadow"):
             self._serving.labels(self._package, known).set(float(known == role))
+
+    def variant(self, name: str, *, instead: bool) -> None:
+        """Which variant answers; `instead` of the chosen one, which does not open here."""
+        self._variant.labels(self._package, name).set(1)
+        self._instead.labels(self._package).set(float(instead))
 
     def swap(self, outcome: str) -> None:
         """A package came to take over, and was `taken` or `refused`."""
@@ -137,6 +143,18 @@ def _instruments() -> dict[str, Any]:
             "modelyard_serving",
             "1 for the package in the role",
             ["package", "role"],
+            multiprocess_mode="livemax",
+        ),
+        "variant": Gauge(
+            "modelyard_variant",
+            "1 for the variant that answers",
+            ["package", "variant"],
+            multiprocess_mode="livemax",
+        ),
+        "instead": Gauge(
+            "modelyard_variant_fallback",
+            "1 where the chosen variant does not open and another one answers",
+            labels,
             multiprocess_mode="livemax",
         ),
         "swaps": Counter("modelyard_swaps", "Packages that came to take over", ["outcome"]),

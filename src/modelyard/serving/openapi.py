@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from modelyard.host import Explanation
-from modelyard.packages.package import Package, PackageInfo
+from modelyard.packages.package import Package
 from modelyard.serving.control import Feedback, Swap
 from modelyard.serving.problems import ErrorBody
 
@@ -25,10 +25,12 @@ _SUMMARY = {
 }
 
 
-def summary(info: PackageInfo) -> dict[str, Any]:
+def summary(package: Package) -> dict[str, Any]:
     """What is served, without the config: a data URI there may hold a password."""
-    chosen = info.chosen.model_dump(mode="json", include={"name", "bytes", "p50_ms"})
-    return info.model_dump(mode="json", include=_SUMMARY) | {"variant": chosen}
+    variant = package.variant.model_dump(mode="json", include={"name", "bytes", "p50_ms"})
+    if package.passed_over:
+        variant["instead_of"] = dict(package.passed_over)
+    return package.info.model_dump(mode="json", include=_SUMMARY) | {"variant": variant}
 
 
 def document(

@@ -81,7 +81,7 @@ class V2:
         ):  # a runtime that does not tell what it takes: its graphs are not offered
             return {}
         found = {}
-        for graph in self._package.info.chosen.graphs:
+        for graph in self._package.variant.graphs:
             both = [[Column.of(one) for one in side] for side in signature(graph)]
             found[f"{self.name}.{graph}"] = (both[0], both[1])
         return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from modelyard.settings.family import resolve
 from tests.toy.build import LINE, build
 
 NETWORK = "tests.toy.network:Network"
+ROOT = Path(__file__).parents[3]
 ALL = "onnx-fp16,onnx-int8,onnx-int8-static,onnx-int8-weights,onnx-int4"
 
 
@@ -221,3 +224,35 @@ def test_variants_json_holds_what_the_package_says(everything):
         "max_loss": 0.2,
         "max_loss_of": "export.max_loss",
     }
+
+
+def test_quantizers_leave_logging_as_it_was(everything):
+    import logging
+
+    from modelyard.compress import quantize
+
+    before = list(logging.root.handlers)
+    source = everything / "graphs" / "onnx-fp32" / "network.onnx"
+    for name in [name for name in sys.modules if name.endswith("matmul_nbits_quantizer")]:
+        del sys.modules[name]
+    logging.root.handlers.clear()
+    quantize.to_few_bits(source, everything.parent / "again.onnx", 4)
+    found = list(logging.root.handlers)
+    logging.root.handlers[:] = before
+    assert found == []
+
+
+def test_quantizers_are_imported_by_recipes_that_run_only(tmp_path):
+    """A run whose graphs are small, and a service, import none of them."""
+    code = (
+        "import sys; from pathlib import Path; from tests.toy.build import LINE, build\n"
+        "from modelyard.packages.package import Package\n"
+        "from modelyard.packages.trust import Trust\n"
+        f"made = build(Path({str(tmp_path)!r}), 'r', {{}}, LINE)\n"
+        "Package(made.package, trust=Trust().naming(LINE))\n"
+        "print([name for name in sys.modules if 'quantiz' in name])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert found.stdout.splitlines()[-1] == "[]"

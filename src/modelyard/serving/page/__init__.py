@@ -53,7 +53,7 @@ def render(package: Package, *, explains: bool, streams: bool) -> Page:
         family=_safe(info.family),
         run=_safe(info.run),
         created=_safe(info.created),
-        variant=_safe(info.chosen.name),
+        variant=_safe(package.variant.name),
         verdict="passed" if info.gate.passed else "not met",
         gate=_safe(info.gate.reason),
         required=_safe(info.gate.required),

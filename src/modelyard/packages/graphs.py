@@ -1,0 +1,62 @@
+"""The graphs of a package, read as data: each names only files of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelyard.errors import BrokenArtifact
+from modelyard.packages.variant import Variant
+from modelyard.runtimes.external import external_data
+from modelyard.store import contents
+from modelyard.store.artifact import Manifest
+
+
+def check_graphs(path: Path, manifest: Manifest, variants: Sequence[Variant]) -> dict[str, str]:
+    """Variants whose files are no ONNX, with what is wrong: another one may serve.
+
+    Raises:
+        BrokenArtifact: not one of them is the chosen one, or a graph names a file outside the
+            package.
+    """
+    chosen = [variant for variant in variants if variant.chosen]
+    if len(chosen) != 1:
+        raise BrokenArtifact(
+            f"{path}: {len(chosen)} of its variants are the chosen one; it must be one"
+        )
+    unreadable: dict[str, str] = {}
+    for variant in variants:
+        for graph, file in variant.graphs.items():
+            name = f"graphs/{file}"
+            if name not in manifest.files:
+                raise BrokenArtifact(
+                    f"{path}: graph {graph!r} is said to lie in {name}, which is not in the manifest"
+                )
+            if problem := _check_external(path, manifest, name):
+                unreadable[variant.name] = problem
+    return unreadable
+
+
+def _check_external(path: Path, manifest: Manifest, graph: str) -> str:
+    """A runtime opens what a graph names: that must be a file of the package. Says why it is no
+    ONNX; empty: it is."""
+    try:
+        named = list(external_data(path / graph))
+    except ValueError as error:
+        return f"{path}/{graph} is not an ONNX model that runs here: {error}"
+    for one in named:
+        try:
+            name = f"{graph.rpartition('/')[0]}/{contents.check_name(one.location)}"
+        except ValueError as error:
+            raise BrokenArtifact(f"{path}/{graph}: its external data {error}") from None
+        if name not in manifest.files:
+            raise BrokenArtifact(
+                f"{path}/{graph} takes data from {name}, which is not in the manifest"
+            )
+        size = (path / name).stat().st_size
+        end = one.offset + (one.length if one.length is not None else 0)
+        if min(one.offset, one.length or 0) < 0 or end > size:
+            raise BrokenArtifact(
+                f"{path}/{graph} takes bytes {one.offset:,} to {end:,} of {name}, which has {size:,}"
+            )
+    return ""
