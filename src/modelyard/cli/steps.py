@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from modelyard.cli.further import with_variants
 from modelyard.cli.options import PARAMS, FamilyName, Params, Set
 
 STAGES = ("ingest", "features", "train", "evaluate", "export", "package", "deploy")
@@ -18,7 +19,10 @@ FOLDER = Path(__file__).resolve().parents[1] / "stages"
 def register(app: typer.Typer) -> None:
     """Adds the stages. Their source is parsed, not imported, so that help answers at once."""
     for name in STAGES:
-        app.command(name, rich_help_panel="Stages, one by one")(_command(name))
+        command = _command(name)
+        if name == "export":
+            command = with_variants(command)
+        app.command(name, rich_help_panel="Stages, one by one")(command)
 
 
 def _command(name: str) -> Any:

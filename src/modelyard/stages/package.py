@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from modelyard.runtimes.types import Runtime
 from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
-from modelyard.store.artifact import In, Out, write_json
+from modelyard.store.artifact import In, Origin, Out, write_json
 from modelyard.store.base import CARRIED, carry
 from modelyard.store.tables import Row, read_parquet, write_parquet
 
@@ -50,15 +50,24 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     if not gate.passed:
         made = [artifact.read_manifest(one) for one in (features, model, evaluation, graphs)]
         track_failure(
-            run, result, gate, training=_summary(model), cost=paid(run.id, made, run.config.cost)
+            run, result, gate, training=summary_of(model), cost=paid(run.id, made, run.config.cost)
         )
         raise GateFailed(f"gate not met: {gate.reason}. See {evaluation}; nothing was packaged")
     write_json(package / "evaluation.json", result)
     shutil.copy2(model / "summary.json", package / "training.json")
-    _write_reference(run, host, runtime, features, package)
+    write_reference(run, host, runtime, features, package)
     info = _info(run, features, model, result, gate, _described(variants, packed))
     write_json(package / "package.json", info)
-    _write_card(package, info, result, features, model, [evaluation, graphs])
+    trained_by = artifact.read_manifest(model)
+    write_card(
+        package,
+        info,
+        result,
+        summary_of(features),
+        summary_of(model),
+        {**trained_by.lineage, trained_by.digest: trained_by},
+        [artifact.read_manifest(one) for one in (evaluation, graphs)],
+    )
     return f"{info.version}, {chosen.name}, {gate.metric} {figure(gate.value)}"
 
 
@@ -88,7 +97,7 @@ def _info(
     variants: Variants,
 ) -> PackageInfo:
     made, created = artifact.read_manifest(model), artifact.now()
-    data, training = _summary(features), _summary(model)
+    data, training = summary_of(features), summary_of(model)
     # The same data and settings give the same weights: the run and the time tell such packages,
     # and the predictions that each logs, from each other.
     identity = f"{made.digest} {run.id} {created}"
@@ -114,7 +123,7 @@ def _info(
     )
 
 
-def _write_reference(run: Run, host: Host, runtime: Runtime, features: Path, package: Path) -> None:
+def write_reference(run: Run, host: Host, runtime: Runtime, features: Path, package: Path) -> None:
     """Described test examples with their answers: unseen in training, so scores are spread as in
     production."""
     bodies = run.reader.requests(features, "test", REFERENCE_ROWS)
@@ -124,35 +133,39 @@ def _write_reference(run: Run, host: Host, runtime: Runtime, features: Path, pac
         host.describe(one, answer) for one, answer in zip(requests, answers, strict=True)
     ]
     write_parquet(rows, package / "reference.parquet")
-    golden = {"request": bodies[0], "response": answers[0].model_dump(mode="json", by_alias=True)}
+    # Asked alone, as a smoke test asks it: dynamic int8 quantizes the activations of a batch together.
+    (answer,) = host.predict(runtime, requests[:1])
+    golden = {"request": bodies[0], "response": answer.model_dump(mode="json", by_alias=True)}
     write_json(package / "golden.json", golden)
 
 
-def _write_card(
+def write_card(
     package: Path,
     info: PackageInfo,
     result: Evaluation,
-    features: Path,
-    model: Path,
-    others: list[Path],
+    data: dict[str, Any],
+    training: dict[str, Any],
+    lineage: Mapping[str, Origin],
+    others: Sequence[Origin] = (),
 ) -> None:
+    """Writes the card of a package whose other files are there; `data` and `training` are the
+    stages' summaries."""
     from modelyard.card import render
 
-    made = artifact.read_manifest(model)
-    lineage = {**made.lineage, made.digest: made}
     reference = read_parquet(package / "reference.parquet")
     card = render(
         info,
         result,
-        data=_summary(features),
-        training=_summary(model),
+        data=data,
+        training=training,
         lineage=lineage,
         reference=reference,
-        others=[artifact.read_manifest(one) for one in others],
+        others=others,
     )
     artifact.write_text(package / "card.html", card)
 
 
-def _summary(folder: Path) -> dict[str, Any]:
+def summary_of(folder: Path) -> dict[str, Any]:
+    """What the features or the train stage reported."""
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     return summary
