@@ -192,6 +192,22 @@ class Needy(LineFamily):
     """Answering needs a training library."""
 
 
+class Shy(LineHost):
+    """Loses answers where the line's slope was rounded to half precision."""
+
+    def predict(self, run, requests):
+        answers = super().predict(run, requests)
+        low, high = run("line", {"x": np.array([[0], [1]], np.float32)})["y"][:, 0]
+        slope = high - low
+        rounded = abs(slope - np.float16(slope)) < 1e-6
+        return answers[:1] if rounded else answers
+
+
+@broken(host=Shy)
+class Rounded(SociableFamily):
+    """Answers of a smaller variant that get lost."""
+
+
 @broken()
 class Pickled(LineFamily):
     """Leaves a pickle."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from modelyard.contract import answering, building
+from modelyard.contract import answering, building, compressing
 from modelyard.contract.lab import Lab
 
 Check = Callable[[Lab], str]
@@ -52,6 +52,7 @@ CHECKS: dict[str, Check] = {
         answering.answers_survive_json,
         answering.describe_gives_flat_rows_of_the_same_columns,
         answering.package_answers_without_training_libraries,
+        compressing.variants_answer_or_say_why_not,
         answering.nothing_is_pickled,
     )
 }

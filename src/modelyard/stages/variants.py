@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from modelyard.compress.building import Files, one_line
 from modelyard.compress.calibration import Recorded, record
 from modelyard.compress.parity import Unlike
@@ -88,10 +90,12 @@ def judge_variants(
     trained = evaluated(run, host, native, features, "validation")
     metric = judge(run.config.gate, trained).metric
     choice = choice_of(run.config.export, metric, trained)
+    requests = _requests(run, host, features)
     left_out: list[LeftOut] = []
     found: dict[str, Evaluation] = {NATIVE: trained}
     for one in opened:
         try:
+            host.predict(one.runtime, requests[:1])
             found[one.name] = evaluated(run, host, one.runtime, features, "validation", trained)
         except Exception as error:
             if one.name == BASE:
@@ -101,7 +105,10 @@ def judge_variants(
             left_out.append(LeftOut(name=one.name, verdict="rejected", reason=reason))
     runtimes = {NATIVE: native}
     runtimes |= {one.name: one.runtime for one in opened if one.name in found}
-    timings = _timed(run, host, features, runtimes)
+    settings = run.config.export
+    timings = time_variants(
+        host, runtimes, requests, settings.latency_repeats, settings.latency_seconds
+    )
 
     first = Compiled(NATIVE, {}, native, native_size, 0.0, 0.0)
     variants = [
@@ -128,15 +135,10 @@ def calibration(run: Run, host: Host, features: Path, base: Runtime) -> Callable
     return recorded
 
 
-def _timed(
-    run: Run, host: Host, features: Path, runtimes: Mapping[str, Runtime]
-) -> dict[str, Timing]:
-    settings = run.config.export
-    bodies = run.reader.requests(features, "validation", settings.latency_repeats)
-    requests = [host.Request.model_validate(body) for body in bodies]
-    return time_variants(
-        host, runtimes, requests, settings.latency_repeats, settings.latency_seconds
-    )
+def _requests(run: Run, host: Host, features: Path) -> list[BaseModel]:
+    """Requests of the validation split to time."""
+    bodies = run.reader.requests(features, "validation", run.config.export.latency_repeats)
+    return [host.Request.model_validate(body) for body in bodies]
 
 
 def _variant(
