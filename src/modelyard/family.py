@@ -16,7 +16,7 @@ import importlib
 import importlib.util
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
@@ -166,6 +166,9 @@ class Family(Data[C], Trainable):
 
     quantized: ClassVar[frozenset[str]] = frozenset({"Conv", "Gemm", "MatMul"})
     """ONNX operators whose weights may be held in 8 bits or fewer."""
+    lengths: ClassVar[Mapping[str, tuple[int, int]]] = {}
+    """Least and most of an input's axes that vary besides the batch, by its name: what engines for
+    GPUs are built for. An input that is not here: up to twice the longest of training requests."""
 
     @abstractmethod
     def evaluate(

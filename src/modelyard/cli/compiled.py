@@ -35,9 +35,9 @@ def _table(info: Any, unit: str) -> Table:
     title = f"variants, compared on {judged}the validation split{allowed}, ✓ serves"
     table = Table(title=title, title_justify="left", title_style="dim")
     table.add_column("variant", no_wrap=True)
-    for name in ("size\nload", "p50 / p99\nper second", f"{info.gate.metric}\nchange"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("differs\nby", justify="right", no_wrap=True)
+    columns = ("size\nload", "p50 / p99\nper second", f"{info.gate.metric}\nchange", "differs\nby")
+    for name in columns:
+        table.add_column(name, justify="right", overflow="fold")
     native = info.variants[0]
     for variant in info.variants:
         table.add_row(
@@ -61,10 +61,8 @@ def _speed(variant: Any) -> str:
     most."""
     if variant.p99_ms is None:
         return f"{variant.p50_ms:.2f} ms"
-    rate = f"{variant.per_second:,.0f} in batches of {variant.batch}"
-    if variant.batch == 1:
-        rate = f"{variant.per_second:,.0f}"
-    return f"{variant.p50_ms:.2f} / {variant.p99_ms:.2f} ms\n{rate}"
+    speed = f"{variant.p50_ms:.2f} / {variant.p99_ms:.2f} ms"
+    return f"{speed}\n{variant.per_second:,.0f} by {variant.batch}"
 
 
 def _quality(variant: Any, native: Any) -> str:
@@ -76,8 +74,8 @@ def _quality(variant: Any, native: Any) -> str:
     shown = f"{change:+.4g}" if "e" in quality else f"{change:+.4f}"
     if variant.change_interval is not None:
         low, high = variant.change_interval
-        shown += f" [{low:+.2g}, {high:+.2g}]"
-    return f"{quality}\n{escape(shown)}"
+        shown += f"\n{low:+.2g} to {high:+.2g}"
+    return f"{quality}\n{shown}"
 
 
 def _line(console: Console, names: str, verdict: str, reason: str) -> None:

@@ -17,8 +17,13 @@ class Facts:
 
     weights: Mapping[str, int]
     """Bytes of constant float32 matrices and kernels, by the operator that takes them."""
-    lengths: bool
-    """An input varies along another axis than the batch: texts, series."""
+    inputs: Mapping[str, tuple[int | None, ...]]
+    """Their shapes; None where an axis varies."""
+
+    @property
+    def lengths(self) -> bool:
+        """An input varies along another axis than the batch: texts, series."""
+        return any(None in shape[1:] for shape in self.inputs.values())
 
     def bytes_in(self, operators: frozenset[str]) -> int:
         """Bytes of weights that these operators take."""
@@ -41,7 +46,7 @@ def facts_of(file: Path) -> Facts:
             if name in sizes and name not in counted:
                 counted.add(name)
                 weights[node.op_type] = weights.get(node.op_type, 0) + sizes[name]
-    return Facts(weights, any(_varies(value) for value in model.graph.input))
+    return Facts(weights, {value.name: _shape(value) for value in model.graph.input})
 
 
 def _constants(model: onnx.ModelProto) -> dict[str, int]:
@@ -57,6 +62,6 @@ def _constants(model: onnx.ModelProto) -> dict[str, int]:
     return found
 
 
-def _varies(value: onnx.ValueInfoProto) -> bool:
+def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     axes = value.type.tensor_type.shape.dim
-    return any(not axis.HasField("dim_value") for axis in axes[1:])
+    return tuple(axis.dim_value if axis.HasField("dim_value") else None for axis in axes)

@@ -64,10 +64,17 @@ def to_int8(source: Path, file: Path, operators: frozenset[str]) -> None:
 
 
 def to_static_int8(
-    source: Path, file: Path, operators: frozenset[str], calls: Sequence[Arrays], method: str
+    source: Path,
+    file: Path,
+    operators: frozenset[str],
+    calls: Sequence[Arrays],
+    method: str,
+    *,
+    around_zero: bool = False,
 ) -> None:
     """Weights and activations of `operators` in 8 bits, weights per channel, ranges of activations
-    from `calls`."""
+    from `calls`; `around_zero` makes those symmetric."""
+    activations = QuantType.QInt8 if around_zero else QuantType.QUInt8
     with _prepared(source) as prepared, _quiet():
         quantize_static(
             prepared,
@@ -76,11 +83,11 @@ def to_static_int8(
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_with_gemm(operators),
             per_channel=True,
-            activation_type=QuantType.QUInt8,
+            activation_type=activations,
             weight_type=QuantType.QInt8,
             calibrate_method=METHODS[method],
             # Products of two activations, as in attention, stay as they are.
-            extra_options={"MatMulConstBOnly": True},
+            extra_options={"MatMulConstBOnly": True, "ActivationSymmetric": around_zero},
         )
 
 

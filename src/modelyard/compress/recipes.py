@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from modelyard.compress.profiles import ranges_of
+from modelyard.home import home
+from modelyard.runtimes.gpu import tensorrt_version, this_machine
 from modelyard.settings.export import ExportSettings
 
 if TYPE_CHECKING:
@@ -36,6 +41,8 @@ class Task:
     """Those that the family allows to be quantized."""
     recorded: Callable[[], Recorded]
     """Calls of the graphs for requests of the training split; made when first asked for."""
+    lengths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Least and most of the inputs' axes that vary besides the batch, by input."""
 
 
 class Recipe(Protocol):
@@ -169,12 +176,90 @@ class OnnxInt4(WeightOnly):
     name, bits = "onnx-int4", 4
 
 
+class TensorRt:
+    """An engine for the GPU of this machine, from an ONNX file of the same precision."""
+
+    name: ClassVar[str]
+
+    def refusal(self, sources: Sequence[Source], task: Task) -> str:
+        """It needs a GPU, its driver and TensorRT, here and where it serves."""
+        if reason := _without_weights(sources, None):
+            return reason
+        if this_machine() is not None:
+            return ""
+        if tensorrt_version() is None:
+            return "TensorRT is not installed. Export on the GPU type that serves, in the image modelyard/trainer-cuda"
+        return "no NVIDIA GPU answers here: an engine is built on the GPU type that serves"
+
+    def doubt(self, sources: Sequence[Source], task: Task) -> str:
+        """Wherever it applies it may pay."""
+        return self.refusal(sources, task)
+
+    def make(self, source: Source, file: Path, task: Task) -> None:
+        """Builds the engine, or takes one with the same key from the home folder."""
+        from modelyard.compress import engines
+
+        built_for = this_machine()
+        assert built_for is not None, "refusal() looked"
+        calls = task.recorded().get(source.name, [])
+        ranges = ranges_of(source.facts.inputs, calls, task.lengths)
+        with tempfile.TemporaryDirectory(prefix="modelyard-engine-") as folder:
+            precise = Path(folder) / "source.onnx"
+            self.precise(source, precise, task)
+            engines.build(precise, file, ranges, built_for, home() / "tensorrt")
+
+    def precise(self, source: Source, file: Path, task: Task) -> None:
+        """Writes the ONNX file whose precisions the engine takes."""
+        raise NotImplementedError
+
+
+class TensorRtFp32(TensorRt):
+    """Full precision."""
+
+    name = "tensorrt-fp32"
+
+    def precise(self, source: Source, file: Path, task: Task) -> None:
+        """The graph as it is."""
+        shutil.copy2(source.file, file)
+
+
+class TensorRtFp16(TensorRt):
+    """Half precision."""
+
+    name = "tensorrt-fp16"
+
+    def precise(self, source: Source, file: Path, task: Task) -> None:
+        """As onnx-fp16."""
+        OnnxFp16().make(source, file, task)
+
+
+class TensorRtInt8(TensorRt):
+    """Weights and activations in 8 bits."""
+
+    name = "tensorrt-int8"
+
+    def refusal(self, sources: Sequence[Source], task: Task) -> str:
+        """It is calibrated as onnx-int8-static is."""
+        return super().refusal(sources, task) or OnnxInt8Static().refusal(sources, task)
+
+    def precise(self, source: Source, file: Path, task: Task) -> None:
+        """As onnx-int8-static, with ranges around zero: TensorRT knows no other."""
+        from modelyard.compress import quantize
+
+        calls = task.recorded()[source.name]
+        method = task.settings.calibration
+        quantize.to_static_int8(source.file, file, task.operators, calls, method, around_zero=True)
+
+
 RECIPES: tuple[Recipe, ...] = (
     OnnxFp16(),
     OnnxInt8(),
     OnnxInt8Static(),
     OnnxInt8Weights(),
     OnnxInt4(),
+    TensorRtFp32(),
+    TensorRtFp16(),
+    TensorRtInt8(),
 )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelyard.errors import BrokenArtifact
 from modelyard.packages.variant import Variant, by_preference
+from modelyard.runtimes.gpu import this_machine
 from modelyard.runtimes.opening import CPU, open_variant
 from modelyard.runtimes.types import Runtime
 
@@ -46,6 +47,10 @@ def open_best(
         try:
             if variant.name in unreadable:
                 raise BrokenArtifact(unreadable[variant.name])
+            if variant.built_for is not None and (
+                reason := variant.built_for.difference(this_machine())
+            ):
+                raise BrokenArtifact(f"variant {variant.name}: {reason}")
             run = open_variant(graphs, variant.name, variant.graphs, device=device, threads=threads)
         except BrokenArtifact as error:
             passed_over[variant.name] = str(error)

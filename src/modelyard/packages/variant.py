@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from modelyard.runtimes.gpu import BuiltFor
 from modelyard.settings.export import Aim
 from modelyard.store.contents import Name
 
@@ -58,6 +59,8 @@ class Variant(BaseModel):
     """How many of the split it was judged on; None: an older package does not say."""
     max_difference: float
     """Largest |difference| / max(1, |value - median|) from the trained model over the example."""
+    built_for: BuiltFor | None = None
+    """The only GPU and TensorRT that run it; None: any machine."""
     chosen: bool = False
     rejected: bool = False
     """It loses more quality than is allowed: it never serves."""

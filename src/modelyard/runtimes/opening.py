@@ -10,7 +10,7 @@ from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.runtimes.types import Runtime
 
 CPU = "cpu"
-RUNTIMES = ("onnx",)
+RUNTIMES = ("onnx", "tensorrt")
 """What the first word of a variant's name says of its runtime."""
 
 
@@ -39,6 +39,8 @@ def open_variant(
     runtime = variant.partition("-")[0]
     if runtime not in RUNTIMES:
         raise UsageError(f"variant {variant!r}: {choices('runtime', runtime, RUNTIMES)}")
+    if runtime == "tensorrt" and device == CPU:
+        device = "cuda"  # its engines run nowhere else
     files = {name: Path(folder) / file for name, file in graphs.items()}
     return OnnxRuntime(files, threads, providers_of(device))
 

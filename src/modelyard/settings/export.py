@@ -18,6 +18,9 @@ VariantName = Literal[
     "onnx-int8-static",
     "onnx-int8-weights",
     "onnx-int4",
+    "tensorrt-fp32",
+    "tensorrt-fp16",
+    "tensorrt-int8",
 ]
 
 

@@ -32,6 +32,7 @@ def export(run: Run, features: In, model: In, graphs: Out) -> str:
         settings=run.config.export,
         operators=run.family.quantized,
         recorded=calibration(run, host, features, base.runtime),
+        lengths=run.family.lengths,
     )
     made, left_out = make_variants(sources, graphs, task, run.progress("export"))
     others, not_opened = compiled_of(graphs, made, partial(check_likeness, pieces, native))

@@ -81,7 +81,7 @@ def _extended(run: Run, package: Verified, features: Path, work: Path) -> Packag
     for graph, name in base.files.items():
         sources.append(Source(graph, graphs / name, facts_of(graphs / name)))
     recorded = calibration(run, host, features, base.runtime)
-    task = Task(run.config.export, run.family.quantized, recorded)
+    task = Task(run.config.export, run.family.quantized, recorded, run.family.lengths)
     made, left_out = make_variants(sources, graphs, task, run.progress("export"))
     earlier = {name: one.graphs for name, one in held.items() if name != BASE and name not in made}
     likeness = partial(check_likeness, _examples(recorded()), base.runtime)

@@ -18,6 +18,7 @@ from modelyard.compress.timing import Timing, time_variants
 from modelyard.host import Host
 from modelyard.judging.evaluation import Evaluation, judge
 from modelyard.packages.variant import BASE, NATIVE, LeftOut, Variant, Variants
+from modelyard.runtimes.gpu import this_machine
 from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Runtime
 from modelyard.stages.judged import evaluated
@@ -157,5 +158,6 @@ def _variant(
         change_interval=interval,
         rows=seen.rows,
         max_difference=one.difference,
+        built_for=this_machine() if one.name.startswith("tensorrt-") else None,
         **timing.figures(),
     )

@@ -1,0 +1,65 @@
+"""Which shapes a TensorRT engine is built for: least, usual and most of every input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from modelyard.runtimes.types import Arrays
+
+LEAST_ROWS, USUAL_ROWS, MOST_ROWS = 1, 8, 64
+"""Of a batch."""
+ROOM = 2
+"""Times the longest input that was seen, where the family does not say how long one may be."""
+
+Shape = tuple[int, ...]
+Inputs = Mapping[str, tuple[int | None, ...]]
+"""Declared shapes of a graph's inputs; None where an axis varies."""
+Lengths = Mapping[str, tuple[int, int]]
+"""Least and most of the varying axes, but for the batch, by input."""
+
+
+class Range(NamedTuple):
+    """Shapes of one input."""
+
+    least: Shape
+    usual: Shape
+    most: Shape
+
+
+def ranges_of(inputs: Inputs, calls: Sequence[Arrays], lengths: Lengths) -> dict[str, Range]:
+    """The range of each input: batches of 1 to 64; other axes as the family declares them, or from
+    what recorded calls had up to twice the longest.
+
+    Raises:
+        ValueError: an axis varies, and neither says how far.
+    """
+    found = {}
+    for name, declared in inputs.items():
+        seen = [call[name].shape for call in calls]
+        axes = []
+        for place, size in enumerate(declared):
+            if place == 0 and size is None:
+                axes.append((LEAST_ROWS, USUAL_ROWS, MOST_ROWS))
+            elif size is None:
+                axes.append(_axis(name, place, [shape[place] for shape in seen], lengths.get(name)))
+            else:
+                axes.append((size, size, size))
+        least, usual, most = zip(*axes, strict=True) if axes else ((), (), ())
+        found[name] = Range(least, usual, most)
+    return found
+
+
+def _axis(
+    name: str, place: int, seen: Sequence[int], declared: tuple[int, int] | None
+) -> tuple[int, int, int]:
+    if not seen and declared is None:
+        raise ValueError(
+            f"axis {place} of input {name!r} varies, and no request of the training split shows how far. "
+            "Set Family.lengths"
+        )
+    least, most = declared or (min(seen), max(1, ROOM * max(seen)))
+    usual = int(np.median(seen)) if seen else (least + most) // 2
+    return least, min(max(usual, least), most), most
