@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertModel
 
 from modelyard.compress import recipes
 from modelyard.compress.facts import facts_of
@@ -49,12 +49,13 @@ class Encoder(nn.Module):
             num_attention_heads=HEADS,
             intermediate_size=4 * WIDTH,
             max_position_embeddings=LENGTH,
-            num_labels=len(KINDS),
         )
-        self.bert = BertForSequenceClassification(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.head = nn.Linear(WIDTH, len(KINDS))
 
     def forward(self, tokens: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"logits": self.bert(input_ids=tokens).logits}
+        states = self.bert(input_ids=tokens).last_hidden_state
+        return {"logits": self.head(states.mean(dim=1))}
 
 
 def snippets(count: int, held_out: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,12 +96,11 @@ def trained(folder: Path, steps: int) -> Encoder:
         model.load_state_dict(torch.load(file, weights_only=True))
         return model.eval()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-4, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-4, total_steps=steps)
     for step in range(steps):
-        x, y = snippets(32, held_out=False, seed=step)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(torch.from_numpy(x))["logits"]
-        loss = nn.functional.cross_entropy(logits.float(), torch.from_numpy(y))
+        x, y = snippets(8, held_out=False, seed=step)
+        logits = model(torch.from_numpy(x))["logits"]
+        loss = nn.functional.cross_entropy(logits, torch.from_numpy(y))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -146,7 +146,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--folder", type=Path, default=Path("compression"))
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=40)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)

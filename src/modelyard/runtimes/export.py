@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from pathlib import Path
 
@@ -54,8 +55,35 @@ def _export_torch(graph: Graph, file: Path, opset: int) -> None:
             assert program is not None
             program.save(str(file))
     except Exception as error:
-        cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise BrokenArtifact(f"graph {graph.name!r} cannot be exported to ONNX: {cause}") from error
+        raise BrokenArtifact(
+            f"graph {graph.name!r} cannot be exported to ONNX: {cause_of(error)}"
+        ) from error
+
+
+_OPERATOR = re.compile(r"op='(?P<op>[\w.:]+)'|torch\.ops\.(?P<call>[\w.]+)")
+_PLACE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in forward')
+
+
+def cause_of(error: BaseException) -> str:
+    """What stopped the exporter, in one line: the first cause's words, the operator, and the line
+    of the module's code where the exporter gives it."""
+    texts = []
+    found: BaseException | None = error
+    while found is not None:
+        if text := str(found).strip():
+            texts.append(text)
+        found = found.__cause__
+    if not texts:
+        return type(error).__name__
+    said = texts[-1].splitlines()[0]
+    everything = "\n".join(texts)
+    if (operator := _OPERATOR.search(everything)) is not None:
+        name = operator.group("op") or operator.group("call")
+        said += "" if name in said else f", operator {name}"
+    if places := _PLACE.findall(everything):
+        file, line = places[-1]
+        said += f", at {file}:{line}"
+    return said
 
 
 @contextlib.contextmanager
@@ -64,7 +92,7 @@ def _quiet():  # type: ignore[no-untyped-def]
     level = logging.root.manager.disable
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
+        logging.disable(logging.ERROR)
         try:
             yield
         finally:
