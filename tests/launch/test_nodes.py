@@ -14,10 +14,13 @@ import time
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 from modelyard import stages
+from modelyard.errors import UsageError
+from modelyard.launch import scratch
 from modelyard.stages.run import Run
+from modelyard.store.usage import Usage
 from tests.progress import epochs_done
 
 CONFIG = {
@@ -116,3 +119,64 @@ def test_two_machines_train_one_model(preempt, trainer, tmp_path, monkeypatch):
         )
         assert first["done"] >= 2
     assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == []
+
+
+def _fail(trainer, codes: list[int]) -> None:
+    """The kubelets of a job whose nodes end before they train."""
+    job = trainer.job(seconds=120)
+    spec = job["spec"]["trainer"]
+    pods = trainer.make_pods(job)
+    place = {
+        "PET_NNODES": "1",
+        "PET_NPROC_PER_NODE": str(spec["numProcPerNode"]),
+        "PET_STANDALONE": "1",
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+        "MODELYARD_IMAGE": spec["image"],
+    }
+    command = [sys.executable, *spec["command"][1:], *spec["args"]]
+    for pod in pods:
+        done = subprocess.run(
+            command, env=os.environ | place, capture_output=True, text=True, check=False
+        )
+        codes.append(done.returncode)
+        trainer.run(pod)
+        trainer.say(pod, *done.stderr.splitlines())
+        trainer.exit(pod, done.returncode)
+    trainer.finish(job, "Failed", "FailedJobs", "jobset failed due to one or more job failures")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="what happens without a GPU")
+def test_nodes_without_the_gpus_that_were_asked_for_end_the_job_and_book_none(
+    trainer, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MODELYARD_EVENTS", str(tmp_path / "events.jsonl"))
+    config = CONFIG | {"cluster": CONFIG["cluster"] | {"scratch": str(tmp_path / "scratch")}}
+    run = Run.of("image", config, id="r1", nodes=2, gpus_per_node=1)
+    stages.STAGES["ingest"](run, dataset=tmp_path / "data")
+    stages.STAGES["features"](run, dataset=tmp_path / "data", features=tmp_path / "features")
+    codes: list[int] = []
+    threading.Thread(target=_fail, args=(trainer, codes), daemon=True).start()
+    with pytest.raises(UsageError) as caught:
+        stages.STAGES["train"](run, features=tmp_path / "features", model=tmp_path / "model")
+    assert codes == [2, 2]
+    said = str(caught.value)
+    assert said.startswith("asked for 1 GPUs on this node, found 0 (no NVIDIA driver, image regis")
+    assert "cluster.image" in said
+    failed = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
+    assert failed["event"] == "failed"
+    assert failed["cost"]["gpu_seconds"] == {}
+    assert failed["cost"]["cpu_seconds"] > 0
+
+
+def test_gpus_of_nodes_are_paid_for_from_when_they_compute(tmp_path):
+    scratch.write_job(str(tmp_path), {"family": "image"})
+    assert scratch.began(str(tmp_path)) is None
+    scratch.mark_began(str(tmp_path))
+    first = scratch.began(str(tmp_path))
+    scratch.mark_began(str(tmp_path))  # a later attempt
+    assert scratch.began(str(tmp_path)) == first
+    used = Usage.reserved(600, nodes=2, gpus=8, gpu="nvidia.com/gpu", gpu_wall_seconds=60)
+    assert used.gpu_seconds == {"nvidia.com/gpu": 960}
+    never = Usage.reserved(600, nodes=2, gpus=8, gpu="nvidia.com/gpu", gpu_wall_seconds=0)
+    assert never.gpu_seconds == {}

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -146,6 +147,14 @@ class Driver:
 
     def __init__(self):
         self.millijoules = 0
+        self.used = {"handle 0": 500_000_000, "handle 1": 500_000_000}
+
+    def work(self, *handles):
+        for handle in handles:
+            self.used[handle] += 400_000_000
+
+    def nvmlDeviceGetMemoryInfo(self, handle):  # noqa: N802
+        return SimpleNamespace(used=self.used[handle])
 
     def nvmlDeviceGetCount(self):  # noqa: N802 - the library's own name
         return 2
@@ -166,17 +175,42 @@ class Driver:
         return self.millijoules
 
 
-def test_gpus_that_were_given_are_held_and_their_energy_is_the_drivers(monkeypatch):
+def test_gpus_that_were_given_and_worked_are_counted_with_their_energy(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    meter = GpuMeter(2, Driver())
+    driver = Driver()
+    meter, others = GpuMeter(2, driver), GpuMeter(0, driver)
+    driver.work("handle 0", "handle 1")
     assert meter.held() == {"NVIDIA H200": 2}
-    assert meter.joules() == pytest.approx(5.0)
-    assert GpuMeter(0, Driver()).held() == {}
+    assert meter.joules() == pytest.approx(10.0)
+    assert others.held() == {}
+
+
+def test_a_gpu_that_was_given_and_did_nothing_costs_nothing(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    driver = Driver()
+    meter = GpuMeter(2, driver)
+    driver.used["handle 0"] += 1_000_000  # the driver's own
+    assert meter.held() == {}
+    assert meter.joules() is None
+    driver.work("handle 1")
+    assert meter.held() == {"NVIDIA H200": 1}
+
+
+def test_a_gpu_whose_work_has_ended_is_still_counted(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    driver = Driver()
+    meter = GpuMeter(1, driver)
+    driver.work("handle 0")
+    meter.look()
+    driver.used["handle 0"] = 0
+    assert meter.held() == {"NVIDIA H200": 1}
 
 
 def test_only_visible_gpus_count(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    meter = GpuMeter(2, Driver())
+    driver = Driver()
+    meter = GpuMeter(2, driver)
+    driver.work("handle 0", "handle 1")
     assert meter.held() == {"NVIDIA H200": 1}
     assert meter.joules() is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import signal
 import time
@@ -53,6 +54,7 @@ def run_pipeline(
     run = Run(options.entry(family), config)
     check_requirements(run)
     check_pipeline_extras()
+    check_gpus(gpus, nodes)
     if kind == "training" and (data_path := local_data(config.data)) is not None:
         run.reader.check(data_path)
     record = local.RunRecord(
@@ -81,6 +83,17 @@ def _show_unchanged(folder: local.RunFolder) -> None:
         "To run it again: [bold]--fresh[/]"
     )
     result_table(folder, record.seconds)
+
+
+def check_gpus(gpus: int, nodes: int) -> None:
+    """Raises UsageError for GPUs that this machine lacks: its train step would say so too, after
+    the steps before it."""
+    from modelyard.cost.meters import visible_gpus
+
+    if nodes == 1 and len(visible_gpus()) < gpus and importlib.util.find_spec("torch"):
+        from modelyard.training import devices
+
+        devices.count(gpus)
 
 
 def resume_pipeline(run_id: str | None) -> None:

@@ -129,8 +129,13 @@ def busy_seconds() -> float:
     return float(sum(getattr(times, part, 0.0) for part in BUSY))
 
 
+CONTEXT_BYTES = 64 * 2**20
+"""Memory that a GPU gives to whatever computes on it, at least: a context of CUDA takes some
+hundred MB."""
+
+
 class GpuMeter:
-    """GPUs that the work holds, by name, and their energy since the meter was made, by NVIDIA's
+    """GPUs that the work used, by name, and their energy since the meter was made, by NVIDIA's
     driver."""
 
     def __init__(self, given: int = 0, nvml: Any = None) -> None:
@@ -138,19 +143,28 @@ class GpuMeter:
         self._nvml = nvml or _nvml()
         self._devices = self._visible() if self._nvml else {}
         self._began = {uuid: self._millijoules(handle) for uuid, handle in self._devices.items()}
+        self._idle = {uuid: self._memory(handle) for uuid, handle in self._devices.items()}
+        self._worked: set[str] = set()
 
     @property
     def uuids(self) -> list[str]:
         """Of the visible GPUs, in CUDA's order."""
         return list(self._devices)
 
+    def look(self) -> None:
+        """Notes which of the given GPUs have got something to compute: a GPU that none of our
+        processes took memory on did no work, whoever paid for it."""
+        for uuid, handle in list(self._devices.items())[: self._given]:
+            if self._memory(handle) - self._idle[uuid] >= CONTEXT_BYTES:
+                self._worked.add(uuid)
+
     def held(self) -> dict[str, int]:
-        """How many GPUs are held, by name."""
+        """How many GPUs were used, by name."""
         names = [str(self._nvml.nvmlDeviceGetName(handle)) for _, handle in self._held()]
         return {name: names.count(name) for name in dict.fromkeys(names)}
 
     def joules(self) -> float | None:
-        """Energy of the held GPUs; None where none is held or the driver does not count it."""
+        """Energy of the used GPUs; None where none was used or the driver does not count it."""
         used = [
             now - began
             for uuid, handle in self._held()
@@ -160,13 +174,11 @@ class GpuMeter:
         return sum(used) / 1e3 if used else None
 
     def _held(self) -> list[tuple[str, Any]]:
-        """The first GPUs that were given, and those where this process's torch holds memory."""
-        ours = torch_devices()
-        return [
-            (uuid, handle)
-            for number, (uuid, handle) in enumerate(self._devices.items())
-            if number < self._given or uuid in ours
-        ]
+        """Of the GPUs that were given those that worked, and those where this process's torch
+        holds memory."""
+        self.look()
+        used = self._worked | torch_devices()
+        return [(uuid, handle) for uuid, handle in self._devices.items() if uuid in used]
 
     def _visible(self) -> dict[str, Any]:
         count = self._nvml.nvmlDeviceGetCount()
@@ -183,6 +195,9 @@ class GpuMeter:
         chosen = [handle for name in names if (handle := by_name.get(name)) is not None]
         return {uuid: handle for one in chosen for uuid, handle in devices.items() if handle is one}
 
+    def _memory(self, handle: Any) -> int:
+        return int(self._nvml.nvmlDeviceGetMemoryInfo(handle).used)
+
     def _millijoules(self, handle: Any) -> int | None:
         try:
             return int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
@@ -194,6 +209,12 @@ def visible_gpus() -> list[str]:
     """NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; none without a
     driver."""
     return [f"GPU-{uuid}" for uuid in GpuMeter().uuids]
+
+
+def driver_version() -> str | None:
+    """The version of NVIDIA's driver; None where its library does not answer."""
+    nvml = _nvml()
+    return None if nvml is None else str(nvml.nvmlSystemGetDriverVersion())
 
 
 def torch_devices() -> set[str]:

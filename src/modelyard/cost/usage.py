@@ -131,6 +131,7 @@ class Meter:
         while not self._ended.wait(SAMPLED_SECONDS):
             self._memory.look()
             self._package.look()
+            self._gpu.look()
 
 
 _innermost: ContextVar[Meter | None] = ContextVar("modelyard_cost", default=None)
@@ -138,8 +139,8 @@ _innermost: ContextVar[Meter | None] = ContextVar("modelyard_cost", default=None
 
 @contextmanager
 def measure(gpus: int = 0) -> Iterator[Meter]:
-    """Measures the block. `gpus`: how many GPUs the work was given; those that
-    torch holds count too."""
+    """Measures the block. `gpus`: how many GPUs the work was given, of which those count that it
+    used; those that torch holds count too."""
     meter = Meter(gpus)
     token = _innermost.set(meter)
     try:

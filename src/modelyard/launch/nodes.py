@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelyard.cost import usage as cost
+from modelyard.errors import ModelyardError
 from modelyard.launch import scratch
 from modelyard.launch.manifest import TrainJobRequest
 from modelyard.launch.trainjob import train_on_cluster
@@ -37,24 +38,38 @@ def train_on_nodes(run: Run, record: Mapping[str, Any], features: Path, model: P
         gpus_per_node=run.gpus_per_node,
         resources=settings.machine(run.config.resources),
     )
-    began = time.monotonic()
+    began = time.time()
     try:
         train_on_cluster(request, settings, lambda line: print(line, flush=True))
     finally:
-        cost.add(_held(request, settings, time.monotonic() - began))
+        cost.add(_held(request, settings, began))
     scratch.download(job, model)
     scratch.remove(job)
 
 
-def _held(request: TrainJobRequest, settings: ClusterSettings, seconds: float) -> Usage:
-    """What the nodes held while the job was there; time in a queue is in it."""
+def _held(request: TrainJobRequest, settings: ClusterSettings, began: float) -> Usage:
+    """What the nodes held since `began`, in seconds since 1970: their CPUs and memory while the job
+    was there, time in a queue too, and their GPUs from when they computed."""
     from kubernetes.utils.quantity import parse_quantity
 
+    now = time.time()
     return Usage.reserved(
-        seconds,
+        now - began,
         nodes=request.nodes,
         cores=float(parse_quantity(request.resources["cpu"])),
         memory_bytes=int(parse_quantity(request.resources["memory"])),
         gpus=request.gpus_per_node,
         gpu=settings.gpu_resource,
+        gpu_wall_seconds=_gpu_seconds(request.job, began, now),
     )
+
+
+def _gpu_seconds(job: str, began: float, now: float) -> float:
+    """How long GPUs have worked: none of it where the nodes never got as far."""
+    try:
+        first = scratch.began(job)
+    except ModelyardError:  # the failure of the training itself is what a person must see
+        return 0.0
+    if first is None:
+        return 0.0
+    return max(0.0, now - max(began, first))

@@ -3,12 +3,14 @@
 <job>/job.json    what to train        written by the step, before the job starts
 <job>/features/   the features artifact
 <job>/model/      the trained model    written by the first node
+<job>/began.json  when its GPUs had computed together for the first time: the first node's clock
 <job>/done.json   written last: its presence means that the model is whole; sizes in bytes by file name
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +28,7 @@ from modelyard.launch.manifest import label_name
 from modelyard.settings.cluster import ClusterSettings
 from modelyard.store import artifact
 
-JOB, DONE, FEATURES, MODEL = "job.json", "done.json", "features", "model"
+JOB, BEGAN, DONE, FEATURES, MODEL = "job.json", "began.json", "done.json", "features", "model"
 
 
 def job_uri(settings: ClusterSettings, family: str, run_id: str) -> str:
@@ -57,6 +59,21 @@ def read_job(job: str) -> dict[str, Any]:
     """What `write_job` wrote."""
     with _store(job) as (fs, root):
         return _read(fs, f"{root}/{JOB}")
+
+
+def mark_began(job: str) -> None:
+    """Notes that the nodes' GPUs work, where an earlier attempt has not."""
+    with _store(job) as (fs, root):
+        if not fs.exists(f"{root}/{BEGAN}"):
+            _write(fs, f"{root}/{BEGAN}", {"time": time.time()})
+
+
+def began(job: str) -> float | None:
+    """When `mark_began` was called first, in seconds since 1970; None where it never was."""
+    with _store(job) as (fs, root):
+        if not fs.exists(f"{root}/{BEGAN}"):
+            return None
+        return float(_read(fs, f"{root}/{BEGAN}")["time"])
 
 
 def upload(features: Path, job: str) -> None:

@@ -1,8 +1,8 @@
 """One process of a training on several: `python -m modelyard.pipeline.worker --job FOLDER_OR_URI`,
 started by torchrun.
 
-The job's folder is that of scratch.py. job.json holds "family", "config", "id", "code_version" and
-"checkpoints".
+The job's folder is that of scratch.py. job.json holds "family", "config", "id", "code_version",
+"checkpoints" and "gpus_per_node".
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import os
 import shutil
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from modelyard.errors import ModelyardError
 from modelyard.launch import scratch
 from modelyard.store.artifact import write_json
+from modelyard.training import devices
 from modelyard.training.loop import Trainer
 from modelyard.training.world import World
 
@@ -29,19 +32,23 @@ def main() -> int:
     parser.add_argument("--job", required=True, help="folder or fsspec URI of the job")
     job = parser.parse_args().job
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with World.joined() as world:
-        try:
-            _train(job, world)
-        except ModelyardError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            return error.exit_code
+    try:
+        told = scratch.read_job(job)
+        devices.check(told["gpus_per_node"], World.here().local_rank)
+        with World.joined() as world:
+            _train(job, told, world)
+    except ModelyardError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
     return 0
 
 
-def _train(job: str, world: World) -> None:
+def _train(job: str, told: dict[str, Any], world: World) -> None:
     from modelyard.stages.run import Run
 
-    told, features = scratch.read_job(job), _features(job, world)
+    if world.leads and world.device.type == "cuda":
+        scratch.mark_began(job)
+    features = _features(job, world)
     run = Run.of(told["family"], told["config"], id=told["id"], code_version=told["code_version"])
     trainer = Trainer(
         run.config.seed,
@@ -77,4 +84,7 @@ def _features(job: str, world: World) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if code:
+        # A connection that never came about has threads that wait in its library for ever.
+        os._exit(code)

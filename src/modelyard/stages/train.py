@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -44,6 +45,7 @@ def train(run: Run, features: In, model: Out) -> str:
         "id": run.id,
         "code_version": run.code_version,
         "checkpoints": checkpoints,
+        "gpus_per_node": run.gpus_per_node,
     }
     _train(run, job, features, model)
     summary = json.loads((model / "summary.json").read_text()) | _continual(run, features, model)
@@ -76,29 +78,53 @@ def checkpoint_folder(run: Run, features_digest: str) -> str:
 
 def _train(run: Run, job: dict[str, Any], features: Path, model: Path) -> None:
     """In this process, in several on this machine, or on several machines."""
-    processes = run.config.training.processes or max(1, run.gpus_per_node)
+    processes = _processes(run)
     if run.nodes > 1:
         from modelyard.launch.nodes import train_on_nodes
 
         train_on_nodes(run, job, features, model)
-    elif processes > 1:
+        return
+    if run.gpus_per_node:
+        _check_devices(run, processes)
+    if processes > 1:
         from modelyard.launch.torchrun import train_here
 
-        _check_devices(run)
         train_here(job, features, model, processes)
     else:
-        from modelyard.training.loop import Trainer
+        _train_here(run, job["checkpoints"], features, model)
 
-        shutil.copytree(features / "assets", model / "assets")
-        settings = run.config.training
-        trainer = Trainer(
-            run.config.seed,
-            settings,
-            run.progress("train"),
-            checkpoints=job["checkpoints"],
-            continual=run.config.continual,
+
+def _train_here(run: Run, checkpoints: str, features: Path, model: Path) -> None:
+    from modelyard.training.loop import Trainer
+
+    shutil.copytree(features / "assets", model / "assets")
+    trainer = Trainer(
+        run.config.seed,
+        run.config.training,
+        run.progress("train"),
+        checkpoints=checkpoints,
+        continual=run.config.continual,
+    )
+    summary = run.family.fit(features, model, trainer)
+    if run.gpus_per_node and not trainer.has_trained:
+        said = "computed on the CPU, since this model does not use GPUs: leave out --gpus"
+        summary["headline"] = f"{summary.get('headline', '')}, {said}".lstrip(", ")
+    write_json(model / "summary.json", summary)
+
+
+def _processes(run: Run) -> int:
+    """How many train on each node: one a GPU, unless the settings say otherwise.
+
+    Raises:
+        UsageError: they say otherwise, and GPUs were asked for.
+    """
+    wanted, gpus = run.config.training.processes, run.gpus_per_node
+    if wanted and gpus and wanted != gpus:
+        raise UsageError(
+            f"training.processes = {wanted}, and {gpus} GPUs were asked for: each GPU has one process. "
+            "Leave out training.processes"
         )
-        write_json(model / "summary.json", run.family.fit(features, model, trainer))
+    return wanted or max(1, gpus)
 
 
 def _continual(run: Run, features: Path, model: Path) -> dict[str, Any]:
@@ -122,12 +148,16 @@ def _continual(run: Run, features: Path, model: Path) -> dict[str, Any]:
     return found
 
 
-def _check_devices(run: Run) -> None:
-    import torch
-
-    found = torch.cuda.device_count()
-    if run.gpus_per_node > found:
+def _check_devices(run: Run, processes: int) -> None:
+    """Raises UsageError where GPUs that were asked for are not there, or do not work."""
+    if importlib.util.find_spec("torch") is None:
         raise UsageError(
-            f"gpus_per_node = {run.gpus_per_node}, and this machine has {found} GPUs. Type: --gpus-per-node {found}, "
-            "or --set training.processes=2 to train on its cores"
+            f"asked for {run.gpus_per_node} GPUs, and PyTorch is not installed: nothing here "
+            "computes on a GPU. Leave out --gpus"
         )
+    from modelyard.training import devices
+
+    if processes == 1:
+        devices.check(run.gpus_per_node)
+    else:  # each process will look at its own; this one must take no memory there
+        devices.count(run.gpus_per_node)

@@ -19,8 +19,8 @@ class Usage(BaseModel):
     cpu_seconds: float = 0.0
     """Of all cores together: the process and the children that it waited for."""
     gpu_seconds: dict[str, float] = {}
-    """GPUs held times wall seconds, by the GPU's name; a GPU is held whether it computes or
-    waits."""
+    """GPUs used times wall seconds, by the GPU's name: all the time that they were held, in which
+    they compute or wait. A GPU that did nothing at all is left out."""
     energy_joules: dict[str, float] = {}
     """By source, `cpu` and `gpu`; a source that nothing measures is missing."""
     memory_gb_seconds: float = 0.0
@@ -66,18 +66,22 @@ class Usage(BaseModel):
         memory_bytes: int = 0,
         gpus: int = 0,
         gpu: str = "",
+        gpu_wall_seconds: float | None = None,
     ) -> Usage:
         """What a job on other machines held: `nodes` times `cores`, `memory_bytes` and `gpus`
-        (called `gpu`) on each.
+        (called `gpu`) on each; the GPUs for `gpu_wall_seconds`, None: all the time.
 
         For work that this process cannot measure and that is paid by what was requested, such as
         the pods of a job.
         """
         held = nodes * wall_seconds
+        gpu_seconds = (
+            nodes * gpus * (wall_seconds if gpu_wall_seconds is None else gpu_wall_seconds)
+        )
         return cls(
             wall_seconds=wall_seconds,
             cpu_seconds=held * cores,
-            gpu_seconds={gpu: held * gpus} if gpus else {},
+            gpu_seconds={gpu: gpu_seconds} if gpu_seconds else {},
             memory_gb_seconds=held * memory_bytes / 1e9,
             peak_memory_bytes=nodes * memory_bytes,
         )

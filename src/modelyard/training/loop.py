@@ -6,8 +6,7 @@ Importing it imports no torch: families that train without torch are handed a `T
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +44,14 @@ class Trainer:
     """Folder or fsspec URI to save to and to resume from; None: nothing is saved."""
     continual: ContinualSettings = field(default_factory=ContinualSettings)
     """How it replays exemplars of the base that the features hold, and which it keeps itself."""
-    _number: Iterator[int] = field(default_factory=itertools.count, repr=False, compare=False)
+    _folders: list[str] = field(default_factory=list, repr=False, compare=False)
+    """Where each training so far had its checkpoints."""
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether the family came here at all: some train by a library of their own, on the
+        CPU."""
+        return bool(self._folders)
 
     def fit(self, family: Trainable, features: Path, out: Path) -> dict[str, Any]:
         """Trains `family` and writes the best epoch's weights to `out/model.safetensors`, and where
@@ -90,12 +96,9 @@ class Trainer:
         from modelyard.training.checkpoint import Checkpoints
         from modelyard.training.session import Session
 
-        number = next(self._number)
-        saved = (
-            Checkpoints(f"{self.checkpoints}/{number}", world, self.settings.keep)
-            if self.checkpoints
-            else None
-        )
+        folder = f"{self.checkpoints}/{len(self._folders)}"
+        self._folders.append(folder)
+        saved = Checkpoints(folder, world, self.settings.keep) if self.checkpoints else None
         done = saved.finished() if saved else None
         if done is None:
             session = Session(self, family, Path(features), world, saved, preemption)

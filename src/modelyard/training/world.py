@@ -15,6 +15,7 @@ import torch
 from torch import distributed
 
 from modelyard.runtimes.onnx import available_cores
+from modelyard.training.connecting import connect
 
 SILENCE = timedelta(minutes=10)
 """A process that is not heard of for so long is given up."""
@@ -40,6 +41,9 @@ class World:
 
         CPU tensors travel by gloo, GPU tensors by NCCL. A block of an already connected process
         joins nothing.
+
+        Raises:
+            Unavailable: the processes do not get connected.
         """
         size = int(os.environ.get("WORLD_SIZE", 1))
         if distributed.is_initialized() or size == 1:
@@ -51,8 +55,7 @@ class World:
         device = cls.here().device
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, timeout=SILENCE)
+        connect(device, size, SILENCE)
         try:
             yield cls.here()
         finally:
@@ -64,7 +67,9 @@ class World:
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             return cls()
         local = int(os.environ["LOCAL_RANK"])
-        device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+        # More processes than GPUs are trained on the cores: NCCL refuses two on one GPU.
+        fits = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) <= torch.cuda.device_count()
+        device = torch.device("cuda", local) if fits else torch.device("cpu")
         return cls(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), local, device)
 
     @property

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from modelyard.cost.meters import memory_limit
-from modelyard.errors import ModelyardError
+from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import Entry, load
 from modelyard.runtimes.onnx import available_cores
 from modelyard.settings.family import FamilyConfig, resolve
@@ -62,6 +62,9 @@ def trial(
     whose process is killed, are a result too: the search continues.
 
     `features` are those of the starting settings, taken where the proposal's are the same.
+
+    Raises:
+        UsageError: the GPUs are not there, or do not work: that says nothing of the settings.
     """
     trial = json.loads(proposal)
     entry = load(family)
@@ -85,6 +88,8 @@ def trial(
         result = process.result()
         if result is not None:
             return json.dumps(trial | {"result": result.model_dump(mode="json")})
+        if process.lacks_devices():
+            raise UsageError(process.failure())
         return json.dumps(trial | {"error": stopped or process.failure()})
 
 

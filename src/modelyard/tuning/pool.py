@@ -16,7 +16,7 @@ import psutil
 
 from modelyard.parent import PARENT
 from modelyard.store import artifact
-from modelyard.tuning.trial import EPOCHS, ERROR, JOB, RESULT, Job, Result
+from modelyard.tuning.trial import EPOCHS, ERROR, JOB, NO_DEVICES, RESULT, Job, Result
 
 LOG = "log.txt"
 
@@ -79,6 +79,11 @@ class Process:
         lines = self.log().strip().splitlines()
         said = f": {lines[-1][:200]}" if lines else ""
         return f"the trial's process ended {_ending(self._process.poll())}{said}"
+
+    def lacks_devices(self) -> bool:
+        """Whether it ended because its GPUs are not there, or do not work."""
+        file = self.folder / ERROR
+        return file.is_file() and json.loads(file.read_text())["kind"] == NO_DEVICES
 
     def explained(self) -> str:
         """Why there is no result; where it could not say so itself, with the place of its log."""

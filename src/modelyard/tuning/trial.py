@@ -26,6 +26,9 @@ from modelyard.store.usage import Usage
 
 JOB, RESULT, ERROR, EPOCHS = "job.json", "result.json", "error.json", "epochs.jsonl"
 
+NO_DEVICES = "devices"
+"""Kind of error of a trial whose GPUs are not there: it says nothing of the settings."""
+
 
 class Job(BaseModel):
     """What a trial is given."""
@@ -95,6 +98,14 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
     )
 
 
+def check_devices(gpus: int) -> None:
+    """Raises UsageError where GPUs that the trial was given are not there, or do not work."""
+    if gpus:
+        from modelyard.training import devices
+
+        devices.check(gpus)
+
+
 def features_of(run: Any, job: Job) -> Path:
     """The features of a trial's settings: made by the first trial that needs them, taken by the
     others."""
@@ -125,6 +136,11 @@ def main(folder: Path) -> int:
 
     die_with_parent()
     job = Job.model_validate_json((folder / JOB).read_text())
+    try:
+        check_devices(job.gpus)
+    except ModelyardError as error:
+        artifact.write_json(folder / ERROR, {"kind": NO_DEVICES, "message": str(error)})
+        return error.exit_code
     with (folder / EPOCHS).open("w", buffering=1) as epochs:
         try:
             result = run_trial(job, lambda epoch, figures: _tell(epochs, epoch, figures))
