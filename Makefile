@@ -60,7 +60,7 @@ constraints: $(VENV)/.uv ## Update the pins of every dependency
 wheel: $(VENV)/.dev ## Build the wheel into dist/
 	$(BIN)/uv build --quiet --wheel --python $(BIN)/python
 
-images: ## Build the images: REGISTRY=, TAG=, BASE=, INDEX=, WHEELS=, IMAGES="trainer server trainer-cuda"
+images: ## Build the images: REGISTRY=, TAG=, BASE=, INDEX=, WHEELS=, IMAGES="trainer server trainer-cuda server-cuda"
 	docker/build.sh $(IMAGES)
 
 sbom: $(VENV)/.laptop ## Write what is installed into dist/sbom.cdx.json (CycloneDX)

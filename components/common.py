@@ -17,10 +17,11 @@ ENVIRONMENT, CREDENTIALS = "modelyard-environment", "modelyard-credentials"
 
 
 def provided(task: dsl.PipelineTask, cpu: str, memory: str) -> dsl.PipelineTask:
-    """A task with its CPUs and memory, its retries, and the cluster's addresses and credentials
-    as environment."""
-    for name in ("MLFLOW_TRACKING_URI", "MODELYARD_IMAGE"):
-        kubernetes.use_config_map_as_env(task, ENVIRONMENT, {name: name}, optional=True)
+    """A task with its CPUs and memory, its retries, and as environment the cluster's addresses and
+    credentials and the image that it runs, which the nodes of a training job run too."""
+    tracking = "MLFLOW_TRACKING_URI"
+    kubernetes.use_config_map_as_env(task, ENVIRONMENT, {tracking: tracking}, optional=True)
+    task.set_env_variable("MODELYARD_IMAGE", IMAGE)
     for name in (
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 # Builds images with docker, podman or buildah, whichever is there: docker/build.sh [trainer] [server] [trainer-cuda]
+#   [server-cuda]
 #
 #   REGISTRY  in front of the names, such as registry.example.org/mirror     TAG       else modelyard's version
 #   BASE      another base image                                             WHEELS    folder of wheels to take first
 #   PACKAGES  further packages of the trainers, such as psycopg2-binary      INDEX     a mirror of the package index
-#   TENSORRT  of trainer-cuda: another package, or empty for none            NPM_CONFIG_REGISTRY  a mirror of npm's
+#   TENSORRT  of those for CUDA: another package, or empty for none            NPM_CONFIG_REGISTRY  a mirror of npm's
 #   ENGINE    docker, podman or buildah
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VERSION=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/modelyard/__init__.py)
 WHEELS=${WHEELS:-${PIP_FIND_LINKS:-}}
 images=("$@")
-[[ ${#images[@]} -gt 0 ]] || images=(trainer server trainer-cuda)
+[[ ${#images[@]} -gt 0 ]] || images=(trainer server trainer-cuda server-cuda)
 for image in "${images[@]}"; do
   if [[ ! -f docker/$image/Dockerfile ]]; then
-    echo "no image is called '$image': choose from server, trainer, trainer-cuda" >&2
+    echo "no image is called '$image': choose from server, server-cuda, trainer, trainer-cuda" >&2
     exit 2
   fi
 done
@@ -35,9 +36,9 @@ for image in "${images[@]}"; do
   options+=(--build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || true)")
   [[ -z "${BASE:-}" ]] || options+=(--build-arg "BASE=$BASE")
   [[ -z "${INDEX:-}" ]] || options+=(--build-arg "INDEX=$INDEX")
-  [[ -z "${PACKAGES:-}" || $image == server ]] || options+=(--build-arg "PACKAGES=$PACKAGES")
-  [[ $image == server ]] || [[ -z "${NPM_CONFIG_REGISTRY:-}" ]] || options+=(--build-arg "NPM_CONFIG_REGISTRY=$NPM_CONFIG_REGISTRY")
-  [[ $image != trainer-cuda || -z "${TENSORRT+set}" ]] || options+=(--build-arg "TENSORRT=$TENSORRT")
+  [[ -z "${PACKAGES:-}" || $image == server* ]] || options+=(--build-arg "PACKAGES=$PACKAGES")
+  [[ $image == server* ]] || [[ -z "${NPM_CONFIG_REGISTRY:-}" ]] || options+=(--build-arg "NPM_CONFIG_REGISTRY=$NPM_CONFIG_REGISTRY")
+  [[ $image != *-cuda || -z "${TENSORRT+set}" ]] || options+=(--build-arg "TENSORRT=$TENSORRT")
   [[ ! -d "$WHEELS" ]] || options+=(--build-context "wheels=$WHEELS")
   # OCI, podman's default, has no HEALTHCHECK
   [[ $engine == docker ]] || options+=(--format docker)

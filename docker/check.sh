@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Holds the built images to what clusters ask of them: docker/check.sh [trainer] [trainer-cuda] [server]
+# Holds the built images to what clusters ask of them: docker/check.sh [trainer] [trainer-cuda] [server] [server-cuda]
 #
 # As a user id that no image knows, on a read-only root with an empty /tmp, without a network, without capabilities:
 # every role is used once (roles.py), beside a store that speaks S3 inside the container:
 #   a trainer   has helm and the chart of a model; takes a table through the whole pipeline, its runs and package to an MLflow
 #               with its files in the store; DVC to the store; the Job that registers; the reports; serving; monitoring;
-#   the server  takes that package, or the one that PACKAGE names, from the store, answers, and logs to the store.
+#   a server    takes that package, or the one that PACKAGE names, from the store, answers, and logs to the store.
 #
 # With docker or podman they run the containers. With buildah, bubblewrap does (apt-get install bubblewrap): the image's
 # files are mounted read-only, its environment is the only one.
@@ -104,7 +104,7 @@ for image in "${images[@]}"; do
   echo "== $name with $engine, as user $STRANGER, root read-only, no network"
   check_user "$name"
   inside "$name" "$work/out" python -c "$CONDITIONS"
-  if [[ $image == server && ! -d $work/out/package ]]; then
+  if [[ $image == server* && ! -d $work/out/package ]]; then
     echo "the server needs a package: name trainer before server, or set PACKAGE" >&2
     exit 2
   fi

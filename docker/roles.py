@@ -202,6 +202,8 @@ def serve(folder: Path) -> None:
             "MODELYARD_PREDICTIONS": log,
             "MODELYARD_HOME": f"{work}/home",
             "MODELYARD_LOG_FORMAT": "json",
+            # An image for GPUs is looked at where there may be none.
+            "MODELYARD_DEVICE": "auto",
         }
         words = ["serve", f"{work}/model", "--host", "127.0.0.1", "--port", SERVER]
         with running(f"{address}/readyz", "modelyard", *words, **state):
@@ -223,6 +225,7 @@ ROLES: dict[str, tuple[Callable[[Path], None], ...]] = {
     "trainer": (deploy, pipeline, data, register, reports, serve, monitor),
     "trainer-cuda": (deploy, pipeline, data, register, reports, serve, monitor),
     "server": (serve,),
+    "server-cuda": (serve,),
 }
 
 

@@ -274,6 +274,47 @@ def test_a_gpu_is_asked_for_and_limited_alike():
     assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}} in pod["volumes"]
 
 
+def test_a_pod_with_a_gpu_runs_the_image_with_cuda_and_must_serve_on_it():
+    digest = "sha256:" + "0" * 64
+    on_gpu = "gpu.count=1"
+    found = rendered("canary", on_gpu, f"image.digest={digest}", "image.tag=7")
+    pods = [spec(found[f"Deployment/payments{track}"]) for track in ("", "-canary")]
+    pods.append(found["Pod/payments-golden"]["spec"])
+    images = {
+        container["image"]
+        for pod in pods
+        for container in pod["initContainers"] + pod["containers"]
+    }
+    # The digest of another image is none of this one's.
+    assert images == {"modelyard/server-cuda:7"}
+    own = rendered("default", on_gpu, "gpu.image.repository=own/cuda", f"gpu.image.digest={digest}")
+    server = spec(own["Deployment/payments"])["containers"][0]
+    assert server["image"] == f"own/cuda@{digest}"
+    assert environment(server)["MODELYARD_DEVICE"] == "cuda"
+    cpu = spec(rendered("default")["Deployment/payments"])["containers"][0]
+    assert environment(cpu)["MODELYARD_DEVICE"] == "cpu"
+    assert cpu["image"].startswith("modelyard/server:")
+
+
+def test_engines_are_kept_in_the_pod_or_in_a_claim_that_pods_share():
+    def kept(*sets: str, file: str = "default") -> list[Object]:
+        pod = spec(rendered(file, *sets)["Deployment/payments"])
+        assert environment(pod["containers"][0]).get("MODELYARD_ENGINES") in (None, "/engines")
+        return [volume for volume in pod["volumes"] if volume["name"] == "engines"]
+
+    assert kept() == []
+    assert kept("gpu.count=1") == [{"name": "engines", "emptyDir": {"sizeLimit": "4Gi"}}]
+    claim = {"claimName": "engines"}
+    assert kept(file="gpu") == [{"name": "engines", "persistentVolumeClaim": claim}]
+
+
+def test_the_server_compares_its_answers_as_helm_test_does():
+    found = rendered("gpu", "tests.tolerance=0.01")
+    server = spec(found["Deployment/payments"])["containers"][0]
+    assert environment(server)["MODELYARD_TOLERANCE"] == "0.01"
+    assert found["Pod/payments-golden"]["spec"]["containers"][0]["args"][-1] == "0.01"
+
+
 def test_the_server_writes_to_mounted_folders_alone():
     container = spec(rendered("default")["Deployment/payments"])["containers"][0]
     writable = {one["mountPath"] for one in container["volumeMounts"] if not one.get("readOnly")}

@@ -180,12 +180,9 @@ def test_steps_may_talk_to_kubeflow_the_api_mlflow_and_stores_where_all_else_is_
     assert "NetworkPolicy/payments-steps" not in rendered("default")
 
 
-def test_steps_find_mlflow_and_their_image_in_the_environment():
+def test_steps_find_mlflow_in_the_environment():
     data = rendered("default")["ConfigMap/modelyard-environment"]["data"]
-    assert data == {
-        "MODELYARD_IMAGE": "modelyard/trainer:0.1.0",
-        "MLFLOW_TRACKING_URI": "http://payments-mlflow.models.svc:5000",
-    }
+    assert data == {"MLFLOW_TRACKING_URI": "http://payments-mlflow.models.svc:5000"}
     assert rendered("training-only")["ConfigMap/modelyard-environment"]["data"][
         "MLFLOW_TRACKING_URI"
     ].endswith(".tracking:5000")
@@ -288,7 +285,6 @@ def test_pipelines_are_registered_with_the_image_of_the_mirror():
     found = rendered("air-gapped")
     wanted = json.loads(found["ConfigMap/payments-register"]["data"]["plan.json"])["image"]
     assert wanted.startswith("registry.example.org:5000/mirror/modelyard/trainer@sha256:")
-    assert wanted == found["ConfigMap/modelyard-environment"]["data"]["MODELYARD_IMAGE"]
     assert (
         wanted
         == found["Job/payments-register"]["spec"]["template"]["spec"]["containers"][0]["image"]

@@ -64,7 +64,8 @@ def test_each_image_has_roles_and_both_trainers_the_same():
     assert sorted(ROLES) == IMAGES
     assert extras("trainer") == extras("trainer-cuda") == ["families", "laptop"]
     assert ROLES["trainer"] == ROLES["trainer-cuda"]
-    assert extras("server") == ["serve", "s3"]
+    assert extras("server") == extras("server-cuda") == ["serve", "s3"]
+    assert ROLES["server"] == ROLES["server-cuda"]
 
 
 def test_the_check_of_the_images_uses_every_role_beside_a_store():

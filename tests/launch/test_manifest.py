@@ -86,7 +86,7 @@ def test_settings_arrive_in_their_fields():
     assert trainer["numNodes"] == 2
     assert trainer["resourcesPerNode"] == {
         "requests": {"cpu": "96", "memory": "1Ti", "nvidia.com/mig-1g.10gb": "1"},
-        "limits": {"memory": "1Ti", "nvidia.com/mig-1g.10gb": "1"},
+        "limits": {"cpu": "96", "memory": "1Ti", "nvidia.com/mig-1g.10gb": "1"},
     }
     secret = {"secretKeyRef": {"name": "s3", "key": "secret"}}
     assert {"name": "AWS_SECRET_ACCESS_KEY", "valueFrom": secret} in trainer["env"]
@@ -106,6 +106,16 @@ def test_what_is_not_set_is_as_the_family_says(cpu):
     family = {"cpu": "2", "memory": "8Gi", "shm": "2Gi"}
     assert ClusterSettings().machine(family) == family
     assert ClusterSettings(cpu=cpu).machine(family) == {**family, "cpu": cpu}
+
+
+def test_each_request_of_a_node_is_its_limit_too():
+    """A runtime of the platform chart has limits of its own: what a job leaves out of them would
+    stay, and a request above it is refused."""
+    amounts = {"cpu": "2", "memory": "8Gi", "nvidia.com/gpu": "1"}
+    assert train_job(REQUEST, SETTINGS)["spec"]["trainer"]["resourcesPerNode"] == {
+        "requests": amounts,
+        "limits": amounts,
+    }
 
 
 def test_pods_give_up_every_privilege():

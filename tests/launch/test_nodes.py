@@ -14,7 +14,9 @@ import time
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 from modelyard import stages
 from modelyard.errors import UsageError

@@ -90,29 +90,119 @@ def test_a_pod_without_a_place_is_told_in_the_schedulers_words(trainer, train):
     assert any("waits: 0/3 nodes" in line for line in training.said)
 
 
-def test_a_quota_that_forbids_pods_is_told(trainer, train):
-    training = train(schedule_minutes=0.01)
+REFUSED = {
+    "a quota too small": (
+        'Error creating: pods "x" is forbidden: exceeded quota: gpus, requested: '
+        "requests.nvidia.com/gpu=4, used: requests.nvidia.com/gpu=0, limited: requests.nvidia.com/gpu=2",
+        "Ask for less (cluster.cpu, cluster.memory, --gpus, --nodes)",
+    ),
+    "a quota that wants a limit": (
+        'Error creating: pods "x" is forbidden: failed quota: compute: must specify limits.cpu',
+        "Set cluster.cpu",
+    ),
+    "a limit range": (
+        'Error creating: pods "x" is forbidden: maximum cpu usage per Container is 4, but limit is 8',
+        "Set cluster.cpu to what is allowed",
+    ),
+    "an invalid pod": (
+        'Error creating: Pod "x" is invalid: spec.containers[0].resources.requests: Invalid value: '
+        '"8": must be less than or equal to cpu limit of 2',
+        "Set cluster.cpu to what is allowed",
+    ),
+    "the standard of the namespace": (
+        'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true',
+        "cluster.namespace",
+    ),
+    "an account that is missing": (
+        'pods "x" is forbidden: error looking up service account team-a/trainer: serviceaccount '
+        '"trainer" not found',
+        "Set cluster.service_account to one that exists",
+    ),
+    "a webhook": (
+        'Error creating: admission webhook "policy.example" denied the request: image must come '
+        "from the company registry",
+        "Set cluster.image to one that is allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_the_api_server_refuses_ends_the_training_at_once_with_what_to_set(
+    why, trainer, train
+):
+    said, advice = REFUSED[why]
+    training = train(schedule_minutes=30.0)
+    trainer.warn(f"{trainer.job()['metadata']['name']}-node-0", said)
+    error = training.ended()
+    assert isinstance(error, Unavailable if "exceeded quota" in said else UsageError)
+    assert f"the cluster refuses its pods: {said}" in str(error)
+    assert advice in str(error)
+
+
+def test_one_node_of_two_that_is_refused_ends_the_training_too(trainer, train):
+    training = train()
     job = trainer.job()
-    name = job["metadata"]["name"]
+    first, second = trainer.make_pods(job)
+    trainer.run(first)
+    trainer.remove_pod(second)
+    trainer.warn(f"{job['metadata']['name']}-node-0", REFUSED["a limit range"][0])
+    assert "maximum cpu usage per Container is 4" in str(training.ended())
+
+
+def test_a_quota_that_has_room_again_soon_is_told_and_waited_for(trainer, train):
+    training = train(pace=Pace(**{**vars(PACE), "settle": 5.0}))
+    job = trainer.job()
     trainer.warn(
-        f"{name}-node-0",
-        'pods "x" is forbidden: exceeded quota: gpus, requested: 2, used: 8, limited: 8',
+        f"{job['metadata']['name']}-node-0",
+        'pods "x" is forbidden: exceeded quota: team, requested: requests.cpu=2, used: '
+        "requests.cpu=7, limited: requests.cpu=8",
+    )
+    training.wait_for("exceeded quota: team")
+    for pod in trainer.make_pods(job):
+        trainer.run(pod)
+    training.wait_for("all 2 nodes run")
+    trainer.complete(job)
+    assert training.ended() is None
+
+
+def test_a_quota_that_stays_full_ends_the_training(trainer, train):
+    training = train(schedule_minutes=30.0)
+    trainer.warn(
+        f"{trainer.job()['metadata']['name']}-node-0",
+        'pods "x" is forbidden: exceeded quota: team, requested: requests.cpu=2, used: '
+        "requests.cpu=7, limited: requests.cpu=8",
     )
     error = training.ended()
     assert isinstance(error, Unavailable)
-    assert "exceeded quota: gpus" in str(error)
+    assert "cluster.queue" in str(error)
 
 
-def test_pods_that_admission_refuses_are_not_waited_for(trainer, train):
+def test_a_webhook_that_does_not_answer_is_waited_for(trainer, train):
     training = train()
-    name = trainer.job()["metadata"]["name"]
+    job = trainer.job()
     trainer.warn(
-        f"{name}-node-0",
-        'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot',
+        f"{job['metadata']['name']}-node-0",
+        'Error creating: Internal error occurred: failed calling webhook "policy.example": '
+        "connection refused",
     )
-    error = training.ended()
-    assert isinstance(error, UsageError)
-    assert "violates PodSecurity" in str(error)
+    training.wait_for("failed calling webhook")
+    trainer.complete(job)
+    assert training.ended() is None
+
+
+def test_what_was_refused_in_an_earlier_attempt_says_nothing_of_this_one(trainer, train):
+    training = train()
+    job = trainer.job()
+    trainer.exit(trainer.make_pods(job)[0], 75)
+    again = trainer.job(after=job["metadata"]["uid"])
+    trainer.warn(
+        f"{job['metadata']['name']}-node-0",
+        REFUSED["a limit range"][0],
+        when="2020-01-01T00:00:00Z",
+    )
+    training.wait_for("no pod was made yet: is the controller")
+    trainer.complete(again)
+    assert training.ended() is None
 
 
 def test_a_missing_secret_is_named(trainer, train):

@@ -14,16 +14,24 @@ REFERENCE = re.compile(r"\{\{\$\.inputs\.parameters\['(?P<name>[^']+)'\]\}\}")
 
 
 def pods(
-    pipeline: dict, parameters: dict[str, Any], outputs: dict[tuple[str, str], Any]
+    documents: list[dict], parameters: dict[str, Any], outputs: dict[tuple[str, str], Any]
 ) -> dict[str, dict[str, dict[str, str]]]:
-    """`requests` and `limits` of every step's pod, by its path such as
-    `condition-1/training/train`.
+    """`requests`, `limits` and `memory_volumes` (size by path) of every step's pod, by its path such
+    as `condition-1/training/train`.
 
-    `parameters` are given in place of the pipeline's defaults; `outputs` are values of (task,
-    output) pairs.
+    `documents` are those of the YAML: the pipeline, and what is only Kubernetes' own. `parameters`
+    are given in place of the pipeline's defaults; `outputs` are values of (task, output) pairs.
     """
+    pipeline = documents[0]
     definitions = pipeline["root"]["inputDefinitions"]["parameters"]
     values = {name: definition.get("defaultValue") for name, definition in definitions.items()}
+    own = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for name, executor in pipeline["deploymentSpec"]["executors"].items():
+        executor["volumes"] = {
+            mount["mountPath"]: mount["sizeLimit"]
+            for mount in own.get(name, {}).get("emptyDirMounts", [])
+            if mount["medium"] == "Memory"
+        }
     return dict(_pods_of(pipeline, pipeline["root"]["dag"], values | parameters, outputs, ""))
 
 
@@ -39,7 +47,8 @@ def _pods_of(
             yield from _pods_of(pipeline, component["dag"], inputs, outputs, f"{path}{name}/")
             continue
         executor = pipeline["deploymentSpec"]["executors"][component["executorLabel"]]
-        yield f"{path}{name}", _resources(executor["container"].get("resources", {}), inputs)
+        asked = _resources(executor["container"].get("resources", {}), inputs)
+        yield f"{path}{name}", asked | {"memory_volumes": executor["volumes"]}
 
 
 def _value(source: dict, values: dict, output_of: Callable[[str, str], Any]) -> Any:

@@ -3,24 +3,12 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from modelyard.family import names
 from modelyard.pipeline.pipelines import KINDS
-from modelyard.pipeline.step import gpus_of_step
-from tests.pipeline.driver import pods
+from tests.pipeline.pods_table import PAGE, page, resources
 
 NAMES = [(name, kind) for name in (None, *names()) for kind in KINDS]
-
-
-def resources(path: Path, nodes: int, gpus: int, config: dict | None = None) -> dict:
-    """The pods of a pipeline that was started with these nodes, GPUs and settings."""
-    pipeline = next(iter(yaml.safe_load_all(path.read_text())))
-    amount, resource = gpus_of_step(config or {}, nodes, gpus)
-    outputs = {("ingest", "gpus"): amount, ("ingest", "gpu_resource"): resource}
-    asked = {"nodes": nodes, "gpus_per_node": gpus}
-    known = pipeline["root"]["inputDefinitions"]["parameters"]
-    return pods(pipeline, {name: value for name, value in asked.items() if name in known}, outputs)
 
 
 def gpus_by_step(
@@ -50,6 +38,10 @@ def test_a_gpu_that_was_asked_for_reaches_the_pod_that_trains(compiled, key):
 @pytest.mark.parametrize("key", [key for key in NAMES if key[1] != "tuning"])
 def test_the_pod_that_starts_a_job_on_several_nodes_holds_no_gpu(compiled, key):
     assert gpus_by_step(compiled[key], nodes=2, gpus=4) == {}
+
+
+def test_the_table_of_all_pods_is_what_the_pipelines_of_today_ask_for(compiled):
+    assert PAGE.read_text() == page(compiled), "type: python -m tests.pipeline.pods_table"
 
 
 @pytest.mark.parametrize("key", NAMES)

@@ -52,7 +52,8 @@ def served(
     """The command's process and address, once it has told that it serves; stopped by SIGTERM at
     the end."""
     port = free_port()
-    env = os.environ | {"PYTHONPATH": str(ROOT), "MODELYARD_PREDICTIONS": str(predictions)} | env
+    places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    env = os.environ | {"PYTHONPATH": places, "MODELYARD_PREDICTIONS": str(predictions)} | env
     command = [sys.executable, "-c", SERVE, str(package), str(port), str(workers)]
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True)
     try:

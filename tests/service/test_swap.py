@@ -45,6 +45,9 @@ def shifted(source: Path, folder: Path, version: str, offset: float) -> Path:
                     numpy_helper.from_array(numpy_helper.to_array(weight) + offset, "b")
                 )
         file.write_bytes(graph.SerializeToString())
+        golden = json.loads((work / "golden.json").read_text())
+        golden["response"]["y"] += offset
+        (work / "golden.json").write_text(json.dumps(golden))
         info = json.loads((work / "package.json").read_text())
         (work / "package.json").write_text(json.dumps(info | {"version": version}))
         made = artifact.read_manifest(source)

@@ -170,15 +170,15 @@ class Trainer:
         """The pod is taken off its node."""
         self._condition(pod, "DisruptionTarget", "True", reason, message)
 
-    def warn(self, name: str, message: str) -> None:
-        """An event about an object."""
+    def warn(self, name: str, message: str, when: str = "") -> None:
+        """An event about an object, of now unless it says when."""
         event = {
             "metadata": {"name": f"{name}.{len(self.api.store.history)}"},
             "type": "Warning",
             "message": message,
             "reason": "FailedCreate",
             "involvedObject": {"name": name},
-            "lastTimestamp": now(),
+            "lastTimestamp": when or now(),
         }
         self.api.store.create(self.api.store.kinds[("", "events")], self.namespace, event)
 

@@ -76,7 +76,8 @@ def test_the_step_of_a_pod_says_what_it_asked_for_and_found_and_books_no_gpu(fea
         "no NVIDIA driver",
         "image registry.example/modelyard/trainer:1",
         f"PyTorch {torch.__version__} is built without CUDA",
-        "MODELYARD_IMAGE and cluster.image",
+        "modelyard/trainer-cuda as image.repository of the platform chart",
+        "cluster.image",
         "leave out --gpus",
     )
     told = [json.loads(line) for line in events.read_text().splitlines()]

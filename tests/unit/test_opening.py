@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
-from modelyard.errors import Unavailable, UsageError
+from modelyard.errors import UsageError
 from modelyard.family import load
 from modelyard.runtimes import opening
-from modelyard.runtimes.opening import open_variant, providers_of
+from modelyard.runtimes.opening import open_variant
 
 
 @pytest.fixture
@@ -33,18 +32,8 @@ def test_an_unknown_runtime_and_an_unknown_device_are_named(graphs):
     with pytest.raises(UsageError, match="runtime 'tensor' is unknown"):
         open_variant(graphs, "tensor-fp16", {"line": "line.onnx"})
     for device in ("gpu", "cuda:first", "cpu:1"):
-        with pytest.raises(UsageError, match="Allowed: cpu, cuda, cuda:N"):
-            providers_of(device)
-
-
-def test_the_providers_follow_the_device(monkeypatch):
-    assert providers_of("cpu") == [("CPUExecutionProvider", {})]
-    with pytest.raises(Unavailable, match="has no CUDA provider. Install onnxruntime-gpu"):
-        providers_of("cuda")
-    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
-    assert providers_of("cuda:1")[0] == ("CUDAExecutionProvider", {"device_id": "1"})
-    assert [name for name, _ in providers_of("cuda")] == available
+        with pytest.raises(UsageError, match="Allowed: auto, cpu, cuda, cuda:N"):
+            open_variant(graphs, "onnx-fp32", {"line": "line.onnx"}, device=device)
 
 
 def test_nothing_else_opens_a_runtime_of_compiled_graphs():

@@ -48,8 +48,17 @@ imagePullSecrets:
 {{- toYaml $package -}}
 {{- end }}
 
-{{- define "model.canaryImage" -}}
+{{/* The image of the server: another repository, of the same tag, where it serves on GPUs. */}}
+{{- define "model.serverImage" -}}
 {{- $image := deepCopy .Values.image -}}
+{{- if .Values.gpu.count -}}
+{{- $_ := set $image "repository" .Values.gpu.image.repository }}{{ $_ := set $image "digest" .Values.gpu.image.digest -}}
+{{- end -}}
+{{- toYaml $image -}}
+{{- end }}
+
+{{- define "model.canaryImage" -}}
+{{- $image := include "model.serverImage" . | fromYaml -}}
 {{- $own := .Values.canary.image -}}
 {{- if or $own.tag $own.digest -}}
 {{- $_ := set $image "tag" $own.tag }}{{ $_ := set $image "digest" $own.digest -}}

@@ -130,6 +130,14 @@ keeps a package: a mount hides what the image has at its place.
   value: {{ $server.logFormat }}
 - name: MODELYARD_HOME
   value: /tmp/modelyard
+- name: MODELYARD_DEVICE
+  value: {{ ternary "cuda" "cpu" (gt (int .Values.gpu.count) 0) }}
+{{- if .Values.gpu.count }}
+- name: MODELYARD_ENGINES
+  value: /engines
+{{- end }}
+- name: MODELYARD_TOLERANCE
+  value: {{ .Values.tests.tolerance | quote }}
 - name: MODELYARD_WORKERS
   value: {{ $server.workers | quote }}
 - name: MODELYARD_MAX_BODY_BYTES

@@ -46,6 +46,14 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     workers: Annotated[int, typer.Option(min=1, help="Processes that answer.")] = 1,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEVICE",
+            help="auto (a GPU where one can be used), cpu, cuda, or cuda:N. Also MODELYARD_DEVICE.",
+            show_default=False,
+        ),
+    ] = None,
     family: Families = None,
 ) -> None:
     """Serve a model over HTTP and log its answers.
@@ -55,7 +63,7 @@ def serve(
     from modelyard.serving.launch import serve as start
 
     _allow(family)
-    raise typer.Exit(start(resolve(package), host, port, workers))
+    raise typer.Exit(start(resolve(package), host, port, workers, device))
 
 
 def predict(

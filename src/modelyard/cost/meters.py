@@ -163,6 +163,11 @@ class GpuMeter:
         names = [str(self._nvml.nvmlDeviceGetName(handle)) for _, handle in self._held()]
         return {name: names.count(name) for name in dict.fromkeys(names)}
 
+    def memory(self, number: int) -> int | None:
+        """Bytes in use of one of the visible GPUs, in CUDA's order; None where it is not there."""
+        handles = list(self._devices.values())
+        return self._memory(handles[number]) if number < len(handles) else None
+
     def joules(self) -> float | None:
         """Energy of the used GPUs; None where none was used or the driver does not count it."""
         used = [

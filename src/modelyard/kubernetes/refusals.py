@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modelyard.errors import ModelyardError, Unavailable, UsageError, choices
@@ -71,12 +72,12 @@ def _invalid(said: str, where: str) -> ModelyardError:
         return UsageError(
             f"{where}: this cluster's Kubeflow Trainer is older than 2.2 ({said}). Upgrade it"
         )
-    return UsageError(f"{where}: the TrainJob is refused: {said}")
+    return UsageError(f"{where}: the TrainJob is refused: {said}. {advice(said)}")
 
 
 def _forbidden(said: str, where: str, server: Server, runtime: str) -> ModelyardError:
-    if "exceeded quota" in said:
-        return Unavailable(f"{where}: {said}. Free some of it, or ask for a larger quota")
+    if is_quota(said):
+        return Unavailable(f"{where}: {said}. {advice(said)}")
     if "must be created before the TrainJob" in said:
         there = server.runtimes()
         if there is None:
@@ -87,8 +88,68 @@ def _forbidden(said: str, where: str, server: Server, runtime: str) -> Modelyard
             f"{where}: {choices('training runtime', runtime, there)}. Set cluster.runtime"
         )
     if "admission webhook" in said or "admission policy" in said or "PodSecurity" in said:
-        return UsageError(f"{where}: the cluster's admission refuses it: {said}")
+        return UsageError(f"{where}: the cluster's admission refuses it: {said}. {advice(said)}")
     return UsageError(
         f"{where}: {said}. The service account needs get, list, watch, create, patch and delete on "
         "trainjobs.trainer.kubeflow.org, and get, list, watch on pods, pods/log and events"
     )
+
+
+_FINAL = ("is forbidden", "is invalid", "denied the request", "exceeded quota", "failed quota")
+"""Words of the API server and of its admission for an object that it will refuse again."""
+_SETTINGS = (
+    # The first word that stands in a refusal says what to set; the particular ones come first.
+    ("service account", "Set cluster.service_account to one that exists"),
+    ("PodSecurity", "Run in a namespace that allows it, cluster.namespace, or change its level"),
+    ("persistentVolumeClaim", "Check cluster.scratch_claim"),
+    ("nodeSelector", "Check cluster.node_selector"),
+    ("tolerations", "Check cluster.tolerations"),
+    ("cpu", "Set cluster.cpu to what is allowed"),
+    ("memory", "Set cluster.memory to what is allowed"),
+    ("gpu", "Ask for fewer --gpus, or check cluster.gpu_resource"),
+    ("resources", "Check cluster.cpu, cluster.memory, cluster.gpu_resource and --gpus"),
+    ("image", "Set cluster.image to one that is allowed"),
+    ("env", "Check cluster.env and cluster.env_from_secrets"),
+)
+_QUOTA_FIGURES = re.compile(r"\b(?P<kind>requested|used|limited): (?P<figures>[^:]*?)(?=, \w+: |$)")
+
+
+def is_final(said: str) -> bool:
+    """Whether the API server would refuse the same object again: not where it, or a webhook, could
+    not be reached."""
+    return any(words in said for words in _FINAL)
+
+
+def is_quota(said: str) -> bool:
+    """Whether a quota is in the way: it may have room again when others have ended."""
+    return "exceeded quota" in said
+
+
+def fits_empty_quota(said: str) -> bool:
+    """Whether what `exceeded quota: …` refuses would fit if nothing else were there."""
+    from kubernetes.utils.quantity import parse_quantity
+
+    amounts: dict[str, dict[str, Any]] = {}
+    try:
+        for found in _QUOTA_FIGURES.finditer(said):
+            pairs = [pair.partition("=") for pair in found["figures"].split(",")]
+            amounts[found["kind"]] = {name: parse_quantity(amount) for name, _, amount in pairs}
+    except ValueError:  # words that another version of Kubernetes has
+        return True
+    most = amounts.get("limited", {})
+    return all(
+        amount <= most.get(name, amount) for name, amount in amounts.get("requested", {}).items()
+    )
+
+
+def advice(said: str) -> str:
+    """What to set, by the words of a refusal."""
+    if is_quota(said):
+        return (
+            "Ask for less (cluster.cpu, cluster.memory, --gpus, --nodes), free some of the quota, or "
+            "let a queue wait for it: cluster.queue"
+        )
+    for word, what in _SETTINGS:
+        if word in said:
+            return what
+    return "Check the settings of cluster that it names, or ask who runs the cluster"

@@ -13,11 +13,15 @@ from modelyard.kubernetes import pods
 from modelyard.kubernetes.client import Cluster, Object
 from modelyard.kubernetes.follow import Log, Watched
 from modelyard.kubernetes.pods import End, Waiting
+from modelyard.kubernetes.refusals import advice, fits_empty_quota, is_final, is_quota
 from modelyard.kubernetes.trainer import NODE
 from modelyard.settings.cluster import ClusterSettings
 
 _EVENTS_SECONDS = 15.0
 """How often events are read while no pod appears."""
+
+QUOTA_SETTLES = 4
+"""How many times as long as a failure settles, a quota may be full."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class Attempt:
     ) -> None:
         self.cluster, self.settings, self.progress = cluster, settings, progress
         self.name, self.uid = str(job["metadata"]["name"]), job["metadata"]["uid"]
+        self.nodes, self.made = (
+            int(job["spec"]["trainer"]["numNodes"]),
+            str(job["metadata"]["creationTimestamp"]),
+        )
         self.called = f"TrainJob {cluster.namespace}/{self.name}"
         self.changed = threading.Event()
         self.jobs = Watched(
@@ -62,6 +70,7 @@ class Attempt:
         self._since: dict[tuple[str, str], float] = {}
         self._reasons: dict[tuple[str, str], str] = {}
         self._failing: float | None = None
+        self._over_quota: float | None = None
         self._asked_events, self._event = 0.0, ""
 
     def run(self) -> Outcome:
@@ -154,12 +163,13 @@ class Attempt:
     def _stuck(self, present: list[Object]) -> Outcome | None:
         """Tells what pods wait for; the outcome where they have waited too long."""
         found = [why for why in map(pods.waiting, present) if why is not None]
-        if not present:
-            found = [Waiting("schedule", 0, "", self._why_no_pods())]
-            if _refused(found[0].text):
-                return Outcome(
-                    UsageError(f"{self.called}: the cluster refuses its pods: {found[0].text}")
-                )
+        if len(present) < self.nodes:
+            refused = self._warning()
+            if is_final(refused) and (outcome := self._refused(refused)) is not None:
+                return outcome
+            if not present:
+                reason = refused or "is the controller of Kubeflow Trainer running?"
+                found = [Waiting("schedule", 0, "", f"no pod was made yet: {reason}")]
         now, keys = time.monotonic(), {(why.pod, why.kind) for why in found}
         self._since = {key: self._since.get(key, now) for key in keys}
         for why in found:
@@ -199,8 +209,19 @@ class Attempt:
             "Ask for less, free or add nodes, or raise cluster.schedule_minutes"
         )
 
-    def _why_no_pods(self) -> str:
-        """The last warning about the job, its job set and its jobs."""
+    def _refused(self, said: str) -> Outcome | None:
+        """The end of a job whose pods the API server refuses. Room in a quota may still be on its
+        way: pods of an earlier attempt count in it for some seconds."""
+        now = time.monotonic()
+        if is_quota(said) and fits_empty_quota(said):
+            self._over_quota = self._over_quota or now
+            if now - self._over_quota < QUOTA_SETTLES * self.cluster.pace.settle:
+                return None
+        line = f"{self.called}: the cluster refuses its pods: {said}. {advice(said)}"
+        return Outcome(Unavailable(line) if is_quota(said) else UsageError(line))
+
+    def _warning(self) -> str:
+        """The last warning about the job, its job set and its jobs; empty where there is none."""
         now = time.monotonic()
         if (
             now - self._asked_events > min(_EVENTS_SECONDS, 5 * self.cluster.pace.tick)
@@ -209,9 +230,14 @@ class Attempt:
             self._asked_events = now
             for name in (self.name, f"{self.name}-{NODE}-0"):
                 for event in self.cluster.events(name):
-                    if event.get("type") == "Warning":
+                    if event.get("type") == "Warning" and self._is_ours(event):
                         self._event = str(event.get("message", ""))
-        return f"no pod was made yet: {self._event or 'is the controller of Kubeflow Trainer running?'}"
+        return self._event
+
+    def _is_ours(self, event: Object) -> bool:
+        """Whether an event is of this attempt: an earlier one's job had the same name."""
+        when = str(event.get("lastTimestamp") or event.get("eventTime") or self.made)
+        return when[:19] >= self.made[:19]
 
     def _tell(self, text: str) -> None:
         if text != self._told:
@@ -236,10 +262,6 @@ class Attempt:
             self.log.end(self.cluster.pace.settle)
         while not self.lines.empty():
             self.progress(self.lines.get())
-
-
-def _refused(text: str) -> bool:
-    return "violates PodSecurity" in text or ("is forbidden" in text and "quota" not in text)
 
 
 def _condition(job: Object, kind: str) -> dict[str, str] | None:

@@ -13,11 +13,9 @@ from typing import Any
 
 from modelyard.errors import UsageError
 from modelyard.kubernetes.trainer import FAMILY, GROUP, NODE, PARENT, RUN, VERSION
-from modelyard.settings.cluster import ClusterSettings, Toleration
+from modelyard.settings.cluster import IMAGE, ClusterSettings, Toleration
 from modelyard.settings.uri import is_remote
 
-IMAGE = "MODELYARD_IMAGE"
-"""Image of this step's own pod."""
 ATTEMPT, SPEC, OUTCOME = "modelyard/attempt", "modelyard/spec", "modelyard/outcome"
 """Annotations: attempts count from 1; sha256 of the job's spec; `failed` on a job that was given
 up."""
@@ -103,7 +101,7 @@ def label_value(text: str) -> str:
 
 
 def image_of(settings: ClusterSettings) -> str:
-    """The image that nodes run.
+    """The image that nodes run: the one that is set, else that of the step that starts them.
 
     Raises:
         UsageError: neither setting nor environment says it.
@@ -128,7 +126,8 @@ def _trainer(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, A
         secret, _, key = reference.partition("/")
         env.append({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
     gpus = {settings.gpu_resource: str(request.gpus_per_node)} if request.gpus_per_node else {}
-    memory = request.resources["memory"]
+    # A limit for each request: a runtime's own limits would stay, and may be below what the run asks.
+    amounts = {"cpu": request.resources["cpu"], "memory": request.resources["memory"], **gpus}
     return {
         "image": image_of(settings),
         "command": ["python", "-m", "modelyard.launch.node"],
@@ -136,10 +135,7 @@ def _trainer(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, A
         "env": env,
         "numNodes": request.nodes,
         "numProcPerNode": max(1, request.gpus_per_node),
-        "resourcesPerNode": {
-            "requests": {"cpu": request.resources["cpu"], "memory": memory, **gpus},
-            "limits": {"memory": memory, **gpus},
-        },
+        "resourcesPerNode": {"requests": amounts, "limits": amounts},
     }
 
 

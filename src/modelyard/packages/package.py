@@ -33,7 +33,7 @@ from modelyard.packages.serving import open_best
 from modelyard.packages.trust import Trust
 from modelyard.packages.variant import Choice, LeftOut, Plain, Variants
 from modelyard.packages.variant import Variant as Variant
-from modelyard.runtimes.opening import CPU
+from modelyard.runtimes.devices import CPU, CPU_PLACE, Place
 from modelyard.runtimes.types import Runtime
 from modelyard.settings.family import MonitorSettings
 from modelyard.store import artifact, contents
@@ -191,7 +191,7 @@ class Package:
         *,
         threads: int | None = None,
         trust: Trust | None = None,
-        device: str = CPU,
+        device: str | Place = CPU,
     ) -> None:
         """Verifies a package, or takes a verified one, and opens its chosen variant on a device;
         where that does not open, the next one: `variant` is what serves.
@@ -210,6 +210,12 @@ class Package:
         )
         self.run: Runtime = opened.run
         self.variant, self.passed_over = opened.variant, opened.passed_over
+
+    @property
+    def place(self) -> Place:
+        """Where its graphs compute."""
+        place: Place = getattr(self.run, "place", CPU_PLACE)
+        return place
 
     def parse(self, body: Any) -> BaseModel:
         """One request from JSON; pydantic's ValidationError names the bad field."""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from modelyard.errors import BrokenArtifact
 from modelyard.packages.variant import Variant, by_preference
+from modelyard.runtimes.devices import CPU, Place
 from modelyard.runtimes.gpu import this_machine
-from modelyard.runtimes.opening import CPU, open_variant
+from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Runtime
 
 log = logging.getLogger("modelyard.serving")
@@ -30,7 +31,7 @@ def open_best(
     graphs: Path,
     variants: Sequence[Variant],
     unreadable: Mapping[str, str],
-    device: str = CPU,
+    device: str | Place = CPU,
     threads: int | None = None,
 ) -> Serving:
     """Opens the chosen variant, or else the fastest of the others that opens; a warning names each

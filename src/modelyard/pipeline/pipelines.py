@@ -128,16 +128,20 @@ def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
     kfp.local.init(kfp.local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
     logging.getLogger().setLevel(logging.INFO)
     loaded = kfp.components.load_component_from_file(str(pipeline))
-    _try_once(loaded.component_spec.implementation.graph)
+    _without_settings_of_pods(loaded.component_spec.implementation.graph)
     loaded(**arguments)
 
 
-def _try_once(graph: PipelineSpec) -> None:
-    """Removes the retries of every task: they are for pods that a cluster loses, and kfp.local
-    would repeat a step that failed here, after the same long pauses."""
+def _without_settings_of_pods(graph: PipelineSpec) -> None:
+    """Removes what is for the pods of a cluster: the image that they run, which no process here
+    does, and the retries of every task. They are for pods that are lost; kfp.local would repeat a
+    step that failed here, after the same long pauses."""
     for component in (graph.root, *graph.components.values()):
         for task in component.dag.tasks.values():
             task.ClearField("retry_policy")
+    executors = graph.deployment_spec.fields["executors"].struct_value
+    for executor in executors.fields.values():
+        executor.struct_value.fields["container"].struct_value.fields.pop("env", None)
 
 
 def connect(host: str | None, advice: str = ADVICE) -> Client:

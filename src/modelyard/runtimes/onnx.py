@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelyard.errors import BrokenArtifact
+from modelyard.runtimes.devices import CPU_PLACE, Place, Provider
 from modelyard.runtimes.types import Arrays
-
-CPU_ONLY: tuple[tuple[str, dict[str, str]], ...] = (("CPUExecutionProvider", {}),)
 
 
 class Tensor(NamedTuple):
@@ -30,11 +29,14 @@ class OnnxRuntime:
     `providers` are ONNX Runtime's execution providers with their options, the first choice first.
     """
 
+    place: Place = CPU_PLACE
+    """Where it computes."""
+
     def __init__(
         self,
         graphs: Mapping[str, Path | bytes],
         threads: int | None = None,
-        providers: Sequence[tuple[str, dict[str, str]]] = CPU_ONLY,
+        providers: Sequence[Provider] = CPU_PLACE.providers,
     ) -> None:
         import onnxruntime
 
@@ -47,7 +49,9 @@ class OnnxRuntime:
         for name, graph in graphs.items():
             source = graph if isinstance(graph, bytes) else str(graph)
             try:
-                session = onnxruntime.InferenceSession(source, options, providers=list(providers))
+                session = onnxruntime.InferenceSession(
+                    source, options, providers=list(providers), enable_fallback=False
+                )
             except Exception as error:
                 where = "" if isinstance(graph, bytes) else f" ({graph})"
                 raise BrokenArtifact(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelyard.errors import Unavailable, UsageError, choices
+from modelyard.errors import UsageError, choices
+from modelyard.runtimes.devices import CPU, CPU_PLACE, CUDA, Place, place_of
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.runtimes.types import Runtime
 
-CPU = "cpu"
 RUNTIMES = ("onnx", "tensorrt")
 """What the first word of a variant's name says of its runtime."""
 
@@ -19,7 +19,7 @@ def open_variant(
     variant: str,
     graphs: Mapping[str, str],
     *,
-    device: str = CPU,
+    device: str | Place = CPU,
     threads: int | None = None,
 ) -> Runtime:
     """Opens the graphs of a variant.
@@ -28,7 +28,7 @@ def open_variant(
         folder: what the graphs' files are relative to.
         variant: its name, such as `onnx-fp32`; the first word is the runtime.
         graphs: file by graph name.
-        device: `cpu`, `cuda`, or `cuda:1` for the second GPU.
+        device: `cpu`, `auto`, `cuda`, `cuda:1` for the second GPU; or a place that was tried.
         threads: cores of one call on the CPU; None: all that this process may use.
 
     Raises:
@@ -39,29 +39,12 @@ def open_variant(
     runtime = variant.partition("-")[0]
     if runtime not in RUNTIMES:
         raise UsageError(f"variant {variant!r}: {choices('runtime', runtime, RUNTIMES)}")
-    if runtime == "tensorrt" and device == CPU:
-        device = "cuda"  # its engines run nowhere else
+    if runtime == "tensorrt" and device in (CPU, CPU_PLACE):
+        device = CUDA  # its engines run nowhere else
     files = {name: Path(folder) / file for name, file in graphs.items()}
-    return OnnxRuntime(files, threads, providers_of(device))
+    place = place_of(device) if isinstance(device, str) else device
+    if place.kind == CPU:
+        return OnnxRuntime(files, threads, place.providers)
+    from modelyard.runtimes.bound import BoundRuntime
 
-
-def providers_of(device: str) -> list[tuple[str, dict[str, str]]]:
-    """ONNX Runtime's execution providers for a device, the first choice first.
-
-    Raises:
-        UsageError: no such device.
-        Unavailable: the installed ONNX Runtime has no provider for it.
-    """
-    kind, _, number = device.partition(":")
-    if kind not in (CPU, "cuda") or (number and not number.isdecimal()) or (kind == CPU and number):
-        raise UsageError(f"device {device!r} is unknown. Allowed: cpu, cuda, cuda:N")
-    on_cpu: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
-    if kind == CPU:
-        return [on_cpu]
-    import onnxruntime
-
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise Unavailable(
-            f"device {device!r}: this ONNX Runtime has no CUDA provider. Install onnxruntime-gpu, or use device cpu"
-        )
-    return [("CUDAExecutionProvider", {"device_id": number or "0"}), on_cpu]
+    return BoundRuntime(files, place, threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,6 +16,19 @@ Arrays: TypeAlias = "dict[str, np.ndarray]"
 Runtime: TypeAlias = "Callable[[str, Arrays], Arrays]"
 """Executes one graph by name: `run("model", {"features": x})["scores"]`. Torch, a tree library,
 ONNX Runtime and TensorRT all look like this."""
+
+
+def hold(run: Runtime, graph: str, arrays: Arrays, held: Collection[str]) -> Arrays:
+    """Runs a graph, and leaves the outputs that are named in `held` where they were computed.
+
+    For loops: what one call gives to the next need not travel. `np.asarray` reads such an output,
+    and every call takes it as an input. A runtime of the CPU gives arrays, which are there already.
+    """
+    stays = getattr(run, "hold", None)
+    if stays is None:
+        return run(graph, arrays)
+    found: Arrays = stays(graph, arrays, held)
+    return found
 
 
 @dataclass(frozen=True)

@@ -254,7 +254,8 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     )  # the log's thread must not hold a request up for Python's usual 5 ms
     threads = max(1, available_cores() // settings.workers)
     trust, limits = settings.trust(), settings.limits()
-    package = Package(settings.package, threads=threads, trust=trust)
+    where = settings.place()
+    package = Package(settings.package, threads=threads, trust=trust, device=where)
     place = settings.prediction_place(package.info.family)
     predictions = PredictionLog(place, package, sample=settings.sample) if settings.log else None
 
@@ -278,6 +279,7 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
         trust=trust,
         breaking=settings.breaking_swaps,
     )
+    log.info("package %s computes on %s", package.info.version, where)
     _spare_the_collector()
     with _closing(predictions, traffic):
         async with _following(traffic, settings):

@@ -18,8 +18,9 @@ from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.host import Explains, Streams, cautions_of
 from modelyard.packages.package import Package
 from modelyard.predictions.log import PredictionLog
+from modelyard.runtimes.devices import CPU
 from modelyard.runtimes.onnx import available_cores
-from modelyard.serving import openapi, page, stream
+from modelyard.serving import openapi, page, stream, takeover
 from modelyard.serving.aside import Aside
 from modelyard.serving.bodies import Parsed, rendered, unusable
 from modelyard.serving.cache import Cache, Cached
@@ -27,12 +28,12 @@ from modelyard.serving.calls import Answer, Call, Message, Reply, Route
 from modelyard.serving.lanes import Lanes
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.openai import Completions
-from modelyard.serving.pace import measure
+from modelyard.serving.pace import measure, warm
 from modelyard.serving.page import Page
 from modelyard.serving.problems import Reader, Refusal, late, refuse
 from modelyard.serving.settings import Limits
 from modelyard.serving.tensors import V2
-from modelyard.serving.work import Fault, Scale, Wanted, always, watched
+from modelyard.serving.work import Fault, Scale, Wanted, Watched, always
 
 log = logging.getLogger("modelyard.serving")
 
@@ -69,6 +70,7 @@ class Endpoints:
         self.version = package.info.version.encode()
         self.metrics = Metrics(package.info.version)
         self.metrics.variant(package.variant.name, instead=bool(package.passed_over))
+        self.metrics.computes_on(package.place)
         self.read = Reader(package.host.Request)
         self.explainer = package.host if isinstance(package.host, Explains) else None
         self.streamer = package.host if isinstance(package.host, Streams) else None
@@ -161,7 +163,8 @@ class Endpoints:
 
     async def package(self, call: Call) -> Reply:
         """What is served."""
-        return Reply(to_json(openapi.summary(self.opened)))
+        summary = openapi.summary(self.opened) | {"device": str(self.opened.place)}
+        return Reply(to_json(summary))
 
     async def openapi(self, call: Call) -> Reply:
         """The OpenAPI document."""
@@ -225,7 +228,7 @@ class Endpoints:
             Refusal: 400: the family cannot use an example.
         """
         wanted = functools.partial(call.is_wanted, call.expires(self.limits.deadline))
-        run = watched(self.opened.run, wanted)
+        run = Watched(self.opened.run, wanted)
         found: list[stream.Parts | None] = []
         for number, example in enumerate(examples):
             if not wanted():
@@ -310,9 +313,17 @@ class Endpoints:
         package, limits = self.opened, self.limits
         log.info("variant %s of package %s answers", package.variant.name, package.info.version)
         example = package.parse(package.golden()["request"])
+        on_gpu = package.place.kind != CPU
         pace = measure(
-            self._predict, example, largest=limits.batch_rows, longest=limits.batch_seconds
+            self._predict,
+            example,
+            largest=limits.batch_rows,
+            longest=limits.batch_seconds,
+            settles=on_gpu,
         )
+        if on_gpu:
+            warm(self._predict, example, pace.best)
+            takeover.check_answer(package, limits.tolerance)
         lanes = Lanes(self._predict, pace, Scale(package.host, example), limits)
         for lane in (lanes.quick, lanes.heavy):
             lane.observe = self.metrics.batch
@@ -320,7 +331,7 @@ class Endpoints:
         return lanes
 
     def _predict(self, examples: list[BaseModel], wanted: Wanted) -> list[BaseModel]:
-        answers = self.opened.host.predict(watched(self.opened.run, wanted), examples)
+        answers = self.opened.host.predict(Watched(self.opened.run, wanted), examples)
         assert len(answers) == len(examples), (
             f"{type(self.opened.host).__name__}.predict must answer each example"
         )
@@ -344,7 +355,7 @@ class Endpoints:
         )
         try:
             assert self.explainer is not None, "the endpoint looked"
-            explanation = self.explainer.explain(watched(self.opened.run, wanted), example)
+            explanation = self.explainer.explain(Watched(self.opened.run, wanted), example)
         except (ModelyardError, OverflowError) as error:
             raise unusable(error, None) from None
         if explanation is None:

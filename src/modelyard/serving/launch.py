@@ -30,8 +30,10 @@ LONGEST_PASTED = 2_000
 """Characters of an example that stands in the curl line itself."""
 
 
-def serve(package: Path, host: str, port: int, workers: int = 1) -> int:
+def serve(package: Path, host: str, port: int, workers: int = 1, device: str | None = None) -> int:
     """Serves a package until Ctrl-C or SIGTERM, then drains; returns the exit code.
+
+    `device` is where the model computes: see `ServingSettings.device`; None: the environment's.
 
     Raises:
         MissingExtra: uvicorn is not installed.
@@ -43,6 +45,8 @@ def serve(package: Path, host: str, port: int, workers: int = 1) -> int:
     info = check(package)
     check_port(host, port)
     environ = environment(package, info, workers)
+    if device is not None:
+        environ["MODELYARD_DEVICE"] = device
     with _listening(host, port) as listener:
         if workers == 1:
             from modelyard.serving.server import run

@@ -6,6 +6,9 @@ import functools
 import os
 from typing import TYPE_CHECKING, Any
 
+from modelyard.cost.meters import GpuMeter
+from modelyard.runtimes.devices import CPU, CPU_PLACE, Place
+
 if TYPE_CHECKING:
     from modelyard.serving.lanes import Lanes
 
@@ -45,7 +48,10 @@ class Metrics:
         self._logged = {
             kind: kinds["log_rows"].labels(package, kind) for kind in ("written", "dropped")
         }
+        self._computes, self._memory = kinds["computes"], kinds["memory"]
         self._lanes: Lanes | None = None
+        self._place = CPU_PLACE
+        self._gpu: GpuMeter | None = None
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """One request, answered."""
@@ -82,6 +88,12 @@ class Metrics:
         self._variant.labels(self._package, name).set(1)
         self._instead.labels(self._package).set(float(instead))
 
+    def computes_on(self, place: Place) -> None:
+        """Where the package's graphs compute, and whose memory `note` reads."""
+        self._place = place
+        self._gpu = GpuMeter() if place.kind != CPU else None
+        self._computes.labels(self._package, place.device, place.name).set(1.0)
+
     def swap(self, outcome: str) -> None:
         """A package came to take over, and was `taken` or `refused`."""
         self._swaps.labels(outcome).inc()
@@ -90,6 +102,9 @@ class Metrics:
         """Sets what is read, not counted: the depth of the queue."""
         if self._lanes is not None:
             self._depth.labels(self._package).set(self._lanes.depth)
+        used = self._gpu.memory(self._place.number) if self._gpu is not None else None
+        if used is not None:
+            self._memory.labels(self._place.device).set(used)
 
 
 def exposition() -> tuple[bytes, str]:
@@ -155,6 +170,18 @@ def _instruments() -> dict[str, Any]:
             "modelyard_variant_fallback",
             "1 where the chosen variant does not open and another one answers",
             labels,
+            multiprocess_mode="livemax",
+        ),
+        "computes": Gauge(
+            "modelyard_device",
+            "1 for what computes a package's graphs, and where",
+            ["package", "device", "runtime"],
+            multiprocess_mode="livemax",
+        ),
+        "memory": Gauge(
+            "modelyard_device_memory_bytes",
+            "Memory of a GPU that is in use, by whomever",
+            ["device"],
             multiprocess_mode="livemax",
         ),
         "swaps": Counter("modelyard_swaps", "Packages that came to take over", ["outcome"]),

@@ -27,17 +27,27 @@ class Pace:
 
 
 def measure(
-    predict: Predict, example: BaseModel, *, largest: int, longest: float, budget: float = 0.6
+    predict: Predict,
+    example: BaseModel,
+    *,
+    largest: int,
+    longest: float,
+    budget: float = 0.6,
+    settles: bool = False,
 ) -> Pace:
     """Finds the best batch for copies of an example: the smallest with nearly the most examples a
     second.
 
     Tries 1, 2, 4, … up to `largest` examples while a batch takes at most `longest` seconds and the
-    whole at most `budget`; the first call of a graph is slow and not counted.
+    whole at most `budget`; the first call of a graph is slow and not counted. On a GPU, which
+    `settles`, the first call of each size is slow: it is not counted either, and neither are the
+    seconds that it takes.
     """
     predict([example], always)
     begun, seconds, rows = time.perf_counter(), dict[int, float](), 1
     while rows <= largest and time.perf_counter() - begun < budget:
+        if settles:
+            begun += _timed(predict, [example] * rows)
         seconds[rows] = min(_timed(predict, [example] * rows) for _ in range(3))
         if seconds[rows] > longest:
             break
@@ -50,6 +60,13 @@ def measure(
     # Two points make the line: what a batch costs, and what an example adds.
     per_row = max(seconds[best] - seconds[1], 0.0) / (best - 1) if best > 1 else seconds[1]
     return Pace(best, max(seconds[1] - per_row, 0.0) if best > 1 else 0.0, max(per_row, 1e-7))
+
+
+def warm(predict: Predict, example: BaseModel, largest: int) -> None:
+    """Answers every batch that callers may make, from the largest down: a GPU prepares each shape
+    when it first sees it, and no caller should wait for that."""
+    for rows in range(largest, 0, -1):
+        predict([example] * rows, always)
 
 
 _HAND_OVER = 0.0001

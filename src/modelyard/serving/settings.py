@@ -15,6 +15,7 @@ from modelyard import home
 from modelyard.errors import UsageError
 from modelyard.packages.signing import PUBLIC_KEY
 from modelyard.packages.trust import FAMILIES, Trust
+from modelyard.runtimes.devices import Place, place_of
 from modelyard.settings.base import refuse_credentials
 from modelyard.settings.family import Settings
 
@@ -41,6 +42,7 @@ class Limits:
     """Longest that a batch of several may take, by the warm-up."""
     batch_wait: float = 0.002
     cache_bytes: int = 0
+    tolerance: float = 1e-3
     token: str = field(default="", repr=False)
 
 
@@ -69,6 +71,17 @@ class ServingSettings(Settings):
     """Part of the requests that are logged."""
     workers: int = Field(default=1, ge=1)
     """Processes that answer."""
+    worker: int = Field(default=0, ge=0)
+    """Which of them this one is, from 0; `modelyard serve` sets it."""
+    device: str = "auto"
+    """Where the model computes: `auto`: a GPU where one can be used; `cpu`; `cuda`: a GPU, workers
+    take them in turn; `cuda:1`: the second one. A GPU that is asked for and cannot be used ends the
+    start."""
+    engines: Path | None = None
+    """Folder where TensorRT keeps what it has built. None: `runs/engines`."""
+    tolerance: float = Field(default=1e-3, ge=0)
+    """Largest difference of a number between a package's own answer and the one that it gives on a
+    GPU, or before it takes over, as a share of it."""
     max_body_bytes: int = Field(default=16 * 2**20, ge=1)
     """Largest request body, bytes; a larger one is answered with 413."""
     max_examples: int = Field(default=1_000, ge=1)
@@ -150,6 +163,16 @@ class ServingSettings(Settings):
             return self.predictions
         return Path(self.predictions or home.predictions(family)).resolve()
 
+    def place(self) -> Place:
+        """The device that the model computes on.
+
+        Raises:
+            UsageError: there is no such device. Unavailable: a GPU is asked for, and none can be
+                used.
+        """
+        engines = self.engines or home.home() / "engines"
+        return place_of(self.device, engines=engines.resolve(), worker=self.worker)
+
     def secret(self) -> str:
         """The token, from the setting or its file; empty where none is required.
 
@@ -183,5 +206,6 @@ class ServingSettings(Settings):
             batch_seconds=self.batch_ms / 1e3,
             batch_wait=self.batch_wait_ms / 1e3,
             cache_bytes=self.cache_bytes,
+            tolerance=self.tolerance,
             token=self.secret(),
         )

@@ -6,11 +6,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from modelyard.errors import UsageError
+from modelyard.judging.compare import difference
 from modelyard.packages.package import Package, verify
 from modelyard.packages.trust import Trust
 from modelyard.serving import schemas
 
 SHOWN = 5
+
+
+def check_answer(package: Package, tolerance: float) -> None:
+    """Raises UsageError where a package, on its device here, does not give its own answer to its
+    own example."""
+    golden = package.golden()
+    (answer,) = package.predict([golden["request"]])
+    given = answer.model_dump(mode="json", by_alias=True)
+    if found := difference(golden["response"], given, tolerance):
+        raise UsageError(
+            f"{package.path} does not give its own answer on {package.place}: {found}, more than "
+            f"{tolerance:g} apart. Serve it with --device cpu, or set MODELYARD_TOLERANCE"
+        )
 
 
 def opened(
@@ -41,7 +55,7 @@ def opened(
         raise UsageError(
             f"{path} is of family {verified.info.family!r}; here serves {old.info.family!r}"
         )
-    new = Package(verified, threads=threads, trust=trust)
+    new = Package(verified, threads=threads, trust=trust, device=old.place)
     if not breaking and (problems := schemas.breaks(old.host, new.host)):
         more = f" and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise UsageError(

@@ -26,7 +26,7 @@ from modelyard.serving.bodies import parse, rendered
 from modelyard.serving.calls import Call, Reply, Route
 from modelyard.serving.codec import BYTES, Column, Inference, check, column_type, decode, encode
 from modelyard.serving.problems import Refusal, refuse
-from modelyard.serving.work import Wanted, watched
+from modelyard.serving.work import Wanted, Watched
 
 if TYPE_CHECKING:
     from modelyard.serving.endpoints import Endpoints
@@ -121,6 +121,7 @@ class V2:
             "name": name,
             "versions": [self._package.info.version],
             "platform": "onnxruntime_onnx",
+            "parameters": {"device": str(self._package.place)},
         }
         metadata |= {
             "inputs": [one.metadata() for one in inputs],
@@ -165,7 +166,7 @@ class V2:
             self._package.host.check_arrays(graph, arrays)
         except BadData as error:
             raise refuse(400, str(error), field=error.column) from None
-        found = self._run(graph, arrays, watched(self._package.run, wanted))
+        found = self._run(graph, arrays, Watched(self._package.run, wanted))
         return encode(inference, found, name, self._package.info.version, call)
 
     def _run(

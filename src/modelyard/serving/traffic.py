@@ -115,7 +115,11 @@ class Traffic:
         package = takeover.opened(
             path, old.opened, breaking=allowed, threads=self._threads, trust=self._trust
         )
-        return old if package is old.opened else opened(package, old.log, old.limits)
+        if package is old.opened:
+            return old
+        new = opened(package, old.log, old.limits)
+        takeover.check_answer(package, old.limits.tolerance)
+        return new
 
     async def _ask(self, shadow: Endpoints, call: Call) -> None:
         try:

@@ -3,13 +3,13 @@ it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from pydantic import BaseModel
 
 from modelyard.host import Host
-from modelyard.runtimes.types import Arrays, Runtime
+from modelyard.runtimes.types import Arrays, Runtime, hold
 
 Wanted: TypeAlias = Callable[[], bool]
 """Whether anybody still waits for an answer; called from any thread."""
@@ -38,16 +38,23 @@ def always() -> bool:
     return True
 
 
-def watched(run: Runtime, wanted: Wanted) -> Runtime:
+class Watched:
     """`run`, which raises Unwanted instead of calling a graph once nobody waits: a decoding or
     denoising loop ends between two steps."""
 
-    def step(graph: str, arrays: Arrays) -> Arrays:
-        if not wanted():
-            raise Unwanted
-        return run(graph, arrays)
+    def __init__(self, run: Runtime, wanted: Wanted) -> None:
+        self._run, self._wanted = run, wanted
 
-    return step
+    def __call__(self, graph: str, arrays: Arrays) -> Arrays:
+        if not self._wanted():
+            raise Unwanted
+        return self._run(graph, arrays)
+
+    def hold(self, graph: str, arrays: Arrays, held: Collection[str]) -> Arrays:
+        """As of a runtime on a device."""
+        if not self._wanted():
+            raise Unwanted
+        return hold(self._run, graph, arrays, held)
 
 
 class Scale:

@@ -37,9 +37,14 @@ class Worker:
     it is the cause."""
 
     def __init__(
-        self, listener: socket.socket, lifeline: int, environ: Mapping[str, str], work: Path
+        self,
+        listener: socket.socket,
+        lifeline: int,
+        environ: Mapping[str, str],
+        work: Path,
+        number: int = 0,
     ) -> None:
-        self.is_ready = False
+        self.is_ready, self.number = False, number
         self._lines: deque[str] = deque(maxlen=_LINES)
         # Ours as long as the worker lives: a worker that finds it closed has lost its command.
         self._ready, write = os.pipe()
@@ -55,7 +60,7 @@ class Worker:
         # In a session of its own, so that Ctrl-C reaches it once, through us.
         self.process = subprocess.Popen(
             command,
-            env=environ,
+            env={**environ, "MODELYARD_WORKER": str(number)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -134,7 +139,8 @@ class Workers:
         lifeline, held = os.pipe()
         try:
             with self._stopped_by_signals():
-                self._workers = [self._started(lifeline) for _ in range(self._number)]
+                for _ in range(self._number):
+                    self._workers.append(self._started(lifeline))
                 if self._all_ready():
                     ready()
                 while not self._stopping:
@@ -151,7 +157,10 @@ class Workers:
         # After a swap a new worker begins with the package that the others serve.
         if pointer == str(self._work / "pointer") and Path(pointer).is_file():
             environ["MODELYARD_PACKAGE"] = Path(pointer).read_text().strip()
-        return Worker(self._listener, lifeline, environ, self._work)
+        # One that replaces another takes its number, and with it its GPU.
+        taken = {worker.number for worker in self._workers}
+        number = min(set(range(self._number)) - taken)
+        return Worker(self._listener, lifeline, environ, self._work, number)
 
     def _all_ready(self) -> bool:
         """Whether all became ready before a signal came."""

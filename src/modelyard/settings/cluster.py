@@ -9,6 +9,9 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from modelyard.settings.base import Settings, refuse_secret_variables
 
+IMAGE = "MODELYARD_IMAGE"
+"""Environment variable with the image of a step's own pod."""
+
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 """A name of Kubernetes: lower case letters, digits, dashes."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
@@ -47,8 +50,8 @@ class ClusterSettings(Settings):
     namespace: Label | None = None
     """Where the job runs. None: the step's own namespace, or the kubeconfig's."""
     image: str | None = None
-    """Container image of the nodes; it holds modelyard and torch. None: the step's own, from
-    MODELYARD_IMAGE."""
+    """Container image of the nodes; it holds modelyard and torch. None: that of the step which
+    starts them, or MODELYARD_IMAGE outside a cluster."""
     image_pull_secrets: list[Name] = Field(default_factory=list)
     """Secrets with credentials of the image's registry."""
     env: dict[Variable, str] = Field(default_factory=dict)

@@ -11,9 +11,8 @@ import torch
 
 from modelyard.cost.meters import driver_version
 from modelyard.errors import UsageError
+from modelyard.settings.cluster import IMAGE
 
-IMAGE = "MODELYARD_IMAGE"
-"""Image of this process's pod."""
 POD = "KUBERNETES_SERVICE_HOST"
 """What Kubernetes sets in every pod."""
 KERNEL_MODULE = Path("/proc/driver/nvidia/version")
@@ -102,7 +101,7 @@ def _driver_missing() -> str:
 
 def _refusal() -> str:
     try:
-        torch.cuda.init()
+        torch.cuda.current_device()
     except (RuntimeError, AssertionError) as error:
         return str(error).strip().splitlines()[0].rstrip(".")
     return "PyTorch finds none"
@@ -112,4 +111,7 @@ def _setting() -> str:
     """Where the image is set, or what to install where there is none."""
     if POD not in os.environ:
         return "modelyard/trainer-cuda, or PyTorch with CUDA from https://pytorch.org"
-    return "MODELYARD_IMAGE and cluster.image, such as modelyard/trainer-cuda"
+    return (
+        "modelyard/trainer-cuda as image.repository of the platform chart, or as MODELYARD_IMAGE "
+        "when compiling, or as cluster.image"
+    )

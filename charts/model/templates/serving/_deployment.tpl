@@ -124,6 +124,10 @@ containers:
       - name: predictions
         mountPath: /predictions
       {{- end }}
+      {{- if $values.gpu.count }}
+      - name: engines
+        mountPath: /engines
+      {{- end }}
       {{- if $values.gpu.shmSize }}
       - name: shm
         mountPath: /dev/shm
@@ -131,12 +135,27 @@ containers:
 volumes:
   {{- include "model.fetchVolumes" . | nindent 2 }}
   {{- include "model.predictionsVolume" $root | nindent 2 }}
+  {{- include "model.enginesVolume" $root | nindent 2 }}
   {{- with $values.gpu.shmSize }}
   - name: shm
     emptyDir:
       medium: Memory
       sizeLimit: {{ . }}
   {{- end }}
+{{- end }}
+
+{{- define "model.enginesVolume" -}}
+{{- $engines := .Values.gpu.engines -}}
+{{- if .Values.gpu.count -}}
+- name: engines
+  {{- if $engines.claimName }}
+  persistentVolumeClaim:
+    claimName: {{ $engines.claimName }}
+  {{- else }}
+  emptyDir:
+    sizeLimit: {{ $engines.sizeLimit }}
+  {{- end }}
+{{- end -}}
 {{- end }}
 
 {{- define "model.predictionsVolume" -}}

@@ -1,4 +1,4 @@
-"""A decoder graph and its memory of keys and values, in numpy.
+"""A decoder graph and its memory of keys and values, in numpy, or on the device where the graph runs.
 
 The graph takes `input_ids` (rows, new), `positions` (rows, past + new; -1 hides an entry), and for
 each layer `past_key_i`, `past_value_i` (rows, heads, past, head width); it gives `logits` (rows,
@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from modelyard.kit.assets import Asset
-from modelyard.runtimes.types import Arrays, Runtime
+from modelyard.runtimes.types import Arrays, Runtime, hold
 
 MAIN, DRAFT = "decoder", "draft"
 """Names of the two graphs."""
@@ -83,19 +83,23 @@ class Decoder:
         self._slide()
         self._positions = np.concatenate([self._positions, positions], axis=1)
         arrays = {"input_ids": tokens.astype(np.int64), "positions": self._positions, **self._past}
-        out = self._run(self._graph, arrays)
-        self._past = {name: out[name.replace("past", "present", 1)] for name in self._past}
+        present = {name: name.replace("past", "present", 1) for name in self._past}
+        out = hold(self._run, self._graph, arrays, set(present.values()))
+        self._past = {name: out[present[name]] for name in self._past}
         return out["logits"]
 
     def keep(self, rows: np.ndarray) -> None:
         """Goes on with these rows of the memory; a row may be named several times."""
-        self._past = {name: array[rows] for name, array in self._past.items()}
+        every = np.arange(len(self._positions))
+        if len(rows) == len(every) and (rows == every).all():
+            return  # nothing changes: what lies on a device stays there
+        self._past = {name: array[rows] for name, array in self._read().items()}
         self._positions = self._positions[rows]
 
     def forget(self, count: int) -> None:
         """Takes the newest `count` tokens back."""
         if count:
-            self._past = {name: array[:, :, :-count] for name, array in self._past.items()}
+            self._past = {name: array[:, :, :-count] for name, array in self._read().items()}
             self._positions = self._positions[:, :-count]
 
     def _slide(self) -> None:
@@ -106,8 +110,12 @@ class Decoder:
         visible = self._spec.window - 1 + self._reserve
         start = max(0, self._positions.shape[1] - visible)
         if start:
-            self._past = {name: array[:, :, start:] for name, array in self._past.items()}
+            self._past = {name: array[:, :, start:] for name, array in self._read().items()}
             self._positions = self._positions[:, start:]
+
+    def _read(self) -> Arrays:
+        """The memory as arrays: it comes from the device where it lies on one."""
+        return {name: np.asarray(array) for name, array in self._past.items()}
 
 
 def prefill(
