@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from modelyard.errors import UsageError
+from modelyard.judging.compare import difference
 from modelyard.packages.package import Package
 from modelyard.runtimes import devices
 from modelyard.runtimes.bound import BoundRuntime
@@ -161,3 +162,19 @@ def test_a_worker_takes_the_gpu_of_its_number(monkeypatch, line_path):
     for worker, device in (("0", "cuda:0"), ("1", "cuda:1"), ("2", "cuda:0")):
         settings = ServingSettings.from_environment(environ | {"MODELYARD_WORKER": worker})
         assert settings.place().device == device
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_gpu_gives_the_packages_own_answer_over_http(
+    device, workers, payments, payments_path, tmp_path
+):
+    engines = {"MODELYARD_ENGINES": str(tmp_path / "engines"), "MODELYARD_DEVICE": device}
+    with served(payments_path, tmp_path / "p", workers=workers, **engines) as (_, address):
+        golden = payments.golden()
+        answer = httpx.post(f"{address}/predict", json=golden["request"]).json()
+        assert difference(golden["response"], answer, 1e-3) == ""
+        assert httpx.get(f"{address}/package").json()["device"].startswith(device)
+        figures = httpx.get(f"{address}/metrics").text
+        assert ("modelyard_device_memory_bytes{" in figures) == (device == "cuda")

@@ -21,7 +21,7 @@ from modelyard.training import connecting, devices
 from modelyard.tuning import batch
 from tests.training.connected import free_port
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="what happens without a GPU")
+without = pytest.mark.skipif(torch.cuda.is_available(), reason="what happens without a GPU")
 
 CONFIG = {"features": {"sample_images": 120}, "model": {"width": 4}, "training": {"epochs": 1}}
 STEP = (
@@ -54,6 +54,7 @@ def parts_of(line: str, *parts: str) -> None:
         assert part in line
 
 
+@without
 def test_the_step_of_a_pod_says_what_it_asked_for_and_found_and_books_no_gpu(features, tmp_path):
     events = tmp_path / "events.jsonl"
     pod = {
@@ -86,6 +87,7 @@ def test_the_step_of_a_pod_says_what_it_asked_for_and_found_and_books_no_gpu(fea
     assert not (tmp_path / "model").exists()
 
 
+@without
 def test_on_a_laptop_the_command_ends_before_any_step(tmp_path):
     command = [sys.executable, "-m", "modelyard", "run", "image", "--gpus", "2"]
     done = subprocess.run(
@@ -96,6 +98,7 @@ def test_on_a_laptop_the_command_ends_before_any_step(tmp_path):
     assert list(tmp_path.glob("home/image/*")) == []
 
 
+@without
 def test_a_worker_of_torchrun_looks_itself_before_it_reads_the_features(tmp_path):
     nothing = tmp_path / "no features are here"
     record = {
@@ -118,6 +121,7 @@ def test_fewer_than_asked_for_are_counted(monkeypatch):
     devices.count(3)
 
 
+@without
 def test_a_gpu_that_pytorch_cannot_use_is_named_with_pytorchs_reason(monkeypatch):
     """There is none here: PyTorch's own refusal to compute on it is the reason."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -131,6 +135,7 @@ def test_a_gpu_that_pytorch_cannot_use_is_named_with_pytorchs_reason(monkeypatch
     )
 
 
+@without
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
@@ -148,6 +153,7 @@ def test_where_pytorch_has_cuda_the_reason_is_the_machines(environment, said, mo
     assert said in str(caught.value)
 
 
+@without
 def test_a_trial_without_its_gpu_fails_its_step_and_is_no_result(tmp_path):
     """What is wrong with a node says nothing of the settings."""
     with pytest.raises(UsageError, match="asked for 1 GPUs"):
@@ -215,3 +221,38 @@ def test_a_library_that_refuses_to_connect_is_quoted_with_what_to_set(said, told
     with pytest.raises(Unavailable) as caught:
         connecting.connect(torch.device("cuda"), 2, connecting.timedelta(seconds=5))
     assert told in str(caught.value)
+
+
+@pytest.mark.gpu
+def test_a_training_on_a_gpu_in_bf16_is_counted_with_the_gpu_that_worked(
+    features, tmp_path, monkeypatch
+):
+    events = tmp_path / "events.jsonl"
+    monkeypatch.setenv("MODELYARD_EVENTS", str(events))
+    config = CONFIG | {"training": {"epochs": 3, "precision": "bf16"}}
+    run = Run.of("image", config, gpus_per_node=1)
+    stages.STAGES["train"](run, features=features, model=tmp_path / "model")
+    finished = json.loads(events.read_text().splitlines()[-1])
+    assert finished["event"] == "finished"
+    (seconds,) = finished["cost"]["gpu_seconds"].values()
+    assert seconds == pytest.approx(finished["cost"]["wall_seconds"], rel=0.01)
+
+
+@pytest.mark.gpu
+def test_one_more_gpu_than_there_are_is_refused_and_those_that_are_there_work():
+    found = torch.cuda.device_count()
+    devices.check(found, number=found - 1)
+    with pytest.raises(UsageError, match=f"found {found} .driver .* set --gpus {found}"):
+        devices.check(found + 1)
+
+
+@pytest.mark.gpu
+def test_processes_connect_over_nccl(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc-per-node={torch.cuda.device_count()}", "-m", "tests.training.many"]
+    told = json.dumps({"settings": {"epochs": 1}})
+    done = subprocess.run(
+        [*command, str(tmp_path), told], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "report.json").is_file()
