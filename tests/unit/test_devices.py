@@ -57,17 +57,27 @@ def numbers(rows: int, first: float = 0.0) -> np.ndarray:
 
 
 def test_tensorrt_comes_before_cuda_and_cuda_before_the_cpu(works, tmp_path):
-    best = place_of("auto", engines=tmp_path)
+    engines = tmp_path / "home" / "engines"
+    best = place_of("auto", engines=engines)
     assert [name for name, _ in best.providers] == ALL
     assert str(best) == "cuda:0 by TensorRT"
     options = dict(best.providers)[ON_TENSORRT]
-    assert options["trt_engine_cache_path"] == str(tmp_path)
+    assert options["trt_engine_cache_path"] == str(engines)
+    assert engines.is_dir()
     works[ON_TENSORRT] = "libnvinfer.so.10: cannot open shared object file"
     second = place_of("cuda:1")
     assert [name for name, _ in second.providers] == [ON_CUDA, ON_CPU]
     assert second.providers[0][1]["device_id"] == "1"
     works[ON_CUDA] = "CUDA failure 100: no CUDA-capable device is detected"
     assert place_of("auto") is CPU_PLACE
+
+
+def test_where_engines_cannot_be_kept_tensorrt_serves_all_the_same(works, tmp_path, caplog):
+    (tmp_path / "file").touch()
+    place = place_of("cuda", engines=tmp_path / "file" / "engines")
+    assert place.name == "TensorRT"
+    assert "trt_engine_cache_enable" not in dict(place.providers)[ON_TENSORRT]
+    assert "Not a directory" in caplog.text
 
 
 def test_a_gpu_that_was_asked_for_and_cannot_be_used_is_refused_with_each_reason(works):

@@ -3,7 +3,7 @@
 <job>/job.json    what to train        written by the step, before the job starts
 <job>/features/   the features artifact
 <job>/model/      the trained model    written by the first node
-<job>/began.json  when its GPUs had computed together for the first time: the first node's clock
+<job>/began.json  when its GPUs began to train for the first time, by the first node's clock
 <job>/done.json   written last: its presence means that the model is whole; sizes in bytes by file name
 """
 
@@ -62,7 +62,7 @@ def read_job(job: str) -> dict[str, Any]:
 
 
 def mark_began(job: str) -> None:
-    """Notes that the nodes' GPUs work, where an earlier attempt has not."""
+    """Notes that the nodes' GPUs begin to train, where an earlier attempt has not."""
     with _store(job) as (fs, root):
         if not fs.exists(f"{root}/{BEGAN}"):
             _write(fs, f"{root}/{BEGAN}", {"time": time.time()})

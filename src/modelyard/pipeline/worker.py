@@ -8,6 +8,7 @@ The job's folder is that of scratch.py. job.json holds "family", "config", "id",
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import logging
 import os
@@ -46,8 +47,6 @@ def main() -> int:
 def _train(job: str, told: dict[str, Any], world: World) -> None:
     from modelyard.stages.run import Run
 
-    if world.leads and world.device.type == "cuda":
-        scratch.mark_began(job)
     features = _features(job, world)
     run = Run.of(told["family"], told["config"], id=told["id"], code_version=told["code_version"])
     trainer = Trainer(
@@ -58,6 +57,8 @@ def _train(job: str, told: dict[str, Any], world: World) -> None:
     )
     if world.leads:
         trainer = replace(trainer, progress=run.progress("train"))
+    if world.leads and world.device.type == "cuda":
+        trainer = replace(trainer, on_start=functools.partial(scratch.mark_began, job))
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         # Every process does all of the family's work, for any of it may train; the first one's
         # result counts.
@@ -65,6 +66,7 @@ def _train(job: str, told: dict[str, Any], world: World) -> None:
         shutil.copytree(features / "assets", out / "assets")
         summary = run.family.fit(features, out, trainer)
         if world.leads:
+            trainer.add_device(summary, told["gpus_per_node"])
             write_json(out / "summary.json", summary)
             scratch.publish(out, job)
     world.barrier()

@@ -147,6 +147,11 @@ def _tensorrt(number: int, engines: Path | None) -> dict[str, str]:
     options = {"device_id": str(number)}
     if engines is None:
         return options
+    try:
+        engines.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.warning("TensorRT builds its engines at each start: %s: %s", engines, error.strerror)
+        return options
     return options | {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(engines),

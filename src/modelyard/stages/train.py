@@ -106,9 +106,7 @@ def _train_here(run: Run, checkpoints: str, features: Path, model: Path) -> None
         continual=run.config.continual,
     )
     summary = run.family.fit(features, model, trainer)
-    if run.gpus_per_node and not trainer.has_trained:
-        said = "computed on the CPU, since this model does not use GPUs: leave out --gpus"
-        summary["headline"] = f"{summary.get('headline', '')}, {said}".lstrip(", ")
+    trainer.add_device(summary, run.gpus_per_node)
     write_json(model / "summary.json", summary)
 
 

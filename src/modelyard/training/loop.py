@@ -40,6 +40,9 @@ class Trainer:
     on_epoch: Callable[[int, Mapping[str, float]], None] = _unheard
     """Called after each epoch with its figures: `loss`, `validation_loss`, the family's scores.
     Raising ends it."""
+    on_start: Callable[[], object] = bool
+    """Called when the family comes to the shared loop, which computes on GPUs where there are
+    some."""
     checkpoints: str | None = None
     """Folder or fsspec URI to save to and to resume from; None: nothing is saved."""
     continual: ContinualSettings = field(default_factory=ContinualSettings)
@@ -47,11 +50,12 @@ class Trainer:
     _folders: list[str] = field(default_factory=list, repr=False, compare=False)
     """Where each training so far had its checkpoints."""
 
-    @property
-    def has_trained(self) -> bool:
-        """Whether the family came here at all: some train by a library of their own, on the
-        CPU."""
-        return bool(self._folders)
+    def add_device(self, summary: dict[str, Any], gpus: int) -> None:
+        """Says in a training's headline where `gpus` that were asked for had nothing to do: some
+        families train by a library of their own, on the CPU."""
+        if gpus and not self._folders:
+            said = "computed on the CPU, since this model does not use GPUs: leave out --gpus"
+            summary["headline"] = f"{summary.get('headline', '')}, {said}".lstrip(", ")
 
     def fit(self, family: Trainable, features: Path, out: Path) -> dict[str, Any]:
         """Trains `family` and writes the best epoch's weights to `out/model.safetensors`, and where
@@ -98,6 +102,7 @@ class Trainer:
 
         folder = f"{self.checkpoints}/{len(self._folders)}"
         self._folders.append(folder)
+        self.on_start()
         saved = Checkpoints(folder, world, self.settings.keep) if self.checkpoints else None
         done = saved.finished() if saved else None
         if done is None:
