@@ -24,6 +24,8 @@ from modelyard.serving.app import create_app
 from modelyard.serving.settings import Limits, ServingSettings
 from modelyard.serving.takeover import check_answer
 from modelyard.serving.traffic import Traffic, opened
+from tests.charts.helm import binary
+from tests.charts.test_model import environment, rendered, spec
 from tests.service.test_serve import free_port, served
 from tests.service.test_swap import shifted
 
@@ -142,6 +144,33 @@ def test_a_service_whose_gpu_is_not_there_never_becomes_ready_and_says_why(
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: the service did not start: device 'cuda': this ONNX Runtime (")
     assert "Serve with the image modelyard/server-cuda" in last
+
+
+@pytest.mark.skipif(binary() is None, reason="helm is not installed. Type: make helm")
+def test_a_pod_of_the_chart_that_asked_for_a_gpu_and_has_none_ends_with_the_line(
+    line_path, tmp_path
+):
+    """The container as the chart makes it, its mounts as folders of this machine."""
+    server = spec(rendered("default", "gpu.count=1")["Deployment/payments"])["containers"][0]
+    folders = {"/package/model": str(line_path), "/engines": str(tmp_path / "engines")}
+    own = {name: folders.get(value, value) for name, value in environment(server).items() if value}
+    own |= {name: str(tmp_path) for name in ("HOME", "MODELYARD_HOME", "MODELYARD_PREDICTIONS")}
+    own |= {"MODELYARD_FAMILIES": "tests.toy.family:Line"}
+    words = [folders.get(word, word) for word in [*server["command"], *server["args"]]]
+    words = [word.replace("3000", str(free_port())) for word in words]
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        env=os.environ | own | {"PYTHONPATH": f"{os.environ.get('PYTHONPATH')}:{Path.cwd()}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: the service did not start: device 'cuda': this ONNX Runtime (")
+    assert "modelyard/server-cuda" in last
+    assert server["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
 def test_the_log_names_the_device(line_path, tmp_path):
