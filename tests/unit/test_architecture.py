@@ -53,7 +53,8 @@ CORE = (
 """Modules of modelyard that run every family and may know none."""
 HOMONYMS = {
     "image": {
-        "modelyard.kubernetes.pods",
+        *(f"modelyard.kubernetes.{name}" for name in ("pods", "refusals")),
+        *(f"modelyard.{name}.devices" for name in ("runtimes", "training")),
         "modelyard.settings.cluster",
         *(f"modelyard.doctor.{name}" for name in ("ended", "pod", "pull")),
         *(f"modelyard.launch.{name}" for name in ("attempt", "manifest", "trainjob")),
@@ -76,7 +77,9 @@ MAY_IMPORT_HEAVY = frozenset(
             f"modelyard.training.{name}"
             for name in (
                 "checkpoint",
+                "connecting",
                 "continual",
+                "devices",
                 "engine",
                 "memory",
                 "optimizers",

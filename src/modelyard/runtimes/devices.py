@@ -96,31 +96,43 @@ def place_of(device: str, *, engines: Path | None = None, worker: int = 0) -> Pl
         raise UsageError(f"device {device!r} is unknown. {ALLOWED}")
     if kind == CPU:
         return CPU_PLACE
+    providers = built_in()
+    reasons: list[str] = []
+    if providers:
+        load_libraries()
+        gpu = int(number) if number else shared_number(worker)
+        for name in providers:
+            place = gpu_place(name, gpu, engines)
+            problem = refusal(place.providers[:1])
+            if not problem:
+                return place
+            reasons.append(f"{NAMES[name]}: {problem}")
+    if kind == CUDA:
+        raise _unusable(device, reasons)
+    for reason in reasons:
+        log.info("serving on the CPU, since %s", reason)
+    return CPU_PLACE
+
+
+def built_in() -> list[str]:
+    """Providers of GPUs that this ONNX Runtime was built with, the first choice first."""
     import onnxruntime
 
     available = onnxruntime.get_available_providers()
-    wanted = [name for name in (ON_TENSORRT, ON_CUDA) if name in available]
-    gpu = int(number) if number else shared_number(worker)
-    reasons: list[str] = []
-    if wanted:
-        load_libraries()
-    for name in wanted:
-        place = gpu_place(name, gpu, engines)
-        problem = refusal(place.providers[:1])
-        if not problem:
-            return place
-        reasons.append(f"{NAMES[name]}: {problem}")
-    if kind == AUTO:
-        for reason in reasons:
-            log.info("serving on the CPU, since %s", reason)
-        return CPU_PLACE
-    if not wanted:
-        raise Unavailable(
+    return [name for name in (ON_TENSORRT, ON_CUDA) if name in available]
+
+
+def _unusable(device: str, reasons: Sequence[str]) -> Unavailable:
+    """The error for a GPU that is asked for; no reasons: no provider was built in."""
+    import onnxruntime
+
+    if not reasons:
+        return Unavailable(
             f"device {device!r}: this ONNX Runtime ({onnxruntime.__version__}) has no CUDA provider. "
             "Serve with the image modelyard/server-cuda, install onnxruntime-gpu in place of "
             "onnxruntime, or use --device cpu"
         )
-    raise Unavailable(
+    return Unavailable(
         f"device {device!r} cannot be used: {'; '.join(reasons)}. Check that the pod or container has "
         "a GPU (gpu.count of the chart, docker run --gpus), or use --device cpu"
     )
