@@ -1,4 +1,4 @@
-"""A decoder graph and its memory of keys and values, in numpy, or on the device where the graph runs.
+"""A decoder graph and its memory of keys and values, in numpy or on the device where it runs.
 
 The graph takes `input_ids` (rows, new), `positions` (rows, past + new; -1 hides an entry), and for
 each layer `past_key_i`, `past_value_i` (rows, heads, past, head width); it gives `logits` (rows,
@@ -20,6 +20,10 @@ MAIN, DRAFT = "decoder", "draft"
 """Names of the two graphs."""
 HIDDEN = -1
 """Position of an entry that no token sees: padding, or one left out on purpose."""
+
+STRIDE = 64
+"""Tokens before the window that are dropped at once where the memory lies on a device: to drop them
+it is copied, and until then no token sees them."""
 
 
 class GraphSpec(BaseModel):
@@ -109,7 +113,8 @@ class Decoder:
             return
         visible = self._spec.window - 1 + self._reserve
         start = max(0, self._positions.shape[1] - visible)
-        if start:
+        held = not all(isinstance(array, np.ndarray) for array in self._past.values())
+        if start >= (STRIDE if held else 1):
             self._past = {name: array[:, :, start:] for name, array in self._read().items()}
             self._positions = self._positions[:, start:]
 
