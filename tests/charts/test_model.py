@@ -277,7 +277,7 @@ def test_a_gpu_is_asked_for_and_limited_alike():
 def test_a_pod_with_a_gpu_runs_the_image_with_cuda_and_must_serve_on_it():
     digest = "sha256:" + "0" * 64
     on_gpu = "gpu.count=1"
-    found = rendered("canary", on_gpu, f"image.digest={digest}", "image.tag=7")
+    found = rendered("canary", on_gpu, f"image.digest={digest}", "image.tag=v7")
     pods = [spec(found[f"Deployment/payments{track}"]) for track in ("", "-canary")]
     pods.append(found["Pod/payments-golden"]["spec"])
     images = {
@@ -285,8 +285,8 @@ def test_a_pod_with_a_gpu_runs_the_image_with_cuda_and_must_serve_on_it():
         for pod in pods
         for container in pod["initContainers"] + pod["containers"]
     }
-    # The digest of another image is none of this one's.
-    assert images == {"modelyard/server-cuda:7"}
+    # The digest of another image is none of this one's; the canary has a tag of its own.
+    assert images == {"modelyard/server-cuda:v7", "modelyard/server-cuda:0.1.1"}
     own = rendered("default", on_gpu, "gpu.image.repository=own/cuda", f"gpu.image.digest={digest}")
     server = spec(own["Deployment/payments"])["containers"][0]
     assert server["image"] == f"own/cuda@{digest}"
@@ -309,10 +309,10 @@ def test_engines_are_kept_in_the_pod_or_in_a_claim_that_pods_share():
 
 
 def test_the_server_compares_its_answers_as_helm_test_does():
-    found = rendered("gpu", "tests.tolerance=0.01")
+    found = rendered("gpu", "tests.tolerance=1")
     server = spec(found["Deployment/payments"])["containers"][0]
-    assert environment(server)["MODELYARD_TOLERANCE"] == "0.01"
-    assert found["Pod/payments-golden"]["spec"]["containers"][0]["args"][-1] == "0.01"
+    assert environment(server)["MODELYARD_TOLERANCE"] == "1"
+    assert found["Pod/payments-golden"]["spec"]["containers"][0]["args"][-1] == "1"
 
 
 def test_the_server_writes_to_mounted_folders_alone():
