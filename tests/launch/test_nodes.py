@@ -163,7 +163,7 @@ def test_nodes_without_the_gpus_that_were_asked_for_end_the_job_and_book_none(
         stages.STAGES["train"](run, features=tmp_path / "features", model=tmp_path / "model")
     assert codes == [2, 2]
     said = str(caught.value)
-    assert said.startswith("asked for 1 GPUs on this node, found 0 (no NVIDIA driver, image regis")
+    assert said.startswith("GPUs on this node: asked for 1, found 0 (no NVIDIA driver, image regis")
     assert "cluster.image" in said
     failed = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
     assert failed["event"] == "failed"

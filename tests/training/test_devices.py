@@ -73,7 +73,7 @@ def test_the_step_of_a_pod_says_what_it_asked_for_and_found_and_books_no_gpu(fea
     assert done.returncode == UsageError.exit_code
     parts_of(
         done.stderr.strip().splitlines()[-1],
-        "error: asked for 1 GPUs on this node, found 0",
+        "error: GPUs on this node: asked for 1, found 0",
         "no NVIDIA driver",
         "image registry.example/modelyard/trainer:1",
         f"PyTorch {torch.__version__} is built without CUDA",
@@ -94,7 +94,7 @@ def test_on_a_laptop_the_command_ends_before_any_step(tmp_path):
         command, env=os.environ, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == UsageError.exit_code
-    assert "asked for 2 GPUs on this node, found 0 (no NVIDIA driver, no image)" in done.stderr
+    assert "GPUs on this node: asked for 2, found 0 (no NVIDIA driver, no image)" in done.stderr
     assert list(tmp_path.glob("home/image/*")) == []
 
 
@@ -109,14 +109,14 @@ def test_a_worker_of_torchrun_looks_itself_before_it_reads_the_features(tmp_path
         "checkpoints": str(tmp_path / "checkpoints"),
         "gpus_per_node": 2,
     }
-    with pytest.raises(UsageError, match=r"^asked for 2 GPUs on this node, found 0"):
+    with pytest.raises(UsageError, match=r"^GPUs on this node: asked for 2, found 0"):
         train_here(record, nothing, tmp_path / "model", processes=2)
 
 
 def test_fewer_than_asked_for_are_counted(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    with pytest.raises(UsageError, match=r"asked for 4 GPUs .* found 3 .* set --gpus 3"):
+    with pytest.raises(UsageError, match=r"asked for 4, found 3 .* set --gpus 3"):
         devices.check(4)
     devices.count(3)
 
@@ -129,7 +129,7 @@ def test_a_gpu_that_pytorch_cannot_use_is_named_with_pytorchs_reason(monkeypatch
         devices.check(2, number=1)
     parts_of(
         str(caught.value),
-        "asked for 2 GPUs on this node, found 2",
+        "GPUs on this node: asked for 2, found 2",
         "cannot use GPU 1",
         "Torch not compiled with CUDA enabled",
     )
@@ -156,14 +156,14 @@ def test_where_pytorch_has_cuda_the_reason_is_the_machines(environment, said, mo
 @without
 def test_a_trial_without_its_gpu_fails_its_step_and_is_no_result(tmp_path):
     """What is wrong with a node says nothing of the settings."""
-    with pytest.raises(UsageError, match="asked for 1 GPUs"):
+    with pytest.raises(UsageError, match="asked for 1, found 0"):
         batch.trial("image", CONFIG, '{"number": 0, "settings": {}}', tmp_path, tmp_path, gpus=1)
 
 
 def test_another_number_of_processes_than_gpus_is_refused(features, tmp_path):
     config = CONFIG | {"training": {"processes": 3}}
     run = Run.of("image", config, gpus_per_node=2)
-    with pytest.raises(UsageError, match=r"training\.processes = 3, and 2 GPUs were asked for"):
+    with pytest.raises(UsageError, match=r"training\.processes = 3, and --gpus is 2"):
         stages.STAGES["train"](run, features=features, model=tmp_path / "model")
 
 

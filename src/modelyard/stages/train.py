@@ -119,7 +119,7 @@ def _processes(run: Run) -> int:
     wanted, gpus = run.config.training.processes, run.gpus_per_node
     if wanted and gpus and wanted != gpus:
         raise UsageError(
-            f"training.processes = {wanted}, and {gpus} GPUs were asked for: each GPU has one process. "
+            f"training.processes = {wanted}, and --gpus is {gpus}: each GPU has one process. "
             "Leave out training.processes"
         )
     return wanted or max(1, gpus)
@@ -150,7 +150,7 @@ def _check_devices(run: Run, processes: int) -> None:
     """Raises UsageError where GPUs that were asked for are not there, or do not work."""
     if importlib.util.find_spec("torch") is None:
         raise UsageError(
-            f"asked for {run.gpus_per_node} GPUs, and PyTorch is not installed: nothing here "
+            f"--gpus is {run.gpus_per_node}, and PyTorch is not installed: nothing here "
             "computes on a GPU. Leave out --gpus"
         )
     from modelyard.training import devices

@@ -68,7 +68,7 @@ def _line(asked: int, found: int, reason: str) -> str:
         f"driver {driver}" if driver else "no NVIDIA driver",
         f"image {image}" if image else "no image",
     ]
-    return f"asked for {asked} GPUs on this node, found {found} ({', '.join(seen)}): {reason}"
+    return f"GPUs on this node: asked for {asked}, found {found} ({', '.join(seen)}): {reason}"
 
 
 def _why_missing(found: int) -> str:
