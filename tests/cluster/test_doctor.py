@@ -526,7 +526,10 @@ def test_a_failed_run_whose_pods_are_gone_is_told_by_kubeflow_itself(cluster, pi
         "run_details": {"task_details": tasks},
     }
     ((what, row),) = doctor(RUN, code=1).items()
-    assert (what, row["seen"]) == ("step train", "OOMKilled (exit code 137)")
+    assert (what, row["seen"]) == (
+        "step train",
+        "ran out of memory (OOMKilled (exit code 137))",
+    )
 
 
 def test_a_run_that_nobody_knows_says_where_to_look(cluster):

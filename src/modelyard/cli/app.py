@@ -15,6 +15,7 @@ from modelyard.cli import (
     look,
     make,
     promote,
+    remote,
     rollback,
     ship,
     steps,
@@ -51,5 +52,18 @@ def _options(
     """Options of modelyard itself."""
 
 
-for module in (jobs, tune, ship, promote, rollback, look, compare, health, cost, make, steps):
+for module in (
+    jobs,
+    tune,
+    ship,
+    promote,
+    rollback,
+    look,
+    compare,
+    health,
+    cost,
+    remote,
+    make,
+    steps,
+):
     module.register(app)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 
 from modelyard.home import slug
@@ -14,12 +12,6 @@ if TYPE_CHECKING:
     from modelyard.settings.family import FamilyConfig
 
 console = Console(highlight=False)
-MARKS = {
-    "SUCCEEDED": "[green]✓[/]",
-    "CACHED": "[cyan]↺[/]",
-    "SKIPPED": "[dim]-[/]",
-    "FAILED": "[red]✗[/]",
-}
 
 
 def submit_pipeline(
@@ -34,6 +26,7 @@ def submit_pipeline(
     kind: str,
     follow: bool,
     cache: bool,
+    start_limit: float = 30.0,
 ) -> None:
     """Starts the family's pipeline on the cluster; exit code 1 when the run fails there."""
     from modelyard.cli.options import entry
@@ -67,50 +60,7 @@ def submit_pipeline(
         cache=cache,
     )
     console.print(f"submitted {name} · run {run}")
-    if follow and not _follow(client, run):
-        raise typer.Exit(1)
+    if follow:
+        from modelyard.cli.following import follow as follow_run
 
-
-def _follow(client: Any, run_id: str) -> bool:
-    """Prints a line a step as it ends; whether the run succeeded."""
-    seen: set[str] = set()
-    with console.status("waiting for the cluster") as status:
-        while True:
-            run = client.get_run(run_id)
-            for task in _tasks(run):
-                if task.state in MARKS and task.task_id not in seen:
-                    seen.add(task.task_id)
-                    console.print(
-                        f"{MARKS[task.state]} {task.display_name:<12} {_seconds(task):>7}  {_error(task)}"
-                    )
-                elif task.state == "RUNNING":
-                    status.update(f"{task.display_name} is running")
-            if run.state in ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"):
-                console.print(f"{MARKS.get(run.state, '[red]✗[/]')} run {run.state.lower()}")
-                return bool(run.state == "SUCCEEDED")
-            time.sleep(2)
-
-
-def _tasks(run: Any) -> list[Any]:
-    details = getattr(run, "run_details", None)
-    tasks = (details.task_details or []) if details else []
-    shown = [
-        task
-        for task in tasks
-        if task.display_name not in (None, "root") and "driver" not in task.display_name
-    ]
-    return sorted(shown, key=lambda task: str(task.end_time or task.start_time or ""))
-
-
-def _seconds(task: Any) -> str:
-    if task.start_time and task.end_time:
-        return f"{(task.end_time - task.start_time).total_seconds():.0f} s"
-    return ""
-
-
-def _error(task: Any) -> str:
-    return (
-        str(task.error.message).strip().splitlines()[-1]
-        if getattr(task, "error", None) and task.error.message
-        else ""
-    )
+        follow_run(run, console, host=host, limit=start_limit)

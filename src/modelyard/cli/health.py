@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from modelyard import __version__
 from modelyard.cli.options import PARAMS
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 MARKS = {"ok": "[green]✓[/]", "off": "[dim]–[/]", "warn": "[yellow]![/]", "bad": "[red]✗[/]"}
 
+WIDTH = 32
+"""Columns to which what was looked at is filled up, unless a longer one is among it."""
 ROLES = {
     "pipeline": ("kfp", "run pipelines here and on Kubeflow"),
     "serve": ("uvicorn", "serve models"),
@@ -77,18 +78,19 @@ def doctor(
             json.dumps({"broken": broken, "findings": [one.as_json() for one in found]}, indent=1)
         )
     else:
-        Console(highlight=False).print(_table(found))
+        _print(found)
     raise typer.Exit(1 if broken else 0)
 
 
-def _table(found: list[Finding]) -> Table:
-    """A line for what was found, and one below it for what to type."""
-    table = Table(show_header=False, box=None, pad_edge=False)
+def _print(found: list[Finding]) -> None:
+    """A line for what was found, and one below it for what to type: whole, so that it can be copied."""
+    console = Console(highlight=False, soft_wrap=True)
+    width = max((len(finding.what) for finding in found), default=0)
     for finding in found:
-        table.add_row(MARKS[finding.level], escape(finding.what), escape(finding.seen))
+        what = finding.what.ljust(width if width <= WIDTH else 0)
+        console.print(f"{MARKS[finding.level]}  {escape(what)}  {escape(finding.seen)}")
         if finding.fix:
-            table.add_row("", "", f"[dim]→ {escape(finding.fix)}[/]")
-    return table
+            console.print(f"   [dim]→ {escape(finding.fix)}[/]")
 
 
 def _run(run: str, namespace: str | None) -> list[Finding]:
@@ -97,10 +99,10 @@ def _run(run: str, namespace: str | None) -> list[Finding]:
 
     if any(folder.path.name == run for folder in local.all_runs(None)):
         return _local_run(local.find_run(run))
-    from modelyard.doctor.inspect import Reader
+    from modelyard.doctor.clusterrun import found
     from modelyard.doctor.run import run_findings
 
-    return run_findings(Reader(namespace), run)
+    return run_findings(found(run, namespace))
 
 
 def _local_run(folder: RunFolder) -> list[Finding]:

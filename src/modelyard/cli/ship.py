@@ -164,6 +164,10 @@ def submit(
     ] = False,
     follow: Annotated[bool, typer.Option(help="Wait and show the steps.")] = True,
     cache: Annotated[bool, typer.Option(help="Let Kubeflow reuse finished steps.")] = True,
+    start_limit: Annotated[
+        float,
+        typer.Option(min=0, help="Minutes that a step may fail to start; then the run is ended."),
+    ] = 30.0,
 ) -> None:
     """Send a family's pipeline to Kubeflow Pipelines and follow it."""
     from modelyard.cli.cluster import submit_pipeline
@@ -181,4 +185,5 @@ def submit(
         kind="monitoring" if monitoring else "training",
         follow=follow,
         cache=cache,
+        start_limit=start_limit,
     )

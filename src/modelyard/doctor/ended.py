@@ -14,7 +14,14 @@ from modelyard.doctor.finding import (
     one_line,
     place_of,
 )
+from modelyard.kubernetes.steps import step_of
+from modelyard.kubernetes.words import ERROR
 
+SIGTERM = 143
+"""Exit status of a program that SIGTERM ended: 128 and the signal's number."""
+HALF_DONE = "what serves may be half changed: modelyard doctor RELEASE, then run it again"
+_STEP = "main"
+"""Argo's name for the container of a step itself."""
 _HELPERS = frozenset({"wait"})
 """Containers that Kubeflow Pipelines puts next to a step's own, to store its outputs."""
 _FETCH = "package"
@@ -93,6 +100,8 @@ def container_ended(
     if recovered or not last or not (last.get("exitCode") or looping):
         return None
     name, killed = str(container["name"]), _killed_by_probe(events)
+    if name == _STEP and (told := _step_ended(pod, last, last_line(name, False), bool(now))):
+        return told
     if last.get("reason") == "OOMKilled" or (last.get("exitCode") == 137 and not killed):
         return _out_of_memory(pod, name, str(last.get("reason", "")))
     if killed and not now:
@@ -112,6 +121,28 @@ def container_ended(
     return Trouble(
         "crash-loop" if looping else "crash", place_of(pod), cause, _mend(code, said) or logs
     )
+
+
+def _step_ended(pod: Object, last: Object, said: str, over: bool) -> Trouble | None:
+    """A pipeline's step that says itself why it ended, or was killed within its container: Kubeflow's
+    launcher turns every status of a program into 1."""
+    node = (pod["metadata"].get("annotations") or {}).get("workflows.argoproj.io/node-name", "")
+    if not over or not node or last.get("reason") == "OOMKilled":
+        return None
+    place = place_of(pod)
+    log = kubectl(pod, f"logs {pod['metadata']['name']} -c {_STEP}")
+    if said.startswith(ERROR):
+        fix = f"after fixing it, run it again; its log: {log}"
+        return Trouble("said", place, one_line(said.removeprefix(ERROR)), fix)
+    if last.get("exitCode") == SIGTERM:
+        cause = "it was ended while it worked (SIGTERM): the run was terminated, or its pod deleted"
+        if said:
+            cause = f"{cause}. Its last line: {one_line(said, 200)}"
+        fix = HALF_DONE if step_of(str(node)) == "deploy" else "run it again"
+        return Trouble("terminated", place, cause, fix)
+    if said == "Killed":
+        return _out_of_memory(pod, _STEP, "")
+    return None
 
 
 def _mend(code: object, said: str) -> str:

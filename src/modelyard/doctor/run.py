@@ -1,4 +1,4 @@
-"""A run on a cluster, explained: its pods, its training jobs, its served model.
+"""A run on a cluster, explained: its steps, its pods, its training jobs, its served model.
 
 Kubeflow Pipelines keeps two pods a step and shows a step whose pod cannot start as running: what is
 true stands at the pods, found by the run's label.
@@ -6,44 +6,89 @@ true stands at the pods, found by the run's label.
 
 from __future__ import annotations
 
-import json
-import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 
-from modelyard.doctor.finding import Finding, Object, Trouble, one_line
+from modelyard.doctor.clusterrun import NODE_NAME, RUN_LABEL, ClusterRun
+from modelyard.doctor.finding import Finding, Object, Trouble
 from modelyard.doctor.inspect import Reader, about, lacks_pods, pods_in_trouble, queued
+from modelyard.doctor.pipeline import step_findings, summary
 from modelyard.doctor.workload import job_failed, not_admitted, pods_refused
+from modelyard.errors import Unavailable
+from modelyard.kubernetes.steps import step_of
 from modelyard.kubernetes.trainer import GROUP, PLURAL, RUN, VERSION
 
-STEP, INSTANCE = "pipeline/runid", "app.kubernetes.io/instance"
-"""Labels: of the pods of a pipeline's steps, of the objects of a Helm release."""
-_NODE_NAME = "workflows.argoproj.io/node-name"
+INSTANCE = "app.kubernetes.io/instance"
+"""Label of the objects of a Helm release."""
 
 
-def run_findings(reader: Reader, run: str) -> list[Finding]:
+def run_findings(run: ClusterRun) -> list[Finding]:
     """What keeps a run, by its id, or a served model, by its release, from going on; the cause
     first.
 
     A row a pod, training job or step in trouble, or one that says that all is well.
     """
-    events = reader.here("events")
-    pods = _labelled(reader, "pods", "", (STEP, RUN, INSTANCE), run)
-    jobs = _labelled(reader, PLURAL, f"{GROUP}/{VERSION}", (RUN,), run)
-    found = [(_step(pod), trouble) for pod, trouble in pods_in_trouble(reader, pods, events)]
-    found += [("", trouble) for trouble in _owners(reader, run, jobs, events)]
-    rows = [_row(step, trouble) for step, trouble in found if trouble]
-    steps = _failed_steps(run)
-    if not (pods or jobs or rows or steps):
-        return [_nothing(reader, run)]
-    rows += steps if not any(row.level == "bad" for row in rows) else []
-    done = sum(pod.get("status", {}).get("phase") == "Succeeded" for pod in pods)
-    well = f"{len(pods)} pods ({done} done), {len(jobs)} training jobs, none in trouble"
+    rows = []
+    try:
+        run.look()
+    except Unavailable as error:
+        rows.append(Finding("warn", "Kubeflow Pipelines", str(error)))
+        run.kubeflow = None
+        if run.reader is not None:
+            run.look()
+    objects = _Objects(run)
+    rows += objects.findings()
+    if not (rows or run.steps or objects.found or run.record):
+        return [_nothing(run)]
     rank = {"bad": 0, "warn": 1}
-    return sorted(rows, key=lambda row: rank.get(row.level, 2)) or [
-        Finding("ok", f"run {run}", well)
-    ]
+    rows.sort(key=lambda row: rank.get(row.level, 2))
+    well = all(row.level == "ok" for row in rows)
+    if (run.steps or run.record) and well:
+        return [summary(run), *rows]
+    return rows or [objects.well()]
+
+
+def troubles_of(run: ClusterRun) -> list[tuple[str, Trouble]]:
+    """Each pod of a run that is in trouble: its step, and what is wrong with it."""
+    if run.reader is None:
+        return []
+    events = run.reader.here("events")
+    found = pods_in_trouble(run.reader, run.pods, events)
+    return [(_step(pod), trouble) for pod, trouble in found]
+
+
+class _Objects:
+    """What Kubernetes has of a run or a release."""
+
+    def __init__(self, run: ClusterRun) -> None:
+        self.run = run
+        self.pods: list[Object] = []
+        self.jobs: list[Object] = []
+        if run.reader is not None:
+            self.pods = _labelled(run.reader, "pods", "", (RUN_LABEL, RUN, INSTANCE), run.run)
+            self.jobs = _labelled(run.reader, PLURAL, f"{GROUP}/{VERSION}", (RUN,), run.run)
+
+    @property
+    def found(self) -> bool:
+        return bool(self.pods or self.jobs)
+
+    def findings(self) -> list[Finding]:
+        """A row for each that is in trouble, and for each step that is."""
+        reader, rows, explained = self.run.reader, [], set()
+        if reader is not None:
+            events = reader.here("events")
+            for pod, trouble in pods_in_trouble(reader, self.pods, events):
+                explained.add(_step(pod))
+                rows.append(_row(_step(pod), trouble))
+            for trouble in _owners(reader, self.run.run, self.jobs, events):
+                rows.append(_row("", trouble))
+        return rows + step_findings(self.run, explained)
+
+    def well(self) -> Finding:
+        done = sum(pod.get("status", {}).get("phase") == "Succeeded" for pod in self.pods)
+        seen = (
+            f"{len(self.pods)} pods ({done} done), {len(self.jobs)} training jobs, none in trouble"
+        )
+        return Finding("ok", f"run {self.run.run}", seen)
 
 
 def _labelled(
@@ -84,13 +129,8 @@ def _owners(reader: Reader, run: str, jobs: list[Object], events: list[Object]) 
 
 def _step(pod: Object) -> str:
     """Which step of a pipeline a pod is; empty for others."""
-    name = str(pod["metadata"].get("annotations", {}).get(_NODE_NAME, ""))
-    parts = [
-        part
-        for part in name.split(".")[1:]
-        if part not in ("root", "executor") and not part.endswith("driver")
-    ]
-    return parts[-1] if parts else ""
+    annotations = pod["metadata"].get("annotations") or {}
+    return step_of(str(annotations.get(NODE_NAME, "")))
 
 
 def _row(step: str, trouble: Trouble) -> Finding:
@@ -98,53 +138,15 @@ def _row(step: str, trouble: Trouble) -> Finding:
     return Finding(row.level, f"step {step}, {row.what}" if step else row.what, row.seen, row.fix)
 
 
-def _failed_steps(run: str) -> list[Finding]:
-    """What Kubeflow Pipelines itself remembers of steps that failed: their pods may be gone."""
-    host, token = os.environ.get("KFP_HOST"), os.environ.get("KFP_TOKEN")
-    if not host:
-        return []
-    url = f"{host.rstrip('/')}/apis/v2beta1/runs/{run}"
-    request = urllib.request.Request(  # noqa: S310 - the person's own address
-        url, headers={"Authorization": f"Bearer {token}"} if token else {}
+def _nothing(run: ClusterRun) -> Finding:
+    where = (
+        f"nothing in namespace {run.reader.namespace} is labelled with it"
+        if run.reader
+        else ("Kubeflow Pipelines knows no such run")
     )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            record: Object = json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        seen = (
-            "it knows no such run" if error.code == 404 else f"answers {error.code} {error.reason}"
-        )
-        return [] if error.code == 404 else [Finding("warn", "Kubeflow Pipelines", seen)]
-    except (OSError, ValueError) as error:
-        return [
-            Finding(
-                "warn",
-                "Kubeflow Pipelines",
-                f"does not answer: {error}",
-                "check KFP_HOST and KFP_TOKEN",
-            )
-        ]
-    tasks = (record.get("run_details") or {}).get("task_details") or []
-    failed = [
-        one
-        for one in tasks
-        if one.get("state") in ("FAILED", "SYSTEM_ERROR") and one.get("display_name") != "root"
-    ]
-    return [
-        Finding(
-            "bad",
-            f"step {one.get('display_name')}",
-            one_line((one.get("error") or {}).get("message") or "failed"),
-            f"its pod is gone; run it again, and while it fails: modelyard doctor {run}",
-        )
-        for one in failed
-    ]
-
-
-def _nothing(reader: Reader, run: str) -> Finding:
-    seen = (
-        f"nothing in namespace {reader.namespace} is labelled with it: "
-        "it ended and was cleaned away, or runs elsewhere"
+    seen = f"{where}: it ended and was cleaned away, or runs elsewhere"
+    fix = (
+        f"kubectl get pods -A -l {RUN_LABEL}={run.run}; "
+        f"then modelyard doctor {run.run} --namespace NAMESPACE"
     )
-    fix = f"kubectl get pods -A -l {STEP}={run}; then modelyard doctor {run} --namespace NAMESPACE"
-    return Finding("bad", f"run {run}", seen, fix)
+    return Finding("bad", f"run {run.run}", seen, fix)

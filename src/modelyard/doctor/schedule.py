@@ -97,18 +97,27 @@ def _closest(pod: Object, message: str) -> Trouble:
 
 
 def _too_little(pod: Object, resource: str, message: str) -> Trouble:
-    containers = pod.get("spec", {}).get("containers", []) if "/" in resource else []
-    wanted = sum(int(_asked(one, resource) or 0) for one in containers)
-    request = f" ({wanted} requested)" if wanted else ""
+    request = _request(pod, resource)
     if "/" in resource:
         fix = (
             f"modelyard doctor --cluster shows what is free; ask for fewer {resource}, or add nodes"
         )
+    elif pod["metadata"].get("labels", {}).get("pipeline/runid"):
+        fix = f"request less: --set cluster.{resource}=…, or {resource} in the page's form; or add nodes"
     else:
         fix = f"ask for less {resource}, or add nodes: kubectl describe nodes | grep -A8 'Allocated resources'"
-    return _trouble(
-        pod, NO_ROOM, f"no node has enough {resource} free{request}: {_nodes(message)}", fix
-    )
+    seen = f"no node has enough {resource} free{request}: {_nodes(message)}"
+    return _trouble(pod, NO_ROOM, seen, fix)
+
+
+def _request(pod: Object, resource: str) -> str:
+    """How much of a resource a pod's containers request, in words; empty where they say nothing."""
+    containers = pod.get("spec", {}).get("containers", [])
+    wanted = [amount for one in containers if (amount := _asked(one, resource))]
+    if "/" in resource:
+        total = sum(int(amount) for amount in wanted)
+        return f" ({total} requested)" if total else ""
+    return f" ({' + '.join(wanted)} requested)" if wanted else ""
 
 
 def _asked(container: Object, resource: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from modelyard.errors import MissingExtra, Unavailable, UsageError
 from modelyard.kubernetes.refusals import refusal
 from modelyard.kubernetes.trainer import GROUP, PLURAL, VERSION
+from modelyard.kubernetes.words import last_words
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -21,6 +22,8 @@ Object = dict[str, Any]
 
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that another try may change."""
+LOG_END = 100
+"""Lines of a log in which the reason of its end stands: below it Kubeflow's launcher writes its own."""
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -269,21 +272,25 @@ class Cluster:
             _request_timeout=(10, self.pace.silence),
         )
 
-    def last_line(self, pod: str, container: str, previous: bool) -> str:
-        """The last line that a container wrote; empty where no one can tell any more."""
+    def log(self, pod: str, container: str, tail: int, previous: bool = False) -> str:
+        """The last lines that a container wrote; empty where no one can tell any more."""
         from kubernetes.client import ApiException
 
-        query = {"tailLines": "20", **({"previous": "true"} if previous else {})}
+        query = {"tailLines": str(tail)}
+        if previous:
+            query["previous"] = "true"
         try:
             data: bytes = self.call(
                 "reading a log", lambda: self.open_log(pod, container, **query).data, patience=10
             )
         except (ApiException, Unavailable):
             return ""
-        lines = [
-            line.partition(" ")[2].strip() for line in data.decode(errors="replace").splitlines()
-        ]
-        return next((line for line in reversed(lines) if line), "")
+        lines = data.decode(errors="replace").splitlines()
+        return "\n".join(line.partition(" ")[2] for line in lines)
+
+    def last_line(self, pod: str, container: str, previous: bool) -> str:
+        """The line in which a container says why it ended; empty where no one can tell any more."""
+        return last_words(self.log(pod, container, LOG_END, previous))
 
 
 def retry_after(headers: Mapping[str, str] | None) -> float | None:

@@ -1,0 +1,189 @@
+"""Follows a run on a cluster: a line a step, why nothing moves, how it ended."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from modelyard.doctor.clusterrun import ClusterRun, found
+from modelyard.doctor.finding import Trouble
+from modelyard.doctor.run import run_findings, troubles_of
+from modelyard.errors import Unavailable
+from modelyard.kubernetes.steps import Step
+
+MARKS = {
+    "SUCCEEDED": "[green]✓[/]",
+    "CACHED": "[cyan]↺[/]",
+    "SKIPPED": "[dim]-[/]",
+}
+TICK, REASON, PATIENCE = 2.0, 10.0, 600.0
+"""Seconds between two looks, between two looks for the reason of a wait, and for which no answer is
+borne."""
+_VERSION = re.compile(r"^(?P<name>\S+) version (?P<version>\d+) ")
+
+
+class Follower:
+    """Follows one run. `limit` is for how many minutes a step may wait for something that does not
+    pass by itself; then the run is ended."""
+
+    def __init__(self, run: ClusterRun, console: Console, limit: float, tick: float = TICK) -> None:
+        self.run, self.console, self.limit, self.tick = run, console, limit, tick
+        self._shown: set[tuple[str, str]] = set()
+        self._reasons: set[str] = set()
+        self._waits: dict[str, float] = {}
+        self._reason_at = float("-inf")
+
+    def follow(self, clock: Callable[[], float] = time.monotonic) -> bool:
+        """Follows the run to its end; whether it succeeded.
+
+        Raises:
+            Unavailable: Kubeflow Pipelines stays away.
+        """
+        answered, away = clock(), False
+        with self.console.status("waiting for the cluster") as status:
+            while True:
+                try:
+                    self.run.look()
+                    if away:
+                        self.console.print("connected again")
+                    answered, away = clock(), False
+                except Unavailable as error:
+                    if clock() - answered > PATIENCE:
+                        raise Unavailable(f"{error}. {self._later()}") from None
+                    if not away:
+                        self._print(f"{error}. The run goes on; trying again")
+                    away = True
+                    time.sleep(self.tick)
+                    continue
+                self._show_steps()
+                status.update(self._doing())
+                if self.run.over:
+                    break
+                if clock() - self._reason_at >= REASON:
+                    self._reason_at = clock()
+                    if not self._may_wait(clock()):
+                        return False
+                time.sleep(self.tick)
+        self._end()
+        return self.run.state == "SUCCEEDED"
+
+    def _show_steps(self) -> None:
+        for step in self.run.steps:
+            key = (step.name, str(step.began))
+            if not step.over or key in self._shown:
+                continue
+            self._shown.add(key)
+            took = "" if step.seconds is None else f"{step.seconds:.0f} s"
+            mark = MARKS.get(step.state, "[red]✗[/]")
+            self._print(f"{step.name:<12} {took:>7}  {self._words(step)}", mark)
+
+    def _words(self, step: Step) -> str:
+        if step.state == "CACHED":
+            return "answered from the cache"
+        finished = self.run.finished(step) if step.state == "SUCCEEDED" else None
+        words = finished.headline if finished else ""
+        if len(step.tries) > 1:
+            words = f"{words} ({len(step.tries)} tries)".strip()
+        return words
+
+    def _doing(self) -> str:
+        working = [step.name for step in self.run.steps if not step.over]
+        return escape(f"{', '.join(working)} at work" if working else "Kubeflow prepares a step")
+
+    def _may_wait(self, now: float) -> bool:
+        """Says why a step does not start; False where that has lasted for too long."""
+        lasting = set()
+        for step, trouble in self._troubles():
+            line = f"{step or 'a pod'} waits: {trouble.cause}"
+            if trouble.cause not in self._reasons:
+                self._reasons.add(trouble.cause)
+                self._print(line, "[yellow]![/]")
+                self._print(f"  → {trouble.fix}")
+            if trouble.lasting:
+                lasting.add(step)
+            since = self._waits.setdefault(step, now)
+            if trouble.lasting and now - since >= self.limit * 60:
+                self._give_up(line)
+                return False
+        self._waits = {step: since for step, since in self._waits.items() if step in lasting}
+        return True
+
+    def _troubles(self) -> list[tuple[str, Trouble]]:
+        waiting = {step.name for step in self.run.steps if step.state == "PENDING"}
+        if self.run.reader is None and waiting:
+            cause = "its pod has not started, and only Kubernetes knows why"
+            fix = "to see it here: set KUBECONFIG"
+            return [(", ".join(sorted(waiting)), Trouble("unknown", "", cause, fix, False))]
+        if self.run.lost:
+            gone = "nothing of it runs: its workflow or its schedule was deleted"
+            return [("run", Trouble("lost", "", gone, f"modelyard doctor {self.run.run}"))]
+        try:
+            return troubles_of(self.run)
+        except Unavailable:
+            return []
+
+    def _give_up(self, why: str) -> None:
+        # What is lost cannot be ended: Kubeflow would call it CANCELING for ever.
+        if self.run.kubeflow is not None and not self.run.lost:
+            self.run.kubeflow.terminate(self.run.run)
+        self._print(
+            f"ended after {self.limit:g} minutes in which nothing moved: {why}", "[red]✗[/]"
+        )
+
+    def _end(self) -> None:
+        took = "" if self.run.seconds is None else f" in {self.run.seconds:.0f} s"
+        if self.run.state == "SUCCEEDED":
+            self._succeeded(took)
+            return
+        self._print(f"run {self.run.state.lower()}{took}", "[red]✗[/]")
+        steps = []
+        for finding in run_findings(self.run):
+            steps += [
+                step.name for step in self.run.steps if finding.what.startswith(f"step {step.name}")
+            ]
+            if finding.level == "bad":
+                self._print(f"{finding.what}: {finding.seen}", "[red]✗[/]")
+                self._print(f"  → {finding.fix}")
+        self._page()
+        self._print(f"next     modelyard logs {' '.join([self.run.run, *steps[:1]])}")
+
+    def _succeeded(self, took: str) -> None:
+        last = self.run.steps[-1] if self.run.steps else None
+        finished = self.run.finished(last) if last is not None else None
+        headline = finished.headline if finished else ""
+        self._print(f"done{took}{': ' if headline else ''}{headline}", MARKS["SUCCEEDED"])
+        self._page()
+        version = _VERSION.match(headline)
+        if version is not None:
+            reference = f"{version['name']}@{version['version']}"
+            self._print(f"next     modelyard explain {reference}; modelyard serve {reference}")
+        else:
+            self._print(f"next     modelyard logs {self.run.run}")
+
+    def _page(self) -> None:
+        if self.run.kubeflow is not None:
+            self._print(f"page     {self.run.kubeflow.page(self.run.run)}")
+
+    def _later(self) -> str:
+        return f"The run goes on: modelyard follow {self.run.run}"
+
+    def _print(self, text: str, mark: str = "") -> None:
+        self.console.print(f"{mark} {escape(text)}".lstrip(), soft_wrap=True)
+
+
+def follow(run: str, console: Console, *, host: str | None = None, limit: float = 30.0) -> None:
+    """Follows a run to its end; exit status 1 where it does not succeed. Ctrl-C leaves it running."""
+    follower = Follower(found(run, host=host), console, limit)
+    try:
+        succeeded = follower.follow()
+    except KeyboardInterrupt:
+        line = f"the run goes on. Follow it: modelyard follow {run}; end it: modelyard cancel {run}"
+        console.print(line, soft_wrap=True)
+        raise typer.Exit(130) from None
+    if not succeeded:
+        raise typer.Exit(1)

@@ -1,0 +1,86 @@
+"""The commands `follow`, `logs` and `cancel`: a run after it was started, on a cluster or here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+PANEL = "Cluster"
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.", show_default=False)]
+Host = Annotated[
+    str | None, typer.Option(help="Kubeflow Pipelines' address. Also KFP_HOST; token in KFP_TOKEN.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (follow, logs, cancel):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def follow(
+    run: Run,
+    host: Host = None,
+    limit: Annotated[
+        float, typer.Option("--start-limit", min=0, help="Minutes that a step may fail to start.")
+    ] = 30.0,
+) -> None:
+    """Follow a run on a cluster to its end; Ctrl-C leaves it running."""
+    from modelyard.cli.following import follow as follow_run
+
+    follow_run(run, Console(highlight=False), host=host, limit=limit)
+
+
+def logs(
+    run: Run,
+    step: Annotated[
+        str | None, typer.Argument(help="Only this step's.", show_default=False)
+    ] = None,
+    host: Host = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Lines of Kubeflow's launcher and of Argo too.")
+    ] = False,
+) -> None:
+    """Print the log of a run, step by step."""
+    from modelyard.pipeline import local
+
+    for folder in local.all_runs():
+        if folder.path.name == run:
+            typer.echo(folder.log.read_text(errors="replace"), nl=False)
+            return
+    _cluster_logs(run, step, host, everything)
+
+
+def cancel(run: Run, host: Host = None) -> None:
+    """End a run on a cluster."""
+    from modelyard.kubernetes.kubeflow import Kubeflow
+
+    Kubeflow(host).terminate(run)
+    typer.echo(f"run {run} is being ended. What it leaves: modelyard doctor {run}")
+
+
+def _cluster_logs(run: str, step: str | None, host: str | None, everything: bool) -> None:
+    from modelyard.doctor.clusterrun import found
+    from modelyard.errors import UsageError, choices
+    from modelyard.kubernetes.words import own_lines
+
+    cluster = found(run, host=host)
+    cluster.look()
+    names = list(dict.fromkeys(one.name for one in cluster.steps))
+    if not names:
+        raise UsageError(
+            f"run {run} has no step yet, or nobody knows it. Type: modelyard doctor {run}"
+        )
+    if step is not None and step not in names:
+        raise UsageError(choices("step", step, names))
+    for one in cluster.steps:
+        if step not in (None, one.name):
+            continue
+        for number, attempt in enumerate(one.tries, 1):
+            again = f", try {number}" if len(one.tries) > 1 else ""
+            log = cluster.log(attempt, tail=100_000)
+            typer.echo(f"== {one.name}{again}: {attempt.state.lower()}")
+            lines = log.splitlines() if everything else own_lines(log)
+            typer.echo("\n".join(lines) if log else "(its log is gone)")

@@ -1,0 +1,103 @@
+"""Reading runs from Kubeflow Pipelines' own API, as the JSON that it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from urllib.parse import quote, urlsplit
+
+from modelyard.errors import Unavailable, UsageError
+from modelyard.kubernetes.client import Object
+
+RUNS = "/apis/v2beta1/runs"
+TIMEOUT = 15.0
+ADVICE = "set KFP_HOST to the address of Kubeflow Pipelines, and KFP_TOKEN where it needs one"
+_IMPL = "retry-system-container-impl"
+"""Argo's template of a step with retries, which all of ours have: part of its pods' names."""
+
+
+class Kubeflow:
+    """Kubeflow Pipelines at an address: `host`, or KFP_HOST."""
+
+    def __init__(self, host: str | None = None) -> None:
+        """Connects to nothing yet.
+
+        Raises:
+            UsageError: neither an address nor KFP_HOST is given.
+        """
+        address = host or os.environ.get("KFP_HOST")
+        if not address:
+            raise UsageError(f"no address of Kubeflow Pipelines is known here: {ADVICE}")
+        self.host = address.rstrip("/")
+
+    def run(self, run: str) -> Object | None:
+        """A run by its id; None where there is none.
+
+        Raises:
+            Unavailable: Kubeflow Pipelines does not answer, or refuses.
+        """
+        answer = self._ask("GET", f"{RUNS}/{quote(run, safe='')}")
+        return None if answer is None else json.loads(answer)
+
+    def runs(self, count: int = 20) -> list[Object]:
+        """The newest runs, the newest first."""
+        answer = self._ask("GET", f"{RUNS}?page_size={count}&sort_by=created_at%20desc")
+        found: list[Object] = json.loads(answer or "{}").get("runs") or []
+        return found
+
+    def terminate(self, run: str) -> None:
+        """Ends a run.
+
+        Raises:
+            UsageError: there is no such run.
+        """
+        if self._ask("POST", f"{RUNS}/{quote(run, safe='')}:terminate") is None:
+            raise UsageError(f"Kubeflow Pipelines at {self.host} knows no run {run}")
+
+    def log(self, run: str, node: str) -> str:
+        """The log of a step's pod, by Argo's id of it; empty where nobody keeps it any more."""
+        workflow, _, number = node.rpartition("-")
+        for name in (f"{workflow}-{_IMPL}-{number}", node):
+            try:
+                answer = self._ask("GET", f"/apis/v1alpha1/runs/{run}/nodes/{name}/log")
+            except Unavailable:
+                continue
+            if answer:
+                return answer
+        return ""
+
+    def page(self, run: str) -> str:
+        """Where a person sees the run."""
+        url = urlsplit(self.host)
+        name, dot, rest = (url.hostname or "").partition(".")
+        host = self.host
+        if name == "ml-pipeline":  # the API's own service; its page has another
+            host = f"{url.scheme}://ml-pipeline-ui{dot}{rest}"
+        return f"{host}/#/runs/details/{run}"
+
+    def namespace(self) -> str:
+        """The namespace that the address names, `ml-pipeline.kubeflow.svc…`; empty where it names none."""
+        parts = (urlsplit(self.host).hostname or "").split(".")
+        return parts[1] if len(parts) > 2 and parts[2] == "svc" else ""
+
+    def _ask(self, method: str, path: str) -> str | None:
+        token = os.environ.get("KFP_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(  # noqa: S310 - the person's own address
+            f"{self.host}{path}", headers=headers, method=method
+        )
+        where = f"Kubeflow Pipelines at {self.host}"
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+                body: bytes = answer.read()
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise Unavailable(f"{where} answers {error.code} {error.reason}") from None
+        except (OSError, ValueError) as error:
+            raise Unavailable(
+                f"{where} does not answer: {error}. Check KFP_HOST and KFP_TOKEN"
+            ) from None
+        return body.decode(errors="replace")

@@ -1,0 +1,212 @@
+"""The steps of a pipeline's run, out of what Kubeflow and Argo keep of it.
+
+Of a step `ingest` there are the nodes `ingest-driver`, `ingest`, `ingest(0)`, `executor` and one
+`executor(n)` a try, each of which Kubeflow Pipelines calls a task. A person knows one step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from modelyard.kubernetes.client import Object
+
+SLACK = 2.0
+"""Seconds by which the times of nodes that belong together differ at most."""
+_TRY = re.compile(r"^executor\(\d+\)$")
+_FAILED = frozenset({"FAILED", "ERROR", "SYSTEM_ERROR"})
+OVER = _FAILED | {"SUCCEEDED", "SKIPPED", "CANCELED", "CACHED"}
+
+
+@dataclass
+class Try:
+    """One pod of a step."""
+
+    node: str
+    """Argo's id of it, which the pod has as an annotation; empty where nobody says."""
+    state: str
+    began: datetime | None
+    ended: datetime | None
+    message: str = ""
+
+
+@dataclass
+class Step:
+    """A step as a person knows it."""
+
+    name: str
+    state: str
+    """SUCCEEDED, FAILED, RUNNING, PENDING, CACHED, …"""
+    began: datetime | None
+    ended: datetime | None
+    tries: list[Try] = field(default_factory=list)
+    error: str = ""
+    """Kubeflow's own words on its failure; since 2.17 it has none."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.state in OVER
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended badly."""
+        return self.state in _FAILED
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its pods took, without Argo's waits around them; None while they run."""
+        began = self.tries[0].began if self.tries else self.began
+        ended = self.tries[-1].ended if self.tries else self.ended
+        if began is None or ended is None:
+            return None
+        return (ended - began).total_seconds()
+
+
+def step_of(node: str) -> str:
+    """Which step a node belongs to, by its full name: `…root(0).ingest(0).executor(0)` is `ingest`."""
+    parts = [re.sub(r"\([\d:]*\)", "", part) for part in node.split(".")[1:]]
+    named = [part for part in parts if part not in ("root", "executor", "root-driver")]
+    return named[-1].removesuffix("-driver") if named else ""
+
+
+def from_record(record: Object) -> list[Step]:
+    """The steps of a run as Kubeflow Pipelines' API has it, in the order in which they began.
+
+    Its tasks do not say to whom they belong: the task that begins and ends with an `executor` is a
+    step, others are parts of the graph.
+    """
+    tasks = (record.get("run_details") or {}).get("task_details") or []
+    executors = [task for task in tasks if task.get("display_name") == "executor"]
+    tries = [task for task in tasks if _TRY.match(str(task.get("display_name")))]
+    graph = _graph(tasks)
+    grouped = bool(executors)  # else the record is of an older Kubeflow: each task is a step
+    steps = []
+    for task in sorted(tasks, key=lambda task: str(task.get("start_time") or "")):
+        name = str(task.get("display_name") or "")
+        if name.endswith("-driver") and task.get("state") in _FAILED:
+            steps.append(_driver(task))
+        if not name or name in graph or name.endswith((")", "-driver")):
+            continue
+        if not grouped:
+            steps.append(_step(task))
+            continue
+        executor = next((one for one in executors if _belongs(one, task)), None)
+        if executor is not None:
+            executors.remove(executor)
+            steps.append(_with_tries(task, executor, tries))
+    return steps
+
+
+def _graph(tasks: Sequence[Object]) -> set[str]:
+    """Names of nodes that are never steps: the workflow's own, of which all ids begin, and the root."""
+    ids = [child["pod_name"] for task in tasks for child in task.get("child_tasks") or []]
+    return {"root", "executor", *(name.rpartition("-")[0] for name in ids)}
+
+
+def _belongs(executor: Object, task: Object) -> bool:
+    if executor.get("state") not in (task.get("state"), "SKIPPED"):
+        return False
+    return _near(executor, task, "start_time") and _near(executor, task, "end_time")
+
+
+def _near(first: Object, second: Object, name: str) -> bool:
+    one, other = moment(first.get(name)), moment(second.get(name))
+    if one is None or other is None:
+        return one is other
+    return abs((one - other).total_seconds()) <= SLACK
+
+
+def _driver(task: Object) -> Step:
+    """A step whose driver failed, before the step itself had a pod."""
+    step = _step(task)
+    step.name = step.name.removesuffix("-driver")
+    return step
+
+
+def _step(task: Object) -> Step:
+    state = str(task.get("state") or "PENDING")
+    name = str(task.get("display_name"))
+    step = Step(name, state, moment(task.get("start_time")), moment(task.get("end_time")))
+    step.error = str((task.get("error") or {}).get("message") or "")
+    return step
+
+
+def _with_tries(task: Object, executor: Object, tries: list[Object]) -> Step:
+    step = _step(task)
+    if executor.get("state") == "SKIPPED":
+        step.state = "CACHED"
+        return step
+    nodes = [child["pod_name"] for child in executor.get("child_tasks") or []]
+    for number, node in enumerate(nodes):
+        last = number == len(nodes) - 1
+        found = [one for one in tries if _is_try(one, number, step)]
+        # Of steps that run side by side, the one that ended as this step did.
+        alike = [one for one in found if one.get("state") == task.get("state")]
+        chosen = next(iter((alike if last else []) or found), None)
+        if chosen is None:
+            continue
+        tries.remove(chosen)
+        began, ended = moment(chosen.get("start_time")), moment(chosen.get("end_time"))
+        step.tries.append(Try(node, str(chosen.get("state") or "PENDING"), began, ended))
+    if step.tries and step.tries[-1].state == "PENDING":
+        step.state = "PENDING"
+    return step
+
+
+def _is_try(task: Object, number: int, step: Step) -> bool:
+    began = moment(task.get("start_time"))
+    if task.get("display_name") != f"executor({number})" or began is None or step.began is None:
+        return False
+    after = (began - step.began).total_seconds()
+    if number == 0:
+        return abs(after) <= SLACK
+    before = step.ended is None or began <= step.ended
+    return after > 0 and before
+
+
+def from_workflow(workflow: Object) -> list[Step]:
+    """The steps of a run as Argo's Workflow has it: exact, as long as the Workflow is there."""
+    nodes = list((workflow.get("status", {}).get("nodes") or {}).values())
+    steps: dict[str, Step] = {}
+    for node in sorted(nodes, key=lambda node: str(node.get("startedAt") or "")):
+        state = _STATES.get(str(node.get("phase")), "RUNNING")
+        if str(node.get("displayName")).endswith("-driver") and state in _FAILED:
+            steps[str(node["name"])] = driver = _of_node(node, step_of(str(node["name"])))
+            driver.error = str(node.get("message") or "")
+        if not _TRY.match(str(node.get("displayName"))):
+            continue
+        executor = str(node["name"]).rpartition("(")[0]
+        path = executor.rpartition(".")[0].rpartition("(")[0]
+        own = next((one for one in nodes if one.get("name") == path), node)
+        step = steps.setdefault(path, _of_node(own, step_of(str(node["name"]))))
+        began, ended = moment(node.get("startedAt")), moment(node.get("finishedAt"))
+        step.tries.append(Try(str(node["id"]), state, began, ended, str(node.get("message") or "")))
+        if state == "PENDING":
+            step.state = "PENDING"
+    return list(steps.values())
+
+
+_STATES = {
+    "Succeeded": "SUCCEEDED",
+    "Failed": "FAILED",
+    "Error": "ERROR",
+    "Pending": "PENDING",
+    "Running": "RUNNING",
+    "Skipped": "SKIPPED",
+}
+
+
+def _of_node(node: Object, name: str) -> Step:
+    state = _STATES.get(str(node.get("phase")), "RUNNING")
+    return Step(name, state, moment(node.get("startedAt")), moment(node.get("finishedAt")))
+
+
+def moment(text: object) -> datetime | None:
+    """A time of the API; None for the years 1 and 1970, which say that it is not known yet."""
+    if not text:
+        return None
+    found = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    return found if found.year > 1970 else None
