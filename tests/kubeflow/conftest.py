@@ -39,6 +39,8 @@ class Pipelines:
         self.runs: dict[str, Any] = {}
         self.logs: dict[str, str] = {}
         self.terminated: list[str] = []
+        self.submitted: list[Any] = []
+        """Bodies of the requests that started runs."""
         self.seen: list[str] = []
         self.away = 0
         """So many requests break off without an answer."""
@@ -46,8 +48,13 @@ class Pipelines:
         """How a run looks at the next requests, one each."""
         self.url = ""
 
-    def answer(self, method: str, path: str) -> str | None:
+    def answer(self, method: str, path: str, body: bytes = b"") -> str | None:
         parts = path.partition("?")[0].strip("/").split("/")
+        if parts[1:] == ["v2beta1", "experiments"]:
+            return '{"experiment_id": "e1"}' if method == "POST" else "{}"
+        if parts[1:] == ["v2beta1", "runs"] and method == "POST":
+            self.submitted.append(json.loads(body))
+            return '{"run_id": "r1"}'
         if parts[1:] == ["v2beta1", "healthz"]:
             return json.dumps({"multi_user": False})
         if parts[1:] == ["v2beta1", "runs"]:
@@ -82,9 +89,11 @@ def pipelines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipelines]:
                 pipelines.away -= 1
                 self.close_connection = True
                 return
-            found = pipelines.answer(self.command, self.path)
+            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            found = pipelines.answer(self.command, self.path, sent)
             body = (found or '{"error": "not found"}').encode()
             self.send_response(404 if found is None else 200)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

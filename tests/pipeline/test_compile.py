@@ -122,7 +122,11 @@ def test_no_step_installs_a_package_and_every_step_has_bounds(compiled, name, ki
     [
         (1, [], ("2", "8Gi")),
         (1, ["cluster.cpu=16", "cluster.memory=64Gi"], ("16", "64Gi")),
-        (2, ["cluster.cpu=16", "cluster.memory=64Gi"], ("2", "8Gi")),
+        (
+            2,
+            ["cluster.cpu=16", "cluster.memory=64Gi", "cluster.scratch=s3://b/s"],
+            ("2", "8Gi"),
+        ),
     ],
 )
 def test_what_is_submitted_are_parameters_of_the_pipeline_with_the_machine_that_is_asked_for(
@@ -143,7 +147,6 @@ def test_what_is_submitted_are_parameters_of_the_pipeline_with_the_machine_that_
         family,
         options.settings(family, assignments=settings),
         host=None,
-        rev=None,
         nodes=nodes,
         gpus=0,
         experiment="x",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from modelyard.home import slug
 
@@ -19,7 +20,6 @@ def submit_pipeline(
     config: FamilyConfig,
     *,
     host: str | None,
-    rev: str | None,
     nodes: int,
     gpus: int,
     experiment: str,
@@ -27,34 +27,26 @@ def submit_pipeline(
     follow: bool,
     cache: bool,
     start_limit: float = 30.0,
+    upload: str | None = None,
 ) -> None:
-    """Starts the family's pipeline on the cluster; exit code 1 when the run fails there."""
-    from modelyard.cli.options import entry
-    from modelyard.pipeline import local, pipelines
-    from modelyard.settings.family import portable
-    from modelyard.stages.run import code_version
+    """Starts the family's pipeline on the cluster; exit code 1 when the run fails there.
 
+    Raises:
+        UsageError: with these settings it would fail there for certain.
+    """
+    from modelyard.cli.submitting import arguments_of, check_for_cluster, uploaded
+    from modelyard.pipeline import local, pipelines
+
+    if upload is not None:
+        config = uploaded(config, upload)
+        console.print(f"uploaded {escape(str(config.data.uri))}", soft_wrap=True)
+    check_for_cluster(config, nodes=nodes, kind=kind)
     client = pipelines.connect(host)
-    found = entry(family)
-    # With several nodes the steps stay as they are: the nodes read the settings themselves.
-    machine = (
-        config.cluster.machine(found.Config.resources) if nodes == 1 else found.Config.resources
-    )
-    arguments = {
-        "family": family,
-        "config": portable(config),
-        "data_rev": rev or "",
-        "nodes": nodes,
-        "gpus_per_node": gpus,
-        "cpu": machine["cpu"],
-        "memory": machine["memory"],
-        "code_version": code_version(found),
-    }
     name = f"{slug(family)}-{local.new_id()}"
     run = pipelines.submit(
         client,
         pipelines.of_family(family, kind),
-        arguments,
+        arguments_of(family, config, nodes=nodes, gpus=gpus),
         name=name,
         experiment=experiment,
         cache=cache,

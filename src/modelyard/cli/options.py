@@ -73,6 +73,8 @@ def settings(
     from modelyard.errors import UsageError
     from modelyard.settings.family import parse_assignments, read_params, resolve
 
+    if params != PARAMS and not params.is_file():
+        raise UsageError(f"--params {params}: there is no such file")
     family = entry(name)
     shortcuts = {"data": "data.uri", "rev": "data.rev", **family.Config.shortcuts}
     given = {"data": data, "target": target, "rev": rev}

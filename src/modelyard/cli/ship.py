@@ -154,6 +154,14 @@ def submit(
     data: Data = None,
     target: Target = None,
     rev: Rev = None,
+    upload: Annotated[
+        str | None,
+        typer.Option(
+            "--upload",
+            metavar="URI",
+            help="Bring local --data below s3://BUCKET/FOLDER, and train on it there.",
+        ),
+    ] = None,
     settings: Set = None,
     params: Params = PARAMS,
     nodes: Nodes = 1,
@@ -178,7 +186,6 @@ def submit(
         family,
         config,
         host=host,
-        rev=rev,
         nodes=nodes,
         gpus=gpus,
         experiment=experiment,
@@ -186,4 +193,5 @@ def submit(
         follow=follow,
         cache=cache,
         start_limit=start_limit,
+        upload=upload,
     )

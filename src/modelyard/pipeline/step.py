@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from modelyard.errors import ModelyardError
 from modelyard.judging.evaluation import Evaluation
 from modelyard.parent import die_with_parent
+from modelyard.settings.carried import received
 
 RUN_ID = "MODELYARD_RUN_ID"
 
@@ -40,9 +41,10 @@ def run_step(
     exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     die_with_parent()
-    if data_rev:
-        config = {**config, "data": {**config.get("data", {}), "rev": data_rev}}
     try:
+        config = received(config)
+        if data_rev:
+            config = {**config, "data": {**config.get("data", {}), "rev": data_rev}}
         from modelyard.stages import STAGES
         from modelyard.stages.run import Run
 
@@ -70,7 +72,7 @@ def gpus_of_step(config: dict[str, Any], nodes: int, gpus_per_node: int) -> tupl
     """
     from modelyard.settings.cluster import ClusterSettings
 
-    settings = ClusterSettings.model_validate(config.get("cluster", {}))
+    settings = ClusterSettings.model_validate(received(config).get("cluster", {}))
     return str(gpus_per_node if nodes == 1 else 0), settings.gpu_resource
 
 

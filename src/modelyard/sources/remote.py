@@ -22,7 +22,7 @@ def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
             missing;
         Unavailable: the store doesn't answer.
     """
-    fs, root = _open(uri)
+    fs, root = open_store(uri)
     try:
         return copy_all(_entries(fs, root, uri), into, report)
     except ModelyardError:
@@ -30,35 +30,40 @@ def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
     except FileNotFoundError as error:
         if isinstance(error.__cause__, OSError):  # how fsspec's http tells that no one answers
             raise Unavailable(
-                f"data.uri {uri!r} does not answer: {_line(error.__cause__)}"
+                f"data.uri {uri!r} does not answer: {describe(error.__cause__)}"
             ) from error
         raise UsageError(f"data.uri {uri!r}: nothing is there") from None
     except PermissionError as error:
         raise UsageError(
-            f"data.uri {uri!r}: no permission ({_line(error)}). {_credentials(uri)}"
+            f"data.uri {uri!r}: no permission ({describe(error)}). {_credentials(uri)}"
         ) from None
     except Exception as error:  # every store has its own exceptions
         if type(error).__name__ in _NO_CREDENTIALS:
             raise UsageError(f"data.uri {uri!r}: no credentials. {_credentials(uri)}") from error
-        raise Unavailable(f"data.uri {uri!r}: {type(error).__name__}: {_line(error)}") from error
+        raise Unavailable(f"data.uri {uri!r}: {type(error).__name__}: {describe(error)}") from error
 
 
 def listing(uri: str) -> dict[str, dict[str, Any]]:
     """What the store says of an object, or of all below a prefix, by path; empty when it does
     not say."""
     try:
-        fs, root = _open(uri)
+        fs, root = open_store(uri)
         if urlsplit(uri).scheme in ("http", "https"):
             return {root: fs.info(root)}
         found: dict[str, dict[str, Any]] = fs.find(root, detail=True)
     except ModelyardError:
         raise
     except Exception as error:  # every store has its own exceptions
-        raise Unavailable(f"data.uri {uri!r}: {type(error).__name__}: {_line(error)}") from error
+        raise Unavailable(f"data.uri {uri!r}: {type(error).__name__}: {describe(error)}") from error
     return found
 
 
-def _open(uri: str) -> tuple[Any, str]:
+def open_store(uri: str) -> tuple[Any, str]:
+    """The store behind a URI, and the path in it.
+
+    Raises:
+        UsageError: an unknown scheme; MissingExtra: its package is missing.
+    """
     import fsspec
 
     scheme = uri.partition("://")[0]
@@ -68,7 +73,7 @@ def _open(uri: str) -> tuple[Any, str]:
         if scheme in ("s3", "s3a"):
             raise MissingExtra(f"data.uri {scheme}://", "data") from error
         raise UsageError(
-            f"data.uri {scheme}:// needs a package of its own: {_line(error)}"
+            f"data.uri {scheme}:// needs a package of its own: {describe(error)}"
         ) from error
     except ValueError:
         known = ["s3", "gs", "abfs", "http", "https", "memory", "file", "git+https"]
@@ -103,5 +108,6 @@ def _credentials(uri: str) -> str:
     return "Set the store's own environment variables: see docs/data.md"
 
 
-def _line(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """The first line of an error's own words, or its kind where it has none."""
     return (str(error) or type(error).__name__).strip().splitlines()[0][:200]

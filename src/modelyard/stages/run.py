@@ -23,6 +23,7 @@ from modelyard.errors import MissingExtra, ModelyardError
 from modelyard.family import Data, Entry, Family, Half, load
 from modelyard.home import NO_RUN
 from modelyard.packages import signing
+from modelyard.settings.carried import received
 from modelyard.settings.family import FamilyConfig, config_hash, resolve
 from modelyard.stages.closure import code_digest
 from modelyard.store import artifact
@@ -50,7 +51,7 @@ class Run:
         """From what a pipeline passes: the family's name and its config as plain JSON."""
         entry = load(family)
         values = fields | {"code_version": fields.get("code_version") or code_version(entry)}
-        return cls(entry, resolve(entry.Config, ("config", config or {})), **values)
+        return cls(entry, resolve(entry.Config, ("config", received(config or {}))), **values)
 
     @property
     def name(self) -> str:

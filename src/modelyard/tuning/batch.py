@@ -22,6 +22,7 @@ from modelyard.cost.meters import memory_limit
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import Entry, load
 from modelyard.runtimes.onnx import available_cores
+from modelyard.settings.carried import received
 from modelyard.settings.family import FamilyConfig, resolve
 from modelyard.settings.search import Range, nested, searched
 from modelyard.tuning import report
@@ -70,7 +71,7 @@ def trial(
     entry = load(family)
     try:
         values = resolve(
-            entry.Config, ("config", config), ("config", nested(trial["settings"]))
+            entry.Config, ("config", received(config)), ("config", nested(trial["settings"]))
         ).model_dump(mode="json")
     except ModelyardError as error:
         return json.dumps(trial | {"error": str(error)})
@@ -168,7 +169,7 @@ def _search(
     family: str, config: Mapping[str, Any], fixed: Sequence[str]
 ) -> tuple[Entry[Any], FamilyConfig, dict[str, Range]]:
     entry = load(family)
-    start = resolve(entry.Config, ("config", config))
+    start = resolve(entry.Config, ("config", received(config)))
     return entry, start, searched(entry.Config.search_space, start.model_dump(mode="json"), fixed)
 
 
