@@ -27,6 +27,12 @@ class Kubeflow:
     versions: list[Row] = field(default_factory=list)
     experiments: list[Row] = field(default_factory=list)
     recurring: list[Row] = field(default_factory=list)
+    runs: list[Row] = field(default_factory=list)
+    """Runs that recurring runs started, and what became of them."""
+    broken: list[str] = field(default_factory=list)
+    """Runs whose workflow went with the recurring run that owned it."""
+    removed: list[Row] = field(default_factory=list)
+    """Recurring runs that were deleted."""
     tokens: set[str | None] = field(default_factory=set)
     url: str = ""
     _ids: Iterator[int] = field(default_factory=itertools.count)
@@ -35,7 +41,8 @@ class Kubeflow:
         """A pipeline with its first version, which has its name and description."""
         assert query["name"] not in [one["display_name"] for one in self.pipelines], "HTTP 409"
         pipeline = {"pipeline_id": f"p{next(self._ids)}", "display_name": query["name"]}
-        self.pipelines.append(pipeline | {"namespace": query.get("namespace")})
+        about = {name: query.get(name) for name in ("namespace", "description")}
+        self.pipelines.append(pipeline | about)
         self._version(pipeline["pipeline_id"], query, body)
         return pipeline
 
@@ -50,9 +57,55 @@ class Kubeflow:
             "pipeline_version_id": f"v{next(self._ids)}",
             "display_name": query["name"],
             "description": query.get("description"),
+            "created_at": self._now(),
         }
         self.versions.append(row | {"spec": next(yaml.safe_load_all(text))})
         return row
+
+    def _now(self) -> str:
+        """Later at each call, as Kubeflow writes it."""
+        return f"2026-11-28T19:10:00.{next(self._ids):06}Z"
+
+    def schedule(self, body: bytes) -> Row:
+        """A recurring run, with its state as the API tells it."""
+        row = self.add(self.recurring, "recurring_run_id", body)
+        return self.switch(row["recurring_run_id"], row.get("mode", "ENABLE"))
+
+    def switch(self, job: str, mode: str) -> Row:
+        """Enables or disables a recurring run."""
+        (row,) = (one for one in self.recurring if one["recurring_run_id"] == job)
+        row |= {"mode": mode, "status": f"{mode}D"}
+        return row
+
+    def tick(self) -> None:
+        """Every enabled recurring run starts a run, unless one of its goes on (max_concurrency 1)."""
+        for one in self.recurring:
+            job = one["recurring_run_id"]
+            active = [
+                run
+                for run in self.runs
+                if run["recurring_run_id"] == job and run["state"] == "RUNNING"
+            ]
+            if one["mode"] == "ENABLE" and not active:
+                self.runs.append(
+                    {
+                        "run_id": f"run{next(self._ids)}",
+                        "display_name": one["display_name"],
+                        "experiment_id": one["experiment_id"],
+                        "recurring_run_id": job,
+                        "state": "RUNNING",
+                    }
+                )
+
+    def delete(self, job: str) -> None:
+        """A recurring run owns its workflows: they go with it, and their runs read RUNNING for ever."""
+        self.removed += [one for one in self.recurring if one["recurring_run_id"] == job]
+        self.recurring = [one for one in self.recurring if one["recurring_run_id"] != job]
+        self.broken += [
+            run["run_id"]
+            for run in self.runs
+            if run["recurring_run_id"] == job and run["state"] == "RUNNING"
+        ]
 
     def add(self, rows: list[Row], key: str, body: bytes) -> Row:
         """A row of JSON with an id."""
@@ -93,9 +146,16 @@ class Kubeflow:
                     ]
                 }
             case ("POST", ["recurringruns"]):
-                return self.add(self.recurring, "recurring_run_id", body)
+                return self.schedule(body)
+            case ("GET", ["runs"]):
+                asked = query.get("experiment_id")
+                return {"runs": [one for one in self.runs if one["experiment_id"] == asked]}
+            case ("POST", ["recurringruns", act]) if act.endswith((":enable", ":disable")):
+                job, _, mode = act.partition(":")
+                self.switch(job, mode.upper())
+                return {}
             case ("DELETE", ["recurringruns", job]):
-                self.recurring = [one for one in self.recurring if one["recurring_run_id"] != job]
+                self.delete(job)
                 return {}
         raise AssertionError(f"{method} {path} is not known here")
 

@@ -38,7 +38,7 @@ def plan(**change: Any) -> dict[str, Any]:
     text = next(one for one in found if one["kind"] == "ConfigMap" and "plan.json" in one["data"])[
         "data"
     ]["plan.json"]
-    return json.loads(text) | {"namespace": ""} | change
+    return json.loads(text) | {"namespace": "", "settleSeconds": 0} | change
 
 
 def register(
@@ -97,8 +97,8 @@ def test_the_compiled_pipelines_of_the_families_are_uploaded_and_run_the_image_o
 def test_monitoring_is_scheduled_with_its_settings_and_the_launchers_account(registered):
     kubeflow, _ = registered
     found = {one["display_name"]: one for one in kubeflow.recurring}
-    assert set(found) == {"modelyard-payments", "modelyard-retina"}
-    one = found["modelyard-payments"]
+    assert set(found) == {"payments-payments", "payments-retina"}
+    one = found["payments-payments"]
     assert one["trigger"]["cron_schedule"]["cron"] == "0 0 * * * *"
     assert one["service_account"] == "modelyard-launcher"
     assert one["runtime_config"]["parameters"] == {
@@ -111,7 +111,7 @@ def test_monitoring_is_scheduled_with_its_settings_and_the_launchers_account(reg
         "cpu": "4",
         "memory": "32Gi",
     }
-    assert (one["mode"], found["modelyard-retina"]["mode"]) == ("ENABLE", "DISABLE")
+    assert (one["mode"], found["payments-retina"]["mode"]) == ("ENABLE", "DISABLE")
     version = one["pipeline_version_reference"]["pipeline_version_id"]
     spec = next(each for each in kubeflow.versions if each["pipeline_version_id"] == version)[
         "spec"
@@ -147,14 +147,14 @@ def test_registering_again_uploads_nothing_and_follows_the_plan(registered):
     assert done.returncode == 0, done.stderr
     assert len(kubeflow.versions) == versions
     assert {one["display_name"] for one in kubeflow.recurring} == {
-        "modelyard-payments",
+        "payments-payments",
         "someone-elses",
     }
     assert len(kubeflow.recurring) == 2
     assert kubeflow.recurring[-1]["trigger"]["cron_schedule"]["cron"] == "0 0 5 * * *"
 
 
-def test_changed_bytes_are_a_new_version(tmp_path):
+def test_changed_bytes_are_a_new_version_and_going_back_makes_the_old_one_the_newest(tmp_path):
     register_ = script("register")
     first = of_family("tabular", "training").read_text()
     (tmp_path / "one.yaml").write_text(first)
@@ -162,10 +162,19 @@ def test_changed_bytes_are_a_new_version(tmp_path):
     with running() as kubeflow, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # kfp's word on old servers
         client = connect(kubeflow.url)
-        files = [tmp_path / name for name in ("one.yaml", "two.yaml", "one.yaml", "two.yaml")]
-        ids = [register_.upload(client, file, "x:1", None) for file in files]
+        names_ = ("one", "one", "two", "one", "one")
+        files = [register_.with_image(tmp_path / f"{name}.yaml", "x:1") for name in names_]
+        ids = [register_.upload(client, file, plan()) for file in files]
+        newest = [one["display_name"] for one in kubeflow.versions]
+        (pipeline,) = kubeflow.pipelines
     assert len({pipeline for pipeline, _ in ids}) == 1
-    assert ids[0] == ids[2] != ids[1] == ids[3]
+    assert ids[0] == ids[1] != ids[2] != ids[3] == ids[4] != ids[0]
+    assert newest[-1] == f"{newest[1]}-2"
+    assert pipeline["description"].startswith("Trains,")
+    about = kubeflow.versions[-1]["description"]
+    assert about.startswith("release models/payments, chart ")
+    assert "image " in about
+    assert "code " in about
 
 
 def test_all_pipelines_and_the_generic_ones_are_chosen_where_no_family_is_named():
@@ -184,12 +193,10 @@ def test_the_image_of_a_mirror_reaches_steps_and_training_nodes(tmp_path):
     train = spec["deploymentSpec"]["executors"]["exec-train"]["container"]
     train["env"].append({"name": "OTHER", "value": "kept"})
     compiled.write_text(yaml.safe_dump_all([spec, *rest]))
-    name, changed = script("register").with_image(
-        compiled, "mirror.example.org/modelyard/trainer:0.1.0"
-    )
-    first, *others = yaml.safe_load_all(changed)
+    made = script("register").with_image(compiled, "mirror.example.org/modelyard/trainer:0.1.0")
+    first, *others = yaml.safe_load_all(made.text)
     after = first["deploymentSpec"]["executors"]
-    assert name == "modelyard-tabular-training"
+    assert made.name == "modelyard-tabular-training"
     assert {one["container"]["image"] for one in after.values()} == {
         "mirror.example.org/modelyard/trainer:0.1.0"
     }
@@ -240,7 +247,12 @@ def test_without_kubeflow_pipelines_the_job_ends_in_time_and_names_the_values_to
 
 
 def test_the_register_job_does_not_try_again_what_a_person_has_to_act_on():
-    job = next(one for one in objects(Case("platform", "default")) if one["kind"] == "Job")
+    found = objects(Case("platform", "default"))
+    job = next(
+        one
+        for one in found
+        if one["metadata"]["name"] == "payments-register" and one["kind"] == "Job"
+    )
     (rule,) = job["spec"]["podFailurePolicy"]["rules"]
     assert rule["action"] == "FailJob"
     assert rule["onExitCodes"] == {"containerName": "register", "operator": "In", "values": [2]}
@@ -250,11 +262,14 @@ def test_the_register_job_does_not_try_again_what_a_person_has_to_act_on():
 
 
 def script(name: str) -> ModuleType:
-    """A script of the chart as a module."""
+    """A script of the chart as a module; scripts find each other, as they do in the pod."""
+    if str(FILES) not in sys.path:
+        sys.path.insert(0, str(FILES))
     found = spec_from_file_location(name, FILES / f"{name}.py")
     assert found is not None
     assert found.loader is not None
     module = module_from_spec(found)
+    sys.modules[name] = module
     found.loader.exec_module(module)
     return module
 

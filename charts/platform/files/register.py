@@ -1,8 +1,8 @@
 """Uploads the compiled pipelines to Kubeflow Pipelines and schedules monitoring: register.py PLAN.
 
 Their steps run the image that the plan names, wherever they were compiled for. A pipeline whose
-bytes are there already is left alone; a schedule is replaced by the one of the plan. So it may run
-as often as it likes.
+bytes are the newest version already is left alone, and so is a schedule that is as the plan wants it.
+So it may run as often as it likes. `register.py PLAN --remove` removes the release's schedules.
 """
 
 from __future__ import annotations
@@ -13,67 +13,100 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from schedules import Schedules, Wanted, check_cron
 
 from modelyard.errors import ModelyardError, Unavailable, UsageError, choices
-from modelyard.family import names
+from modelyard.family import load, names
 from modelyard.launch.manifest import IMAGE
 from modelyard.pipeline import pipelines
+from modelyard.settings.carried import carried
+from modelyard.settings.family import resolve
+from modelyard.settings.uri import is_remote
 
 if TYPE_CHECKING:
     from kfp import Client
 
-PREFIX = "modelyard-"
-"""In front of every schedule's name: others are never touched."""
+OURS = ("release ", "modelyard ")
+"""How the descriptions of our versions begin; the second is what earlier charts wrote."""
 PAUSE = 5.0
 """Seconds between two tries to reach Kubeflow Pipelines."""
 ADVICE = (
     "Set register.host to the address of its API, or register.enabled=false where there is none"
 )
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def with_image(file: Path, image: str) -> tuple[str, str]:
-    """Name and text of a compiled pipeline whose steps, and the training nodes that they start,
-    run an image."""
-    spec, *rest = yaml.safe_load_all(file.read_text())
+@dataclass(frozen=True)
+class Compiled:
+    """A compiled pipeline with the image that its steps run."""
+
+    name: str
+    about: str
+    """What it does, in its own words."""
+    code: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+
+def with_image(file: Path, image: str) -> Compiled:
+    """A compiled pipeline whose steps, and the training nodes that they start, run an image."""
+    spec, *rest = yaml.load_all(file.read_text(), LOADER)
     for executor in spec["deploymentSpec"]["executors"].values():
         container = executor["container"]
         container["image"] = image
         for variable in container.get("env", []):
             if variable["name"] == IMAGE:
                 variable["value"] = image
-    return spec["pipelineInfo"]["name"], yaml.safe_dump_all([spec, *rest], sort_keys=True)
+    info = spec["pipelineInfo"]
+    parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    code = str(parameters.get("code_version", {}).get("defaultValue", ""))
+    text = yaml.safe_dump_all([spec, *rest], sort_keys=True)
+    return Compiled(info["name"], info.get("description", ""), code, text)
 
 
-def upload(client: Client, compiled: Path, image: str, namespace: str | None) -> tuple[str, str]:
-    """Ids of the pipeline and of the version with these bytes, uploaded where they are missing."""
-    name, text = with_image(compiled, image)
-    sum_ = hashlib.sha256(text.encode()).hexdigest()[:12]
+def upload(client: Client, compiled: Compiled, plan: dict[str, Any]) -> tuple[str, str]:
+    """Ids of the pipeline and of its newest version, which has these bytes: uploaded where it has not."""
+    namespace = plan["namespace"] or None
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / compiled.name
-        file.write_text(text)
-        return _uploaded(client, file, name, sum_, namespace)
-
-
-def _uploaded(
-    client: Client, file: Path, name: str, sum_: str, namespace: str | None
-) -> tuple[str, str]:
-    pipeline = _pipeline(client, name, namespace)
-    if pipeline is None:
-        pipeline = client.upload_pipeline(
-            str(file), name, f"modelyard {sum_}", namespace
-        ).pipeline_id
-    for version in client.list_pipeline_versions(pipeline, page_size=100).pipeline_versions or []:
-        if sum_ in (version.display_name, (version.description or "").removeprefix("modelyard ")):
-            return pipeline, version.pipeline_version_id
-    version = client.upload_pipeline_version(
-        str(file), sum_, pipeline, description=f"modelyard {sum_}"
-    )
-    print(f"{name} {sum_}")
+        file = Path(folder) / f"{compiled.name}.yaml"
+        file.write_text(compiled.text)
+        pipeline = _pipeline(client, compiled.name, namespace)
+        if pipeline is None:
+            made = client.upload_pipeline(str(file), compiled.name, compiled.about, namespace)
+            pipeline = str(made.pipeline_id)
+        versions = _versions(client, pipeline)
+        same = [one for one in versions if one.display_name.startswith(compiled.digest)]
+        # The page takes the newest, so that going back to an old one is to make it again.
+        if same and same[-1] is versions[-1]:
+            return pipeline, same[-1].pipeline_version_id
+        name = f"{compiled.digest}-{len(same) + 1}" if same else compiled.digest
+        about = (
+            f"release {plan['owner']}, chart {plan['chart']}, image {plan['image']}, "
+            f"code {compiled.code}"
+        )
+        version = client.upload_pipeline_version(str(file), name, pipeline, description=about)
+    print(f"{compiled.name} {name}")
     return pipeline, version.pipeline_version_id
+
+
+def _versions(client: Client, pipeline: str) -> list[Any]:
+    """The versions of a pipeline, the newest last."""
+    found: list[Any] = []
+    token = ""
+    while True:
+        page = client.list_pipeline_versions(pipeline, page_token=token, page_size=100)
+        found += page.pipeline_versions or []
+        token = page.next_page_token or ""
+        if not token:
+            return sorted(found, key=lambda one: str(one.created_at or ""))
 
 
 def _pipeline(client: Client, name: str, namespace: str | None) -> str | None:
@@ -81,6 +114,26 @@ def _pipeline(client: Client, name: str, namespace: str | None) -> str | None:
     equal = {"predicates": [{"operation": 1, "key": "display_name", "stringValue": name}]}
     found = client.list_pipelines(filter=json.dumps(equal), namespace=namespace).pipelines or []
     return found[0].pipeline_id if found else None
+
+
+def check_pipelines(client: Client, wanted: list[Compiled], namespace: str | None) -> None:
+    """Refuses to add versions to a pipeline of the same name that somebody else made.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for compiled in wanted:
+        pipeline = _pipeline(client, compiled.name, namespace)
+        if pipeline is None:
+            continue
+        descriptions = [str(one.description or "") for one in _versions(client, pipeline)]
+        if descriptions and not any(
+            text.startswith(OURS) or text == compiled.about for text in descriptions
+        ):
+            raise UsageError(
+                f"pipeline {compiled.name!r} is there and not made by this chart. Rename it on the "
+                "page, or leave its family out of register.families"
+            )
 
 
 def chosen(families: list[str]) -> list[Path]:
@@ -113,16 +166,38 @@ def nested(settings: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def schedule(
-    client: Client, name: str, wanted: dict[str, Any], plan: dict[str, Any], experiment: str
-) -> None:
-    """Makes the recurring run of a plan's schedule, then removes the ones of the same name that
-    it replaces."""
-    job, family = PREFIX + name, wanted["family"]
-    before = [one.recurring_run_id for one in _jobs(client, experiment) if one.display_name == job]
-    pipeline, version = upload(
-        client, pipelines.of_family(family, "monitoring"), plan["image"], plan["namespace"] or None
-    )
+def check_schedules(plan: dict[str, Any]) -> None:
+    """Refuses a plan with a schedule that could not run, before anything is touched.
+
+    Raises:
+        UsageError: the value, by its name among the chart's, what was seen, what is allowed.
+    """
+    known = names()
+    for name, wanted in plan["schedules"].items():
+        where = f"register.schedules.{name}"
+        if wanted["family"] not in known:
+            raise UsageError(f"{where}.family: {choices('family', wanted['family'], known)}")
+        check_cron(f"{where}.cron", wanted["cron"])
+        settings = nested(wanted.get("settings", {}))
+        try:
+            config = resolve(load(wanted["family"]).Config, ("config", settings))
+        except UsageError as error:
+            raise UsageError(f"{where}.settings: {error}") from None
+        log = config.monitor.log
+        if log is not None and not is_remote(log):
+            raise UsageError(
+                f"{where}.settings.monitor.log = {log!r} is no address that a pod reaches. "
+                "Write s3://BUCKET/FOLDER, where the service writes its log"
+            )
+
+
+def wanted_schedule(
+    client: Client, name: str, wanted: dict[str, Any], plan: dict[str, Any]
+) -> Wanted:
+    """A schedule of the plan, its pipeline uploaded."""
+    family = wanted["family"]
+    compiled = with_image(pipelines.of_family(family, "monitoring"), plan["image"])
+    pipeline, version = upload(client, compiled, plan)
     config = nested(wanted.get("settings", {}))
     # A pod's size is the pipeline's to ask for, before the step that reads the settings is there.
     size = {
@@ -130,32 +205,17 @@ def schedule(
         for name, amount in config.get("cluster", {}).items()
         if name in ("cpu", "memory")
     }
-    client.create_recurring_run(
-        experiment,
-        job,
-        cron_expression=wanted["cron"],
-        pipeline_id=pipeline,
-        version_id=version,
-        params={"family": family, "config": config, **size},
-        no_catchup=True,
+    return Wanted(
+        name=name,
+        title=f"{plan['owner'].rpartition('/')[2]}-{name}",
+        cron=wanted["cron"],
+        pipeline=pipeline,
+        version=version,
+        content=compiled.digest,
+        parameters={"family": family, "config": carried(config), **size},
         enabled=wanted.get("enabled", True),
-        service_account=plan.get("account"),
+        account=plan.get("account"),
     )
-    for old in before:
-        client.delete_recurring_run(old)
-    print(f"{job}: {family} at {wanted['cron']}")
-
-
-def unschedule(client: Client, kept: set[str], experiment: str) -> None:
-    """Removes the schedules that the plan no longer has."""
-    for one in _jobs(client, experiment):
-        if one.display_name.startswith(PREFIX) and one.display_name not in kept:
-            client.delete_recurring_run(one.recurring_run_id)
-            print(f"{one.display_name}: removed")
-
-
-def _jobs(client: Client, experiment: str) -> list[Any]:
-    return client.list_recurring_runs(experiment_id=experiment, page_size=100).recurring_runs or []
 
 
 def connected(minutes: float) -> Client:
@@ -179,25 +239,51 @@ def register(plan: dict[str, Any]) -> None:
     """Carries a plan out.
 
     Raises:
-        UsageError: a family is unknown; Unavailable: Kubeflow Pipelines does not answer.
+        UsageError: a value is wrong; Unavailable: Kubeflow Pipelines does not answer.
     """
-    if token := os.environ.get("KFP_TOKEN_FILE"):
-        os.environ["KFP_TOKEN"] = Path(token).read_text().strip()
     files = chosen(plan["families"])
+    check_schedules(plan)
     client = connected(plan["waitMinutes"])
-    for file in files:
-        upload(client, file, plan["image"], plan["namespace"] or None)
+    compiled = [with_image(file, plan["image"]) for file in files]
+    check_pipelines(client, compiled, plan["namespace"] or None)
+    for one in compiled:
+        upload(client, one, plan)
+    wanted = [wanted_schedule(client, name, one, plan) for name, one in plan["schedules"].items()]
+    schedules_of(client, plan).follow(wanted)
+
+
+def remove(plan: dict[str, Any]) -> None:
+    """Removes the release's schedules. An uninstall goes on without Kubeflow Pipelines too."""
+    try:
+        client = connected(min(plan["waitMinutes"], 0.5))
+    except Unavailable as error:
+        print(f"the schedules of release {plan['owner']} are left: {error}")
+        return
+    schedules_of(client, plan).remove()
+    print("left: pipelines and their versions, runs and their artifacts")
+
+
+def schedules_of(client: Client, plan: dict[str, Any]) -> Schedules:
+    """The release's schedules."""
     experiment = client.create_experiment(
         plan["experiment"], namespace=plan["namespace"] or None
     ).experiment_id
-    for name, wanted in plan["schedules"].items():
-        schedule(client, name, wanted, plan, experiment)
-    unschedule(client, {PREFIX + name for name in plan["schedules"]}, experiment)
+    settle = float(plan.get("settleSeconds", 15))
+    return Schedules(client, experiment, plan["owner"], settle)
+
+
+def main(arguments: list[str]) -> None:
+    """Carries out the plan in the file that the first argument names."""
+    if token := os.environ.get("KFP_TOKEN_FILE"):
+        os.environ["KFP_TOKEN"] = Path(token).read_text().strip()
+    plan = json.loads(Path(arguments[0]).read_text())
+    act = remove if "--remove" in arguments else register
+    act(plan)
 
 
 if __name__ == "__main__":
     try:
-        register(json.loads(Path(sys.argv[1]).read_text()))
+        main(sys.argv[1:])
     except ModelyardError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
