@@ -7,9 +7,7 @@ from components.common import component
 
 @component
 def best(
-    family: str,
-    config: dict,
-    code_version: str,
+    settings: dict,
     fixed: list,
     first: list[str],
     second: list[str],
@@ -25,6 +23,7 @@ def best(
 
     Path(search.path).mkdir(parents=True, exist_ok=True)
     with batch.plainly():
-        config = batch.best(family, config, fixed, [*first, *second], Path(search.path))
+        family, start = settings["family"], settings["config"]
+        config = batch.best(family, start, fixed, [*first, *second], Path(search.path))
     copy_file(search.path, "tune.html", page.path)
     return config

@@ -7,6 +7,7 @@ import os
 from kfp import dsl, kubernetes
 
 import modelyard
+from modelyard.pipeline.step import RUN_ID
 
 IMAGE = os.environ.get("MODELYARD_IMAGE", f"modelyard/trainer:{modelyard.__version__}")
 
@@ -17,8 +18,9 @@ ENVIRONMENT, CREDENTIALS = "modelyard-environment", "modelyard-credentials"
 
 
 def provided(task: dsl.PipelineTask, cpu: str, memory: str) -> dsl.PipelineTask:
-    """A task with its CPUs and memory, its retries, and as environment the cluster's addresses and
-    credentials and the image that it runs, which the nodes of a training job run too."""
+    """A task with its CPUs and memory, its retries, no right to be root, and as environment the
+    run's id, which would make every step new to the cache as a parameter, the cluster's addresses and
+    credentials, and the image that it runs, which the nodes of a training job run too."""
     tracking = "MLFLOW_TRACKING_URI"
     kubernetes.use_config_map_as_env(task, ENVIRONMENT, {tracking: tracking}, optional=True)
     task.set_env_variable("MODELYARD_IMAGE", IMAGE)
@@ -30,5 +32,8 @@ def provided(task: dsl.PipelineTask, cpu: str, memory: str) -> dsl.PipelineTask:
         "AWS_REGION",
     ):
         kubernetes.use_secret_as_env(task, CREDENTIALS, {name: name}, optional=True)
+    kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
+    # The rest of the restricted Pod Security Standard Kubeflow sets itself.
+    kubernetes.set_security_context(task, run_as_non_root=True)
     task.set_cpu_request(cpu).set_memory_request(memory)
     return task.set_memory_limit(memory).set_retry(2, backoff_duration="30s", backoff_factor=2.0)

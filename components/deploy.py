@@ -7,10 +7,7 @@ from components.common import component
 
 @component
 def deploy(
-    family: str,
-    config: dict,
-    code_version: str,
-    run_id: str,
+    settings: dict,
     package: dsl.Input[dsl.Model],
     features: dsl.Input[dsl.Dataset],
     deployment: dsl.Output[dsl.Artifact],
@@ -19,4 +16,4 @@ def deploy(
     from modelyard.pipeline.step import run_step
 
     inputs = {"package": package, "features": features}
-    run_step("deploy", family, config, run_id, inputs=inputs, outputs={"deployment": deployment})
+    run_step("deploy", settings, inputs=inputs, outputs={"deployment": deployment})

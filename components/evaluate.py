@@ -7,10 +7,7 @@ from components.common import component
 
 @component
 def evaluate(
-    family: str,
-    config: dict,
-    code_version: str,
-    run_id: str,
+    settings: dict,
     features: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
@@ -21,7 +18,7 @@ def evaluate(
     from modelyard.pipeline.step import read_evaluation, run_step
 
     inputs = {"features": features, "model": model}
-    run_step("evaluate", family, config, run_id, inputs=inputs, outputs={"evaluation": evaluation})
+    run_step("evaluate", settings, inputs=inputs, outputs={"evaluation": evaluation})
     result = read_evaluation(evaluation.path)
     for name, value in result.metrics.items():
         metrics.log_metric(name, value)

@@ -7,10 +7,7 @@ from components.common import component
 
 @component
 def export(
-    family: str,
-    config: dict,
-    code_version: str,
-    run_id: str,
+    settings: dict,
     features: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     graphs: dsl.Output[dsl.Model],
@@ -19,4 +16,4 @@ def export(
     from modelyard.pipeline.step import run_step
 
     inputs = {"features": features, "model": model}
-    run_step("export", family, config, run_id, inputs=inputs, outputs={"graphs": graphs})
+    run_step("export", settings, inputs=inputs, outputs={"graphs": graphs})

@@ -7,10 +7,7 @@ from components.common import component
 
 @component
 def features(
-    family: str,
-    config: dict,
-    code_version: str,
-    run_id: str,
+    settings: dict,
     dataset: dsl.Input[dsl.Dataset],
     features: dsl.Output[dsl.Dataset],
 ):
@@ -20,9 +17,7 @@ def features(
 
     run_step(
         "features",
-        family,
-        config,
-        run_id,
+        settings,
         inputs={"dataset": dataset},
         outputs={"features": features},
     )

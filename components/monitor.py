@@ -7,10 +7,7 @@ from components.common import component
 
 @component
 def monitor(
-    family: str,
-    config: dict,
-    code_version: str,
-    run_id: str,
+    settings: dict,
     verdict: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
 ) -> bool:
@@ -18,6 +15,6 @@ def monitor(
     trained again."""
     from modelyard.pipeline.step import copy_file, read_json, run_step
 
-    run_step("monitor", family, config, run_id, outputs={"verdict": verdict})
+    run_step("monitor", settings, outputs={"verdict": verdict})
     copy_file(verdict.path, "report.html", report.path)
     return read_json(verdict.path, "verdict.json")["retrain"]

@@ -7,10 +7,7 @@ from components.common import component
 
 @component
 def package(
-    family: str,
-    config: dict,
-    code_version: str,
-    run_id: str,
+    settings: dict,
     features: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
@@ -22,5 +19,5 @@ def package(
     from modelyard.pipeline.step import copy_file, run_step
 
     inputs = {"features": features, "model": model, "evaluation": evaluation, "graphs": graphs}
-    run_step("package", family, config, run_id, inputs=inputs, outputs={"package": package})
+    run_step("package", settings, inputs=inputs, outputs={"package": package})
     copy_file(package.path, "card.html", card.path)

@@ -4,11 +4,9 @@ from components.common import component
 
 
 @component
-def suggest(
-    family: str, config: dict, code_version: str, fixed: list, count: int, done: list[str]
-) -> list[str]:
+def suggest(settings: dict, fixed: list, count: int, done: list[str]) -> list[str]:
     """Draws settings to try, from the results so far; the first ever are the starting settings."""
     from modelyard.tuning import batch
 
     with batch.plainly():
-        return batch.suggest(family, config, fixed, count, done)
+        return batch.suggest(settings["family"], settings["config"], fixed, count, done)

@@ -7,18 +7,18 @@ from components.common import component
 
 @component
 def trial(
-    family: str,
-    config: dict,
-    code_version: str,
+    settings: dict,
     gpus: str,
     gpu_resource: str,
+    cpu: str,
+    memory: str,
     proposal: str,
     dataset: dsl.Input[dsl.Dataset],
     features: dsl.Input[dsl.Dataset],
 ) -> str:
     """Trains with the proposed settings and judges on the validation split.
 
-    `gpus` and `gpu_resource` are inputs because the compiler hands a loop only what its steps take.
+    The pod's own sizes are inputs because the compiler hands a loop only what its steps take.
     """
     from pathlib import Path
 
@@ -26,5 +26,10 @@ def trial(
 
     with batch.plainly():
         return batch.trial(
-            family, config, proposal, Path(dataset.path), Path(features.path), int(gpus)
+            settings["family"],
+            settings["config"],
+            proposal,
+            Path(dataset.path),
+            Path(features.path),
+            int(gpus),
         )

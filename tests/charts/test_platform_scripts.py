@@ -103,7 +103,7 @@ def test_monitoring_is_scheduled_with_its_settings_and_the_launchers_account(reg
     assert one["service_account"] == "modelyard-launcher"
     assert one["runtime_config"]["parameters"] == {
         "family": "tabular",
-        "config": {
+        "settings": {
             "monitor": {"log": "s3://logs/payments", "consecutive": 2},
             "registry": {"name": "payments"},
             "cluster": {"cpu": 4, "memory": "32Gi"},

@@ -233,7 +233,7 @@ def test_settings_with_signs_of_argo_are_encoded_in_a_schedule(place):
     settings = {"serve.values": {"note": "{{x}} $$"}}
     schedule = SCHEDULES["payments"] | {"settings": settings}
     place.apply(place.plan("yard", schedules={"payments": schedule}))
-    sent = place.kubeflow.recurring[0]["runtime_config"]["parameters"]["config"]
+    sent = place.kubeflow.recurring[0]["runtime_config"]["parameters"]["settings"]
     assert "{{x}}" not in str(sent)
     assert received(sent) == {"serve": {"values": {"note": "{{x}} $$"}}}
 

@@ -23,9 +23,11 @@ from modelyard.settings.carried import LONGEST, MARK, carried, received
 FAMILY = "tests.toy.family:Line"
 STEP = """
 import json, sys
-from modelyard.stages.run import Run
-config = json.loads(sys.argv[1])["config"]
-print(json.dumps(Run.of(sys.argv[2], config).config.model_dump(mode="json")))
+from modelyard.pipeline.form import FIELDS, configured
+from modelyard.family import load
+form = json.loads(sys.argv[1])
+config = configured(load(sys.argv[2]), {name: form[name] for name in FIELDS}, form["settings"])
+print(json.dumps(config.model_dump(mode="json")))
 """
 TEXTS = {
     "a name of Argo's": "price {{workflow.name}}",
@@ -144,7 +146,8 @@ def test_local_data_are_brought_to_a_store_once_and_trained_on_there(tmp_path):
     file.write_text("x,y\n1,3\n")
     assert uploaded(config, "memory://team/data").data.uri != first.data.uri
     sent = arguments_of(FAMILY, first, nodes=1, gpus=0)
-    assert sent["config"]["data"]["uri"] == first.data.uri
+    assert sent["data"] == first.data.uri
+    assert sent["settings"] == {}
 
 
 def test_a_folder_is_brought_whole_and_nothing_to_bring_is_refused(tmp_path):

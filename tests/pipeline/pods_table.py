@@ -11,10 +11,11 @@ import yaml
 
 from modelyard.family import load, names
 from modelyard.launch.manifest import TrainJobRequest, train_job
+from modelyard.pipeline.form import handed
 from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipelines
-from modelyard.pipeline.step import gpus_of_step
 from modelyard.settings.cluster import ClusterSettings
 from modelyard.settings.family import FamilyConfig
+from modelyard.stages.run import Run
 from tests.pipeline.driver import pods
 
 ROOT = Path(__file__).parents[2]
@@ -41,8 +42,8 @@ monitoring pipeline the steps other than `monitor` run when there is drift.
 def resources(path: Path, nodes: int, gpus: int, config: dict | None = None) -> dict:
     """The pods of a pipeline that was started with these nodes, GPUs and settings."""
     documents = list(yaml.safe_load_all(path.read_text()))
-    amount, resource = gpus_of_step(config or {}, nodes, gpus)
-    outputs = {("ingest", "gpus"): amount, ("ingest", "gpu_resource"): resource}
+    prepared = handed(Run.of("tests.toy.family:Line", config, nodes=nodes, gpus_per_node=gpus))
+    outputs = {("prepare", name): prepared[name] for name in ("gpus", "gpu_resource")}
     asked = {"nodes": nodes, "gpus_per_node": gpus}
     known = documents[0]["root"]["inputDefinitions"]["parameters"]
     given = {name: value for name, value in asked.items() if name in known}

@@ -51,12 +51,14 @@ def test_every_pipeline_loads_again_with_the_parameters_of_the_page(compiled, na
 
     loaded = components.load_component_from_file(str(compiled[name, kind]))
     inputs = loaded.component_spec.inputs
-    own = {"trials", "fixed"} if kind == "tuning" else {"nodes", "cpu", "memory"}
-    assert set(inputs) == {"family", "config", "data_rev", "gpus_per_node", "code_version"} | own
+    own = {"trials", "fixed"} if kind == "tuning" else {"nodes"}
+    asked = {"family", "data", "target", "model", "name", "cpu", "memory", "settings"}
+    assert set(inputs) == asked | {"gpus_per_node"} | own
+    assert inputs["settings"].default == {}
     described = spec(compiled[name, kind])[0]["root"]["inputDefinitions"]["parameters"]
     assert all(parameter["description"] for parameter in described.values())
     if name:
-        assert load(name).Config.model_validate(inputs["config"].default) == load(name).Config()
+        assert inputs["family"].default == name
 
 
 @pytest.mark.parametrize("name", [None, *names()])
@@ -64,8 +66,10 @@ def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(compiled,
     pipeline, platform = spec(compiled[name, "training"])
     tasks = pipeline["root"]["dag"]["tasks"]
     makers = {output: stage.name for stage in TRAINING for output in stage.outputs}
-    assert set(tasks) == {stage.name for stage in TRAINING}
+    assert set(tasks) == {"prepare"} | {stage.name for stage in TRAINING}
     for stage in TRAINING:
+        given = tasks[stage.name]["inputs"]["parameters"]["settings"]["taskOutputParameter"]
+        assert given == {"outputParameterKey": stage.name, "producerTask": "prepare"}
         artifacts = tasks[stage.name].get("inputs", {}).get("artifacts", {})
         sources = {key: value["taskOutputArtifact"] for key, value in artifacts.items()}
         assert {key: source["producerTask"] for key, source in sources.items()} == {
@@ -73,15 +77,15 @@ def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(compiled,
         }
         assert all(source["outputArtifactKey"] == key for key, source in sources.items())
     cached = {task: bool(body["cachingOptions"].get("enableCache")) for task, body in tasks.items()}
-    assert cached == {stage.name: stage.name not in ("ingest", "deploy") for stage in TRAINING}
+    assert cached == {name: name not in ("prepare", "deploy") for name in tasks}
     train = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train"]
     assert train["emptyDirMounts"][0]["mountPath"] == "/dev/shm"
     accelerator = pipeline["deploymentSpec"]["executors"]["exec-train"]["container"]["resources"][
         "accelerator"
     ]
     assert accelerator == {
-        "resourceCount": "{{$.inputs.parameters['pipelinechannel--ingest-gpus']}}",
-        "resourceType": "{{$.inputs.parameters['pipelinechannel--ingest-gpu_resource']}}",
+        "resourceCount": "{{$.inputs.parameters['pipelinechannel--prepare-gpus']}}",
+        "resourceType": "{{$.inputs.parameters['pipelinechannel--prepare-gpu_resource']}}",
     }
 
 
@@ -89,13 +93,13 @@ def test_the_training_graph_has_every_stage_behind_the_stages_it_reads(compiled,
 def test_the_monitoring_graph_trains_again_only_when_the_verdict_says_so(compiled, name):
     pipeline, _ = spec(compiled[name, "monitoring"])
     tasks = pipeline["root"]["dag"]["tasks"]
-    condition = next(task for task in tasks if task != "monitor")
+    (condition,) = set(tasks) - {"prepare", "monitor"}
     assert "monitor" in tasks[condition]["dependentTasks"]
     assert "== true" in tasks[condition]["triggerPolicy"]["condition"]
     inner = pipeline["components"][tasks[condition]["componentRef"]["name"]]["dag"]["tasks"]
     (training,) = inner.values()
     steps = pipeline["components"][training["componentRef"]["name"]]["dag"]["tasks"]
-    assert set(steps) == {stage.name for stage in TRAINING}
+    assert set(steps) == {"prepare"} | {stage.name for stage in TRAINING}
 
 
 @pytest.mark.parametrize(("name", "kind"), FILES)
@@ -104,13 +108,13 @@ def test_no_step_installs_a_package_and_every_step_has_bounds(compiled, name, ki
     for executor in pipeline["deploymentSpec"]["executors"].values():
         container = executor["container"]
         assert "pip install" not in " ".join(container["command"])
-        memory = "8Gi" if kind == "tuning" else "{{$.inputs.parameters['pipelinechannel--memory']}}"
-        assert container["resources"]["resourceMemoryLimit"] in (memory, "4Gi")
+        memory = container["resources"]["resourceMemoryLimit"]
+        assert memory.endswith("memory']}}"), memory
         assert (
             container["resources"]["resourceMemoryRequest"]
             == container["resources"]["resourceMemoryLimit"]
         )
-    if name and kind != "tuning":
+    if name:
         defaults = pipeline["root"]["inputDefinitions"]["parameters"]
         assert {key: defaults[key]["defaultValue"] for key in ("cpu", "memory")} == {
             key: load(name).Config.resources[key] for key in ("cpu", "memory")
@@ -182,18 +186,19 @@ def test_a_familys_own_pipeline_is_compiled_once_for_each_version_of_the_code(
     assert of_family("tests.toy.family:Line", "training").is_file()
 
 
-def test_ingest_writes_what_gpus_the_training_steps_own_pod_asks_for(tmp_path):
+def test_the_first_step_says_what_gpus_the_training_steps_own_pod_asks_for(tmp_path):
     step = (
-        "import sys; from kfp import dsl; from components.ingest import ingest\n"
+        "import sys; from components.prepare import prepare\n"
         "for nodes in (1, 2):\n"
-        "    folder = f'{sys.argv[1]}/{nodes}'\n"
-        "    ingest.python_func(family='tests.toy.family:Line', config={'cluster': {'gpu_resource': 'amd.com/gpu'}},\n"
-        "        code_version='', run_id='r', data_rev='', nodes=nodes, gpus_per_node=4,\n"
-        "        dataset=dsl.Dataset(uri=f'{folder}/dataset'), gpus=f'{folder}/gpus',\n"
-        "        gpu_resource=f'{folder}/resource')"
+        "    made = prepare.python_func(family='tests.toy.family:Line', data='', target='', model='', name='',\n"
+        "        settings={'cluster': {'gpu_resource': 'amd.com/gpu'}}, nodes=nodes, gpus_per_node=4)\n"
+        "    print(repr(made.gpus), repr(made.gpu_resource), sorted(made.train))"
     )
-    subprocess.run([sys.executable, "-c", step, str(tmp_path)], check=True, capture_output=True)
-    assert (tmp_path / "1" / "gpus").read_text() == "4"
-    assert (tmp_path / "2" / "gpus").read_text() == "0"
-    for nodes in ("1", "2"):
-        assert (tmp_path / nodes / "resource").read_text() == "amd.com/gpu"
+    done = subprocess.run(
+        [sys.executable, "-c", step], check=True, capture_output=True, text=True, cwd=Path.cwd()
+    )
+    train = "['code', 'config', 'family', 'gpus_per_node', 'nodes']"
+    assert done.stdout.splitlines() == [
+        f"'4' 'amd.com/gpu' {train}",
+        f"'0' 'amd.com/gpu' {train}",
+    ]

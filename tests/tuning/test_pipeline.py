@@ -154,7 +154,7 @@ def compiled(tmp_path_factory) -> Path:
 def test_trials_fan_out_over_the_proposals_of_each_round(compiled):
     pipeline = next(yaml.safe_load_all(compiled.read_text()))
     tasks = pipeline["root"]["dag"]["tasks"]
-    assert set(tasks) == {"ingest", "features", "round", "round-2", "best"}
+    assert set(tasks) == {"prepare", "ingest", "features", "round", "round-2", "best"}
     assert "round" in tasks["round-2"]["dependentTasks"]
     inside = pipeline["components"][tasks["round"]["componentRef"]["name"]]["dag"]["tasks"]
     loop = next(task for name, task in inside.items() if name != "suggest")
@@ -171,7 +171,8 @@ def test_the_pipeline_on_this_machine_finds_better_settings(compiled, tmp_path, 
     from modelyard.pipeline.pipelines import run_here
 
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    run_here(compiled, tmp_path, {"config": CONFIG, "trials": 3, "fixed": [*FIXED, "model.kind"]})
+    given = {"settings": CONFIG, "trials": 3, "fixed": [*FIXED, "model.kind"]}
+    run_here(compiled, tmp_path, given)
     (file,) = tmp_path.rglob("best.yaml")
     rows = json.loads(file.with_name("trials.json").read_text())
     assert [row["trial"] for row in rows] == list(range(1, 7))

@@ -27,6 +27,7 @@ from modelyard.pipeline import pipelines
 from modelyard.settings.carried import carried
 from modelyard.settings.family import resolve
 from modelyard.settings.uri import is_remote
+from modelyard.stages.run import code_version
 
 if TYPE_CHECKING:
     from kfp import Client
@@ -48,7 +49,6 @@ class Compiled:
     name: str
     about: str
     """What it does, in its own words."""
-    code: str
     text: str
 
     @property
@@ -66,10 +66,8 @@ def with_image(file: Path, image: str) -> Compiled:
             if variable["name"] == IMAGE:
                 variable["value"] = image
     info = spec["pipelineInfo"]
-    parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    code = str(parameters.get("code_version", {}).get("defaultValue", ""))
     text = yaml.safe_dump_all([spec, *rest], sort_keys=True)
-    return Compiled(info["name"], info.get("description", ""), code, text)
+    return Compiled(info["name"], info.get("description", ""), text)
 
 
 def upload(client: Client, compiled: Compiled, plan: dict[str, Any]) -> tuple[str, str]:
@@ -90,7 +88,7 @@ def upload(client: Client, compiled: Compiled, plan: dict[str, Any]) -> tuple[st
         name = f"{compiled.digest}-{len(same) + 1}" if same else compiled.digest
         about = (
             f"release {plan['owner']}, chart {plan['chart']}, image {plan['image']}, "
-            f"code {compiled.code}"
+            f"code {code_version()}"
         )
         version = client.upload_pipeline_version(str(file), name, pipeline, description=about)
     print(f"{compiled.name} {name}")
@@ -212,7 +210,7 @@ def wanted_schedule(
         pipeline=pipeline,
         version=version,
         content=compiled.digest,
-        parameters={"family": family, "config": carried(config), **size},
+        parameters={"family": family, "settings": carried(config), **size},
         enabled=wanted.get("enabled", True),
         account=plan.get("account"),
     )

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 def arguments_of(family: str, config: FamilyConfig, *, nodes: int, gpus: int) -> dict[str, Any]:
     """The parameters of a family's pipeline for these settings."""
     from modelyard.cli.options import entry
-    from modelyard.settings.carried import carried
-    from modelyard.settings.family import portable
-    from modelyard.stages.run import code_version
+    from modelyard.pipeline.form import filled
 
     found = entry(family)
     machine = dict(found.Config.resources)
@@ -26,13 +24,11 @@ def arguments_of(family: str, config: FamilyConfig, *, nodes: int, gpus: int) ->
         machine = config.cluster.machine(found.Config.resources)
     return {
         "family": family,
-        "config": carried(portable(config)),
-        "data_rev": "",  # it stands in the config
+        **filled(found, config),
         "nodes": nodes,
         "gpus_per_node": gpus,
         "cpu": machine["cpu"],
         "memory": machine["memory"],
-        "code_version": code_version(found),
     }
 
 

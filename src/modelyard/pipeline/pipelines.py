@@ -88,29 +88,19 @@ def compile_pipelines(wanted: Sequence[tuple[str | None, str, Path]]) -> None:
 
 
 def _described(family: str | None) -> dict[str, Any]:
-    """What a pipeline holds of a family: its name, its settings and its sizes, as JSON."""
+    """What a pipeline holds of a family: its name and its sizes, as JSON."""
     from modelyard.family import load
-    from modelyard.settings.family import FamilyConfig, portable
-    from modelyard.stages.run import code_version
+    from modelyard.settings.family import FamilyConfig
 
     if family is None:
         sizes = dict(FamilyConfig.resources)
-        told = {
-            "name": "modelyard",
-            "title": "Any family",
-            "family": "",
-            "config": {},
-            "resources": sizes,
-        }
-        return told | {"code_version": code_version()}
+        return {"name": "modelyard", "title": "Any family", "family": "", "resources": sizes}
     entry = load(family)
     return {
         "name": f"modelyard-{slug(family)}",
         "title": f"{slug(family)} ({entry.title})",
         "family": family,
-        "config": portable(entry.Config()),
         "resources": dict(entry.Config.resources),
-        "code_version": code_version(entry),
     }
 
 

@@ -42,19 +42,19 @@ def main(path: str) -> int:
 
 def _execute(folder: RunFolder) -> None:
     from modelyard.family import load
-    from modelyard.stages.run import code_version
 
     record = folder.record
     entry = load(record.family)
     config = resolve(entry.Config, ("config", record.config))
     modules = modules_of(entry, config, record.kind)
+    settings = record.config
+    if record.data_rev:
+        settings = {**settings, "data": {**settings.get("data", {}), "rev": record.data_rev}}
     arguments = {
         "family": record.family,
-        "config": record.config,
-        "data_rev": record.data_rev,
+        "settings": settings,
         "nodes": record.nodes,
         "gpus_per_node": record.gpus_per_node,
-        "code_version": code_version(entry),
     }
     with measure() as meter:
         try:

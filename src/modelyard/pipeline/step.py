@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelyard.errors import ModelyardError
+from modelyard.home import NO_RUN
 from modelyard.judging.evaluation import Evaluation
 from modelyard.parent import die_with_parent
-from modelyard.settings.carried import received
 
 RUN_ID = "MODELYARD_RUN_ID"
 
@@ -27,29 +27,30 @@ class PipelineArtifact(Protocol):
 
 def run_step(
     stage: str,
-    family: str,
-    config: dict[str, Any],
-    run_id: str,
+    settings: dict[str, Any],
     *,
     inputs: dict[str, PipelineArtifact] | None = None,
     outputs: dict[str, PipelineArtifact],
-    data_rev: str = "",
-    nodes: int = 1,
-    gpus_per_node: int = 0,
 ) -> None:
     """Runs a stage on a pipeline's artifacts; on an error that a person can fix, one line and
-    exit code 2."""
+    exit code 2.
+
+    `settings` is what the first step handed this one: family, config, and what the cache follows.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     die_with_parent()
+    family = str(settings["family"])
     try:
-        config = received(config)
-        if data_rev:
-            config = {**config, "data": {**config.get("data", {}), "rev": data_rev}}
         from modelyard.stages import STAGES
         from modelyard.stages.run import Run
 
-        identity = os.environ.get(RUN_ID) or run_id
-        run = Run.of(family, config, id=identity, nodes=nodes, gpus_per_node=gpus_per_node)
+        run = Run.of(
+            family,
+            settings["config"],
+            id=os.environ.get(RUN_ID) or NO_RUN,
+            nodes=int(settings.get("nodes", 1)),
+            gpus_per_node=int(settings.get("gpus_per_node", 0)),
+        )
         artifacts = {**(inputs or {}), **outputs}
         headline = STAGES[stage](
             run, **{name: artifact.path for name, artifact in artifacts.items()}
@@ -63,17 +64,6 @@ def run_step(
             "family": family,
             "code_version": run.code_version,
         }
-
-
-def gpus_of_step(config: dict[str, Any], nodes: int, gpus_per_node: int) -> tuple[str, str]:
-    """How many GPUs the training step's own pod asks for, and the resource's name on the cluster.
-
-    With several nodes it asks for none: the pods of the training job have them.
-    """
-    from modelyard.settings.cluster import ClusterSettings
-
-    settings = ClusterSettings.model_validate(received(config).get("cluster", {}))
-    return str(gpus_per_node if nodes == 1 else 0), settings.gpu_resource
 
 
 def read_evaluation(folder: str) -> Evaluation:
