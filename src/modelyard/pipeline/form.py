@@ -114,7 +114,8 @@ def _for_stage(run: Run, stage: Stage, whole: dict[str, Any]) -> dict[str, Any]:
         "code": code_version(run.entry),
     }
     if stage.outside is not None:
-        made["outside"] = stage.outside(run) or secrets.token_hex(16)
+        state = stage.outside(run)
+        made["outside"] = secrets.token_hex(16) if state is None else state
     if stage.name == "train":
         made |= {"nodes": run.nodes, "gpus_per_node": run.gpus_per_node}
     return made

@@ -112,6 +112,7 @@ class TabularConfig(FamilyConfig):
 
     shortcuts: ClassVar[Mapping[str, str]] = {"target": "features.target"}
     search_space = SEARCH
+    resources: ClassVar[Mapping[str, str]] = {"cpu": "500m", "memory": "2Gi", "shm": "256Mi"}
 
     features: TabularFeatures = TabularFeatures()
     """From a table to numbers."""
