@@ -16,8 +16,8 @@ import pytest
 
 from modelyard.errors import Unavailable
 from modelyard.family import load
+from modelyard.pipeline.form import filled
 from modelyard.pipeline.pipelines import connect
-from modelyard.settings.family import portable
 from tests.integration.cluster import Cluster, Image, pod
 
 pytestmark = pytest.mark.kind
@@ -84,11 +84,11 @@ def test_a_compiled_pipeline_runs_to_a_package_in_the_store(
 ):
     pipeline, version = uploaded
     experiment = pipelines.create_experiment("modelyard-test").experiment_id
-    config = {"family": FAMILY, "config": portable(load(FAMILY).Config.debug())}
+    form = {"family": FAMILY, **filled(load(FAMILY), load(FAMILY).Config.debug())}
     run = pipelines.run_pipeline(
         experiment,
         "test",
-        params=config,
+        params=form,
         pipeline_id=pipeline,
         version_id=version,
         enable_caching=False,
