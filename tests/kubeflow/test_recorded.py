@@ -232,6 +232,34 @@ def test_logs_are_the_steps_own_words_without_those_of_argo_and_the_launcher(clu
     assert "Error: exit status 1" in invoke("logs", run, "--all").output
 
 
+def test_the_cost_of_a_run_is_what_its_steps_logged(cluster, pipelines):
+    found, run = known(pipelines, "trainjob")
+    fill(cluster, found)
+    told = json.loads(invoke("cost", run, "--json", "--set", "cost.cpu_core_hour=3.6").stdout)
+    seconds = {one["stage"]: one["used"]["cpu_seconds"] for one in told["stages"]}
+    assert seconds["train"] == pytest.approx(396.394, abs=0.01)
+    assert set(seconds) == {"features", "train", "export", "package", "deploy"}
+    assert told["total"]["price"]["amount"] == pytest.approx(sum(seconds.values()) / 1000, rel=0.01)
+    assert "without ingest, evaluate: their logs are gone" in invoke("cost", run).output
+
+
+def test_explain_takes_a_run_of_the_cluster_by_what_it_registered(cluster, pipelines, monkeypatch):
+    found, run = known(pipelines, "trainjob")
+    fill(cluster, found)
+    asked = []
+    monkeypatch.setattr("modelyard.cli.show.lineage_tree", asked.append)
+    assert invoke("explain", run).exit_code == 0
+    assert asked == ["image@2"]
+
+
+def test_runs_of_the_cluster_are_listed_with_their_state(pipelines):
+    for name in ("pending", "succeeded"):
+        known(pipelines, name)
+    lines = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["runs", "--cluster"]).output
+    assert re.search(r"35607614-e9d5-\S+ .* running ", lines)
+    assert re.search(r"d8b138af-ef72-\S+ .* succeeded +│ +195 s", lines)
+
+
 def shown(name: str, cluster, pipelines) -> str:
     """A row of the table in the docs."""
     found, run = known(pipelines, name)

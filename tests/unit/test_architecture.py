@@ -55,6 +55,7 @@ HOMONYMS = {
     "image": {
         *(f"modelyard.kubernetes.{name}" for name in ("pods", "refusals")),
         *(f"modelyard.{name}.devices" for name in ("runtimes", "training")),
+        "modelyard.pipeline.pipelines",
         "modelyard.settings.cluster",
         *(f"modelyard.doctor.{name}" for name in ("ended", "pod", "pull")),
         *(f"modelyard.launch.{name}" for name in ("attempt", "manifest", "trainjob")),

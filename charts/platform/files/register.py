@@ -22,7 +22,6 @@ from schedules import Schedules, Wanted, check_cron
 
 from modelyard.errors import ModelyardError, Unavailable, UsageError, choices
 from modelyard.family import load, names
-from modelyard.launch.manifest import IMAGE
 from modelyard.pipeline import pipelines
 from modelyard.settings.carried import carried
 from modelyard.settings.family import resolve
@@ -39,7 +38,6 @@ PAUSE = 5.0
 ADVICE = (
     "Set register.host to the address of its API, or register.enabled=false where there is none"
 )
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,7 @@ class Compiled:
 
 def with_image(file: Path, image: str) -> Compiled:
     """A compiled pipeline whose steps, and the training nodes that they start, run an image."""
-    spec, *rest = yaml.load_all(file.read_text(), LOADER)
-    for executor in spec["deploymentSpec"]["executors"].values():
-        container = executor["container"]
-        container["image"] = image
-        for variable in container.get("env", []):
-            if variable["name"] == IMAGE:
-                variable["value"] = image
+    spec, *rest = pipelines.with_image(file, image)
     info = spec["pipelineInfo"]
     text = yaml.safe_dump_all([spec, *rest], sort_keys=True)
     return Compiled(info["name"], info.get("description", ""), text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -28,13 +30,19 @@ def submit_pipeline(
     cache: bool,
     start_limit: float = 30.0,
     upload: str | None = None,
+    image: str | None = None,
 ) -> None:
     """Starts the family's pipeline on the cluster; exit code 1 when the run fails there.
 
     Raises:
         UsageError: with these settings it would fail there for certain.
     """
-    from modelyard.cli.submitting import arguments_of, check_for_cluster, uploaded
+    from modelyard.cli.submitting import (
+        arguments_of,
+        check_for_cluster,
+        nodes_with_image,
+        uploaded,
+    )
     from modelyard.pipeline import local, pipelines
 
     if upload is not None:
@@ -43,14 +51,20 @@ def submit_pipeline(
     check_for_cluster(config, nodes=nodes, kind=kind)
     client = pipelines.connect(host)
     name = f"{slug(family)}-{local.new_id()}"
-    run = pipelines.submit(
-        client,
-        pipelines.of_family(family, kind),
-        arguments_of(family, config, nodes=nodes, gpus=gpus),
-        name=name,
-        experiment=experiment,
-        cache=cache,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = pipelines.of_family(family, kind)
+        if image is not None:
+            config = nodes_with_image(config, image)
+            target = Path(folder) / pipeline.name
+            pipeline = pipelines.write_with_image(pipeline, image, target)
+        run = pipelines.submit(
+            client,
+            pipeline,
+            arguments_of(family, config, nodes=nodes, gpus=gpus),
+            name=name,
+            experiment=experiment,
+            cache=cache,
+        )
     console.print(f"submitted {name} · run {run}")
     if follow:
         from modelyard.cli.following import follow as follow_run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 
@@ -24,7 +23,6 @@ MARKS = {
 TICK, REASON, PATIENCE = 2.0, 10.0, 600.0
 """Seconds between two looks, between two looks for the reason of a wait, and for which no answer is
 borne."""
-_VERSION = re.compile(r"^(?P<name>\S+) version (?P<version>\d+) ")
 
 
 class Follower:
@@ -158,10 +156,9 @@ class Follower:
         headline = finished.headline if finished else ""
         self._print(f"done{took}{': ' if headline else ''}{headline}", MARKS["SUCCEEDED"])
         self._page()
-        version = _VERSION.match(headline)
-        if version is not None:
-            reference = f"{version['name']}@{version['version']}"
-            self._print(f"next     modelyard explain {reference}; modelyard serve {reference}")
+        package = self.run.package()
+        if package is not None:
+            self._print(f"next     modelyard explain {package}; modelyard serve {package}")
         else:
             self._print(f"next     modelyard logs {self.run.run}")
 

@@ -93,8 +93,16 @@ def runs(
     page: Annotated[
         Path | None, typer.Option("--page", help="Write them, with their cards, as one HTML page.")
     ] = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Those of Kubeflow Pipelines at KFP_HOST instead.")
+    ] = False,
 ) -> None:
-    """List the runs on this machine."""
+    """List the runs on this machine, or on a cluster."""
+    if cluster:
+        from modelyard.cli.remote import cluster_runs
+
+        cluster_runs()
+        return
     from modelyard.cli.show import runs_page, runs_table
 
     runs_table(family) if page is None else runs_page(family, page)

@@ -35,5 +35,10 @@ def explain(
 ) -> None:
     """Show what made a package: data, settings, code, run and every step between."""
     from modelyard.cli.show import lineage_tree
+    from modelyard.doctor.clusterrun import is_cluster_id
 
+    if is_cluster_id(package):
+        from modelyard.cli.remote import package_of
+
+        package = package_of(package)
     lineage_tree(package)

@@ -84,3 +84,42 @@ def _cluster_logs(run: str, step: str | None, host: str | None, everything: bool
             typer.echo(f"== {one.name}{again}: {attempt.state.lower()}")
             lines = log.splitlines() if everything else own_lines(log)
             typer.echo("\n".join(lines) if log else "(its log is gone)")
+
+
+def package_of(run: str) -> str:
+    """What a run on a cluster registered, as `explain` and `serve` take it.
+
+    Raises:
+        UsageError: nothing, as far as its logs say.
+    """
+    from modelyard.doctor.clusterrun import found
+    from modelyard.errors import UsageError
+
+    cluster = found(run)
+    cluster.look()
+    package = cluster.package()
+    if package is None:
+        raise UsageError(
+            f"run {run} registered nothing, or its log is gone. Type: modelyard doctor {run}"
+        )
+    return package
+
+
+def cluster_runs(host: str | None = None) -> None:
+    """Prints the newest runs on a cluster, the newest last."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from modelyard.kubernetes.kubeflow import Kubeflow
+    from modelyard.kubernetes.steps import moment
+
+    table = Table()
+    for column in ("run", "name", "status", "time", "began"):
+        table.add_column(column, no_wrap=column == "run")
+    for record in reversed(Kubeflow(host).runs()):
+        began, ended = moment(record.get("created_at")), moment(record.get("finished_at"))
+        took = f"{(ended - began).total_seconds():.0f} s" if began and ended else ""
+        when = f"{began:%Y-%m-%d %H:%M}" if began else ""
+        name, state = escape(str(record.get("display_name"))), str(record.get("state", "")).lower()
+        table.add_row(record["run_id"], name, state, took, when)
+    Console(highlight=False).print(table)

@@ -166,6 +166,10 @@ def submit(
     params: Params = PARAMS,
     nodes: Nodes = 1,
     gpus: Gpus = 0,
+    image: Annotated[
+        str | None,
+        typer.Option(help="Image of the steps and training nodes. None: the compiled one's."),
+    ] = None,
     experiment: Annotated[str, typer.Option(help="Kubeflow experiment.")] = "modelyard",
     monitoring: Annotated[
         bool, typer.Option("--monitoring", help="The monitoring pipeline instead.")
@@ -194,4 +198,5 @@ def submit(
         cache=cache,
         start_limit=start_limit,
         upload=upload,
+        image=image,
     )

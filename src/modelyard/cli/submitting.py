@@ -32,6 +32,15 @@ def arguments_of(family: str, config: FamilyConfig, *, nodes: int, gpus: int) ->
     }
 
 
+def nodes_with_image(config: FamilyConfig, image: str) -> FamilyConfig:
+    """The config with which the nodes of a training job run the steps' image, unless it names their
+    own."""
+    if config.cluster.image is not None:
+        return config
+    cluster = config.cluster.model_copy(update={"image": image})
+    return config.model_copy(update={"cluster": cluster})
+
+
 def check_for_cluster(config: FamilyConfig, *, nodes: int, kind: str) -> None:
     """Refuses settings with which a run on a cluster would fail for certain.
 

@@ -6,7 +6,10 @@ Kubeflow Pipelines alone.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from modelyard.doctor.finding import Object
 from modelyard.doctor.inspect import Reader
@@ -20,6 +23,11 @@ RUN_LABEL = "pipeline/runid"
 NODE_ID, NODE_NAME = "workflows.argoproj.io/node-id", "workflows.argoproj.io/node-name"
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 _MAIN = "main"
+_WHOLE = 50_000
+"""Lines that are read where those do not hold what is looked for."""
+_ID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+_VERSION = re.compile(r"^(?P<name>\S+) version (?P<version>\d+) ")
+"""How `deploy` begins its headline."""
 _TAIL = 400
 """Lines that are read of a log's end: the launcher writes some thirty below the step's own."""
 
@@ -119,8 +127,33 @@ class ClusterRun:
         return "\n".join(kept.splitlines()[-tail:])
 
     def finished(self, step: Step) -> Finished | None:
-        """What a step's stage reported at its end; None where no log says."""
-        return finished(self.log(step.tries[-1])) if step.tries else None
+        """What a step's stage reported at its end; None where no log says.
+
+        Below it the launcher writes a line a file that it stores: hundreds for many small ones.
+        """
+        if not step.tries:
+            return None
+        last = step.tries[-1]
+        return finished(self.log(last)) or finished(self.log(last, _WHOLE))
+
+    def package(self) -> str | None:
+        """What the run registered, `churn@3`; None where it registered nothing, or no log says."""
+        for step in self.steps:
+            finished = self.finished(step) if step.name == "deploy" else None
+            version = _VERSION.match(finished.headline) if finished is not None else None
+            if version is not None:
+                return f"{version['name']}@{version['version']}"
+        return None
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The steps that ended as a run on a laptop reports them: with their seconds and usage."""
+        for step in self.steps:
+            finished = self.finished(step)
+            if finished is None or not finished.cost:
+                continue
+            yield {"event": "started", "stage": step.name}
+            event = {"event": "finished", "stage": step.name, "cost": finished.cost}
+            yield event | {"seconds": finished.seconds, "headline": finished.headline}
 
     def _settle(self, reader: Reader) -> None:
         """Looks in the namespace in which the run is, unless a person named one."""
@@ -139,6 +172,11 @@ class ClusterRun:
                 named = thing["metadata"]["namespace"]
         if named:
             reader.namespace = reader.cluster.namespace = named
+
+
+def is_cluster_id(reference: str | None) -> bool:
+    """Whether a reference is the id of a run on a cluster: a UUID, which no run here has."""
+    return reference is not None and _ID.match(reference) is not None
 
 
 def found(run: str, namespace: str | None = None, host: str | None = None) -> ClusterRun:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import MissingExtra, Unavailable, UsageError
 from modelyard.home import home, is_installed, slug, source_root
+from modelyard.launch.manifest import IMAGE
 from modelyard.pipeline.warm import import_kfp_local
 
 if TYPE_CHECKING:
@@ -132,6 +133,30 @@ def _without_settings_of_pods(graph: PipelineSpec) -> None:
     executors = graph.deployment_spec.fields["executors"].struct_value
     for executor in executors.fields.values():
         executor.struct_value.fields["container"].struct_value.fields.pop("env", None)
+
+
+def with_image(pipeline: Path, image: str) -> list[Any]:
+    """The documents of a compiled pipeline whose steps, and the training nodes that they start, run
+    an image."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    spec, *rest = yaml.load_all(pipeline.read_text(), loader)
+    for executor in spec["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        container["image"] = image
+        for variable in container.get("env", []):
+            if variable["name"] == IMAGE:
+                variable["value"] = image
+    return [spec, *rest]
+
+
+def write_with_image(pipeline: Path, image: str, target: Path) -> Path:
+    """Writes such a pipeline."""
+    import yaml
+
+    target.write_text(yaml.safe_dump_all(with_image(pipeline, image), sort_keys=True))
+    return target
 
 
 def connect(host: str | None, advice: str = ADVICE) -> Client:
