@@ -80,7 +80,7 @@ def training_pipeline(name: str, title: str, family: str, resources: dict[str, s
         )
         pair = {"features": table.outputs["features"], "model": fitted.outputs["model"]}
         judged = evaluate(settings=read["evaluate"], **pair)
-        compiled = export(settings=read["export"], **pair).after(judged)
+        compiled = export(settings=read["export"], **pair)
         built = package(
             settings=read["package"],
             **pair,

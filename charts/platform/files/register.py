@@ -220,6 +220,8 @@ def connected(minutes: float) -> Client:
             return pipelines.connect(None, ADVICE)
         except Unavailable as error:
             waited = time.monotonic() - began
+            if waited < PAUSE:
+                print(f"trying for {minutes:g} minutes: {error}", flush=True)
             if waited + PAUSE > minutes * 60:
                 raise Unavailable(f"tried for {waited / 60:.1f} minutes: {error}") from None
             time.sleep(PAUSE)

@@ -34,6 +34,7 @@ class Follower:
         self._shown: set[tuple[str, str]] = set()
         self._reasons: set[str] = set()
         self._waits: dict[str, float] = {}
+        self._waiting = ""
         self._reason_at = float("-inf")
 
     def follow(self, clock: Callable[[], float] = time.monotonic) -> bool:
@@ -90,14 +91,19 @@ class Follower:
         return words
 
     def _doing(self) -> str:
+        """What the line below the steps says; every ten seconds the reason of a wait is read again."""
+        if self._waiting:
+            return escape(self._waiting)
         working = [step.name for step in self.run.steps if not step.over]
         return escape(f"{', '.join(working)} at work" if working else "Kubeflow prepares a step")
 
     def _may_wait(self, now: float) -> bool:
         """Says why a step does not start; False where that has lasted for too long."""
         lasting = set()
+        self._waiting = ""
         for step, trouble in self._troubles():
             line = f"{step or 'a pod'} waits: {trouble.cause}"
+            self._waiting = line
             if trouble.cause not in self._reasons:
                 self._reasons.add(trouble.cause)
                 self._print(line, "[yellow]![/]")

@@ -7,15 +7,21 @@ import logging
 import os
 import shutil
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelyard.errors import ModelyardError
+from modelyard.errors import ModelyardError, Unavailable
 from modelyard.home import NO_RUN
 from modelyard.judging.evaluation import Evaluation
 from modelyard.parent import die_with_parent
 
 RUN_ID = "MODELYARD_RUN_ID"
+WAITS = (5.0, 15.0, 45.0, 90.0)
+"""Seconds before each further try of a step whose store or server was away."""
+PATIENCE = 300.0
+"""Seconds after which a step is not tried again: what takes so long has been patient itself."""
 
 
 class PipelineArtifact(Protocol):
@@ -52,9 +58,8 @@ def run_step(
             gpus_per_node=int(settings.get("gpus_per_node", 0)),
         )
         artifacts = {**(inputs or {}), **outputs}
-        headline = STAGES[stage](
-            run, **{name: artifact.path for name, artifact in artifacts.items()}
-        )
+        paths = {name: artifact.path for name, artifact in artifacts.items()}
+        headline = _patiently(stage, lambda: STAGES[stage](run, **paths))
     except ModelyardError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
@@ -64,6 +69,29 @@ def run_step(
             "family": family,
             "code_version": run.code_version,
         }
+
+
+def _patiently(stage: str, work: Callable[[], str]) -> str:
+    """Does the work of a stage on a cluster again where a store or a server was away for a moment.
+
+    Kubeflow repeats no step that exits with an error, whatever `set_retry` says. On a laptop a person
+    would rather know at once. A stage leaves nothing half-done behind, so that it may be repeated.
+
+    Raises:
+        Unavailable: it stayed away; and at once whatever else the work raises.
+    """
+    began = time.monotonic()
+    waits = list(WAITS) if os.environ.get("KUBERNETES_SERVICE_HOST") else []
+    while True:
+        try:
+            return work()
+        except Unavailable as error:
+            late = time.monotonic() - began > PATIENCE
+            if late or not waits:
+                raise
+            seconds = waits.pop(0)
+            logging.info("%s: %s. Trying again in %.0f s", stage, error, seconds)
+            time.sleep(seconds)
 
 
 def read_evaluation(folder: str) -> Evaluation:
