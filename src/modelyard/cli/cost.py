@@ -71,8 +71,9 @@ def cost(
     [bold]modelyard cost tabular --set cost.cpu_core_hour=0.04[/]  all runs of a family, at this price
     [bold]modelyard cost 20310405 --benefit-per-correct 0.5 --decisions-per-month 10000 --serving-per-month 40[/]
     """
-    from modelyard.cli.costing import Query, show
+    from modelyard.cli import clustercost, costing
     from modelyard.cost.report import Stakes
+    from modelyard.doctor.clusterrun import is_cluster_id
     from modelyard.errors import UsageError
 
     if (benefit_per_correct is None) != (decisions_per_month is None):
@@ -91,4 +92,6 @@ def cost(
             one_off=one_off,
             discount_rate=discount_rate,
         )
-    show(Query(reference, settings or [], stakes, metric), as_json=as_json)
+    query = costing.Query(reference, settings or [], stakes, metric)
+    show = clustercost.show if is_cluster_id(reference) else costing.show
+    show(query, as_json=as_json)

@@ -22,11 +22,9 @@ from modelyard.cost.report import (
     row,
     sum_of,
 )
-from modelyard.doctor.clusterrun import found, is_cluster_id
 from modelyard.errors import ModelyardError, UsageError, choices
 from modelyard.judging.evaluation import figure
 from modelyard.pipeline.local import RunFolder, all_runs, find_run
-from modelyard.settings.carried import received
 from modelyard.settings.cost import CostSettings
 from modelyard.settings.family import FamilyConfig, parse_assignments, resolve
 
@@ -63,9 +61,6 @@ class Judged:
 
 def show(query: Query, *, as_json: bool) -> None:
     """Prints the costs, and the return where benefits are stated."""
-    if is_cluster_id(query.reference):
-        _show_cluster(query, as_json)
-        return
     runs = _runs(query.reference)
     settings = [_settings(folder, query.assignments) for folder in runs]
     stages = over_runs(
@@ -84,44 +79,10 @@ def show(query: Query, *, as_json: bool) -> None:
         typed = json.dumps(figures, indent=1)
         print(typed)
         return
-    console.print(_table(stages, total, len(runs)))
+    console.print(cost_table(stages, total, len(runs)))
     _print_gaps(total)
     if returned and judged and query.stakes:
         _print_return(returned, judged, query.stakes, total.price.currency)
-
-
-def _show_cluster(query: Query, as_json: bool) -> None:
-    """The costs of a run on a cluster, as its steps logged them.
-
-    Raises:
-        UsageError: no step's log says what it used, or a return is wanted.
-    """
-    reference = str(query.reference)
-    if query.stakes is not None:
-        raise UsageError(
-            f"a return needs the run's package here: modelyard explain {reference} names it"
-        )
-    run = found(reference)
-    run.look()
-    given = run.parameters.get("settings") or run.parameters.get("config") or {}
-    recorded = {"cost": received(given).get("cost", {})}
-    assignments = parse_assignments(query.assignments)
-    prices = resolve(FamilyConfig, ("config", recorded), ("--set", assignments)).cost
-    stages = by_stage(run.events(), prices)
-    if not stages:
-        raise UsageError(
-            f"run {reference}: no log says what its steps used. Type: modelyard doctor {reference}"
-        )
-    total = sum_of(stages, prices)
-    if as_json:
-        rows = [one.model_dump(mode="json") for one in stages]
-        whole = {"runs": [reference], "stages": rows, "total": total.model_dump(mode="json")}
-        print(json.dumps(whole, indent=1))
-        return
-    console.print(_table(stages, total, 1))
-    missing = [step.name for step in run.steps if step.name not in {one.stage for one in stages}]
-    if missing:
-        console.print(f"[dim]without {', '.join(missing)}: their logs are gone[/]")
 
 
 def run_line(folder: RunFolder) -> str:
@@ -163,7 +124,7 @@ def _stages(folder: RunFolder, settings: CostSettings) -> list[StageCost]:
     return by_stage((event for _, event in events.read(folder.events)), settings)
 
 
-def _table(stages: list[StageCost], total: StageCost, runs: int) -> Table:
+def cost_table(stages: list[StageCost], total: StageCost, runs: int) -> Table:
     table = Table(
         title=f"{runs} run{'s' if runs > 1 else ''}", title_justify="left", title_style="dim"
     )
