@@ -13,7 +13,7 @@ DAY = timedelta(days=1)
 OLD = NOW - timedelta(days=30)
 
 
-def look(status, memory=None, *, run="r1", made=OLD, now=NOW, **settings):
+def look(status, memory=None, *, run="r1", made=OLD, now=NOW, ended=lambda run: True, **settings):
     verdict = Verdict(
         family="f",
         package="p",
@@ -32,6 +32,7 @@ def look(status, memory=None, *, run="r1", made=OLD, now=NOW, **settings):
         made=made,
         now=now,
         settings=MonitorSettings(**settings),
+        ended=ended,
     )
 
 
@@ -119,3 +120,47 @@ def test_a_stable_look_at_the_same_window_ends_the_row():
     _, memory = look("stable", memory, run="r2", now=NOW + timedelta(hours=1), consecutive=2)
     again, _ = look("drifted", memory, run="r3", now=NOW + timedelta(hours=2), consecutive=2)
     assert again.in_a_row == 1
+
+
+def hours(number: float) -> datetime:
+    return NOW + timedelta(hours=number)
+
+
+def test_a_retraining_that_was_lost_keeps_the_next_one_waiting_for_six_hours_only():
+    asked = []
+
+    def lost(run: str) -> bool:
+        asked.append(run)
+        return False
+
+    _, memory = look("drifted", run="r1", cooldown_hours=48)
+    early, _ = look("drifted", memory, run="r2", now=hours(25), cooldown_hours=48)
+    assert not early.retrain, "one that ended counts for the whole cooldown"
+    soon, _ = look("drifted", memory, run="r2", now=hours(5), ended=lost, cooldown_hours=48)
+    assert not soon.retrain
+    assert asked == []
+    late, after = look("drifted", memory, run="r2", now=hours(25), ended=lost, cooldown_hours=48)
+    assert late.retrain
+    assert asked == ["r1"]
+    assert (after.requested_by, after.lost) == ("r2", 1)
+
+
+def test_after_two_lost_retrainings_in_a_row_the_cooldown_holds():
+    memory, retrained = None, []
+    for number in range(6):
+        now = hours(25 * number)
+        verdict, memory = look(
+            "drifted",
+            memory,
+            run=f"r{number}",
+            now=now,
+            ended=lambda run: False,
+            cooldown_hours=200,
+        )
+        retrained.append(verdict.retrain)
+    assert retrained == [True, True, True, False, False, False]
+
+
+def test_a_lost_retraining_is_forgotten_once_one_has_ended():
+    _, memory = look("drifted", Memory(requested=hours(-30), requested_by="r0", lost=2), run="r1")
+    assert memory.lost == 0

@@ -4,7 +4,7 @@ import pytest
 
 from modelyard.errors import GateFailed
 from modelyard.judging.evaluation import Evaluation, judge
-from modelyard.registry.tracking import client, flat, track
+from modelyard.registry.tracking import client, flat, has_ended, track
 from modelyard.settings.family import GateSettings
 from modelyard.stages.run import Run
 from tests.toy.build import LINE, build
@@ -111,3 +111,10 @@ def test_nested_settings_become_dotted_names():
         "seed": "0",
         "data.sha256": "{}",
     }
+
+
+def test_a_run_has_ended_once_it_is_tracked(home):
+    assert not has_ended(LINE, "lost")
+    record(Run.of(LINE, id="whole"), evaluation())
+    assert has_ended(LINE, "whole")
+    assert not has_ended(LINE, "lost")

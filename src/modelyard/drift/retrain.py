@@ -3,6 +3,7 @@ once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,12 @@ from modelyard.settings.family import MonitorSettings
 
 OVERLAP = 0.1
 """Share of a window that may lie in the last counted one: schedules are not exact."""
+
+GRACE = timedelta(hours=6)
+"""How long a requested retraining may go without a trace before it counts as lost."""
+MOST_LOST = 2
+"""Lost retrainings in a row after which another waits for the cooldown: what kills each of them may
+be the retraining itself."""
 
 
 class Memory(BaseModel):
@@ -35,6 +42,8 @@ class Memory(BaseModel):
     requested: datetime | None = None
     """When a retraining was requested last."""
     requested_by: str | None = None
+    lost: int = 0
+    """Requests in a row, before the last one, of which nothing came."""
 
 
 def decide(
@@ -45,8 +54,12 @@ def decide(
     made: datetime,
     now: datetime,
     settings: MonitorSettings,
+    ended: Callable[[str], bool] = lambda run: True,
 ) -> tuple[Verdict, Memory]:
     """Completes a verdict on a package that was made at `made`, and says what to remember.
+
+    `ended` says whether a run's retraining came to an end, well or not: one that was lost with its
+    pods must not keep the next one waiting. It is asked only where that matters.
 
     Windows count, not looks: one that overlaps the last counted window by more than a tenth tells
     little new, so that a drifted verdict on it leaves the count as it is. A run that looks twice,
@@ -66,7 +79,9 @@ def decide(
     }[verdict.status]
     counts = verdict.status == "drifted" and (fresh or not before)
     requested_before = again and memory.requested_by == run
-    retrain, reason = _due(verdict, memory, in_a_row, requested_before, made, now, settings)
+    lost = not requested_before and _is_lost(memory, verdict, now, ended)
+    counting = memory.model_copy(update={"requested": None}) if lost else memory
+    retrain, reason = _due(verdict, counting, in_a_row, requested_before, made, now, settings)
     verdict = verdict.model_copy(
         update={"retrain": retrain, "retrain_reason": reason, "in_a_row": in_a_row}
     )
@@ -78,8 +93,18 @@ def decide(
         "counted_until": until if counts else counted,
     }
     if retrain and not requested_before:
-        remembered |= {"requested": now, "requested_by": run}
+        before_lost = memory.lost + 1 if lost else 0
+        remembered |= {"requested": now, "requested_by": run, "lost": before_lost}
     return verdict, memory.model_copy(update=remembered)
+
+
+def _is_lost(memory: Memory, verdict: Verdict, now: datetime, ended: Callable[[str], bool]) -> bool:
+    """Whether the last request is one of which nothing came, and no longer keeps others waiting."""
+    if verdict.status != "drifted" or memory.requested is None or memory.requested_by is None:
+        return False
+    if now - memory.requested < GRACE or memory.lost >= MOST_LOST:
+        return False
+    return not ended(memory.requested_by)
 
 
 def _due(

@@ -139,6 +139,16 @@ def run_of(mlflow: MlflowClient, run: Run) -> str:
         return str(mlflow.create_run(experiment, tags=tags, run_name=run.id).info.run_id)
 
 
+def has_ended(family: str, run: str) -> bool:
+    """Whether a run of ours left a record of its end, as `track` writes it: also one that failed its
+    gate."""
+    mlflow = client()
+    with server():
+        experiment = _experiment(mlflow, slug(family))
+        found = mlflow.search_runs([experiment], f"tags.`modelyard.run` = '{run}'", max_results=1)
+    return bool(found)
+
+
 def track(
     run: Run,
     evaluation: Evaluation,

@@ -13,6 +13,7 @@ from modelyard.errors import UsageError
 from modelyard.packages.package import read_info
 from modelyard.predictions.served import comparable, require, served
 from modelyard.registry import versions as registry
+from modelyard.registry.tracking import has_ended
 from modelyard.registry.version import Version
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact, tables
@@ -82,7 +83,13 @@ def _with_memory(
     text = version.tags.get(MEMORY) if version else None
     before = Memory.model_validate_json(text) if text else Memory()
     found, memory = decide(
-        found, before, run=run.id, made=made, now=now, settings=run.config.monitor
+        found,
+        before,
+        run=run.id,
+        made=made,
+        now=now,
+        settings=run.config.monitor,
+        ended=lambda requested: has_ended(run.name, requested),
     )
     # Writing takes the registry's client, seconds: not where only the run that looked is new.
     if version is not None and memory != before.model_copy(update={"run": run.id}):

@@ -268,7 +268,7 @@ def code_version(entry: Entry[Any] | None = None) -> str:
     """Digest of the code of all stages, and of all that a family's classes use; of the stages only
     for None.
 
-    Recorded with every artifact, and a constant of compiled pipelines: Kubeflow's cache follows it.
+    Recorded with every artifact, and handed to every step of a pipeline: Kubeflow's cache follows it.
     """
     halves: tuple[Half, ...] = ("data", "build", "host")
     own = [entry.module, *map(entry.module_of, halves)] if entry is not None else []
