@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import MissingExtra, Unavailable, UsageError
 from modelyard.home import home, is_installed, slug, source_root
-from modelyard.launch.manifest import IMAGE
 from modelyard.pipeline.warm import import_kfp_local
+from modelyard.settings.cluster import IMAGE
 
 if TYPE_CHECKING:
     from kfp import Client
