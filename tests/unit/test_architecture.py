@@ -55,6 +55,7 @@ HOMONYMS = {
     "image": {
         *(f"modelyard.kubernetes.{name}" for name in ("pods", "refusals")),
         *(f"modelyard.{name}.devices" for name in ("runtimes", "training")),
+        "modelyard.compress.recipes",
         "modelyard.pipeline.pipelines",
         "modelyard.settings.cluster",
         *(f"modelyard.doctor.{name}" for name in ("ended", "pod", "pull")),
@@ -63,7 +64,7 @@ HOMONYMS = {
 }
 """Names of families that mean something else in a module of the core: what a container runs is
 called an image."""
-SIGNALS = frozenset({"Fault", "GitError", "Refusal", "Unwanted", "_HeadTooLarge"})
+SIGNALS = frozenset({"Fault", "GitError", "Refusal", "Unlike", "Unwanted", "_HeadTooLarge"})
 """Exceptions that are caught in the package that raises them: Git's failure before it is
 explained, an HTTP answer."""
 ONLY_PRIVATE = "torch.distributed.checkpoint._fsspec_filesystem"
@@ -73,6 +74,7 @@ FIXED = ("README.md", "__init__.py", "config.py", "data.py", "family.py", "host.
 MAY_IMPORT_HEAVY = frozenset(
     {
         "modelyard.kit.intervals",
+        *(f"modelyard.compress.{name}" for name in ("engines", "facts", "quantize")),
         *(f"modelyard.kit.classes.{name}" for name in ("choosing", "evaluate", "judged", "plots")),
         *(
             f"modelyard.training.{name}"

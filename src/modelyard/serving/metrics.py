@@ -126,7 +126,12 @@ def exposition() -> tuple[bytes, str]:
 @functools.cache
 def _instruments() -> dict[str, Any]:
     """One set a process: Prometheus refuses a name twice."""
-    from prometheus_client import Counter, Gauge, Histogram
+    return _counts() | _states()
+
+
+def _counts() -> dict[str, Any]:
+    """What only grows."""
+    from prometheus_client import Counter, Histogram
 
     labels = ["package"]
     return {
@@ -151,38 +156,44 @@ def _instruments() -> dict[str, Any]:
         "batch": Histogram(
             "modelyard_batch_rows", "Examples answered together", labels, buckets=_ROWS
         ),
+        "swaps": Counter("modelyard_swaps", "Packages that came to take over", ["outcome"]),
+    }
+
+
+def _states() -> dict[str, Any]:
+    """What is so at the moment."""
+    from prometheus_client import Gauge
+
+    def largest(name: str, meaning: str, labels: list[str]) -> Gauge:
+        """Of several workers the largest value."""
+        return Gauge(name, meaning, labels, multiprocess_mode="livemax")
+
+    return {
         "depth": Gauge(
-            "modelyard_queue_rows", "Examples in the queue", labels, multiprocess_mode="livesum"
+            "modelyard_queue_rows",
+            "Examples in the queue",
+            ["package"],
+            multiprocess_mode="livesum",
         ),
-        "serving": Gauge(
-            "modelyard_serving",
-            "1 for the package in the role",
-            ["package", "role"],
-            multiprocess_mode="livemax",
+        "serving": largest(
+            "modelyard_serving", "1 for the package in the role", ["package", "role"]
         ),
-        "variant": Gauge(
-            "modelyard_variant",
-            "1 for the variant that answers",
-            ["package", "variant"],
-            multiprocess_mode="livemax",
+        "variant": largest(
+            "modelyard_variant", "1 for the variant that answers", ["package", "variant"]
         ),
-        "instead": Gauge(
+        "instead": largest(
             "modelyard_variant_fallback",
             "1 where the chosen variant does not open and another one answers",
-            labels,
-            multiprocess_mode="livemax",
+            ["package"],
         ),
-        "computes": Gauge(
+        "computes": largest(
             "modelyard_device",
             "1 for what computes a package's graphs, and where",
             ["package", "device", "runtime"],
-            multiprocess_mode="livemax",
         ),
-        "memory": Gauge(
+        "memory": largest(
             "modelyard_device_memory_bytes",
             "Memory of a GPU that is in use, by whomever",
             ["device"],
-            multiprocess_mode="livemax",
         ),
-        "swaps": Counter("modelyard_swaps", "Packages that came to take over", ["outcome"]),
     }

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from modelyard.compress.building import make_variants
-from modelyard.compress.facts import facts_of
 from modelyard.compress.parity import check_likeness, check_parity
 from modelyard.compress.recipes import Source, Task
 from modelyard.packages.variant import BASE, Variants
@@ -43,6 +42,8 @@ def export(run: Run, features: In, model: In, graphs: Out) -> str:
 
 
 def _in_full_precision(pieces: Sequence[Graph], graphs: Path, opset: int) -> list[Source]:
+    from modelyard.compress.facts import facts_of
+
     sources = []
     for piece in pieces:
         file = graphs / BASE / f"{piece.name}.onnx"
