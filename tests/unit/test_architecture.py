@@ -64,7 +64,7 @@ HOMONYMS = {
 }
 """Names of families that mean something else in a module of the core: what a container runs is
 called an image."""
-SIGNALS = frozenset({"Fault", "GitError", "Refusal", "Unlike", "Unwanted", "_HeadTooLarge"})
+SIGNALS = frozenset({"Fault", "GitError", "Refusal", "Unwanted", "_HeadTooLarge"})
 """Exceptions that are caught in the package that raises them: Git's failure before it is
 explained, an HTTP answer."""
 ONLY_PRIVATE = "torch.distributed.checkpoint._fsspec_filesystem"

@@ -15,10 +15,6 @@ MOST_NOISE = 0.5
 a share of the output's own spread. Whether less costs quality, the metric says."""
 
 
-class Unlike(ValueError):
-    """A variant of less precision whose answers are nothing like the trained model's."""
-
-
 class _Output(NamedTuple):
     """One output of a graph, from both runtimes."""
 
@@ -57,17 +53,17 @@ def check_likeness(graphs: Sequence[Graph], native: Runtime, compiled: Runtime) 
     """The largest difference, as `check_parity` has it, of a variant of less precision.
 
     Raises:
-        Unlike: an output is not finite, or as much noise as answer.
+        BrokenArtifact: an output is not finite, or as much noise as answer.
     """
     worst = 0.0
     for graph in graphs:
         for output in _outputs(graph, native, compiled):
             place = f"graph {graph.name!r}: output {output.name!r}"
             if np.isfinite(output.expected).all() and not np.isfinite(output.seen).all():
-                raise Unlike(f"{place} is not finite")
+                raise BrokenArtifact(f"{place} is not finite")
             noise = _noise(output)
             if noise > MOST_NOISE:
-                raise Unlike(
+                raise BrokenArtifact(
                     f"{place} differs from the trained model by {noise:.0%} of its own spread, "
                     f"allowed {MOST_NOISE:.0%}"
                 )

@@ -13,7 +13,7 @@ from modelyard.packages.variant import BASE, Variants
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.stages.run import Run, stage
-from modelyard.stages.variants import calibration, compiled, compiled_of, judge_variants
+from modelyard.stages.variants import calibration, compiled_of, judge_variants, opened
 from modelyard.store.artifact import In, Out, write_json
 
 
@@ -25,7 +25,7 @@ def export(run: Run, features: In, model: In, graphs: Out) -> str:
     host = run.entry.open(model / "assets")
     sources = _in_full_precision(pieces, graphs, run.config.export.opset)
     in_full = {source.name: source.file.relative_to(graphs).as_posix() for source in sources}
-    base = compiled(graphs, BASE, in_full, partial(_parity, pieces, native))
+    base = opened(graphs, BASE, in_full).compared(partial(_parity, pieces, native))
 
     task = Task(
         settings=run.config.export,

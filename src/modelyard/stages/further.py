@@ -27,7 +27,7 @@ from modelyard.runtimes.types import Arrays, Graph
 from modelyard.stages.judged import evaluated
 from modelyard.stages.package import summary_of, write_card, write_reference
 from modelyard.stages.run import Run
-from modelyard.stages.variants import Compiled, calibration, compiled, compiled_of, judge_variants
+from modelyard.stages.variants import Compiled, calibration, compiled_of, judge_variants, opened
 from modelyard.store import artifact
 
 
@@ -76,7 +76,7 @@ def _extended(run: Run, package: Verified, features: Path, work: Path) -> Packag
         raise UsageError(
             f"{package.path} holds no {BASE}, which others are made from. Run it again"
         )
-    base = compiled(graphs, BASE, held[BASE].graphs, lambda runtime: held[BASE].max_difference)
+    base = opened(graphs, BASE, held[BASE].graphs).compared(lambda _: held[BASE].max_difference)
     sources = []
     for graph, name in base.files.items():
         sources.append(Source(graph, graphs / name, facts_of(graphs / name)))

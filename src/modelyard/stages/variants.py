@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from modelyard.compress.building import Files, one_line
 from modelyard.compress.calibration import Recorded, record
-from modelyard.compress.parity import Unlike
 from modelyard.compress.policy import change_interval, choice_of, decide
 from modelyard.compress.timing import Timing, time_variants
+from modelyard.errors import BrokenArtifact
 from modelyard.host import Host
 from modelyard.judging.evaluation import Evaluation, judge
 from modelyard.packages.variant import BASE, NATIVE, LeftOut, Variant, Variants
@@ -30,7 +30,7 @@ POOL = 4_096
 
 @dataclass(frozen=True)
 class Compiled:
-    """A variant that opens and answers much as the trained model does."""
+    """A variant that opens."""
 
     name: str
     files: Files
@@ -38,25 +38,30 @@ class Compiled:
     size: int
     """Bytes."""
     load_ms: float
-    difference: float
+    difference: float = 0.0
+    """The largest from the trained model."""
+
+    def compared(self, likeness: Likeness) -> Compiled:
+        """With its difference. Raises whatever `likeness` raises."""
+        return replace(self, difference=likeness(self.runtime))
 
 
 Likeness = Callable[[Runtime], float]
-"""The largest difference of a runtime from the trained model; raises BrokenArtifact or Unlike where
-it is no likeness."""
+"""The largest difference of a runtime from the trained model; raises BrokenArtifact where it is no
+likeness."""
 
 
-def compiled(folder: Path, name: str, files: Files, likeness: Likeness) -> Compiled:
-    """Opens a variant below `folder` and compares it.
+def opened(folder: Path, name: str, files: Files) -> Compiled:
+    """Opens a variant below `folder`.
 
     Raises:
-        BrokenArtifact: it does not open. Whatever `likeness` raises.
+        BrokenArtifact: it does not open.
     """
     started = time.perf_counter()
     runtime = open_variant(folder, name, files)
     load_ms = round((time.perf_counter() - started) * 1e3, 1)
     size = sum((folder / file).stat().st_size for file in files.values())
-    return Compiled(name, files, runtime, size, load_ms, likeness(runtime))
+    return Compiled(name, files, runtime, size, load_ms)
 
 
 def compiled_of(
@@ -66,12 +71,18 @@ def compiled_of(
     found: list[Compiled] = []
     left_out: list[LeftOut] = []
     for name, files in made.items():
+        # Runtimes lack operators, and say so when the graph is opened or first called, each with
+        # an exception of its own.
         try:
-            found.append(compiled(folder, name, files, likeness))
-        except Unlike as error:
+            variant = opened(folder, name, files)
+        except Exception as error:
+            left_out.append(LeftOut(name=name, verdict="failed", reason=one_line(error)))
+            continue
+        try:
+            found.append(variant.compared(likeness))
+        except BrokenArtifact as error:
             left_out.append(LeftOut(name=name, verdict="rejected", reason=one_line(error)))
         except Exception as error:
-            # Runtimes lack operators, and say so when the graph is opened or first called.
             left_out.append(LeftOut(name=name, verdict="failed", reason=one_line(error)))
     return found, left_out
 
