@@ -187,7 +187,7 @@ def test_processes_that_do_not_come_together_stop_within_the_limit(tmp_path):
     command = [sys.executable, "-m", "tests.training.connected"]
     alone = subprocess.Popen([*command, "0", port, "silent"], stdout=subprocess.PIPE, text=True)
     waiting = subprocess.run(
-        [*command, "1", port, "connects"], capture_output=True, text=True, timeout=120, check=False
+        [*command, "1", port, "connects"], capture_output=True, text=True, timeout=60, check=False
     )
     alone.kill()
     alone.wait()
