@@ -73,3 +73,13 @@ def test_an_image_that_does_not_exist_is_told_with_those_that_do():
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "'nope': choose from " + ", ".join(EXTRAS) in done.stderr
+
+
+def test_engines_that_the_trainer_exports_are_for_the_tensorrt_of_the_server():
+    pins = [
+        re.findall(
+            r"^tensorrt\S+==\S+$", (ROOT / f"docker/{image}/constraints.txt").read_text(), re.M
+        )
+        for image in ("trainer-cuda", "server-cuda")
+    ]
+    assert pins[0] == pins[1] != []

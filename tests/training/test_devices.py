@@ -26,9 +26,9 @@ without = pytest.mark.skipif(torch.cuda.is_available(), reason="what happens wit
 CONFIG = {"features": {"sample_images": 120}, "model": {"width": 4}, "training": {"epochs": 1}}
 STEP = (
     "import json, sys; from modelyard.pipeline.step import run_step; from types import SimpleNamespace as N\n"
-    "run_step('train', 'image', json.loads(sys.argv[1]), 'r', gpus_per_node=int(sys.argv[2]),\n"
-    "         inputs={'features': N(path=sys.argv[3], metadata={})},\n"
-    "         outputs={'model': N(path=sys.argv[4], metadata={})})"
+    "run_step('train', json.loads(sys.argv[1]),\n"
+    "         inputs={'features': N(path=sys.argv[2], metadata={})},\n"
+    "         outputs={'model': N(path=sys.argv[3], metadata={})})"
 )
 
 
@@ -62,7 +62,8 @@ def test_the_step_of_a_pod_says_what_it_asked_for_and_found_and_books_no_gpu(fea
         "MODELYARD_IMAGE": "registry.example/modelyard/trainer:1",
         "MODELYARD_EVENTS": str(events),
     }
-    words = [json.dumps(CONFIG), "1", str(features), str(tmp_path / "model")]
+    settings = {"family": "image", "config": CONFIG, "gpus_per_node": 1}
+    words = [json.dumps(settings), str(features), str(tmp_path / "model")]
     done = subprocess.run(
         [sys.executable, "-c", STEP, *words],
         env=os.environ | pod,

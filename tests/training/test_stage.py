@@ -107,9 +107,10 @@ def test_checkpoints_follow_what_is_learned_and_not_where(features, monkeypatch)
 
 def test_sigterm_ends_the_stage_with_75_and_the_next_one_goes_on(features, tmp_path, home):
     told = changed(epochs=60, patience=60)
+    settings = {"family": "image", "config": told}
     code = (
         "import json, sys; from modelyard.pipeline.step import run_step; from types import SimpleNamespace as N\n"
-        f"run_step('train', 'image', json.loads({json.dumps(json.dumps(told))}), 'r', "
+        f"run_step('train', json.loads({json.dumps(json.dumps(settings))}), "
         f"inputs={{'features': N(path={str(features)!r}, metadata={{}})}}, "
         f"outputs={{'model': N(path={str(tmp_path / 'model')!r}, metadata={{}})}})"
     )

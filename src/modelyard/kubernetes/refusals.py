@@ -77,7 +77,8 @@ def _invalid(said: str, where: str) -> ModelyardError:
 
 def _forbidden(said: str, where: str, server: Server, runtime: str) -> ModelyardError:
     if is_quota(said):
-        return Unavailable(f"{where}: {said}. {advice(said)}")
+        kind = Unavailable if fits_empty_quota(said) else UsageError
+        return kind(f"{where}: {said}. {advice(said)}")
     if "must be created before the TrainJob" in said:
         there = server.runtimes()
         if there is None:

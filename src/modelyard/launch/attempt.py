@@ -213,12 +213,14 @@ class Attempt:
         """The end of a job whose pods the API server refuses. Room in a quota may still be on its
         way: pods of an earlier attempt count in it for some seconds."""
         now = time.monotonic()
-        if is_quota(said) and fits_empty_quota(said):
+        may_pass = is_quota(said) and fits_empty_quota(said)
+        if may_pass:
             self._over_quota = self._over_quota or now
             if now - self._over_quota < QUOTA_SETTLES * self.cluster.pace.settle:
                 return None
         line = f"{self.called}: the cluster refuses its pods: {said}. {advice(said)}"
-        return Outcome(Unavailable(line) if is_quota(said) else UsageError(line))
+        # What may pass, a step tries again.
+        return Outcome(Unavailable(line) if may_pass else UsageError(line))
 
     def _warning(self) -> str:
         """The last warning about the job, its job set and its jobs; empty where there is none."""
