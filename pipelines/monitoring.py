@@ -6,21 +6,19 @@ from typing import Any
 from kfp import dsl
 
 from components.common import provided
+from components.form import without
 from components.monitor import monitor
 from components.prepare import prepare
 from pipelines.training import training_pipeline
 
 
-def monitoring_pipeline(name: str, title: str, family: str, resources: dict[str, str]) -> Any:
+def monitoring_pipeline(
+    name: str, title: str, family: str, resources: dict[str, str], lacks: tuple[str, ...]
+) -> Any:
     """The monitoring pipeline of a family: run it on a schedule."""
-    training = training_pipeline(name, title, family, resources)
+    training = training_pipeline(name, title, family, resources, lacks)
     default_family = family
 
-    @dsl.pipeline(
-        name=f"{name}-monitoring",
-        display_name=f"{title}: monitoring",
-        description=f"Watches served traffic for drift and trains again when there is some ({title}).",
-    )
     def pipeline(
         family: str = default_family,
         data: str = "",
@@ -65,6 +63,12 @@ def monitoring_pipeline(name: str, title: str, family: str, resources: dict[str,
         watch = provided(monitor(settings=given.outputs["monitor"]), cpu, memory)
         watch.set_caching_options(False)
         with dsl.If(watch.outputs["Output"] == True, name="drifted"):  # noqa: E712
-            training(**asked, cpu=cpu, memory=memory)
+            again = {name: value for name, value in asked.items() if name not in lacks}
+            training(**again, cpu=cpu, memory=memory)
 
-    return pipeline
+    page = dsl.pipeline(
+        name=f"{name}-monitoring",
+        display_name=f"{title}: monitoring",
+        description=f"Watches served traffic for drift and trains again when there is some ({title}).",
+    )
+    return page(without(pipeline, lacks))

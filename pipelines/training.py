@@ -10,22 +10,20 @@ from components.deploy import deploy
 from components.evaluate import evaluate
 from components.export import export
 from components.features import features
+from components.form import without
 from components.ingest import ingest
 from components.package import package
 from components.prepare import prepare
 from components.train import train
 
 
-def training_pipeline(name: str, title: str, family: str, resources: dict[str, str]) -> Any:
+def training_pipeline(
+    name: str, title: str, family: str, resources: dict[str, str], lacks: tuple[str, ...]
+) -> Any:
     """The training pipeline of a family, with its name and sizes as the defaults a person can
     edit."""
     default_family = family
 
-    @dsl.pipeline(
-        name=f"{name}-training",
-        display_name=f"{title}: training",
-        description=f"Trains, judges, exports and registers a model ({title}).",
-    )
     def pipeline(
         family: str = default_family,
         data: str = "",
@@ -96,4 +94,9 @@ def training_pipeline(name: str, title: str, family: str, resources: dict[str, s
         for task in (given, raw, table, fitted, judged, compiled, built, placed):
             provided(task, cpu, memory)
 
-    return pipeline
+    page = dsl.pipeline(
+        name=f"{name}-training",
+        display_name=f"{title}: training",
+        description=f"Trains, judges, exports and registers a model ({title}).",
+    )
+    return page(without(pipeline, lacks))

@@ -7,6 +7,7 @@ from kfp import dsl, kubernetes
 from components.best import best
 from components.common import provided
 from components.features import features
+from components.form import without
 from components.ingest import ingest
 from components.prepare import prepare
 from components.suggest import suggest
@@ -51,15 +52,12 @@ def _round(shm: str) -> Any:
     return tuning_round
 
 
-def tuning_pipeline(name: str, title: str, family: str, resources: dict[str, str]) -> Any:
+def tuning_pipeline(
+    name: str, title: str, family: str, resources: dict[str, str], lacks: tuple[str, ...]
+) -> Any:
     """The tuning pipeline of a family: the second round is drawn from what the first one found."""
     default_family, tuning_round = family, _round(resources["shm"])
 
-    @dsl.pipeline(
-        name=f"{name}-tuning",
-        display_name=f"{title}: tuning",
-        description=f"Searches for better settings on the validation split ({title}).",
-    )
     def pipeline(
         family: str = default_family,
         data: str = "",
@@ -120,4 +118,9 @@ def tuning_pipeline(name: str, title: str, family: str, resources: dict[str, str
         found = best(settings=read["search"], fixed=fixed, first=first.output, second=second.output)
         return provided(found, cpu, memory).outputs["Output"]
 
-    return pipeline
+    page = dsl.pipeline(
+        name=f"{name}-tuning",
+        display_name=f"{title}: tuning",
+        description=f"Searches for better settings on the validation split ({title}).",
+    )
+    return page(without(pipeline, lacks))

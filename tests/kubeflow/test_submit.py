@@ -19,6 +19,7 @@ from modelyard.cli.app import app
 from modelyard.cli.submitting import arguments_of, uploaded
 from modelyard.errors import UsageError
 from modelyard.settings.carried import LONGEST, MARK, carried, received
+from tests.kubeflow.conftest import kept_logs, recording
 
 FAMILY = "tests.toy.family:Line"
 STEP = """
@@ -26,7 +27,7 @@ import json, sys
 from modelyard.pipeline.form import FIELDS, configured
 from modelyard.family import load
 form = json.loads(sys.argv[1])
-config = configured(load(sys.argv[2]), {name: form[name] for name in FIELDS}, form["settings"])
+config = configured(load(sys.argv[2]), {name: form[name] for name in FIELDS if name in form}, form["settings"])
 print(json.dumps(config.model_dump(mode="json")))
 """
 TEXTS = {
@@ -175,3 +176,26 @@ def test_steps_and_training_nodes_run_the_image_that_is_named(pipelines):
     assert {one["container"]["image"] for one in executors} == {image}
     settings = body["runtime_config"]["parameters"]["settings"]
     assert settings == {"cluster": {"image": image}}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("succeeded", 0, "✓ done in 195 s"),
+        (
+            "data-missing",
+            1,
+            "✗ step ingest: data.uri 's3://settings/data/special $ {{a}}.csv': nothing",
+        ),
+    ],
+)
+def test_submit_follows_its_run_to_the_end(pipelines, monkeypatch, tmp_path, name, code, said):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    found = recording(name)
+    pipelines.runs["r1"] = found["record"]
+    kept_logs(pipelines, found)
+    done = CliRunner().invoke(app, ["submit", FAMILY, "--set", "seed=3"])
+    assert done.exit_code == code
+    assert "· run r1" in done.output
+    assert said in done.output
+    assert f"page     {pipelines.url}/#/runs/details/r1" in done.output

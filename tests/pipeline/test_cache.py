@@ -152,7 +152,7 @@ def test_the_form_and_the_settings_make_one_config_and_a_field_wins():
 
 
 def _parts(filled: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    return {name: filled[name] for name in form.FIELDS}, filled["settings"]
+    return {name: filled[name] for name in form.FIELDS if name in filled}, filled["settings"]
 
 
 def test_a_field_that_the_family_does_not_have_is_refused(capsys):

@@ -53,6 +53,8 @@ def test_every_pipeline_loads_again_with_the_parameters_of_the_page(compiled, na
     inputs = loaded.component_spec.inputs
     own = {"trials", "fixed"} if kind == "tuning" else {"nodes"}
     asked = {"family", "data", "target", "model", "name", "cpu", "memory", "settings"}
+    if name and "target" not in load(name).Config.shortcuts:
+        asked.remove("target")
     assert set(inputs) == asked | {"gpus_per_node"} | own
     assert inputs["settings"].default == {}
     described = spec(compiled[name, kind])[0]["root"]["inputDefinitions"]["parameters"]
@@ -183,6 +185,8 @@ def test_a_familys_own_pipeline_is_compiled_once_for_each_version_of_the_code(
     assert found.read_bytes() == compiled[names()[0], "training"].read_bytes()
     found.write_text("kept")
     assert of_family(names()[0], "training").read_text() == "kept"
+    monkeypatch.setenv("MODELYARD_IMAGE", "registry.example/team/trainer:7")
+    assert "image: registry.example/team/trainer:7" in of_family(names()[0], "training").read_text()
     assert of_family("tests.toy.family:Line", "training").is_file()
 
 

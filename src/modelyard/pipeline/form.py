@@ -58,7 +58,7 @@ def configured(
     for field, text in received(fields).items():
         if not text:
             continue
-        path = _path(entry, field)
+        path = path_of(entry, field)
         if path is None:
             raise UsageError(
                 f"{field} = {text!r}: family {entry.name!r} has no such setting. Leave it empty"
@@ -72,17 +72,16 @@ def configured(
 def filled(entry: Entry[Any], config: FamilyConfig) -> dict[str, Any]:
     """The form for a config: its fields, and in `settings` what else differs from the defaults."""
     changed = _changed(portable(config), portable(entry.Config()))
-    form: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for field in FIELDS:
-        form[field] = ""
-        path = _path(entry, field)
-        if path is not None and isinstance(changed.get(path[0], {}).get(path[1]), str):
-            form[field] = changed[path[0]].pop(path[1])
-    form["settings"] = {name: value for name, value in changed.items() if value != {}}
-    return {
-        **carried({field: form[field] for field in FIELDS}),
-        "settings": carried(form["settings"]),
-    }
+        path = path_of(entry, field)
+        if path is None:
+            continue  # the family's form has no such field
+        fields[field] = ""
+        if isinstance(changed.get(path[0], {}).get(path[1]), str):
+            fields[field] = changed[path[0]].pop(path[1])
+    settings = {name: value for name, value in changed.items() if value != {}}
+    return {**carried(fields), "settings": carried(settings)}
 
 
 def handed(run: Run) -> dict[str, Any]:
@@ -141,7 +140,7 @@ def _read(run: Run, stage: Stage, whole: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _path(entry: Entry[Any], field: str) -> tuple[str, str] | None:
+def path_of(entry: Entry[Any], field: str) -> tuple[str, str] | None:
     """Section and name of the setting behind a field of the form; None where the family has none."""
     known = {
         "data": "data.uri",

@@ -3,6 +3,7 @@ cluster."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -47,9 +48,18 @@ def of_family(family: str, kind: str) -> Path:
     from modelyard.family import load
     from modelyard.stages.run import code_version
 
-    version = code_version(load(family))
+    version = f"{code_version(load(family))}-{_recipe()}"
     target = home() / "pipelines" / version / f"{slug(family)}-{kind}.yaml"
     return target if target.is_file() else compile_pipeline(family, kind, target)
+
+
+def _recipe() -> str:
+    """Changes with what pipelines are compiled by: their own code, and the image of their steps."""
+    found = hashlib.sha256(os.environ.get(IMAGE, "").encode())
+    for folder in ("components", "pipelines"):
+        for file in sorted((source_root() / folder).glob("*.py")):
+            found.update(file.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
@@ -89,19 +99,23 @@ def compile_pipelines(wanted: Sequence[tuple[str | None, str, Path]]) -> None:
 
 
 def _described(family: str | None) -> dict[str, Any]:
-    """What a pipeline holds of a family: its name and its sizes, as JSON."""
+    """What a pipeline holds of a family, as JSON: its name, its sizes, and which fields of the form
+    it has no use for."""
     from modelyard.family import load
+    from modelyard.pipeline.form import FIELDS, path_of
     from modelyard.settings.family import FamilyConfig
 
     if family is None:
         sizes = dict(FamilyConfig.resources)
-        return {"name": "modelyard", "title": "Any family", "family": "", "resources": sizes}
+        any_family = {"name": "modelyard", "title": "Any family", "family": ""}
+        return any_family | {"resources": sizes, "lacks": []}
     entry = load(family)
     return {
         "name": f"modelyard-{slug(family)}",
         "title": f"{slug(family)} ({entry.title})",
         "family": family,
         "resources": dict(entry.Config.resources),
+        "lacks": [field for field in FIELDS if path_of(entry, field) is None],
     }
 
 
