@@ -188,6 +188,28 @@ def test_the_end_of_a_training_is_its_metric_version_and_champion(cluster, pipel
     assert "modelyard serve image@2" in output
 
 
+def test_trials_that_run_side_by_side_are_each_a_line(cluster, pipelines):
+    found, run = known(pipelines, "tuning")
+    fill(cluster, found)
+    lines = invoke("follow", run).output.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("✓")].count("trial") == 4
+
+
+def test_a_step_that_failed_while_its_run_winds_down_waits_for_nothing(cluster, pipelines):
+    """Between the end of its pod and that of the run Argo waits for the pause of a retry."""
+    found, run = known(pipelines, "data-missing")
+    nodes = found["workflow"]["status"]["nodes"].values()
+    for node in nodes:
+        if node["type"] != "Pod" and node["phase"] == "Failed":
+            node["phase"] = "Running"
+    found["workflow"]["status"]["phase"] = "Running"
+    pipelines.snapshots[run] = [at(found["record"], "2026-11-28T18:22:20Z"), found["record"]]
+    fill(cluster, found)
+    output = invoke("follow", run).output
+    assert "waits" not in output
+    assert "✗ step ingest" in output
+
+
 def test_a_lost_connection_does_not_end_following(pipelines, monkeypatch, tmp_path):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
     monkeypatch.setattr(following.Follower.__init__, "__defaults__", (0.01,))

@@ -31,11 +31,12 @@ class Follower:
 
     def __init__(self, run: ClusterRun, console: Console, limit: float, tick: float = TICK) -> None:
         self.run, self.console, self.limit, self.tick = run, console, limit, tick
-        self._shown: set[tuple[str, str]] = set()
+        self._shown: set[str] = set()
         self._reasons: set[str] = set()
         self._waits: dict[str, float] = {}
         self._waiting = ""
         self._reason_at = float("-inf")
+        self._answered, self._away = 0.0, False
 
     def follow(self, clock: Callable[[], float] = time.monotonic) -> bool:
         """Follows the run to its end; whether it succeeded.
@@ -43,40 +44,44 @@ class Follower:
         Raises:
             Unavailable: Kubeflow Pipelines stays away.
         """
-        answered, away = clock(), False
+        self._answered = clock()
         with self.console.status("waiting for the cluster") as status:
             while True:
-                try:
-                    self.run.look()
-                    if away:
-                        self.console.print("connected again")
-                    answered, away = clock(), False
-                except Unavailable as error:
-                    if clock() - answered > PATIENCE:
-                        raise Unavailable(f"{error}. {self._later()}") from None
-                    if not away:
-                        self._print(f"{error}. The run goes on; trying again")
-                    away = True
-                    time.sleep(self.tick)
-                    continue
-                self._show_steps()
-                status.update(self._doing())
-                if self.run.over:
-                    break
-                if clock() - self._reason_at >= REASON:
-                    self._reason_at = clock()
-                    if not self._may_wait(clock()):
-                        return False
+                if self._look(clock()):
+                    self._show_steps()
+                    if self.run.over:
+                        break
+                    if clock() - self._reason_at >= REASON:
+                        self._reason_at = clock()
+                        if not self._may_wait(clock()):
+                            return False
+                    status.update(self._doing())
                 time.sleep(self.tick)
         self._end()
         return self.run.state == "SUCCEEDED"
 
+    def _look(self, now: float) -> bool:
+        """Reads the run again; whether anyone answered. A lost connection is borne for a while."""
+        try:
+            self.run.look()
+        except Unavailable as error:
+            if now - self._answered > PATIENCE:
+                later = f"The run goes on: modelyard follow {self.run.run}"
+                raise Unavailable(f"{error}. {later}") from None
+            if not self._away:
+                self._print(f"{error}. The run goes on; trying again")
+            self._away = True
+            return False
+        if self._away:
+            self.console.print("connected again")
+        self._answered, self._away = now, False
+        return True
+
     def _show_steps(self) -> None:
         for step in self.run.steps:
-            key = (step.name, str(step.began))
-            if not step.over or key in self._shown:
+            if not step.over or step.key in self._shown:
                 continue
-            self._shown.add(key)
+            self._shown.add(step.key)
             took = "" if step.seconds is None else f"{step.seconds:.0f} s"
             mark = MARKS.get(step.state, "[red]✗[/]")
             self._print(f"{step.name:<12} {took:>7}  {self._words(step)}", mark)
@@ -99,37 +104,41 @@ class Follower:
 
     def _may_wait(self, now: float) -> bool:
         """Says why a step does not start; False where that has lasted for too long."""
-        lasting = set()
         self._waiting = ""
+        since = self._waits
+        self._waits = {}
         for step, trouble in self._troubles():
-            line = f"{step or 'a pod'} waits: {trouble.cause}"
+            line = f"{step} waits: {trouble.cause}"
             self._waiting = line
-            if trouble.cause not in self._reasons:
-                self._reasons.add(trouble.cause)
+            if line not in self._reasons:
+                self._reasons.add(line)
                 self._print(line, "[yellow]![/]")
                 self._print(f"  → {trouble.fix}")
-            if trouble.lasting:
-                lasting.add(step)
-            since = self._waits.setdefault(step, now)
-            if trouble.lasting and now - since >= self.limit * 60:
+            if not trouble.lasting:
+                continue
+            self._waits[step] = since.get(step, now)
+            if now - self._waits[step] >= self.limit * 60:
                 self._give_up(line)
                 return False
-        self._waits = {step: since for step, since in self._waits.items() if step in lasting}
         return True
 
     def _troubles(self) -> list[tuple[str, Trouble]]:
-        waiting = {step.name for step in self.run.steps if step.state == "PENDING"}
-        if self.run.reader is None and waiting:
-            cause = "its pod has not started, and only Kubernetes knows why"
-            fix = "to see it here: set KUBECONFIG"
-            return [(", ".join(sorted(waiting)), Trouble("unknown", "", cause, fix, False))]
+        """Steps that do not start, and what each waits for. One whose program runs or ended waits for
+        nothing."""
         if self.run.lost:
             gone = "nothing of it runs: its workflow or its schedule was deleted"
             return [("run", Trouble("lost", "", gone, f"modelyard doctor {self.run.run}"))]
+        waiting = {step.name for step in self.run.steps if step.state == "PENDING"}
+        begun = {step.name for step in self.run.steps} - waiting
+        if waiting and not self.run.pods:
+            cause = "its pod has not started, and only Kubernetes knows why"
+            fix = f"to see it: set KUBECONFIG, then modelyard doctor {self.run.run}"
+            return [(", ".join(sorted(waiting)), Trouble("unknown", "", cause, fix, False))]
         try:
-            return troubles_of(self.run)
+            found = troubles_of(self.run)
         except Unavailable:
             return []
+        return [(step or "a pod", trouble) for step, trouble in found if step not in begun]
 
     def _give_up(self, why: str) -> None:
         # What is lost cannot be ended: Kubeflow would call it CANCELING for ever.
@@ -171,9 +180,6 @@ class Follower:
     def _page(self) -> None:
         if self.run.kubeflow is not None:
             self._print(f"page     {self.run.kubeflow.page(self.run.run)}")
-
-    def _later(self) -> str:
-        return f"The run goes on: modelyard follow {self.run.run}"
 
     def _print(self, text: str, mark: str = "") -> None:
         self.console.print(f"{mark} {escape(text)}".lstrip(), soft_wrap=True)

@@ -46,6 +46,12 @@ class Step:
     """Kubeflow's own words on its failure; since 2.17 it has none."""
 
     @property
+    def key(self) -> str:
+        """Differs from that of every other step of the run, of the same name too."""
+        node = self.tries[0].node if self.tries else ""
+        return f"{self.name} {node or self.began}"
+
+    @property
     def over(self) -> bool:
         """Whether it has ended."""
         return self.state in OVER
