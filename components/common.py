@@ -17,13 +17,12 @@ ENVIRONMENT, CREDENTIALS = "modelyard-environment", "modelyard-credentials"
 """ConfigMap and Secret of the namespace that steps read, where they are there."""
 
 
-def provided(task: dsl.PipelineTask, cpu: str, memory: str) -> dsl.PipelineTask:
-    """A task with its CPUs and memory, its retries, no right to be root, and as environment the
-    run's id, which would make every step new to the cache as a parameter, the cluster's addresses and
-    credentials, and the image that it runs, which the nodes of a training job run too."""
+def provided(task: dsl.PipelineTask, cpu: str, memory: str, image: str) -> dsl.PipelineTask:
+    """A task with its image, its CPUs and memory, its retries, no right to be root, and as
+    environment the run's id, which would make every step new to the cache as a parameter, and the
+    cluster's addresses and credentials."""
     tracking = "MLFLOW_TRACKING_URI"
     kubernetes.use_config_map_as_env(task, ENVIRONMENT, {tracking: tracking}, optional=True)
-    task.set_env_variable("MODELYARD_IMAGE", IMAGE)
     for name in (
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
@@ -35,5 +34,5 @@ def provided(task: dsl.PipelineTask, cpu: str, memory: str) -> dsl.PipelineTask:
     kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
     # The rest of the restricted Pod Security Standard Kubeflow sets itself.
     kubernetes.set_security_context(task, run_as_non_root=True)
-    task.set_cpu_request(cpu).set_memory_request(memory)
+    task.set_container_image(image).set_cpu_request(cpu).set_memory_request(memory)
     return task.set_memory_limit(memory).set_retry(2, backoff_duration="30s", backoff_factor=2.0)

@@ -16,6 +16,7 @@ def prepare(
     settings: dict,
     nodes: int,
     gpus_per_node: int,
+    image: str,
 ) -> NamedTuple(
     "Prepared",
     [
@@ -39,5 +40,5 @@ def prepare(
     from modelyard.pipeline.form import prepare
 
     fields = {"data": data, "target": target, "model": model, "name": name}
-    made = prepare(family, fields, settings, nodes, gpus_per_node)
+    made = prepare(family, fields, settings, nodes, gpus_per_node, image)
     return namedtuple("Prepared", made)(**made)

@@ -12,13 +12,14 @@ def trial(
     gpu_resource: str,
     cpu: str,
     memory: str,
+    image: str,
     proposal: str,
     dataset: dsl.Input[dsl.Dataset],
     features: dsl.Input[dsl.Dataset],
 ) -> str:
     """Trains with the proposed settings and judges on the validation split.
 
-    The pod's own sizes are inputs because the compiler hands a loop only what its steps take.
+    The pod's image and sizes are inputs because the compiler hands a loop only what its steps take.
     """
     from pathlib import Path
 

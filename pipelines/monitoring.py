@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl
 
-from components.common import provided
+from components.common import IMAGE, provided
 from components.form import without
 from components.monitor import monitor
 from components.prepare import prepare
@@ -29,6 +29,7 @@ def monitoring_pipeline(
         gpus_per_node: int = 0,
         cpu: str = resources["cpu"],
         memory: str = resources["memory"],
+        image: str = IMAGE,
         settings: dict = {},  # noqa: B006 - a default of the page
     ):
         """Watches served traffic for drift; trains again when there is some.
@@ -46,6 +47,7 @@ def monitoring_pipeline(
                 settings.
             memory: Memory of each step; the nodes of a job on several machines have cluster.memory
                 of the settings.
+            image: Image of the steps and of the nodes of a training job; it holds modelyard.
             settings: All other settings; monitor says what counts as drift, monitor.log where the
                 service writes its log.
         """
@@ -58,9 +60,10 @@ def monitoring_pipeline(
             "settings": settings,
             "nodes": nodes,
             "gpus_per_node": gpus_per_node,
+            "image": image,
         }
-        given = provided(prepare(**asked), cpu, memory).set_caching_options(False)
-        watch = provided(monitor(settings=given.outputs["monitor"]), cpu, memory)
+        given = provided(prepare(**asked), cpu, memory, image).set_caching_options(False)
+        watch = provided(monitor(settings=given.outputs["monitor"]), cpu, memory, image)
         watch.set_caching_options(False)
         with dsl.If(watch.outputs["Output"] == True, name="drifted"):  # noqa: E712
             again = {name: value for name, value in asked.items() if name not in lacks}

@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from components.common import provided
+from components.common import IMAGE, provided
 from components.deploy import deploy
 from components.evaluate import evaluate
 from components.export import export
@@ -34,6 +34,7 @@ def training_pipeline(
         gpus_per_node: int = 0,
         cpu: str = resources["cpu"],
         memory: str = resources["memory"],
+        image: str = IMAGE,
         settings: dict = {},  # noqa: B006 - a default of the page
     ):
         """Trains, judges, exports and registers a model.
@@ -51,6 +52,7 @@ def training_pipeline(
                 settings.
             memory: Memory of each step; the nodes of a job on several machines have cluster.memory
                 of the settings.
+            image: Image of the steps and of the nodes of a training job; it holds modelyard.
             settings: All other settings, as modelyard families FAMILY lists them; what is left out
                 keeps its default.
         """
@@ -63,6 +65,7 @@ def training_pipeline(
             settings=settings,
             nodes=nodes,
             gpus_per_node=gpus_per_node,
+            image=image,
         ).set_caching_options(False)
         read = given.outputs
         raw = ingest(settings=read["ingest"])
@@ -92,7 +95,7 @@ def training_pipeline(
         )
         placed.set_caching_options(False)
         for task in (given, raw, table, fitted, judged, compiled, built, placed):
-            provided(task, cpu, memory)
+            provided(task, cpu, memory, image)
 
     page = dsl.pipeline(
         name=f"{name}-training",

@@ -5,7 +5,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.best import best
-from components.common import provided
+from components.common import IMAGE, provided
 from components.features import features
 from components.form import without
 from components.ingest import ingest
@@ -25,6 +25,7 @@ def _round(shm: str) -> Any:
         gpu_resource: str,
         cpu: str,
         memory: str,
+        image: str,
         fixed: list,
         count: int,
         done: list[str],
@@ -32,12 +33,18 @@ def _round(shm: str) -> Any:
         features: dsl.Input[dsl.Dataset],
     ) -> list[str]:
         pair = {"dataset": dataset, "features": features}
-        size = {"gpus": gpus, "gpu_resource": gpu_resource, "cpu": cpu, "memory": memory}
+        size = {
+            "gpus": gpus,
+            "gpu_resource": gpu_resource,
+            "cpu": cpu,
+            "memory": memory,
+            "image": image,
+        }
         drawn = suggest(settings=search, fixed=fixed, count=count, done=done)
-        proposals = provided(drawn, cpu, memory)
+        proposals = provided(drawn, cpu, memory, image)
         with dsl.ParallelFor(proposals.output, parallelism=AT_ONCE) as proposal:
             judged = provided(
-                trial(settings=search, **size, proposal=proposal, **pair), cpu, memory
+                trial(settings=search, **size, proposal=proposal, **pair), cpu, memory, image
             )
             judged.set_accelerator_type(gpu_resource).set_accelerator_limit(gpus)
             kubernetes.empty_dir_mount(
@@ -67,6 +74,7 @@ def tuning_pipeline(
         gpus_per_node: int = 0,
         cpu: str = resources["cpu"],
         memory: str = resources["memory"],
+        image: str = IMAGE,
         trials: int = 16,
         fixed: list = [],  # noqa: B006 - a default of the page
         settings: dict = {},  # noqa: B006 - a default of the page
@@ -85,6 +93,7 @@ def tuning_pipeline(
             memory: Memory of each step and trial.
             trials: Trials in each of two rounds.
             fixed: Settings that stay as they are, such as model.kind.
+            image: Image of the steps and of the nodes of a training job; it holds modelyard.
             settings: All other settings, where the search starts; what is left out keeps its
                 default.
         """
@@ -97,17 +106,19 @@ def tuning_pipeline(
             settings=settings,
             nodes=1,
             gpus_per_node=gpus_per_node,
+            image=image,
         )
-        read = provided(given, cpu, memory).set_caching_options(False).outputs
-        raw = provided(ingest(settings=read["ingest"]), cpu, memory)
+        read = provided(given, cpu, memory, image).set_caching_options(False).outputs
+        raw = provided(ingest(settings=read["ingest"]), cpu, memory, image)
         table = features(settings=read["features"], dataset=raw.outputs["dataset"])
-        provided(table, cpu, memory)
+        provided(table, cpu, memory, image)
         asked = {
             "search": read["search"],
             "gpus": read["gpus"],
             "gpu_resource": read["gpu_resource"],
             "cpu": cpu,
             "memory": memory,
+            "image": image,
             "fixed": fixed,
             "count": trials,
             "dataset": raw.outputs["dataset"],
@@ -116,7 +127,7 @@ def tuning_pipeline(
         first = tuning_round(**asked, done=[])
         second = tuning_round(**asked, done=first.output)
         found = best(settings=read["search"], fixed=fixed, first=first.output, second=second.output)
-        return provided(found, cpu, memory).outputs["Output"]
+        return provided(found, cpu, memory, image).outputs["Output"]
 
     page = dsl.pipeline(
         name=f"{name}-tuning",

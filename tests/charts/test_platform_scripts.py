@@ -82,15 +82,15 @@ def test_the_compiled_pipelines_of_the_families_are_uploaded_and_run_the_image_o
     }
     for version in kubeflow.versions:
         stem = version["spec"]["pipelineInfo"]["name"].removeprefix("modelyard-")
-        text = of_family(*stem.rsplit("-", 1)).read_text()
-        executors = version["spec"]["deploymentSpec"]["executors"]
-        assert {one["container"].pop("image") for one in executors.values()} == {plan()["image"]}
-        own = next(yaml.safe_load_all(text))
-        assert all(
-            one["container"].pop("image") for one in own["deploymentSpec"]["executors"].values()
-        )
-        for one in (*executors.values(), *own["deploymentSpec"]["executors"].values()):
-            one["container"].pop("env", None)
+        own = next(yaml.safe_load_all(of_family(*stem.rsplit("-", 1)).read_text()))
+        for spec in (version["spec"], own):
+            images = {
+                one["container"]["image"] for one in spec["deploymentSpec"]["executors"].values()
+            }
+            assert images == {"{{$.inputs.parameters['pipelinechannel--image']}}"}
+        field = version["spec"]["root"]["inputDefinitions"]["parameters"]["image"]
+        assert field["defaultValue"] == plan()["image"]
+        own["root"]["inputDefinitions"]["parameters"]["image"] = field
         assert version["spec"] == own
 
 
@@ -182,28 +182,6 @@ def test_all_pipelines_and_the_generic_ones_are_chosen_where_no_family_is_named(
     assert chosen == {f"{name}-{kind}" for name in ("generic", *names()) for kind in KINDS}
     with pytest.raises(UsageError, match=r"register\.families: family 'tabula' is unknown"):
         script("register").chosen(["tabula"])
-
-
-def test_the_image_of_a_mirror_reaches_steps_and_training_nodes(tmp_path):
-    import yaml
-
-    compiled = tmp_path / "one.yaml"
-    text = of_family("tabular", "training").read_text()
-    spec, *rest = yaml.safe_load_all(text)
-    train = spec["deploymentSpec"]["executors"]["exec-train"]["container"]
-    train["env"].append({"name": "OTHER", "value": "kept"})
-    compiled.write_text(yaml.safe_dump_all([spec, *rest]))
-    made = script("register").with_image(compiled, "mirror.example.org/modelyard/trainer:0.1.0")
-    first, *others = yaml.safe_load_all(made.text)
-    after = first["deploymentSpec"]["executors"]
-    assert made.name == "modelyard-tabular-training"
-    assert {one["container"]["image"] for one in after.values()} == {
-        "mirror.example.org/modelyard/trainer:0.1.0"
-    }
-    env = {one["name"]: one["value"] for one in after["exec-train"]["container"]["env"]}
-    # What the nodes of a training job run, unless cluster.image says otherwise.
-    assert env == {"MODELYARD_IMAGE": "mirror.example.org/modelyard/trainer:0.1.0", "OTHER": "kept"}
-    assert others == rest
 
 
 def test_an_unknown_family_is_told_with_those_that_there_are(registered):

@@ -22,11 +22,11 @@ pipelineInfo: {{name: modelyard-{family}-{kind}, description: Does {kind}.}}
 deploymentSpec:
   executors:
     exec-a:
-      container: {{image: any, args: [{code}]}}
+      container: {{args: [{code}]}}
 root:
   inputDefinitions:
     parameters:
-      code_version: {{defaultValue: {code}}}
+      image: {{defaultValue: any}}
 """
 SCHEDULES = {
     "payments": {"family": "tabular", "cron": "0 0 * * * *"},

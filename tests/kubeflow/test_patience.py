@@ -86,3 +86,14 @@ def test_what_was_patient_itself_is_not_repeated(waits, monkeypatch):
     with pytest.raises(SystemExit):
         run(monkeypatch, Unavailable("no node has room"), "never")
     assert waits == []
+
+
+def test_the_nodes_of_a_training_job_run_the_image_of_the_step_that_starts_them(waits, monkeypatch):
+    monkeypatch.setenv("MODELYARD_IMAGE", "of-the-pod:1")
+    monkeypatch.setitem(SETTINGS, "image", "of-the-form:2")
+    run(monkeypatch, "fetched")
+    assert step.os.environ["MODELYARD_IMAGE"] == "of-the-form:2"
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    monkeypatch.setenv("MODELYARD_IMAGE", "of-the-laptop:1")
+    run(monkeypatch, "fetched")
+    assert step.os.environ["MODELYARD_IMAGE"] == "of-the-laptop:1"

@@ -165,17 +165,13 @@ def test_a_folder_is_brought_whole_and_nothing_to_bring_is_refused(tmp_path):
         uploaded(config, "/tmp/folder")
 
 
-def test_steps_and_training_nodes_run_the_image_that_is_named(pipelines):
+def test_the_image_that_is_named_is_a_field_of_the_form(pipelines):
     image = "registry.example/team/trainer:7"
     done = CliRunner().invoke(app, ["submit", FAMILY, "--no-follow", "--image", image])
     assert done.exit_code == 0, done.exception
-    body = pipelines.submitted[-1]
-    spec = body["pipeline_spec"]
-    spec = spec.get("pipeline_spec", spec)
-    executors = spec["deploymentSpec"]["executors"].values()
-    assert {one["container"]["image"] for one in executors} == {image}
-    settings = body["runtime_config"]["parameters"]["settings"]
-    assert settings == {"cluster": {"image": image}}
+    parameters = pipelines.submitted[-1]["runtime_config"]["parameters"]
+    assert parameters["image"] == image
+    assert parameters["settings"] == {}
 
 
 @pytest.mark.parametrize(

@@ -28,14 +28,15 @@ def prepare(inputs: dict[str, Any]) -> dict[str, Any]:
     """The first step, as its component calls it."""
     fields = {name: inputs[name] for name in form.FIELDS}
     nodes, gpus = inputs["nodes"], inputs["gpus_per_node"]
-    return form.prepare(inputs["family"], fields, inputs["settings"], nodes, gpus)
+    image = inputs["image"]
+    return form.prepare(inputs["family"], fields, inputs["settings"], nodes, gpus, image)
 
 
-def second(pipeline, first: dict[str, Any], then: dict[str, Any], changed: Any = None) -> list[str]:
+def second(pipeline, first: dict[str, Any], then: dict[str, Any]) -> list[str]:
     """The steps that the second of two runs has answered."""
     backend = Backend()
     assert backend.run(pipeline, first, prepare) == []
-    return backend.run(changed or pipeline, then, prepare)
+    return backend.run(pipeline, then, prepare)
 
 
 def test_the_same_run_again_has_all_steps_answered_but_the_first_and_deploy(pipeline):
@@ -93,10 +94,7 @@ def test_a_familys_page_is_no_part_of_its_code(tmp_path, monkeypatch):
 
 
 def test_a_new_tag_of_the_image_answers_nothing(pipeline):
-    newer = copy.deepcopy(pipeline)
-    for executor in newer["deploymentSpec"]["executors"].values():
-        executor["container"]["image"] = "modelyard/trainer:newer"
-    assert second(pipeline, {}, {}, newer) == []
+    assert second(pipeline, {}, {"image": "modelyard/trainer:newer"}) == []
 
 
 def test_data_that_changed_are_fetched_again_and_those_that_did_not_are_not(pipeline, tmp_path):
@@ -158,7 +156,7 @@ def _parts(filled: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
 def test_a_field_that_the_family_does_not_have_is_refused(capsys):
     fields = {"data": "", "target": "y", "model": "", "name": ""}
     with pytest.raises(SystemExit) as stopped:
-        form.prepare("recommender", fields, {}, 1, 0)
+        form.prepare("recommender", fields, {}, 1, 0, "any:1")
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert said == (

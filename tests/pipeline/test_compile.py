@@ -52,7 +52,7 @@ def test_every_pipeline_loads_again_with_the_parameters_of_the_page(compiled, na
     loaded = components.load_component_from_file(str(compiled[name, kind]))
     inputs = loaded.component_spec.inputs
     own = {"trials", "fixed"} if kind == "tuning" else {"nodes"}
-    asked = {"family", "data", "target", "model", "name", "cpu", "memory", "settings"}
+    asked = {"family", "data", "target", "model", "name", "cpu", "memory", "image", "settings"}
     if name and "target" not in load(name).Config.shortcuts:
         asked.remove("target")
     assert set(inputs) == asked | {"gpus_per_node"} | own
@@ -162,7 +162,8 @@ def test_what_is_submitted_are_parameters_of_the_pipeline_with_the_machine_that_
     )
     file = sent.pop("file")
     assert (sent["cpu"], sent["memory"]) == expected
-    assert set(sent) == set(components.load_component_from_file(str(file)).component_spec.inputs)
+    fields = set(components.load_component_from_file(str(file)).component_spec.inputs)
+    assert set(sent) == fields - {"image"}  # the pipeline's own
 
 
 def test_steps_and_stages_have_the_same_inputs_and_outputs():
@@ -186,7 +187,9 @@ def test_a_familys_own_pipeline_is_compiled_once_for_each_version_of_the_code(
     found.write_text("kept")
     assert of_family(names()[0], "training").read_text() == "kept"
     monkeypatch.setenv("MODELYARD_IMAGE", "registry.example/team/trainer:7")
-    assert "image: registry.example/team/trainer:7" in of_family(names()[0], "training").read_text()
+    found = spec(of_family(names()[0], "training"))[0]
+    proposed = found["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"]
+    assert proposed == "registry.example/team/trainer:7"
     assert of_family("tests.toy.family:Line", "training").is_file()
 
 
@@ -195,14 +198,10 @@ def test_the_first_step_says_what_gpus_the_training_steps_own_pod_asks_for(tmp_p
         "import sys; from components.prepare import prepare\n"
         "for nodes in (1, 2):\n"
         "    made = prepare.python_func(family='tests.toy.family:Line', data='', target='', model='', name='',\n"
-        "        settings={'cluster': {'gpu_resource': 'amd.com/gpu'}}, nodes=nodes, gpus_per_node=4)\n"
-        "    print(repr(made.gpus), repr(made.gpu_resource), sorted(made.train))"
+        "        settings={'cluster': {'gpu_resource': 'amd.com/gpu'}}, nodes=nodes, gpus_per_node=4, image='i:1')\n"
+        "    print(repr(made.gpus), repr(made.gpu_resource), made.train['image'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", step], check=True, capture_output=True, text=True, cwd=Path.cwd()
     )
-    train = "['code', 'config', 'family', 'gpus_per_node', 'nodes']"
-    assert done.stdout.splitlines() == [
-        f"'4' 'amd.com/gpu' {train}",
-        f"'0' 'amd.com/gpu' {train}",
-    ]
+    assert done.stdout.splitlines() == ["'4' 'amd.com/gpu' i:1", "'0' 'amd.com/gpu' i:1"]

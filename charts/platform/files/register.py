@@ -55,7 +55,8 @@ class Compiled:
 
 
 def with_image(file: Path, image: str) -> Compiled:
-    """A compiled pipeline whose steps, and the training nodes that they start, run an image."""
+    """A compiled pipeline whose steps, and the training nodes that they start, run an image, unless its
+    form names another."""
     spec, *rest = pipelines.with_image(file, image)
     info = spec["pipelineInfo"]
     text = yaml.safe_dump_all([spec, *rest], sort_keys=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -37,12 +35,7 @@ def submit_pipeline(
     Raises:
         UsageError: with these settings it would fail there for certain.
     """
-    from modelyard.cli.submitting import (
-        arguments_of,
-        check_for_cluster,
-        nodes_with_image,
-        uploaded,
-    )
+    from modelyard.cli.submitting import arguments_of, check_for_cluster, uploaded
     from modelyard.pipeline import local, pipelines
 
     if upload is not None:
@@ -51,20 +44,14 @@ def submit_pipeline(
     check_for_cluster(config, nodes=nodes, kind=kind)
     client = pipelines.connect(host)
     name = f"{slug(family)}-{local.new_id()}"
-    with tempfile.TemporaryDirectory() as folder:
-        pipeline = pipelines.of_family(family, kind)
-        if image is not None:
-            config = nodes_with_image(config, image)
-            target = Path(folder) / pipeline.name
-            pipeline = pipelines.write_with_image(pipeline, image, target)
-        run = pipelines.submit(
-            client,
-            pipeline,
-            arguments_of(family, config, nodes=nodes, gpus=gpus),
-            name=name,
-            experiment=experiment,
-            cache=cache,
-        )
+    run = pipelines.submit(
+        client,
+        pipelines.of_family(family, kind),
+        arguments_of(family, config, nodes=nodes, gpus=gpus, image=image),
+        name=name,
+        experiment=experiment,
+        cache=cache,
+    )
     console.print(f"submitted {name} · run {run}")
     if follow:
         from modelyard.cli.following import follow as follow_run

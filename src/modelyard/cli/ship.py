@@ -168,7 +168,7 @@ def submit(
     gpus: Gpus = 0,
     image: Annotated[
         str | None,
-        typer.Option(help="Image of the steps and training nodes. None: the compiled one's."),
+        typer.Option(help="Image of the steps and training nodes. None: the compiled pipeline's."),
     ] = None,
     experiment: Annotated[str, typer.Option(help="Kubeflow experiment.")] = "modelyard",
     monitoring: Annotated[

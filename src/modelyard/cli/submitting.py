@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from modelyard.settings.family import FamilyConfig
 
 
-def arguments_of(family: str, config: FamilyConfig, *, nodes: int, gpus: int) -> dict[str, Any]:
-    """The parameters of a family's pipeline for these settings."""
+def arguments_of(
+    family: str, config: FamilyConfig, *, nodes: int, gpus: int, image: str | None = None
+) -> dict[str, Any]:
+    """The fields of the form of a family's pipeline for these settings; without an image its own."""
     from modelyard.cli.options import entry
     from modelyard.pipeline.form import filled
 
@@ -22,7 +24,8 @@ def arguments_of(family: str, config: FamilyConfig, *, nodes: int, gpus: int) ->
     if nodes == 1:
         # With several nodes the steps stay as they are: the nodes read the settings themselves.
         machine = config.cluster.machine(found.Config.resources)
-    return {
+    own = {} if image is None else {"image": image}
+    return own | {
         "family": family,
         **filled(found, config),
         "nodes": nodes,
@@ -30,15 +33,6 @@ def arguments_of(family: str, config: FamilyConfig, *, nodes: int, gpus: int) ->
         "cpu": machine["cpu"],
         "memory": machine["memory"],
     }
-
-
-def nodes_with_image(config: FamilyConfig, image: str) -> FamilyConfig:
-    """The config with which the nodes of a training job run the steps' image, unless it names their
-    own."""
-    if config.cluster.image is not None:
-        return config
-    cluster = config.cluster.model_copy(update={"image": image})
-    return config.model_copy(update={"cluster": cluster})
 
 
 def check_for_cluster(config: FamilyConfig, *, nodes: int, kind: str) -> None:

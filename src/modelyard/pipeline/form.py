@@ -27,7 +27,12 @@ CLUSTER = "cluster"
 
 
 def prepare(
-    family: str, fields: Mapping[str, str], settings: Mapping[str, Any], nodes: int, gpus: int
+    family: str,
+    fields: Mapping[str, str],
+    settings: Mapping[str, Any],
+    nodes: int,
+    gpus: int,
+    image: str,
 ) -> dict[str, Any]:
     """What each step is handed, by its name, and the GPUs of the training step's own pod.
 
@@ -39,7 +44,7 @@ def prepare(
     try:
         config = configured(load(family), fields, settings)
         run = Run.of(family, config.model_dump(mode="json"), nodes=nodes, gpus_per_node=gpus)
-        return handed(run)
+        return handed(run, image)
     except ModelyardError as error:
         events.emit("failed", STEP, kind=type(error).__name__, message=str(error))
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -84,7 +89,7 @@ def filled(entry: Entry[Any], config: FamilyConfig) -> dict[str, Any]:
     return {**carried(fields), "settings": carried(settings)}
 
 
-def handed(run: Run) -> dict[str, Any]:
+def handed(run: Run, image: str = "") -> dict[str, Any]:
     """What each step of a run is handed, and `gpus` and `gpu_resource`.
 
     Both are texts, since Kubeflow's driver leaves out a resource whose amount is any other type. With
@@ -94,7 +99,7 @@ def handed(run: Run) -> dict[str, Any]:
     gpus = run.gpus_per_node if run.nodes == 1 else 0
     found: dict[str, Any] = {"gpus": str(gpus), "gpu_resource": run.config.cluster.gpu_resource}
     for name, stage in STAGES.items():
-        found[name] = _for_stage(run, stage, whole)
+        found[name] = _for_stage(run, stage, whole) | {"image": image}
     found["search"] = {
         "family": run.name,
         "config": carried(whole),

@@ -4,6 +4,7 @@ cluster."""
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -134,6 +135,7 @@ def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
     logging.getLogger().setLevel(logging.INFO)
     loaded = kfp.components.load_component_from_file(str(pipeline))
     _without_settings_of_pods(loaded.component_spec.implementation.graph)
+    _in_order(loaded.component_spec.implementation.graph)
     loaded(**arguments)
 
 
@@ -149,28 +151,27 @@ def _without_settings_of_pods(graph: PipelineSpec) -> None:
         executor.struct_value.fields["container"].struct_value.fields.pop("env", None)
 
 
+def _in_order(graph: PipelineSpec) -> None:
+    """Makes each training stage follow the one before it: here one step runs at a time, and kfp.local
+    would choose among those that may run side by side by chance."""
+    from modelyard.stages import TRAINING
+
+    for component in (graph.root, *graph.components.values()):
+        tasks = component.dag.tasks
+        names = [stage.name for stage in TRAINING if stage.name in tasks]
+        for earlier, later in itertools.pairwise(names):
+            if earlier not in tasks[later].dependent_tasks:
+                tasks[later].dependent_tasks.append(earlier)
+
+
 def with_image(pipeline: Path, image: str) -> list[Any]:
-    """The documents of a compiled pipeline whose steps, and the training nodes that they start, run
-    an image."""
+    """The documents of a compiled pipeline whose form proposes an image."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     spec, *rest = yaml.load_all(pipeline.read_text(), loader)
-    for executor in spec["deploymentSpec"]["executors"].values():
-        container = executor["container"]
-        container["image"] = image
-        for variable in container.get("env", []):
-            if variable["name"] == IMAGE:
-                variable["value"] = image
+    spec["root"]["inputDefinitions"]["parameters"]["image"]["defaultValue"] = image
     return [spec, *rest]
-
-
-def write_with_image(pipeline: Path, image: str, target: Path) -> Path:
-    """Writes such a pipeline."""
-    import yaml
-
-    target.write_text(yaml.safe_dump_all(with_image(pipeline, image), sort_keys=True))
-    return target
 
 
 def connect(host: str | None, advice: str = ADVICE) -> Client:

@@ -16,6 +16,7 @@ from modelyard.errors import ModelyardError, Unavailable
 from modelyard.home import NO_RUN
 from modelyard.judging.evaluation import Evaluation
 from modelyard.parent import die_with_parent
+from modelyard.settings.cluster import IMAGE
 
 RUN_ID = "MODELYARD_RUN_ID"
 WAITS = (5.0, 15.0, 45.0, 90.0)
@@ -46,6 +47,8 @@ def run_step(
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     die_with_parent()
     family = str(settings["family"])
+    if _on_cluster() and settings.get("image"):
+        os.environ[IMAGE] = settings["image"]  # which the nodes of a training job run too
     try:
         from modelyard.stages import STAGES
         from modelyard.stages.run import Run
@@ -81,7 +84,7 @@ def _patiently(stage: str, work: Callable[[], str]) -> str:
         Unavailable: it stayed away; and at once whatever else the work raises.
     """
     began = time.monotonic()
-    waits = list(WAITS) if os.environ.get("KUBERNETES_SERVICE_HOST") else []
+    waits = list(WAITS) if _on_cluster() else []
     while True:
         try:
             return work()
@@ -92,6 +95,10 @@ def _patiently(stage: str, work: Callable[[], str]) -> str:
             seconds = waits.pop(0)
             logging.info("%s: %s. Trying again in %.0f s", stage, error, seconds)
             time.sleep(seconds)
+
+
+def _on_cluster() -> bool:
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
 
 
 def read_evaluation(folder: str) -> Evaluation:
