@@ -25,13 +25,19 @@ def run(config: Path, verb: str, case: Case, *extra: str) -> str:
     return done.stdout
 
 
-def rendered(case: Case) -> tuple[set[str], set[str]]:
-    """Names of a chart's objects, and of its hooks."""
+def rendered(case: Case) -> tuple[set[str], dict[str, str]]:
+    """Names of a chart's objects that stay, and of its hooks with the events that they run at."""
     found = objects(case)
-    hooks = {
-        label(one) for one in found if "helm.sh/hook" in one["metadata"].get("annotations", {})
-    }
-    return {label(one) for one in found} - hooks, hooks
+    hooks = {}
+    for one in found:
+        events = one["metadata"].get("annotations", {}).get("helm.sh/hook")
+        if events is not None:
+            hooks[label(one)] = events
+    return {label(one) for one in found} - set(hooks), hooks
+
+
+def jobs_at(event: str, hooks: dict[str, str]) -> set[str]:
+    return {name for name, events in hooks.items() if name.startswith("Job/") and event in events}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -41,11 +47,15 @@ def test_a_release_is_installed_upgraded_and_uninstalled(case, tmp_path):
         assert "STATUS: deployed" in run(config, "install", case)
         assert cluster.names(*IGNORED) == lasting
         ran = {name for name in cluster.created if name.startswith("Job/")}
-        assert ran == {name for name in hooks if name.startswith("Job/")}
+        assert ran == jobs_at("post-install", hooks)
         assert "REVISION: 2" in run(config, "upgrade", case)
         assert cluster.names(*IGNORED) == lasting
         assert cluster.patches == []
+        cluster.created.clear()
         run(config, "uninstall", case)
+        assert {name for name in cluster.created if name.startswith("Job/")} == jobs_at(
+            "pre-delete", hooks
+        )
         kept = {label(one) for one in objects(case) if one["kind"] == "PersistentVolumeClaim"}
         assert cluster.names(*IGNORED) == kept
 
