@@ -78,9 +78,9 @@ def test_a_step_that_may_be_root_is_found(compiled):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_cpu_and_memory_of_the_form_reach_every_step(compiled, key):
-    pipeline = next(yaml.safe_load_all(compiled[key].read_text()))
+    documents = list(yaml.safe_load_all(compiled[key].read_text()))
     outputs = {("prepare", "gpus"): "0", ("prepare", "gpu_resource"): "nvidia.com/gpu"}
-    sizes = pods(pipeline, {"cpu": "300m", "memory": "1Gi"}, outputs)
+    sizes = pods(documents, {"cpu": "300m", "memory": "1Gi"}, outputs)
     for step, asked in sizes.items():
         assert asked["requests"] == {"cpu": "300m", "memory": "1Gi"}, step
         assert asked["limits"]["memory"] == "1Gi", step
