@@ -8,12 +8,18 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
+
 from modelyard.compress.recipes import RECIPES, Recipe, Source, Task
+from modelyard.cost.meters import memory_limit
 from modelyard.packages.variant import LeftOut
 
 Files = dict[str, str]
 """File by graph, relative to the folder of all variants."""
 
+MEMORY = 3
+"""Times the size of the graphs that a recipe may take: the file, the model that is read from it, and
+the one that is written."""
 LONGEST = 300
 """Characters of a reason that a library gave."""
 _NODE = re.compile(r"[Nn]ode \(?'?(?P<node>[\w./:-]+)|name:? '(?P<name>[^']+)'")
@@ -72,7 +78,20 @@ def _refusal(recipe: Recipe, sources: Sequence[Source], task: Task, ends: float)
         return reason
     if time.perf_counter() > ends:
         return f"no time left: export.seconds = {task.settings.seconds:g}"
+    needed = MEMORY * sum(source.file.stat().st_size for source in sources)
+    free = _free_memory()
+    if needed > free:
+        return f"it needs about {needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are free"
     return ""
+
+
+def _free_memory() -> int:
+    """Bytes that this process may still take: of the machine's, or of its container's."""
+    free: int = psutil.virtual_memory().available
+    limit = memory_limit()
+    if limit is None:
+        return free
+    return min(free, max(0, limit - psutil.Process().memory_info().rss))
 
 
 def _make(recipe: Recipe, sources: Sequence[Source], folder: Path, task: Task) -> Files:

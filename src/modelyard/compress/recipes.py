@@ -188,7 +188,7 @@ class TensorRt:
         if this_machine() is not None:
             return ""
         if tensorrt_version() is None:
-            return "TensorRT is not installed. Export on the GPU type that serves, in the image modelyard/trainer-cuda"
+            return "TensorRT is not installed. Export on the GPU type that serves, in modelyard/trainer-cuda"
         return "no NVIDIA GPU answers here: an engine is built on the GPU type that serves"
 
     def doubt(self, sources: Sequence[Source], task: Task) -> str:

@@ -128,6 +128,17 @@ def test_no_recipe_is_begun_once_the_time_is_over(tmp_path):
     assert left_out(info, "onnx-int8").reason == "no time left: export.seconds = 1e-09"
 
 
+def test_a_recipe_that_needs_more_memory_than_is_free_is_left_out(tmp_path, monkeypatch):
+    from modelyard.compress import building
+
+    monkeypatch.setattr(building, "memory_limit", lambda: 0)
+    info = built(tmp_path, {"variants": "onnx-int8"})
+    assert left_out(info, "onnx-int8").verdict == "refused"
+    assert left_out(info, "onnx-int8").reason.startswith(
+        "it needs about 0.0032 GB of memory, and 0 GB"
+    )
+
+
 def test_small_graphs_are_not_compressed_unless_asked_and_say_why(tmp_path):
     info = read_info(build(tmp_path, "r", {}, LINE).package)
     reasons = {one.name: one.reason for one in info.left_out}
@@ -251,9 +262,15 @@ def test_quantizers_are_imported_by_recipes_that_run_only(tmp_path):
         "from modelyard.packages.trust import Trust\n"
         f"made = build(Path({str(tmp_path)!r}), 'r', {{}}, LINE)\n"
         "Package(made.package, trust=Trust().naming(LINE))\n"
-        "print([name for name in sys.modules if 'quantiz' in name])"
+        "print([name for name in sys.modules if 'quantiz' in name or 'compress.engines' in name])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_stages_are_imported_without_onnx():
+    code = "import sys, modelyard.stages; print({'onnx', 'onnxruntime'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
