@@ -107,7 +107,9 @@ def test_the_service_answers_as_the_package_does_and_drains_on_sigterm(
         for thread in threads:
             thread.join()
         assert process.wait(40) == 0
-        device = f"INFO: package {payments.info.version} computes on cpu by ONNX Runtime\n"
+        device = (
+            f"INFO: package {payments.info.version} computes onnx-fp32 on cpu by ONNX Runtime\n"
+        )
         assert process.stderr.read() == device * workers
     logged = read_log(tmp_path)["_id"]
     assert len(accepted) > 20
@@ -135,7 +137,7 @@ def test_serve_tells_a_curl_line_that_works_as_pasted(payments, payments_path, t
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{address}/readyz")
     assert read_log(tmp_path) == {}
-    device = f"INFO: package {payments.info.version} computes on cpu by ONNX Runtime\n"
+    device = f"INFO: package {payments.info.version} computes onnx-fp32 on cpu by ONNX Runtime\n"
     assert process.stderr.read() == device
 
 

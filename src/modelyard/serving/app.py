@@ -279,7 +279,8 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
         trust=trust,
         breaking=settings.breaking_swaps,
     )
-    log.info("package %s computes on %s", package.info.version, where)
+    variant = package.variant.name
+    log.info("package %s computes %s on %s", package.info.version, variant, where)
     _spare_the_collector()
     with _closing(predictions, traffic):
         async with _following(traffic, settings):

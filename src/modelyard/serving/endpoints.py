@@ -311,7 +311,6 @@ class Endpoints:
 
     def _lanes(self) -> Lanes:
         package, limits = self.opened, self.limits
-        log.info("variant %s of package %s answers", package.variant.name, package.info.version)
         example = package.parse(package.golden()["request"])
         on_gpu = package.place.kind != CPU
         pace = measure(
