@@ -14,7 +14,6 @@ import numpy as np
 
 from modelyard.compress.building import make_variants
 from modelyard.compress.calibration import Recorded
-from modelyard.compress.facts import facts_of
 from modelyard.compress.parity import check_likeness
 from modelyard.compress.recipes import Source, Task
 from modelyard.errors import BrokenArtifact, GateFailed, UsageError
@@ -68,6 +67,8 @@ def _check_features(package: Verified, features: Path) -> None:
 
 def _extended(run: Run, package: Verified, features: Path, work: Path) -> PackageInfo:
     """Adds files of variants to `work`; what the package then says of itself."""
+    from modelyard.compress.facts import facts_of
+
     old = package.info
     graphs = work / "graphs"
     host = run.entry.open(work / "assets")
