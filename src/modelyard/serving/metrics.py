@@ -92,7 +92,8 @@ class Metrics:
         """Where the package's graphs compute, and whose memory `note` reads."""
         self._place = place
         self._gpu = GpuMeter() if place.kind != CPU else None
-        self._computes.labels(self._package, place.device, place.name).set(1.0)
+        runtime = place.name.replace(" ", "-")  # a label holds no blank
+        self._computes.labels(self._package, place.device, runtime).set(1.0)
 
     def swap(self, outcome: str) -> None:
         """A package came to take over, and was `taken` or `refused`."""
