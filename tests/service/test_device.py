@@ -180,7 +180,10 @@ def test_the_log_names_the_device(line_path, tmp_path):
         served(line_path, tmp_path / "p", stderr=log, **families),
     ):
         pass
-    assert "package 0123456789ab computes onnx-fp32 on cpu by ONNX Runtime" in (tmp_path / "log").read_text()
+    assert (
+        "package 0123456789ab computes onnx-fp32 on cpu by ONNX Runtime"
+        in (tmp_path / "log").read_text()
+    )
 
 
 def test_a_worker_takes_the_gpu_of_its_number(monkeypatch, line_path):
