@@ -83,7 +83,8 @@ def test_the_worst_errors_come_first_and_are_drawn(features: Path) -> None:
         drawn = draw(plot, "p-")
     assert drawn is not None
     assert drawn.svg.count("<img ") == 6
-    assert Evaluation.model_validate_json(result.model_dump_json()) == result
+    same = Evaluation.model_validate_json(result.model_dump_json())
+    assert same.model_dump() == result.model_dump()
 
 
 def test_another_host_decodes_by_its_own_rules_and_its_classes_are_matched_by_name(
