@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 
 VARIABLE = "MODELYARD_HOME"
+IMAGE = "MODELYARD_IMAGE"
+"""Environment variable with the image of a step's own pod."""
 NO_RUN = "local"
 """Id of a stage that runs by itself, outside a pipeline's run."""
 

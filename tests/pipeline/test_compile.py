@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from modelyard.family import load, names
-from modelyard.pipeline.pipelines import GENERIC, KINDS, generic, of_family
+from modelyard.pipeline.pipelines import GENERIC, KINDS, ORDER, generic, of_family
 from modelyard.stages import STAGES, TRAINING
 
 FOLDER = Path("pipelines/compiled")
@@ -205,3 +205,7 @@ def test_the_first_step_says_what_gpus_the_training_steps_own_pod_asks_for(tmp_p
         [sys.executable, "-c", step], check=True, capture_output=True, text=True, cwd=Path.cwd()
     )
     assert done.stdout.splitlines() == ["'4' 'amd.com/gpu' i:1", "'0' 'amd.com/gpu' i:1"]
+
+
+def test_the_named_order_is_that_of_the_stages():
+    assert [stage.name for stage in TRAINING] == list(ORDER)

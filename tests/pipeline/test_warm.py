@@ -177,6 +177,17 @@ def _alive(pid: int) -> bool:
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "orchestrated"
 
 
+def test_a_pipeline_runs_without_loading_the_stages_of_which_it_may_hold_none(tmp_path):
+    shutil.copytree(BENCHMARK, tmp_path / "work")
+    subprocess.run([sys.executable, "empty_kfp.py"], cwd=tmp_path / "work", check=True)
+    body = "import runpy, sys\nrunpy.run_path('by_modelyard.py')\nprint('modelyard.stages' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", body], cwd=tmp_path / "work", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 @pytest.mark.parametrize("number", [5, pytest.param(200, marks=pytest.mark.slow)])
 def test_pipelines_in_a_row_leave_no_process_and_no_temporary_folder(tmp_path, monkeypatch, number):
     shutil.copytree(BENCHMARK, tmp_path / "work")
@@ -213,6 +224,7 @@ def test_a_step_ends_as_an_interpreter_does_its_exit_functions_run_and_its_threa
 
 LIGHT = {
     "modelyard.kit.sklearn": "torch",
+    "modelyard.pipeline.pipelines": "pydantic",
     "modelyard.pipeline.process": "kfp.client",
     "modelyard.pipeline.warm": "pydantic",
 }

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.errors import UsageError
+from modelyard.home import IMAGE
 from modelyard.kubernetes.trainer import FAMILY, GROUP, NODE, PARENT, RUN, VERSION
-from modelyard.settings.cluster import IMAGE, ClusterSettings, Toleration
+from modelyard.settings.cluster import ClusterSettings, Toleration
 from modelyard.settings.uri import is_remote
 
 ATTEMPT, SPEC, OUTCOME = "modelyard/attempt", "modelyard/spec", "modelyard/outcome"

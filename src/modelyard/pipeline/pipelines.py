@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import MissingExtra, Unavailable, UsageError
-from modelyard.home import home, is_installed, slug, source_root
+from modelyard.home import IMAGE, home, is_installed, slug, source_root
 from modelyard.pipeline.warm import import_kfp_local
-from modelyard.settings.cluster import IMAGE
 
 if TYPE_CHECKING:
     from kfp import Client
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 GENERIC = "generic"
 FOLDER = source_root() / "pipelines" / "compiled"
 """The compiled pipelines of this checkout or installation."""
+ORDER = ("ingest", "features", "train", "evaluate", "export", "package", "deploy")
+"""The stages of a training. Named here: importing them would take longer than to start all steps."""
 KINDS = ("training", "monitoring", "tuning")
 ADVICE = "Type: modelyard submit --host http://HOST:PORT, or set KFP_HOST (and KFP_TOKEN)"
 """What to do where Kubeflow Pipelines does not answer a command."""
@@ -154,11 +155,9 @@ def _without_settings_of_pods(graph: PipelineSpec) -> None:
 def _in_order(graph: PipelineSpec) -> None:
     """Makes each training stage follow the one before it: here one step runs at a time, and kfp.local
     would choose among those that may run side by side by chance."""
-    from modelyard.stages import TRAINING
-
     for component in (graph.root, *graph.components.values()):
         tasks = component.dag.tasks
-        names = [stage.name for stage in TRAINING if stage.name in tasks]
+        names = [name for name in ORDER if name in tasks]
         for earlier, later in itertools.pairwise(names):
             if earlier not in tasks[later].dependent_tasks:
                 tasks[later].dependent_tasks.append(earlier)

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelyard.errors import ModelyardError, Unavailable
-from modelyard.home import NO_RUN
+from modelyard.home import IMAGE, NO_RUN
 from modelyard.judging.evaluation import Evaluation
 from modelyard.parent import die_with_parent
-from modelyard.settings.cluster import IMAGE
 
 RUN_ID = "MODELYARD_RUN_ID"
 WAITS = (5.0, 15.0, 45.0, 90.0)

@@ -9,9 +9,6 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from modelyard.settings.base import Settings, refuse_secret_variables
 
-IMAGE = "MODELYARD_IMAGE"
-"""Environment variable with the image of a step's own pod."""
-
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 """A name of Kubernetes: lower case letters, digits, dashes."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]

@@ -11,7 +11,7 @@ import torch
 
 from modelyard.cost.meters import driver_version
 from modelyard.errors import UsageError
-from modelyard.settings.cluster import IMAGE
+from modelyard.home import IMAGE
 
 POD = "KUBERNETES_SERVICE_HOST"
 """What Kubernetes sets in every pod."""
