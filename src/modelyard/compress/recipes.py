@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,7 +177,7 @@ class OnnxInt4(WeightOnly):
     name, bits = "onnx-int4", 4
 
 
-class TensorRt:
+class TensorRt(ABC):
     """An engine for the GPU of this machine, from an ONNX file of the same precision."""
 
     name: ClassVar[str]
@@ -208,9 +209,9 @@ class TensorRt:
             self.precise(source, precise, task)
             engines.build(precise, file, ranges, built_for, home() / "tensorrt")
 
+    @abstractmethod
     def precise(self, source: Source, file: Path, task: Task) -> None:
         """Writes the ONNX file whose precisions the engine takes."""
-        raise NotImplementedError
 
 
 class TensorRtFp32(TensorRt):

@@ -55,7 +55,7 @@ def variants_answer_or_say_why_not(lab: Lab) -> str:
     failed = [variant.name for variant in left_out.values() if variant.verdict == "failed"]
     expect(
         not failed,
-        f"could not be made or opened: {'; '.join(left_out[one].reason for one in failed)}",
+        f"do not work: {'; '.join(f'{name}: {left_out[name].reason}' for name in failed)}",
     )
     return ", ".join(variant.name for variant in passed) or f"{BASE} only"
 

@@ -24,6 +24,8 @@ from modelyard.runtimes.types import Runtime
 from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run
 
+ASKED = 7
+"""Requests that a variant must answer before it is judged."""
 POOL = 4_096
 """Training requests that those for calibration are drawn from."""
 
@@ -107,7 +109,12 @@ def judge_variants(
     found: dict[str, Evaluation] = {NATIVE: trained}
     for one in opened:
         try:
-            host.predict(one.runtime, requests[:1])
+            lost = _lost_answers(host, one.runtime, requests[:ASKED])
+            if lost and one.name == BASE:
+                raise BrokenArtifact(f"{BASE}: {lost}")
+            if lost:
+                left_out.append(LeftOut(name=one.name, verdict="failed", reason=lost))
+                continue
             found[one.name] = evaluated(run, host, one.runtime, features, "validation", trained)
         except Exception as error:
             if one.name == BASE:
@@ -131,6 +138,15 @@ def judge_variants(
     larger_is_better = trained.directions[metric] == "max"
     decided = decide(variants, choice, metric, larger_is_better)
     return Variants(variants=decided, left_out=left_out, choice=choice)
+
+
+def _lost_answers(host: Host, runtime: Runtime, requests: Sequence[BaseModel]) -> str:
+    """How many answers came to how many requests, asked one by one and together; empty: as many."""
+    for batch in (requests[:1], requests):
+        count = len(host.predict(runtime, batch))
+        if count != len(batch):
+            return f"{count} answers to {len(batch)} requests"
+    return ""
 
 
 def calibration(run: Run, host: Host, features: Path, base: Runtime) -> Callable[[], Recorded]:
