@@ -102,7 +102,7 @@ def test_a_trial_is_stopped_before_it_takes_the_whole_memory_of_its_step(made, m
     monkeypatch.setattr(batch, "memory_limit", lambda: 30 * 2**20)
     (text,) = tried(made, [json.dumps({"number": 0, "settings": {}})], {"model": {"pause": 0.5}})
     error = json.loads(text)["error"]
-    assert re.match(r"it held \d+ MB of the step's 30 MB of memory and was stopped. Give", error)
+    assert re.match(r"it held [\d,]+ MB of the step's 30 MB of memory and was stopped. Give", error)
 
 
 @pytest.mark.parametrize(
