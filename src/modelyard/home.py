@@ -14,6 +14,9 @@ from pathlib import Path
 VARIABLE = "MODELYARD_HOME"
 IMAGE = "MODELYARD_IMAGE"
 """Environment variable with the image of a step's own pod."""
+REUSE = "MODELYARD_REUSE"
+"""Environment variable: the folder of finished stages that may be taken instead of run again."""
+RUN_ID = "MODELYARD_RUN_ID"
 NO_RUN = "local"
 """Id of a stage that runs by itself, outside a pipeline's run."""
 

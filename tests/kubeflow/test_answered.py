@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from modelyard.cli.app import app
+from modelyard.home import RUN_ID
 from modelyard.packages.package import read_info
 from modelyard.pipeline import form, step
 from modelyard.registry import versions as registry
@@ -33,7 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def execute(folder: Path, name: str, given: dict[str, Any], run: str, monkeypatch: Any) -> None:
     """One step of a run, as its component executes it in a pod."""
-    monkeypatch.setenv(step.RUN_ID, run)
+    monkeypatch.setenv(RUN_ID, run)
     stage = STAGES[name]
     artifacts = {
         one: SimpleNamespace(path=str(folder / one), metadata={})

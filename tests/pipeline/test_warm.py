@@ -19,6 +19,7 @@ import pytest
 from modelyard import events
 from modelyard.family import load, names
 from modelyard.pipeline import warm
+from modelyard.pipeline.forking import HAND_OVER
 from modelyard.pipeline.warm import EXECUTOR, StepServer, forked_steps, modules_of
 
 pytestmark = pytest.mark.skipif(not warm.CAN_FORK, reason="steps are forked on Linux")
@@ -120,6 +121,60 @@ def test_where_an_import_starts_a_thread_steps_are_new_interpreters(tmp_path, mo
             time.sleep(2)
             assert run(command(body, tmp_path)) == 0
         assert f"-m {module}" in (tmp_path / "begun").read_text()
+
+
+def a_slow_import(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module `slow` that imports until the file `go` is there."""
+    (folder / "slow.py").write_text(
+        "import time\n"
+        "from pathlib import Path\n"
+        f"go = Path({str(folder / 'go')!r})\n"
+        "go.with_name('importing').touch()\n"
+        f"while not go.is_file():\n    time.sleep(0.05)\n{body}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+KNOWS = "import sys\nsys.exit(10 + ('slow' in sys.modules))"
+
+
+def test_a_step_does_not_wait_for_an_import_that_comes_after_the_handing_over(
+    tmp_path, monkeypatch
+):
+    a_slow_import(tmp_path, "", monkeypatch)
+    with StepServer(tmp_path, [EXECUTOR, HAND_OVER, "slow"]) as server:
+        until = time.monotonic() + 60
+        while not (tmp_path / "importing").is_file():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(
+                server.run, component("import time\ntime.sleep(3)"), arguments(tmp_path), {}
+            )
+            assert server.run(component(KNOWS), arguments(tmp_path), {}) == 10
+            (tmp_path / "go").touch()
+            while server.run(component(KNOWS), arguments(tmp_path), {}) == 10:
+                assert time.monotonic() < until
+            assert working.result() == 0  # by the process that has handed over
+
+
+def test_where_the_import_of_the_rest_fails_hard_steps_go_on_without_it(tmp_path, monkeypatch):
+    a_slow_import(tmp_path, "import os\nos.abort()", monkeypatch)
+    (tmp_path / "go").touch()
+    with StepServer(tmp_path, [EXECUTOR, HAND_OVER, "slow"]) as server:
+        for _ in range(3):
+            assert server.run(component(KNOWS), arguments(tmp_path), {}) == 10
+            time.sleep(1)
+
+
+def test_no_process_is_left_that_still_imports_what_nobody_will_use(tmp_path, monkeypatch):
+    a_slow_import(tmp_path, "", monkeypatch)
+    with StepServer(tmp_path, [EXECUTOR, HAND_OVER, "slow"]) as server:
+        assert server.run(component(KNOWS), arguments(tmp_path), {}) == 10
+        while not (tmp_path / "importing").is_file():
+            time.sleep(0.05)
+    left = [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(one.info)]
+    assert left == []
 
 
 def test_steps_at_a_time_do_not_wait_for_each_other(tmp_path):
@@ -224,6 +279,7 @@ def test_a_step_ends_as_an_interpreter_does_its_exit_functions_run_and_its_threa
 
 LIGHT = {
     "modelyard.kit.sklearn": "torch",
+    "modelyard.pipeline.local": "modelyard.stages",
     "modelyard.pipeline.pipelines": "pydantic",
     "modelyard.pipeline.process": "kfp.client",
     "modelyard.pipeline.warm": "pydantic",

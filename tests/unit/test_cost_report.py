@@ -7,7 +7,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from modelyard import events
+from modelyard import events, home
 from modelyard.cli.app import app
 from modelyard.cost.report import (
     STARTING,
@@ -23,7 +23,6 @@ from modelyard.cost.usage import price
 from modelyard.errors import BadData, UsageError
 from modelyard.pipeline.local import RunFolder, RunRecord
 from modelyard.settings.cost import CostSettings
-from modelyard.stages import run
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
 from modelyard.store.artifact import In, Out
@@ -59,7 +58,7 @@ def features(run: Run, dataset: In, features: Out) -> str:
 
 @pytest.fixture(autouse=True)
 def _home(monkeypatch, tmp_path):
-    monkeypatch.setenv(run.REUSE, str(tmp_path / "done"))
+    monkeypatch.setenv(home.REUSE, str(tmp_path / "done"))
     monkeypatch.setenv(events.VARIABLE, str(tmp_path / "events.jsonl"))
 
 
@@ -92,7 +91,7 @@ def test_reuse_costs_next_to_nothing_and_says_what_it_saved(tmp_path):
 def test_digest_and_key_do_not_know_the_cost(tmp_path, monkeypatch):
     first = line_run()
     ingest(first, dataset=tmp_path / "d")
-    monkeypatch.delenv(run.REUSE)
+    monkeypatch.delenv(home.REUSE)
     dear = line_run(run_id="r2", cost={"cpu_core_hour": 99.0})
     ingest(dear, dataset=tmp_path / "again")
     one, other = artifact.read_manifest(tmp_path / "d"), artifact.read_manifest(tmp_path / "again")

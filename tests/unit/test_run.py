@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard import events
+from modelyard import events, home
 from modelyard.errors import BadData, BrokenArtifact, MissingExtra
 from modelyard.family import load
 from modelyard.packages.package import read_info
@@ -44,7 +44,7 @@ def broken(run: Run, dataset: In, model: Out, extra: In | None = None) -> None:
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch, tmp_path):
     CALLS.clear()
-    monkeypatch.setenv(run.REUSE, str(tmp_path / "done"))
+    monkeypatch.setenv(home.REUSE, str(tmp_path / "done"))
     monkeypatch.setenv(events.VARIABLE, str(tmp_path / "events.jsonl"))
 
 
@@ -104,7 +104,7 @@ def test_the_same_key_is_answered_from_what_is_done(tmp_path):
 
 
 def test_without_a_place_to_look_nothing_is_reused(tmp_path, monkeypatch):
-    monkeypatch.delenv(run.REUSE)
+    monkeypatch.delenv(home.REUSE)
     first(line(), dataset=tmp_path / "a")
     first(line(), dataset=tmp_path / "b")
     assert CALLS == ["first", "first"]
@@ -170,7 +170,7 @@ def test_progress_is_told_a_few_times_a_second_and_always_at_the_end(tmp_path):
 def test_a_package_of_another_run_has_another_version_though_its_weights_are_the_same(
     tmp_path, monkeypatch
 ):
-    monkeypatch.delenv(run.REUSE)
+    monkeypatch.delenv(home.REUSE)
     first, second = (build(tmp_path / name, name, {}).folder for name in ("r1", "r2"))
     assert read_manifest(first / "model").digest == read_manifest(second / "model").digest
     versions = {read_info(folder / "package").version for folder in (first, second)}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from modelyard.runtimes.types import Arrays
 
@@ -61,5 +60,5 @@ def _axis(
             "Set Family.lengths"
         )
     least, most = declared or (min(seen), max(1, ROOM * max(seen)))
-    usual = int(np.median(seen)) if seen else (least + most) // 2
+    usual = int(statistics.median(seen)) if seen else (least + most) // 2
     return least, min(max(usual, least), most), most

@@ -13,11 +13,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelyard.family import Family, Split, load
+from modelyard.home import REUSE
 from modelyard.host import Host
 from modelyard.packages.variant import BASE, Variants
 from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.types import Runtime
-from modelyard.stages.run import REUSE, Run, Stage
+from modelyard.stages.run import Run, Stage
 
 
 class Lab:

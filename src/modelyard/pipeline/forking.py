@@ -1,5 +1,5 @@
 """The process that steps are forked from:
-`python -m modelyard.pipeline.forking RUN_FOLDER FD MODULE...`
+`python -m modelyard.pipeline.forking RUN_FOLDER FD PREPARATION...`
 
 A step of a pipeline is a process of its own, and a new interpreter spends most of a short step
 importing. This process imports while steps work, and each step begins as a copy of it.
@@ -30,45 +30,124 @@ BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 """OpenBLAS starts its threads when it is loaded: here it gets none, and a step takes them back."""
 READY = b"r"
 """A step says that it was forked, and reads what it is to do; without this it was refused."""
+HAND_OVER = "|"
+"""Among what is to be imported: from here on a copy of the process does it, so that no step waits for
+the end of a long import. The copy takes the requests when it has imported everything."""
 
 
-def main(control: socket.socket, modules: list[str]) -> int:
-    """Serves until the other end is closed."""
-    # Steps get the same signal as this process, which waits for them. See pipeline.process.
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
-    steps: dict[int, tuple[int, socket.socket]] = {}
-    """By process: its pidfd, and where to answer how it ended."""
-    waiting = list(modules)
-    while True:
-        watched: list[Any] = [control, *(pidfd for pidfd, _ in steps.values())]
-        readable, _, _ = select.select(watched, [], [], 0 if waiting else None)
-        if control in readable:
-            _, received, _, _ = socket.recv_fds(control, 1, 1)
-            if not received:
-                return 0
-            step = socket.socket(fileno=received[0])
-            if _threads() > 1:
-                step.close()
-                waiting.clear()
-            elif (pid := os.fork()) == 0:
-                control.close()
-                _leave(_run(step))
-            else:
-                steps[pid] = os.pidfd_open(pid), step
-        for pid, (pidfd, step) in list(steps.items()):
-            if pidfd in readable:
-                _, status = os.waitpid(pid, 0)
-                with contextlib.suppress(OSError):  # nobody listens any more
-                    step.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-                    # Steps that were forked since hold copies of it: closing alone ends nothing.
-                    step.shutdown(socket.SHUT_RDWR)
-                step.close()
-                os.close(pidfd)
-                del steps[pid]
-        if waiting and not readable:
-            # What cannot be imported is said by the step that needs it.
-            with contextlib.suppress(Exception):
-                importlib.import_module(waiting.pop(0))
+class Server:
+    """Forks a step for each request on `control`, and imports between requests."""
+
+    def __init__(self, control: socket.socket, preparations: list[str]) -> None:
+        self.control = control
+        self.waiting = list(preparations)
+        """Modules to import, functions to call (`MODULE:FUNCTION`), and HAND_OVER."""
+        self.steps: dict[int, tuple[int, socket.socket]] = {}
+        """By process: its pidfd, and where to answer how it ended."""
+        self.successor: tuple[int, socket.socket] | None = None
+        """The copy that imports the rest, and the line to it."""
+        self.serving = True
+        """False once the successor takes the requests."""
+
+    def serve(self) -> None:
+        """Until the other end of `control` is closed."""
+        while True:
+            readable = self._wait()
+            if self.control in readable and not self._take_request():
+                break
+            if self.successor and self.successor[1] in readable:
+                self._hear(*self.successor)
+            for pid, (pidfd, _) in list(self.steps.items()):
+                if pidfd in readable:
+                    self._tell_end(pid)
+            if self.waiting and not readable:
+                self._prepare()
+        if self.successor:  # it still imports, for nobody
+            os.kill(self.successor[0], signal.SIGKILL)
+            os.waitpid(self.successor[0], 0)
+
+    def _wait(self) -> list[Any]:
+        watched: list[Any] = [pidfd for pidfd, _ in self.steps.values()]
+        if self.serving:
+            watched.append(self.control)
+        if self.successor:
+            watched.append(self.successor[1])
+        readable, _, _ = select.select(watched, [], [], 0 if self.waiting else None)
+        return readable
+
+    def _take_request(self) -> bool:
+        """Forks a step; False where nobody will ask any more."""
+        _, received, _, _ = socket.recv_fds(self.control, 1, 1)
+        if not received:
+            return False
+        step = socket.socket(fileno=received[0])
+        if _threads() > 1:
+            step.close()
+            self.waiting.clear()
+        elif (pid := os.fork()) == 0:
+            self.control.close()
+            _leave(_run(step))
+        else:
+            self.steps[pid] = os.pidfd_open(pid), step
+        return True
+
+    def _tell_end(self, pid: int) -> None:
+        pidfd, step = self.steps.pop(pid)
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(OSError):  # nobody listens any more
+            step.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+            # Steps that were forked since hold copies of it: closing alone ends nothing.
+            step.shutdown(socket.SHUT_RDWR)
+        step.close()
+        os.close(pidfd)
+
+    def _prepare(self) -> None:
+        what = self.waiting.pop(0)
+        if what == HAND_OVER:
+            self._fork_successor()
+            return
+        name, _, function = what.partition(":")
+        # What cannot be imported is said by the step that needs it.
+        with contextlib.suppress(Exception):
+            module = importlib.import_module(name)
+            if function:
+                getattr(module, function)()
+
+    def _fork_successor(self) -> None:
+        if _threads() > 1:
+            return
+        ours, theirs = socket.socketpair()
+        if (pid := os.fork()) == 0:
+            ours.close()
+            _leave(self._succeed(theirs))
+        theirs.close()
+        self.successor = pid, ours
+        self.waiting.clear()
+
+    def _succeed(self, predecessor: socket.socket) -> int:
+        """What the copy does: it imports, and serves once the process before it lets go."""
+        for pidfd, step in self.steps.values():
+            os.close(pidfd)
+            step.close()
+        self.steps.clear()
+        while self.waiting:
+            self._prepare()
+        if _threads() == 1:
+            predecessor.sendall(READY)
+            if predecessor.recv(1) == READY:
+                self.serve()
+        return 0
+
+    def _hear(self, successor: int, line: socket.socket) -> None:
+        """The successor is ready; or it has ended: after the last request, or by a failure."""
+        if line.recv(1) == READY:
+            self.serving = False
+            line.sendall(READY)
+            return
+        line.close()
+        os.waitpid(successor, 0)
+        self.successor = None
+        self.serving = True
 
 
 def _leave(status: int) -> NoReturn:
@@ -139,6 +218,12 @@ def _status(code: Any) -> int:
     return 1
 
 
+def main(descriptor: str, *preparations: str) -> int:
+    # Steps get the same signal as this process, which waits for them. See pipeline.process.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    Server(socket.socket(fileno=int(descriptor)), list(preparations)).serve()
+    return 0
+
+
 if __name__ == "__main__":
-    _, _, descriptor, *names = sys.argv
-    _leave(main(socket.socket(fileno=int(descriptor)), names))
+    _leave(main(*sys.argv[2:]))

@@ -21,10 +21,8 @@ from pydantic import BaseModel, ValidationError
 
 from modelyard import events
 from modelyard.errors import UsageError, choices
-from modelyard.home import home, slug
+from modelyard.home import REUSE, RUN_ID, home, slug
 from modelyard.parent import PARENT
-from modelyard.pipeline import step
-from modelyard.stages import run
 from modelyard.store import artifact
 
 STOP_SECONDS = 30.0
@@ -236,7 +234,7 @@ def _environment(folder: RunFolder) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONWARNINGS": "ignore",
         events.VARIABLE: str(folder.events),
-        run.REUSE: str(folder.done),
-        step.RUN_ID: folder.path.name,
+        REUSE: str(folder.done),
+        RUN_ID: folder.path.name,
         PARENT: str(os.getpid()),
     }

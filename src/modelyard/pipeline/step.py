@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelyard.errors import ModelyardError, Unavailable
-from modelyard.home import IMAGE, NO_RUN
+from modelyard.home import IMAGE, NO_RUN, RUN_ID
 from modelyard.judging.evaluation import Evaluation
 from modelyard.parent import die_with_parent
 
-RUN_ID = "MODELYARD_RUN_ID"
 WAITS = (5.0, 15.0, 45.0, 90.0)
 """Seconds before each further try of a step whose store or server was away."""
 PATIENCE = 300.0

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from modelyard import events
-from modelyard.pipeline.forking import BLAS_THREADS, READY
+from modelyard.pipeline.forking import BLAS_THREADS, HAND_OVER, READY
 from modelyard.registry.quiet import QUIET
 
 if TYPE_CHECKING:
@@ -33,17 +33,25 @@ CAN_FORK = sys.platform == "linux"
 """Elsewhere system libraries do not survive a fork: steps are new interpreters there."""
 WITHOUT_THREADS = {BLAS_THREADS: "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 """Environment under which no library starts a thread when it is imported."""
-TRACKING = ("sqlalchemy.orm", "alembic.command", "mlflow.tracking.client")
+SOURCES_READ = "modelyard.stages.run:code_version"
+"""Every step asks for the digest of the code: what was read once is known to all of them."""
+TRACKING = (
+    "mlflow.tracking.client",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "modelyard.registry.tracking",
+)
 PAGES = ("jinja2", "matplotlib.figure", "matplotlib.backends.backend_svg", "modelyard.card.page")
 
 
 def modules_of(entry: Entry[Any], config: FamilyConfig, kind: str) -> list[str]:
-    """What the steps of a pipeline import, in the order in which they need it."""
+    """What the steps of a pipeline import (`MODULE`) or call (`MODULE:FUNCTION`), in the order in
+    which they need it."""
     if kind == "monitoring":
         return [EXECUTOR, "modelyard.stages", "scipy.stats", *TRACKING]
     return [
         EXECUTOR,
         "modelyard.stages",
+        SOURCES_READ,
         entry.module_of("data"),
         *config.requires(),
         entry.module_of("build"),
@@ -51,6 +59,7 @@ def modules_of(entry: Entry[Any], config: FamilyConfig, kind: str) -> list[str]:
         "modelyard.training.loop",
         "modelyard.runtimes.opening",
         "onnxruntime",
+        HAND_OVER,
         *PAGES,
         *TRACKING,
     ]

@@ -21,7 +21,7 @@ from modelyard import events
 from modelyard.cost.usage import Meter, measure
 from modelyard.errors import MissingExtra, ModelyardError
 from modelyard.family import Data, Entry, Family, Half, load
-from modelyard.home import NO_RUN
+from modelyard.home import NO_RUN, REUSE
 from modelyard.packages import signing
 from modelyard.settings.carried import received
 from modelyard.settings.family import FamilyConfig, config_hash, resolve
@@ -29,9 +29,6 @@ from modelyard.stages.closure import code_digest
 from modelyard.store import artifact
 from modelyard.store.artifact import Manifest, Origin
 from modelyard.store.usage import Usage
-
-REUSE = "MODELYARD_REUSE"
-"""Folder of finished stages that may be taken instead of run again: `modelyard resume` sets it."""
 
 
 @dataclass(frozen=True)

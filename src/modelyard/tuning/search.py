@@ -19,10 +19,10 @@ from modelyard.cost.meters import visible_gpus
 from modelyard.cost.usage import total
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import Entry
-from modelyard.home import home, slug
+from modelyard.home import REUSE, home, slug
 from modelyard.settings.family import FamilyConfig, resolve
 from modelyard.settings.search import Range, as_json, lookup, nested, searched
-from modelyard.stages.run import REUSE, Run
+from modelyard.stages.run import Run
 from modelyard.store import artifact
 from modelyard.store.usage import Usage
 from modelyard.tuning.pool import Process
