@@ -18,12 +18,12 @@ def best(
     train with."""
     from pathlib import Path
 
-    from modelyard.pipeline.step import copy_file
+    from modelyard.pipeline.step import show_file
     from modelyard.tuning import batch
 
     Path(search.path).mkdir(parents=True, exist_ok=True)
     with batch.plainly():
         family, start = settings["family"], settings["config"]
         config = batch.best(family, start, fixed, [*first, *second], Path(search.path))
-    copy_file(search.path, "tune.html", page.path)
+    show_file(search, "tune.html", page)
     return config

@@ -13,8 +13,8 @@ def monitor(
 ) -> bool:
     """Compares what was served with what the champion was judged on; true when it should be
     trained again."""
-    from modelyard.pipeline.step import copy_file, read_json, run_step
+    from modelyard.pipeline.step import read_json, run_step, show_file
 
     run_step("monitor", settings, outputs={"verdict": verdict})
-    copy_file(verdict.path, "report.html", report.path)
+    show_file(verdict, "report.html", report)
     return read_json(verdict.path, "verdict.json")["retrain"]

@@ -16,8 +16,8 @@ def package(
     card: dsl.Output[dsl.HTML],
 ):
     """Holds the model against its gate and puts together all that serving needs."""
-    from modelyard.pipeline.step import copy_file, run_step
+    from modelyard.pipeline.step import run_step, show_file
 
     inputs = {"features": features, "model": model, "evaluation": evaluation, "graphs": graphs}
     run_step("package", settings, inputs=inputs, outputs={"package": package})
-    copy_file(package.path, "card.html", card.path)
+    show_file(package, "card.html", card)

@@ -157,11 +157,20 @@ def filled(home: Path, words: list[str]) -> list[str]:
 def test_the_commands_of_a_page_run_in_their_order(home, name):
     ran = 0
     for one in on_page(ROOT / "docs" / name):
-        if "--cluster" in one.words or "-n" in one.words or one.words[0] == "rollback":
+        if "--cluster" in one.words or "-n" in one.words:  # see tests/kubeflow/test_documented.py
             continue
+        if one.words[0] == "rollback":
+            make_champion_of_the_second(home)
         typed(home, filled(home, one.words))
         ran += 1
     assert ran >= 1
+
+
+def make_champion_of_the_second(home: Path) -> None:
+    """So that there is something to go back from."""
+    if len(list(home.glob("runs/tabular/*/package"))) < 2:
+        typed(home, ["run", "tabular", "--fresh", "--set", "seed=1"])
+    typed(home, ["promote", "tabular@2"])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,8 +33,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def execute(folder: Path, name: str, given: dict[str, Any], run: str, monkeypatch: Any) -> None:
-    """One step of a run, as its component executes it in a pod."""
+def execute(
+    folder: Path, name: str, given: dict[str, Any], run: str, monkeypatch: Any
+) -> dict[str, Any]:
+    """One step of a run, as its component executes it in a pod; its outputs."""
     monkeypatch.setenv(RUN_ID, run)
     stage = STAGES[name]
     artifacts = {
@@ -43,6 +46,22 @@ def execute(folder: Path, name: str, given: dict[str, Any], run: str, monkeypatc
     inputs = {one: artifacts[one] for one in stage.inputs}
     outputs = {one: artifacts[one] for one in stage.outputs}
     step.run_step(name, given[name], inputs=inputs, outputs=outputs)
+    return outputs
+
+
+def test_artifacts_are_called_by_model_kind_and_what_was_found(home, monkeypatch):
+    given = form.handed(Run.of(LINE, SETTINGS))
+    found: dict[str, Any] = {}
+    for stage in TRAINING:
+        found |= execute(home, stage.name, given, "first", monkeypatch)
+    names = {name: artifact.metadata["display_name"] for name, artifact in found.items()}
+    assert re.fullmatch(r"\S+ dataset: .+", names["dataset"])
+    assert re.fullmatch(r"line package: [0-9a-f]{12}, .*mae .+", names["package"])
+    assert names["deployment"].startswith("line deployment: line version 1 is champion: mae ")
+    page = SimpleNamespace(path=str(home / "shown" / "card.html"), metadata={})
+    step.show_file(found["package"], "card.html", page)
+    assert Path(page.path).read_text() == (home / "package" / "card.html").read_text()
+    assert page.metadata["display_name"] == f"card.html, {names['package']}"
 
 
 def test_mlflow_card_and_explain_of_an_answered_run_are_whole(home, monkeypatch):

@@ -17,6 +17,8 @@ from modelyard.home import IMAGE, NO_RUN, RUN_ID
 from modelyard.judging.evaluation import Evaluation
 from modelyard.parent import die_with_parent
 
+DISPLAY_NAME = "display_name"
+"""Key of an artifact's metadata: what Kubeflow's list of artifacts calls it."""
 WAITS = (5.0, 15.0, 45.0, 90.0)
 """Seconds before each further try of a step whose store or server was away."""
 PATIENCE = 300.0
@@ -48,6 +50,7 @@ def run_step(
     if _on_cluster() and settings.get("image"):
         os.environ[IMAGE] = settings["image"]  # which the nodes of a training job run too
     try:
+        from modelyard.registry.versions import model_name
         from modelyard.stages import STAGES
         from modelyard.stages.run import Run
 
@@ -64,8 +67,9 @@ def run_step(
     except ModelyardError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
-    for artifact in outputs.values():
+    for name, artifact in outputs.items():
         artifact.metadata |= {
+            DISPLAY_NAME: f"{model_name(run)} {name}: {headline}",
             "headline": headline,
             "family": family,
             "code_version": run.code_version,
@@ -110,7 +114,9 @@ def read_json(folder: str, name: str) -> dict[str, Any]:
     return content
 
 
-def copy_file(folder: str, name: str, target: str) -> None:
-    """Copies a file of an artifact to where the pipeline shows it."""
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(folder) / name, target)
+def show_file(source: PipelineArtifact, name: str, page: PipelineArtifact) -> None:
+    """Copies a page out of an artifact to where Kubeflow shows it, under the artifact's name."""
+    Path(page.path).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(Path(source.path) / name, page.path)
+    if DISPLAY_NAME in source.metadata:
+        page.metadata[DISPLAY_NAME] = f"{name}, {source.metadata[DISPLAY_NAME]}"
