@@ -12,7 +12,16 @@ def deploy(
     features: dsl.Input[dsl.Dataset],
     deployment: dsl.Output[dsl.Artifact],
 ):
-    """Registers the package; it becomes champion when it beats the one that serves."""
+    """Registers the package; it becomes champion when it beats the one that serves.
+
+    Args:
+        settings: What prepare hands this step.
+        package: What package wrote.
+        features: What features wrote.
+
+    Returns:
+        deployment: deployment.json: name, version, and whether it is champion.
+    """
     from modelyard.pipeline.step import run_step
 
     inputs = {"package": package, "features": features}

@@ -14,7 +14,18 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     curves: dsl.Output[dsl.ClassificationMetrics],
 ):
-    """Judges the model on the test split, beside its baseline."""
+    """Judges the model on the test split, beside its baseline.
+
+    Args:
+        settings: What prepare hands this step.
+        features: What features wrote.
+        model: What train wrote.
+
+    Returns:
+        evaluation: evaluation.json: metrics with intervals, those of the baseline, the gate.
+        metrics: The same metrics, for the page of the run.
+        curves: ROC curve and confusion matrix, where the model answers with classes.
+    """
     from modelyard.pipeline.step import read_evaluation, run_step
 
     inputs = {"features": features, "model": model}

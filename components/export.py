@@ -12,7 +12,16 @@ def export(
     model: dsl.Input[dsl.Model],
     graphs: dsl.Output[dsl.Model],
 ):
-    """Writes the model as ONNX, compares it with the original, measures it."""
+    """Writes the model as ONNX, compares it with the original, measures it.
+
+    Args:
+        settings: What prepare hands this step.
+        features: What features wrote.
+        model: What train wrote.
+
+    Returns:
+        graphs: The ONNX variants, and how they compare.
+    """
     from modelyard.pipeline.step import run_step
 
     inputs = {"features": features, "model": model}

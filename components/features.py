@@ -12,7 +12,15 @@ def features(
     features: dsl.Output[dsl.Dataset],
 ):
     """Splits the data and turns it into model inputs; all that is fitted is fitted on the
-    training split."""
+    training split.
+
+    Args:
+        settings: What prepare hands this step.
+        dataset: What ingest wrote.
+
+    Returns:
+        features: Training, validation and test split as model inputs.
+    """
     from modelyard.pipeline.step import run_step
 
     run_step(

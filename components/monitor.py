@@ -12,7 +12,16 @@ def monitor(
     report: dsl.Output[dsl.HTML],
 ) -> bool:
     """Compares what was served with what the champion was judged on; true when it should be
-    trained again."""
+    trained again.
+
+    Args:
+        settings: What prepare hands this step.
+
+    Returns:
+        verdict: verdict.json: what drifted, by how much.
+        report: The same as a page.
+        Output: Whether it should be trained again.
+    """
     from modelyard.pipeline.step import read_json, run_step, show_file
 
     run_step("monitor", settings, outputs={"verdict": verdict})

@@ -1,4 +1,4 @@
-"""Writes pipelines as YAML: reads what to write as JSON lines from stdin. `modelyard compile` runs
+"""Writes pipelines and components as YAML: reads what to write as JSON lines from stdin. `modelyard compile` runs
 it.
 
 A process of its own, with the folder above on its path: the wheel never imports what is made from
@@ -13,6 +13,15 @@ from pathlib import Path
 
 from kfp import compiler
 
+from components.deploy import deploy
+from components.evaluate import evaluate
+from components.export import export
+from components.features import features
+from components.ingest import ingest
+from components.monitor import monitor
+from components.package import package
+from components.prepare import prepare
+from components.train import train
 from modelyard.store.artifact import write_text
 from pipelines.monitoring import monitoring_pipeline
 from pipelines.training import training_pipeline
@@ -23,15 +32,28 @@ BUILDERS = {
     "monitoring": monitoring_pipeline,
     "tuning": tuning_pipeline,
 }
+COMPONENTS = {
+    "prepare": prepare,
+    "ingest": ingest,
+    "features": features,
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "package": package,
+    "deploy": deploy,
+    "monitor": monitor,
+}
+"""The steps that pipelines of other people may hold. Those of a search belong to its rounds."""
 
 
 def write(kind: str, target: str, **arguments) -> None:
-    """Writes the YAML of one pipeline to `target`, whole. The same code gives the same bytes."""
+    """Writes the YAML of a pipeline or component to `target`, whole. The same code gives the same bytes."""
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     draft = f"{target}.draft.yaml"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        compiler.Compiler().compile(BUILDERS[kind](**arguments), draft)
+        made = COMPONENTS[kind] if kind in COMPONENTS else BUILDERS[kind](**arguments)
+        compiler.Compiler().compile(made, draft)
     lines = Path(draft).read_text().splitlines(keepends=True)
     Path(draft).unlink()
     # kfp's opening comment prints default values in an order that differs from process to process.

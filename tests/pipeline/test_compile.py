@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from modelyard.family import load, names
-from modelyard.pipeline.pipelines import GENERIC, KINDS, ORDER, generic, of_family
+from modelyard.pipeline.pipelines import COMPONENTS, GENERIC, KINDS, ORDER, generic, of_family
 from modelyard.stages import STAGES, TRAINING
 
 FOLDER = Path("pipelines/compiled")
@@ -28,11 +28,13 @@ def test_the_committed_pipeline_is_not_stale(compiled, kind):
     assert generic(kind).read_bytes() == compiled[None, kind].read_bytes(), "type: make compile"
 
 
-def test_only_the_generic_pipelines_are_committed():
+def test_only_the_generic_pipelines_and_the_components_are_committed():
     listed = subprocess.run(
         ["git", "ls-files", str(FOLDER)], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert sorted(listed) == [f"{FOLDER}/{GENERIC}-{kind}.yaml" for kind in sorted(KINDS)]
+    generic = [f"{FOLDER}/{GENERIC}-{kind}.yaml" for kind in KINDS]
+    components = [f"{FOLDER}/components/{name}.yaml" for name in COMPONENTS]
+    assert sorted(listed) == sorted([*generic, *components])
 
 
 def test_compiling_in_another_process_with_other_hashes_gives_the_same_bytes(compiled, tmp_path):

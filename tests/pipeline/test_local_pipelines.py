@@ -98,9 +98,11 @@ def test_an_unchanged_run_shows_the_finished_one(workplace, monkeypatch):
     assert finished(record).path == before
 
 
-def log_traffic(folder: Path, shift: float) -> None:
-    """Writes a log as the service does: 300 answers, inputs moved by `shift`."""
-    package = Package(max((folder / "runs" / "line-line").glob("*/package")), trust=TRUST)
+def log_traffic(folder: Path, shift: float, package: Path | None = None) -> None:
+    """Writes a log as the service does: 300 answers of the last run's package or of another one,
+    inputs moved by `shift`."""
+    package = package or max((folder / "runs" / "line-line").glob("*/package"))
+    package = Package(package, trust=TRUST)
     version, host = package.info.version, package.host
     bodies = [{"x": -3 + 6 * n / 300 + shift} for n in range(300)]
     requests = [host.Request.model_validate(body) for body in bodies]

@@ -29,16 +29,31 @@ def compile_(
             "--packaged", help="Beside the generic ones of this installation: for images."
         ),
     ] = False,
+    components: Annotated[
+        bool,
+        typer.Option(
+            "--components", help="The steps, for kfp.components.load_component_from_file."
+        ),
+    ] = False,
 ) -> None:
-    """Write the pipelines as YAML, to upload in the Kubeflow UI."""
+    """Write the pipelines as YAML, to upload in the Kubeflow UI, or their steps, for a pipeline of
+    your own."""
     from rich import print as say
 
     from modelyard.cli.options import entry
+    from modelyard.errors import UsageError
     from modelyard.family import names
     from modelyard.home import slug
     from modelyard.pipeline import pipelines
 
     folder = into or (pipelines.FOLDER if packaged else Path("pipelines/compiled"))
+    if components:
+        if family:
+            raise UsageError("--components are the same for every family: leave out FAMILY")
+        place = into or folder / "components"
+        for file in pipelines.compile_components(place.absolute()):
+            say(f"wrote {place / file.name}")
+        return
     wanted: list[str | None] = [family] if family else [None, *names()]
     jobs = [
         (name, kind, folder.absolute() / f"{slug(name) if name else pipelines.GENERIC}-{kind}.yaml")
@@ -48,8 +63,12 @@ def compile_(
     if family:
         entry(family)
     pipelines.compile_pipelines(jobs)
+    if not family:
+        pipelines.compile_components(folder.absolute() / "components")
     for _, _, target in jobs:
         say(f"wrote {folder / target.name}")
+    if not family:
+        say(f"wrote {folder / 'components'}: the steps, for a pipeline of your own")
 
 
 def new(

@@ -28,6 +28,8 @@ FOLDER = source_root() / "pipelines" / "compiled"
 ORDER = ("ingest", "features", "train", "evaluate", "export", "package", "deploy")
 """The stages of a training. Named here: importing them would take longer than to start all steps."""
 KINDS = ("training", "monitoring", "tuning")
+COMPONENTS = ("prepare", *ORDER, "monitor")
+"""The steps that pipelines of other people may hold, as YAML in the folder `components`."""
 ADVICE = "Type: modelyard submit --host http://HOST:PORT, or set KFP_HOST (and KFP_TOKEN)"
 """What to do where Kubeflow Pipelines does not answer a command."""
 
@@ -81,17 +83,30 @@ def compile_pipelines(wanted: Sequence[tuple[str | None, str, Path]]) -> None:
         MissingExtra: kfp is not installed.
         UsageError: no such family.
     """
+    _compile(
+        [_described(family) | {"kind": kind, "target": str(file)} for family, kind, file in wanted]
+    )
+
+
+def compile_components(folder: Path) -> list[Path]:
+    """Writes the YAML of each component into a folder, for pipelines of other people.
+
+    Raises:
+        MissingExtra: kfp is not installed.
+    """
+    files = {name: folder / f"{name}.yaml" for name in COMPONENTS}
+    _compile([{"kind": name, "target": str(file)} for name, file in files.items()])
+    return list(files.values())
+
+
+def _compile(wanted: Sequence[dict[str, Any]]) -> None:
     _import_kfp()
-    lines = [
-        json.dumps(_described(family) | {"kind": kind, "target": str(target)})
-        for family, kind, target in wanted
-    ]
     path = os.pathsep.join([str(source_root()), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-m", "pipelines"],
         cwd=source_root(),
         env={**os.environ, "PYTHONPATH": path},
-        input="\n".join(lines),
+        input="\n".join(map(json.dumps, wanted)),
         capture_output=True,
         text=True,
         check=False,
