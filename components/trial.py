@@ -16,6 +16,7 @@ def trial(
     proposal: str,
     dataset: dsl.Input[dsl.Dataset],
     features: dsl.Input[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
 ) -> str:
     """Trains with the proposed settings and judges on the validation split.
 
@@ -26,7 +27,7 @@ def trial(
     from modelyard.tuning import batch
 
     with batch.plainly():
-        return batch.trial(
+        result = batch.trial(
             settings["family"],
             settings["config"],
             proposal,
@@ -34,3 +35,6 @@ def trial(
             Path(features.path),
             int(gpus),
         )
+    for name, value in batch.figures(result).items():
+        metrics.log_metric(name, value)
+    return result

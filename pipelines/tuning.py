@@ -1,4 +1,5 @@
-"""From data to better settings: prepare → ingest → features → two rounds of trials → best."""
+"""From data to a model with better settings: prepare → ingest → features → two rounds of trials → best,
+and a training with what it found."""
 
 from typing import Any
 
@@ -12,6 +13,7 @@ from components.ingest import ingest
 from components.prepare import prepare
 from components.suggest import suggest
 from components.trial import trial
+from pipelines.training import training_pipeline
 
 AT_ONCE = 4
 """Trials at a time. Kubeflow takes it as a constant alone."""
@@ -54,7 +56,7 @@ def _round(shm: str) -> Any:
                 medium="Memory",
                 size_limit=shm,
             )
-        return dsl.Collected(judged.output)
+        return dsl.Collected(judged.outputs["Output"])
 
     return tuning_round
 
@@ -63,6 +65,7 @@ def tuning_pipeline(
     name: str, title: str, family: str, resources: dict[str, str], lacks: tuple[str, ...]
 ) -> Any:
     """The tuning pipeline of a family: the second round is drawn from what the first one found."""
+    training = training_pipeline(name, title, family, resources, lacks)
     default_family, tuning_round = family, _round(resources["shm"])
 
     def pipeline(
@@ -76,10 +79,11 @@ def tuning_pipeline(
         memory: str = resources["memory"],
         image: str = IMAGE,
         trials: int = 16,
+        register: bool = True,
         fixed: list = [],  # noqa: B006 - a default of the page
         settings: dict = {},  # noqa: B006 - a default of the page
     ) -> dict:
-        """Searches for better settings on the validation split.
+        """Searches for better settings on the validation split, and trains with the best.
 
         Args:
             family: Which family to tune: its name, or package.module:entry of your own.
@@ -91,7 +95,9 @@ def tuning_pipeline(
             gpus_per_node: GPUs of each trial; 0 trains on CPUs.
             cpu: CPUs of each step and trial.
             memory: Memory of each step and trial.
-            trials: Trials in each of two rounds.
+            trials: Trials in each of two rounds: twice as many in all.
+            register: Whether the best settings are trained, judged on the test split and registered
+                at the end, as the training pipeline does.
             fixed: Settings that stay as they are, such as model.kind.
             image: Image of the steps and of the nodes of a training job; it holds modelyard.
             settings: All other settings, where the search starts; what is left out keeps its
@@ -127,11 +133,22 @@ def tuning_pipeline(
         first = tuning_round(**asked, done=[])
         second = tuning_round(**asked, done=first.output)
         found = best(settings=read["search"], fixed=fixed, first=first.output, second=second.output)
-        return provided(found, cpu, memory, image).outputs["Output"]
+        provided(found, cpu, memory, image)
+        with dsl.If(register == True, name="register"):  # noqa: E712
+            training(
+                family=family,
+                settings=found.outputs["Output"],
+                nodes=1,
+                gpus_per_node=gpus_per_node,
+                cpu=cpu,
+                memory=memory,
+                image=image,
+            )
+        return found.outputs["Output"]
 
     page = dsl.pipeline(
         name=f"{name}-tuning",
         display_name=f"{title}: tuning",
-        description=f"Searches for better settings on the validation split ({title}).",
+        description=f"Searches for better settings on the validation split and trains with the best ({title}).",
     )
     return page(without(pipeline, lacks))

@@ -103,6 +103,8 @@ def shorter(words: list[str]) -> list[str]:
     found = list(words)
     if "--trials" in found:
         found[found.index("--trials") + 1] = "2"
+    elif found[0] == "tune":
+        found += ["--trials", "2"]
     return found
 
 

@@ -53,7 +53,7 @@ def test_every_pipeline_loads_again_with_the_parameters_of_the_page(compiled, na
 
     loaded = components.load_component_from_file(str(compiled[name, kind]))
     inputs = loaded.component_spec.inputs
-    own = {"trials", "fixed"} if kind == "tuning" else {"nodes"}
+    own = {"trials", "fixed", "register"} if kind == "tuning" else {"nodes"}
     asked = {"family", "data", "target", "model", "name", "cpu", "memory", "image", "settings"}
     if name and "target" not in load(name).Config.shortcuts:
         asked.remove("target")

@@ -10,6 +10,8 @@ import yaml
 from modelyard.cost.meters import memory_limit
 from modelyard.errors import ModelyardError
 from modelyard.family import load
+from modelyard.packages.package import read_info
+from modelyard.settings.carried import received
 from modelyard.settings.family import resolve
 from modelyard.settings.search import nested
 from modelyard.stages.features import features
@@ -152,7 +154,10 @@ def compiled(tmp_path_factory) -> Path:
 def test_trials_fan_out_over_the_proposals_of_each_round(compiled):
     pipeline = next(yaml.safe_load_all(compiled.read_text()))
     tasks = pipeline["root"]["dag"]["tasks"]
-    assert set(tasks) == {"prepare", "ingest", "features", "round", "round-2", "best"}
+    assert set(tasks) == {
+        *("prepare", "ingest", "features", "round", "round-2", "best"),
+        "condition-1",
+    }
     assert "round" in tasks["round-2"]["dependentTasks"]
     inside = pipeline["components"][tasks["round"]["componentRef"]["name"]]["dag"]["tasks"]
     loop = next(task for name, task in inside.items() if name != "suggest")
@@ -169,8 +174,9 @@ def test_the_pipeline_on_this_machine_finds_better_settings(compiled, tmp_path, 
     from modelyard.pipeline.pipelines import run_here
 
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    given = {"settings": CONFIG, "trials": 3, "fixed": [*FIXED, "model.kind"]}
+    given = {"settings": CONFIG, "trials": 3, "fixed": [*FIXED, "model.kind"], "register": False}
     run_here(compiled, tmp_path, given)
+    assert not list(tmp_path.rglob("package.json"))
     (file,) = tmp_path.rglob("best.yaml")
     rows = json.loads(file.with_name("trials.json").read_text())
     assert [row["trial"] for row in rows] == list(range(1, 7))
@@ -179,3 +185,44 @@ def test_the_pipeline_on_this_machine_finds_better_settings(compiled, tmp_path, 
     best = min(rows, key=lambda row: row["mae"])["settings"]
     whole = resolve(load(NAME).Config, ("config", CONFIG), ("config", nested(best)))
     assert resolve(load(NAME).Config, ("params.yaml", block)) == whole
+
+
+def test_what_a_trial_reached_is_a_metric_of_the_page_and_a_failed_one_has_none(made):
+    done, failed = tried(
+        made,
+        [
+            json.dumps({"number": 0, "settings": {}}),
+            json.dumps({"number": 1, "settings": {"training.learning_rate": 1e5}}),
+        ],
+    )
+    reached = json.loads(done)["result"]
+    assert batch.figures(done) == {"mae": reached["value"]}
+    assert "error" in json.loads(failed)
+    assert batch.figures(failed) == {}
+
+
+def test_the_best_settings_come_out_as_a_pipeline_carries_them(made, tmp_path):
+    signs = {**CONFIG, "registry": {"name": "line"}, "serve": {"values": {"text": "$$ {{x}}"}}}
+    done = tried(made, [json.dumps({"number": 0, "settings": {}})], signs)
+    found = batch.best(NAME, signs, FIXED, done, tmp_path)
+    assert "{{" not in json.dumps(found)
+    assert received(found)["serve"]["values"] == {"text": "$$ {{x}}"}
+
+
+@pytest.mark.slow
+def test_the_best_settings_are_trained_judged_and_registered_at_the_end(
+    compiled, tmp_path, monkeypatch
+):
+    from modelyard.pipeline.pipelines import run_here
+
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home"))
+    given = {"family": "tests.tuning.descent:Registered", "settings": CONFIG, "fixed": FIXED}
+    run_here(compiled, tmp_path, {**given, "trials": 2})
+    (file,) = tmp_path.rglob("trials.json")
+    best = min(json.loads(file.read_text()), key=lambda row: row["mae"])["settings"]
+    (package,) = tmp_path.rglob("package/package.json")
+    whole = resolve(load(NAME).Config, ("config", CONFIG), ("config", nested(best)))
+    assert read_info(package.parent).config == whole.model_dump(mode="json")
+    (deployed,) = tmp_path.rglob("deployment.json")
+    assert json.loads(deployed.read_text())["champion"]

@@ -22,7 +22,7 @@ from modelyard.cost.meters import memory_limit
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import Entry, load
 from modelyard.runtimes.onnx import available_cores
-from modelyard.settings.carried import received
+from modelyard.settings.carried import carried, received
 from modelyard.settings.family import FamilyConfig, resolve
 from modelyard.settings.search import Range, nested, searched
 from modelyard.tuning import report
@@ -139,11 +139,17 @@ class _Shown:
         self._characters = len(output)
 
 
+def figures(result: str) -> dict[str, float]:
+    """What a trial reached, by the name of its metric; nothing of one that failed."""
+    reached = json.loads(result).get("result")
+    return {reached["metric"]: reached["value"]} if reached else {}
+
+
 def best(
     family: str, config: Mapping[str, Any], fixed: Sequence[str], done: Sequence[str], out: Path
 ) -> dict[str, Any]:
     """Writes best.yaml, trials.json and tune.html to `out`; returns the best settings as a whole
-    config.
+    config, as a pipeline carries it.
 
     Raises:
         ModelyardError: the starting settings could not be trained.
@@ -162,7 +168,7 @@ def best(
         ("config", nested(study.best().settings)),
     )
     report.write_all(out, family, study, space, first["result"]["metric"], chosen)
-    return portable(chosen)
+    return dict(carried(portable(chosen)))
 
 
 def _search(
