@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -54,6 +55,7 @@ def test_the_first_champion_is_released_and_answers_its_own_example(yard):
     assert yard.history() == ["1 deployed"]
     assert yard.answers() == yard.version_of("few")
     assert yard.api.asked(PROXY) == 1
+    assert yard.api.asked(PROXY.replace("line:", "line-candidate:")) == 1
 
 
 def test_the_pods_got_the_package_that_was_uploaded_whole_under_its_digest(yard):
@@ -71,7 +73,7 @@ def test_a_step_that_runs_again_makes_no_new_revision(yard):
     assert yard.history() == ["1 deployed"]
 
 
-def test_pods_that_cannot_start_are_explained_long_before_the_timeout_and_rolled_back(yard):
+def test_pods_that_cannot_start_are_explained_long_before_the_timeout_and_never_serve(yard):
     yard.rollouts.fate = lambda spec: REFUSED
     began = time.monotonic()
     with pytest.raises(ModelyardError) as caught:
@@ -80,8 +82,8 @@ def test_pods_that_cannot_start_are_explained_long_before_the_timeout_and_rolled
     yard.rollouts.fate = lambda spec: READY
     said = str(caught.value)
     assert "needs credentials that the pod lacks" in said
-    assert "Rolled back to revision 1" in said
-    assert yard.history() == ["1 superseded", "2 failed", "3 deployed"]
+    assert "Revision 1 serves as before" in said
+    assert yard.history() == ["1 deployed"]
     assert registry.champion(NAME).version == "1"
     assert "401 Unauthorized" in registry.get(NAME, "2").tags["modelyard.release-failed"]
     assert yard.answers() == yard.version_of("few")
@@ -92,27 +94,56 @@ def test_what_may_pass_is_waited_for_and_told_once_the_time_is_over(yard):
     node = yard.cluster.add(NODE, "gpu-1", status={"allocatable": {"nvidia.com/gpu": "8"}})
     yard.rollouts.fate = lambda spec: NO_GPU
     with pytest.raises(
-        ModelyardError, match=r"no node has enough nvidia.com/gpu free.*Rolled back to revision 3"
+        ModelyardError,
+        match=r"no node has enough nvidia.com/gpu free.*serve.candidate=false.*Revision 1 serves",
     ):
         yard.deploy("many", timeout_minutes=0.05)
     yard.rollouts.fate = lambda spec: READY
-    assert yard.history()[-2:] == ["4 failed", "5 deployed"]
+    assert yard.history() == ["1 deployed"]
     yard.cluster.api.store.remove(NODE, "", node["metadata"]["name"])
 
 
-def test_pods_that_answer_as_another_version_are_rolled_back(yard, monkeypatch):
-    monkeypatch.setattr(yard.rollouts, "on_ready", lambda spec: None)
-    with pytest.raises(
-        ModelyardError, match=r"did not answer once in 50 requests.*Rolled back to revision 5"
+def test_pods_that_answer_as_another_version_never_serve(yard):
+    with (
+        another_answers(yard, "many", "few"),
+        pytest.raises(
+            ModelyardError, match=r"did not answer once in 50 requests.*Revision 1 serves as before"
+        ),
     ):
         yard.deploy("many")
-    assert yard.history()[-2:] == ["6 superseded", "7 deployed"]
+    assert yard.history() == ["1 deployed"]
+    assert yard.answers() == yard.version_of("few")
     assert registry.champion(NAME).version == "1"
+
+
+def test_what_answers_as_a_candidate_and_not_in_its_place_is_rolled_back(yard, monkeypatch):
+    """Where the release's own Service goes elsewhere, for instance."""
+
+    def candidates_only(template):
+        if template["metadata"]["labels"]["app.kubernetes.io/instance"] != RELEASE:
+            yard.serve(template)
+
+    monkeypatch.setattr(yard.rollouts, "on_ready", candidates_only)
+    with pytest.raises(
+        ModelyardError, match=r"did not answer once in 50 requests.*Rolled back to revision 1"
+    ):
+        yard.deploy("many")
+    assert yard.history() == ["1 superseded", "2 superseded", "3 deployed"]
+    assert registry.champion(NAME).version == "1"
+
+
+@contextmanager
+def another_answers(yard, name, instead):
+    """Pods with the package of one run answer as that of another."""
+    digests = [Package(yard.runs[one].package).manifest.digest for one in (name, instead)]
+    yard.answers_as[digests[0]] = digests[1]
+    yield
+    yard.answers_as.clear()
 
 
 def test_a_better_challenger_takes_the_release_over(yard):
     told = yard.deploy("many")
-    assert (told["version"], told["champion"], told["release"]["revision"]) == ("2", True, 8)
+    assert (told["version"], told["champion"], told["release"]["revision"]) == ("2", True, 4)
     assert yard.answers() == yard.version_of("many")
     assert registry.champion(NAME).version == "2"
 
@@ -121,7 +152,7 @@ def test_a_challenger_that_lost_touches_nothing(yard):
     before = yard.history()
     asked = len(yard.api.requests)
     assert not yard.deploy("worse")["champion"]
-    assert len(yard.api.requests) == asked
+    assert {one.partition(" ")[0] for one in yard.api.requests[asked:]} == {"GET"}
     assert yard.history() == before
 
 
@@ -136,7 +167,7 @@ def test_rollback_brings_back_the_champion_before_in_registry_and_release(yard):
     assert f"serves again  {NAME} version 1, package {yard.version_of('few')}" in done.output
     assert registry.champion(NAME).version == "1"
     assert yard.answers() == yard.version_of("few")
-    assert yard.history()[-1] == "9 deployed"
+    assert yard.history()[-1] == "5 deployed"
 
 
 def test_rollback_without_a_release_changes_the_registry_alone(yard):
@@ -186,7 +217,7 @@ def test_rollback_to_a_version_that_was_never_released_makes_a_new_revision(yard
     done = rollback("--to", "3")
     assert done.exit_code == 0, done.output
     assert yard.answers() == yard.version_of("worse")
-    assert yard.history()[-1] == "10 deployed"
+    assert yard.history()[-1] == "6 deployed"
 
 
 def promote(version: str, name: str = NAME):
@@ -196,31 +227,34 @@ def promote(version: str, name: str = NAME):
 def test_promote_brings_a_version_to_the_release_and_then_makes_it_champion(yard):
     done = promote("2")
     assert done.exit_code == 0, done.output
-    assert "models/line: revision 11 serves file://" in done.output
+    assert "models/line: revision 7 serves file://" in done.output
     assert f"{NAME} version 2, package {yard.version_of('many')}" in done.output
     assert yard.answers() == yard.version_of("many")
     assert registry.champion(NAME).version == "2"
     tag = json.loads(registry.get(NAME, "2").tags["modelyard.release"])
-    assert (tag["revision"], tag["namespace"]) == (11, "models")
+    assert (tag["revision"], tag["namespace"]) == (7, "models")
 
 
-def test_a_promoted_version_that_does_not_serve_is_rolled_back_and_no_champion(yard, monkeypatch):
-    monkeypatch.setattr(yard.rollouts, "on_ready", lambda spec: None)
-    done = promote("3")
+def test_a_promoted_version_that_does_not_serve_changes_nothing(yard):
+    with another_answers(yard, "worse", "few"):
+        done = promote("3")
     assert isinstance(done.exception, ModelyardError)
     assert "did not answer once in 50 requests" in str(done.exception)
-    assert "Rolled back to revision 11" in str(done.exception)
+    assert "Revision 7 serves as before" in str(done.exception)
     assert registry.champion(NAME).version == "2"
     assert "did not answer" in registry.get(NAME, "3").tags["modelyard.release-failed"]
-    assert yard.history()[-1] == "13 deployed"
+    assert yard.history()[-1] == "7 deployed"
 
 
 def test_promote_puts_a_release_right_that_another_hand_changed(yard):
     """The champion is promoted again: what serves is looked at, not what was noted."""
     releaser = release.Releaser(yard.runs["few"].run.config.serve, print)
-    releaser.helm.rollback(10, 1.0)
+    releaser.helm.rollback(6, 1.0)
     assert yard.answers() == yard.version_of("worse")
-    assert promote("2").exit_code == 0
+    done = promote("2")
+    assert done.exit_code == 0, done.output
+    assert "models/line serves version 3, but the champion of" in done.output
+    assert f"To serve the champion: modelyard promote {NAME}@2" in done.output
     assert yard.answers() == yard.version_of("many")
     assert registry.changes(NAME)[-1].after == "2"
 
@@ -238,7 +272,7 @@ def test_a_first_release_that_fails_leaves_nothing_behind(yard):
     settings = yard.runs["few"].run.config.serve.model_copy(update={"release": "fresh"})
     releaser = release.Releaser(settings, print)
     with pytest.raises(
-        ModelyardError, match="needs credentials.*there was no earlier one: nothing is released"
+        ModelyardError, match="needs credentials.*There was no earlier one: nothing is released"
     ):
         releaser.bring(yard.runs["few"].package, NAME)
     yard.rollouts.fate = lambda spec: READY
@@ -288,16 +322,44 @@ def test_helm_killed_in_the_midst_of_its_work_is_put_right_later_and_not_while_i
     yard.cluster.api.store.create(SECRET, NAMESPACE, stuck)
     assert yard.history()[-1].endswith("pending-upgrade")
     with pytest.raises(
-        Unavailable, match=r"another deploy is at work \(revision \d+ is pending-upgrade\)"
+        Unavailable,
+        match=rf"another helm is at work \(revision \d+ is pending-upgrade\).*rollback line "
+        rf"{last.revision}$",
     ):
         release.Releaser(settings, print).bring(yard.runs["worse"].package, NAME)
     impatient = settings.model_copy(update={"timeout_minutes": 0.2})
     with monkeypatch.context() as later:
         later.setattr(release, "_age", lambda updated: 3600.0)
-        release.Releaser(impatient, print)._unblocked()
+        assert release.Releaser(impatient, print).mend()
     assert yard.history()[-1].endswith("deployed")
     release.Releaser(impatient, print).bring(yard.runs["worse"].package, NAME)
     assert yard.answers() == yard.version_of("worse")
+
+
+def test_a_rollback_that_was_killed_is_finished_and_an_upgrade_that_failed_is_undone(
+    yard, monkeypatch
+):
+    """Helm marks what it was rolling back to, or bringing, by its last record."""
+    monkeypatch.setattr(release, "_age", lambda updated: 3600.0)
+    store = yard.cluster.api.store
+    releaser = release.Releaser(yard.runs["few"].run.config.serve, print)
+    served = releaser.serves()
+    history = releaser.helm.history()
+    (target, *_) = [one for one in history if one.served and releaser._digest(one) != served]
+    wanted = releaser._digest(target)
+    other = store.get(SECRET, NAMESPACE, f"sh.helm.release.v1.{RELEASE}.v{target.revision}")
+    left = pending(other, history[-1].revision + 1, status="pending-rollback")
+    store.create(SECRET, NAMESPACE, left)
+    assert releaser.half_done() == f"revision {history[-1].revision + 1} is pending-rollback"
+    assert releaser.mend()
+    assert releaser.serves() == wanted
+    last = releaser.helm.history()[-1]
+    first = store.get(SECRET, NAMESPACE, f"sh.helm.release.v1.{RELEASE}.v{history[-1].revision}")
+    store.create(SECRET, NAMESPACE, pending(first, last.revision + 1, status="failed"))
+    assert releaser.mend()
+    assert releaser.serves() == wanted
+    assert releaser.half_done() is None
+    assert yard.history()[-1] == f"{last.revision + 2} deployed"
 
 
 def pending(secret, revision: int, name: str = RELEASE, status: str = "pending-upgrade"):
@@ -331,7 +393,8 @@ def test_a_step_that_is_told_to_stop_lets_helm_put_back_what_served(yard, tmp_pa
         "settings = ServeSettings.model_validate_json(sys.argv[1])\n"
         "Releaser(settings, lambda line: print(line, flush=True)).bring(Path(sys.argv[2]), sys.argv[3])"
     )
-    settings = yard.runs["few"].run.config.serve.model_dump_json()
+    serve = yard.runs["few"].run.config.serve.model_copy(update={"candidate": False})
+    settings = serve.model_dump_json()
     command = [sys.executable, "-c", script, settings, str(yard.runs["many"].package), NAME]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert "helm brings" in process.stdout.readline()
@@ -342,6 +405,10 @@ def test_a_step_that_is_told_to_stop_lets_helm_put_back_what_served(yard, tmp_pa
     assert process.wait(60) == 143
     until(lambda: yard.history()[-1].endswith("deployed"))
     assert yard.answers() == before
+    left = release.Releaser(serve, print)
+    assert "a process that was stopped did not end" in left.half_done()
+    assert left.mend()
+    assert left.half_done() is None
 
 
 def test_all_that_deploying_took_here_is_what_charts_platform_gives(yard):

@@ -125,7 +125,7 @@ def tested(yard):
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_the_charts_own_test_may_ask_instead(yard, tested, phase):
     tested(phase)
-    said = release.Releaser(yard.runs["few"].run.config.serve, print)._test()
+    said = release.Releaser(yard.runs["few"].run.config.serve, print).judge.test()
     assert (
         said is None
         if phase == "Succeeded"
@@ -154,7 +154,10 @@ def closed(yard, monkeypatch):
     monkeypatch.setattr(yard.rollouts, "on_ready", lambda spec: None)
     monkeypatch.setattr(smoke, "PATIENCE", 0.0)
     yard.api.refuse(
-        "POST .*/services/http:shut:80/proxy", 503, f"{UNREACHED_BY_API}: i/o timeout", times=1000
+        "POST .*/services/http:shut(-candidate)?:80/proxy",
+        503,
+        f"{UNREACHED_BY_API}: i/o timeout",
+        times=1000,
     )
     said = []
 
@@ -175,10 +178,10 @@ def test_where_the_network_keeps_the_api_server_out_the_charts_test_decides(yard
     tested("Succeeded")
     releaser = closed()
     assert releaser.bring(yard.runs["few"].package, NAME).revision == 1
-    (line,) = [one for one in closed.said if "Asking by helm test instead" in one]
-    assert (
-        "i/o timeout. The API server does not reach the pods: set serve.smoke=helm, or let" in line
-    )
+    lines = [one for one in closed.said if "Asking by helm test instead" in one]
+    assert len(lines) == 2  # of the candidate, and of the release itself
+    for line in lines:
+        assert "i/o timeout. The API server does not reach the pods: set serve.smoke=helm" in line
     releaser.helm.uninstall()
 
 
@@ -196,10 +199,12 @@ def test_where_neither_way_shows_that_it_answers_one_line_says_both_and_nothing_
     ):
         assert words in str(caught.value)
     with pytest.raises(
-        ModelyardError, match=r"networkPolicy\.cidrs.*tests\.enabled=false.*it is uninstalled"
+        ModelyardError, match=r"networkPolicy\.cidrs.*tests\.enabled=false.*nothing is released"
     ):
         closed(tests={"enabled": False}).bring(yard.runs["few"].package, NAME)
     assert closed().helm.history() == []
+    names = {one["metadata"]["name"] for one in yard.api.store.find(POD, "models")}
+    assert {name for name in names if name.startswith("shut-candidate")} == set()
 
 
 def test_asking_took_no_more_than_what_charts_platform_gives(yard):

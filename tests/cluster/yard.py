@@ -16,13 +16,13 @@ import uvicorn
 from modelyard.doctor.inspect import Reader
 from modelyard.kubernetes.client import Pace
 from modelyard.packages.package import Package
-from modelyard.release import release, smoke
+from modelyard.release import lease, release, smoke
 from modelyard.serving.app import create_app
 from modelyard.stages.deploy import deploy
 from modelyard.stages.run import Run
 from tests.charts.helm import ROOT, binary
 from tests.cluster.conftest import NAMESPACE
-from tests.standin.kinds import Cluster
+from tests.standin.kinds import SERVICE, Cluster
 from tests.standin.rollout import Rollouts
 from tests.standin.server import Api
 from tests.toy.build import LINE, build
@@ -78,6 +78,8 @@ class Yard:
         self.rollouts.on_ready = self.serve
         self.fetch = _fetch()
         self.servers: dict[str, uvicorn.Server] = {}
+        self.answers_as: dict[str, str] = {}
+        """A package whose pods answer as another one does, by their digests."""
         settings = {
             "release": RELEASE,
             "packages": f"file://{folder}/store",
@@ -96,9 +98,19 @@ class Yard:
             )
         }
 
-    def serve(self, spec) -> None:
-        """What the pods of a version do: fetch and verify the package, then answer."""
-        source, _, digest = spec["initContainers"][0]["args"]
+    def serve(self, template) -> None:
+        """What the pods of a version do: fetch and verify the package, then answer behind every
+        Service that selects them."""
+        source, _, digest = template["spec"]["initContainers"][0]["args"]
+        labels = template["metadata"]["labels"].items()
+        services = self.api.store.find(SERVICE, NAMESPACE)
+        port = self.port(source, digest)
+        for one in services:
+            if one["spec"]["selector"].items() <= labels:
+                self.api.behind[one["metadata"]["name"]] = f"http://127.0.0.1:{port}"
+
+    def port(self, source: str, digest: str) -> int:
+        """Where the server of a package listens; it starts with the first pods."""
         if digest not in self.servers:
             path = self.folder / "pods" / digest
             self.fetch(source, path, digest)
@@ -111,8 +123,8 @@ class Yard:
             while not server.started:
                 time.sleep(0.01)
             self.servers[digest] = server
-        port = self.servers[digest].servers[0].sockets[0].getsockname()[1]
-        self.api.behind[RELEASE] = f"http://127.0.0.1:{port}"
+        server = self.servers[self.answers_as.get(digest, digest)]
+        return server.servers[0].sockets[0].getsockname()[1]
 
     def deploy(self, name: str, **serve) -> dict:
         """The stage's record; `serve` changes settings of the section."""
@@ -160,6 +172,8 @@ def working(folder: Path) -> Iterator[Yard]:
             patch.delenv(name, raising=False)
         patch.setattr(release, "Pace", lambda: Pace(tick=0.1, backoff=0.05, patience=5.0))
         patch.setattr(smoke, "PAUSE", 0.01)
+        patch.setattr(lease, "BEAT", 0.2)
+        patch.setattr(lease, "LAPSE", 1.0)
         yard = Yard(folder)
         yield yard
         yard.stop()

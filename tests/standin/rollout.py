@@ -32,8 +32,8 @@ class Rollouts:
         self, cluster: Cluster, fate: Callable[[Object], Status] = lambda spec: READY
     ) -> None:
         self.cluster, self.store, self.fate = cluster, cluster.api.store, fate
-        self.on_ready: Callable[[Object], None] = lambda spec: None
-        """Called with the pods' spec when all pods of a version are ready."""
+        self.on_ready: Callable[[Object], None] = lambda template: None
+        """Called with the pods' template when all pods of a version are ready."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
@@ -66,7 +66,7 @@ class Rollouts:
             this = self._make_set(deployment, template, wanted if fate is READY else 1)
         self._fill(this, fate, wanted if fate is READY else 1)
         if fate is READY:
-            self.on_ready(spec["template"]["spec"])
+            self.on_ready(spec["template"])
             for one in old:
                 if one["metadata"]["name"] != this["metadata"]["name"]:
                     self._empty(one)

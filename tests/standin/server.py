@@ -83,6 +83,8 @@ class Api:
     """Runs a command in a pod of this name; what it prints."""
     on_delete: Callable[[Kind, str, str], bool] | None = None
     """Takes over a deletion: True when it did."""
+    before: Callable[[str], None] | None = None
+    """Sees every request before it takes effect."""
     streams: set[socket.socket] = field(default_factory=set)
     url: str = ""
 
@@ -170,6 +172,8 @@ class Handler(BaseHTTPRequestHandler):
         self.body: Object = json.loads(self.rfile.read(length) or b"{}")
         self.api.requests.append(f"{self.command} {self.path}")
         try:
+            if self.api.before is not None:
+                self.api.before(f"{self.command} {self.path}")
             self._check()
             special = self._special(urlsplit(self.path).path)
             result = special if special is not None else act() if self._found() else None

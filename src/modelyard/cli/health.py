@@ -57,6 +57,9 @@ def doctor(
             "--namespace", "-n", help="Where to look. None: the kubeconfig's.", show_default=False
         ),
     ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Put right what a stopped deploy left in a release.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Diagnose this machine, a cluster or a run: what fails, why, and what to type.
@@ -64,12 +67,13 @@ def doctor(
     [bold]modelyard doctor[/]  this machine
     [bold]modelyard doctor --cluster[/]  the cluster: what is installed, free, missing, refused
     [bold]modelyard doctor RUN[/]  a run: why it failed, or why it does not proceed
+    [bold]modelyard doctor RELEASE --fix[/]  a served model: what a stopped deploy left goes
     """
     found: list[Finding] = []
     if run is not None:
-        found += _run(run, namespace)
+        found += _run(run, namespace, fix)
     if cluster:
-        found += _cluster(namespace)
+        found += _cluster(namespace, fix)
     if run is None and not cluster:
         found += [finding for check in CHECKS for finding in check()]
     broken = any(finding.level == "bad" for finding in found)
@@ -93,16 +97,25 @@ def _print(found: list[Finding]) -> None:
             console.print(f"   [dim]→ {escape(finding.fix)}[/]")
 
 
-def _run(run: str, namespace: str | None) -> list[Finding]:
-    """A run on this machine where there is one of this id, else one on the cluster."""
+def _run(run: str, namespace: str | None, fix: bool) -> list[Finding]:
+    """A run on this machine where there is one of this id, else one on the cluster, or a
+    release."""
     from modelyard.pipeline import local
 
     if any(folder.path.name == run for folder in local.all_runs(None)):
         return _local_run(local.find_run(run))
-    from modelyard.doctor.clusterrun import found
+    from modelyard.doctor.clusterrun import found, is_cluster_id
     from modelyard.doctor.run import run_findings
 
-    return run_findings(found(run, namespace))
+    if is_cluster_id(run):
+        return run_findings(found(run, namespace))
+    from modelyard.release.look import release_findings
+
+    return release_findings(run, namespace, _say, fix=fix) + run_findings(found(run, namespace))
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _local_run(folder: RunFolder) -> list[Finding]:
@@ -122,17 +135,19 @@ def _local_run(folder: RunFolder) -> list[Finding]:
     return [Finding("bad", what, f"{status}: {said}", f"modelyard resume {folder.path.name}")]
 
 
-def _cluster(namespace: str | None) -> list[Finding]:
+def _cluster(namespace: str | None, fix: bool) -> list[Finding]:
     from modelyard.doctor.cluster import cluster_findings
     from modelyard.doctor.inspect import Reader
     from modelyard.errors import UsageError
+    from modelyard.release.look import release_findings
 
     try:
         reader = Reader(namespace)
     except UsageError as error:
         return [Finding("bad", "Kubernetes", str(error), "export KUBECONFIG=FILE")]
     deploys_to = {space or reader.namespace for space in _deploys_to()}
-    return cluster_findings(reader, _named_secrets(), deploys_to)
+    rows = cluster_findings(reader, _named_secrets(), deploys_to)
+    return rows + release_findings(None, namespace, _say, fix=fix)
 
 
 def _named_secrets() -> set[str]:

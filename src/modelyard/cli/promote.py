@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelyard.cli.rollback import line_of, release_of
+from modelyard.cli.rollback import line_of
 
 if TYPE_CHECKING:
     from modelyard.registry.version import Version
-    from modelyard.release.release import Release
+    from modelyard.release.noted import Release
 
 
 def register(app: typer.Typer) -> None:
@@ -33,24 +33,17 @@ def promote(
     from modelyard.errors import UsageError
     from modelyard.home import slug
     from modelyard.registry import versions as registry
+    from modelyard.release.noted import serving_release
 
     name, at, version = package.partition("@")
     if not at or not version:
         raise UsageError(f"{package!r} names no version. Type: modelyard promote tabular@3")
     target = registry.get(slug(name), version)
-    if (release := _serving(target)) is not None:
+    if (release := serving_release(target.name)) is not None:
         _bring(release, target)
     registry.set_champion(target.name, target.version)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"{line_of(registry.get(target.name, target.version))} is champion")
-
-
-def _serving(target: Version) -> Release | None:
-    """The release of the champion, else the newest that any version of the name was brought to."""
-    from modelyard.registry import versions as registry
-
-    versions = sorted(registry.list_versions(target.name), key=lambda one: not one.champion)
-    return next((found for one in versions if (found := release_of(one)) is not None), None)
 
 
 def _bring(release: Release, target: Version) -> None:
@@ -62,12 +55,16 @@ def _bring(release: Release, target: Version) -> None:
     """
     from modelyard.errors import ModelyardError
     from modelyard.registry import versions as registry
+    from modelyard.release.noted import FAILED, RELEASE, disagreement
     from modelyard.release.release import Releaser
-    from modelyard.stages.deploy import FAILED, RELEASE
 
     settings = release.settings.model_copy(update={"namespace": release.namespace})
+    releaser = Releaser(settings, typer.echo)
+    releaser.mend()
+    if differs := disagreement(target.name, releaser.called, releaser.serves()):
+        typer.echo(differs)
     try:
-        made = Releaser(settings, typer.echo).bring(registry.fetch(target), target.name)
+        made = releaser.bring(registry.fetch(target), target.name)
     except ModelyardError as error:
         registry.set_tag(target, FAILED, str(error)[:4000])
         raise

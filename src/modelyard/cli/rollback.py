@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from modelyard.registry.version import Version
-    from modelyard.release.release import Release
+    from modelyard.release.noted import Release
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +41,7 @@ def rollback(
 
     from modelyard.home import slug
     from modelyard.registry import versions as registry
+    from modelyard.release.noted import release_of
 
     console, name = Console(highlight=False, soft_wrap=True), slug(family)
     now, target = _versions(name, to)
@@ -94,19 +95,11 @@ def _before(now: Version) -> str | None:
     return noted
 
 
-def release_of(version: Version) -> Release | None:
-    """The release that a version was brought to."""
-    from modelyard.release.release import Release
-    from modelyard.stages.deploy import RELEASE
-
-    return Release.model_validate_json(version.tags[RELEASE]) if RELEASE in version.tags else None
-
-
 def _go_back(release: Release, target: Version, name: str) -> None:
     """The release serves the target's package; only then does the registry change."""
     from modelyard.registry import versions as registry
+    from modelyard.release.noted import RELEASE
     from modelyard.release.release import Releaser
-    from modelyard.stages.deploy import RELEASE
 
     releaser = Releaser(
         release.settings.model_copy(update={"namespace": release.namespace}), typer.echo

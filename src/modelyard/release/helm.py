@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard.errors import Unavailable, UsageError
 
+Say = Callable[[str], None]
+"""Takes a line for the person who waits."""
 VARIABLE = "HELM"
 INTERRUPT_SECONDS = 20.0
 """How long helm may take to put things back where this process itself got SIGTERM: it is
@@ -36,6 +38,20 @@ class Revision(BaseModel):
     description: str = ""
     updated: str = ""
     """RFC 3339."""
+
+    @property
+    def served(self) -> bool:
+        """It serves or once did. Helm also calls a revision superseded that failed and was rolled
+        back from; only its description still says so."""
+        known = self.status in ("deployed", "superseded")
+        return known and "failed" not in self.description
+
+
+def serving(history: Sequence[Revision]) -> Revision | None:
+    """The revision that serves, or did before what came later failed."""
+    deployed = [one for one in history if one.status == "deployed"]
+    served = deployed or [one for one in history if one.served]
+    return served[-1] if served else None
 
 
 class Helm:
@@ -133,9 +149,11 @@ class Helm:
         )
         self._checked(done, f"rolling back to revision {revision}")
 
-    def uninstall(self) -> None:
-        """Removes the release."""
-        self._checked(self._run("uninstall", self.release, "--wait"), "uninstalling it")
+    def uninstall(self, *, wait: bool = True) -> None:
+        """Removes the release; nothing where there is none."""
+        done = self._run("uninstall", self.release, *(["--wait"] if wait else []))
+        if done.returncode == 0 or "release: not found" not in done.stderr:
+            self._checked(done, "uninstalling it")
 
     def test(self, minutes: float) -> str | None:
         """Runs the chart's own test; what failed, or None."""

@@ -30,6 +30,10 @@ class ServeSettings(Settings):
     packages: str | None = None
     """URI below which packages are put for the pods to fetch: `s3://models`. They need read
     access to it."""
+    candidate: bool = True
+    """Whether one more pod, which serves nobody, judges a package before it serves. False, where
+    the cluster has no room for it (a GPU, for instance): the package is judged in its place, and a
+    step that is killed then leaves it there until the next deploy."""
     timeout_minutes: float = Field(default=15.0, gt=0)
     """Longest that the new pods may take until all of them are ready."""
     failing_minutes: float = Field(default=2.0, ge=0)

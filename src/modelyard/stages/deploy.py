@@ -15,7 +15,8 @@ from modelyard.packages.package import Package
 from modelyard.packages.trust import Trust
 from modelyard.registry import versions as registry
 from modelyard.registry.tracking import track
-from modelyard.release.release import Release, Releaser
+from modelyard.release.noted import FAILED, RELEASE, Release, disagreement
+from modelyard.release.release import Releaser
 from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
@@ -24,9 +25,6 @@ from modelyard.store.artifact import In, Out, write_json
 DEPLOYMENT = "modelyard.deployment"
 """Tag of a version with the `Deployment` that made it champion: a step that runs again reports the
 same."""
-RELEASE, FAILED = "modelyard.release", "modelyard.release-failed"
-"""Tags of a version: the `Release` that serves or served it, and why one that was tried does
-not."""
 
 
 class Deployment(BaseModel):
@@ -52,8 +50,8 @@ def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     one serves.
 
     Where `serve.release` is set it serves on the cluster too, before it is champion: what does not
-    start there, or answers its own example otherwise, is rolled back, and the step fails and says
-    why.
+    start there as a candidate, or answers its own example otherwise, never serves, and the step
+    fails and says why. What an earlier deploy left half-done is put right first.
     """
     # Its signature is looked at where it is registered, which signs it where there is a key.
     challenger = Package(package, trust=Trust().naming(run.name))
@@ -64,10 +62,13 @@ def deploy(run: Run, package: In, features: In, deployment: Out) -> str:
     _track(run, challenger)
     name = registry.model_name(run)
     version = registry.register(package, run)
+    releaser = Releaser(run.config.serve, _say) if run.config.serve.release else None
+    if releaser is not None:
+        _put_right(releaser, name)
     made = _decide(run, name, version, challenger, features)
     if made.champion:
-        if run.config.serve.release:
-            made = _serve(run, made, package)
+        if releaser is not None:
+            made = _serve(run, made, package, releaser)
         registry.set_tag(registry.get(name, version), DEPLOYMENT, made.model_dump_json())
         registry.set_champion(name, version, f"run {run.id}: {made.reason}")
     write_json(deployment / "deployment.json", made)
@@ -88,22 +89,33 @@ def _track(run: Run, package: Package) -> None:
     )
 
 
-def _serve(run: Run, made: Deployment, package: Path) -> Deployment:
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _put_right(releaser: Releaser, name: str) -> None:
+    """Whoever wins: what a stopped deploy left goes, and what serves is compared with the
+    champion."""
+    releaser.mend()
+    if differs := disagreement(name, releaser.called, releaser.serves()):
+        _say(str(differs))
+
+
+def _serve(run: Run, made: Deployment, package: Path, releaser: Releaser) -> Deployment:
     """Brings the new champion to the cluster.
 
     Raises:
         ModelyardError: it does not serve there; what served before serves again, and is champion.
     """
     version = registry.get(made.name, made.version)
-    releaser = Releaser(run.config.serve, lambda line: print(line, flush=True))
     try:
         release = releaser.bring(package, made.name)
     except ModelyardError as error:
         registry.set_tag(version, FAILED, str(error)[:4000])
-        if version.champion and made.previous is not None:
-            registry.set_champion(
-                made.name, made.previous, f"run {run.id}: {error}"[:4000], back=True
-            )
+        serves = registry.find(made.name, releaser.serves())
+        if version.champion and serves is not None and serves.version != version.version:
+            why = f"run {run.id}: {error}"[:4000]
+            registry.set_champion(made.name, serves.version, why, back=True)
         raise
     registry.set_tag(version, RELEASE, release.model_dump_json())
     reason = f"{made.reason}; {release.called} revision {release.revision} serves it"
