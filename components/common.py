@@ -7,6 +7,7 @@ import os
 from kfp import dsl, kubernetes
 
 import modelyard
+from modelyard.home import CHECKPOINTS
 from modelyard.pipeline.step import RUN_ID
 
 IMAGE = os.environ.get("MODELYARD_IMAGE", f"modelyard/trainer:{modelyard.__version__}")
@@ -21,8 +22,8 @@ def provided(task: dsl.PipelineTask, cpu: str, memory: str, image: str) -> dsl.P
     """A task with its image, its CPUs and memory, its retries, no right to be root, and as
     environment the run's id, which would make every step new to the cache as a parameter, and the
     cluster's addresses and credentials."""
-    tracking = "MLFLOW_TRACKING_URI"
-    kubernetes.use_config_map_as_env(task, ENVIRONMENT, {tracking: tracking}, optional=True)
+    places = {name: name for name in ("MLFLOW_TRACKING_URI", CHECKPOINTS)}
+    kubernetes.use_config_map_as_env(task, ENVIRONMENT, places, optional=True)
     for name in (
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",

@@ -14,6 +14,8 @@ from pathlib import Path
 VARIABLE = "MODELYARD_HOME"
 IMAGE = "MODELYARD_IMAGE"
 """Environment variable with the image of a step's own pod."""
+CHECKPOINTS = "MODELYARD_CHECKPOINTS"
+"""Environment variable with a place for checkpoints that outlives a step's pod."""
 REUSE = "MODELYARD_REUSE"
 """Environment variable: the folder of finished stages that may be taken instead of run again."""
 RUN_ID = "MODELYARD_RUN_ID"

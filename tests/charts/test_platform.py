@@ -11,7 +11,7 @@ import pytest
 
 from modelyard.launch.manifest import MANAGER, TrainJobRequest, train_job
 from modelyard.settings.cluster import ClusterSettings
-from tests.charts.helm import ROOT, Case, Object, objects
+from tests.charts.helm import ROOT, Case, Object, label, notes, objects
 from tests.charts.rules import pods
 
 RESOURCES = {"cpu": "2", "memory": "4Gi", "shm": "1Gi"}
@@ -186,6 +186,29 @@ def test_steps_find_mlflow_in_the_environment():
     assert rendered("training-only")["ConfigMap/modelyard-environment"]["data"][
         "MLFLOW_TRACKING_URI"
     ].endswith(".tracking:5000")
+
+
+@pytest.mark.parametrize(
+    ("sets", "place"),
+    [
+        (["mlflow.artifactsUri=s3://models/mlflow/"], "s3://models/mlflow/checkpoints"),
+        (["pipelines.checkpoints=s3://scratch/c"], "s3://scratch/c"),
+        (
+            ["pipelines.checkpoints=s3://scratch/c", "mlflow.artifactsUri=s3://models/mlflow"],
+            "s3://scratch/c",
+        ),
+        ([], None),
+    ],
+    ids=["next to MLflow's artifacts", "where it is said", "said wins", "no store is known"],
+)
+def test_steps_find_a_place_for_checkpoints_that_outlives_their_pods(sets, place, tmp_path):
+    case = Case("platform", "default")
+    extra = [part for one in sets for part in ("--set", one)]
+    found = {label(one): one for one in objects(case, *extra)}
+    data = found["ConfigMap/modelyard-environment"]["data"]
+    assert data.get("MODELYARD_CHECKPOINTS") == place
+    said = notes(case, tmp_path, *extra)
+    assert ("Set pipelines.checkpoints" in said) is (place is None)
 
 
 def environment(deployment: Object) -> dict[str, Any]:

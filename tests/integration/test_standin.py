@@ -44,7 +44,7 @@ class Nodes:
             kubelet = Kubelet(Cluster(self.api, name), self.folder / name)
             self.running[name] = kubelet, kubelet.start()
 
-    def _gone(self, kind, space, name) -> bool:
+    def _gone(self, kind, space, name, how) -> bool:
         if kind != NAMESPACE:
             return False
         kubelet, rollouts = self.running.pop(name)

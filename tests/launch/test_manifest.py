@@ -175,6 +175,26 @@ def test_any_run_gets_a_name_that_its_pods_can_carry(text):
     assert re.fullmatch(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?", label_value(text))
 
 
+@pytest.mark.parametrize("run", ["run-1", "574d9aa7-8c94-4dee-aa95-17d7049b196f", "x" * 200])
+def test_each_attempt_has_a_name_of_its_own_that_its_pods_can_carry(run):
+    request = dataclasses.replace(REQUEST, id=run)
+    jobs = [train_job(request, SETTINGS, attempt) for attempt in (1, 2, 2)]
+    names = {job["metadata"]["name"] for job in jobs}
+    assert len(names) == 3
+    for name in names:
+        assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name)
+        assert len(f"{name}-node-0-999-abcde") <= 63
+    for job in jobs:
+        (patch,) = job["spec"]["runtimePatches"]
+        (node,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+        pod = node["template"]["spec"]["template"]["metadata"]["labels"]
+        for labels in (job["metadata"]["labels"], pod):
+            wanted = dict(one.split("=") for one in request.selector.split(","))
+            assert wanted.items() <= labels.items()
+    other = dataclasses.replace(REQUEST, id=f"{run}-2")
+    assert other.selector != request.selector
+
+
 def test_names_that_differ_stay_apart():
     texts = ["a.b-r", "a_b-r", "A-b-r", "a-b-r", "x" * 100, "x" * 101]
     assert len({label_name(text) for text in texts}) == len(texts)

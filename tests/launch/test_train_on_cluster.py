@@ -35,10 +35,8 @@ def test_a_training_that_succeeds_tells_the_first_nodes_log_and_leaves_no_job(ap
         "epoch 2 loss 0.4",
         "epoch 3 loss 0.3",
     ]
-    assert (
-        training.said[0]
-        == f"made TrainJob team-a/{REQUEST.name}: 2 nodes, registry.example/modelyard:1"
-    )
+    name = job["metadata"]["name"]
+    assert training.said[0] == f"made TrainJob team-a/{name}: 2 nodes, registry.example/modelyard:1"
     assert not any("other node" in line for line in training.said)
     time.sleep(3 * trainer.deletion_seconds)
     assert jobs(api) == []
@@ -195,13 +193,105 @@ def test_what_was_refused_in_an_earlier_attempt_says_nothing_of_this_one(trainer
     job = trainer.job()
     trainer.exit(trainer.make_pods(job)[0], 75)
     again = trainer.job(after=job["metadata"]["uid"])
-    trainer.warn(
-        f"{job['metadata']['name']}-node-0",
-        REFUSED["a limit range"][0],
-        when="2020-01-01T00:00:00Z",
-    )
+    trainer.warn(f"{job['metadata']['name']}-node-0", REFUSED["a limit range"][0])
     training.wait_for("no pod was made yet: is the controller")
     trainer.complete(again)
+    assert training.ended() is None
+
+
+def watch_for_two_at_once(api, trainer) -> list[list[str]]:
+    """Pods of the training that run when a job of it is made; an entry a job."""
+    found = []
+
+    def look(kind, thing):
+        if kind == TRAIN_JOB:
+            labels = f"modelyard/training={thing['metadata']['labels']['modelyard/training']}"
+            pods = api.store.find(trainer._pod, NAMESPACE, labels=labels)
+            found.append([one["metadata"]["name"] for one in pods])
+
+    api.store.admission.append(look)
+    return found
+
+
+def test_an_attempt_begins_when_the_nodes_of_the_one_before_have_saved_and_ended(
+    api, trainer, train
+):
+    """Two that write checkpoints of one training at once would leave neither whole."""
+    trainer.deletion_seconds = 0.6
+    running = watch_for_two_at_once(api, trainer)
+    training = train()
+    job = trainer.job()
+    pods = trainer.make_pods(job)
+    for pod in pods:
+        trainer.run(pod)
+    training.wait_for("all 2 nodes run")
+    trainer.exit(pods[0], 75)
+    again = trainer.job(after=job["metadata"]["uid"])
+    assert running == [[], []]
+    names = {
+        thing["metadata"]["name"] for _, kind, _, thing in api.store.history if kind == trainer._pod
+    }
+    assert names == set(pods), "the controller made pods of the deleted job again"
+    assert any("waiting for pods of an earlier attempt to end" in line for line in training.said)
+    trainer.complete(again)
+    assert training.ended() is None
+
+
+def test_a_pod_on_a_lost_node_that_never_ends_does_not_hold_the_next_attempt_for_ever(
+    api, trainer, train
+):
+    trainer.deletion_seconds = 60.0
+    training = train(pace=Pace(**{**vars(PACE), "deletion": 0.3}))
+    job = trainer.job()
+    first, _ = trainer.make_pods(job)
+    trainer.exit(first, 75)
+    again = trainer.job(after=job["metadata"]["uid"])
+    training.wait_for("not waiting any longer than 0 s for")
+    trainer.complete(again)
+    assert training.ended() is None
+
+
+def test_pods_that_our_own_clean_up_kills_are_no_preemption(api, trainer, train):
+    """A step that is tried again with other settings removes the job that it finds at work."""
+    running = watch_for_two_at_once(api, trainer)
+    old = train(pace=Pace(**{**vars(PACE), "patience": 0.2}))
+    job = trainer.job()
+    pods = trainer.make_pods(job)
+    for pod in pods:
+        trainer.run(pod)
+    api.refuse("trainjobs", 503, "etcd is away", times=100)
+    api.refuse("pods", 503, "etcd is away", times=100)
+    api.cut_streams()
+    assert isinstance(old.ended(), Unavailable)
+    api.faults.clear()
+    trainer.deletion_seconds = 0.3
+    training = train(image="registry.example/modelyard:2")
+    again = trainer.job(after=job["metadata"]["uid"])
+    for pod in trainer.make_pods(again):
+        trainer.run(pod)
+    training.wait_for("all 2 nodes run")
+    time.sleep(5 * PACE.settle)
+    trainer.complete(again)
+    assert training.ended() is None
+    assert not any("Attempt" in line for line in training.said)
+    assert again["metadata"]["annotations"]["modelyard/attempt"] == "1"
+    assert running == [[], []]
+
+
+def test_a_step_that_is_tried_again_waits_for_nodes_whose_job_is_gone_already(api, trainer, train):
+    """The step before got SIGTERM and deleted it; its nodes still save."""
+    gone = train(pace=Pace(**{**vars(PACE), "patience": 0.2}))
+    job = trainer.job()
+    first, second = trainer.make_pods(job)
+    trainer.run(first)
+    api.store.remove(TRAIN_JOB, NAMESPACE, job["metadata"]["name"])
+    assert "was deleted by someone else" in str(gone.ended())
+    training = train()
+    training.wait_for(f"waiting for pods of an earlier attempt to end: {first}, {second}")
+    trainer.remove_pod(second)
+    trainer.exit(first, 0)
+    trainer.set_pod(first, phase="Succeeded")
+    trainer.complete(trainer.job())
     assert training.ended() is None
 
 
@@ -278,7 +368,8 @@ def test_a_preempted_training_is_made_again_and_goes_on(trainer, train, how):
         trainer.remove_pod(second)
     trainer.exit(first, 1)
     again = trainer.job(after=job["metadata"]["uid"])
-    assert again["metadata"]["name"] == job["metadata"]["name"]
+    assert again["metadata"]["name"] != job["metadata"]["name"]
+    assert again["metadata"]["labels"] == job["metadata"]["labels"]
     assert again["metadata"]["annotations"]["modelyard/attempt"] == "2"
     assert any("Attempt 2 of 4" in line for line in training.said)
     trainer.complete(again)
@@ -381,16 +472,20 @@ def test_a_job_of_other_settings_is_replaced(trainer, train):
     assert training.ended() is None
 
 
-def test_a_job_of_someone_else_is_left_alone(api, trainer, train):
-    theirs = {
-        "metadata": {"name": REQUEST.name},
-        "spec": {"runtimeRef": {"name": "torch-distributed"}},
-    }
-    api.store.create(TRAIN_JOB, NAMESPACE, theirs)
-    error = train().ended()
-    assert isinstance(error, UsageError)
-    assert "belongs to someone else" in str(error)
-    assert api.asked("DELETE") == 0
+def test_a_job_of_another_training_or_of_someone_else_is_left_alone(api, trainer, train):
+    for number, labels in enumerate(({}, {"modelyard/run": REQUEST.id})):
+        theirs = {
+            "metadata": {"name": f"{REQUEST.training}-{number}", "labels": labels},
+            "spec": {"runtimeRef": {"name": "torch-distributed"}},
+        }
+        api.store.create(TRAIN_JOB, NAMESPACE, theirs)
+    before = {one["metadata"]["uid"] for one in jobs(api)}
+    training = train()
+    until(lambda: len(jobs(api)) == 3)
+    (ours,) = [one for one in jobs(api) if one["metadata"]["uid"] not in before]
+    trainer.complete(ours)
+    assert training.ended() is None
+    until(lambda: {one["metadata"]["uid"] for one in jobs(api)} == before)
 
 
 def test_a_job_that_someone_deletes_is_not_waited_for(api, trainer, train):

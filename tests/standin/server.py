@@ -81,8 +81,8 @@ class Api:
     `http://127.0.0.1:3000`."""
     on_exec: Callable[[str, list[str]], str] | None = None
     """Runs a command in a pod of this name; what it prints."""
-    on_delete: Callable[[Kind, str, str], bool] | None = None
-    """Takes over a deletion: True when it did."""
+    on_delete: Callable[[Kind, str, str, str], bool] | None = None
+    """Takes over a deletion, by kind, namespace, name and propagation policy: True when it did."""
     before: Callable[[str], None] | None = None
     """Sees every request before it takes effect."""
     streams: set[socket.socket] = field(default_factory=set)
@@ -310,7 +310,9 @@ class Handler(BaseHTTPRequestHandler):
     def _delete(self) -> Object:
         store = self.api.store
         thing = store.get(self.kind, self.namespace, self.name)
-        if not (self.api.on_delete and self.api.on_delete(self.kind, self.namespace, self.name)):
+        how = self.query.get("propagationPolicy", "Background")
+        taken = self.api.on_delete and self.api.on_delete(self.kind, self.namespace, self.name, how)
+        if not taken:
             store.remove(self.kind, self.namespace, self.name)
         return {
             "kind": "Status",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,14 +56,20 @@ class Trainer:
         for patch in job["spec"].get("runtimePatches", []):
             assert "/" in patch["manager"], "the webhook wants a domain-prefixed path"
 
-    def _delete(self, kind: Kind, namespace: str, name: str) -> bool:
+    def _delete(self, kind: Kind, namespace: str, name: str, how: str) -> bool:
+        """In the foreground Trainer reconciles the job until it is gone, and makes its pods again;
+        else the job goes at once, and its pods after it."""
         if kind != TRAIN_JOB:
             return False
-        if "deletionTimestamp" in self.api.store.get(kind, namespace, name)["metadata"]:
-            return True
-        self.api.store.change(
-            kind, namespace, name, lambda job: job["metadata"].update(deletionTimestamp=now())
-        )
+        store = self.api.store
+        job = store.get(kind, namespace, name)
+        if how == "Foreground" and "deletionTimestamp" not in job["metadata"]:
+            store.change(
+                kind, namespace, name, lambda one: one["metadata"].update(deletionTimestamp=now())
+            )
+            self.make_pods({**job, "metadata": {**job["metadata"], "uid": uuid.uuid4().hex}})
+        elif how != "Foreground":
+            store.remove(TRAIN_JOB, namespace, name)
         threading.Thread(target=self._collect, args=(namespace, name), daemon=True).start()
         return True
 
@@ -70,7 +77,8 @@ class Trainer:
         time.sleep(self.deletion_seconds)
         for pod in self.pods(name):
             self.api.store.remove(self._pod, namespace, pod["metadata"]["name"])
-        self.api.store.remove(TRAIN_JOB, namespace, name)
+        if (TRAIN_JOB, namespace, name) in self.api.store.objects:
+            self.api.store.remove(TRAIN_JOB, namespace, name)
 
     @property
     def _pod(self) -> Kind:
@@ -94,10 +102,14 @@ class Trainer:
     def make_pods(self, job: Object) -> list[str]:
         """A pod a node, not yet scheduled; their names."""
         spec = job["spec"]["trainer"]
+        (patch,) = job["spec"]["runtimePatches"]
+        (node,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+        own = node["template"]["spec"]["template"]["metadata"]["labels"]
         names = []
         for node in range(spec["numNodes"]):
             name = f"{job['metadata']['name']}-node-0-{node}-{job['metadata']['uid'][:5]}"
             labels = {
+                **own,
                 "jobset.sigs.k8s.io/jobset-name": job["metadata"]["name"],
                 "jobset.sigs.k8s.io/replicatedjob-name": "node",
                 "batch.kubernetes.io/job-completion-index": str(node),

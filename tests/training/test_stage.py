@@ -103,9 +103,44 @@ def test_checkpoints_follow_what_is_learned_and_not_where(features, monkeypatch)
     shared = CONFIG | {"cluster": {"scratch": "s3://bucket/scratch"}}
     assert folder(shared, nodes=2).startswith("s3://bucket/scratch/checkpoints/image-")
     assert folder(changed(checkpoints="s3://other")).startswith("s3://other/image-")
+    monkeypatch.setenv("MODELYARD_CHECKPOINTS", "s3://cluster/checkpoints/")
+    key = same.rpartition("/")[2]
+    assert folder(CONFIG, id="r1") == f"s3://cluster/checkpoints/r1/{key}"
+    assert folder(CONFIG, id="r2") == f"s3://cluster/checkpoints/r2/{key}"
+    assert folder(shared, nodes=2).startswith("s3://bucket/scratch/checkpoints/image-")
+    assert folder(changed(checkpoints="s3://other")).startswith("s3://other/image-")
 
 
-def test_sigterm_ends_the_stage_with_75_and_the_next_one_goes_on(features, tmp_path, home):
+def test_checkpoints_on_a_cluster_stay_when_training_fails_and_go_when_it_is_finished(
+    features, tmp_path, monkeypatch, capsys
+):
+    place = tmp_path / "place"
+    monkeypatch.setenv("MODELYARD_CHECKPOINTS", place.as_uri())
+    run = Run.of("image", changed(checkpoint_every=4), id="r1")
+
+    def saved() -> list[Path]:
+        return [path for path in place.glob("r1/image-*/**/*") if path.is_file()]
+
+    with monkeypatch.context() as broken:
+        broken.setattr("modelyard.training.loop.Trainer.add_device", crash)
+        with pytest.raises(RuntimeError, match="the pod is lost"):
+            stages.STAGES["train"](run, features=features, model=tmp_path / "lost")
+    assert saved() != []
+    with monkeypatch.context() as refusing:
+        refusing.setattr("fsspec.implementations.local.LocalFileSystem.rm", crash)
+        stages.STAGES["train"](run, features=features, model=tmp_path / "kept")
+    assert "RuntimeError: the pod is lost. Delete them" in capsys.readouterr().out
+    stages.STAGES["train"](run, features=features, model=tmp_path / "model")
+    assert saved() == []
+
+
+def crash(*arguments: object, **options: object) -> None:
+    raise RuntimeError("the pod is lost")
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["on a laptop", "in another pod"])
+def test_sigterm_ends_the_stage_with_75_and_the_next_one_goes_on(features, tmp_path, home, shared):
+    """A pod that takes over has nothing of the first one's disk."""
     told = changed(epochs=60, patience=60)
     settings = {"family": "image", "config": told}
     code = (
@@ -116,6 +151,13 @@ def test_sigterm_ends_the_stage_with_75_and_the_next_one_goes_on(features, tmp_p
     )
     events = tmp_path / "events.jsonl"
     environment = os.environ | {"MODELYARD_EVENTS": str(events), "OMP_NUM_THREADS": "1"}
+    place = home / "checkpoints"
+    if shared:
+        place = tmp_path / "store" / "r1"
+        environment |= {
+            "MODELYARD_CHECKPOINTS": place.parent.as_uri(),
+            "MODELYARD_RUN_ID": "r1",
+        }
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -130,11 +172,12 @@ def test_sigterm_ends_the_stage_with_75_and_the_next_one_goes_on(features, tmp_p
     assert "training was stopped in epoch" in said
     assert "saved. To continue: modelyard resume" in said
     assert not (tmp_path / "model").exists()
-    assert len(list((home / "checkpoints").glob("image-*/0/step-*"))) == 1
+    assert len(list(place.glob("image-*/0/step-*"))) == 1
     begun = json.loads(events.read_text().splitlines()[-2])["figures"]
     assert begun
     # The same stage, run again, begins where it was: its first word is of a later epoch.
     events.unlink()
+    environment["MODELYARD_HOME"] = str(tmp_path / "another" if shared else home)
     again = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True
     )

@@ -34,6 +34,15 @@ http://{{ include "platform.fullname" . }}-mlflow.{{ .Release.Namespace }}.svc:{
 {{- end -}}
 {{- end }}
 
+{{/* Where steps keep checkpoints that outlive their pods; empty where there is no store for them. */}}
+{{- define "platform.checkpoints" -}}
+{{- if .Values.pipelines.checkpoints -}}
+{{- .Values.pipelines.checkpoints -}}
+{{- else if .Values.mlflow.artifactsUri -}}
+{{- printf "%s/checkpoints" (trimSuffix "/" .Values.mlflow.artifactsUri) -}}
+{{- end -}}
+{{- end }}
+
 {{/*
 Takes {root, kind}: whether the cluster knows a kind, as group/version/Kind. Without a cluster (helm template, helm lint)
 nobody knows, and all are rendered, unless --api-versions names kinds: apps/v1/Deployment among them, as a cluster does.

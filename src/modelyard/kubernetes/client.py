@@ -46,7 +46,7 @@ class Pace:
     silence: float = 90.0
     """A connection that says nothing for so long counts as broken."""
     deletion: float = 300.0
-    """How long a deleted job may take to go."""
+    """How long the pods of a deleted job may take to end."""
 
     def wait(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (from 1), with jitter."""
@@ -144,20 +144,20 @@ class Cluster:
         )
         return created
 
-    def get(self, name: str) -> Object | None:
-        """A TrainJob; None where there is none."""
+    def jobs(self, selector: str) -> list[Object]:
+        """The TrainJobs with these labels, oldest first."""
         from kubernetes.client import ApiException
 
-        place = (GROUP, VERSION, self.namespace, PLURAL, name)
+        place = (GROUP, VERSION, self.namespace, PLURAL)
         try:
-            found: Object = self.call(
-                f"reading TrainJob {name}", lambda: self.custom.get_namespaced_custom_object(*place)
+            found = self.call(
+                "listing TrainJobs",
+                lambda: self.custom.list_namespaced_custom_object(*place, label_selector=selector),
             )
         except ApiException as error:
-            if error.status == 404:
-                return None
-            raise refusal(error, f"reading TrainJob {name}", self) from None
-        return found
+            raise refusal(error, "listing TrainJobs", self) from None
+        items: list[Object] = found["items"]
+        return sorted(items, key=lambda one: str(one["metadata"].get("creationTimestamp", "")))
 
     def annotate(self, name: str, annotations: Mapping[str, str]) -> None:
         """Adds annotations to a TrainJob."""
@@ -169,7 +169,12 @@ class Cluster:
         )
 
     def delete(self, name: str, patience: float | None = None) -> None:
-        """Deletes a TrainJob and all that belongs to it; nothing where there is none."""
+        """Deletes a TrainJob, and then, by the cluster itself, all that belongs to it; nothing where
+        there is none.
+
+        Deleted in the foreground, the job stays until its pods are gone, and Trainer makes them
+        again and again meanwhile.
+        """
         from kubernetes.client import ApiException
 
         place = (GROUP, VERSION, self.namespace, PLURAL, name)
@@ -177,7 +182,7 @@ class Cluster:
             self.call(
                 f"deleting TrainJob {name}",
                 lambda: self.custom.delete_namespaced_custom_object(
-                    *place, propagation_policy="Foreground"
+                    *place, propagation_policy="Background"
                 ),
                 patience,
             )
@@ -185,21 +190,21 @@ class Cluster:
             if error.status != 404:
                 raise refusal(error, f"deleting TrainJob {name}", self) from None
 
-    def wait_gone(self, name: str) -> None:
-        """Waits until a deleted TrainJob and its pods are gone.
+    def pods(self, selector: str) -> list[Object]:
+        """The pods with these labels."""
+        from kubernetes.client import ApiException
 
-        Raises:
-            Unavailable: it takes longer than the pace allows.
-        """
-        until = time.monotonic() + self.pace.deletion
-        while (job := self.get(name)) is not None:
-            if time.monotonic() > until:
-                holders = ", ".join(job["metadata"].get("finalizers") or ["none"])
-                raise Unavailable(
-                    f"TrainJob {self.namespace}/{name} was deleted {self.pace.deletion:.0f} s ago and is still there "
-                    f"(finalizers: {holders}). Type: kubectl -n {self.namespace} describe trainjob {name}"
-                )
-            time.sleep(self.pace.tick)
+        try:
+            response = self.call(
+                "listing pods",
+                lambda: self.core.list_namespaced_pod(
+                    self.namespace, label_selector=selector, _preload_content=False
+                ),
+            )
+        except ApiException as error:
+            raise refusal(error, "listing pods", self) from None
+        items: list[Object] = json.loads(response.data)["items"]
+        return items
 
     def runtimes(self) -> list[str] | None:
         """Names of the cluster's training runtimes; None where this account may not list them."""

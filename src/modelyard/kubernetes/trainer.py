@@ -8,3 +8,5 @@ NODE = "node"
 RUN, FAMILY, PARENT = "modelyard/run", "modelyard/family", "modelyard/parent"
 """Labels: the run, the family, and the pod that made the job: `kubectl get trainjobs -l
 modelyard/run=…`."""
+TRAINING = "modelyard/training"
+"""Label: of which training a job is an attempt; each has a name of its own."""

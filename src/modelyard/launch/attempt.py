@@ -46,10 +46,7 @@ class Attempt:
     ) -> None:
         self.cluster, self.settings, self.progress = cluster, settings, progress
         self.name, self.uid = str(job["metadata"]["name"]), job["metadata"]["uid"]
-        self.nodes, self.made = (
-            int(job["spec"]["trainer"]["numNodes"]),
-            str(job["metadata"]["creationTimestamp"]),
-        )
+        self.nodes = int(job["spec"]["trainer"]["numNodes"])
         self.called = f"TrainJob {cluster.namespace}/{self.name}"
         self.changed = threading.Event()
         self.jobs = Watched(
@@ -101,7 +98,7 @@ class Attempt:
             return Outcome(
                 Unavailable(f"{self.called} was deleted by someone else while it trained")
             )
-        present = self._of_this_attempt(job, there)
+        present = self._since_resumed(job, there)
         self._tell_log(present)
         if _condition(job, "Complete"):
             return Outcome()
@@ -110,15 +107,14 @@ class Attempt:
             return None
         return self._failed(job, present) or self._stuck(present)
 
-    def _of_this_attempt(self, job: Object, found: list[Object]) -> list[Object]:
-        """Without pods that an earlier job of the same name left behind, or that a queue has
-        taken back since."""
+    def _since_resumed(self, job: Object, found: list[Object]) -> list[Object]:
+        """Without pods that a queue has taken back since."""
         resumed = [
             str(one["lastTransitionTime"])
             for one in job.get("status", {}).get("conditions", [])
             if one["type"] == "Suspended" and one["status"] == "False"
         ]
-        since = max([str(job["metadata"]["creationTimestamp"]), *resumed])
+        since = max(resumed, default="")
         return [pod for pod in found if pod["metadata"]["creationTimestamp"] >= since]
 
     def _queued(self) -> None:
@@ -136,7 +132,7 @@ class Attempt:
                 )
             )
         ends = [pods.ended(pod) for pod in present] + [
-            pods.removed(pod) for pod in self._of_this_attempt(job, self.pods.gone())
+            pods.removed(pod) for pod in self._since_resumed(job, self.pods.gone())
         ]
         bad = [end for end in ends if end is not None]
         if not bad and not condition:
@@ -232,14 +228,9 @@ class Attempt:
             self._asked_events = now
             for name in (self.name, f"{self.name}-{NODE}-0"):
                 for event in self.cluster.events(name):
-                    if event.get("type") == "Warning" and self._is_ours(event):
+                    if event.get("type") == "Warning":
                         self._event = str(event.get("message", ""))
         return self._event
-
-    def _is_ours(self, event: Object) -> bool:
-        """Whether an event is of this attempt: an earlier one's job had the same name."""
-        when = str(event.get("lastTimestamp") or event.get("eventTime") or self.made)
-        return when[:19] >= self.made[:19]
 
     def _tell(self, text: str) -> None:
         if text != self._told:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 from modelyard.errors import UsageError
 from modelyard.home import IMAGE
-from modelyard.kubernetes.trainer import FAMILY, GROUP, NODE, PARENT, RUN, VERSION
+from modelyard.kubernetes.trainer import FAMILY, GROUP, NODE, PARENT, RUN, TRAINING, VERSION
 from modelyard.settings.cluster import ClusterSettings, Toleration
 from modelyard.settings.uri import is_remote
 
@@ -27,6 +28,8 @@ GRACE_SECONDS = 120
 NAME_LENGTH = 44
 """A pod is called `<job>-node-0-<index>-<5 letters>`, and that is a label of at most 63
 characters."""
+SUFFIX = 6
+"""Characters of a job's name that its training's name lacks: `-` and five others."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,23 @@ class TrainJobRequest:
     """`cpu`, `memory` and `shm` of a node."""
 
     @property
-    def name(self) -> str:
-        """The job's name, the same for the same run: an RFC 1035 label."""
-        return label_name(f"{self.family}-{self.id}")
+    def training(self) -> str:
+        """The training's name, the same for the same run; attempts at it are labelled with it."""
+        return label_name(f"{self.family}-{self.id}", NAME_LENGTH - SUFFIX)
+
+    @property
+    def selector(self) -> str:
+        """By which labels the training's jobs are found."""
+        labels = {**MANAGER, TRAINING: self.training}
+        return ",".join(f"{name}={value}" for name, value in labels.items())
 
 
 def train_job(
     request: TrainJobRequest, settings: ClusterSettings, attempt: int = 1
 ) -> dict[str, Any]:
-    """The TrainJob object.
+    """The TrainJob object, under a name that no job had before: an RFC 1035 label.
+
+    What belonged to an earlier job of the same name would get in its way.
 
     Raises:
         UsageError: no image is known.
@@ -73,7 +84,7 @@ def train_job(
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "TrainJob",
         "metadata": {
-            "name": request.name,
+            "name": f"{request.training}-{secrets.token_hex(3)[:5]}",
             "labels": {
                 **_labels(request),
                 PARENT: label_value(socket.gethostname()),
@@ -85,15 +96,15 @@ def train_job(
     }
 
 
-def label_name(text: str) -> str:
-    """Any text as an RFC 1035 label of at most 44 characters; what had to be changed gets a
+def label_name(text: str, length: int = NAME_LENGTH) -> str:
+    """Any text as an RFC 1035 label of at most so many characters; what had to be changed gets a
     hash, to stay unique."""
     clean = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     clean = clean if clean[:1].isalpha() else f"m-{clean}"
-    if clean == text and len(clean) <= NAME_LENGTH:
+    if clean == text and len(clean) <= length:
         return clean
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{clean[: NAME_LENGTH - 9].rstrip('-')}-{digest}"
+    return f"{clean[: length - 9].rstrip('-')}-{digest}"
 
 
 def label_value(text: str) -> str:
@@ -117,7 +128,12 @@ def image_of(settings: ClusterSettings) -> str:
 
 
 def _labels(request: TrainJobRequest) -> dict[str, str]:
-    return {**MANAGER, RUN: label_value(request.id), FAMILY: label_value(request.family)}
+    return {
+        **MANAGER,
+        TRAINING: request.training,
+        RUN: label_value(request.id),
+        FAMILY: label_value(request.family),
+    }
 
 
 def _trainer(request: TrainJobRequest, settings: ClusterSettings) -> dict[str, Any]:

@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from modelyard.errors import Interrupted, ModelyardError, Unavailable, UsageError
+from modelyard.errors import Interrupted, ModelyardError, Unavailable
 from modelyard.kubernetes.client import Cluster, Object, Pace
 from modelyard.kubernetes.refusals import refusal
-from modelyard.kubernetes.trainer import RUN
 from modelyard.launch.attempt import Attempt
-from modelyard.launch.manifest import ATTEMPT, MANAGER, OUTCOME, SPEC, TrainJobRequest, train_job
+from modelyard.launch.manifest import ATTEMPT, OUTCOME, SPEC, TrainJobRequest, train_job
 from modelyard.settings.cluster import ClusterSettings
 
 STOP_SECONDS = 15.0
@@ -42,18 +41,18 @@ def train_on_cluster(
             crashed.
     """
     cluster = Cluster(settings.namespace, pace)
-    with _deleted_when_told_to_stop(cluster, request.name):
-        attempt = 1
+    jobs = _Jobs(cluster, request, settings, progress)
+    with _deleted_when_told_to_stop(jobs):
+        job = jobs.find() or jobs.make(1)
         while True:
-            job = _make_or_find(cluster, train_job(request, settings, attempt), progress)
             attempt = int(job["metadata"]["annotations"][ATTEMPT])
             outcome = Attempt(cluster, job, settings, progress).run()
             if outcome.error is None or not outcome.again or attempt > settings.restarts:
                 break
             progress(f"{outcome.error}. Attempt {attempt + 1} of {settings.restarts + 1}")
-            _replace(cluster, request.name)
-            attempt += 1
-        _tidy(cluster, request.name, settings, failed=outcome.error is not None)
+            jobs.delete(job)
+            job = jobs.make(attempt + 1)
+        jobs.tidy(job, failed=outcome.error is not None)
     if outcome.again:
         raise Unavailable(
             f"{outcome.error}. Gave up after {attempt} attempts (cluster.restarts = {settings.restarts})"
@@ -62,42 +61,104 @@ def train_on_cluster(
         raise outcome.error
 
 
-def _make_or_find(cluster: Cluster, job: Object, progress: Callable[[str], None]) -> Object:
-    """Creates the job, or takes the one that is there when it is the same; one that failed or
-    differs is replaced."""
-    from kubernetes.client import ApiException
+class _Jobs:
+    """The TrainJobs of one training: one an attempt, each with a name of its own."""
 
-    name, trainer = job["metadata"]["name"], job["spec"]["trainer"]
-    while True:
+    def __init__(
+        self,
+        cluster: Cluster,
+        request: TrainJobRequest,
+        settings: ClusterSettings,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.cluster, self.request = cluster, request
+        self.settings, self.progress = settings, progress
+
+    def find(self) -> Object | None:
+        """The job that is there, where it is the same and has not failed; others are deleted."""
+        wanted = train_job(self.request, self.settings)
+        found = None
+        for job in self._there():
+            if found is None and _goes_on(job, wanted):
+                found = job
+            else:
+                self.cluster.delete(job["metadata"]["name"])
+        if found is not None:
+            name = f"{self.cluster.namespace}/{found['metadata']['name']}"
+            self.progress(f"found TrainJob {name} of this run: going on with it")
+        return found
+
+    def make(self, attempt: int) -> Object:
+        """Creates the job of an attempt, once the pods of earlier ones have ended."""
+        from kubernetes.client import ApiException
+
+        self._wait_for_pods()
+        while True:
+            job = train_job(self.request, self.settings, attempt)
+            name, trainer = job["metadata"]["name"], job["spec"]["trainer"]
+            try:
+                made = self.cluster.create(job)
+                break
+            except ApiException as error:
+                if error.status != 409:
+                    doing, runtime = f"creating TrainJob {name}", job["spec"]["runtimeRef"]["name"]
+                    raise refusal(error, doing, self.cluster, runtime) from None
+            # It is there by a request whose answer was lost, or someone else's by chance.
+            ours = [one for one in self._there() if one["metadata"]["name"] == name]
+            if ours:
+                made = ours[0]
+                break
+        place = f"{self.cluster.namespace}/{name}"
+        self.progress(f"made TrainJob {place}: {trainer['numNodes']} nodes, {trainer['image']}")
+        return made
+
+    def delete(self, job: Object) -> None:
+        """Deletes a job; what belongs to it goes in the background."""
+        self.cluster.delete(job["metadata"]["name"])
+
+    def _there(self) -> list[Object]:
+        return self.cluster.jobs(self.request.selector)
+
+    def _wait_for_pods(self) -> None:
+        """Nodes of an earlier attempt that still save would write between the checkpoints of the
+        next, and hold its room: waits as long as the pace allows, for a lost node's pod never
+        ends."""
+        until = time.monotonic() + self.cluster.pace.deletion
+        left = self._pods_left()
+        if left:
+            self.progress(f"waiting for pods of an earlier attempt to end: {', '.join(left)}")
+        while left and time.monotonic() < until:
+            time.sleep(self.cluster.pace.tick)
+            left = self._pods_left()
+        if left:
+            seconds = f"{self.cluster.pace.deletion:.0f} s"
+            self.progress(f"not waiting any longer than {seconds} for {', '.join(left)}")
+
+    def _pods_left(self) -> list[str]:
+        """Pods of the training that have not ended."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.cluster.pods(self.request.selector)
+            if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+        ]
+
+    def remove_all(self, patience: float) -> None:
+        """Deletes what there is of the training, and waits for nothing."""
+        for job in self._there():
+            self.cluster.delete(job["metadata"]["name"], patience)
+
+    def tidy(self, job: Object, failed: bool) -> None:
+        """Deletes the job, or marks a failed one that is kept, so that the next try does not
+        continue with it."""
+        keep, name = self.settings.keep_job, job["metadata"]["name"]
         try:
-            made = cluster.create(job)
-            progress(
-                f"made TrainJob {cluster.namespace}/{name}: {trainer['numNodes']} nodes, {trainer['image']}"
-            )
-            return made
-        except ApiException as error:
-            if error.status != 409:
-                doing, runtime = f"creating TrainJob {name}", job["spec"]["runtimeRef"]["name"]
-                raise refusal(error, doing, cluster, runtime) from None
-        there = cluster.get(name)
-        if there is None:
-            time.sleep(cluster.pace.tick)
-            continue
-        _check_ours(there, job, cluster)
-        if _goes_on(there, job):
-            progress(f"found TrainJob {cluster.namespace}/{name} of this run: going on with it")
-            return there
-        _replace(cluster, name)
-
-
-def _check_ours(there: Object, job: Object, cluster: Cluster) -> None:
-    labels = there["metadata"].get("labels", {})
-    if not MANAGER.items() <= labels.items() or labels.get(RUN) != job["metadata"]["labels"][RUN]:
-        name = there["metadata"]["name"]
-        raise UsageError(
-            f"TrainJob {cluster.namespace}/{name} is there and belongs to someone else. "
-            f"Type: kubectl -n {cluster.namespace} delete trainjob {name}"
-        )
+            if keep == "never" or (keep == "failed" and not failed):
+                self.cluster.delete(name)
+            elif failed:
+                self.cluster.annotate(name, {OUTCOME: "failed"})
+        except ModelyardError:
+            if not failed:
+                raise  # else the failure itself is what a person must see
 
 
 def _goes_on(there: Object, job: Object) -> bool:
@@ -110,26 +171,8 @@ def _goes_on(there: Object, job: Object) -> bool:
     )
 
 
-def _replace(cluster: Cluster, name: str) -> None:
-    cluster.delete(name)
-    cluster.wait_gone(name)
-
-
-def _tidy(cluster: Cluster, name: str, settings: ClusterSettings, failed: bool) -> None:
-    """Deletes the job, or marks a failed one that is kept, so that the next try does not continue
-    with it."""
-    try:
-        if settings.keep_job == "never" or (settings.keep_job == "failed" and not failed):
-            cluster.delete(name)
-        elif failed:
-            cluster.annotate(name, {OUTCOME: "failed"})
-    except ModelyardError:
-        if not failed:
-            raise  # else the failure itself is what a person must see
-
-
 @contextmanager
-def _deleted_when_told_to_stop(cluster: Cluster, name: str) -> Iterator[None]:
+def _deleted_when_told_to_stop(jobs: _Jobs) -> Iterator[None]:
     """Deletes the job when this process gets SIGTERM or Ctrl-C: nobody would wait for it any more.
 
     Raises:
@@ -142,12 +185,13 @@ def _deleted_when_told_to_stop(cluster: Cluster, name: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        cluster.delete(name, patience=STOP_SECONDS)
+        jobs.remove_all(STOP_SECONDS)
         raise
     except SystemExit:
-        cluster.delete(name, patience=STOP_SECONDS)
+        jobs.remove_all(STOP_SECONDS)
+        place = f"{jobs.cluster.namespace}/{jobs.request.training}"
         raise Interrupted(
-            f"stopped: TrainJob {cluster.namespace}/{name} is deleted, and its nodes save. Run it again to continue"
+            f"stopped: TrainJob {place} is deleted, and its nodes save. Run it again to continue"
         ) from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -79,7 +79,9 @@ class TrainingSettings(Settings):
     """Last checkpoints that are kept; each holds the best epoch's weights too. They are removed
     after the end."""
     checkpoints: str | None = None
-    """Folder or fsspec URI for checkpoints, reachable from every node. None: in the home folder."""
+    """Folder or fsspec URI for checkpoints, reachable from every node. None: with several nodes
+    below `cluster.scratch`, else the variable MODELYARD_CHECKPOINTS, which charts/platform gives to
+    steps, else in the home folder."""
 
     @model_validator(mode="after")
     def _parts_that_go_together(self) -> TrainingSettings:

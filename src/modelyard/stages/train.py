@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import fsspec
 
 from modelyard.errors import UsageError
-from modelyard.home import home, slug
+from modelyard.home import CHECKPOINTS, home, slug
 from modelyard.stages.run import Run, stage
 from modelyard.store.artifact import In, Out, read_manifest, write_json
 from modelyard.store.base import MEMORY, read_base
@@ -50,15 +51,13 @@ def train(run: Run, features: In, model: Out) -> str:
     _train(run, job, features, model)
     summary = json.loads((model / "summary.json").read_text()) | _continual(run, features, model)
     write_json(model / "summary.json", summary)
-    files, root = fsspec.core.url_to_fs(checkpoints)
-    if files.exists(root):
-        files.rm(root, recursive=True)
+    _remove(checkpoints)
     return str(summary.get("headline", ""))
 
 
 def checkpoint_folder(run: Run, features_digest: str) -> str:
     """Where the checkpoints of this training lie: another config, other data or other code have
-    another folder."""
+    another folder, and so has another run where a cluster's runs share the place."""
     training = run.config.training.model_dump(mode="json", exclude=WHERE_AND_HOW)
     content = {
         "model": run.config.model.model_dump(mode="json"),
@@ -69,11 +68,29 @@ def checkpoint_folder(run: Run, features_digest: str) -> str:
         "code": train.code(run.entry),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    shared = run.config.cluster.scratch if run.nodes > 1 else None
-    base = run.config.training.checkpoints or (
-        f"{shared}/checkpoints" if shared else home().resolve() / "checkpoints"
-    )
-    return f"{base}/{slug(run.name)}-{key}"
+    return f"{_base(run)}/{slug(run.name)}-{key}"
+
+
+def _base(run: Run) -> str:
+    if run.config.training.checkpoints:
+        return run.config.training.checkpoints
+    if run.nodes > 1 and run.config.cluster.scratch:
+        return f"{run.config.cluster.scratch}/checkpoints"
+    if place := os.environ.get(CHECKPOINTS):
+        # Two runs of the same settings may train at once. A step that is tried again is of its run.
+        return f"{place.rstrip('/')}/{run.id}"
+    return f"{home().resolve()}/checkpoints"
+
+
+def _remove(checkpoints: str) -> None:
+    """Removes the checkpoints of a finished training, whose model does not depend on it."""
+    try:
+        files, root = fsspec.core.url_to_fs(checkpoints)
+        if files.exists(root):
+            files.rm(root, recursive=True)
+    except Exception as error:  # every store has its own exceptions
+        said = f"{type(error).__name__}: {str(error)[:200]}"
+        print(f"checkpoints are left in {checkpoints}: {said}. Delete them", flush=True)
 
 
 def _train(run: Run, job: dict[str, Any], features: Path, model: Path) -> None:
