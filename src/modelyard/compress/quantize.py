@@ -20,12 +20,16 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from modelyard.compress.fusing import Products, fused, with_types
 from modelyard.runtimes.types import Arrays
 
 BLOCK = 32
 """Weights that share a scale: smaller blocks lose less and take more space."""
 INT8_COMPUTE = 4
 """`accuracy_level` of MatMulNBits: activations are quantized to int8 in the product."""
+BETWEEN = frozenset({"Add", "Clip", "MaxPool", "Relu"})
+"""What stands between convolutions: in 8 bits too, or each convolution's maps would be turned into
+floats and back."""
 METHODS = {
     "minmax": CalibrationMethod.MinMax,
     "entropy": CalibrationMethod.Entropy,
@@ -53,11 +57,15 @@ def to_fp16(source: Path, file: Path) -> None:
 
 def to_int8(source: Path, file: Path, operators: frozenset[str]) -> None:
     """Weights of `operators` in 8 bits per channel, activations quantized as they come."""
-    with _prepared(source) as prepared, _quiet():
+    allowed = _with_gemm(operators)
+    attention: Products | None = None
+    if "MatMul" in operators:
+        allowed, attention = [*allowed, "Attention"], "inside"
+    with _prepared(source, attention) as prepared, _quiet():
         quantize_dynamic(
             prepared,
             file,
-            op_types_to_quantize=_with_gemm(operators),
+            op_types_to_quantize=allowed,
             per_channel=True,
             weight_type=QuantType.QInt8,
         )
@@ -74,20 +82,32 @@ def to_static_int8(
 ) -> None:
     """Weights and activations of `operators` in 8 bits, weights per channel, ranges of activations
     from `calls`; `around_zero` makes those symmetric."""
-    activations = QuantType.QInt8 if around_zero else QuantType.QUInt8
-    with _prepared(source) as prepared, _quiet():
+    activations, between = QuantType.QUInt8, sorted(BETWEEN)
+    attention: Products | None = "outside"
+    if around_zero:
+        # For TensorRT, which knows none of ONNX Runtime's own operators and joins those between
+        # convolutions itself.
+        activations, between, attention = QuantType.QInt8, [], None
+    with _prepared(source, attention) as prepared, _quiet():
         quantize_static(
             prepared,
             file,
             Calls(calls),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=_with_gemm(operators),
+            op_types_to_quantize=[*_with_gemm(operators), *between],
+            nodes_to_exclude=_apart_from_maps(onnx.load(str(prepared)), operators),
             per_channel=True,
             activation_type=activations,
             weight_type=QuantType.QInt8,
             calibrate_method=METHODS[method],
             # Products of two activations, as in attention, stay as they are.
-            extra_options={"MatMulConstBOnly": True, "ActivationSymmetric": around_zero},
+            extra_options={
+                "MatMulConstBOnly": True,
+                "ActivationSymmetric": around_zero,
+                # What follows a product of matrices takes floats: GELU, attention, a sum. Where it
+                # is another product, that one quantizes it.
+                "OpTypesToExcludeOutputQuantization": [] if around_zero else ["MatMul"],
+            },
         )
 
 
@@ -108,18 +128,40 @@ def to_few_bits(source: Path, file: Path, bits: int) -> None:
 
 
 @contextlib.contextmanager
-def _prepared(source: Path) -> Iterator[Path]:
-    """The graph with shapes inferred and constants folded, as the quantizers want it."""
+def _prepared(source: Path, attention: Products | None = None) -> Iterator[Path]:
+    """The graph with shapes inferred and constants folded, as the quantizers want it.
+
+    Args:
+        attention: where the products of weights stand in attention that becomes one operator; None:
+            the graph's operators stay as they are.
+    """
     with tempfile.TemporaryDirectory(prefix="modelyard-quantize-") as folder:
         bare, prepared = Path(folder) / "bare.onnx", Path(folder) / "prepared.onnx"
         model = onnx.load(str(source))
-        # The exporter's notes on shapes: those of a Gemm's weights no longer hold once it is
-        # turned into a MatMul, and all are inferred below.
-        model.graph.ClearField("value_info")
-        onnx.save(model, str(bare))
         with _quiet():
+            if attention is not None:
+                model = fused(model, attention)
+            # The exporter's notes on shapes: those of a Gemm's weights no longer hold once it is
+            # turned into a MatMul, and all are inferred below.
+            model.graph.ClearField("value_info")
+            onnx.save(with_types(model), str(bare))
             quant_pre_process(str(bare), str(prepared), skip_symbolic_shape=True)
         yield prepared
+
+
+def _apart_from_maps(model: onnx.ModelProto, operators: frozenset[str]) -> list[str]:
+    """Names of nodes of `BETWEEN` that no convolution's maps reach in 8 bits."""
+    maps: set[str] = set()
+    apart = []
+    for node in model.graph.node:
+        if node.op_type == "Conv" and "Conv" in operators:
+            maps.update(node.output)
+        elif node.op_type in BETWEEN:
+            if maps & set(node.input):
+                maps.update(node.output)
+            else:
+                apart.append(node.name)
+    return apart
 
 
 def _with_gemm(operators: frozenset[str]) -> list[str]:

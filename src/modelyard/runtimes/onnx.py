@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modelyard.errors import BrokenArtifact
-from modelyard.runtimes.devices import CPU_PLACE, Place, Provider
+from modelyard.runtimes.devices import CPU_PLACE, ON_CPU, Place, Provider
 from modelyard.runtimes.types import Arrays
+
+SLOWER = ("SkipLayerNormFusion",)
+"""ONNX Runtime's optimizations that cost time on a CPU: its kernel for a sum with its normalization
+takes six times as long as the two apart."""
 
 
 class Tensor(NamedTuple):
@@ -45,12 +49,17 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # Spinning threads win microseconds here and cost a busy core in a shared pod.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        on_cpu = providers[0][0] == ON_CPU
         self._sessions = {}
         for name, graph in graphs.items():
             source = graph if isinstance(graph, bytes) else str(graph)
             try:
                 session = onnxruntime.InferenceSession(
-                    source, options, providers=list(providers), enable_fallback=False
+                    source,
+                    options,
+                    providers=list(providers),
+                    enable_fallback=False,
+                    disabled_optimizers=SLOWER if on_cpu else (),
                 )
             except Exception as error:
                 where = "" if isinstance(graph, bytes) else f" ({graph})"
