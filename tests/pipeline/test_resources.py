@@ -30,10 +30,10 @@ def test_a_gpu_that_was_asked_for_reaches_the_pod_that_trains(compiled, key):
     path = compiled[key]
     trains = ["trial", "train"] if "tuning" in path.stem else ["train"]
     assert gpus_by_step(path, nodes=1, gpus=0) == {}
-    assert gpus_by_step(path, nodes=1, gpus=1) == dict.fromkeys(trains, {"nvidia.com/gpu": "1"})
+    assert gpus_by_step(path, nodes=1, gpus=1) == {step: {"nvidia.com/gpu": "1"} for step in trains}
     slice_of_a_gpu = {"cluster": {"gpu_resource": "nvidia.com/mig-1g.10gb"}}
     found = gpus_by_step(path, 1, 2, slice_of_a_gpu)
-    assert found == dict.fromkeys(trains, {"nvidia.com/mig-1g.10gb": "2"})
+    assert found == {step: {"nvidia.com/mig-1g.10gb": "2"} for step in trains}
 
 
 @pytest.mark.parametrize("key", [key for key in NAMES if key[1] != "tuning"])
