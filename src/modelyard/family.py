@@ -30,6 +30,8 @@ from modelyard.settings.family import FamilyConfig
 if TYPE_CHECKING:
     import torch
 
+    from modelyard.compress.teaching import Teacher
+    from modelyard.settings.compress import CompressSettings
     from modelyard.training.batches import Batches
     from modelyard.training.loop import Trainer
 
@@ -84,6 +86,32 @@ class Trainable:
     continues: bool = True
     """Whether training may begin with an earlier model's weights: not that of a helper next to
     the model."""
+
+    def teacher(self, folder: Path, features: Path, settings: CompressSettings) -> Teacher:
+        """What a teacher answers to a training batch: `logits` and what else `taught_loss` reads.
+
+        Args:
+            folder: the teacher's assets and graphs.
+
+        Raises:
+            UsageError: it cannot teach this run's network: other inputs, other classes.
+        """
+        raise UsageError(
+            "compress.teacher: networks of this family and kind are not taught by another one. "
+            "Type: --set compress.teacher=null"
+        )
+
+    def taught_loss(
+        self, model: torch.nn.Module, batch: dict[str, torch.Tensor], settings: CompressSettings
+    ) -> torch.Tensor:
+        """`loss` and the difference from the teacher's answers, which are in the batch as
+        `teacher_logits`, …"""
+        raise TypeError(f"{type(self).__name__} defines teacher() but not taught_loss()")
+
+    def prunable(self, model: torch.nn.Module) -> list[torch.nn.Module]:
+        """Convolutions and linear layers whose output channels may be removed: those whose channels
+        mean nothing outside of the network. None: channels are not pruned."""
+        return []
 
     def groups(self, batch: dict[str, torch.Tensor]) -> torch.Tensor | None:
         """Each example's label, int64 (batch,), of which exemplars are kept alike; None: all are

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,20 @@ def features_of(family: Family[Any], raw: Path, out: Path, base: Path | None = N
     return out
 
 
-def model_of(family: Family[Any], features: Path, out: Path) -> Path:
-    """A model folder."""
+def model_of(
+    family: Family[Any], features: Path, out: Path, checkpoints: Path | None = None
+) -> Path:
+    """A model folder, and its report as `report.json`."""
     shutil.copytree(features / "assets", out / "assets")
-    trainer = Trainer(family.config.seed, family.config.training, continual=family.config.continual)
-    family.fit(features, out, trainer)
+    trainer = Trainer(
+        family.config.seed,
+        family.config.training,
+        continual=family.config.continual,
+        compress=family.config.compress,
+        checkpoints=str(checkpoints) if checkpoints else None,
+    )
+    report = family.fit(features, out, trainer)
+    (out / "report.json").write_text(json.dumps(report))
     return out
 
 

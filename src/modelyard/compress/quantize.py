@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -22,6 +24,9 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from modelyard.compress.fusing import Products, fused, with_types
 from modelyard.runtimes.types import Arrays
+
+KnownRanges = Callable[[onnx.ModelProto], Mapping[str, tuple[float, float]]]
+"""Least and largest value of tensors of a graph, by name."""
 
 BLOCK = 32
 """Weights that share a scale: smaller blocks lose less and take more space."""
@@ -79,16 +84,30 @@ def to_static_int8(
     method: str,
     *,
     around_zero: bool = False,
+    known: KnownRanges | None = None,
 ) -> None:
     """Weights and activations of `operators` in 8 bits, weights per channel, ranges of activations
-    from `calls`; `around_zero` makes those symmetric."""
+    from `calls`, but for those that are `known`; `around_zero` makes those symmetric."""
     activations, between = QuantType.QUInt8, sorted(BETWEEN)
     attention: Products | None = "outside"
     if around_zero:
         # For TensorRT, which knows none of ONNX Runtime's own operators and joins those between
         # convolutions itself.
         activations, between, attention = QuantType.QInt8, [], None
+    options: dict[str, Any] = {
+        # Products of two activations, as in attention, stay as they are.
+        "MatMulConstBOnly": True,
+        "ActivationSymmetric": around_zero,
+        # What follows a product of matrices takes floats: GELU, attention, a sum. Where it
+        # is another product, that one quantizes it.
+        "OpTypesToExcludeOutputQuantization": [] if around_zero else ["MatMul"],
+    }
     with _prepared(source, attention) as prepared, _quiet():
+        if known is not None:
+            options["TensorQuantOverrides"] = {
+                name: [{"rmin": np.float32(low), "rmax": np.float32(high)}]
+                for name, (low, high) in known(onnx.load(str(prepared))).items()
+            }
         quantize_static(
             prepared,
             file,
@@ -100,14 +119,7 @@ def to_static_int8(
             activation_type=activations,
             weight_type=QuantType.QInt8,
             calibrate_method=METHODS[method],
-            # Products of two activations, as in attention, stay as they are.
-            extra_options={
-                "MatMulConstBOnly": True,
-                "ActivationSymmetric": around_zero,
-                # What follows a product of matrices takes floats: GELU, attention, a sum. Where it
-                # is another product, that one quantizes it.
-                "OpTypesToExcludeOutputQuantization": [] if around_zero else ["MatMul"],
-            },
+            extra_options=options,
         )
 
 

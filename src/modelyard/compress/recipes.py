@@ -16,6 +16,7 @@ from modelyard.runtimes.gpu import tensorrt_version, this_machine
 from modelyard.settings.export import ExportSettings
 
 if TYPE_CHECKING:
+    from modelyard.compress.aware import AwareGraph
     from modelyard.compress.calibration import Recorded
     from modelyard.compress.facts import Facts
 
@@ -44,6 +45,8 @@ class Task:
     """Calls of the graphs for requests of the training split; made when first asked for."""
     lengths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Least and most of the inputs' axes that vary besides the batch, by input."""
+    aware: Mapping[str, Callable[[], AwareGraph]] = field(default_factory=dict)
+    """What makes the graphs of the copy that learned 8 bits, by name; empty where none did."""
 
 
 class Recipe(Protocol):
@@ -137,6 +140,39 @@ class OnnxInt8Static:
 
         calls = task.recorded()[source.name]
         quantize.to_static_int8(source.file, file, task.operators, calls, task.settings.calibration)
+
+
+class OnnxInt8Aware:
+    """As onnx-int8-static, of the copy that learned 8 bits in training, with the ranges that it
+    learned with."""
+
+    name = "onnx-int8-aware"
+
+    def refusal(self, sources: Sequence[Source], task: Task) -> str:
+        """Training makes the copy."""
+        if not task.aware:
+            return (
+                "no copy of this model learned 8 bits. Run it with --set compress.aware_epochs=10"
+            )
+        return OnnxInt8Static().refusal(sources, task)
+
+    def doubt(self, sources: Sequence[Source], task: Task) -> str:
+        """Who had a copy trained wants it tried."""
+        return self.refusal(sources, task)
+
+    def make(self, source: Source, file: Path, task: Task) -> None:
+        """Exports the copy, then quantizes it."""
+        from modelyard.compress import quantize
+        from modelyard.runtimes.export import to_onnx
+
+        aware, settings = task.aware[source.name](), task.settings
+        calls = task.recorded()[source.name]
+        with tempfile.TemporaryDirectory(prefix="modelyard-aware-") as folder:
+            precise = Path(folder) / "source.onnx"
+            to_onnx(aware.graph, precise, settings.opset)
+            quantize.to_static_int8(
+                precise, file, task.operators, calls, settings.calibration, known=aware.tensors
+            )
 
 
 class WeightOnly:
@@ -256,6 +292,7 @@ RECIPES: tuple[Recipe, ...] = (
     OnnxFp16(),
     OnnxInt8(),
     OnnxInt8Static(),
+    OnnxInt8Aware(),
     OnnxInt8Weights(),
     OnnxInt4(),
     TensorRtFp32(),

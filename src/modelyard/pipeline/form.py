@@ -128,12 +128,12 @@ def _for_stage(run: Run, stage: Stage, whole: dict[str, Any]) -> dict[str, Any]:
 def _read(run: Run, stage: Stage, whole: dict[str, Any]) -> dict[str, Any]:
     """The sections that a stage reads and those that its inputs follow from: how a model is built
     stands in the settings that it was trained with."""
-    sections = set(stage.reads) | {"continual"}
+    sections = set(stage.reads) | {"continual", "compress"}
     for earlier in TRAINING:
         if earlier.name == stage.name:
             break
         sections |= set(earlier.reads)
-    if run.config.continual.wanted:
+    if run.config.continual.wanted or run.config.compress.wanted:
         sections |= {"model", "training"}  # which say whether a model can be trained on
     if stage.name == "train" and run.nodes > 1:
         sections.add(CLUSTER)

@@ -54,6 +54,7 @@ def _train(job: str, told: dict[str, Any], world: World) -> None:
         run.config.training,
         checkpoints=told["checkpoints"],
         continual=run.config.continual,
+        compress=run.config.compress,
     )
     if world.leads:
         trainer = replace(trainer, progress=run.progress("train"))
@@ -65,6 +66,7 @@ def _train(job: str, told: dict[str, Any], world: World) -> None:
         out = Path(folder)
         shutil.copytree(features / "assets", out / "assets")
         summary = run.family.fit(features, out, trainer)
+        trainer.check_used()
         if world.leads:
             trainer.add_device(summary, told["gpus_per_node"])
             write_json(out / "summary.json", summary)

@@ -17,11 +17,13 @@ from modelyard.store.base import CARRIED, FOLDER, RECORD, WEIGHTS, Base, carry
 if TYPE_CHECKING:
     from modelyard.stages.run import Run
 
+START = "continual.start"
+
 
 def digest(run: Run) -> str:
     """Digest of the model that the run starts from, empty without one: part of the features'
     key."""
-    found = _locate(run)
+    found = located(run, run.config.continual.start, START)
     return artifact.read_manifest(found).digest if found is not None else ""
 
 
@@ -33,7 +35,7 @@ def bring(run: Run, features: Path) -> Base | None:
         UsageError: nothing is there, it is of another family, or it carries no weights.
         BrokenArtifact: it is incomplete or was changed. Unavailable: its store does not answer.
     """
-    found = _locate(run)
+    found = located(run, run.config.continual.start, START)
     if found is None:
         return None
     manifest = artifact.verify(found)
@@ -75,25 +77,25 @@ def _version(found: Path, manifest: Manifest) -> str:
     return read_info(found).version
 
 
-def _locate(run: Run) -> Path | None:
-    """The folder of the package or model that `continual.start` names, on this machine."""
+def located(run: Run, reference: str | None, setting: str) -> Path | None:
+    """The folder of the package or model that a setting names, on this machine; None where it names
+    none, or a champion that is not there yet."""
     from modelyard.registry import versions as registry
 
-    start = run.config.continual.start
-    if start is None:
+    if reference is None:
         return None
-    if start == CHAMPION:
+    if reference == CHAMPION:
         champion = registry.champion(registry.model_name(run))
         return champion.path if champion is not None else None
-    if "://" in start:
-        return _downloaded(start)
-    folder = Path(start).expanduser()
+    if "://" in reference:
+        return _downloaded(reference, setting)
+    folder = Path(reference).expanduser()
     if (folder / MANIFEST).is_file():
         return folder
-    return registry.resolve(start)
+    return registry.resolve(reference)
 
 
-def _downloaded(uri: str) -> Path:
+def _downloaded(uri: str, setting: str) -> Path:
     """A package or model behind an fsspec URI, kept in the home folder by its digest."""
     import fsspec
 
@@ -111,12 +113,12 @@ def _downloaded(uri: str) -> Path:
                 artifact.verify(work)
     except FileNotFoundError:
         raise UsageError(
-            f"continual.start = {uri!r}: no package or model is there (no {MANIFEST})"
+            f"{setting} = {uri!r}: no package or model is there (no {MANIFEST})"
         ) from None
     except (ImportError, ValueError) as error:
-        raise UsageError(f"continual.start = {uri!r}: {error}") from None
+        raise UsageError(f"{setting} = {uri!r}: {error}") from None
     except OSError as error:
-        raise Unavailable(f"continual.start = {uri!r}: {type(error).__name__}: {error}") from None
+        raise Unavailable(f"{setting} = {uri!r}: {type(error).__name__}: {error}") from None
     return kept
 
 

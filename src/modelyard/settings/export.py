@@ -16,6 +16,7 @@ VariantName = Literal[
     "onnx-fp16",
     "onnx-int8",
     "onnx-int8-static",
+    "onnx-int8-aware",
     "onnx-int8-weights",
     "onnx-int4",
     "tensorrt-fp32",

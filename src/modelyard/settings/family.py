@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from modelyard.errors import UsageError, choices
 from modelyard.settings.base import Settings as Settings
 from modelyard.settings.cluster import ClusterSettings
+from modelyard.settings.compress import CompressSettings
 from modelyard.settings.continual import ContinualSettings
 from modelyard.settings.cost import CostSettings
 from modelyard.settings.export import ExportSettings
@@ -150,6 +151,8 @@ class FamilyConfig(Settings):
     """How it is trained, where it is a torch model."""
     continual: ContinualSettings = ContinualSettings()
     """Whether it starts from an earlier model, and what it keeps for later ones."""
+    compress: CompressSettings = CompressSettings()
+    """What training does to make the model small and fast."""
     gate: GateSettings = GateSettings()
     """What the model must reach."""
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelyard.compress.building import make_variants
 from modelyard.compress.parity import check_likeness, check_parity
-from modelyard.compress.recipes import Source, Task
+from modelyard.compress.recipes import OnnxInt8Aware, Source, Task
 from modelyard.packages.variant import BASE, Variants
 from modelyard.runtimes.export import to_onnx
+from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.stages.run import Run, stage
-from modelyard.stages.variants import calibration, compiled_of, judge_variants, opened
+from modelyard.stages.variants import Likeness, calibration, compiled_of, judge_variants, opened
 from modelyard.store.artifact import In, Out, write_json
+from modelyard.store.base import AWARE
+
+if TYPE_CHECKING:
+    from modelyard.compress.aware import AwareGraph
 
 
 @stage(reads=("export", "gate", "seed", "evaluation"))
@@ -32,9 +38,18 @@ def export(run: Run, features: In, model: In, graphs: Out) -> str:
         operators=run.family.quantized,
         recorded=calibration(run, host, features, base.runtime),
         lengths=run.family.lengths,
+        aware=_aware(pieces, model),
     )
     made, left_out = make_variants(sources, graphs, task, run.progress("export"))
-    others, not_opened = compiled_of(graphs, made, partial(check_likeness, pieces, native))
+
+    def likeness(name: str) -> Likeness:
+        if name != OnnxInt8Aware.name:
+            return partial(check_likeness, pieces, native)
+        # The copy learned on: what 8 bits changed of it is seen next to itself.
+        copies = [aware().graph for aware in task.aware.values()]
+        return partial(check_likeness, copies, TorchRuntime(copies))
+
+    others, not_opened = compiled_of(graphs, made, likeness)
     judged = judge_variants(run, host, features, native, _size(model), [base, *others])
     variants = judged.model_copy(update={"left_out": [*left_out, *not_opened, *judged.left_out]})
     write_json(graphs / "variants.json", variants)
@@ -50,6 +65,16 @@ def _in_full_precision(pieces: Sequence[Graph], graphs: Path, opset: int) -> lis
         to_onnx(piece, file, opset)
         sources.append(Source(piece.name, file, facts_of(file)))
     return sources
+
+
+def _aware(pieces: Sequence[Graph], model: Path) -> dict[str, Callable[[], AwareGraph]]:
+    """What makes the graphs of the copy that learned 8 bits, where training left one."""
+    if not (model / AWARE).is_dir():
+        return {}
+    from modelyard.compress.aware import Learned
+
+    learned = Learned.load(model)
+    return {piece.name: partial(learned.applied, piece) for piece in pieces}
 
 
 def _parity(pieces: Sequence[Graph], native: Runtime, runtime: Runtime) -> float:

@@ -255,7 +255,8 @@ def stage(
 def check_requirements(run: Run) -> None:
     """Raises MissingExtra for the first package that the run's config needs and that is not
     installed."""
-    for module, extra in run.config.requires().items():
+    needed = {**run.config.requires(), **run.config.compress.requires()}
+    for module, extra in needed.items():
         if importlib.util.find_spec(module) is None:
             raise MissingExtra(f"family {run.name!r} with this config", extra)
 

@@ -33,7 +33,7 @@ WHERE_AND_HOW = {
 what is learned."""
 
 
-@stage(reads=("model", "training", "continual", "seed"), halves=("build",))
+@stage(reads=("model", "training", "continual", "compress", "seed"), halves=("build",))
 def train(run: Run, features: In, model: Out) -> str:
     """Trains the family's model on the training split; the validation split decides when to stop.
 
@@ -65,6 +65,7 @@ def checkpoint_folder(run: Run, features_digest: str) -> str:
         "seed": run.config.seed,
         "features": features_digest,
         "continual": run.config.continual.model_dump(mode="json"),
+        "compress": run.config.compress.model_dump(mode="json"),
         "code": train.code(run.entry),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -121,8 +122,10 @@ def _train_here(run: Run, checkpoints: str, features: Path, model: Path) -> None
         run.progress("train"),
         checkpoints=checkpoints,
         continual=run.config.continual,
+        compress=run.config.compress,
     )
     summary = run.family.fit(features, model, trainer)
+    trainer.check_used()
     trainer.add_device(summary, run.gpus_per_node)
     write_json(model / "summary.json", summary)
 

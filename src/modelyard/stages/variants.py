@@ -51,6 +51,8 @@ class Compiled:
 Likeness = Callable[[Runtime], float]
 """The largest difference of a runtime from the trained model; raises BrokenArtifact where it is no
 likeness."""
+Likenesses = Callable[[str], Likeness]
+"""By the variant's name."""
 
 
 def opened(folder: Path, name: str, files: Files) -> Compiled:
@@ -67,7 +69,7 @@ def opened(folder: Path, name: str, files: Files) -> Compiled:
 
 
 def compiled_of(
-    folder: Path, made: Mapping[str, Files], likeness: Likeness
+    folder: Path, made: Mapping[str, Files], likenesses: Likenesses
 ) -> tuple[list[Compiled], list[LeftOut]]:
     """Opens and compares variants; those that do not open or compare are left out."""
     found: list[Compiled] = []
@@ -81,7 +83,7 @@ def compiled_of(
             left_out.append(LeftOut(name=name, verdict="failed", reason=one_line(error)))
             continue
         try:
-            found.append(variant.compared(likeness))
+            found.append(variant.compared(likenesses(name)))
         except BrokenArtifact as error:
             left_out.append(LeftOut(name=name, verdict="rejected", reason=one_line(error)))
         except Exception as error:

@@ -8,6 +8,10 @@ meanwhile, and nodes of a training job need none.
                         model.safetensors, …    what `continual/` of a package holds
                         memory.safetensors      exemplars, if there are any: see training/memory.py
                         assets/                 the model's assets
+
+Next to it lies the teacher, where the run has one: a package's assets and graphs.
+
+    <features>/teacher/ package.json, assets/, graphs/onnx-fp32/
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ from modelyard.errors import BrokenArtifact
 from modelyard.store.artifact import MANIFEST
 
 FOLDER, CARRIED, RECORD = "base", "continual", "base.json"
+TEACHER = "teacher"
+AWARE = "aware"
+"""In a model's folder: a copy that learned to bear 8 bits."""
 WEIGHTS, MEMORY = "model.safetensors", "memory.safetensors"
 _LEFT = frozenset({MANIFEST, "summary.json"})
 
@@ -43,6 +50,12 @@ class Base(BaseModel):
 def base_of(features: Path) -> Path | None:
     """The base in a features folder; None where the run starts from scratch."""
     folder = Path(features) / FOLDER
+    return folder if folder.is_dir() else None
+
+
+def teacher_of(features: Path) -> Path | None:
+    """The teacher in a features folder; None where labels alone teach."""
+    folder = Path(features) / TEACHER
     return folder if folder.is_dir() else None
 
 

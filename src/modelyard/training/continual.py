@@ -12,24 +12,27 @@ import numpy as np
 import torch
 from torch import nn
 
+from modelyard.compress.narrow import load_widths
 from modelyard.errors import BrokenArtifact, UsageError
 from modelyard.family import Split, Trainable
 from modelyard.settings.continual import ContinualSettings
 from modelyard.store.base import MEMORY, WEIGHTS, base_of
 from modelyard.training.batches import Batches
 from modelyard.training.memory import Batch, Memory, herding, reservoir
+from modelyard.training.wrapped import Wrapped
 
 CHUNK = 256
 """Examples that are looked at together when exemplars are chosen."""
 
 
-class Continued(Trainable):
+class Continued(Wrapped):
     """A family's training that begins with an earlier model's weights and replays its exemplars."""
 
     def __init__(
         self, family: Trainable, base: Path, settings: ContinualSettings, seed: int
     ) -> None:
-        self.family, self.base, self.settings, self.seed = family, base, settings, seed
+        super().__init__(family)
+        self.base, self.settings, self.seed = base, settings, seed
         self.memory = load_memory(base)
 
     def model(self, assets: Path) -> nn.Module:
@@ -39,6 +42,11 @@ class Continued(Trainable):
         path = self.base / WEIGHTS
         if not path.is_file():
             raise BrokenArtifact(f"{self.base} holds no {WEIGHTS}. Run the stage 'features' again")
+        if load_widths(self.base):
+            raise UsageError(
+                "continual.start: channels of that model were removed (compress.prune), and a pruned network is not "
+                "trained on. Start from one that was not pruned, or from scratch: --set continual.start=null"
+            )
         model = self.family.model(assets)
         grow(load_file(path), model)
         return model
@@ -55,18 +63,6 @@ class Continued(Trainable):
             return found
         rows = self.family.replayed(dict(self.memory.rows), features, epoch)
         return mixed(found, rows, self.settings.replay, np.random.default_rng([self.seed, epoch]))
-
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """The family's."""
-        return self.family.loss(model, batch)
-
-    def weight(self, model: nn.Module, batch: Batch) -> float | torch.Tensor:
-        """The family's."""
-        return self.family.weight(model, batch)
-
-    def scores(self, model: nn.Module, batch: Batch) -> Batch:
-        """The family's."""
-        return self.family.scores(model, batch)
 
 
 def continued(

@@ -13,18 +13,21 @@ if TYPE_CHECKING:
 
 
 def load_weights(model: torch.nn.Module, folder: Path) -> torch.nn.Module:
-    """Loads `folder/model.safetensors` into `model` and puts it into evaluation mode.
+    """Loads `folder/model.safetensors` into `model` and puts it into evaluation mode. Where
+    channels were pruned after training, the model is first made as narrow.
 
     Raises:
         BrokenArtifact: no weights there, or they belong to another network.
     """
     from safetensors.torch import load_file
 
+    from modelyard.compress.narrow import load_widths, narrowed
+
     path = Path(folder) / WEIGHTS
     if not path.is_file():
         raise BrokenArtifact(f"{folder} holds no {WEIGHTS}. Train it again: modelyard train")
     try:
-        model.load_state_dict(load_file(path))
-    except RuntimeError as error:
+        narrowed(model, load_widths(folder)).load_state_dict(load_file(path))
+    except (AttributeError, RuntimeError) as error:
         raise BrokenArtifact(f"{path} holds the weights of another network: {error}") from None
     return model.eval()

@@ -82,7 +82,12 @@ def run_trial(job: Job, on_epoch: Callable[[int, Mapping[str, float]], None]) ->
             update={"memory": 0}
         )  # a trial's exemplars are nobody's
         trainer = Trainer(
-            run.config.seed, run.config.training, on_epoch=on_epoch, continual=continual
+            run.config.seed,
+            run.config.training,
+            on_epoch=on_epoch,
+            continual=continual,
+            # Trials are judged in full precision: a copy for 8 bits would be nobody's.
+            compress=run.config.compress.model_copy(update={"aware_epochs": 0}),
         )
         summary = run.family.fit(features, model, trainer)
         host = run.entry.open(model / "assets")

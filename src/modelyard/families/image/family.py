@@ -38,6 +38,13 @@ class Image(ImageData, Classifier[ImageConfig, ImageSpec]):
         """With the weights of `model.checkpoint`, where there is one."""
         return build(plan, spec, self.config.model.checkpoint)
 
+    def prunable(self, model: torch.nn.Module) -> list[torch.nn.Module]:
+        """All convolutions of a cnn or resnet; of a ViT the inner layers of its MLPs, since its
+        tokens are as wide everywhere."""
+        if self.config.model.kind != "vit":
+            return [layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d)]
+        return [layer for name, layer in model.named_modules() if name.endswith(".mlp.fc1")]
+
     def changes(self, count: int, generator: torch.Generator) -> Changes:
         """Shifts, turns and mirrors."""
         return Changes.draw(count, self.config.training, generator)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from modelyard.compress.teaching import LOGITS, MAPS, Teacher, attention_gap, soft_targets
 from modelyard.errors import UsageError
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation, Plot
@@ -22,8 +23,10 @@ from modelyard.kit.classes.judged import Judged, align
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.data import PLAN, C, ClassifierData, S
 from modelyard.kit.classifier.host import GRAPH, ClassifierHost
+from modelyard.kit.classifier.teacher import classifier_teacher
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph, Runtime
+from modelyard.settings.compress import CompressSettings
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
 
@@ -126,12 +129,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Cross-entropy, a scalar; labels are smoothed in training only, not in validation."""
-        smoothing = self.config.training.label_smoothing if model.training else 0.0
-        logits = self._logits(model, batch)
-        weights = model.get_buffer(WEIGHTS)
-        label = batch["label"]
-        mean: torch.Tensor = cross_entropy(logits, label, weights, label_smoothing=smoothing)
-        return mean
+        return self._cross_entropy(model, self._logits(model, batch), batch["label"])
 
     def weight(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """The sum of class weights over which the cross-entropy is a mean."""
@@ -142,6 +140,35 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         weights = model.get_buffer(WEIGHTS)[batch["label"]]
         right = (self._logits(model, batch).argmax(1) == batch["label"]).float()
         return {"accuracy": (right * weights).sum() / weights.sum()}
+
+    def teacher(self, folder: Path, features: Path, settings: CompressSettings) -> Teacher:
+        """Logits of another classifier, its classes matched by name, and its last maps where their
+        difference counts.
+
+        Raises:
+            UsageError: it sees other inputs, lacks a class of this data, or has no maps.
+        """
+        return classifier_teacher(
+            folder,
+            self.Spec.load(Path(features) / "assets"),
+            self.Answering(folder / "assets").spec,
+            maps=settings.feature_weight > 0,
+        )
+
+    def taught_loss(
+        self, model: torch.nn.Module, batch: Batch, settings: CompressSettings
+    ) -> torch.Tensor:
+        """The labels' cross-entropy and the teacher's, by their shares, and the difference of the
+        last maps."""
+        outputs = model(batch[self.Spec.KIND.input])
+        labels = self._cross_entropy(model, outputs["logits"], batch["label"])
+        teacher = soft_targets(outputs["logits"], batch[LOGITS], settings.temperature)
+        share = settings.teacher_share
+        loss = (1 - share) * labels + share * teacher
+        if settings.feature_weight:
+            gap = attention_gap(outputs.get("features"), batch[MAPS])
+            loss = loss + settings.feature_weight * gap
+        return loss
 
     def groups(self, batch: Batch) -> torch.Tensor:
         """Classes."""
@@ -208,6 +235,14 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
     def _logits(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         logits: torch.Tensor = model(batch[self.Spec.KIND.input])["logits"]
         return logits
+
+    def _cross_entropy(
+        self, model: torch.nn.Module, logits: torch.Tensor, label: torch.Tensor
+    ) -> torch.Tensor:
+        smoothing = self.config.training.label_smoothing if model.training else 0.0
+        weights = model.get_buffer(WEIGHTS)
+        mean: torch.Tensor = cross_entropy(logits, label, weights, label_smoothing=smoothing)
+        return mean
 
     def _weighed(self, net: torch.nn.Module, spec: S) -> torch.nn.Module:
         """The network with the weights of its classes."""

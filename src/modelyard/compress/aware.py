@@ -1,0 +1,266 @@
+"""Quantization-aware training (Jacob et al. 2018): a copy of a trained network computes as ONNX
+Runtime's static int8 would, and learns to.
+
+Norms are folded into the layers before them first. Then each layer's weights are rounded to int8 per
+output channel, what goes in and what comes out to uint8 with one range for all channels; gradients
+pass through the rounding. Export writes the ranges that were learned with into the ONNX file.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from modelyard.errors import BrokenArtifact, UsageError
+from modelyard.runtimes.types import Graph
+from modelyard.store.base import AWARE, WEIGHTS
+
+RECORD = "ranges.json"
+
+LAYERS = (nn.Conv2d, nn.Linear)
+ENTRY, EXIT = "entry", "exit"
+"""Names of the ranges of what goes into a layer and of what comes out."""
+SLOWNESS = 0.95
+"""Of the moving average that ranges are."""
+_ROUNDED = "parametrizations.weight.original"
+
+Batch = dict[str, torch.Tensor]
+Loss = Callable[[nn.Module, Batch], torch.Tensor]
+Folds = dict[str, str]
+"""Convolution by the norm that was folded into it: their names in the network."""
+Ranges = Mapping[str, Mapping[str, tuple[float, float]]]
+"""Least and largest value by layer, at its entry and its exit."""
+
+
+class RoundedWeight(nn.Module):
+    """Weights as int8 holds them: one scale for each output channel, around zero."""
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        largest = weight.detach().abs().flatten(1).amax(dim=1)
+        scale = (largest / 127).clamp(min=1e-12)
+        zero = torch.zeros_like(scale, dtype=torch.int32)
+        return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -127, 127)
+
+
+class Range(nn.Module):
+    """Values as uint8 holds them, within a range that follows those of training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.zeros(()))
+        self.register_buffer("high", torch.zeros(()))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        low, high = self.get_buffer("low"), self.get_buffer("high")
+        if self.training:
+            self._follow(values.detach(), low, high)
+        scale = ((high - low) / 255).clamp(min=1e-12)
+        zero = (-low / scale).round().clamp(0, 255).int()
+        return torch.fake_quantize_per_tensor_affine(values, scale, zero, 0, 255)
+
+    @torch.no_grad()
+    def _follow(self, values: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> None:
+        least, most = values.min().clamp(max=0), values.max().clamp(min=0)
+        if bool(low == high):  # nothing was seen yet
+            low.copy_(least)
+            high.copy_(most)
+            return
+        low.lerp_(least, 1 - SLOWNESS)
+        high.lerp_(most, 1 - SLOWNESS)
+
+
+def add_rounding(model: nn.Module, batch: Batch, loss: Loss) -> Folds:
+    """Folds norms, in place, and makes convolutions and linear layers round.
+
+    Raises:
+        UsageError: the network has no such layers, or folding changes what it computes.
+    """
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, LAYERS)}
+    if not layers:
+        raise UsageError(
+            "compress.aware_epochs: this network has no convolutions and linear layers to round. "
+            "Type: --set compress.aware_epochs=0"
+        )
+    model.eval()
+    with torch.no_grad():
+        before = loss(model, batch)
+        folds = _folds(model, batch, loss)
+        fold(model, folds)
+        after = loss(model, batch)
+    if not torch.allclose(before, after, rtol=1e-3, atol=1e-3):
+        raise UsageError(
+            "compress.aware_epochs: this network's norms cannot be folded into its convolutions "
+            f"(loss {before:.4g} before, {after:.4g} after). Type: --set compress.aware_epochs=0"
+        )
+    for layer in layers.values():
+        parametrize.register_parametrization(layer, "weight", RoundedWeight())
+        layer.add_module(ENTRY, Range())
+        layer.add_module(EXIT, Range())
+        layer.register_forward_pre_hook(_round_entry)
+        layer.register_forward_hook(_round_exit)
+    return folds
+
+
+def fold(model: nn.Module, folds: Folds) -> None:
+    """Puts norms into the convolutions before them, in place; nothing takes their places."""
+    for norm_name, layer_name in folds.items():
+        layer, norm = model.get_submodule(layer_name), model.get_submodule(norm_name)
+        assert isinstance(layer, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        weight, bias = fuse_conv_bn_weights(
+            layer.weight,
+            layer.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
+        # A layer without a bias gets one here, which would not be trained otherwise.
+        layer.weight, layer.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+        owner, _, attribute = norm_name.rpartition(".")
+        setattr(model.get_submodule(owner), attribute, nn.Identity())
+
+
+@dataclass(frozen=True)
+class AwareGraph:
+    """A graph of the copy that learned 8 bits."""
+
+    graph: Graph
+    ranges: Ranges
+    """By the layers' names in the graph's module."""
+
+    def tensors(self, model: onnx.ModelProto) -> dict[str, tuple[float, float]]:
+        """Ranges of an ONNX graph's activations, by tensor: what nodes with these layers' weights
+        take and give."""
+        layers = {f"{layer}.weight": places for layer, places in self.ranges.items()}
+        found: dict[str, tuple[float, float]] = {}
+        for node in model.graph.node:
+            places = layers.get(node.input[1]) if len(node.input) > 1 else None
+            if places is not None:
+                found.setdefault(node.input[0], places[ENTRY])
+                found.setdefault(node.output[0], places[EXIT])
+        return found
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the copy learned: its weights, norms folded, and the ranges of its layers."""
+
+    weights: Batch
+    ranges: Ranges
+    folds: Folds
+
+    def save(self, folder: Path) -> None:
+        """Writes it into a model's folder."""
+        place = Path(folder) / AWARE
+        place.mkdir()
+        save_file(self.weights, place / WEIGHTS)
+        record = {"ranges": self.ranges, "folds": self.folds}
+        (place / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Learned:
+        """Of a model's folder."""
+        place = Path(folder) / AWARE
+        record = json.loads((place / RECORD).read_text())
+        return cls(load_file(place / WEIGHTS), record["ranges"], record["folds"])
+
+    def applied(self, graph: Graph) -> AwareGraph:
+        """The graph of the copy, without rounding.
+
+        Raises:
+            BrokenArtifact: the graph does not hold the network.
+        """
+        assert graph.module is not None
+        module = copy.deepcopy(graph.module)
+        for name, network in module.named_modules():
+            if self._fits(network):
+                fold(network, self.folds)
+                network.load_state_dict(self.weights)
+                prefix = f"{name}." if name else ""
+                ranges = {f"{prefix}{layer}": places for layer, places in self.ranges.items()}
+                return AwareGraph(replace(graph, module=module), ranges)
+        raise BrokenArtifact(f"graph {graph.name!r} does not hold the network that learned 8 bits")
+
+    def _fits(self, network: nn.Module) -> bool:
+        layers = {name for name, layer in network.named_modules() if isinstance(layer, LAYERS)}
+        return set(self.ranges) == layers
+
+
+def learned(weights: Batch, folds: Folds) -> Learned:
+    """What a trained network with rounding holds, sorted."""
+    plain: Batch = {}
+    ranges: dict[str, dict[str, tuple[float, float]]] = {}
+    bounds = {}
+    for name, value in weights.items():
+        owner, _, last = name.rpartition(".")
+        layer, _, place = owner.rpartition(".")
+        if last in ("low", "high") and place in (ENTRY, EXIT):
+            bounds[layer, place, last] = value.item()
+        else:
+            plain[name.replace(_ROUNDED, "weight")] = value
+    for layer, place, last in bounds:
+        if last == "low":
+            found = (bounds[layer, place, "low"], bounds[layer, place, "high"])
+            ranges.setdefault(layer, {})[place] = found
+    return Learned(plain, ranges, folds)
+
+
+def _folds(model: nn.Module, batch: Batch, loss: Loss) -> Folds:
+    """Which norms stand right after which convolutions, by the tensors that go between them."""
+    made: dict[int, tuple[str, torch.Tensor]] = {}
+    found: Folds = {}
+    calls: dict[str, int] = {}
+
+    def layer_hook(name: str) -> Callable[..., None]:
+        def hear(layer: nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            # The tensor is held: another one must not get its id.
+            made[id(output)] = (name, output)
+            calls[name] = calls.get(name, 0) + 1
+
+        return hear
+
+    def norm_hook(name: str) -> Callable[..., None]:
+        def hear(norm: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+            if id(given[0]) in made:
+                found[name] = made[id(given[0])][0]
+
+        return hear
+
+    hooks = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(layer_hook(name)))
+        elif isinstance(module, nn.BatchNorm2d):
+            hooks.append(module.register_forward_pre_hook(norm_hook(name)))
+    try:
+        loss(model, batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {norm: layer for norm, layer in found.items() if calls[layer] == 1}
+
+
+def _round_entry(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    rounded: torch.Tensor = layer.get_submodule(ENTRY)(given[0])
+    return (rounded, *given[1:])
+
+
+def _round_exit(
+    layer: nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor
+) -> torch.Tensor:
+    rounded: torch.Tensor = layer.get_submodule(EXIT)(output)
+    return rounded
