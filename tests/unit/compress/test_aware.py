@@ -14,6 +14,7 @@ from torch import nn
 
 from modelyard.compress import recipes
 from modelyard.compress.aware import ENTRY, Learned, add_rounding, learned
+from modelyard.compress.building import make_variants
 from modelyard.compress.facts import facts_of
 from modelyard.compress.recipes import Source, Task
 from modelyard.errors import BrokenArtifact, UsageError
@@ -183,8 +184,14 @@ def test_a_run_makes_the_variant_judges_it_and_packs_it(tmp_path: Path) -> None:
     assert "8 bits" in (package / "training.json").read_text()
 
 
-def test_without_a_copy_the_variant_is_refused_with_the_setting_to_type(tmp_path: Path) -> None:
-    package = build(tmp_path, "r", config(), "image").package
-    left_out = next(one for one in read_info(package).left_out if one.name == NAME)
+def test_without_a_copy_the_variant_is_refused_with_the_setting_to_type(
+    batch: Batch, tmp_path: Path
+) -> None:
+    graph = Graph("model", {"x": batch["x"].numpy()}, module=Net())
+    to_onnx(graph, tmp_path / "precise.onnx", 18)
+    source = Source("model", tmp_path / "precise.onnx", facts_of(tmp_path / "precise.onnx"))
+    task = Task(ExportSettings(variants=(NAME,)), OPERATORS, lambda: {})
+    made, (left_out,) = make_variants([source], tmp_path, task, lambda done, total: None)
+    assert made == {}
     assert left_out.verdict == "refused"
     assert left_out.reason.endswith("--set compress.aware_epochs=10")

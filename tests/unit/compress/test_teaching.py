@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,10 +15,10 @@ from modelyard.errors import BrokenArtifact, UsageError
 from modelyard.families.image.host import ImageHost
 from modelyard.kit.classifier import store
 from modelyard.packages.variant import BASE
-from modelyard.runtimes.opening import open_variant
 from modelyard.stages.features import features
+from modelyard.stages.ingest import ingest
 from modelyard.stages.run import Run
-from modelyard.store import artifact
+from modelyard.stages.train import train
 from tests.toy.build import LINE, Built, build
 
 COMMON: dict[str, Any] = {
@@ -44,14 +43,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def large(home: Path) -> Built:
-    return build(home / "large", "large", config(16, 6), "image")
+    return build(home / "large", "large", config(16, 8), "image")
 
 
-def logits(built: Built) -> np.ndarray:
-    """Of the validation split, by the package's own graphs."""
-    runtime = open_variant(built.package / "graphs", BASE, {"model": f"{BASE}/model.onnx"})
-    host = ImageHost(built.package / "assets")
-    return host.logits(runtime, store.load_arrays(built.features, "validation"))
+def logits(run: Run, model: Path, found: Path) -> torch.Tensor:
+    """Of the validation split."""
+    host = ImageHost(model / "assets")
+    answers = host.logits(run.family.native(model), store.load_arrays(found, "validation"))
+    return torch.from_numpy(answers)
 
 
 def features_with(large: Built, out: Path, **changes: Any) -> Path:
@@ -90,27 +89,23 @@ def test_attention_maps_are_compared_whatever_the_number_of_channels() -> None:
         attention_gap(maps, maps[:, :, ::2, ::2])
 
 
-def test_a_taught_student_answers_more_like_its_teacher_and_the_card_says_who_taught(
-    large: Built, home: Path
+def test_a_taught_student_answers_more_like_its_teacher_and_its_notes_say_who_taught(
+    large: Built, tmp_path: Path
 ) -> None:
-    taught = build(
-        home / "taught",
-        "taught",
-        config(4, 6, teacher=str(large.package), teacher_share=1.0, feature_weight=1.0),
-        "image",
-    )
-    alone = build(home / "alone", "alone", config(4, 6), "image")
-    target = torch.from_numpy(logits(large))
-    gaps = [soft_targets(torch.from_numpy(logits(one)), target, 4.0) for one in (taught, alone)]
-    assert gaps[0] < 0.5 * gaps[1]
+    found = features_with(large, tmp_path / "features", teacher=str(large.package))
+    target = logits(large.run, large.folder / "model", found)
+    gaps = []
+    for name, share in (("taught", 1.0), ("half taught", 0.5), ("alone", 0.0)):
+        changes = {"teacher": str(large.package), "teacher_share": share, "feature_weight": share}
+        run = Run.of("image", config(8, 12, **changes), id=name)
+        train(run, features=found, model=tmp_path / name)
+        answers = logits(run, tmp_path / name, found)
+        gaps.append(soft_targets(answers, target, 4.0).item())
+    assert gaps[0] < gaps[1] < gaps[2]
+    assert gaps[0] < 0.7 * gaps[2]
     version = json.loads((large.package / "package.json").read_text())["version"]
-    assert f"Taught by {version} (run large)" in (taught.package / "card.html").read_text()
-    sizes = [
-        (one.package / "graphs" / BASE / "model.onnx").stat().st_size for one in (taught, large)
-    ]
-    assert sizes[0] < 0.2 * sizes[1]
-    # Nothing of the teacher is in the student's package.
-    assert not [name for name in artifact.verify(taught.package).files if "teacher" in name]
+    notes = json.loads((found / "summary.json").read_text())["notes"]
+    assert notes[0].startswith(f"Taught by {version} (run large), which had accuracy 0.")
 
 
 def test_a_teacher_of_another_family_is_refused(large: Built, home: Path, tmp_path: Path) -> None:
@@ -176,8 +171,6 @@ def test_classes_are_matched_by_name_whatever_their_order(large: Built, tmp_path
 
 def test_models_that_are_not_networks_take_no_section_compress(tmp_path: Path) -> None:
     run = Run.of("tabular", {"model": {"kind": "lightgbm"}, "compress": {"prune": 0.3}}, id="r")
-    from modelyard.stages.ingest import ingest
-
     ingest(run, dataset=tmp_path / "dataset")
     with pytest.raises(UsageError, match=r"section 'compress' shapes .* --set model.kind=mlp"):
         features(run, dataset=tmp_path / "dataset", features=tmp_path / "features")
