@@ -79,9 +79,10 @@ def test_params_hold_nothing_but_the_families() -> None:
 SLOPE = {"data": {"uri": "data/slope"}} | {
     name: {} for name in ("features", "model", "training", "gate", "evaluation", "export")
 }
-SLOPE |= {name: {} for name in ("registry", "monitor", "continual", "cost", "cluster", "serve")} | {
-    "seed": 0
-}
+SLOPE |= {
+    name: {}
+    for name in ("registry", "monitor", "continual", "compress", "cost", "cluster", "serve")
+} | {"seed": 0}
 
 
 def copy_of_the_repository(target: Path) -> Path:

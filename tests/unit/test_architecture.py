@@ -75,7 +75,10 @@ FIXED = ("README.md", "__init__.py", "config.py", "data.py", "family.py", "host.
 MAY_IMPORT_HEAVY = frozenset(
     {
         "modelyard.kit.intervals",
-        *(f"modelyard.compress.{name}" for name in ("engines", "facts", "quantize")),
+        *(
+            f"modelyard.compress.{name}"
+            for name in ("aware", "engines", "facts", "narrow", "quantize", "teaching")
+        ),
         *(f"modelyard.kit.classes.{name}" for name in ("choosing", "evaluate", "judged", "plots")),
         *(
             f"modelyard.training.{name}"
@@ -88,8 +91,10 @@ MAY_IMPORT_HEAVY = frozenset(
                 "memory",
                 "optimizers",
                 "session",
+                "shrinking",
                 "throughput",
                 "world",
+                "wrapped",
             )
         ),
     }

@@ -15,6 +15,10 @@ from modelyard.errors import UsageError
 WIDTHS = "widths.json"
 """In a model's folder, next to its weights: shapes of tensors that pruning changed, by name."""
 
+BLOCK = 16
+"""Channels that processors compute at once. A layer of 22 channels takes as long as one of 32, so
+that wide layers keep a multiple of it."""
+
 Shapes = Mapping[str, tuple[int, ...]]
 Batch = dict[str, torch.Tensor]
 
@@ -39,7 +43,7 @@ def prune_channels(
         Shapes of the tensors that changed.
 
     Raises:
-        UsageError: it leaves each layer all of its channels or none.
+        UsageError: it is so small that all channels stay.
     """
     import torch_pruning
 
@@ -56,7 +60,7 @@ def prune_channels(
             model,
             batch,
             importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
-            pruning_ratio=share,
+            pruning_ratio_dict={layer: _ratio(layer, share) for layer in layers},
             ignored_layers=others,
             forward_fn=loss,
         )
@@ -65,10 +69,18 @@ def prune_channels(
     changed = {name: shape for name, shape in _shapes(model).items() if shape != before[name]}
     if not changed:
         raise UsageError(
-            f"compress.prune = {share:g} would leave each layer all of its channels or none: they are too narrow. "
-            "Take a share nearer to a half, or type: --set compress.prune=0"
+            f"compress.prune = {share:g} removes no channel of any layer. Raise it, or type: --set compress.prune=0"
         )
     return changed
+
+
+def _ratio(layer: nn.Module, share: float) -> float:
+    """The share of a layer's channels to remove, so that a whole number of blocks stays."""
+    width = int(layer.weight.shape[0])  # type: ignore[index]
+    block = BLOCK if width >= 2 * BLOCK else 1
+    stay = max(block, round(width * (1 - share) / block) * block)
+    # Half a channel more: what is computed from the ratio is rounded down to a whole one.
+    return 1 - (stay + 0.5) / width
 
 
 def narrowed(model: nn.Module, shapes: Shapes) -> nn.Module:

@@ -87,6 +87,20 @@ def test_what_is_left_computes_what_it_did_where_the_removed_channels_are_zero()
     assert (again[0].out_features, again[2].in_features) == (4, 4)
 
 
+def test_wide_layers_keep_whole_blocks_of_channels_and_narrow_ones_the_share() -> None:
+    for width, stay in ((64, 48), (40, 32), (24, 17), (2, 1)):
+        layers = [torch.nn.Linear(4, width), torch.nn.ReLU(), torch.nn.Linear(width, 3)]
+        model = torch.nn.Sequential(*layers)
+        prune_channels(
+            model,
+            [layers[0]],
+            0.3,
+            {"x": torch.rand(5, 4)},
+            lambda network, batch: network(batch["x"]).sum(),
+        )
+        assert model[0].weight.shape == (stay, 4)
+
+
 def test_training_that_is_stopped_in_its_recovery_resumes_to_the_same_weights(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,8 +147,8 @@ def test_zeros_stay_zeros_in_the_recovery_and_make_only_a_compressed_file_smalle
 def test_a_share_that_removes_nothing_and_a_family_without_such_layers_are_refused(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match=r"compress.prune = 0.99 would leave each layer all"):
-        model_of(family(prune=0.99), features, tmp_path / "one")
+    with pytest.raises(UsageError, match=r"compress.prune = 0.01 removes no channel"):
+        model_of(family(prune=0.01), features, tmp_path / "one")
     monkeypatch.setattr(Image, "prunable", lambda self, model: [])
     with pytest.raises(UsageError, match="--set compress.prune=0"):
         model_of(family(prune=0.5), features, tmp_path / "two")
