@@ -13,8 +13,8 @@ from modelyard.families.language.evaluate import evaluate
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import CONFIG, CausalLanguageModel, loss, read_config
 from modelyard.families.language.pack import IGNORED
+from modelyard.families.language.setup import Setup
 from modelyard.families.language.train import (
-    Setup,
     find,
     fit,
     from_checkpoint,

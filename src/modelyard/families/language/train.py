@@ -5,29 +5,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors.torch import save_file
 
 from modelyard.errors import UsageError
 from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
-from modelyard.families.language.data import LanguageData, read_split
+from modelyard.families.language.data import LanguageData
 from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import (
     CONFIG,
     DRAFT_CONFIG,
-    Batch,
     CausalLanguageModel,
     graph_spec,
     graphs,
-    loss,
     merged,
     new_config,
     quiet,
@@ -35,14 +31,13 @@ from modelyard.families.language.model import (
     with_adapters,
     write_config,
 )
-from modelyard.families.language.pack import IGNORED, Packed, pack
+from modelyard.families.language.pack import Packed
+from modelyard.families.language.setup import Setup
 from modelyard.families.language.tokens import Codec
-from modelyard.family import Split, Trainable
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph
 from modelyard.store.artifact import write_json
 from modelyard.store.base import base_of
-from modelyard.training.batches import Batches
 from modelyard.training.loop import WEIGHTS, load_weights
 
 if TYPE_CHECKING:
@@ -51,51 +46,6 @@ if TYPE_CHECKING:
 ADAPTERS = "adapters.safetensors"
 COMPLETIONS = 6
 """Prompts that the card shows with what the model makes of them."""
-
-
-@dataclass
-class Setup(Trainable):
-    """One network on its way through the shared loop."""
-
-    config: LanguageConfig
-    build: Callable[[], CausalLanguageModel]
-    tokenizer: Path
-    start: int = 0
-    end: int = 0
-    context: int = 0
-    continues: bool = True
-
-    def __post_init__(self) -> None:
-        self._packed: dict[Split, Packed] = {}
-        self.context = self.context or self.config.model.context
-
-    def model(self, assets: Path) -> torch.nn.Module:
-        """The network to train."""
-        return self.build()
-
-    def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        """Mean cross-entropy of a batch."""
-        return loss(model, batch)
-
-    def weight(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        """Tokens that have a target."""
-        return (batch["targets"] != IGNORED).sum()
-
-    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
-        """Packed rows; those of the training split in an order of their own each epoch."""
-        packed = self.rows(features, split)
-        order = np.arange(len(packed.input_ids))
-        if split == "train":
-            order = np.random.default_rng([self.config.seed, epoch]).permutation(order)
-        return Batches.of(vars(packed), self.config.training.batch_size, order)
-
-    def rows(self, features: Path, split: Split) -> Packed:
-        """All rows of a split, packed once."""
-        if split not in self._packed:
-            texts = [document.text for document in read_split(features, split)]
-            ids = Codec(self.tokenizer).encode_all(texts)
-            self._packed[split] = pack(ids, self.context, self.start, self.end)
-        return self._packed[split]
 
 
 def find(config: LanguageConfig, assets: Path) -> Checkpoint | None:
