@@ -44,11 +44,11 @@ AGAIN = (
     "model.width=8",
     "features.size=16",
     "training.epochs=1",
-    "training.learning_rate=5e-4",
+    "training.learning_rate=1e-3",
     "compress.aware_epochs=15",
     "compress.recovery_rate=1",
 )
-SPREAD = 5.0
+SPREAD = 3.0
 """Channels get up to 2 ** SPREAD times wider or narrower."""
 INT8 = ("onnx-int8-static", "onnx-int8-aware")
 

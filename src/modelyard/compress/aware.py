@@ -55,10 +55,10 @@ class RoundedWeight(nn.Module):
 class Range(nn.Module):
     """Values as uint8 holds them, within a range that follows those of training."""
 
-    def __init__(self) -> None:
+    def __init__(self, low: float = 0.0, high: float = 0.0) -> None:
         super().__init__()
-        self.register_buffer("low", torch.zeros(()))
-        self.register_buffer("high", torch.zeros(()))
+        self.register_buffer("low", torch.tensor(low))
+        self.register_buffer("high", torch.tensor(high))
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         low, high = self.get_buffer("low"), self.get_buffer("high")
@@ -103,11 +103,7 @@ def add_rounding(model: nn.Module, batch: Batch, loss: Loss) -> Folds:
             f"(loss {before:.4g} before, {after:.4g} after). Type: --set compress.aware_epochs=0"
         )
     for layer in layers.values():
-        parametrize.register_parametrization(layer, "weight", RoundedWeight())
-        layer.add_module(ENTRY, Range())
-        layer.add_module(EXIT, Range())
-        layer.register_forward_pre_hook(_round_entry)
-        layer.register_forward_hook(_round_exit)
+        _round(layer, Range(), Range())
     return folds
 
 
@@ -139,6 +135,9 @@ class AwareGraph:
     """A graph of the copy that learned 8 bits."""
 
     graph: Graph
+    """Without rounding: what is quantized."""
+    rounded: Graph
+    """As it computed in training: what the quantized graph is compared with."""
     ranges: Ranges
     """By the layers' names in the graph's module."""
 
@@ -179,21 +178,28 @@ class Learned:
         return cls(load_file(place / WEIGHTS), record["ranges"], record["folds"])
 
     def applied(self, graph: Graph) -> AwareGraph:
-        """The graph of the copy, without rounding.
+        """A graph of the trained network with the copy in its place.
 
         Raises:
             BrokenArtifact: the graph does not hold the network.
         """
         assert graph.module is not None
-        module = copy.deepcopy(graph.module)
-        for name, network in module.named_modules():
-            if self._fits(network):
-                fold(network, self.folds)
-                network.load_state_dict(self.weights)
-                prefix = f"{name}." if name else ""
-                ranges = {f"{prefix}{layer}": places for layer, places in self.ranges.items()}
-                return AwareGraph(replace(graph, module=module), ranges)
-        raise BrokenArtifact(f"graph {graph.name!r} does not hold the network that learned 8 bits")
+        module, rounded = copy.deepcopy(graph.module), copy.deepcopy(graph.module)
+        name = next((name for name, part in module.named_modules() if self._fits(part)), None)
+        if name is None:
+            raise BrokenArtifact(
+                f"graph {graph.name!r} does not hold the network that learned 8 bits"
+            )
+        for whole in (module, rounded):
+            network = whole.get_submodule(name)
+            fold(network, self.folds)
+            network.load_state_dict(self.weights)
+        for layer, places in self.ranges.items():
+            found = rounded.get_submodule(name).get_submodule(layer)
+            _round(found, Range(*places[ENTRY]), Range(*places[EXIT]))
+        prefix = f"{name}." if name else ""
+        ranges = {f"{prefix}{layer}": places for layer, places in self.ranges.items()}
+        return AwareGraph(replace(graph, module=module), replace(graph, module=rounded), ranges)
 
     def _fits(self, network: nn.Module) -> bool:
         layers = {name for name, layer in network.named_modules() if isinstance(layer, LAYERS)}
@@ -252,6 +258,15 @@ def _folds(model: nn.Module, batch: Batch, loss: Loss) -> Folds:
         for hook in hooks:
             hook.remove()
     return {norm: layer for norm, layer in found.items() if calls[layer] == 1}
+
+
+def _round(layer: nn.Module, going_in: Range, coming_out: Range) -> None:
+    """Makes a layer round its weights, what goes in and what comes out, in place."""
+    parametrize.register_parametrization(layer, "weight", RoundedWeight())
+    layer.add_module(ENTRY, going_in)
+    layer.add_module(EXIT, coming_out)
+    layer.register_forward_pre_hook(_round_entry)
+    layer.register_forward_hook(_round_exit)
 
 
 def _round_entry(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

@@ -45,8 +45,8 @@ def export(run: Run, features: In, model: In, graphs: Out) -> str:
     def likeness(name: str) -> Likeness:
         if name != OnnxInt8Aware.name:
             return partial(check_likeness, pieces, native)
-        # The copy learned on: what 8 bits changed of it is seen next to itself.
-        copies = [aware().graph for aware in task.aware.values()]
+        # The copy learned on, and with rounding: its files are seen next to itself.
+        copies = [aware().rounded for aware in task.aware.values()]
         return partial(check_likeness, copies, TorchRuntime(copies))
 
     others, not_opened = compiled_of(graphs, made, likeness)

@@ -21,6 +21,7 @@ from modelyard.errors import BrokenArtifact, UsageError
 from modelyard.packages.package import read_info
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.opening import open_variant
+from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph
 from modelyard.settings.export import ExportSettings
 from tests.toy.build import build
@@ -72,9 +73,13 @@ def rounded(batch: Batch) -> tuple[nn.Module, nn.Module, Learned]:
     return plain, copy, learned(copy.state_dict(), folds)
 
 
+def graph_of(plain: nn.Module, batch: Batch) -> Graph:
+    return Graph("model", {"x": batch["x"].numpy()}, module=plain)
+
+
 def quantized(plain: nn.Module, found: Learned, batch: Batch, folder: Path) -> Path:
     """The ONNX file that export makes."""
-    graph = Graph("model", {"x": batch["x"].numpy()}, module=plain)
+    graph = graph_of(plain, batch)
     precise, file = folder / "precise.onnx", folder / NAME / "model.onnx"
     to_onnx(graph, precise, 18)
     file.parent.mkdir()
@@ -115,6 +120,8 @@ def test_the_file_answers_as_the_copy_did_in_training(batch: Batch, tmp_path: Pa
     with torch.no_grad():
         expected = copy(batch["x"])["logits"].numpy()
         precise = plain(batch["x"])["logits"].numpy()
+    again = TorchRuntime([found.applied(graph_of(plain, batch)).rounded])
+    assert again("model", {"x": batch["x"].numpy()})["logits"] == pytest.approx(expected, abs=1e-6)
     low, high = found.ranges["head"]["exit"]
     step = (high - low) / 255
     assert np.abs(answered - expected).max() < 1.5 * step
@@ -187,8 +194,7 @@ def test_a_run_makes_the_variant_judges_it_and_packs_it(tmp_path: Path) -> None:
 def test_without_a_copy_the_variant_is_refused_with_the_setting_to_type(
     batch: Batch, tmp_path: Path
 ) -> None:
-    graph = Graph("model", {"x": batch["x"].numpy()}, module=Net())
-    to_onnx(graph, tmp_path / "precise.onnx", 18)
+    to_onnx(graph_of(Net(), batch), tmp_path / "precise.onnx", 18)
     source = Source("model", tmp_path / "precise.onnx", facts_of(tmp_path / "precise.onnx"))
     task = Task(ExportSettings(variants=(NAME,)), OPERATORS, lambda: {})
     made, (left_out,) = make_variants([source], tmp_path, task, lambda done, total: None)
