@@ -38,7 +38,8 @@ from modelyard.store import artifact
 from modelyard.store.artifact import MANIFEST
 from modelyard.store.base import WEIGHTS
 
-LARGE, SMALL = ("model.width=48",), ("model.width=24",)
+LARGE = ("model.width=48", "training.epochs=8")
+SMALL = ("model.width=24", "training.epochs=20")
 FIRST = ("model.width=8", "features.size=16", "training.epochs=15", "training.learning_rate=3e-3")
 AGAIN = (
     "model.width=8",
@@ -83,7 +84,7 @@ def smaller(folder: Path, seeds: int, rounds: int) -> None:
     for seed in range(seeds):
         packages = {}
         for number, (name, settings) in enumerate(ways.items()):
-            common = (f"seed={seed}", "training.epochs=8", "export.variants=onnx-fp32")
+            common = (f"seed={seed}", "export.variants=onnx-fp32")
             place = folder / f"seed-{seed}-{number}"
             if "taught" in name:
                 settings = (*settings, f"compress.teacher={packages['teacher']}")

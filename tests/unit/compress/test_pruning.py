@@ -60,7 +60,9 @@ def test_a_pruned_network_is_really_smaller_and_answers_from_its_files(
     assert logits.shape == (8, 10)
     report = json.loads((pruned / "report.json").read_text())
     assert f"pruned to {report['parameters']:,} of " in report["headline"]
-    assert len(report["curves"]["loss"]["validation"]) == report["epochs"] == 5
+    losses = report["curves"]["loss"]["validation"]
+    assert len(losses) == report["epochs"] == 5
+    assert losses[3] < losses[0], "the recovery begins with what was learned"
     if kind == "cnn":
         to_onnx(graph, tmp_path / "model.onnx", 18)
         weights = sum(facts_of(tmp_path / "model.onnx").weights.values())
