@@ -261,5 +261,6 @@ def test_no_value_of_a_table_is_silently_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # eleven minutes of an idle core
 def test_no_value_of_ten_thousand_tables_is_silently_another(tmp_path: Path) -> None:
     check(range(1_000, 11_000), tmp_path)
