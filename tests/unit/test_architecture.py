@@ -77,7 +77,7 @@ MAY_IMPORT_HEAVY = frozenset(
         "modelyard.kit.intervals",
         *(
             f"modelyard.compress.{name}"
-            for name in ("aware", "engines", "facts", "narrow", "quantize", "teaching")
+            for name in ("aware", "engines", "facts", "fusing", "narrow", "quantize", "teaching")
         ),
         *(f"modelyard.kit.classes.{name}" for name in ("choosing", "evaluate", "judged", "plots")),
         *(
