@@ -58,7 +58,7 @@ def test_a_deploy_ends_after_failing_minutes_whatever_keeps_its_pods_from_starti
     yard.deploy("few")
     yard.rollouts.fate = lambda spec: fate
     began = time.monotonic()
-    with pytest.raises(ModelyardError, match=rf"{words}.*Rolled back to revision"):
+    with pytest.raises(ModelyardError, match=rf"{words}.*Revision 1 serves as before"):
         yard.deploy("many", timeout_minutes=5.0, failing_minutes=0.02)
     assert time.monotonic() - began < 45
     yard.rollouts.fate = lambda spec: READY

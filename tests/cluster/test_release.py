@@ -259,6 +259,30 @@ def test_promote_puts_a_release_right_that_another_hand_changed(yard):
     assert registry.changes(NAME)[-1].after == "2"
 
 
+def test_doctor_compares_each_release_with_its_champion_and_says_what_a_stopped_deploy_left(yard):
+    def look() -> dict:
+        done = CliRunner().invoke(app, ["doctor", "--cluster", "-n", NAMESPACE, "--json"])
+        rows = {one["what"]: one for one in json.loads(done.stdout)["findings"]}
+        return rows["release models/line"]
+
+    asked = len(yard.api.requests)
+    assert look()["level"] == "ok"
+    assert f"serves the champion of {NAME}, package" in look()["seen"]
+    releaser = release.Releaser(yard.runs["few"].run.config.serve, print)
+    with pytest.raises(KeyboardInterrupt), releaser._held():
+        raise KeyboardInterrupt
+    assert look()["level"] == "bad"
+    assert "a deploy by a process that was stopped did not end" in look()["seen"]
+    assert look()["fix"] == "modelyard doctor line --namespace models --fix"
+    done = CliRunner().invoke(app, look()["fix"].split()[1:])
+    assert "serves the champion" in done.stdout
+    registry.set_champion(NAME, "1")
+    assert look()["level"] == "warn"
+    assert look()["seen"].startswith(f"serves version 2, but the champion of {NAME} is version 1")
+    registry.set_champion(NAME, "2")
+    del yard.api.requests[asked:]  # the last test counts what deploying takes, which is less
+
+
 def test_promote_without_a_release_changes_the_registry_alone(yard):
     asked = len(yard.api.requests)
     done = promote("2", "plain")
