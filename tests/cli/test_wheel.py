@@ -76,7 +76,11 @@ def test_it_runs_the_whole_pipeline(outside):
 
 
 def test_it_deploys_the_chart_that_it_carries(outside):
-    ask = "from modelyard.release import release; print(release.chart_of(release.ServeSettings()))"
+    ask = (
+        "from modelyard.release.values import chart_of\n"
+        "from modelyard.settings.serve import ServeSettings\n"
+        "print(chart_of(ServeSettings()))"
+    )
     carried = Path(outside.asked(ask))
     assert "/site/modelyard/" in str(carried)
     assert _files(carried) == _files(ROOT / "charts" / "model")
