@@ -330,7 +330,7 @@ def test_variants_are_held_against_the_native_model() -> None:
     seen = page("binary")[1].text
     row = seen[seen.index("onnx-fp32 chosen") :][:80]
     assert "8.2 kB – 0.0413 ms 9.98×" in row
-    assert "−0.0012 – 3.1e-07 chosen" in row
+    assert "0.9928 −0.0012 3.1e-07" in row
 
 
 def test_a_confusion_matrix_tells_counts_and_shares_of_the_actual_class() -> None:

@@ -105,7 +105,7 @@ def _row(one: Variant, native: Variant | None, gate: str, evaluation: Evaluation
     # The same answers summed in another order differ in the last digits: no change.
     delta = round(one.metric - base.metric, 9) if base else None
     known = gate in evaluation.directions and delta
-    interval = text.NOTHING
+    interval = ""
     if one.change_interval is not None:
         interval = " to ".join(signed(round(bound, 9)) for bound in one.change_interval)
     return VariantRow(
@@ -113,11 +113,11 @@ def _row(one: Variant, native: Variant | None, gate: str, evaluation: Evaluation
         size=text.size(one.bytes),
         load=_milliseconds(one.load_ms),
         single=_both(one.p50_ms, one.p99_ms),
-        speedup=text.times(base.p50_ms / one.p50_ms) if base and one.p50_ms else text.NOTHING,
+        speedup=text.times(base.p50_ms / one.p50_ms) if base and one.p50_ms else "",
         batch=f"{one.batch}: {_both(one.batch_p50_ms, one.batch_p99_ms)}"
         if one.batch
         else text.NOTHING,
-        per_second=number(one.per_second),
+        per_second=f"{one.per_second:,.0f} a second" if one.per_second else text.NOTHING,
         metric=number(one.metric),
         delta=signed(delta),
         interval=interval,
