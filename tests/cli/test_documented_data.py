@@ -127,3 +127,41 @@ def shell(folder: Path, script: str) -> str:
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+QUICK = {
+    "image": ["features.sample_images=400", "features.size=16", "training.epochs=12"],
+    "language": [
+        *("features.vocabulary=400", "features.evaluation_bytes=5000"),
+        *("features.sample_bytes=24000", "model.layers=2", "model.width=32", "model.heads=2"),
+        *("model.kv_heads=1", "model.context=64", "model.draft_layers=1", "training.epochs=3"),
+        *("training.batch_size=8", "training.learning_rate=0.01"),
+    ],
+    "tabular": [],
+}
+"""Settings with which the runs of a page take seconds."""
+
+
+def quickly(words: list[str]) -> list[str]:
+    small = QUICK[words[1]] if words[0] == "run" else []
+    return [*words, *(word for setting in small for word in ("--set", setting))]
+
+
+def test_the_commands_of_the_pages_on_training_and_compression_run(folder):
+    typed(folder, ["run", "tabular"])
+    for page in ("training.md", "compression.md"):
+        for one in on_page(ROOT / "docs" / page):
+            if one.words[0] == "submit" or "--gpus" in one.words:  # see tests/kubeflow
+                continue
+            assert "✓ serves" in typed(folder, quickly(theirs(folder, one.words)))
+
+
+def theirs(folder: Path, words: list[str]) -> list[str]:
+    """The command with packages and features that these runs left, instead of the page's."""
+    found = []
+    for word in words:
+        example = re.fullmatch(r"runs/(\w+)/[^/]+/(\w+)", word)
+        if example:
+            word = str(next(folder.glob(f"runs/{example[1]}/*/{example[2]}")))
+        found.append(word.replace("tabular@3", "tabular@1"))
+    return found
