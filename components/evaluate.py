@@ -14,7 +14,7 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     curves: dsl.Output[dsl.ClassificationMetrics],
 ):
-    """Judges the model on the test split, beside its baseline.
+    """Judges the model on the test split, next to its baseline.
 
     Args:
         settings: What prepare hands this step.

@@ -138,6 +138,7 @@ def a_slow_import(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> N
 KNOWS = "import sys\nsys.exit(10 + ('slow' in sys.modules))"
 
 
+@pytest.mark.timeout(180)
 def test_a_step_does_not_wait_for_an_import_that_comes_after_the_handing_over(
     tmp_path, monkeypatch
 ):
@@ -158,6 +159,7 @@ def test_a_step_does_not_wait_for_an_import_that_comes_after_the_handing_over(
             assert working.result() == 0  # by the process that has handed over
 
 
+@pytest.mark.timeout(180)
 def test_where_the_import_of_the_rest_fails_hard_steps_go_on_without_it(tmp_path, monkeypatch):
     a_slow_import(tmp_path, "import os\nos.abort()", monkeypatch)
     (tmp_path / "go").touch()

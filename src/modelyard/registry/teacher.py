@@ -27,7 +27,7 @@ def digest(run: Run) -> str:
 
 
 def bring(run: Run, features: Path) -> PackageInfo | None:
-    """Brings the teacher of a run into `features/teacher`; None where labels alone teach.
+    """Brings the teacher of a run into `features/teacher`; None where only labels teach.
 
     The package is verified as one that is to serve: sums, signature, no code of it.
 

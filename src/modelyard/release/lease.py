@@ -1,5 +1,5 @@
 """Who deploys to a release now: a ConfigMap whose holder renews it, so that a deploy that was
-killed is told from one at work."""
+killed can be distinguished from one at work."""
 
 from __future__ import annotations
 

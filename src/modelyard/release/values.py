@@ -11,6 +11,7 @@ from typing import Any
 from modelyard.errors import UsageError
 from modelyard.home import source_root
 from modelyard.release.store import read_values
+from modelyard.settings.family import merge
 from modelyard.settings.serve import ServeSettings
 
 Values = dict[str, Any]
@@ -41,8 +42,8 @@ def wanted_values(settings: ServeSettings, uri: str, digest: str) -> Values:
     own = settings.tolerance != ServeSettings.model_fields["tolerance"].default
     values: Values = {"tests": {"tolerance": settings.tolerance}} if own else {}
     for more in (read_values(settings.values_file), settings.values):
-        values = _over(values, more)
-    return _over(values, {"package": {"uri": uri, "sha256": digest}})
+        values = merge(values, more)
+    return merge(values, {"package": {"uri": uri, "sha256": digest}})
 
 
 def candidate_name(release: str) -> str:
@@ -113,13 +114,3 @@ def chart_of(settings: ServeSettings) -> str:
 def digest_of(values: Mapping[str, Any]) -> str:
     """Which package the values name; empty where they name none."""
     return str((values.get("package") or {}).get("sha256", ""))
-
-
-def _over(base: Mapping[str, Any], over: Mapping[str, Any]) -> Values:
-    merged = dict(base)
-    for name, value in over.items():
-        old = merged.get(name)
-        merged[name] = (
-            _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged

@@ -186,7 +186,7 @@ def resolve(cls: type[C], *layers: tuple[Source, Mapping[str, Any]]) -> C:
     # must not undo it.
     values: dict[str, Any] = cls().model_dump(mode="json")
     for _, layer in layers:
-        values = _merge(values, layer)
+        values = merge(values, layer)
     try:
         return cls.model_validate(values)
     except ValidationError as error:
@@ -222,7 +222,7 @@ def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
         nested: Any = value
         for part in reversed(name.strip().split(".")):
             nested = {part: nested}
-        values = _merge(values, nested)
+        values = merge(values, nested)
     return values
 
 
@@ -257,12 +257,13 @@ def config_hash(config: FamilyConfig, sections: Iterable[str] | None = None) -> 
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, section by section."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
         merged[key] = (
-            _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+            merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
         )
     return merged
 

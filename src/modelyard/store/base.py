@@ -54,7 +54,7 @@ def base_of(features: Path) -> Path | None:
 
 
 def teacher_of(features: Path) -> Path | None:
-    """The teacher in a features folder; None where labels alone teach."""
+    """The teacher in a features folder; None where only labels teach."""
     folder = Path(features) / TEACHER
     return folder if folder.is_dir() else None
 
