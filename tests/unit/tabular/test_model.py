@@ -7,17 +7,20 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import xgboost
 
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures
 from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.kinds import floor32
-from modelyard.families.tabular.native import load_trained
+from modelyard.families.tabular.native import GRAPH, INPUT, load_trained, to_onnx
 from modelyard.families.tabular.scale import TargetScale
 from modelyard.families.tabular.schema import Column, TableSchema
 from modelyard.families.tabular.table import ModelInfo, load_split, save_split
 from modelyard.kit.classes.decision import Decision
+from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.runtimes.types import Arrays, Runtime
 from modelyard.training.loop import Trainer
 
@@ -300,3 +303,34 @@ def test_floor32_never_rounds_up() -> None:
     assert (np.nextafter(rounded.astype(np.float32), np.float32(np.inf)) > values).all()
     assert np.array_equal(rounded.astype(np.float32).astype(np.float64), rounded)
     assert floor32(np.array([np.inf]))[0] == np.inf
+
+
+@pytest.mark.parametrize("kind", ["boosting", "xgboost", "lightgbm"])
+@pytest.mark.parametrize("classes", [["no", "yes"], ["a", "b", "c", "d"]])
+def test_boosted_classes_are_exported_as_sums_of_scores_without_a_label(
+    kind: str, classes: list[str], tmp_path: Path
+) -> None:
+    """The operator for classifiers takes up to twice as long."""
+    config, _ = train(tmp_path / "model", write_features(tmp_path / "data", classes), kind)
+    (graph,) = Tabular(config).graphs(tmp_path / "model")
+    operators = [node.op_type for node in onnx.load_from_string(graph.onnx).graph.node]
+    assert operators[0] == "TreeEnsembleRegressor"
+    assert "TreeEnsembleClassifier" not in operators
+
+
+def test_trees_that_ask_the_same_are_exported_once(tmp_path: Path) -> None:
+    """Stumps on one column with one place to cut can only repeat each other."""
+    x = np.repeat(np.arange(2, dtype=np.float32), 50)[:, None]
+    x[7, 0] = np.nan
+    y = (x[:, 0] > 0).astype(int)
+    y[[3, 60, 70]] = 1 - y[[3, 60, 70]]
+    booster = xgboost.XGBClassifier(n_estimators=30, max_depth=1).fit(x, y).get_booster()
+    info = ModelInfo(kind="xgboost", task="classification", columns=1, classes=["0", "1"])
+    exported = to_onnx(booster, info, 18)
+    trees = onnx.load_from_string(exported).graph.node[0]
+    numbers = next(one.ints for one in trees.attribute if one.name == "nodes_treeids")
+    assert len(set(numbers)) == 1
+    run = OnnxRuntime({GRAPH: exported})
+    answer = run(GRAPH, {INPUT: x})["probabilities"]
+    np.testing.assert_allclose(answer[:, 1], booster.inplace_predict(x), atol=1e-6)
+    np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-6)

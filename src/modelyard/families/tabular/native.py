@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard.families.tabular.ensemble import as_regressor
 from modelyard.families.tabular.kinds import LIGHTGBM, SKLEARN, XGBOOST
 from modelyard.families.tabular.table import ModelInfo, cores
 from modelyard.kit.sklearn import (
@@ -116,6 +117,7 @@ def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
         converted = _booster_as_onnx(trained, info)
     else:
         converted = as_onnx(trained, INPUT, info.columns)
+    converted = as_regressor(converted)
     width = len(info.classes) if info.classes else None
     return to_one_output(converted, output_name(info), width, opset)
 
