@@ -98,7 +98,8 @@ def merged(trees: Attributes) -> Attributes:
     """
     weights = np.array(trees["target_weights"], dtype=np.float64)
     leaves_by_key: dict[Any, np.ndarray] = {}
-    nodes_kept, leaves_kept = [], []
+    nodes_kept: list[int] = []
+    leaves_kept: list[int] = []
     by_tree = zip(_by_tree(trees["nodes_treeids"]), _by_tree(trees["target_treeids"]), strict=True)
     for nodes, leaves in by_tree:
         questions = [tuple(trees[name][at] for at in nodes) for name in SHAPE]
