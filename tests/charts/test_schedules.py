@@ -250,6 +250,19 @@ def test_somebody_elses_pipeline_of_that_name_is_not_touched(place):
     assert len(place.kubeflow.versions) == 1
 
 
+def test_nor_is_one_that_only_a_schedule_would_add_a_version_to(place):
+    row = {"pipeline_id": "p-hand", "display_name": "modelyard-language-monitoring"}
+    place.kubeflow.pipelines.append(row)
+    version = {"pipeline_id": "p-hand", "pipeline_version_id": "v", "display_name": "mine"}
+    place.kubeflow.versions.append(
+        version | {"description": "mine", "created_at": "2026-01-01T00:00:00Z"}
+    )
+    with pytest.raises(UsageError, match=r"'modelyard-language-monitoring'.*register\.schedules"):
+        place.apply(place.plan("yard", schedules={"texts": SCHEDULES["texts"]}))
+    assert len(place.kubeflow.versions) == 1
+    assert place.kubeflow.recurring == []
+
+
 @pytest.mark.parametrize("seed", range(50))
 def test_no_run_is_ended_and_no_foreign_schedule_touched_whatever_is_done(place, seed):
     """Installs, upgrades, rollbacks and uninstalls of two releases, runs that begin and end, people

@@ -123,7 +123,7 @@ def check_pipelines(client: Client, wanted: list[Compiled], namespace: str | Non
         ):
             raise UsageError(
                 f"pipeline {compiled.name!r} is there and not made by this chart. Rename it on the "
-                "page, or leave its family out of register.families"
+                "page, or leave its family out of register.families and register.schedules"
             )
 
 
@@ -238,7 +238,12 @@ def register(plan: dict[str, Any]) -> None:
     check_schedules(plan)
     client = connected(plan["waitMinutes"])
     compiled = [with_image(file, plan["image"]) for file in files]
-    check_pipelines(client, compiled, plan["namespace"] or None)
+    # A schedule may be of a family whose other pipelines are not wanted.
+    scheduled = [
+        with_image(pipelines.of_family(one["family"], "monitoring"), plan["image"])
+        for one in plan["schedules"].values()
+    ]
+    check_pipelines(client, [*compiled, *scheduled], plan["namespace"] or None)
     for one in compiled:
         upload(client, one, plan)
     wanted = [wanted_schedule(client, name, one, plan) for name, one in plan["schedules"].items()]
