@@ -3,6 +3,7 @@ cluster gives a step."""
 
 import functools
 import os
+from typing import Any
 
 from kfp import dsl, kubernetes
 
@@ -16,6 +17,15 @@ component = functools.partial(dsl.component, base_image=IMAGE, install_kfp_packa
 
 ENVIRONMENT, CREDENTIALS = "modelyard-environment", "modelyard-credentials"
 """ConfigMap and Secret of the namespace that steps read, where they are there."""
+
+
+FIRST = {"cpu": "250m", "memory": "1Gi"}
+"""What the first step's pod asks for: it reads the form, and says what the others ask for."""
+
+
+def sized(read: Any, step: str) -> dict[str, Any]:
+    """CPUs and memory of a step, out of what the first step gives."""
+    return {amount: read[f"{step}_{amount}"] for amount in FIRST}
 
 
 def provided(task: dsl.PipelineTask, cpu: str, memory: str, image: str) -> dsl.PipelineTask:

@@ -17,6 +17,8 @@ def prepare(
     nodes: int = 1,
     gpus_per_node: int = 0,
     image: str = "",
+    cpu: str = "",
+    memory: str = "",
 ) -> NamedTuple(
     "Prepared",
     [
@@ -31,10 +33,28 @@ def prepare(
         ("search", dict),
         ("gpus", str),
         ("gpu_resource", str),
+        ("ingest_cpu", str),
+        ("ingest_memory", str),
+        ("features_cpu", str),
+        ("features_memory", str),
+        ("train_cpu", str),
+        ("train_memory", str),
+        ("evaluate_cpu", str),
+        ("evaluate_memory", str),
+        ("export_cpu", str),
+        ("export_memory", str),
+        ("package_cpu", str),
+        ("package_memory", str),
+        ("deploy_cpu", str),
+        ("deploy_memory", str),
+        ("monitor_cpu", str),
+        ("monitor_memory", str),
+        ("search_cpu", str),
+        ("search_memory", str),
     ],
 ):
-    """Reads the form once and hands each step what it reads; the GPUs are those of the training
-    step's own pod.
+    """Reads the form once and hands each step what it reads, and its pod what it asks for; the GPUs
+    are those of the training step's own pod.
 
     Args:
         family: Which family: its name, or package.module:entry of your own.
@@ -47,6 +67,8 @@ def prepare(
         nodes: Machines that train together.
         gpus_per_node: GPUs on each of them; 0 trains on CPUs.
         image: Image of the nodes of a training job; empty takes that of the training step.
+        cpu: CPUs of each step; empty: what the family says of each.
+        memory: Memory of each step; empty: what the family says of each.
 
     Returns:
         ingest: What ingest reads.
@@ -60,11 +82,29 @@ def prepare(
         search: What the steps of a search read.
         gpus: GPUs of the training step's own pod, as its limit takes them.
         gpu_resource: Name of that resource, such as nvidia.com/gpu.
+        ingest_cpu: CPUs of the pod of ingest.
+        ingest_memory: Memory of the pod of ingest.
+        features_cpu: CPUs of the pod of features.
+        features_memory: Memory of the pod of features.
+        train_cpu: CPUs of the pod of train.
+        train_memory: Memory of the pod of train.
+        evaluate_cpu: CPUs of the pod of evaluate.
+        evaluate_memory: Memory of the pod of evaluate.
+        export_cpu: CPUs of the pod of export.
+        export_memory: Memory of the pod of export.
+        package_cpu: CPUs of the pod of package.
+        package_memory: Memory of the pod of package.
+        deploy_cpu: CPUs of the pod of deploy.
+        deploy_memory: Memory of the pod of deploy.
+        monitor_cpu: CPUs of the pod of monitor.
+        monitor_memory: Memory of the pod of monitor.
+        search_cpu: CPUs of the pods around trials.
+        search_memory: Memory of the pods around trials.
     """
-    from collections import namedtuple
-
-    from modelyard.pipeline.form import prepare
+    from modelyard.pipeline import form
 
     fields = {"data": data, "target": target, "model": model, "name": name}
-    made = prepare(family, fields, settings, nodes, gpus_per_node, image)
-    return namedtuple("Prepared", made)(**made)
+    made = form.prepare(family, fields, settings, nodes, gpus_per_node, image, cpu, memory)
+    # A newer image may hand out more than this pipeline was compiled for.
+    outputs = prepare.__annotations__["return"]
+    return outputs(**{field: made[field] for field in outputs._fields})

@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl
 
-from components.common import IMAGE, provided
+from components.common import FIRST, IMAGE, provided, sized
 from components.form import without
 from components.monitor import monitor
 from components.prepare import prepare
@@ -13,10 +13,10 @@ from pipelines.training import training_pipeline
 
 
 def monitoring_pipeline(
-    name: str, title: str, family: str, resources: dict[str, str], lacks: tuple[str, ...]
+    name: str, title: str, family: str, shm: str, lacks: tuple[str, ...]
 ) -> Any:
     """The monitoring pipeline of a family: run it on a schedule."""
-    training = training_pipeline(name, title, family, resources, lacks)
+    training = training_pipeline(name, title, family, shm, lacks)
     default_family = family
 
     def pipeline(
@@ -27,8 +27,8 @@ def monitoring_pipeline(
         name: str = "",
         nodes: int = 1,
         gpus_per_node: int = 0,
-        cpu: str = resources["cpu"],
-        memory: str = resources["memory"],
+        cpu: str = "",
+        memory: str = "",
         image: str = IMAGE,
         settings: dict = {},  # noqa: B006 - a default of the page
     ):
@@ -43,10 +43,10 @@ def monitoring_pipeline(
             name: Name under which the watched model is registered; empty: after family and data.
             nodes: Machines that train together.
             gpus_per_node: GPUs on each of them; 0 trains on CPUs.
-            cpu: CPUs of each step; the nodes of a job on several machines have cluster.cpu of the
-                settings.
-            memory: Memory of each step; the nodes of a job on several machines have cluster.memory
-                of the settings.
+            cpu: CPUs of each step; empty: what the family says of each. The nodes of a job on several
+                machines have cluster.cpu of the settings.
+            memory: Memory of each step; empty: what the family says of each. The nodes of a job on
+                several machines have cluster.memory of the settings.
             image: Image of the steps and of the nodes of a training job; it holds modelyard.
             settings: All other settings; monitor says what counts as drift, monitor.log where the
                 service writes its log.
@@ -62,8 +62,9 @@ def monitoring_pipeline(
             "gpus_per_node": gpus_per_node,
             "image": image,
         }
-        given = provided(prepare(**asked), cpu, memory, image).set_caching_options(False)
-        watch = provided(monitor(settings=given.outputs["monitor"]), cpu, memory, image)
+        given = prepare(**asked, cpu=cpu, memory=memory).set_caching_options(False)
+        read = provided(given, **FIRST, image=image).outputs
+        watch = provided(monitor(settings=read["monitor"]), **sized(read, "monitor"), image=image)
         watch.set_caching_options(False)
         with dsl.If(watch.outputs["Output"] == True, name="drifted"):  # noqa: E712
             again = {name: value for name, value in asked.items() if name not in lacks}

@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from components.common import IMAGE, provided
+from components.common import FIRST, IMAGE, provided, sized
 from components.deploy import deploy
 from components.evaluate import evaluate
 from components.export import export
@@ -17,11 +17,9 @@ from components.prepare import prepare
 from components.train import train
 
 
-def training_pipeline(
-    name: str, title: str, family: str, resources: dict[str, str], lacks: tuple[str, ...]
-) -> Any:
-    """The training pipeline of a family, with its name and sizes as the defaults a person can
-    edit."""
+def training_pipeline(name: str, title: str, family: str, shm: str, lacks: tuple[str, ...]) -> Any:
+    """The training pipeline of a family, with its name as the default that a person can edit, and
+    the size of /dev/shm for the step that trains."""
     default_family = family
 
     def pipeline(
@@ -32,8 +30,8 @@ def training_pipeline(
         name: str = "",
         nodes: int = 1,
         gpus_per_node: int = 0,
-        cpu: str = resources["cpu"],
-        memory: str = resources["memory"],
+        cpu: str = "",
+        memory: str = "",
         image: str = IMAGE,
         settings: dict = {},  # noqa: B006 - a default of the page
     ):
@@ -48,10 +46,10 @@ def training_pipeline(
             name: Under which name the model is registered; empty: after family and data.
             nodes: Machines that train together.
             gpus_per_node: GPUs on each of them; 0 trains on CPUs.
-            cpu: CPUs of each step; the nodes of a job on several machines have cluster.cpu of the
-                settings.
-            memory: Memory of each step; the nodes of a job on several machines have cluster.memory
-                of the settings.
+            cpu: CPUs of each step; empty: what the family says of each. The nodes of a job on several
+                machines have cluster.cpu of the settings.
+            memory: Memory of each step; empty: what the family says of each. The nodes of a job on
+                several machines have cluster.memory of the settings.
             image: Image of the steps and of the nodes of a training job; it holds modelyard.
             settings: All other settings, as modelyard families FAMILY lists them; what is left out
                 keeps its default.
@@ -66,7 +64,10 @@ def training_pipeline(
             nodes=nodes,
             gpus_per_node=gpus_per_node,
             image=image,
+            cpu=cpu,
+            memory=memory,
         ).set_caching_options(False)
+        provided(given, **FIRST, image=image)
         read = given.outputs
         raw = ingest(settings=read["ingest"])
         table = features(settings=read["features"], dataset=raw.outputs["dataset"])
@@ -77,7 +78,7 @@ def training_pipeline(
             "shm",
             "/dev/shm",
             medium="Memory",
-            size_limit=resources["shm"],
+            size_limit=shm,
         )
         pair = {"features": table.outputs["features"], "model": fitted.outputs["model"]}
         judged = evaluate(settings=read["evaluate"], **pair)
@@ -94,8 +95,17 @@ def training_pipeline(
             features=table.outputs["features"],
         )
         placed.set_caching_options(False)
-        for task in (given, raw, table, fitted, judged, compiled, built, placed):
-            provided(task, cpu, memory, image)
+        steps = {
+            "ingest": raw,
+            "features": table,
+            "train": fitted,
+            "evaluate": judged,
+            "export": compiled,
+            "package": built,
+            "deploy": placed,
+        }
+        for step, task in steps.items():
+            provided(task, **sized(read, step), image=image)
 
     page = dsl.pipeline(
         name=f"{name}-training",

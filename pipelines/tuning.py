@@ -6,7 +6,7 @@ from typing import Any
 from kfp import dsl, kubernetes
 
 from components.best import best
-from components.common import IMAGE, provided
+from components.common import FIRST, IMAGE, provided, sized
 from components.features import features
 from components.form import without
 from components.ingest import ingest
@@ -27,6 +27,8 @@ def _round(shm: str) -> Any:
         gpu_resource: str,
         cpu: str,
         memory: str,
+        search_cpu: str,
+        search_memory: str,
         image: str,
         fixed: list,
         count: int,
@@ -43,7 +45,7 @@ def _round(shm: str) -> Any:
             "image": image,
         }
         drawn = suggest(settings=search, fixed=fixed, count=count, done=done)
-        proposals = provided(drawn, cpu, memory, image)
+        proposals = provided(drawn, search_cpu, search_memory, image)
         with dsl.ParallelFor(proposals.output, parallelism=AT_ONCE) as proposal:
             judged = provided(
                 trial(settings=search, **size, proposal=proposal, **pair), cpu, memory, image
@@ -61,12 +63,10 @@ def _round(shm: str) -> Any:
     return tuning_round
 
 
-def tuning_pipeline(
-    name: str, title: str, family: str, resources: dict[str, str], lacks: tuple[str, ...]
-) -> Any:
+def tuning_pipeline(name: str, title: str, family: str, shm: str, lacks: tuple[str, ...]) -> Any:
     """The tuning pipeline of a family: the second round is drawn from what the first one found."""
-    training = training_pipeline(name, title, family, resources, lacks)
-    default_family, tuning_round = family, _round(resources["shm"])
+    training = training_pipeline(name, title, family, shm, lacks)
+    default_family, tuning_round = family, _round(shm)
 
     def pipeline(
         family: str = default_family,
@@ -75,8 +75,8 @@ def tuning_pipeline(
         model: str = "",
         name: str = "",
         gpus_per_node: int = 0,
-        cpu: str = resources["cpu"],
-        memory: str = resources["memory"],
+        cpu: str = "",
+        memory: str = "",
         image: str = IMAGE,
         trials: int = 16,
         register: bool = True,
@@ -93,8 +93,8 @@ def tuning_pipeline(
             model: Kind of model with which the search starts.
             name: Under which name models are registered; empty: after family and data.
             gpus_per_node: GPUs of each trial; 0 trains on CPUs.
-            cpu: CPUs of each step and trial.
-            memory: Memory of each step and trial.
+            cpu: CPUs of each step and trial; empty: what the family says of each.
+            memory: Memory of each step and trial; empty: what the family says of each.
             trials: Trials in each of two rounds: twice as many in all.
             register: Whether the best settings are trained, judged on the test split and registered
                 at the end, as the training pipeline does.
@@ -113,17 +113,20 @@ def tuning_pipeline(
             nodes=1,
             gpus_per_node=gpus_per_node,
             image=image,
+            cpu=cpu,
+            memory=memory,
         )
-        read = provided(given, cpu, memory, image).set_caching_options(False).outputs
-        raw = provided(ingest(settings=read["ingest"]), cpu, memory, image)
+        read = provided(given, **FIRST, image=image).set_caching_options(False).outputs
+        raw = provided(ingest(settings=read["ingest"]), **sized(read, "ingest"), image=image)
         table = features(settings=read["features"], dataset=raw.outputs["dataset"])
-        provided(table, cpu, memory, image)
+        provided(table, **sized(read, "features"), image=image)
         asked = {
             "search": read["search"],
             "gpus": read["gpus"],
             "gpu_resource": read["gpu_resource"],
-            "cpu": cpu,
-            "memory": memory,
+            **sized(read, "train"),
+            "search_cpu": read["search_cpu"],
+            "search_memory": read["search_memory"],
             "image": image,
             "fixed": fixed,
             "count": trials,
@@ -133,7 +136,7 @@ def tuning_pipeline(
         first = tuning_round(**asked, done=[])
         second = tuning_round(**asked, done=first.output)
         found = best(settings=read["search"], fixed=fixed, first=first.output, second=second.output)
-        provided(found, cpu, memory, image)
+        provided(found, **sized(read, "search"), image=image)
         with dsl.If(register == True, name="register"):  # noqa: E712
             training(
                 family=family,

@@ -11,7 +11,7 @@ import yaml
 
 from modelyard.family import load, names
 from modelyard.launch.manifest import TrainJobRequest, train_job
-from modelyard.pipeline.form import handed
+from modelyard.pipeline.form import handed, sized
 from modelyard.pipeline.pipelines import GENERIC, KINDS, compile_pipelines
 from modelyard.settings.cluster import ClusterSettings
 from modelyard.settings.family import FamilyConfig
@@ -30,21 +30,37 @@ compile today. Resources are resolved as Kubeflow's driver does it: it reads the
 parameter or an output, and leaves out any other type.
 
 CPUs are requested; memory is requested and is the limit; the nodes of a TrainJob have limits for
-both. `cluster.gpu_resource` says what a GPU is called, `cluster.cpu`, `cluster.memory` and
-`cluster.shm` how large a node is. The tuning pipeline trains on one machine, in two rounds. In a
-monitoring pipeline the steps other than `monitor` run when there is drift.
+both. A family says what each step asks for (`resources` and `sizes` of its config); `cpu` and
+`memory` of the form are for every step but `prepare`. `cluster.gpu_resource` says what a GPU is
+called, `cluster.cpu`, `cluster.memory` and `cluster.shm` how large a node is. The tuning pipeline
+trains on one machine, in two rounds. In a monitoring pipeline the steps other than `prepare` and
+`monitor` run when there is drift. A generic pipeline asks for what the family that it is started for
+asks for; its rows are those of a family that says nothing.
 
 | pipeline | form | pods | CPUs | memory | GPUs | /dev/shm |
 |---|---|---|---|---|---|---|
 """
 
 
-def resources(path: Path, nodes: int, gpus: int, config: dict | None = None) -> dict:
-    """The pods of a pipeline that was started with these nodes, GPUs and settings."""
+ANY = "tests.toy.family:Line"
+"""Says nothing of its sizes: what a generic pipeline is started for."""
+
+
+def resources(
+    path: Path,
+    nodes: int,
+    gpus: int,
+    config: dict | None = None,
+    family: str | None = None,
+    **form: str,
+) -> dict:
+    """The pods of a pipeline that was started with these nodes, GPUs, settings and fields of the
+    form."""
     documents = list(yaml.safe_load_all(path.read_text()))
-    prepared = handed(Run.of("tests.toy.family:Line", config, nodes=nodes, gpus_per_node=gpus))
-    outputs = {("prepare", name): prepared[name] for name in ("gpus", "gpu_resource")}
-    asked = {"nodes": nodes, "gpus_per_node": gpus}
+    run = Run.of(family or ANY, config, nodes=nodes, gpus_per_node=gpus)
+    prepared = handed(run) | sized(run, **form)
+    outputs = {("prepare", name): one for name, one in prepared.items() if isinstance(one, str)}
+    asked = {"nodes": nodes, "gpus_per_node": gpus, **form}
     known = documents[0]["root"]["inputDefinitions"]["parameters"]
     given = {name: value for name, value in asked.items() if name in known}
     return pods(documents, given, outputs)
@@ -54,24 +70,26 @@ def page(compiled: Mapping[tuple[str | None, str], Path]) -> str:
     """The whole page, from compiled pipelines by family and kind."""
     lines = []
     for (name, kind), path in compiled.items():
-        for form, (nodes, gpus) in FORMS.items():
-            if kind == "tuning" and nodes > 1:
-                continue
-            rows = dict[tuple[str, ...], list[str]]()
-            for step, amounts in _amounts(path, name, kind, nodes, gpus):
-                rows.setdefault(amounts, []).append(step)
-            for amounts, steps in rows.items():
-                shown = ", ".join(dict.fromkeys(steps))
-                cells = [f"{name or GENERIC}-{kind}", form, shown, *amounts]
-                lines.append("| " + " | ".join(cells) + " |\n")
+        forms = {form: one for form, one in FORMS.items() if kind != "tuning" or one[0] == 1}
+        asked = dict[tuple[str, tuple[str, ...]], list[str]]()
+        for form, (nodes, gpus) in forms.items():
+            for pod in dict.fromkeys(_amounts(path, name, nodes, gpus)):
+                asked.setdefault(pod, []).append(form)
+        rows = dict[tuple[str, tuple[str, ...]], list[str]]()
+        for (step, amounts), where in asked.items():
+            form = "any" if len(where) == len(forms) else ", ".join(where)
+            rows.setdefault((form, amounts), []).append(step)
+        for (form, amounts), steps in rows.items():
+            cells = [f"{name or GENERIC}-{kind}", form, ", ".join(steps), *amounts]
+            lines.append("| " + " | ".join(cells) + " |\n")
     return HEAD + "".join(lines)
 
 
 def _amounts(
-    path: Path, name: str | None, kind: str, nodes: int, gpus: int
+    path: Path, name: str | None, nodes: int, gpus: int
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each step, and the nodes of the job that one starts, with what the pod asks for."""
-    for step, asked in resources(path, nodes, gpus).items():
+    for step, asked in resources(path, nodes, gpus, family=name).items():
         shm = asked["memory_volumes"].get("/dev/shm", "")
         yield step.rsplit("/", 1)[-1], _cells(asked["requests"], asked["limits"], shm)
     if nodes > 1:

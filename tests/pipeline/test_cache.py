@@ -29,7 +29,8 @@ def prepare(inputs: dict[str, Any]) -> dict[str, Any]:
     fields = {name: inputs[name] for name in form.FIELDS}
     nodes, gpus = inputs["nodes"], inputs["gpus_per_node"]
     image = inputs["image"]
-    return form.prepare(inputs["family"], fields, inputs["settings"], nodes, gpus, image)
+    size = (inputs["cpu"], inputs["memory"])
+    return form.prepare(inputs["family"], fields, inputs["settings"], nodes, gpus, image, *size)
 
 
 def second(pipeline, first: dict[str, Any], then: dict[str, Any]) -> list[str]:

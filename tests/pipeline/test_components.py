@@ -49,6 +49,20 @@ def test_a_component_says_what_each_input_and_output_is(name):
         assert [key for key, one in inputs.items() if not one.get("isOptional")] == ["family"]
 
 
+def test_an_older_pipeline_goes_on_in_an_image_that_hands_out_more(monkeypatch):
+    from modelyard.pipeline import form
+
+    component = yaml.safe_load((FOLDER / "components" / "prepare.yaml").read_text())
+    *_, source = component["deploymentSpec"]["executors"]["exec-prepare"]["container"]["command"]
+    old: dict = {}
+    exec(source, old)  # noqa: S102 - as Kubeflow runs it
+    today = form.prepare
+    monkeypatch.setattr(form, "prepare", lambda *given: today(*given) | {"newer": "x"})
+    handed = old["prepare"](family="tabular")
+    assert handed.train["family"] == "tabular"
+    assert handed.gpus == "0"
+
+
 def typed(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     """Runs a script as a person would, beside the folder `steps`."""
     (folder / "own.py").write_text(script)

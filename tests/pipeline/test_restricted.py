@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from components.common import FIRST
 from modelyard.family import names
 from modelyard.pipeline.pipelines import KINDS
 from tests.charts.rules import pods_are_restricted
-from tests.pipeline.driver import pods
+from tests.pipeline.pods_table import resources
 
 KEYS = [(name, kind) for name in (None, *names()) for kind in KINDS]
 OF_KUBEFLOW = {
@@ -78,9 +79,9 @@ def test_a_step_that_may_be_root_is_found(compiled):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_cpu_and_memory_of_the_form_reach_every_step(compiled, key):
-    documents = list(yaml.safe_load_all(compiled[key].read_text()))
-    outputs = {("prepare", "gpus"): "0", ("prepare", "gpu_resource"): "nvidia.com/gpu"}
-    sizes = pods(documents, {"cpu": "300m", "memory": "1Gi"}, outputs)
+    sizes = resources(compiled[key], 1, 0, family=key[0], cpu="300m", memory="3Gi")
     for step, asked in sizes.items():
-        assert asked["requests"] == {"cpu": "300m", "memory": "1Gi"}, step
-        assert asked["limits"]["memory"] == "1Gi", step
+        # The first step says what the others ask for.
+        own = FIRST if step.endswith("prepare") else {"cpu": "300m", "memory": "3Gi"}
+        assert asked["requests"] == own, step
+        assert asked["limits"]["memory"] == own["memory"], step

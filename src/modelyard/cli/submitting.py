@@ -20,18 +20,16 @@ def arguments_of(
     from modelyard.pipeline.form import filled
 
     found = entry(family)
-    machine = dict(found.Config.resources)
-    if nodes == 1:
-        # With several nodes the steps stay as they are: the nodes read the settings themselves.
-        machine = config.cluster.machine(found.Config.resources)
+    # With several nodes the steps stay as they are: the nodes read the settings themselves.
+    alone = nodes == 1
     own = {} if image is None else {"image": image}
     return own | {
         "family": family,
         **filled(found, config),
         "nodes": nodes,
         "gpus_per_node": gpus,
-        "cpu": machine["cpu"],
-        "memory": machine["memory"],
+        "cpu": (config.cluster.cpu or "") if alone else "",
+        "memory": (config.cluster.memory or "") if alone else "",
     }
 
 

@@ -22,6 +22,9 @@ from modelyard.stages.run import Run, Stage, code_version
 STEP = "prepare"
 FIELDS = ("data", "target", "model", "name")
 """Settings that the form asks for by a name of their own."""
+SEARCH = "search"
+"""What the steps around trials are handed and sized by."""
+AMOUNTS = ("cpu", "memory")
 CLUSTER = "cluster"
 """Section that says where a training job runs: read by a training on several nodes only."""
 
@@ -33,8 +36,11 @@ def prepare(
     nodes: int,
     gpus: int,
     image: str,
+    cpu: str = "",
+    memory: str = "",
 ) -> dict[str, Any]:
-    """What each step is handed, by its name, and the GPUs of the training step's own pod.
+    """What each step is handed, by its name, the GPUs of the training step's own pod, and the size
+    of each step's pod.
 
     On an error that a person can fix: one line and exit code 2.
     """
@@ -44,7 +50,7 @@ def prepare(
     try:
         config = configured(load(family), fields, settings)
         run = Run.of(family, config.model_dump(mode="json"), nodes=nodes, gpus_per_node=gpus)
-        return handed(run, image)
+        return handed(run, image) | sized(run, cpu, memory)
     except ModelyardError as error:
         events.emit("failed", STEP, kind=type(error).__name__, message=str(error))
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -100,11 +106,25 @@ def handed(run: Run, image: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {"gpus": str(gpus), "gpu_resource": run.config.cluster.gpu_resource}
     for name, stage in STAGES.items():
         found[name] = _for_stage(run, stage, whole) | {"image": image}
-    found["search"] = {
+    found[SEARCH] = {
         "family": run.name,
         "config": carried(whole),
         "code": code_version(run.entry),
     }
+    return found
+
+
+def sized(run: Run, cpu: str = "", memory: str = "") -> dict[str, str]:
+    """`ingest_cpu`, `ingest_memory` and so on of each step: what the form says of all, else what the
+    family says of each."""
+    asked = {"cpu": cpu, "memory": memory}
+    found = {}
+    for step in (*STAGES, SEARCH):
+        # The pods of a training job are the nodes; the step's own only follows them.
+        follows = step == "train" and run.nodes > 1
+        size = run.config.size("job" if follows else step)
+        for amount in AMOUNTS:
+            found[f"{step}_{amount}"] = asked[amount] or size[amount]
     return found
 
 

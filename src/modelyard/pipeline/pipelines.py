@@ -40,7 +40,7 @@ def generic(kind: str) -> Path:
 
 
 def of_family(family: str, kind: str) -> Path:
-    """The pipeline of a family, its settings and sizes as defaults; compiled where this code has
+    """The pipeline of a family; compiled where this code has
     not done it yet.
 
     An installation cannot change under its own pipelines; in a checkout they are looked for by the
@@ -116,22 +116,21 @@ def _compile(wanted: Sequence[dict[str, Any]]) -> None:
 
 
 def _described(family: str | None) -> dict[str, Any]:
-    """What a pipeline holds of a family, as JSON: its name, its sizes, and which fields of the form
-    it has no use for."""
+    """What a pipeline holds of a family, as JSON: its name, the size of /dev/shm, and which fields of
+    the form it has no use for."""
     from modelyard.family import load
     from modelyard.pipeline.form import FIELDS, path_of
     from modelyard.settings.family import FamilyConfig
 
     if family is None:
-        sizes = dict(FamilyConfig.resources)
         any_family = {"name": "modelyard", "title": "Any family", "family": ""}
-        return any_family | {"resources": sizes, "lacks": []}
+        return any_family | {"shm": FamilyConfig.resources["shm"], "lacks": []}
     entry = load(family)
     return {
         "name": f"modelyard-{slug(family)}",
         "title": f"{slug(family)} ({entry.title})",
         "family": family,
-        "resources": dict(entry.Config.resources),
+        "shm": entry.Config.resources["shm"],
         "lacks": [field for field in FIELDS if path_of(entry, field) is None],
     }
 

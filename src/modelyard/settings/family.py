@@ -119,6 +119,23 @@ class FamilyConfig(Settings):
     """What `modelyard tune` may change, by dotted name: see `modelyard.settings.search`."""
     resources: ClassVar[Mapping[str, str]] = {"cpu": "2", "memory": "8Gi", "shm": "2Gi"}
     """What a training pod asks for on a cluster; `shm` is the size of /dev/shm."""
+    sizes: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "ingest": {"cpu": "500m", "memory": "2Gi"},
+        "package": {"cpu": "1", "memory": "4Gi"},
+        "deploy": {"cpu": "1", "memory": "4Gi"},
+        "monitor": {"cpu": "1", "memory": "4Gi"},
+        "search": {"cpu": "500m", "memory": "2Gi"},
+        "job": {"cpu": "500m", "memory": "2Gi"},
+    }
+    """What the pods of other steps ask for, by stage; a stage that is not here asks for what training
+    does. `search` are the steps around trials, `job` is the step that follows a training on several
+    nodes."""
+
+    @classmethod
+    def size(cls, step: str) -> dict[str, str]:
+        """`cpu` and `memory` of a step's pod on a cluster."""
+        training = {amount: cls.resources[amount] for amount in ("cpu", "memory")}
+        return {**training, **cls.sizes.get(step, {})}
 
     @classmethod
     def debug(cls) -> Self:

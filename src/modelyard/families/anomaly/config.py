@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -119,6 +119,7 @@ class AnomalyConfig(FamilyConfig):
     """A run on series of measurements."""
 
     search_space = SEARCH
+    resources: ClassVar[Mapping[str, str]] = {"cpu": "1", "memory": "4Gi", "shm": "1Gi"}
 
     features: AnomalyFeatures = AnomalyFeatures()
     """From files of measurements to series without gaps."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -87,6 +87,7 @@ class RecommenderConfig(FamilyConfig):
     """A run on a log of interactions."""
 
     search_space = SEARCH
+    resources: ClassVar[Mapping[str, str]] = {"cpu": "1", "memory": "4Gi", "shm": "1Gi"}
 
     features: RecommenderFeatures = RecommenderFeatures()
     """From a log of interactions to splits."""

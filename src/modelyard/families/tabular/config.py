@@ -113,6 +113,12 @@ class TabularConfig(FamilyConfig):
     shortcuts: ClassVar[Mapping[str, str]] = {"target": "features.target"}
     search_space = SEARCH
     resources: ClassVar[Mapping[str, str]] = {"cpu": "500m", "memory": "2Gi", "shm": "256Mi"}
+    sizes: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "ingest": {"cpu": "250m", "memory": "1Gi"},
+        "deploy": {"cpu": "250m", "memory": "1Gi"},
+        "search": {"cpu": "250m", "memory": "1Gi"},
+        "job": {"cpu": "250m", "memory": "1Gi"},
+    }
 
     features: TabularFeatures = TabularFeatures()
     """From a table to numbers."""
