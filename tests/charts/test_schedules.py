@@ -201,6 +201,10 @@ def test_uninstall_goes_on_where_kubeflow_pipelines_does_not_answer(place, monke
     ("change", "said"),
     [
         ({"family": "tabuler"}, r"schedules\.x\.family: family 'tabuler' is unknown"),
+        (
+            {"family": "nowhere:Mine"},
+            r"family: family 'nowhere:Mine': no module.*image\.repository",
+        ),
         ({"cron": "* * * * *"}, r"schedules\.x\.cron = '\* \* \* \* \*' is no cron expression"),
         ({"cron": "0 0 25 * * *"}, r"schedules\.x\.cron"),
         ({"cron": "0 0 * * * hourly"}, r"schedules\.x\.cron"),
@@ -219,6 +223,15 @@ def test_a_plan_with_a_wrong_value_touches_nothing_and_names_it(place, change, s
         place.apply(wrong)
     assert len(str(raised.value).splitlines()) == 1
     assert (place.kubeflow.recurring, place.kubeflow.versions) == before
+
+
+def test_a_family_of_ones_own_is_registered_and_watched_where_the_image_holds_it(place):
+    own = "tests.toy.family:Line"
+    schedule = {"family": own, "cron": "0 0 * * * *"}
+    place.apply(place.plan("yard", families=[own], schedules={"lines": schedule}))
+    assert len(place.kubeflow.pipelines) == 3
+    (made,) = place.kubeflow.recurring
+    assert made["runtime_config"]["parameters"]["family"] == own
 
 
 @pytest.mark.parametrize("cron", ["0 0 * * * *", "0 */15 6-18 ? * mon-fri", "30 0,30 1 1 jan 0"])

@@ -68,6 +68,7 @@ def submitted(pipelines, *settings: str) -> Any:
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MODELYARD_IMAGE", "registry.example/toy:1")
     monkeypatch.chdir(Path(__file__).parents[2])
 
 

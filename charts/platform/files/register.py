@@ -127,19 +127,34 @@ def check_pipelines(client: Client, wanted: list[Compiled], namespace: str | Non
             )
 
 
+def check_family(where: str, family: str) -> None:
+    """Refuses a family that the image does not hold: modelyard's, or one's own as module:entry.
+
+    Raises:
+        UsageError: the value, by its name among the chart's.
+    """
+    known = names()
+    if ":" not in family:
+        if family not in known:
+            raise UsageError(f"{where}: {choices('family', family, known)}")
+        return
+    try:
+        load(family)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}. Set image.repository to one that holds it") from None
+
+
 def chosen(families: list[str]) -> list[Path]:
     """The compiled pipelines of the families; of all and the generic ones where none is named.
 
     Raises:
         UsageError: there is no such family.
     """
-    known = names()
     for family in families:
-        if family not in known:
-            raise UsageError(f"register.families: {choices('family', family, known)}")
+        check_family("register.families", family)
     files = [
         pipelines.of_family(family, kind)
-        for family in families or known
+        for family in families or names()
         for kind in pipelines.KINDS
     ]
     return files if families else [*files, *map(pipelines.generic, pipelines.KINDS)]
@@ -163,11 +178,9 @@ def check_schedules(plan: dict[str, Any]) -> None:
     Raises:
         UsageError: the value, by its name among the chart's, what was seen, what is allowed.
     """
-    known = names()
     for name, wanted in plan["schedules"].items():
         where = f"register.schedules.{name}"
-        if wanted["family"] not in known:
-            raise UsageError(f"{where}.family: {choices('family', wanted['family'], known)}")
+        check_family(f"{where}.family", wanted["family"])
         check_cron(f"{where}.cron", wanted["cron"])
         settings = nested(wanted.get("settings", {}))
         try:

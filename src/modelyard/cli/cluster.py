@@ -35,9 +35,10 @@ def submit_pipeline(
     Raises:
         UsageError: with these settings it would fail there for certain.
     """
-    from modelyard.cli.submitting import arguments_of, check_for_cluster, uploaded
+    from modelyard.cli.submitting import arguments_of, check_for_cluster, check_image, uploaded
     from modelyard.pipeline import local, pipelines
 
+    check_image(family, image)
     if upload is not None:
         config = uploaded(config, upload)
         console.print(f"uploaded {escape(str(config.data.uri))}", soft_wrap=True)

@@ -29,6 +29,10 @@ def compile_(
             "--packaged", help="Beside the generic ones of this installation: for images."
         ),
     ] = False,
+    image: Annotated[
+        str | None,
+        typer.Option(help="Image that the form proposes. None: MODELYARD_IMAGE, else modelyard's."),
+    ] = None,
     components: Annotated[
         bool,
         typer.Option(
@@ -51,7 +55,7 @@ def compile_(
         if family:
             raise UsageError("--components are the same for every family: leave out FAMILY")
         place = into or folder / "components"
-        for file in pipelines.compile_components(place.absolute()):
+        for file in pipelines.compile_components(place.absolute(), image):
             say(f"wrote {place / file.name}")
         return
     wanted: list[str | None] = [family] if family else [None, *names()]
@@ -62,9 +66,9 @@ def compile_(
     ]
     if family:
         entry(family)
-    pipelines.compile_pipelines(jobs)
+    pipelines.compile_pipelines(jobs, image)
     if not family:
-        pipelines.compile_components(folder.absolute() / "components")
+        pipelines.compile_components(folder.absolute() / "components", image)
     for _, _, target in jobs:
         say(f"wrote {folder / target.name}")
     if not family:
@@ -81,19 +85,26 @@ def new(
     into: Annotated[
         Path | None, typer.Option(help="Folder for it. None: the families here, else this folder.")
     ] = None,
+    image: Annotated[
+        bool,
+        typer.Option("--image", help="A Dockerfile too; where the family is there, only that."),
+    ] = False,
 ) -> None:
     """Start a family of your own: a working skeleton that passes the contract's checks."""
-    from rich import print as say
-
-    from modelyard.scaffold import create
+    from modelyard.scaffold import create, create_image, family_name
 
     checkout = Path("src/modelyard/families")
     folder = into or (checkout if checkout.is_dir() else Path())
-    for file in create(name, folder):
-        say(f"wrote {file}")
-    reference = (
-        name
-        if folder == checkout
-        else f"{name}:{''.join(part.title() for part in name.split('_'))}"
-    )
-    say(f"next: [bold]modelyard run {reference}[/]")
+    there = image and (folder / name).is_dir()
+    written = [] if there else create(name, folder)
+    if image:
+        written += create_image(name, folder)
+    for file in written:
+        typer.echo(f"wrote {file}")
+    reference = family_name(name, folder)
+    typer.echo(f"next: modelyard run {reference}")
+    if image:
+        tag = f"registry.example.org/team/{name}:1"
+        typer.echo(f"      docker build --tag {tag} {folder / name}")
+        typer.echo(f"      docker push {tag}")
+        typer.echo(f"      modelyard submit {reference} --image {tag}")

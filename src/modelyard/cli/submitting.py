@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelyard.errors import UsageError
+from modelyard.home import IMAGE
 from modelyard.settings.uri import is_git, is_remote, local_path
 
 if TYPE_CHECKING:
@@ -62,6 +64,21 @@ def check_for_cluster(config: FamilyConfig, *, nodes: int, kind: str) -> None:
             f"monitor.log {log or 'is not set'}: a pod does not reach this machine's prediction log. "
             "Type: --set monitor.log=s3://BUCKET/FOLDER, where the service writes it"
         )
+
+
+def check_image(family: str, image: str | None) -> None:
+    """Refuses a family of one's own that the image of the steps does not hold.
+
+    Raises:
+        UsageError: no image is named, and modelyard's own has none but its families.
+    """
+    if ":" not in family or image or os.environ.get(IMAGE):
+        return
+    module = family.partition(":")[0].partition(".")[0]
+    raise UsageError(
+        f"family {family!r} is not in modelyard's own image. Type: --image REGISTRY/{module}:TAG, or set "
+        f"{IMAGE}; a Dockerfile for it: modelyard new {module} --image (docs/own-image.md)"
+    )
 
 
 def _unreachable(uri: str) -> str:

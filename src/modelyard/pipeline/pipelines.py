@@ -40,8 +40,7 @@ def generic(kind: str) -> Path:
 
 
 def of_family(family: str, kind: str) -> Path:
-    """The pipeline of a family; compiled where this code has
-    not done it yet.
+    """The pipeline of a family; compiled where this code has not done it yet.
 
     An installation cannot change under its own pipelines; in a checkout they are looked for by the
     code's version.
@@ -73,8 +72,11 @@ def compile_pipeline(family: str | None, kind: str, target: Path) -> Path:
     return target
 
 
-def compile_pipelines(wanted: Sequence[tuple[str | None, str, Path]]) -> None:
-    """Writes several: family (None: the generic one), kind and file of each.
+def compile_pipelines(
+    wanted: Sequence[tuple[str | None, str, Path]], image: str | None = None
+) -> None:
+    """Writes several: family (None: the generic one), kind and file of each; their forms propose
+    `image`, else MODELYARD_IMAGE, else modelyard's own.
 
     A process of its own builds them, from the folder of pipelines that stands beside this package
     or in the wheel.
@@ -83,29 +85,33 @@ def compile_pipelines(wanted: Sequence[tuple[str | None, str, Path]]) -> None:
         MissingExtra: kfp is not installed.
         UsageError: no such family.
     """
-    _compile(
-        [_described(family) | {"kind": kind, "target": str(file)} for family, kind, file in wanted]
-    )
+    described = [
+        _described(family) | {"kind": kind, "target": str(file)} for family, kind, file in wanted
+    ]
+    _compile(described, image)
 
 
-def compile_components(folder: Path) -> list[Path]:
+def compile_components(folder: Path, image: str | None = None) -> list[Path]:
     """Writes the YAML of each component into a folder, for pipelines of other people.
 
     Raises:
         MissingExtra: kfp is not installed.
     """
     files = {name: folder / f"{name}.yaml" for name in COMPONENTS}
-    _compile([{"kind": name, "target": str(file)} for name, file in files.items()])
+    _compile([{"kind": name, "target": str(file)} for name, file in files.items()], image)
     return list(files.values())
 
 
-def _compile(wanted: Sequence[dict[str, Any]]) -> None:
+def _compile(wanted: Sequence[dict[str, Any]], image: str | None) -> None:
     _import_kfp()
     path = os.pathsep.join([str(source_root()), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
+    if image:
+        environment[IMAGE] = image
     done = subprocess.run(
         [sys.executable, "-m", "pipelines"],
         cwd=source_root(),
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment,
         input="\n".join(map(json.dumps, wanted)),
         capture_output=True,
         text=True,

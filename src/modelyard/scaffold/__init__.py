@@ -9,12 +9,14 @@ import re
 from pathlib import Path
 from string import Template
 
-from modelyard import families
+from modelyard import __version__, families
 from modelyard.errors import UsageError
 from modelyard.family import names
 from modelyard.store import artifact
 
 SUFFIX = ".tmpl"
+FAMILY, IMAGE = "template", "image"
+"""Folders of templates: of a family, and of what makes its image."""
 
 
 def create(name: str, into: Path) -> list[Path]:
@@ -36,6 +38,32 @@ def create(name: str, into: Path) -> list[Path]:
     return [folder / file for file in texts]
 
 
+def create_image(name: str, into: Path) -> list[Path]:
+    """Writes what makes an image of the family in the folder `into / name`; returns the files. A
+    list of its packages that is there already stays.
+
+    Raises:
+        UsageError: there is no such folder, it is part of modelyard itself, or it has a Dockerfile.
+    """
+    folder = Path(into) / name
+    family = family_name(name, into)
+    if ":" not in family:
+        raise UsageError(
+            f"family {name!r} is part of modelyard here, and so of the images that `make images` builds"
+        )
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder. Type: modelyard new {name} --image")
+    if (folder / "Dockerfile").exists():
+        raise UsageError(
+            f"{folder / 'Dockerfile'} exists and is left as it is. Remove it to get another"
+        )
+    texts = render(name, family, IMAGE)
+    missing = [folder / file for file in texts if not (folder / file).exists()]
+    for file in missing:
+        file.write_text(texts[file.name])
+    return missing
+
+
 def family_name(name: str, into: Path) -> str:
     """What `load` and the command line call a family that was created in `into`."""
     inside = any(Path(path).resolve() == Path(into).resolve() for path in families.__path__)
@@ -47,23 +75,22 @@ def class_name(name: str) -> str:
     return "".join(part.title() for part in name.split("_"))
 
 
-def render(name: str, family: str) -> dict[str, str]:
-    """The skeleton's files: text by file name."""
+def render(name: str, family: str, templates: str = FAMILY) -> dict[str, str]:
+    """The files of a folder of templates: text by file name."""
     words = {
         "name": name,
         "Class": class_name(name),
         "entry": class_name(name) if ":" in family else "FAMILY",
         "title": name.replace("_", " "),
         "family": family,
+        "version": __version__,
         "test": f"{name}/test_{name}.py" if ":" in family else f"src/modelyard/families/{name}",
     }
-    templates = sorted((Path(__file__).parent / "template").glob(f"*{SUFFIX}"))
-    return {
-        template.name.removesuffix(SUFFIX).replace("NAME", name): Template(
-            template.read_text()
-        ).substitute(words)
-        for template in templates
-    }
+    texts = {}
+    for template in sorted((Path(__file__).parent / templates).glob(f"*{SUFFIX}")):
+        file = template.name.removesuffix(SUFFIX).replace("NAME", name)
+        texts[file] = Template(template.read_text()).substitute(words)
+    return texts
 
 
 def _check(name: str, folder: Path) -> None:
