@@ -56,17 +56,29 @@ read."""
 
 
 class Throttle:
-    """A `Progress` for a stage that does not tell too often, and always the last one."""
+    """A `Progress` for a stage that does not tell too often, and always the last one.
+
+    In a log a whole epoch, with what the validation split says of it, goes before a part of the next
+    one: epochs that end within the pause would be missing by chance.
+    """
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self._last = -READ
+        self._whole: tuple[float, float, dict[str, float]] | None = None
+        """The last whole epoch that the log lacks."""
 
     def __call__(self, done: float, total: float, **figures: float) -> None:
-        pause = FOLLOWED if os.environ.get(VARIABLE) else READ
-        if time.monotonic() - self._last >= pause or done >= total:
-            self._last = time.monotonic()
-            emit("progress", self.stage, done=done, total=total, figures=figures)
+        followed = bool(os.environ.get(VARIABLE))
+        if not followed and done == int(done) > 0:
+            self._whole = (done, total, figures)
+        pause = FOLLOWED if followed else READ
+        if time.monotonic() - self._last < pause and done < total:
+            return
+        self._last = time.monotonic()
+        done, total, figures = self._whole or (done, total, figures)
+        self._whole = None
+        emit("progress", self.stage, done=done, total=total, figures=figures)
 
 
 def _figures(fields: dict[str, Any]) -> str:

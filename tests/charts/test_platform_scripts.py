@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,11 +15,13 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import fsspec
 import httpx
 import pytest
 
@@ -28,6 +31,7 @@ from modelyard.family import names
 from modelyard.pipeline.pipelines import KINDS, connect, of_family
 from tests.charts.helm import ROOT, Case, objects
 from tests.charts.kubeflow import Kubeflow, running
+from tests.standin.s3 import store
 
 FILES = ROOT / "charts" / "platform" / "files"
 
@@ -104,7 +108,11 @@ def test_monitoring_is_scheduled_with_its_settings_and_the_launchers_account(reg
     assert one["runtime_config"]["parameters"] == {
         "family": "tabular",
         "settings": {
-            "monitor": {"log": "s3://logs/payments", "consecutive": 2},
+            "monitor": {
+                "log": "s3://logs/payments",
+                "consecutive": 2,
+                "schedule": "payments-payments",
+            },
             "registry": {"name": "payments"},
             "cluster": {"cpu": 4, "memory": "32Gi"},
         },
@@ -267,6 +275,72 @@ def reports(tmp_path) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+def listed(place: str) -> str:
+    """The page that lists the reports of a place."""
+    module = script("reports")
+    page: str = module.listing(module.Reports(place).listed())
+    return page
+
+
+VERDICTS = {
+    "a": {
+        "model": "churn@3",
+        "schedule": "payments-hourly",
+        "reason": "drifted: <b>amount</b> (D 0.31)",
+    },
+    "b": {"family": "tabular", "package": "15df43746691", "reason": "stable over 400 rows"},
+    "c": None,
+}
+"""Of today, of before models were named, and a report without one."""
+
+
+@pytest.fixture(params=["folder", "store"])
+def place(request, tmp_path, monkeypatch) -> Iterator[str]:
+    """Reports with their verdicts, in a folder and in an object store."""
+    if request.param == "folder":
+        yield str(tmp_path / "reports")
+        return
+    with store() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("reports")
+        yield "s3://reports/v2"
+
+
+def test_the_list_names_model_schedule_verdict_and_time_of_each_report(place):
+    files, root = fsspec.core.url_to_fs(place)
+    for name, verdict in VERDICTS.items():
+        files.makedirs(f"{root}/{name}/monitor", exist_ok=True)
+        files.pipe_file(f"{root}/{name}/monitor/report.html", b"<p>")
+        if verdict is not None:
+            text = json.dumps(verdict).encode()
+            files.pipe_file(f"{root}/{name}/monitor/verdict.json", text)
+    rows = {row[-1]: row for row in re.findall(CELLS, listed(place))}
+    today, before, without = (rows[f"{name}/monitor/report.html"] for name in VERDICTS)
+    assert today[1:4] == (
+        "churn@3",
+        "payments-hourly",
+        "drifted: &lt;b&gt;amount&lt;/b&gt; (D 0.31)",
+    )
+    assert before[1:4] == ("tabular 15df43746691", "", "stable over 400 rows")
+    assert without[1:4] == ("", "", "")
+    year = datetime.now(UTC).year
+    assert all(row[0].startswith(f"{year}-") for row in rows.values())
+
+
+CELLS = "<tr>" + "<td>([^<]*)</td>" * 4 + '<td><a href="[^"]*">([^<]*)</a></td></tr>'
+
+
+def test_a_verdict_that_comes_after_its_report_is_shown_at_the_next_look(tmp_path, monkeypatch):
+    module = script("reports")
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    found = module.Reports(str(tmp_path))
+    (tmp_path / "report.html").write_text("<p>")
+    assert [one.verdict for one in found.listed()] == [""]
+    (tmp_path / "verdict.json").write_text('{"model": "churn@3", "reason": "stable"}')
+    assert [one.verdict for one in found.listed()] == ["stable"]
 
 
 def test_reports_are_listed_newest_first_and_shown(reports):

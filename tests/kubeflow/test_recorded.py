@@ -254,6 +254,27 @@ def test_logs_are_the_steps_own_words_without_those_of_argo_and_the_launcher(clu
     assert "Error: exit status 1" in invoke("logs", run, "--all").output
 
 
+def test_the_log_of_a_training_job_shows_its_epochs_and_loss_and_nothing_of_kubeflows(
+    cluster, pipelines
+):
+    found, run = known(pipelines, "trainjob")
+    fill(cluster, found)
+    lines = invoke("logs", run, "train").output.splitlines()
+    assert lines[0].startswith("== train")
+    epochs = [line for line in lines if re.match(r"train \d\S* of 40 loss=0\.\d+", line)]
+    assert len(epochs) == 12
+    assert "validation_loss=0.09475" in epochs[-1]
+    others = ("{", "}", '"', "Looking for", "Loading KFP", "Got executor", "Wrote executor", "I11")
+    assert [line for line in lines if line.startswith(others)] == []
+    assert sum("TrainJob" in line for line in lines) == 3
+
+
+def test_a_log_that_breaks_off_within_kubeflows_json_is_shown_as_it_is():
+    from modelyard.kubernetes.words import own_lines
+
+    assert own_lines("[KFP Executor x INFO]: Got executor_input:\n{\n a\n") == ["{", "a"]
+
+
 def test_the_cost_of_a_run_is_what_its_steps_logged(cluster, pipelines):
     found, run = known(pipelines, "trainjob")
     fill(cluster, found)

@@ -65,6 +65,16 @@ def usual(rows: int = 400) -> np.ndarray:
     return np.random.default_rng(5).uniform(-3, 3, rows)
 
 
+def test_verdict_headline_and_page_name_model_and_schedule(champion, tmp_path):
+    serve(champion, tmp_path / "log", usual())
+    headline, verdict, page = look(tmp_path, tmp_path / "log", schedule="payments-hourly")
+    assert headline == "payments-hourly: stable over 400 rows"
+    assert verdict.schedule == "payments-hourly"
+    assert re.fullmatch(r"tests-toy-family-line@\d+", verdict.model)
+    assert f"{verdict.model} (" in page
+    assert "schedule payments-hourly" in page
+
+
 def test_traffic_like_the_test_data_is_stable(champion, tmp_path):
     serve(champion, tmp_path / "log", usual())
     headline, verdict, page = look(tmp_path, tmp_path / "log")

@@ -1,5 +1,6 @@
 """Stages on a tiny family: whole outputs, keys, reuse, events."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -165,6 +166,24 @@ def test_progress_is_told_a_few_times_a_second_and_always_at_the_end(tmp_path):
     lines = [event for event in told(tmp_path) if event["event"] == "progress"]
     assert 2 <= len(lines) < 50
     assert json.loads(json.dumps(lines[-1]))["figures"] == {"loss": 0.001}
+
+
+def test_a_log_shows_whole_epochs_with_what_the_validation_split_says(monkeypatch, caplog):
+    monkeypatch.delenv(events.VARIABLE, raising=False)
+    seconds = itertools.count(0, 3)
+    monkeypatch.setattr(events.time, "monotonic", lambda: float(next(seconds)))
+    caplog.set_level("INFO", "modelyard")
+    progress = events.Throttle("train")
+    for tenth in range(10, 400, 3):
+        done = tenth / 10
+        if tenth % 10 == 0:
+            progress(done, 40, loss=0.5, validation_loss=1 / done)
+        else:
+            progress(done, 40, loss=0.5)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) < 45, "a line every ten seconds"
+    shown = [line.split()[1] for line in lines if "validation_loss=" in line]
+    assert shown == ["1", "4", "7", "10", "13", "16", "19", "22", "25", "28", "31", "34", "37"]
 
 
 def test_a_package_of_another_run_has_another_version_though_its_weights_are_the_same(

@@ -203,6 +203,9 @@ def wanted_schedule(
     compiled = with_image(pipelines.of_family(family, "monitoring"), plan["image"])
     pipeline, version = upload(client, compiled, plan)
     config = nested(wanted.get("settings", {}))
+    title = f"{plan['owner'].rpartition('/')[2]}-{name}"
+    # Verdicts and reports say which schedule they are of.
+    config["monitor"] = {"schedule": title, **config.get("monitor", {})}
     # A pod's size is the pipeline's to ask for, before the step that reads the settings is there.
     size = {
         name: str(amount)
@@ -211,7 +214,7 @@ def wanted_schedule(
     }
     return Wanted(
         name=name,
-        title=f"{plan['owner'].rpartition('/')[2]}-{name}",
+        title=title,
         cron=wanted["cron"],
         pipeline=pipeline,
         version=version,

@@ -1,21 +1,24 @@
 """Shows the drift reports below a folder or URI over HTTP: reports.py PLACE PORT.
 
-GET / lists them, the newest first; GET /<path>/report.html is one; GET /livez answers while the
+GET / lists them, the newest first, with model, schedule and verdict of each;
+GET /<path>/report.html is one; GET /livez answers while the
 process lives.
 """
 
 from __future__ import annotations
 
 import html
+import json
 import re
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-NAME = "report.html"
+NAME, VERDICT = "report.html", "verdict.json"
 SHOWN = 500
 LOOK_SECONDS = 60.0
 """How long a listing is good for: an object store takes its time to list."""
@@ -52,6 +55,18 @@ def policy(report: bytes) -> str:
     return f"sandbox allow-scripts; {own[1].decode()}; frame-ancestors 'none'"
 
 
+@dataclass(frozen=True)
+class Report:
+    """A report, as the list shows it."""
+
+    path: str
+    """Below the place."""
+    when: str
+    model: str
+    schedule: str
+    verdict: str
+
+
 class Reports:
     """The reports of a place, listed at most once a minute."""
 
@@ -60,25 +75,53 @@ class Reports:
 
         self._files, root = fsspec.core.url_to_fs(place)
         self._root = str(root).rstrip("/")
-        self._found: dict[str, Any] = {}
+        self._found: dict[tuple[str, str], Report] = {}
+        """By path and time of writing."""
         self._until = 0.0
 
-    def names(self) -> list[tuple[str, str]]:
-        """Path below the place, and time of writing, the newest first."""
+    def listed(self) -> list[Report]:
+        """The newest reports, the newest first."""
         if time.monotonic() >= self._until:
             self._files.invalidate_cache()
             found = self._files.glob(f"{self._root}/**/{NAME}", detail=True)
-            times = {path: _time(info) for path, info in found.items()}
-            self._found = dict(sorted(times.items(), key=lambda one: one[1], reverse=True)[:SHOWN])
+            keys = [(path, _time(info)) for path, info in found.items()]
+            keys = sorted(keys, key=lambda key: key[1], reverse=True)[:SHOWN]
+            # A step's files come one by one: the verdict may follow its report.
+            known = {key: one for key, one in self._found.items() if one.verdict}
+            known |= self._read([key for key in keys if key not in known])
+            self._found = {key: known[key] for key in keys}
             self._until = time.monotonic() + LOOK_SECONDS
-        return [(path[len(self._root) + 1 :], when) for path, when in self._found.items()]
+        return list(self._found.values())
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a report that is listed; None for anything else."""
-        if name not in dict(self.names()):
+        if name not in {report.path for report in self.listed()}:
             return None
         content: bytes = self._files.cat_file(f"{self._root}/{name}")
         return content
+
+    def _read(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], Report]:
+        """Reports with what the verdict next to each says, all read at once."""
+        places = {key: key[0].removesuffix(NAME) + VERDICT for key in keys}
+        texts = self._files.cat(list(places.values()), on_error="return") if keys else {}
+        found = {}
+        for (path, when), place in places.items():
+            said = _verdict(texts.get(place))
+            # A verdict of before models were named has family and package.
+            before = f"{said.get('family', '')} {said.get('package', '')}".strip()
+            model = said.get("model") or before
+            words = (model, said.get("schedule", ""), said.get("reason", ""))
+            found[path, when] = Report(path[len(self._root) + 1 :], when, *map(str, words))
+        return found
+
+
+def _verdict(text: Any) -> dict[str, Any]:
+    """A verdict's content; empty for one that is missing or damaged: its report is shown all the same."""
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _time(info: dict[str, Any]) -> str:
@@ -94,15 +137,23 @@ def _time(info: dict[str, Any]) -> str:
     return str(when)[:19]
 
 
-def listing(names: list[tuple[str, str]]) -> str:
+def listing(reports: list[Report]) -> str:
     """The page that lists reports."""
-    rows = "".join(
-        f'<tr><td>{html.escape(when)}</td><td><a href="/{quote(name)}">{html.escape(name)}</a></td></tr>'
-        for name, when in names
+    rows = ""
+    for report in reports:
+        said = (report.when, report.model, report.schedule, report.verdict)
+        cells = "".join(f"<td>{html.escape(text)}</td>" for text in said)
+        link = f'<a href="/{quote(report.path)}">{html.escape(report.path)}</a>'
+        rows += f"<tr>{cells}<td>{link}</td></tr>"
+    names = ("time (UTC)", "model", "schedule", "verdict", "report")
+    titles = "".join(f"<th>{name}</th>" for name in names)
+    style = (
+        "body{font:16px system-ui;margin:2rem}th,td{padding:.2rem 1rem .2rem 0;text-align:left;"
+        "vertical-align:top}td:last-child{overflow-wrap:anywhere;font-size:.8rem}"
     )
-    style = "body{font:16px system-ui;margin:2rem}td{padding:.2rem 1rem .2rem 0}"
     head = f"<!doctype html><meta charset=utf-8><title>Drift reports</title><style>{style}</style>"
-    return f"{head}<h1>Drift reports</h1><table>{rows or '<tr><td>none yet</td></tr>'}</table>"
+    table = f"<tr>{titles}</tr>{rows}" if reports else "<tr><td>none yet</td></tr>"
+    return f"{head}<h1>Drift reports</h1><table>{table}</table>"
 
 
 def handler(reports: Reports) -> type[BaseHTTPRequestHandler]:
@@ -115,7 +166,7 @@ def handler(reports: Reports) -> type[BaseHTTPRequestHandler]:
             if path == "/livez":
                 return self._answer(200, b"ok", LISTING)
             if path == "/":
-                return self._answer(200, listing(reports.names()).encode(), LISTING)
+                return self._answer(200, listing(reports.listed()).encode(), LISTING)
             content = reports.read(path.removeprefix("/"))
             if content is None:
                 return self._answer(404, b"no such report", LISTING)

@@ -33,8 +33,12 @@ def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -
     info = verify(package).info
     Trust.from_environment().family(info.family)
     family = entry(info.family)
+    by_hand = {"monitor": {"schedule": None}}  # whatever schedule the package was trained by
     config = resolve(
-        family.Config, ("config", info.config), ("--set", parse_assignments(assignments or []))
+        family.Config,
+        ("config", info.config),
+        ("config", by_hand),
+        ("--set", parse_assignments(assignments or [])),
     )
     target = (
         verdict or home() / "monitoring" / reference.replace("/", "-").replace("@", "-") / new_id()

@@ -56,7 +56,7 @@ def _banner(verdict: Verdict, settings: MonitorSettings, opinion: Opinion | None
         f"{settings.share:.0%} of the columns did."
     )
     lines = [
-        f"{verdict.family} {verdict.package}: {verdict.rows_current:,} predictions from {window.since} to "
+        f"{_watched(verdict)}: {verdict.rows_current:,} predictions from {window.since} to "
         f"{window.until}, against {verdict.rows_reference:,} reference rows.",
         verdict.retrain_reason,
         rule if verdict.columns else "",
@@ -68,6 +68,13 @@ def _banner(verdict: Verdict, settings: MonitorSettings, opinion: Opinion | None
         parts += [f'<p class="note">{_text(_second(verdict, opinion))}</p>']
         parts += [_differences(verdict, settings, opinion)]
     return f'<div class="my">{"".join(parts)}</div>'
+
+
+def _watched(verdict: Verdict) -> str:
+    """`churn@3 (tabular 1f3c…), schedule payments`."""
+    package = f"{verdict.family} {verdict.package}"
+    named = f"{verdict.model} ({package})" if verdict.model else package
+    return f"{named}, schedule {verdict.schedule}" if verdict.schedule else named
 
 
 def _second(verdict: Verdict, opinion: Opinion) -> str:

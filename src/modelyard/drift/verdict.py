@@ -53,6 +53,10 @@ class Verdict(BaseModel):
     retrain_reason: str = ""
     in_a_row: int = 0
     """Drifted windows without a stable one between, this one included."""
+    model: str = ""
+    """What was watched, `churn@3`; empty in what was written before it was recorded."""
+    schedule: str = ""
+    """Name of the schedule that looked; empty: a person did."""
 
     @property
     def drifted(self) -> list[ColumnDrift]:

@@ -17,6 +17,15 @@ _LAUNCHER = re.compile(r"^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \S+\] ")
 """klog's prefix: level, month and day, time, thread, place in the source."""
 _ARGO = re.compile(r"^time=\S+ level=.* argo=true|^Error: exit status \d+$")
 _EXECUTOR = re.compile(r"^\[KFP Executor [^\]]*\]: ")
+_OF_EXECUTOR = (
+    "Looking for component `",
+    "Loading KFP component ",
+    "Got executor_input:",
+    "Wrote executor output file to ",
+)
+"""What kfp's executor logs around the step; the step's own logging has its prefix too."""
+_OPENS = ("{", "Got executor_input:")
+"""Ends of lines below which JSON follows, up to a line with its closing brace."""
 _ENDED = re.compile(r"Component failed to execute successfully: exit status (\d+)")
 _CONTAINER = re.compile(r'sub-process exited".* error="exit status (\d+)"')
 _FINISHED = re.compile(
@@ -36,12 +45,22 @@ class Finished:
 
 
 def own_lines(log: str) -> list[str]:
-    """Lines of the program itself, without those of Argo and the launcher and without empty ones."""
+    """Lines of the program itself, without those of Argo, the launcher and kfp's executor, and without
+    empty ones."""
     lines = []
-    for line in log.splitlines():
+    every = log.splitlines()
+    number = 0
+    while number < len(every):
+        line = every[number]
         text = _EXECUTOR.sub("", line).strip()
-        if text and not _LAUNCHER.match(line) and not _ARGO.match(line):
+        theirs = _LAUNCHER.match(line) or _ARGO.match(line) or text.startswith(_OF_EXECUTOR)
+        if text and not theirs:
             lines.append(text)
+        number += 1
+        if theirs and text.endswith(_OPENS):
+            # JSON over many lines; a log that breaks off in it is shown as it is.
+            rest = every[number:]
+            number += rest.index("}") + 1 if "}" in rest else 0
     return lines
 
 

@@ -104,6 +104,9 @@ class MonitorSettings(Settings):
     cooldown_hours: float = Field(default=24.0, ge=0)
     """No retraining is requested within so many hours of the package's creation or of the last
     request."""
+    schedule: str | None = None
+    """Name of the schedule that starts it, for verdict and report; the platform's chart sets it. None:
+    a person does."""
 
 
 class FamilyConfig(Settings):

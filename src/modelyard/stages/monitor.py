@@ -53,9 +53,13 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
         window=window,
     )
     found = _with_memory(found, version, run, datetime.fromisoformat(info.created), now)
+    number = f"@{version.version}" if version is not None else ""
+    called = {"model": f"{registry.model_name(run)}{number}", "schedule": settings.schedule or ""}
+    found = found.model_copy(update=called)
     write_json(verdict / "verdict.json", found)
     write_report(verdict / "report.html", reference, current, found, settings)
-    return found.reason + (f"; {found.retrain_reason}" if found.status == "drifted" else "")
+    headline = found.reason + (f"; {found.retrain_reason}" if found.status == "drifted" else "")
+    return f"{found.schedule}: {headline}" if found.schedule else headline
 
 
 def _watched(run: Run, package: Path | None) -> tuple[Path, Version | None]:
