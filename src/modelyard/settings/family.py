@@ -40,6 +40,10 @@ class DataSettings(Settings):
     )
     """Expected sha256 by relative file name; a mismatch stops the run. Empty: record, don't
     compare."""
+    plain_files: int = Field(default=1_000, ge=1)
+    """A data set of more files than these is kept as shards: tar files, with an index."""
+    shard_megabytes: float = Field(default=256.0, gt=0)
+    """Size of a full shard."""
 
     @field_validator("uri")
     @classmethod

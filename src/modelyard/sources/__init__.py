@@ -6,9 +6,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,7 +19,7 @@ from modelyard.settings.uri import git_address, is_git, is_remote, local_path
 from modelyard.sources.git import fetch_git, fetch_local_git
 from modelyard.sources.local import check_there, fetch_local
 from modelyard.sources.remote import fetch_remote
-from modelyard.sources.transfer import FileInfo, Report
+from modelyard.sources.transfer import FileInfo, Report, Target
 from modelyard.store import artifact
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Source(BaseModel):
     """By relative name."""
     note: str | None = None
     """Whether a local path is what the `.dvc` file beside it says."""
+    shards: int = 0
+    """How many hold the files. 0: they are plain."""
 
     @property
     def revision(self) -> str:
@@ -64,12 +67,18 @@ class Source(BaseModel):
             parts = [name, size, f"sha256 {info.sha256[:8]}…"]
         else:
             parts = [f"{len(self.files):,} files", size]
+            if self.shards:
+                parts.append(f"in {self.shards:,} shard{'s' if self.shards > 1 else ''}")
         if self.kind == "sample":
             parts[0] = f"built-in {parts[0]}"
         if self.resolved is not None:
             short, name = self.resolved[:7], self.rev or "HEAD"
             parts.append(short if name.startswith(short) else f"{name} = {short}")
         return ", ".join(parts + ([self.note] if self.note else []))
+
+    def record(self) -> dict[str, Any]:
+        """All of it as JSON. Files in shards are left to the index of these."""
+        return self.model_dump(mode="json", exclude={"files"} if self.shards else None)
 
 
 def fetch(
@@ -78,7 +87,7 @@ def fetch(
     *,
     sample: Callable[[Path], None],
     companions: dict[str, Path] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Report = lambda done, total: None,
 ) -> Source:
     """Brings the data that `data` names into the folder `into`, and verifies its sums.
 
@@ -93,9 +102,12 @@ def fetch(
         Unavailable: the repository or store doesn't answer.
     """
     into.mkdir(parents=True, exist_ok=True)
-    source = (
-        _sample(data, into, sample) if data.uri is None else _fetch(data, data.uri, into, progress)
-    )
+    shard_bytes = round(data.shard_megabytes * 1e6)
+    target = Target(into, data.plain_files, shard_bytes, progress)
+    source = _sample(data, target, sample) if data.uri is None else _fetch(data, data.uri, target)
+    if len(source.files) > data.plain_files:
+        shards = len(list(into.glob("shard-*.tar")))
+        source = source.model_copy(update={"shards": shards})
     if not source.files:
         raise BadData("holds no files", file=data.uri or "the built-in sample")
     source = _add(source, companions or {}, into)
@@ -121,48 +133,51 @@ def local_data(data: DataSettings) -> Path | None:
 def _add(source: Source, companions: dict[str, Path], into: Path) -> Source:
     for name, path in companions.items():
         shutil.copyfile(path, into / name)
-    added = {
-        name: FileInfo(sha256=artifact.sha256(into / name), size=path.stat().st_size)
-        for name, path in companions.items()
-    }
+    added = {name: _info(into / name) for name in companions}
     return source.model_copy(update={"files": source.files | added})
 
 
-def _fetch(data: DataSettings, uri: str, into: Path, report: Report) -> Source:
+def _info(file: Path) -> FileInfo:
+    return FileInfo(sha256=artifact.sha256(file), size=file.stat().st_size)
+
+
+def _fetch(data: DataSettings, uri: str, target: Target) -> Source:
     refuse_credentials(uri, "data.uri")
     kind: Kind = "path"
     resolved, note = None, None
     if is_git(uri):
         kind = "git"
-        files, resolved = fetch_git(git_address(uri), data.rev, into, report)
+        files, resolved = fetch_git(git_address(uri), data.rev, target)
     elif is_remote(uri):
         kind = "remote"
         if data.rev:
             raise UsageError(
                 f"data.rev {data.rev!r}: {uri} is no Git repository. Leave data.rev out"
             )
-        files = fetch_remote(uri, into, report)
+        files = fetch_remote(uri, target)
     elif data.rev:
         kind = "git"
-        files, resolved = fetch_local_git(
-            Path(local_path(uri)).expanduser(), data.rev, into, report
-        )
+        path = Path(local_path(uri)).expanduser()
+        files, resolved = fetch_local_git(path, data.rev, target)
     else:
-        files, note = fetch_local(Path(local_path(uri)).expanduser(), into, report)
+        files, note = fetch_local(Path(local_path(uri)).expanduser(), target)
     return Source(kind=kind, uri=uri, rev=data.rev, resolved=resolved, files=files, note=note)
 
 
-def _sample(data: DataSettings, into: Path, sample: Callable[[Path], None]) -> Source:
+def _sample(data: DataSettings, target: Target, sample: Callable[[Path], None]) -> Source:
     if data.rev:
         raise UsageError(
             f"data.rev {data.rev!r} needs data.uri: the built-in data has no revisions"
         )
+    into = target.folder
     sample(into)
-    paths = {name: into / name for name in artifact.file_names(into)}
-    files = {
-        name: FileInfo(sha256=artifact.sha256(path), size=path.stat().st_size)
-        for name, path in paths.items()
-    }
+    names = artifact.file_names(into)
+    if len(names) > target.plain_files:
+        with tempfile.TemporaryDirectory(dir=into.parent, prefix=".sample.") as folder:
+            plain = into.rename(Path(folder) / "plain")
+            files, _ = fetch_local(plain, target)
+    else:
+        files = {name: _info(into / name) for name in names}
     return Source(kind="sample", uri=None, rev=None, resolved=None, files=files)
 
 

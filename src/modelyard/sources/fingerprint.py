@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,18 +39,19 @@ def fingerprint(data: DataSettings, companions: dict[str, Path]) -> str | None:
     """Text that changes when the data that `data` names changes; None when nothing short of
     fetching can tell.
 
-    A commit for Git, the stores' own version marks for objects, sums for local files. What goes
-    wrong here is left for the fetch to say.
+    A commit for Git, the stores' own version marks for objects, sums for local files; for so many
+    that they become shards, the marks that the file system gives them. What goes wrong here is left
+    for the fetch to say.
     """
     try:
         beside = {name: artifact.sha256(path) for name, path in companions.items()}
-        main = "sample" if data.uri is None else _of(data.uri, data.rev)
+        main = "sample" if data.uri is None else _of(data.uri, data.rev, data.plain_files)
     except (ModelyardError, GitError, OSError):
         return None
     return None if main is None else json.dumps([main, beside], sort_keys=True)
 
 
-def _of(uri: str, rev: str | None) -> str | None:
+def _of(uri: str, rev: str | None, most: int) -> str | None:
     if is_git(uri):
         return _commit_elsewhere(git_address(uri).url, rev)
     if is_remote(uri):
@@ -59,7 +61,16 @@ def _of(uri: str, rev: str | None) -> str | None:
         near = next(parent for parent in path.absolute().parents if parent.is_dir())
         root = Path(git("-C", str(near), "rev-parse", "--show-toplevel"))
         return resolve(root, rev, str(root))
-    return _digest({name: artifact.sha256(file) for name, file in local_files(path)})
+    files = dict(local_files(path))
+    if len(files) > most:
+        return _digest({name: _mark(file) for name, file in files.items()})
+    return _digest({name: artifact.sha256(Path(file)) for name, file in files.items()})
+
+
+def _mark(file: str) -> list[int]:
+    """What changes when a file is written. Its inode's time can't be set back, as the other can."""
+    state = os.stat(file)  # noqa: PTH116 - text
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
 
 
 def _commit_elsewhere(url: str, rev: str | None) -> str | None:

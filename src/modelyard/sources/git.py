@@ -6,6 +6,7 @@ record.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib.util
@@ -21,7 +22,7 @@ from modelyard.credentials import redact
 from modelyard.errors import BadData, MissingExtra, ModelyardError, Unavailable, UsageError
 from modelyard.settings.uri import GitAddress
 from modelyard.sources.gitcommand import GitError, explained, git
-from modelyard.sources.transfer import Entry, FileInfo, Report, copy_all, wanted
+from modelyard.sources.transfer import Entry, FileInfo, Target, copy_all, wanted
 
 Files = dict[str, FileInfo]
 
@@ -39,9 +40,7 @@ class Checkout:
     """Its work tree is ours and stands at the commit; else files are read from Git's objects."""
 
 
-def fetch_git(
-    address: GitAddress, rev: str | None, into: Path, report: Report
-) -> tuple[Files, str]:
+def fetch_git(address: GitAddress, rev: str | None, target: Target) -> tuple[Files, str]:
     """Fetches a path of a repository elsewhere. Returns the files and the commit.
 
     Raises:
@@ -50,12 +49,12 @@ def fetch_git(
     """
     folder = Path(address.url.removeprefix("file://"))
     if address.url.startswith("file://") and (folder / ".git").exists():
-        return fetch_local_git(folder / address.path, rev or "HEAD", into, report)
+        return fetch_local_git(folder / address.path, rev or "HEAD", target)
     with _cloned(address.url, rev) as checkout:
-        return _fetch(checkout, address.path, into, report), checkout.commit
+        return _fetch(checkout, address.path, target), checkout.commit
 
 
-def fetch_local_git(path: Path, rev: str, into: Path, report: Report) -> tuple[Files, str]:
+def fetch_local_git(path: Path, rev: str, target: Target) -> tuple[Files, str]:
     """Fetches what a local path was at a revision of the repository it lies in, whatever the
     work tree holds."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a tracked link
@@ -70,7 +69,7 @@ def fetch_local_git(path: Path, rev: str, into: Path, report: Report) -> tuple[F
         ) from None
     inside = (near.resolve() / path.relative_to(near)).relative_to(root.resolve()).as_posix()
     checkout = Checkout(str(root), root, resolve(root, rev, str(root)), clone=False)
-    return _fetch(checkout, inside, into, report), checkout.commit
+    return _fetch(checkout, inside, target), checkout.commit
 
 
 @contextmanager
@@ -107,7 +106,7 @@ def resolve(root: Path, rev: str, label: str) -> str:
     raise UsageError(f"data.rev {rev!r} is no branch, tag or commit of {label}. {hint}")
 
 
-def _fetch(checkout: Checkout, path: str, into: Path, report: Report) -> Files:
+def _fetch(checkout: Checkout, path: str, target: Target) -> Files:
     if importlib.util.find_spec("dvc") is None:
         raise MissingExtra("data from a Git repository", "data")
     where = f"{path!r} in {checkout.label} at {checkout.commit[:7]}"
@@ -120,7 +119,7 @@ def _fetch(checkout: Checkout, path: str, into: Path, report: Report) -> Files:
     with _explaining(where, absent=f"no {where}"):
         entries = _entries(fs, "/" + path, where)
     with _explaining(where, absent=_lost(where)):
-        return copy_all(entries, into, report)
+        return copy_all(entries, target)
 
 
 @contextmanager
@@ -150,8 +149,24 @@ def _entries(fs: Any, root: str, where: str) -> list[Entry]:
         fs.info(root)
         raise BadData("the folder holds no files", file=where)
     names = {path: path[len(root) + 1 :] or path.rpartition("/")[2] for path in infos}
-    return [
-        Entry(name, int(infos[path].get("size") or 0), functools.partial(fs.open, path, "rb"))
-        for path, name in names.items()
-        if wanted(name)
-    ]
+    entries = []
+    for path, name in names.items():
+        if wanted(name):
+            size = int(infos[path].get("size") or 0)
+            entries.append(Entry(name, size, functools.partial(_open, fs, path, infos[path])))
+    return entries
+
+
+def _open(fs: Any, path: str, info: dict[str, Any]) -> Any:
+    """A file of DVC's file system, from its cache or remote at once: DVC's own way first asks the
+    repository, and the stores whether they have it, which for a small file takes longest."""
+    entry = info.get("dvc_info", {}).get("entry")
+    if entry is not None and "fs_info" not in info:
+        storages = info["repo"].index.data["repo"].storage_map[entry.key]
+        for storage in (storages.cache, storages.remote):
+            place = storage.get(entry) if storage else None
+            if place is not None:
+                store, where = place
+                with contextlib.suppress(FileNotFoundError):
+                    return store.open(where, "rb")
+    return fs.open(path, "rb")

@@ -12,11 +12,11 @@ from pathlib import Path
 import yaml
 
 from modelyard.errors import BadData, UsageError
-from modelyard.sources.transfer import Entry, FileInfo, Report, copy_all, wanted
-from modelyard.store.artifact import file_names
+from modelyard.sources.transfer import Entry, FileInfo, Target, copy_all, wanted
+from modelyard.store.files import File, Files, files_of
 
 
-def fetch_local(path: Path, into: Path, report: Report) -> tuple[dict[str, FileInfo], str | None]:
+def fetch_local(path: Path, target: Target) -> tuple[dict[str, FileInfo], str | None]:
     """Copies a file, or all files below a folder; links are followed, hidden files and `*.dvc` left
     out.
 
@@ -30,10 +30,10 @@ def fetch_local(path: Path, into: Path, report: Report) -> tuple[dict[str, FileI
     """
     check_there(path)
     try:
-        files = copy_all([_entry(file, name) for name, file in local_files(path)], into, report)
+        files = copy_all([_entry(file, name) for name, file in local_files(path)], target)
     except OSError as error:
         raise UsageError(f"data.uri: {error.filename or path}: {error.strerror}") from None
-    return files, _compare(path, into)
+    return files, _compare(path, target.folder)
 
 
 def check_there(path: Path) -> None:
@@ -50,41 +50,46 @@ def check_there(path: Path) -> None:
         raise UsageError(_missing(path))
 
 
-def local_files(path: Path) -> Iterator[tuple[str, Path]]:
-    """The files of a local file or folder that belong to the data, by the name they get."""
+def local_files(path: Path) -> Iterator[tuple[str, str]]:
+    """The files of a local file or folder that belong to the data: the name they get, and the path.
+
+    Text instead of `Path`s, which take longer to make than a small file to read.
+    """
     if path.is_file():
-        yield path.name, path
+        yield path.name, str(path)
         return
     if not path.is_dir():
         raise BadData("is neither a file nor a folder", file=path)
-    for file in sorted(_walk(path, frozenset())):
-        name = file.relative_to(path).as_posix()
-        if file.suffix == ".dvc" and file.is_file() and not file.with_suffix("").exists():
-            raise UsageError(_missing(file.with_suffix("")))
+    for name in sorted(_walk(path, "", frozenset())):
+        file = f"{path}/{name}"
+        if name.endswith(".dvc") and not os.path.exists(file.removesuffix(".dvc")):  # noqa: PTH110 - text
+            raise UsageError(_missing(Path(file).with_suffix("")))
         if wanted(name):
             yield name, file
 
 
-def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    real = folder.resolve()
+def _walk(root: Path, inside: str, above: frozenset[str]) -> Iterator[str]:
+    """Relative names of the files in a folder of `root`; `above` are those that it lies in."""
+    folder = root / inside
+    real = os.path.realpath(folder)
     if real in above:
         raise BadData("a link leads back to a folder above it", file=folder)
-    for entry in folder.iterdir():
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, above | {real})
-        elif entry.is_file():
-            yield entry
-        else:
-            broken = entry.is_symlink()
-            raise BadData(
-                "a broken link" if broken else "is neither a file nor a folder", file=entry
-            )
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            if entry.is_dir():
+                yield from _walk(root, name, above | {real})
+            elif entry.is_file():
+                yield name
+            else:
+                problem = "is neither a file nor a folder"
+                raise BadData("a broken link" if entry.is_symlink() else problem, file=root / name)
 
 
-def _entry(file: Path, name: str) -> Entry:
-    return Entry(name, file.stat().st_size, lambda: file.open("rb"))
+def _entry(file: str, name: str) -> Entry:
+    return Entry(name, os.stat(file).st_size, lambda: open(file, "rb"))  # noqa: PTH116, PTH123 - text
 
 
 def _missing(path: Path) -> str:
@@ -120,22 +125,22 @@ def _compare(path: Path, copy: Path) -> str | None:
         raise UsageError(f"{record} is not a DVC file. Type: dvc add {path}") from None
     if not comparable:
         return None
-    seen = _md5(copy / path.name) if path.is_file() else _folder_md5(copy)
+    files = files_of(copy)
+    one = files.get(path.name) if path.is_file() else None
+    seen = _md5(one) if one is not None else _folder_md5(files)
     return f"as in {record.name}" if seen == expected else f"differs from {record.name}"
 
 
-def _md5(file: Path) -> str:
-    with file.open("rb") as stream:
+def _md5(file: File) -> str:
+    with file.open() as stream:
         return hashlib.file_digest(
             stream, functools.partial(hashlib.md5, usedforsecurity=False)
         ).hexdigest()
 
 
-def _folder_md5(folder: Path) -> str:
+def _folder_md5(files: Files) -> str:
     """DVC's identity of a folder: md5 of the JSON list of its files' md5 and names, by name
     parts."""
-    names = sorted(file_names(folder), key=lambda name: tuple(name.split("/")))
-    listing = json.dumps(
-        [{"md5": _md5(folder / name), "relpath": name} for name in names], sort_keys=True
-    )
+    sums = [{"md5": _md5(file), "relpath": file.name} for file in files]
+    listing = json.dumps(sums, sort_keys=True)
     return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from modelyard.errors import BadData, MissingExtra, ModelyardError, Unavailable, UsageError, choices
-from modelyard.sources.transfer import Entry, FileInfo, Report, copy_all, wanted
+from modelyard.sources.transfer import Entry, FileInfo, Target, copy_all, wanted
 
+THREADS = 32
+"""Objects that are fetched at once: each waits for the store."""
 _NO_CREDENTIALS = ("NoCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError")
 
 
-def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
+def fetch_remote(uri: str, target: Target) -> dict[str, FileInfo]:
     """Downloads an object, or all objects below a prefix.
 
     Raises:
@@ -24,7 +25,7 @@ def fetch_remote(uri: str, into: Path, report: Report) -> dict[str, FileInfo]:
     """
     fs, root = open_store(uri)
     try:
-        return copy_all(_entries(fs, root, uri), into, report)
+        return copy_all(_entries(fs, root, uri), target, THREADS)
     except ModelyardError:
         raise
     except FileNotFoundError as error:
@@ -99,7 +100,10 @@ def _entries(fs: Any, root: str, uri: str) -> list[Entry]:
 
 
 def _entry(fs: Any, path: str, name: str, info: dict[str, Any]) -> Entry:
-    return Entry(name, int(info.get("size") or 0), functools.partial(fs.open, path, "rb"))
+    size = int(info.get("size") or 0)
+    # One request, where opening makes two.
+    read = functools.partial(fs.cat_file, path)
+    return Entry(name, size, functools.partial(fs.open, path, "rb"), read)
 
 
 def _credentials(uri: str) -> str:

@@ -1,35 +1,50 @@
-"""Copying files from anywhere into a folder, hashed on the way."""
+"""Copying files from anywhere into a folder, hashed on the way. Many become a few shards."""
 
 from __future__ import annotations
 
 import hashlib
 import posixpath
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict
-
 from modelyard.errors import BadData
+from modelyard.store.shards import ShardWriter
 
 CHUNK = 1 << 20
 THREADS = 8
+BATCH_FILES, BATCH_BYTES = 64, CHUNK
+"""How many small files a thread reads at once."""
+HELD_BYTES = 128 * CHUNK
+"""Of files that are read ahead, in memory. Half as large a file is copied in pieces."""
 
 Report = Callable[[int, int], None]
 """`report(done, total)` in bytes."""
 
 
-class FileInfo(BaseModel):
+@dataclass(frozen=True, slots=True)
+class FileInfo:
     """A file that was fetched."""
-
-    model_config = ConfigDict(frozen=True)
 
     sha256: str
     size: int
     """Bytes."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where files are copied to, and how they are kept there."""
+
+    folder: Path
+    plain_files: int
+    """More files than these become shards."""
+    shard_bytes: int
+    """Of a full shard."""
+    report: Report
 
 
 @dataclass(frozen=True)
@@ -39,51 +54,141 @@ class Entry:
     name: str
     """Relative, with `/`: its place in the target folder."""
     size: int
-    """Bytes, as far as the source says; for progress only."""
+    """Bytes, as far as the source says."""
     open: Callable[[], IO[bytes]]
+    read: Callable[[], bytes] | None = None
+    """All its bytes, where the source has a quicker way than to open it."""
 
 
 def wanted(name: str) -> bool:
     """False for what is not data: hidden files and folders (`.git`, `.gitignore`) and DVC's own
     `*.dvc`."""
+    if name.endswith(".dvc"):
+        return False
+    if not name.startswith(".") and "/." not in name:
+        return True
     parts = PurePosixPath(name).parts
-    return not any(part.startswith(".") and part != ".." for part in parts) and not name.endswith(
-        ".dvc"
-    )
+    return not any(part.startswith(".") and part != ".." for part in parts)
 
 
-def copy_all(entries: Sequence[Entry], into: Path, report: Report) -> dict[str, FileInfo]:
-    """Copies the entries' bytes, several at a time.
+def copy_all(
+    entries: Sequence[Entry], target: Target, threads: int = THREADS
+) -> dict[str, FileInfo]:
+    """Copies the entries' bytes, several at a time: as files, or as shards where they are many.
 
     Raises:
         BadData: a name that leads out of the folder, or two files of one name.
     """
+    named = {}
     for entry in entries:
         if posixpath.isabs(entry.name) or ".." in PurePosixPath(entry.name).parts:
             raise BadData("its name leads out of the data folder", file=entry.name)
-    names = [PurePosixPath(entry.name).as_posix() for entry in entries]
-    if (
-        twice := {name for name in names if names.count(name) > 1}
-        if len(set(names)) < len(names)
-        else set()
-    ):
-        raise BadData("two files have this name", file=min(twice))
-    meter = _Meter(sum(entry.size for entry in entries), report)
-    with ThreadPoolExecutor(THREADS) as pool:
-        results = list(pool.map(lambda entry: _copy(entry, into, meter), entries))
-    return dict(sorted(zip(names, results, strict=True)))
+        named[PurePosixPath(entry.name).as_posix()] = entry
+    if len(named) < len(entries):
+        counts = Counter(PurePosixPath(entry.name).as_posix() for entry in entries)
+        twice = min(name for name, count in counts.items() if count > 1)
+        raise BadData("two files have this name", file=twice)
+    named = dict(sorted(named.items()))
+    meter = _Meter(sum(entry.size for entry in entries), target.report)
+    with ThreadPoolExecutor(threads) as pool:
+        if len(entries) > target.plain_files:
+            return _pack(named, target, meter, _read_ahead(named, pool, 2 * threads))
+        copies = pool.map(lambda name: _copy(name, named[name], target, meter), named)
+        return dict(zip(named, copies, strict=True))
 
 
-def _copy(entry: Entry, into: Path, meter: _Meter) -> FileInfo:
-    target, digest, size = into / entry.name, hashlib.sha256(), 0
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with entry.open() as source, target.open("xb") as sink:
+def _copy(name: str, entry: Entry, target: Target, meter: _Meter) -> FileInfo:
+    file, digest, size = target.folder / name, hashlib.sha256(), 0
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with entry.open() as source, file.open("xb") as sink:
         while chunk := source.read(CHUNK):
             sink.write(chunk)
             digest.update(chunk)
             size += len(chunk)
             meter.add(len(chunk))
     return FileInfo(sha256=digest.hexdigest(), size=size)
+
+
+def _pack(
+    named: dict[str, Entry],
+    target: Target,
+    meter: _Meter,
+    contents: Iterator[tuple[str, bytes | None]],
+) -> dict[str, FileInfo]:
+    """Writes the files, in the order of their names, into shards."""
+    target.folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    with ShardWriter(target.folder, target.shard_bytes) as writer:
+        for name, content in contents:
+            if content is None:
+                place = writer.add(name, named[name].size, _pieces(named[name]))
+            else:
+                place = writer.add(name, len(content), [content])
+            files[name] = FileInfo(sha256=place.sha256, size=place.size)
+            meter.add(place.size)
+    return files
+
+
+def _read_ahead(
+    named: dict[str, Entry], pool: ThreadPoolExecutor, depth: int
+) -> Iterator[tuple[str, bytes | None]]:
+    """Names and contents, in order, while threads read the next ones. None: not read ahead."""
+    reading: deque[tuple[list[str], int, Future[list[bytes | None]]]] = deque()
+    held = 0
+    for names in _batches(named):
+        entries = [named[name] for name in names]
+        size = sum(entry.size for entry in entries)
+        reading.append((names, size, pool.submit(_read, entries)))
+        held += size
+        while reading and (len(reading) > depth or held > HELD_BYTES):
+            first, size, contents = reading.popleft()
+            yield from zip(first, contents.result(), strict=True)
+            held -= size
+    for first, _, contents in reading:
+        yield from zip(first, contents.result(), strict=True)
+
+
+def _batches(named: dict[str, Entry]) -> Iterator[list[str]]:
+    names: list[str] = []
+    size = 0
+    for name, entry in named.items():
+        if names and (len(names) == BATCH_FILES or size + entry.size > BATCH_BYTES):
+            yield names
+            names, size = [], 0
+        names.append(name)
+        size += entry.size
+    if names:
+        yield names
+
+
+def _read(entries: list[Entry]) -> list[bytes | None]:
+    """The files' bytes; None for those that are too large to hold."""
+    contents: list[bytes | None] = []
+    # Some sources know no sizes: what they say holds only so far.
+    left = sum(entry.size for entry in entries) + BATCH_BYTES
+    for entry in entries:
+        content = None
+        if entry.size <= HELD_BYTES // 2:
+            content = _whole(entry, left)
+        if content is not None:
+            left -= len(content)
+        contents.append(content)
+    return contents
+
+
+def _whole(entry: Entry, most: int) -> bytes | None:
+    """A file's bytes; None where there are more than `most`."""
+    if entry.read is not None:
+        return entry.read()
+    with entry.open() as source:
+        content = source.read(most + 1)
+    return content if len(content) <= most else None
+
+
+def _pieces(entry: Entry) -> Iterator[bytes]:
+    with entry.open() as source:
+        while chunk := source.read(CHUNK):
+            yield chunk
 
 
 class _Meter:

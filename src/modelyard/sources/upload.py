@@ -26,7 +26,7 @@ def upload(path: Path, store: str) -> str:
         UsageError: no permission, or an unknown kind of store; Unavailable: it does not answer.
         BrokenArtifact: not all of it arrived.
     """
-    files = dict(local_files(path))
+    files = {name: Path(file) for name, file in local_files(path)}
     if not files:
         raise BadData("holds no files", file=path)
     sums = {name: artifact.sha256(file) for name, file in files.items()}

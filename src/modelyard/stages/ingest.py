@@ -12,12 +12,13 @@ def _fingerprint(run: Run) -> str | None:
     return fingerprint(run.config.data, run.reader.companions())
 
 
-@stage(reads=("data", "features", "seed"), halves=("data",), outside=_fingerprint)
+@stage(reads=("data", "features", "seed"), halves=("data",), outside=_fingerprint, computes=False)
 def ingest(run: Run, dataset: Out) -> Done:
     """Fetches the data to `dataset/raw`, verifies its sums, records where it came from in
     `dataset/source.json`.
 
-    Fetched again when what lies behind the URI changed, or cannot tell.
+    Many files become a few shards: `modelyard.store.files` reads both alike. Fetched again when what
+    lies behind the URI changed, or cannot tell.
     """
     from modelyard.sources import fetch
 
@@ -28,5 +29,5 @@ def ingest(run: Run, dataset: Out) -> Done:
         companions=run.reader.companions(),
         progress=run.progress("ingest"),
     )
-    write_json(dataset / "source.json", source)
+    write_json(dataset / "source.json", source.record())
     return Done(source.headline, data_revision=source.revision)

@@ -93,6 +93,8 @@ class Stage:
     can tell, so run."""
     halves: tuple[Half, ...]
     """Which of the family's classes it uses: their code is part of its key."""
+    computes: bool
+    """Whether it needs the packages that the family computes with."""
     inputs: tuple[str, ...]
     optional: frozenset[str]
     outputs: tuple[str, ...]
@@ -131,7 +133,8 @@ class Stage:
     def _run(self, run: Run, paths: dict[str, Path], meter: Meter) -> tuple[str, Usage | None]:
         """The headline, and what a finished stage that was taken had cost; None where the stage
         was run."""
-        check_requirements(run)
+        if self.computes:
+            check_requirements(run)
         parents = {
             name: artifact.read_manifest(paths[name]) for name in self.inputs if name in paths
         }
@@ -223,11 +226,13 @@ def stage(
     halves: tuple[Half, ...] = ("build", "host"),
     cached: bool = True,
     outside: Callable[[Run], str | None] | None = None,
+    computes: bool = True,
 ) -> Callable[[Callable[..., Done | str | None]], Stage]:
     """Makes a stage of `function(run, <inputs: In>, <outputs: Out>) -> headline`.
 
     `reads` names the config sections it depends on, `halves` the family's classes. `cached=False`
     is for a stage that acts on the world; `outside` gives the state of what it reads there.
+    `computes=False` is for one that runs without the packages that the config requires.
     """
 
     def decorate(function: Callable[..., Done | str | None]) -> Stage:
@@ -244,6 +249,7 @@ def stage(
             cached,
             outside,
             halves,
+            computes,
             inputs,
             optional,
             outputs,

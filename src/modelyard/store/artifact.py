@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelyard.errors import BadData, BrokenArtifact
-from modelyard.store import contents
+from modelyard.store import contents, shards
 from modelyard.store.contents import Name
 from modelyard.store.usage import Usage
 
@@ -25,6 +25,8 @@ MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 OWN = frozenset({MANIFEST, SIGNATURE})
 """What an artifact holds besides the files that its manifest lists; a signature only where one is
 requested."""
+SHOWN = 5
+"""Names of changed files in a shard that an error tells."""
 MANIFEST_BYTES = 64 * 2**20
 Sum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """sha256 in hexadecimal."""
@@ -191,7 +193,11 @@ def verify(path: Path) -> Manifest:
                 f"{path}/{name} was changed: it has not the {manifest.sizes[name]:,} bytes recorded"
             )
         if sha256(Path(path) / name) != manifest.files[name]:
-            raise BrokenArtifact(f"{path}/{name} was changed: its sha256 is not the manifest's")
+            changed = shards.changed_in(Path(path) / name)
+            inside = f". In it: {', '.join(changed[:SHOWN])}" if changed else ""
+            raise BrokenArtifact(
+                f"{path}/{name} was changed: its sha256 is not the manifest's{inside}"
+            )
     return manifest
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.errors import BadData
+from modelyard.store.files import File, files_of
 
 TEXT = frozenset(
     {
@@ -74,9 +75,7 @@ def read_documents(
             text: file and row.
     """
     files, others = _files(Path(raw))
-    found = (
-        document for file in files for document in _read(file, Path(raw), text_field, separator)
-    )
+    found = (document for file in files for document in _read(file, text_field, separator))
     documents, dropped = _different(found)
     if others:
         dropped["files: of another kind"] = others
@@ -112,13 +111,9 @@ def _end(text: str, wanted: int, far: int) -> int:
     return min(wanted, len(text))
 
 
-def _files(raw: Path) -> tuple[list[Path], int]:
-    if raw.is_file():
-        files = [raw]
-    else:
-        inside = sorted(raw.rglob("*"))
-        files = [one for one in inside if one.is_file() and not _hidden(one.relative_to(raw))]
-    known = [file for file in files if file.suffix.lower() in TEXT | ROWS]
+def _files(raw: Path) -> tuple[list[File], int]:
+    files = list(files_of(raw))
+    known = [file for file in files if file.suffix in TEXT | ROWS]
     if not known:
         seen = f"; seen: {files[0].name}" if files else ""
         raise BadData(
@@ -127,24 +122,18 @@ def _files(raw: Path) -> tuple[list[Path], int]:
     return known, len(files) - len(known)
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _read(file: Path, raw: Path, text_field: str, separator: str | None) -> Iterator[Document]:
-    name = file.relative_to(raw).as_posix() if file != raw else file.name
-    text = _decoded(file)
-    if file.suffix.lower() in ROWS:
-        yield from _rows(text, file, name, text_field)
+def _read(file: File, text_field: str, separator: str | None) -> Iterator[Document]:
+    text = _decoded(file.read(), file.path)
+    if file.suffix in ROWS:
+        yield from _rows(text, file.path, file.name, text_field)
         return
     parts = text.split(separator) if separator else [text]
     for number, part in enumerate(parts, 1):
-        yield Document(part, name if len(parts) == 1 else f"{name} part {number}")
+        yield Document(part, file.name if len(parts) == 1 else f"{file.name} part {number}")
 
 
-def _decoded(file: Path) -> str:
+def _decoded(content: bytes, file: Path) -> str:
     """The file's text without byte order mark, lines ended by a line feed."""
-    content = file.read_bytes()
     if not content.strip():
         raise BadData("the file is empty", file=file)
     try:

@@ -16,7 +16,7 @@ from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Item
 from modelyard.kit import tables
 from modelyard.kit.tables import Table, Text
-from modelyard.store.artifact import MANIFEST
+from modelyard.store.files import File, files_of
 
 SUFFIXES = (*tables.SUFFIXES, ".dat", ".data", ".txt")
 LOGS = ("interactions", "ratings", "u.data", "events")
@@ -140,12 +140,12 @@ def read_items(raw: Path) -> tuple[dict[str, Item], list[str]]:
     Raises:
         BadData: the file has no id column, or a row without an id.
     """
-    file = next((file for file in _files(Path(raw)) if file.name.lower().startswith(ITEMS)), None)
+    file = next((file for file in _files(Path(raw)) if _begins(file, ITEMS)), None)
     if file is None:
         return {}, []
     table, columns = _open(file, ITEM_NAMES, tuple(ITEM_NAMES))
     if "id" not in columns:
-        raise BadData("the column is missing", file=file, column="id")
+        raise BadData("the column is missing", file=file.path, column="id")
     _check_full(table, columns["id"], "an item without an id")
     nothing: list[str | None] = [None] * table.rows
     ids = tables.texts(table, columns["id"])
@@ -192,23 +192,24 @@ def _check_full(table: Table, column: str, problem: str) -> None:
         raise table.fault(column, int(empty.argmax()), problem)
 
 
-def _files(raw: Path) -> list[Path]:
+def _files(raw: Path) -> list[File]:
     if not raw.exists():
         raise BadData("no such file or folder", file=raw)
-    found = [raw] if raw.is_file() else [file for file in sorted(raw.rglob("*")) if file.is_file()]
-    return [
-        file for file in found if file.name.lower().endswith(SUFFIXES) and file.name != MANIFEST
-    ]
+    return [file for file in files_of(raw) if file.name.lower().endswith(SUFFIXES)]
 
 
-def _log_file(raw: Path) -> Path:
+def _begins(file: File, words: Sequence[str]) -> bool:
+    return file.path.name.lower().startswith(tuple(words))
+
+
+def _log_file(raw: Path) -> File:
     """The log of a folder: the one with a known name, or the only file that is no list of items."""
-    files = [file for file in _files(raw) if not file.name.lower().startswith((*ITEMS, "readme"))]
+    files = [file for file in _files(raw) if not _begins(file, (*ITEMS, "readme"))]
     for name in LOGS:
-        if len(found := [file for file in files if file.name.lower().startswith(name)]) == 1:
+        if len(found := [file for file in files if _begins(file, (name,))]) == 1:
             return found[0]
     if len(files) != 1:
-        names = ", ".join(file.name for file in files[:6]) or "no file with interactions"
+        names = ", ".join(file.path.name for file in files[:6]) or "no file with interactions"
         raise BadData(
             f"one file of interactions is needed; seen: {names}",
             file=raw,
@@ -217,16 +218,17 @@ def _log_file(raw: Path) -> Path:
     return files[0]
 
 
-def _open(file: Path, names: Names, order: Sequence[str]) -> tuple[Table, dict[str, str]]:
+def _open(source: File, names: Names, order: Sequence[str]) -> tuple[Table, dict[str, str]]:
     """The rows, and the columns that are understood: our name to the file's.
 
     Raises:
         BadData: the file cannot be read, or its header lacks a column that is needed.
     """
-    if tables.is_parquet(file):
-        table = tables.read_parquet_file(file)
+    file = source.path
+    if tables.is_parquet(source.name):
+        table = tables.read_parquet_file(source)
     else:
-        text = tables.read_text(file)
+        text = tables.read_text(source)
         if "::" in text.content.partition("\n")[0]:
             text = _from_double_colons(text)
         table = tables.parse_text(_with_header(text, names, order))

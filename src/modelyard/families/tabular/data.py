@@ -132,7 +132,7 @@ class TabularData(Data[TabularConfig]):
 
 
 def _check_width(table: Table) -> None:
-    if len(table.names) + len(table.dropped) > 1 or is_parquet(table.file):
+    if len(table.names) + len(table.dropped) > 1 or is_parquet(table.file.name):
         return
     separators = ", ".join(DELIMITERS.values())
     problem = f"only one column was found with any of the separators {separators}"

@@ -103,7 +103,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         limits = self.limits()
         looks = each(
             listing.examples,
-            lambda example: self.look(read_bytes(example.path, limits)),
+            lambda example: self.look(read_bytes(example.file, limits)),
             listing.raw,
         )
         unique = without_copies(listing.examples, [look.digest for look in looks], kind)
@@ -216,10 +216,10 @@ def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec, raw
     places = {example.name: place for place, example in enumerate(part)}
 
     def decode(example: Example) -> None:
-        arrays[places[example.name]] = spec.decode(read_bytes(example.path, spec.limits))
+        arrays[places[example.name]] = spec.decode(read_bytes(example.file, spec.limits))
 
     each(part, decode, raw)
     arrays.flush()
     store.save_labels(out, split, np.array([spec.classes.index(example.label) for example in part]))
     names = [example.name for example in part]
-    store.save_files(out, split, names, [example.path for example in part])
+    store.save_files(out, split, names, [example.file for example in part])

@@ -163,7 +163,7 @@ def _check_groups(examples: Sequence[Example], raw: Path) -> None:
             what = f"group {example.group!r} is in the splits {splits}; see {first.name}"
             if example.row is not None:
                 raise BadData(what, file=raw / LABELS, row=example.row, column="group")
-            raise BadData(what, file=example.path)
+            raise BadData(what, file=example.file.path)
 
 
 def _check_splits(parts: dict[str, list[Example]], kind: FileKind, raw: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import FileFeatures
 from modelyard.kit.classifier.kind import FileKind
-from modelyard.kit.tables import cells_of
+from modelyard.store.files import File, Files, files_of
 
 LABELS = "labels.csv"
 SPLIT_NAMES = {
@@ -31,7 +31,7 @@ class Example:
 
     name: str
     """Relative to the raw folder."""
-    path: Path
+    file: File
     label: str
     split: str | None = None
     """Where the data says so itself."""
@@ -64,7 +64,9 @@ def read_folder(
     raw = Path(raw)
     if not raw.is_dir() or not any(raw.iterdir()):
         raise BadData("holds no files", file=raw)
-    listing = _by_table(raw, kind) if (raw / LABELS).is_file() else _by_folder(raw, kind)
+    files = files_of(raw)
+    table = files.get(LABELS)
+    listing = _by_folder(files, kind) if table is None else _by_table(table, files, kind)
     _check_classes(listing, settings, earlier)
     if settings.group_pattern is not None:
         pattern = settings.group_pattern
@@ -72,33 +74,32 @@ def read_folder(
     return listing
 
 
-def _by_table(raw: Path, kind: FileKind) -> Listing:
-    table = raw / LABELS
+def _by_table(table: File, files: Files, kind: FileKind) -> Listing:
     seen: dict[str, int] = {}
     examples = []
     for row, cells in _rows(table):
-        example = _from_row(raw, kind, row, cells)
+        example = _from_row(table, files, kind, row, cells)
         if example.name in seen:
             problem = f"{example.name!r} is in row {seen[example.name]} already"
-            raise BadData(problem, file=table, row=row, column="file")
+            raise BadData(problem, file=table.path, row=row, column="file")
         seen[example.name] = row
         examples.append(example)
     if not examples:
-        raise BadData("has no rows below its header", file=table)
+        raise BadData("has no rows below its header", file=table.path)
     bare = [example.row for example in examples if example.split is None]
     if 0 < len(bare) < len(examples):
         problem = "empty, where other rows name a split"
-        raise BadData(problem, file=table, row=bare[0], column="split")
-    listed = {example.path for example in examples}
-    others = [path for path in _files(raw) if kind.reads(path) and path not in listed]
+        raise BadData(problem, file=table.path, row=bare[0], column="split")
+    listed = {example.file.name for example in examples}
+    others = [file for file in files if kind.reads(file.name) and file.name not in listed]
     dropped: dict[str, int] = {}
     _count(dropped, f"not in {LABELS}", len(others))
-    return Listing(raw, kind, sorted(examples, key=_name), dropped)
+    return Listing(files.root, kind, sorted(examples, key=_name), dropped)
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(table: File) -> Iterator[tuple[int, dict[str, str]]]:
     """Number and cells of each row, by lower-case column name."""
-    content = file.read_bytes()
+    content, file = table.read(), table.path
     try:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -114,7 +115,8 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if not names:
                 names = _header(file, cells)
             elif len(cells) != len(names) and cells:
-                problem = f"{cells_of(len(cells))} where the header has {len(names)}"
+                many = "" if len(cells) == 1 else "s"
+                problem = f"{len(cells)} cell{many} where the header has {len(names)}"
                 raise BadData(problem, file=file, row=row)
             elif cells:
                 yield row, {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
@@ -136,8 +138,10 @@ def _header(file: Path, cells: list[str]) -> list[str]:
     return names
 
 
-def _from_row(raw: Path, kind: FileKind, row: int, cells: dict[str, str]) -> Example:
-    table = raw / LABELS
+def _from_row(
+    listed_in: File, files: Files, kind: FileKind, row: int, cells: dict[str, str]
+) -> Example:
+    table = listed_in.path
     for column in ("file", "label"):
         if not cells[column]:
             raise BadData("empty", file=table, row=row, column=column)
@@ -146,11 +150,11 @@ def _from_row(raw: Path, kind: FileKind, row: int, cells: dict[str, str]) -> Exa
     if pure.is_absolute() or ".." in pure.parts:
         problem = f"{name!r} lies outside of the data folder"
         raise BadData(problem, file=table, row=row, column="file")
-    path = raw / pure
-    if not path.is_file():
+    file = files.get(pure.as_posix())
+    if file is None:
         hint = f"Names are relative to the folder that holds {LABELS}"
         raise BadData(f"no such file: {name!r}", file=table, row=row, column="file", hint=hint)
-    if not kind.reads(path):
+    if not kind.reads(file.name):
         raise BadData(
             f"{name!r} is no {kind.one}; read are {kind.readable}",
             file=table,
@@ -161,54 +165,55 @@ def _from_row(raw: Path, kind: FileKind, row: int, cells: dict[str, str]) -> Exa
     if split and split not in SPLIT_NAMES:
         raise BadData(choices("split", split, SPLIT_NAMES), file=table, row=row, column="split")
     group = cells.get("group") or None
-    return Example(pure.as_posix(), path, cells["label"], SPLIT_NAMES.get(split), group, row)
+    return Example(pure.as_posix(), file, cells["label"], SPLIT_NAMES.get(split), group, row)
 
 
-def _by_folder(raw: Path, kind: FileKind) -> Listing:
-    folders = _folders(raw)
+def _by_folder(files: Files, kind: FileKind) -> Listing:
+    raw = files.root
+    folders = files.folders()
     dropped: dict[str, int] = {}
     # Each class folder with the split that it lies in, if any.
-    classes: list[tuple[str | None, Path]]
-    outside = _directly_in(raw, kind)
-    if folders and all(folder.name.lower() in SPLIT_NAMES for folder in folders):
-        splits = [SPLIT_NAMES[folder.name.lower()] for folder in folders]
+    classes: list[tuple[str | None, str]]
+    outside = _directly_in(files, "", kind)
+    if folders and all(folder.lower() in SPLIT_NAMES for folder in folders):
+        splits = [SPLIT_NAMES[folder.lower()] for folder in folders]
         if "train" not in splits:
             raise BadData("has no folder 'train' next to the other splits", file=raw)
         classes = []
         for name, folder in zip(splits, folders, strict=True):
-            outside += _directly_in(folder, kind)
-            classes += [(name, path) for path in _folders(folder)]
+            outside += _directly_in(files, folder, kind)
+            classes += [(name, inner) for inner in files.folders(folder)]
     else:
-        classes = [(None, path) for path in folders]
+        classes = [(None, folder) for folder in folders]
     _count(dropped, "outside a class folder", len(outside))
     if not classes:
         hint = f"Lay {kind.many} out as <class>/<file>, or list them in {LABELS}"
         hint += " with the columns file,label"
-        if found := _directly_in(raw, kind):
-            raise BadData("lies outside of a class folder", file=found[0], hint=hint)
+        if found := _directly_in(files, "", kind):
+            raise BadData("lies outside of a class folder", file=found[0].path, hint=hint)
         raise BadData(f"holds no class folders and no {LABELS}", file=raw, hint=hint)
     examples = []
     for split, folder in classes:
-        examples += _of_class(raw, kind, split, folder, dropped)
+        examples += _of_class(files, kind, split, folder, dropped)
     return Listing(raw, kind, sorted(examples, key=_name), dropped)
 
 
 def _of_class(
-    raw: Path, kind: FileKind, split: str | None, folder: Path, dropped: dict[str, int]
+    files: Files, kind: FileKind, split: str | None, folder: str, dropped: dict[str, int]
 ) -> list[Example]:
     """The examples of a class folder, at any depth. Adds to `dropped` what is not read."""
+    label = folder.rpartition("/")[2]
     examples = []
-    for path in _files(folder):
-        suffix = path.suffix.lower()
-        if kind.reads(path):
-            examples.append(Example(path.relative_to(raw).as_posix(), path, folder.name, split))
-        elif suffix in kind.unread:
-            _count(dropped, f"{suffix} is not read: save it as {kind.save_as}", 1)
+    for file in files.below(folder):
+        if kind.reads(file.name):
+            examples.append(Example(file.name, file, label, split))
+        elif file.suffix in kind.unread:
+            _count(dropped, f"{file.suffix} is not read: save it as {kind.save_as}", 1)
         else:
             _count(dropped, f"files: not a {kind.one}", 1)
     if not examples:
         problem = f"an empty class: no {kind.one} in it (read are {kind.readable})"
-        raise BadData(problem, file=folder)
+        raise BadData(problem, file=files.root / folder)
     return examples
 
 
@@ -247,8 +252,10 @@ def _check_positive(positive: str | None, labels: set[str]) -> None:
 
 def _one_class(listing: Listing, name: str) -> BadData:
     """Says that there is one class; where that folder holds folders, they may be the classes."""
-    folder = listing.raw / name
-    inside = [path.name for path in _folders(folder)] if folder.is_dir() else []
+    paths = [PurePosixPath(example.name).parent for example in listing.examples]
+    inside = sorted(
+        {path.parts[1] for path in paths if len(path.parts) > 1 and path.parts[0] == name}
+    )
     hint = ""
     if inside:
         hint = f"If {', '.join(inside[:3])} are the classes, give the folder {name!r} as the data"
@@ -259,7 +266,7 @@ def _one_class(listing: Listing, name: str) -> BadData:
 def _wrong_label(listing: Listing, example: Example, problem: str) -> BadData:
     if example.row is not None:
         return BadData(problem, file=listing.raw / LABELS, row=example.row, column="label")
-    return BadData(problem, file=example.path)
+    return BadData(problem, file=example.file.path)
 
 
 def _grouped(example: Example, pattern: str) -> Example:
@@ -276,21 +283,8 @@ def _grouped(example: Example, pattern: str) -> Example:
     return replace(example, group=match.group(1))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Files below a folder, but for hidden ones and those in hidden folders."""
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
-            yield path
-
-
-def _directly_in(folder: Path, kind: FileKind) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and kind.reads(path))
-
-
-def _folders(folder: Path) -> list[Path]:
-    folders = [path for path in folder.iterdir() if path.is_dir()]
-    return sorted(path for path in folders if not path.name.startswith("."))
+def _directly_in(files: Files, folder: str, kind: FileKind) -> list[File]:
+    return [file for file in files.directly_in(folder) if kind.reads(file.name)]
 
 
 def _count(counts: dict[str, int], reason: str, number: int) -> None:

@@ -125,6 +125,6 @@ class ClassifierHost(Host, Generic[S]):
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A file of the kind as one request; None for any other file."""
         kind = self.Spec.KIND
-        if not kind.reads(file):
+        if not kind.reads(file.name):
             return None
         return [{kind.field: base64.b64encode(file.read_bytes()).decode()}]

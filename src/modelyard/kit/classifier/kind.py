@@ -6,9 +6,13 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from modelyard.errors import BadData
+
+if TYPE_CHECKING:
+    from modelyard.store.files import File
 
 _DATA_URL = re.compile(r"data:[^,;]{0,100}(;[^,;]{0,100}){0,4};base64,", re.IGNORECASE)
 _URL_SAFE = str.maketrans("-_", "+/")
@@ -41,9 +45,9 @@ class FileKind:
         """The endings that are read, for messages."""
         return ", ".join(sorted(self.suffixes))
 
-    def reads(self, path: Path) -> bool:
-        """Whether the file's ending is one that is read."""
-        return path.suffix.lower() in self.suffixes
+    def reads(self, name: str) -> bool:
+        """Whether a file of this name has an ending that is read."""
+        return PurePosixPath(name).suffix.lower() in self.suffixes
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,9 @@ class FileLimits:
     bytes: int
 
 
-def read_bytes(path: Path, limits: FileLimits) -> bytes:
+def read_bytes(file: File, limits: FileLimits) -> bytes:
     """A file's bytes; of one that is too large, one more than is allowed: enough to refuse it."""
-    with path.open("rb") as stream:
-        return stream.read(limits.bytes + 1)
+    return file.read(limits.bytes + 1)
 
 
 def from_base64(text: str, limits: FileLimits) -> bytes:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from modelyard.store.files import File
+
 
 def load_arrays(features: Path, split: str) -> np.ndarray:
     """What the model sees of a split, (examples, …), read from disk where it is touched."""
@@ -37,12 +39,12 @@ def save_labels(features: Path, split: str, labels: np.ndarray) -> None:
     np.save(Path(features) / f"{split}.labels.npy", labels.astype(np.int64), allow_pickle=False)
 
 
-def save_files(features: Path, split: str, names: Sequence[str], files: Sequence[Path]) -> None:
+def save_files(features: Path, split: str, names: Sequence[str], files: Sequence[File]) -> None:
     """Writes the files' bytes as one file, and an index next to it."""
     ends, end = [], 0
     with (Path(features) / f"{split}.files").open("wb") as stream:
         for file in files:
-            end += stream.write(file.read_bytes())
+            end += stream.write(file.read())
             ends.append(end)
     index = {"names": list(names), "ends": ends}
     (Path(features) / f"{split}.files.json").write_text(json.dumps(index) + "\n")

@@ -50,6 +50,6 @@ def _refuse(broken: list[tuple[Example, BadData]], raw: Path) -> NoReturn:
         text += f". So are {len(broken) - 1} more: {names}"
         hint = "Fix or remove them"
     if first.row is None:
-        raise BadData(text, file=first.path, hint=hint)
+        raise BadData(text, file=first.file.path, hint=hint)
     table, text = raw / LABELS, f"{first.name} {text}"
     raise BadData(text, file=table, row=first.row, column="file", hint=hint)

@@ -11,6 +11,7 @@ from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import Table, joined
 from modelyard.kit.tables.text import read_text
 from modelyard.store.artifact import MANIFEST
+from modelyard.store.files import File, files_of
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
 QUICKLY_READ = 64 * 2**20
@@ -28,7 +29,7 @@ def read_table(raw: Path) -> Table:
     return joined([read_file(file) for file in table_files(Path(raw))])
 
 
-def table_files(raw: Path) -> list[Path]:
+def table_files(raw: Path) -> list[File]:
     """The data files of a folder, sorted; a file stands for itself.
 
     Raises:
@@ -36,23 +37,23 @@ def table_files(raw: Path) -> list[Path]:
     """
     if not raw.exists():
         raise BadData("no such file or folder", file=raw)
+    inside = files_of(raw)
     if raw.is_file():
-        if not _supported(raw):
+        if not _supported(raw.name):
             raise _unsupported(raw)
-        return [raw]
-    inside = [path for path in sorted(raw.rglob("*")) if not _is_hidden(path.relative_to(raw))]
-    for path in inside:
-        if path.is_dir() and path.suffix != ".parquet" and _supported(path):
-            raise BadData("is a folder, not a file", file=path)
-    files = [path for path in inside if path.is_file() and path.name != MANIFEST]
-    found = [path for path in files if _supported(path)]
+        return list(inside)
+    for folder in inside.all_folders():
+        if _supported(folder) and not folder.endswith(".parquet"):
+            raise BadData("is a folder, not a file", file=raw / folder)
+    files = [file for file in inside if file.path.name != MANIFEST]
+    found = [file for file in files if _supported(file.name)]
     if not found:
-        others = [path for path in files if path.suffix.lower() not in _BESIDE]
+        others = [file for file in files if file.suffix not in _BESIDE]
         if len(others) == 1:
-            raise _unsupported(others[0])
+            raise _unsupported(others[0].path)
         raise BadData(f"holds no table. Allowed: {', '.join(SUFFIXES)}", file=raw)
-    if len({is_parquet(path) for path in found}) > 1:
-        names = ", ".join(path.relative_to(raw).as_posix() for path in found[:5])
+    if len({is_parquet(file.name) for file in found}) > 1:
+        names = ", ".join(file.name for file in found[:5])
         problem = f"holds CSV and Parquet files at once: {names}"
         raise BadData(problem, file=raw, hint="Keep one of them")
     return found
@@ -65,15 +66,15 @@ def is_quickly_read(data: Path) -> bool:
     return sum(file.stat().st_size for file in files) <= QUICKLY_READ
 
 
-def read_file(file: Path) -> Table:
+def read_file(file: File) -> Table:
     """One file as a table of one row or more.
 
     Raises:
         BadData: it is empty, damaged, of another format, ragged, or names a column twice.
     """
-    if file.stat().st_size == 0:
-        raise BadData("the file is empty", file=file)
-    table = read_parquet_file(file) if is_parquet(file) else parse_text(read_text(file))
+    if file.size == 0:
+        raise BadData("the file is empty", file=file.path)
+    table = read_parquet_file(file) if is_parquet(file.name) else parse_text(read_text(file))
     check_table(table)
     return table
 
@@ -92,17 +93,13 @@ def check_table(table: Table) -> None:
         raise BadData("there is a header but no row below it", file=table.file)
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether a file is called so."""
-    return path.suffix.lower() in (".parquet", ".pq")
+def is_parquet(name: str) -> bool:
+    """Whether a file of this name is one."""
+    return name.lower().endswith((".parquet", ".pq"))
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _supported(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES)
+def _supported(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
 
 
 def _unsupported(file: Path) -> BadData:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
 from modelyard.errors import BadData
 from modelyard.kit.tables.table import Table, TableFile, without_blanks
+from modelyard.store.files import File
 
 
-def read_parquet_file(file: Path) -> Table:
+def read_parquet_file(source: File) -> Table:
     """The columns of plain values; lists, bytes, durations and a saved index are dropped.
 
     Raises:
         BadData: the file is not a complete Parquet file.
     """
+    file = source.path
     try:
-        rows = pyarrow.parquet.ParquetFile(file).read()
+        with source.open() as stream:
+            rows = pyarrow.parquet.ParquetFile(stream).read()
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise BadData(f"is not a complete Parquet file: {reason}", file=file) from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard.errors import BadData
+from modelyard.store.files import File
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
@@ -50,14 +51,14 @@ class Text:
         return next(rows)
 
 
-def read_text(file: Path) -> Text:
+def read_text(file: File) -> Text:
     """The text of a file; blank lines before the header and Excel's line `sep=;` are left out.
 
     Raises:
         BadData: the file is empty, damaged, of another format, or not text.
     """
     data = _bytes(file)
-    content, notes = _decode(data, file)
+    content, notes = _decode(data, file.path)
     content = _BLANK_START.sub("", content)
     told = _EXCEL.match(content)
     if told:
@@ -66,13 +67,13 @@ def read_text(file: Path) -> Text:
     else:
         delimiter = _sniff(content)
     if not content.strip():
-        raise BadData("the file is empty", file=file)
-    return Text(file, content, delimiter, notes)
+        raise BadData("the file is empty", file=file.path)
+    return Text(file.path, content, delimiter, notes)
 
 
-def _bytes(file: Path) -> bytes:
-    data = file.read_bytes()
-    if file.suffix.lower() == ".gz":
+def _bytes(source: File) -> bytes:
+    data, file = source.read(), source.path
+    if source.suffix == ".gz":
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:

@@ -1,0 +1,170 @@
+"""The files of a data set, wherever they lie: in a folder, or in shards that stand for one.
+
+    for file in files_of(raw):
+        content = file.read()
+
+Messages name a file by `file.path`: where it is in a folder, or would be.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from io import BufferedIOBase, BytesIO
+from pathlib import Path, PurePosixPath
+
+from modelyard.store.shards import INDEX, Place, is_sharded, read_index, read_place
+
+
+class File:
+    """A file of a folder."""
+
+    __slots__ = ("name", "root")
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root = root
+        self.name = name
+        """Relative to the root, with `/`."""
+
+    @property
+    def path(self) -> Path:
+        """The name that messages say. Only a plain file lies there: read with `read` or `open`."""
+        return self.root / self.name
+
+    @property
+    def suffix(self) -> str:
+        """Its ending, lower case, with the dot."""
+        return PurePosixPath(self.name).suffix.lower()
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.path.stat().st_size
+
+    def read(self, most: int | None = None) -> bytes:
+        """Its bytes, the first `most` of them.
+
+        Raises:
+            BrokenArtifact: it lies in a shard that was changed.
+        """
+        with self.open() as stream:
+            return stream.read() if most is None else stream.read(most)
+
+    def open(self) -> BufferedIOBase:
+        """Its bytes as a stream that can seek."""
+        return self.path.open("rb")
+
+
+class ShardedFile(File):
+    """A file that lies in a shard."""
+
+    __slots__ = ("place",)
+
+    def __init__(self, root: Path, place: Place) -> None:
+        super().__init__(root, place.name)
+        self.place = place
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.place.size
+
+    def open(self) -> BufferedIOBase:
+        """Its bytes as a stream that can seek: the whole file, compared with its sum."""
+        return BytesIO(read_place(self.root, self.place))
+
+
+class Files:
+    """Files by name, in the order of names. Hidden ones are left out."""
+
+    def __init__(self, root: Path, files: Iterable[File], folders: Iterable[str] = ()) -> None:
+        """`folders` are names of those that may be empty."""
+        self.root = root
+        self._files = {file.name: file for file in sorted(files, key=_parts)}
+        self._directly: dict[str, list[File]] = defaultdict(list)
+        self._folders: dict[str, set[str]] = defaultdict(set)
+        for file in self._files.values():
+            self._directly[file.name.rpartition("/")[0]].append(file)
+        for folder in [*self._directly, *folders]:
+            while folder:
+                above = folder.rpartition("/")[0]
+                self._folders[above].add(folder)
+                folder = above
+
+    def __iter__(self) -> Iterator[File]:
+        return iter(self._files.values())
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def get(self, name: str) -> File | None:
+        """The file of this relative name, if there is one."""
+        return self._files.get(name)
+
+    def folders(self, folder: str = "") -> list[str]:
+        """Relative names of the folders directly in one."""
+        return sorted(self._folders.get(folder, ()))
+
+    def all_folders(self) -> list[str]:
+        """Relative names of the folders at any depth."""
+        return sorted(name for inside in self._folders.values() for name in inside)
+
+    def directly_in(self, folder: str = "") -> list[File]:
+        """The files in a folder, without those in folders of it."""
+        return self._directly.get(folder, [])
+
+    def below(self, folder: str) -> Iterator[File]:
+        """The files in a folder, at any depth."""
+        yield from self.directly_in(folder)
+        for inner in self.folders(folder):
+            yield from self.below(inner)
+
+
+def files_of(raw: Path) -> Files:
+    """The files of a folder, plain or kept as shards; a file stands for itself.
+
+    Raises:
+        BrokenArtifact: an index of shards that cannot be right.
+    """
+    raw = Path(raw)
+    if raw.is_file():
+        return Files(raw.parent, [File(raw.parent, raw.name)])
+    plain, folders = _walk(raw)
+    if not is_sharded(raw):
+        return Files(raw, (File(raw, name) for name in plain), folders)
+    places = list(read_index(raw))
+    shards = {place.shard for place in places}
+    files = [ShardedFile(raw, place) for place in places if not _is_hidden(place.name)]
+    # What was brought in addition to the data lies next to the shards.
+    beside = [File(raw, name) for name in plain if name != INDEX and name not in shards]
+    return Files(raw, [*files, *beside], folders)
+
+
+def _walk(folder: Path) -> tuple[list[str], list[str]]:
+    """Relative names of files and of folders below one. Links to folders are not followed."""
+    files: list[str] = []
+    folders: list[str] = []
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        with os.scandir(folder / inside) as entries:
+            for entry in entries:
+                name = f"{inside}/{entry.name}" if inside else entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_file():
+                    files.append(name)
+                elif entry.is_dir():
+                    folders.append(name)
+                    if not entry.is_symlink():
+                        waiting.append(name)
+    return files, folders
+
+
+def _parts(file: File) -> list[str]:
+    return file.name.split("/")
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or "/." in name

@@ -1,0 +1,222 @@
+"""Many files kept as few: plain tar files of some 256 MB, and an index of what lies where in them.
+
+shard-000000.tar shard-000001.tar …    read by `tar` and by WebDataset's tools
+index.jsonl                            a line for each file: its name, shard, offset, size, sha256
+
+Names are in alphabetical order, so that files that differ only in their ending, WebDataset's samples,
+are neighbours. The same files make the same bytes: owners and times are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from modelyard.errors import BadData, BrokenArtifact
+from modelyard.store.contents import check_name
+
+INDEX = "index.jsonl"
+HEADER = {"format": "modelyard shards", "version": 1}
+"""The first line of an index: no other file of that name begins so."""
+CHUNK = 1 << 20
+
+
+class Place(NamedTuple):
+    """Where a file lies."""
+
+    name: str
+    """Relative, with `/`."""
+    shard: str
+    offset: int
+    """Of its first byte in the shard."""
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+class ShardWriter:
+    """Writes shards into a folder, and their index. Files are added in the order of their names."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        """`most_bytes`: a shard that holds as many is full, unless a sample would be cut in two."""
+        self.folder, self.most_bytes = folder, most_bytes
+        self.shards: list[str] = []
+        self._tar: IO[bytes] | None = None
+        self._end = 0
+        self._sample = ""
+        self._index = (folder / INDEX).open("x", encoding="utf-8")
+        self._write_line(HEADER)
+
+    def add(self, name: str, size: int, chunks: Iterable[bytes]) -> Place:
+        """Appends a file whose bytes come in pieces; `size` is what its source says.
+
+        Raises:
+            BadData: a name that no folder could hold.
+        """
+        digest = hashlib.sha256()
+        header = _header(name, size)
+        tar = self._shard_for(name, len(header) + size)
+        start = tar.tell()
+        tar.write(header)
+        seen = 0
+        for chunk in chunks:
+            tar.write(chunk)
+            digest.update(chunk)
+            seen += len(chunk)
+        tar.write(bytes(-seen % tarfile.BLOCKSIZE))
+        self._end = tar.tell()
+        if seen != size:
+            # The source did not know, or the file has grown since.
+            self._replace(header, _header(name, seen), start)
+        place = Place(name, self.shards[-1], start + len(header), seen, digest.hexdigest())
+        self._write_line(place._asdict())
+        return place
+
+    def _replace(self, before: bytes, header: bytes, start: int) -> None:
+        assert self._tar is not None
+        if len(header) != len(before):
+            raise BadData("a file of 8 GiB or more whose size is not known before it is read")
+        self._tar.seek(start)
+        self._tar.write(header)
+        self._tar.seek(self._end)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends the last shard and the index."""
+        self._end_shard()
+        self._index.close()
+
+    def _shard_for(self, name: str, needed: int) -> IO[bytes]:
+        sample = _sample(name)
+        over = self._end + needed - self.most_bytes
+        # A sample of WebDataset stays together, but names that all begin alike are not one sample.
+        full = over > 0 and (sample != self._sample or over > self.most_bytes)
+        if self._tar is None or (self._end and full):
+            self._end_shard()
+            self.shards.append(f"shard-{len(self.shards):06d}.tar")
+            self._tar = (self.folder / self.shards[-1]).open("xb", buffering=CHUNK)
+        self._sample = sample
+        return self._tar
+
+    def _end_shard(self) -> None:
+        if self._tar is None:
+            return
+        # Two empty blocks end an archive, filled up to a whole record.
+        length = self._end + 2 * tarfile.BLOCKSIZE
+        self._tar.write(bytes(2 * tarfile.BLOCKSIZE + -length % tarfile.RECORDSIZE))
+        self._tar.close()
+        self._tar, self._end = None, 0
+
+    def _write_line(self, values: dict[str, Any]) -> None:
+        self._index.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+
+def is_sharded(folder: Path) -> bool:
+    """Whether the files of a folder are kept as shards."""
+    try:
+        with (folder / INDEX).open("rb") as stream:
+            return bool(json.loads(stream.readline(1_000)) == HEADER)
+    except (OSError, ValueError):
+        return False
+
+
+def read_index(folder: Path) -> Iterator[Place]:
+    """What lies where, in the order of the index. An index from outside is not trusted.
+
+    Raises:
+        BrokenArtifact: a line that is none, a name that leads out of the folder or stands twice, or
+            a place that is not in the shard.
+    """
+    sizes: dict[str, int] = {}
+    names: set[str] = set()
+    with (folder / INDEX).open("rb") as stream:
+        next(stream)
+        for row, line in enumerate(stream, 2):
+            try:
+                place = Place(**json.loads(line))
+                _check(place, folder, sizes)
+                if place.name in names:
+                    raise ValueError(f"{place.name!r} stands twice")
+            except (ValueError, TypeError, OSError) as error:
+                problem = f"{folder / INDEX}, line {row}: {error}"
+                raise BrokenArtifact(f"{problem}. Bring the data in again") from None
+            names.add(place.name)
+            yield place
+
+
+def read_place(folder: Path, place: Place) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        BrokenArtifact: they are not those that the index records.
+    """
+    with (folder / place.shard).open("rb", buffering=0) as stream:
+        stream.seek(place.offset)
+        content = stream.read(place.size)
+    if hashlib.sha256(content).hexdigest() != place.sha256:
+        raise BrokenArtifact(
+            f"{folder / place.shard} was changed: the sha256 of {place.name} in it is not that of "
+            f"{INDEX}. Bring the data in again"
+        )
+    return content
+
+
+def changed_in(shard: Path) -> list[str]:
+    """Names of the files in a shard whose bytes are not those that the index next to it records."""
+    folder = shard.parent
+    if not is_sharded(folder):
+        return []
+    changed = []
+    for place in read_index(folder):
+        if place.shard == shard.name:
+            try:
+                read_place(folder, place)
+            except BrokenArtifact:
+                changed.append(place.name)
+    return changed
+
+
+def _check(place: Place, folder: Path, sizes: dict[str, int]) -> None:
+    """Raises ValueError, TypeError or OSError where a place is none in the folder's shards."""
+    check_name(place.name)
+    if place.shard not in sizes:
+        if "/" in check_name(place.shard):
+            raise ValueError(f"{place.shard!r} is no shard of this folder")
+        sizes[place.shard] = (folder / place.shard).stat().st_size
+    if min(place.offset, place.size) < 0 or place.offset + place.size > sizes[place.shard]:
+        raise ValueError(f"{place.name!r} does not lie inside {place.shard}")
+
+
+def _sample(name: str) -> str:
+    """What WebDataset calls a file's key: its name up to the first dot of the last part."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + last.partition(".")[0]
+
+
+def _header(name: str, size: int) -> bytes:
+    """What stands before a file in a tar; the owner is nobody, the time is 1970."""
+    try:
+        info = tarfile.TarInfo(check_name(name))
+    except ValueError as error:
+        raise BadData(str(error), file=name, hint="Rename it") from None
+    info.size = size
+    if len(name) > tarfile.LENGTH_NAME or not name.isascii() or size >= 8**11:
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+    # The same bytes as `tobuf`, in a tenth of its time: it takes longer than to read a small file.
+    return _quick_header(name.encode(), size)
+
+
+def _quick_header(name: bytes, size: int) -> bytes:
+    rest = b"%011o\0" % size + b"%011o\0" % 0
+    fields = name.ljust(tarfile.LENGTH_NAME, b"\0") + b"0000644\0" + 2 * b"0000000\0" + rest
+    magic = b"0" + bytes(tarfile.LENGTH_NAME) + tarfile.POSIX_MAGIC
+    after = magic.ljust(356, b"\0")
+    # The sum is taken over the header with blanks in its own place.
+    total = sum(fields) + sum(after) + 8 * ord(" ")
+    return fields + b"%06o\0 " % total + after
