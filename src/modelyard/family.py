@@ -166,7 +166,8 @@ class Data(ABC, Generic[C]):
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads raw data; writes the splits and `out/assets`, which is all that the host will need.
 
-        Everything fitted is fitted on the training split only. Where the run continues an earlier
+        Many files are kept as shards: `modelyard.store.files.files_of(raw)` reads them as it reads a
+        folder. Everything fitted is fitted on the training split only. Where the run continues an earlier
         model, `modelyard.store.base.base_of(out)` is its folder: then what its assets fitted is
         kept, so that inputs mean the same, and new classes, users and items come after its own.
         Returns what the card should tell about the data (JSON): `rows` by split and `dropped` (how

@@ -25,6 +25,7 @@ from modelyard.sources import Source, fetch
 from modelyard.stages.ingest import ingest
 from modelyard.stages.run import Run
 from modelyard.store import artifact
+from modelyard.store.files import files_of
 
 NAME = "größe 1.csv"
 
@@ -201,6 +202,11 @@ def test_a_store_without_its_package_names_the_package(tmp_path: Path) -> None:
         get(tmp_path / "raw", uri="gs://bucket/data.csv")
 
 
+def forget_stores() -> None:
+    """fsspec keeps a client for a store, with the address that the environment had then."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An S3 server on this machine with an empty bucket `yard`."""
@@ -214,6 +220,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
+    forget_stores()
     server = subprocess.Popen(
         [program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -256,6 +263,52 @@ def test_s3_objects_are_fetched_and_a_missing_bucket_is_told(bucket: Any, tmp_pa
             get(tmp_path / "none", uri=uri)
 
 
+def test_many_objects_of_s3_become_shards(bucket: Any, tmp_path: Path) -> None:
+    contents = {f"yard/many/{number % 3}/{number:03}.txt": b"x" * number for number in range(40)}
+    bucket.pipe(contents)
+    source = get(tmp_path / "raw", uri="s3://yard/many/", plain_files=10)
+    assert source.shards == 1
+    assert [file.read() for file in files_of(tmp_path / "raw")] == [
+        contents[f"yard/many/{name}"] for name in source.files
+    ]
+
+
+def test_objects_are_fetched_many_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("s3fs")
+    names = "".join(
+        f"<Contents><Key>many/{number}.txt</Key><Size>4</Size>"
+        "<LastModified>2026-01-01T00:00:00Z</LastModified><ETag>a</ETag></Contents>"
+        for number in range(120)
+    )
+    under_way, most = 0, 0
+    lock = threading.Lock()
+
+    class Slow(_Quiet):
+        def do_GET(self) -> None:
+            nonlocal under_way, most
+            content = b"data"
+            if "list-type" in self.path:
+                content = f"<ListBucketResult>{names}</ListBucketResult>".encode()
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            time.sleep(0.1)
+            with lock:
+                under_way -= 1
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    with serving(Slow) as base:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", base)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "testing")
+        forget_stores()
+        assert len(get(tmp_path / "raw", uri="s3://yard/many/").files) == 120
+    assert most > 16
+
+
 def test_a_server_that_is_away_is_unavailable_and_an_absent_page_is_not_there(
     tmp_path: Path,
 ) -> None:
@@ -285,11 +338,14 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
-    from modelyard.sources.transfer import Entry, copy_all
+    from modelyard.sources.transfer import Entry, Target, copy_all
 
     entry = Entry("../evil.csv", 1, lambda: (tmp_path / "any").open("rb"))
-    with pytest.raises(BadData, match="leads out"):
-        copy_all([entry], tmp_path / "raw", lambda done, total: None)
+    for plain_files in (1, 0):
+        target = Target(tmp_path / "raw", plain_files, 1_000, lambda done, total: None)
+        with pytest.raises(BadData, match="leads out"):
+            copy_all([entry], target)
+        assert not (tmp_path / "raw").exists()
 
 
 def test_progress_counts_every_byte(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def open_store(uri: str) -> tuple[Any, str]:
 
     scheme = uri.partition("://")[0]
     try:
-        fs, root = fsspec.core.url_to_fs(uri)
+        fs, root = fsspec.core.url_to_fs(uri, **_options(scheme))
     except ImportError as error:
         if scheme in ("s3", "s3a"):
             raise MissingExtra(f"data.uri {scheme}://", "data") from error
@@ -81,6 +81,16 @@ def open_store(uri: str) -> tuple[Any, str]:
         raise UsageError(f"data.uri {uri!r}: {choices('scheme', scheme, known)}") from None
     fs.invalidate_cache()  # a listing that this process made earlier may be old
     return fs, str(root)
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """As many connections as objects are fetched at once: by itself botocore has ten."""
+    import fsspec
+
+    if scheme not in ("s3", "s3a"):
+        return {}
+    own = fsspec.config.conf.get(scheme, {}).get("config_kwargs", {})
+    return {"config_kwargs": {"max_pool_connections": THREADS, **own}}
 
 
 def _entries(fs: Any, root: str, uri: str) -> list[Entry]:

@@ -14,7 +14,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from modelyard.errors import BadData, BrokenArtifact
 from modelyard.store.contents import check_name
@@ -23,6 +23,11 @@ INDEX = "index.jsonl"
 HEADER = {"format": "modelyard shards", "version": 1}
 """The first line of an index: no other file of that name begins so."""
 CHUNK = 1 << 20
+OWNER = b"0000644\0" + 2 * b"0000000\0"
+TIME = b"%011o\0" % 0
+KIND = (b"0" + bytes(tarfile.LENGTH_NAME) + tarfile.POSIX_MAGIC).ljust(356, b"\0")
+SAME_SUM = sum(OWNER) + sum(TIME) + sum(KIND)
+"""Of what all headers in a tar have in common: a readable file of nobody, of 1970."""
 
 
 class Place(NamedTuple):
@@ -49,7 +54,7 @@ class ShardWriter:
         self._end = 0
         self._sample = ""
         self._index = (folder / INDEX).open("x", encoding="utf-8")
-        self._write_line(HEADER)
+        self._index.write(json.dumps(HEADER) + "\n")
 
     def add(self, name: str, size: int, chunks: Iterable[bytes]) -> Place:
         """Appends a file whose bytes come in pieces; `size` is what its source says.
@@ -73,7 +78,7 @@ class ShardWriter:
             # The source did not know, or the file has grown since.
             self._replace(header, _header(name, seen), start)
         place = Place(name, self.shards[-1], start + len(header), seen, digest.hexdigest())
-        self._write_line(place._asdict())
+        self._index.write(_line(place))
         return place
 
     def _replace(self, before: bytes, header: bytes, start: int) -> None:
@@ -113,8 +118,12 @@ class ShardWriter:
         self._tar.close()
         self._tar, self._end = None, 0
 
-    def _write_line(self, values: dict[str, Any]) -> None:
-        self._index.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+def _line(place: Place) -> str:
+    """As `json.dumps` writes it, in a third of its time: only a name needs escapes."""
+    name = json.dumps(place.name, ensure_ascii=False)
+    where = f'"shard": "{place.shard}", "offset": {place.offset}, "size": {place.size}'
+    return f'{{"name": {name}, {where}, "sha256": "{place.sha256}"}}\n'
 
 
 def is_sharded(folder: Path) -> bool:
@@ -156,7 +165,7 @@ def read_place(folder: Path, place: Place) -> bytes:
     Raises:
         BrokenArtifact: they are not those that the index records.
     """
-    with (folder / place.shard).open("rb", buffering=0) as stream:
+    with (folder / place.shard).open("rb") as stream:
         stream.seek(place.offset)
         content = stream.read(place.size)
     if hashlib.sha256(content).hexdigest() != place.sha256:
@@ -200,7 +209,7 @@ def _sample(name: str) -> str:
 
 
 def _header(name: str, size: int) -> bytes:
-    """What stands before a file in a tar; the owner is nobody, the time is 1970."""
+    """What stands before a file in a tar."""
     try:
         info = tarfile.TarInfo(check_name(name))
     except ValueError as error:
@@ -213,10 +222,8 @@ def _header(name: str, size: int) -> bytes:
 
 
 def _quick_header(name: bytes, size: int) -> bytes:
-    rest = b"%011o\0" % size + b"%011o\0" % 0
-    fields = name.ljust(tarfile.LENGTH_NAME, b"\0") + b"0000644\0" + 2 * b"0000000\0" + rest
-    magic = b"0" + bytes(tarfile.LENGTH_NAME) + tarfile.POSIX_MAGIC
-    after = magic.ljust(356, b"\0")
+    length = b"%011o\0" % size
     # The sum is taken over the header with blanks in its own place.
-    total = sum(fields) + sum(after) + 8 * ord(" ")
-    return fields + b"%06o\0 " % total + after
+    total = sum(name) + sum(length) + SAME_SUM + 8 * ord(" ")
+    before = name.ljust(tarfile.LENGTH_NAME, b"\0") + OWNER + length + TIME
+    return before + b"%06o\0 " % total + KIND
