@@ -30,7 +30,8 @@ class OnnxRuntime:
     """Runs graphs by name: `run("model", {"features": x})`.
 
     `graphs` maps a name to an ONNX file or to its bytes; `threads` bounds the cores of one call;
-    `providers` are ONNX Runtime's execution providers with their options, the first choice first.
+    `providers` are ONNX Runtime's execution providers with their options, the first choice first;
+    `without` names optimizations to leave out.
     """
 
     place: Place = CPU_PLACE
@@ -41,6 +42,7 @@ class OnnxRuntime:
         graphs: Mapping[str, Path | bytes],
         threads: int | None = None,
         providers: Sequence[Provider] = CPU_PLACE.providers,
+        without: Sequence[str] = (),
     ) -> None:
         import onnxruntime
 
@@ -59,7 +61,7 @@ class OnnxRuntime:
                     options,
                     providers=list(providers),
                     enable_fallback=False,
-                    disabled_optimizers=SLOWER if on_cpu else (),
+                    disabled_optimizers=(*SLOWER, *without) if on_cpu else (),
                 )
             except Exception as error:
                 where = "" if isinstance(graph, bytes) else f" ({graph})"

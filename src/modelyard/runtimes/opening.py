@@ -13,6 +13,10 @@ from modelyard.runtimes.types import Runtime
 RUNTIMES = ("onnx", "tensorrt")
 """What the first word of a variant's name says of its runtime."""
 
+CRASHES = ("NchwcTransformer",)
+"""ONNX Runtime's optimization for convolutions, which ends the process on graphs in half precision
+with a Transpose before a product, as of torch's layers for attention (seen with 1.31)."""
+
 
 def open_variant(
     folder: Path,
@@ -44,7 +48,8 @@ def open_variant(
     files = {name: Path(folder) / file for name, file in graphs.items()}
     place = place_of(device) if isinstance(device, str) else device
     if place.kind == CPU:
-        return OnnxRuntime(files, threads, place.providers)
+        crashes = CRASHES if variant == "onnx-fp16" else ()
+        return OnnxRuntime(files, threads, place.providers, crashes)
     from modelyard.runtimes.bound import BoundRuntime
 
     return BoundRuntime(files, place, threads)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.anomaly.cells import measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
-from modelyard.families.anomaly.entity import find_entity
-from modelyard.kit.tables import Table, is_dated
+from modelyard.kit.tables import Table, find_entity, is_dated
 from modelyard.kit.times import TIME_NAMES
 
+MACHINE = re.compile(
+    r"(machine|engine|unit|device|sensor|asset|equipment|turbine|pump|robot|node|host|station|entity|series)"
+    r"([ _-]?(id|nr|no|name|number|key))?|id|hostname",
+    re.IGNORECASE,
+)
+"""What a column that names machines is usually called."""
 LABELS = frozenset(
     {
         "anomaly",
@@ -43,7 +50,18 @@ def named(tables: list[Table], settings: AnomalyFeatures) -> AnomalyFeatures:
         if column != getattr(usual, name) and not any(column in table.names for table in tables):
             raise UsageError(f"setting 'features.{name}': {choices('column', column, columns)}")
     settings = settings.model_copy(update={"time_column": _time_column(columns, settings)})
-    return settings.model_copy(update={"entity": find_entity(tables, settings)})
+    return settings.model_copy(update={"entity": _entity(tables, settings)})
+
+
+def _entity(tables: list[Table], settings: AnomalyFeatures) -> str | None:
+    """The column that names machines: the settings', or the one that is recognised."""
+    if settings.entity is None:
+        aside = {settings.label_column, settings.kind_column, *settings.drop}
+        return find_entity(tables, settings.time_column, MACHINE, aside)
+    known = {name for table in tables for name in table.names}
+    if settings.entity not in known:
+        raise UsageError(f"setting 'features.entity': {choices('column', settings.entity, known)}")
+    return settings.entity
 
 
 def _time_column(columns: list[str], settings: AnomalyFeatures) -> str:

@@ -9,9 +9,8 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import measurements
-from modelyard.families.anomaly.entity import rows_of
 from modelyard.families.anomaly.schema import Column, Schema
-from modelyard.kit.tables import Notation, Table, read_table, texts
+from modelyard.kit.tables import Notation, Table, read_table, rows_of, texts
 
 
 def read_bodies(file: Path, schema: Schema, window: int) -> list[dict[str, Any]]:

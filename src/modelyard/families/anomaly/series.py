@@ -9,11 +9,10 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import kinds, labels, measurements
-from modelyard.families.anomaly.clock import through_autumn
 from modelyard.families.anomaly.config import AnomalyFeatures
-from modelyard.families.anomaly.entity import rows_of
 from modelyard.families.anomaly.parts import PARTS
-from modelyard.kit.tables import Table, is_local, times
+from modelyard.kit.clock import through_autumn
+from modelyard.kit.tables import Table, is_local, rows_of, times
 
 GAP = 1.5
 """A longer time than this many steps is a gap; a shorter one than 1 / 2 of a step is irregular,

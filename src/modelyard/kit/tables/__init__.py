@@ -20,6 +20,7 @@ from modelyard.kit.tables.columns import (
     texts,
 )
 from modelyard.kit.tables.delimited import parse_text
+from modelyard.kit.tables.entities import find_entity, rows_of
 from modelyard.kit.tables.files import (
     SUFFIXES,
     check_table,
@@ -64,6 +65,7 @@ __all__ = [
     "check_same_columns",
     "check_table",
     "doubt",
+    "find_entity",
     "flags",
     "inexact",
     "is_dated",
@@ -83,6 +85,7 @@ __all__ = [
     "read_table",
     "read_text",
     "remarks",
+    "rows_of",
     "share_decimal",
     "table_files",
     "texts",

@@ -10,7 +10,7 @@ HOUR = 3600.0
 
 
 def through_autumn(time: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """Seconds of a machine's rows, in their order, going on where the clock goes back; and the rows
+    """Seconds of a series' rows, in their order, going on where the clock goes back; and the rows
     with which the hour begins a second time: from there on all are an hour later.
 
     Only times without an offset have an hour twice: on a Sunday night, a step after its end.

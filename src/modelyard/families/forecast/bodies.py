@@ -1,0 +1,84 @@
+"""Windows as JSON bodies of a request, and the series of a file as such bodies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.families.forecast.grid import texts
+from modelyard.families.forecast.naming import Names, is_numeric
+from modelyard.families.forecast.reading import OneSeries, on_grid, read_rows
+from modelyard.families.forecast.window import Column, Schema, Windows
+from modelyard.kit.tables import read_table
+
+
+def body_of(schema: Schema, windows: Windows, number: int, length: int) -> dict[str, Any]:
+    """One window, with its last `length` steps of history."""
+    begin = schema.context - length
+    body: dict[str, Any] = {"values": cells(windows.values[number, begin:])}
+    if schema.grid.dated:
+        body["times"] = texts(windows.times[number, begin : schema.context])
+    past, known = windows.past[number, begin:], windows.known[number, begin:]
+    return body | _by_name({"past": (schema.past, past), "known": (schema.known, known)})
+
+
+def read_bodies(file: Path, schema: Schema) -> list[dict[str, Any]]:
+    """A body for each series of a file: its name, and the history before its last value.
+
+    Raises:
+        BadData: with file, row and column.
+    """
+    table = read_table(Path(file))
+    past, known = (tuple(c.name for c in columns) for columns in (schema.past, schema.known))
+    series = schema.series_column if schema.series_column in table.names else None
+    targets: tuple[str, ...] = (schema.target,)
+    if schema.wide:
+        aside = {schema.time_column, *past, *known}
+        targets = tuple(n for n in table.names if n not in aside and is_numeric(table, n))
+    timed = (schema.time_column,) if schema.time_column else ()
+    for name in (*targets, *past, *known, *timed):
+        if name not in table.names:
+            problem = f"the column is missing; seen: {', '.join(table.names)}"
+            raise BadData(problem, file=table.file, column=name)
+    names = Names(schema.time_column, series, targets, past, known, ())
+    found = []
+    for rows in read_rows(table, names, table.file.stem):
+        one = on_grid(rows, schema.grid, names, zero=False)
+        found.append({series or "series": one.name, **_latest(schema, one)})
+    return found
+
+
+def _latest(schema: Schema, one: OneSeries) -> dict[str, Any]:
+    """The window that ends with the last value."""
+    length = len(one.y)
+    begin = max(0, length - schema.context)
+    others = np.full((length + schema.horizon, one.others.shape[1]), np.nan)
+    given = min(len(others), len(one.others))
+    others[:given] = one.others[:given]
+    body: dict[str, Any] = {"values": cells(one.y[begin:])}
+    if schema.grid.dated:
+        body["times"] = texts(one.time[begin:])
+    width = len(schema.past)
+    parts = {
+        "past": (schema.past, others[begin:length, :width]),
+        "known": (schema.known, others[begin:, width:]),
+    }
+    return body | _by_name(parts)
+
+
+def _by_name(parts: dict[str, tuple[list[Column], np.ndarray]]) -> dict[str, Any]:
+    """Cells by the name of their column, for those parts that have columns."""
+    found: dict[str, Any] = {}
+    for part, (columns, values) in parts.items():
+        if columns:
+            rows = zip(columns, values.T, strict=True)
+            found[part] = {column.name: cells(row) for column, row in rows}
+    return found
+
+
+def cells(values: np.ndarray) -> list[float | None]:
+    """Numbers for JSON; None where missing."""
+    return [float(value) if np.isfinite(value) else None for value in values]

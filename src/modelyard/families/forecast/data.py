@@ -1,0 +1,272 @@
+"""From tables of series to a panel split in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.families.forecast.bodies import body_of
+from modelyard.families.forecast.config import ForecastConfig, ForecastFeatures
+from modelyard.families.forecast.grid import Grid
+from modelyard.families.forecast.naming import Names, find_names
+from modelyard.families.forecast.panel import Panel
+from modelyard.families.forecast.reading import OneSeries, grid_of, on_grid, read_rows
+from modelyard.families.forecast.samples import write_sample
+from modelyard.families.forecast.window import Column, Schema
+from modelyard.family import Data, Split
+from modelyard.kit.tables import (
+    check_same_columns,
+    is_quickly_read,
+    read_file,
+    remarks,
+    share_decimal,
+    table_files,
+)
+from modelyard.kit.warm_start import check_same
+from modelyard.store.base import base_of
+
+LONGEST = 512
+"""Steps of a history, where the settings give none."""
+STRONG = 0.3
+"""Autocorrelation from which on a lag counts as a season."""
+
+
+class ForecastData(Data[ForecastConfig]):
+    """From tables of people to series on a grid of time."""
+
+    def sample(self, raw: Path) -> None:
+        """Writes the simulated sales of some shops."""
+        write_sample(raw, self.config.features, self.config.seed)
+
+    def check(self, data: Path) -> None:
+        """Reads the first table, and looks for its columns."""
+        if is_quickly_read(data):
+            table = read_file(table_files(data)[0])
+            names = find_names([table], self.config.features)
+            read_rows(table, names, table.file.stem)
+
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads the series; writes the panel, the forecasts of simple methods and
+        `assets/schema.json`.
+
+        Raises:
+            BadData: with file, row and column.
+        """
+        settings = self.config.features
+        tables = [read_file(file) for file in table_files(Path(raw))]
+        share_decimal(tables)
+        names = find_names(tables, settings)
+        rows = []
+        for table in tables:
+            check_same_columns(tables[0], table)
+            rows += read_rows(table, names, table.file.stem)
+        grid = grid_of(rows, names, tables[0].file)
+        every = [on_grid(one, grid, names, settings.missing == "zero") for one in rows]
+        season = settings.season or grid.season or strongest_lag(every)
+        context = settings.context or min(max(2 * season, 3 * settings.horizon), LONGEST)
+        kept = [one for one in every if cuts(one, settings, context, season) is not None]
+        if not kept:
+            longest = max(len(one.y) for one in every)
+            least = min(context, 2 * season) + 3 * settings.horizon
+            problem = f"the longest series has {longest} steps; about {least} are needed"
+            hint = "Give longer series, or lower features.horizon or features.season"
+            raise BadData(problem, file=tables[0].file, hint=hint)
+        panel = panel_of(kept, settings, names, context, season)
+        schema = self._schema(panel, names, grid, season, context)
+        base = base_of(out)
+        if base is not None:
+            schema = _as_earlier(Schema.load(base / "assets"), schema)
+        schema.save(Path(out) / "assets")
+        panel.save(out)
+        # Its library takes seconds to import, which a check of the data need not wait for.
+        from modelyard.families.forecast import baselines
+
+        baselines.save(panel, schema, out)
+        notes = list(dict.fromkeys(note for table in tables for note in table.notes))
+        cells = sum(table.rows for table in tables) * len(names.targets)
+        empty = cells - sum(len(one.places) for one in rows)
+        return summarize(panel, schema, every, kept, names, notes, empty)
+
+    def requests(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Windows of a split as JSON bodies, evenly spread over its series and time."""
+        panel, schema = Panel.load(features), Schema.load(Path(features) / "assets")
+        origins = panel.origins(schema, split, schema.horizon)
+        if limit is not None and limit < len(origins):
+            origins = origins[np.linspace(0, len(origins) - 1, limit).round().astype(np.int64)]
+        windows = panel.windows(schema, origins)
+        behind = origins - panel.start[panel.series_of(origins)]
+        return [
+            body_of(schema, windows, number, min(int(behind[number]), schema.context))
+            for number in range(len(origins))
+        ]
+
+    def _schema(self, panel: Panel, names: Names, grid: Grid, season: int, context: int) -> Schema:
+        train = np.concatenate(
+            [np.arange(low, high) for low, high in zip(*panel.bounds("train"), strict=True)]
+        )
+        y = panel.y[train]
+        example = panel.y[train[:context]]
+        return Schema(
+            target=names.targets[0],
+            wide=names.wide,
+            time_column=names.time,
+            series_column=names.series,
+            past=_figures(names.past, panel.past[train]),
+            known=_figures(names.known, panel.known[train]),
+            grid=grid,
+            season=season,
+            context=context,
+            horizon=self.config.features.horizon,
+            quantiles=list(self.config.model.quantiles),
+            minimum=float(np.nanmin(y)),
+            maximum=float(np.nanmax(y)),
+            example=[float(value) if np.isfinite(value) else None for value in example],
+            example_time=float(panel.time[train[0]]),
+        )
+
+
+def cuts(
+    one: OneSeries, settings: ForecastFeatures, context: int, season: int
+) -> tuple[int, int] | None:
+    """First steps of validation and test; None: the series is too short for a window in each."""
+    length = len(one.y)
+    test = length - max(int(length * settings.test_share), settings.horizon)
+    validation = test - max(int(length * settings.validation_share), settings.horizon)
+    least = min(context, 2 * season) + settings.horizon
+    return (validation, test) if validation >= least else None
+
+
+def panel_of(
+    kept: list[OneSeries], settings: ForecastFeatures, names: Names, context: int, season: int
+) -> Panel:
+    """Series one after the other."""
+    start = np.cumsum([0, *(len(one.y) for one in kept)])
+    found = [cuts(one, settings, context, season) or (0, 0) for one in kept]
+    validation, test = np.array(found).T + start[:-1]
+    others = np.concatenate([one.others[: len(one.y)] for one in kept])
+    usual = [usual_error(one.y[:end], season) for one, (end, _) in zip(kept, found, strict=True)]
+    return Panel(
+        y=np.concatenate([one.y for one in kept]),
+        time=np.concatenate([one.time for one in kept]),
+        past=others[:, : len(names.past)],
+        known=others[:, len(names.past) :],
+        start=start,
+        validation=validation,
+        test=test,
+        usual=np.array(usual),
+    )
+
+
+def usual_error(y: np.ndarray, season: int) -> float:
+    """Mean absolute difference from the value a season before; of a series that repeats exactly, its
+    mean size."""
+    lag = season if len(y) > season else 1
+    apart = np.abs(y[lag:] - y[:-lag])
+    found = float(np.nanmean(apart)) if np.isfinite(apart).any() else 0.0
+    return found or float(np.nanmean(np.abs(y))) or 1.0
+
+
+def strongest_lag(every: list[OneSeries]) -> int:
+    """The lag at which the changes of the longest series are most alike; 1: at none."""
+    longest = max(every, key=lambda one: len(one.y)).y
+    changes = np.diff(longest[np.isfinite(longest)])
+    changes = changes - changes.mean() if len(changes) else changes
+    most = min(len(changes) // 3, LONGEST // 2)
+    power = float((changes**2).sum())
+    if most < 3 or power == 0:
+        return 1
+    found = [float((changes[lag:] * changes[:-lag]).sum()) / power for lag in range(2, most)]
+    best = int(np.argmax(found))
+    return best + 2 if found[best] >= STRONG else 1
+
+
+def summarize(
+    panel: Panel,
+    schema: Schema,
+    every: list[OneSeries],
+    kept: list[OneSeries],
+    names: Names,
+    read: list[str],
+    empty: int,
+) -> dict[str, Any]:
+    """What the card tells about the data.
+
+    Args:
+        read: notes on how the files were read.
+        empty: rows of series that have no value at all.
+    """
+    rows = {}
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    for split in splits:
+        first, end = panel.bounds(split)
+        rows[split] = int((end - first).sum())
+    short = [one for one in every if not any(one is other for other in kept)]
+    missing = int(np.isnan(panel.y).sum())
+    steps = f"{sum(rows.values()):,} steps of {schema.grid.words}, {len(kept)} series"
+    notes = [
+        f"A season is {schema.season} steps, a forecast looks {schema.context} steps back and "
+        f"{schema.horizon} ahead. Each series is split by time.",
+    ]
+    if short:
+        shown = ", ".join(one.name for one in short[:10])
+        notes.append(f"Series with too few steps: {shown}{', …' if len(short) > 10 else ''}.")
+    if missing:
+        notes.append(
+            f"{missing:,} steps have no value; a history marks them, and none is filled in."
+        )
+    dropped = {"of series with too few steps": sum(len(one.y) for one in short)}
+    dropped["of series without a value"] = empty
+    dropped["rows: ahead of the last value"] = sum(one.ahead for one in kept)
+    columns = ["series", "steps", "without a value", "mean", "usual error of the seasonal naive"]
+    table = []
+    for number, one in enumerate(kept[:50]):
+        absent = int(np.isnan(one.y).sum())
+        table.append(
+            [one.name, len(one.y), absent, f"{np.nanmean(one.y):.4g}", f"{panel.usual[number]:.4g}"]
+        )
+    return {
+        "rows": rows,
+        "unit": "steps",
+        "dropped": {reason: count for reason, count in dropped.items() if count},
+        "left_out": list(names.left_out),
+        "headline": steps + remarks(read),
+        "tables": [{"title": "Series", "columns": columns, "rows": table}],
+        "notes": [*notes, *read],
+    }
+
+
+def _figures(names: tuple[str, ...], cells: np.ndarray) -> list[Column]:
+    found = []
+    for name, values in zip(names, cells.T, strict=True):
+        seen = values[np.isfinite(values)]
+        if not len(seen):
+            seen = np.zeros(1)
+        spread = float(seen.std()) or 1.0
+        low, high = float(seen.min()), float(seen.max())
+        found.append(
+            Column(name=name, mean=float(seen.mean()), spread=spread, minimum=low, maximum=high)
+        )
+    return found
+
+
+def _as_earlier(earlier: Schema, now: Schema) -> Schema:
+    """The schema of a run that trains an earlier model on.
+
+    Raises:
+        UsageError: the settings are not those of the earlier model.
+    """
+    check_same("features.horizon", now.horizon, earlier.horizon)
+    check_same("features.context", now.context, earlier.context)
+    check_same("features.season", now.season, earlier.season)
+    check_same("features.known", [c.name for c in now.known], [c.name for c in earlier.known])
+    check_same("model.quantiles", now.quantiles, earlier.quantiles)
+    kept = {"past": earlier.past, "known": earlier.known}
+    if [one.name for one in now.past] != [one.name for one in earlier.past]:
+        names = ", ".join(one.name for one in earlier.past)
+        raise BadData(f"the earlier model needs the columns {names or 'of the target only'}")
+    return now.model_copy(update=kept)

@@ -1,0 +1,147 @@
+"""Judges forecasts at rolling origins of a split, beside the seasonal naive and exponential
+smoothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from modelyard.families.forecast import plots
+from modelyard.families.forecast.panel import SMOOTHED, Panel
+from modelyard.families.forecast.window import Schema, inputs_of
+from modelyard.judging.evaluation import Direction, Evaluation
+from modelyard.kit.intervals import resample
+
+if TYPE_CHECKING:
+    from modelyard.families.forecast.host import ForecastHost
+    from modelyard.family import Split
+    from modelyard.runtimes.types import Runtime
+
+BASELINE, SMOOTHING = "seasonal naive", "exponential smoothing"
+MOST = 5_000
+"""Windows that are judged, evenly spread."""
+AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Forecasts of windows and what came, in the series' unit."""
+
+    origins: np.ndarray
+    truth: np.ndarray
+    """Float64 (windows, horizon)."""
+    quantiles: np.ndarray
+    """(windows, horizon, quantiles)."""
+    naive: np.ndarray
+    """(windows, horizon)."""
+    levels: np.ndarray
+    usual: np.ndarray
+    """Usual error of each window's series, (windows,)."""
+
+    @property
+    def median(self) -> np.ndarray:
+        """(windows, horizon)."""
+        return np.asarray(self.quantiles[..., int(np.argmin(np.abs(self.levels - 0.5)))])
+
+    def scaled(self, forecast: np.ndarray) -> np.ndarray:
+        """Mean absolute scaled error of each window, (windows,)."""
+        return np.asarray(np.abs(self.truth - forecast).mean(axis=1) / self.usual)
+
+
+def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
+    """MASE, sMAPE, weighted quantile loss, MAE, RMSE and how often the outer quantiles hold what
+    came."""
+    judged = _judge(host, run, features, split)
+    flat = np.repeat(judged.naive[..., None], len(judged.levels), axis=2)
+    metrics = _metrics(judged, judged.median, judged.quantiles)
+    baseline = _metrics(judged, judged.naive, flat)
+    low, high = judged.levels[0], judged.levels[-1]
+    inside = (judged.truth >= judged.quantiles[..., 0]) & (
+        judged.truth <= judged.quantiles[..., -1]
+    )
+    metrics["coverage"] = float(inside.mean())
+    errors = judged.scaled(judged.median), judged.scaled(judged.naive)
+    drawn = resample(_mean, np.zeros(len(judged.truth)), *errors, varied=False)
+    gains = [drawn.gain("mase", BASELINE, "min")]
+    notes = [
+        f"{len(judged.truth):,} forecasts of {judged.truth.shape[1]} steps, each from another step of its series on; "
+        "windows of one series are not independent, so intervals are rather narrow.",
+        f"The {low:.0%} and {high:.0%} quantiles hold {metrics['coverage']:.1%} of what came; "
+        f"{high - low:.0%} was asked for.",
+    ]
+    smoothed = _smoothing(judged, features, split)
+    if smoothed is not None:
+        rows, forecasts = smoothed
+        other = np.abs(judged.truth[rows] - forecasts).mean(axis=1) / judged.usual[rows]
+        against = resample(_mean, np.zeros(len(rows)), errors[0][rows], other, varied=False)
+        gains.append(against.gain("mase", SMOOTHING, "min"))
+        notes.append(
+            f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
+            f"training steps) has a MASE of {other.mean():.4g}, the model {errors[0][rows].mean():.4g}."
+        )
+    directions: dict[str, Direction] = dict.fromkeys(metrics, "min")
+    return Evaluation(
+        split=split,
+        rows=len(judged.truth),
+        unit="forecasts",
+        metrics=metrics,
+        baseline=baseline,
+        baseline_name=BASELINE,
+        main="mase",
+        gains=[gain for gain in gains if gain],
+        directions=directions | {"coverage": "max"},
+        intervals=drawn.intervals("mase"),
+        samples=drawn.paired(),
+        notes=notes,
+        plots=plots.draw(judged, Panel.load(features), host.schema),
+    )
+
+
+def _judge(host: ForecastHost, run: Runtime, features: Path, split: Split) -> Judged:
+    panel, own = Panel.load(features), Schema.load(Path(features) / "assets")
+    origins = panel.origins(own, split, own.horizon)
+    if len(origins) > MOST:
+        origins = origins[np.linspace(0, len(origins) - 1, MOST).round().astype(np.int64)]
+    quantiles, naive = [], []
+    for some in np.array_split(origins, max(1, len(origins) // AT_ONCE)):
+        quantiles.append(
+            host.forecast(run, inputs_of(host.schema, panel.windows(host.schema, some)))
+        )
+        naive.append(inputs_of(own, panel.windows(own, some)).naive)
+    return Judged(
+        origins,
+        panel.ahead(own, origins),
+        np.concatenate(quantiles),
+        np.concatenate(naive),
+        np.array(host.schema.quantiles),
+        panel.usual[panel.series_of(origins)],
+    )
+
+
+def _metrics(judged: Judged, point: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
+    off, size = np.abs(judged.truth - point), np.abs(judged.truth) + np.abs(point)
+    apart = judged.truth[..., None] - quantiles
+    pinball = np.maximum(judged.levels * apart, (judged.levels - 1) * apart)
+    total = float(np.abs(judged.truth).sum()) or 1.0
+    return {
+        "mase": float(judged.scaled(point).mean()),
+        "smape": float((2 * off / np.where(size > 0, size, 1)).mean()),
+        "weighted_quantile_loss": float(2 * pinball.sum(axis=(0, 1)).mean() / total),
+        "mae": float(off.mean()),
+        "rmse": float(np.sqrt((off**2).mean())),
+    }
+
+
+def _smoothing(judged: Judged, features: Path, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Windows that exponential smoothing answered, and its forecasts."""
+    with np.load(Path(features) / SMOOTHED, allow_pickle=False) as arrays:
+        origins, forecasts = arrays[split], arrays[f"{split}_forecasts"]
+    _, rows, places = np.intersect1d(judged.origins, origins, return_indices=True)
+    return (rows, forecasts[places]) if len(rows) >= 2 else None
+
+
+def _mean(zero: np.ndarray, errors: np.ndarray) -> float:
+    return float(errors.mean())

@@ -1,0 +1,68 @@
+"""Several series in one file: which column tells them apart, and the rows of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence, Set
+
+import numpy as np
+
+from modelyard.kit.clock import through_autumn
+from modelyard.kit.tables.columns import as_numbers, texts
+from modelyard.kit.tables.notation import notation, plainly
+from modelyard.kit.tables.table import Table
+from modelyard.kit.tables.times import is_local, times
+
+MOST_SHARE = 0.1
+"""A series has ten rows or more on average: a column with more values is no name of series."""
+
+
+def find_entity(
+    tables: Sequence[Table], time_column: str, called: re.Pattern[str], aside: Set[str]
+) -> str | None:
+    """The column that tells the series of a file apart, if there is one.
+
+    A column of text that is named as series are, or one in whose groups the time ascends while it
+    goes back or repeats over the whole file. A column of numbers needs both.
+
+    Args:
+        called: what such columns are usually named, as a whole.
+        aside: columns that are none.
+    """
+    first = tables[0]
+    candidates = [name for name in first.names if name not in aside and name != time_column]
+    time, local = None, False
+    if time_column in first.names:
+        time = times(first, time_column)
+        local = is_local(first, time_column)
+    mixed = time is not None and not _ascends(time, local)
+    found: list[tuple[bool, int, str]] = []
+    for name in candidates:
+        named = bool(called.fullmatch(name.strip()))
+        plain = plainly(first.column(name), notation(first, name)).cells
+        measured = bool(np.isfinite(as_numbers(plain)).any())
+        if not named and (measured or not mixed):
+            continue
+        if named and measured and not mixed:
+            continue
+        groups = rows_of(first, name)
+        if len(groups) > max(1, MOST_SHARE * first.rows):
+            continue
+        resolved = time is not None and all(_ascends(time[rows], local) for rows in groups.values())
+        if resolved or (named and not measured):
+            found.append((not named, len(groups), name))
+    return min(found)[2] if found else None
+
+
+def rows_of(table: Table, entity: str) -> dict[str | None, np.ndarray]:
+    """Rows of each series in the order of the file, by its name; None where the cell is empty."""
+    rows: dict[str | None, list[int]] = {}
+    for row, name in enumerate(texts(table, entity)):
+        rows.setdefault(name, []).append(row)
+    return {name: np.array(places) for name, places in rows.items()}
+
+
+def _ascends(time: np.ndarray, local: bool) -> bool:
+    if local:
+        time, _ = through_autumn(time)
+    return bool((np.diff(time) > 0).all())

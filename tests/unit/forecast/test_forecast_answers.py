@@ -1,0 +1,171 @@
+"""Forecasts are judged by the field's formulas, and served with times, bands and reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+from statsmodels.tsa.holtwinters import ExponentialSmoothing
+
+from modelyard.families.forecast.config import ForecastConfig, ForecastFeatures
+from modelyard.families.forecast.evaluate import evaluate
+from modelyard.families.forecast.family import Forecast
+from modelyard.families.forecast.host import GRAPH, ForecastHost
+from modelyard.families.forecast.panel import SMOOTHED, Panel
+from modelyard.families.forecast.window import Schema
+from modelyard.runtimes.types import Arrays
+
+DAYS = pd.date_range("2025-01-06", periods=240)
+
+
+def series(rng: np.random.Generator) -> np.ndarray:
+    return (20 + 5 * np.sin(2 * np.pi * np.arange(240) / 7) + rng.normal(0, 1, 240)).round(2)
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("features")
+    rng = np.random.default_rng(3)
+    parts = [pd.DataFrame({"date": DAYS, "shop": shop, "sales": series(rng)}) for shop in "ab"]
+    pd.concat(parts).to_csv(raw / "table.csv", index=False)
+    config = ForecastConfig(features=ForecastFeatures(horizon=7, context=28))
+    Forecast(config).features(raw, out)
+    return out
+
+
+def naive(name: str, arrays: Arrays) -> Arrays:
+    """The seasonal naive as a graph, with a band of one scaled unit."""
+    assert name == GRAPH
+    middle = arrays["future"][..., 0]
+    return {"quantiles": np.stack([middle - 1, middle, middle + 1], axis=-1)}
+
+
+def test_metrics_are_those_of_their_formulas(features: Path) -> None:
+    panel, schema = Panel.load(features), Schema.load(features / "assets")
+    found = evaluate(ForecastHost(features / "assets"), naive, features, "test")
+    scaled, symmetric, apart, sizes = [], [], [], []
+    for number in range(2):
+        y = panel.y[panel.start[number] : panel.start[number + 1]]
+        train = y[: panel.validation[number] - panel.start[number]]
+        usual = np.mean([abs(train[step] - train[step - 7]) for step in range(7, len(train))])
+        test = int(panel.test[number] - panel.start[number])
+        for origin in range(test, len(y) - 6, 7):
+            for step in range(origin, origin + 7):
+                forecast = y[step - 7]
+                scaled.append(abs(y[step] - forecast) / usual)
+                symmetric.append(2 * abs(y[step] - forecast) / (abs(y[step]) + abs(forecast)))
+                apart.append((y[step], forecast, y[origin - 28 : origin].std()))
+                sizes.append(abs(y[step]))
+    assert schema.season == 7
+    assert found.metrics["mase"] == pytest.approx(np.mean(scaled))
+    assert found.baseline["mase"] == pytest.approx(np.mean(scaled))
+    assert found.metrics["smape"] == pytest.approx(np.mean(symmetric))
+    total = 0.0
+    for level, width in ((0.1, -1), (0.5, 0), (0.9, 1)):
+        for truth, forecast, spread in apart:
+            off = truth - max(forecast + width * spread, 0)
+            total += max(level * off, (level - 1) * off)
+    assert found.metrics["weighted_quantile_loss"] == pytest.approx(
+        2 * total / 3 / sum(sizes), rel=1e-5
+    )
+    inside = np.mean([abs(truth - forecast) <= spread for truth, forecast, spread in apart])
+    assert found.metrics["coverage"] == pytest.approx(inside, abs=0.01)
+
+
+def test_exponential_smoothing_sees_no_step_ahead_of_its_forecast(features: Path) -> None:
+    panel, schema = Panel.load(features), Schema.load(features / "assets")
+    with np.load(features / SMOOTHED) as arrays:
+        origins, forecasts = arrays["test"], arrays["test_forecasts"]
+    train = panel.y[: panel.validation[0]]
+    form = {"trend": "add", "damped_trend": True, "seasonal": "add", "seasonal_periods": 7}
+    form["initialization_method"] = "heuristic"
+    weights = ExponentialSmoothing(train, **form).fit().params
+    named = ("smoothing_level", "smoothing_trend", "smoothing_seasonal", "damping_trend")
+    kept = {name: weights[name] for name in named}
+    known = ExponentialSmoothing(panel.y[: origins[0]], **form).fit(optimized=False, **kept)
+    np.testing.assert_allclose(forecasts[0], known.forecast(schema.horizon), rtol=1e-5)
+
+
+def test_an_answer_has_the_times_of_its_steps_and_no_negative_sales(features: Path) -> None:
+    host = ForecastHost(features / "assets")
+    values = [0.0, 0.0, 0.0, 0.0, 40.0, 40.0, 0.0] * 4
+    times = [f"{day:%Y-%m-%d}" for day in pd.date_range("2026-02-02", periods=28)]
+    request = host.Request.model_validate({"values": values, "times": times})
+    (answer,) = host.predict(naive, [request])
+    assert answer.times[0] == "2026-03-02T00:00:00"
+    assert len(answer.times) == len(answer.median) == 7
+    assert min(answer.quantiles["0.1"]) == 0
+    assert answer.median[4] == pytest.approx(40, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"values": [None] * 28}, "values: none of the last 28"),
+        ({"times": ["2026-01-01"]}, "times: 1 for 28 values"),
+        ({"times": ["soon"] * 28}, "times: 'soon' (number 1) is no date"),
+        (
+            {"times": [f"2026-02-{day:02}" for day in range(1, 28)] + ["2026-03-01"]},
+            "times: '2026-03-01' after '2026-02-27'; steps are 1 day. Send null",
+        ),
+        ({"values": []}, "values"),
+        ({"values": [1e31] * 28}, "values"),
+    ],
+)
+def test_a_history_with_gaps_in_its_times_is_refused_by_its_field(
+    change: dict, says: str, features: Path
+) -> None:
+    host = ForecastHost(features / "assets")
+    (body,) = Forecast(ForecastConfig()).requests(features, "test", 1)
+    with pytest.raises(ValidationError) as error:
+        host.Request.model_validate(body | change)
+    assert says in str(error.value)
+
+
+def test_short_and_far_histories_are_answered_with_a_caution(features: Path) -> None:
+    host = ForecastHost(features / "assets")
+    bodies = [
+        {"values": [20.0] * 5, "times": [f"2026-02-{day:02}" for day in range(1, 6)]},
+        {"values": [9e5] * 28, "times": [f"2026-02-{day:02}" for day in range(1, 29)]},
+    ]
+    short, far = host.predict(naive, [host.Request.model_validate(body) for body in bodies])
+    assert "5 values; training histories had 14 or more" in short.warnings[0].message
+    assert "far outside the training data" in far.warnings[0].message
+
+
+def test_a_file_gives_one_example_a_series_from_its_last_value_on(
+    features: Path, tmp_path: Path
+) -> None:
+    host = ForecastHost(features / "assets")
+    rng = np.random.default_rng(5)
+    parts = [
+        pd.DataFrame({"date": DAYS, "shop": shop, "sales": series(rng)}) for shop in ("x", "y")
+    ]
+    table = pd.concat(parts)
+    table.to_csv(tmp_path / "new.csv", index=False)
+    found = host.read_file(tmp_path / "new.csv")
+    assert [body["shop"] for body in found] == ["x", "y"]
+    assert found[1]["values"] == table[table.shop == "y"].sales.tolist()[-28:]
+    fields = {"values", "times"}
+    request = host.Request.model_validate({name: found[0][name] for name in fields})
+    (answer,) = host.predict(naive, [request])
+    assert answer.times[0] == (DAYS[-1] + pd.Timedelta(days=1)).isoformat()
+
+
+def test_reasons_add_what_each_stretch_of_the_history_does(features: Path) -> None:
+    host = ForecastHost(features / "assets")
+    (body,) = Forecast(ForecastConfig()).requests(features, "test", 1)
+    found = host.explain(naive, host.Request.model_validate(body))
+    assert set(found.contributions) == {
+        "28 to 24 steps back",
+        "23 to 19 steps back",
+        "18 to 14 steps back",
+        "13 to 9 steps back",
+        "8 to 5 steps back",
+        "4 to 1 steps back",
+    }
+    # The seasonal naive looks at the last week only.
+    assert abs(found.contributions["28 to 24 steps back"]) < 1

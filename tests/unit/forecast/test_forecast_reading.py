@@ -1,0 +1,178 @@
+"""Tables of people become series: by their columns' names, on a grid of time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from modelyard.errors import BadData, UsageError
+from modelyard.families.forecast.config import ForecastConfig, ForecastFeatures
+from modelyard.families.forecast.data import ForecastData
+from modelyard.families.forecast.panel import Panel
+from modelyard.families.forecast.window import Schema
+
+DAYS = pd.date_range("2025-01-01", periods=200)
+
+
+def read(
+    tmp_path: Path, table: pd.DataFrame | str, **settings: object
+) -> tuple[Panel, Schema, dict]:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    out.mkdir()
+    text = table if isinstance(table, str) else table.to_csv(index=False)
+    (raw / "table.csv").write_text(text)
+    features = ForecastFeatures(**{"horizon": 7, **settings})
+    summary = ForecastData(ForecastConfig(features=features)).features(raw, out)
+    return Panel.load(out), Schema.load(out / "assets"), summary
+
+
+def wave(phase: float = 0.0) -> np.ndarray:
+    return (10 + 3 * np.sin(2 * np.pi * np.arange(200) / 7 + phase)).round(3)
+
+
+def long_table() -> pd.DataFrame:
+    parts = [
+        pd.DataFrame({"date": DAYS, "store": store, "sales": wave(place), "price": 2.5})
+        for place, store in enumerate(("north", "south"))
+    ]
+    return pd.concat(parts)
+
+
+def test_a_long_table_is_a_series_a_store(tmp_path: Path) -> None:
+    panel, schema, summary = read(tmp_path, long_table(), known=("price",))
+    assert (schema.target, schema.series_column, schema.season) == ("sales", "store", 7)
+    assert [column.name for column in schema.known] == ["price"]
+    np.testing.assert_array_equal(panel.start, [0, 200, 400])
+    np.testing.assert_array_equal(panel.y[200:], wave(1))
+    assert summary["headline"] == "400 steps of 1 day, 2 series"
+
+
+def test_rows_in_any_order_are_the_same_series(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    panel, _, _ = read(tmp_path / "a", long_table())
+    shuffled, _, _ = read(tmp_path / "b", long_table().sample(frac=1, random_state=0))
+    ends = {tuple(panel.y[:200]), tuple(panel.y[200:])}
+    assert {tuple(shuffled.y[:200]), tuple(shuffled.y[200:])} == ends
+
+
+def test_a_wide_table_is_a_series_a_column(tmp_path: Path) -> None:
+    table = pd.DataFrame({"timestamp": DAYS, "MT_001": wave(), "MT_002": wave(2)})
+    panel, schema, _ = read(tmp_path, table)
+    assert schema.wide
+    assert not schema.past
+    np.testing.assert_array_equal(panel.y[200:], wave(2))
+
+
+def test_prices_are_forecast_by_their_close_on_business_days(tmp_path: Path) -> None:
+    days = pd.bdate_range("2025-01-01", periods=200)
+    table = pd.DataFrame({"Date": days, "Open": wave(), "High": wave() + 1, "Close": wave(1)})
+    _, schema, _ = read(tmp_path, table)
+    assert schema.target == "Close"
+    assert [column.name for column in schema.past] == ["Open", "High"]
+    assert (schema.grid.unit, schema.season) == ("business days", 5)
+
+
+def test_decimal_commas_and_dates_with_points_are_read(tmp_path: Path) -> None:
+    lines = [
+        f"{day:%d.%m.%Y};{str(value).replace('.', ',')}"
+        for day, value in zip(DAYS, wave(), strict=True)
+    ]
+    panel, schema, _ = read(tmp_path, "Datum;y\n" + "\n".join(lines) + "\n")
+    assert schema.time_column == "Datum"
+    np.testing.assert_allclose(panel.y, wave())
+
+
+def test_a_step_without_a_row_is_missing_or_nothing_as_the_settings_say(tmp_path: Path) -> None:
+    table = pd.DataFrame({"date": DAYS, "sales": wave()}).drop(index=[50, 51])
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    panel, _, summary = read(tmp_path / "a", table)
+    assert np.isnan(panel.y[[50, 51]]).all()
+    assert len(panel.y) == 200
+    assert any("2 steps have no value" in note for note in summary["notes"])
+    panel, _, _ = read(tmp_path / "b", table, missing="zero")
+    assert (panel.y[[50, 51]] == 0).all()
+
+
+def test_rows_ahead_of_the_last_value_are_counted_and_no_part_of_it(tmp_path: Path) -> None:
+    table = pd.DataFrame({"date": DAYS, "sales": wave(), "holiday": 0})
+    table.loc[190:, "sales"] = None
+    panel, _, summary = read(tmp_path, table, known=("holiday",))
+    assert len(panel.y) == 190
+    assert summary["dropped"] == {"rows: ahead of the last value": 10}
+
+
+def test_series_that_are_too_short_are_named_and_counted(tmp_path: Path) -> None:
+    table = pd.concat([long_table(), long_table().head(20).assign(store="new")])
+    panel, _, summary = read(tmp_path, table)
+    assert len(panel.usual) == 2
+    assert summary["dropped"]["of series with too few steps"] == 20
+    assert any("too few steps: new" in note for note in summary["notes"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda t: pd.concat([t, t.tail(1)]),
+            "row 201, column 'date': the time '2025-07-19' stands twice",
+        ),
+        (
+            lambda t: t.assign(date=t.date.astype(str).where(t.index != 7, "2025-01-08T11:00:00")),
+            "row 8, column 'date': the time '2025-01-08T11:00:00' of 'table' lies between two steps",
+        ),
+        (
+            lambda t: t.assign(sales=t.sales.astype(str).where(t.index != 3, "many")),
+            "no column of numbers",
+        ),
+        (lambda t: t.head(15), "the longest series has 15 steps; about"),
+        (
+            lambda t: t.assign(date=t.date.astype(str).where(t.index != 199, "2525-01-01")),
+            "row 200, column 'date': the time '2525-01-01' of 'table' comes",
+        ),
+        (
+            lambda t: t.assign(date=t.date.astype(str).where(t.index != 5, "soon")),
+            "'soon' is neither",
+        ),
+    ],
+)
+def test_what_is_no_series_is_named_with_its_place(change, says: str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"date": DAYS, "sales": wave()})
+    with pytest.raises(BadData) as error:
+        read(tmp_path, change(table))
+    assert says in str(error.value)
+
+
+def test_a_target_that_could_be_several_is_asked_for(tmp_path: Path) -> None:
+    table = long_table().rename(columns={"sales": "visits"})
+    with pytest.raises(BadData, match=r"which column is to be forecast.*--target visits"):
+        read(tmp_path, table)
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"features\.target.*'turnover'"):
+        read(tmp_path, long_table(), target="turnover")
+
+
+def test_a_series_without_a_value_is_left_out(tmp_path: Path) -> None:
+    table = pd.concat([long_table(), long_table().head(150).assign(store="empty", sales=None)])
+    panel, _, summary = read(tmp_path, table)
+    assert len(panel.usual) == 2
+    assert summary["dropped"] == {"of series without a value": 150}
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000_000])
+def test_times_since_1970_are_dates_in_any_unit(unit: int, tmp_path: Path) -> None:
+    moments = (DAYS.as_unit("s").astype("int64") * unit).astype("int64")
+    _, schema, _ = read(tmp_path, pd.DataFrame({"ts": moments, "y": wave()}))
+    assert (schema.grid.words, schema.season) == ("1 day", 7)
+
+
+def test_numbers_that_count_have_the_season_of_their_values(tmp_path: Path) -> None:
+    _, schema, _ = read(tmp_path, pd.DataFrame({"time": range(200), "y": wave()}))
+    assert (schema.grid.unit, schema.season) == ("steps", 7)
