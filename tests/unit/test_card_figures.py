@@ -181,3 +181,24 @@ def test_sizes_times_and_latencies_are_told_in_fitting_units() -> None:
         "12.3 ms",
         "1,234 ms",
     ]
+
+
+def test_a_band_is_an_area_between_its_edges_and_no_line() -> None:
+    steps = [0.0, 1.0, 2.0]
+    band = Series(name="10% to 90%", x=steps, y=[1.0, 2.0, 1.0], high=[3.0, 5.0, 3.0])
+    median = Series(name="median", x=steps, y=[2.0, 3.0, 2.0])
+    with canvas.style():
+        drawn = figures.draw(Plot(kind="line", title="Forecast", series=[median, band]), "f")
+    assert drawn is not None
+    assert [key.line for key in drawn.legend] == [True, False]
+    (area,) = re.findall(r'fill: var\(--s1\)[^>]*><path d="([^"]+)"', drawn.svg)
+    assert area.count("L") >= 5  # there along one edge, and back along the other
+    with pytest.raises(AssertionError, match="edges of unequal length"):
+        figures.draw(
+            Plot(
+                kind="line",
+                title="Forecast",
+                series=[band.model_copy(update={"high": [1.0]})],
+            ),
+            "f",
+        )

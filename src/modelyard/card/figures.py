@@ -128,6 +128,9 @@ def _check(plot: Plot) -> None:
         assert free or len(one.x) == len(one.y), (
             f"plot {plot.title!r}: series {one.name!r} has unequal x and y"
         )
+        assert len(one.high) in (0, len(one.y)), (
+            f"plot {plot.title!r}: the band {one.name!r} has edges of unequal length"
+        )
     assert len({len(row) for row in plot.matrix}) < 2, (
         f"plot {plot.title!r}: rows of unequal length"
     )
@@ -136,13 +139,14 @@ def _check(plot: Plot) -> None:
 def _legend(plot: Plot) -> list[Key]:
     keys = []
     for i, one in enumerate(plot.series):
-        pattern = dashes(i, len(plot.series)) if plot.kind == "line" else ()
+        line = plot.kind == "line" and not one.high
+        pattern = dashes(i, len(plot.series)) if line else ()
         keys.append(
             Key(
                 clean(one.name),
                 i % SERIES,
                 " ".join(f"{d * 1.8:g}" for d in pattern),
-                plot.kind == "line",
+                line,
             )
         )
     return keys

@@ -46,6 +46,10 @@ def line(plot: Plot, mark: float | None = None) -> tuple[Figure, list[str]]:
     names = _categories(plot)
     for i, one in enumerate(plot.series):
         x = np.arange(len(one.x), dtype=float) if names else _numbers(one.x)
+        if one.high:
+            edge = np.concatenate([_numbers(one.y), _numbers(one.high)[::-1]])
+            axes.fill(np.concatenate([x, x[::-1]]), edge, color=colour(i), alpha=0.25, lw=0)
+            continue
         marker = "o" if len(one.y) == 1 else None
         pattern = dashes(i, len(plot.series))
         axes.plot(

@@ -49,6 +49,8 @@ class Series(BaseModel):
     name: str
     x: list[float] | list[str]
     y: list[float]
+    high: list[float] = []
+    """Of a line: the upper edge of a band that is drawn in its place, with `y` as the lower one."""
 
 
 class Picture(BaseModel):

@@ -72,7 +72,7 @@ def test_metrics_are_those_of_their_formulas(features: Path) -> None:
         2 * total / 3 / sum(sizes), rel=1e-5
     )
     inside = np.mean([abs(truth - forecast) <= spread for truth, forecast, spread in apart])
-    assert found.metrics["coverage"] == pytest.approx(inside, abs=0.01)
+    assert found.metrics["coverage_gap"] == pytest.approx(abs(inside - 0.8), abs=0.01)
 
 
 def test_exponential_smoothing_sees_no_step_ahead_of_its_forecast(features: Path) -> None:

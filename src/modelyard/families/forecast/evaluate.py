@@ -12,7 +12,7 @@ import numpy as np
 from modelyard.families.forecast import plots
 from modelyard.families.forecast.panel import SMOOTHED, Panel
 from modelyard.families.forecast.window import Schema, inputs_of
-from modelyard.judging.evaluation import Direction, Evaluation
+from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.intervals import resample
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Judged:
 
 
 def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "test") -> Evaluation:
-    """MASE, sMAPE, weighted quantile loss, MAE, RMSE and how often the outer quantiles hold what
-    came."""
+    """MASE, sMAPE, weighted quantile loss, MAE, RMSE, and how far the share that the outer quantiles hold
+    is from what was asked for."""
     judged = _judge(host, run, features, split)
     flat = np.repeat(judged.naive[..., None], len(judged.levels), axis=2)
     metrics = _metrics(judged, judged.median, judged.quantiles)
@@ -62,14 +62,14 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
     inside = (judged.truth >= judged.quantiles[..., 0]) & (
         judged.truth <= judged.quantiles[..., -1]
     )
-    metrics["coverage"] = float(inside.mean())
+    metrics["coverage_gap"] = float(abs(inside.mean() - (high - low)))
     errors = judged.scaled(judged.median), judged.scaled(judged.naive)
     drawn = resample(_mean, np.zeros(len(judged.truth)), *errors, varied=False)
     gains = [drawn.gain("mase", BASELINE, "min")]
     notes = [
         f"{len(judged.truth):,} forecasts of {judged.truth.shape[1]} steps, each from another step of its series on; "
         "windows of one series are not independent, so intervals are rather narrow.",
-        f"The {low:.0%} and {high:.0%} quantiles hold {metrics['coverage']:.1%} of what came; "
+        f"The {low:.0%} and {high:.0%} quantiles hold {inside.mean():.1%} of what came; "
         f"{high - low:.0%} was asked for.",
     ]
     smoothed = _smoothing(judged, features, split)
@@ -82,7 +82,6 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
             f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
             f"training steps) has a MASE of {other.mean():.4g}, the model {errors[0][rows].mean():.4g}."
         )
-    directions: dict[str, Direction] = dict.fromkeys(metrics, "min")
     return Evaluation(
         split=split,
         rows=len(judged.truth),
@@ -92,7 +91,7 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
         baseline_name=BASELINE,
         main="mase",
         gains=[gain for gain in gains if gain],
-        directions=directions | {"coverage": "max"},
+        directions=dict.fromkeys(metrics, "min"),
         intervals=drawn.intervals("mase"),
         samples=drawn.paired(),
         notes=notes,

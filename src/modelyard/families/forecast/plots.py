@@ -35,14 +35,14 @@ def _window(judged: Judged, panel: Panel, schema: Schema, number: int, title: st
     )
     back = list(range(begin - origin, 0))
     ahead = list(range(schema.horizon))
-    there = [step for step in back if np.isfinite(panel.y[origin + step])]
-    seen = [float(panel.y[origin + step]) for step in there]
+    there = [step for step in back + ahead if np.isfinite(panel.y[origin + step])]
+    low, high = judged.quantiles[number, :, 0], judged.quantiles[number, :, -1]
+    shares = f"{judged.levels[0]:.0%} to {judged.levels[-1]:.0%}"
+    band = _line(f"quantiles {shares}", ahead, low.tolist())
     lines = [
-        _line("history", there, seen),
-        _line("what came", ahead, judged.truth[number].tolist()),
-        _line("median", ahead, judged.median[number].tolist()),
-        _line(f"{judged.levels[0]:.0%} quantile", ahead, judged.quantiles[number, :, 0].tolist()),
-        _line(f"{judged.levels[-1]:.0%} quantile", ahead, judged.quantiles[number, :, -1].tolist()),
+        _line("what came", there, [float(panel.y[origin + step]) for step in there]),
+        _line("median forecast", ahead, judged.median[number].tolist()),
+        band.model_copy(update={"high": high.tolist()}),
         _line("seasonal naive", ahead, judged.naive[number].tolist()),
     ]
     when = f", from {texts(panel.time[[origin]])[0]} on" if schema.grid.dated else ""
