@@ -16,7 +16,7 @@ from modelyard.drift.verdict import Verdict, Window, judge
 from modelyard.judging.evaluation import Confusion, Picture, Plot, Series
 from modelyard.packages.package import Package
 from modelyard.serving.page import render as service_page
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 from modelyard.tuning.report import importance, write_page
 from tests.browser import Browser, wait_for
 from tests.injection.texts import ALL, LONG, MARKUP

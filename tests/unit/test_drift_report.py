@@ -8,7 +8,7 @@ import numpy as np
 from modelyard.drift.report import write_report
 from modelyard.drift.second import DRAWN_COLUMNS
 from modelyard.drift.verdict import Verdict, Window, judge
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 
 WINDOW = Window(since="2026-01-01T00:00:00+00:00", until="2026-01-02T00:00:00+00:00")
 

@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.drift.retrain import Memory, decide
 from modelyard.drift.verdict import Verdict, Window
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

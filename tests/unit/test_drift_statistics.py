@@ -11,7 +11,7 @@ from modelyard.drift.columns import SAMPLE_ROWS
 from modelyard.drift.measures import OTHER, new_values
 from modelyard.drift.statistics import ColumnDrift, compare
 from modelyard.drift.verdict import Window, judge
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 
 SETTINGS = MonitorSettings()
 WINDOW = Window(since="2026-01-01T00:00:00+00:00", until="2026-01-02T00:00:00+00:00")

@@ -12,7 +12,7 @@ from modelyard.drift.columns import Columns
 from modelyard.drift.second import ColumnOpinion, Opinion
 from modelyard.drift.statistics import ColumnDrift
 from modelyard.drift.verdict import Verdict
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 from modelyard.store.artifact import write_text
 
 LONGEST_TEXT = 2_000

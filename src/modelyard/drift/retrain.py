@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard.drift.verdict import Verdict
 from modelyard.home import NO_RUN
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 
 OVERLAP = 0.1
 """Share of a window that may lie in the last counted one: schedules are not exact."""

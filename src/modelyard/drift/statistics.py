@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard.drift.columns import Column, Columns, column
 from modelyard.drift.measures import Finding, Test, findings, stats
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 
 
 class ColumnDrift(BaseModel):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard.drift.columns import Columns
 from modelyard.drift.statistics import ColumnDrift, compare
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 
 Status = Literal["stable", "drifted", "too few rows"]
 MEASURES = {

@@ -35,7 +35,7 @@ from modelyard.packages.variant import Choice, LeftOut, Plain, Variants
 from modelyard.packages.variant import Variant as Variant
 from modelyard.runtimes.devices import CPU, CPU_PLACE, Place
 from modelyard.runtimes.types import Runtime
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 from modelyard.store import artifact, contents
 from modelyard.store.artifact import OWN, Manifest
 

@@ -65,7 +65,7 @@ def configured(
     Raises:
         UsageError: an unknown or invalid setting, or a field that the family does not have.
     """
-    config = dict(received(settings))
+    own: dict[str, Any] = {}
     for field, text in received(fields).items():
         if not text:
             continue
@@ -75,8 +75,8 @@ def configured(
                 f"{field} = {text!r}: family {entry.name!r} has no such setting. Leave it empty"
             )
         section, name = path
-        config[section] = {**config.get(section, {}), name: text}
-    found: FamilyConfig = resolve(entry.Config, ("config", config))
+        own[section] = {**own.get(section, {}), name: text}
+    found: FamilyConfig = resolve(entry.Config, ("config", received(settings)), ("config", own))
     return found
 
 

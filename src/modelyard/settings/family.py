@@ -18,6 +18,8 @@ from modelyard.settings.compress import CompressSettings
 from modelyard.settings.continual import ContinualSettings
 from modelyard.settings.cost import CostSettings
 from modelyard.settings.export import ExportSettings
+from modelyard.settings.monitor import MonitorSettings
+from modelyard.settings.renamed import table_of, translated
 from modelyard.settings.serve import ServeSettings
 from modelyard.settings.training import TrainingSettings as TrainingSettings
 
@@ -83,36 +85,6 @@ class RegistrySettings(Settings):
     """A challenger must beat the champion by more than this, in the gate metric's unit."""
 
 
-class MonitorSettings(Settings):
-    """When served traffic counts as drifted, and when drift asks for a retraining."""
-
-    log: str | None = None
-    """Folder or fsspec URI of the prediction log. None: `predictions/<family>` in the home
-    folder."""
-    window_hours: float = Field(default=24.0, gt=0)
-    """Only predictions of the last so many hours are compared."""
-    min_rows: int = Field(default=50, ge=10)
-    """Fewer logged rows than this give the verdict `too few rows`, never drift."""
-    alpha: float = Field(default=0.01, gt=0, lt=1)
-    """False discovery rate over all columns (Benjamini-Hochberg)."""
-    min_effect: float = Field(default=0.1, ge=0, le=1)
-    """Least distance between the distributions (Kolmogorov-Smirnov D, or total variation for
-    categories) that matters, so that millions of rows don't turn trifles into alarms. Twice of it
-    for a spread, half of it for missing cells, a fifth for values never seen; half of each from
-    4,000 rows on."""
-    share: float = Field(default=0.0, ge=0, lt=1)
-    """The data set counts as drifted when more than this share of the columns drifted."""
-    consecutive: int = Field(default=1, ge=1)
-    """Drifted windows in a row before a retraining is requested. Windows that overlap count
-    once."""
-    cooldown_hours: float = Field(default=24.0, ge=0)
-    """No retraining is requested within so many hours of the package's creation or of the last
-    request."""
-    schedule: str | None = None
-    """Name of the schedule that starts it, for verdict and report; the platform's chart sets it. None:
-    a person does."""
-
-
 class FamilyConfig(Settings):
     """All parameters of a run. A family subclasses it and narrows `features` and `model`.
 
@@ -122,6 +94,9 @@ class FamilyConfig(Settings):
 
     shortcuts: ClassVar[Mapping[str, str]] = {}
     """CLI options that stand for a setting: `{"target": "features.target"}` gives `--target`."""
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Settings that an earlier release called otherwise: old dotted name (or section) to that of
+    today. A family's own table is read together with this one."""
     search_space: ClassVar[Mapping[str, Range]] = {}
     """What `modelyard tune` may change, by dotted name: see `modelyard.settings.search`."""
     resources: ClassVar[Mapping[str, str]] = {"cpu": "2", "memory": "8Gi", "shm": "2Gi"}
@@ -134,9 +109,8 @@ class FamilyConfig(Settings):
         "search": {"cpu": "500m", "memory": "2Gi"},
         "job": {"cpu": "500m", "memory": "2Gi"},
     }
-    """What the pods of other steps ask for, by stage; a stage that is not here asks for what training
-    does. `search` are the steps around trials, `job` is the step that follows a training on several
-    nodes."""
+    """What pods of other stages ask for; a stage that is not here asks for what training does.
+    `search` are the steps around trials, `job` is the one that follows a training on several nodes."""
 
     @classmethod
     def size(cls, step: str) -> dict[str, str]:
@@ -209,6 +183,8 @@ def resolve(cls: type[C], *layers: tuple[Source, Mapping[str, Any]]) -> C:
     # From the dumped defaults: a family may give a whole section as a default, and one field set
     # must not undo it.
     values: dict[str, Any] = cls().model_dump(mode="json")
+    table = table_of(cls)
+    layers = tuple((source, translated(table, layer)) for source, layer in layers)
     for _, layer in layers:
         values = merge(values, layer)
     try:

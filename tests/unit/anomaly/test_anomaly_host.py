@@ -15,7 +15,7 @@ from modelyard.families.anomaly.host import AnomalyHost, Answer, request_model
 from modelyard.families.anomaly.samples import COLUMNS, simulate
 from modelyard.families.anomaly.schema import Column, Detector, Schema
 from modelyard.families.anomaly.scoring import scores, severity, usual_errors
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 from tests.unit.anomaly.conftest import WINDOW, Trained, all_windows
 
 TrainedKind = Callable[[str], Trained]

@@ -12,7 +12,7 @@ from modelyard.families.recommender.config import RecommenderConfig
 from modelyard.families.recommender.data import RecommenderData, load_split
 from modelyard.families.recommender.evaluate import evaluate
 from modelyard.families.recommender.host import Query, best
-from modelyard.settings.family import MonitorSettings
+from modelyard.settings.monitor import MonitorSettings
 
 KINDS = ("lightgcn", "ncf", "multitask")
 

@@ -1,0 +1,37 @@
+"""The `monitor` section: when served traffic counts as drifted."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from modelyard.settings.base import Settings
+
+
+class MonitorSettings(Settings):
+    """When served traffic counts as drifted, and when drift asks for a retraining."""
+
+    log: str | None = None
+    """Folder or fsspec URI of the prediction log. None: `predictions/<family>` in the home
+    folder."""
+    window_hours: float = Field(default=24.0, gt=0)
+    """Only predictions of the last so many hours are compared."""
+    min_rows: int = Field(default=50, ge=10)
+    """Fewer logged rows than this give the verdict `too few rows`, never drift."""
+    alpha: float = Field(default=0.01, gt=0, lt=1)
+    """False discovery rate over all columns (Benjamini-Hochberg)."""
+    min_effect: float = Field(default=0.1, ge=0, le=1)
+    """Least distance between the distributions (Kolmogorov-Smirnov D, or total variation for
+    categories) that matters, so that millions of rows don't turn trifles into alarms. Twice of it
+    for a spread, half of it for missing cells, a fifth for values never seen; half of each from
+    4,000 rows on."""
+    share: float = Field(default=0.0, ge=0, lt=1)
+    """The data set counts as drifted when more than this share of the columns drifted."""
+    consecutive: int = Field(default=1, ge=1)
+    """Drifted windows in a row before a retraining is requested. Windows that overlap count
+    once."""
+    cooldown_hours: float = Field(default=24.0, ge=0)
+    """No retraining is requested within so many hours of the package's creation or of the last
+    request."""
+    schedule: str | None = None
+    """Name of the schedule that starts it, for verdict and report; the platform's chart sets it. None:
+    a person does."""
