@@ -147,7 +147,7 @@ def test_a_file_gives_one_example_a_series_from_its_last_value_on(
     table = pd.concat(parts)
     table.to_csv(tmp_path / "new.csv", index=False)
     found = host.read_file(tmp_path / "new.csv")
-    assert [body["shop"] for body in found] == ["x", "y"]
+    assert [body["series"] for body in found] == ["x", "y"]
     assert found[1]["values"] == table[table.shop == "y"].sales.tolist()[-28:]
     fields = {"values", "times"}
     request = host.Request.model_validate({name: found[0][name] for name in fields})

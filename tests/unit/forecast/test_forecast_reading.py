@@ -44,7 +44,7 @@ def long_table() -> pd.DataFrame:
 
 def test_a_long_table_is_a_series_a_store(tmp_path: Path) -> None:
     panel, schema, summary = read(tmp_path, long_table(), known=("price",))
-    assert (schema.target, schema.series_column, schema.season) == ("sales", "store", 7)
+    assert (schema.target, schema.series_columns, schema.season) == ("sales", ["store"], 7)
     assert [column.name for column in schema.known] == ["price"]
     np.testing.assert_array_equal(panel.start, [0, 200, 400])
     np.testing.assert_array_equal(panel.y[200:], wave(1))
@@ -176,3 +176,42 @@ def test_times_since_1970_are_dates_in_any_unit(unit: int, tmp_path: Path) -> No
 def test_numbers_that_count_have_the_season_of_their_values(tmp_path: Path) -> None:
     _, schema, _ = read(tmp_path, pd.DataFrame({"time": range(200), "y": wave()}))
     assert (schema.grid.unit, schema.season) == ("steps", 7)
+
+
+def test_several_columns_name_a_series_where_one_does_not(tmp_path: Path) -> None:
+    parts = [
+        pd.DataFrame({"date": DAYS, "store": store, "item": item, "sales": wave(item)})
+        for store in ("north", "south")
+        for item in (1, 2)
+    ]
+    panel, schema, summary = read(tmp_path, pd.concat(parts))
+    assert schema.series_columns == ["store", "item"]
+    assert [row[0] for row in summary["tables"][0]["rows"]] == [
+        "north, 1",
+        "north, 2",
+        "south, 1",
+        "south, 2",
+    ]
+    np.testing.assert_array_equal(panel.y[200:400], wave(2))
+
+
+@pytest.mark.parametrize(
+    ("periods", "season"),
+    [
+        (pd.period_range("2009-01", periods=200, freq="M").astype(str), 12),
+        (pd.period_range("1970Q1", periods=200, freq="Q").astype(str), 4),
+    ],
+)
+def test_months_and_quarters_without_a_day_are_read(
+    periods: pd.Index, season: int, tmp_path: Path
+) -> None:
+    panel, schema, _ = read(tmp_path, pd.DataFrame({"period": periods, "y": wave()}))
+    assert (schema.grid.unit, schema.season) == ("months", season)
+    assert len(panel.y) == 200
+
+
+def test_a_row_that_names_no_series_is_told(tmp_path: Path) -> None:
+    table = long_table()
+    table.iloc[3, 1] = None
+    with pytest.raises(BadData, match="row 4, column 'store': the cell is empty"):
+        read(tmp_path, table)

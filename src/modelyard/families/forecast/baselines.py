@@ -61,7 +61,8 @@ class Smoothing:
             "seasonal_periods": schema.season if seasonal else None,
             "initialization_method": "heuristic" if len(train) >= 10 else "estimated",
         }
-        with warnings.catch_warnings():
+        # Its measures of fit take the logarithm of an error that can be 0.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             # The search for the weights ended early: what it found is what is compared.
             warnings.simplefilter("ignore", ConvergenceWarning)
             fitted = self._model(train).fit().params
@@ -73,7 +74,9 @@ class Smoothing:
         found = np.empty((len(origins), self.horizon))
         for number, origin in enumerate((origins - self.start).tolist()):
             model = self._model(self.whole[self.first : origin])
-            found[number] = model.fit(optimized=False, **self.weights).forecast(self.horizon)
+            with np.errstate(all="ignore"):
+                fitted = model.fit(optimized=False, **self.weights)
+                found[number] = fitted.forecast(self.horizon)
         return found
 
     def _model(self, values: np.ndarray) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.forecast.grid import texts
 from modelyard.families.forecast.naming import Names, is_numeric
-from modelyard.families.forecast.reading import OneSeries, on_grid, read_rows
+from modelyard.families.forecast.reading import OneSeries, on_grid, read_rows, with_days
 from modelyard.families.forecast.window import Column, Schema, Windows
 from modelyard.kit.tables import read_table
 
@@ -31,9 +31,9 @@ def read_bodies(file: Path, schema: Schema) -> list[dict[str, Any]]:
     Raises:
         BadData: with file, row and column.
     """
-    table = read_table(Path(file))
+    table = with_days(read_table(Path(file)))
     past, known = (tuple(c.name for c in columns) for columns in (schema.past, schema.known))
-    series = schema.series_column if schema.series_column in table.names else None
+    series = tuple(name for name in schema.series_columns if name in table.names)
     targets: tuple[str, ...] = (schema.target,)
     if schema.wide:
         aside = {schema.time_column, *past, *known}
@@ -46,8 +46,8 @@ def read_bodies(file: Path, schema: Schema) -> list[dict[str, Any]]:
     names = Names(schema.time_column, series, targets, past, known, ())
     found = []
     for rows in read_rows(table, names, table.file.stem):
-        one = on_grid(rows, schema.grid, names, zero=False)
-        found.append({series or "series": one.name, **_latest(schema, one)})
+        one = on_grid(rows, schema.grid, names, schema.missing == "zero")
+        found.append({"series": one.name, **_latest(schema, one)})
     return found
 
 

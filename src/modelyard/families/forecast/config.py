@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -33,9 +33,10 @@ class ForecastFeatures(Settings):
     time_column: str | None = None
     """Column of dates, times or ascending numbers. None: recognised by its name, or the first column
     of dates."""
-    series: str | None = None
-    """Column that names the series of each row, where a file holds several one below the other. None:
-    recognised. Without such a column and without a target, each column of numbers is a series."""
+    series: tuple[str, ...] = ()
+    """Columns that name the series of each row, where a file holds several one below the other: a
+    store and an item, say. Empty: recognised. Without such a column and without a target, each column
+    of numbers is a series."""
     known: tuple[str, ...] = ()
     """Columns of numbers whose future is known when forecasting: a price, a holiday, a promotion."""
     drop: tuple[str, ...] = ()
@@ -58,6 +59,11 @@ class ForecastFeatures(Settings):
     """Shops of the simulated data."""
     sample_days: int = Field(default=900, ge=100)
     """Days of each."""
+
+    @field_validator("series", mode="before")
+    @classmethod
+    def _one_column_is_a_list_too(cls, found: Any) -> Any:
+        return (found,) if isinstance(found, str) else found
 
 
 class ForecastModel(Settings):

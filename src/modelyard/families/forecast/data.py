@@ -13,7 +13,7 @@ from modelyard.families.forecast.config import ForecastConfig, ForecastFeatures
 from modelyard.families.forecast.grid import Grid
 from modelyard.families.forecast.naming import Names, find_names
 from modelyard.families.forecast.panel import Panel
-from modelyard.families.forecast.reading import OneSeries, grid_of, on_grid, read_rows
+from modelyard.families.forecast.reading import OneSeries, grid_of, on_grid, read_rows, with_days
 from modelyard.families.forecast.samples import write_sample
 from modelyard.families.forecast.window import Column, Schema
 from modelyard.family import Data, Split
@@ -44,7 +44,7 @@ class ForecastData(Data[ForecastConfig]):
     def check(self, data: Path) -> None:
         """Reads the first table, and looks for its columns."""
         if is_quickly_read(data):
-            table = read_file(table_files(data)[0])
+            table = with_days(read_file(table_files(data)[0]))
             names = find_names([table], self.config.features)
             read_rows(table, names, table.file.stem)
 
@@ -56,7 +56,7 @@ class ForecastData(Data[ForecastConfig]):
             BadData: with file, row and column.
         """
         settings = self.config.features
-        tables = [read_file(file) for file in table_files(Path(raw))]
+        tables = [with_days(read_file(file)) for file in table_files(Path(raw))]
         share_decimal(tables)
         names = find_names(tables, settings)
         rows = []
@@ -115,11 +115,12 @@ class ForecastData(Data[ForecastConfig]):
             target=names.targets[0],
             wide=names.wide,
             time_column=names.time,
-            series_column=names.series,
+            series_columns=list(names.series),
             past=_figures(names.past, panel.past[train]),
             known=_figures(names.known, panel.known[train]),
             grid=grid,
             season=season,
+            missing=self.config.features.missing,
             context=context,
             horizon=self.config.features.horizon,
             quantiles=list(self.config.model.quantiles),

@@ -17,6 +17,7 @@ from modelyard.kit.tables import (
     is_dated,
     notation,
     plainly,
+    texts,
 )
 from modelyard.kit.times import TIME_NAMES
 
@@ -55,7 +56,8 @@ class Names:
     """The columns of a file by their parts."""
 
     time: str | None
-    series: str | None
+    series: tuple[str, ...]
+    """Columns that together name the series of a row."""
     targets: tuple[str, ...]
     """One; or several, each a series of its own."""
     past: tuple[str, ...]
@@ -82,23 +84,19 @@ def find_names(tables: list[Table], settings: ForecastFeatures) -> Names:
         BadData: nothing can be forecast, or it is not clear what.
     """
     first = tables[0]
-    asked = {"target": settings.target, "time_column": settings.time_column}
-    asked["series"] = settings.series
-    for name, column in asked.items():
-        if column is not None and column not in first.names:
-            raise UsageError(f"setting 'features.{name}': {choices('column', column, first.names)}")
-    for setting in ("known", "drop"):
-        for column in getattr(settings, setting):
+    for setting in ("target", "time_column", "series", "known", "drop"):
+        given = getattr(settings, setting) or ()
+        for column in (given,) if isinstance(given, str) else given:
             if column not in first.names:
                 problem = choices("column", column, first.names)
                 raise UsageError(f"setting 'features.{setting}': {problem}")
     left = [name for name in first.names if name not in settings.drop]
     time = settings.time_column or _time(first, left)
-    aside = {*settings.known, *settings.drop, settings.target}
     series = settings.series
-    if series is None and time is not None:
-        series = find_entity(tables, time, SERIES, {name for name in aside if name is not None})
-    left = [name for name in left if name not in (time, series)]
+    if not series and time is not None:
+        aside = {*settings.known, *settings.drop, settings.target}
+        series = _series(tables, time, {name for name in aside if name is not None})
+    left = [name for name in left if name not in (time, *series)]
     numeric = [name for name in left if is_numeric(first, name)]
     free = [name for name in numeric if name not in settings.known]
     targets = _targets(first, settings, free, series)
@@ -115,8 +113,26 @@ def _time(table: Table, names: list[str]) -> str | None:
     return found[0] if found else None
 
 
+def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
+    """The column that names series; where a time stands twice in one of them, all that are named as
+    such columns are, if it does not stand twice in theirs."""
+    first = tables[0]
+    found = find_entity(tables, time, SERIES, aside)
+    named = [name for name in first.names if SERIES.fullmatch(name.strip()) and name not in aside]
+    alone = () if found is None else (found,)
+    if len(named) > 1 and not _once(first, (time, *alone)) and _once(first, (time, *named)):
+        return tuple(named)
+    return alone
+
+
+def _once(table: Table, names: tuple[str, ...]) -> bool:
+    """Whether no two rows have the same cells in these columns."""
+    rows = zip(*(texts(table, name) for name in names), strict=True)
+    return len(set(rows)) == table.rows
+
+
 def _targets(
-    table: Table, settings: ForecastFeatures, free: list[str], series: str | None
+    table: Table, settings: ForecastFeatures, free: list[str], series: tuple[str, ...]
 ) -> tuple[str, ...]:
     if settings.target is not None:
         return (settings.target,)
@@ -127,7 +143,7 @@ def _targets(
     if not free:
         problem = f"no column of numbers to forecast; seen: {', '.join(table.names)}"
         raise BadData(problem, file=table.file)
-    if len(free) > 1 and series is not None:
+    if len(free) > 1 and series:
         problem = f"which column is to be forecast? Columns of numbers: {', '.join(free)}"
         raise BadData(problem, file=table.file, hint=f"Type: --target {free[0]}")
     return tuple(free)

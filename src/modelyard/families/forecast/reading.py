@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from modelyard.errors import BadData
 from modelyard.families.forecast.grid import Grid
 from modelyard.families.forecast.naming import Names
 from modelyard.kit.clock import through_autumn
-from modelyard.kit.tables import Table, is_dated, is_local, numbers, rows_of, times
+from modelyard.kit.tables import Table, is_dated, is_local, is_text, numbers, texts, times
 
 SPARSE = 100
 """A grid of more steps than this many for each row is one of a mistaken date."""
 EPOCH = 6e8, 4.2e9
 """Numbers between them are taken for seconds since 1970: from 1989 to 2103."""
+
+MONTH = re.compile(r"(?P<year>\d{4})(?:[-/](?P<month>\d\d)|[- ]?Q(?P<quarter>[1-4]))")
+"""A month or quarter of a year."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,26 @@ class OneSeries:
     """Last steps that have no value, of rows that give known columns of the future."""
 
 
+def with_days(table: Table) -> Table:
+    """The table, in which months (`2026-03`) and quarters (`2026-Q1`) are their first days: columns
+    that hold nothing else."""
+    for place, name in enumerate(table.names):
+        cells = table.column(name)
+        if not is_text(cells):
+            continue
+        found = [None if cell is None else MONTH.fullmatch(cell) for cell in cells.to_pylist()]
+        there = [match is not None for match in found]
+        if any(there) and sum(there) == len(cells) - cells.null_count:
+            days = [None if match is None else _first_day(match) for match in found]
+            table.arrow = table.arrow.set_column(place, name, pa.array(days, pa.string()))
+    return table
+
+
+def _first_day(match: re.Match[str]) -> str:
+    month = match["month"] or f"{3 * int(match['quarter']) - 2:02}"
+    return f"{match['year']}-{month}-01"
+
+
 def read_rows(table: Table, names: Names, called: str) -> list[Rows]:
     """The series of one file.
 
@@ -60,9 +85,7 @@ def read_rows(table: Table, names: Names, called: str) -> list[Rows]:
     time = np.arange(table.rows, dtype=np.float64)
     if names.time is not None:
         time = _in_seconds(times(table, names.time))
-    groups: dict[str | None, np.ndarray] = {None: np.arange(table.rows)}
-    if names.series is not None:
-        groups = rows_of(table, names.series)
+    groups = _groups(table, names, called)
     local = names.time is not None and is_local(table, names.time)
     columns = [numbers(table, name) for name in names.others]
     others = np.stack(columns, axis=1) if columns else np.empty((table.rows, 0))
@@ -70,10 +93,7 @@ def read_rows(table: Table, names: Names, called: str) -> list[Rows]:
     for target in names.targets:
         y = numbers(table, target)
         for group, places in groups.items():
-            if group is None and names.series is not None:
-                problem = "the cell is empty: which series is the row from?"
-                raise table.fault(names.series, int(places[0]), problem, "Fill it in")
-            label = target if names.wide else group or called
+            label = target if names.wide else group
             moments = through_autumn(time[places])[0] if local else time[places]
             order = np.argsort(moments, kind="stable")
             places, moments = places[order], moments[order]
@@ -130,6 +150,24 @@ def on_grid(one: Rows, grid: Grid, names: Names, zero: bool) -> OneSeries:
     return OneSeries(one.name, y, every, others, len(others) - length)
 
 
+def _groups(table: Table, names: Names, called: str) -> dict[str, np.ndarray]:
+    """Rows of each series by its name: the cells of its columns, or how the file is called.
+
+    Raises:
+        BadData: one of these cells is empty.
+    """
+    if not names.series:
+        return {called: np.arange(table.rows)}
+    rows: dict[tuple[str | None, ...], list[int]] = {}
+    for row, cells in enumerate(zip(*(texts(table, name) for name in names.series), strict=True)):
+        rows.setdefault(cells, []).append(row)
+    for cells, places in rows.items():
+        if None in cells:
+            problem = "the cell is empty: which series is the row from?"
+            raise table.fault(names.series[cells.index(None)], places[0], problem, "Fill it in")
+    return {", ".join(map(str, cells)): np.array(places) for cells, places in rows.items()}
+
+
 def _in_seconds(time: np.ndarray) -> np.ndarray:
     """Numbers that count since 1970 in a smaller unit, as seconds; others as they are."""
     middle = float(np.median(time))
@@ -171,7 +209,7 @@ def _check_once(
     row = int(places[twice[0] + 1])
     problem = f"the time {table.shown(names.time, row)} stands twice in the series {series!r}"
     hint = "Keep one row, or add them up"
-    if names.series is None:
+    if not names.series:
         hint += (
             "; where the file holds several series, name their column: --set features.series=NAME"
         )

@@ -4,7 +4,7 @@ training and in serving. Numpy only."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -39,12 +39,14 @@ class Schema(Asset):
     wide: bool
     """Whether each column of numbers is a series."""
     time_column: str | None
-    series_column: str | None
+    series_columns: list[str]
     past: list[Column]
     """Known up to now."""
     known: list[Column]
     """Known for the steps ahead too."""
     grid: Grid
+    missing: Literal["unknown", "zero"]
+    """What a step without a value means."""
     season: int
     context: int
     horizon: int
