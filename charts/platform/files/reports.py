@@ -1,8 +1,7 @@
 """Shows the drift reports below a folder or URI over HTTP: reports.py PLACE PORT.
 
-GET / lists them, the newest first, with model, schedule and verdict of each;
-GET /<path>/report.html is one; GET /livez answers while the
-process lives.
+GET / lists them, the newest first, with model, schedule and verdict of each; GET
+/<path>/report.html is one; GET /livez answers while the process lives.
 """
 
 from __future__ import annotations
