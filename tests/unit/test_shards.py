@@ -204,6 +204,7 @@ def test_a_flipped_byte_is_found_and_named_by_shard_and_file(tmp_path: Path) -> 
         ({"size": 10**9}, "does not lie inside shard-000000.tar"),
         ({"offset": -1}, "does not lie inside shard-000000.tar"),
         ({"mode": 1}, "unexpected keyword"),
+        ({"name": 5}, "has no attribute"),
         ({"size": "1"}, "not supported"),
     ],
 )
@@ -241,7 +242,7 @@ def test_a_file_that_grew_since_it_was_listed_is_whole(tmp_path: Path) -> None:
         return transfer.Entry(name, size, lambda: small.open("rb"))
 
     entries = [entry("a.txt", 5), entry("b.txt", 0), entry("c.txt", 10**9)]
-    target = transfer.Target(tmp_path / "raw", 1, 10**10, lambda done, total: None)
+    target = transfer.Destination(tmp_path / "raw", 1, 10**10, lambda done, total: None)
     transfer.copy_all(entries, target)
     with tarfile.open(tmp_path / "raw" / "shard-000000.tar") as tar:
         assert [member.size for member in tar.getmembers()] == [3_000] * 3

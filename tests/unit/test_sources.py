@@ -338,11 +338,11 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
-    from modelyard.sources.transfer import Entry, Target, copy_all
+    from modelyard.sources.transfer import Destination, Entry, copy_all
 
     entry = Entry("../evil.csv", 1, lambda: (tmp_path / "any").open("rb"))
     for plain_files in (1, 0):
-        target = Target(tmp_path / "raw", plain_files, 1_000, lambda done, total: None)
+        target = Destination(tmp_path / "raw", plain_files, 1_000, lambda done, total: None)
         with pytest.raises(BadData, match="leads out"):
             copy_all([entry], target)
         assert not (tmp_path / "raw").exists()

@@ -19,7 +19,7 @@ from modelyard.settings.uri import git_address, is_git, is_remote, local_path
 from modelyard.sources.git import fetch_git, fetch_local_git
 from modelyard.sources.local import check_there, fetch_local
 from modelyard.sources.remote import fetch_remote
-from modelyard.sources.transfer import FileInfo, Report, Target
+from modelyard.sources.transfer import Destination, FileInfo, Report
 from modelyard.store import artifact
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def fetch(
     """
     into.mkdir(parents=True, exist_ok=True)
     shard_bytes = round(data.shard_megabytes * 1e6)
-    target = Target(into, data.plain_files, shard_bytes, progress)
+    target = Destination(into, data.plain_files, shard_bytes, progress)
     source = _sample(data, target, sample) if data.uri is None else _fetch(data, data.uri, target)
     if len(source.files) > data.plain_files:
         shards = len(list(into.glob("shard-*.tar")))
@@ -141,7 +141,7 @@ def _info(file: Path) -> FileInfo:
     return FileInfo(sha256=artifact.sha256(file), size=file.stat().st_size)
 
 
-def _fetch(data: DataSettings, uri: str, target: Target) -> Source:
+def _fetch(data: DataSettings, uri: str, target: Destination) -> Source:
     refuse_credentials(uri, "data.uri")
     kind: Kind = "path"
     resolved, note = None, None
@@ -164,7 +164,7 @@ def _fetch(data: DataSettings, uri: str, target: Target) -> Source:
     return Source(kind=kind, uri=uri, rev=data.rev, resolved=resolved, files=files, note=note)
 
 
-def _sample(data: DataSettings, target: Target, sample: Callable[[Path], None]) -> Source:
+def _sample(data: DataSettings, target: Destination, sample: Callable[[Path], None]) -> Source:
     if data.rev:
         raise UsageError(
             f"data.rev {data.rev!r} needs data.uri: the built-in data has no revisions"

@@ -22,7 +22,7 @@ from modelyard.credentials import redact
 from modelyard.errors import BadData, MissingExtra, ModelyardError, Unavailable, UsageError
 from modelyard.settings.uri import GitAddress
 from modelyard.sources.gitcommand import GitError, explained, git
-from modelyard.sources.transfer import Entry, FileInfo, Target, copy_all, wanted
+from modelyard.sources.transfer import Destination, Entry, FileInfo, copy_all, wanted
 
 Files = dict[str, FileInfo]
 
@@ -40,7 +40,7 @@ class Checkout:
     """Its work tree is ours and stands at the commit; else files are read from Git's objects."""
 
 
-def fetch_git(address: GitAddress, rev: str | None, target: Target) -> tuple[Files, str]:
+def fetch_git(address: GitAddress, rev: str | None, target: Destination) -> tuple[Files, str]:
     """Fetches a path of a repository elsewhere. Returns the files and the commit.
 
     Raises:
@@ -54,7 +54,7 @@ def fetch_git(address: GitAddress, rev: str | None, target: Target) -> tuple[Fil
         return _fetch(checkout, address.path, target), checkout.commit
 
 
-def fetch_local_git(path: Path, rev: str, target: Target) -> tuple[Files, str]:
+def fetch_local_git(path: Path, rev: str, target: Destination) -> tuple[Files, str]:
     """Fetches what a local path was at a revision of the repository it lies in, whatever the
     work tree holds."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a tracked link
@@ -106,7 +106,7 @@ def resolve(root: Path, rev: str, label: str) -> str:
     raise UsageError(f"data.rev {rev!r} is no branch, tag or commit of {label}. {hint}")
 
 
-def _fetch(checkout: Checkout, path: str, target: Target) -> Files:
+def _fetch(checkout: Checkout, path: str, target: Destination) -> Files:
     if importlib.util.find_spec("dvc") is None:
         raise MissingExtra("data from a Git repository", "data")
     where = f"{path!r} in {checkout.label} at {checkout.commit[:7]}"

@@ -12,11 +12,11 @@ from pathlib import Path
 import yaml
 
 from modelyard.errors import BadData, UsageError
-from modelyard.sources.transfer import Entry, FileInfo, Target, copy_all, wanted
-from modelyard.store.files import File, Files, files_of
+from modelyard.sources.transfer import Destination, Entry, FileInfo, copy_all, wanted
+from modelyard.store.files import File, FileSet, files_of
 
 
-def fetch_local(path: Path, target: Target) -> tuple[dict[str, FileInfo], str | None]:
+def fetch_local(path: Path, target: Destination) -> tuple[dict[str, FileInfo], str | None]:
     """Copies a file, or all files below a folder; links are followed, hidden files and `*.dvc` left
     out.
 
@@ -138,7 +138,7 @@ def _md5(file: File) -> str:
         ).hexdigest()
 
 
-def _folder_md5(files: Files) -> str:
+def _folder_md5(files: FileSet) -> str:
     """DVC's identity of a folder: md5 of the JSON list of its files' md5 and names, by name
     parts."""
     sums = [{"md5": _md5(file), "relpath": file.name} for file in files]

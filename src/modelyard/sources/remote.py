@@ -8,14 +8,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from modelyard.errors import BadData, MissingExtra, ModelyardError, Unavailable, UsageError, choices
-from modelyard.sources.transfer import Entry, FileInfo, Target, copy_all, wanted
+from modelyard.sources.transfer import Destination, Entry, FileInfo, copy_all, wanted
 
 THREADS = 32
 """Objects that are fetched at once: each waits for the store."""
 _NO_CREDENTIALS = ("NoCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError")
 
 
-def fetch_remote(uri: str, target: Target) -> dict[str, FileInfo]:
+def fetch_remote(uri: str, target: Destination) -> dict[str, FileInfo]:
     """Downloads an object, or all objects below a prefix.
 
     Raises:

@@ -36,7 +36,7 @@ class FileInfo:
 
 
 @dataclass(frozen=True)
-class Target:
+class Destination:
     """Where files are copied to, and how they are kept there."""
 
     folder: Path
@@ -72,7 +72,7 @@ def wanted(name: str) -> bool:
 
 
 def copy_all(
-    entries: Sequence[Entry], target: Target, threads: int = THREADS
+    entries: Sequence[Entry], target: Destination, threads: int = THREADS
 ) -> dict[str, FileInfo]:
     """Copies the entries' bytes, several at a time: as files, or as shards where they are many.
 
@@ -97,7 +97,7 @@ def copy_all(
         return dict(zip(named, copies, strict=True))
 
 
-def _copy(name: str, entry: Entry, target: Target, meter: _Meter) -> FileInfo:
+def _copy(name: str, entry: Entry, target: Destination, meter: _Meter) -> FileInfo:
     file, digest, size = target.folder / name, hashlib.sha256(), 0
     file.parent.mkdir(parents=True, exist_ok=True)
     with entry.open() as source, file.open("xb") as sink:
@@ -111,7 +111,7 @@ def _copy(name: str, entry: Entry, target: Target, meter: _Meter) -> FileInfo:
 
 def _pack(
     named: dict[str, Entry],
-    target: Target,
+    target: Destination,
     meter: _Meter,
     contents: Iterator[tuple[str, bytes | None]],
 ) -> dict[str, FileInfo]:
@@ -121,11 +121,11 @@ def _pack(
     with ShardWriter(target.folder, target.shard_bytes) as writer:
         for name, content in contents:
             if content is None:
-                place = writer.add(name, named[name].size, _pieces(named[name]))
+                member = writer.add(name, named[name].size, _pieces(named[name]))
             else:
-                place = writer.add(name, len(content), [content])
-            files[name] = FileInfo(sha256=place.sha256, size=place.size)
-            meter.add(place.size)
+                member = writer.add(name, len(content), [content])
+            files[name] = FileInfo(sha256=member.sha256, size=member.size)
+            meter.add(member.size)
     return files
 
 

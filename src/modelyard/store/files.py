@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from io import BufferedIOBase, BytesIO
 from pathlib import Path, PurePosixPath
 
-from modelyard.store.shards import INDEX, Place, is_sharded, read_index, read_place
+from modelyard.store.shards import INDEX, Member, is_sharded, read_index, read_member
 
 
 class File:
@@ -59,24 +59,24 @@ class File:
 class ShardedFile(File):
     """A file that lies in a shard."""
 
-    __slots__ = ("place",)
+    __slots__ = ("member",)
 
-    def __init__(self, root: Path, place: Place) -> None:
-        super().__init__(root, place.name)
-        self.place = place
+    def __init__(self, root: Path, member: Member) -> None:
+        super().__init__(root, member.name)
+        self.member = member
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return self.place.size
+        return self.member.size
 
     def open(self) -> BufferedIOBase:
         """Its bytes as a stream that can seek: the whole file, compared with its sum."""
-        return BytesIO(read_place(self.root, self.place))
+        return BytesIO(read_member(self.root, self.member))
 
 
-class Files:
-    """Files by name, in the order of names. Hidden ones are left out."""
+class FileSet:
+    """FileSet by name, in the order of names. Hidden ones are left out."""
 
     def __init__(self, root: Path, files: Iterable[File], folders: Iterable[str] = ()) -> None:
         """`folders` are names of those that may be empty."""
@@ -121,7 +121,7 @@ class Files:
             yield from self.below(inner)
 
 
-def files_of(raw: Path) -> Files:
+def files_of(raw: Path) -> FileSet:
     """The files of a folder, plain or kept as shards; a file stands for itself.
 
     Raises:
@@ -129,16 +129,16 @@ def files_of(raw: Path) -> Files:
     """
     raw = Path(raw)
     if raw.is_file():
-        return Files(raw.parent, [File(raw.parent, raw.name)])
+        return FileSet(raw.parent, [File(raw.parent, raw.name)])
     plain, folders = _walk(raw)
     if not is_sharded(raw):
-        return Files(raw, (File(raw, name) for name in plain), folders)
-    places = list(read_index(raw))
-    shards = {place.shard for place in places}
-    files = [ShardedFile(raw, place) for place in places if not _is_hidden(place.name)]
+        return FileSet(raw, (File(raw, name) for name in plain), folders)
+    members = list(read_index(raw))
+    shards = {member.shard for member in members}
+    files = [ShardedFile(raw, member) for member in members if not _is_hidden(member.name)]
     # What was brought in addition to the data lies next to the shards.
     beside = [File(raw, name) for name in plain if name != INDEX and name not in shards]
-    return Files(raw, [*files, *beside], folders)
+    return FileSet(raw, [*files, *beside], folders)
 
 
 def _walk(folder: Path) -> tuple[list[str], list[str]]:

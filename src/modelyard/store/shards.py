@@ -30,7 +30,7 @@ SAME_SUM = sum(OWNER) + sum(TIME) + sum(KIND)
 """Of what all headers in a tar have in common: a readable file of nobody, of 1970."""
 
 
-class Place(NamedTuple):
+class Member(NamedTuple):
     """Where a file lies."""
 
     name: str
@@ -56,7 +56,7 @@ class ShardWriter:
         self._index = (folder / INDEX).open("x", encoding="utf-8")
         self._index.write(json.dumps(HEADER) + "\n")
 
-    def add(self, name: str, size: int, chunks: Iterable[bytes]) -> Place:
+    def add(self, name: str, size: int, chunks: Iterable[bytes]) -> Member:
         """Appends a file whose bytes come in pieces; `size` is what its source says.
 
         Raises:
@@ -76,15 +76,15 @@ class ShardWriter:
         self._end = tar.tell()
         if seen != size:
             # The source did not know, or the file has grown since.
-            self._replace(header, _header(name, seen), start)
-        place = Place(name, self.shards[-1], start + len(header), seen, digest.hexdigest())
-        self._index.write(_line(place))
-        return place
+            self._replace(header, _header(name, seen), start, name)
+        member = Member(name, self.shards[-1], start + len(header), seen, digest.hexdigest())
+        self._index.write(_line(member))
+        return member
 
-    def _replace(self, before: bytes, header: bytes, start: int) -> None:
+    def _replace(self, before: bytes, header: bytes, start: int, name: str) -> None:
         assert self._tar is not None
         if len(header) != len(before):
-            raise BadData("a file of 8 GiB or more whose size is not known before it is read")
+            raise BadData("has 8 GiB or more, which was not known before it was read", file=name)
         self._tar.seek(start)
         self._tar.write(header)
         self._tar.seek(self._end)
@@ -119,11 +119,11 @@ class ShardWriter:
         self._tar, self._end = None, 0
 
 
-def _line(place: Place) -> str:
+def _line(member: Member) -> str:
     """As `json.dumps` writes it, in a third of its time: only a name needs escapes."""
-    name = json.dumps(place.name, ensure_ascii=False)
-    where = f'"shard": "{place.shard}", "offset": {place.offset}, "size": {place.size}'
-    return f'{{"name": {name}, {where}, "sha256": "{place.sha256}"}}\n'
+    name = json.dumps(member.name, ensure_ascii=False)
+    where = f'"shard": "{member.shard}", "offset": {member.offset}, "size": {member.size}'
+    return f'{{"name": {name}, {where}, "sha256": "{member.sha256}"}}\n'
 
 
 def is_sharded(folder: Path) -> bool:
@@ -135,7 +135,7 @@ def is_sharded(folder: Path) -> bool:
         return False
 
 
-def read_index(folder: Path) -> Iterator[Place]:
+def read_index(folder: Path) -> Iterator[Member]:
     """What lies where, in the order of the index. An index from outside is not trusted.
 
     Raises:
@@ -148,29 +148,29 @@ def read_index(folder: Path) -> Iterator[Place]:
         next(stream)
         for row, line in enumerate(stream, 2):
             try:
-                place = Place(**json.loads(line))
-                _check(place, folder, sizes)
-                if place.name in names:
-                    raise ValueError(f"{place.name!r} stands twice")
-            except (ValueError, TypeError, OSError) as error:
+                member = Member(**json.loads(line))
+                _check(member, folder, sizes)
+                if member.name in names:
+                    raise ValueError(f"{member.name!r} stands twice")
+            except (ValueError, TypeError, AttributeError, OSError) as error:
                 problem = f"{folder / INDEX}, line {row}: {error}"
                 raise BrokenArtifact(f"{problem}. Bring the data in again") from None
-            names.add(place.name)
-            yield place
+            names.add(member.name)
+            yield member
 
 
-def read_place(folder: Path, place: Place) -> bytes:
+def read_member(folder: Path, member: Member) -> bytes:
     """A file's bytes.
 
     Raises:
         BrokenArtifact: they are not those that the index records.
     """
-    with (folder / place.shard).open("rb") as stream:
-        stream.seek(place.offset)
-        content = stream.read(place.size)
-    if hashlib.sha256(content).hexdigest() != place.sha256:
+    with (folder / member.shard).open("rb") as stream:
+        stream.seek(member.offset)
+        content = stream.read(member.size)
+    if hashlib.sha256(content).hexdigest() != member.sha256:
         raise BrokenArtifact(
-            f"{folder / place.shard} was changed: the sha256 of {place.name} in it is not that of "
+            f"{folder / member.shard} was changed: the sha256 of {member.name} in it is not that of "
             f"{INDEX}. Bring the data in again"
         )
     return content
@@ -182,24 +182,24 @@ def changed_in(shard: Path) -> list[str]:
     if not is_sharded(folder):
         return []
     changed = []
-    for place in read_index(folder):
-        if place.shard == shard.name:
+    for member in read_index(folder):
+        if member.shard == shard.name:
             try:
-                read_place(folder, place)
+                read_member(folder, member)
             except BrokenArtifact:
-                changed.append(place.name)
+                changed.append(member.name)
     return changed
 
 
-def _check(place: Place, folder: Path, sizes: dict[str, int]) -> None:
-    """Raises ValueError, TypeError or OSError where a place is none in the folder's shards."""
-    check_name(place.name)
-    if place.shard not in sizes:
-        if "/" in check_name(place.shard):
-            raise ValueError(f"{place.shard!r} is no shard of this folder")
-        sizes[place.shard] = (folder / place.shard).stat().st_size
-    if min(place.offset, place.size) < 0 or place.offset + place.size > sizes[place.shard]:
-        raise ValueError(f"{place.name!r} does not lie inside {place.shard}")
+def _check(member: Member, folder: Path, sizes: dict[str, int]) -> None:
+    """Raises ValueError, TypeError or OSError where a member does not lie in its shard."""
+    check_name(member.name)
+    if member.shard not in sizes:
+        if "/" in check_name(member.shard):
+            raise ValueError(f"{member.shard!r} is no shard of this folder")
+        sizes[member.shard] = (folder / member.shard).stat().st_size
+    if min(member.offset, member.size) < 0 or member.offset + member.size > sizes[member.shard]:
+        raise ValueError(f"{member.name!r} does not lie inside {member.shard}")
 
 
 def _sample(name: str) -> str:

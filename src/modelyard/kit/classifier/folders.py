@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import FileFeatures
 from modelyard.kit.classifier.kind import FileKind
-from modelyard.store.files import File, Files, files_of
+from modelyard.store.files import File, FileSet, files_of
 
 LABELS = "labels.csv"
 SPLIT_NAMES = {
@@ -74,7 +74,7 @@ def read_folder(
     return listing
 
 
-def _by_table(table: File, files: Files, kind: FileKind) -> Listing:
+def _by_table(table: File, files: FileSet, kind: FileKind) -> Listing:
     seen: dict[str, int] = {}
     examples = []
     for row, cells in _rows(table):
@@ -139,7 +139,7 @@ def _header(file: Path, cells: list[str]) -> list[str]:
 
 
 def _from_row(
-    listed_in: File, files: Files, kind: FileKind, row: int, cells: dict[str, str]
+    listed_in: File, files: FileSet, kind: FileKind, row: int, cells: dict[str, str]
 ) -> Example:
     table = listed_in.path
     for column in ("file", "label"):
@@ -168,7 +168,7 @@ def _from_row(
     return Example(pure.as_posix(), file, cells["label"], SPLIT_NAMES.get(split), group, row)
 
 
-def _by_folder(files: Files, kind: FileKind) -> Listing:
+def _by_folder(files: FileSet, kind: FileKind) -> Listing:
     raw = files.root
     folders = files.folders()
     dropped: dict[str, int] = {}
@@ -199,7 +199,7 @@ def _by_folder(files: Files, kind: FileKind) -> Listing:
 
 
 def _of_class(
-    files: Files, kind: FileKind, split: str | None, folder: str, dropped: dict[str, int]
+    files: FileSet, kind: FileKind, split: str | None, folder: str, dropped: dict[str, int]
 ) -> list[Example]:
     """The examples of a class folder, at any depth. Adds to `dropped` what is not read."""
     label = folder.rpartition("/")[2]
@@ -283,7 +283,7 @@ def _grouped(example: Example, pattern: str) -> Example:
     return replace(example, group=match.group(1))
 
 
-def _directly_in(files: Files, folder: str, kind: FileKind) -> list[File]:
+def _directly_in(files: FileSet, folder: str, kind: FileKind) -> list[File]:
     return [file for file in files.directly_in(folder) if kind.reads(file.name)]
 
 
