@@ -76,6 +76,8 @@ def copy_all(
 ) -> dict[str, FileInfo]:
     """Copies the entries' bytes, several at a time: as files, or as shards where they are many.
 
+    `threads` read what becomes shards.
+
     Raises:
         BadData: a name that leads out of the folder, or two files of one name.
     """
@@ -90,9 +92,11 @@ def copy_all(
         raise BadData("two files have this name", file=twice)
     named = dict(sorted(named.items()))
     meter = _Meter(sum(entry.size for entry in entries), target.report)
-    with ThreadPoolExecutor(threads) as pool:
-        if len(entries) > target.plain_files:
+    if len(entries) > target.plain_files:
+        with ThreadPoolExecutor(threads) as pool:
             return _pack(named, target, meter, _read_ahead(named, pool, 2 * threads))
+    # Few files may be large ones, of which a store's client holds a part for each thread.
+    with ThreadPoolExecutor(THREADS) as pool:
         copies = pool.map(lambda name: _copy(name, named[name], target, meter), named)
         return dict(zip(named, copies, strict=True))
 
