@@ -89,7 +89,8 @@ def _walk(root: Path, inside: str, above: frozenset[str]) -> Iterator[str]:
 
 
 def _entry(file: str, name: str) -> Entry:
-    return Entry(name, os.stat(file).st_size, lambda: open(file, "rb"))  # noqa: PTH116, PTH123 - text
+    size = os.stat(file).st_size  # noqa: PTH116 - text
+    return Entry(name, size, functools.partial(open, file, "rb"))
 
 
 def _missing(path: Path) -> str:

@@ -47,7 +47,7 @@ class Destination:
     report: Report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file to copy."""
 
@@ -185,7 +185,9 @@ def _whole(entry: Entry, most: int) -> bytes | None:
     if entry.read is not None:
         return entry.read()
     with entry.open() as source:
-        content = source.read(most + 1)
+        content = source.read(entry.size + 1)
+        if len(content) > entry.size:
+            content += source.read(most + 1 - len(content))
     return content if len(content) <= most else None
 
 
