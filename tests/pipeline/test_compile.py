@@ -144,6 +144,7 @@ def test_what_is_submitted_are_parameters_of_the_pipeline_with_the_machine_that_
     from modelyard.pipeline import pipelines
 
     sent = {}
+    monkeypatch.setenv("MODELYARD_IMAGE", "registry.example/toy:1")
     monkeypatch.setattr(pipelines, "connect", lambda host: None)
     monkeypatch.setattr(
         pipelines, "submit", lambda client, file, arguments, **_: sent.update(arguments, file=file)
