@@ -196,9 +196,10 @@ def test_a_familys_own_pipeline_is_compiled_once_for_each_version_of_the_code(
 
 def test_the_first_step_says_what_gpus_the_training_steps_own_pod_asks_for(tmp_path):
     step = (
-        "import sys; from components.prepare import prepare\n"
+        "from components import prepare as module\n"
+        "prepare = module.prepare = module.prepare.python_func  # the plain function, as in a pod\n"
         "for nodes in (1, 2):\n"
-        "    made = prepare.python_func(family='tests.toy.family:Line', data='', target='', model='', name='',\n"
+        "    made = prepare(family='tests.toy.family:Line', data='', target='', model='', name='',\n"
         "        settings={'cluster': {'gpu_resource': 'amd.com/gpu'}}, nodes=nodes, gpus_per_node=4, image='i:1')\n"
         "    print(repr(made.gpus), repr(made.gpu_resource), made.train['image'])"
     )
