@@ -137,6 +137,11 @@ def test_features_of_a_sharded_data_set_are_those_of_plain_files(
         data["uri"] = str(tables(tmp_path / "mine"))
     if family == "image":
         data["uri"] = str(pictures(tmp_path / "mine"))
+    if family == "forecast":
+        (tmp_path / "mine").mkdir()
+        load(family).reader(run_of(family).config).sample(tmp_path / "mine")
+        (tmp_path / "mine" / "readme.md").write_text("a table")
+        data["uri"] = str(tmp_path / "mine")
     plain = built(tmp_path / "plain", family, **data)
     sharded = built(tmp_path / "sharded", family, **data, plain_files=1, shard_megabytes=0.01)
     assert (tmp_path / "sharded/dataset/raw/shard-000000.tar").is_file()

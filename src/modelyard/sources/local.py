@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -90,7 +91,11 @@ def _walk(root: Path, inside: str, above: frozenset[str]) -> Iterator[str]:
 
 def _entry(file: str, name: str) -> Entry:
     size = os.stat(file).st_size  # noqa: PTH116 - text
-    return Entry(name, size, functools.partial(open, file, "rb"))
+    return Entry(name, size, functools.partial(_open, file))
+
+
+def _open(file: str) -> IO[bytes]:
+    return open(file, "rb")  # noqa: PTH123 - text
 
 
 def _missing(path: Path) -> str:
