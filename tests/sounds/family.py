@@ -22,7 +22,7 @@ class SoundsFamily(SoundsData, Classifier[SoundsConfig, SoundsSpec]):
         """Two convolutions."""
         return SoundsNet(plan["width"], spec)
 
-    def changes(self, count: int, generator: torch.Generator) -> Change:
+    def changes(self, count: int, generator: torch.Generator, spec: SoundsSpec) -> Change:
         """Louder or softer."""
         gain = torch.randn(count, generator=generator) * self.config.training.gain
 

@@ -65,6 +65,8 @@ HOMONYMS = {
 }
 """Names of families that mean something else in a module of the core: what a container runs is
 called an image."""
+EVERYDAY = frozenset({"text"})
+"""Names of families that are words of every module: their imports alone are looked at."""
 SIGNALS = frozenset({"Fault", "GitError", "Refusal", "Unwanted", "_HeadTooLarge"})
 """Exceptions that are caught in the package that raises them: Git's failure before it is
 explained, an HTTP answer."""
@@ -205,7 +207,7 @@ def core_names_no_family(
     """
     if source.module.split(".")[1:2] not in [[name] for name in CORE]:
         return []
-    families -= {name for name, modules in HOMONYMS.items() if source.module in modules}
+    families -= {name for name, modules in HOMONYMS.items() if source.module in modules} | EVERYDAY
     spoken = {
         id(text)
         for node in ast.walk(source.tree)

@@ -20,7 +20,7 @@ from card_samples import CARDS, Page, bare, binary, lineage, page, render
 
 from modelyard.card import text
 from modelyard.errors import MissingExtra
-from modelyard.judging.evaluation import Confusion, Plot, Roc, Series
+from modelyard.judging.evaluation import Confusion, Plot, Roc, Series, Table
 from tests.toy.family import LineConfig
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)></style></svg>{{ 7*7 }}&lt;$a_b$\x00\x0b\ud800"
@@ -50,6 +50,19 @@ def test_differences_say_which_way_and_whether_it_is_better() -> None:
     assert '<td class="n good">−0.5000</td>' in html
     assert '<td class="n bad">−0.2500</td>' in html
     assert 'mean (<span class="good">−0.5000</span>)' in html
+
+
+def test_tables_of_an_evaluation_are_shown_as_text() -> None:
+    rows: list[list[str | float]] = [
+        [f"the <b>worst</b> {EVIL}", "spam", 0.0123],
+        ["second", "ham", 0.5],
+    ]
+    table = Table(title="Hardest texts", columns=["text", "label", "probability"], rows=rows)
+    html = render(bare(tables=[table]))
+    assert "Hardest texts" in html
+    assert "&lt;b&gt;worst" in html
+    assert html.index("worst") < html.index("second")
+    assert "<script>alert" not in html
 
 
 @every_card

@@ -55,6 +55,7 @@ def page(
         info=info,
         evaluation=evaluation,
         plots=drawn,
+        tables=[views.table(table.model_dump()) for table in evaluation.tables],
         learning=learning,
         watched=watched,
         watched_of=len(reference),

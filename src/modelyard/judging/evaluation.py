@@ -82,6 +82,14 @@ class Plot(BaseModel):
     caption: str = ""
 
 
+class Table(BaseModel):
+    """A table of the card: rows that are worth reading, such as the hardest texts."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | float]]
+
+
 class Confusion(BaseModel):
     """Counts: `matrix[actual][predicted]`."""
 
@@ -154,6 +162,7 @@ class Evaluation(BaseModel):
     confusion: Confusion | None = None
     roc: Roc | None = None
     plots: list[Plot] = []
+    tables: list[Table] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Evaluation:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from modelyard.families.image import cam
+from modelyard.kit.classes.answers import contrast
 
 
 @pytest.mark.parametrize(("classes", "index"), [(2, 0), (2, 1), (5, 3)])
@@ -13,7 +14,9 @@ def test_evidence_is_the_logits_split_over_places(classes: int, index: int) -> N
     rng = np.random.default_rng(1)
     features, head = rng.normal(size=(6, 5, 7)), rng.normal(size=(classes, 7))
     logits = head[:, :6] @ features.mean(axis=(1, 2)) + head[:, 6]
-    places, base = cam.evidence(features, head, cam.contrast(classes, index))
+    places, base = cam.evidence(
+        features, head, contrast([str(n) for n in range(classes)], index)[0]
+    )
     expected = logits[1] - logits[0] if classes == 2 else logits[index] - logits.mean()
     assert places.sum() + base == pytest.approx(expected)
 

@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.schema import Column, Detector, Schema
-from modelyard.families.image.host import ImageHost
+from modelyard.families.image.host import ImageHost, Picture
 from modelyard.families.image.spec import ImageSpec
 from modelyard.host import Caution
 from modelyard.kit.cautions import Ranges
@@ -65,11 +65,12 @@ def test_a_picture_of_one_colour_is_said_and_one_with_a_speck_is_not(
     channels, size, _ = shape
     host = ImageHost.__new__(ImageHost)
     host.spec = ImageSpec.model_construct()
+    request = Picture(image="AA==")
     flat = np.arange(channels, dtype=np.uint8)[:, None, None] * np.ones(shape, np.uint8)
-    assert [one.field for one in host.cautions(flat)] == ["image"]
+    assert [one.field for one in host.cautions(request, flat)] == ["image"]
     speck = flat.copy()
     speck[-1, size - 1, size - 2] += 1
-    assert host.cautions(speck) == ()
+    assert host.cautions(request, speck) == ()
 
 
 def test_cautions_are_left_out_of_json_where_there_are_none() -> None:

@@ -51,17 +51,6 @@ def save_head(assets: Path, weight: np.ndarray, bias: np.ndarray) -> None:
     )
 
 
-def contrast(classes: int, index: int) -> np.ndarray:
-    """Weights (classes,) of the logits whose sum is explained: of two classes, the positive less
-    the other; of more, class `index` less the mean of all. Logits alone are known up to a
-    constant only."""
-    if classes == 2:
-        return np.array([-1.0, 1.0])
-    weights = np.full(classes, -1 / classes)
-    weights[index] += 1
-    return weights
-
-
 def evidence(
     features: np.ndarray, head: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, float]:

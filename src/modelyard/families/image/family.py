@@ -45,7 +45,7 @@ class Image(ImageData, Classifier[ImageConfig, ImageSpec]):
             return [layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d)]
         return [layer for name, layer in model.named_modules() if name.endswith(".mlp.fc1")]
 
-    def changes(self, count: int, generator: torch.Generator) -> Changes:
+    def changes(self, count: int, generator: torch.Generator, spec: ImageSpec) -> Changes:
         """Shifts, turns and mirrors."""
         return Changes.draw(count, self.config.training, generator)
 

@@ -14,6 +14,7 @@ from modelyard.families.image import cam
 from modelyard.families.image.pixels import open_picture, pixels_of, statistics
 from modelyard.families.image.spec import ImageSpec
 from modelyard.host import Cost, Explanation
+from modelyard.kit.classes.answers import contrast
 from modelyard.kit.classifier.host import LOGITS, ClassifierHost
 from modelyard.kit.classifier.kind import from_base64
 from modelyard.runtimes.types import Runtime
@@ -102,17 +103,12 @@ class ImageHost(ClassifierHost[ImageSpec]):
         base; what it is."""
         assert self.head is not None
         classes = self.spec.classes
-        weights = cam.contrast(len(classes), index)
+        weights, name = contrast(classes, index)
         # The temperature divides the logits and so the evidence; an offset belongs to no place.
         shift = self.decision.calibrated_logits(np.zeros(len(classes)))
         slope = self.decision.calibrated_logits(np.ones(len(classes))) - shift
         places, base = cam.evidence(features, self.head, weights * slope)
         base += float(weights @ shift)
-        name = (
-            f"log-odds of {classes[1]}"
-            if len(classes) == 2
-            else f"logit of {classes[index]} less the mean of all"
-        )
         return places, base, name
 
     def _turn(self, data: bytes) -> AbstractContextManager[object]:

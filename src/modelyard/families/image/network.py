@@ -98,12 +98,14 @@ def build(made: Plan, spec: ImageSpec, checkpoint: str | None = None) -> Net:
     if made["kind"] == "cnn":
         widths = made["widths"]
         return Net(_cnn(spec.channels, widths, made["depth"]), widths[-1], spec, made)
-    backbone = _backbone(made, checkpoint)
-    config = backbone.config
+    from modelyard.kit.transformers import backbone
+
+    body = backbone(made["config"], checkpoint)
+    config = body.config
     vit = made["kind"] == "vit"
     grid = config.image_size // config.patch_size if vit else None
     width = config.hidden_size if vit else config.hidden_sizes[-1]
-    return Net(Maps(backbone, grid), width, spec, made)
+    return Net(Maps(body, grid), width, spec, made)
 
 
 def _widths(width: int, size: int) -> list[int]:
@@ -185,33 +187,6 @@ def _checkpoint_config(settings: ImageModel, spec: ImageSpec) -> PretrainedConfi
             f"model.checkpoint {name!r} takes {config.image_size} px: set features.size={config.image_size}"
         )
     return config
-
-
-def _backbone(made: Plan, checkpoint: str | None) -> PreTrainedModel:
-    from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    vit = made["kind"] == "vit"
-    kind: Any = ViTModel if vit else ResNetModel
-    # The pooling layer of a ViT would be trained for nothing.
-    extra: dict[str, Any] = {"add_pooling_layer": False} if vit else {}
-    backbone: PreTrainedModel
-    if checkpoint is None:
-        backbone = kind((ViTConfig if vit else ResNetConfig).from_dict(made["config"]), **extra)
-        return backbone
-    try:
-        backbone = kind.from_pretrained(
-            checkpoint,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            **extra,
-        )
-    except (OSError, ValueError) as error:
-        raise _no_checkpoint(checkpoint, error) from None
-    return backbone
 
 
 def _no_checkpoint(name: str, error: Exception) -> UsageError:

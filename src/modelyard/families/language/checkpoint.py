@@ -3,19 +3,16 @@ or a hub name."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from modelyard.errors import Unavailable, UsageError, choices
+from modelyard.errors import UsageError
 from modelyard.families.language.config import Kind, LanguageModel
+from modelyard.kit.checkpoints import checkpoint_folder, checkpoint_shape
 
 if TYPE_CHECKING:
     from modelyard.families.language.model import CausalLanguageModel
-
-FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer.json"]
-"""All that is fetched from the hub: no pickled weights, and no code."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +34,11 @@ class Checkpoint:
             Unavailable: it is not on this machine and may not, or cannot, be fetched.
         """
         assert settings.checkpoint is not None
-        folder = Path(settings.checkpoint).expanduser()
-        if not folder.is_dir():
-            folder = _fetched(settings.checkpoint, settings.hub)
+        folder = checkpoint_folder(settings.checkpoint, hub=settings.hub)
         own = (folder / "assets" / "decoder.json").is_file()
         inside = folder / "assets" if own else folder
         found = cls(folder, inside / "config.json", inside / "tokenizer.json", own)
-        for file in (found.config, found.tokenizer):
-            if not file.is_file():
-                raise UsageError(
-                    f"checkpoint {folder} has no {file.name}: it must hold {', '.join(FILES)}"
-                )
-        if not any(folder.glob("*.safetensors")):
-            raise UsageError(
-                f"checkpoint {folder} has no *.safetensors: pickled weights are not read"
-            )
-        kind = str(json.loads(found.config.read_text()).get("model_type"))
-        if kind not in get_args(Kind):
-            raise UsageError(f"checkpoint {folder}: {choices('model_type', kind, get_args(Kind))}")
+        checkpoint_shape(folder, found.config, found.tokenizer, get_args(Kind))
         return found
 
     @classmethod
@@ -90,24 +74,3 @@ class Checkpoint:
                 f"checkpoint {self.folder} cannot be read: {str(error).splitlines()[0]}"
             ) from None
         return CausalLanguageModel(network.config, network)
-
-
-def _fetched(name: str, hub: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=not hub))
-    except HFValidationError:
-        raise UsageError(
-            f"model.checkpoint = {name!r} is neither a folder nor a name on the hub"
-        ) from None
-    except LocalEntryNotFoundError:
-        hint = "the hub does not answer" if hub else "Type: --set model.hub=true to download it"
-        raise Unavailable(
-            f"model.checkpoint = {name!r} is not a folder, and not downloaded yet. {hint}"
-        ) from None
-    except OSError as error:
-        raise Unavailable(
-            f"model.checkpoint = {name!r} cannot be fetched: {str(error).splitlines()[0]}"
-        ) from None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modelyard.errors import BadData
+from modelyard.kit.json_lines import ROWS, json_rows, read_utf8, text_of
 from modelyard.store.files import File, files_of
 
 TEXT = frozenset(
@@ -51,8 +50,6 @@ TEXT = frozenset(
     }
 )
 """Endings of files that are read as text."""
-ROWS = frozenset({".jsonl", ".ndjson"})
-"""Endings of files with one JSON object a line."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def _files(raw: Path) -> tuple[list[File], int]:
 
 
 def _read(file: File, text_field: str, separator: str | None) -> Iterator[Document]:
-    text = _decoded(file.read(), file.path)
+    text = read_utf8(file)
     if file.suffix in ROWS:
         yield from _rows(text, file.path, file.name, text_field)
         return
@@ -132,61 +129,10 @@ def _read(file: File, text_field: str, separator: str | None) -> Iterator[Docume
         yield Document(part, file.name if len(parts) == 1 else f"{file.name} part {number}")
 
 
-def _decoded(content: bytes, file: Path) -> str:
-    """The file's text without byte order mark, lines ended by a line feed."""
-    if not content.strip():
-        raise BadData("the file is empty", file=file)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = content[: error.start].count(b"\n") + 1
-        byte = content[error.start]
-        raise BadData(
-            f"byte 0x{byte:02x} is not UTF-8",
-            file=file,
-            row=row,
-            hint="Save the file as UTF-8, or leave it out",
-        ) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 def _rows(text: str, file: Path, name: str, text_field: str) -> Iterator[Document]:
-    for row, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", "too deeply nested")
-            raise BadData(f"is not JSON: {reason}", file=file, row=row) from None
-        yield Document(_text(value, file, row, text_field), f"{name} row {row}")
-
-
-def _text(value: Any, file: Path, row: int, text_field: str) -> str:
-    if not isinstance(value, dict):
-        raise BadData(f"must be a JSON object with a field {text_field!r}", file=file, row=row)
-    if text_field not in value:
-        fields = ", ".join(list(value)[:8]) or "none"
-        hint = "Name the field that holds the text: --set features.text_field=NAME"
-        raise BadData(
-            f"the field is missing; seen: {fields}",
-            file=file,
-            row=row,
-            column=text_field,
-            hint=hint,
-        )
-    text = value[text_field]
-    if not isinstance(text, str):
-        raise BadData(
-            f"must be a text, seen {json.dumps(text)[:40]}", file=file, row=row, column=text_field
-        )
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadData(
-            "holds half of a surrogate pair", file=file, row=row, column=text_field
-        ) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    hint = "Name the field that holds the text: --set features.text_field=NAME"
+    for row, value in json_rows(text, file):
+        yield Document(text_of(value, text_field, file, row, hint), f"{name} row {row}")
 
 
 def _different(found: Iterable[Document]) -> tuple[list[Document], Counter[str]]:

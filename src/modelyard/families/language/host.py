@@ -17,6 +17,7 @@ from modelyard.families.language.sampling import log_softmax
 from modelyard.families.language.tokens import Codec
 from modelyard.families.language.writer import USUAL, Answer, Part, Prompt, Writer
 from modelyard.host import Cost, Explanation, Host
+from modelyard.kit.text.words import beyond_ascii
 from modelyard.runtimes.types import Arrays, Runtime
 
 ROWS = 16
@@ -118,13 +119,12 @@ class LanguageHost(Host):
         characters = len(request.prompt)
         ran_out = response.finish_reason == "length"
         requested = len(response.tokens) if ran_out else request.max_new_tokens or USUAL
-        beyond = sum(character > "\x7f" for character in request.prompt)
         return {
             "prompt_characters": characters,
             "prompt_tokens": response.prompt_tokens + response.truncated,
             "characters_per_token": characters
             / max(1, response.prompt_tokens + response.truncated),
-            "non_ascii_share": beyond / max(1, characters),
+            "non_ascii_share": beyond_ascii(request.prompt),
             "prompt_log_probability": response.prompt_log_probability,
             "answer_share": len(response.tokens) / max(1, requested),
             "answer_characters_per_token": len(response.text) / max(1, len(response.tokens)),

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modelyard.errors import BrokenArtifact
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from modelyard.kit.text.tokenizer import open_tokenizer
 
 BOUNDARY = "<|endoftext|>"
 """Token between documents, number 0 of a tokenizer that is trained here."""
@@ -23,17 +20,11 @@ class Codec:
 
     def __init__(self, file: Path) -> None:
         """Raises BrokenArtifact where `file` is no tokenizer."""
-        from tokenizers import Tokenizer
-
         try:
-            self._tokenizer: Tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises Exception itself
-            raise BrokenArtifact(
-                f"{file} is not a tokenizer of the tokenizers library: {error}"
-            ) from None
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._tokenizer.encode_special_tokens = True
+            content = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BrokenArtifact(f"{file} cannot be read: {error}") from None
+        self._tokenizer = open_tokenizer(content, str(file))
 
     @property
     def size(self) -> int:

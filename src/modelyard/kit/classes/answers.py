@@ -50,3 +50,17 @@ def score_of(answer: ClassAnswer) -> float:
     """The figure that drift watches: of two classes the positive one's probability, else the
     predicted one's."""
     return answer.score if isinstance(answer, BinaryAnswer) else answer.probability
+
+
+def contrast(classes: list[str], index: int) -> tuple[np.ndarray, str]:
+    """What reasons are given for: weights (classes,) whose sum over the logits is explained, and
+    its name. Logits alone are known up to a constant only.
+
+    Of two classes it is the positive one less the other, of more the class `index` less the mean of
+    all.
+    """
+    if len(classes) == 2:
+        return np.array([-1.0, 1.0]), f"log-odds of {classes[1]}"
+    weights = np.full(len(classes), -1 / len(classes))
+    weights[index] += 1
+    return weights, f"logit of {classes[index]} less the mean of all"

@@ -3,15 +3,16 @@ and plots."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from sklearn.metrics import accuracy_score, average_precision_score
 
 from modelyard.judging.curves import roc, roc_auc
-from modelyard.judging.evaluation import Evaluation, Plot
+from modelyard.judging.evaluation import Evaluation, Plot, Table
 from modelyard.kit.classes import plots
 from modelyard.kit.classes.decision import HALF, Decision
 from modelyard.kit.classes.judged import (
@@ -29,6 +30,8 @@ RARE = 0.2
 """Below this share of positives average precision is asked for first: ROC AUC flatters when
 negatives abound."""
 BASELINE = "most frequent class"
+QUOTED = ("accuracy", "macro_f1")
+"""Metrics of further simple answers that the card quotes, next to the main one."""
 MainOfSeveral = Literal["accuracy", "macro_f1"]
 
 
@@ -43,7 +46,9 @@ def judge_classes(
     split: str,
     unit: str,
     main_of_several: MainOfSeveral,
+    rivals: Mapping[str, np.ndarray] = MappingProxyType({}),
     more: Sequence[Plot] = (),
+    tables: Sequence[Table] = (),
 ) -> Evaluation:
     """Judges a classifier, its own host or another package's.
 
@@ -59,7 +64,9 @@ def judge_classes(
         main_of_several: the first metric of several classes. Macro F1 suffers both from a rare
             class missed and from
             one answered wrongly; accuracy is what people quote of balanced data.
-        more: further plots.
+        rivals: probabilities (n, classes) of further simple answers to the same examples, in the
+            order of `classes`: a model must not be worse than them beyond chance.
+        more: further plots; tables: for the card.
     """
     judged = align(p, decision.labels(p), known, y, classes)
     metrics = class_metrics(judged)
@@ -69,8 +76,14 @@ def judge_classes(
     if missing := sorted(set(classes) - set(known)):
         notes.append(f"The model does not know {', '.join(missing)}: such {unit} count as missed.")
     simple = class_shares(judged, train)
-    main, sentences, found = _main(judged, simple, unit, main_of_several)
-    gain = found.gain(main, BASELINE, "max") if found is not None else None
+    others = [Judged(y, found, found.argmax(axis=1), classes) for found in rivals.values()]
+    main, sentences, found = _main(judged, [simple, *others], unit, main_of_several)
+    gains = []
+    if found is not None:
+        for place, name in enumerate([BASELINE, *rivals], 1):
+            gains.append(found.gain(main, name, "max", place))
+    for name, other in zip(rivals, others, strict=True):
+        sentences.append(_of_rival(name, other, main))
     figures = plots.of_several(judged)
     if len(classes) == 2:
         figures = plots.of_two(judged, decision.answers_from, unit)
@@ -82,7 +95,7 @@ def judge_classes(
         baseline=class_metrics(simple),
         baseline_name=BASELINE,
         main=main,
-        gains=[gain] if gain else [],
+        gains=[gain for gain in gains if gain is not None],
         directions=directions(list(metrics)),
         intervals=found.intervals(main) if found is not None else {},
         samples=found.paired() if found is not None else [],
@@ -90,21 +103,23 @@ def judge_classes(
         confusion=confusion(judged),
         roc=roc(y, judged.p[:, 1]) if judged.both_classes_seen else None,
         plots=[*figures, *more],
+        tables=list(tables),
     )
 
 
 def _main(
-    judged: Judged, simple: Judged, unit: str, of_several: MainOfSeveral
+    judged: Judged, simple: Sequence[Judged], unit: str, of_several: MainOfSeveral
 ) -> tuple[str, list[str], Resampled | None]:
     """The metric that comes first, sentences with intervals, and the metric of the model and of the
-    baseline `simple` on bootstrap samples."""
+    `simple` answers on bootstrap samples."""
     y, labels = judged.y, judged.labels
     accuracy = share_sentence("accuracy", int((labels == y).sum()), len(y))
     if len(judged.classes) > 2:
-        f1 = resample(macro_f1, y, labels, simple.labels)
+        answered = [labels, *(other.labels for other in simple)]
+        f1 = resample(macro_f1, y, *answered)
         first = f1
         if of_several == "accuracy":
-            first = resample(accuracy_score, y, labels, simple.labels)
+            first = resample(accuracy_score, y, *answered)
         said = [f1.sentence("macro_f1", within=(0, 1)), accuracy]
         return of_several, said, first
     if not judged.both_classes_seen:
@@ -118,7 +133,7 @@ def _main(
     if y.mean() < RARE:
         main, ranking = ("average_precision", average_precision_score)
     alarm = labels == 1
-    found = resample(ranking, y, judged.p[:, 1], simple.p[:, 1])
+    found = resample(ranking, y, judged.p[:, 1], *(other.p[:, 1] for other in simple))
     said = [
         found.sentence(main, within=(0, 1)),
         accuracy,
@@ -126,6 +141,13 @@ def _main(
         share_sentence("specificity", int((~alarm & (y == 0)).sum()), int((y == 0).sum())),
     ]
     return main, said, found
+
+
+def _of_rival(name: str, answers: Judged, main: str) -> str:
+    """The figures of a further simple answer."""
+    metrics = class_metrics(answers)
+    figures = [f"{metric} {metrics[metric]:.3f}" for metric in dict.fromkeys((main, *QUOTED))]
+    return f"{name} on the same examples: {', '.join(figures)}."
 
 
 def _both_answers(judged: Judged, threshold: float) -> str:

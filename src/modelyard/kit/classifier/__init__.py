@@ -3,6 +3,7 @@
 kind      what such files are called and how they end; how large they may be; base64 of requests
 config    the settings that all such classifiers have
 folders   which files a raw folder holds, and their labels
+rows      examples that are cells of tables or fields of JSON rows
 divide    which files train, which tune, which judge
 work      work on many files at once
 store     the layout of the features folder

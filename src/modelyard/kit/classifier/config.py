@@ -30,6 +30,32 @@ class FileFeatures(Settings):
     """Larger files are refused, in the data and in requests."""
 
 
+class RowFeatures(FileFeatures):
+    """From labelled rows to arrays."""
+
+    text_column: str | None = None
+    """Column, or field of JSON rows, that holds the text. None: the one that is called so (text,
+    review, message, …), else the one with the longest cells; the run says which."""
+    label_column: str | None = None
+    """Column that holds the label. None: the one that is called so (label, class, sentiment, …),
+    else the only other one; the run says which."""
+
+
+class TokenFeatures(RowFeatures):
+    """From labelled texts to tokens."""
+
+    vocabulary: int = Field(default=8_000, ge=100, le=200_000)
+    """Most tokens of the tokenizer that is trained on the training texts; a checkpoint brings its
+    own."""
+    lower: bool = True
+    """Whether capitals are read as small letters, where the tokenizer is trained here."""
+    length: int | None = Field(default=None, ge=8, le=4_096)
+    """Most tokens that the model reads of a text. None: as many as 95 of 100 training texts have,
+    256 at most."""
+    long: Literal["head", "ends"] = "head"
+    """What is read of a longer text: its `head`, or both `ends` (Sun et al. 2019, section 5.3.1)."""
+
+
 class ClassifierModel(Settings):
     """What the network learns and how its answer is chosen."""
 

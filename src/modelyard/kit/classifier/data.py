@@ -20,7 +20,7 @@ from modelyard.kit.classes.positive import positive_class
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.config import ClassifierConfig
 from modelyard.kit.classifier.divide import SPLITS, Unique, divide, without_copies
-from modelyard.kit.classifier.folders import Example, read_folder
+from modelyard.kit.classifier.folders import Example, Listing, read_folder
 from modelyard.kit.classifier.kind import FileLimits, read_bytes
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.classifier.work import each
@@ -69,6 +69,11 @@ class ClassifierData(Data[C], Generic[C, S]):
         """
         return Look(hashlib.sha256(data).hexdigest())
 
+    def listing(self, raw: Path, earlier: Sequence[str]) -> Listing:
+        """The labelled examples of a raw folder: by default files, in class folders or listed in
+        labels.csv. `earlier` names classes that the data need not have."""
+        return read_folder(raw, self.Spec.KIND, self.config.features, earlier)
+
     def limits(self) -> FileLimits:
         """What the settings allow a file to be at most."""
         return FileLimits(round(self.config.features.most_megabytes * 1e6))
@@ -99,13 +104,9 @@ class ClassifierData(Data[C], Generic[C, S]):
         kind, settings = self.Spec.KIND, self.config.features
         base = base_of(out)
         earlier = self._earlier(base) if base is not None else None
-        listing = read_folder(raw, kind, settings, earlier.classes if earlier is not None else ())
+        listing = self.listing(raw, earlier.classes if earlier is not None else ())
         limits = self.limits()
-        looks = each(
-            listing.examples,
-            lambda example: self.look(read_bytes(example.file, limits)),
-            listing.raw,
-        )
+        looks = each(listing.examples, lambda example: self.look(read_bytes(example.file, limits)))
         unique = without_copies(listing.examples, [look.digest for look in looks], kind)
         _check_no_class_is_lost(listing.examples, unique, listing.raw, kind.one)
         parts = divide(unique.examples, kind, settings, self.config.seed, listing.raw)
@@ -116,19 +117,22 @@ class ClassifierData(Data[C], Generic[C, S]):
             facts = [look.facts for look in looks]
             spec = self._fitted(parts, dict(zip(names, facts, strict=True)))
         for split in SPLITS:
-            _write_split(out, split, parts[split], spec, listing.raw)
+            _write_split(out, split, parts[split], spec)
         if earlier is None:
             spec = self.scaled(spec, store.load_arrays(out, "train"))
         spec.save(Path(out) / "assets")
-        return self._summary(parts, spec, listing.dropped | unique.dropped, unique.notes)
+        notes = [*listing.notes, *unique.notes]
+        return self._summary(parts, spec, listing.dropped | unique.dropped, notes)
+
+    def body(self, data: bytes) -> dict[str, Any]:
+        """A file's bytes as JSON body of a request."""
+        return {self.Spec.KIND.field: base64.b64encode(data).decode()}
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Files of a split as JSON bodies."""
-        field = self.Spec.KIND.field
-        files = store.load_files(features, split, limit)
-        return [{field: base64.b64encode(data).decode()} for _, data in files]
+        return [self.body(data) for _, data in store.load_files(features, split, limit)]
 
     def _earlier(self, base: Path) -> S:
         """The spec of the earlier model.
@@ -211,14 +215,14 @@ def _check_no_class_is_lost(
         raise BadData(f"every {one} of this class is also under another label", file=raw / lost[0])
 
 
-def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec, raw: Path) -> None:
+def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec) -> None:
     arrays = store.new_arrays(out, split, (len(part), *spec.shape), np.dtype(spec.DTYPE))
     places = {example.name: place for place, example in enumerate(part)}
 
     def decode(example: Example) -> None:
         arrays[places[example.name]] = spec.decode(read_bytes(example.file, spec.limits))
 
-    each(part, decode, raw)
+    each(part, decode)
     arrays.flush()
     store.save_labels(out, split, np.array([spec.classes.index(example.label) for example in part]))
     names = [example.name for example in part]

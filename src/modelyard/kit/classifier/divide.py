@@ -11,7 +11,7 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.kit.classifier.config import FileFeatures
-from modelyard.kit.classifier.folders import LABELS, Example
+from modelyard.kit.classifier.folders import Example
 from modelyard.kit.classifier.kind import FileKind
 
 SPLITS = ("train", "validation", "test")
@@ -102,7 +102,7 @@ def divide(
     shares = {split: share for split, share in wanted.items() if not given[split]}
     if shares:
         _check_counts(pool, kind, raw)
-    _check_groups(examples, raw)
+    _check_groups(examples)
     generator = np.random.default_rng(seed)
     parts = given | _draw(pool, shares, generator)
     _check_splits(parts, kind, raw)
@@ -152,7 +152,7 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
             raise BadData(f"{what}; at least {LEAST_OF_CLASS} are needed", file=raw)
 
 
-def _check_groups(examples: Sequence[Example], raw: Path) -> None:
+def _check_groups(examples: Sequence[Example]) -> None:
     seen: dict[str, Example] = {}
     for example in examples:
         if example.group is None:
@@ -161,8 +161,8 @@ def _check_groups(examples: Sequence[Example], raw: Path) -> None:
         if first.split != example.split:
             splits = f"{first.split} and {example.split}"
             what = f"group {example.group!r} is in the splits {splits}; see {first.name}"
-            if example.row is not None:
-                raise BadData(what, file=raw / LABELS, row=example.row, column="group")
+            if example.table is not None:
+                raise BadData(what, file=example.table, row=example.row, column="group")
             raise BadData(what, file=example.file.path)
 
 

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from modelyard.compress.teaching import LOGITS, MAPS, Teacher, attention_gap, soft_targets
 from modelyard.errors import UsageError
 from modelyard.family import Family, Split
-from modelyard.judging.evaluation import Evaluation, Plot
+from modelyard.judging.evaluation import Evaluation, Plot, Table
 from modelyard.kit.classes.choosing import Aim, fit_on_logits
 from modelyard.kit.classes.decision import Decision
 from modelyard.kit.classes.evaluate import judge_classes
@@ -42,7 +42,7 @@ Batch = dict[str, torch.Tensor]
 Plan = dict[str, Any]
 """A network's shape as JSON. `kind`, where it has one, leads the card's headline."""
 Change = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
-"""`change(arrays, rows)`: float32 (batch, …), the examples numbered `rows`, changed as was drawn
+"""`change(arrays, rows)`: the input (batch, …), the examples numbered `rows`, changed as was drawn
 for each."""
 
 
@@ -56,7 +56,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
     def network(self, plan: Plan, spec: S) -> torch.nn.Module:
         """The untrained network of a plan.
 
-        It takes the input, float32 (batch, *spec.shape), to a dict with `logits` (batch, classes).
+        It takes the input (batch, *spec.shape) to a dict with `logits` (batch, classes).
         """
 
     def plan(self, spec: S) -> Plan:
@@ -71,7 +71,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         """The network that training begins with; another one where there is a checkpoint."""
         return self.network(plan, spec)
 
-    def changes(self, count: int, generator: torch.Generator) -> Change | None:
+    def changes(self, count: int, generator: torch.Generator, spec: S) -> Change | None:
         """Draws the random changes of `count` training examples in an epoch; None: there are none.
 
         All is drawn here, so that what an example becomes does not depend on its batch.
@@ -80,6 +80,14 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
 
     def more_assets(self, net: torch.nn.Module, assets: Path) -> None:
         """Adds to the assets what the host needs of the trained network."""
+
+    def rivals(self, features: Path, split: Split) -> dict[str, np.ndarray]:
+        """Probabilities (n, classes) of further simple answers to a split, by what they are."""
+        return {}
+
+    def more_tables(self, features: Path, judged: Judged, split: Split) -> list[Table]:
+        """Tables of a judged split for the card."""
+        return []
 
     def more_plots(self, host: Any, run: Runtime, arrays: np.ndarray, judged: Judged) -> list[Plot]:
         """Further plots of a judged split; `arrays` (n, …) are what the host sees of its files."""
@@ -94,7 +102,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         return self._weighed(self.start(self.plan(spec), spec), spec)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
-        """The input by its name, float32 (batch, …), and `label` int64 (batch,).
+        """The input by its name (batch, …), and `label` int64 (batch,).
 
         Training examples are shuffled and changed at random; not so in epoch 0.
         """
@@ -106,10 +114,10 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         if training:
             generator = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
             order = torch.randperm(len(labels), generator=generator).numpy()
-            change = self.changes(len(labels), generator)
+            change = self.changes(len(labels), generator, self._spec_of(features))
 
         def take(rows: np.ndarray) -> Batch:
-            batch = torch.from_numpy(arrays[rows].astype(np.float32))
+            batch = torch.from_numpy(arrays[rows].astype(self.Spec.INPUT))
             if change is not None:
                 batch = change(batch, rows)
             return {name: batch, "label": torch.from_numpy(labels[rows])}
@@ -122,7 +130,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         name = self.Spec.KIND.input
         count = len(memory["label"])
         generator = torch.Generator().manual_seed((self.config.seed + 1) * 100_003 - epoch)
-        change = self.changes(count, generator)
+        change = self.changes(count, generator, self._spec_of(features))
         if change is None:
             return memory
         return memory | {name: change(memory[name], np.arange(count))}
@@ -202,9 +210,11 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         file = Path(model) / EXAMPLES
         if not file.is_file():
             raise UsageError(f"{model} holds no {EXAMPLES}. Train it again: modelyard train")
-        example = np.load(file, allow_pickle=False).astype(np.float32)
+        name = self.Spec.KIND.input
+        example = np.load(file, allow_pickle=False).astype(self.Spec.INPUT)
         net = load_weights(self.model(Path(model) / "assets"), model)
-        return [Graph(GRAPH, {self.Spec.KIND.input: example}, module=net)]
+        varying = {name: self.Spec.VARYING} if self.Spec.VARYING else {}
+        return [Graph(GRAPH, {name: example}, module=net, dynamic=varying)]
 
     def evaluate(
         self, host: ClassifierHost[S], run: Runtime, features: Path, split: Split = "test"
@@ -229,8 +239,13 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
             split=split,
             unit=self.Spec.KIND.many,
             main_of_several="accuracy",
+            rivals=self.rivals(features, split),
             more=self.more_plots(host, run, arrays, judged),
+            tables=self.more_tables(features, judged, split),
         )
+
+    def _spec_of(self, features: Path) -> S:
+        return self.Spec.load(Path(features) / "assets")
 
     def _logits(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         logits: torch.Tensor = model(batch[self.Spec.KIND.input])["logits"]

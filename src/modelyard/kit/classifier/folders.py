@@ -20,6 +20,7 @@ SPLIT_NAMES = {
     "validation": "validation",
     "valid": "validation",
     "val": "validation",
+    "dev": "validation",
     "test": "test",
 }
 """Names of split folders, and what they are here."""
@@ -30,14 +31,18 @@ class Example:
     """One labelled file."""
 
     name: str
-    """Relative to the raw folder."""
+    """Relative to the raw folder; of a row its file and number."""
     file: File
     label: str
     split: str | None = None
     """Where the data says so itself."""
     group: str | None = None
     row: int | None = None
-    """Of labels.csv."""
+    """Of the table that lists it."""
+    table: Path | None = None
+    """That table: labels.csv, or where its content stands."""
+    columns: tuple[str, str] = ("file", "label")
+    """Of the table: that of the example, and that of its label."""
 
 
 @dataclass
@@ -48,6 +53,8 @@ class Listing:
     kind: FileKind
     examples: list[Example]
     dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the card."""
 
 
 def read_folder(
@@ -67,7 +74,7 @@ def read_folder(
     files = files_of(raw)
     table = files.get(LABELS)
     listing = _by_folder(files, kind) if table is None else _by_table(table, files, kind)
-    _check_classes(listing, settings, earlier)
+    check_labels(listing, settings, earlier)
     if settings.group_pattern is not None:
         pattern = settings.group_pattern
         listing.examples = [_grouped(example, pattern) for example in listing.examples]
@@ -86,15 +93,20 @@ def _by_table(table: File, files: FileSet, kind: FileKind) -> Listing:
         examples.append(example)
     if not examples:
         raise BadData("has no rows below its header", file=table.path)
-    bare = [example.row for example in examples if example.split is None]
-    if 0 < len(bare) < len(examples):
-        problem = "empty, where other rows name a split"
-        raise BadData(problem, file=table.path, row=bare[0], column="split")
+    check_splits(examples)
     listed = {example.file.name for example in examples}
     others = [file for file in files if kind.reads(file.name) and file.name not in listed]
     dropped: dict[str, int] = {}
     _count(dropped, f"not in {LABELS}", len(others))
     return Listing(files.root, kind, sorted(examples, key=_name), dropped)
+
+
+def check_splits(examples: Sequence[Example]) -> None:
+    """Refuses rows of which some name their split and others don't."""
+    bare = [example for example in examples if example.split is None]
+    if 0 < len(bare) < len(examples):
+        problem = "empty, where other rows name a split"
+        raise BadData(problem, file=bare[0].table, row=bare[0].row, column="split")
 
 
 def _rows(table: File) -> Iterator[tuple[int, dict[str, str]]]:
@@ -165,7 +177,8 @@ def _from_row(
     if split and split not in SPLIT_NAMES:
         raise BadData(choices("split", split, SPLIT_NAMES), file=table, row=row, column="split")
     group = cells.get("group") or None
-    return Example(pure.as_posix(), file, cells["label"], SPLIT_NAMES.get(split), group, row)
+    known = SPLIT_NAMES.get(split)
+    return Example(pure.as_posix(), file, cells["label"], known, group, row, table)
 
 
 def _by_folder(files: FileSet, kind: FileKind) -> Listing:
@@ -217,13 +230,18 @@ def _of_class(
     return examples
 
 
-def _check_classes(listing: Listing, settings: FileFeatures, earlier: Sequence[str]) -> None:
-    """At least two classes, and none that is not allowed or that the training examples lack."""
+def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str]) -> None:
+    """At least two classes, and none that is not allowed or that the training examples lack.
+
+    Raises:
+        BadData: with file, and row of a table.
+        UsageError: `features.positive` does not fit the data.
+    """
     kind = listing.kind
     for example in listing.examples:
         if settings.classes and example.label not in settings.classes:
             allowed = choices("class", example.label, settings.classes)
-            raise _wrong_label(listing, example, f"{allowed} (features.classes)")
+            raise _wrong_label(example, f"{allowed} (features.classes)")
     labels = {example.label for example in listing.examples} | set(earlier)
     for name in settings.classes:
         if name not in labels:
@@ -238,7 +256,7 @@ def _check_classes(listing: Listing, settings: FileFeatures, earlier: Sequence[s
     for example in listing.examples:
         if example.label not in known:
             problem = f"class {example.label!r} has no training {kind.one}"
-            raise _wrong_label(listing, example, problem)
+            raise _wrong_label(example, problem)
 
 
 def _check_positive(positive: str | None, labels: set[str]) -> None:
@@ -263,9 +281,10 @@ def _one_class(listing: Listing, name: str) -> BadData:
     return BadData(problem, file=listing.raw, hint=hint)
 
 
-def _wrong_label(listing: Listing, example: Example, problem: str) -> BadData:
-    if example.row is not None:
-        return BadData(problem, file=listing.raw / LABELS, row=example.row, column="label")
+def _wrong_label(example: Example, problem: str) -> BadData:
+    if example.table is not None:
+        column = example.columns[1]
+        return BadData(problem, file=example.table, row=example.row, column=column)
     return BadData(problem, file=example.file.path)
 
 

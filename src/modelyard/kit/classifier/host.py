@@ -58,17 +58,18 @@ class ClassifierHost(Host, Generic[S]):
         """
         found: list[BaseModel] = []
         for start in range(0, len(requests), CHUNK):
-            arrays = np.stack([self.decode(request) for request in requests[start : start + CHUNK]])
+            chunk = requests[start : start + CHUNK]
+            arrays = np.stack([self.decode(request) for request in chunk])
             some = answers(self.decision, self.spec.classes, self.probabilities(run, arrays))
-            for array, answer in zip(arrays, some, strict=True):
-                if cautions := self.cautions(array):
+            for request, array, answer in zip(chunk, arrays, some, strict=True):
+                if cautions := self.cautions(request, array):
                     answer.warnings = cautions
             found += some
         return found
 
-    def cautions(self, array: np.ndarray) -> tuple[Caution, ...]:
-        """Of what the model sees of a file: that it is the same everywhere, as a black picture or
-        silence is."""
+    def cautions(self, request: BaseModel, array: np.ndarray) -> tuple[Caution, ...]:
+        """Of a request and what the model sees of it: that it is the same everywhere, as a black
+        picture or silence is."""
         channels = array.reshape(len(array) if array.ndim > 2 else 1, -1)
         # Nearly every file differs between a few places already, and no more is looked at.
         places = channels[0, :: max(1, channels.shape[1] // LOOKS)].tolist()
@@ -91,7 +92,7 @@ class ClassifierHost(Host, Generic[S]):
     def outputs(self, run: Runtime, arrays: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """The graph's outputs, CHUNK examples at a time."""
         for start in range(0, len(arrays), CHUNK):
-            part = arrays[start : start + CHUNK].astype(np.float32)
+            part = arrays[start : start + CHUNK].astype(self.spec.INPUT)
             yield run(GRAPH, {self.spec.KIND.input: part})
 
     def logits(self, run: Runtime, arrays: np.ndarray) -> np.ndarray:

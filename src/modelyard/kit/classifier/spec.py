@@ -18,7 +18,11 @@ class FileSpec(Asset):
     KIND: ClassVar[FileKind]
     """Which files these are."""
     DTYPE: ClassVar[type[np.generic]] = np.float32
-    """Of the decoded arrays."""
+    """Of the decoded arrays, as they are stored."""
+    INPUT: ClassVar[type[np.generic]] = np.float32
+    """Of the network's input: float32, or int64 for tokens."""
+    VARYING: ClassVar[tuple[int, ...]] = ()
+    """Axes of the network's input that may vary, besides the batch."""
 
     limits: FileLimits
     classes: list[str] = Field(min_length=2)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from modelyard.errors import BadData
-from modelyard.kit.classifier.folders import LABELS, Example
+from modelyard.kit.classifier.folders import Example
 
 SHOWN_BROKEN = 5
 """Broken files that an error names, at most."""
 T = TypeVar("T")
 
 
-def each(examples: Sequence[Example], work: Callable[[Example], T], raw: Path) -> list[T]:
+def each(examples: Sequence[Example], work: Callable[[Example], T]) -> list[T]:
     """`work` of every example on all cores, in order: decoders run outside of Python's lock.
 
     Raises:
@@ -38,18 +37,19 @@ def each(examples: Sequence[Example], work: Callable[[Example], T], raw: Path) -
         else:
             done.append(result)
     if broken:
-        _refuse(broken, raw)
+        _refuse(broken)
     return done
 
 
-def _refuse(broken: list[tuple[Example, BadData]], raw: Path) -> NoReturn:
+def _refuse(broken: list[tuple[Example, BadData]]) -> NoReturn:
     first, problem = broken[0]
     text, hint = problem.problem, "Fix or remove it"
     if len(broken) > 1:
         names = ", ".join(example.name for example, _ in broken[1:SHOWN_BROKEN])
         text += f". So are {len(broken) - 1} more: {names}"
         hint = "Fix or remove them"
-    if first.row is None:
+    if first.table is None:
         raise BadData(text, file=first.file.path, hint=hint)
-    table, text = raw / LABELS, f"{first.name} {text}"
-    raise BadData(text, file=table, row=first.row, column="file", hint=hint)
+    if first.table != first.file.path:
+        text = f"{first.name} {text}"
+    raise BadData(text, file=first.table, row=first.row, column=first.columns[0], hint=hint)

@@ -41,7 +41,7 @@ from modelyard.kit.tables.notation import (
 )
 from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import Table, TableFile, cells_of, check_same_columns, remarks
-from modelyard.kit.tables.text import DELIMITERS, Text, read_text
+from modelyard.kit.tables.text import DELIMITERS, Text, decoded, read_text
 from modelyard.kit.tables.times import (
     is_dated,
     is_dates,
@@ -64,6 +64,7 @@ __all__ = [
     "cells_of",
     "check_same_columns",
     "check_table",
+    "decoded",
     "doubt",
     "find_entity",
     "flags",

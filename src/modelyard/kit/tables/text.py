@@ -57,8 +57,7 @@ def read_text(file: File) -> Text:
     Raises:
         BadData: the file is empty, damaged, of another format, or not text.
     """
-    data = _bytes(file)
-    content, notes = _decode(data, file.path)
+    content, notes = decoded(file)
     content = _BLANK_START.sub("", content)
     told = _EXCEL.match(content)
     if told:
@@ -69,6 +68,15 @@ def read_text(file: File) -> Text:
     if not content.strip():
         raise BadData("the file is empty", file=file.path)
     return Text(file.path, content, delimiter, notes)
+
+
+def decoded(file: File) -> tuple[str, list[str]]:
+    """What a file says in whatever encoding it is, and notes on that.
+
+    Raises:
+        BadData: the file is empty, damaged, of another format, or not text.
+    """
+    return _decode(_bytes(file), file.path)
 
 
 def _bytes(source: File) -> bytes:

@@ -1,0 +1,113 @@
+"""Parameters of the text family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from modelyard.kit.classifier.config import (
+    ClassifierConfig,
+    ClassifierModel,
+    ClassifierTraining,
+    TokenFeatures,
+)
+from modelyard.settings.search import Range, choice, real
+from modelyard.settings.training import Schedule
+
+
+class TextFeatures(TokenFeatures):
+    """From files to tokens."""
+
+    most_megabytes: float = Field(default=2.0, gt=0, le=100)
+    """Longer texts are refused, in the data and in requests."""
+    sample_texts: int | None = Field(default=None, ge=200)
+    """Texts of the built-in data, docstrings of Python's standard library by area. None: all."""
+
+
+class TextModel(ClassifierModel):
+    """Which network."""
+
+    kind: Literal["rnn", "lstm", "bert"] = "lstm"
+    """rnn (gated units, GRU), lstm (both read a text in both directions), bert (a transformer)."""
+    width: int = Field(default=96, ge=8, le=2_048)
+    """Size of a token's state; of a bert a multiple of 32."""
+    layers: int = Field(default=2, ge=1, le=48)
+    """Of a bert."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Before the last layer, and of the tokens' states, in training."""
+    pretrain_epochs: int = Field(default=0, ge=0)
+    """bert: passes over the training texts in which hidden tokens are guessed (Devlin et al. 2019,
+    section 3.1), before the labels are learnt."""
+    checkpoint: str | None = None
+    """bert: folder of a trained encoder (config.json, *.safetensors, tokenizer.json), or with `hub`
+    its name on the Hugging Face hub: BERT, DistilBERT, RoBERTa, ELECTRA. None: from scratch."""
+    hub: bool = False
+    """Whether `checkpoint` may be downloaded."""
+    checkpoint_rate: float = Field(default=0.05, gt=0, le=1)
+    """A checkpoint learns with this share of `training.learning_rate`."""
+
+
+class TextTraining(ClassifierTraining):
+    """How the network is trained."""
+
+    epochs: int = Field(default=8, ge=1)
+    """Most passes over the training split."""
+    batch_size: int = Field(default=32, ge=2)
+    """Texts an optimizer step."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Of a network from scratch."""
+    schedule: Schedule = "one_cycle"
+    """How the learning rate moves, as in every family."""
+    patience: int = Field(default=3, ge=1)
+    """Epochs without a better validation loss after which training stops."""
+    hide: float = Field(default=0.2, ge=0, lt=1)
+    """Share of a training text's tokens that are hidden at random."""
+
+
+class TextConfig(ClassifierConfig):
+    """A run on texts."""
+
+    shortcuts: ClassVar[Mapping[str, str]] = {
+        "kind": "model.kind",
+        "target": "features.label_column",
+    }
+    search_space: ClassVar[Mapping[str, Range]] = {
+        "model.width": choice(64, 96, 128, 192, when={"model.checkpoint": (None,)}),
+        "model.dropout": real(0.0, 0.6),
+        "training.hide": real(0.0, 0.3),
+        "training.learning_rate": real(3e-4, 1e-2, log=True),
+        "training.weight_decay": real(1e-3, 0.3, log=True),
+        "training.batch_size": choice(16, 32, 64),
+    }
+
+    features: TextFeatures = TextFeatures()
+    """From files to tokens."""
+    model: TextModel = TextModel()
+    """Which network."""
+    training: TextTraining = TextTraining()
+    """How it is trained."""
+
+    @classmethod
+    def debug(cls) -> TextConfig:
+        """A narrow LSTM on 900 docstrings, of 48 tokens each."""
+        return cls(
+            features=TextFeatures(sample_texts=900, length=48, vocabulary=2_000),
+            model=TextModel(width=48, dropout=0.3),
+            training=TextTraining(epochs=9, batch_size=16, learning_rate=6e-3, hide=0.1),
+        )
+
+    def requires(self) -> Mapping[str, str]:
+        """tokenizers, scikit-learn, torch; transformers for a bert."""
+        needs = {"tokenizers": "text", "pyarrow": "text", "sklearn": "text", "torch": "torch"}
+        return needs | ({"transformers": "text"} if self.model.kind == "bert" else {})
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> TextConfig:
+        model = self.model
+        if model.kind != "bert" and (model.checkpoint is not None or model.pretrain_epochs):
+            raise ValueError("a checkpoint or pretraining is of a bert: --set model.kind=bert")
+        if model.kind == "bert" and model.checkpoint is None and model.width % 32:
+            raise ValueError("the width of a bert is a multiple of 32: --set model.width=96")
+        return self

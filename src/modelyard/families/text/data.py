@@ -1,0 +1,95 @@
+"""From labelled texts to tokens and assets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from modelyard.families.text.config import TextConfig
+from modelyard.families.text.samples import write_sample
+from modelyard.families.text.spec import TEXTS, TextSpec
+from modelyard.kit.checkpoints import FoundCheckpoint, find_checkpoint
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.data import ClassifierData, Look
+from modelyard.kit.classifier.divide import SPLITS
+from modelyard.kit.classifier.folders import Listing
+from modelyard.kit.classifier.rows import read_rows
+from modelyard.kit.tables import is_quickly_read
+from modelyard.kit.text.fitting import fit_tokens
+from modelyard.kit.text.simple import save_simple
+
+ENCODERS = ("bert", "distilbert", "electra", "roberta")
+"""Values of `model_type` in the config.json of a checkpoint."""
+
+
+class TextData(ClassifierData[TextConfig, TextSpec]):
+    """From labelled texts to tokens."""
+
+    Spec = TextSpec
+    _column = TEXTS.field
+    """Column of the data that holds the text."""
+
+    def sample(self, raw: Path) -> None:
+        """Writes docstrings of Python's standard library."""
+        write_sample(raw, self.config.features.sample_texts, self.config.seed)
+
+    def check(self, data: Path) -> None:
+        """Reads files that are read quickly."""
+        if is_quickly_read(data):
+            self.listing(data, ())
+
+    def listing(self, raw: Path, earlier: Sequence[str]) -> Listing:
+        """Rows of tables and JSON, or text files in class folders."""
+        listing, self._column = read_rows(raw, TEXTS, self.config.features, earlier)
+        return listing
+
+    def look(self, data: bytes) -> Look:
+        """Texts are the same but for blanks around and between words."""
+        text = data.decode()
+        return Look(super().look(" ".join(text.split()).encode()).digest, text)
+
+    def fitted(self, classes: list[str], counts: list[int], facts: Sequence[str]) -> TextSpec:
+        """The tokenizer, trained on the training texts or a checkpoint's, and the length."""
+        tokens = fit_tokens(facts, self.config.features, self.checkpoint())
+        named = {"classes": classes, "counts": counts, "text_column": self._column}
+        return TextSpec(limits=self.limits(), **named, **tokens)
+
+    def checkpoint(self) -> FoundCheckpoint | None:
+        """What `model.checkpoint` names."""
+        model = self.config.model
+        if model.checkpoint is None:
+            return None
+        return find_checkpoint(model.checkpoint, ENCODERS, hub=model.hub)
+
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Tokens and labels by split, and what the simple answer makes of the same texts."""
+        summary = super().features(raw, out)
+        spec = TextSpec.load(Path(out) / "assets")
+        texts = {}
+        for split in SPLITS:
+            texts[split] = [data.decode() for _, data in store.load_files(out, split)]
+        save_simple(out, texts, store.load_labels(out, "train"), len(spec.classes))
+        every = [text for split in SPLITS for text in texts[split]]
+        if cut := int((spec.counts_of(every) > spec.length).sum()):
+            said = f"{cut:,} texts cut at {spec.length} tokens"
+            summary["headline"] += f"; {said}"
+            summary["notes"].append(f"{said} (features.length, features.long).")
+        return summary
+
+    def body(self, data: bytes) -> dict[str, Any]:
+        """A text as a request."""
+        return {TEXTS.field: data.decode()}
+
+    def unchangeable(self, spec: TextSpec, plan: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        """How texts are read, and the kind of network."""
+        settings = self.config.features
+        return [
+            ("features.length", settings.length, spec.length),
+            ("features.long", settings.long, spec.long),
+            ("model.kind", self.config.model.kind, plan["kind"]),
+        ]
+
+    def summary(self, spec: TextSpec) -> tuple[str, dict[str, Any]]:
+        """What is read of a text."""
+        return f"{spec.length} tokens of {spec.opened.get_vocab_size():,}", {"length": spec.length}

@@ -1,0 +1,110 @@
+"""Building: the network, what is hidden of its training texts, and guessing hidden tokens first."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from modelyard.families.text import network
+from modelyard.families.text.config import TextConfig
+from modelyard.families.text.data import TextData
+from modelyard.families.text.host import TextHost
+from modelyard.families.text.spec import TextSpec
+from modelyard.family import Split
+from modelyard.judging.evaluation import Table
+from modelyard.kit.classes.judged import Judged
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.family import Change, Classifier, Plan
+from modelyard.kit.text import simple
+from modelyard.kit.text.encoder import Encoder, Guesses, Guessing, hiding
+from modelyard.store.base import base_of
+from modelyard.training.loop import load_weights
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
+
+HARDEST, SHOWN = 15, 300
+"""Texts in the card, and characters of each."""
+PRETRAINED = "pretrained"
+
+
+class Text(TextData, Classifier[TextConfig, TextSpec]):
+    """From labelled texts to a served classifier."""
+
+    Answering = TextHost
+    _pretrained: Path | None = None
+    """Weights of `Guesses`, once they are trained."""
+
+    def plan(self, spec: TextSpec) -> Plan:
+        """The network that the settings ask for."""
+        found = self.checkpoint()
+        return network.plan(self.config.model, spec, found.shape if found else None)
+
+    def network(self, plan: Plan, spec: TextSpec) -> torch.nn.Module:
+        """Recurrent, or a transformer."""
+        return network.build(plan, spec)
+
+    def start(self, plan: Plan, spec: TextSpec) -> torch.nn.Module:
+        """With a checkpoint's weights, and those that guessing hidden tokens has trained."""
+        found = self.checkpoint()
+        net = network.build(plan, spec, found.folder if found else None)
+        if self._pretrained is not None:
+            assert isinstance(net, Encoder)
+            load_weights(Guesses(net), self._pretrained)
+        return net
+
+    def changes(self, count: int, generator: torch.Generator, spec: TextSpec) -> Change:
+        """Hides tokens at random."""
+        return hiding(count, generator, self.config.training.hide, spec)
+
+    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+        """Trains into `out`; with `model.pretrain_epochs` hidden tokens are guessed first."""
+        model, notes = self.config.model, []
+        if base_of(features) is None and model.checkpoint is not None:
+            rate = trainer.settings.learning_rate * model.checkpoint_rate
+            trainer = _changed(trainer, learning_rate=rate)
+            notes.append(
+                f"The checkpoint learns with a rate of {rate:.2g} (model.checkpoint_rate)."
+            )
+        if base_of(features) is None and model.pretrain_epochs:
+            notes.append(self._pretrain(features, Path(out) / PRETRAINED, trainer))
+        report = super().fit(features, out, trainer)
+        self._pretrained = None
+        shutil.rmtree(Path(out) / PRETRAINED, ignore_errors=True)
+        return report | {"notes": [*report["notes"], *notes]}
+
+    def _pretrain(self, features: Path, folder: Path, trainer: Trainer) -> str:
+        """Guesses hidden tokens; says how well."""
+        folder.mkdir()
+        size, seed = self.config.training.batch_size, self.config.seed
+        guessing = Guessing(self.model, self._spec_of(features), size, seed)
+        trainer = _changed(trainer, epochs=self.config.model.pretrain_epochs, metric="loss")
+        losses = trainer.fit(guessing, features, folder)["curves"]["loss"]["validation"]
+        self._pretrained = folder
+        return f"Guessing hidden tokens took the loss from {losses[0]:.3f} to {min(losses):.3f}."
+
+    def rivals(self, features: Path, split: Split) -> dict[str, np.ndarray]:
+        """TF-IDF and logistic regression."""
+        found = simple.load_simple(features, split)
+        return {} if found is None else {simple.NAME: found}
+
+    def more_tables(self, features: Path, judged: Judged, split: Split) -> list[Table]:
+        """The texts whose own class is the least probable."""
+        truth = judged.p[np.arange(len(judged.y)), judged.y]
+        texts = [data.decode() for _, data in store.load_files(features, split)]
+        names = [*judged.classes, "another"]
+        rows: list[list[str | float]] = []
+        for row in np.argsort(truth, kind="stable")[:HARDEST].tolist():
+            labels = [names[int(judged.y[row])], names[int(judged.labels[row])]]
+            rows.append([" ".join(texts[row].split())[:SHOWN], *labels, round(truth[row], 4)])
+        columns = ["text", "label", "answer", "probability of the label"]
+        return [Table(title="Hardest texts", columns=columns, rows=rows)]
+
+
+def _changed(trainer: Trainer, **settings: Any) -> Trainer:
+    return replace(trainer, settings=trainer.settings.model_copy(update=settings))

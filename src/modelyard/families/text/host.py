@@ -1,0 +1,101 @@
+"""The half that answers: texts to labels, with numpy and `tokenizers` only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from modelyard.families.text.spec import TEXTS, TextSpec
+from modelyard.host import Caution, Cost, Explanation
+from modelyard.kit.cautions import empty
+from modelyard.kit.classes.answers import contrast
+from modelyard.kit.classifier.host import CHUNK, GRAPH, LOGITS, ClassifierHost
+from modelyard.kit.text.words import each_hidden, figures_of
+from modelyard.runtimes.types import Runtime
+
+ENCODE_SECONDS, CHARACTERS = 2e-6, 4
+"""To find the tokens of a character, at most; about so many characters are a token."""
+EXPLAINED = 200
+"""Most words of a text whose reasons are looked for, its first."""
+
+
+class TextRequest(BaseModel, extra="forbid"):
+    """One example in."""
+
+    text: str = Field(description="The text to classify")
+
+
+class TextHost(ClassifierHost[TextSpec]):
+    """Answers for one trained network."""
+
+    Spec = TextSpec
+    Request = TextRequest
+    sensitive = frozenset({"text"})
+
+    def bytes_of(self, request: BaseModel) -> bytes:
+        """The text that a request carries, as UTF-8."""
+        assert isinstance(request, TextRequest)
+        return request.text.strip().encode()
+
+    def cost(self, request: BaseModel) -> Cost:
+        """Tokens that are read, and the time to find them."""
+        assert isinstance(request, TextRequest)
+        tokens = min(len(request.text) / CHARACTERS + 2, self.spec.length)
+        return Cost(tokens, len(request.text) * ENCODE_SECONDS)
+
+    def logits(self, run: Runtime, arrays: np.ndarray) -> np.ndarray:
+        """Tokens (n, length) to logits float64 (n, classes); texts of similar length go through
+        the graph at once, without the padding that all of them have."""
+        counts = (arrays != self.spec.pad).sum(axis=1)
+        order = np.argsort(counts, kind="stable")
+        found = np.empty((len(arrays), len(self.spec.classes)))
+        for start in range(0, len(arrays), CHUNK):
+            rows = order[start : start + CHUNK]
+            tokens = arrays[rows, : counts[rows[-1]]].astype(np.int64)
+            found[rows] = run(GRAPH, {TEXTS.input: tokens})[LOGITS]
+        return found
+
+    def cautions(self, request: BaseModel, array: np.ndarray) -> tuple[Caution, ...]:
+        """That the text is empty, cut, or of characters that training never saw."""
+        assert isinstance(request, TextRequest)
+        if not request.text.strip():
+            return (empty(TEXTS.field),)
+        unknown = int((array == self.spec.unknown).sum())
+        if unknown > 0 and unknown >= int((~np.isin(array, self.spec.special)).sum()):
+            return (
+                Caution(
+                    field=TEXTS.field,
+                    message="is mostly of characters that were not in the training data",
+                ),
+            )
+        if array[-1] == self.spec.pad or len(self.spec.encoded(request.text).ids) <= len(array):
+            return ()
+        return (Caution(field=TEXTS.field, message=f"only {len(array)} tokens of it were read"),)
+
+    def figures(self, data: bytes) -> dict[str, float | str | None]:
+        """Sizes, and shares of what the tokenizer cannot write."""
+        return figures_of(self.spec, data.decode())
+
+    def explain(self, run: Runtime, request: BaseModel) -> Explanation:
+        """How much each word speaks for the answer: the drop of its logit when the word is hidden
+        (occlusion: Zeiler and Fergus 2014, section 4.2)."""
+        words, tokens = each_hidden(self.spec, self.bytes_of(request).decode(), EXPLAINED)
+        raw = self.logits(run, tokens)
+        answer = int(self.decision.labels(self.decision.of_logits(raw[:1]))[0])
+        weights, output = contrast(self.spec.classes, answer)
+        values = self.decision.calibrated_logits(raw) @ weights
+        drops = dict(zip(words, (values[0] - values[1:]).tolist(), strict=True))
+        ranked = dict(sorted(drops.items(), key=lambda item: -abs(item[1])))
+        return Explanation(method="occlusion", output=output, contributions=ranked)
+
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
+        """A table's column that held the texts in training, with its other columns; a .txt as one
+        request."""
+        if TEXTS.reads(file):
+            return [{TEXTS.field: file.read_text(encoding="utf-8")}]
+        from modelyard.kit.classifier.rows import read_bodies
+
+        return read_bodies(file, TEXTS, self.spec.text_column)

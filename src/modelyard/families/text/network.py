@@ -1,0 +1,87 @@
+"""The networks: tokens int64 (batch, length), `pad` behind the last one, to `logits`.
+
+What stands behind a text's last token changes nothing, so that a batch may have any length.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from modelyard.errors import UsageError
+from modelyard.families.text.config import TextModel
+from modelyard.families.text.spec import TextSpec
+from modelyard.kit.text.encoder import Batch, Encoder, mean_of, shortened
+
+Plan = dict[str, Any]
+
+
+class Recurrent(nn.Module):
+    """Reads a text in both directions; the mean and the maximum of the states, and the mean of the
+    tokens themselves, go to the last layer (pooling: Howard and Ruder 2018, section 3.3)."""
+
+    def __init__(self, made: Plan, spec: TextSpec) -> None:
+        super().__init__()
+        kind = nn.LSTM if made["kind"] == "lstm" else nn.GRU
+        width, self.pad = made["width"], spec.pad
+        self.embedding = nn.Embedding(made["tokens"], width, padding_idx=spec.pad)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        self.forth = kind(width, width, batch_first=True)
+        self.back = kind(width, width, batch_first=True)
+        self.dropout = nn.Dropout(made["dropout"])
+        self.head = nn.Linear(5 * width, len(spec.classes))
+
+    def forward(self, tokens: torch.Tensor) -> Batch:
+        tokens = shortened(tokens, self.pad)
+        seen = tokens != self.pad
+        # The last token first, each text from its own end: the padding stays behind.
+        last = seen.sum(1, keepdim=True) - 1
+        places = torch.arange(tokens.shape[1], device=tokens.device)[None]
+        turned = torch.where(places <= last, last - places, places)
+        vectors = self.dropout(self.embedding(tokens))
+        backwards = torch.gather(vectors, 1, turned[..., None].expand(vectors.shape))
+        states = torch.cat([self.forth(vectors)[0], self.back(backwards)[0]], -1)
+        highest = torch.where(seen[..., None], states, -1.0).amax(1)  # states lie above
+        pooled = torch.cat([highest, mean_of(states, seen), mean_of(vectors, seen)], -1)
+        return {"logits": self.head(self.dropout(pooled))}
+
+
+def plan(settings: TextModel, spec: TextSpec, shape: Plan | None) -> Plan:
+    """The network that the settings ask for; `shape` is a checkpoint's config.json.
+
+    Raises:
+        UsageError: the checkpoint has fewer tokens than its tokenizer.
+    """
+    known = spec.opened.get_vocab_size()
+    made = {"kind": settings.kind, "dropout": settings.dropout, "tokens": known}
+    if settings.kind != "bert":
+        return made | {"width": settings.width}
+    if shape is None:
+        shape = {
+            "model_type": "bert",
+            "vocab_size": known,
+            "hidden_size": settings.width,
+            "num_hidden_layers": settings.layers,
+            "num_attention_heads": settings.width // 32,
+            "intermediate_size": 4 * settings.width,
+            "max_position_embeddings": spec.length,
+            "pad_token_id": spec.pad,
+        }
+    if shape["vocab_size"] < known:
+        raise UsageError(
+            f"model.checkpoint has {shape['vocab_size']:,} tokens, its tokenizer.json {known:,}"
+        )
+    width = shape.get("hidden_size") or shape["dim"]
+    return made | {"width": width, "config": shape}
+
+
+def build(made: Plan, spec: TextSpec, checkpoint: Path | None = None) -> nn.Module:
+    """The untrained network of a plan; with `checkpoint`, its encoder has those weights."""
+    if made["kind"] != "bert":
+        return Recurrent(made, spec)
+    from modelyard.kit.transformers import backbone
+
+    return Encoder(backbone(made["config"], checkpoint), made["width"], made["dropout"], spec)

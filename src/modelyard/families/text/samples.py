@@ -1,0 +1,55 @@
+"""The built-in texts: docstrings of Python's standard library, by the area of their module."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import re
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+AREAS = {
+    "code": "ast copy dataclasses dis enum functools importlib inspect pickle pickletools tokenize"
+    " types typing",
+    "concurrency": "asyncio concurrent multiprocessing queue selectors subprocess threading",
+    "files": "_pyio fileinput gzip ntpath os pathlib shelve shutil tarfile tempfile zipfile",
+    "formats": "configparser csv email html json mailbox mimetypes plistlib tomllib xml",
+    "networking": "ftplib http imaplib ipaddress smtplib socket ssl urllib wsgiref xmlrpc",
+    "numbers": "_pydecimal calendar datetime _pydatetime fractions heapq random statistics",
+    "testing": "bdb doctest logging pdb pstats timeit trace traceback tracemalloc unittest",
+}
+"""Modules and packages that Python 3.11 and 3.12 have, by class."""
+DOCSTRING = re.compile(r'(?:\A|:\n)\s*r?"""(.+?)"""', re.DOTALL)
+"""At the beginning of a module, class or function. Parsing 300 files would take ten seconds."""
+SHORTEST = 40
+"""Characters of a docstring that is taken."""
+
+
+def write_sample(raw: Path, count: int | None, seed: int) -> None:
+    """Writes `docstrings.csv`: `text,area`, in a random order, at most `count` texts."""
+    found: dict[str, str] = {}
+    for area, modules in AREAS.items():
+        for module in modules.split():
+            for text in _docstrings(Path(sysconfig.get_path("stdlib")), module):
+                found.setdefault(text, area)
+    rows = list(found.items())
+    order = np.random.default_rng(seed).permutation(len(rows))[:count]
+    with (raw / "docstrings.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["text", "area"])
+        writer.writerows(rows[place] for place in order)
+
+
+def _docstrings(library: Path, module: str) -> Iterator[str]:
+    folder = library / module
+    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [library / f"{module}.py"]
+    for file in files:
+        if not file.is_file():
+            continue
+        for found in DOCSTRING.finditer(file.read_text(encoding="utf-8")):
+            text = inspect.cleandoc(found[1])
+            if len(text) >= SHORTEST:
+                yield text

@@ -1,0 +1,103 @@
+"""Trained networks of other people: a folder in transformers' layout, or a name on the Hugging Face
+hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelyard.errors import Unavailable, UsageError, choices
+
+FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer.json"]
+"""All that is fetched from the hub: no pickled weights, and no code."""
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint on this machine."""
+
+    folder: Path
+    shape: dict[str, Any]
+    """Its architecture: what config.json holds."""
+
+    @property
+    def tokenizer(self) -> str:
+        """Its tokenizer, as JSON."""
+        return (self.folder / "tokenizer.json").read_text(encoding="utf-8")
+
+    @property
+    def longest(self) -> int:
+        """Tokens that it reads at most."""
+        # RoBERTa counts places from the number behind its pad token on.
+        begins = 2 if self.shape["model_type"] == "roberta" else 0
+        return int(self.shape["max_position_embeddings"]) - begins
+
+
+def find_checkpoint(name: str, kinds: Sequence[str], *, hub: bool) -> FoundCheckpoint:
+    """The checkpoint that `model.checkpoint` names, with a tokenizer.
+
+    Raises:
+        UsageError: it is none, a file is missing, or its `model_type` is none of `kinds`.
+        Unavailable: it is not on this machine and may not, or cannot, be fetched.
+    """
+    folder = checkpoint_folder(name, hub=hub)
+    files = (folder / "config.json", folder / "tokenizer.json")
+    return FoundCheckpoint(folder, checkpoint_shape(folder, *files, kinds))
+
+
+def checkpoint_folder(name: str, *, hub: bool) -> Path:
+    """The folder of `model.checkpoint`: itself, or what the local cache of the hub holds of it;
+    with `hub` it is downloaded where it is not there.
+
+    Raises:
+        UsageError: it is neither a folder nor a name on the hub.
+        Unavailable: it is not on this machine and may not, or cannot, be fetched.
+    """
+    folder = Path(name).expanduser()
+    return folder if folder.is_dir() else _fetched(name, hub)
+
+
+def checkpoint_shape(
+    folder: Path, config: Path, tokenizer: Path, kinds: Sequence[str]
+) -> dict[str, Any]:
+    """What the `config` of a checkpoint holds: its architecture.
+
+    Raises:
+        UsageError: a file is missing, or its `model_type` is none of `kinds`.
+    """
+    for file in (config, tokenizer):
+        if not file.is_file():
+            raise UsageError(
+                f"checkpoint {folder} has no {file.name}: it must hold {', '.join(FILES)}"
+            )
+    if not any(folder.glob("*.safetensors")):
+        raise UsageError(f"checkpoint {folder} has no *.safetensors: pickled weights are not read")
+    shape: dict[str, Any] = json.loads(config.read_text())
+    kind = str(shape.get("model_type"))
+    if kind not in kinds:
+        raise UsageError(f"checkpoint {folder}: {choices('model_type', kind, kinds)}")
+    return shape
+
+
+def _fetched(name: str, hub: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=not hub))
+    except HFValidationError:
+        raise UsageError(
+            f"model.checkpoint = {name!r} is neither a folder nor a name on the hub"
+        ) from None
+    except LocalEntryNotFoundError:
+        hint = "the hub does not answer" if hub else "Type: --set model.hub=true to download it"
+        raise Unavailable(
+            f"model.checkpoint = {name!r} is not a folder, and not downloaded yet. {hint}"
+        ) from None
+    except OSError as error:
+        raise Unavailable(
+            f"model.checkpoint = {name!r} cannot be fetched: {str(error).splitlines()[0]}"
+        ) from None

@@ -1,0 +1,260 @@
+"""Labelled examples that are cells of tables or fields of JSON rows, not files of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BufferedIOBase, BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from modelyard.errors import BadData, UsageError, choices
+from modelyard.kit.classifier.config import RowFeatures
+from modelyard.kit.classifier.folders import (
+    LABELS,
+    SPLIT_NAMES,
+    Example,
+    Listing,
+    check_labels,
+    check_splits,
+    read_folder,
+)
+from modelyard.kit.classifier.kind import FileKind
+from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
+from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts
+from modelyard.store.files import File, files_of
+
+TEXT_NAMES = (
+    *("text", "texts", "content", "body", "review", "message", "sentence", "comment"),
+    *("document", "tweet", "utterance", "question", "description", "abstract"),
+    *("texto", "texte", "testo", "tekst", "inhalt", "nachricht", "bewertung", "kommentar"),
+    *("mensaje", "comentario", "commentaire", "messaggio", "recensione"),
+)
+"""Usual names of a table's column with the text, the likeliest first, in lower case."""
+LABEL_NAMES = (
+    *("label", "labels", "class", "category", "target", "sentiment", "topic", "intent", "y"),
+    *("tag", "kind", "type", "area", "rating", "spam"),
+    *("klasse", "kategorie", "thema", "etikett"),
+    *("etiqueta", "categoria", "categoría", "clase", "tema", "etichetta"),
+    *("étiquette", "catégorie", "categorie", "classe", "sujet"),
+)
+"""Usual names of a table's column with the label, the likeliest first, in lower case."""
+LOOKED_AT = 1_000
+"""Rows that tell which column holds the longest cells."""
+Columns = dict[str, list[str | None]]
+"""Cells by column; None is an empty one."""
+
+
+class Content(File):
+    """A text that stands in a file, as a file by itself."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, file: File, data: bytes) -> None:
+        super().__init__(file.root, file.name)
+        self.data = data
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
+
+    def open(self) -> BufferedIOBase:
+        """Its bytes as a stream."""
+        return BytesIO(self.data)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one file."""
+
+    file: File
+    columns: Columns
+    numbers: list[int]
+    """Of each row, in the file."""
+    notes: list[str]
+
+
+def read_rows(
+    raw: Path, kind: FileKind, settings: RowFeatures, earlier: Sequence[str]
+) -> tuple[Listing, str]:
+    """The labelled examples of tables, of JSON rows, or of text files in class folders, as UTF-8;
+    and the column that holds them.
+
+    Files that are named as splits (`train.csv`, `test.csv`) are these splits; else a column `split`
+    may name them, as in labels.csv.
+
+    Raises:
+        BadData: with file, row and column.
+        UsageError: `features.positive` does not fit the data, or `features.group_pattern` is set.
+    """
+    raw = Path(raw)
+    files = files_of(raw)
+    tables = [file for file in files if is_rows(file.name)]
+    if not tables or files.get(LABELS) is not None:
+        if raw.is_file():
+            allowed = ", ".join((*SUFFIXES, *sorted(ROWS)))
+            hint = f"Allowed: {allowed}, or a folder <class>/<file> of {kind.readable} files"
+            raise BadData(f"is no table of {kind.many}", file=raw, hint=hint)
+        return _read_files(raw, kind, settings, earlier), kind.field
+    if settings.group_pattern is not None:
+        said = "is for files: a column `group` says which rows stay together"
+        raise UsageError(f"setting 'features.group_pattern' {said}")
+    parts = [_read(file) for file in tables]
+    # Others may lack a column: what is wrong with them is said of them.
+    widest = max(parts, key=lambda part: len(part.columns))
+    content, label = _find(widest, settings)
+    listing = Listing(raw, kind, [])
+    by_name = len(parts) > 1 and all(_split_of(part.file.path) for part in parts)
+    for part in parts:
+        for name in (content, label):
+            if name not in part.columns:
+                seen = ", ".join(part.columns)
+                raise BadData(
+                    f"the column is missing; seen: {seen}", file=part.file.path, column=name
+                )
+        listing.notes += part.notes
+        _add(listing, part, content, label, _split_of(part.file.path) if by_name else None)
+    if not listing.examples:
+        problem = f"no row has both a {kind.one} ({content}) and a label ({label})"
+        raise BadData(problem, file=tables[0].path)
+    check_splits(listing.examples)
+    listing.notes.append(f"The {kind.one} is the column {content!r}, the label {label!r}.")
+    check_labels(listing, settings, earlier)
+    return listing, content
+
+
+def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]] | None:
+    """Rows of a table as bodies of requests, with their other columns: the content is in `column`,
+    as in training, or is called as the request's field. None for any other file."""
+    if not file.name.lower().endswith(SUFFIXES):
+        return None
+    rows = _read(File(file.parent, file.name))
+    name = column if column in rows.columns else kind.field
+    bodies = []
+    for place in range(len(rows.numbers)):
+        cells = {key: cells[place] for key, cells in rows.columns.items() if key != name}
+        content = rows.columns[name][place] if name in rows.columns else None
+        bodies.append(cells if content is None else {kind.field: content, **cells})
+    return bodies
+
+
+def is_rows(name: str) -> bool:
+    """Whether a file of this name is a table or holds JSON rows."""
+    return name.lower().endswith((*SUFFIXES, *ROWS))
+
+
+def _split_of(file: Path) -> str | None:
+    """The split that a file's name says: `train.csv`."""
+    return SPLIT_NAMES.get(file.name.split(".")[0].lower())
+
+
+def _read_files(
+    raw: Path, kind: FileKind, settings: RowFeatures, earlier: Sequence[str]
+) -> Listing:
+    """Files in class folders, or listed in labels.csv, in whatever encoding they are."""
+    listing = read_folder(raw, kind, settings, earlier)
+    remarks: list[str] = []
+    for place, example in enumerate(listing.examples):
+        content, notes = decoded(example.file)
+        remarks += notes
+        text = Content(example.file, content.strip().encode())
+        listing.examples[place] = replace(example, file=text)
+    if remarks:
+        more = f" (and so on for {len(remarks) - 1} more files)" if len(remarks) > 1 else ""
+        listing.notes.append(remarks[0] + more)
+    return listing
+
+
+def _read(file: File) -> Rows:
+    if file.suffix not in ROWS:
+        table = read_file(file)
+        columns = {name: texts(table, name) for name in table.names}
+        numbers = table.files[0].row_numbers().tolist()
+        return Rows(file, columns, numbers, table.notes)
+    columns, numbers = {}, []
+    for number, value in json_rows(read_utf8(file), file.path):
+        if not isinstance(value, dict):
+            raise BadData("must be a JSON object", file=file.path, row=number)
+        for name in value.keys() - columns.keys():
+            columns[name] = [None] * len(numbers)
+        for name, cells in columns.items():
+            cells.append(_cell(value.get(name)))
+        numbers.append(number)
+    return Rows(file, dict(sorted(columns.items())), numbers, [])
+
+
+def _cell(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return (value or "").strip() or None
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    return as_texts(pa.array([value]))[0]
+
+
+def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
+    """The columns of text and label: as set, by their names, or by what they hold."""
+    columns = rows.columns
+    content, label = settings.text_column, settings.label_column
+    for setting, name in (("text_column", content), ("label_column", label)):
+        if name is not None and name not in columns:
+            problem = f"{choices('column', name, columns)} (features.{setting})"
+            raise BadData(problem, file=rows.file.path)
+    content = content or _named(columns, TEXT_NAMES, {label})
+    label = label or _named(columns, LABEL_NAMES, {content})
+    aside = {content, label, "split", "group"}
+    others = [name for name in columns if name not in aside]
+    if content is None and others:
+        content = max(others, key=lambda name: _length(columns[name]))
+        others.remove(content)
+    if label is None and len(others) == 1:
+        (label,) = others
+    if content is None or label is None or content == label:
+        problem = f"no column is the label by its name; seen: {', '.join(columns)}"
+        hint = "Name it: --set features.label_column=NAME (and features.text_column)"
+        raise BadData(problem, file=rows.file.path, hint=hint)
+    return content, label
+
+
+def _named(columns: Columns, names: Sequence[str], aside: set[str | None]) -> str | None:
+    """The column with the first of these names, in whatever case."""
+    known = {name.casefold(): name for name in columns if name not in aside}
+    return next((known[name] for name in names if name in known), None)
+
+
+def _length(cells: list[str | None]) -> float:
+    return sum(len(cell or "") for cell in cells[:LOOKED_AT]) / max(1, len(cells[:LOOKED_AT]))
+
+
+def _add(listing: Listing, rows: Rows, content: str, label: str, split: str | None) -> None:
+    """The rows that have a content and a label; others are counted."""
+    columns, empty = rows.columns, [None] * len(rows.numbers)
+    splits, groups = columns.get("split", empty), columns.get("group", empty)
+    cells = zip(rows.numbers, columns[content], columns[label], splits, groups, strict=True)
+    for number, text, answer, named, group in cells:
+        if text is None or answer is None:
+            reason = f"no {listing.kind.one}" if text is None else "no label"
+            listing.dropped[reason] = listing.dropped.get(reason, 0) + 1
+            continue
+        if named is not None and named.lower() not in SPLIT_NAMES:
+            problem = choices("split", named, SPLIT_NAMES)
+            raise BadData(problem, file=rows.file.path, row=number, column="split")
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            problem = "holds half of a surrogate pair"
+            raise BadData(problem, file=rows.file.path, row=number, column=content) from None
+        example = Example(
+            name=f"{rows.file.name} row {number}",
+            file=Content(rows.file, data),
+            label=answer,
+            split=split or SPLIT_NAMES.get((named or "").lower()),
+            group=group,
+            table=rows.file.path,
+            row=number,
+            columns=(content, label),
+        )
+        listing.examples.append(example)

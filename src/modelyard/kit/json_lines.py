@@ -1,0 +1,77 @@
+"""Text files in UTF-8, and files with one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from modelyard.errors import BadData
+from modelyard.store.files import File
+
+ROWS = frozenset({".jsonl", ".ndjson"})
+"""Endings of files with one JSON object a line."""
+
+
+def read_utf8(source: File) -> str:
+    """The file's text without byte order mark, lines ended by a line feed.
+
+    Raises:
+        BadData: it is empty, or not UTF-8: the row.
+    """
+    content, file = source.read(), source.path
+    if not content.strip():
+        raise BadData("the file is empty", file=file)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") + 1
+        byte = content[error.start]
+        raise BadData(
+            f"byte 0x{byte:02x} is not UTF-8",
+            file=file,
+            row=row,
+            hint="Save the file as UTF-8, or leave it out",
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def json_rows(text: str, file: Path) -> Iterator[tuple[int, Any]]:
+    """Number, from 1, and value of each line that is not blank.
+
+    Raises:
+        BadData: a line that is not JSON.
+    """
+    for row, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", "too deeply nested")
+            raise BadData(f"is not JSON: {reason}", file=file, row=row) from None
+        yield row, value
+
+
+def text_of(value: Any, field: str, file: Path, row: int, hint: str) -> str:
+    """The text in a field of a row, lines ended by a line feed.
+
+    Raises:
+        BadData: the row is no object, the field is missing (then with `hint`), or it is no text.
+    """
+    if not isinstance(value, dict):
+        raise BadData(f"must be a JSON object with a field {field!r}", file=file, row=row)
+    if field not in value:
+        fields = ", ".join(list(value)[:8]) or "none"
+        problem = f"the field is missing; seen: {fields}"
+        raise BadData(problem, file=file, row=row, column=field, hint=hint)
+    text = value[field]
+    if not isinstance(text, str):
+        problem = f"must be a text, seen {json.dumps(text)[:40]}"
+        raise BadData(problem, file=file, row=row, column=field)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadData("holds half of a surrogate pair", file=file, row=row, column=field) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,92 @@
+"""From text to the tokens that the model reads: training and answering share it. `tokenizers` and
+numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.kit.classifier.kind import too_large
+from modelyard.kit.classifier.spec import FileSpec
+from modelyard.kit.text.tokenizer import open_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+SAMPLED = 256
+"""Texts that go through the tokenizer at once, in parallel."""
+
+
+class TokenSpec(FileSpec):
+    """Fitted on the training split, or a checkpoint's."""
+
+    DTYPE = np.int32
+    INPUT = np.int64
+    VARYING = (1,)
+
+    tokenizer: str
+    """The tokenizer, as JSON of the tokenizers library."""
+    length: int
+    """Most tokens of a text that are read."""
+    long: Literal["head", "ends"]
+    """What is read of a longer one."""
+    pad: int
+    """Token behind the last one of a text."""
+    hidden: int
+    """Token in place of one that is hidden."""
+    unknown: int | None
+    """Token of what the tokenizer cannot write; None: it writes everything."""
+    special: list[int]
+    """Tokens that no text holds."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(length,)."""
+        return (self.length,)
+
+    @cached_property
+    def opened(self) -> Tokenizer:
+        """The tokenizer."""
+        return open_tokenizer(self.tokenizer, f"the tokenizer of {self.FILE}")
+
+    def encoded(self, text: str) -> Encoding:
+        """All tokens of a text, with their places in it."""
+        return self.opened.encode(text)
+
+    def counts_of(self, texts: Sequence[str]) -> np.ndarray:
+        """Tokens of each text, int64 (texts,), before they are cut."""
+        found: list[int] = []
+        for start in range(0, len(texts), SAMPLED):
+            part = self.opened.encode_batch_fast(list(texts[start : start + SAMPLED]))
+            found += [len(encoding.ids) for encoding in part]
+        return np.array(found, np.int64)
+
+    def decode(self, data: bytes) -> np.ndarray:
+        """UTF-8 to tokens int32 (length,), `pad` behind the last one."""
+        if len(data) > self.limits.bytes:
+            raise too_large(len(data), self.limits)
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise BadData(f"is not UTF-8: {error.reason} at byte {error.start}") from None
+        return self.fitted(self.encoded(text).ids)
+
+    def fitted(self, ids: list[int]) -> np.ndarray:
+        """Tokens of a text to int32 (length,): what `long` says of more, and the last one."""
+        if len(ids) > self.length:
+            kept = self.length - 1
+            tail = kept // 2 if self.long == "ends" else 0
+            ids = ids[: kept - tail] + ids[len(ids) - 1 - tail :]
+        tokens = np.full(self.length, self.pad, np.int32)
+        tokens[: len(ids)] = ids
+        return tokens
+
+    def sees_like(self, other: FileSpec) -> bool:
+        """Whether both read the same tokens of a text."""
+        assert isinstance(other, TokenSpec)
+        mine = (self.tokenizer, self.length, self.long)
+        return mine == (other.tokenizer, other.length, other.long)

@@ -1,0 +1,51 @@
+"""Networks of the library transformers, as parts of a family's own: without its remarks on the
+terminal, and without anything from the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+
+from modelyard.errors import UsageError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+POOLED = frozenset({"bert", "roberta", "vit"})
+"""Kinds that have a pooling layer, which would be trained for nothing."""
+
+
+def backbone(shape: dict[str, Any], checkpoint: str | Path | None = None) -> PreTrainedModel:
+    """The network whose config.json holds `shape`, without a head: untrained, or with the weights
+    of a folder or a name in the local cache of the hub; float32, from safetensors only.
+
+    Raises:
+        UsageError: the weights cannot be read.
+    """
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    kind = shape["model_type"]
+    more: dict[str, Any] = {"add_pooling_layer": False} if kind in POOLED else {}
+    network: PreTrainedModel
+    if checkpoint is None:
+        values = {name: value for name, value in shape.items() if name != "model_type"}
+        config = transformers.AutoConfig.for_model(kind, **values)
+        network = transformers.AutoModel.from_config(config, **more)  # type: ignore[no-untyped-call]
+        return network
+    try:
+        network = transformers.AutoModel.from_pretrained(
+            checkpoint,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            **more,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0][:120]
+        hint = "It must hold config.json and model.safetensors"
+        raise UsageError(f"model.checkpoint {str(checkpoint)!r}: {first}. {hint}") from None
+    return network
