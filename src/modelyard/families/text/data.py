@@ -18,6 +18,7 @@ from modelyard.kit.classifier.rows import read_rows
 from modelyard.kit.tables import is_quickly_read
 from modelyard.kit.text.fitting import fit_tokens
 from modelyard.kit.text.simple import save_simple
+from modelyard.kit.text.spec import as_text
 
 ENCODERS = ("bert", "distilbert", "electra", "roberta")
 """Values of `model_type` in the config.json of a checkpoint."""
@@ -28,7 +29,6 @@ class TextData(ClassifierData[TextConfig, TextSpec]):
 
     Spec = TextSpec
     _column = TEXTS.field
-    """Column of the data that holds the text."""
 
     def sample(self, raw: Path) -> None:
         """Writes docstrings of Python's standard library."""
@@ -46,7 +46,7 @@ class TextData(ClassifierData[TextConfig, TextSpec]):
 
     def look(self, data: bytes) -> Look:
         """Texts are the same but for blanks around and between words."""
-        text = data.decode()
+        text = as_text(data, self.limits())
         return Look(super().look(" ".join(text.split()).encode()).digest, text)
 
     def fitted(self, classes: list[str], counts: list[int], facts: Sequence[str]) -> TextSpec:

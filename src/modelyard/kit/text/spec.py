@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.kit.classifier.kind import too_large
+from modelyard.kit.classifier.kind import FileLimits, too_large
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.text.tokenizer import open_tokenizer
 
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 
 SAMPLED = 256
 """Texts that go through the tokenizer at once, in parallel."""
+
+
+def as_text(data: bytes, limits: FileLimits) -> str:
+    """What bytes say in UTF-8.
+
+    Raises:
+        BadData: they are too many, or not UTF-8.
+    """
+    if len(data) > limits.bytes:
+        raise too_large(len(data), limits)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise BadData(f"is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 class TokenSpec(FileSpec):
@@ -67,13 +81,7 @@ class TokenSpec(FileSpec):
 
     def decode(self, data: bytes) -> np.ndarray:
         """UTF-8 to tokens int32 (length,), `pad` behind the last one."""
-        if len(data) > self.limits.bytes:
-            raise too_large(len(data), self.limits)
-        try:
-            text = data.decode()
-        except UnicodeDecodeError as error:
-            raise BadData(f"is not UTF-8: {error.reason} at byte {error.start}") from None
-        return self.fitted(self.encoded(text).ids)
+        return self.fitted(self.encoded(as_text(data, self.limits)).ids)
 
     def fitted(self, ids: list[int]) -> np.ndarray:
         """Tokens of a text to int32 (length,): what `long` says of more, and the last one."""
