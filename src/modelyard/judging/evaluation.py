@@ -150,6 +150,9 @@ class Evaluation(BaseModel):
     gains: list[Gain] = []
     """Of the main metric over the baseline; and over other simple answers that a model must not
     be worse than, such as one constant."""
+    rivals: dict[str, float] = {}
+    """The main metric of further simple answers to the same rows, by what they are. They are shown
+    next to the baseline, and bind nobody."""
     directions: dict[str, Direction]
     """Whether larger or smaller is better, for every metric."""
     intervals: dict[str, tuple[float, float]] = {}

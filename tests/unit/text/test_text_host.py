@@ -104,7 +104,9 @@ def test_rows_of_a_file_are_read_by_the_column_of_the_training_data(
     assert host.read_file(tmp_path / "new/data.xyz") is None
 
 
-def test_a_model_that_is_worse_than_word_counts_beyond_chance_does_not_pass(tmp_path: Path) -> None:
+def test_word_counts_stand_next_to_the_model_and_the_card_says_which_is_better(
+    tmp_path: Path,
+) -> None:
     raw = table(tmp_path / "raw", ("text", "label"), reviews(100))
     features = built(raw)[1]
     host = host_of(features)
@@ -115,11 +117,11 @@ def test_a_model_that_is_worse_than_word_counts_beyond_chance_does_not_pass(tmp_
         return {"logits": np.stack([lengths, 3.0 - lengths], axis=1).astype(np.float32)}
 
     bad = family.evaluate(host, guesses, features)
-    verdict = judge(GateSettings(), bad)
-    assert not verdict.passed
-    assert f"it is worse than {simple.NAME}" in verdict.reason
+    assert bad.rivals == {simple.NAME: 1.0}
+    assert any("the model is worse beyond chance" in note for note in bad.notes)
     good = family.evaluate(host, Counting(host), features)
     assert judge(GateSettings(), good).passed
+    assert any("no difference beyond chance" in note for note in good.notes)
     assert any(
         note.startswith(f"{simple.NAME} on the same examples: roc_auc 1") for note in good.notes
     )

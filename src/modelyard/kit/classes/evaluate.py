@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, average_precision_score
 
 from modelyard.judging.curves import roc, roc_auc
-from modelyard.judging.evaluation import Evaluation, Plot, Table
+from modelyard.judging.evaluation import Evaluation, Gain, Plot, Table
 from modelyard.kit.classes import plots
 from modelyard.kit.classes.decision import HALF, Decision
 from modelyard.kit.classes.judged import (
@@ -65,7 +65,7 @@ def judge_classes(
             class missed and from
             one answered wrongly; accuracy is what people quote of balanced data.
         rivals: probabilities (n, classes) of further simple answers to the same examples, in the
-            order of `classes`: a model must not be worse than them beyond chance.
+            order of `classes`, which a person would compare the model with.
         more: further plots; tables: for the card.
     """
     judged = align(p, decision.labels(p), known, y, classes)
@@ -78,12 +78,11 @@ def judge_classes(
     simple = class_shares(judged, train)
     others = [Judged(y, found, found.argmax(axis=1), classes) for found in rivals.values()]
     main, sentences, found = _main(judged, [simple, *others], unit, main_of_several)
-    gains = []
-    if found is not None:
-        for place, name in enumerate([BASELINE, *rivals], 1):
-            gains.append(found.gain(main, name, "max", place))
-    for name, other in zip(rivals, others, strict=True):
-        sentences.append(_of_rival(name, other, main))
+    gain = found.gain(main, BASELINE, "max") if found is not None else None
+    beside = {name: class_metrics(other) for name, other in zip(rivals, others, strict=True)}
+    for place, (name, of_rival) in enumerate(beside.items(), 2):
+        ahead = found.gain(main, name, "max", place) if found is not None else None
+        sentences.append(_of_rival(name, of_rival, main, ahead))
     figures = plots.of_several(judged)
     if len(classes) == 2:
         figures = plots.of_two(judged, decision.answers_from, unit)
@@ -95,7 +94,8 @@ def judge_classes(
         baseline=class_metrics(simple),
         baseline_name=BASELINE,
         main=main,
-        gains=[gain for gain in gains if gain is not None],
+        gains=[gain] if gain else [],
+        rivals={name: of_rival[main] for name, of_rival in beside.items()},
         directions=directions(list(metrics)),
         intervals=found.intervals(main) if found is not None else {},
         samples=found.paired() if found is not None else [],
@@ -143,11 +143,19 @@ def _main(
     return main, said, found
 
 
-def _of_rival(name: str, answers: Judged, main: str) -> str:
-    """The figures of a further simple answer."""
-    metrics = class_metrics(answers)
+def _of_rival(name: str, metrics: dict[str, float], main: str, gain: Gain | None) -> str:
+    """The figures of a further simple answer, and how far the model is ahead of it."""
     figures = [f"{metric} {metrics[metric]:.3f}" for metric in dict.fromkeys((main, *QUOTED))]
-    return f"{name} on the same examples: {', '.join(figures)}."
+    said = f"{name} on the same examples: {', '.join(figures)}."
+    if gain is None:
+        return said
+    if gain.low > 0:
+        verdict = "the model is better beyond chance"
+    elif gain.high < 0:
+        verdict = "the model is worse beyond chance: take that one, or start from a checkpoint"
+    else:
+        verdict = "no difference beyond chance"
+    return f"{said} Gain in {main} over it {gain.words}: {verdict}."
 
 
 def _both_answers(judged: Judged, threshold: float) -> str:

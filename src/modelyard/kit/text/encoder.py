@@ -43,7 +43,9 @@ class Encoder(nn.Module):
     def forward(self, tokens: torch.Tensor) -> Batch:
         tokens = shortened(tokens, self.pad)
         pooled = mean_of(self.states(tokens), tokens != self.pad)
-        return {"logits": self.head(self.dropout(pooled))}
+        # Of one size whatever the checkpoint: a small rate suffices for the head too.
+        scaled = functional.layer_norm(pooled, pooled.shape[-1:])
+        return {"logits": self.head(self.dropout(scaled))}
 
 
 class Guesses(nn.Module):
