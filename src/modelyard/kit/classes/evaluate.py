@@ -152,7 +152,7 @@ def _of_rival(name: str, metrics: dict[str, float], main: str, gain: Gain | None
     if gain.low > 0:
         verdict = "the model is better beyond chance"
     elif gain.high < 0:
-        verdict = "the model is worse beyond chance: take that one, or start from a checkpoint"
+        verdict = "the model is worse beyond chance"
     else:
         verdict = "no difference beyond chance"
     return f"{said} Gain in {main} over it {gain.words}: {verdict}."
