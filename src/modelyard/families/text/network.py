@@ -50,8 +50,11 @@ class Recurrent(nn.Module):
 
 
 def plan(settings: TextModel, spec: TextSpec, shape: Plan | None) -> Plan:
-    """The network that the settings ask for; `shape` is a checkpoint's config.json, refused by a
-    UsageError where it has fewer tokens than its tokenizer."""
+    """The network that the settings ask for; `shape` is a checkpoint's config.json.
+
+    Raises:
+        UsageError: the checkpoint has fewer tokens than its tokenizer.
+    """
     known = spec.opened.get_vocab_size()
     made = {"kind": settings.kind, "dropout": settings.dropout, "tokens": known}
     if settings.kind != "bert":

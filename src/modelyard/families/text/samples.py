@@ -24,6 +24,8 @@ AREAS = {
 """Modules and packages that Python 3.11 and 3.12 have, by class."""
 DOCSTRING = re.compile(r'(?:\A|:\n)\s*r?"""(.+?)"""', re.DOTALL)
 """At the beginning of a module, class or function. Parsing 300 files would take ten seconds."""
+SHORTEST = 40
+"""Characters of a docstring that is taken."""
 
 
 def write_sample(raw: Path, count: int | None, seed: int) -> None:
@@ -49,5 +51,5 @@ def _docstrings(library: Path, module: str) -> Iterator[str]:
             continue
         for found in DOCSTRING.finditer(file.read_text(encoding="utf-8")):
             text = inspect.cleandoc(found[1])
-            if len(text) >= 40:
+            if len(text) >= SHORTEST:
                 yield text
