@@ -137,6 +137,8 @@ def test_features_of_a_sharded_data_set_are_those_of_plain_files(
         data["uri"] = str(tables(tmp_path / "mine"))
     if family == "image":
         data["uri"] = str(pictures(tmp_path / "mine"))
+    if family == "text":
+        data["uri"] = str(letters(tmp_path / "mine"))
     if family == "forecast":
         (tmp_path / "mine").mkdir()
         load(family).reader(run_of(family).config).sample(tmp_path / "mine")
@@ -146,6 +148,16 @@ def test_features_of_a_sharded_data_set_are_those_of_plain_files(
     sharded = built(tmp_path / "sharded", family, **data, plain_files=1, shard_megabytes=0.01)
     assert (tmp_path / "sharded/dataset/raw/shard-000000.tar").is_file()
     assert sharded == plain
+
+
+def letters(folder: Path) -> Path:
+    """Two classes of short texts."""
+    for label, word in (("thanks", "pleased"), ("complaints", "angry")):
+        (folder / label).mkdir(parents=True)
+        for number in range(20):
+            text = f"Letter {number}: we are {word} with parcel {number * 7}."
+            (folder / label / f"{number:02}.txt").write_text(text)
+    return folder
 
 
 def tables(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from modelyard.errors import BrokenArtifact, ModelyardError
 from modelyard.packages.package import verify
 from modelyard.settings.uri import is_remote, local_path
 from modelyard.sources.remote import fetch_remote
+from modelyard.sources.transfer import Destination
 from modelyard.store import artifact, contents
 
 
@@ -25,7 +26,7 @@ def fetch(source: str, folder: Path, digest: str | None) -> artifact.Manifest:
         return there  # the pod's second start: its volume has it already
     with artifact.create(folder) as work:
         if is_remote(source):
-            fetch_remote(source, work, lambda done, total: None)
+            fetch_remote(source, Destination.plain(work))
         else:
             _copy(Path(local_path(source)), work)
         if not (work / artifact.MANIFEST).is_file():

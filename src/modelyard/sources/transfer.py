@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +46,11 @@ class Destination:
     shard_bytes: int
     """Of a full shard."""
     report: Report
+
+    @classmethod
+    def plain(cls, folder: Path) -> Destination:
+        """Files as they are, however many; nobody asks how far it is."""
+        return cls(folder, sys.maxsize, 0, lambda done, total: None)
 
 
 @dataclass(frozen=True, slots=True)
