@@ -10,12 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, Field
 
-from modelyard.completion import Completed, Completion, Option
 from modelyard.runtimes.types import Arrays, Runtime
+
+if TYPE_CHECKING:
+    from modelyard.completion import Completed, Completion, Option
 
 Cell = float | str | None
 

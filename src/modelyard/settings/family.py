@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from modelyard.errors import UsageError, choices
 from modelyard.settings.base import Settings as Settings
@@ -91,6 +91,9 @@ class FamilyConfig(Settings):
     What depends only on the settings is here too: it is known before anything of the family is
     imported.
     """
+
+    # Listing the families needs no validator of each: it is built when a config is first made.
+    model_config = ConfigDict(defer_build=True)
 
     shortcuts: ClassVar[Mapping[str, str]] = {}
     """CLI options that stand for a setting: `{"target": "features.target"}` gives `--target`."""
