@@ -37,8 +37,8 @@ def test_a_cloned_run_goes_on_with_a_word_in_the_first_steps_log(caplog):
     assert handed["monitor"]["config"]["monitor"]["alpha"] == 0.05
     assert "features.dots" not in json.dumps(handed)
     assert [record.getMessage() for record in caplog.records] == [
-        "setting 'features.dots' is called 'features.points' now: its old name goes on working",
-        "setting 'watching' is called 'monitor' now: its old name goes on working",
+        "setting 'features.dots' is called 'features.points' now; its old name still works",
+        "setting 'watching' is called 'monitor' now; its old name still works",
     ]
 
 

@@ -23,15 +23,15 @@ def arguments_of(
 
     found = entry(family)
     # With several nodes the steps stay as they are: the nodes read the settings themselves.
-    alone = nodes == 1
+    one_node = nodes == 1
     own = {} if image is None else {"image": image}
     return own | {
         "family": family,
         **filled(found, config),
         "nodes": nodes,
         "gpus_per_node": gpus,
-        "cpu": (config.cluster.cpu or "") if alone else "",
-        "memory": (config.cluster.memory or "") if alone else "",
+        "cpu": (config.cluster.cpu or "") if one_node else "",
+        "memory": (config.cluster.memory or "") if one_node else "",
     }
 
 

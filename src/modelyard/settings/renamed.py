@@ -1,7 +1,7 @@
 """Settings under the names that they had in an earlier release.
 
 A cloned run, a schedule, a params.yaml and a package's record outlive a release. What stands in a config's
-table `renamed` goes on working under its old name, with a word in the log.
+table `renamed` still works under its old name, with a word in the log.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def translated(table: Mapping[str, str], layer: Mapping[str, Any]) -> dict[str, 
         given, value = _taken(found, old.split("."))
         if not given:
             continue
-        log.warning("setting %r is called %r now: its old name goes on working", old, new)
+        log.warning("setting %r is called %r now; its old name still works", old, new)
         _put(found, new, value, old)
     return found
 

@@ -162,11 +162,14 @@ def _open(fs: Any, path: str, info: dict[str, Any]) -> Any:
     repository, and the stores whether they have it, which for a small file takes longest."""
     entry = info.get("dvc_info", {}).get("entry")
     if entry is not None and "fs_info" not in info:
-        storages = info["repo"].index.data["repo"].storage_map[entry.key]
-        for storage in (storages.cache, storages.remote):
-            place = storage.get(entry) if storage else None
-            if place is not None:
-                store, where = place
-                with contextlib.suppress(FileNotFoundError):
-                    return store.open(where, "rb")
+        # None of it is in DVC's public interface: where another version has it elsewhere, its own way
+        # still works.
+        with contextlib.suppress(AttributeError, KeyError):
+            storages = info["repo"].index.data["repo"].storage_map[entry.key]
+            for storage in (storages.cache, storages.remote):
+                place = storage.get(entry) if storage else None
+                if place is not None:
+                    store, where = place
+                    with contextlib.suppress(FileNotFoundError):
+                        return store.open(where, "rb")
     return fs.open(path, "rb")

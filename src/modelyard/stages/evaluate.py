@@ -16,10 +16,10 @@ def evaluate(run: Run, features: In, model: In, evaluation: Out) -> str:
     gate = judge(run.config.gate, result)
     write_json(evaluation / "evaluation.json", result)
     write_json(evaluation / "gate.json", gate)
-    beside = [] if gate.baseline is None else [f"baseline {figure(gate.baseline)}"]
+    compared = [] if gate.baseline is None else [f"baseline {figure(gate.baseline)}"]
     if gate.metric == result.main:
-        beside += [f"{name} {figure(value)}" for name, value in result.rivals.items()]
-    baseline = f" ({', '.join(beside)})" if beside else ""
+        compared += [f"{name} {figure(value)}" for name, value in result.rivals.items()]
+    baseline = f" ({', '.join(compared)})" if compared else ""
     chance = ""
     if gate.gain is not None and gate.gain.low <= 0 < gate.gain.value:
         chance = ", not better than the baseline beyond chance"

@@ -76,7 +76,7 @@ class ShardedFile(File):
 
 
 class FileSet:
-    """FileSet by name, in the order of names. Hidden ones are left out."""
+    """Files by name, in the order of names. Hidden ones are left out."""
 
     def __init__(self, root: Path, files: Iterable[File], folders: Iterable[str] = ()) -> None:
         """`folders` are names of those that may be empty."""
@@ -137,8 +137,8 @@ def files_of(raw: Path) -> FileSet:
     shards = {member.shard for member in members}
     files = [ShardedFile(raw, member) for member in members if not _is_hidden(member.name)]
     # What was brought in addition to the data lies next to the shards.
-    beside = [File(raw, name) for name in plain if name != INDEX and name not in shards]
-    return FileSet(raw, [*files, *beside], folders)
+    added = [File(raw, name) for name in plain if name != INDEX and name not in shards]
+    return FileSet(raw, [*files, *added], folders)
 
 
 def _walk(folder: Path) -> tuple[list[str], list[str]]:

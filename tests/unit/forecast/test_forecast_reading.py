@@ -128,7 +128,7 @@ def test_series_that_are_too_short_are_named_and_counted(tmp_path: Path) -> None
         ),
         (
             lambda t: t.assign(sales=t.sales.astype(str).where(t.index != 3, "many")),
-            "no column of numbers",
+            "row 4, column 'sales': 'many' is not a number",
         ),
         (lambda t: t.head(15), "the longest series has 15 steps; about"),
         (
@@ -160,7 +160,8 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_series_without_a_value_is_left_out(tmp_path: Path) -> None:
-    table = pd.concat([long_table(), long_table().head(150).assign(store="empty", sales=None)])
+    table = pd.concat([long_table(), long_table().head(150).assign(store="empty")])
+    table.loc[table.store == "empty", "sales"] = np.nan
     panel, _, summary = read(tmp_path, table)
     assert len(panel.usual) == 2
     assert summary["dropped"] == {"of series without a value": 150}

@@ -206,7 +206,8 @@ def summarize(
     for split in splits:
         first, end = panel.bounds(split)
         rows[split] = int((end - first).sum())
-    short = [one for one in every if not any(one is other for other in kept)]
+    used = {id(one) for one in kept}
+    short = [one for one in every if id(one) not in used]
     missing = int(np.isnan(panel.y).sum())
     steps = f"{sum(rows.values()):,} steps of {schema.grid.words}, {len(kept)} series"
     notes = [

@@ -1,5 +1,5 @@
-"""Judges forecasts at rolling origins of a split, beside the seasonal naive and exponential
-smoothing."""
+"""Judges forecasts at rolling origins of a split, next to the seasonal naive and
+exponential smoothing."""
 
 from __future__ import annotations
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = "examples.npz"
 EXAMPLE_WINDOWS = 8
+FARTHEST = 20.0
+"""Spreads of a history beyond which a step ahead weighs no more."""
 
 
 class Forecast(ForecastData, Family[ForecastConfig]):
@@ -63,7 +65,7 @@ class Forecast(ForecastData, Family[ForecastConfig]):
         quantiles = model(batch["history"], batch["future"])["quantiles"]
         levels = torch.tensor(self.config.model.quantiles, device=quantiles.device)
         # A series that leaves its history by orders of magnitude would outweigh all others.
-        return pinball(quantiles, batch["truth"].clamp(-20, 20), levels)
+        return pinball(quantiles, batch["truth"].clamp(-FARTHEST, FARTHEST), levels)
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """The shared loop; keeps some windows for export."""

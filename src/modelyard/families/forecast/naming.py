@@ -99,7 +99,8 @@ def find_names(tables: list[Table], settings: ForecastFeatures) -> Names:
     left = [name for name in left if name not in (time, *series)]
     numeric = [name for name in left if is_numeric(first, name)]
     free = [name for name in numeric if name not in settings.known]
-    targets = _targets(first, settings, free, series)
+    others = [name for name in left if name not in settings.known]
+    targets = _targets(first, settings, free, others, series)
     wide = len(targets) > 1
     past = () if wide else tuple(name for name in free if name not in targets)
     left_out = tuple(name for name in left if name not in numeric and name not in targets)
@@ -119,10 +120,10 @@ def _series(tables: list[Table], time: str, aside: set[str]) -> tuple[str, ...]:
     first = tables[0]
     found = find_entity(tables, time, SERIES, aside)
     named = [name for name in first.names if SERIES.fullmatch(name.strip()) and name not in aside]
-    alone = () if found is None else (found,)
-    if len(named) > 1 and not _once(first, (time, *alone)) and _once(first, (time, *named)):
+    single = () if found is None else (found,)
+    if len(named) > 1 and not _once(first, (time, *single)) and _once(first, (time, *named)):
         return tuple(named)
-    return alone
+    return single
 
 
 def _once(table: Table, names: tuple[str, ...]) -> bool:
@@ -132,14 +133,21 @@ def _once(table: Table, names: tuple[str, ...]) -> bool:
 
 
 def _targets(
-    table: Table, settings: ForecastFeatures, free: list[str], series: tuple[str, ...]
+    table: Table,
+    settings: ForecastFeatures,
+    free: list[str],
+    others: list[str],
+    series: tuple[str, ...],
 ) -> tuple[str, ...]:
+    """`free` are columns of numbers; `others` those and columns with a cell that is none: of one that
+    is named as a target, that cell is what to say."""
     if settings.target is not None:
         return (settings.target,)
-    by_name = {name.strip().casefold(): name for name in free}
-    for usual in TARGETS:
-        if usual in by_name:
-            return (by_name[usual],)
+    for names in (free, others):
+        by_name = {name.strip().casefold(): name for name in names}
+        for usual in TARGETS:
+            if usual in by_name:
+                return (by_name[usual],)
     if not free:
         problem = f"no column of numbers to forecast; seen: {', '.join(table.names)}"
         raise BadData(problem, file=table.file)

@@ -79,8 +79,8 @@ def judge_classes(
     others = [Judged(y, found, found.argmax(axis=1), classes) for found in rivals.values()]
     main, sentences, found = _main(judged, [simple, *others], unit, main_of_several)
     gain = found.gain(main, BASELINE, "max") if found is not None else None
-    beside = {name: class_metrics(other) for name, other in zip(rivals, others, strict=True)}
-    for place, (name, of_rival) in enumerate(beside.items(), 2):
+    of_rivals = {name: class_metrics(other) for name, other in zip(rivals, others, strict=True)}
+    for place, (name, of_rival) in enumerate(of_rivals.items(), 2):
         ahead = found.gain(main, name, "max", place) if found is not None else None
         sentences.append(_of_rival(name, of_rival, main, ahead))
     figures = plots.of_several(judged)
@@ -95,7 +95,7 @@ def judge_classes(
         baseline_name=BASELINE,
         main=main,
         gains=[gain] if gain else [],
-        rivals={name: of_rival[main] for name, of_rival in beside.items()},
+        rivals={name: of_rival[main] for name, of_rival in of_rivals.items()},
         directions=directions(list(metrics)),
         intervals=found.intervals(main) if found is not None else {},
         samples=found.paired() if found is not None else [],
