@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -102,7 +103,10 @@ class LstmNet(ForecastNet):
         return found
 
 
-KINDS = {"patchtst": PatchNet, "lstm": LstmNet}
+KINDS: dict[str, Callable[[Schema, ForecastModel], ForecastNet]] = {
+    "patchtst": PatchNet,
+    "lstm": LstmNet,
+}
 
 
 def pinball(quantiles: torch.Tensor, truth: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
