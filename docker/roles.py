@@ -103,7 +103,7 @@ def put(path: str, content: bytes) -> None:
 
 def deploy(folder: Path) -> None:
     """helm, and the chart that a deploying step takes without a setting."""
-    code = "from modelyard.release.release import chart_of; from modelyard.settings.serve import ServeSettings; "
+    code = "from modelyard.release.values import chart_of; from modelyard.settings.serve import ServeSettings; "
     chart = run("python", "-c", f"{code}print(chart_of(ServeSettings()))").splitlines()[-1]
     run("helm", "version", "--short")
     run("helm", "lint", "--quiet", chart, "--set", "package.uri=s3://models/x")
