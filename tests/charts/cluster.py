@@ -22,7 +22,7 @@ Object = dict[str, Any]
 KINDS = {
     "v1": "Service ServiceAccount ConfigMap Secret PersistentVolumeClaim Pod LimitRange ResourceQuota",
     "apps/v1": "Deployment ReplicaSet",
-    "batch/v1": "Job",
+    "batch/v1": "Job CronJob",
     "autoscaling/v2": "HorizontalPodAutoscaler",
     "policy/v1": "PodDisruptionBudget",
     "networking.k8s.io/v1": "NetworkPolicy",

@@ -61,10 +61,11 @@ def test_training_nodes_and_services_have_no_rights():
     assert bound == {
         "modelyard-launcher",
         "modelyard-register",
+        "modelyard-starts",
         "pipeline-runner",
         "default-editor",
     }
-    for name in ("trainer", "services", "register"):
+    for name in ("trainer", "services", "register", "starts"):
         assert found[f"ServiceAccount/modelyard-{name}"]["automountServiceAccountToken"] is False
 
 

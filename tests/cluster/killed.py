@@ -29,7 +29,7 @@ class KilledStep:
         self.yard, self.name, self.at, self.notice = yard, name, at, notice
         self.killed_at = ""
         """The request at which it was killed; empty where it ended by itself."""
-        self._count, self._dead = 0, False
+        self.changes, self._dead = 0, False
         self._lock = threading.Lock()
 
     def run(self) -> int | None:
@@ -49,8 +49,8 @@ class KilledStep:
         if request.startswith("GET") or _RENEWAL.match(request):
             return
         with self._lock:
-            self._count += 1
-            if self._count >= self.at and not self.killed_at:
+            self.changes += 1
+            if self.changes >= self.at and not self.killed_at:
                 self.killed_at = request
                 self._end()
         if self._dead:

@@ -81,7 +81,8 @@ class Store:
         self.kinds |= {(kind.group, kind.plural): kind for kind in kinds}
 
     def create(self, kind: Kind, namespace: str, thing: Object, strict: bool = False) -> Object:
-        name = thing["metadata"]["name"]
+        generated = f"{thing['metadata'].get('generateName')}{uuid.uuid4().hex[:5]}"
+        name = thing["metadata"].setdefault("name", generated)
         if strict and kind in self.strict and (wrong := self.strict[kind](thing)):
             raise Refused(400, "BadRequest", f"strict decoding error: {', '.join(wrong)}")
         with self.changed:
@@ -179,11 +180,11 @@ class Store:
 
 
 def matches(thing: Object, labels: str, fields: str) -> bool:
-    """Whether an object has what equality selectors ask for."""
+    """Whether an object has what selectors ask for: equality, or of a label that it is there."""
     own = thing["metadata"].get("labels", {})
     for part in filter(None, labels.split(",")):
-        name, _, value = part.partition("=")
-        if own.get(name) != value.lstrip("="):
+        name, equals, value = part.partition("=")
+        if name not in own or (equals and own[name] != value.lstrip("=")):
             return False
     for part in filter(None, fields.split(",")):
         name, _, value = part.partition("=")

@@ -57,6 +57,11 @@ nobody knows, and all are rendered, unless --api-versions names kinds: apps/v1/D
 {{- include "platform.knows" (dict "root" . "kind" "trainer.kubeflow.org/v1alpha1/ClusterTrainingRuntime") -}}
 {{- end }}
 
+{{/* Whether runs are ended of which a step cannot start. */}}
+{{- define "platform.limitsStarts" -}}
+{{- if and .Values.startLimit.enabled .Values.register.enabled -}}true{{- end -}}
+{{- end }}
+
 {{/* What no schema can say: values that do not fit together, or not the cluster. */}}
 {{- define "platform.check" -}}
 {{- if and .Values.alerts.enabled (not (include "platform.knows" (dict "root" . "kind" "monitoring.coreos.com/v1/PrometheusRule"))) -}}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from modelyard.kubernetes.kubeflow import Kubeflow
 
 PANEL = "Cluster"
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.", show_default=False)]
@@ -53,12 +56,62 @@ def logs(
     _cluster_logs(run, step, host, everything)
 
 
-def cancel(run: Run, host: Host = None) -> None:
-    """End a run on a cluster."""
+def cancel(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run's id.", show_default=False)
+    ] = None,
+    host: Host = None,
+    stuck: Annotated[
+        bool,
+        typer.Option("--stuck", help="All runs of the namespace of which a step cannot start."),
+    ] = False,
+    limit: Annotated[
+        float, typer.Option("--start-limit", min=0, help="With --stuck: minutes that it may take.")
+    ] = 30.0,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", help="With --stuck: where the runs are.")
+    ] = None,
+) -> None:
+    """End a run on a cluster, or those that cannot go on."""
+    from modelyard.errors import UsageError
     from modelyard.kubernetes.kubeflow import Kubeflow
 
-    Kubeflow(host).terminate(run)
+    if stuck == (run is not None):
+        raise UsageError("type either modelyard cancel RUN or modelyard cancel --stuck")
+    kubeflow = Kubeflow(host)
+    if run is None:
+        _cancel_stuck(kubeflow, namespace, limit)
+        return
+    kubeflow.terminate(run)
     typer.echo(f"run {run} is being ended. What it leaves: modelyard doctor {run}")
+
+
+def _cancel_stuck(kubeflow: Kubeflow, namespace: str | None, limit: float) -> None:
+    from modelyard.doctor.inspect import Reader
+    from modelyard.doctor.stuck import end, stuck_steps
+    from modelyard.errors import Unavailable, UsageError
+
+    reader = Reader(namespace)
+    found = stuck_steps(reader, limit)
+    pods = f"/api/v1/namespaces/{reader.namespace}/pods"
+    if pods in reader.denied:
+        raise Unavailable(reader.denied[pods])
+    ended = set()
+    for one in found:
+        if one.run in ended:  # two steps of one run
+            continue
+        ended.add(one.run)
+        try:
+            end(one, kubeflow, reader)
+        except UsageError as error:  # others are stuck too
+            typer.echo(f"run {one.run} could not be ended: {error}", err=True)
+        else:
+            typer.echo(f"run {one.run} is being ended: {one.reason}")
+    if not found:
+        typer.echo(
+            f"no step in namespace {reader.namespace} has waited for {limit:g} minutes for what "
+            "does not pass by itself"
+        )
 
 
 def _cluster_logs(run: str, step: str | None, host: str | None, everything: bool) -> None:

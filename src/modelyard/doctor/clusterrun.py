@@ -21,6 +21,8 @@ from modelyard.kubernetes.words import Finished, finished
 RUN_LABEL = "pipeline/runid"
 """Label of a run's Workflow and pods."""
 NODE_ID, NODE_NAME = "workflows.argoproj.io/node-id", "workflows.argoproj.io/node-name"
+NEVER_STARTED = "NeverStarted"
+"""Reason of the event on the Workflow of a run that was ended because a step could not start."""
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"})
 _MAIN = "main"
 _WHOLE = 50_000

@@ -19,6 +19,7 @@ PATIENCE = Pace(patience=5.0, backoff=0.5, longest=2.0)
 """A report is worth little when it comes late."""
 ADDS_NODES = ("TriggeredScaleUp", "Nominated")
 """Events of a pod for which a node is being added: by the cluster autoscaler, by Karpenter."""
+NODES = "/api/v1/nodes"
 PAGE = 500
 """Objects in one answer of the API."""
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -180,7 +181,7 @@ def _may_get_room(reader: Reader, pod: Object, events: list[Object]) -> bool:
     if newest_event(events, *ADDS_NODES) is not None:
         return True
     wanted = lacking(str(condition(pod, "PodScheduled").get("message", "")))
-    return could_take(reader.items("/api/v1/nodes"), pod, wanted)
+    return could_take(reader.items(NODES), pod, wanted)
 
 
 def queued(reader: Reader) -> list[Object]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelyard.doctor.clusterrun import NODE_NAME, RUN_LABEL, ClusterRun
-from modelyard.doctor.finding import Finding, Object, Trouble
+from modelyard.doctor.clusterrun import NEVER_STARTED, NODE_NAME, RUN_LABEL, ClusterRun
+from modelyard.doctor.finding import Finding, Object, Trouble, one_line
 from modelyard.doctor.inspect import Reader, about, lacks_pods, pods_in_trouble, queued
 from modelyard.doctor.pipeline import step_findings, summary
 from modelyard.doctor.workload import job_failed, not_admitted, pods_refused
@@ -53,7 +53,7 @@ def troubles_of(run: ClusterRun) -> list[tuple[str, Trouble]]:
         return []
     events = run.reader.here("events")
     found = pods_in_trouble(run.reader, run.pods, events)
-    return [(_step(pod), trouble) for pod, trouble in found]
+    return [(step_of_pod(pod), trouble) for pod, trouble in found]
 
 
 class _Objects:
@@ -77,10 +77,11 @@ class _Objects:
         if reader is not None:
             events = reader.here("events")
             for pod, trouble in pods_in_trouble(reader, self.pods, events):
-                explained.add(_step(pod))
-                rows.append(_row(_step(pod), trouble))
+                explained.add(step_of_pod(pod))
+                rows.append(_row(step_of_pod(pod), trouble))
             for trouble in _owners(reader, self.run.run, self.jobs, events):
                 rows.append(_row("", trouble))
+            rows += _ended(self.run, events)
         return rows + step_findings(self.run, explained)
 
     def well(self) -> Finding:
@@ -89,6 +90,16 @@ class _Objects:
             f"{len(self.pods)} pods ({done} done), {len(self.jobs)} training jobs, none in trouble"
         )
         return Finding("ok", f"run {self.run.run}", seen)
+
+
+def _ended(run: ClusterRun, events: list[Object]) -> list[Finding]:
+    """Why a run was ended of which a step could not start."""
+    workflow = (run.workflow or {}).get("metadata", {}).get("name")
+    return [
+        Finding("bad", f"run {run.run}", f"it was ended: {one_line(event['message'], 600)}")
+        for event in events
+        if event["reason"] == NEVER_STARTED and event["involvedObject"].get("name") == workflow
+    ]
 
 
 def _labelled(
@@ -127,7 +138,7 @@ def _owners(reader: Reader, run: str, jobs: list[Object], events: list[Object]) 
     return [*reported, *waiting]
 
 
-def _step(pod: Object) -> str:
+def step_of_pod(pod: Object) -> str:
     """Which step of a pipeline a pod is; empty for others."""
     annotations = pod["metadata"].get("annotations") or {}
     return step_of(str(annotations.get(NODE_NAME, "")))

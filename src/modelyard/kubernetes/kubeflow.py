@@ -6,6 +6,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from modelyard.errors import Unavailable, UsageError
@@ -83,7 +84,7 @@ class Kubeflow:
         return parts[1] if len(parts) > 2 and parts[2] == "svc" else ""
 
     def _ask(self, method: str, path: str) -> str | None:
-        token = os.environ.get("KFP_TOKEN")
+        token = _token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         request = urllib.request.Request(  # noqa: S310 - the person's own address
             f"{self.host}{path}", headers=headers, method=method
@@ -101,3 +102,10 @@ class Kubeflow:
                 f"{where} does not answer: {error}. Check KFP_HOST and KFP_TOKEN"
             ) from None
         return body.decode(errors="replace")
+
+
+def _token() -> str | None:
+    """KFP_TOKEN, or what is in the file KFP_TOKEN_FILE, where a cluster puts the token of a pod's
+    account."""
+    file = os.environ.get("KFP_TOKEN_FILE")
+    return os.environ.get("KFP_TOKEN") or (Path(file).read_text().strip() if file else None)
