@@ -16,8 +16,8 @@ import pytest
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.infer import infer_column
-from modelyard.families.tabular.values import convert
+from modelyard.kit.columns.infer import infer_column
+from modelyard.kit.columns.values import convert
 from modelyard.kit.tables import Table, numbers, read_table, times
 
 GROUPS = {".": (",", " ", "\u00a0", "'", "’", "lakh", ""), ",": (".", " ", "\u202f", "'", "")}

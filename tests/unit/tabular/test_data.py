@@ -11,12 +11,12 @@ import pytest
 
 from modelyard.errors import UsageError
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.data import load_columns
-from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.frames import load_columns
 from modelyard.settings.family import resolve
 from tests.unit.tabular.conftest import (
     POSITIVE,

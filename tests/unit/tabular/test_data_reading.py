@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelyard.families.tabular.data import load_columns
-from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.frames import load_columns
 from tests.unit.tabular.conftest import SPLITS, built, customers, further, make, roles, write
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from modelyard.errors import BadData
-from modelyard.families.tabular.edits import write_back
-from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.schema import TableSchema
+from modelyard.kit.columns.edits import write_back
+from modelyard.kit.columns.encode import Encoder
 from tests.unit.tabular.conftest import built, customers, roles, write
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from modelyard.errors import BadData
-from modelyard.families.tabular.edits import companions, find_edits, write_back
 from modelyard.families.tabular.schema import TableSchema
+from modelyard.kit.columns.edits import companions, find_edits, write_back
 from tests.unit.tabular.conftest import built, customers, roles, write
 
 

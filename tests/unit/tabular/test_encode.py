@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.families.tabular.cells import parse_time
 from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.encode import Columns, Encoder
-from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.schema import TableSchema
+from modelyard.kit.columns.cells import parse_time
+from modelyard.kit.columns.encode import Columns, Encoder
+from modelyard.kit.columns.schema import Column
 
 
 def schema_of(*columns: dict[str, Any]) -> TableSchema:

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.host import TabularHost
-from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.classes.decision import Decision
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.schema import Column
 from modelyard.runtimes.types import Arrays
 
 COLUMNS: list[dict[str, Any]] = [

@@ -12,14 +12,15 @@ import pytest
 import xgboost
 
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures
-from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.kinds import floor32
 from modelyard.families.tabular.native import GRAPH, INPUT, load_trained, to_onnx
 from modelyard.families.tabular.scale import TargetScale
-from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import ModelInfo, load_split, save_split
 from modelyard.kit.classes.decision import Decision
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.schema import Column
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.runtimes.types import Arrays, Runtime
 from modelyard.training.loop import Trainer

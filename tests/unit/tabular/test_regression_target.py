@@ -12,13 +12,13 @@ import pytest
 
 from modelyard.errors import UsageError
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.loss import LOSSES, covering, mean_to_standard_deviation
 from modelyard.families.tabular.scale import TargetScale
 from modelyard.families.tabular.table import load_split
 from modelyard.judging.evaluation import Evaluation
+from modelyard.kit.columns.frames import load_columns
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.types import Arrays, Runtime
 from modelyard.training.loop import Trainer

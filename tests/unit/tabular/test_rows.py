@@ -13,10 +13,11 @@ import pytest
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.data import TabularData
-from modelyard.families.tabular.host import request_model
-from modelyard.families.tabular.rows import read_rows
-from modelyard.families.tabular.schema import Column, TableSchema
-from modelyard.families.tabular.values import numbers
+from modelyard.families.tabular.schema import TableSchema
+from modelyard.kit.columns.host import request_model
+from modelyard.kit.columns.rows import read_rows
+from modelyard.kit.columns.schema import Column
+from modelyard.kit.columns.values import numbers
 from modelyard.kit.numerals import CONTINENTAL, ENGLISH, FRENCH
 from modelyard.kit.tables import Notation, Table, TableFile, as_numbers, notation, plainly
 from tests.unit.tabular.conftest import POSITIVE, SPLITS, built, customers, write
@@ -213,7 +214,7 @@ def test_numbers_with_a_unit_are_quantities_to_learn_from_to_predict_and_to_ask_
         in (summary["notes"])
     )
     assert (
-        request_model(schema)
+        request_model(schema, "One row")
         .model_fields["weight"]
         .description.startswith("a number, in kg: in training ")
     )

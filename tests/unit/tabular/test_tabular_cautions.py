@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from modelyard.families.tabular.cautions import Cautions, save_categories
-from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
+from modelyard.kit.columns.cautions import Cautions, save_categories
+from modelyard.kit.columns.encode import Encoder
 from tests.unit.tabular.conftest import built, customers, write
 
 FIELDS = {"land": "land", "size": "size"}

@@ -10,11 +10,11 @@ import pytest
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.mlp import Perceptron
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import ModelInfo, load_split
+from modelyard.kit.columns.encode import Encoder
 from modelyard.settings.continual import ContinualSettings
 from modelyard.training.memory import Memory
 from tests.training.going_on import features_of, judged, model_of

@@ -17,12 +17,13 @@ import pytest
 from pydantic import ValidationError
 
 from modelyard.errors import BadData
-from modelyard.families.tabular.data import load_columns
-from modelyard.families.tabular.encode import Encoder
 from modelyard.families.tabular.host import TabularHost
-from modelyard.families.tabular.rows import read_rows
-from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.frames import load_columns
+from modelyard.kit.columns.rows import read_rows
+from modelyard.kit.columns.schema import Column
 from modelyard.runtimes.types import Arrays
 from modelyard.serving.problems import Reader, Refusal
 from tests.unit.tabular.conftest import SPLITS, built, customers, make, write

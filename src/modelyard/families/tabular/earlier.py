@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.edits import Edits
-from modelyard.families.tabular.encode import Encoder
-from modelyard.families.tabular.schema import FILE, TableSchema
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import ModelInfo
+from modelyard.kit.columns.edits import Edits
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.schema import FILE
 from modelyard.kit.warm_start import check_same
 
 

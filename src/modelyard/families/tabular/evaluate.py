@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn import metrics as sk
 
-from modelyard.families.tabular.data import load_columns
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
 from modelyard.judging.curves import histogram
 from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series
 from modelyard.kit.classes.evaluate import judge_classes
+from modelyard.kit.columns.frames import load_columns
 from modelyard.kit.intervals import resample, share_sentence
 
 if TYPE_CHECKING:

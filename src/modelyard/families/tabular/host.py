@@ -3,41 +3,24 @@ alone."""
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictStr,
-    ValidationError,
-    WrapValidator,
-    create_model,
-)
+from pydantic import BaseModel
 
-from modelyard.families.tabular.cautions import Cautions
-from modelyard.families.tabular.cells import as_times, calendar, parse_time, words
-from modelyard.families.tabular.encode import Columns, Encoder, completed
 from modelyard.families.tabular.scale import IDENTITY, TargetScale
-from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.shapley import shapley_values
-from modelyard.host import Explanation, Host, WithWarnings, described
+from modelyard.host import Explanation, WithWarnings, described
 from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
 from modelyard.kit.classes.decision import Decision
+from modelyard.kit.columns.encode import Columns, completed
+from modelyard.kit.columns.host import ColumnHost
 from modelyard.runtimes.types import Runtime
 
 BACKGROUND = "background.npy"
-LONGEST = 100
-"""Characters of a category that drift detection keeps."""
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 PERMUTATIONS = 4
 """Orders in which an explanation switches the columns on, for each background row."""
 
@@ -49,34 +32,16 @@ class ValueAnswer(WithWarnings):
     """The predicted value, in the target's own unit."""
 
 
-class TabularHost(Host):
+class TabularHost(ColumnHost):
     """Answers for one trained table: its `Request` has the table's columns as fields."""
 
     def __init__(self, assets: Path) -> None:
-        super().__init__(assets)
         self.schema = TableSchema.load(assets)
-        self.encoder = Encoder.load(assets)
+        about = f"One row of the table, to predict {self.schema.target}."
+        super().__init__(assets, self.schema, about)
         self.decision = Decision.load_or(assets, Decision())
         self.scale = TargetScale.load_or(assets, IDENTITY)
-        named = _field_names(self.schema.inputs)
-        self._fields = {column.name: field for field, column in named.items()}
-        self._described = [
-            (
-                column.name,
-                self._fields[column.name],
-                column if column.role != "numeric" or column.boolean or column.words else None,
-            )
-            for column in self.schema.inputs
-        ]
-        """Column, field, and the column's schema where the value itself does not describe it."""
-        self.Request = request_model(self.schema)
         self.Response = _response_model(self.schema)
-        self._cautions = Cautions(self.schema, self._fields, self.encoder, self.assets)
-
-    def columns(self, requests: Sequence[BaseModel]) -> dict[str, tuple[Any, ...]]:
-        """Values by column of at least one request, as the encoder takes them."""
-        rows = [[values[name] for name in self._fields.values()] for values in map(vars, requests)]
-        return dict(zip(self._fields, zip(*rows, strict=True), strict=True))
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order."""
@@ -88,9 +53,7 @@ class TabularHost(Host):
             found += [ValueAnswer(value=value) for value in scores.tolist()]
         else:
             found += answers(self.decision, self.schema.classes, scores)
-        for request, answer in zip(requests, found, strict=True):
-            if cautions := self._cautions.of(vars(request)):
-                answer.warnings = cautions
+        self.warn(requests, found)
         return list(found)
 
     def scores(self, run: Runtime, columns: Columns) -> np.ndarray:
@@ -106,21 +69,7 @@ class TabularHost(Host):
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """The input columns, texts and times as figures, and the answer."""
-        row: dict[str, float | str | None] = {}
-        derived: dict[str, float | str | None] = {}
-        values = vars(request)
-        for name, field, column in self._described:
-            value = values[field]
-            if column is None:
-                row[name] = value
-            elif column.words:
-                word = isinstance(value, str)
-                row[name] = None if word else value
-                derived[f"{name}: word"] = value if word else None
-            elif column.role in ("text", "time"):
-                derived |= _figures(column, value)
-            else:
-                row[name] = _shown(column, value)
+        row, derived = self.cells(request)
         if isinstance(response, ValueAnswer):
             return described(row, {"prediction": response.value}, derived)
         assert isinstance(response, ClassAnswer)
@@ -169,12 +118,6 @@ class TabularHost(Host):
 
         return probability, f"probability of {classes[index]}"
 
-    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
-        """Rows of a CSV or Parquet file, read as the training data were."""
-        from modelyard.families.tabular.rows import read_rows
-
-        return read_rows(file, self.schema)
-
     def _score(self, run: Runtime, x: np.ndarray) -> np.ndarray:
         output = run("model", {"features": x})
         if self.schema.classes is None:
@@ -182,146 +125,7 @@ class TabularHost(Host):
         return self.decision.of_probabilities(output["probabilities"])
 
 
-def _figures(column: Column, value: Any) -> dict[str, float | str | None]:
-    """What drift detection sees of a text or a time, in columns of their own names."""
-    name = column.name
-    if column.role == "text":
-        text = (value or "").strip()
-        return {
-            f"{name}: words": float(len(words(text))),
-            f"{name}: characters": float(len(text)),
-        }
-    if not value:
-        return {f"{name}: weekday": None, f"{name}: hour": None}
-    # Not the age: it moves with the calendar, and would count as drift by itself.
-    parts = calendar(as_times([value]))
-    return {
-        f"{name}: weekday": WEEKDAYS[int(parts["weekday"][0])],
-        f"{name}: hour": float(parts["hour"][0]),
-    }
-
-
-def _shown(column: Column, value: Any) -> str | None:
-    """A category or a true and false as drift detection sees it."""
-    if value is None or value == "":
-        return None
-    if column.boolean:
-        return "true" if value else "false"
-    return str(value.strip()[:LONGEST])
-
-
-def request_model(schema: TableSchema) -> type[BaseModel]:
-    """The schema of one request: a field a column, by its own name in JSON; any other field is
-    refused."""
-    named = _field_names(schema.inputs)
-    fields: dict[str, Any] = {
-        name: (_type(column), _field(column)) for name, column in named.items()
-    }
-    example = {column.name: _example(column) for column in schema.inputs}
-    config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        protected_namespaces=(),
-        serialize_by_alias=True,
-        json_schema_extra={"examples": [example]},
-    )
-    model: type[BaseModel] = create_model("Request", __config__=config, **fields)
-    model.__doc__ = f"One row of the table, to predict {schema.target}."
-    return model
-
-
 def _response_model(schema: TableSchema) -> type[BaseModel]:
     if schema.classes is None:
         return ValueAnswer
     return answer_type(schema.classes)
-
-
-def _field_names(columns: Sequence[Column]) -> dict[str, Column]:
-    """A Python name for each column: its own where that is one and not one of pydantic's."""
-    taken = {column.name for column in columns}
-    named = {}
-    for index, column in enumerate(columns):
-        name = column.name
-        if (
-            not name.isidentifier()
-            or keyword.iskeyword(name)
-            or name.startswith("_")
-            or hasattr(BaseModel, name)
-        ):
-            name = f"column_{index}"
-            while name in taken:
-                name += "_"
-        named[name] = column
-    return named
-
-
-def _type(column: Column) -> Any:
-    kind: Any = StrictStr
-    if column.role == "numeric":
-        kind = StrictBool if column.boolean else StrictFloat
-        if column.words:
-            allowed: Any = StrictFloat | Literal[tuple(column.words)]
-            kind = Annotated[allowed, WrapValidator(_in_one_sentence(column))]
-    elif column.role == "time":
-        kind = Annotated[StrictStr, AfterValidator(_checked_time)]
-    return kind | None if column.nullable else kind
-
-
-def _field(column: Column) -> Any:
-    examples = column.examples or ([_example(column)] if column.role == "time" else [])
-    notes = [column.description or _words_for(column)]
-    if column.minimum is not None and column.maximum is not None:
-        notes.append(f"in training {column.minimum:g} to {column.maximum:g}")
-    if column.choices:
-        shown = ", ".join(column.choices[:10])
-        more = ", …" if len(column.choices) > 10 else ""
-        notes.append(f"in training {shown}{more}; others are allowed")
-    extra: dict[str, Any] = {"format": "date-time"} if column.role == "time" else {}
-    return Field(
-        default=None if column.nullable else ...,
-        alias=column.name,
-        description=": ".join(notes),
-        examples=list(examples) or None,
-        json_schema_extra=extra or None,
-    )
-
-
-def _words_for(column: Column) -> str:
-    if column.boolean:
-        return "true or false"
-    if column.words:
-        return f"a number, or one of {', '.join(map(repr, column.words))}"
-    words_for = {
-        "numeric": f"a number, in {column.unit}" if column.unit else "a number",
-        "category": "a category",
-        "text": "free text",
-    }
-    return words_for.get(column.role, "an ISO 8601 date or time, UTC without an offset")
-
-
-def _example(column: Column) -> Any:
-    if column.examples:
-        return column.examples[0]
-    if column.nullable:
-        return None
-    if column.boolean:
-        return False
-    return {"numeric": 0.0, "time": "2026-03-31T08:00:00"}.get(column.role, "")
-
-
-def _in_one_sentence(column: Column) -> Callable[[Any, Callable[[Any], Any]], Any]:
-    """What is wrong with a value that is neither a number nor a word of the column."""
-
-    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
-        try:
-            return handler(value)
-        except ValidationError:
-            raise ValueError(f"must be {_words_for(column)}") from None
-
-    return check
-
-
-def _checked_time(text: str) -> str:
-    parse_time(text)
-    return text

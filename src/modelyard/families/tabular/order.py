@@ -10,10 +10,11 @@ import numpy as np
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures
-from modelyard.families.tabular.infer import is_numeric
-from modelyard.families.tabular.schema import Column, TableSchema
-from modelyard.families.tabular.values import convert
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit import tables
+from modelyard.kit.columns.infer import is_numeric
+from modelyard.kit.columns.schema import Column
+from modelyard.kit.columns.values import convert
 from modelyard.kit.tables import Table, is_dated, notation, plainly
 from modelyard.kit.times import NEARLY_ALL, TIME_NAMES, Dependence, dependence, in_order
 

@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.families.tabular.divide import Rows
-from modelyard.families.tabular.schema import MOST_CHOICES, Column, TableSchema
+from modelyard.families.tabular.schema import TableSchema
+from modelyard.kit.columns.overview import columns_table, copies, left_out_table
+from modelyard.kit.columns.schema import Column
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ALMOST_ALL, ALMOST_EQUAL = 0.999, 0.9999
-
-
-def with_ranges(schema: TableSchema, train: pd.DataFrame) -> TableSchema:
-    """The schema with examples, ranges and choices as the training rows show them."""
-    columns = [c if c.role == "drop" else _with_range(c, train[c.name]) for c in schema.columns]
-    return schema.model_copy(update={"columns": columns})
 
 
 def summarize(
@@ -39,15 +35,9 @@ def summarize(
     classes = {name: int((y == index).sum()) for index, name in enumerate(schema.classes or [])}
     kind = f"{len(classes)} classes" if classes else "regression"
     given = _determining(frame, schema, y)
-    tables = [_columns_table(frame, schema), _splits_table(schema, y, rows)]
+    tables = [columns_table(frame, schema), _splits_table(schema, y, rows)]
     if schema.dropped:
-        tables.append(
-            {
-                "title": "Columns left out",
-                "columns": ["column", "why"],
-                "rows": [[name, why] for name, why in schema.dropped.items()],
-            }
-        )
+        tables.append(left_out_table(schema.dropped))
     return {
         "rows": {split: len(part) for split, part in rows.items()},
         "dropped": dropped,
@@ -62,54 +52,7 @@ def summarize(
         "headline": f"{len(frame):,} rows × {len(schema.inputs)} columns, {kind}"
         + _named(given, schema),
         "notes": notes,
-        "warnings": [*_duplicates(frame, rows), *_giveaways(given, schema)],
-    }
-
-
-def _with_range(column: Column, cells: pd.Series[Any]) -> Column:
-    there = _measured(column, cells).dropna()
-    update: dict[str, Any] = {
-        "examples": [_plain(value) for value in there.iloc[:200].unique()[:3]]
-    }
-    if column.role == "numeric" and not column.boolean and len(there):
-        update |= {"minimum": float(there.min()), "maximum": float(there.max())}
-    if column.role == "category" and not (column.transform == "ordinal" and column.choices):
-        update["choices"] = [str(name) for name in there.value_counts().index[:MOST_CHOICES]]
-    return column.model_copy(update=update)
-
-
-def _measured(column: Column, cells: pd.Series[Any]) -> pd.Series[Any]:
-    """The cells, of numbers and words the numbers."""
-    return cells[~cells.isin(column.words)].astype(float) if column.words else cells
-
-
-def _plain(value: Any) -> float | bool | str:
-    """A cell as JSON holds it, cut to 80 characters."""
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, float, np.number)):
-        return float(value)
-    if isinstance(value, np.datetime64) or hasattr(value, "isoformat"):
-        return str(np.datetime64(value, "s"))
-    return str(value)[:80]
-
-
-def _columns_table(frame: pd.DataFrame, schema: TableSchema) -> dict[str, Any]:
-    rows = []
-    for column in schema.inputs:
-        cells = frame[column.name]
-        role = "boolean" if column.boolean else str(column.role)
-        if column.words:
-            role = "numeric or a word"
-        example = str(column.examples[0]) if column.examples else ""
-        missing = f"{100 * cells.isna().mean():.1f}"
-        rows.append(
-            [column.name, role, column.transform or "", missing, int(cells.nunique()), example]
-        )
-    return {
-        "title": "Columns",
-        "columns": ["column", "role", "transform", "missing %", "distinct", "example"],
-        "rows": rows,
+        "warnings": [*copies(frame, rows), *_giveaways(given, schema)],
     }
 
 
@@ -125,24 +68,6 @@ def _splits_table(schema: TableSchema, y: np.ndarray, rows: Rows) -> dict[str, A
         body.append([split, len(part), *figures])
     names = schema.classes or [f"{what} {schema.target}" for what in ("least", "mean", "largest")]
     return {"title": "Splits", "columns": ["split", "rows", *names], "rows": body}
-
-
-def _duplicates(frame: pd.DataFrame, rows: Rows) -> list[str]:
-    """Says how many validation and test rows are also in training: they flatter the figures."""
-    import pandas as pd
-
-    hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
-    known = hashes[rows["train"]]
-    found = {
-        split: int(np.isin(hashes[rows[split]], known).sum()) for split in ("validation", "test")
-    }
-    if not any(found.values()):
-        return []
-    each = " and ".join(f"{count:,} {split}" for split, count in found.items() if count)
-    said = f"{each} rows are exact copies of training rows and flatter the figures"
-    if sum(found.values()) == 1:
-        said = f"{each} row is an exact copy of a training row and flatters the figures"
-    return [f"{said}. If they are the same event, remove the copies from the data"]
 
 
 def _determining(frame: pd.DataFrame, schema: TableSchema, y: np.ndarray) -> list[str]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide, order
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.edits import Edits
-from modelyard.families.tabular.infer import infer_column
 from modelyard.families.tabular.samples import TARGETS
-from modelyard.families.tabular.schema import Column, TableSchema, near
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.target import read_target
-from modelyard.families.tabular.values import convert
+from modelyard.kit.columns.edits import Edits
+from modelyard.kit.columns.frames import check_named, dropped_columns, judged, unlisted
+from modelyard.kit.columns.schema import near
 from modelyard.kit.tables import Table, doubt, texts
 
 if TYPE_CHECKING:
@@ -50,21 +50,26 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     names = table.names
     target = target_name(table, edits, config)
     check_columns(table, target, config)
-    columns, values = _inputs(table, [name for name in names if name != target], edits, config)
+    columns, values = judged(
+        table, [name for name in names if name != target], edits, config.features
+    )
     found = read_target(table, target, edits.of_target(target), config)
     schema, y = found.schema, found.y
     shown = texts(table, target) if schema.classes else y
     if not schema.classes and (question := doubt(table, target)):
         table.note(question)
-    notes = [*found.notes, *_unlisted(names, edits, target, table)]
+    notes = [*found.notes, *unlisted(names, edits, [target])]
+    if edits != edits.of_target(target):
+        assert edits.file is not None
+        of = f"those of {edits.target}, not of {target}"
+        notes.append(f"task and classes in {edits.file.name} are {of}: they were not used")
     clock = order.find_clock(table, target, y, schema, columns, config.features)
     keep, dropped = _rows_to_keep(table, target, y, clock)
     import pandas as pd
 
     frame = pd.DataFrame({**values, target: shown})[keep]
-    reasons = {**table.dropped, **{c.name: c.description for c in columns if c.role == "drop"}}
-    # A reason is no description, should a person take the column in again.
-    columns = [c.model_copy(update={"description": ""}) if c.role == "drop" else c for c in columns]
+    columns, left_out = dropped_columns(columns)
+    reasons = {**table.dropped, **left_out}
     schema = schema.model_copy(update={"columns": columns, "dropped": reasons})
     if not schema.inputs:
         why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
@@ -87,15 +92,9 @@ def check_columns(table: Table, target: str, config: TabularConfig) -> None:
     for name in config.features.drop:
         if name == target:
             raise UsageError(f"setting 'features.drop': column {name!r} is the target")
-        _check_setting("drop", name, table.names)
+        check_named("drop", name, table.names)
     if config.features.time_column is not None:
-        _check_setting("time_column", config.features.time_column, table.names)
-
-
-def _check_setting(setting: str, name: str, names: list[str]) -> None:
-    if name not in names:
-        problem = f"column {name!r} is not in the table. {near(name, names)}"
-        raise UsageError(f"setting 'features.{setting}': {problem}")
+        check_named("time_column", config.features.time_column, table.names)
 
 
 def target_name(table: Table, edits: Edits, config: TabularConfig) -> str:
@@ -115,29 +114,6 @@ def target_name(table: Table, edits: Edits, config: TabularConfig) -> str:
         problem = "the table has no such column to predict"
         raise BadData(problem, file=named_by, column=target, hint=near(target, names))
     return target
-
-
-def _inputs(
-    table: Table, names: list[str], edits: Edits, config: TabularConfig
-) -> tuple[list[Column], dict[str, pd.Series[Any]]]:
-    """The judged columns, and the values of those that are used."""
-    columns, values = [], {}
-    for name in names:
-        if name in config.features.drop:
-            column = Column(name=name, role="drop", description="left out by features.drop")
-        elif edits.role(name) == "drop":
-            column = Column(name=name, role="drop", description="left out by the schema")
-        else:
-            given = edits.columns.get(name, {})
-            inferred = infer_column(table, name, config.features, given)
-            column = edits.apply(inferred)
-        columns.append(column)
-        if column.role != "drop":
-            try:
-                values[name] = convert(column, table, edits.requires(name))
-            except BadData as error:
-                raise edits.explain(error) from None
-    return columns, values
 
 
 def _rows_to_keep(
@@ -160,21 +136,3 @@ def _rows_to_keep(
         problem = f"{keep.sum()} rows can be used; at least {divide.LEAST_ROWS} are needed"
         raise BadData(problem, file=table.file)
     return keep, dropped
-
-
-def _unlisted(names: list[str], edits: Edits, target: str, table: Table) -> list[str]:
-    """Refuses a schema that asks for a column the table lacks; notes columns that it does not
-    name."""
-    for name, given in edits.columns.items():
-        if name not in names and given.get("role") != "drop":
-            problem = "the schema names a column that the table lacks"
-            raise BadData(problem, file=edits.file, column=name, hint=near(name, names))
-    if edits.file is None:
-        return []
-    others = [name for name in names if name not in edits.columns and name != target]
-    inferred = f"; inferred, not edited there: {', '.join(others[:10])}" if others else ""
-    notes = [f"columns follow {edits.file.name}{inferred}"]
-    if edits != edits.of_target(target):
-        of = f"those of {edits.target}, not of {target}"
-        notes.append(f"task and classes in {edits.file.name} are {of}: they were not used")
-    return notes

@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.divide import LEAST_OF_CLASS
-from modelyard.families.tabular.edits import Edits
-from modelyard.families.tabular.infer import is_numeric
-from modelyard.families.tabular.schema import Column, TableSchema
-from modelyard.families.tabular.values import numbers
+from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.classes.positive import Positive, positive_class
+from modelyard.kit.columns.edits import Edits
+from modelyard.kit.columns.infer import is_numeric
+from modelyard.kit.columns.schema import Column
+from modelyard.kit.columns.values import numbers
 from modelyard.kit.tables import Table, as_texts, leading_zero, notation, plainly
 
 MOST_CLASSES = 100

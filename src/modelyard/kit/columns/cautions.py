@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from modelyard.families.tabular.cells import parse_time
-from modelyard.families.tabular.encode import Encoder
-from modelyard.families.tabular.parts import TimePart
-from modelyard.families.tabular.schema import MOST_CHOICES, TableSchema
 from modelyard.host import Caution
 from modelyard.kit.cautions import Ranges, empty, unseen
+from modelyard.kit.columns.cells import parse_time
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.parts import TimePart
+from modelyard.kit.columns.schema import MOST_CHOICES, HasColumns
 from modelyard.store.artifact import write_json
 
 FAR = 1.0
@@ -26,7 +26,7 @@ FILE = "categories.json"
 
 def save_categories(
     assets: Path,
-    schema: TableSchema,
+    schema: HasColumns,
     columns: Mapping[str, Iterable[str | None]],
     earlier: Path | None,
 ) -> None:
@@ -55,7 +55,7 @@ class Cautions:
     """The cautions of a row, looked for in as little time as a few comparisons take."""
 
     def __init__(
-        self, schema: TableSchema, fields: Mapping[str, str], encoder: Encoder, assets: Path
+        self, schema: HasColumns, fields: Mapping[str, str], encoder: Encoder, assets: Path
     ) -> None:
         """`fields` are a request's fields by column."""
         long = _saved_categories(assets)

@@ -15,10 +15,9 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from modelyard.errors import BadData
-from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.measures import MixedPart, NumberBlock, NumericPart
-from modelyard.families.tabular.parts import CategoryPart, ColumnPart, TextPart, TimePart
-from modelyard.families.tabular.schema import Column, TableSchema
+from modelyard.kit.columns.measures import MixedPart, NumberBlock, NumericPart
+from modelyard.kit.columns.parts import CategoryPart, ColumnPart, TextPart, TimePart
+from modelyard.kit.columns.schema import Column, ColumnSettings, HasColumns
 from modelyard.store.artifact import write_text
 
 Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
@@ -52,7 +51,7 @@ class Encoder:
         self._others = [part for part in parts if isinstance(part, ColumnPart)]
 
     @classmethod
-    def fit(cls, columns: Columns, schema: TableSchema, settings: TabularFeatures) -> Encoder:
+    def fit(cls, columns: Columns, schema: HasColumns, settings: ColumnSettings) -> Encoder:
         """Learns medians, categories, vocabulary and calendar from training columns."""
         return cls([_fit(column, columns[column.name], settings) for column in schema.inputs])
 
@@ -86,7 +85,7 @@ class Encoder:
         return cls(_PARTS.validate_json((Path(assets) / FILE).read_bytes()))
 
 
-def completed(columns: Columns, schema: TableSchema) -> Columns:
+def completed(columns: Columns, schema: HasColumns) -> Columns:
     """The columns with empty ones for those that are absent and may be empty.
 
     Raises:
@@ -104,7 +103,7 @@ def completed(columns: Columns, schema: TableSchema) -> Columns:
     return {**columns, **added}
 
 
-def _fit(column: Column, values: Sequence[Any] | np.ndarray, settings: TabularFeatures) -> Part:
+def _fit(column: Column, values: Sequence[Any] | np.ndarray, settings: ColumnSettings) -> Part:
     if column.words:
         return MixedPart.fit(column, values)
     if column.role == "numeric":

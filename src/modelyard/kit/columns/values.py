@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from modelyard.families.tabular.schema import Column
 from modelyard.kit import tables
+from modelyard.kit.columns.schema import Column
 from modelyard.kit.tables import (
     Notation,
     Table,

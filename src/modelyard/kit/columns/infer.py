@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelyard.families.tabular.config import TabularFeatures
-from modelyard.families.tabular.measures import logged
-from modelyard.families.tabular.schema import Column
-from modelyard.families.tabular.values import TIME_FORMATS, to_times
+from modelyard.kit.columns.measures import logged
+from modelyard.kit.columns.schema import Column, ColumnSettings
+from modelyard.kit.columns.values import TIME_FORMATS, to_times
 from modelyard.kit.precision import tells_apart
 from modelyard.kit.tables import (
     Table,
@@ -154,7 +153,7 @@ class Cells:
 
 
 def infer_column(
-    table: Table, name: str, settings: TabularFeatures, given: Mapping[str, Any]
+    table: Table, name: str, settings: ColumnSettings, given: Mapping[str, Any]
 ) -> Column:
     """The column's role, whether it may be empty, and how its cells are written. What was taken for
     granted is noted. `given` are a person's edits.
@@ -202,7 +201,7 @@ def is_numeric(cells: pa.Array) -> bool:
     return found.numeric_share >= MOSTLY and not found.boolean
 
 
-def _guess(name: str, cells: Cells, nullable: bool, settings: TabularFeatures) -> Guess:
+def _guess(name: str, cells: Cells, nullable: bool, settings: ColumnSettings) -> Guess:
     there, distinct = cells.there, cells.distinct
     if distinct == 0:
         return Guess("drop", "all cells are empty")
@@ -223,9 +222,7 @@ def _guess(name: str, cells: Cells, nullable: bool, settings: TabularFeatures) -
     return _guess_text(texts, distinct, settings, bool(cells.code))
 
 
-def _guess_text(
-    texts: Sequence[str], distinct: int, settings: TabularFeatures, code: bool
-) -> Guess:
+def _guess_text(texts: Sequence[str], distinct: int, settings: ColumnSettings, code: bool) -> Guess:
     some = texts[:SAMPLE]
     words = sum(len(re.findall(r"\s+", text)) + 1 for text in some) / len(some)
     varied = distinct > max(SOME_TEXTS, 0.5 * len(texts))

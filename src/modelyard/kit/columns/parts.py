@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel
 
-from modelyard.families.tabular.cells import as_strings, as_times, calendar, words
-from modelyard.families.tabular.schema import Column
+from modelyard.kit.columns.cells import as_strings, as_times, calendar, words
+from modelyard.kit.columns.schema import Column
 
 OTHER = "(other)"
 

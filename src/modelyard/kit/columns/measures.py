@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from modelyard.families.tabular.cells import as_numbers
-from modelyard.families.tabular.parts import ColumnPart, FittedColumn
-from modelyard.families.tabular.schema import Column
+from modelyard.kit.columns.cells import as_numbers
+from modelyard.kit.columns.parts import ColumnPart, FittedColumn
+from modelyard.kit.columns.schema import Column
 from modelyard.kit.precision import tells_apart
 
 _LARGEST = float(np.finfo(np.float32).max) / 4

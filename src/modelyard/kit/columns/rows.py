@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from modelyard.families.tabular.cells import as_json, number_or_word
-from modelyard.families.tabular.schema import Column, TableSchema
-from modelyard.families.tabular.values import convert
+from modelyard.kit.columns.cells import as_json, number_or_word
+from modelyard.kit.columns.schema import Column, HasColumns
+from modelyard.kit.columns.values import convert
 from modelyard.kit.tables import Notation, Table, notation, read_table
 
 
-def read_rows(file: Path, schema: TableSchema) -> list[dict[str, Any]]:
+def read_rows(file: Path, schema: HasColumns) -> list[dict[str, Any]]:
     """One JSON body a row of a CSV or Parquet file; columns that the model does not know stay as
     they came.
 

@@ -1,0 +1,93 @@
+"""What the card tells about the columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.kit.columns.schema import MOST_CHOICES, Column, HasColumns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def with_ranges(columns: Sequence[Column], train: pd.DataFrame) -> list[Column]:
+    """The columns with examples, ranges and choices as the training rows show them."""
+    return [c if c.role == "drop" else _with_range(c, train[c.name]) for c in columns]
+
+
+def columns_table(frame: pd.DataFrame, schema: HasColumns) -> dict[str, Any]:
+    """Role, transform, missing cells and an example of each column."""
+    rows = []
+    for column in schema.inputs:
+        cells = frame[column.name]
+        role = "boolean" if column.boolean else str(column.role)
+        if column.words:
+            role = "numeric or a word"
+        example = str(column.examples[0]) if column.examples else ""
+        missing = f"{100 * cells.isna().mean():.1f}"
+        rows.append(
+            [column.name, role, column.transform or "", missing, int(cells.nunique()), example]
+        )
+    return {
+        "title": "Columns",
+        "columns": ["column", "role", "transform", "missing %", "distinct", "example"],
+        "rows": rows,
+    }
+
+
+def left_out_table(dropped: Mapping[str, str]) -> dict[str, Any]:
+    """Columns that are no inputs, and why."""
+    return {
+        "title": "Columns left out",
+        "columns": ["column", "why"],
+        "rows": [[name, why] for name, why in dropped.items()],
+    }
+
+
+def copies(frame: pd.DataFrame, rows: Mapping[str, np.ndarray]) -> list[str]:
+    """Says how many validation and test rows are also in training: they flatter the figures."""
+    import pandas as pd
+
+    hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    known = hashes[rows["train"]]
+    found = {
+        split: int(np.isin(hashes[rows[split]], known).sum()) for split in ("validation", "test")
+    }
+    if not any(found.values()):
+        return []
+    each = " and ".join(f"{count:,} {split}" for split, count in found.items() if count)
+    said = f"{each} rows are exact copies of training rows and flatter the figures"
+    if sum(found.values()) == 1:
+        said = f"{each} row is an exact copy of a training row and flatters the figures"
+    return [f"{said}. If they are the same event, remove the copies from the data"]
+
+
+def _with_range(column: Column, cells: pd.Series[Any]) -> Column:
+    there = _measured(column, cells).dropna()
+    update: dict[str, Any] = {
+        "examples": [_plain(value) for value in there.iloc[:200].unique()[:3]]
+    }
+    if column.role == "numeric" and not column.boolean and len(there):
+        update |= {"minimum": float(there.min()), "maximum": float(there.max())}
+    if column.role == "category" and not (column.transform == "ordinal" and column.choices):
+        update["choices"] = [str(name) for name in there.value_counts().index[:MOST_CHOICES]]
+    return column.model_copy(update=update)
+
+
+def _measured(column: Column, cells: pd.Series[Any]) -> pd.Series[Any]:
+    """The cells, of numbers and words the numbers."""
+    return cells[~cells.isin(column.words)].astype(float) if column.words else cells
+
+
+def _plain(value: Any) -> float | bool | str:
+    """A cell as JSON holds it, cut to 80 characters."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, float, np.number)):
+        return float(value)
+    if isinstance(value, np.datetime64) or hasattr(value, "isoformat"):
+        return str(np.datetime64(value, "s"))
+    return str(value)[:80]

@@ -1,0 +1,138 @@
+"""What the columns of a table are: read from the data, edited by a person, followed by training
+and serving alike.
+
+Light: the serving half reads it too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from modelyard.kit.numerals import STYLES
+
+Role = Literal["numeric", "category", "text", "time", "drop"]
+Transform = Literal["identity", "log", "standardize", "onehot", "ordinal"]
+
+ROLES: tuple[str, ...] = get_args(Role)
+TRANSFORMS: Mapping[str, tuple[str, ...]] = {
+    "numeric": ("standardize", "log", "identity"),
+    "category": ("onehot", "ordinal"),
+    "text": (),
+    "time": (),
+    "drop": (),
+}
+"""Transforms each role may have; the first is the default."""
+
+FILE = "schema.json"
+MOST_CHOICES = 50
+"""Categories that a column names at most, the most frequent first."""
+
+
+class Column(BaseModel):
+    """One column of the table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    role: Role
+    transform: Transform | None = None
+    """Numeric: identity, log (sign-preserving log1p) or standardize; category: onehot or
+    ordinal."""
+    boolean: bool = False
+    """A numeric column of true and false."""
+    nullable: bool = False
+    """Whether a cell may be empty."""
+    format: str = ""
+    """How files write the cells: of times `ISO 8601` or a pattern such as `%d.%m.%Y`; of numbers
+    one of STYLES, such as `1.234,5`, where thousands are separated or decimals have a comma.
+    Requests hold plain numbers and ISO 8601."""
+    unit: str = ""
+    """What files write next to each number: `%`, `EUR`, `kg`. Requests hold only the number."""
+    words: list[str] = []
+    """What may stand in place of a number, such as `none recorded`. Requests hold a number or one of
+    them."""
+    description: str = ""
+    """For the people who call the service."""
+    examples: list[float | bool | str] = []
+    minimum: float | None = None
+    """Smallest training value; documentation, not a limit."""
+    maximum: float | None = None
+    """Largest training value; documentation, not a limit."""
+    choices: list[str] = []
+    """Categories by frequency; with `ordinal`, in their order, lowest first."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_transform(cls, values: Any) -> Any:
+        if (
+            isinstance(values, dict)
+            and values.get("transform") is None
+            and values.get("role") in TRANSFORMS
+        ):
+            allowed = TRANSFORMS[values["role"]]
+            values = {**values, "transform": allowed[0] if allowed else None}
+        return values
+
+    @model_validator(mode="after")
+    def _transform_and_format_suit_role(self) -> Column:
+        allowed = TRANSFORMS[self.role]
+        if self.transform is not None and self.transform not in allowed:
+            raise ValueError(
+                f"transform {self.transform!r} does not suit role {self.role!r}. "
+                f"Allowed: {', '.join(allowed) or 'null'}"
+            )
+        if self.words and (self.role != "numeric" or self.boolean):
+            raise ValueError("words may stand in place of numbers only: role 'numeric'")
+        if self.role == "numeric" and self.format and self.format not in STYLES:
+            allowed = tuple(json.dumps(style) for style in STYLES)
+            raise ValueError(
+                f"format {self.format!r} is none of numbers. Allowed: {', '.join(allowed)}, or empty"
+            )
+        return self
+
+
+class HasColumns(Protocol):
+    """The schema of a table, of any family."""
+
+    @property
+    def inputs(self) -> list[Column]:
+        """The columns a request holds: all that are not dropped."""
+        ...
+
+
+class ColumnSettings(Protocol):
+    """What a family's settings say of columns."""
+
+    @property
+    def drop(self) -> tuple[str, ...]:
+        """Columns to leave out."""
+        ...
+
+    @property
+    def max_categories(self) -> int:
+        """Categories a column keeps."""
+        ...
+
+    @property
+    def max_words(self) -> int:
+        """Words of a text column that become inputs."""
+        ...
+
+    @property
+    def numeric(self) -> Literal["standardize", "log", "identity"]:
+        """Default transform of numeric columns."""
+        ...
+
+
+def near(name: str, names: list[str]) -> str:
+    """The sentence that lists the columns there are, the nearest spelling first."""
+    folded = {other.casefold(): other for other in names}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    guess = f"Did you mean {folded[close[0]]!r}? " if close else ""
+    shown = ", ".join(names[:20]) + (f", … ({len(names)} in all)" if len(names) > 20 else "")
+    return f"{guess}Columns: {shown}"
