@@ -19,12 +19,13 @@ from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.data import ImageData
 from modelyard.families.image.family import Image as ImageFamily
 from modelyard.families.image.host import ImageHost
-from modelyard.families.image.pixels import statistics
-from modelyard.families.image.samples import digits, shifted
+from modelyard.families.image.samples import digits
 from modelyard.families.image.spec import ImageSpec
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classes.decision import Decision
 from modelyard.kit.classifier import store
+from modelyard.kit.pictures.pixels import statistics
+from modelyard.kit.pictures.simulated import shifted
 from modelyard.runtimes.types import Arrays
 from tests.unit.image.test_image_data import build, scans
 

@@ -9,13 +9,13 @@ last layer's patch tokens.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from modelyard.kit.pictures.drawing import LEAST_SIDE, picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,8 +25,6 @@ OVER_MAPS = "class activation map: Grad-CAM of the last convolution, before its 
 OVER_TOKENS = "class activation map over patch tokens: Grad-CAM of the last layer, before its ReLU"
 MOST_CELLS = 8
 """Rows and columns of the grid that is given; finer maps are summed up."""
-LEAST_SIDE = 224
-"""Pixels of an overlay's side, at least."""
 SUPPORTS, OPPOSES = (214, 48, 39), (49, 92, 196)
 """Colours of evidence for and against."""
 
@@ -95,21 +93,3 @@ def overlay(pixels: np.ndarray, places: np.ndarray, side: int = LEAST_SIDE) -> I
     alpha = 0.65 * np.abs(strength)[..., None]
     mixed = (1 - alpha) * np.asarray(base, np.float64) + alpha * tint
     return Image.fromarray(mixed.round().astype(np.uint8), "RGB")
-
-
-def picture(pixels: np.ndarray, side: int = LEAST_SIDE) -> Image:
-    """uint8 (channels, size, size) as an RGB picture of at least `side` pixels."""
-    from PIL import Image
-
-    array = np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0)
-    size = max(side, pixels.shape[1])
-    return Image.fromarray(np.ascontiguousarray(array)).resize(
-        (size, size), Image.Resampling.NEAREST
-    )
-
-
-def data_url(image: Image, kind: str = "PNG") -> str:
-    """A picture as `data:image/…;base64,…`; JPEG is small, PNG exact."""
-    stream = io.BytesIO()
-    image.save(stream, kind, optimize=True, **({"quality": 85} if kind == "JPEG" else {}))
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from modelyard.families.image.config import ImageConfig
-from modelyard.families.image.pixels import Limits, has_colour, open_picture
 from modelyard.families.image.samples import write_sample
 from modelyard.families.image.spec import ImageSpec
 from modelyard.kit.classifier.data import ClassifierData, Look
+from modelyard.kit.pictures.pixels import Limits, has_colour, moments, open_picture
 
 SMALLEST, LARGEST, STEP = 32, 96, 16
 """Sides that `features.size` of None chooses from."""
@@ -100,17 +100,6 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
             "colour": spec.colour,
             "fit": spec.fit,
         }
-
-
-def moments(pixels: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation by channel of uint8 (n, channels, size, size); a deviation is
-    at least 1."""
-    total = np.zeros((2, pixels.shape[1]))
-    for start in range(0, len(pixels), 256):
-        part = pixels[start : start + 256].astype(np.float64)
-        total += [part.sum(axis=(0, 2, 3)), np.square(part).sum(axis=(0, 2, 3))]
-    mean, square = total / (pixels.size / pixels.shape[1])
-    return mean.tolist(), np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1.0).tolist()
 
 
 def _side(facts: Sequence[PictureFacts]) -> int:

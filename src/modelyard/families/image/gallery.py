@@ -10,6 +10,7 @@ from modelyard.families.image import cam
 from modelyard.families.image.host import FEATURES
 from modelyard.judging.evaluation import Picture, Plot
 from modelyard.kit.classes.judged import Judged
+from modelyard.kit.pictures.drawing import data_url, picture
 
 if TYPE_CHECKING:
     from modelyard.families.image.host import ImageHost
@@ -73,13 +74,13 @@ def _tiles(host: ImageHost, run: Runtime, pixels: np.ndarray, rows: np.ndarray) 
     found = host.decision.labels(host.probabilities(run, chosen))
     tiles = []
     for one, maps, index in zip(chosen, features, found.tolist(), strict=True):
-        parts = [cam.picture(one, SIDE)]
+        parts = [picture(one, SIDE)]
         if host.head is not None:
             parts.append(cam.overlay(one, host.evidence(maps, index)[0], SIDE))
         tile = Image.new("RGB", (sum(part.width for part in parts), parts[0].height))
         for number, part in enumerate(parts):
             tile.paste(part, (number * parts[0].width, 0))
-        tiles.append(cam.data_url(tile, "JPEG"))
+        tiles.append(data_url(tile, "JPEG"))
     return tiles
 
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from modelyard.errors import BadData
 from modelyard.families.image import cam
-from modelyard.families.image.pixels import open_picture, pixels_of, statistics
 from modelyard.families.image.spec import ImageSpec
 from modelyard.host import Cost, Explanation
 from modelyard.kit.classes.answers import contrast
 from modelyard.kit.classifier.host import LOGITS, ClassifierHost
-from modelyard.kit.classifier.kind import from_base64
+from modelyard.kit.pictures.answering import DESCRIPTION, ENCODED, Turns, decoding_cost
+from modelyard.kit.pictures.drawing import data_url
+from modelyard.kit.pictures.pixels import open_picture, statistics
 from modelyard.runtimes.types import Runtime
 
 FEATURES = "features"
 """The graph's output of the last stage's maps."""
-DECODE_SECONDS = 20e-9
-"""For each pixel of a picture, on one core, at most."""
-HEAD_CHARACTERS = 16_384
-LARGE_PIXELS = 4_000_000
 
 
 class Picture(BaseModel, extra="forbid"):
@@ -32,8 +26,8 @@ class Picture(BaseModel, extra="forbid"):
 
     image: str = Field(
         min_length=1,
-        description="A PNG, JPEG, BMP or WebP file in base64; a data: URL is allowed",
-        json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/*"},
+        description=DESCRIPTION,
+        json_schema_extra=ENCODED,
     )
 
 
@@ -46,32 +40,23 @@ class ImageHost(ClassifierHost[ImageSpec]):
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
-        self._large = threading.Lock()
+        self._turns = Turns()
         self.head = cam.load_head(self.assets)
         self.method = cam.method(self.assets) if self.head is not None else ""
 
     def cost(self, request: BaseModel) -> Cost:
-        """The network sees the same few pixels of every picture; decoding takes as long as the
-        picture is large."""
+        """Decoding, which takes as long as the picture is large."""
         assert isinstance(request, Picture)
-        # The beginning of a file says how large the picture is, but for some JPEG and WebP files.
-        for text in (request.image[:HEAD_CHARACTERS], request.image):
-            try:
-                pixels = pixels_of(from_base64(text, self.spec.limits))
-            except BadData:
-                continue
-            if pixels or len(text) == len(request.image):
-                return Cost(1.0, pixels * DECODE_SECONDS)
-        return Cost()
+        return decoding_cost(request.image, self.spec.limits)
 
     def array(self, data: bytes) -> np.ndarray:
         """What the model sees of a file's bytes: uint8 (channels, size, size)."""
-        with self._turn(data):
+        with self._turns.of(data):
             return self.spec.decode(data)
 
     def figures(self, data: bytes) -> dict[str, float | str | None]:
         """Figures of the picture as it was sent."""
-        with self._turn(data):
+        with self._turns.of(data):
             return {**statistics(open_picture(data, self.spec.limits))}
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
@@ -95,7 +80,7 @@ class ImageHost(ClassifierHost[ImageSpec]):
             output=name,
             base=base,
             contributions={f"row {r + 1} column {c + 1}": float(cells[r, c]) for r, c in ranked},
-            picture=cam.data_url(cam.overlay(pixels, places)),
+            picture=data_url(cam.overlay(pixels, places)),
         )
 
     def evidence(self, features: np.ndarray, index: int) -> tuple[np.ndarray, float, str]:
@@ -110,7 +95,3 @@ class ImageHost(ClassifierHost[ImageSpec]):
         places, base = cam.evidence(features, self.head, weights * slope)
         base += float(weights @ shift)
         return places, base, name
-
-    def _turn(self, data: bytes) -> AbstractContextManager[object]:
-        """Large pictures are decoded one at a time, whoever asks: each takes 100 MB and more."""
-        return self._large if pixels_of(data) > LARGE_PIXELS else nullcontext()

@@ -12,6 +12,7 @@ from torch import nn
 from modelyard.errors import UsageError
 from modelyard.families.image.config import ImageModel
 from modelyard.families.image.spec import ImageSpec
+from modelyard.kit.pictures.layers import Block
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -40,22 +41,6 @@ class Net(nn.Module):
     def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         features = self.backbone((pixels - self.get_buffer("mean")) / self.get_buffer("std"))
         return {"logits": self.head(self.dropout(features.mean((2, 3)))), "features": features}
-
-
-class Block(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut (He et al. 2016)."""
-
-    def __init__(self, before: int, after: int, stride: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-        self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
-        self.shortcut = nn.Conv2d(before, after, 1, stride, bias=False)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(after), nn.BatchNorm2d(after)])
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        inner = self.norms[0](self.first(maps)).relu()
-        after: torch.Tensor = self.norms[1](self.second(inner)) + self.shortcut(maps)
-        return after.relu()
 
 
 class Maps(nn.Module):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from modelyard.kit.pictures.simulated import cloud, shifted
+
 SCANS = 1_200
 SIDE = 32
 """Pixels of a simulated scan."""
@@ -46,7 +48,7 @@ def lesions(count: int, seed: int) -> tuple[np.ndarray, list[str], np.ndarray]:
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float64)
     pictures, labels, places = [], [], np.full((count, 2), np.nan)
     for number in range(count):
-        scan = 0.32 + 0.06 * r.normal() + 0.07 * _cloud(r) + 0.03 * r.normal(size=(SIDE, SIDE))
+        scan = 0.32 + 0.06 * r.normal() + 0.07 * cloud(r, SIDE) + 0.03 * r.normal(size=(SIDE, SIDE))
         for _ in range(int(r.integers(1, 4))):
             angle, offset = r.uniform(0, np.pi), r.uniform(0.2, 0.8) * SIDE
             away = (rows - offset) * np.cos(angle) + (columns - offset) * np.sin(angle)
@@ -59,27 +61,6 @@ def lesions(count: int, seed: int) -> tuple[np.ndarray, list[str], np.ndarray]:
         pictures.append(scan)
         labels.append("lesion" if ill else "healthy")
     return (np.clip(np.array(pictures), 0, 1) * 255).round().astype(np.uint8), labels, places
-
-
-def shifted(pictures: np.ndarray, drift: float, seed: int) -> np.ndarray:
-    """Darker and noisier as `drift` goes from 0 (unchanged) to 1."""
-    if not drift:
-        return pictures
-    noise = np.random.default_rng([seed, 47]).normal(0, 25 * drift, pictures.shape)
-    darker: np.ndarray = (
-        np.clip(pictures * (1 - 0.5 * drift) + noise, 0, 255).round().astype(np.uint8)
-    )
-    return darker
-
-
-def _cloud(r: np.random.Generator) -> np.ndarray:
-    """Smooth noise of about unit deviation, (SIDE, SIDE)."""
-    frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.fftfreq(SIDE)[None])
-    cloud = np.fft.ifft2(
-        np.fft.fft2(r.normal(size=(SIDE, SIDE))) * np.exp(-np.square(frequency * 12))
-    ).real
-    smooth: np.ndarray = cloud / cloud.std()
-    return smooth
 
 
 def _write(raw: Path, pictures: np.ndarray, labels: list[str]) -> None:

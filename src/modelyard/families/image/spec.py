@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from modelyard.families.image.pixels import PICTURES, Limits, open_picture, to_array
 from modelyard.kit.classifier.spec import FileSpec
+from modelyard.kit.pictures.pixels import PICTURES, Limits, open_picture, to_array
 
 
 class ImageSpec(FileSpec):

@@ -77,7 +77,7 @@ def read_folder(
     check_labels(listing, settings, earlier)
     if settings.group_pattern is not None:
         pattern = settings.group_pattern
-        listing.examples = [_grouped(example, pattern) for example in listing.examples]
+        listing.examples = [grouped(example, pattern) for example in listing.examples]
     return listing
 
 
@@ -288,7 +288,12 @@ def _wrong_label(example: Example, problem: str) -> BadData:
     return BadData(problem, file=example.file.path)
 
 
-def _grouped(example: Example, pattern: str) -> Example:
+def grouped(example: Example, pattern: str) -> Example:
+    """An example with the group that the pattern finds in its name.
+
+    Raises:
+        UsageError: the pattern finds none.
+    """
     try:
         match = re.search(pattern, example.name)
     except re.error as error:

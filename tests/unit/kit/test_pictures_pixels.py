@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from modelyard.errors import BadData
-from modelyard.families.image.pixels import Limits, has_colour, open_picture, statistics, to_array
 from modelyard.kit.classifier.kind import from_base64
+from modelyard.kit.pictures.pixels import Limits, has_colour, open_picture, statistics, to_array
 
 LIMITS = Limits(bytes=200_000, pixels=40_000)
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)

@@ -95,13 +95,30 @@ def to_array(
     elif fit == "stretch":
         square = picture.resize((size, size), Image.Resampling.BILINEAR)
     else:
-        ratio = size / max(picture.size)
-        width, height = (max(1, round(side * ratio)) for side in picture.size)
+        place = placed(picture.size, size)
         square = Image.new(picture.mode, (size, size))
-        small = picture.resize((width, height), Image.Resampling.BILINEAR)
-        square.paste(small, ((size - width) // 2, (size - height) // 2))
+        small = picture.resize((place.width, place.height), Image.Resampling.BILINEAR)
+        square.paste(small, (place.left, place.top))
     array = np.asarray(square)
     return np.ascontiguousarray(array[None] if channels == 1 else array.transpose(2, 0, 1))
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a picture lies in a square that it is padded to: pixels of the square."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def placed(size: tuple[int, int], side: int) -> Placement:
+    """Where a picture of `size`, width and height, lies in a square of `side` pixels: in the
+    middle, its longer side as long as the square's."""
+    ratio = side / max(size)
+    width, height = (max(1, round(length * ratio)) for length in size)
+    return Placement((side - width) // 2, (side - height) // 2, width, height)
 
 
 def has_colour(picture: Image) -> bool:
@@ -133,6 +150,17 @@ def statistics(picture: Image) -> dict[str, float | None]:
         "saturation": _saturation(small),
         "sharpness": float(edges.std()) if edges.size else None,
     }
+
+
+def moments(pixels: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation by channel of uint8 (n, channels, size, size); a deviation is
+    at least 1."""
+    total = np.zeros((2, pixels.shape[1]))
+    for start in range(0, len(pixels), 256):
+        part = pixels[start : start + 256].astype(np.float64)
+        total += [part.sum(axis=(0, 2, 3)), np.square(part).sum(axis=(0, 2, 3))]
+    mean, square = total / (pixels.size / pixels.shape[1])
+    return mean.tolist(), np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1.0).tolist()
 
 
 def _saturation(picture: Image) -> float:

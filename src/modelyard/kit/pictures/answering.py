@@ -1,0 +1,44 @@
+"""What a host does with the picture of a request: its work, and turns for large ones."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager, nullcontext
+
+from modelyard.errors import BadData
+from modelyard.host import Cost
+from modelyard.kit.classifier.kind import FileLimits, from_base64
+from modelyard.kit.pictures.pixels import pixels_of
+
+DECODE_SECONDS = 20e-9
+"""For each pixel of a picture, on one core, at most."""
+HEAD_CHARACTERS = 16_384
+LARGE_PIXELS = 4_000_000
+DESCRIPTION = "A PNG, JPEG, BMP or WebP file in base64; a data: URL is allowed"
+ENCODED = {"contentEncoding": "base64", "contentMediaType": "image/*"}
+"""Of the field of a request that holds a picture."""
+
+
+class Turns:
+    """Large pictures are decoded one at a time, whoever asks: each takes 100 MB and more."""
+
+    def __init__(self) -> None:
+        self._large = threading.Lock()
+
+    def of(self, data: bytes) -> AbstractContextManager[object]:
+        """Within it, a picture file may be decoded."""
+        return self._large if pixels_of(data) > LARGE_PIXELS else nullcontext()
+
+
+def decoding_cost(image: str, limits: FileLimits) -> Cost:
+    """The network sees the same few pixels of every picture; decoding takes as long as the picture
+    is large. `image` is a picture in base64."""
+    # The beginning of a file says how large the picture is, but for some JPEG and WebP files.
+    for text in (image[:HEAD_CHARACTERS], image):
+        try:
+            pixels = pixels_of(from_base64(text, limits))
+        except BadData:
+            continue
+        if pixels or len(text) == len(image):
+            return Cost(1.0, pixels * DECODE_SECONDS)
+    return Cost()
