@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from contextlib import AbstractContextManager, nullcontext
 
+from pydantic.config import JsonDict
+
 from modelyard.errors import BadData
 from modelyard.host import Cost
 from modelyard.kit.classifier.kind import FileLimits, from_base64
@@ -15,7 +17,7 @@ DECODE_SECONDS = 20e-9
 HEAD_CHARACTERS = 16_384
 LARGE_PIXELS = 4_000_000
 DESCRIPTION = "A PNG, JPEG, BMP or WebP file in base64; a data: URL is allowed"
-ENCODED = {"contentEncoding": "base64", "contentMediaType": "image/*"}
+ENCODED: JsonDict = {"contentEncoding": "base64", "contentMediaType": "image/*"}
 """Of the field of a request that holds a picture."""
 
 
