@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from modelyard.card import canvas, figures, text
-from modelyard.card.templates import render
+from modelyard.card import figures, grids, text
+from modelyard.card.grids import Grid
 from modelyard.errors import UsageError
 from modelyard.judging.evaluation import Evaluation, Plot, Series
 from modelyard.packages.package import PackageInfo, Variant, verify
@@ -37,17 +37,6 @@ class Side:
         """Of the artifact of that kind that the package was made from; "" where there is none."""
         found = [digest for digest, origin in self.lineage.items() if origin.kind == kind]
         return found[0] if found else ""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table whose last columns are the sides."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    best: list[int | None] = field(default_factory=list)
-    """For each row the column of the best value; None where none is better."""
 
 
 @dataclass(frozen=True)
@@ -99,19 +88,13 @@ def side_by_side(sides: list[Side]) -> Comparison:
 
 def page(comparison: Comparison) -> str:
     """The comparison as one self-contained page without a script."""
-    drawn = []
-    with canvas.style():
-        for number, plot in enumerate(comparison.plots):
-            if (figure := figures.draw(plot, f"p{number}-")) is not None:
-                drawn.append(figure)
-    labels = " and ".join(side.label for side in comparison.sides)
-    return render(
-        "compare.html.j2",
-        labels,
+    return grids.page(
+        " and ".join(side.label for side in comparison.sides),
+        eyebrow="Comparison of the family",
         family=comparison.sides[0].info.family,
         notes=comparison.notes,
         grids=comparison.grids,
-        plots=drawn,
+        plots=comparison.plots,
     )
 
 

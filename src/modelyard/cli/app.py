@@ -20,6 +20,7 @@ from modelyard.cli import (
     ship,
     steps,
     tune,
+    watching,
 )
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ for module in (
     jobs,
     tune,
     ship,
+    watching,
     promote,
     rollback,
     look,

@@ -62,7 +62,7 @@ def serve(
     from modelyard.registry.versions import resolve
     from modelyard.serving.launch import serve as start
 
-    _allow(family)
+    allow(family)
     raise typer.Exit(start(resolve(package), host, port, workers, device))
 
 
@@ -88,7 +88,7 @@ def predict(
     With neither --json nor --file: the package's own example."""
     from modelyard.cli.answer import answer
 
-    _allow(family)
+    allow(family)
     answer(package, json_text, file, out, explain)
 
 
@@ -106,7 +106,7 @@ def monitor(
     """
     from modelyard.cli.watch import watch
 
-    _allow(family)
+    allow(family)
     watch(package, settings, verdict)
 
 
@@ -133,7 +133,7 @@ def sign(
     typer.echo(f"signed {verified.info.version} in {verified.path}")
 
 
-def _allow(families: list[str] | None) -> None:
+def allow(families: list[str] | None) -> None:
     """Names families for this process and the workers that it starts; modules in the working
     folder count."""
     if not families:

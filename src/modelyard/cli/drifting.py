@@ -1,0 +1,56 @@
+"""Prints how a model's traffic changed over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modelyard.card.grids import Grid
+from modelyard.drift import overtime
+from modelyard.drift.history import History
+from modelyard.registry import versions as registry
+from modelyard.store.artifact import write_text
+
+COLOURS = {"drifted": "red", "stable": "green"}
+BLOCKS = " ▁▂▃▄▅▆▇█"
+"""For an effect of 0 to 1."""
+
+
+def show(history: History, last: int, page: Path | None) -> None:
+    """Prints the last looks, the effect in each drifted column over all of them, and the champions."""
+    console = Console(highlight=False)
+    known = history.name in registry.names()
+    changes = registry.changes(history.name) if known else []
+    looks = history.looks[-last:]
+    if len(history.looks) > len(looks):
+        console.print(f"[dim]{len(history.looks) - len(looks)} earlier looks: --last, --page[/]")
+    _print(console, overtime.looks_grid(history.name, looks))
+    for name in history.columns[:12]:
+        bars = "".join(
+            BLOCKS[min(8, round(look.effects.get(name, 0.0) * 8 + 0.49))] for look in looks
+        )
+        console.print(f"{escape(name):<28} [red]{bars}[/]", soft_wrap=True)
+    if changes:
+        _print(console, overtime.champions_grid(changes))
+    for note in overtime.notes(history):
+        console.print(f"note     {escape(note)}", soft_wrap=True)
+    if page is not None:
+        write_text(page, overtime.page(history, changes))
+        console.print(f"page     {page}", soft_wrap=True)
+
+
+def _print(console: Console, grid: Grid) -> None:
+    table = Table(title=grid.title, title_justify="left", title_style="bold")
+    for column in grid.columns:
+        table.add_column(escape(column), overflow="fold")
+    for row in grid.rows:
+        colour = next((COLOURS[cell] for cell in row if cell in COLOURS), "")
+        table.add_row(*(_coloured(cell, colour) for cell in row))
+    console.print(table)
+
+
+def _coloured(cell: str, colour: str) -> str:
+    return f"[{colour}]{escape(cell)}[/]" if cell in COLOURS and colour else escape(cell)

@@ -1,0 +1,114 @@
+"""The looks at a model, one after another: their verdicts, kept in `monitoring/<name>/<look>/`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from modelyard.errors import UsageError, choices
+from modelyard.home import home, slug
+
+REPORTS = 100
+"""So many of the newest looks keep their report; a verdict is some kilobytes, a report a megabyte."""
+MOST_COLUMNS = 8
+"""Columns whose effects are shown over time: those that drifted most often."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One comparison of traffic with a package's reference."""
+
+    folder: Path
+    at: datetime
+    """When it looked: the end of its window."""
+    model: str
+    """What it looked at: `churn@3`, or the package's version where it was not registered."""
+    rows: int
+    status: str
+    retrains: bool
+    effects: dict[str, float]
+    """The effect in each column that drifted, largest first."""
+
+    @classmethod
+    def read(cls, file: Path) -> Look:
+        """Out of a `verdict.json`, also one of an earlier version.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is none.
+        """
+        verdict = json.loads(file.read_text())
+        drifted = [one for one in verdict["columns"] if one["drifted"]]
+        drifted.sort(key=lambda one: float(one["effect"]), reverse=True)
+        return cls(
+            folder=file.parent,
+            at=datetime.fromisoformat(verdict["window"]["until"]),
+            model=str(verdict.get("model") or verdict["package"]),
+            rows=int(verdict["rows_current"]),
+            status=str(verdict["status"]),
+            retrains=bool(verdict.get("retrain")),
+            effects={one["name"]: float(one["effect"]) for one in drifted},
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """All looks at a model that are kept, oldest first."""
+
+    name: str
+    looks: list[Look]
+    unreadable: list[Path] = field(default_factory=list)
+    """Verdicts that could not be read: half-written by an earlier version, or edited."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that drifted, those that did so most often first."""
+        times = Counter(name for look in self.looks for name in look.effects)
+        return sorted(times, key=lambda name: (-times[name], name))
+
+
+def place(name: str) -> Path:
+    """Where the looks at a registered name are kept on this machine."""
+    return home() / "monitoring" / slug(name).replace("/", "-").replace("@", "-")
+
+
+def keep(verdict: Path, report: Path | None, name: str, look: str) -> Path:
+    """Copies a verdict and its report among the looks at a name, whole or not at all; old reports
+    go. The same look twice is one."""
+    target = place(name) / look
+    part = target.with_name(f".{look}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    shutil.copyfile(verdict, part / "verdict.json")
+    if report is not None:
+        shutil.copyfile(report, part / "report.html")
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+    for old in sorted(place(name).glob("*/report.html"))[:-REPORTS]:
+        old.unlink(missing_ok=True)
+    return target
+
+
+def history(name: str) -> History:
+    """The kept looks at a registered name.
+
+    Raises:
+        UsageError: nobody has looked at it on this machine.
+    """
+    looks, unreadable = [], []
+    for file in sorted(place(name).glob("*/verdict.json")):
+        if file.parent.name.startswith("."):
+            continue
+        try:
+            looks.append(Look.read(file))
+        except (ValueError, KeyError, TypeError):
+            unreadable.append(file)
+    if not looks and not unreadable:
+        known = sorted(one.name for one in place("x").parent.glob("*") if one.is_dir())
+        problem = choices("watched model", name, known) if known else f"nobody has looked at {name}"
+        raise UsageError(f"{problem}. Type: modelyard monitor {name}, or modelyard watch {name}")
+    looks.sort(key=lambda look: look.at)
+    return History(name, looks, unreadable)

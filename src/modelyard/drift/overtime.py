@@ -1,0 +1,109 @@
+"""Drift over time: looks, effects by column, retrainings and champions, as tables and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from modelyard.card import grids
+from modelyard.card.grids import Grid
+from modelyard.drift.history import MOST_COLUMNS, History, Look
+from modelyard.judging.evaluation import Plot, Series
+from modelyard.registry.versions import Change
+
+_DAY = 86_400.0
+
+
+def looks_grid(name: str, looks: Sequence[Look]) -> Grid:
+    """A row a look at a registered name, in their order."""
+    rows = [
+        [
+            stamp(look.at),
+            look.model.removeprefix(f"{name}@"),
+            f"{look.rows:,}",
+            look.status,
+            _words(look),
+            "asked for" if look.retrains else "",
+        ]
+        for look in looks
+    ]
+    columns = ["look", "version", "rows", "verdict", "drifted columns (effect)", "retraining"]
+    return Grid("Looks", columns, rows)
+
+
+def champions_grid(changes: Sequence[Change]) -> Grid:
+    """A row a change of the champion."""
+    rows = [
+        [stamp(one.when), f"{one.before or '-'} → {one.after}", one.by, one.why] for one in changes
+    ]
+    return Grid("Champions", ["when", "version", "by", "why"], rows)
+
+
+def plots(history: History) -> list[Plot]:
+    """Effects of the columns that drifted, and rows, over time."""
+    looks = history.looks
+    if len(looks) < 2:
+        return []
+    newest = looks[-1].at
+    days = [(look.at - newest).total_seconds() / _DAY for look in looks]
+    retrained = [day for day, look in zip(days, looks, strict=True) if look.retrains]
+    shown = history.columns[:MOST_COLUMNS]
+    effects = [
+        Series(name=name, x=days, y=[look.effects.get(name, 0.0) for look in looks])
+        for name in shown
+    ]
+    asked = ", ".join(f"{abs(day):.1f}" for day in retrained)
+    caption = f"Retrainings were asked for {asked} days before the newest look." if asked else ""
+    if left := len(history.columns) - len(shown):
+        caption = f"{left} more columns drifted less often. {caption}".strip()
+    days_label = "days before the newest look"
+    found = [
+        Plot(
+            kind="line",
+            title="rows compared",
+            x_label=days_label,
+            y_label="rows",
+            series=[Series(name="rows", x=days, y=[float(look.rows) for look in looks])],
+        )
+    ]
+    if effects:
+        drifted = Plot(
+            kind="line",
+            title="effect in the columns that drifted",
+            x_label=days_label,
+            y_label="effect; 0: not drifted",
+            series=effects,
+            caption=caption,
+        )
+        found.insert(0, drifted)
+    return found
+
+
+def notes(history: History) -> list[str]:
+    """What could not be read."""
+    return [f"{file} could not be read and is left out" for file in history.unreadable]
+
+
+def page(history: History, changes: Sequence[Change]) -> str:
+    """All of it on one self-contained page without a script."""
+    tables = [champions_grid(changes)] if changes else []
+    newest_first = list(reversed(history.looks))
+    return grids.page(
+        history.name,
+        eyebrow="Drift of",
+        family=history.name,
+        notes=notes(history),
+        grids=[looks_grid(history.name, newest_first), *tables],
+        plots=plots(history),
+    )
+
+
+def stamp(when: datetime) -> str:
+    """In the reader's own time zone."""
+    return f"{when.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _words(look: Look) -> str:
+    effects = list(look.effects.items())
+    listed = ", ".join(f"{name} ({effect:.2f})" for name, effect in effects[:3])
+    return f"{listed} and {len(effects) - 3} more" if len(effects) > 3 else listed
