@@ -144,7 +144,7 @@ def test_killed_while_it_monitors_the_run_resumes_and_gives_its_verdict(workplac
     assert not list(watching.rglob(".*.tmp"))
     assert [artifact.verify(path).kind for path in visible_artifacts(watching)] == ["verdict"]
     verdict = json.loads((watching / "verdict" / "verdict.json").read_text())
-    assert (verdict["status"], verdict["retrain"]) == ("too few rows", False)
+    assert (verdict["status"], verdict["retrain"]) == ("no rows", False)
     assert json.loads((watching / "run.json").read_text())["status"] == "finished"
 
 

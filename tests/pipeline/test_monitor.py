@@ -118,7 +118,10 @@ def test_too_few_rows_are_told_on_a_small_page(champion, tmp_path):
 
 def test_a_log_in_the_home_is_found_and_an_empty_one_is_no_error(champion, tmp_path):
     run = Run.of(LINE, {})
-    assert monitor(run, verdict=tmp_path / "verdict").startswith("too few rows: 0 in 24 h")
+    said = monitor(run, verdict=tmp_path / "verdict")
+    assert said.startswith(
+        f"no rows in the last 24 h: {home.predictions(LINE)} holds no prediction"
+    )
     serve(champion, home.predictions(LINE), usual())
     assert monitor(run, verdict=tmp_path / "verdict") == "stable over 400 rows"
 

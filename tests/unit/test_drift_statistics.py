@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from modelyard.drift.columns import SAMPLE_ROWS
 from modelyard.drift.measures import OTHER, new_values
 from modelyard.drift.statistics import ColumnDrift, compare
 from modelyard.drift.verdict import Window, judge
@@ -287,31 +285,13 @@ def test_the_summary_tells_the_mean_or_the_spread_whichever_moved():
     assert one(numbers(rng, 500), numbers(rng, 500, scale=4)).summary.startswith("middle half ")
 
 
-def test_a_million_rows_take_less_than_two_seconds():
-    rng = np.random.default_rng(9)
-    before = {f"c{number}": numbers(rng, 2000) for number in range(10)}
-    after = {name: numbers(rng, 1_000_000, loc=0.5) for name in before}
-    start = time.process_time()
-    columns = compare(before, after, SETTINGS)
-    assert time.process_time() - start < 2
-    assert all(
-        column.drifted and column.effect == pytest.approx(0.197, abs=0.04) for column in columns
-    )
-
-
-def test_a_sampled_column_keeps_its_distance():
-    rows = SAMPLE_ROWS * 3
-    column = one([0.0, 1.0] * (rows // 2), [0.0, 1.0, 1.0] * (rows // 3))
-    assert column.effect == pytest.approx(1 / 6, abs=0.01)
-
-
 def test_too_few_rows_are_no_verdict():
     before = {"c": [0.0] * 500}
     told = verdict(before, {"c": [9.0] * 49})
     assert (told.status, told.columns, told.drifted) == ("too few rows", [], [])
     assert told.reason == "too few rows: 49 in 24 h, at least 50 are needed"
     assert verdict(before, {"c": [9.0] * 50}).status == "drifted"
-    assert verdict(before, {}).status == "too few rows"
+    assert verdict(before, {}).status == "no rows"
 
 
 def test_the_data_drifted_when_more_than_the_share_of_its_columns_did():

@@ -13,7 +13,7 @@ from rich.table import Table
 from modelyard.cli.options import entry
 
 console = Console(highlight=False)
-COLOURS = {"stable": "green", "drifted": "red", "too few rows": "yellow"}
+COLOURS = {"stable": "green", "drifted": "red", "too few rows": "yellow", "no rows": "yellow"}
 SHOWN = 12
 
 

@@ -1,60 +1,93 @@
-"""The values of a column on one side of a comparison, without the empty cells."""
+"""What the tests of drift need of one column on one side: bounded, however many rows there are."""
 
 from __future__ import annotations
 
-import functools
+import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-Columns = Mapping[str, Sequence[Any]]
-"""Rows by column: numbers, text or None, as `Host.describe` gives them."""
+Kind = Literal["numeric", "category", "missing"]
 
-SAMPLE_ROWS = 100_000
-"""A column with more rows is compared on so many of them, drawn without replacement from a fixed
-seed: D is then known within about 0.005, far below any effect worth an alarm."""
+LONGEST_VALUE = 200
+"""Characters of a category; of a longer one the beginning and a checksum stand for it."""
+BEGINNING = 160
 
 
 @dataclass(frozen=True)
 class Column:
-    """The values of one column on one side, None and NaN taken out."""
+    """One column on one side. Counts are of all rows; `numbers` may be a sample of them, and
+    `counts` too where the values are too many to count."""
 
-    values: np.ndarray
-    """float64 or text, shape (present,)."""
+    kind: Kind
     rows: int
-
-    @property
-    def kind(self) -> Literal["numeric", "category", "missing"]:
-        if not len(self.values):
-            return "missing"
-        return "numeric" if self.values.dtype.kind == "f" else "category"
+    present: int
+    """Rows that hold a value: not None, not NaN."""
+    numbers: np.ndarray = field(default_factory=lambda: np.empty(0))
+    """float64, shape (present,) or that of a sample."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Rows by category."""
+    least: float = 0.0
+    most: float = 0.0
+    mean: float = 0.0
+    """Least, largest and mean number of all rows."""
 
     @property
     def missing(self) -> float:
-        return 1 - len(self.values) / self.rows if self.rows else 0.0
+        """Share of the rows without a value."""
+        return 1 - self.present / self.rows if self.rows else 0.0
 
 
-def column(values: Sequence[Any] | None, numeric: bool = False) -> Column:
-    """The values that are there. `numeric`: read as numbers, where all of them are some."""
+Rows = Mapping[str, Sequence[Any]]
+"""Rows by column: numbers, text or None, as `Host.describe` gives them."""
+Columns = Mapping[str, Sequence[Any] | Column]
+"""Rows by column, or what sums them up."""
+
+
+def rows_of(columns: Columns) -> int:
+    """Rows of a side."""
+    sizes = (
+        values.rows if isinstance(values, Column) else len(values) for values in columns.values()
+    )
+    return max(sizes, default=0)
+
+
+def column(values: Sequence[Any] | Column | None, numeric: bool = False) -> Column:
+    """Sums up the values of a column. `numeric`: read as numbers, where all of them are some."""
+    if isinstance(values, Column):
+        return values
     if values is None:
-        return Column(np.empty(0), 0)
-    if len(values) > SAMPLE_ROWS:
-        values = [values[index] for index in _sample(len(values))]
+        return Column("missing", 0, 0)
     present = [value for value in values if value is not None]
     if numeric or not {str, bool} & set(map(type, present)):
         try:
             # Numbers come back as text from a log in which a file had nothing but None in the
             # column.
             array = np.array(present, np.float64)
-            return Column(array[~np.isnan(array)], len(values))
         except ValueError:
             pass
-    return Column(np.array([str(value) for value in present], dtype=object), len(values))
+        else:
+            return numbers_column(array[~np.isnan(array)], len(values))
+    counts = Counter(shortened(str(value)) for value in present)
+    return Column("category", len(values), len(present), counts=counts)
 
 
-@functools.lru_cache(maxsize=2)
-def _sample(rows: int) -> list[int]:
-    chosen: list[int] = np.random.default_rng(0).choice(rows, SAMPLE_ROWS, replace=False).tolist()
-    return chosen
+def numbers_column(numbers: np.ndarray, rows: int) -> Column:
+    """The column of all `numbers`, of which none is NaN, in so many rows."""
+    if not len(numbers):
+        return Column("missing", rows, 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = float(numbers.mean())
+    least, most = float(numbers.min()), float(numbers.max())
+    return Column("numeric", rows, len(numbers), numbers, least=least, most=most, mean=mean)
+
+
+def shortened(value: str) -> str:
+    """A category as it is counted. The sketch of a log does the same in SQL."""
+    if len(value) <= LONGEST_VALUE:
+        return value
+    checksum = hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()
+    return f"{value[:BEGINNING]}…{checksum}"

@@ -42,11 +42,14 @@ more rows an effect is known more exactly, and a smaller one is required: down t
 PERMUTATIONS = 9_999
 """Shuffles behind a categorical p-value where a category is too rare for the chi-squared
 distribution."""
+MOST_SHUFFLED = 10**9
+"""Rows that numpy draws from without replacement."""
 FAR_FROM_SIGNIFICANT = 0.3
 """Above it the chi-squared tail is believed without shuffling."""
 LEAST_EXPECTED = 5
 """Expected count below which a category is pooled with the other rare ones (Cochran 1954)."""
 OTHER = "(rare)"
+GONE = "the column is gone"
 ROUNDING = 1e-9
 """A smaller effect is none: where every value is new, as many are expected, but for rounding."""
 
@@ -67,9 +70,9 @@ def findings(before: Column, after: Column) -> list[Finding]:
     """Every test that applies to the column's kind."""
     found: list[Finding] = []
     if before.kind == after.kind == "numeric":
-        found += [_distance(before.values, after.values), _spread(before.values, after.values)]
+        found += [_distance(before, after), _spread(before.numbers, after.numbers)]
     elif before.kind == after.kind == "category":
-        old, new = Counter(before.values.tolist()), Counter(after.values.tolist())
+        old, new = before.counts, after.counts
         found += [_shares(old, new), new_values(old, new)]
     if before.missing or after.missing or not found:
         found.append(_missing(before, after))
@@ -88,16 +91,17 @@ def _finding(
     return Finding(test, effect, p_value, summary, required(test, before, after))
 
 
-def _distance(before: np.ndarray, after: np.ndarray) -> Finding:
+def _distance(before: Column, after: Column) -> Finding:
     """Two-sample Kolmogorov-Smirnov, effect D; ties make its p-value larger than it need be, never
     smaller."""
-    x, y = np.sort(before), np.sort(after)
+    x, y = np.sort(before.numbers), np.sort(after.numbers)
     both = np.concatenate([x, y])
     gaps = np.searchsorted(x, both, "right") / len(x) - np.searchsorted(y, both, "right") / len(y)
     effect = float(np.abs(gaps).max())
     size = max(1, round(len(x) * len(y) / (len(x) + len(y))))
     p_value = float(stats().kstwo.sf(effect, size))
-    return _finding("kolmogorov-smirnov", len(x), len(y), effect, p_value, _moved(x, y))
+    summary = _moved((before.mean, after.mean), x, y)
+    return _finding("kolmogorov-smirnov", len(x), len(y), effect, p_value, summary)
 
 
 def _spread(before: np.ndarray, after: np.ndarray) -> Finding:
@@ -139,7 +143,7 @@ def _shares(old: Counter[str], new: Counter[str]) -> Finding:
     most = int(np.abs(change).argmax())
     value = [*common, OTHER][most]
     known = "" if shares[0, most] else "new value "
-    summary = f"{known}{_short(value)!r} {_percent(shares[0, most])} → {_percent(shares[1, most])}"
+    summary = f"{known}{short(value)!r} {percent(shares[0, most])} → {percent(shares[1, most])}"
     effect = float(np.abs(change).sum() / 2)
     return _finding("chi-squared", before, after, effect, chi_squared_p(counts), summary)
 
@@ -157,21 +161,23 @@ def new_values(old: Counter[str], new: Counter[str]) -> Finding:
     before, after = old.total(), new.total()
     unseen = Counter({value: count for value, count in new.items() if value not in old})
     sizes, numbers = np.unique([*(old + new).values()], return_counts=True)
-    log_only_new = _log_share_of_divisions(sizes, before, after)
+    log_only_new = log_share_of_divisions(sizes, before, after)
     expected = float((sizes * numbers * np.exp(log_only_new)).sum())
     effect = (unseen.total() - expected) / after
     if effect < ROUNDING:
         return _finding("new values", before, after, 0.0, 1.0, "")
     p_value = _chernoff(unseen.total(), sizes, numbers, log_only_new)
     value, count = unseen.most_common(1)[0]
-    summary = f"new value {_short(value)!r} 0% → {_percent(count / after)}"
+    summary = f"new value {short(value)!r} 0% → {percent(count / after)}"
     if count < unseen.total():
         share, usual = unseen.total() / after, expected / after
-        summary = f"{len(unseen):,} new values in {_percent(share)} of the rows, {_percent(usual)} expected"
+        summary = (
+            f"{len(unseen):,} new values in {percent(share)} of the rows, {percent(usual)} expected"
+        )
     return _finding("new values", before, after, effect, p_value, summary)
 
 
-def _log_share_of_divisions(sizes: np.ndarray, before: int, after: int) -> np.ndarray:
+def log_share_of_divisions(sizes: np.ndarray, before: int, after: int) -> np.ndarray:
     """Log probability that a random division puts all rows of a value with `sizes` rows among the
     `after` new ones: C(N - c, after - c) / C(N, after)."""
     from scipy.special import gammaln
@@ -196,16 +202,19 @@ def _chernoff(seen: int, sizes: np.ndarray, numbers: np.ndarray, log_p: np.ndarr
         generating = np.logaddexp(log_not, log_p + s * sizes)
         return float((numbers * generating).sum() - s * seen)
 
-    least = minimize_scalar(bound, bounds=(0.0, 20.0), method="bounded").fun
+    # The best s is about as small as the sizes are large, over many orders: so its logarithm is
+    # searched.
+    bounds = math.log(1e-4 / sizes.max()), math.log(20.0)
+    least = minimize_scalar(
+        lambda log_s: bound(math.exp(log_s)), bounds=bounds, method="bounded"
+    ).fun
     return math.exp(min(0.0, least))
 
 
 def _missing(before: Column, after: Column) -> Finding:
     """Chi-squared of the missing shares; effect: their difference."""
-    summary = f"missing {_percent(before.missing)} → {_percent(after.missing)}"
-    counts = np.array(
-        [[len(side.values), side.rows - len(side.values)] for side in (before, after)]
-    )
+    summary = f"missing {percent(before.missing)} → {percent(after.missing)}"
+    counts = np.array([[side.present, side.rows - side.present] for side in (before, after)])
     effect = abs(before.missing - after.missing)
     p_value = chi_squared_p(counts)
     return _finding("missing share", before.rows, after.rows, effect, p_value, summary)
@@ -226,19 +235,28 @@ def chi_squared_p(counts: np.ndarray) -> float:
     tail = float(stats().chi2.sf(statistic, counts.shape[1] - 1))
     if expected.min() >= LEAST_EXPECTED or tail > FAR_FROM_SIGNIFICANT:
         return tail
-    totals = counts.sum(axis=0)
-    draw = np.random.default_rng(0).multivariate_hypergeometric
-    shuffled = draw(totals, int(counts[1].sum()), size=PERMUTATIONS, method="marginals")
+    shuffled = _shuffled(counts)
     statistics = ((shuffled - expected[1]) ** 2 * (1 / expected[0] + 1 / expected[1])).sum(axis=1)
     reached = int((statistics >= statistic * (1 - 1e-9)).sum())
     return (reached + 1) / (PERMUTATIONS + 1) if reached else min(tail, 1 / (PERMUTATIONS + 1))
 
 
-def _moved(x: np.ndarray, y: np.ndarray) -> str:
+def _shuffled(counts: np.ndarray) -> np.ndarray:
+    """The second side's counts after each shuffle of all rows, shape (PERMUTATIONS, k)."""
+    totals, rng = counts.sum(axis=0), np.random.default_rng(0)
+    before, after = (int(rows) for rows in counts.sum(axis=1))
+    if before + after < MOST_SHUFFLED:
+        return rng.multivariate_hypergeometric(totals, after, PERMUTATIONS, method="marginals")
+    # Beyond what numpy takes, drawing the few reference rows with replacement is the same.
+    drawn = rng.multinomial(before, totals / totals.sum(), PERMUTATIONS)
+    return np.asarray(totals - drawn)
+
+
+def _moved(means: tuple[float, float], x: np.ndarray, y: np.ndarray) -> str:
     """The means, or the middle halves where their width changed by more than the mean moved; x
     and y are sorted."""
+    before, after = means
     with np.errstate(invalid="ignore", over="ignore"):
-        before, after = float(x.mean()), float(y.mean())
         (a, b), (c, d) = (np.percentile(side, (25, 75), method="nearest") for side in (x, y))
         wider = abs((d - c) - (b - a)) / 2
     if math.isfinite(after - before) and abs(after - before) >= wider:
@@ -246,11 +264,11 @@ def _moved(x: np.ndarray, y: np.ndarray) -> str:
     return f"middle half {a:.3g}…{b:.3g} → {c:.3g}…{d:.3g}"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
 
 
-def _short(value: str) -> str:
+def short(value: str) -> str:
     return value if len(value) <= 40 else value[:39] + "…"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelyard.card import pages
 from modelyard.drift import second, widgets
-from modelyard.drift.columns import Columns
+from modelyard.drift.columns import Rows
 from modelyard.drift.second import ColumnOpinion, Opinion
 from modelyard.drift.statistics import ColumnDrift
 from modelyard.drift.verdict import Verdict
@@ -32,7 +32,7 @@ STYLE = """
 
 
 def write_report(
-    file: Path, reference: Columns, current: Columns, verdict: Verdict, settings: MonitorSettings
+    file: Path, reference: Rows, current: Rows, verdict: Verdict, settings: MonitorSettings
 ) -> None:
     """Writes the page. With too few rows it holds the verdict only.
 

@@ -64,7 +64,7 @@ def decide(
     Windows count, not looks: one that overlaps the last counted window by more than a tenth tells
     little new, so that a drifted verdict on it leaves the count as it is. A run that looks twice,
     because its step was retried, counts once, and what it requested it requests again. `too few
-    rows` neither counts nor ends a row; `stable` ends it.
+    rows` and `no rows` neither count nor end a row; `stable` ends it.
     """
     again = run == memory.run and run != NO_RUN
     before = memory.before if again else memory.in_a_row
@@ -76,6 +76,7 @@ def decide(
         "drifted": before + 1 if fresh else max(1, before),
         "stable": 0,
         "too few rows": before,
+        "no rows": before,
     }[verdict.status]
     counts = verdict.status == "drifted" and (fresh or not before)
     requested_before = again and memory.requested_by == run

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from modelyard.card import pages
-from modelyard.drift.columns import Columns
+from modelyard.drift.columns import Rows
 from modelyard.drift.statistics import ColumnDrift
+from modelyard.drift.traffic import DRAWN_ROWS
 from modelyard.errors import MissingExtra
 
-DRAWN_ROWS = 2_000
-"""Rows of each side that Evidently is given, from a fixed seed: the page stays small."""
 DRAWN_COLUMNS = 40
 """Columns that Evidently is given, the most changed first: each costs about 0.2 s and 60 kB."""
 DRAWN_CATEGORIES = 30
@@ -50,7 +49,7 @@ class Opinion:
     rows_current: int
 
 
-def ask(columns: Sequence[ColumnDrift], reference: Columns, current: Columns) -> Opinion | None:
+def ask(columns: Sequence[ColumnDrift], reference: Rows, current: Rows) -> Opinion | None:
     """Evidently on a sample of the rows; None where no column has values on both sides.
 
     Raises:
@@ -98,7 +97,7 @@ def ask(columns: Sequence[ColumnDrift], reference: Columns, current: Columns) ->
 class _Sample:
     """Rows of both sides, from a fixed seed."""
 
-    def __init__(self, reference: Columns, current: Columns) -> None:
+    def __init__(self, reference: Rows, current: Rows) -> None:
         self._sides = [(side, _chosen(side)) for side in (reference, current)]
 
     def of(self, column: ColumnDrift) -> list[np.ndarray] | None:
@@ -113,7 +112,7 @@ class _Sample:
         return found if all(map(_has_values, found)) else None
 
 
-def _chosen(side: Columns) -> list[int]:
+def _chosen(side: Rows) -> list[int]:
     rows = max((len(values) for values in side.values()), default=0)
     if rows <= DRAWN_ROWS:
         return list(range(rows))

@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from modelyard.drift.alerts import Alert, alert
 from modelyard.drift.columns import Column, Columns, column
-from modelyard.drift.measures import Finding, Test, findings, stats
+from modelyard.drift.measures import GONE, Finding, Test, findings, stats
 from modelyard.settings.monitor import MonitorSettings
 
 
@@ -49,7 +50,14 @@ class _Judged:
 
 
 def compare(reference: Columns, current: Columns, settings: MonitorSettings) -> list[ColumnDrift]:
-    """Compares the columns of two samples; the most changed first.
+    """Compares the columns of two samples; the most changed first."""
+    return compared(reference, current, settings)[0]
+
+
+def compared(
+    reference: Columns, current: Columns, settings: MonitorSettings
+) -> tuple[list[ColumnDrift], list[Alert]]:
+    """Compares the columns of two samples: the most changed first, and those that are broken.
 
     All p-values together are adjusted by Benjamini and Hochberg (1995) at `settings.alpha`. A
     column drifted when one of its tests is significant and that test's effect reaches its least
@@ -66,7 +74,13 @@ def compare(reference: Columns, current: Columns, settings: MonitorSettings) -> 
         found[name] = [structure] if structure else findings(before, after)
     judged = _judge(found, settings)
     columns = [_decisive(name, *sides[name], judged[name]) for name in sides]
-    return sorted(columns, key=lambda one: (not one.drifted, -one.effect))
+    alerts = []
+    for name in sides:
+        adjusted = [(one.finding, one.adjusted_p) for one in judged[name]]
+        raised = alert(name, *sides[name], adjusted, len(sides))
+        if raised is not None:
+            alerts.append(raised)
+    return sorted(columns, key=lambda one: (not one.drifted, -one.effect)), alerts
 
 
 def _structure(
@@ -74,7 +88,7 @@ def _structure(
 ) -> Finding | None:
     """What needs no test: a column that is gone, new or of another type."""
     if name not in current:
-        return Finding("presence", 1.0, 0.0, "the column is gone")
+        return Finding("presence", 1.0, 0.0, GONE)
     if name not in reference:
         return Finding("presence", 1.0, 0.0, "the column is new")
     if "missing" not in (before.kind, after.kind) and before.kind != after.kind:

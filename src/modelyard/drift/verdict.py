@@ -6,11 +6,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from modelyard.drift.columns import Columns
-from modelyard.drift.statistics import ColumnDrift, compare
+from modelyard.drift.alerts import Alert
+from modelyard.drift.columns import Columns, rows_of
+from modelyard.drift.statistics import ColumnDrift, compared
+from modelyard.predictions.window import Seen
 from modelyard.settings.monitor import MonitorSettings
 
-Status = Literal["stable", "drifted", "too few rows"]
+Status = Literal["stable", "drifted", "too few rows", "no rows"]
+SHOWN = 5
+"""Columns that a line names."""
 MEASURES = {
     "kolmogorov-smirnov": "D ",
     "spread": "spread ",
@@ -51,6 +55,13 @@ class Verdict(BaseModel):
     """One line: `drifted: amount (D 0.31), country (0.22)`."""
     retrain: bool = False
     retrain_reason: str = ""
+    alerts: list[Alert] = []
+    """Columns that are broken beyond doubt, also where the data as a whole is stable."""
+    cautions: list[str] = []
+    """What else is odd about the rows: repeated ones, late ones."""
+    seen: Seen | None = None
+    """Files and rows that were read and skipped; None in what was written before it was
+    recorded."""
     in_a_row: int = 0
     """Drifted windows without a stable one between, this one included."""
     model: str = ""
@@ -63,6 +74,17 @@ class Verdict(BaseModel):
         """The columns that drifted."""
         return [column for column in self.columns if column.drifted]
 
+    def asides(self) -> list[str]:
+        """What a reader must know beside the reason: broken columns, odd rows, skipped files."""
+        said = []
+        if self.alerts:
+            first = "; ".join(one.in_words() for one in self.alerts[:SHOWN])
+            more = f" and {len(self.alerts) - SHOWN} more" if len(self.alerts) > SHOWN else ""
+            said.append(f"alert: {first}{more}")
+        said += self.cautions
+        skipped = self.seen.in_words() if self.seen is not None else ""
+        return [*said, skipped] if skipped else said
+
 
 def judge(
     reference: Columns,
@@ -73,13 +95,15 @@ def judge(
     package: str,
     digest: str,
     window: Window,
+    seen: Seen | None = None,
 ) -> Verdict:
     """Compares two samples. Says nothing of retraining: that depends on what was said before."""
-    before, after = _rows(reference), _rows(current)
+    before, after = rows_of(reference), rows_of(current)
     columns: list[ColumnDrift] = []
-    status: Status = "too few rows"
+    alerts: list[Alert] = []
+    status: Status = "too few rows" if after else "no rows"
     if before and after >= settings.min_rows:
-        columns = compare(reference, current, settings)
+        columns, alerts = compared(reference, current, settings)
         drifted = [column for column in columns if column.drifted]
         status = "drifted" if len(drifted) > settings.share * len(columns) else "stable"
     return Verdict(
@@ -91,18 +115,27 @@ def judge(
         status=status,
         columns=columns,
         window=window,
-        reason=_reason(status, columns, after, settings),
+        alerts=alerts,
+        seen=seen,
+        reason=_reason(status, columns, after, settings, seen),
     )
 
 
 def _reason(
-    status: Status, columns: list[ColumnDrift], rows: int, settings: MonitorSettings
+    status: Status,
+    columns: list[ColumnDrift],
+    rows: int,
+    settings: MonitorSettings,
+    seen: Seen | None,
 ) -> str:
+    if status == "no rows":
+        where = f": {seen.newest}" if seen is not None and seen.newest else ""
+        return f"no rows in the last {settings.window_hours:g} h{where}"
     if status == "too few rows":
         return f"too few rows: {rows:,} in {settings.window_hours:g} h, at least {settings.min_rows} are needed"
     changed = [_in_words(column) for column in columns if column.drifted]
-    more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
-    listed = ", ".join(changed[:5]) + more
+    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    listed = ", ".join(changed[:SHOWN]) + more
     if status == "drifted":
         return f"drifted: {listed}"
     aside = f"; {listed}: not over {settings.share:.0%} of the columns" if changed else ""
@@ -114,7 +147,3 @@ def _in_words(column: ColumnDrift) -> str:
         return f"{column.name} ({column.summary})"
     measure = MEASURES.get(column.test, "")
     return f"{column.name} ({measure}{column.effect:.2f})"
-
-
-def _rows(columns: Columns) -> int:
-    return max((len(values) for values in columns.values()), default=0)

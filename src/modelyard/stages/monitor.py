@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from modelyard import home
+from modelyard.drift.alerts import cautions
 from modelyard.drift.retrain import Memory, decide
+from modelyard.drift.traffic import reference_of, require, served
 from modelyard.drift.verdict import Verdict, Window, judge
 from modelyard.errors import UsageError
 from modelyard.packages.package import read_info
-from modelyard.predictions.served import comparable, require, served
+from modelyard.predictions.log import unlogged
 from modelyard.registry import versions as registry
 from modelyard.registry.tracking import has_ended
 from modelyard.registry.version import Version
 from modelyard.stages.run import Run, stage
-from modelyard.store import artifact, tables
+from modelyard.store import artifact
 from modelyard.store.artifact import In, Out, write_json
 
 MEMORY = "modelyard.monitor"
@@ -41,24 +42,32 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
     if settings.log is not None:
         require(settings.log)
     window = Window(since=_stamp(now - timedelta(hours=settings.window_hours)), until=_stamp(now))
-    reference, current = _samples(run, watched, window)
     info = read_info(watched)
+    hidden = unlogged(run.entry.open(watched / "assets"))
+    place = settings.log or home.predictions(run.name)
+    reference = reference_of(watched, hidden)
+    since = datetime.fromisoformat(window.since)
+    current, seen = served(place, since, info.version, reference, hidden)
     found = judge(
-        reference,
-        current,
+        reference.columns,
+        current.columns,
         settings,
         family=info.family,
         package=info.version,
         digest=artifact.read_manifest(watched).digest,
         window=window,
+        seen=seen,
     )
+    said = cautions(reference.repeated, current.repeated, seen) if found.columns else []
+    found = found.model_copy(update={"cautions": said})
     found = _with_memory(found, version, run, datetime.fromisoformat(info.created), now)
     number = f"@{version.version}" if version is not None else ""
     called = {"model": f"{registry.model_name(run)}{number}", "schedule": settings.schedule or ""}
     found = found.model_copy(update=called)
     write_json(verdict / "verdict.json", found)
-    write_report(verdict / "report.html", reference, current, found, settings)
-    headline = found.reason + (f"; {found.retrain_reason}" if found.status == "drifted" else "")
+    write_report(verdict / "report.html", reference.sample, current.sample, found, settings)
+    reasons = [found.reason, found.retrain_reason] if found.status == "drifted" else [found.reason]
+    headline = "; ".join([*reasons, *found.asides()])
     return f"{found.schedule}: {headline}" if found.schedule else headline
 
 
@@ -70,15 +79,6 @@ def _watched(run: Run, package: Path | None) -> tuple[Path, Version | None]:
     if champion is None:
         raise UsageError(f"{name} has no champion to watch. Type: modelyard run {run.name}")
     return champion.path, registry.get(name, champion.version)
-
-
-def _samples(
-    run: Run, package: Path, window: Window
-) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    place = run.config.monitor.log or home.predictions(run.name)
-    current = served(place, datetime.fromisoformat(window.since), read_info(package).version)
-    reference = tables.read_parquet(package / "reference.parquet")
-    return comparable(reference, current, run.entry.open(package / "assets"))
 
 
 def _with_memory(

@@ -1,0 +1,158 @@
+"""What the sketch of a log asks DuckDB: each query reads one group of files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from modelyard.drift.columns import BEGINNING, LONGEST_VALUE
+from modelyard.host import LOG_COLUMNS
+
+Role = Literal["numbers", "categories", "presence"]
+"""What is looked at in a column."""
+
+NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
+TYPES: dict[Role, str] = {"numbers": "DOUBLE", "categories": "VARCHAR"}
+READ = "read_parquet($files, union_by_name = true, hive_partitioning = false"
+DESCRIBE = f"DESCRIBE SELECT * FROM {READ})"  # noqa: S608
+PARTITION = "date=([0-9-]{10})/hour=([0-9]{2})/[^/]*$"
+
+
+class Group:
+    """The queries of a group of files, whose columns have these types when they are read together.
+
+    Columns are known by their place: `c0` is the first of the compared ones, `o0` the first of the
+    others.
+    """
+
+    def __init__(
+        self,
+        types: Mapping[str, str],
+        compared: Mapping[str, Role],
+        *,
+        hidden: frozenset[str],
+        block: int,
+        since: str,
+    ) -> None:
+        self._types, self._compared = types, compared
+        left_out = {*LOG_COLUMNS, *hidden, *compared}
+        self.others = [name for name in types if name not in left_out]
+        """Columns that are not compared."""
+        self._file = "_file"
+        while self._file in {name.lower() for name in types}:
+            self._file += "_"
+        self._source = f"{READ}, filename = '{self._file}')"
+        self._inside = f"_time >= {literal(since)}"
+        self._rows = self._of_rows(block)
+
+    def _of_rows(self, block: int) -> str:
+        """The rows in the window, with columns as they are compared."""
+        values = [self._value(name, role) for name, role in self._compared.items()]
+        columns = [f"{value} AS c{at}" for at, value in enumerate(values)]
+        columns += [f"{identifier(name)} AS o{at}" for at, name in enumerate(self.others)]
+        for at, name in self._texts():
+            text = self._text(name)
+            columns.append(f"{text} IS NOT NULL AND TRY_CAST({text} AS DOUBLE) IS NULL AS odd{at}")
+        position = self._position()
+        key = f"hash(parse_filename({self._file}), {position}) AS key"
+        whole = ", ".join([self._file, f"{position} // {block}", *values])
+        columns += [key, f"hash({whole}) AS content"]
+        return f"(SELECT {', '.join(columns)} FROM {self._source} WHERE {self._inside})"  # noqa: S608
+
+    def _texts(self) -> list[tuple[int, str]]:
+        """Columns of numbers that these files hold as something else, with their place."""
+        return [
+            (at, name)
+            for at, (name, role) in enumerate(self._compared.items())
+            if role == "numbers" and name in self._types and not self.is_number(name)
+        ]
+
+    def is_number(self, name: str) -> bool:
+        """Whether all these files hold numbers there."""
+        return self._types[name].partition("(")[0].removeprefix("U") in NUMBERS
+
+    def times(self) -> str:
+        """Rows of the files, those in the window, and those filed well after their hour: `read`,
+        `inside`, `late`."""
+        hour = " || 'T' || ".join(
+            f"regexp_extract({self._file}, '{PARTITION}', {part})" for part in (1, 2)
+        )
+        begun = f"try_strptime({hour}, '%Y-%m-%dT%H') - INTERVAL 1 HOUR"
+        late = f"left(_time, 19) < strftime({begun}, '%Y-%m-%dT%H:%M:%S')"
+        return (
+            f"SELECT count(*) AS read, count(*) FILTER ({self._inside}) AS inside,"  # noqa: S608
+            f" count(*) FILTER ({late}) AS late FROM {self._source}"
+        )
+
+    def totals(self) -> str:
+        """Counts of all rows in the window, by the column's place: `present0`, `total0`, …"""
+        wanted = ["count(*) - count(DISTINCT content) AS repeated"]
+        for at, role in enumerate(self._compared.values()):
+            wanted.append(f"count(c{at}) AS present{at}")
+            if role == "numbers":
+                wanted.append(f"sum(c{at}) AS total{at}")
+                wanted += [f"min(c{at}) AS least{at}", f"max(c{at}) AS most{at}"]
+            else:
+                wanted.append(f"approx_count_distinct(c{at}) AS distinct{at}")
+        wanted += [f"count(*) FILTER (odd{at}) AS odd{at}" for at, _ in self._texts()]
+        wanted += [f"count(o{at}) AS other{at}" for at in range(len(self.others))]
+        return f"SELECT {', '.join(wanted)} FROM {self._rows}"  # noqa: S608
+
+    def categories(self, places: Sequence[int]) -> str:
+        """Rows by column and value: the column's place, the value, how many."""
+        names = [f"c{at}" for at in places]
+        cases = " ".join(f"WHEN c{at} IS NOT NULL THEN {at}" for at in places)
+        sets = ", ".join(f"({name})" for name in names)
+        return (
+            f"SELECT CASE {cases} END, coalesce({', '.join(names)}), count(*)"  # noqa: S608
+            f" FROM {self._rows} GROUP BY GROUPING SETS ({sets})"
+        )
+
+    def sample(self, highest: int) -> str:
+        """Adds the rows with a key up to `highest` to the sample."""
+        names = ", ".join(["key", *(f"c{at}" for at in range(len(self._compared)))])
+        return f"INSERT INTO sample SELECT {names} FROM {self._rows} WHERE key <= {highest}"  # noqa: S608
+
+    def _position(self) -> str:
+        """The row's place in its file; what makes a sample by it independent of the content.
+
+        `_id` would not do: callers choose it, and one who sends the same for all requests would be
+        in the sample with all of them or with none.
+        """
+        name = "file_row_number"
+        if name not in {known.lower() for known in self._types}:
+            return name
+        return "hash(_time, _id)"  # a column of that name hides DuckDB's own
+
+    def _value(self, name: str, role: Role) -> str:
+        """A column as it is compared; one that these files lack holds nothing."""
+        if name not in self._types:
+            return f"NULL::{TYPES[role]}"
+        if role == "numbers":
+            read = f"CAST({identifier(name)} AS DOUBLE)"
+            if not self.is_number(name):
+                read = f"TRY_CAST({self._text(name)} AS DOUBLE)"
+            return f"nullif({read}, 'NaN'::DOUBLE)"
+        text = self._text(name)
+        short = f"left({text}, {BEGINNING}) || '…' || md5({text})"
+        return f"CASE WHEN length({text}) > {LONGEST_VALUE} THEN {short} ELSE {text} END"
+
+    def _text(self, name: str) -> str:
+        quoted = identifier(name)
+        return quoted if self._types[name] == "VARCHAR" else f"CAST({quoted} AS VARCHAR)"
+
+
+def sample_table(compared: Mapping[str, Role]) -> str:
+    """Makes the table of sampled rows: `key`, `c0`, `c1`, …"""
+    columns = [f"c{at} {TYPES[role]}" for at, role in enumerate(compared.values())]
+    return f"CREATE TABLE sample ({', '.join(['key UBIGINT', *columns])})"
+
+
+def identifier(name: str) -> str:
+    """A column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"

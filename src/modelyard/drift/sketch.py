@@ -1,0 +1,257 @@
+"""A prediction log of any size, summed up in one streaming pass by DuckDB.
+
+Of each column the pass leaves what the tests need, bounded: exact counts of rows and missing cells,
+mean and range of numbers, counts by category, and a sample of whole rows. What is counted is counted
+over all rows; the distribution of numbers, and the categories of a column with too many of them to
+count (ids, names), are those of the sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.drift import queries
+from modelyard.drift.columns import Column, Kind
+from modelyard.drift.queries import Group, Role
+from modelyard.errors import Unavailable
+from modelyard.store.tables import connect
+
+SAMPLE_ROWS = 100_000
+"""Rows of the sample: D is then known within about 0.005, far below any effect worth an alarm."""
+MOST_CATEGORIES = 10_000
+"""Different values of a column that are counted over all rows."""
+MEMORY = "1GB"
+"""What DuckDB may hold; beyond it, it writes into its temporary folder."""
+HASHES = 2.0**64
+SETS = 32
+"""Columns whose categories one query counts."""
+
+
+class _Totals:
+    """What is known of a column so far."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.present = 0
+        self.not_numbers = 0
+        """Values of a column of numbers that are none."""
+        self.as_text = False
+        """Whether a file held it as something else than numbers."""
+        self.total = 0.0
+        self.least, self.most = math.inf, -math.inf
+        self.counts: Counter[str] = Counter()
+        self.countable = True
+        """Whether its categories are few enough to count."""
+
+    def count(self, counts: Counter[str], present: int) -> None:
+        """Takes the categories of so many rows, while they are few enough."""
+        if self.countable and counts.total() == present:
+            self.counts += counts
+        else:
+            self.countable = False
+        if len(self.counts) > MOST_CATEGORIES:
+            self.countable = False
+        if not self.countable:
+            self.counts = Counter()
+
+    @property
+    def kind(self) -> Kind:
+        if not self.present:
+            return "missing"
+        if self.role == "numbers":
+            return "category" if self.not_numbers else "numeric"
+        return "category" if self.as_text else "numeric"
+
+
+class Sketch:
+    """Takes files of the log, group by group.
+
+    `reference` says what each column is: its numbers are compared as numbers, its categories are
+    counted. Of other columns only the presence is looked at; `hidden` ones are not read. Rows count
+    from `since` on, a time as the log writes it.
+    """
+
+    def __init__(
+        self,
+        reference: Mapping[str, Column],
+        spill: Path,
+        *,
+        since: str = "",
+        hidden: frozenset[str] = frozenset(),
+        memory: str = MEMORY,
+    ) -> None:
+        self.rows = self.outside = self.late = 0
+        self.repeated = 0
+        """Rows with the content of another one near by: in the same file, and among as many rows as
+        the reference has."""
+        self._since, self._hidden = since, hidden
+        self._totals = {name: _Totals(_role(one)) for name, one in reference.items()}
+        self._compared = {
+            name: totals.role for name, totals in self._totals.items() if totals.role != "presence"
+        }
+        self._block = max((one.rows for one in reference.values()), default=1)
+        self._database = connect()
+        self._database.execute(f"SET memory_limit = '{memory}'")
+        self._database.execute(f"SET temp_directory = {queries.literal(str(spill))}")
+        self._database.execute("SET preserve_insertion_order = false")
+        self._database.execute(queries.sample_table(self._compared))
+
+    def add(self, files: Sequence[Path]) -> None:
+        """Takes all files or none.
+
+        Raises:
+            duckdb.Error: a file cannot be read, or two of them not together.
+            Unavailable: DuckDB has no memory or disk left.
+        """
+        import duckdb
+
+        try:
+            self._add([str(file) for file in files])
+        except duckdb.OutOfMemoryException as error:
+            raise Unavailable(f"the prediction log cannot be summed up: {error}") from None
+
+    def columns(self) -> dict[str, Column]:
+        """What all rows come to, by column; one that the log left out held nothing."""
+        self._trim()
+        return {name: self._column(name, totals) for name, totals in self._totals.items()}
+
+    def sample(self, rows: int) -> dict[str, list[Any]]:
+        """So many of the sampled rows, by column."""
+        names = ", ".join(f"c{at}" for at in range(len(self._compared)))
+        found = self._fetch(f"SELECT {names or 'key'} FROM sample ORDER BY key LIMIT {rows}")  # noqa: S608
+        return {name: [row[at] for row in found] for at, name in enumerate(self._compared)}
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._database.close()
+
+    def _add(self, files: list[str]) -> None:
+        types = {name: kind for name, kind, *_ in self._fetch(queries.DESCRIBE, files)}
+        group = Group(
+            types, self._compared, hidden=self._hidden, block=self._block, since=self._since
+        )
+        ((read, inside, late),) = self._fetch(group.times(), files)
+        if inside:
+            totals = self._fetch_one(group.totals(), files)
+            counted = self._counted(group, totals, files)
+            # The sample comes last: a query that fails adds no row to it, and nothing fails after.
+            self._fetch(group.sample(self._highest_key(inside)), files)
+            self._take(group, totals, counted)
+        self.rows += inside
+        self.outside += read - inside
+        self.late += late
+
+    def _counted(
+        self, group: Group, totals: dict[str, Any], files: list[str]
+    ) -> list[tuple[int | None, str, int]]:
+        """Rows by the column's place and value, for columns with categories that are few."""
+        places = []
+        for at, (name, role) in enumerate(self._compared.items()):
+            if role != "categories" or not self._totals[name].countable:
+                continue
+            # The number of different values is an estimate; the exact one decides later.
+            if totals[f"distinct{at}"] <= 2 * MOST_CATEGORIES:
+                places.append(at)
+        counted = []
+        for at in range(0, len(places), SETS):
+            counted += self._fetch(group.categories(places[at : at + SETS]), files)
+        return counted
+
+    def _take(
+        self,
+        group: Group,
+        found: dict[str, Any],
+        counted: list[tuple[int | None, str, int]],
+    ) -> None:
+        self.repeated += found["repeated"]
+        counts: dict[int, Counter[str]] = defaultdict(Counter)
+        for place, value, rows in counted:
+            if place is not None:
+                counts[place][value] += rows
+        for at, name in enumerate(self._compared):
+            totals = self._totals[name]
+            totals.present += found[f"present{at}"]
+            totals.as_text |= bool(found[f"present{at}"]) and not group.is_number(name)
+            if totals.role == "categories":
+                totals.count(counts[at], found[f"present{at}"])
+            elif found[f"present{at}"]:
+                totals.total += found[f"total{at}"]
+                totals.least = min(totals.least, found[f"least{at}"])
+                totals.most = max(totals.most, found[f"most{at}"])
+            totals.not_numbers += found.get(f"odd{at}", 0)
+        for at, name in enumerate(group.others):
+            if found[f"other{at}"]:
+                totals = self._totals.setdefault(name, _Totals("presence"))
+                totals.present += found[f"other{at}"]
+                totals.as_text |= not group.is_number(name)
+
+    def _highest_key(self, inside: int) -> int:
+        """The key up to which rows are sampled, where so many more come.
+
+        Keys are even over all hashes, so that with N rows so far the SAMPLE_ROWS lowest ones lie
+        below the share SAMPLE_ROWS / N of them, six standard deviations allowed. The lowest keys
+        of all rows are the sample, however the files were grouped.
+        """
+        wanted = SAMPLE_ROWS + 6 * math.sqrt(SAMPLE_ROWS)
+        return int(HASHES * min(1.0, wanted / (self.rows + inside))) - 1
+
+    def _trim(self) -> None:
+        """Leaves the rows with the lowest keys."""
+        query = f"SELECT key FROM sample ORDER BY key LIMIT 1 OFFSET {SAMPLE_ROWS}"  # noqa: S608
+        for (key,) in self._fetch(query):
+            self._fetch(f"DELETE FROM sample WHERE key >= {key}")  # noqa: S608
+
+    def _column(self, name: str, totals: _Totals) -> Column:
+        kind, counts, numbers = totals.kind, totals.counts, np.empty(0)
+        if name in self._compared:
+            field = f"c{list(self._compared).index(name)}"
+            if totals.role == "numbers":
+                numbers = self._numbers(field)
+                # As good as empty: a few numbers of which none is in the sample.
+                kind = "missing" if kind == "numeric" and not len(numbers) else kind
+            elif not totals.countable:
+                counts = Counter(
+                    dict(
+                        self._fetch(
+                            f"SELECT {field}, count(*) FROM sample"  # noqa: S608
+                            f" WHERE {field} IS NOT NULL GROUP BY {field}"
+                        )
+                    )
+                )
+        mean = totals.total / totals.present if totals.present else 0.0
+        return Column(
+            kind,
+            self.rows,
+            totals.present,
+            numbers,
+            counts,
+            least=totals.least,
+            most=totals.most,
+            mean=mean,
+        )
+
+    def _numbers(self, field: str) -> np.ndarray:
+        query = f"SELECT {field} FROM sample WHERE {field} IS NOT NULL"  # noqa: S608
+        found: np.ndarray = self._database.execute(query).fetchnumpy()[field]
+        return np.asarray(found, np.float64)
+
+    def _fetch(self, query: str, files: list[str] | None = None) -> list[tuple[Any, ...]]:
+        given = {} if files is None else {"files": files}
+        found: list[tuple[Any, ...]] = self._database.execute(query, given).fetchall()
+        return found
+
+    def _fetch_one(self, query: str, files: list[str]) -> dict[str, Any]:
+        found = self._database.execute(query, {"files": files})
+        names = [column[0] for column in found.description or []]
+        return dict(zip(names, found.fetchall()[0], strict=True))
+
+
+def _role(reference: Column) -> Role:
+    roles: dict[Kind, Role] = {"numeric": "numbers", "category": "categories"}
+    return roles.get(reference.kind, "presence")

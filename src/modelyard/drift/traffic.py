@@ -1,0 +1,107 @@
+"""The two sides of a comparison: what a package was judged on, and what it answered since."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from modelyard.drift.columns import Column, column
+from modelyard.drift.sketch import Sketch
+from modelyard.errors import UsageError
+from modelyard.predictions.window import LogPlace, Seen, Skipped, groups, seen
+from modelyard.store.tables import read_parquet
+
+DRAWN_ROWS = 2_000
+"""Rows of each side that the report is drawn from: the page stays small."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison, in bounded memory."""
+
+    columns: dict[str, Column]
+    sample: dict[str, list[Any]]
+    """Rows to draw, by column."""
+    repeated: float
+    """Share of the rows with the content of another one near by."""
+
+
+def reference_of(package: Path, hidden: frozenset[str]) -> Side:
+    """The package's own rows, without the columns that must not be logged."""
+    rows = read_parquet(package / "reference.parquet")
+    values = {name: cells for name, cells in rows.items() if name not in hidden}
+    contents = Counter(zip(*values.values(), strict=True))
+    repeated = 1 - len(contents) / contents.total() if contents else 0.0
+    return Side({name: column(cells) for name, cells in values.items()}, values, repeated)
+
+
+def served(
+    place: str | Path, since: datetime, package: str, reference: Side, hidden: frozenset[str]
+) -> tuple[Side, Seen]:
+    """What one package version answered from `since` on, and what was seen of the log.
+
+    Raises:
+        Unavailable: the place cannot be read, or the object store does not answer.
+    """
+    log = LogPlace(place)
+    files, skipped = log.window(since, package)
+    stamp = since.astimezone(UTC).isoformat(timespec="milliseconds")
+    with tempfile.TemporaryDirectory() as spill:
+        sketch = Sketch(reference.columns, Path(spill), since=stamp, hidden=hidden)
+        read = 0
+        try:
+            for group in groups(files):
+                with log.here(group) as (local, vanished):
+                    broken = _add(sketch, local)
+                    read += len(local) - len(broken)
+                    skipped += [*vanished, *broken]
+            side = Side(
+                sketch.columns(),
+                sketch.sample(DRAWN_ROWS),
+                sketch.repeated / sketch.rows if sketch.rows else 0.0,
+            )
+        finally:
+            sketch.close()
+    found = seen(log, read, skipped, rows=sketch.rows, outside=sketch.outside, late=sketch.late)
+    if not sketch.rows:
+        found = found.model_copy(update={"newest": log.newest(package)})
+    return side, found
+
+
+def require(place: str) -> None:
+    """Refuses a folder that was named and is not there; an object store has no folders, and an
+    empty place there is its own verdict."""
+    if "://" not in place and not Path(place).is_dir():
+        raise UsageError(
+            f"setting 'monitor.log': no folder {place}. Give the folder that the service logs to"
+        )
+
+
+def _add(sketch: Sketch, files: Sequence[Path]) -> list[Skipped]:
+    """Adds the files that can be read; of a group with a broken one, half by half."""
+    import duckdb
+
+    if not files:
+        return []
+    try:
+        sketch.add(files)
+    except duckdb.Error as error:
+        if len(files) == 1:
+            name = "/".join(files[0].parts[-3:])
+            return [Skipped(file=name, why="unreadable", detail=_said(error))]
+        middle = len(files) // 2
+        return _add(sketch, files[:middle]) + _add(sketch, files[middle:])
+    return []
+
+
+def _said(error: Exception) -> str:
+    """The first line of what DuckDB says, without its kind and the file's name."""
+    line = str(error).strip().splitlines()[0]
+    line = re.sub(r"^[\w ]*Error: ", "", line)
+    return re.sub(r"""\s*(of |in |for )?(file )?['"]?/[^\s'"]*\.parquet['"]?""", "", line)
