@@ -295,10 +295,14 @@ def test_a_place_without_rows_says_what_it_holds(tmp_path, memory):
 
 def test_more_rows_than_memory_are_written_to_the_temporary_folder(tmp_path):
     rng = np.random.default_rng(4)
-    rows = 60_000
-    names = [f"c{number}" for number in range(20)]
-    write(tmp_path, {name: rng.integers(0, 10**9, rows).astype(str).tolist() for name in names})
+    rows = 200_000
+    names = [f"c{number}" for number in range(8)]
+    values = [f"{number}-{'x' * 30}" for number in rng.integers(0, 15_000, rows)]
+    for _ in range(2):
+        write(tmp_path, dict.fromkeys(names, values))
     reference = {name: column(["a", "b"]) for name in names}
-    small = Sketch(reference, tmp_path / "spill", since="2026", memory="60MB")
+    spill = tmp_path / "spill"
+    small = Sketch(reference, spill, since="2026", memory="150MB")
     small.add(list(tmp_path.rglob("*.parquet")))
-    assert all(one.present == rows for one in small.columns().values())
+    assert spill.exists()
+    assert all(one.present == 2 * rows for one in small.columns().values())

@@ -13,8 +13,9 @@ import numpy as np
 Kind = Literal["numeric", "category", "missing"]
 
 LONGEST_VALUE = 200
-"""Characters of a category; of a longer one the beginning and a checksum stand for it."""
+"""Bytes of a category; of a longer one the beginning and a checksum stand for it."""
 BEGINNING = 160
+"""Characters of that beginning."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def numbers_column(numbers: np.ndarray, rows: int) -> Column:
 
 def shortened(value: str) -> str:
     """A category as it is counted. The sketch of a log does the same in SQL."""
-    if len(value) <= LONGEST_VALUE:
+    content = value.encode()
+    if len(content) <= LONGEST_VALUE:
         return value
-    checksum = hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()
+    checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return f"{value[:BEGINNING]}…{checksum}"

@@ -34,7 +34,7 @@ class Group:
         block: int,
         since: str,
     ) -> None:
-        self._types, self._compared = types, compared
+        self._types, self._compared, self._block = types, compared, block
         left_out = {*LOG_COLUMNS, *hidden, *compared}
         self.others = [name for name in types if name not in left_out]
         """Columns that are not compared."""
@@ -43,21 +43,28 @@ class Group:
             self._file += "_"
         self._source = f"{READ}, filename = '{self._file}')"
         self._inside = f"_time >= {literal(since)}"
-        self._rows = self._of_rows(block)
+        self._values = [self._value(name, role) for name, role in compared.items()]
+        self._rows = self._select([f"{value} AS c{at}" for at, value in enumerate(self._values)])
 
-    def _of_rows(self, block: int) -> str:
-        """The rows in the window, with columns as they are compared."""
-        values = [self._value(name, role) for name, role in self._compared.items()]
-        columns = [f"{value} AS c{at}" for at, value in enumerate(values)]
+    def _select(self, columns: list[str]) -> str:
+        """The rows in the window."""
+        return f"(SELECT {', '.join(columns)} FROM {self._source} WHERE {self._inside})"  # noqa: S608
+
+    def _whole_rows(self, share: float) -> str:
+        """The rows in the window, with all that is counted."""
+        columns = [f"{value} AS c{at}" for at, value in enumerate(self._values)]
         columns += [f"{identifier(name)} AS o{at}" for at, name in enumerate(self.others)]
         for at, name in self._texts():
             text = self._text(name)
             columns.append(f"{text} IS NOT NULL AND TRY_CAST({text} AS DOUBLE) IS NULL AS odd{at}")
         position = self._position()
-        key = f"hash(parse_filename({self._file}), {position}) AS key"
-        whole = ", ".join([self._file, f"{position} // {block}", *values])
-        columns += [key, f"hash({whole}) AS content"]
-        return f"(SELECT {', '.join(columns)} FROM {self._source} WHERE {self._inside})"  # noqa: S608
+        block = f"{self._file}, {position} // {self._block}"
+        content = f"hash({', '.join([block, *self._values])})"
+        columns += [
+            f"hash(parse_filename({self._file}), {position}) AS key",
+            f"CASE WHEN hash({block}) <= {highest(share)} THEN {content} END AS content",
+        ]
+        return self._select(columns)
 
     def _texts(self) -> list[tuple[int, str]]:
         """Columns of numbers that these files hold as something else, with their place."""
@@ -84,19 +91,30 @@ class Group:
             f" count(*) FILTER ({late}) AS late FROM {self._source}"
         )
 
-    def totals(self) -> str:
-        """Counts of all rows in the window, by the column's place: `present0`, `total0`, …"""
-        wanted = ["count(*) - count(DISTINCT content) AS repeated"]
+    def totals(self, share: float, unknown: Sequence[int]) -> str:
+        """Makes the table `found` of one row: counts of all rows in the window, by the column's
+        place (`present0`, `total0`, …), and as a list `drawn` this share of the rows.
+
+        For the places in `unknown` it holds about how many different values there are. Rows are
+        looked at for repeated ones in the same share of blocks: rows that follow each
+        other in a file.
+        """
+        fields = ["'key': key", *(f"'c{at}': c{at}" for at in range(len(self._compared)))]
+        wanted = [
+            f"list({{{', '.join(fields)}}}) FILTER (key <= {highest(share)}) AS drawn",
+            "count(content) AS checked",
+            "count(content) - count(DISTINCT content) AS repeated",
+        ]
         for at, role in enumerate(self._compared.values()):
             wanted.append(f"count(c{at}) AS present{at}")
             if role == "numbers":
                 wanted.append(f"sum(c{at}) AS total{at}")
                 wanted += [f"min(c{at}) AS least{at}", f"max(c{at}) AS most{at}"]
-            else:
-                wanted.append(f"approx_count_distinct(c{at}) AS distinct{at}")
+        wanted += [f"approx_count_distinct(c{at}) AS distinct{at}" for at in unknown]
         wanted += [f"count(*) FILTER (odd{at}) AS odd{at}" for at, _ in self._texts()]
         wanted += [f"count(o{at}) AS other{at}" for at in range(len(self.others))]
-        return f"SELECT {', '.join(wanted)} FROM {self._rows}"  # noqa: S608
+        rows = self._whole_rows(share)
+        return f"CREATE OR REPLACE TEMP TABLE found AS SELECT {', '.join(wanted)} FROM {rows}"  # noqa: S608
 
     def categories(self, places: Sequence[int]) -> str:
         """Rows by column and value: the column's place, the value, how many."""
@@ -107,11 +125,6 @@ class Group:
             f"SELECT CASE {cases} END, coalesce({', '.join(names)}), count(*)"  # noqa: S608
             f" FROM {self._rows} GROUP BY GROUPING SETS ({sets})"
         )
-
-    def sample(self, highest: int) -> str:
-        """Adds the rows with a key up to `highest` to the sample."""
-        names = ", ".join(["key", *(f"c{at}" for at in range(len(self._compared)))])
-        return f"INSERT INTO sample SELECT {names} FROM {self._rows} WHERE key <= {highest}"  # noqa: S608
 
     def _position(self) -> str:
         """The row's place in its file; what makes a sample by it independent of the content.
@@ -132,14 +145,24 @@ class Group:
             read = f"CAST({identifier(name)} AS DOUBLE)"
             if not self.is_number(name):
                 read = f"TRY_CAST({self._text(name)} AS DOUBLE)"
-            return f"nullif({read}, 'NaN'::DOUBLE)"
+            whole = self._types[name] not in ("FLOAT", "DOUBLE", "VARCHAR")
+            return read if whole else f"nullif({read}, 'NaN'::DOUBLE)"
         text = self._text(name)
         short = f"left({text}, {BEGINNING}) || '…' || md5({text})"
-        return f"CASE WHEN length({text}) > {LONGEST_VALUE} THEN {short} ELSE {text} END"
+        return f"CASE WHEN strlen({text}) > {LONGEST_VALUE} THEN {short} ELSE {text} END"
 
     def _text(self, name: str) -> str:
         quoted = identifier(name)
         return quoted if self._types[name] == "VARCHAR" else f"CAST({quoted} AS VARCHAR)"
+
+
+DRAWN = "INSERT INTO sample SELECT unnest(drawn, recursive := true) FROM found"
+FOUND = "SELECT * EXCLUDE (drawn) FROM found"
+
+
+def highest(share: float) -> int:
+    """The hash up to which this share of all hashes lies."""
+    return int(2.0**64 * share) - 1 if share < 1 else 2**64 - 1
 
 
 def sample_table(compared: Mapping[str, Role]) -> str:

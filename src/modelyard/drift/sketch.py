@@ -28,7 +28,6 @@ MOST_CATEGORIES = 10_000
 """Different values of a column that are counted over all rows."""
 MEMORY = "1GB"
 """What DuckDB may hold; beyond it, it writes into its temporary folder."""
-HASHES = 2.0**64
 SETS = 32
 """Columns whose categories one query counts."""
 
@@ -87,9 +86,7 @@ class Sketch:
         memory: str = MEMORY,
     ) -> None:
         self.rows = self.outside = self.late = 0
-        self.repeated = 0
-        """Rows with the content of another one near by: in the same file, and among as many rows as
-        the reference has."""
+        self._checked = self._repeated = 0
         self._since, self._hidden = since, hidden
         self._totals = {name: _Totals(_role(one)) for name, one in reference.items()}
         self._compared = {
@@ -116,6 +113,12 @@ class Sketch:
         except duckdb.OutOfMemoryException as error:
             raise Unavailable(f"the prediction log cannot be summed up: {error}") from None
 
+    @property
+    def repeated(self) -> float:
+        """Share of the rows with the content of another one near by: in the same file, and among as
+        many rows as the reference has."""
+        return self._repeated / self._checked if self._checked else 0.0
+
     def columns(self) -> dict[str, Column]:
         """What all rows come to, by column; one that the log left out held nothing."""
         self._trim()
@@ -138,26 +141,32 @@ class Sketch:
         )
         ((read, inside, late),) = self._fetch(group.times(), files)
         if inside:
-            totals = self._fetch_one(group.totals(), files)
-            counted = self._counted(group, totals, files)
-            # The sample comes last: a query that fails adds no row to it, and nothing fails after.
-            self._fetch(group.sample(self._highest_key(inside)), files)
+            countable = self._countable()
+            unknown = [at for at, name in countable.items() if not self._totals[name].counts]
+            self._fetch(group.totals(self._share(inside), unknown), files)
+            totals = self._fetch_one(queries.FOUND)
+            # Categories are not fetched where an estimate says already that they are too many.
+            many = {at for at in unknown if totals[f"distinct{at}"] > 2 * MOST_CATEGORIES}
+            counted = self._counted(group, [at for at in countable if at not in many], files)
+            # All files were read by now, without an error: they count as a whole.
+            self._fetch(queries.DRAWN)
             self._take(group, totals, counted)
         self.rows += inside
         self.outside += read - inside
         self.late += late
 
+    def _countable(self) -> dict[int, str]:
+        """The columns whose categories were few so far, by their place."""
+        return {
+            at: name
+            for at, (name, role) in enumerate(self._compared.items())
+            if role == "categories" and self._totals[name].countable
+        }
+
     def _counted(
-        self, group: Group, totals: dict[str, Any], files: list[str]
+        self, group: Group, places: list[int], files: list[str]
     ) -> list[tuple[int | None, str, int]]:
-        """Rows by the column's place and value, for columns with categories that are few."""
-        places = []
-        for at, (name, role) in enumerate(self._compared.items()):
-            if role != "categories" or not self._totals[name].countable:
-                continue
-            # The number of different values is an estimate; the exact one decides later.
-            if totals[f"distinct{at}"] <= 2 * MOST_CATEGORIES:
-                places.append(at)
+        """Rows by the column's place and value; no place stands for rows without a value."""
         counted = []
         for at in range(0, len(places), SETS):
             counted += self._fetch(group.categories(places[at : at + SETS]), files)
@@ -169,7 +178,8 @@ class Sketch:
         found: dict[str, Any],
         counted: list[tuple[int | None, str, int]],
     ) -> None:
-        self.repeated += found["repeated"]
+        self._checked += found["checked"]
+        self._repeated += found["repeated"]
         counts: dict[int, Counter[str]] = defaultdict(Counter)
         for place, value, rows in counted:
             if place is not None:
@@ -191,15 +201,15 @@ class Sketch:
                 totals.present += found[f"other{at}"]
                 totals.as_text |= not group.is_number(name)
 
-    def _highest_key(self, inside: int) -> int:
-        """The key up to which rows are sampled, where so many more come.
+    def _share(self, inside: int) -> float:
+        """The share of these rows that is sampled, where so many come.
 
-        Keys are even over all hashes, so that with N rows so far the SAMPLE_ROWS lowest ones lie
-        below the share SAMPLE_ROWS / N of them, six standard deviations allowed. The lowest keys
-        of all rows are the sample, however the files were grouped.
+        Keys are even over all hashes, so that of N rows so far the SAMPLE_ROWS with the lowest keys
+        lie below the share SAMPLE_ROWS / N, six standard deviations allowed. The lowest keys of
+        all rows are the sample, however the files were grouped.
         """
         wanted = SAMPLE_ROWS + 6 * math.sqrt(SAMPLE_ROWS)
-        return int(HASHES * min(1.0, wanted / (self.rows + inside))) - 1
+        return min(1.0, wanted / (self.rows + inside))
 
     def _trim(self) -> None:
         """Leaves the rows with the lowest keys."""
@@ -246,8 +256,8 @@ class Sketch:
         found: list[tuple[Any, ...]] = self._database.execute(query, given).fetchall()
         return found
 
-    def _fetch_one(self, query: str, files: list[str]) -> dict[str, Any]:
-        found = self._database.execute(query, {"files": files})
+    def _fetch_one(self, query: str) -> dict[str, Any]:
+        found = self._database.execute(query)
         names = [column[0] for column in found.description or []]
         return dict(zip(names, found.fetchall()[0], strict=True))
 

@@ -61,11 +61,7 @@ def served(
                     broken = _add(sketch, local)
                     read += len(local) - len(broken)
                     skipped += [*vanished, *broken]
-            side = Side(
-                sketch.columns(),
-                sketch.sample(DRAWN_ROWS),
-                sketch.repeated / sketch.rows if sketch.rows else 0.0,
-            )
+            side = Side(sketch.columns(), sketch.sample(DRAWN_ROWS), sketch.repeated)
         finally:
             sketch.close()
     found = seen(log, read, skipped, rows=sketch.rows, outside=sketch.outside, late=sketch.late)
