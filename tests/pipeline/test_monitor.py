@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import numpy as np
 import pytest
@@ -134,6 +135,55 @@ def test_a_log_behind_an_fsspec_address_is_fetched(champion, tmp_path):
     memory.put(str(tmp_path / "log"), "/watched/log", recursive=True)
     config = {"monitor": {"log": "memory://watched/log"}}
     assert monitor(Run.of(LINE, config), verdict=tmp_path / "verdict") == "stable over 400 rows"
+
+
+def test_no_rows_are_a_verdict_that_names_the_place_and_the_newest_rows(champion, tmp_path):
+    log = tmp_path / "log"
+    received = datetime.now(UTC) - timedelta(hours=30)
+    serve(champion, log, usual(100), received=received)
+    headline, verdict, page = look(tmp_path, log)
+    assert (verdict.status, verdict.retrain, verdict.columns) == ("no rows", False, [])
+    assert headline == (
+        f"no rows in the last 24 h: the newest rows in {log} are of {received:%Y-%m-%d %H}:00 UTC, "
+        f"by this package"
+    )
+    assert headline in unescape(page)
+    assert verdict.retrain_reason == "no retraining: no rows"
+
+
+def test_a_misspelt_prefix_is_told_from_a_quiet_service(champion, tmp_path):
+    headline, verdict, _ = look(tmp_path, "memory://watched/lgo")
+    assert verdict.status == "no rows"
+    assert "memory://watched/lgo holds no prediction log: no such folder, bucket or" in headline
+
+
+def test_broken_files_are_on_the_line_in_the_verdict_and_on_the_page(champion, tmp_path):
+    log = tmp_path / "log"
+    serve(champion, log, usual())
+    folder = next(log.glob("date=*/hour=*"))
+    broken = folder / f"{champion.info.version}-broken.parquet"
+    broken.write_bytes(b"PAR1 and then nothing of use, PAR1")
+    headline, verdict, page = look(tmp_path, log)
+    assert headline.startswith("stable over 400 rows; skipped 1 of ")
+    assert verdict.seen is not None
+    assert (verdict.seen.rows, verdict.seen.skipped) == (400, {"unreadable": 1})
+    assert verdict.seen.examples[0].file == "/".join(broken.parts[-3:])
+    assert broken.name in headline
+    assert broken.name in page
+
+
+def test_a_stuck_column_is_an_alert_on_the_line_and_on_the_page(champion, tmp_path):
+    serve(champion, tmp_path / "log", [1.5] * 400)
+    headline, verdict, page = look(tmp_path, tmp_path / "log")
+    assert {(one.column, one.what) for one in verdict.alerts} == {
+        ("x", "constant"),
+        ("y", "constant"),
+    }
+    assert "alert: x is constant (always 1.5); y is constant" in headline
+    assert "x is constant (always 1.5)" in page
+    (caution,) = verdict.cautions
+    assert re.match(r"\d+% of the rows repeat another one near by, 0% of the ref", caution)
+    assert caution in headline
 
 
 def a_day_passes() -> None:

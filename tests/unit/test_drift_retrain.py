@@ -43,7 +43,7 @@ def test_drift_asks_for_a_retraining():
     assert (memory.requested, memory.requested_by) == (NOW, "r1")
 
 
-@pytest.mark.parametrize("status", ["stable", "too few rows"])
+@pytest.mark.parametrize("status", ["stable", "too few rows", "no rows"])
 def test_without_drift_there_is_none(status):
     verdict, memory = look(status, Memory(in_a_row=2))
     assert not verdict.retrain
@@ -54,12 +54,20 @@ def test_a_retraining_waits_for_enough_drifted_windows_in_a_row():
     memory = None
     told = []
     for number, status in enumerate(
-        ["drifted", "stable", "drifted", "too few rows", "drifted", "drifted"]
+        ["drifted", "stable", "drifted", "too few rows", "drifted", "no rows", "drifted"]
     ):
         now = NOW + number * DAY
         verdict, memory = look(status, memory, run=f"r{number}", now=now, consecutive=3)
         told.append((verdict.in_a_row, verdict.retrain))
-    assert told == [(1, False), (0, False), (1, False), (1, False), (2, False), (3, True)]
+    assert told == [
+        (1, False),
+        (0, False),
+        (1, False),
+        (1, False),
+        (2, False),
+        (2, False),
+        (3, True),
+    ]
 
 
 def test_a_young_package_is_not_trained_again_at_once():

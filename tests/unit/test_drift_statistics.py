@@ -96,6 +96,15 @@ def test_kolmogorov_smirnov_agrees_with_scipy_ties_included():
         assert column.p_value == pytest.approx(expected.pvalue, rel=1e-6)
 
 
+def test_one_value_above_all_others_is_chance():
+    from scipy.stats import ks_2samp
+
+    before = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0] * 20
+    column = one(before, [9.0])
+    assert column.effect == 1
+    assert column.p_value == pytest.approx(ks_2samp(before, [9.0], method="exact").pvalue)
+
+
 def test_chi_squared_agrees_with_scipy_where_counts_are_large():
     from scipy.stats import chi2_contingency
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from modelyard.cli.options import entry
+
+if TYPE_CHECKING:
+    from modelyard.drift.statistics import ColumnDrift
+    from modelyard.drift.verdict import Verdict
 
 console = Console(highlight=False)
 COLOURS = {"stable": "green", "drifted": "red", "too few rows": "yellow", "no rows": "yellow"}
@@ -20,6 +23,7 @@ SHOWN = 12
 def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -> None:
     """Runs the monitor stage on a package, with the settings of its run, and prints the
     verdict."""
+    from modelyard.drift.verdict import Verdict
     from modelyard.home import home
     from modelyard.packages.package import verify
     from modelyard.packages.trust import Trust
@@ -49,36 +53,37 @@ def watch(reference: str, assignments: list[str] | None, verdict: Path | None) -
             verdict=target,
             package=package,
         )
-    found = json.loads((target / "verdict.json").read_text())
+    found = Verdict.model_validate_json((target / "verdict.json").read_text())
     _print(found, target)
 
 
-def _print(found: dict[str, Any], target: Path) -> None:
-    colour = COLOURS[found["status"]]
-    words = found["reason"].removeprefix(found["status"]).lstrip(": ")
-    console.print(f"[{colour}]{found['status']}[/]: {escape(words)}", soft_wrap=True)
-    drifted = [column for column in found["columns"] if column["drifted"]]
-    if drifted:
-        console.print(_table(drifted))
+def _print(found: Verdict, target: Path) -> None:
+    colour = COLOURS[found.status]
+    words = found.reason.removeprefix(found.status).lstrip(": ")
+    console.print(f"[{colour}]{found.status}[/]: {escape(words)}", soft_wrap=True)
+    for aside in found.asides():
+        console.print(f"[yellow]{escape(aside)}[/]", soft_wrap=True)
+    if found.drifted:
+        console.print(_table(found.drifted))
         console.print(
-            f"train again: {'yes' if found['retrain'] else 'no'} ({escape(found['retrain_reason'])})"
+            f"train again: {'yes' if found.retrain else 'no'} ({escape(found.retrain_reason)})"
         )
     console.print(f"report   {target / 'report.html'}", soft_wrap=True)
 
 
-def _table(drifted: list[dict[str, Any]]) -> Table:
+def _table(drifted: list[ColumnDrift]) -> Table:
     table = Table(
         title="drifted columns, largest effect first", title_justify="left", title_style="dim"
     )
     for name in ("column", "effect", "adjusted p", "what changed"):
         table.add_column(name, justify="right" if name in ("effect", "adjusted p") else "left")
-    ranked = sorted(drifted, key=lambda column: -column["effect"])
+    ranked = sorted(drifted, key=lambda column: -column.effect)
     for column in ranked[:SHOWN]:
         table.add_row(
-            escape(column["name"]),
-            f"{column['effect']:.2f}",
-            f"{column['adjusted_p']:.1e}",
-            escape(column["summary"]),
+            escape(column.name),
+            f"{column.effect:.2f}",
+            f"{column.adjusted_p:.1e}",
+            escape(column.summary),
         )
     if len(ranked) > SHOWN:
         table.caption = f"and {len(ranked) - SHOWN} more in the report"

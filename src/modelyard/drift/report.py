@@ -10,6 +10,7 @@ from modelyard.card import pages
 from modelyard.drift import second, widgets
 from modelyard.drift.columns import Rows
 from modelyard.drift.second import ColumnOpinion, Opinion
+from modelyard.drift.sketch import SAMPLE_ROWS
 from modelyard.drift.statistics import ColumnDrift
 from modelyard.drift.verdict import Verdict
 from modelyard.settings.monitor import MonitorSettings
@@ -58,16 +59,42 @@ def _banner(verdict: Verdict, settings: MonitorSettings, opinion: Opinion | None
     lines = [
         f"{_watched(verdict)}: {verdict.rows_current:,} predictions from {window.since} to "
         f"{window.until}, against {verdict.rows_reference:,} reference rows.",
+        _read(verdict),
         verdict.retrain_reason,
         rule if verdict.columns else "",
     ]
-    said = "".join(f"<p>{_text(line)}</p>" for line in lines if line)
+    said = _asides(verdict)
+    said += "".join(f"<p>{_text(line)}</p>" for line in lines if line)
     opinions = {} if opinion is None else opinion.columns
     parts = [f"<h1>{_text(verdict.reason)}</h1>", said, _table(verdict, opinions)]
     if opinion is not None:
         parts += [f'<p class="note">{_text(_second(verdict, opinion))}</p>']
         parts += [_differences(verdict, settings, opinion)]
     return f'<div class="my">{"".join(parts)}</div>'
+
+
+def _asides(verdict: Verdict) -> str:
+    """Broken columns, one a line, and what is odd about the rows."""
+    alerts = "".join(f"<li>{_text(one.in_words())}</li>" for one in verdict.alerts)
+    if alerts:
+        alerts = (
+            f'<p class="bad">Broken columns, whatever the data as a whole:</p><ul>{alerts}</ul>'
+        )
+    return alerts + "".join(f"<p>{_text(caution)}</p>" for caution in verdict.cautions)
+
+
+def _read(verdict: Verdict) -> str:
+    """Files and rows that the verdict rests on, and each kind of file that was skipped."""
+    seen = verdict.seen
+    if seen is None:
+        return ""
+    parts = [f"Read from {seen.files:,} files in {seen.place}", seen.in_words() or "none skipped"]
+    if verdict.rows_current > SAMPLE_ROWS:
+        parts.append(
+            f"shares are of all rows, distributions of numbers those of {SAMPLE_ROWS:,} of "
+            f"{verdict.rows_current:,} rows"
+        )
+    return "; ".join(parts) + "."
 
 
 def _watched(verdict: Verdict) -> str:
