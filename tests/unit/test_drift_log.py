@@ -148,6 +148,14 @@ def test_columns_named_as_what_the_reader_adds_are_columns(tmp_path):
     assert dict(current.columns['quoted "x"'].counts) == {"y": 1, "z": 1}
 
 
+def test_a_column_named_as_the_row_number_does_not_choose_the_sample(tmp_path, monkeypatch):
+    monkeypatch.setattr(sketch, "SAMPLE_ROWS", 500)
+    rows = {"file_row_number": [7.0] * 2_000}
+    write(tmp_path, rows, _id=[str(number) for number in range(2_000)])
+    current, _ = look(tmp_path, rows)
+    assert len(current.columns["file_row_number"].numbers) == 500
+
+
 def test_a_column_that_the_log_left_out_is_empty_and_a_new_one_is_kept(tmp_path):
     write(tmp_path, {"x": [1.0, 1.0], "z": [3.0, 4.0]})
     current, _ = look(tmp_path, {"x": [1.0] * 3, "y": [2.0] * 3})

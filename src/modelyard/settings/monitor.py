@@ -16,7 +16,7 @@ class MonitorSettings(Settings):
     window_hours: float = Field(default=24.0, gt=0)
     """Only predictions of the last so many hours are compared."""
     min_rows: int = Field(default=50, ge=10)
-    """Fewer logged rows than this give the verdict `too few rows`, never drift."""
+    """Fewer logged rows than this give the verdict `too few rows` (none: `no rows`), never drift."""
     alpha: float = Field(default=0.01, gt=0, lt=1)
     """False discovery rate over all columns (Benjamini-Hochberg)."""
     min_effect: float = Field(default=0.1, ge=0, le=1)
