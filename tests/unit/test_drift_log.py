@@ -280,6 +280,32 @@ def test_a_file_that_vanishes_before_it_is_fetched_is_named(tmp_path, memory, mo
     assert (seen.rows, seen.skipped) == (5, {"vanished": 1})
 
 
+def test_a_log_in_s3_is_read_and_a_misspelt_prefix_or_bucket_holds_none(tmp_path, monkeypatch):
+    pytest.importorskip("moto")
+    pytest.importorskip("s3fs")
+    import fsspec
+
+    from tests.standin.s3 import store
+
+    with store() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        files = fsspec.filesystem("s3")
+        files.mkdir("yard")
+        for hour in ("2026-01-31T11", "2026-01-31T12", "2026-01-31T13"):
+            write(tmp_path, {"x": [1.0] * 5}, hour)
+        files.put(f"{tmp_path}/", "yard/log/", recursive=True)
+        files.pipe(f"yard/log/date=2026-01-31/hour=13/{PACKAGE}-cut.parquet", b"PAR1")
+        _, seen = look("s3://yard/log", {"x": [1.0]})
+        assert (seen.rows, seen.files, seen.skipped) == (10, 2, {"unreadable": 1})
+        for wrong in ("s3://yard/lgo", "s3://yrad/log"):
+            _, seen = look(wrong, {"x": [1.0]})
+            assert seen.newest.startswith(
+                f"{wrong} holds no prediction log: no such folder, bucket"
+            )
+
+
 def test_a_place_without_rows_says_what_it_holds(tmp_path, memory):
     memory.makedirs("/drift/log", exist_ok=True)
     _, seen = look("memory://drift/logg", {"x": [1.0]})
