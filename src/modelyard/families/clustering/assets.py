@@ -1,0 +1,92 @@
+"""What a host reads: the table's columns, the clusters, and arrays in scaled units.
+
+`scale.npz`     mean, weight: float64 (inputs,); scaled = (encoded - mean) * weight
+`clusters.npz`  centres, spreads: float64 (clusters, inputs), of the training rows of each cluster
+`map.npz`       of at most MAPPED training rows: cluster (rows,), and (rows, 2) by way of drawing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from modelyard.families.clustering.config import Kind
+from modelyard.kit.assets import Asset
+from modelyard.kit.columns.schema import FILE, Column
+
+GRAPH, INPUT = "model", "features"
+DISTANCES, PROBABILITIES, DENSITY = "distances", "probabilities", "log_density"
+NOISE = -1
+"""The cluster of a row that is in none."""
+SCALE, CLUSTERS, MAP = "scale.npz", "clusters.npz", "map.npz"
+
+
+class ClusterSchema(Asset):
+    """The columns of a table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    FILE: ClassVar[str] = FILE
+
+    columns: list[Column]
+    """All columns but the label, those with role `drop` included."""
+    dropped: dict[str, str] = Field(default_factory=dict)
+    """Columns left out, and why."""
+
+    @property
+    def inputs(self) -> list[Column]:
+        """The columns a request holds: all that are not dropped."""
+        return [column for column in self.columns if column.role != "drop"]
+
+
+class Curve(Asset):
+    """How the number of clusters, or eps, was chosen."""
+
+    FILE: ClassVar[str] = "curve.json"
+
+    title: str
+    x_label: str
+    y_label: str
+    x: list[float]
+    y: list[float]
+    chosen: tuple[float, float]
+    """The point that was taken."""
+
+
+class Clusters(Asset):
+    """The clusters of a model."""
+
+    FILE: ClassVar[str] = "clusters.json"
+
+    kind: Kind
+    names: list[str]
+    """What sets each apart from the rest, by cluster."""
+    sizes: list[int]
+    """Training rows of each; the first is the largest."""
+    reach: list[float]
+    """dbscan and hdbscan: how near a row must be to one of the cluster to belong to it."""
+    farthest: list[float]
+    """kmeans: the largest distance of a training row from its centre, by cluster."""
+    least_density: float = 0.0
+    """gmm: the least log density of a training row."""
+    noise: int = 0
+    """Training rows in no cluster."""
+    stability: float
+    """Mean adjusted Rand index of pairs of clusterings of bootstrap samples, on rows that both
+    have."""
+    least_stability: float
+    """Of the pair that agrees least."""
+
+
+def load_arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """The arrays of a file of assets."""
+    with np.load(Path(folder) / name, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def save_arrays(folder: Path, name: str, arrays: Mapping[str, Any]) -> None:
+    """Writes a file of arrays."""
+    np.savez(Path(folder) / name, **arrays)

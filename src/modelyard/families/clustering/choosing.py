@@ -1,0 +1,162 @@
+"""What is chosen on the training rows: the number of clusters, a mixture's shape, eps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from modelyard.errors import BadData, UsageError
+from modelyard.families.clustering.assets import Curve
+from modelyard.families.clustering.config import ClusteringModel, Covariance
+from modelyard.families.clustering.kinds import JUDGED, Plan, fit, sampled, silhouettes
+from modelyard.families.clustering.stability import stability
+
+WIDE = 50
+"""Inputs up to which a mixture's components may have covariances of their own."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A plan, and how it came about."""
+
+    plan: Plan
+    said: str
+    """A clause for the stage's line."""
+    curve: Curve | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def choose(settings: ClusteringModel, z: np.ndarray, seed: int) -> Chosen:
+    """What to cluster the scaled training rows `z`, float64 (rows, inputs), with.
+
+    Raises:
+        UsageError: more clusters are set than there are different rows.
+        BadData: the rows are too much alike to choose eps.
+    """
+    plan = Plan(
+        kind=settings.kind,
+        least_variance=settings.least_variance,
+        min_rows=settings.min_rows,
+        min_cluster=settings.min_cluster or max(5, len(z) // 50),
+    )
+    if settings.kind == "hdbscan":
+        return Chosen(plan, f"clusters of {plan.min_cluster} rows or more")
+    if settings.kind == "dbscan":
+        return _eps(settings, plan, z)
+    different = len(np.unique(z, axis=0))
+    if settings.clusters is not None and settings.clusters > different:
+        raise UsageError(
+            f"setting 'model.clusters' = {settings.clusters}: the training split has {different} "
+            f"different rows. Allowed: 2 to {different}"
+        )
+    most = min(settings.max_clusters, different - 1) if different > 2 else 2
+    numbers = [settings.clusters] if settings.clusters else list(range(2, most + 1))
+    some = sampled(z, JUDGED, seed)
+    if settings.kind == "kmeans":
+        return _by_silhouette(settings, plan, some, numbers, seed)
+    return _by_bic(settings, plan, some, numbers, seed)
+
+
+def _by_silhouette(
+    settings: ClusteringModel, plan: Plan, z: np.ndarray, numbers: list[int], seed: int
+) -> Chosen:
+    """The number with the best mean silhouette; of those that are not worse beyond chance the one
+    with the most stable clusters."""
+    plans = [replace(plan, clusters=clusters) for clusters in numbers]
+    if settings.clusters is not None:
+        return Chosen(plans[0], "as set")
+    widths = [silhouettes(z, fit(one, z, seed)[1]) for one in plans]
+    means = [float(width.mean()) for width in widths]
+    best = int(np.argmax(means))
+    near = [place for place, width in enumerate(widths) if not _worse(width, widths[best])]
+    said = f"of {numbers[0]} to {numbers[-1]} by the silhouette of {len(z):,} training rows"
+    if len(near) > 1:
+        steady = {place: stability(plans[place], z, settings.resamples, seed)[0] for place in near}
+        best = max(near, key=lambda place: steady[place])
+        alike = ", ".join(str(numbers[place]) for place in near)
+        said += f", which does not tell {alike} apart, and by stability"
+    curve = Curve(
+        title="Silhouette by number of clusters",
+        x_label="clusters",
+        y_label="mean, training rows",
+        x=list(map(float, numbers)),
+        y=means,
+        chosen=(float(numbers[best]), means[best]),
+    )
+    return Chosen(plans[best], said, curve)
+
+
+def _worse(widths: np.ndarray, best: np.ndarray) -> bool:
+    """Whether the silhouettes of the same rows are lower beyond chance, at 95 %."""
+    lost = best - widths
+    return bool(lost.mean() > 1.96 * lost.std() / np.sqrt(len(lost)))
+
+
+def _by_bic(
+    settings: ClusteringModel, plan: Plan, z: np.ndarray, numbers: list[int], seed: int
+) -> Chosen:
+    shapes: list[Covariance] = ["diag", "spherical"]
+    if settings.covariance != "auto":
+        shapes = [settings.covariance]
+    elif z.shape[1] <= WIDE:
+        shapes = ["full", "tied", *shapes]
+    found: dict[int, tuple[float, Covariance]] = {}
+    for clusters in sorted({1, *numbers}):
+        tried = []
+        for shape in shapes:
+            model, _ = fit(replace(plan, clusters=clusters, covariance=shape), z, seed, 3)
+            tried.append((float(model.bic(z)), shape))
+        found[clusters] = min(tried)
+    best = min(numbers, key=lambda clusters: found[clusters][0])
+    bic, shape = found[best]
+    plan = replace(plan, clusters=best, covariance=shape)
+    said = f"{shape} covariance"
+    warned: tuple[str, ...] = ()
+    if found[1][0] < bic:
+        warned = (
+            f"By BIC one normal distribution fits the rows better ({found[1][0]:.5g}) than "
+            f"{best} ({bic:.5g}): there may be no clusters",
+        )
+    if settings.clusters is not None:
+        return Chosen(plan, f"as set, {said}", warnings=warned)
+    curve = Curve(
+        title="BIC by number of components",
+        x_label="components",
+        y_label="BIC of the best shape, less is better",
+        x=list(map(float, found)),
+        y=[value for value, _ in found.values()],
+        chosen=(float(best), bic),
+    )
+    said = f"of {numbers[0]} to {numbers[-1]} by BIC of {len(z):,} training rows, {said}"
+    return Chosen(plan, said, curve, warned)
+
+
+def _eps(settings: ClusteringModel, plan: Plan, z: np.ndarray) -> Chosen:
+    """The set eps, or the knee of the sorted distances to the `min_rows`-th row: the place that
+    lies farthest below the line between the curve's ends."""
+    if settings.eps is not None:
+        return Chosen(replace(plan, eps=settings.eps), f"eps {settings.eps:.4g} as set")
+    reach = min(plan.min_rows, len(z))
+    distances = NearestNeighbors(n_neighbors=reach).fit(z).kneighbors(z)[0][:, -1]
+    ordered = np.sort(distances)
+    line = np.linspace(ordered[0], ordered[-1], len(ordered))
+    place = int(np.argmax(line - ordered))
+    eps = float(ordered[place])
+    if eps <= 0:
+        positive = ordered[ordered > 0]
+        if not len(positive):
+            problem = f"every training row has {reach - 1} copies: there is no distance to choose"
+            raise BadData(problem, hint="Type: --set model.eps=0.5, or --set model.kind=kmeans")
+        eps = float(positive[0])
+    curve = Curve(
+        title=f"Distance to the {reach}th row",
+        x_label="training rows, nearest first",
+        y_label="distance",
+        x=np.arange(len(ordered), dtype=float).tolist(),
+        y=ordered.tolist(),
+        chosen=(float(np.searchsorted(ordered, eps)), eps),
+    )
+    said = f"eps {eps:.4g}, the knee of the distances to the {reach}th row"
+    return Chosen(replace(plan, eps=eps), said, curve)

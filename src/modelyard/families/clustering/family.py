@@ -1,0 +1,233 @@
+"""Finds clusters, and hands them over as a runtime and as a graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import NearestNeighbors
+
+from modelyard.errors import BadData
+from modelyard.families.clustering import kinds, maps, model
+from modelyard.families.clustering.assets import (
+    CLUSTERS,
+    DENSITY,
+    DISTANCES,
+    GRAPH,
+    INPUT,
+    MAP,
+    NOISE,
+    SCALE,
+    Clusters,
+    ClusterSchema,
+    load_arrays,
+    save_arrays,
+)
+from modelyard.families.clustering.choosing import choose
+from modelyard.families.clustering.config import ClusteringConfig
+from modelyard.families.clustering.data import ClusteringData
+from modelyard.families.clustering.evaluate import evaluate, load_split
+from modelyard.families.clustering.host import ClusteringHost, assign
+from modelyard.families.clustering.profile import effects, names_of, profile_table
+from modelyard.families.clustering.stability import alone, stability
+from modelyard.family import Family, Split
+from modelyard.judging.evaluation import Evaluation
+from modelyard.kit.columns.encode import Encoder
+from modelyard.runtimes.types import Arrays, Graph, Runtime
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
+
+WEAK = 0.25
+"""A mean silhouette below which there is no structure to speak of (Kaufman and Rousseeuw 1990,
+table 4)."""
+UNSTABLE = 0.6
+"""A mean adjusted Rand index below which clusters of other rows are other clusters."""
+
+
+class Clustering(ClusteringData, Family[ClusteringConfig]):
+    """From a person's table to clusters that are served."""
+
+    quantized: ClassVar[frozenset[str]] = frozenset()
+
+    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+        """Finds the clusters of the training rows, and writes them to `out`.
+
+        Raises:
+            BadData: all rows are noise.
+            UsageError: more clusters are set than there are different rows.
+        """
+        settings, seed, assets = self.config.model, self.config.seed, Path(out) / "assets"
+        x = load_split(features, "train")["x"]
+        scale = load_arrays(assets, SCALE)
+        z = (x.astype(np.float64) - scale["mean"]) * scale["weight"]
+        density = settings.kind in ("dbscan", "hdbscan")
+        some = kinds.sampled(z, settings.most_rows, seed) if density else z
+        chosen = choose(settings, some, seed)
+        fitted, labels = kinds.fit(chosen.plan, some, seed)
+        if (labels == NOISE).all():
+            raise _all_noise(chosen.plan)
+        arrays = model.arrays_of(chosen.plan, fitted, some, labels)
+        save_arrays(out, model.MODEL, arrays)
+        np.save(Path(out) / model.EXAMPLE, x[:8])
+        if chosen.curve is not None:
+            chosen.curve.save(assets)
+
+        # From here on the rows lie in the clusters that the served model gives them.
+        reach = _reach(chosen.plan, arrays)
+        output = self.native(out)(GRAPH, {INPUT: x})
+        assigned = assign(output, reach)[1]
+        found = effects(x, assigned, _count(arrays))
+        schema, encoder = ClusterSchema.load(assets), Encoder.load(assets)
+        steady = stability(chosen.plan, z, settings.resamples, seed)
+        clusters = Clusters(
+            kind=settings.kind,
+            names=names_of(found, encoder, schema),
+            sizes=[int((assigned == cluster).sum()) for cluster in range(len(found))],
+            noise=int((assigned == NOISE).sum()),
+            reach=reach,
+            farthest=_farthest(output, assigned) if settings.kind == "kmeans" else [],
+            least_density=float(output[DENSITY].min()) if DENSITY in output else 0.0,
+            stability=steady[0],
+            least_stability=steady[1],
+        )
+        clusters.save(assets)
+        save_arrays(assets, CLUSTERS, _moments(z, assigned, len(found)))
+        places, missing = maps.draw(z, assigned, seed)
+        save_arrays(assets, MAP, places)
+        frame = pd.read_parquet(Path(features) / "train.parquet")
+        notes = [_stability_note(clusters, settings.resamples), *missing]
+        if density:
+            notes.append(_density_note(clusters, some, z, labels, assigned))
+        judged = kinds.sampled(np.flatnonzero(labels != NOISE), kinds.JUDGED, seed)
+        structure = float(kinds.silhouettes(some[judged], labels[judged]).mean())
+        return {
+            "headline": _headline(clusters, chosen.said),
+            "tables": [profile_table(frame, schema, encoder, assigned, found)],
+            "notes": notes,
+            "warnings": [*chosen.warnings, *_warnings(clusters, structure)],
+        }
+
+    def native(self, model_folder: Path) -> Runtime:
+        """The clusters as scikit-learn assigns rows to them."""
+        return model.native_runtime(model_folder)
+
+    def graphs(self, model_folder: Path) -> list[Graph]:
+        """One graph, `model`: `features` float32 (rows, inputs) to `distances` (rows, clusters), or
+        to `probabilities` (rows, clusters) and `log_density` (rows,) of a mixture."""
+        return [model.graph(model_folder, self.config.export.opset)]
+
+    def evaluate(
+        self, host: ClusteringHost, run: Runtime, features: Path, split: Split = "test"
+    ) -> Evaluation:
+        """Judges clusters on rows that they were not fitted on."""
+        return evaluate(host, run, features, split, self.config.seed)
+
+
+def _count(arrays: Arrays) -> int:
+    return len(arrays["weights"]) if "weights" in arrays else len(arrays["ends"])
+
+
+def _reach(plan: kinds.Plan, arrays: Arrays) -> list[float]:
+    """How near a row must be to a point of a density cluster to belong to it: eps; or, where the
+    density varies, the largest distance of a row of the cluster from the nearest other one."""
+    if plan.kind == "dbscan":
+        return [plan.eps] * _count(arrays)
+    if plan.kind != "hdbscan":
+        return []
+    found = []
+    for points in np.split(arrays["points"], arrays["ends"][:-1]):
+        distances, _ = NearestNeighbors(n_neighbors=2).fit(points).kneighbors(points)
+        found.append(float(distances[:, 1].max()))
+    return found
+
+
+def _farthest(output: Arrays, assigned: np.ndarray) -> list[float]:
+    distances = output[DISTANCES]
+    return [
+        float(distances[assigned == cluster, cluster].max(initial=0.0))
+        for cluster in range(distances.shape[1])
+    ]
+
+
+def _moments(z: np.ndarray, assigned: np.ndarray, clusters: int) -> Arrays:
+    """Mean and deviation of each input in each cluster, float64 (clusters, inputs)."""
+    centres, spreads = np.zeros((clusters, z.shape[1])), np.ones((clusters, z.shape[1]))
+    for cluster in range(clusters):
+        inside = z[assigned == cluster]
+        if len(inside):
+            centres[cluster], spreads[cluster] = inside.mean(axis=0), inside.std(axis=0)
+    return {"centres": centres, "spreads": spreads}
+
+
+def _all_noise(plan: kinds.Plan) -> BadData:
+    if plan.kind == "dbscan":
+        problem = f"no row has {plan.min_rows} rows within eps {plan.eps:.4g}: all are noise"
+        return BadData(problem, hint="Type: --set model.eps=… with a larger one")
+    problem = f"no {plan.min_cluster} rows are dense enough for a cluster: all are noise"
+    return BadData(problem, hint="Type: --set model.min_cluster=… with a smaller one")
+
+
+def _headline(clusters: Clusters, said: str) -> str:
+    count, noise = len(clusters.sizes), clusters.noise
+    sizes = ", ".join(f"{size:,}" for size in clusters.sizes[:8])
+    more = ", …" if count > 8 else ""
+    told = f"{count} cluster{'s' if count > 1 else ''} ({said}): {sizes}{more} rows"
+    rows = sum(clusters.sizes) + noise
+    noisy = f", {noise:,} ({noise / rows:.0%}) noise" if clusters.reach else ""
+    return f"{clusters.kind}, {told}{noisy}; stability {clusters.stability:.2f}"
+
+
+def _stability_note(clusters: Clusters, resamples: int) -> str:
+    return (
+        f"Stability: {resamples} bootstrap samples of the training rows were clustered with the same "
+        f"settings. On the rows that two samples share, their clusters agree with an adjusted Rand "
+        f"index of {clusters.stability:.3f} in the mean of all pairs, {clusters.least_stability:.3f} "
+        "at least; 1 is the same clusters, 0 chance."
+    )
+
+
+def _density_note(
+    clusters: Clusters,
+    some: np.ndarray,
+    z: np.ndarray,
+    labels: np.ndarray,
+    assigned: np.ndarray,
+) -> str:
+    """How rows are assigned, and whether training rows lie where the library put them."""
+    rule = "within eps of the nearest core row"
+    if clusters.kind == "hdbscan":
+        rule = (
+            "as near to a row of the cluster as the cluster's own rows are to each other (the "
+            "largest distance from the nearest one)"
+        )
+    note = f"A row belongs to the nearest cluster if it is {rule}; else it is noise."
+    if len(some) < len(z):
+        return f"{note} Fitted on {len(some):,} of {len(z):,} training rows, drawn at random."
+    noise = labels == NOISE
+    agreed = adjusted_rand_score(alone(labels), alone(assigned))
+    moved = int((noise & (assigned != NOISE)).sum())
+    return (
+        f"{note} Between the clusters of {clusters.kind} and these of the same training rows the "
+        f"adjusted Rand index is {agreed:.3f}; {moved:,} of its {int(noise.sum()):,} rows of noise "
+        "lie in reach of a cluster."
+    )
+
+
+def _warnings(clusters: Clusters, structure: float) -> list[str]:
+    found = []
+    if len(clusters.sizes) == 1:
+        found.append("There is one cluster only: nothing is set apart")
+    elif structure < WEAK:
+        found.append(
+            f"The mean silhouette of training rows in clusters is {structure:.2f}, below {WEAK}: "
+            "clusters that flow into each other, or none"
+        )
+    if clusters.stability < UNSTABLE:
+        found.append(
+            f"Other samples of the rows give other clusters: stability {clusters.stability:.2f}"
+        )
+    return found

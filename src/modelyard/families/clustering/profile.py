@@ -1,0 +1,133 @@
+"""What sets each cluster apart from the rest, and what its rows are like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from modelyard.families.clustering.assets import ClusterSchema
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.schema import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+APART = 0.5
+"""Deviations of a column by which a cluster's mean must differ from that of all rows to be told."""
+NAMED, SHOWN_COLUMNS, SHOWN_CLUSTERS = 2, 25, 8
+
+
+def effects(x: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndarray:
+    """By how many deviations the mean of an input in a cluster differs from that of all rows,
+    float64 (clusters, inputs)."""
+    x = x.astype(np.float64)
+    spread = x.std(axis=0)
+    spread[spread == 0] = 1.0
+    found = np.zeros((clusters, x.shape[1]))
+    for cluster in range(clusters):
+        inside = labels == cluster
+        if inside.any():
+            found[cluster] = (x[inside].mean(axis=0) - x.mean(axis=0)) / spread
+    return found
+
+
+def names_of(found: np.ndarray, encoder: Encoder, schema: ClusterSchema) -> list[str]:
+    """A name for each cluster: the columns that set it apart most, such as `high age, low income`;
+    one more where two would be called the same."""
+    told = [_traits(row, encoder, schema) for row in found]
+    for count in range(NAMED, NAMED + 3):
+        names = [", ".join(traits[:count]) or "like the average row" for traits in told]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _traits(row: np.ndarray, encoder: Encoder, schema: ClusterSchema) -> list[str]:
+    """In words, the strongest first, at most one a column."""
+    ranked: list[tuple[float, str]] = []
+    for column in schema.inputs:
+        places = encoder.groups[column.name]
+        said = [
+            (abs(row[place]), _words(column, encoder.names[place], row[place])) for place in places
+        ]
+        strong = [one for one in said if one[0] >= APART and one[1]]
+        if strong:
+            ranked.append(max(strong))
+    return [words for _, words in sorted(ranked, key=lambda one: -one[0])]
+
+
+def _words(column: Column, name: str, effect: float) -> str:
+    """What an input that is higher or lower says of a column; empty where it says little."""
+    if name == column.name:
+        if column.boolean:
+            return f"{name}={'true' if effect > 0 else 'false'}"
+        return f"{'high' if effect > 0 else 'low'} {name}"
+    if name.endswith(": age in days"):
+        return f"{'early' if effect > 0 else 'late'} {column.name}"
+    if name.endswith(": rank"):
+        return f"{'high' if effect > 0 else 'low'} {column.name}"
+    if column.role == "time" and not name.endswith(" is missing"):
+        return ""
+    return name if effect > 0 else ""
+
+
+def profile_table(
+    frame: pd.DataFrame,
+    schema: ClusterSchema,
+    encoder: Encoder,
+    labels: np.ndarray,
+    found: np.ndarray,
+) -> dict[str, Any]:
+    """Mean or most frequent value of each column, in all rows and in the largest clusters; columns
+    that differ most between clusters first."""
+    clusters = range(min(len(found), SHOWN_CLUSTERS))
+    strength = {
+        column.name: np.abs(found[:, encoder.groups[column.name]]).max(initial=0.0)
+        for column in schema.inputs
+    }
+    ordered = sorted(schema.inputs, key=lambda column: -strength[column.name])
+    rows = []
+    for column in ordered[:SHOWN_COLUMNS]:
+        places = encoder.groups[column.name]
+        cells = [column.name, _typical(column, frame[column.name])]
+        for cluster in clusters:
+            said = _typical(column, frame[column.name][labels == cluster])
+            apart = found[cluster, places]
+            strongest = apart[np.abs(apart).argmax()] if len(apart) else 0.0
+            cells.append(f"{said} {_mark(column, float(strongest))}".strip())
+        rows.append(cells)
+    names = [f"cluster {cluster}" for cluster in clusters]
+    return {
+        "title": "What the clusters are like: mean, or most frequent value with its share",
+        "columns": ["column", "all rows", *names],
+        "rows": rows,
+    }
+
+
+def _mark(column: Column, effect: float) -> str:
+    if abs(effect) < APART:
+        return ""
+    if column.role != "numeric" or column.boolean:
+        return "◆"
+    return "▲" if effect > 0 else "▼"
+
+
+def _typical(column: Column, cells: pd.Series[Any]) -> str:
+    """Of a column of words among numbers, that of the numbers."""
+    if column.words:
+        cells = cells[~cells.isin(column.words)].astype(float)
+    there = cells.dropna()
+    if not len(there):
+        return "-"
+    if column.role == "numeric" and not column.boolean:
+        return f"{there.astype(float).mean():.4g}"
+    if column.role == "time":
+        return str(there.astype("datetime64[us]").mean())[:10]
+    if column.role == "text":
+        return f"{there.str.len().mean():.0f} characters"
+    counts = there.value_counts()
+    value = str(counts.index[0])[:30]
+    return (
+        f"{value.lower() if column.boolean else value} ({100 * counts.iloc[0] / len(there):.0f} %)"
+    )
