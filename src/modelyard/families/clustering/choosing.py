@@ -76,7 +76,10 @@ def _by_silhouette(
         steady = {place: stability(plans[place], z, settings.resamples, seed)[0] for place in near}
         best = max(near, key=lambda place: steady[place])
         alike = ", ".join(str(numbers[place]) for place in near)
-        said += f", which does not tell {alike} apart, and by stability"
+        said = (
+            f"of {numbers[0]} to {numbers[-1]}: the silhouette of {len(z):,} training rows does not "
+            f"tell {alike} apart, the most stable was taken"
+        )
     curve = Curve(
         title="Silhouette by number of clusters",
         x_label="clusters",
@@ -85,7 +88,18 @@ def _by_silhouette(
         y=means,
         chosen=(float(numbers[best]), means[best]),
     )
-    return Chosen(plans[best], said, curve)
+    return Chosen(plans[best], said, curve, _at_the_edge(settings, numbers[best]))
+
+
+def _at_the_edge(settings: ClusteringModel, clusters: int) -> tuple[str, ...]:
+    """Says that the largest number of clusters was taken: the best may lie beyond."""
+    if clusters < settings.max_clusters or clusters == 2:
+        return ()
+    most = 2 * settings.max_clusters
+    return (
+        f"The largest number that was tried is the best, {clusters} clusters. "
+        f"For more type --set model.max_clusters={most}",
+    )
 
 
 def _worse(widths: np.ndarray, best: np.ndarray) -> bool:
@@ -130,7 +144,7 @@ def _by_bic(
         chosen=(float(best), bic),
     )
     said = f"of {numbers[0]} to {numbers[-1]} by BIC of {len(z):,} training rows, {said}"
-    return Chosen(plan, said, curve, warned)
+    return Chosen(plan, said, curve, (*warned, *_at_the_edge(settings, best)))
 
 
 def _eps(settings: ClusteringModel, plan: Plan, z: np.ndarray) -> Chosen:

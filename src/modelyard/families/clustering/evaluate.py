@@ -154,7 +154,7 @@ def _notes(
     noise = int((labels == NOISE).sum())
     if clusters.reach:
         notes.append(
-            f"{noise:,} of {len(labels):,} rows ({noise / len(labels):.0%}) are noise. Noise is no "
+            f"{noise:,} of {len(labels):,} rows ({100 * noise / len(labels):.0f} %) are noise. Noise is no "
             "cluster: its silhouette is 0, the Davies-Bouldin index leaves it out, and to the "
             "adjusted Rand index and mutual information each such row is alone."
         )
@@ -217,10 +217,10 @@ def _sizes(clusters: Clusters, labels: np.ndarray, widths: np.ndarray) -> Table:
         inside = labels == cluster
         mean = float(widths[inside].mean()) if inside.any() else "-"
         judged = int(inside.sum())
-        share = f"{size / total:.1%}"
+        share = f"{100 * size / total:.1f} %"
         rows.append([str(cluster), clusters.names[cluster], size, share, judged, mean])
     if clusters.reach:
-        share = f"{clusters.noise / total:.1%}"
+        share = f"{100 * clusters.noise / total:.1f} %"
         rows.append(["noise", "", clusters.noise, share, int((labels == NOISE).sum()), "-"])
     columns = ["cluster", "sets it apart", "training rows", "share", "judged rows", "silhouette"]
     return Table(title="Clusters", columns=columns, rows=rows)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from modelyard.errors import BadData
 from modelyard.families.clustering import kinds, maps, model
@@ -31,11 +32,12 @@ from modelyard.families.clustering.config import ClusteringConfig
 from modelyard.families.clustering.data import ClusteringData
 from modelyard.families.clustering.evaluate import evaluate, load_split
 from modelyard.families.clustering.host import ClusteringHost, assign
-from modelyard.families.clustering.profile import effects, names_of, profile_table
+from modelyard.families.clustering.profile import effects, names_of, profile_table, words_of
 from modelyard.families.clustering.stability import alone, stability
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.cores import cores
 from modelyard.runtimes.types import Arrays, Graph, Runtime
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 WEAK = 0.25
 """A mean silhouette below which there is no structure to speak of (Kaufman and Rousseeuw 1990,
 table 4)."""
+USUAL = 0.9
+"""Share of a cluster's rows that hold a word from which on a row without it is unlike them."""
 UNSTABLE = 0.6
 """A mean adjusted Rand index below which clusters of other rows are other clusters."""
 
@@ -60,8 +64,12 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
             BadData: all rows are noise.
             UsageError: more clusters are set than there are different rows.
         """
-        settings, seed, assets = self.config.model, self.config.seed, Path(out) / "assets"
         x = load_split(features, "train")["x"]
+        with threadpool_limits(cores(x.size)):
+            return self._fit(features, out, x)
+
+    def _fit(self, features: Path, out: Path, x: np.ndarray) -> dict[str, Any]:
+        settings, seed, assets = self.config.model, self.config.seed, Path(out) / "assets"
         scale = load_arrays(assets, SCALE)
         z = (x.astype(np.float64) - scale["mean"]) * scale["weight"]
         density = settings.kind in ("dbscan", "hdbscan")
@@ -95,7 +103,7 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
             least_stability=steady[1],
         )
         clusters.save(assets)
-        save_arrays(assets, CLUSTERS, _moments(z, assigned, len(found)))
+        save_arrays(assets, CLUSTERS, _moments(z, assigned, len(found), words_of(encoder, schema)))
         places, missing = maps.draw(z, assigned, seed)
         save_arrays(assets, MAP, places)
         frame = pd.read_parquet(Path(features) / "train.parquet")
@@ -124,7 +132,8 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
         self, host: ClusteringHost, run: Runtime, features: Path, split: Split = "test"
     ) -> Evaluation:
         """Judges clusters on rows that they were not fitted on."""
-        return evaluate(host, run, features, split, self.config.seed)
+        with threadpool_limits(cores(load_split(features, split)["x"].size)):
+            return evaluate(host, run, features, split, self.config.seed)
 
 
 def _count(arrays: Arrays) -> int:
@@ -153,13 +162,19 @@ def _farthest(output: Arrays, assigned: np.ndarray) -> list[float]:
     ]
 
 
-def _moments(z: np.ndarray, assigned: np.ndarray, clusters: int) -> Arrays:
-    """Mean and deviation of each input in each cluster, float64 (clusters, inputs)."""
+def _moments(z: np.ndarray, assigned: np.ndarray, clusters: int, words: np.ndarray) -> Arrays:
+    """Mean and deviation of each input in each cluster, float64 (clusters, inputs).
+
+    Of inputs that say whether a cell holds a certain word (`words`, bool (inputs,)) the deviation is
+    infinite unless nine rows in ten hold it: a rare word is nothing unusual among many words.
+    """
     centres, spreads = np.zeros((clusters, z.shape[1])), np.ones((clusters, z.shape[1]))
     for cluster in range(clusters):
         inside = z[assigned == cluster]
         if len(inside):
             centres[cluster], spreads[cluster] = inside.mean(axis=0), inside.std(axis=0)
+            usual = centres[cluster] - z.min(axis=0) >= USUAL
+            spreads[cluster, words & ~usual] = np.inf
     return {"centres": centres, "spreads": spreads}
 
 
@@ -177,7 +192,7 @@ def _headline(clusters: Clusters, said: str) -> str:
     more = ", …" if count > 8 else ""
     told = f"{count} cluster{'s' if count > 1 else ''} ({said}): {sizes}{more} rows"
     rows = sum(clusters.sizes) + noise
-    noisy = f", {noise:,} ({noise / rows:.0%}) noise" if clusters.reach else ""
+    noisy = f", {noise:,} ({100 * noise / rows:.0f} %) noise" if clusters.reach else ""
     return f"{clusters.kind}, {told}{noisy}; stability {clusters.stability:.2f}"
 
 

@@ -152,6 +152,9 @@ class ClusteringHost(ColumnHost):
         """How much each column speaks for the cluster: the drop of its margin over the next one
         where the column has the mean of all training rows instead (occlusion). Of a row of noise,
         and of a single cluster: how much farther it is for the column, than with the cluster's mean.
+
+        Distances are squared: those of columns add up, and a column in which both clusters are
+        alike counts nothing.
         """
         x = self.encoder.transform(self.columns([request]))
         nearest, labels = assign(self.outputs(run, x), self.clusters.reach)
@@ -175,11 +178,13 @@ class ClusteringHost(ColumnHost):
             chances = np.maximum(output[PROBABILITIES].astype(np.float64), 1e-30)
             rest = np.maximum(1 - chances[:, cluster], 1e-30)
             return f"log-odds of {name}", np.log(chances[:, cluster] / rest)
-        distances = output[DISTANCES].astype(np.float64)
+        distances = output[DISTANCES].astype(np.float64) ** 2
         if away:
-            return f"distance from {name}, the nearest", distances[:, cluster]
+            return f"squared distance from {name}, the nearest", distances[:, cluster]
         others = np.delete(distances, cluster, axis=1).min(axis=1)
-        return f"how much nearer {name} is than the next", others - distances[:, cluster]
+        return f"how much nearer {name} is than the next, in squared distance", others - distances[
+            :, cluster
+        ]
 
     def _unlike(self, x: np.ndarray, cluster: int) -> list[str]:
         z = (x - self._mean) * self._weight

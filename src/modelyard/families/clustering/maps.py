@@ -48,9 +48,7 @@ def plots(host: Host, clusters: Clusters) -> list[Plot]:
     found[0].x_label, found[0].y_label = _axes(shares)
     found[
         0
-    ].caption = (
-        f"The first two principal components of {of} hold {shares.sum():.0%} of their variance."
-    )
+    ].caption = f"The first two principal components of {of} hold {100 * shares.sum():.0f} % of their variance."
     for key, name in WAYS.items():
         if key in arrays:
             plot = _map(f"Map by {name}", arrays[key], arrays["cluster"], clusters)
@@ -60,7 +58,9 @@ def plots(host: Host, clusters: Clusters) -> list[Plot]:
 
 
 def _axes(shares: np.ndarray) -> tuple[str, str]:
-    names = [f"component {i}, {share:.0%} of the variance" for i, share in enumerate(shares, 1)]
+    names = [
+        f"component {i}, {100 * share:.0f} % of the variance" for i, share in enumerate(shares, 1)
+    ]
     return names[0], names[1] if len(names) > 1 else ""
 
 

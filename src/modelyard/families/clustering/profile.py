@@ -32,6 +32,19 @@ def effects(x: np.ndarray, labels: np.ndarray, clusters: int) -> np.ndarray:
     return found
 
 
+def words_of(encoder: Encoder, schema: ClusterSchema) -> np.ndarray:
+    """Which inputs say whether a cell holds a certain word, or nothing; bool (inputs,)."""
+    found = np.zeros(len(encoder.names), bool)
+    for column in schema.inputs:
+        places = encoder.groups[column.name]
+        if column.role == "numeric":
+            places = places[1:]
+        elif column.role == "time":
+            places = places[-1:] if encoder.parts[column.name].indicator else []
+        found[places] = True
+    return found
+
+
 def names_of(found: np.ndarray, encoder: Encoder, schema: ClusterSchema) -> list[str]:
     """A name for each cluster: the columns that set it apart most, such as `high age, low income`;
     one more where two would be called the same."""
@@ -95,11 +108,12 @@ def profile_table(
             said = _typical(column, frame[column.name][labels == cluster])
             apart = found[cluster, places]
             strongest = apart[np.abs(apart).argmax()] if len(apart) else 0.0
-            cells.append(f"{said} {_mark(column, float(strongest))}".strip())
+            cells.append(f"{said} {_mark(column, float(strongest))}")
         rows.append(cells)
     names = [f"cluster {cluster}" for cluster in clusters]
     return {
-        "title": "What the clusters are like: mean, or most frequent value with its share",
+        "title": "What the clusters are like: mean, or most frequent value and its share. ▲ ▼ ◆: apart by "
+        f"{APART:g} deviations or more",
         "columns": ["column", "all rows", *names],
         "rows": rows,
     }
@@ -107,7 +121,7 @@ def profile_table(
 
 def _mark(column: Column, effect: float) -> str:
     if abs(effect) < APART:
-        return ""
+        return "·"
     if column.role != "numeric" or column.boolean:
         return "◆"
     return "▲" if effect > 0 else "▼"

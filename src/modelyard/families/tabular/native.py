@@ -10,7 +10,8 @@ import numpy as np
 
 from modelyard.families.tabular.ensemble import as_regressor
 from modelyard.families.tabular.kinds import LIGHTGBM, SKLEARN, XGBOOST
-from modelyard.families.tabular.table import ModelInfo, cores
+from modelyard.families.tabular.table import ModelInfo
+from modelyard.kit.cores import cores
 from modelyard.kit.sklearn import (
     CONVERTERS_OPSET,
     as_onnx,

@@ -11,7 +11,6 @@ assets/encoders.json, *.npy          what was fitted on the training split
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,10 +25,8 @@ from modelyard.families.tabular.loss import Chosen, choose_loss
 from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.assets import Asset
-from modelyard.runtimes.onnx import available_cores
 from modelyard.store.base import base_of
 
-FEW_CELLS = 200_000
 BY_TIME = "by_time"
 """An empty file where the splits follow each other in time."""
 
@@ -135,19 +132,6 @@ def class_weights(
     earlier = [before.get(number, 0) for number in range(classes)]
     counts = np.bincount(y, minlength=classes) + earlier
     return np.asarray(counts.sum() / (classes * np.maximum(counts, 1)))
-
-
-def cores(cells: int) -> int:
-    """Cores to fit or score a table of so many cells with; OMP_NUM_THREADS lowers it.
-
-    One for a small table: there, threads wait for each other longer than they work, on a busy
-    machine a hundred times longer.
-    """
-    if cells < FEW_CELLS:
-        return 1
-    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    available = available_cores()
-    return min(available, int(limit)) if limit.isdecimal() and int(limit) > 0 else available
 
 
 def _every_class_seen(y: np.ndarray, classes: list[str]) -> None:

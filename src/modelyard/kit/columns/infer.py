@@ -242,7 +242,9 @@ def _guess_text(texts: Sequence[str], distinct: int, settings: ColumnSettings, c
 def _row_number(name: str, cells: Cells) -> str:
     """Why a numeric column is no more than a row's number or key; empty when it is a quantity."""
     values = cells.values
-    if cells.distinct < len(values) or len(values) <= SOME_TEXTS or (values % 1 != 0).any():
+    if cells.distinct < len(values) or len(values) <= SOME_TEXTS:
+        return ""
+    if not np.isfinite(values).all() or (values % 1 != 0).any():
         return ""
     if values[0] in (0, 1) and (np.diff(values) == 1).all():
         return "counts the rows (id-like)"
