@@ -126,6 +126,8 @@ def test_a_mixture_answers_with_probability_and_density(tmp_path):
     assert not answer.is_noise
     reasons = found.host.explain(found.onnx(), request)
     assert reasons.output == f"log-odds of cluster {answer.cluster}"
+    # Far from the other clusters, where their chances are beyond what a number holds.
+    assert min(abs(part) for part in reasons.contributions.values()) > 1
     strange, _ = ask(found, a=2.5, b=2.5, c=-9.0)
     assert strange.log_density < answer.log_density
     assert "log_density" in [caution.field for caution in strange.warnings]

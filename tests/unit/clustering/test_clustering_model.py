@@ -12,6 +12,7 @@ from sklearn.mixture import GaussianMixture
 from modelyard.errors import BadData, UsageError
 from modelyard.families.clustering.assets import GRAPH, INPUT
 from modelyard.families.clustering.evaluate import load_split
+from modelyard.families.clustering.host import total
 from modelyard.families.clustering.kinds import silhouettes
 from modelyard.families.clustering.stability import alone
 from modelyard.judging.evaluation import judge
@@ -64,8 +65,15 @@ def test_a_mixture_answers_as_scikit_learn_does(covariance, tmp_path):
     ).fit(found.scaled("train"))
     output = found.onnx()(GRAPH, {INPUT: load_split(found.features, "test")["x"]})
     z = found.scaled("test")
-    assert output["log_density"] == pytest.approx(own.score_samples(z), abs=1e-4)
-    assert output["probabilities"].max(1) == pytest.approx(own.predict_proba(z).max(1), abs=1e-4)
+    host = found.host
+    density = own.score_samples(z)
+    assert total(output["log_densities"]) == pytest.approx(density, abs=1e-4)
+    chances = np.exp(output["log_densities"] - density[:, None])
+    assert chances.max(1) == pytest.approx(own.predict_proba(z).max(1), abs=1e-4)
+    requests = found.family.requests(found.features, "test")
+    answers = host.predict(found.onnx(), [host.Request.model_validate(body) for body in requests])
+    assert [one.log_density for one in answers] == pytest.approx(density, abs=1e-4)
+    assert [one.probability for one in answers] == pytest.approx(chances.max(1), abs=1e-4)
 
 
 def test_dbscan_puts_a_row_where_its_nearest_core_row_within_eps_is(fitted):

@@ -19,7 +19,7 @@ from modelyard.kit.assets import Asset
 from modelyard.kit.columns.schema import FILE, Column
 
 GRAPH, INPUT = "model", "features"
-DISTANCES, PROBABILITIES, DENSITY = "distances", "probabilities", "log_density"
+DISTANCES, DENSITIES = "distances", "log_densities"
 NOISE = -1
 """The cluster of a row that is in none."""
 SCALE, CLUSTERS, MAP = "scale.npz", "clusters.npz", "map.npz"

@@ -15,7 +15,7 @@ from modelyard.errors import BadData
 from modelyard.families.clustering import kinds, maps, model
 from modelyard.families.clustering.assets import (
     CLUSTERS,
-    DENSITY,
+    DENSITIES,
     DISTANCES,
     GRAPH,
     INPUT,
@@ -31,7 +31,7 @@ from modelyard.families.clustering.choosing import choose
 from modelyard.families.clustering.config import ClusteringConfig
 from modelyard.families.clustering.data import ClusteringData
 from modelyard.families.clustering.evaluate import evaluate, load_split
-from modelyard.families.clustering.host import ClusteringHost, assign
+from modelyard.families.clustering.host import ClusteringHost, assign, total
 from modelyard.families.clustering.profile import effects, names_of, profile_table, words_of
 from modelyard.families.clustering.stability import alone, stability
 from modelyard.family import Family, Split
@@ -98,7 +98,7 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
             noise=int((assigned == NOISE).sum()),
             reach=reach,
             farthest=_farthest(output, assigned) if settings.kind == "kmeans" else [],
-            least_density=float(output[DENSITY].min()) if DENSITY in output else 0.0,
+            least_density=float(total(output[DENSITIES]).min()) if DENSITIES in output else 0.0,
             stability=steady[0],
             least_stability=steady[1],
         )
@@ -125,7 +125,7 @@ class Clustering(ClusteringData, Family[ClusteringConfig]):
 
     def graphs(self, model_folder: Path) -> list[Graph]:
         """One graph, `model`: `features` float32 (rows, inputs) to `distances` (rows, clusters), or
-        to `probabilities` (rows, clusters) and `log_density` (rows,) of a mixture."""
+        to the `log_densities` of a mixture's components by their weights."""
         return [model.graph(model_folder, self.config.export.opset)]
 
     def evaluate(

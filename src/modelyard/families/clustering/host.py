@@ -10,12 +10,11 @@ from pydantic import BaseModel, Field
 
 from modelyard.families.clustering.assets import (
     CLUSTERS,
-    DENSITY,
+    DENSITIES,
     DISTANCES,
     GRAPH,
     INPUT,
     NOISE,
-    PROBABILITIES,
     SCALE,
     Clusters,
     ClusterSchema,
@@ -62,7 +61,7 @@ def assign(output: Arrays, reach: Sequence[float]) -> tuple[np.ndarray, np.ndarr
     """The nearest (or most probable) cluster of each row, and the same with NOISE where it is out
     of the cluster's `reach`, int64 (rows,); without reach there is no noise."""
     if DISTANCES not in output:
-        nearest = output[PROBABILITIES].argmax(axis=1)
+        nearest = output[DENSITIES].argmax(axis=1)
         return nearest, nearest
     distances = output[DISTANCES]
     if not reach:
@@ -73,6 +72,12 @@ def assign(output: Arrays, reach: Sequence[float]) -> tuple[np.ndarray, np.ndarr
     nearest = distances.argmin(axis=1)
     least = np.take_along_axis(distances, nearest[:, None], axis=1)[:, 0]
     return nearest, np.where(least <= within[nearest], nearest, NOISE)
+
+
+def total(logs: np.ndarray) -> np.ndarray:
+    """The logarithm of a sum along the last axis, of its terms' logarithms."""
+    most = logs.max(axis=-1)
+    return np.asarray(most + np.log(np.exp(logs - most[..., None]).sum(axis=-1)))
 
 
 class ClusteringHost(ColumnHost):
@@ -108,8 +113,9 @@ class ClusteringHost(ColumnHost):
                 distance = float(output[DISTANCES][row, near])
                 found.append(NearestAnswer(**common, distance=distance))
             else:
-                probability = float(output[PROBABILITIES][row, near])
-                density = float(output[DENSITY][row])
+                logs = output[DENSITIES][row].astype(np.float64)
+                density = float(total(logs))
+                probability = float(np.exp(logs[near] - density))
                 found.append(MixtureAnswer(**common, probability=probability, log_density=density))
         self.warn(requests, found)
         for answer in found:
@@ -173,11 +179,9 @@ class ClusteringHost(ColumnHost):
         """What is explained, and its value in each row."""
         name = f"cluster {cluster}"
         if DISTANCES not in output:
-            if away:
-                return "less log density", -output[DENSITY].astype(np.float64)
-            chances = np.maximum(output[PROBABILITIES].astype(np.float64), 1e-30)
-            rest = np.maximum(1 - chances[:, cluster], 1e-30)
-            return f"log-odds of {name}", np.log(chances[:, cluster] / rest)
+            logs = output[DENSITIES].astype(np.float64)
+            others = np.delete(logs, cluster, axis=1)
+            return f"log-odds of {name}", logs[:, cluster] - total(others)
         distances = output[DISTANCES].astype(np.float64) ** 2
         if away:
             return f"squared distance from {name}, the nearest", distances[:, cluster]

@@ -17,12 +17,11 @@ from sklearn.neighbors import NearestNeighbors
 
 from modelyard.errors import UsageError, choices
 from modelyard.families.clustering.assets import (
-    DENSITY,
+    DENSITIES,
     DISTANCES,
     GRAPH,
     INPUT,
     NOISE,
-    PROBABILITIES,
     SCALE,
     load_arrays,
 )
@@ -83,7 +82,7 @@ def load_model(folder: Path) -> Arrays:
 
 def native_runtime(folder: Path) -> Runtime:
     """scikit-learn as a runtime: `features` float32 (rows, inputs) to `distances` (rows,
-    clusters), or to `probabilities` (rows, clusters) and `log_density` (rows,) of a mixture."""
+    clusters), or to the `log_densities` of a mixture's components by their weights."""
     arrays = load_model(folder)
     answer = _mixture(arrays) if "weights" in arrays else _nearest(arrays)
 
@@ -108,12 +107,17 @@ def _nearest(arrays: Arrays) -> Callable[[np.ndarray], Arrays]:
 
 
 def _mixture(arrays: Arrays) -> Callable[[np.ndarray], Arrays]:
-    mixture = GaussianMixture(len(arrays["weights"]))
-    mixture.weights_, mixture.means_ = arrays["weights"], arrays["means"]
-    mixture.precisions_cholesky_ = arrays["factors"]
+    components = []
+    for mean, factor in zip(arrays["means"], arrays["factors"], strict=True):
+        component = GaussianMixture(1)
+        component.weights_, component.means_ = np.ones(1), mean[None]
+        component.precisions_cholesky_ = factor[None]
+        components.append(component)
+    shares = np.log(arrays["weights"])
 
     def answer(z: np.ndarray) -> Arrays:
-        return {PROBABILITIES: mixture.predict_proba(z), DENSITY: mixture.score_samples(z)}
+        densities = [component.score_samples(z) for component in components]
+        return {DENSITIES: np.stack(densities, axis=1) + shares}
 
     return answer
 
@@ -164,12 +168,12 @@ class _Builder:
             return self.op(kind, value, axes, keepdims=keep)
         return self.op(kind, value, axes=[axis], keepdims=keep)
 
-    def give(self, value: str, name: str, width: int | None) -> None:
-        """Makes a value an output, float32 (rows, width) or (rows,)."""
+    def give(self, value: str, name: str, width: int) -> None:
+        """Makes a value an output, float32 (rows, width)."""
         from onnx import TensorProto, helper
 
         self.op("Cast", value, output=name, to=TensorProto.FLOAT)
-        shape: list[Any] = ["rows"] if width is None else ["rows", width]
+        shape: list[Any] = ["rows", width]
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
     def scaled(self, mean: np.ndarray, weight: np.ndarray) -> str:
@@ -200,7 +204,7 @@ class _Builder:
         return self.op("Concat", *least, axis=1)
 
     def mixture(self, z: str, arrays: Arrays) -> None:
-        """Probabilities of the components, and the log density."""
+        """The logarithm of each component's weight times its density."""
         means, factors = arrays["means"], arrays["factors"]
         clusters, inputs = means.shape
         first = self.constant(np.array([0], np.int64))
@@ -211,13 +215,7 @@ class _Builder:
         logs += np.log(arrays["weights"]) - 0.5 * inputs * np.log(2 * np.pi)
         weighed = self.op("Mul", squares, self.constant(np.array(-0.5)))
         joint = self.op("Transpose", self.op("Add", weighed, self.constant(logs[:, None])))
-        self.give(self.op("Softmax", joint, axis=1), PROBABILITIES, clusters)
-        # The largest term first, so that the exponentials of far rows do not vanish.
-        most = self.over("ReduceMax", joint, 1)
-        sums = self.over("ReduceSum", self.op("Exp", self.op("Sub", joint, most)), 1)
-        density = self.op("Add", self.op("Log", sums), most)
-        axis = self.constant(np.array([1], np.int64))
-        self.give(self.op("Squeeze", density, axis), DENSITY, None)
+        self.give(joint, DENSITIES, clusters)
 
     def finished(self, inputs: int) -> bytes:
         """The graph as ONNX bytes."""
