@@ -182,6 +182,16 @@ def test_a_setting_that_names_no_column_is_refused_before_a_run(setting, tmp_pat
         family.check(raw / "data.csv")
 
 
+def test_a_word_for_an_empty_cell_may_be_left_out_of_a_request(tmp_path):
+    frame = blobs(90, 3).astype({"a": str})
+    frame.loc[::2, "a"] = "none"
+    found = fit(frame, tmp_path, clusters=3)
+    host, bodies = found.host, found.family.requests(found.features, "test")
+    assert None in [body["a"] for body in bodies]
+    answers = host.predict(found.onnx(), [host.Request.model_validate(body) for body in bodies])
+    assert len(answers) == len(bodies)
+
+
 def test_copies_of_training_rows_are_counted(tmp_path):
     frame = pd.concat([blobs(60, 2)] * 3, ignore_index=True)
     summary, _ = prepared(frame, tmp_path)

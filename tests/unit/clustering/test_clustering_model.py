@@ -213,6 +213,16 @@ def test_rows_that_are_copies_of_few_are_clustered(kind, tmp_path):
     assert found.evaluate().metrics["silhouette"] > 0.4
 
 
+def test_each_combination_of_few_categories_may_be_a_cluster(tmp_path):
+    r = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"color": r.choice(["red", "blue"], 200), "size": r.choice(["S", "L"], 200)}
+    )
+    found = fit(frame, tmp_path)
+    assert len(found.host.clusters.sizes) == 4
+    assert found.evaluate().metrics["silhouette"] == pytest.approx(1.0)
+
+
 def test_uniform_rows_are_said_to_hold_no_clusters(tmp_path):
     r = np.random.default_rng(0)
     frame = pd.DataFrame(r.normal(0, 1, (300, 8)), columns=list("abcdefgh"))
@@ -261,7 +271,9 @@ def test_random_clusters_and_cuts_stand_beside_the_clusters(fitted):
     (cut,) = result.rivals
     assert cut == "cuts across the first principal component"
     assert {gain.over for gain in result.gains} == {cut, result.baseline_name}
-    assert {gain.over for gain in fitted["dbscan"].evaluate().gains} == {result.baseline_name}
+    dense = fitted["dbscan"].evaluate()
+    assert {gain.over for gain in dense.gains} == {result.baseline_name}
+    assert "noise_share" not in dense.baseline
 
 
 def test_a_large_split_is_judged_on_a_sample_that_is_said(tmp_path, monkeypatch):

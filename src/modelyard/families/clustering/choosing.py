@@ -45,15 +45,15 @@ def choose(settings: ClusteringModel, z: np.ndarray, seed: int) -> Chosen:
         return Chosen(plan, f"clusters of {plan.min_cluster} rows or more")
     if settings.kind == "dbscan":
         return _eps(settings, plan, z)
-    different = len(np.unique(z, axis=0))
+    some = sampled(z, JUDGED, seed)
+    different = len(np.unique(some, axis=0))
     if settings.clusters is not None and settings.clusters > different:
         raise UsageError(
             f"setting 'model.clusters' = {settings.clusters}: the training split has {different} "
             f"different rows. Allowed: 2 to {different}"
         )
-    most = min(settings.max_clusters, different - 1) if different > 2 else 2
+    most = max(2, min(settings.max_clusters, different))
     numbers = [settings.clusters] if settings.clusters else list(range(2, most + 1))
-    some = sampled(z, JUDGED, seed)
     if settings.kind == "kmeans":
         return _by_silhouette(settings, plan, some, numbers, seed)
     return _by_bic(settings, plan, some, numbers, seed)
@@ -148,8 +148,8 @@ def _by_bic(
 
 
 def _eps(settings: ClusteringModel, plan: Plan, z: np.ndarray) -> Chosen:
-    """The set eps, or the knee of the sorted distances to the `min_rows`-th row: the place that
-    lies farthest below the line between the curve's ends."""
+    """The set eps, or the knee of the sorted k-distances, those to the `min_rows`-th row, itself
+    counted: where they lie farthest below the line between their ends."""
     if settings.eps is not None:
         return Chosen(replace(plan, eps=settings.eps), f"eps {settings.eps:.4g} as set")
     reach = min(plan.min_rows, len(z))
@@ -165,12 +165,12 @@ def _eps(settings: ClusteringModel, plan: Plan, z: np.ndarray) -> Chosen:
             raise BadData(problem, hint="Type: --set model.eps=0.5, or --set model.kind=kmeans")
         eps = float(positive[0])
     curve = Curve(
-        title=f"Distance to the {reach}th row",
+        title=f"k-distances, k = {reach}",
         x_label="training rows, nearest first",
-        y_label="distance",
+        y_label=f"distance of row {reach}, itself counted",
         x=np.arange(len(ordered), dtype=float).tolist(),
         y=ordered.tolist(),
         chosen=(float(np.searchsorted(ordered, eps)), eps),
     )
-    said = f"eps {eps:.4g}, the knee of the distances to the {reach}th row"
+    said = f"eps {eps:.4g}, the knee of the k-distances, k = {reach}"
     return Chosen(replace(plan, eps=eps), said, curve)

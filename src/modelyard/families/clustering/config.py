@@ -61,8 +61,8 @@ class ClusteringModel(Settings):
     """Added to a mixture's variances, in scaled units: keeps a component from shrinking to rows
     with equal cells."""
     eps: float | None = Field(default=None, gt=0)
-    """dbscan: rows this near are neighbours. None: the knee of the sorted distances to the
-    `min_rows`-th row, itself counted, of training (Ester et al. 1996, section 4.2)."""
+    """dbscan: rows this near are neighbours. None: the knee of the sorted k-distances of
+    training rows, k being `min_rows` (Ester et al. 1996, section 4.2)."""
     min_rows: int = Field(default=5, ge=2)
     """dbscan, hdbscan: rows within reach that make a place dense, the row itself counted."""
     min_cluster: int | None = Field(default=None, ge=2)

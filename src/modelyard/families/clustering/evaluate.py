@@ -78,7 +78,9 @@ def evaluate(
     metrics = _metrics(z, labels, truth, host.clusters)
     metrics["stability"] = host.clusters.stability
     others = [_metrics(z, other, truth, host.clusters) for other in shuffled]
-    shared = [name for name in metrics if all(name in other for other in others)]
+    # The share of noise is that of the clusters, whichever rows are noise.
+    told = [name for name in metrics if name != "noise_share"]
+    shared = [name for name in told if all(name in other for other in others)]
     baseline = {name: float(np.mean([other[name] for other in others])) for name in shared}
     metrics["silhouette"] = float(found.values[0])
     baseline["silhouette"] = float(found.values[1])
@@ -215,12 +217,12 @@ def _sizes(clusters: Clusters, labels: np.ndarray, widths: np.ndarray) -> Table:
     rows: list[list[str | float]] = []
     for cluster, size in enumerate(clusters.sizes):
         inside = labels == cluster
-        mean = float(widths[inside].mean()) if inside.any() else "-"
+        mean = float(widths[inside].mean()) if inside.any() else ""
         judged = int(inside.sum())
         share = f"{100 * size / total:.1f} %"
-        rows.append([str(cluster), clusters.names[cluster], size, share, judged, mean])
+        rows.append([f"cluster {cluster}", clusters.names[cluster], size, share, judged, mean])
     if clusters.reach:
         share = f"{100 * clusters.noise / total:.1f} %"
-        rows.append(["noise", "", clusters.noise, share, int((labels == NOISE).sum()), "-"])
+        rows.append(["noise", "", clusters.noise, share, int((labels == NOISE).sum()), ""])
     columns = ["cluster", "sets it apart", "training rows", "share", "judged rows", "silhouette"]
     return Table(title="Clusters", columns=columns, rows=rows)

@@ -171,6 +171,9 @@ def infer_column(
         "nullable": nullable,
         "description": guess.reason,
     }
+    if guess.role == "numeric" and is_text(found.plain):
+        # Words for an empty cell, which numbers are read without.
+        column["nullable"] = nullable or bool(are_placeholders(found.plain).any())
     code = "" if forced else found.code
     if code and guess.role in ("category", "text", "drop"):
         table.note(f"{name}: taken for codes, not numbers: {code}")
