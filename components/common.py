@@ -17,8 +17,14 @@ component = functools.partial(dsl.component, base_image=IMAGE, install_kfp_packa
 
 ENVIRONMENT, CREDENTIALS = "modelyard-environment", "modelyard-credentials"
 """ConfigMap and Secret of the namespace that steps read, where they are there."""
-
-
+STORE = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+)
+"""Variables of an object store."""
 FIRST = {"cpu": "250m", "memory": "1Gi"}
 """What the first step's pod asks for: it reads the form, and says what the others ask for."""
 
@@ -28,20 +34,20 @@ def sized(read: Any, step: str) -> dict[str, Any]:
     return {amount: read[f"{step}_{amount}"] for amount in FIRST}
 
 
+def credentials(task: dsl.PipelineTask, *names: str) -> dsl.PipelineTask:
+    """A task with these variables of the Secret, where it is there and has them."""
+    for name in names:
+        kubernetes.use_secret_as_env(task, CREDENTIALS, {name: name}, optional=True)
+    return task
+
+
 def provided(task: dsl.PipelineTask, cpu: str, memory: str, image: str) -> dsl.PipelineTask:
     """A task with its image, its CPUs and memory, its retries, no right to be root, and as
     environment the run's id, which would make every step new to the cache as a parameter, and the
     cluster's addresses and credentials."""
     places = {name: name for name in ("MLFLOW_TRACKING_URI", CHECKPOINTS)}
     kubernetes.use_config_map_as_env(task, ENVIRONMENT, places, optional=True)
-    for name in (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_ENDPOINT_URL",
-        "AWS_REGION",
-    ):
-        kubernetes.use_secret_as_env(task, CREDENTIALS, {name: name}, optional=True)
+    credentials(task, *STORE)
     kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
     # The rest of the restricted Pod Security Standard Kubeflow sets itself.
     kubernetes.set_security_context(task, run_as_non_root=True)

@@ -5,10 +5,11 @@ from typing import Any
 
 from kfp import dsl
 
-from components.common import FIRST, IMAGE, provided, sized
+from components.common import FIRST, IMAGE, credentials, provided, sized
 from components.form import without
 from components.monitor import monitor
 from components.prepare import prepare
+from modelyard.drift.notify import WEBHOOK
 from pipelines.training import training_pipeline
 
 
@@ -65,7 +66,7 @@ def monitoring_pipeline(
         given = prepare(**asked, cpu=cpu, memory=memory).set_caching_options(False)
         read = provided(given, **FIRST, image=image).outputs
         watch = provided(monitor(settings=read["monitor"]), **sized(read, "monitor"), image=image)
-        watch.set_caching_options(False)
+        credentials(watch, WEBHOOK).set_caching_options(False)
         with dsl.If(watch.outputs["Output"] == True, name="drifted"):  # noqa: E712
             again = {name: value for name, value in asked.items() if name not in lacks}
             training(**again, cpu=cpu, memory=memory)

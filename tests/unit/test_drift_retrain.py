@@ -13,7 +13,17 @@ DAY = timedelta(days=1)
 OLD = NOW - timedelta(days=30)
 
 
-def look(status, memory=None, *, run="r1", made=OLD, now=NOW, ended=lambda run: True, **settings):
+def look(
+    status,
+    memory=None,
+    *,
+    run="r1",
+    made=OLD,
+    now=NOW,
+    ended=lambda run: True,
+    others=lambda when: 0,
+    **settings,
+):
     verdict = Verdict(
         family="f",
         package="p",
@@ -33,6 +43,7 @@ def look(status, memory=None, *, run="r1", made=OLD, now=NOW, ended=lambda run: 
         now=now,
         settings=MonitorSettings(**settings),
         ended=ended,
+        requested_since=others,
     )
 
 
@@ -172,3 +183,65 @@ def test_after_two_lost_retrainings_in_a_row_the_cooldown_holds():
 def test_a_lost_retraining_is_forgotten_once_one_has_ended():
     _, memory = look("drifted", Memory(requested=hours(-30), requested_by="r0", lost=2), run="r1")
     assert memory.lost == 0
+
+
+def test_only_so_many_retrainings_are_requested_within_seven_days():
+    memory, said = None, []
+    for day in range(10):
+        verdict, memory = look(
+            "drifted", memory, run=f"r{day}", now=NOW + day * DAY, most_a_week=2, cooldown_hours=0
+        )
+        said.append(verdict.retrain)
+    # the eighth day is seven days after the first request
+    assert said == [True, True, False, False, False, False, False, True, True, False]
+    assert "2 were requested within seven days (monitor.most_a_week = 2)" in verdict.retrain_reason
+
+
+def test_retrainings_of_earlier_versions_count_for_the_week_too():
+    asked = []
+
+    def others(when):
+        asked.append(when)
+        return 1
+
+    verdict, _ = look("drifted", others=others, most_a_week=1)
+    assert not verdict.retrain
+    assert asked == [NOW - 7 * DAY]
+    assert look("drifted", others=others, most_a_week=2)[0].retrain
+
+
+def test_a_step_that_runs_again_repeats_its_request_within_a_full_week_and_quiet_times():
+    first, memory = look("drifted", most_a_week=1)
+    assert first.retrain
+    again, _ = look("drifted", memory, most_a_week=1, quiet="11:00-13:00")
+    assert again.retrain
+
+
+@pytest.mark.parametrize(
+    ("quiet", "hour", "silent"),
+    [
+        ("08:00-18:00", 12, True),
+        ("12:00-13:00", 12, True),
+        ("08:00-12:00", 12, False),
+        ("22:00-06:00", 23, True),
+        ("22:00-06:00", 5, True),
+        ("22:00-06:00", 6, False),
+        ("22:00-06:00", 12, False),
+    ],
+)
+def test_at_quiet_times_no_retraining_is_requested_and_the_first_look_after_them_does(
+    quiet, hour, silent
+):
+    now = NOW.replace(hour=hour)
+    verdict, memory = look("drifted", quiet=quiet, now=now)
+    assert verdict.retrain is not silent
+    if silent:
+        assert f"is within monitor.quiet = {quiet}" in verdict.retrain_reason
+        after = now.replace(hour=int(quiet[6:8]), minute=int(quiet[9:])) + DAY
+        assert look("drifted", memory, run="r2", quiet=quiet, now=after)[0].retrain
+
+
+@pytest.mark.parametrize("quiet", ["8-18", "24:00-06:00", "08:60-09:00", "night"])
+def test_what_is_no_time_of_day_is_refused(quiet):
+    with pytest.raises(ValueError, match="quiet"):
+        MonitorSettings(quiet=quiet)

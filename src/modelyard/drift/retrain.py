@@ -4,7 +4,7 @@ once."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -16,6 +16,7 @@ from modelyard.settings.monitor import MonitorSettings
 OVERLAP = 0.1
 """Share of a window that may lie in the last counted one: schedules are not exact."""
 
+WEEK = timedelta(days=7)
 GRACE = timedelta(hours=6)
 """How long a requested retraining may go without a trace before it counts as lost."""
 MOST_LOST = 2
@@ -44,6 +45,14 @@ class Memory(BaseModel):
     requested_by: str | None = None
     lost: int = 0
     """Requests in a row, before the last one, of which nothing came."""
+    requests: tuple[datetime, ...] = ()
+    """When retrainings were requested, of the last week."""
+    broken: tuple[str, ...] = ()
+    """Columns that had an alert at the last look."""
+
+    def since(self, when: datetime) -> int:
+        """How many retrainings were requested after that."""
+        return sum(request > when for request in self.requests)
 
 
 def decide(
@@ -55,11 +64,13 @@ def decide(
     now: datetime,
     settings: MonitorSettings,
     ended: Callable[[str], bool] = lambda run: True,
+    requested_since: Callable[[datetime], int] = lambda when: 0,
 ) -> tuple[Verdict, Memory]:
     """Completes a verdict on a package that was made at `made`, and says what to remember.
 
     `ended` says whether a run's retraining came to an end, well or not: one that was lost with its
-    pods must not keep the next one waiting. It is asked only where that matters.
+    pods must not keep the next one waiting. `requested_since` says how many retrainings of other
+    versions were requested since a time. Both are asked only where that matters.
 
     Windows count, not looks: one that overlaps the last counted window by more than a tenth tells
     little new, so that a drifted verdict on it leaves the count as it is. A run that looks twice,
@@ -83,6 +94,8 @@ def decide(
     lost = not requested_before and _is_lost(memory, verdict, now, ended)
     counting = memory.model_copy(update={"requested": None}) if lost else memory
     retrain, reason = _due(verdict, counting, in_a_row, requested_before, made, now, settings)
+    if retrain and not requested_before:
+        retrain, reason = _allowed(reason, memory, now, settings, requested_since)
     verdict = verdict.model_copy(
         update={"retrain": retrain, "retrain_reason": reason, "in_a_row": in_a_row}
     )
@@ -92,11 +105,53 @@ def decide(
         "in_a_row": in_a_row,
         "before_until": counted,
         "counted_until": until if counts else counted,
+        "broken": broken(verdict) if verdict.columns else memory.broken,
     }
     if retrain and not requested_before:
         before_lost = memory.lost + 1 if lost else 0
+        week = [one for one in memory.requests if one > now - WEEK]
         remembered |= {"requested": now, "requested_by": run, "lost": before_lost}
+        remembered |= {"requests": (*week, now)}
     return verdict, memory.model_copy(update=remembered)
+
+
+def _allowed(
+    due: str,
+    memory: Memory,
+    now: datetime,
+    settings: MonitorSettings,
+    requested_since: Callable[[datetime], int],
+) -> tuple[bool, str]:
+    """Whether a retraining that is due may be requested at this time, and within this week."""
+    if settings.quiet is not None and is_quiet(settings.quiet, now):
+        return (
+            False,
+            f"no retraining now: {now:%H:%M} UTC is within monitor.quiet = {settings.quiet}",
+        )
+    if settings.most_a_week is None:
+        return True, due
+    week = now - WEEK
+    requested = memory.since(week) + requested_since(week)
+    if requested < settings.most_a_week:
+        return True, due
+    return False, (
+        f"no retraining: {requested} were requested within seven days "
+        f"(monitor.most_a_week = {settings.most_a_week})"
+    )
+
+
+def broken(verdict: Verdict) -> tuple[str, ...]:
+    """Columns with an alert of their own."""
+    return tuple(sorted(one.column for one in verdict.alerts))
+
+
+def is_quiet(quiet: str, now: datetime) -> bool:
+    """Whether a time of day, in UTC, lies in `22:00-06:00`; its end does not."""
+    begin, _, end = quiet.partition("-")
+    time = f"{now.astimezone(UTC):%H:%M}"
+    if begin <= end:
+        return begin <= time < end
+    return time >= begin or time < end
 
 
 def _is_lost(memory: Memory, verdict: Verdict, now: datetime, ended: Callable[[str], bool]) -> bool:

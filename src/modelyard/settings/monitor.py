@@ -32,6 +32,17 @@ class MonitorSettings(Settings):
     cooldown_hours: float = Field(default=24.0, ge=0)
     """No retraining is requested within so many hours of the package's creation or of the last
     request."""
+    most_a_week: int | None = Field(default=None, ge=1)
+    """Retrainings that drift may request within seven days, over all versions of the name. None: as
+    many as the cooldown allows."""
+    quiet: str | None = Field(
+        default=None, pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"
+    )
+    """Time of day, in UTC, at which no retraining is requested: `08:00-18:00`; `22:00-06:00` goes over
+    midnight. The first look after it requests what is due."""
+    alert_link: str | None = None
+    """Address that alerts point to, followed by the id of the run that looked: the page of drift
+    reports, or of Kubeflow's runs."""
     schedule: str | None = None
     """Name of the schedule that starts it, for verdict and report; the platform's chart sets it. None:
     a person does."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelyard import home
 from modelyard.drift.alerts import cautions
+from modelyard.drift.notify import notify
 from modelyard.drift.retrain import Memory, decide
 from modelyard.drift.traffic import reference_of, require, served
 from modelyard.drift.verdict import Verdict, Window, judge
@@ -60,12 +61,13 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
     )
     said = cautions(reference.repeated, current.repeated, seen) if found.columns else []
     found = found.model_copy(update={"cautions": said})
-    found = _with_memory(found, version, run, datetime.fromisoformat(info.created), now)
     number = f"@{version.version}" if version is not None else ""
     called = {"model": f"{registry.model_name(run)}{number}", "schedule": settings.schedule or ""}
     found = found.model_copy(update=called)
+    found, before = _with_memory(found, version, run, datetime.fromisoformat(info.created), now)
     write_json(verdict / "verdict.json", found)
     write_report(verdict / "report.html", reference.sample, current.sample, found, settings)
+    notify(found, before, run.id, settings.alert_link)
     reasons = [found.reason, found.retrain_reason] if found.status == "drifted" else [found.reason]
     headline = "; ".join([*reasons, *found.asides()])
     return f"{found.schedule}: {headline}" if found.schedule else headline
@@ -83,9 +85,9 @@ def _watched(run: Run, package: Path | None) -> tuple[Path, Version | None]:
 
 def _with_memory(
     found: Verdict, version: Version | None, run: Run, made: datetime, now: datetime
-) -> Verdict:
-    text = version.tags.get(MEMORY) if version else None
-    before = Memory.model_validate_json(text) if text else Memory()
+) -> tuple[Verdict, Memory]:
+    """The verdict with what it says of a retraining, and what was remembered before it."""
+    before = _memory(version)
     found, memory = decide(
         found,
         before,
@@ -94,11 +96,25 @@ def _with_memory(
         now=now,
         settings=run.config.monitor,
         ended=lambda requested: has_ended(run.name, requested),
+        requested_since=lambda when: _requested_since(when, version),
     )
     # Writing takes the registry's client, seconds: not where only the run that looked is new.
     if version is not None and memory != before.model_copy(update={"run": run.id}):
         registry.set_tag(version, MEMORY, memory.model_dump_json())
-    return found
+    return found, before
+
+
+def _memory(version: Version | None) -> Memory:
+    text = version.tags.get(MEMORY) if version else None
+    return Memory.model_validate_json(text) if text else Memory()
+
+
+def _requested_since(when: datetime, version: Version | None) -> int:
+    """Retrainings that were requested for other versions of the same name."""
+    if version is None:
+        return 0
+    others = [one for one in registry.list_versions(version.name) if one.version != version.version]
+    return sum(_memory(one).since(when) for one in others)
 
 
 def _stamp(time: datetime) -> str:
