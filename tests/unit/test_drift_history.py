@@ -47,7 +47,8 @@ def test_looks_are_listed_by_time_with_their_drifted_columns_by_effect(tmp_path)
     kept(tmp_path, "a", verdict(3))
     found = history.history("churn")
     assert [look.rows for look in found.looks] == [502, 503]
-    assert list(found.looks[0].effects) == ["income", "age"]
+    assert list(found.looks[0].effects) == ["income", "age", "city"]
+    assert found.looks[0].drifted == {"income", "age"}
     assert found.columns == ["age", "income"]
 
 

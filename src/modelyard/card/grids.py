@@ -29,6 +29,7 @@ def page(
     notes: Sequence[str],
     grids: Sequence[Grid],
     plots: Sequence[Plot],
+    curves_first: bool = False,
 ) -> str:
     """One self-contained page without a script; `eyebrow` and the family stand above its title."""
     drawn = []
@@ -44,4 +45,5 @@ def page(
         notes=notes,
         grids=grids,
         plots=drawn,
+        curves_first=curves_first,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -10,13 +11,13 @@ from rich.table import Table
 
 from modelyard.card.grids import Grid
 from modelyard.drift import overtime
-from modelyard.drift.history import History
+from modelyard.drift.history import History, Look
 from modelyard.registry import versions as registry
 from modelyard.store.artifact import write_text
 
 COLOURS = {"drifted": "red", "stable": "green"}
 BLOCKS = " ▁▂▃▄▅▆▇█"
-"""For an effect of 0 to 1."""
+MOST_COLUMNS = 12
 
 
 def show(history: History, last: int, page: Path | None) -> None:
@@ -28,11 +29,7 @@ def show(history: History, last: int, page: Path | None) -> None:
     if len(history.looks) > len(looks):
         console.print(f"[dim]{len(history.looks) - len(looks)} earlier looks: --last, --page[/]")
     _print(console, overtime.looks_grid(history.name, looks))
-    for name in history.columns[:12]:
-        bars = "".join(
-            BLOCKS[min(8, round(look.effects.get(name, 0.0) * 8 + 0.49))] for look in looks
-        )
-        console.print(f"{escape(name):<28} [red]{bars}[/]", soft_wrap=True)
+    _bars(console, history.columns[:MOST_COLUMNS], looks)
     if changes:
         _print(console, overtime.champions_grid(changes))
     for note in overtime.notes(history):
@@ -40,6 +37,21 @@ def show(history: History, last: int, page: Path | None) -> None:
     if page is not None:
         write_text(page, overtime.page(history, changes))
         console.print(f"page     {page}", soft_wrap=True)
+
+
+def _bars(console: Console, columns: list[str], looks: list[Look]) -> None:
+    """A bar a look for each column, red where it drifted; the highest is the largest effect of all."""
+    most = max((look.effects.get(name, 0.0) for look in looks for name in columns), default=0.0)
+    if not most:
+        return
+    console.print(f"effect by column and look, █ is {most:.2f}", style="bold")
+    for name in columns:
+        bars = []
+        for look in looks:
+            height = math.ceil(look.effects.get(name, 0.0) / most * (len(BLOCKS) - 1))
+            colour = "red" if name in look.drifted else "dim"
+            bars.append(f"[{colour}]{BLOCKS[height]}[/]")
+        console.print(f"{escape(name):<28} {''.join(bars)}", soft_wrap=True)
 
 
 def _print(console: Console, grid: Grid) -> None:

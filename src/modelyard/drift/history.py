@@ -31,7 +31,9 @@ class Look:
     status: str
     retrains: bool
     effects: dict[str, float]
-    """The effect in each column that drifted, largest first."""
+    """The effect in each column, largest first."""
+    drifted: frozenset[str]
+    """Columns that drifted."""
 
     @classmethod
     def read(cls, file: Path) -> Look:
@@ -41,8 +43,7 @@ class Look:
             ValueError, KeyError, TypeError: it is none.
         """
         verdict = json.loads(file.read_text())
-        drifted = [one for one in verdict["columns"] if one["drifted"]]
-        drifted.sort(key=lambda one: float(one["effect"]), reverse=True)
+        columns = sorted(verdict["columns"], key=lambda one: float(one["effect"]), reverse=True)
         return cls(
             folder=file.parent,
             at=datetime.fromisoformat(verdict["window"]["until"]),
@@ -50,7 +51,8 @@ class Look:
             rows=int(verdict["rows_current"]),
             status=str(verdict["status"]),
             retrains=bool(verdict.get("retrain")),
-            effects={one["name"]: float(one["effect"]) for one in drifted},
+            effects={one["name"]: float(one["effect"]) for one in columns},
+            drifted=frozenset(one["name"] for one in columns if one["drifted"]),
         )
 
 
@@ -66,7 +68,7 @@ class History:
     @property
     def columns(self) -> list[str]:
         """Columns that drifted, those that did so most often first."""
-        times = Counter(name for look in self.looks for name in look.effects)
+        times = Counter(name for look in self.looks for name in look.drifted)
         return sorted(times, key=lambda name: (-times[name], name))
 
 

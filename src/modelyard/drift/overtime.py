@@ -69,9 +69,9 @@ def plots(history: History) -> list[Plot]:
     if effects:
         drifted = Plot(
             kind="line",
-            title="effect in the columns that drifted",
+            title="effect in the columns that ever drifted",
             x_label=days_label,
-            y_label="effect; 0: not drifted",
+            y_label="effect",
             series=effects,
             caption=caption,
         )
@@ -90,11 +90,12 @@ def page(history: History, changes: Sequence[Change]) -> str:
     newest_first = list(reversed(history.looks))
     return grids.page(
         history.name,
-        eyebrow="Drift of",
+        eyebrow="Drift over time of",
         family=history.name,
         notes=notes(history),
         grids=[looks_grid(history.name, newest_first), *tables],
         plots=plots(history),
+        curves_first=True,
     )
 
 
@@ -104,6 +105,6 @@ def stamp(when: datetime) -> str:
 
 
 def _words(look: Look) -> str:
-    effects = list(look.effects.items())
+    effects = [(name, effect) for name, effect in look.effects.items() if name in look.drifted]
     listed = ", ".join(f"{name} ({effect:.2f})" for name, effect in effects[:3])
     return f"{listed} and {len(effects) - 3} more" if len(effects) > 3 else listed
