@@ -41,14 +41,14 @@ def blobs(rows: int = 240, clusters: int = 4, spread: float = 0.3, seed: int = 0
 
 
 def moons(rows: int = 400, seed: int = 0) -> pd.DataFrame:
-    """Two crescents in each other's arms, and rows far from both."""
+    """Two crescents in each other's arms, and rows far from both, of which every other has a label."""
     r = np.random.default_rng(seed)
     t = np.pi * r.random(rows // 2)
     upper = np.c_[np.cos(t), np.sin(t)]
     lower = np.c_[1 - np.cos(t), 0.5 - np.sin(t)]
     far = r.uniform(3, 9, (rows // 20, 2))
     x = np.r_[upper, lower] + r.normal(0, 0.04, (2 * len(t), 2))
-    label = ["upper"] * len(t) + ["lower"] * len(t) + [None] * len(far)
+    label = ["upper"] * len(t) + ["lower"] * len(t) + ["upper", None] * (len(far) // 2)
     return pd.DataFrame(np.r_[x, far], columns=["x", "y"]).assign(label=label)
 
 

@@ -10,10 +10,11 @@ from sklearn.metrics import adjusted_rand_score, davies_bouldin_score, silhouett
 from sklearn.mixture import GaussianMixture
 
 from modelyard.errors import BadData, UsageError
+from modelyard.families.clustering import kinds, model
 from modelyard.families.clustering.assets import GRAPH, INPUT
 from modelyard.families.clustering.evaluate import load_split
 from modelyard.families.clustering.host import total
-from modelyard.families.clustering.kinds import silhouettes
+from modelyard.families.clustering.kinds import Plan, silhouettes
 from modelyard.families.clustering.stability import alone
 from modelyard.judging.evaluation import judge
 from modelyard.settings.family import GateSettings
@@ -90,6 +91,15 @@ def test_dbscan_puts_a_row_where_its_nearest_core_row_within_eps_is(fitted):
     assert adjusted_rand_score(expected, seen) == 1.0
 
 
+def test_nothing_is_reached_from_a_border_row():
+    z = np.array([[0.0], [0.1], [0.2], [0.3], [0.4], [1.3]])
+    plan = Plan("dbscan", eps=1.0, min_rows=5)
+    found, labels = kinds.fit(plan, z, 0)
+    assert labels.tolist() == [0] * 6
+    # 1.3 has three rows within reach: a row at 2.2, near to it alone, is noise.
+    assert model.arrays_of(plan, found, z, labels)["points"].tolist() == z[:5].tolist()
+
+
 def test_eps_is_the_knee_of_the_distances_to_the_fifth_row(fitted):
     found = fitted["dbscan"]
     z = found.scaled("train")
@@ -132,7 +142,6 @@ def test_the_graph_answers_as_the_library_does_near_and_far(kind, fitted):
 @pytest.mark.parametrize("opset", [15, 17, 18, 21])
 @pytest.mark.parametrize("kind", ["gmm", "dbscan"])
 def test_the_graph_is_the_same_in_every_operator_set(kind, opset, fitted):
-    from modelyard.families.clustering import model
     from modelyard.runtimes.onnx import OnnxRuntime
 
     found = fitted[kind]
