@@ -185,10 +185,8 @@ class ClusteringHost(ColumnHost):
         distances = output[DISTANCES].astype(np.float64) ** 2
         if away:
             return f"squared distance from {name}, the nearest", distances[:, cluster]
-        others = np.delete(distances, cluster, axis=1).min(axis=1)
-        return f"how much nearer {name} is than the next, in squared distance", others - distances[
-            :, cluster
-        ]
+        margin = np.delete(distances, cluster, axis=1).min(axis=1) - distances[:, cluster]
+        return f"how much nearer {name} is than the next, in squared distance", margin
 
     def _unlike(self, x: np.ndarray, cluster: int) -> list[str]:
         z = (x - self._mean) * self._weight
