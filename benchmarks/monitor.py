@@ -43,6 +43,7 @@ FEW = np.array([f"kind-{number}" for number in range(8)], object)
 MANY = np.array([f"category-{number}" for number in range(400)], object)
 LIMITS = {"ours": 10**8, "exact": 10**6, "scipy": 10**6, "evidently": 10**5}
 """The most rows that each can bear on this machine."""
+FIGURES = ("seconds", "cpu", "mb", "load", "verdict_s", "verdict_cpu")
 PLOT = Path(__file__).parent / "plots" / "monitor"
 
 
@@ -255,7 +256,14 @@ def draw(results: dict[str, dict[int, dict[str, Any]]]) -> None:
         axis.grid(alpha=0.3)
     axes[0].legend()
     figure.savefig(PLOT.with_suffix(".png"), dpi=110)
-    PLOT.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
+    figures = {
+        method: {
+            rows: {name: round(one[name], 1) for name in FIGURES if name in one}
+            for rows, one in found.items()
+        }
+        for method, found in results.items()
+    }
+    PLOT.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def main() -> None:

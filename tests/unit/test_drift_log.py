@@ -169,12 +169,18 @@ def test_what_must_not_be_logged_is_not_read(tmp_path):
     assert set(current.columns) == {"x"}
 
 
-def test_text_among_numbers_is_another_type_and_numbers_as_text_are_numbers(tmp_path):
-    write(tmp_path, {"a": [1.0, 2.0], "b": [1.0, 2.0], "c": ["x", "y"]})
-    write(tmp_path, {"a": ["3", "nan"], "b": ["3", "three"], "c": [1.0, 2.0]})
-    current, _ = look(tmp_path, {"a": [1.0, 2.0], "b": [1.0, 2.0], "c": ["x", "y"]})
+@pytest.mark.parametrize("together", [True, False])
+def test_text_among_numbers_is_another_type_and_numbers_as_text_are_numbers(
+    tmp_path, monkeypatch, together
+):
+    monkeypatch.setattr("modelyard.predictions.window.GROUP_FILES", 9 if together else 1)
+    numbers = {"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [1.0, 2.0], "d": [1.0, 2.0]}
+    texts = {"a": ["3", "nan"], "b": ["3", "three"], "c": ["x", "y"], "d": [1.0, 2.0]}
+    write(tmp_path, texts, "2026-01-31T13")
+    write(tmp_path, numbers, "2026-01-31T14")
+    current, _ = look(tmp_path, {"a": [1.0], "b": [1.0], "c": ["x", "y"], "d": ["x", "y"]})
     kinds = {name: one.kind for name, one in current.columns.items()}
-    assert kinds == {"a": "numeric", "b": "category", "c": "category"}
+    assert kinds == {"a": "numeric", "b": "category", "c": "category", "d": "numeric"}
     assert (current.columns["a"].present, current.columns["a"].most) == (3, 3.0)
 
 
@@ -226,7 +232,7 @@ def test_rows_before_the_window_and_late_ones_are_counted(tmp_path):
     write(tmp_path, {"x": [1.0] * 4}, hour="2026-01-31T11", _time=times)
     _, seen = look(tmp_path, {"x": [1.0]})
     assert (seen.rows, seen.outside, seen.late) == (3, 1, 3)
-    assert seen.in_words() == "skipped 1 rows from before the window"
+    assert seen.in_words() == "skipped 1 row from before the window"
 
 
 def test_rows_that_repeat_another_one_near_by_are_counted(tmp_path):
@@ -235,6 +241,12 @@ def test_rows_that_repeat_another_one_near_by_are_counted(tmp_path):
     write(tmp_path, {"x": values + values[:50], "y": [None] * 150})
     current, _ = look(tmp_path, {"x": rng.normal(size=200).tolist(), "y": ["a"] * 200})
     assert current.repeated == pytest.approx(50 / 150)
+
+
+def test_rows_that_repeat_one_far_away_are_none(tmp_path):
+    write(tmp_path, {"x": [float(row % 500) for row in range(1_000)]})
+    current, _ = look(tmp_path, {"x": [float(row) for row in range(200)]})
+    assert current.repeated == 0
 
 
 @pytest.fixture
@@ -327,9 +339,40 @@ def test_a_place_without_rows_says_what_it_holds(tmp_path, memory):
     assert seen.newest.endswith(f"none of the last 31 days with rows are by package {PACKAGE}")
 
 
+def test_a_group_that_is_too_much_for_the_memory_is_read_by_halves(tmp_path, monkeypatch):
+    import duckdb
+
+    for _ in range(8):
+        write(tmp_path, {"x": [1.0] * 5})
+    tried: list[int] = []
+    add = Sketch.add
+
+    def cramped(sketch, files):
+        tried.append(len(files))
+        if len(files) > 2:
+            raise duckdb.OutOfMemoryException("no room")
+        add(sketch, files)
+
+    monkeypatch.setattr(Sketch, "add", cramped)
+    _, seen = look(tmp_path, {"x": [1.0]})
+    assert (seen.rows, seen.files, seen.skipped) == (40, 8, {})
+    assert tried == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_a_wide_table_has_fewer_rows_in_the_sample(tmp_path, monkeypatch):
+    monkeypatch.setattr(sketch, "SAMPLE_CELLS", 1_000)
+    rows = {f"c{number}": [float(row) for row in range(300)] for number in range(10)}
+    for _ in range(20):
+        write(tmp_path, rows)
+    monkeypatch.setattr("modelyard.predictions.window.GROUP_FILES", 1)
+    current, _ = look(tmp_path, rows)
+    assert {len(one.numbers) for one in current.columns.values()} == {100}
+    assert {one.present for one in current.columns.values()} == {6_000}
+
+
 def test_more_rows_than_memory_are_written_to_the_temporary_folder(tmp_path):
     rng = np.random.default_rng(4)
-    rows = 200_000
+    rows = 150_000
     names = [f"c{number}" for number in range(8)]
     values = [f"{number}-{'x' * 30}" for number in rng.integers(0, 15_000, rows)]
     for _ in range(2):

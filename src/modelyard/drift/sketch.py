@@ -19,11 +19,12 @@ import numpy as np
 from modelyard.drift import queries
 from modelyard.drift.columns import Column, Kind
 from modelyard.drift.queries import Group, Role
-from modelyard.errors import Unavailable
 from modelyard.store.tables import connect
 
 SAMPLE_ROWS = 100_000
 """Rows of the sample: D is then known within about 0.005, far below any effect worth an alarm."""
+SAMPLE_CELLS = 20_000_000
+"""Cells of the sample: a table of more than 200 columns has fewer rows in it."""
 MOST_CATEGORIES = 10_000
 """Different values of a column that are counted over all rows."""
 MEMORY = "1GB"
@@ -83,7 +84,7 @@ class Sketch:
         *,
         since: str = "",
         hidden: frozenset[str] = frozenset(),
-        memory: str = MEMORY,
+        memory: str | None = None,
     ) -> None:
         self.rows = self.outside = self.late = 0
         self._checked = self._repeated = 0
@@ -92,9 +93,10 @@ class Sketch:
         self._compared = {
             name: totals.role for name, totals in self._totals.items() if totals.role != "presence"
         }
+        self._sample_rows = min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(self._compared)))
         self._block = max((one.rows for one in reference.values()), default=1)
         self._database = connect()
-        self._database.execute(f"SET memory_limit = '{memory}'")
+        self._database.execute(f"SET memory_limit = '{memory or MEMORY}'")
         self._database.execute(f"SET temp_directory = {queries.literal(str(spill))}")
         self._database.execute("SET preserve_insertion_order = false")
         self._database.execute(queries.sample_table(self._compared))
@@ -103,15 +105,10 @@ class Sketch:
         """Takes all files or none.
 
         Raises:
-            duckdb.Error: a file cannot be read, or two of them not together.
-            Unavailable: DuckDB has no memory or disk left.
+            duckdb.Error: a file cannot be read, or two of them not together, or they are too many
+                for the memory.
         """
-        import duckdb
-
-        try:
-            self._add([str(file) for file in files])
-        except duckdb.OutOfMemoryException as error:
-            raise Unavailable(f"the prediction log cannot be summed up: {error}") from None
+        self._add([str(file) for file in files])
 
     @property
     def repeated(self) -> float:
@@ -204,16 +201,16 @@ class Sketch:
     def _share(self, inside: int) -> float:
         """The share of these rows that is sampled, where so many come.
 
-        Keys are even over all hashes, so that of N rows so far the SAMPLE_ROWS with the lowest keys
-        lie below the share SAMPLE_ROWS / N, six standard deviations allowed. The lowest keys of
-        all rows are the sample, however the files were grouped.
+        Keys are even over all hashes, so that of N rows so far the n with the lowest keys lie below
+        the share n / N, six standard deviations allowed. The lowest keys of all rows are the
+        sample, however the files were grouped.
         """
-        wanted = SAMPLE_ROWS + 6 * math.sqrt(SAMPLE_ROWS)
+        wanted = self._sample_rows + 6 * math.sqrt(self._sample_rows)
         return min(1.0, wanted / (self.rows + inside))
 
     def _trim(self) -> None:
         """Leaves the rows with the lowest keys."""
-        query = f"SELECT key FROM sample ORDER BY key LIMIT 1 OFFSET {SAMPLE_ROWS}"  # noqa: S608
+        query = f"SELECT key FROM sample ORDER BY key LIMIT 1 OFFSET {self._sample_rows}"  # noqa: S608
         for (key,) in self._fetch(query):
             self._fetch(f"DELETE FROM sample WHERE key >= {key}")  # noqa: S608
 

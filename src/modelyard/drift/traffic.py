@@ -13,7 +13,7 @@ from typing import Any
 
 from modelyard.drift.columns import Column, column
 from modelyard.drift.sketch import Sketch
-from modelyard.errors import UsageError
+from modelyard.errors import Unavailable, UsageError
 from modelyard.predictions.window import LogPlace, Seen, Skipped, groups, seen
 from modelyard.store.tables import read_parquet
 
@@ -80,7 +80,8 @@ def require(place: str) -> None:
 
 
 def _add(sketch: Sketch, files: Sequence[Path]) -> list[Skipped]:
-    """Adds the files that can be read; of a group with a broken one, half by half."""
+    """Adds the files that can be read; of a group with a broken one, or one that is too much for
+    the memory, half by half."""
     import duckdb
 
     if not files:
@@ -88,6 +89,8 @@ def _add(sketch: Sketch, files: Sequence[Path]) -> list[Skipped]:
     try:
         sketch.add(files)
     except duckdb.Error as error:
+        if len(files) == 1 and isinstance(error, duckdb.OutOfMemoryException):
+            raise Unavailable(f"{files[0]} cannot be summed up: {error}") from None
         if len(files) == 1:
             name = "/".join(files[0].parts[-3:])
             return [Skipped(file=name, why="unreadable", detail=_said(error))]

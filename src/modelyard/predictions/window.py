@@ -77,7 +77,8 @@ class Seen(BaseModel):
                 f"skipped {number:,} of {number + self.files:,} files ({kinds}), such as {first.file}{detail}"
             )
         if self.outside:
-            parts.append(f"skipped {self.outside:,} rows from before the window")
+            rows = "row" if self.outside == 1 else "rows"
+            parts.append(f"skipped {self.outside:,} {rows} from before the window")
         return "; ".join(parts)
 
 
