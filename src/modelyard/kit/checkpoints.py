@@ -45,7 +45,7 @@ def find_checkpoint(name: str, kinds: Sequence[str], *, hub: bool) -> FoundCheck
     """
     folder = checkpoint_folder(name, hub=hub)
     files = (folder / "config.json", folder / "tokenizer.json")
-    return FoundCheckpoint(folder, checkpoint_shape(folder, *files, kinds))
+    return FoundCheckpoint(folder, checkpoint_shape(folder, files, kinds))
 
 
 def checkpoint_folder(name: str, *, hub: bool) -> Path:
@@ -60,22 +60,20 @@ def checkpoint_folder(name: str, *, hub: bool) -> Path:
     return folder if folder.is_dir() else _fetched(name, hub)
 
 
-def checkpoint_shape(
-    folder: Path, config: Path, tokenizer: Path, kinds: Sequence[str]
-) -> dict[str, Any]:
-    """What the `config` of a checkpoint holds: its architecture.
+def checkpoint_shape(folder: Path, files: Sequence[Path], kinds: Sequence[str]) -> dict[str, Any]:
+    """What the first of a checkpoint's `files`, its config, holds: its architecture.
 
     Raises:
         UsageError: a file is missing, or its `model_type` is none of `kinds`.
     """
-    for file in (config, tokenizer):
+    for file in files:
         if not file.is_file():
             raise UsageError(
                 f"checkpoint {folder} has no {file.name}: it must hold {', '.join(FILES)}"
             )
     if not any(folder.glob("*.safetensors")):
         raise UsageError(f"checkpoint {folder} has no *.safetensors: pickled weights are not read")
-    shape: dict[str, Any] = json.loads(config.read_text())
+    shape: dict[str, Any] = json.loads(files[0].read_text())
     kind = str(shape.get("model_type"))
     if kind not in kinds:
         raise UsageError(f"checkpoint {folder}: {choices('model_type', kind, kinds)}")

@@ -25,18 +25,30 @@ def backbone(shape: dict[str, Any], checkpoint: str | Path | None = None) -> Pre
     Raises:
         UsageError: the weights cannot be read.
     """
+    more = {"add_pooling_layer": False} if shape["model_type"] in POOLED else {}
+    return network(transformers.AutoModel, shape, checkpoint, **more)
+
+
+def network(
+    auto: Any, shape: dict[str, Any], checkpoint: str | Path | None = None, **more: Any
+) -> PreTrainedModel:
+    """The network of `shape` as one of transformers' `AutoModel…` classes makes it, untrained or
+    with a checkpoint's weights: see `backbone`. With weights, `more` changes the checkpoint's
+    config.
+
+    Raises:
+        UsageError: the weights cannot be read.
+    """
     transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    kind = shape["model_type"]
-    more: dict[str, Any] = {"add_pooling_layer": False} if kind in POOLED else {}
-    network: PreTrainedModel
+    found: PreTrainedModel
     if checkpoint is None:
         values = {name: value for name, value in shape.items() if name != "model_type"}
-        config = transformers.AutoConfig.for_model(kind, **values)
-        network = transformers.AutoModel.from_config(config, **more)  # type: ignore[no-untyped-call]
-        return network
+        config = transformers.AutoConfig.for_model(shape["model_type"], **values)
+        found = auto.from_config(config, **more)
+        return found
     try:
-        network = transformers.AutoModel.from_pretrained(
+        found = auto.from_pretrained(
             checkpoint,
             local_files_only=True,
             use_safetensors=True,
@@ -44,8 +56,8 @@ def backbone(shape: dict[str, Any], checkpoint: str | Path | None = None) -> Pre
             dtype=torch.float32,
             **more,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
         first = str(error).strip().splitlines()[0][:120]
         hint = "It must hold config.json and model.safetensors"
         raise UsageError(f"model.checkpoint {str(checkpoint)!r}: {first}. {hint}") from None
-    return network
+    return found

@@ -38,7 +38,7 @@ class Checkpoint:
         own = (folder / "assets" / "decoder.json").is_file()
         inside = folder / "assets" if own else folder
         found = cls(folder, inside / "config.json", inside / "tokenizer.json", own)
-        checkpoint_shape(folder, found.config, found.tokenizer, get_args(Kind))
+        checkpoint_shape(folder, (found.config, found.tokenizer), get_args(Kind))
         return found
 
     @classmethod

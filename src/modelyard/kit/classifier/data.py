@@ -27,9 +27,6 @@ from modelyard.kit.classifier.work import each
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
-PLAN = "network.json"
-"""In the assets of a trained model: its network's shape."""
-
 C = TypeVar("C", bound=ClassifierConfig)
 S = TypeVar("S", bound=FileSpec)
 Parts = dict[str, list[Example]]
@@ -109,7 +106,8 @@ class ClassifierData(Data[C], Generic[C, S]):
         looks = each(listing.examples, lambda example: self.look(read_bytes(example.file, limits)))
         unique = without_copies(listing.examples, [look.digest for look in looks], kind)
         _check_no_class_is_lost(listing.examples, unique, listing.raw, kind.one)
-        parts = divide(unique.examples, kind, settings, self.config.seed, listing.raw)
+        wanted = {"validation": settings.validation_share, "test": settings.test_share}
+        parts = divide(unique.examples, kind, wanted, self.config.seed, listing.raw)
         if earlier is not None:
             spec = self._grown(earlier, parts)
         else:
@@ -142,7 +140,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         """
         assets = base / "assets"
         spec = self.Spec.load(assets)
-        plan = json.loads((assets / PLAN).read_text())
+        plan = json.loads((assets / store.PLAN).read_text())
         fixed = self.unchangeable(spec, plan)
         fixed.append(("features.positive", self.config.features.positive, spec.classes[1]))
         for name, seen, earlier in fixed:

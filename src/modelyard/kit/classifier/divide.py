@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.kit.classifier.config import FileFeatures
 from modelyard.kit.classifier.folders import Example
 from modelyard.kit.classifier.kind import FileKind
 
@@ -84,11 +83,12 @@ def _notes(kind: FileKind, copies: int, straddling: int, unclear: list[Example])
 
 
 def divide(
-    examples: Sequence[Example], kind: FileKind, settings: FileFeatures, seed: int, raw: Path
+    examples: Sequence[Example], kind: FileKind, wanted: Mapping[str, float], seed: int, raw: Path
 ) -> dict[str, list[Example]]:
     """The data's own splits; those that it lacks are drawn from the training examples.
 
-    They are drawn with each class in the same share. The order within a split is random.
+    They are drawn with each class in the same share, the share of all that is `wanted` by split. The
+    order within a split is random.
 
     Raises:
         BadData: a class with too few examples or groups, or a group in two of the data's splits.
@@ -98,7 +98,6 @@ def divide(
         if example.split is not None:
             given[example.split].append(example)
     pool = [example for example in examples if example.split in (None, "train")]
-    wanted = {"validation": settings.validation_share, "test": settings.test_share}
     shares = {split: share for split, share in wanted.items() if not given[split]}
     if shares:
         _check_counts(pool, kind, raw)

@@ -21,7 +21,7 @@ from modelyard.kit.classes.decision import Decision
 from modelyard.kit.classes.evaluate import judge_classes
 from modelyard.kit.classes.judged import Judged, align
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.data import PLAN, C, ClassifierData, S
+from modelyard.kit.classifier.data import C, ClassifierData, S
 from modelyard.kit.classifier.host import GRAPH, ClassifierHost
 from modelyard.kit.classifier.teacher import classifier_teacher
 from modelyard.runtimes.torch import TorchRuntime
@@ -96,7 +96,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
     def model(self, assets: Path) -> torch.nn.Module:
         """The untrained network: of the plan that training left in the assets, else as set."""
         spec = self.Spec.load(assets)
-        file = Path(assets) / PLAN
+        file = Path(assets) / store.PLAN
         if file.is_file():
             return self._weighed(self.network(json.loads(file.read_text()), spec), spec)
         return self._weighed(self.start(self.plan(spec), spec), spec)
@@ -191,7 +191,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         assets = Path(out) / "assets"
         plan = self.plan(self.Spec.load(assets))
         report = trainer.fit(self, features, out)
-        (assets / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
+        (assets / store.PLAN).write_text(json.dumps(plan, indent=1) + "\n")
         self.more_assets(load_weights(self.model(assets), out), assets)
         np.save(
             Path(out) / EXAMPLES,

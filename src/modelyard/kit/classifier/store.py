@@ -16,6 +16,9 @@ import numpy as np
 
 from modelyard.store.files import File
 
+PLAN = "network.json"
+"""In the assets of a trained model: its network's shape."""
+
 
 def load_arrays(features: Path, split: str) -> np.ndarray:
     """What the model sees of a split, (examples, …), read from disk where it is touched."""

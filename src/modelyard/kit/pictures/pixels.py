@@ -28,6 +28,8 @@ STATISTICS_SIDE = 256
 """Figures of a picture are taken from a copy of at most this side."""
 SMALL_BYTES = 2_048
 BAND_ROWS = 256
+ORIENTATION = 0x0112
+"""EXIF's tag of how a picture is turned."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,15 @@ def open_picture(data: bytes, limits: Limits) -> Image:
         raise BadData(f"is not a picture; read are {', '.join(FORMATS)}") from None
     except Exception as error:  # whatever Pillow's parsers stumble over in a broken file
         raise BadData(f"is a broken picture: {error or type(error).__name__}") from None
+
+
+def as_stored(data: bytes) -> tuple[tuple[int, int], int]:
+    """Width and height of a picture file before it is turned, and EXIF's orientation: 1, not
+    turned, to 8. For files that `open_picture` reads."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    return picture.size, int(picture.getexif().get(ORIENTATION, 1))
 
 
 def pixels_of(data: bytes) -> int:

@@ -1,0 +1,8 @@
+"""Objects in pictures and the boxes around them, for families that find them.
+
+scenes     what an annotated picture is here, and which files of a folder are which
+coco voc yolo   the formats
+reading    which format a folder has
+geometry   boxes turned, moved, clipped, compared, thinned out: numpy only
+precision  average precision by pycocotools, and on bootstrap samples
+"""

@@ -1,0 +1,147 @@
+"""COCO's instances files: `images`, `annotations` with `bbox`, `categories`
+(https://cocodataset.org/#format-data)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from typing import Any
+
+from modelyard.errors import BadData
+from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.store.files import File
+
+Document = dict[str, Any]
+SECTIONS = ("images", "annotations", "categories")
+
+
+def documents(files: list[File]) -> list[tuple[File, Document]]:
+    """Those of the JSON files that hold instances, with their content.
+
+    Raises:
+        BadData: a file is not JSON.
+    """
+    found = []
+    for file in files:
+        try:
+            content = json.loads(file.read())
+        except UnicodeDecodeError:
+            raise BadData("is not UTF-8 text", file=file.path) from None
+        except json.JSONDecodeError as error:
+            problem = f"is not JSON: {error.msg}, at column {error.colno}"
+            raise BadData(problem, file=file.path, row=error.lineno) from None
+        if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
+            found.append((file, content))
+    # The folder of COCO itself holds key points and captions of the same pictures too.
+    instances = [pair for pair in found if "instances" in pair[0].name.lower()]
+    return instances or found
+
+
+def read_coco(found: list[tuple[File, Document]], pictures: Pictures) -> Scenes:
+    """The pictures of instances files, each with its boxes; a file's split is in its name.
+
+    Raises:
+        BadData: with the file and the entry in it.
+    """
+    scenes: list[Scene] = []
+    for file, content in found:
+        scenes += _Instances(file, content).scenes(pictures)
+    seen: dict[str, Scene] = {}
+    for scene in scenes:
+        name = scene.picture.name
+        if name in seen:
+            problem = f"picture {name!r} is already in {seen[name].table.name}"
+            raise BadData(problem, file=scene.table, hint="List each picture once")
+        seen[name] = scene
+    listing = Scenes("COCO", scenes)
+    listing.drop("not in the JSON", without(pictures, scenes))
+    return listing
+
+
+class _Instances:
+    """One instances file."""
+
+    def __init__(self, file: File, content: Document) -> None:
+        self.file, self.content = file, content
+        for section in SECTIONS:
+            if not isinstance(content.get(section), list):
+                seen = ", ".join(content)
+                raise self.wrong(section, f"must be a list; the file holds {seen}")
+
+    def wrong(self, place: str, problem: str) -> BadData:
+        """An error that names an entry."""
+        return BadData(f"{place}: {problem}", file=self.file.path)
+
+    def scenes(self, pictures: Pictures) -> list[Scene]:
+        """The pictures, with or without boxes."""
+        labels = self.by_id("categories", "name")
+        names = self.by_id("images", "file_name")
+        boxes = self.boxes(labels, names)
+        split = split_in(self.file.name)
+        found = []
+        for number, image in enumerate(self.content["images"]):
+            picture = pictures.named(image["file_name"], self.file, f"images[{number}].file_name")
+            size = None
+            if image.get("width") and image.get("height"):
+                size = (image["width"], image["height"])
+            inside = tuple(boxes[image["id"]])
+            found.append(Scene(picture, inside, self.file.path, split, size))
+        return found
+
+    def by_id(self, section: str, name: str) -> dict[Any, str]:
+        """The names of a section's entries by id."""
+        found: dict[Any, str] = {}
+        for number, entry in enumerate(self.content[section]):
+            place = f"{section}[{number}]"
+            if not isinstance(entry, dict):
+                raise self.wrong(place, f"must be an object, seen {entry!r}")
+            key, value = entry.get("id"), entry.get(name)
+            if not isinstance(key, int | str):
+                raise self.wrong(f"{place}.id", f"must be a number or a text, seen {key!r}")
+            if key in found:
+                raise self.wrong(f"{place}.id", f"{key!r} is that of {found[key]!r} already")
+            if not isinstance(value, str) or not value.strip():
+                raise self.wrong(f"{place}.{name}", f"must be a text, seen {value!r}")
+            found[key] = value.strip()
+        return found
+
+    def boxes(self, labels: dict[Any, str], names: dict[Any, str]) -> dict[Any, list[Box]]:
+        """Boxes by the picture's id."""
+        found: dict[Any, list[Box]] = defaultdict(list)
+        for number, entry in enumerate(self.content["annotations"]):
+            place = f"annotations[{number}]"
+            if not isinstance(entry, dict):
+                raise self.wrong(place, f"must be an object, seen {entry!r}")
+            for key, known, section in (
+                ("image_id", names, "images"),
+                ("category_id", labels, "categories"),
+            ):
+                value = entry.get(key)
+                if not isinstance(value, int | str) or value not in known:
+                    raise self.wrong(f"{place}.{key}", f"{value!r} is no id of {section}")
+            crowd = entry.get("iscrowd", 0)
+            if crowd not in (0, 1):
+                raise self.wrong(f"{place}.iscrowd", f"must be 0 or 1, seen {crowd!r}")
+            left, top, width, height = self.bbox(entry.get("bbox"), f"{place}.bbox")
+            edges = (left, top, left + width, top + height)
+            found[entry["image_id"]].append(
+                Box(labels[entry["category_id"]], *edges, ignored=bool(crowd))
+            )
+        return found
+
+    def bbox(self, value: Any, place: str) -> tuple[float, float, float, float]:
+        """The four numbers of a box."""
+        allowed = "allowed are [left, top, width, height] in pixels"
+        if not isinstance(value, list) or len(value) != 4:
+            raise self.wrong(place, f"{_short(value)}; {allowed}")
+        for one in value:
+            number = isinstance(one, int | float) and not isinstance(one, bool)
+            if not number or not math.isfinite(one):
+                raise self.wrong(place, f"{_short(one)} is no finite number; {allowed}")
+        left, top, width, height = map(float, value)
+        return left, top, width, height
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:60]

@@ -1,0 +1,55 @@
+"""Which format a folder of pictures with boxes has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from modelyard.errors import BadData
+from modelyard.kit.boxes.coco import documents, read_coco
+from modelyard.kit.boxes.scenes import Pictures, Scenes
+from modelyard.kit.boxes.voc import read_voc
+from modelyard.kit.boxes.yolo import is_yolo, read_yolo
+from modelyard.kit.classifier.kind import FileKind
+from modelyard.store.files import files_of
+
+Format = Literal["auto", "coco", "yolo", "voc"]
+LAYOUTS = (
+    "Read are COCO (a .json with images, annotations and categories), Pascal VOC (an .xml file a "
+    "picture) and YOLO (a .txt file a picture, with data.yaml or classes.txt)"
+)
+
+
+def read_scenes(raw: Path, kind: FileKind, format: Format = "auto") -> Scenes:  # noqa: A002
+    """The annotated pictures of a folder, in the order of names.
+
+    Raises:
+        BadData: with the file, and what in it is wrong; or the folder has no such files, or those
+            of two formats.
+    """
+    raw = Path(raw)
+    if not raw.is_dir() or not any(raw.iterdir()):
+        raise BadData("holds no files", file=raw, hint=LAYOUTS)
+    files = files_of(raw)
+    pictures = Pictures(files, kind)
+    found: dict[str, Callable[[], Scenes]] = {}
+    tables = [file for file in files if file.suffix == ".json"]
+    if format in ("auto", "coco") and tables and (instances := documents(tables)):
+        found["coco"] = lambda: read_coco(instances, pictures)
+    if format in ("auto", "voc") and any(file.suffix == ".xml" for file in files):
+        found["voc"] = lambda: read_voc(files, pictures)
+    if format in ("auto", "yolo") and is_yolo(files):
+        found["yolo"] = lambda: read_yolo(files, pictures)
+    if len(found) > 1:
+        names = " and ".join(found)
+        hint = f"Type: --set features.format={next(iter(found))}"
+        raise BadData(f"holds annotations of {names}", file=raw, hint=hint)
+    if not found:
+        raise BadData("holds no annotations of a known format", file=raw, hint=LAYOUTS)
+    listing = next(iter(found.values()))()
+    if not listing.scenes:
+        readable = f"no annotated picture in it (read are {kind.readable})"
+        raise BadData(f"{listing.format}: {readable}", file=raw)
+    listing.scenes.sort(key=lambda scene: scene.picture.name)
+    return listing

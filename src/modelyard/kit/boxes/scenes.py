@@ -1,0 +1,125 @@
+"""What an annotated picture is here, and which files of a folder are meant by annotations."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from modelyard.errors import BadData
+from modelyard.kit.classifier.folders import SPLIT_NAMES
+from modelyard.kit.classifier.kind import FileKind
+from modelyard.store.files import File, FileSet
+
+
+@dataclass(frozen=True)
+class Box:
+    """An object as its file says it is."""
+
+    label: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    """Pixels; shares of the picture's sides where its scene is `relative`."""
+    ignored: bool = False
+    """A crowd or a difficult object: neither found nor missed."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An annotated picture."""
+
+    picture: File
+    boxes: tuple[Box, ...]
+    table: Path
+    """The file that holds its boxes."""
+    split: str | None = None
+    size: tuple[int, int] | None = None
+    """Width and height, where the annotations say them."""
+    relative: bool = False
+
+
+@dataclass
+class Scenes:
+    """The annotated pictures of a folder."""
+
+    format: str
+    """As people call it: COCO, YOLO, Pascal VOC."""
+    scenes: list[Scene]
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Counts what is left out."""
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+def split_in(name: str) -> str | None:
+    """The split that a part of a path names: `train/a.json`, `instances_val2017.json`."""
+    for part in PurePosixPath(name.lower()).parts:
+        words = re.split("[^a-z]+", part)
+        found = [SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES]
+        if found:
+            return found[0]
+    return None
+
+
+class Pictures:
+    """The pictures of a folder, by the names that annotations give them."""
+
+    def __init__(self, files: FileSet, kind: FileKind) -> None:
+        self.files = files
+        self.all = [file for file in files if kind.reads(file.name)]
+        self._by_end: dict[str, list[File]] = defaultdict(list)
+        self._by_stem: dict[str, list[File]] = defaultdict(list)
+        for file in self.all:
+            self._by_end[PurePosixPath(file.name).name].append(file)
+            self._by_stem[PurePosixPath(file.name).stem].append(file)
+
+    def named(self, name: str, near: File, place: str = "") -> File:
+        """The picture that the annotation file `near` calls `name`: relative to its own folder or
+        to the data's, or the only one with such an end.
+
+        Raises:
+            BadData: there is none, or there are several; `place` says where in `near`.
+        """
+        name = name.replace("\\", "/").removeprefix("./")
+        for folder in (PurePosixPath(near.name).parent, PurePosixPath()):
+            file = self.files.get((folder / name).as_posix())
+            if file is not None:
+                return file
+        ends = self._by_end[PurePosixPath(name).name]
+        whole = [file for file in ends if f"/{file.name}".endswith(f"/{name}")] or ends
+        return self._only(whole, name, near, place)
+
+    def of_stem(self, stem: str, near: File, place: str = "") -> File:
+        """The picture that is called as the annotation file `near`, but for its ending."""
+        return self._only(self._by_stem[stem], stem, near, place)
+
+    def _only(self, found: list[File], name: str, near: File, place: str) -> File:
+        split = split_in(near.name)
+        alike = [file for file in found if split_in(file.name) == split]
+        beside = [file for file in alike if _folder(file.name) == _folder(near.name)]
+        for some in (found, alike, beside):
+            if len(some) == 1:
+                return some[0]
+        where = f"{place}: " if place else ""
+        if not found:
+            hint = "Names are relative to this file, or to the data folder"
+            raise BadData(f"{where}no such picture: {name!r}", file=near.path, hint=hint)
+        several = f"{found[0].name} and {found[1].name}"
+        raise BadData(f"{where}{name!r} may be {several}", file=near.path)
+
+
+def without(pictures: Pictures, scenes: Iterable[Scene]) -> int:
+    """How many pictures no scene holds."""
+    annotated = {scene.picture.name for scene in scenes}
+    return sum(file.name not in annotated for file in pictures.all)
+
+
+def _folder(name: str) -> PurePosixPath:
+    return PurePosixPath(name).parent

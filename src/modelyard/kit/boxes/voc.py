@@ -1,0 +1,140 @@
+"""Pascal VOC: an XML file a picture, and ImageSets/Main/train.txt, …
+(http://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf, section 10.1)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import PurePosixPath
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from modelyard.errors import BadData
+from modelyard.kit.boxes.scenes import Box, Pictures, Scene, Scenes, split_in, without
+from modelyard.store.files import File, FileSet
+
+LISTS = {
+    "train.txt": "train",
+    "val.txt": "validation",
+    "test.txt": "test",
+    "trainval.txt": "train",
+}
+"""Files of ImageSets/Main. Others list the pictures of a class."""
+
+
+def read_voc(files: FileSet, pictures: Pictures) -> Scenes:
+    """The pictures of annotation files, each with its boxes.
+
+    Raises:
+        BadData: with the file and the element in it.
+    """
+    splits = _listed(files)
+    listing = Scenes("Pascal VOC", [])
+    for file in files:
+        if file.suffix != ".xml":
+            continue
+        scene = _Annotation(file).scene(pictures, splits)
+        if scene is None:
+            listing.drop("in no list of ImageSets/Main")
+        else:
+            listing.scenes.append(scene)
+    passed = listing.dropped.get("in no list of ImageSets/Main", 0)
+    listing.drop("without an XML file", without(pictures, listing.scenes) - passed)
+    return listing
+
+
+def _listed(files: FileSet) -> dict[str, str]:
+    """The split of each picture's stem; none where there are no lists."""
+    found: dict[str, str] = {}
+    lists = [file for file in files if _is_list(file.name)]
+    # Those of train and val are all in trainval, which therefore counts where they are not.
+    for file in sorted(lists, key=lambda file: file.name.endswith("trainval.txt")):
+        split = LISTS[PurePosixPath(file.name).name]
+        for line in file.read().decode("utf-8", "replace").split("\n"):
+            if line.strip():
+                found.setdefault(line.split()[0], split)
+    return found
+
+
+def _is_list(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.name in LISTS and "imagesets" in [part.lower() for part in path.parts]
+
+
+class _Annotation:
+    """One annotation file."""
+
+    def __init__(self, file: File) -> None:
+        from defusedxml.common import DefusedXmlException
+        from defusedxml.ElementTree import fromstring
+
+        self.file = file
+        try:
+            self.root: Element = fromstring(file.read(), forbid_dtd=True)
+        except ParseError as error:
+            row, column = error.position
+            problem = f"is not XML: {str(error).partition(':')[0]}, at column {column + 1}"
+            raise BadData(problem, file=file.path, row=row) from None
+        except DefusedXmlException:
+            raise BadData("has a DTD or entities, which are not read", file=file.path) from None
+        if self.root.tag != "annotation":
+            raise self.wrong(self.root.tag, "the first element must be <annotation>")
+
+    def wrong(self, place: str, problem: str) -> BadData:
+        """An error that names an element."""
+        return BadData(f"<{place}>: {problem}", file=self.file.path)
+
+    def scene(self, pictures: Pictures, splits: dict[str, str]) -> Scene | None:
+        """The picture with its boxes; None where there are lists, and none names it."""
+        stem = PurePosixPath(self.file.name).stem
+        split = splits.get(stem) if splits else split_in(self.file.name)
+        if splits and split is None:
+            return None
+        objects = self.root.findall("object")
+        boxes = tuple(self.box(one, f"object[{place}]") for place, one in enumerate(objects))
+        return Scene(self.picture(pictures, stem), boxes, self.file.path, split, self.size())
+
+    def picture(self, pictures: Pictures, stem: str) -> File:
+        """By the element `filename`, or called as this file: pictures are renamed now and then."""
+        name = (self.root.findtext("filename") or "").strip()
+        try:
+            return pictures.of_stem(stem, self.file)
+        except BadData:
+            return pictures.named(name or stem, self.file, "<filename>")
+
+    def size(self) -> tuple[int, int] | None:
+        """Width and height; None where they are not given, or are 0 as some tools write them."""
+        size = self.root.find("size")
+        if size is None:
+            return None
+        width, height = (self.number(size, side, "size") for side in ("width", "height"))
+        return (int(width), int(height)) if width > 0 and height > 0 else None
+
+    def box(self, one: Element, place: str) -> Box:
+        """An object. Its pixels count from 1, and the last one belongs to it."""
+        label = (one.findtext("name") or "").strip()
+        if not label:
+            raise self.wrong(f"{place}/name", "is missing or empty")
+        inside = one.find("bndbox")
+        if inside is None:
+            raise self.wrong(f"{place}/bndbox", "is missing")
+        edges: Any = {}
+        for name in ("xmin", "ymin", "xmax", "ymax"):
+            edges[name] = self.number(inside, name, f"{place}/bndbox")
+        difficult = (one.findtext("difficult") or "0").strip()
+        if difficult not in ("0", "1"):
+            raise self.wrong(f"{place}/difficult", f"must be 0 or 1, seen {difficult!r}")
+        left, top = edges["xmin"] - 1, edges["ymin"] - 1
+        return Box(label, left, top, edges["xmax"], edges["ymax"], ignored=difficult == "1")
+
+    def number(self, inside: Element, name: str, place: str) -> float:
+        """The number that an element holds."""
+        text = inside.findtext(name)
+        if text is None:
+            raise self.wrong(f"{place}/{name}", "is missing")
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self.wrong(f"{place}/{name}", f"must be a number of pixels, seen {text[:40]!r}")
+        return value
