@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 HOLDS = {
     "anomaly": ["sensors"],
     "clustering": ["customers"],
+    "detection": ["street"],
     "image": ["scans"],
     "language": ["notes"],
     "recommender": ["ml-latest-small"],

@@ -52,6 +52,7 @@ CORE = (
 )
 """Modules of modelyard that run every family and may know none."""
 HOMONYMS = {
+    "detection": {"modelyard.drift.measures"},
     "image": {
         *(f"modelyard.kubernetes.{name}" for name in ("pods", "refusals")),
         *(f"modelyard.{name}.devices" for name in ("runtimes", "training")),
@@ -64,7 +65,7 @@ HOMONYMS = {
     }
 }
 """Names of families that mean something else in a module of the core: what a container runs is
-called an image."""
+called an image, finding drift its detection."""
 EVERYDAY = frozenset({"text"})
 """Names of families that are words of every module: their imports alone are looked at."""
 SIGNALS = frozenset({"Fault", "GitError", "Refusal", "Unwanted", "_HeadTooLarge"})

@@ -176,7 +176,9 @@ function show(body) {
   for (const [name, value] of Object.entries(body)) {
     if (value === null) continue;
     if (PNG.test(value)) { heading(name); picture(value, name); }
-    else if (Array.isArray(value)) { if (value.length && typeof value[0] === "object") { heading(name); grid(value); } }
+    else if (Array.isArray(value)) {
+      if (value.length && typeof value[0] === "object") { heading(name); boxes(value, body); grid(value); }
+    }
     else if (typeof value === "object") {
       const entries = Object.entries(value).filter(([, one]) => typeof one === "number");
       if (entries.length) { heading(name); bars(entries); }
@@ -200,6 +202,26 @@ function picture(data, alt) {
   node.src = data;
   node.alt = alt;
   el("reasons").append(node);
+}
+
+// Boxes of an answer, in pixels of the request's picture, on a copy of it.
+function boxes(rows, body) {
+  const sent = el("form").querySelector("img");
+  const found = rows.filter(row => ["left", "top", "width", "height"].every(side => Number.isFinite(row?.box?.[side])));
+  if (!sent || !found.length) return;
+  const frame = made("div", undefined, "boxes"), copy = made("img");
+  copy.src = sent.src;
+  copy.alt = sent.alt;
+  frame.append(copy);
+  const wide = body.width || sent.naturalWidth, high = body.height || sent.naturalHeight;
+  for (const {box, label, score} of found) {
+    const drawn = made("div"), words = [label, score].filter(one => one !== undefined).map(shown);
+    for (const [side, whole] of [["left", wide], ["top", high], ["width", wide], ["height", high]])
+      drawn.style[side] = 100 * box[side] / whole + "%";
+    drawn.append(made("span", words.join(" ")));
+    frame.append(drawn);
+  }
+  el("reasons").append(frame);
 }
 
 function bars(entries, signed = false) {

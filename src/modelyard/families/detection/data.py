@@ -1,0 +1,332 @@
+"""From a folder of pictures with boxes to splits and assets.
+
+train.npy …             what the model sees: uint8 (pictures, 3, size, size)
+train.objects.npy …     a row an object: picture, class, left, top, right, bottom, ignored
+train.sizes.npy …       width and height of each picture
+train.files …           the files' own bytes
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.families.detection.config import DetectionConfig
+from modelyard.families.detection.samples import write_sample
+from modelyard.families.detection.spec import DetectionSpec
+from modelyard.family import Data, Split
+from modelyard.kit.boxes.geometry import TURNED, areas, clipped, turned
+from modelyard.kit.boxes.reading import read_scenes
+from modelyard.kit.boxes.scenes import Scene, Scenes
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS, divide, without_copies
+from modelyard.kit.classifier.folders import Example, grouped
+from modelyard.kit.classifier.kind import read_bytes
+from modelyard.kit.classifier.work import each
+from modelyard.kit.pictures.pixels import PICTURES, Limits, as_stored, moments, open_picture
+from modelyard.kit.warm_start import check_same
+from modelyard.store.base import base_of
+
+SMALLEST, LARGEST, STEP = 96, 320, 32
+"""Sides that `features.size` of None chooses from."""
+OUTSIDE = 0.5
+"""Pixels by which a box may reach over the edge without being counted: roundings."""
+NAMED = 5
+"""Classes that a reason names."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a picture's file tells."""
+
+    digest: str
+    size: tuple[int, int]
+    """Width and height as it is shown."""
+    stored: tuple[int, int]
+    orientation: int
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A picture with its boxes in pixels of the picture as it is shown."""
+
+    size: tuple[int, int]
+    labels: list[str]
+    boxes: np.ndarray
+    """(boxes, 4): left, top, right, bottom."""
+    ignored: np.ndarray
+    cut: int
+    """Boxes that reached over the picture's edge."""
+    empty: int
+    """Boxes without area in the picture, which are left out."""
+    was_turned: bool
+
+    @property
+    def words(self) -> str:
+        """Different for different boxes."""
+        seen = f"{self.labels} {self.boxes.round(2).tolist()} {self.ignored.tolist()}"
+        return f"{len(self.labels)} boxes, {hashlib.sha256(seen.encode()).hexdigest()[:6]}"
+
+
+class DetectionData(Data[DetectionConfig]):
+    """From a folder of pictures with boxes to arrays."""
+
+    def sample(self, raw: Path) -> None:
+        """Writes simulated pictures as COCO has them."""
+        settings = self.config.features
+        write_sample(raw, settings.sample_pictures, settings.sample_drift, self.config.seed)
+
+    def limits(self) -> Limits:
+        """What the settings allow a picture to be at most."""
+        settings = self.config.features
+        megabytes, megapixels = settings.most_megabytes, settings.most_megapixels
+        return Limits(bytes=round(megabytes * 1e6), pixels=round(megapixels * 1e6))
+
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads the pictures in `raw`; writes splits and assets to `out`. Returns the card's
+        summary.
+
+        Raises:
+            BadData: with the file, and the line or entry in it.
+            UsageError: the settings are not those of the earlier model.
+        """
+        base = base_of(out)
+        earlier = self._earlier(base) if base is not None else None
+        listing = read_scenes(raw, PICTURES, self.config.features.format)
+        examples = [_example(scene) for scene in listing.scenes]
+        looks = each(examples, self._look)
+        pictures = {
+            scene.picture.name: _annotated(scene, look)
+            for scene, look in zip(listing.scenes, looks, strict=True)
+        }
+        parts = self._divided(raw, listing, examples, looks, pictures)
+        spec = self._fitted(raw, parts, pictures, earlier)
+        _check_splits(raw, parts, pictures, spec)
+        for split in SPLITS:
+            _write_split(out, split, parts[split], pictures, spec)
+        if earlier is None:
+            mean, std = moments(store.load_arrays(out, "train"))
+            spec = spec.model_copy(update={"mean": mean, "std": std})
+        spec.save(Path(out) / "assets")
+        return _summary(listing, parts, pictures, spec)
+
+    def requests(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Pictures of a split as JSON bodies."""
+        found = store.load_files(features, split, limit)
+        return [{PICTURES.field: base64.b64encode(data).decode()} for _, data in found]
+
+    def _look(self, example: Example) -> Look:
+        limits = self.limits()
+        data = read_bytes(example.file, limits)
+        picture = open_picture(data, limits)
+        content = hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes())
+        return Look(content.hexdigest(), picture.size, *as_stored(data))
+
+    def _divided(
+        self,
+        raw: Path,
+        listing: Scenes,
+        examples: list[Example],
+        looks: Sequence[Look],
+        pictures: dict[str, Annotated],
+    ) -> dict[str, list[Example]]:
+        """The examples by split, without copies; adds to the listing what was left out."""
+        settings = self.config.features
+        labelled = [replace(one, label=pictures[one.name].words) for one in examples]
+        unique = without_copies(labelled, [look.digest for look in looks], PICTURES)
+        for reason, count in unique.dropped.items():
+            listing.drop(reason.replace("several labels", "other boxes"), count)
+        listing.notes += [
+            note.replace("several labels", "different boxes") for note in unique.notes
+        ]
+        some = [replace(example, label=PICTURES.one) for example in unique.examples]
+        if settings.group_pattern is not None:
+            some = [grouped(example, settings.group_pattern) for example in some]
+        pool = [example for example in some if example.split in (None, "train")]
+        if len(pool) < LEAST_OF_CLASS and len({example.split for example in some}) < len(SPLITS):
+            problem = f"has {len(pool)} different pictures to divide"
+            raise BadData(f"{problem}; at least {LEAST_OF_CLASS} are needed", file=raw)
+        # Some of a data set's lists name a split, some do not: those belong to training.
+        if any(example.split for example in some):
+            some = [replace(example, split=example.split or "train") for example in some]
+        wanted = {"validation": settings.validation_share, "test": settings.test_share}
+        return divide(some, PICTURES, wanted, self.config.seed, raw)
+
+    def _earlier(self, base: Path) -> DetectionSpec:
+        """The spec of the earlier model.
+
+        Raises:
+            UsageError: a setting asks for something else.
+        """
+        spec = DetectionSpec.load(base / "assets")
+        plan = json.loads((base / "assets" / store.PLAN).read_text())
+        check_same("features.size", self.config.features.size, spec.size)
+        check_same("model.kind", self.config.model.kind, plan["kind"])
+        return spec
+
+    def _fitted(
+        self,
+        raw: Path,
+        parts: dict[str, list[Example]],
+        pictures: dict[str, Annotated],
+        earlier: DetectionSpec | None,
+    ) -> DetectionSpec:
+        """What the training pictures ask for; the earlier model's, with new classes behind."""
+        train = [pictures[example.name] for example in parts["train"]]
+        counts: Counter[str] = Counter()
+        for one in train:
+            labels = zip(one.labels, one.ignored.tolist(), strict=True)
+            counts.update(label for label, ignored in labels if not ignored)
+        if not counts:
+            raise BadData("no training picture has a box", file=raw)
+        before = dict(zip(earlier.classes, earlier.counts, strict=True)) if earlier else {}
+        classes = [*before, *sorted(counts.keys() - before.keys())]
+        changed = {
+            "classes": classes,
+            "counts": [counts[name] + before.get(name, 0) for name in classes],
+            "pictures": len(train) + (earlier.pictures if earlier else 0),
+            "limits": self.limits(),
+        }
+        if earlier is not None:
+            return earlier.model_copy(update=changed)
+        size = self.config.features.size or _side([one.size for one in train])
+        return DetectionSpec(size=size, mean=[0.0] * 3, std=[1.0] * 3, **changed)
+
+
+def _example(scene: Scene) -> Example:
+    return Example(scene.picture.name, scene.picture, "", scene.split)
+
+
+def _annotated(scene: Scene, look: Look) -> Annotated:
+    """A scene's boxes on the picture as it is shown.
+
+    Tools that honour EXIF draw boxes on the turned picture, others on the stored one: the size that
+    the annotations say tells which.
+    """
+    boxes = np.array(
+        [(box.left, box.top, box.right, box.bottom) for box in scene.boxes], np.float64
+    ).reshape(-1, 4)
+    turns = look.orientation in TURNED and scene.size == look.stored != look.size
+    if scene.relative:
+        boxes = boxes * np.array([*look.size, *look.size])
+    elif turns:
+        boxes = turned(boxes, look.stored, look.orientation)
+    elif scene.size not in (None, look.size):
+        said, seen = (f"{size[0]} x {size[1]}" for size in (scene.size, look.size) if size)
+        problem = f"says that {scene.picture.name} has {said} pixels, and it has {seen}"
+        raise BadData(problem, file=scene.table, hint="The boxes belong to another picture")
+    inside = clipped(boxes, look.size)
+    some = areas(inside) > 0
+    cut = some & (np.abs(inside - boxes) > OUTSIDE).any(axis=1)
+    rows = np.flatnonzero(some)
+    return Annotated(
+        look.size,
+        [scene.boxes[row].label for row in rows],
+        inside[rows],
+        np.array([scene.boxes[row].ignored for row in rows], bool),
+        int(cut.sum()),
+        len(boxes) - len(rows),
+        turns,
+    )
+
+
+def _check_splits(
+    raw: Path,
+    parts: dict[str, list[Example]],
+    pictures: dict[str, Annotated],
+    spec: DetectionSpec,
+) -> None:
+    """Every split has an object of a known class to be found."""
+    for split, part in parts.items():
+        some = [pictures[example.name] for example in part]
+        pairs = [pair for one in some for pair in zip(one.labels, one.ignored, strict=True)]
+        if not any(label in spec.classes and not ignored for label, ignored in pairs):
+            problem = f"the {split} split ({len(part)} pictures) has no box of a class of training"
+            raise BadData(problem, file=raw, hint="It needs more pictures with boxes")
+
+
+def _write_split(
+    out: Path,
+    split: str,
+    part: list[Example],
+    pictures: dict[str, Annotated],
+    spec: DetectionSpec,
+) -> None:
+    arrays = store.new_arrays(out, split, (len(part), 3, spec.size, spec.size), np.dtype(np.uint8))
+    places = {example.name: place for place, example in enumerate(part)}
+
+    def decode(example: Example) -> None:
+        data = read_bytes(example.file, spec.limits)
+        arrays[places[example.name]] = spec.decode(data)[0]
+
+    each(part, decode)
+    arrays.flush()
+    rows: list[list[float]] = []
+    for place, example in enumerate(part):
+        one = pictures[example.name]
+        columns = zip(one.labels, one.boxes.tolist(), one.ignored.tolist(), strict=True)
+        for label, box, ignored in columns:
+            if label in spec.classes:
+                rows.append([place, spec.classes.index(label), *box, ignored])
+    objects = np.array(rows, np.float64).reshape(-1, 7)
+    sizes = np.array([pictures[example.name].size for example in part], np.int64)
+    np.save(Path(out) / f"{split}.objects.npy", objects, allow_pickle=False)
+    np.save(Path(out) / f"{split}.sizes.npy", sizes, allow_pickle=False)
+    store.save_files(out, split, [example.name for example in part], [one.file for one in part])
+
+
+def _summary(
+    listing: Scenes,
+    parts: dict[str, list[Example]],
+    pictures: dict[str, Annotated],
+    spec: DetectionSpec,
+) -> dict[str, Any]:
+    rows = {split: len(part) for split, part in parts.items()}
+    some = [pictures[example.name] for part in parts.values() for example in part]
+    counts = {
+        split: Counter(label for example in part for label in pictures[example.name].labels)
+        for split, part in parts.items()
+    }
+    boxes = sum(len(one.labels) for one in some)
+    bare = sum(not one.labels for one in some)
+    headline = f"{listing.format}: {sum(rows.values()):,} pictures, {boxes:,} boxes of "
+    headline += f"{len(spec.classes)} classes, {spec.size} px"
+    cut, ignored = sum(one.cut for one in some), sum(int(one.ignored.sum()) for one in some)
+    said = [(bare, "pictures without boxes"), (cut, "boxes cut at the picture's edge")]
+    said.append((ignored, "crowds or difficult objects, neither found nor missed"))
+    headline += "".join(f", {count:,} {words}" for count, words in said if count)
+    listing.drop("boxes: without area in the picture", sum(one.empty for one in some))
+    unknown = sum((count for count in counts.values()), Counter())
+    strange = sorted(unknown.keys() - set(spec.classes))
+    named = ", ".join(strange[:NAMED]) + (", …" if len(strange) > NAMED else "")
+    lost = sum(unknown[name] for name in strange)
+    listing.drop(f"boxes: of a class that training lacks ({named})", lost)
+    if turns := sum(one.was_turned for one in some):
+        listing.notes.append(f"{turns} pictures were turned by EXIF, and their boxes with them.")
+    return {
+        "headline": headline,
+        "rows": rows,
+        "dropped": listing.dropped,
+        "unit": PICTURES.many,
+        "classes": {
+            name: {split: counts[split][name] for split in SPLITS} for name in spec.classes
+        },
+        "side": spec.size,
+        "notes": listing.notes,
+    }
+
+
+def _side(sizes: Sequence[tuple[int, int]]) -> int:
+    median = float(np.median([max(size) for size in sizes]))
+    return int(min(max(np.ceil(median / STEP) * STEP, SMALLEST), LARGEST))

@@ -1,0 +1,214 @@
+"""The half that answers: picture files to objects. Numpy, pydantic and Pillow only."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from modelyard.errors import BadData
+from modelyard.families.detection.spec import Answers, DetectionSpec
+from modelyard.host import Caution, Cost, Host, WithWarnings
+from modelyard.kit.boxes.geometry import areas, from_centres, on_grid, out_of_square, suppressed
+from modelyard.kit.classifier.kind import from_base64
+from modelyard.kit.classifier.store import PLAN, load_arrays, load_files
+from modelyard.kit.pictures.answering import DESCRIPTION, ENCODED, Turns, decoding_cost
+from modelyard.kit.pictures.pixels import PICTURES, open_picture, statistics
+from modelyard.runtimes.types import Runtime
+
+GRAPH, PIXELS = "model", "pixels"
+CHUNK = 16
+"""Pictures that go through the graph at once."""
+MOST, CANDIDATES = 100, 1_000
+"""Objects of an answer where a request says no other number; boxes that are compared with each
+other, the surest."""
+SHOWN_CLASSES = 20
+"""Classes whose share drift looks at: the most frequent in training."""
+Size = tuple[int, int]
+
+
+class Picture(BaseModel, extra="forbid"):
+    """One example in."""
+
+    image: str = Field(min_length=1, description=DESCRIPTION, json_schema_extra=ENCODED)
+    threshold: float | None = Field(
+        default=None, ge=0, le=1, description="Least score of an answer; else the model's own"
+    )
+    most: int = Field(default=MOST, ge=1, le=300, description="Objects at most, the surest first")
+
+
+class Box(BaseModel):
+    """In pixels of the picture as it is shown, EXIF's turn included; (0, 0) is its upper left
+    corner."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class Thing(BaseModel):
+    """One object that was found."""
+
+    label: str
+    score: float
+    """How sure the model is, 0 to 1."""
+    box: Box
+
+
+class Things(WithWarnings):
+    """One answer out."""
+
+    objects: list[Thing]
+    """The surest first."""
+    threshold: float
+    """Least score that was asked for."""
+    width: int
+    """Of the picture, in pixels."""
+    height: int
+
+
+class DetectionHost(Host):
+    """Answers for one trained network."""
+
+    Request, Response = Picture, Things
+    sensitive = frozenset({"image"})
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.spec = DetectionSpec.load(self.assets)
+        self.answers = Answers.load_or(self.assets, Answers())
+        self.plan: dict[str, Any] = json.loads((self.assets / PLAN).read_text())
+        self._turns = Turns()
+        order = np.argsort(-np.array(self.spec.counts), kind="stable")[:SHOWN_CLASSES]
+        self._shown = [self.spec.classes[place] for place in order]
+
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """One answer a request, in order.
+
+        Raises:
+            BadData: a request whose text is not a picture within the limits.
+        """
+        found: list[BaseModel] = []
+        for start in range(0, len(requests), CHUNK):
+            chunk = [_asked(request) for request in requests[start : start + CHUNK]]
+            seen = [self._decode(request) for request in chunk]
+            pixels = np.stack([pixels for pixels, _ in seen])
+            for place, (scores, boxes) in enumerate(self.outputs(run, pixels)):
+                request, size = chunk[place], seen[place][1]
+                threshold = request.threshold
+                if threshold is None:
+                    threshold = self.answers.threshold
+                some = self.chosen(scores, boxes, size, threshold, request.most)
+                answer = Things(
+                    objects=[self._thing(*one) for one in zip(*some, strict=True)],
+                    threshold=threshold,
+                    width=size[0],
+                    height=size[1],
+                )
+                if (pixels[place] == pixels[place, :, :1, :1]).all():
+                    said = "the picture is the same everywhere: there is nothing to see in it"
+                    answer.warnings = (Caution(field=PICTURES.field, message=said),)
+                found.append(answer)
+        return found
+
+    def outputs(self, run: Runtime, pixels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each picture, uint8 (n, 3, size, size): scores (places, classes) and boxes (places, 4)
+        in pixels of the square."""
+        side = self.spec.size
+        for start in range(0, len(pixels), CHUNK):
+            part = pixels[start : start + CHUNK].astype(np.float32)
+            outputs = run(GRAPH, {PIXELS: part})
+            logits, boxes = (outputs[name].astype(np.float64) for name in ("logits", "boxes"))
+            if self.plan.get("softmax"):
+                scores = np.exp(logits - logits.max(-1, keepdims=True))
+                scores = (scores / scores.sum(-1, keepdims=True))[..., :-1]
+            else:
+                scores = 1 / (1 + np.exp(-logits))
+            boxes = (
+                on_grid(boxes, side, self.plan["strides"])
+                if "strides" in self.plan
+                else from_centres(boxes, side)
+            )
+            yield from zip(scores, boxes, strict=True)
+
+    def chosen(
+        self, scores: np.ndarray, boxes: np.ndarray, size: Size, threshold: float, most: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which of a network's boxes are answers: labels (n,), scores (n,) and boxes (n, 4) in
+        pixels of the picture of `size`, width and height; the surest first."""
+        places, labels = np.nonzero(scores >= threshold)
+        sure = scores[places, labels]
+        best = np.argsort(-sure, kind="stable")[:CANDIDATES]
+        places, labels, sure = places[best], labels[best], sure[best]
+        there = out_of_square(boxes[places], size, self.spec.size)
+        visible = areas(there) > 0
+        labels, sure, there = labels[visible], sure[visible], there[visible]
+        kept = suppressed(there, sure, labels, self.answers.most_overlap, most)
+        return labels[kept], sure[kept], there[kept]
+
+    def seen(self, features: Path, split: str) -> tuple[np.ndarray, list[Size]]:
+        """What the model sees of the pictures of a split, and their widths and heights.
+
+        The stored pixels, where the features were made by the same rules; else the files, decoded.
+        """
+        sizes = np.load(Path(features) / f"{split}.sizes.npy", allow_pickle=False)
+        pairs = [(int(width), int(height)) for width, height in sizes]
+        if self.spec.size == DetectionSpec.load(Path(features) / "assets").size:
+            return load_arrays(features, split), pairs
+        files = load_files(features, split)
+        return np.stack([self.spec.decode(data)[0] for _, data in files]), pairs
+
+    def cost(self, request: BaseModel) -> Cost:
+        """Decoding, which takes as long as the picture is large."""
+        return decoding_cost(_asked(request).image, self.spec.limits)
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """Figures of the picture as it was sent, and of what was found in it."""
+        assert isinstance(response, Things)
+        data = from_base64(_asked(request).image, self.spec.limits)
+        with self._turns.of(data):
+            figures = statistics(open_picture(data, self.spec.limits))
+        count = len(response.objects)
+        pixels = response.width * response.height
+        covered = [one.box.width * one.box.height / pixels for one in response.objects]
+        row: dict[str, float | str | None] = {**figures, "objects": float(count)}
+        scores = [one.score for one in response.objects]
+        row["mean score"] = sum(scores) / count if count else None
+        row["mean area"] = sum(covered) / count if count else None
+        for name in self._shown:
+            of_class = sum(one.label == name for one in response.objects)
+            row[f"share {name}"] = of_class / count if count else None
+        return row
+
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
+        """A picture as one request; None for any other file."""
+        if not PICTURES.reads(file.name):
+            return None
+        return [{PICTURES.field: base64.b64encode(file.read_bytes()).decode()}]
+
+    def _decode(self, request: Picture) -> tuple[np.ndarray, Size]:
+        try:
+            data = from_base64(request.image, self.spec.limits)
+            with self._turns.of(data):
+                return self.spec.decode(data)
+        except BadData as problem:
+            raise BadData(problem.problem, column=PICTURES.field, hint=problem.hint) from None
+
+    def _thing(self, label: int, score: float, box: np.ndarray) -> Thing:
+        left, top, right, bottom = (float(edge) for edge in box)
+        return Thing(
+            label=self.spec.classes[label],
+            score=float(score),
+            box=Box(left=left, top=top, width=right - left, height=bottom - top),
+        )
+
+
+def _asked(request: BaseModel) -> Picture:
+    assert isinstance(request, Picture)
+    return request

@@ -1,0 +1,167 @@
+"""What people of the field look at: average precision by class and size, precision and recall, and
+pictures with their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from modelyard.families.detection.baseline import NEAREST, PRIOR
+from modelyard.families.detection.gallery import gallery
+from modelyard.families.detection.host import DetectionHost
+from modelyard.families.detection.spec import DetectionSpec
+from modelyard.family import Split
+from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series, Table
+from modelyard.kit.boxes.precision import SIZES, Judged
+from modelyard.kit.intervals import Resampled
+from modelyard.kit.pictures.pixels import PICTURES
+from modelyard.runtimes.types import Runtime
+
+MAIN = "map"
+MOST_CURVES, MOST_BARS = 6, 30
+"""Classes in a plot: those with the least average precision."""
+THRESHOLDS = np.arange(0.02, 1.0, 0.02)
+RECALLS = np.linspace(0, 1, 101)
+
+
+def evaluation(
+    judged: Judged,
+    simple: Mapping[str, Judged],
+    host: DetectionHost,
+    run: Runtime,
+    features: Path,
+    split: Split,
+    spec: DetectionSpec,
+) -> Evaluation:
+    """The judged split, next to the simple answers to it."""
+    threshold = host.answers.threshold
+    metrics = judged.figures() | _at(judged, threshold)
+    prior = simple[PRIOR].figures()
+    samples = np.column_stack([judged.samples(), simple[PRIOR].samples()])
+    values = np.array([metrics[MAIN], prior[MAIN]])
+    resampled = Resampled(values, samples[~np.isnan(samples).any(axis=1)])
+    gain = resampled.gain(MAIN, PRIOR, "max")
+    directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
+    return Evaluation(
+        split=split,
+        rows=judged.pictures,
+        unit=PICTURES.many,
+        metrics=metrics,
+        baseline={name: value for name, value in prior.items() if name in metrics},
+        baseline_name=PRIOR,
+        main=MAIN,
+        gains=[gain] if gain is not None else [],
+        rivals={NEAREST: simple[NEAREST].figures()[MAIN]},
+        directions=directions,
+        intervals=resampled.intervals(MAIN),
+        samples=resampled.paired(),
+        notes=_notes(judged, resampled, threshold),
+        plots=[
+            _curves(judged, spec.classes),
+            _by_threshold(judged, threshold),
+            *_bars(judged, spec.classes),
+            *gallery(judged, host, run, features, split, spec),
+        ],
+        tables=[_by_class(judged, spec.classes, threshold)],
+    )
+
+
+def _at(judged: Judged, threshold: float) -> dict[str, float]:
+    """Precision and recall of the answers at the threshold, all classes together."""
+    right, wrong, objects = (int(part.sum()) for part in judged.counts(threshold))
+    return {
+        "precision": right / max(1, right + wrong),
+        "recall": right / max(1, objects),
+        "f1": 2 * right / max(1, right + wrong + objects),
+    }
+
+
+def _notes(judged: Judged, resampled: Resampled, threshold: float) -> list[str]:
+    _, _, objects = judged.counts(threshold)
+    return [
+        "map is COCO's average precision: the mean over classes and over the overlaps 0.5, 0.55, "
+        "… 0.95 (pycocotools). Sizes are those of boxes.",
+        resampled.sentence(MAIN, (0.0, 1.0)),
+        f"precision, recall and f1 are those of answers with a score of {threshold:.2f} or more, "
+        f"at an overlap of 0.5, of {int(objects.sum()):,} objects.",
+    ]
+
+
+def _worst(judged: Judged, most: int) -> list[int]:
+    """Classes that have objects, the least average precision first."""
+    found = {label: judged.by_class(label)["AP"] for label in range(judged.classes)}
+    known = [label for label, value in found.items() if not np.isnan(value)]
+    return sorted(known, key=lambda label: found[label])[:most]
+
+
+def _curves(judged: Judged, classes: list[str]) -> Plot:
+    shown = _worst(judged, MOST_CURVES)
+    series = [
+        Series(
+            name=f"{classes[label]} ({judged.by_class(label)['AP50']:.2f})",
+            x=RECALLS.tolist(),
+            y=judged.curve(label).tolist(),
+        )
+        for label in shown
+    ]
+    caption = "At an overlap of 0.5; average precision in brackets."
+    if len(shown) < judged.classes:
+        caption += f" The {len(shown)} classes with the least."
+    return Plot(
+        kind="line",
+        title="Precision and recall by class",
+        x_label="recall",
+        y_label="precision",
+        series=series,
+        caption=caption,
+    )
+
+
+def _by_threshold(judged: Judged, threshold: float) -> Plot:
+    figures = [_at(judged, float(value)) for value in THRESHOLDS]
+    series = [
+        Series(name=name, x=THRESHOLDS.tolist(), y=[one[name] for one in figures])
+        for name in ("precision", "recall", "f1")
+    ]
+    return Plot(
+        kind="line",
+        title="What a threshold finds",
+        x_label="threshold",
+        y_label="share",
+        series=series,
+        caption=f"Answers are given from {threshold:.2f} on, where a request says no other one.",
+    )
+
+
+def _bars(judged: Judged, classes: list[str]) -> list[Plot]:
+    shown = _worst(judged, MOST_BARS)
+    if len(shown) < 2:
+        return []
+    names = [classes[label] for label in shown]
+    series = [
+        Series(name=name, x=names, y=[judged.by_class(label)[name] for label in shown])
+        for name in ("AP", "AP50", "AP75")
+    ]
+    title = "Average precision by class"
+    return [Plot(kind="bar", title=title, y_label="average precision", series=series)]
+
+
+def _by_class(judged: Judged, classes: list[str], threshold: float) -> Table:
+    right, wrong, objects = (part.sum(axis=1) for part in judged.counts(threshold))
+    rows: list[list[str | float]] = []
+    for label, name in enumerate(classes):
+        found = judged.by_class(label)
+        answered = int(right[label] + wrong[label])
+        precision = right[label] / answered if answered else float("nan")
+        recall = right[label] / objects[label] if objects[label] else float("nan")
+        cells = [*found.values(), float(precision), float(recall)]
+        rows.append([name, int(objects[label]), *map(_cell, cells)])
+    columns = ["class", "objects", "AP", "AP50", "AP75", *(f"AP {size}" for size in SIZES)]
+    columns += ["precision", "recall"]
+    return Table(title="Average precision by class and size", columns=columns, rows=rows)
+
+
+def _cell(value: float) -> str | float:
+    return "–" if np.isnan(value) else round(value, 3)
