@@ -194,3 +194,28 @@ def test_the_example_that_curl_sends_is_a_file_where_it_is_large(tmp_path, monke
     assert json.loads((tmp_path / "runs/examples/0123456789ab.json").read_text()) == request
     (tmp_path / "golden.json").write_text('{"request": {"x": 1}}')
     assert pasted_example(tmp_path, "0123456789ab") == "'{\"x\": 1}'"
+
+
+def test_boxes_of_an_answer_are_drawn_on_the_picture_of_the_request(payments, browser):
+    found = [
+        {"label": EVIL, "score": 0.87654, "box": {"left": 10, "top": 5, "width": 20, "height": 4}},
+        {"label": "nowhere", "score": 0.5, "box": {"left": "1", "top": 0, "width": 1, "height": 1}},
+    ]
+    answer = json.dumps({"objects": found, "width": 40, "height": 10})
+    with serving(payments) as address:
+        browser.open(address)
+        browser(f"show({answer})")
+        assert browser("document.querySelectorAll('.boxes').length") == 0  # there is no picture
+        picture = f"Object.assign(new Image(), {{src: {json.dumps(png(40))}}})"
+        browser(f"document.getElementById('form').append({picture})")
+        browser(f"document.getElementById('reasons').replaceChildren(); show({answer})")
+        wait_for(lambda: browser("document.querySelector('.boxes img').naturalWidth") == 40)
+        drawn = "document.querySelector('.boxes div').style"
+        sides = [browser(f"{drawn}.{side}") for side in ("left", "top", "width", "height")]
+        assert sides == ["25%", "50%", "50%", "40%"]
+        assert browser("document.querySelectorAll('.boxes div').length") == 1
+        said = browser("document.querySelector('.boxes span').textContent")
+        assert said == f"{EVIL} 0.8765"
+        assert browser("document.querySelectorAll('#reasons img').length") == 1
+        assert browser("document.title") != "taken"
+        assert browser("document.querySelectorAll('#reasons table tr').length") == 3
