@@ -62,7 +62,7 @@ HOMONYMS = {
         "modelyard.settings.cluster",
         *(f"modelyard.doctor.{name}" for name in ("ended", "pod", "pull")),
         *(f"modelyard.launch.{name}" for name in ("attempt", "manifest", "trainjob")),
-    }
+    },
 }
 """Names of families that mean something else in a module of the core: what a container runs is
 called an image, finding drift its detection."""

@@ -130,6 +130,18 @@ def test_one_object_is_answered_once(tmp_path):
     assert seen == [("cat", 0.9), ("cat", 0.7), ("dog", 0.6)]
 
 
+def test_a_place_answers_with_its_likeliest_class(tmp_path):
+    host = host_in(tmp_path)
+    logits = np.full((1, len(grid(SIDE, STRIDES)), 2), -20.0, np.float32)
+    logits[0, 40] = [1.0, 2.0]
+
+    def run(graph: str, arrays: Arrays) -> Arrays:
+        return {"logits": logits, "boxes": np.zeros((1, logits.shape[1], 4), np.float32)}
+
+    (answer,) = host.predict(run, [Picture(image=encoded((64, 64)))])
+    assert [thing.label for thing in answer.objects] == ["dog"]
+
+
 def test_kinds_that_answer_by_queries_have_a_class_for_nothing(tmp_path):
     host = host_in(tmp_path, kind="detr", softmax=True)
 

@@ -142,10 +142,11 @@ class DetectionHost(Host):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Which of a network's boxes are answers: labels (n,), scores (n,) and boxes (n, 4) in
         pixels of the picture of `size`, width and height; the surest first."""
-        places, labels = np.nonzero(scores >= threshold)
-        sure = scores[places, labels]
-        best = np.argsort(-sure, kind="stable")[:CANDIDATES]
-        places, labels, sure = places[best], labels[best], sure[best]
+        # A place is one object: it has one class.
+        every = scores.max(axis=1)
+        order = np.argsort(-every, kind="stable")[:CANDIDATES]
+        places = order[every[order] >= threshold]
+        labels, sure = scores[places].argmax(axis=1), every[places]
         there = out_of_square(boxes[places], size, self.spec.size)
         visible = areas(there) > 0
         labels, sure, there = labels[visible], sure[visible], there[visible]
