@@ -40,11 +40,13 @@ def gallery(
     split: Split,
     spec: DetectionSpec,
 ) -> list[Plot]:
-    """The pictures with the most errors, then others."""
+    """The pictures with the most errors, then others in which there is something."""
     threshold = host.answers.threshold
     right, wrong, objects = (part.sum(axis=0) for part in judged.counts(threshold))
     missed = objects - right
-    worst = np.lexsort((-objects, -(missed + wrong)))[:SHOWN]
+    errors = missed + wrong
+    worst = np.lexsort((-objects, -errors))
+    worst = worst[(errors + objects)[worst] > 0][:SHOWN]
     pixels, sizes = host.seen(features, split)
     truth = load_objects(features, split)
     chosen = set(worst.tolist())
