@@ -112,6 +112,32 @@ def test_splits_come_from_names_of_files_and_folders(tmp_path):
     assert prepared(raw)[0]["rows"] == {"train": 8, "validation": 8, "test": 8}
 
 
+def test_the_folder_of_coco_itself_is_read(tmp_path):
+    """Splits in the files' names, pictures in folders of their own, other tasks next to them."""
+    notes = tmp_path / "raw" / "annotations"
+    notes.mkdir(parents=True)
+    for split, first, last in (("train2017", 0, 10), ("val2017", 10, 16), ("test2017", 16, 22)):
+        folder = tmp_path / "raw" / split
+        content = coco(folder, last)
+        for image in content["images"]:
+            image["file_name"] = image["file_name"].removeprefix("images/")
+            name = image["file_name"]
+            (folder / "images" / name).rename(folder / name)
+            if image["id"] < first:
+                (folder / name).unlink()
+        content["images"] = content["images"][first:]
+        kept = [one for one in content["annotations"] if one["image_id"] >= first]
+        content["annotations"] = kept
+        (folder / "instances.json").unlink()
+        (notes / f"instances_{split}.json").write_text(json.dumps(content))
+        captions = [{"id": 1, "image_id": first, "caption": "a cat"}]
+        (notes / f"captions_{split}.json").write_text(
+            json.dumps(content | {"annotations": captions})
+        )
+    summary, _ = prepared(tmp_path / "raw")
+    assert summary["rows"] == {"train": 10, "validation": 6, "test": 6}
+
+
 def test_lists_of_pascal_voc_and_folders_of_data_yaml_are_splits(tmp_path):
     voc(tmp_path / "voc")
     lists = tmp_path / "voc" / "ImageSets" / "Main"
@@ -269,7 +295,7 @@ BROKEN = {
             "Annotations/03.xml",
             '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>&x;</annotation>',
         ),
-        "03.xml: has a DTD or entities, which are not read",
+        "03.xml: defines entities, which are not read",
     ),
 }
 

@@ -76,6 +76,9 @@ def test_a_box_comes_back_from_the_square_where_it_was(size, side):
     assert square.min() >= -1e-9
     assert square.max() <= side + 1e-9
     assert np.allclose(geometry.out_of_square(square, size, side), boxes, atol=1e-9)
+    ((left, top, right, bottom),) = geometry.into_square(np.array([[0.0, 0, *size]]), size, side)
+    lit = np.argwhere(to_array(Image.new("L", size, 255), side, 1, "pad")[0] > 0)
+    assert [left, top, right, bottom] == [*lit.min(0)[::-1], *(lit.max(0)[::-1] + 1)]
 
 
 def test_the_square_shows_an_object_where_its_box_lies_in_it():
@@ -113,7 +116,7 @@ def test_serving_decodes_boxes_as_training_did():
 def test_every_object_has_places_of_its_own_and_ignored_ones_teach_nothing():
     places = torch.from_numpy(geometry.grid(96, [8, 16, 32])).float()
     objects = torch.full((1, 4, 6), -1.0)
-    objects[0, 0] = torch.tensor([0, 10, 10, 11, 11, 0])  # a pixel
+    objects[0, 0] = torch.tensor([0, 7.5, 7.5, 8.5, 8.5, 0])  # a pixel between four places
     objects[0, 1] = torch.tensor([1, 20, 20, 92, 92, 0])  # a large one
     objects[0, 2] = torch.tensor([0, 60, 0, 96, 30, 1])  # ignored
     owner, outside = assigned(objects, places)

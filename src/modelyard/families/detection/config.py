@@ -124,7 +124,7 @@ class DetectionConfig(FamilyConfig):
     def debug(cls) -> DetectionConfig:
         """A narrow network on few pictures."""
         return DetectionConfig(
-            features=DetectionFeatures(sample_pictures=240),
+            features=DetectionFeatures(sample_pictures=240, size=64),
             model=DetectionModel(width=12),
             training=DetectionTraining(epochs=12, batch_size=8, patience=12),
         )

@@ -69,13 +69,13 @@ class _Annotation:
 
         self.file = file
         try:
-            self.root: Element = fromstring(file.read(), forbid_dtd=True)
+            self.root: Element = fromstring(file.read())
         except ParseError as error:
             row, column = error.position
             problem = f"is not XML: {str(error).partition(':')[0]}, at column {column + 1}"
             raise BadData(problem, file=file.path, row=row) from None
         except DefusedXmlException:
-            raise BadData("has a DTD or entities, which are not read", file=file.path) from None
+            raise BadData("defines entities, which are not read", file=file.path) from None
         if self.root.tag != "annotation":
             raise self.wrong(self.root.tag, "the first element must be <annotation>")
 
