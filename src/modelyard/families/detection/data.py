@@ -9,11 +9,10 @@ train.files …           the files' own bytes
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.samples import write_sample
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.family import Data, Split
-from modelyard.kit.boxes.geometry import TURNED, areas, clipped, turned
+from modelyard.kit.boxes.annotated import Annotated, Look, annotated, look
 from modelyard.kit.boxes.reading import read_scenes
 from modelyard.kit.boxes.scenes import Scene, Scenes
 from modelyard.kit.classifier import store
@@ -32,49 +31,14 @@ from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS, divide, with
 from modelyard.kit.classifier.folders import Example, grouped
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
-from modelyard.kit.pictures.pixels import PICTURES, Limits, as_stored, moments, open_picture
+from modelyard.kit.pictures.pixels import PICTURES, Limits, moments
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
 SMALLEST, LARGEST, STEP = 96, 320, 32
 """Sides that `features.size` of None chooses from."""
-OUTSIDE = 0.5
-"""Pixels by which a box may reach over the edge without being counted: roundings."""
 NAMED = 5
 """Classes that a reason names."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """What one look at a picture's file tells."""
-
-    digest: str
-    size: tuple[int, int]
-    """Width and height as it is shown."""
-    stored: tuple[int, int]
-    orientation: int
-
-
-@dataclass(frozen=True)
-class Annotated:
-    """A picture with its boxes in pixels of the picture as it is shown."""
-
-    size: tuple[int, int]
-    labels: list[str]
-    boxes: np.ndarray
-    """(boxes, 4): left, top, right, bottom."""
-    ignored: np.ndarray
-    cut: int
-    """Boxes that reached over the picture's edge."""
-    empty: int
-    """Boxes without area in the picture, which are left out."""
-    was_turned: bool
-
-    @property
-    def words(self) -> str:
-        """Different for different boxes."""
-        seen = f"{self.labels} {self.boxes.round(2).tolist()} {self.ignored.tolist()}"
-        return f"{len(self.labels)} boxes, {hashlib.sha256(seen.encode()).hexdigest()[:6]}"
 
 
 class DetectionData(Data[DetectionConfig]):
@@ -103,10 +67,11 @@ class DetectionData(Data[DetectionConfig]):
         earlier = self._earlier(base) if base is not None else None
         listing = read_scenes(raw, PICTURES, self.config.features.format)
         examples = [_example(scene) for scene in listing.scenes]
-        looks = each(examples, self._look)
+        limits = self.limits()
+        looks = each(examples, lambda example: look(read_bytes(example.file, limits), limits))
         pictures = {
-            scene.picture.name: _annotated(scene, look)
-            for scene, look in zip(listing.scenes, looks, strict=True)
+            scene.picture.name: annotated(scene, one)
+            for scene, one in zip(listing.scenes, looks, strict=True)
         }
         parts = self._divided(raw, listing, examples, looks, pictures)
         spec = self._fitted(raw, parts, pictures, earlier)
@@ -126,13 +91,6 @@ class DetectionData(Data[DetectionConfig]):
         found = store.load_files(features, split, limit)
         return [{PICTURES.field: base64.b64encode(data).decode()} for _, data in found]
 
-    def _look(self, example: Example) -> Look:
-        limits = self.limits()
-        data = read_bytes(example.file, limits)
-        picture = open_picture(data, limits)
-        content = hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes())
-        return Look(content.hexdigest(), picture.size, *as_stored(data))
-
     def _divided(
         self,
         raw: Path,
@@ -144,7 +102,7 @@ class DetectionData(Data[DetectionConfig]):
         """The examples by split, without copies; adds to the listing what was left out."""
         settings = self.config.features
         labelled = [replace(one, label=pictures[one.name].words) for one in examples]
-        unique = without_copies(labelled, [look.digest for look in looks], PICTURES)
+        unique = without_copies(labelled, [one.digest for one in looks], PICTURES)
         for reason, count in unique.dropped.items():
             listing.drop(reason.replace("several labels", "other boxes"), count)
         listing.notes += [
@@ -206,39 +164,6 @@ class DetectionData(Data[DetectionConfig]):
 
 def _example(scene: Scene) -> Example:
     return Example(scene.picture.name, scene.picture, "", scene.split)
-
-
-def _annotated(scene: Scene, look: Look) -> Annotated:
-    """A scene's boxes on the picture as it is shown.
-
-    Tools that honour EXIF draw boxes on the turned picture, others on the stored one: the size that
-    the annotations say tells which.
-    """
-    boxes = np.array(
-        [(box.left, box.top, box.right, box.bottom) for box in scene.boxes], np.float64
-    ).reshape(-1, 4)
-    turns = look.orientation in TURNED and scene.size == look.stored != look.size
-    if scene.relative:
-        boxes = boxes * np.array([*look.size, *look.size])
-    elif turns:
-        boxes = turned(boxes, look.stored, look.orientation)
-    elif scene.size not in (None, look.size):
-        said, seen = (f"{size[0]} x {size[1]}" for size in (scene.size, look.size) if size)
-        problem = f"says that {scene.picture.name} has {said} pixels, and it has {seen}"
-        raise BadData(problem, file=scene.table, hint="The boxes belong to another picture")
-    inside = clipped(boxes, look.size)
-    some = areas(inside) > 0
-    cut = some & (np.abs(inside - boxes) > OUTSIDE).any(axis=1)
-    rows = np.flatnonzero(some)
-    return Annotated(
-        look.size,
-        [scene.boxes[row].label for row in rows],
-        inside[rows],
-        np.array([scene.boxes[row].ignored for row in rows], bool),
-        int(cut.sum()),
-        len(boxes) - len(rows),
-        turns,
-    )
 
 
 def _check_splits(

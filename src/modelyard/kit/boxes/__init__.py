@@ -3,6 +3,7 @@
 scenes     what an annotated picture is here, and which files of a folder are which
 coco voc yolo   the formats
 reading    which format a folder has
+annotated  a scene's boxes on its picture as it is shown
 geometry   boxes turned, moved, clipped, compared, thinned out: numpy only
 precision  average precision by pycocotools, and on bootstrap samples
 """

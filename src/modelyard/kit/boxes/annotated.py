@@ -1,0 +1,93 @@
+"""Boxes in pixels of their pictures as they are shown: scaled, turned, and cut at the edges."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.kit.boxes.geometry import TURNED, areas, clipped, turned
+from modelyard.kit.boxes.scenes import Scene
+from modelyard.kit.pictures.pixels import Limits, as_stored, open_picture
+
+OUTSIDE = 0.5
+"""Pixels by which a box may reach over the edge without being counted: roundings."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a picture's file tells."""
+
+    digest: str
+    size: tuple[int, int]
+    """Width and height as it is shown."""
+    stored: tuple[int, int]
+    orientation: int
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A picture with its boxes in pixels of the picture as it is shown."""
+
+    size: tuple[int, int]
+    labels: list[str]
+    boxes: np.ndarray
+    """(boxes, 4): left, top, right, bottom."""
+    ignored: np.ndarray
+    cut: int
+    """Boxes that reached over the picture's edge."""
+    empty: int
+    """Boxes without area in the picture, which are left out."""
+    was_turned: bool
+
+    @property
+    def words(self) -> str:
+        """Different for different boxes."""
+        seen = f"{self.labels} {self.boxes.round(2).tolist()} {self.ignored.tolist()}"
+        return f"{len(self.labels)} boxes, {hashlib.sha256(seen.encode()).hexdigest()[:6]}"
+
+
+def look(data: bytes, limits: Limits) -> Look:
+    """What a picture's bytes tell.
+
+    Raises:
+        BadData: not a picture within the limits.
+    """
+    picture = open_picture(data, limits)
+    content = hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes())
+    return Look(content.hexdigest(), picture.size, *as_stored(data))
+
+
+def annotated(scene: Scene, look: Look) -> Annotated:
+    """A scene's boxes on the picture as it is shown.
+
+    Tools that honour EXIF draw boxes on the turned picture, others on the stored one: the size that
+    the annotations say tells which.
+    """
+    boxes = np.array(
+        [(box.left, box.top, box.right, box.bottom) for box in scene.boxes], np.float64
+    ).reshape(-1, 4)
+    turns = look.orientation in TURNED and scene.size == look.stored != look.size
+    if scene.relative:
+        boxes = boxes * np.array([*look.size, *look.size])
+    elif turns:
+        boxes = turned(boxes, look.stored, look.orientation)
+    elif scene.size not in (None, look.size):
+        said, seen = (f"{size[0]} x {size[1]}" for size in (scene.size, look.size) if size)
+        problem = f"says that {scene.picture.name} has {said} pixels, and it has {seen}"
+        raise BadData(problem, file=scene.table, hint="The boxes belong to another picture")
+    inside = clipped(boxes, look.size)
+    some = areas(inside) > 0
+    cut = some & (np.abs(inside - boxes) > OUTSIDE).any(axis=1)
+    rows = np.flatnonzero(some)
+    return Annotated(
+        look.size,
+        [scene.boxes[row].label for row in rows],
+        inside[rows],
+        np.array([scene.boxes[row].ignored for row in rows], bool),
+        int(cut.sum()),
+        len(boxes) - len(rows),
+        turns,
+    )
