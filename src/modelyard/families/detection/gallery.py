@@ -22,7 +22,7 @@ from modelyard.runtimes.types import Runtime
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SHOWN = 16
+SHOWN = 15
 LEAST_SIDE, MOST_SIDE = 240, 360
 """Pixels of a picture's longer side in the card."""
 THERE, FOUND, BEHIND = (30, 136, 229), (255, 152, 0), (20, 20, 20)
