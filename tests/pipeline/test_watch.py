@@ -140,7 +140,7 @@ def test_drift_shows_looks_retrainings_and_champions(place):
     assert "- → 1" in said
     page = (place / "drift.html").read_text()
     assert "Content-Security-Policy" in page
-    assert "asked for" in page
+    assert "requested" in page
     assert "effect in the columns that ever drifted" in page
 
 

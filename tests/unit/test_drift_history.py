@@ -114,4 +114,4 @@ def test_curves_have_a_point_for_each_look(tmp_path):
     assert effects.series[0].x == [-0.5, 0.0]
     assert effects.series[0].y == [0.0, 0.3]
     assert rows.series[0].y == [500.0, 512.0]
-    assert "asked for 0.0 days before" in effects.caption
+    assert "requested 0.0 days before" in effects.caption

@@ -1,4 +1,4 @@
-"""People are told of drift by a webhook, once for each thing that is new."""
+"""A webhook receives what is new of a drift, once."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_webhook_that_cannot_be_reached_is_logged_without_its_secret(
     with caplog.at_level(logging.WARNING):
         assert not notify.notify(verdict(), Memory(), "r1")
     (line,) = caplog.messages
-    assert "was not told of this verdict" in line
+    assert "did not receive this verdict" in line
     assert "secret" not in line
 
 

@@ -40,7 +40,7 @@ class Watcher:
         """Looks each `every` seconds, until it is interrupted; once where that is None.
 
         What an earlier watcher left unfinished is continued first: its run keeps its id, so that a
-        retraining which it had asked for is not asked for twice.
+        retraining that it had requested is not requested twice.
 
         Raises:
             UsageError: another process watches this name, or it has no champion.

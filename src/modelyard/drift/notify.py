@@ -1,4 +1,4 @@
-"""Tells people of a drift: a message to a webhook, when something changed since the last look."""
+"""Alerts people of drift: a message to a webhook, when something changed since the last look."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def notify(verdict: Verdict, before: Memory, run: str, link: str | None = None) 
         with urllib.request.urlopen(request, timeout=TIMEOUT):  # noqa: S310
             return True
     except (OSError, ValueError) as error:
-        log.warning("%s was not told of this verdict: %s", _host(address), error)
+        log.warning("%s did not receive this verdict: %s", _host(address), error)
         return False
 
 

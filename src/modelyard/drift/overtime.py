@@ -23,7 +23,7 @@ def looks_grid(name: str, looks: Sequence[Look]) -> Grid:
             f"{look.rows:,}",
             look.status,
             _words(look),
-            "asked for" if look.retrains else "",
+            "requested" if look.retrains else "",
         ]
         for look in looks
     ]
@@ -52,8 +52,8 @@ def plots(history: History) -> list[Plot]:
         Series(name=name, x=days, y=[look.effects.get(name, 0.0) for look in looks])
         for name in shown
     ]
-    asked = ", ".join(f"{abs(day):.1f}" for day in retrained)
-    caption = f"Retrainings were asked for {asked} days before the newest look." if asked else ""
+    days_ago = ", ".join(f"{abs(day):.1f}" for day in retrained)
+    caption = f"Retrainings were requested {days_ago} days before the newest look." if days_ago else ""
     if left := len(history.columns) - len(shown):
         caption = f"{left} more columns drifted less often. {caption}".strip()
     days_label = "days before the newest look"
