@@ -77,11 +77,18 @@ def test_a_look_at_usual_traffic_is_kept_and_its_run_put_away(place):
     assert Path(report).is_file()
 
 
+def test_a_persons_own_monitoring_run_is_left_where_it_is(place):
+    modelyard(place, "run", FAMILY, "--monitoring", "--set", f"registry.name={NAME}")
+    own = max((place / "runs" / NAME).iterdir())
+    modelyard(place, *WATCH, "--once")
+    assert (own / "run.json").is_file()
+
+
 def test_two_do_not_watch_the_same_model(place):
     one = begun(place, *WATCH, "--every", "1h")
     try:
         wait_for((place / "runs" / "monitoring" / NAME / "lock").exists)
-        wait_for(lambda: len(looks(place)) == 2)
+        wait_for(lambda: len(looks(place)) == 3)
         other = begun(place, *WATCH, "--once")
         said = other.communicate(timeout=300)[0]
         assert other.returncode == 2

@@ -133,7 +133,7 @@ def test_features_of_a_sharded_data_set_are_those_of_plain_files(
     family: str, tmp_path: Path
 ) -> None:
     data: dict[str, Any] = {}
-    if family == "tabular":
+    if family in ("tabular", "clustering"):
         data["uri"] = str(tables(tmp_path / "mine"))
     if family == "image":
         data["uri"] = str(pictures(tmp_path / "mine"))

@@ -23,6 +23,8 @@ from modelyard.pipeline import local
 from modelyard.registry import versions as registry
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+MARK = "watched"
+"""File in the folder of a watcher's run, with the name that it watches: other runs are a person's."""
 _LEAST = 10.0
 """Seconds between two looks; a look itself takes some."""
 
@@ -72,21 +74,23 @@ class Watcher:
             yield
 
     def _continue(self) -> None:
-        """Executes monitoring runs of this name again that were interrupted."""
+        """Executes an earlier watcher's runs of this name again that were interrupted."""
         for folder in local.all_runs():
+            mark = folder.path / MARK
+            if not mark.is_file() or mark.read_text() != self.name:
+                continue
             record = folder.record
-            theirs = record.config.get("registry", {}).get("name")
-            if record.kind == "monitoring" and theirs == self.name:
-                if record.status == "interrupted":
-                    self._print(f"run {record.id} was interrupted; it is continued")
-                    self._follow(folder)
-                elif record.status == "finished":  # the watcher ended before it put this away
-                    self._put_away(folder)
+            if record.status == "interrupted":
+                self._print(f"run {record.id} was interrupted; it is continued")
+                self._follow(folder)
+            elif record.status == "finished":  # the watcher ended before it put this away
+                self._put_away(folder)
 
     def _look(self, raising: bool) -> bool:
         """One look; whether it came to its end. What fails now may work at the next look."""
         try:
             folder = local.RunFolder.new(self._record())
+            (folder.path / MARK).write_text(self.name)
         except ModelyardError as error:
             if raising:
                 raise
@@ -149,6 +153,7 @@ class Watcher:
             folder.path.name,
         )
         if "model" in outputs or folder.record.status != "finished":
+            (folder.path / MARK).unlink(missing_ok=True)
             return
         shutil.rmtree(folder.path)
         if (kept / "report.html").is_file():

@@ -53,7 +53,9 @@ def plots(history: History) -> list[Plot]:
         for name in shown
     ]
     days_ago = ", ".join(f"{abs(day):.1f}" for day in retrained)
-    caption = f"Retrainings were requested {days_ago} days before the newest look." if days_ago else ""
+    caption = (
+        f"Retrainings were requested {days_ago} days before the newest look." if days_ago else ""
+    )
     if left := len(history.columns) - len(shown):
         caption = f"{left} more columns drifted less often. {caption}".strip()
     days_label = "days before the newest look"
