@@ -65,15 +65,16 @@ class ShardWriter:
         digest = hashlib.sha256()
         header = _header(name, size)
         tar = self._shard_for(name, len(header) + size)
-        start = tar.tell()
+        start = self._end  # counted, since a writer is slow to say where it is
         tar.write(header)
         seen = 0
         for chunk in chunks:
             tar.write(chunk)
             digest.update(chunk)
             seen += len(chunk)
-        tar.write(bytes(-seen % tarfile.BLOCKSIZE))
-        self._end = tar.tell()
+        padding = -seen % tarfile.BLOCKSIZE
+        tar.write(bytes(padding))
+        self._end = start + len(header) + seen + padding
         if seen != size:
             # The source did not know, or the file has grown since.
             self._replace(header, _header(name, seen), start, name)
