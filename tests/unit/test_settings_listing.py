@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -46,3 +48,16 @@ def test_the_command_shows_the_few_and_with_all_the_rest():
 def test_a_bar_in_a_meaning_does_not_break_the_table():
     rows = markdown(shared()).splitlines()
     assert all(row.count("|") - row.count("\\|") == 4 for row in rows)
+
+
+def test_titles_are_those_of_the_entries_and_import_no_config():
+    code = (
+        "import sys\n"
+        "from modelyard.cli.catalogue import title_of\n"
+        "from modelyard.family import load, names\n"
+        "found = {name: title_of(name) for name in names()}\n"
+        "assert not [one for one in sys.modules if one.startswith('modelyard.families.')]\n"
+        "assert found == {name: load(name).title for name in names()}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
+from pathlib import Path
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,11 +23,23 @@ def families_table() -> None:
     table.add_column("family", style="bold")
     table.add_column("what")
     for name in names():
-        table.add_row(name, load(name).title)
+        table.add_row(name, title_of(name))
     console.print(table)
     console.print(
         "settings: [bold]modelyard families NAME[/]    your own: [bold]modelyard new NAME[/]"
     )
+
+
+def title_of(name: str) -> str:
+    """The title of a family of ours, read from its source: to import it builds its config, which
+    takes ten milliseconds each."""
+    spec = importlib.util.find_spec(f"modelyard.families.{name}")
+    source = Path(spec.origin).read_text() if spec is not None and spec.origin else ""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id="Entry"), args=[ast.Constant(value=str(title)), *_]):
+                return title
+    return load(name).title
 
 
 def settings_table(name: str, everything: bool) -> None:
