@@ -54,7 +54,7 @@ def is_news(verdict: Verdict, before: Memory) -> bool:
 
 
 def message(verdict: Verdict, run: str, link: str | None, address: str) -> dict[str, Any]:
-    """The body: what Slack takes, and for others the verdict beside it."""
+    """The body: what Slack takes, and for others also the verdict."""
     model = verdict.model or verdict.family
     words = [f"{model}: {verdict.reason}", *verdict.asides()]
     if verdict.status == "drifted":

@@ -70,7 +70,7 @@ def decide(
 
     `ended` says whether a run's retraining came to an end, well or not: one that was lost with its
     pods must not keep the next one waiting. `requested_since` says how many retrainings of other
-    versions were requested since a time. Both are asked only where that matters.
+    versions were requested since a time. Both are called only where that matters.
 
     Windows count, not looks: one that overlaps the last counted window by more than a tenth tells
     little new, so that a drifted verdict on it leaves the count as it is. A run that looks twice,

@@ -75,7 +75,7 @@ class Verdict(BaseModel):
         return [column for column in self.columns if column.drifted]
 
     def asides(self) -> list[str]:
-        """What a reader must know beside the reason: broken columns, odd rows, skipped files."""
+        """What a reader must know besides the reason: broken columns, odd rows, skipped files."""
         said = []
         if self.alerts:
             first = "; ".join(one.in_words() for one in self.alerts[:SHOWN])

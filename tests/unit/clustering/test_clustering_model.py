@@ -15,7 +15,7 @@ from modelyard.families.clustering.assets import GRAPH, INPUT
 from modelyard.families.clustering.evaluate import load_split
 from modelyard.families.clustering.host import total
 from modelyard.families.clustering.kinds import Plan, silhouettes
-from modelyard.families.clustering.stability import alone
+from modelyard.families.clustering.stability import noise_as_singles
 from modelyard.judging.evaluation import judge
 from modelyard.settings.family import GateSettings
 from tests.unit.clustering.conftest import blobs, fit, make, moons
@@ -183,7 +183,7 @@ def test_silhouettes_by_hand():
 
 def test_adjusted_rand_by_hand_counts_each_row_of_noise_alone():
     # Pairs that both put together: 1 of 6; expected 2 * 1 / 6, at most (2 + 1) / 2.
-    truth, found = np.array([0, 0, 1, 1]), alone(np.array([5, 5, -1, -1]))
+    truth, found = np.array([0, 0, 1, 1]), noise_as_singles(np.array([5, 5, -1, -1]))
     expected = (1 - 2 * 1 / 6) / (1.5 - 2 * 1 / 6)
     assert adjusted_rand_score(truth, found) == pytest.approx(expected)
 

@@ -78,7 +78,7 @@ class ClusteringData(Data[ClusteringConfig]):
         table = read_table(Path(raw))
         label = self._label(table)
         frame, schema, notes = self._columns(table, Path(raw), label)
-        codes, labels, told = _labels(table, label)
+        codes, labels, note = _labels(table, label)
         rows = self._divide(table)
         train = frame.iloc[rows["train"]]
         schema = schema.model_copy(update={"columns": with_ranges(schema.columns, train)})
@@ -106,7 +106,7 @@ class ClusteringData(Data[ClusteringConfig]):
         tables = [columns_table(frame, schema)]
         if schema.dropped:
             tables.append(left_out_table(schema.dropped))
-        headline = f"{len(frame):,} rows × {len(schema.inputs)} columns{told}"
+        headline = f"{len(frame):,} rows × {len(schema.inputs)} columns{note}"
         return {
             "rows": {split: len(part) for split, part in rows.items()},
             "dropped": {},
@@ -198,8 +198,8 @@ def _labels(table: Table, label: str | None) -> tuple[np.ndarray, list[str], str
     codes = np.array([-1 if cell is None else places[cell] for cell in cells])
     missing = int((codes < 0).sum())
     without = f", {missing:,} rows without" if missing else ""
-    told = f"; {label} ({len(names)} labels{without}) only judges"
-    return codes, names, told
+    note = f"; {label} ({len(names)} labels{without}) only judges"
+    return codes, names, note
 
 
 def _check_varied(x: np.ndarray, table: Table) -> None:

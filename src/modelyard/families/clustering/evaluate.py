@@ -13,7 +13,7 @@ from modelyard.families.clustering import maps
 from modelyard.families.clustering.assets import NOISE, SCALE, Clusters, Curve, load_arrays
 from modelyard.families.clustering.host import ClusteringHost
 from modelyard.families.clustering.kinds import JUDGED, silhouettes
-from modelyard.families.clustering.stability import alone
+from modelyard.families.clustering.stability import noise_as_singles
 from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series, Table
 from modelyard.kit.columns.frames import load_columns
 from modelyard.kit.intervals import resample
@@ -79,8 +79,8 @@ def evaluate(
     metrics["stability"] = host.clusters.stability
     others = [_metrics(z, other, truth, host.clusters) for other in shuffled]
     # The share of noise is that of the clusters, whichever rows are noise.
-    told = [name for name in metrics if name != "noise_share"]
-    shared = [name for name in told if all(name in other for other in others)]
+    compared = [name for name in metrics if name != "noise_share"]
+    shared = [name for name in compared if all(name in other for other in others)]
     baseline = {name: float(np.mean([other[name] for other in others])) for name in shared}
     metrics["silhouette"] = float(found.values[0])
     baseline["silhouette"] = float(found.values[1])
@@ -121,7 +121,7 @@ def _metrics(
         metrics["noise_share"] = float((~inside).mean())
     known = truth >= 0
     if len(np.unique(truth[known])) > 1:
-        given, found = truth[known], alone(labels)[known]
+        given, found = truth[known], noise_as_singles(labels)[known]
         metrics["adjusted_rand"] = float(sk.adjusted_rand_score(given, found))
         metrics["adjusted_mutual_information"] = float(sk.adjusted_mutual_info_score(given, found))
     return metrics

@@ -33,7 +33,7 @@ from modelyard.families.clustering.data import ClusteringData
 from modelyard.families.clustering.evaluate import evaluate, load_split
 from modelyard.families.clustering.host import ClusteringHost, assign, total
 from modelyard.families.clustering.profile import effects, names_of, profile_table, words_of
-from modelyard.families.clustering.stability import alone, stability
+from modelyard.families.clustering.stability import noise_as_singles, stability
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.columns.encode import Encoder
@@ -190,10 +190,10 @@ def _headline(clusters: Clusters, said: str) -> str:
     count, noise = len(clusters.sizes), clusters.noise
     sizes = ", ".join(f"{size:,}" for size in clusters.sizes[:8])
     more = ", …" if count > 8 else ""
-    told = f"{count} cluster{'s' if count > 1 else ''} ({said}): {sizes}{more} rows"
+    counted = f"{count} cluster{'s' if count > 1 else ''} ({said}): {sizes}{more} rows"
     rows = sum(clusters.sizes) + noise
     noisy = f", {noise:,} ({100 * noise / rows:.0f} %) noise" if clusters.reach else ""
-    return f"{clusters.kind}, {told}{noisy}; stability {clusters.stability:.2f}"
+    return f"{clusters.kind}, {counted}{noisy}; stability {clusters.stability:.2f}"
 
 
 def _stability_note(clusters: Clusters, resamples: int) -> str:
@@ -223,7 +223,7 @@ def _density_note(
     if len(some) < len(z):
         return f"{note} Fitted on {len(some):,} of {len(z):,} training rows, drawn at random."
     noise = labels == NOISE
-    agreed = adjusted_rand_score(alone(labels), alone(assigned))
+    agreed = adjusted_rand_score(noise_as_singles(labels), noise_as_singles(assigned))
     moved = int((noise & (assigned != NOISE)).sum())
     return (
         f"{note} Between the clusters of {clusters.kind} and these of the same training rows the "

@@ -1,4 +1,4 @@
-"""The half that answers: rows to clusters. Numpy and pydantic alone."""
+"""The half that answers: rows to clusters. Numpy and pydantic only."""
 
 from __future__ import annotations
 

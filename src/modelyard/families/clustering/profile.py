@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 APART = 0.5
-"""Deviations of a column by which a cluster's mean must differ from that of all rows to be told."""
+"""Deviations of a column by which a cluster's mean must differ from that of all rows to be named."""
 NAMED, SHOWN_COLUMNS, SHOWN_CLUSTERS = 2, 25, 8
 
 
@@ -48,9 +48,9 @@ def words_of(encoder: Encoder, schema: ClusterSchema) -> np.ndarray:
 def names_of(found: np.ndarray, encoder: Encoder, schema: ClusterSchema) -> list[str]:
     """A name for each cluster: the columns that set it apart most, such as `high age, low income`;
     one more where two would be called the same."""
-    told = [_traits(row, encoder, schema) for row in found]
+    described = [_traits(row, encoder, schema) for row in found]
     for count in range(NAMED, NAMED + 3):
-        names = [", ".join(traits[:count]) or "like the average row" for traits in told]
+        names = [", ".join(traits[:count]) or "like the average row" for traits in described]
         if len(set(names)) == len(names):
             break
     return names

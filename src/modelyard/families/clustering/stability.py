@@ -12,7 +12,7 @@ from modelyard.families.clustering.assets import NOISE
 from modelyard.families.clustering.kinds import JUDGED, Plan, fit
 
 
-def alone(labels: np.ndarray) -> np.ndarray:
+def noise_as_singles(labels: np.ndarray) -> np.ndarray:
     """Labels in which each row of no cluster has a label of its own: that two rows are noise says
     nothing of their being alike."""
     noise = np.flatnonzero(labels == NOISE)
@@ -39,5 +39,7 @@ def stability(plan: Plan, z: np.ndarray, resamples: int, seed: int) -> tuple[flo
     scores = []
     for one, other in combinations(found, 2):
         shared = (one >= NOISE) & (other >= NOISE)
-        scores.append(adjusted_rand_score(alone(one[shared]), alone(other[shared])))
+        scores.append(
+            adjusted_rand_score(noise_as_singles(one[shared]), noise_as_singles(other[shared]))
+        )
     return float(np.mean(scores)), float(np.min(scores))

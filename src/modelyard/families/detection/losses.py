@@ -36,7 +36,7 @@ def dense_loss(
     boxes = decoded(offsets, places)
     overlap, general = overlaps(boxes, own[..., LEFT:RIGHT])
     target = torch.zeros_like(logits)
-    # From a half on: by the overlap alone a fresh network, whose boxes are far off, would first
+    # From a half on: by the overlap only, a fresh network, whose boxes are far off, would first
     # learn that there is nothing anywhere.
     quality = 0.5 + 0.5 * overlap.detach().clamp(0, 1)
     quality = torch.where(taken, quality, torch.zeros_like(overlap))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ LARGEST = 6.0
 """Of the logarithm of a box's side in strides: 400 of them."""
 
 
-class Detector(nn.Module):
+class Detector(nn.Module, ABC):
     """Pixels 0 to 255, float32 (batch, 3, size, size), to `logits` and `boxes`; to `loss`, a number
     for each picture, where its `objects` are given as in a batch. Pixels are standardized inside."""
 
@@ -46,8 +47,9 @@ class Detector(nn.Module):
         """Pixels with the mean and deviation of the training split."""
         return (pixels - self.get_buffer("mean")) / self.get_buffer("std")
 
+    @abstractmethod
     def forward(self, pixels: torch.Tensor, objects: torch.Tensor | None = None) -> Batch:
-        raise NotImplementedError
+        """As the class says."""
 
 
 class Cnn(Detector):

@@ -34,7 +34,7 @@ class Queries(Detector):
         shape = {**made["config"], "num_labels": len(spec.classes)}
         more: dict[str, Any] = {}
         if checkpoint is not None:
-            # Its classes are others: that layer begins anew.
+            # Its classes are others: that layer starts untrained.
             more = {"num_labels": len(spec.classes), "ignore_mismatched_sizes": True}
         auto = transformers.AutoModelForObjectDetection
         self.net = network(auto, shape, checkpoint, **more)

@@ -257,7 +257,7 @@ def _annotations(objects: Objects) -> list[dict[str, Any]]:
         objects.ignored.tolist(),
         strict=True,
     )
-    # A match is told by the other side's id, and 0 is none.
+    # A match is known by the other side's id, and 0 is none.
     return [
         {
             "id": number,

@@ -103,8 +103,8 @@ class Pictures:
     def _only(self, found: list[File], name: str, near: File, place: str) -> File:
         split = split_in(near.name)
         alike = [file for file in found if split_in(file.name) == split]
-        beside = [file for file in alike if _folder(file.name) == _folder(near.name)]
-        for some in (found, alike, beside):
+        nearby = [file for file in alike if _folder(file.name) == _folder(near.name)]
+        for some in (found, alike, nearby):
             if len(some) == 1:
                 return some[0]
         where = f"{place}: " if place else ""

@@ -1,5 +1,5 @@
 """Requests that are one row of a table, of any family that reads columns. Numpy and pydantic
-alone."""
+only."""
 
 from __future__ import annotations
 
