@@ -136,11 +136,13 @@ def _fail(trainer, codes: list[int]) -> None:
         "MODELYARD_IMAGE": spec["image"],
     }
     command = [sys.executable, *spec["command"][1:], *spec["args"]]
-    for pod in pods:
-        done = subprocess.run(
-            command, env=os.environ | place, capture_output=True, text=True, check=False
-        )
-        codes.append(done.returncode)
+    # both have ended before the first is reported: the stage may return as soon as one is seen
+    ended = [
+        subprocess.run(command, env=os.environ | place, capture_output=True, text=True, check=False)
+        for _ in pods
+    ]
+    codes.extend(done.returncode for done in ended)
+    for pod, done in zip(pods, ended, strict=True):
         trainer.run(pod)
         trainer.say(pod, *done.stderr.splitlines())
         trainer.exit(pod, done.returncode)

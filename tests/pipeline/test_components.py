@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from modelyard.pipeline.pipelines import COMPONENTS, FOLDER, compile_components
+from modelyard.registry.versions import resolve
 from tests.pipeline.test_local_pipelines import FAMILY, log_traffic, modelyard, workplace  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
@@ -99,10 +100,11 @@ def test_a_foreign_step_between_ours_decides_whether_the_model_is_registered(bes
     assert json.loads(made.read_text())["champion"]
 
 
-def test_the_watch_alone_tells_a_foreign_step_what_drifted(beside):
-    # the refused run may have written its package too: which steps came first is the runner's choice
-    package = next(beside.glob("outputs/**/package/package.json")).parent
-    log_traffic(beside, shift=2.0, package=package)
+def test_the_watch_alone_tells_a_foreign_step_what_drifted(beside, monkeypatch):
+    # The refused run may have written its package too: which steps came first is the runner's
+    # choice, and the traffic of a package that is not the champion is not judged.
+    monkeypatch.setenv("MODELYARD_HOME", str(beside / "runs"))
+    log_traffic(beside, shift=2.0, package=resolve("line-line"))
     begin = WATCHED + LOCAL.rpartition("\n")[0].rpartition("\n")[0]
     now = {"monitor": {"cooldown_hours": 0}}  # the champion is minutes old
     done = typed(beside, f"{begin}\nwatched(family={FAMILY!r}, name='line-line', settings={now})\n")
