@@ -188,6 +188,13 @@ class Data(ABC, Generic[C]):
         """Raw examples of a split as JSON bodies of `Host.Request`: golden example, drift
         reference, warm-up."""
 
+    def truths(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[float | str] | None:
+        """The labels of what `requests` returns, as `/feedback` would bring them; None where
+        examples have none."""
+        return None
+
 
 class Family(Data[C], Trainable):
     """The half that builds and judges. It reads data too: it is, or extends, the family's

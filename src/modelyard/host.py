@@ -21,8 +21,21 @@ if TYPE_CHECKING:
 
 Cell = float | str | None
 
-LOG_COLUMNS = ("_id", "_time", "_package", "_family", "_latency_ms", "_label", "_warnings")
+LOG_COLUMNS = (
+    "_id",
+    "_time",
+    "_package",
+    "_family",
+    "_latency_ms",
+    "_label",
+    "_warnings",
+    "_request",
+)
 """Columns that the prediction log adds to what a host describes."""
+
+
+TRUTHS = "truths.json"
+"""In a package: the labels of its reference rows, where the family has them."""
 
 
 class Caution(BaseModel):
@@ -76,6 +89,18 @@ class Cost(NamedTuple):
     picture."""
 
 
+class Outcome(NamedTuple):
+    """A logged answer held against its label."""
+
+    truth: Cell
+    """The label as the model's data writes it."""
+    error: float
+    """Of a class 0 or 1, of a number the distance."""
+    predicted: float | None = None
+    happened: float | None = None
+    """What should agree on average: a probability and whether it came true, or two numbers."""
+
+
 class Host(ABC):
     """The half that answers. Built from a package's assets; imports numpy, pydantic and the
     standard library.
@@ -94,6 +119,12 @@ class Host(ABC):
     """Which optional fields of a Completion `complete` reads; a request with another one is
     refused."""
 
+    error_name: str = ""
+    """What the mean error of labelled answers is called: `error rate`. Empty: labels are not
+    compared with answers."""
+    counts_errors: bool = True
+    """Whether an answer is right or wrong; else it is wrong by a distance."""
+
     def __init__(self, assets: Path) -> None:
         self.assets = Path(assets)
 
@@ -106,6 +137,11 @@ class Host(ABC):
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """One flat row a request: all that drift detection needs. The same columns each time;
         None is missing. `described` joins columns of the data and fields of the answer."""
+
+    def outcome(self, row: Mapping[str, Cell], label: Cell) -> Outcome | None:
+        """A described answer held against the label that came for it; None where the label is no
+        class of the model, or no number."""
+        return None
 
     def cost(self, request: BaseModel) -> Cost:
         """How much work the answer is at most, for admission; cheap itself, and never raises.
@@ -149,6 +185,11 @@ def described(
     names = _distinct(tuple(inputs), tuple(derived), tuple(answer))
     values = [*inputs.values(), *derived.values(), *answer.values()]
     return dict(zip(names, values, strict=True))
+
+
+def answered(row: Mapping[str, Cell], name: str) -> Cell:
+    """A field of the answer in a row that `described` made."""
+    return row.get(f"answer.{name}", row.get(name))
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -55,6 +56,19 @@ def test_a_sensitive_field_reaches_no_file(payments, tmp_path):
     log.close()
     columns = read_log(tmp_path)
     assert not {"card", "card country", "card_country"} & set(columns)
+    content = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"4111-secret" not in content
+    assert b"hidden-too" not in content
+
+
+def test_whole_requests_are_logged_where_that_is_asked_for_without_sensitive_fields(
+    payments, tmp_path
+):
+    log = PredictionLog(tmp_path, payments, whole=True)
+    add(log, payments, [{"amount": 1, "card": "4111-secret", "card country": "hidden-too"}])
+    log.close()
+    (whole,) = read_log(tmp_path)["_request"]
+    assert json.loads(whole)["amount"] == 1
     content = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert b"4111-secret" not in content
     assert b"hidden-too" not in content

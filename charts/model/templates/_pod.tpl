@@ -121,6 +121,8 @@ keeps a package: a mount hides what the image has at its place.
   value: {{ ternary .Values.predictions.uri "/predictions" (eq .Values.predictions.kind "uri") | quote }}
 - name: MODELYARD_SAMPLE
   value: {{ .Values.predictions.sample | quote }}
+- name: MODELYARD_LOG_REQUESTS
+  value: {{ ternary "on" "off" .Values.predictions.requests | quote }}
 {{- end }}
 - name: MODELYARD_QUEUE
   value: {{ int64 $server.queue | quote }}

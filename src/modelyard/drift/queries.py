@@ -7,6 +7,7 @@ from typing import Literal
 
 from modelyard.drift.columns import BEGINNING, LONGEST_VALUE
 from modelyard.host import LOG_COLUMNS
+from modelyard.store.tables import identifier
 
 Role = Literal["numbers", "categories", "presence"]
 """What is looked at in a column."""
@@ -169,11 +170,6 @@ def sample_table(compared: Mapping[str, Role]) -> str:
     """Makes the table of sampled rows: `key`, `c0`, `c1`, …"""
     columns = [f"c{at} {TYPES[role]}" for at, role in enumerate(compared.values())]
     return f"CREATE TABLE sample ({', '.join(['key UBIGINT', *columns])})"
-
-
-def identifier(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:

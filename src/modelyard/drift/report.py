@@ -9,6 +9,7 @@ from pathlib import Path
 from modelyard.card import pages
 from modelyard.drift import second, widgets
 from modelyard.drift.columns import Rows
+from modelyard.drift.quality import Quality
 from modelyard.drift.second import ColumnOpinion, Opinion
 from modelyard.drift.sketch import SAMPLE_ROWS
 from modelyard.drift.statistics import ColumnDrift
@@ -80,7 +81,25 @@ def _asides(verdict: Verdict) -> str:
         alerts = (
             f'<p class="bad">Broken columns, whatever the data as a whole:</p><ul>{alerts}</ul>'
         )
-    return alerts + "".join(f"<p>{_text(caution)}</p>" for caution in verdict.cautions)
+    said = [*verdict.cautions, *_of_labels(verdict.quality)]
+    return alerts + "".join(f"<p>{_text(line)}</p>" for line in said)
+
+
+def _of_labels(quality: Quality | None) -> list[str]:
+    """How good the answers were whose label came."""
+    if quality is None:
+        return []
+    lines = [f"With labels: {quality.in_words()}."]
+    if quality.predicted is not None and quality.happened is not None:
+        lines.append(
+            f"On average {quality.predicted:.3g} was predicted and {quality.happened:.3g} came"
+            + (
+                f"; calibration error {quality.calibration_error:.3f} (ten bins)."
+                if quality.calibration_error is not None
+                else "."
+            )
+        )
+    return lines
 
 
 def _read(verdict: Verdict) -> str:

@@ -101,7 +101,10 @@ class _Sample:
         self._sides = [(side, _chosen(side)) for side in (reference, current)]
 
     def of(self, column: ColumnDrift) -> list[np.ndarray] | None:
-        """A column's values, reference first; None where a side holds none, or of another type."""
+        """A column's values, reference first; None where a side holds none, or of another type, and
+        for the columns that come of labels: a sampled row has none."""
+        if any(column.name not in side for side, _ in self._sides):
+            return None
         if column.test in ("presence", "type") or column.kind == "missing":
             return None
         read = _numbers if column.kind == "numeric" else _categories

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +11,9 @@ from typing import Any
 
 from modelyard.drift.columns import Column, column
 from modelyard.drift.sketch import Sketch
-from modelyard.errors import Unavailable, UsageError
-from modelyard.predictions.window import LogPlace, Seen, Skipped, groups, seen
+from modelyard.errors import UsageError
+from modelyard.predictions.readable import take_readable
+from modelyard.predictions.window import LogPlace, Seen, groups, seen
 from modelyard.store.tables import read_parquet
 
 DRAWN_ROWS = 2_000
@@ -58,7 +57,7 @@ def served(
         try:
             for group in groups(files):
                 with log.here(group) as (local, vanished):
-                    broken = _add(sketch, local)
+                    broken = take_readable(local, sketch.add)
                     read += len(local) - len(broken)
                     skipped += [*vanished, *broken]
             side = Side(sketch.columns(), sketch.sample(DRAWN_ROWS), sketch.repeated)
@@ -77,30 +76,3 @@ def require(place: str) -> None:
         raise UsageError(
             f"setting 'monitor.log': no folder {place}. Give the folder that the service logs to"
         )
-
-
-def _add(sketch: Sketch, files: Sequence[Path]) -> list[Skipped]:
-    """Adds the files that can be read; of a group with a broken one, or one that is too much for
-    the memory, half by half."""
-    import duckdb
-
-    if not files:
-        return []
-    try:
-        sketch.add(files)
-    except duckdb.Error as error:
-        if len(files) == 1 and isinstance(error, duckdb.OutOfMemoryException):
-            raise Unavailable(f"{files[0]} cannot be summed up: {error}") from None
-        if len(files) == 1:
-            name = "/".join(files[0].parts[-3:])
-            return [Skipped(file=name, why="unreadable", detail=_said(error))]
-        middle = len(files) // 2
-        return _add(sketch, files[:middle]) + _add(sketch, files[middle:])
-    return []
-
-
-def _said(error: Exception) -> str:
-    """The first line of what DuckDB says, without its kind and the file's name."""
-    line = str(error).strip().splitlines()[0]
-    line = re.sub(r"^[\w ]*Error: ", "", line)
-    return re.sub(r"""\s*(of |in |for )?(file )?['"]?/[^\s'"]*\.parquet['"]?""", "", line)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard.drift.alerts import Alert
 from modelyard.drift.columns import Columns, rows_of
+from modelyard.drift.quality import Compared, Quality
 from modelyard.drift.statistics import ColumnDrift, compared
 from modelyard.predictions.window import Seen
 from modelyard.settings.monitor import MonitorSettings
@@ -15,6 +16,7 @@ from modelyard.settings.monitor import MonitorSettings
 Status = Literal["stable", "drifted", "too few rows", "no rows"]
 SHOWN = 5
 """Columns that a line names."""
+NO_LABELS = Compared()
 MEASURES = {
     "kolmogorov-smirnov": "D ",
     "spread": "spread ",
@@ -62,6 +64,8 @@ class Verdict(BaseModel):
     seen: Seen | None = None
     """Files and rows that were read and skipped; None in what was written before it was
     recorded."""
+    quality: Quality | None = None
+    """How good the answers were whose label came; None where none came."""
     in_a_row: int = 0
     """Drifted windows without a stable one between, this one included."""
     model: str = ""
@@ -82,6 +86,8 @@ class Verdict(BaseModel):
             more = f" and {len(self.alerts) - SHOWN} more" if len(self.alerts) > SHOWN else ""
             said.append(f"alert: {first}{more}")
         said += self.cautions
+        if self.quality is not None:
+            said.append(self.quality.in_words())
         skipped = self.seen.in_words() if self.seen is not None else ""
         return [*said, skipped] if skipped else said
 
@@ -96,9 +102,14 @@ def judge(
     digest: str,
     window: Window,
     seen: Seen | None = None,
+    labelled: Compared = NO_LABELS,
 ) -> Verdict:
-    """Compares two samples. Says nothing of retraining: that depends on what was said before."""
+    """Compares two samples, and what labels tell of them.
+
+    Says nothing of retraining: that depends on what was said before.
+    """
     before, after = rows_of(reference), rows_of(current)
+    reference, current = {**reference, **labelled.before}, {**current, **labelled.after}
     columns: list[ColumnDrift] = []
     alerts: list[Alert] = []
     status: Status = "too few rows" if after else "no rows"
@@ -117,6 +128,7 @@ def judge(
         window=window,
         alerts=alerts,
         seen=seen,
+        quality=labelled.quality,
         reason=_reason(status, columns, after, settings, seen),
     )
 

@@ -8,6 +8,7 @@ assets/                       what the family's host reads
 evaluation.json               on the test split
 training.json                 the family's report of its training: its curves, for the tracking
 reference.parquet             described test examples with their answers: what drift is measured against
+truths.json                   the labels of these examples, where the family has them
 golden.json                   {"request": …, "response": …}: one real example and its answer
 card.html
 continual/                    weights and exemplars for a later run to start from, where the config keeps them

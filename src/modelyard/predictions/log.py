@@ -4,8 +4,9 @@
     <folder>/feedback/date=2026-01-31/hour=13/feedback-<uuid>.parquet
 
 Rows are the family's described columns, with _id, _time (UTC, ISO 8601), _package, _family,
-_latency_ms and _warnings (fields with commas between); those of the feedback are _id, _time and
-_label. A column that held nothing in a whole file is absent from that file.
+_latency_ms, _warnings (fields with commas between) and, where whole requests are logged, _request
+(JSON, without sensitive fields); those of the feedback are _id, _time and _label. A column that held
+nothing in a whole file is absent from that file.
 """
 
 from __future__ import annotations
@@ -117,8 +118,8 @@ class PredictionLog:
 
     A batch is written when it has `batch_rows`, or `seconds` after its first row; `close` writes
     the rest. At most `capacity_rows` rows and `capacity_bytes` of request bodies wait. Of all
-    requests the share `sample` is logged. `add` is called from one thread: it and the writer count
-    apart, so that neither takes a lock.
+    requests the share `sample` is logged, as they came too where `whole` is set. `add` is called
+    from one thread: it and the writer count apart, so that neither takes a lock.
     """
 
     def __init__(
@@ -131,12 +132,13 @@ class PredictionLog:
         capacity_rows: int = 20_000,
         capacity_bytes: int = 64 * 2**20,
         sample: float = 1.0,
+        whole: bool = False,
     ) -> None:
         self.place = place
         self.observe: Callable[[str, int], None] = _nowhere
         self.written = 0
         self._refused = self._lost = 0
-        self._package, self._sample = package, sample
+        self._package, self._sample, self._whole = package, sample, whole
         self._batch_rows, self._seconds = batch_rows, seconds
         self._capacity_rows, self._capacity_bytes = capacity_rows, capacity_bytes
         self._entries: deque[_Entry | _Label] = deque()
@@ -264,8 +266,10 @@ class PredictionLog:
         latency = round(entry.latency_ms, 4)
         for number, row in enumerate(described):
             fields = sorted({one.field for one in cautions_of(entry.answers[number])})
+            whole = {"_request": _whole(entry.requests[number], host)} if self._whole else {}
             found.add(
                 row,
+                **whole,
                 _warnings=", ".join(fields) or None,
                 _id=f"{entry.id}-{number}" if many else entry.id,
                 _time=stamp,
@@ -291,6 +295,14 @@ class PredictionLog:
     def _lose(self, rows: int) -> None:
         self._lost += rows
         self.observe("dropped", rows)
+
+
+def _whole(request: BaseModel, host: Host) -> str:
+    """A request as it came, as JSON, without its sensitive fields."""
+    fields = type(request).model_fields
+    hidden = unlogged(host)
+    left_out = {name for name, one in fields.items() if name in hidden or one.alias in hidden}
+    return request.model_dump_json(by_alias=True, exclude=left_out)
 
 
 def unlogged(host: Host) -> frozenset[str]:

@@ -122,14 +122,14 @@ class LogPlace:
             # A listing that this process took before would hide what was written since.
             self._files.invalidate_cache()
 
-    def window(self, since: datetime, package: str) -> tuple[list[LogFile], list[Skipped]]:
-        """The files of one package version in the partitions from `since` on, oldest first, and
-        those among them that are no use."""
+    def window(self, since: datetime, package: str | None) -> tuple[list[LogFile], list[Skipped]]:
+        """The files of one package version (None: of all) in the partitions from `since` on, oldest
+        first, and those among them that are no use."""
         first = since.astimezone(UTC).strftime("%Y-%m-%dT%H")
         found: list[LogFile] = []
         skipped: list[Skipped] = []
         for file in self._from(first):
-            if file.package != package:
+            if package is not None and file.package != package:
                 continue
             if file.path.endswith(".part"):
                 detail = "it is being written, or its writer was killed"

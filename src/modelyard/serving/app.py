@@ -257,7 +257,11 @@ async def _configured(service: Service, settings: ServingSettings) -> AsyncItera
     where = settings.place()
     package = Package(settings.package, threads=threads, trust=trust, device=where)
     place = settings.prediction_place(package.info.family)
-    predictions = PredictionLog(place, package, sample=settings.sample) if settings.log else None
+    predictions = None
+    if settings.log:
+        predictions = PredictionLog(
+            place, package, sample=settings.sample, whole=settings.log_requests
+        )
 
     def further(path: Path | None, breaking: bool) -> Endpoints | None:
         if path is None:

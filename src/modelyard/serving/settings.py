@@ -69,6 +69,9 @@ class ServingSettings(Settings):
     """Whether predictions are logged; `off` switches it off."""
     sample: float = Field(default=1.0, ge=0, le=1)
     """Part of the requests that are logged."""
+    log_requests: bool = False
+    """Whether the log holds each request as it came too, but for sensitive fields: with their labels
+    a retraining can learn from them."""
     workers: int = Field(default=1, ge=1)
     """Processes that answer."""
     worker: int = Field(default=0, ge=0)

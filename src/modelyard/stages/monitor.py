@@ -8,6 +8,7 @@ from pathlib import Path
 from modelyard import home
 from modelyard.drift.alerts import cautions
 from modelyard.drift.notify import notify
+from modelyard.drift.quality import labelled
 from modelyard.drift.retrain import Memory, decide
 from modelyard.drift.traffic import reference_of, require, served
 from modelyard.drift.verdict import Verdict, Window, judge
@@ -44,11 +45,13 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
         require(settings.log)
     window = Window(since=_stamp(now - timedelta(hours=settings.window_hours)), until=_stamp(now))
     info = read_info(watched)
-    hidden = unlogged(run.entry.open(watched / "assets"))
+    host = run.entry.open(watched / "assets")
+    hidden = unlogged(host)
     place = settings.log or home.predictions(run.name)
     reference = reference_of(watched, hidden)
     since = datetime.fromisoformat(window.since)
     current, seen = served(place, since, info.version, reference, hidden)
+    labels = labelled(place, since, info.version, watched, host, settings.min_rows)
     found = judge(
         reference.columns,
         current.columns,
@@ -58,6 +61,7 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
         digest=artifact.read_manifest(watched).digest,
         window=window,
         seen=seen,
+        labelled=labels,
     )
     said = cautions(reference.repeated, current.repeated, seen) if found.columns else []
     found = found.model_copy(update={"cautions": said})

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelyard.cost.report import paid
 from modelyard.errors import GateFailed
-from modelyard.host import Host
+from modelyard.host import TRUTHS, Host
 from modelyard.judging.evaluation import Evaluation, GateResult, figure, judge
 from modelyard.packages.package import PackageInfo
 from modelyard.packages.variant import BASE, Variant, Variants
@@ -133,6 +133,9 @@ def write_reference(run: Run, host: Host, runtime: Runtime, features: Path, pack
         host.describe(one, answer) for one, answer in zip(requests, answers, strict=True)
     ]
     write_parquet(rows, package / "reference.parquet")
+    truths = run.reader.truths(features, "test", len(bodies))
+    if truths is not None:
+        write_json(package / TRUTHS, truths)
     # Asked alone, as a smoke test asks it: dynamic int8 quantizes the activations of a batch together.
     (answer,) = host.predict(runtime, requests[:1])
     golden = {"request": bodies[0], "response": answer.model_dump(mode="json", by_alias=True)}

@@ -26,6 +26,11 @@ def connect() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:", config=offline)
 
 
+def identifier(name: str) -> str:
+    """A column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def write_parquet(rows: Sequence[Row], file: Path) -> None:
     """Writes rows with the same columns, whole or not at all: numbers as DOUBLE (whole ones
     beyond 2^53 as BIGINT), the rest as VARCHAR, None as NULL.

@@ -13,7 +13,7 @@ from modelyard.families.tabular.overview import summarize
 from modelyard.families.tabular.prepare import check_columns, prepare, target_name
 from modelyard.families.tabular.samples import write_sample
 from modelyard.families.tabular.schema import TableSchema
-from modelyard.families.tabular.table import BY_TIME, save_split
+from modelyard.families.tabular.table import BY_TIME, load_split, save_split
 from modelyard.family import Data, Split
 from modelyard.kit.columns.cautions import save_categories
 from modelyard.kit.columns.edits import Edits, companions, find_edits, write_back
@@ -117,6 +117,14 @@ class TabularData(Data[TabularConfig]):
         """Rows of a split as JSON bodies: None for an empty cell, times in ISO 8601."""
         schema = TableSchema.load(Path(features) / "assets")
         return bodies(Path(features) / f"{split}.parquet", schema, limit)
+
+    def truths(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[float | str] | None:
+        """The target of a split's rows: a class, or a value."""
+        classes = TableSchema.load(Path(features) / "assets").classes
+        y = load_split(features, split)[1][:limit].tolist()
+        return y if classes is None else [classes[int(index)] for index in y]
 
 
 def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConfig) -> Edits:

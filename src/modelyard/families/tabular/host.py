@@ -3,7 +3,7 @@ alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +13,14 @@ from pydantic import BaseModel
 from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.shapley import shapley_values
-from modelyard.host import Explanation, WithWarnings, described
-from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
+from modelyard.host import Cell, Explanation, Outcome, WithWarnings, answered, described
+from modelyard.kit.classes.answers import (
+    ClassAnswer,
+    answer_type,
+    answers,
+    class_outcome,
+    score_of,
+)
 from modelyard.kit.classes.decision import Decision
 from modelyard.kit.columns.encode import Columns, completed
 from modelyard.kit.columns.host import ColumnHost
@@ -42,6 +48,8 @@ class TabularHost(ColumnHost):
         self.decision = Decision.load_or(assets, Decision())
         self.scale = TargetScale.load_or(assets, IDENTITY)
         self.Response = _response_model(self.schema)
+        self.counts_errors = self.schema.classes is not None
+        self.error_name = "error rate" if self.counts_errors else "mean absolute error"
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order."""
@@ -74,6 +82,19 @@ class TabularHost(ColumnHost):
             return described(row, {"prediction": response.value}, derived)
         assert isinstance(response, ClassAnswer)
         return described(row, {"score": score_of(response), "label": response.label}, derived)
+
+    def outcome(self, row: Mapping[str, Cell], label: Cell) -> Outcome | None:
+        """Whether the class was the label's, or how far the value was from it."""
+        if self.schema.classes is not None:
+            return class_outcome(row, label, self.schema.classes)
+        value = answered(row, "prediction")
+        try:
+            truth = float(label if label is not None else "")
+        except ValueError:
+            return None
+        if value is None or not np.isfinite(truth):
+            return None
+        return Outcome(truth, abs(float(value) - truth), float(value), truth)
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
         """Shapley values of the columns; None when the model was packaged without background rows.

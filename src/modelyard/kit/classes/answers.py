@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from modelyard.host import WithWarnings
+from modelyard.host import Cell, Outcome, WithWarnings, answered
 from modelyard.kit.classes.decision import Decision
 
 
@@ -50,6 +52,35 @@ def score_of(answer: ClassAnswer) -> float:
     """The figure that drift watches: of two classes the positive one's probability, else the
     predicted one's."""
     return answer.score if isinstance(answer, BinaryAnswer) else answer.probability
+
+
+def class_named(label: Cell, classes: Sequence[str]) -> str | None:
+    """The class that a label means: `1`, `1.0` and `"1"` are the same; None: it is none of them."""
+    text = str(label).strip().lower() if isinstance(label, bool) else str(label).strip()
+    if text in classes:
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return next((name for name in classes if _number(name) == number), None)
+
+
+def class_outcome(row: Mapping[str, Cell], label: Cell, classes: Sequence[str]) -> Outcome | None:
+    """A described answer of a classifier held against its label."""
+    truth = class_named(label, classes)
+    given, score = answered(row, "label"), answered(row, "score")
+    if truth is None or given is None or score is None:
+        return None
+    expected = classes[1] if len(classes) == 2 else given
+    return Outcome(truth, float(given != truth), float(score), float(truth == expected))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def contrast(classes: list[str], index: int) -> tuple[np.ndarray, str]:

@@ -132,6 +132,13 @@ class ClassifierData(Data[C], Generic[C, S]):
         """Files of a split as JSON bodies."""
         return [self.body(data) for _, data in store.load_files(features, split, limit)]
 
+    def truths(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[float | str] | None:
+        """The classes of a split's files."""
+        classes = self.Spec.load(Path(features) / "assets").classes
+        return [classes[label] for label in store.load_labels(features, split)[:limit].tolist()]
+
     def _earlier(self, base: Path) -> S:
         """The spec of the earlier model.
 

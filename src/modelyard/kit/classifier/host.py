@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,8 +12,14 @@ import numpy as np
 from pydantic import BaseModel
 
 from modelyard.errors import BadData
-from modelyard.host import Caution, Host
-from modelyard.kit.classes.answers import ClassAnswer, answer_type, answers, score_of
+from modelyard.host import Caution, Cell, Host, Outcome
+from modelyard.kit.classes.answers import (
+    ClassAnswer,
+    answer_type,
+    answers,
+    class_outcome,
+    score_of,
+)
 from modelyard.kit.classes.decision import Decision
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.kind import from_base64
@@ -122,6 +128,12 @@ class ClassifierHost(Host, Generic[S]):
         entropy = float(-(p * np.log(np.maximum(p, 1e-300))).sum() / np.log(len(p)))
         figures = self.figures(self.bytes_of(request))
         return {**figures, "score": score_of(response), "entropy": entropy, "label": response.label}
+
+    error_name = "error rate"
+
+    def outcome(self, row: Mapping[str, Cell], label: Cell) -> Outcome | None:
+        """Whether the class was the label's."""
+        return class_outcome(row, label, self.spec.classes)
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A file of the kind as one request; None for any other file."""

@@ -1,0 +1,202 @@
+"""How good the answers were whose label came: the error itself, its interval, and calibration."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from modelyard.drift.columns import Column, column
+from modelyard.drift.measures import stats
+from modelyard.host import TRUTHS, Host, Outcome
+from modelyard.predictions.labels import read_labels
+from modelyard.store.tables import read_parquet
+
+ERROR, LABEL = "(error)", "(label)"
+"""The columns that labels add to a comparison. No column of data may be called so by chance: a
+parenthesis begins none that a family describes."""
+MOST_ROWS = 100_000
+"""Labelled answers that are looked at, those with the newest labels."""
+BINS = 10
+"""Of the calibration error: as many answers in each."""
+CONFIDENCE = 0.95
+
+
+class Quality(BaseModel):
+    """The answers whose label came within the window, however long ago they were given."""
+
+    model_config = ConfigDict(frozen=True)
+
+    measure: str
+    """What `value` is: `error rate`, `mean absolute error`."""
+    rows: int
+    """Answers with a label."""
+    value: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    """Mean error, with its 95 % interval: Wilson's for a rate, Student's for a mean."""
+    reference: float | None = None
+    """The same of the package's own test rows; None where it does not hold their labels."""
+    predicted: float | None = None
+    happened: float | None = None
+    """Means of what was predicted (a probability, a value) and of what came: calibration in the
+    large."""
+    calibration_error: float | None = None
+    """Of probabilities: mean distance of predicted and happened over ten bins of as many answers."""
+    unmatched: int = 0
+    """Labels whose answer is not in the log."""
+    unclear: int = 0
+    """Labels that are no class of the model, or no number."""
+    skipped: int = 0
+    """Files of the log or of the labels that could not be read."""
+
+    def in_words(self) -> str:
+        """A clause for the line of the verdict."""
+        aside = [
+            f"{what}: {number:,}"
+            for what, number in (
+                ("labels without an answer in the log", self.unmatched),
+                ("labels unknown to the model", self.unclear),
+                ("files that cannot be read", self.skipped),
+            )
+            if number
+        ]
+        also = f" ({', '.join(aside)})" if aside else ""
+        if not self.rows:
+            return f"labels: none that fit{also}"
+        before = f", {self.reference:.3g} on the test data" if self.reference is not None else ""
+        answers = "1 labelled answer" if self.rows == 1 else f"{self.rows:,} labelled answers"
+        return (
+            f"{self.measure} {self.value:.3g} (95 % {self.low:.3g} to {self.high:.3g}) over "
+            f"{answers}{before}{also}"
+        )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What labels tell: in words, and as columns of the comparison."""
+
+    quality: Quality | None = None
+    """None: no label came."""
+    before: dict[str, Column] = field(default_factory=dict)
+    after: dict[str, Column] = field(default_factory=dict)
+
+
+def labelled(
+    place: str | Path, since: datetime, version: str, package: Path, host: Host, least: int
+) -> Compared:
+    """The answers of one package version whose labels came from `since` on, held against them.
+
+    Columns are given from `least` labelled answers on: of fewer nothing can be said. The error is
+    one of them only where it is larger than on the test rows: a smaller one asks for nothing.
+
+    Raises:
+        Unavailable: the log cannot be read.
+    """
+    if not host.error_name:
+        return Compared()
+    read = read_labels(place, since, version, most=MOST_ROWS)
+    if not read.labels:
+        return Compared()
+    now = _outcomes(host, read.rows, [row["_label"] for row in read.rows])
+    before = _of_package(package, host)
+    quality = _quality(host.error_name, now, before).model_copy(
+        update={
+            "unmatched": read.unmatched,
+            "unclear": len(read.rows) - len(now),
+            "skipped": len(read.skipped),
+        }
+    )
+    if len(now) < least or not before:
+        return Compared(quality)
+    sides = [_columns(side, host.counts_errors) for side in (before, now)]
+    if quality.reference is None or quality.value <= quality.reference:
+        for side in sides:
+            del side[ERROR]
+    return Compared(quality, *sides)
+
+
+def _outcomes(
+    host: Host, rows: Iterable[Mapping[str, Any]], labels: Iterable[Any]
+) -> list[Outcome]:
+    """Those whose label means something."""
+    found = (host.outcome(row, label) for row, label in zip(rows, labels, strict=True))
+    return [one for one in found if one is not None]
+
+
+def _of_package(package: Path, host: Host) -> list[Outcome]:
+    """The package's own test rows against their labels; none where it was made without them."""
+    file = package / TRUTHS
+    if not file.is_file():
+        return []
+    columns = read_parquet(package / "reference.parquet")
+    truths = json.loads(file.read_text())
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return _outcomes(host, rows, truths)
+
+
+def _columns(outcomes: Sequence[Outcome], counts: bool) -> dict[str, Column]:
+    errors: list[Any] = [one.error for one in outcomes]
+    if counts:
+        errors = ["wrong" if error else "right" for error in errors]
+    return {ERROR: column(errors), LABEL: column([one.truth for one in outcomes])}
+
+
+def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) -> Quality:
+    reference = float(np.mean([one.error for one in before])) if before else None
+    if not now:
+        return Quality(measure=measure, rows=0, reference=reference)
+    errors = np.array([one.error for one in now])
+    low, high = _interval(errors)
+    pairs = [(one.predicted, one.happened) for one in now if one.predicted is not None]
+    found: dict[str, float] = {}
+    if pairs:
+        predicted, happened = np.array(pairs, np.float64).T
+        found = {"predicted": float(predicted.mean()), "happened": float(happened.mean())}
+        if set(Counter(happened.tolist())) <= {0.0, 1.0}:
+            found["calibration_error"] = calibration_error(predicted, happened)
+    return Quality(
+        measure=measure,
+        rows=len(errors),
+        value=float(errors.mean()),
+        low=low,
+        high=high,
+        reference=reference,
+        **found,
+    )
+
+
+def calibration_error(predicted: np.ndarray, happened: np.ndarray) -> float:
+    """Expected calibration error with bins of equal counts (Nixon et al. 2019): the mean over the
+    answers of |mean predicted - mean happened| in their bin.
+
+    Args:
+        predicted: probabilities, (n,).
+        happened: 0 or 1, (n,).
+    """
+    order = np.argsort(predicted, kind="stable")
+    parts = [part for part in np.array_split(order, BINS) if len(part)]
+    gaps = [abs(predicted[part].mean() - happened[part].mean()) * len(part) for part in parts]
+    return float(sum(gaps) / len(order))
+
+
+def _interval(errors: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean."""
+    if set(np.unique(errors)) <= {0.0, 1.0}:
+        test = stats().binomtest(int(errors.sum()), len(errors))
+        found = test.proportion_ci(CONFIDENCE, method="wilson")
+        return float(found.low), float(found.high)
+    mean, rows = float(errors.mean()), len(errors)
+    if rows < 2:
+        return mean, mean
+    width = (
+        float(errors.std(ddof=1)) / np.sqrt(rows) * stats().t.ppf((1 + CONFIDENCE) / 2, rows - 1)
+    )
+    return mean - float(width), mean + float(width)
