@@ -21,8 +21,9 @@ import numpy as np
 
 from modelyard.contract.lab import Lab
 from modelyard.drift.columns import Column, column, numbers_column
+from modelyard.drift.quality import ERROR, LABEL, of_package
 from modelyard.drift.verdict import Verdict, Window, judge
-from modelyard.family import names
+from modelyard.family import load, names
 from modelyard.settings.monitor import MonitorSettings
 from modelyard.stages.run import Run
 from modelyard.store.tables import read_parquet
@@ -78,6 +79,24 @@ def pool_of(package: Path) -> Drawn:
             cells = [-1 if text is None else codes[text] for text in texts]
             found[name] = Cells(np.array(cells), tuple(categories))
     return found
+
+
+def labels_of(family: str, package: Path) -> Drawn:
+    """The columns that labels add to a comparison, where the family has some."""
+    host = load(family).open(package / "assets")
+    outcomes = of_package(package, host)
+    if not outcomes:
+        return {}
+    errors = np.array([one.error for one in outcomes])
+    error = (
+        Cells(errors.astype(np.int64), ("right", "wrong")) if host.counts_errors else Cells(errors)
+    )
+    truths = [one.truth for one in outcomes]
+    if not host.counts_errors:
+        return {ERROR: error, LABEL: Cells(np.array(truths, np.float64))}
+    classes = sorted(map(str, set(truths)))
+    codes = np.array([classes.index(str(truth)) for truth in truths])
+    return {ERROR: error, LABEL: Cells(codes, tuple(classes))}
 
 
 def package_of(family: str, folder: Path) -> Path:
@@ -179,6 +198,18 @@ def unlike(cells: Cells, rng: Rng) -> Cells:
     return replace(cells, values=values)
 
 
+def errors(pool: Drawn) -> str | None:
+    """What labels say of the answers."""
+    return ERROR if ERROR in pool else None
+
+
+def spoil(cells: Cells, rng: Rng) -> Cells:
+    """15 right answers of 100 are wrong now, or errors a third larger."""
+    if not cells.categories:
+        return Cells(cells.values * 4 / 3)
+    return replace(cells, values=np.where(rng.random(len(cells.values)) < 0.15, 1, cells.values))
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of drift: which column it is put into, and how."""
@@ -197,6 +228,7 @@ KINDS: Mapping[str, Kind] = {
     "missing 5 % → 15 %": Kind(richest, empty(0.15), empty(0.05)),
     "label shift (15 % of the rows)": Kind(label, unlike),
     "all-new categories": Kind(first_label, rename_all),
+    "concept drift, with labels (15 % of the answers)": Kind(errors, spoil),
 }
 BROKEN = "one of fifty columns empty (as an alert)"
 
@@ -264,7 +296,8 @@ def main() -> None:
     for family in given.families:
         with tempfile.TemporaryDirectory() as work:
             package = given.package or package_of(family, Path(work))
-            table(family, pool_of(package), given.windows, given.drifts)
+            pool = pool_of(package) | labels_of(family, package)
+            table(family, pool, given.windows, given.drifts)
 
 
 if __name__ == "__main__":

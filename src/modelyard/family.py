@@ -130,6 +130,10 @@ class Data(ABC, Generic[C]):
     """The half that reads data. Stages that only fetch and prepare data import nothing else of
     the family."""
 
+    learns_from_labels: ClassVar[bool] = False
+    """Whether `features` takes labelled requests as examples too:
+    `modelyard.store.labelled.labelled_of(raw)`."""
+
     def __init__(self, config: C) -> None:
         self.config = config
 
@@ -194,6 +198,13 @@ class Data(ABC, Generic[C]):
         """The labels of what `requests` returns, as `/feedback` would bring them; None where
         examples have none."""
         return None
+
+    def reference(
+        self, features: Path, limit: int
+    ) -> tuple[list[dict[str, Any]], list[float | str] | None]:
+        """Examples that requests are compared with, as `requests` and `truths` give them: of the
+        test split, which no training saw."""
+        return self.requests(features, "test", limit), self.truths(features, "test", limit)
 
 
 class Family(Data[C], Trainable):

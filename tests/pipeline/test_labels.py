@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelyard.drift.quality import calibration_error
 from modelyard.drift.verdict import Verdict
 from modelyard.packages.package import Package
 from modelyard.predictions.files import FEEDBACK, Writer, hour_of, iso
@@ -200,15 +199,3 @@ def test_the_newest_labels_are_read_where_there_are_more_than_fit(traffic):
     )
     assert [row["_label"] for row in read.rows] == ["yes"] * 10
     assert set(read.rows[0]) == {"_id", "_time", "_label", "income"}
-
-
-def test_the_calibration_error_is_that_of_bins_by_hand():
-    predicted = np.array([0.1] * 10 + [0.9] * 10)
-    happened = np.array([0.0] * 10 + [1.0] * 5 + [0.0] * 5)
-    by_hand = 0.5 * 0.1 + 0.5 * 0.4
-    for seed in range(3):
-        order = np.random.default_rng(seed).permutation(10)
-        shuffled = np.concatenate([happened[:10][order], happened[10:][order]])
-        found = calibration_error(predicted, shuffled)
-        assert found >= by_hand - 1e-9
-    assert calibration_error(np.full(1_000, 0.3), np.arange(1_000) % 10 < 3) == pytest.approx(0.0)

@@ -49,10 +49,36 @@ def test_one_field_set_leaves_the_defaults_that_a_family_gave_its_section():
         ("a b", "a b"),
         ("", ""),
         ("s3://b/c", "s3://b/c"),
+        ("yes", "yes"),
+        ("off", "off"),
+        ("False", False),
     ],
 )
 def test_assigned_values_are_read_as_yaml(text, value):
     assert parse_assignments([f"a.b={text}"]) == {"a": {"b": value}}
+
+
+class Labels(Settings):
+    positive: str | None = None
+    refit: bool = False
+    rounds: int = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "positive"),
+    [("yes", "yes"), ("no", "no"), ("1", "1"), ("true", "true"), ("'0'", "0"), ("null", None)],
+)
+def test_a_class_is_called_what_a_person_types(text, positive):
+    class Named(FamilyConfig):
+        labels: Labels = Labels()
+
+    config = resolve(Named, ("--set", parse_assignments([f"labels.positive={text}"])))
+    assert config.labels.positive == positive
+    for word, wanted in (("yes", True), ("off", False), ("true", True)):
+        config = resolve(Named, ("--set", parse_assignments([f"labels.refit={word}"])))
+        assert config.labels.refit is wanted
+    with pytest.raises(UsageError, match=r"labels\.rounds"):
+        resolve(Named, ("--set", parse_assignments(["labels.rounds=many"])))
 
 
 def test_a_misspelt_setting_is_answered_with_the_nearest():

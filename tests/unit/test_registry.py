@@ -187,6 +187,13 @@ def test_a_reference_is_a_name_a_version_a_run_or_a_folder(yard):
         assert registry.resolve(reference) == yard["few"].package
 
 
+def test_a_name_is_followed_to_its_next_champion_and_nothing_else_is(yard):
+    for reference in (LINE, NAME, f"{NAME}@champion"):
+        assert registry.followed(reference) == NAME
+    for reference in (f"{NAME}@2", "few", str(yard["few"].folder), str(yard["few"].package)):
+        assert registry.followed(reference) is None
+
+
 @pytest.mark.parametrize(
     ("reference", "says"),
     [

@@ -56,14 +56,14 @@ def serve(
     ] = None,
     family: Families = None,
 ) -> None:
-    """Serve a model over HTTP and log its answers.
+    """Serve a model over HTTP and log its answers. A name's next champion takes over by itself.
 
     Settings are environment variables: docs/serving.md."""
-    from modelyard.registry.versions import resolve
+    from modelyard.registry.versions import followed, resolve
     from modelyard.serving.launch import serve as start
 
     allow(family)
-    raise typer.Exit(start(resolve(package), host, port, workers, device))
+    raise typer.Exit(start(resolve(package), host, port, workers, device, followed(package)))
 
 
 def predict(

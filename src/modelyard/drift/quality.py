@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,8 +23,6 @@ ERROR, LABEL = "(error)", "(label)"
 parenthesis begins none that a family describes."""
 MOST_ROWS = 100_000
 """Labelled answers that are looked at, those with the newest labels."""
-BINS = 10
-"""Of the calibration error: as many answers in each."""
 CONFIDENCE = 0.95
 
 
@@ -49,7 +46,7 @@ class Quality(BaseModel):
     """Means of what was predicted (a probability, a value) and of what came: calibration in the
     large."""
     calibration_error: float | None = None
-    """Of probabilities: mean distance of predicted and happened over ten bins of as many answers."""
+    """Of probabilities: the mean distance of what was predicted from what came, in bins."""
     unmatched: int = 0
     """Labels whose answer is not in the log."""
     unclear: int = 0
@@ -106,7 +103,7 @@ def labelled(
     if not read.labels:
         return Compared()
     now = _outcomes(host, read.rows, [row["_label"] for row in read.rows])
-    before = _of_package(package, host)
+    before = of_package(package, host)
     quality = _quality(host.error_name, now, before).model_copy(
         update={
             "unmatched": read.unmatched,
@@ -116,7 +113,7 @@ def labelled(
     )
     if len(now) < least or not before:
         return Compared(quality)
-    sides = [_columns(side, host.counts_errors) for side in (before, now)]
+    sides = [columns_of(side, host.counts_errors) for side in (before, now)]
     if quality.reference is None or quality.value <= quality.reference:
         for side in sides:
             del side[ERROR]
@@ -131,7 +128,7 @@ def _outcomes(
     return [one for one in found if one is not None]
 
 
-def _of_package(package: Path, host: Host) -> list[Outcome]:
+def of_package(package: Path, host: Host) -> list[Outcome]:
     """The package's own test rows against their labels; none where it was made without them."""
     file = package / TRUTHS
     if not file.is_file():
@@ -142,7 +139,8 @@ def _of_package(package: Path, host: Host) -> list[Outcome]:
     return _outcomes(host, rows, truths)
 
 
-def _columns(outcomes: Sequence[Outcome], counts: bool) -> dict[str, Column]:
+def columns_of(outcomes: Sequence[Outcome], counts: bool) -> dict[str, Column]:
+    """The columns that labels add: `counts` says that an answer is right or wrong."""
     errors: list[Any] = [one.error for one in outcomes]
     if counts:
         errors = ["wrong" if error else "right" for error in errors]
@@ -150,6 +148,9 @@ def _columns(outcomes: Sequence[Outcome], counts: bool) -> dict[str, Column]:
 
 
 def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) -> Quality:
+    # scikit-learn takes a second: only where labels came.
+    from modelyard.kit.classes.judged import calibration_error
+
     reference = float(np.mean([one.error for one in before])) if before else None
     if not now:
         return Quality(measure=measure, rows=0, reference=reference)
@@ -160,8 +161,8 @@ def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) ->
     if pairs:
         predicted, happened = np.array(pairs, np.float64).T
         found = {"predicted": float(predicted.mean()), "happened": float(happened.mean())}
-        if set(Counter(happened.tolist())) <= {0.0, 1.0}:
-            found["calibration_error"] = calibration_error(predicted, happened)
+        if set(np.unique(happened)) <= {0.0, 1.0} and 0 <= predicted.min() <= predicted.max() <= 1:
+            found["calibration_error"] = calibration_error(happened, predicted)
     return Quality(
         measure=measure,
         rows=len(errors),
@@ -171,20 +172,6 @@ def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) ->
         reference=reference,
         **found,
     )
-
-
-def calibration_error(predicted: np.ndarray, happened: np.ndarray) -> float:
-    """Expected calibration error with bins of equal counts (Nixon et al. 2019): the mean over the
-    answers of |mean predicted - mean happened| in their bin.
-
-    Args:
-        predicted: probabilities, (n,).
-        happened: 0 or 1, (n,).
-    """
-    order = np.argsort(predicted, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if len(part)]
-    gaps = [abs(predicted[part].mean() - happened[part].mean()) * len(part) for part in parts]
-    return float(sum(gaps) / len(order))
 
 
 def _interval(errors: np.ndarray) -> tuple[float, float]:

@@ -94,7 +94,7 @@ def _of_labels(quality: Quality | None) -> list[str]:
         lines.append(
             f"On average {quality.predicted:.3g} was predicted and {quality.happened:.3g} came"
             + (
-                f"; calibration error {quality.calibration_error:.3f} (ten bins)."
+                f"; calibration error {quality.calibration_error:.3f}."
                 if quality.calibration_error is not None
                 else "."
             )

@@ -124,6 +124,18 @@ class Gain(BaseModel):
         return f"{self.value:.4g}, 95 % interval {self.low:.4g} to {self.high:.4g}"
 
 
+class Group(BaseModel):
+    """Some of the judged rows, by where they come from."""
+
+    rows: int
+    metrics: dict[str, float]
+    """Those of the evaluation that these rows allow."""
+
+
+DATA, LABELLED = "data", "labelled"
+"""Groups of a split that holds requests whose label came: the data's own rows, and these."""
+
+
 class Evaluation(BaseModel):
     """A model on one split."""
 
@@ -157,6 +169,8 @@ class Evaluation(BaseModel):
     """Whether larger or smaller is better, for every metric."""
     intervals: dict[str, tuple[float, float]] = {}
     """95 % intervals of metrics, where they were computed."""
+    groups: dict[str, Group] = {}
+    """The same metrics on parts of the rows; empty where all come from one place."""
     samples: list[float] = Field(default=[], exclude=True)
     """The main metric on bootstrap samples of the rows, spread as for the whole split; the same
     samples for every model, so that those of two models are paired. Not written to files."""

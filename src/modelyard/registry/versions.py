@@ -193,6 +193,20 @@ def resolve(reference: str) -> Path:
     )
 
 
+def followed(reference: str) -> str | None:
+    """The registered name whose champion a person means by `tabular` or `tabular@champion`; None for
+    a version, a run or a folder, which stay what they are."""
+    name, _, version = reference.partition("@")
+    if version not in ("", CHAMPION) or reference.startswith((".", "~", "/")):
+        return None
+    folder = Path(reference)
+    if any((place / "package.json").is_file() for place in (folder, folder / "package")):
+        return None
+    if _is_plain(name) and list(home().glob(f"*/{name}/package")):
+        return None
+    return slug(name)
+
+
 def _champion_of(versions: list[Version]) -> Version | None:
     return next((version for version in versions if version.champion), None)
 

@@ -39,6 +39,11 @@ class Champion:
         self._folder: str | None = None
         self._next = 0.0
 
+    @property
+    def is_near(self) -> bool:
+        """Whether a look costs next to nothing: the registry is a file on this machine."""
+        return database(tracking_uri()) is not None
+
     async def folder(self) -> str | None:
         """Where its package lies on this machine; None where there is none, or the registry does
         not say."""
@@ -64,6 +69,8 @@ def mark_of(name: str) -> str | None:
     """
     uri = tracking_uri()
     if (file := database(uri)) is not None:
+        if (found := direct.find(slug(name), CHAMPION)) is not None:
+            return f"version {found.version}"
         return "|".join(map(_dated, (file, file.with_name(f"{file.name}-wal"))))
     if not uri.startswith(("http://", "https://")):
         return None

@@ -17,7 +17,7 @@ CHAMPION = "champion:"
 BREAKING = "breaking"
 """Second line of a pointer file whose package may refuse requests that are answered now."""
 REGISTRY_SECONDS = 30.0
-"""A registry is not read more often."""
+"""A registry on a server is not read more often."""
 
 
 async def follow(traffic: Traffic, source: str, seconds: float) -> None:
@@ -36,7 +36,8 @@ async def follow(traffic: Traffic, source: str, seconds: float) -> None:
                 pass  # said and counted by swap; tried again when another is named
             except Exception:
                 log.exception("%s cannot be opened", named)
-        await asyncio.sleep(seconds if registry is None else max(seconds, REGISTRY_SECONDS))
+        far = registry is not None and not registry.is_near
+        await asyncio.sleep(max(seconds, REGISTRY_SECONDS) if far else seconds)
 
 
 def point(file: Path, package: Path, breaking: bool = False) -> None:

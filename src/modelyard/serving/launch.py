@@ -23,6 +23,7 @@ from modelyard.card import pages
 from modelyard.errors import MissingExtra, UsageError
 from modelyard.packages.package import PackageInfo, verify
 from modelyard.packages.trust import Trust
+from modelyard.serving.follow import CHAMPION
 from modelyard.serving.workers import Workers
 from modelyard.store.artifact import write_text
 
@@ -30,10 +31,19 @@ LONGEST_PASTED = 2_000
 """Characters of an example that stands in the curl line itself."""
 
 
-def serve(package: Path, host: str, port: int, workers: int = 1, device: str | None = None) -> int:
+def serve(
+    package: Path,
+    host: str,
+    port: int,
+    workers: int = 1,
+    device: str | None = None,
+    follow: str | None = None,
+) -> int:
     """Serves a package until Ctrl-C or SIGTERM, then drains; returns the exit code.
 
     `device` is where the model computes: see `ServingSettings.device`; None: the environment's.
+    `follow` is a registered name: its next champion takes over, where the environment names nothing
+    else to follow.
 
     Raises:
         MissingExtra: uvicorn is not installed.
@@ -47,6 +57,8 @@ def serve(package: Path, host: str, port: int, workers: int = 1, device: str | N
     environ = environment(package, info, workers)
     if device is not None:
         environ["MODELYARD_DEVICE"] = device
+    if follow is not None:
+        environ.setdefault("MODELYARD_FOLLOW", f"{CHAMPION}{follow}")
     with _listening(host, port) as listener:
         if workers == 1:
             from modelyard.serving.server import run

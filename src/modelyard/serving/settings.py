@@ -56,7 +56,7 @@ class ServingSettings(Settings):
     """What names the package that should serve from now on: a file that holds a package's path, or
     `champion:NAME` of the registry. When it names another one, that one takes over."""
     follow_seconds: float = Field(default=2.0, gt=0)
-    """How often `follow` is looked at, s; a registry is read at most every 30."""
+    """How often `follow` is looked at, s; a registry on a server at most every 30."""
     candidate: Path | None = None
     """A package that answers `share` of the requests, chosen by their ids."""
     share: float = Field(default=0.1, ge=0, le=1)

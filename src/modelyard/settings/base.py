@@ -15,7 +15,11 @@ class Settings(BaseModel):
     """Base of every section: frozen, and a misspelt field is an error."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
+        coerce_numbers_to_str=True,
     )
 
     @model_validator(mode="before")
@@ -25,6 +29,22 @@ class Settings(BaseModel):
         for name, text in credentials.texts(values):
             refuse_credentials(text, f"setting {name!r}")
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _words(cls, values: Any) -> Any:
+        """`true` and `false` where a text is wanted are these words: a class may be called so."""
+        if not isinstance(values, Mapping):
+            return values
+        texts = {
+            name
+            for name, field in cls.model_fields.items()
+            if field.annotation is str or field.annotation == (str | None)
+        }
+        return {
+            name: str(value).lower() if isinstance(value, bool) and name in texts else value
+            for name, value in values.items()
+        }
 
 
 def refuse_credentials(text: str, called: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -46,6 +47,13 @@ class DataSettings(Settings):
     """A data set of more files than these is kept as shards: tar files, with an index."""
     shard_megabytes: float = Field(default=256.0, gt=0)
     """Size of a full shard."""
+    labels: str | None = None
+    """Folder or fsspec URI of a prediction log: its requests whose label came are examples too, next
+    to the data. The service logs whole requests with MODELYARD_LOG_REQUESTS=on."""
+    labels_days: float = Field(default=31.0, gt=0)
+    """Only labels of the last so many days are used."""
+    most_labels: int = Field(default=100_000, ge=1)
+    """Requests with a label that are used at most, those with the newest labels."""
 
     @field_validator("uri")
     @classmethod
@@ -83,6 +91,9 @@ class RegistrySettings(Settings):
     """Registered model name: letters, digits, dot, dash, underscore. None: the family's name."""
     margin: float = Field(default=0.0, ge=0)
     """A challenger must beat the champion by more than this, in the gate metric's unit."""
+    most_lost: float = Field(default=0.02, ge=0)
+    """Where labelled requests came with the data (data.labels), a challenger must beat the champion
+    on their test rows, and may be worse on those of the data by this share of the metric."""
 
 
 class FamilyConfig(Settings):
@@ -211,6 +222,20 @@ def portable(config: FamilyConfig) -> dict[str, Any]:
     return values
 
 
+class PlainYaml(yaml.SafeLoader):
+    """YAML in which only `true` and `false` are truth values, as YAML 1.2 has it: a class may be
+    called `yes`, `no` or `on`. Settings that are truth values take these words all the same."""
+
+
+PlainYaml.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool"]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+PlainYaml.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
 def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
     """`["model.kind=mlp", "seed=3"]` to a nested mapping; values are read as YAML."""
     values: dict[str, Any] = {}
@@ -219,7 +244,7 @@ def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
         if not equals or not name.strip():
             raise UsageError(f"--set {pair!r} has no '='. Type: --set model.kind=mlp")
         try:
-            value = yaml.safe_load(text) if text else ""
+            value = yaml.load(text, PlainYaml) if text else ""  # noqa: S506 - a safe loader
         except yaml.YAMLError:
             value = text
         nested: Any = value
@@ -234,7 +259,7 @@ def read_params(path: Path, family: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        content = yaml.load(path.read_text(), PlainYaml) or {}  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not YAML: {error}") from None
     block = content.get(family, {}) if isinstance(content, dict) else None

@@ -17,6 +17,7 @@ from modelyard.registry import versions as registry
 from modelyard.registry.tracking import track
 from modelyard.release.noted import FAILED, RELEASE, Release, disagreement
 from modelyard.release.release import Releaser
+from modelyard.stages.challenge import compare
 from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
@@ -148,7 +149,7 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         reason = f"{new} already: {gate.metric} {figure(gate.value)}, promoted by hand"
         return made(champion=True, previous=None, champion_metric=None, reason=reason)
     try:
-        value = _judge_champion(run, registry.fetch(serving), gate.metric, features, result)
+        other = _judge_champion(run, registry.fetch(serving), gate.metric, features, result)
     except Unavailable:
         raise
     except Exception as error:  # whatever another version's host raises on data that it never met
@@ -158,17 +159,16 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
             f"To switch: modelyard promote {name}@{version}"
         )
         return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
-    margin = run.config.registry.margin
-    better = result.better(gate.metric, gate.value, value, margin)
-    reason = _compared(
-        gate.metric, gate.value, value, margin, better, result.directions[gate.metric] == "max"
-    )
+    found = compare(gate.metric, result, other, run.config.registry)
     reason = (
-        f"{new}: {reason}"
-        if better
-        else f"kept version {serving.version}: version {version} has {reason}"
+        f"{new}: {found.reason}"
+        if found.better
+        else f"kept version {serving.version}: version {version} has {found.reason}"
     )
-    return made(champion=better, previous=serving.version, champion_metric=value, reason=reason)
+    value = other.metrics[gate.metric]
+    return made(
+        champion=found.better, previous=serving.version, champion_metric=value, reason=reason
+    )
 
 
 def _taken_back(name: str, version: str) -> str | None:
@@ -190,9 +190,15 @@ def _on_test_split(run: Run, challenger: Package, features: Path) -> Evaluation:
     return evaluated(run, challenger.host, challenger.run, features, "test")
 
 
-def _judge_champion(run: Run, path: Path, metric: str, features: Path, like: Evaluation) -> float:
-    """The champion's metric on what the challenger was judged on: its own evaluation where that was
-    made on these very features, by this code."""
+def _judge_champion(
+    run: Run, path: Path, metric: str, features: Path, like: Evaluation
+) -> Evaluation:
+    """The champion on what the challenger was judged on: its own evaluation where that was made on
+    these very features, by this code.
+
+    Raises:
+        KeyError: it does not have the metric on this data.
+    """
     package = Package(path, trust=Trust.from_environment().naming(run.name))
     if package.info.family != run.name:
         raise UsageError(f"it is a package of family {package.info.family!r}")
@@ -201,16 +207,6 @@ def _judge_champion(run: Run, path: Path, metric: str, features: Path, like: Eva
     same_code = package.info.code_version == run.code_version
     if not (same_data and same_code and judged.part == like.part):
         judged = evaluated(run, package.host, package.run, features, "test", like=like)
-    return judged.metrics[metric]
-
-
-def _compared(
-    metric: str, new: float, old: float, margin: float, better: bool, larger: bool
-) -> str:
-    """`roc_auc 0.9951 > 0.9932`, with as many digits as it takes to see a difference."""
-    digits = next((n for n in range(4, 13) if f"{new:.{n}f}" != f"{old:.{n}f}"), 4)
-    sign = "=" if new == old else ">" if new > old else "<"
-    text = f"{metric} {new:.{digits}f} {sign} {old:.{digits}f}"
-    if better or not margin or (new > old) != larger:
-        return text
-    return f"{text}, not by more than {margin:g}"
+    if metric not in judged.metrics:
+        raise KeyError(metric)
+    return judged

@@ -9,13 +9,16 @@ from modelyard.store.artifact import Out, write_json
 def _fingerprint(run: Run) -> str | None:
     from modelyard.sources.fingerprint import fingerprint
 
+    if run.config.data.labels is not None:
+        return None  # labels come at any time: only reading the log tells
     return fingerprint(run.config.data, run.reader.companions())
 
 
 @stage(reads=("data", "features", "seed"), halves=("data",), outside=_fingerprint, computes=False)
 def ingest(run: Run, dataset: Out) -> Done:
     """Fetches the data to `dataset/raw`, verifies its sums, records where it came from in
-    `dataset/source.json`.
+    `dataset/source.json`. Requests whose label came are examples too, where `data.labels` names a
+    prediction log.
 
     Many files become a few shards: `modelyard.store.files` reads both alike. Fetched again when what
     lies behind the URI changed, or cannot tell.
@@ -30,4 +33,9 @@ def ingest(run: Run, dataset: Out) -> Done:
         progress=run.progress("ingest"),
     )
     write_json(dataset / "source.json", source.record())
-    return Done(source.headline, data_revision=source.revision)
+    if run.config.data.labels is None:
+        return Done(source.headline, data_revision=source.revision)
+    from modelyard.stages.labels import bring_labelled
+
+    said, digest = bring_labelled(run, dataset)
+    return Done(f"{source.headline}; {said}", data_revision=f"{source.revision} + {digest}")

@@ -126,14 +126,13 @@ def _info(
 def write_reference(run: Run, host: Host, runtime: Runtime, features: Path, package: Path) -> None:
     """Described test examples with their answers: unseen in training, so scores are spread as in
     production."""
-    bodies = run.reader.requests(features, "test", REFERENCE_ROWS)
+    bodies, truths = run.reader.reference(features, REFERENCE_ROWS)
     requests = [host.Request.model_validate(body) for body in bodies]
     answers = host.predict(runtime, requests)
     rows: list[Row] = [
         host.describe(one, answer) for one, answer in zip(requests, answers, strict=True)
     ]
     write_parquet(rows, package / "reference.parquet")
-    truths = run.reader.truths(features, "test", len(bodies))
     if truths is not None:
         write_json(package / TRUTHS, truths)
     # Asked alone, as a smoke test asks it: dynamic int8 quantizes the activations of a batch together.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.tabular import order
+from modelyard.families.tabular import divide, order
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.earlier import Earlier
+from modelyard.families.tabular.labelled import divided, labelled_rows, load_mask, save_mask
 from modelyard.families.tabular.overview import summarize
-from modelyard.families.tabular.prepare import check_columns, prepare, target_name
+from modelyard.families.tabular.prepare import Prepared, check_columns, prepare, target_name
 from modelyard.families.tabular.samples import write_sample
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import BY_TIME, load_split, save_split
@@ -27,13 +30,18 @@ from modelyard.kit.tables import (
     remarks,
 )
 from modelyard.store.base import base_of
+from modelyard.store.labelled import labelled_of
 
-if TYPE_CHECKING:
-    pass
+LEAST_REFERENCE = 50
+"""Labelled requests in the test split from which on they alone are the reference."""
+RECENT = 200
+"""So many of them are it at most: those that were answered last."""
 
 
 class TabularData(Data[TabularConfig]):
     """From a person's table to splits and assets."""
+
+    learns_from_labels = True
 
     def sample(self, raw: Path) -> None:
         """Writes `data.csv` of `features.sample`."""
@@ -76,9 +84,13 @@ class TabularData(Data[TabularConfig]):
         rows, split_by = order.divide_rows(
             prepared.clock, prepared.y, prepared.schema, table, config
         )
-        train = prepared.frame.iloc[rows["train"]]
         if earlier is not None:
             schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
+            prepared.schema = schema
+        own = len(prepared.y)
+        rows = _with_labelled(Path(raw), prepared, rows, config)
+        train = prepared.frame.iloc[rows["train"]]
+        if earlier is not None:
             encoder = earlier.encoder
         else:
             ranged = with_ranges(prepared.schema.columns, train)
@@ -96,6 +108,8 @@ class TabularData(Data[TabularConfig]):
             frame = prepared.frame.iloc[part]
             x = encoder.transform(completed(to_columns(frame, schema), schema))
             save_split(out, split, x, prepared.y[part])
+            if len(prepared.y) > own:
+                save_mask(out, split, part >= own)
             frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
         if prepared.clock.times is not None:
             (Path(out) / BY_TIME).touch()
@@ -125,6 +139,45 @@ class TabularData(Data[TabularConfig]):
         classes = TableSchema.load(Path(features) / "assets").classes
         y = load_split(features, split)[1][:limit].tolist()
         return y if classes is None else [classes[int(index)] for index in y]
+
+    def reference(
+        self, features: Path, limit: int
+    ) -> tuple[list[dict[str, Any]], list[float | str] | None]:
+        """Where the test split holds enough requests whose label came, the newest of these alone:
+        they are what callers send now, and a drift that was trained on is over."""
+        labelled = load_mask(features, "test")
+        if labelled is None or labelled.sum() < LEAST_REFERENCE:
+            return super().reference(features, limit)
+        rows = np.flatnonzero(labelled)[-min(limit, RECENT) :].tolist()
+        found, truths = self.requests(features, "test"), self.truths(features, "test")
+        assert truths is not None
+        return [found[row] for row in rows], [truths[row] for row in rows]
+
+
+def _with_labelled(
+    raw: Path, prepared: Prepared, rows: divide.Rows, config: TabularConfig
+) -> divide.Rows:
+    """Adds the labelled requests to the table's rows, and to each split its share of them."""
+    requests = labelled_of(raw)
+    if not requests:
+        return rows
+    import pandas as pd
+
+    found = labelled_rows(requests, prepared.schema, prepared.frame)
+    for reason, count in found.dropped.items():
+        prepared.dropped[reason] = count
+    by_time = prepared.clock.times is not None
+    parts = divided(len(found.y), config.features, config.seed, by_time=by_time)
+    own = len(prepared.y)
+    prepared.frame = pd.concat([prepared.frame, found.frame], ignore_index=True)
+    prepared.y = np.concatenate([prepared.y, found.y])
+    prepared.headline += f"; {len(found.y):,} labelled requests among the rows"
+    prepared.notes.append(
+        f"{len(found.y):,} rows are requests whose label came: {len(parts['train']):,} train, "
+        f"{len(parts['validation']):,} validate, {len(parts['test']):,} test. The table's own rows are divided as "
+        "without them."
+    )
+    return {split: np.concatenate([part, parts[split] + own]) for split, part in rows.items()}
 
 
 def _edits(raw: Path, table: Table, earlier: Earlier | None, config: TabularConfig) -> Edits:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn import metrics as sk
 
+from modelyard.families.tabular.labelled import load_mask
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
 from modelyard.judging.curves import histogram
-from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series
+from modelyard.judging.evaluation import (
+    DATA,
+    LABELLED,
+    Direction,
+    Evaluation,
+    Group,
+    Plot,
+    Series,
+    figure,
+)
 from modelyard.kit.classes.evaluate import judge_classes
+from modelyard.kit.classes.judged import align, class_metrics
 from modelyard.kit.columns.frames import load_columns
 from modelyard.kit.intervals import resample, share_sentence
 
@@ -46,15 +58,20 @@ def evaluate(
     _, y = load_split(features, split)
     _, y_train = load_split(features, "train")
     classes = TableSchema.load(Path(features) / "assets").classes
+    mask = load_mask(features, split)
     if classes is None or host.schema.classes is None:
         assert classes is host.schema.classes is None, (
             "a classifier and a regression cannot be compared"
         )
-        return _regression(y.astype(np.float64), scores, y_train, split, quantile)
-    return judge_classes(
+        found = _regression(y.astype(np.float64), scores, y_train, split, quantile)
+        return _with_groups(
+            found, mask, lambda part: _regression_metrics(y[part], scores[part], quantile)
+        )
+    known = host.schema.classes
+    found = judge_classes(
         scores,
         host.decision,
-        host.schema.classes,
+        known,
         y,
         classes,
         y_train,
@@ -62,6 +79,34 @@ def evaluate(
         unit="rows",
         main_of_several="macro_f1",
     )
+
+    def of_part(part: np.ndarray) -> dict[str, float]:
+        p = scores[part]
+        return class_metrics(align(p, host.decision.labels(p), known, y[part], classes))
+
+    return _with_groups(found, mask, of_part)
+
+
+def _with_groups(
+    found: Evaluation,
+    labelled: np.ndarray | None,
+    metrics: Callable[[np.ndarray], dict[str, float]],
+) -> Evaluation:
+    """The evaluation with its metrics on the table's own rows and on those that were requests,
+    where there are some of both."""
+    if labelled is None or labelled.all() or not labelled.any():
+        return found
+    parts = {DATA: ~labelled, LABELLED: labelled}
+    groups = {
+        name: Group(rows=int(part.sum()), metrics=metrics(part)) for name, part in parts.items()
+    }
+    shown = ", ".join(
+        f"{figure(group.metrics[found.main])} on the {group.rows:,} {name} rows"
+        for name, group in groups.items()
+        if found.main in group.metrics
+    )
+    notes = [*found.notes, f"{found.main}: {shown}."] if shown else found.notes
+    return found.model_copy(update={"groups": groups, "notes": notes})
 
 
 def _regression(

@@ -3,6 +3,7 @@
 A features folder holds:
 
 train.npz validation.npz test.npz    x: float32 (rows, columns); y: float64 (regression) or int64 class index
+test.labelled.npy …                  bool (rows,): which rows are requests whose label came, where there are some
 by_time                              (empty) where the rows were divided by time
 train.parquet …                      the same rows as they came: the schema's columns and the target
 assets/schema.json                   the table's columns, roles and transforms, and the target

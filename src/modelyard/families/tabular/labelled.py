@@ -1,0 +1,127 @@
+"""Requests whose label came, as further rows of the table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from modelyard.families.tabular import divide
+from modelyard.families.tabular.config import TabularFeatures
+from modelyard.families.tabular.schema import TableSchema
+from modelyard.kit.classes.answers import class_named
+from modelyard.kit.columns.cells import as_times
+from modelyard.kit.columns.host import request_model
+from modelyard.store.labelled import LabelledRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEAST = 10
+"""Fewer labelled rows only train: a test split of one or two would tell nothing."""
+
+
+@dataclass
+class Labelled:
+    """Rows like those of the table."""
+
+    frame: pd.DataFrame
+    y: np.ndarray
+    """Class index, int64, or value, float64, (rows,)."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """How many requests were left out, by reason."""
+
+
+def labelled_rows(
+    requests: Sequence[LabelledRequest], schema: TableSchema, like: pd.DataFrame
+) -> Labelled:
+    """Requests as rows of the table `like`, whose columns the schema judged; the oldest first.
+
+    A request that lacks a column which may not be empty, or holds another type there, is left out,
+    as is a label that is no class of the table or no number.
+    """
+    import pandas as pd
+
+    model = request_model(schema, "")
+    names = [column.name for column in schema.inputs]
+    rows: list[dict[str, Any]] = []
+    targets: list[float] = []
+    dropped: Counter[str] = Counter()
+    for one in requests:
+        target = _target(one.label, schema)
+        if target is None:
+            dropped["labelled: the label is no " + ("class" if schema.classes else "number")] += 1
+            continue
+        try:
+            request = model.model_validate(
+                {name: one.request[name] for name in names if name in one.request}
+            )
+        except ValidationError as error:
+            column = str(error.errors()[0]["loc"][0])
+            dropped[f"labelled: {column} does not fit the table"] += 1
+            continue
+        rows.append(_cells(request, schema))
+        targets.append(target)
+    y = np.array(targets, np.int64 if schema.classes else np.float64)
+    frame = pd.DataFrame(rows, columns=names)
+    frame[schema.target] = [schema.classes[int(at)] for at in y] if schema.classes else y
+    return Labelled(frame.astype(like.dtypes[frame.columns].to_dict()), y, dict(dropped))
+
+
+def divided(count: int, settings: TabularFeatures, seed: int, *, by_time: bool) -> divide.Rows:
+    """Which labelled rows train, validate and test, the oldest of each first: divided as the table's
+    but by themselves, so that the table's own test rows stay what they were."""
+    if count < LEAST:
+        nothing = np.empty(0, np.int64)
+        return {"train": np.arange(count), "validation": nothing, "test": nothing}
+    if by_time:
+        return divide.by_time(settings, np.arange(count))
+    parts = divide.at_random(settings, None, count, seed)
+    return {split: np.sort(part) for split, part in parts.items()}
+
+
+def save_mask(features: Path, split: str, labelled: np.ndarray) -> None:
+    """Which rows of a split were requests, bool (rows,)."""
+    np.save(_mask(features, split), labelled, allow_pickle=False)
+
+
+def load_mask(features: Path, split: str) -> np.ndarray | None:
+    """Which rows of a split were requests, bool (rows,); None where none were brought."""
+    file = _mask(features, split)
+    return np.load(file, allow_pickle=False) if file.is_file() else None
+
+
+def _mask(features: Path, split: str) -> Path:
+    return Path(features) / f"{split}.labelled.npy"
+
+
+def _target(label: str, schema: TableSchema) -> float | None:
+    if schema.classes is not None:
+        name = class_named(label, schema.classes)
+        return None if name is None else schema.classes.index(name)
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _cells(request: BaseModel, schema: TableSchema) -> dict[str, Any]:
+    """A request's values by column, as the table holds them."""
+    row = request.model_dump(by_alias=True)
+    for column in schema.inputs:
+        value = row[column.name]
+        if value is None:
+            continue
+        if column.role == "time":
+            row[column.name] = as_times([value])[0]
+        elif column.words:
+            row[column.name] = str(value)
+        elif column.role in ("category", "text") and not str(value).strip():
+            row[column.name] = None
+    return row

@@ -1,0 +1,63 @@
+"""Whether a challenger is better than the champion, and why, in a line."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from modelyard.judging.evaluation import DATA, LABELLED, Evaluation
+from modelyard.settings.family import RegistrySettings
+
+
+class Compared(NamedTuple):
+    """What comparing two evaluations of the same rows came to."""
+
+    better: bool
+    reason: str
+    """`roc_auc 0.9951 > 0.9932`; with labelled requests two of them."""
+
+
+def compare(
+    metric: str, challenger: Evaluation, champion: Evaluation, settings: RegistrySettings
+) -> Compared:
+    """Holds two evaluations of the same rows against each other.
+
+    Where requests whose label came are among the rows, the challenger must be better on these, and
+    may lose `most_lost` of the metric on the data's own: what the champion knew must not be
+    forgotten for what is new.
+    """
+    after, before = _by_group(metric, challenger), _by_group(metric, champion)
+    if after is None or before is None:
+        new, old = challenger.metrics[metric], champion.metrics[metric]
+        return _one(metric, new, old, settings.margin, challenger)
+    (labelled, own), (labelled_before, own_before) = after, before
+    rows = {name: challenger.groups[name].rows for name in (LABELLED, DATA)}
+    found = _one(metric, labelled, labelled_before, settings.margin, challenger)
+    largest = settings.most_lost * abs(own_before)
+    forgot = challenger.better(metric, own_before, own, largest)
+    kept = _one(metric, own, own_before, 0.0, challenger)
+    reason = (
+        f"{found.reason} on {rows[LABELLED]:,} labelled requests, {kept.reason} on {rows[DATA]:,} "
+        "test rows of the data"
+    )
+    if forgot:
+        reason += f": worse by more than {settings.most_lost:.0%} there (registry.most_lost)"
+    return Compared(found.better and not forgot, reason)
+
+
+def _by_group(metric: str, evaluation: Evaluation) -> tuple[float, float] | None:
+    """The metric on labelled requests and on the data's own rows; None where either lacks it."""
+    groups = [evaluation.groups.get(name) for name in (LABELLED, DATA)]
+    found = [group.metrics[metric] for group in groups if group and metric in group.metrics]
+    return (found[0], found[1]) if len(found) == len(groups) else None
+
+
+def _one(metric: str, new: float, old: float, margin: float, evaluation: Evaluation) -> Compared:
+    """`roc_auc 0.9951 > 0.9932`, with as many digits as it takes to see a difference."""
+    better = evaluation.better(metric, new, old, margin)
+    larger = evaluation.directions[metric] == "max"
+    digits = next((n for n in range(4, 13) if f"{new:.{n}f}" != f"{old:.{n}f}"), 4)
+    sign = "=" if new == old else ">" if new > old else "<"
+    text = f"{metric} {new:.{digits}f} {sign} {old:.{digits}f}"
+    if better or not margin or (new > old) != larger:
+        return Compared(better, text)
+    return Compared(better, f"{text}, not by more than {margin:g}")

@@ -1,0 +1,68 @@
+"""Labelled requests of a prediction log as part of a data set."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from modelyard.errors import UsageError
+from modelyard.predictions.labels import Labelled, read_labels
+from modelyard.stages.run import Run
+from modelyard.store import artifact
+from modelyard.store.labelled import FILE, LabelledRequest, write_labelled
+
+REQUEST = "_request"
+
+
+def bring_labelled(run: Run, dataset: Path) -> tuple[str, str]:
+    """Writes the labelled requests of `data.labels` next to the raw data.
+
+    Returns:
+        A clause for the stage's line, and what identifies them.
+
+    Raises:
+        UsageError: the family does not learn from requests, or the log does not hold them.
+        Unavailable: the log cannot be read.
+    """
+    data = run.config.data
+    assert data.labels is not None, "asked for by the setting"
+    if not run.reader.learns_from_labels:
+        raise UsageError(
+            f"setting 'data.labels': the family {run.name} does not learn from labelled requests. "
+            "Type: --set data.labels=null"
+        )
+    since = datetime.now(UTC) - timedelta(days=data.labels_days)
+    read = read_labels(data.labels, since, most=data.most_labels, columns=(REQUEST,))
+    requests = [
+        LabelledRequest(
+            id=row["_id"],
+            time=row["_time"],
+            request=json.loads(row[REQUEST]),
+            label=str(row["_label"]),
+        )
+        for row in read.rows
+        if row.get(REQUEST) is not None and row["_label"] is not None
+    ]
+    if read.rows and not requests:
+        raise UsageError(
+            f"setting 'data.labels': {data.labels} holds {len(read.rows):,} labelled answers and none of "
+            "their requests. Start the service with MODELYARD_LOG_REQUESTS=on"
+        )
+    write_labelled(dataset, requests)
+    digest = artifact.sha256(dataset / FILE)[:12] if requests else "none"
+    return _in_words(read, len(requests)), f"labels {digest}"
+
+
+def _in_words(read: Labelled, used: int) -> str:
+    aside = [
+        f"{what} {number:,}"
+        for what, number in (
+            ("answers without their request", len(read.rows) - used),
+            ("labels without an answer", read.unmatched),
+            ("files that cannot be read", len(read.skipped)),
+        )
+        if number
+    ]
+    left_out = f" (left out: {', '.join(aside)})" if aside else ""
+    return f"{used:,} labelled requests{left_out}"
