@@ -94,7 +94,11 @@ def _wait_for_epochs(events, nodes) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("preempt", [False, True], ids=["undisturbed", "preempted once"])
+@pytest.mark.parametrize(
+    "preempt",
+    [pytest.param(False, marks=pytest.mark.slow), True],
+    ids=["undisturbed", "preempted once"],
+)
 def test_two_machines_train_one_model(preempt, trainer, tmp_path, monkeypatch):
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home"))
     config = CONFIG | {"cluster": CONFIG["cluster"] | {"scratch": str(tmp_path / "scratch")}}

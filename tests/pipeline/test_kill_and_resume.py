@@ -106,16 +106,25 @@ def workplace(tmp_path_factory):
     return Workplace(tmp_path_factory.mktemp("kill"))
 
 
-def test_killed_in_each_stage_in_turn_the_run_resumes_where_it_was(workplace):
-    for number, name in enumerate(NAMES):
-        command = ("run", "stalling:Stalling") if number == 0 else ("resume",)
-        before = len(workplace.events())
+@pytest.mark.parametrize(
+    "killed",
+    [("train", "deploy"), pytest.param(tuple(NAMES), marks=pytest.mark.slow)],
+    ids=["some", "each"],
+)
+def test_killed_in_stages_in_turn_the_run_resumes_where_it_was(workplace, killed):
+    finished = 0
+    for name in killed:
+        number = NAMES.index(name)
+        command = ("run", "stalling:Stalling", "--fresh") if name == killed[0] else ("resume",)
+        before = 0 if name == killed[0] else len(workplace.events())
         workplace.kill_in(name, *command)
         for path in visible_artifacts(workplace.run):
             artifact.verify(path)
         since = [e for e in workplace.events()[before:] if e["event"] in ("finished", "reused")]
         assert [e["stage"] for e in since] == NAMES[:number]
-        assert {e["stage"] for e in since if e["event"] == "finished"} <= {NAMES[number - 1]}
+        new = {e["stage"] for e in since if e["event"] == "finished"}
+        assert new <= set(NAMES[max(finished - 1, 0) : number])
+        finished = number
     done = workplace.finish("resume")
     assert done == [f"-{name}" for name in NAMES[:-1]] + ["deploy"]
     assert artifact.verify(workplace.run / "package").kind == "package"

@@ -99,7 +99,10 @@ def test_two_do_not_watch_the_same_model(place):
     assert "next look at" in said
 
 
-@pytest.mark.parametrize("at", ["monitor", pytest.param("train", marks=pytest.mark.slow), "deploy"])
+@pytest.mark.parametrize(
+    "at",
+    [*(pytest.param(stage, marks=pytest.mark.slow) for stage in ("monitor", "train")), "deploy"],
+)
 def test_a_watcher_that_is_killed_trains_once_for_one_drift(place, at):
     """Killed when a step has begun; the next watcher finishes what that one had begun."""
     shutil.rmtree(place / "runs" / "predictions", ignore_errors=True)

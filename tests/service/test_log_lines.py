@@ -48,7 +48,10 @@ def test_with_json_logs_every_line_is_json_and_none_holds_an_example(package, tm
         try:
             ready(f"http://127.0.0.1:{port}/readyz", process)
             httpx.post(f"http://127.0.0.1:{port}/predict", json={"x": 1.0}).raise_for_status()
-            time.sleep(0.3)
+            # The address is written once all workers are ready; one of them may answer before.
+            end = time.monotonic() + 60
+            while "address" not in (tmp_path / "out").read_text() and time.monotonic() < end:
+                time.sleep(0.1)
         finally:
             process.terminate()
             process.wait(40)

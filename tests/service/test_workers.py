@@ -18,7 +18,9 @@ from prometheus_client.mmap_dict import MmapedDict
 
 from tests.service.test_serve import alive, children, served
 
-STRENGTH_SECONDS = 3.0
+LONGEST_WAIT = 20.0
+"""Seconds until a new worker answers, on a machine that has much else to do; one that is never
+replaced would not answer at all."""
 
 
 def answered(work: Path, worker: int) -> float:
@@ -58,7 +60,7 @@ async def killed_under_load(
         before = children(process.pid)
         os.kill(rng.choice(before), signal.SIGKILL)
         start = time.monotonic()
-        while time.monotonic() < start + 4 * STRENGTH_SECONDS:
+        while time.monotonic() < start + LONGEST_WAIT:
             new = [one for one in children(process.pid) if one not in before]
             if len(new) == 1 and answered(work, new[0]):
                 break
@@ -75,17 +77,13 @@ def test_each_killed_worker_is_replaced_by_one_that_answers_and_no_other_request
 ):
     work = tmp_path / "work"
     work.mkdir()
-    begun = time.monotonic()
     with served(payments_path, tmp_path / "log", workers=2, TMPDIR=str(work)) as (process, address):
-        # On a machine so busy that the service itself starts slowly, a worker beside callers cannot
-        # start faster.
-        longest = max(STRENGTH_SECONDS, 2 * (time.monotonic() - begun))
         statuses, waits = asyncio.run(killed_under_load(process, address, work, times, seed=times))
         workers = children(process.pid)
         assert len(workers) == 2
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
-    assert max(waits) < longest, waits
+    assert max(waits) < LONGEST_WAIT, waits
     assert set(statuses) <= {0, 200}, "a request outside the killed worker got an error"
     # Four clients ask one after another: a kill breaks off what the dead worker held, four requests
     # at most.
