@@ -213,15 +213,19 @@ def test_a_regression_is_judged_by_its_mean_absolute_error(built: dict) -> None:
     evaluation, output, y = judged(built["diabetes"])
     value = TargetScale.load(built["diabetes"][2] / "assets").restored(output)
     assert evaluation.main == "mae"
-    assert evaluation.metrics == pytest.approx(
-        {
-            "mae": reference.mean_absolute_error(y, value),
-            "rmse": reference.root_mean_squared_error(y, value),
-            "median_absolute_error": reference.median_absolute_error(y, value),
-            "r2": reference.r2_score(y, value),
-        },
-        rel=1e-5,
-    )
+    expected = {
+        "mae": reference.mean_absolute_error(y, value),
+        "rmse": reference.root_mean_squared_error(y, value),
+        "median_absolute_error": reference.median_absolute_error(y, value),
+        "r2": reference.r2_score(y, value),
+    }
+    found = {name: evaluation.metrics[name] for name in expected}
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert set(evaluation.metrics) - set(expected) == {
+        "coverage_error",
+        "mean_width",
+        "interval_score",
+    }
     _, y_train = load_split(built["diabetes"][1], "train")
     assert evaluation.baseline["mae"] == pytest.approx(np.abs(y - np.median(y_train)).mean())
     assert evaluation.metrics["mae"] < evaluation.baseline["mae"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.families.tabular.estimators import new_forest, new_lightgbm, new_linear
+from modelyard.families.tabular.estimators import TREES, new_estimator
+from modelyard.families.tabular.folds import folds_of, held_out, held_out_rows
 from modelyard.families.tabular.loss import LOSSES, WORDS
 from modelyard.judging.curves import roc_auc
 from modelyard.kit.classes.evaluate import RARE
@@ -24,11 +25,6 @@ tables take LARGE, for comparing would take long and boosted trees are seldom be
 LARGE: Kind = "lightgbm"
 SIMPLEST: Kind = "linear"
 CANDIDATES: tuple[Kind, ...] = ("linear", "lightgbm", "forest")
-TREES = 100
-"""Trees of the compared forests and boosted models: enough to rank kinds."""
-FOLDS = 5
-LATER_FOLDS = 4
-"""Of rows in the order of time: each is held out of a fit on all earlier ones."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +49,13 @@ def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
         assert table.loss is not None
         note = f"model.kind = auto is {able[0]}, which can be fitted with {WORDS[table.loss.name]}."
         return ChosenKind(able[0], note)
-    folds = _folds(table, config.seed)
-    truth = table.y[np.concatenate([part for _, part in folds])]
+    folds = folds_of(table, config.seed)
+    truth = table.y[held_out_rows(folds)]
     name, metric = _metric(truth, table)
-    answers = [_held_out(_new(kind, config, table), table, folds) for kind in able]
+    answers = []
+    for kind in able:
+        estimator = new_estimator(config.of_kind(kind), table, TREES)
+        answers.append(held_out(estimator, table, folds))
     figures = np.array([metric(truth, answer) for answer in answers])
     order = figures if name == "mae" else -figures
     best = int(order.argmin())
@@ -76,53 +75,8 @@ def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
     )
 
 
-def _new(kind: Kind, config: TabularConfig, table: Table) -> Any:
-    if kind == "linear":
-        return new_linear(config, table)[1]
-    if kind == "forest":
-        return new_forest(config, table).set_params(n_estimators=TREES)
-    return new_lightgbm(config, table, TREES)
-
-
-def _folds(table: Table, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
-
-    if table.by_time:
-        # A kind that cannot follow a trend shows it only on later rows.
-        return list(TimeSeriesSplit(LATER_FOLDS).split(table.x))
-    if table.classes is None:
-        return list(KFold(FOLDS, shuffle=True, random_state=seed).split(table.x))
-    rarest = int(np.bincount(table.y).min())
-    splitter = StratifiedKFold(max(2, min(FOLDS, rarest)), shuffle=True, random_state=seed)
-    return list(splitter.split(table.x, table.y))
-
-
-def _held_out(
-    estimator: Any, table: Table, folds: list[tuple[np.ndarray, np.ndarray]]
-) -> np.ndarray:
-    """Values (rows,) or probabilities (rows, classes) of the held-out rows, fold after fold, each
-    answered by a model of other rows."""
-    from sklearn.base import clone
-
-    answers = []
-    for rest, part in folds:
-        model, options = clone(estimator), {}
-        if table.weight is not None:
-            name = "linear__sample_weight" if hasattr(model, "steps") else "sample_weight"
-            options = {name: table.weight[rest]}
-        model.fit(table.x[rest], table.y[rest], **options)
-        if table.classes is None:
-            answers.append(model.predict(table.x[part]))
-            continue
-        # The other folds may lack a class.
-        p = np.zeros((len(part), len(table.classes)))
-        p[:, model.classes_] = model.predict_proba(table.x[part])
-        answers.append(p)
-    return np.concatenate(answers)
-
-
 def _metric(y: np.ndarray, table: Table) -> tuple[str, Metric]:
-    """The metric that comes first in judging, of answers as `_held_out` gives them; an error in
+    """The metric that comes first in judging, of answers as `held_out` gives them; an error in
     the target's unit."""
     from sklearn.metrics import average_precision_score
 

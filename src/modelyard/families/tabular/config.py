@@ -85,6 +85,9 @@ class TabularModel(Settings):
     errors (Huber's for `linear`). Not every kind has every loss."""
     quantile: float = Field(default=0.9, gt=0, lt=1)
     """With `loss=quantile`: the share of targets that is to lie below the prediction."""
+    coverage: float | None = Field(default=0.9, gt=0, lt=1)
+    """Share of the true values that a regression's interval from `low` to `high` is to hold. None: no
+    interval; none with `loss=quantile` either."""
     refit: Literal["auto", "on", "off"] = "auto"
     """Whether the model is fitted once more on training and validation rows together, after the
     validation rows have chosen the number of trees, the threshold and the calibration. `auto`: up to
@@ -163,6 +166,10 @@ class TabularConfig(FamilyConfig):
                 "Type: --set features.time_column=null"
             )
         return self
+
+    def of_kind(self, kind: Kind) -> TabularConfig:
+        """This config with a kind in place of `auto`."""
+        return self.model_copy(update={"model": self.model.model_copy(update={"kind": kind})})
 
     def for_search(self) -> TabularConfig:
         """The validation rows judge a trial, so no model is fitted on them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelyard.families.tabular.loss import HUBER
@@ -18,6 +18,10 @@ Options = dict[str, Any]
 ROWS_OF_A_TREE, COLUMNS_OF_A_TREE = 0.8, 0.7
 """Shares that are drawn for each tree of LightGBM: trees that see different parts err less alike
 (Friedman 2002)."""
+
+TREES = 100
+"""Of forests and boosted models that are fitted on folds: enough to rank kinds, and for the size of
+errors."""
 
 LIGHTGBM_LOSSES: dict[str, Options] = {
     "squared": {"objective": "regression", "metric": "rmse"},
@@ -44,6 +48,13 @@ FOREST_LOSSES: dict[str, Options] = {
     "squared": {"criterion": "squared_error"},
     "absolute": {"criterion": "absolute_error"},
 }
+
+
+def new_estimator(config: TabularConfig, table: Table, trees: int) -> Any:
+    """The estimator of `model.kind` with so many trees, where it has trees."""
+    if config.model.kind == "linear":
+        return new_linear(config, table)[1]
+    return NEW_TREES[config.model.kind](config, table, trees)
 
 
 def new_lightgbm(config: TabularConfig, table: Table, trees: int) -> Any:
@@ -105,19 +116,20 @@ def new_boosting(config: TabularConfig, table: Table, trees: int) -> Any:
         max_depth=model.max_depth,
         l2_regularization=model.regularization,
         scoring="loss",
+        early_stopping=False,
         min_samples_leaf=_least_in_leaf(len(table.x)),
         random_state=config.seed,
         **_of_loss(BOOSTING_LOSSES, table, level="quantile"),
     )
 
 
-def new_forest(config: TabularConfig, table: Table) -> Any:
+def new_forest(config: TabularConfig, table: Table, trees: int) -> Any:
     """scikit-learn's random forest."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     kind = RandomForestClassifier if table.classes else RandomForestRegressor
     return kind(
-        n_estimators=config.model.trees,
+        n_estimators=trees,
         max_depth=config.model.max_depth,
         random_state=config.seed,
         n_jobs=cores(table.x.size),
@@ -139,6 +151,14 @@ def new_linear(config: TabularConfig, table: Table) -> tuple[str, Any]:
         name = "Huber regression"
         linear = HuberRegressor(epsilon=HUBER, alpha=penalty, max_iter=2_000)
     return name, Pipeline([("scale", StandardScaler()), ("linear", linear)])
+
+
+NEW_TREES: Mapping[str, Callable[[TabularConfig, Table, int], Any]] = {
+    "forest": new_forest,
+    "boosting": new_boosting,
+    "xgboost": new_xgboost,
+    "lightgbm": new_lightgbm,
+}
 
 
 def _least_in_leaf(rows: int) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn import metrics as sk
 
+from modelyard.families.tabular.judged_intervals import with_intervals
 from modelyard.families.tabular.labelled import load_mask
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split
@@ -54,7 +55,7 @@ def evaluate(
     Raises:
         BadData: the split lacks a column that the host needs.
     """
-    scores = host.scores(run, load_columns(features, split, host.schema))
+    columns = load_columns(features, split, host.schema)
     _, y = load_split(features, split)
     _, y_train = load_split(features, "train")
     classes = TableSchema.load(Path(features) / "assets").classes
@@ -63,11 +64,15 @@ def evaluate(
         assert classes is host.schema.classes is None, (
             "a classifier and a regression cannot be compared"
         )
-        found = _regression(y.astype(np.float64), scores, y_train, split, quantile)
+        answers = host.values(run, columns)
+        judged = _regression(y.astype(np.float64), answers.value, y_train, split, quantile)
+        if host.interval is not None:
+            judged = with_intervals(judged, y, answers, host.interval, y_train)
         return _with_groups(
-            found, mask, lambda part: _regression_metrics(y[part], scores[part], quantile)
+            judged, mask, lambda part: _regression_metrics(y[part], answers.value[part], quantile)
         )
     known = host.schema.classes
+    scores = host.scores(run, columns)
     found = judge_classes(
         scores,
         host.decision,

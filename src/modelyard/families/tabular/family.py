@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from modelyard.families.tabular.calibrate import calibrate
 from modelyard.families.tabular.choosing import choose_kind
 from modelyard.families.tabular.config import TabularConfig, TabularModel
 from modelyard.families.tabular.data import TabularData
@@ -63,8 +64,7 @@ class Tabular(TabularData, Family[TabularConfig]):
         if config.model.kind == "auto":
             found = choose_kind(config, table)
             kind_notes.append(found.note)
-            model = config.model.model_copy(update={"kind": found.kind})
-            config = config.model_copy(update={"model": model})
+            config = config.of_kind(found.kind)
         fitted = _fit_kind(config, table, features, out, trainer)
         _info(config, table, fitted).save(out)
         run = native_runtime(out)
@@ -73,6 +73,9 @@ class Tabular(TabularData, Family[TabularConfig]):
         if table.loss is not None:
             _scale(table, table.loss, run).save(out / "assets")
             chosen, notes = _of_loss(table.loss)
+            if table.loss.fit != "quantile" and config.model.coverage is not None:
+                note = _intervals(config, table, run, fitted, out / "assets")
+                notes.append(note)
         else:
             chosen, notes = _decide(config, table, run, out / "assets")
         # The validation rows rank the inputs while no model was fitted on them.
@@ -138,6 +141,17 @@ def _scale(table: Table, loss: Chosen, run: Runtime) -> TargetScale:
     output = run(GRAPH, {INPUT: table.x_validation})["value"]
     offset = covering(table.y_validation, output.astype(np.float64), loss.quantile)
     return scale.model_copy(update={"center": scale.center + offset * scale.spread})
+
+
+def _intervals(
+    config: TabularConfig, table: Table, run: Runtime, fitted: Fitted, assets: Path
+) -> str:
+    """Writes the intervals, where there are rows enough for them; a note."""
+    again = is_refitted(config, table)
+    interval, note = calibrate(config, table, run, fitted.trees, again)
+    if interval is not None:
+        interval.save(assets)
+    return note
 
 
 def _of_loss(loss: Chosen) -> tuple[str, list[str]]:

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel
 
+from modelyard.families.tabular.interval import Interval
 from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.shapley import shapley_values
@@ -38,6 +40,23 @@ class ValueAnswer(WithWarnings):
     """The predicted value, in the target's own unit."""
 
 
+class IntervalAnswer(ValueAnswer):
+    """The answer of a regression that knows how far it may be off."""
+
+    low: float
+    """Lower edge of the interval that holds the true value with the coverage that was asked for."""
+    high: float
+    """Upper edge, in the target's own unit as the other edge."""
+
+
+class Values(NamedTuple):
+    """A regression's values, float64 (rows,), and the edges of their intervals; None without."""
+
+    value: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+
+
 class TabularHost(ColumnHost):
     """Answers for one trained table: its `Request` has the table's columns as fields."""
 
@@ -47,7 +66,10 @@ class TabularHost(ColumnHost):
         super().__init__(assets, self.schema, about)
         self.decision = Decision.load_or(assets, Decision())
         self.scale = TargetScale.load_or(assets, IDENTITY)
-        self.Response = _response_model(self.schema)
+        self.interval: Interval | None = None
+        if (self.assets / Interval.FILE).is_file():
+            self.interval = Interval.load(self.assets)
+        self.Response = _response_model(self.schema, self.interval)
         self.counts_errors = self.schema.classes is not None
         self.error_name = "error rate" if self.counts_errors else "mean absolute error"
 
@@ -55,12 +77,12 @@ class TabularHost(ColumnHost):
         """One answer a request, in order."""
         if not requests:
             return []
-        scores = self._score(run, self.encoder.transform(self.columns(requests)))
+        x = self.encoder.transform(self.columns(requests))
         found: list[WithWarnings] = []
         if self.schema.classes is None:
-            found += [ValueAnswer(value=value) for value in scores.tolist()]
+            found += _value_answers(self._values(run, x))
         else:
-            found += answers(self.decision, self.schema.classes, scores)
+            found += answers(self.decision, self.schema.classes, self._score(run, x))
         self.warn(requests, found)
         return list(found)
 
@@ -75,9 +97,16 @@ class TabularHost(ColumnHost):
         """
         return self._score(run, self.encoder.transform(completed(columns, self.schema)))
 
+    def values(self, run: Runtime, columns: Columns) -> Values:
+        """What a regression answers to whole columns, as `scores` takes them."""
+        return self._values(run, self.encoder.transform(completed(columns, self.schema)))
+
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """The input columns, texts and times as figures, and the answer."""
         row, derived = self.cells(request)
+        if isinstance(response, IntervalAnswer):
+            answer = {"prediction": response.value, "width": response.high - response.low}
+            return described(row, answer, derived)
         if isinstance(response, ValueAnswer):
             return described(row, {"prediction": response.value}, derived)
         assert isinstance(response, ClassAnswer)
@@ -140,13 +169,31 @@ class TabularHost(ColumnHost):
         return probability, f"probability of {classes[index]}"
 
     def _score(self, run: Runtime, x: np.ndarray) -> np.ndarray:
-        output = run("model", {"features": x})
         if self.schema.classes is None:
-            return self.scale.restored(output["value"])
-        return self.decision.of_probabilities(output["probabilities"])
+            return self.scale.restored(self._output(run, x))
+        return self.decision.of_probabilities(self._output(run, x))
+
+    def _values(self, run: Runtime, x: np.ndarray) -> Values:
+        output = self._output(run, x)
+        value = self.scale.restored(output)
+        if self.interval is None:
+            return Values(value)
+        low, high = self.interval.bounds(x, output)
+        return Values(value, self.scale.restored(low), self.scale.restored(high))
+
+    def _output(self, run: Runtime, x: np.ndarray) -> np.ndarray:
+        name = "value" if self.schema.classes is None else "probabilities"
+        return run("model", {"features": x})[name]
 
 
-def _response_model(schema: TableSchema) -> type[BaseModel]:
-    if schema.classes is None:
-        return ValueAnswer
-    return answer_type(schema.classes)
+def _value_answers(found: Values) -> list[ValueAnswer]:
+    if found.low is None or found.high is None:
+        return [ValueAnswer(value=value) for value in found.value.tolist()]
+    edges = zip(found.value.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
+    return [IntervalAnswer(value=value, low=low, high=high) for value, low, high in edges]
+
+
+def _response_model(schema: TableSchema, interval: Interval | None) -> type[BaseModel]:
+    if schema.classes is not None:
+        return answer_type(schema.classes)
+    return ValueAnswer if interval is None else IntervalAnswer

@@ -154,7 +154,7 @@ def _save_boosting(boosting: Any, out: Path, best: int) -> None:
 def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """scikit-learn's random forest; all trees are kept."""
     trees = config.model.trees
-    forest = new_forest(config, table).set_params(warm_start=True)
+    forest = new_forest(config, table, trees).set_params(warm_start=True)
     for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
         forest.set_params(n_estimators=count).fit(table.x, table.y, sample_weight=table.weight)
         progress(count, trees)
