@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from modelyard.errors import BadData
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.family import Text
 from modelyard.families.text.host import TextHost, TextRequest
+from modelyard.families.text.spec import TextSpec
 from modelyard.judging.evaluation import GateSettings, judge
 from modelyard.kit.classes.decision import Decision, Temperature
+from modelyard.kit.classifier.kind import FileLimits
 from modelyard.kit.text import simple
 from modelyard.runtimes.types import Arrays
 from tests.unit.text.test_text_data import BAD, GOOD, built, reviews, table
@@ -53,6 +56,28 @@ def test_an_answer_does_not_depend_on_the_other_texts_of_its_batch(features: Pat
     assert together == [host.predict(run, [request])[0] for request in requests]
     assert run.shapes[2] == (1, 3)
     assert [answer.label for answer in together[:4]] == ["praise", "blame", "blame", "praise"]
+
+
+def test_a_text_is_tokenized_once_for_answer_warning_and_drift(
+    features: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = host_of(features)
+    requests = [TextRequest(text=f" {text}") for text in ("good", "word " * 40, "∰ film")]
+    before = [host.figures(host.bytes_of(request)) for request in requests]
+    host = host_of(features)
+    answers = host.predict(Counting(host), requests)
+    assert [len(answer.warnings) for answer in answers] == [0, 1, 0]
+    monkeypatch.setattr(TextSpec, "encoded", None)
+    after = [host.describe(*pair) for pair in zip(requests, answers, strict=True)]
+    assert [row | figures for row, figures in zip(after, before, strict=True)] == after
+
+
+def test_a_text_that_is_refused_is_named_among_others(features: Path) -> None:
+    host = host_of(features)
+    host.spec = host.spec.model_copy(update={"limits": FileLimits(10)})
+    texts = [TextRequest(text="good"), TextRequest(text="good " * 9)]
+    with pytest.raises(BadData, match="'text': has 44 bytes; at most 10 are"):
+        host.predict(Counting(host), texts)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
 
+from modelyard.errors import BadData
 from modelyard.families.text.spec import TEXTS, TextSpec
 from modelyard.host import Caution, Cost, Explanation
 from modelyard.kit.cautions import empty
@@ -40,6 +42,14 @@ class TextHost(ClassifierHost[TextSpec]):
         assert isinstance(request, TextRequest)
         return request.text.strip().encode()
 
+    def decode_all(self, requests: Sequence[BaseModel]) -> np.ndarray:
+        """Tokens of some texts, (n, length)."""
+        try:
+            return self.spec.decode_all([self.bytes_of(request) for request in requests])
+        except BadData:
+            # The text that is refused is named as one that came by itself.
+            return super().decode_all(requests)
+
     def cost(self, request: BaseModel) -> Cost:
         """Tokens that are read, and the time to find them."""
         assert isinstance(request, TextRequest)
@@ -55,7 +65,7 @@ class TextHost(ClassifierHost[TextSpec]):
         start = 0
         while start < len(order):
             # Padding all to the longest text would cost more than a further call.
-            most = 1.5 * counts[order[start]] + 8
+            most = 1.25 * counts[order[start]] + 8
             some = order[start : start + CHUNK]
             rows = some[counts[some] <= most]
             start += len(rows)
@@ -76,7 +86,9 @@ class TextHost(ClassifierHost[TextSpec]):
                     message="is mostly of characters that were not in the training data",
                 ),
             )
-        if array[-1] == self.spec.pad or len(self.spec.encoded(request.text).ids) <= len(array):
+        if array[-1] == self.spec.pad:
+            return ()
+        if self.spec.tally(self.bytes_of(request).decode()).tokens <= len(array):
             return ()
         return (Caution(field=TEXTS.field, message=f"only {len(array)} tokens of it were read"),)
 

@@ -65,7 +65,7 @@ class ClassifierHost(Host, Generic[S]):
         found: list[BaseModel] = []
         for start in range(0, len(requests), CHUNK):
             chunk = requests[start : start + CHUNK]
-            arrays = np.stack([self.decode(request) for request in chunk])
+            arrays = self.decode_all(chunk)
             some = answers(self.decision, self.spec.classes, self.probabilities(run, arrays))
             for request, array, answer in zip(chunk, arrays, some, strict=True):
                 if cautions := self.cautions(request, array):
@@ -90,6 +90,10 @@ class ClassifierHost(Host, Generic[S]):
             return self.array(self.bytes_of(request))
         except BadData as problem:
             raise BadData(problem.problem, column=self.spec.KIND.field, hint=problem.hint) from None
+
+    def decode_all(self, requests: Sequence[BaseModel]) -> np.ndarray:
+        """What the model sees of some requests, (n, *shape)."""
+        return np.stack([self.decode(request) for request in requests])
 
     def bytes_of(self, request: BaseModel) -> bytes:
         """The file that a request carries."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 SAMPLED = 256
 """Texts that go through the tokenizer at once, in parallel."""
+RECENT = 1_024
+"""Texts whose tokens are counted once for an answer, its warnings and its row for drift."""
+
+
+class Tally(NamedTuple):
+    """How many tokens a text has, before it is cut."""
+
+    tokens: int
+    unknown: int
+    """Those that stand for what the tokenizer cannot write."""
 
 
 def as_text(data: bytes, limits: FileLimits) -> str:
@@ -79,9 +89,24 @@ class TokenSpec(FileSpec):
             found += [len(encoding.ids) for encoding in part]
         return np.array(found, np.int64)
 
+    def tally(self, text: str) -> Tally:
+        """Its tokens, counted; of a text that was just read, they are not looked for again."""
+        found = self._recent.get(hash(text))
+        return found if found is not None else self._noted(text, self.encoded(text).ids)
+
     def decode(self, data: bytes) -> np.ndarray:
         """UTF-8 to tokens int32 (length,), `pad` behind the last one."""
-        return self.fitted(self.encoded(as_text(data, self.limits)).ids)
+        return self.decode_all([data])[0]
+
+    def decode_all(self, files: Sequence[bytes]) -> np.ndarray:
+        """Texts in UTF-8 to tokens int32 (n, length); the tokenizer uses all cores."""
+        texts = [as_text(data, self.limits) for data in files]
+        found = np.empty((len(texts), self.length), np.int32)
+        for place, encoding in enumerate(self.opened.encode_batch_fast(texts)):
+            ids = encoding.ids
+            self._noted(texts[place], ids)
+            found[place] = self.fitted(ids)
+        return found
 
     def fitted(self, ids: list[int]) -> np.ndarray:
         """Tokens of a text to int32 (length,): what `long` says of more, and the last one."""
@@ -98,3 +123,15 @@ class TokenSpec(FileSpec):
         assert isinstance(other, TokenSpec)
         mine = (self.tokenizer, self.length, self.long)
         return mine == (other.tokenizer, other.length, other.long)
+
+    @cached_property
+    def _recent(self) -> dict[int, Tally]:
+        """By the hash of a text: the texts themselves may be large, and are nobody's to keep."""
+        return {}
+
+    def _noted(self, text: str, ids: list[int]) -> Tally:
+        found = Tally(len(ids), ids.count(self.unknown) if self.unknown is not None else 0)
+        if len(self._recent) >= RECENT:
+            self._recent.clear()
+        self._recent[hash(text)] = found
+        return found

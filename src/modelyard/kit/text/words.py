@@ -10,19 +10,20 @@ from modelyard.kit.text.spec import TokenSpec
 def figures_of(spec: TokenSpec, text: str) -> dict[str, float | str | None]:
     """Sizes, tokens a word, the share of tokens that the tokenizer cannot write, and that of
     letters beyond ASCII."""
-    ids, words = spec.encoded(text).ids, len(text.split())
+    tally, words = spec.tally(text), len(text.split())
     return {
         "characters": float(len(text)),
         "words": float(words),
-        "tokens_per_word": len(ids) / words if words else None,
-        "unknown_share": sum(token == spec.unknown for token in ids) / len(ids),
+        "tokens_per_word": tally.tokens / words if words else None,
+        "unknown_share": tally.unknown / tally.tokens,
         "non_ascii_share": beyond_ascii(text),
     }
 
 
 def beyond_ascii(text: str) -> float:
     """Share of the characters that are not ASCII."""
-    return sum(character > "\x7f" for character in text) / max(1, len(text))
+    ascii_ones = len(text.encode("ascii", "ignore"))
+    return (len(text) - ascii_ones) / max(1, len(text))
 
 
 def each_hidden(spec: TokenSpec, text: str, most: int) -> tuple[list[str], np.ndarray]:
