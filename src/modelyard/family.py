@@ -268,9 +268,10 @@ class Entry(Generic[C]):
     Config: type[C]
     """Its defaults are a good run."""
     build: str | type[Family[C]]
-    """The building class, as `.module:Class` next to the entry, or itself."""
+    """The building class, as `.module:Class` next to the entry, or itself; or a function there that
+    makes one of the config, where its settings choose among several."""
     host: str | type[Host]
-    """The answering class."""
+    """The answering class; or a function that makes one of the assets."""
     data: str | type[Data[C]] | None = None
     """The reading class, where it stands in a module of its own that imports less than `build`.
     None: `build`."""

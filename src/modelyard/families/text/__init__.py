@@ -1,12 +1,12 @@
-"""Texts: one label each, by recurrent networks or transformers, from scratch or a checkpoint."""
+"""Texts: labels of a text, by recurrent networks or transformers, from scratch or a checkpoint."""
 
 from modelyard.families.text.config import TextConfig
 from modelyard.family import Entry
 
 FAMILY = Entry(
-    "texts: classification",
+    "texts: classification, one label or many",
     TextConfig,
-    data=".data:TextData",
-    build=".family:Text",
-    host=".host:TextHost",
+    data=".tasks:data",
+    build=".tasks:build",
+    host=".tasks:host",
 )

@@ -13,11 +13,12 @@ from modelyard.kit.classifier.config import (
     ClassifierTraining,
     TokenFeatures,
 )
+from modelyard.kit.labels.config import LabelsFeatures
 from modelyard.settings.search import Range, choice, real
 from modelyard.settings.training import Schedule
 
 
-class TextFeatures(TokenFeatures):
+class TextFeatures(TokenFeatures, LabelsFeatures):
     """From files to tokens."""
 
     most_megabytes: float = Field(default=2.0, gt=0, le=100)
@@ -88,6 +89,11 @@ class TextConfig(ClassifierConfig):
     """Which network."""
     training: TextTraining = TextTraining()
     """How it is trained."""
+
+    @property
+    def task(self) -> str:
+        """The classes that serve it: see `tasks`."""
+        return "classify_many" if self.features.labels == "many" else "classify"
 
     @classmethod
     def debug(cls) -> TextConfig:

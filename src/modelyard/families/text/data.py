@@ -15,6 +15,7 @@ from modelyard.kit.classifier.data import ClassifierData, Look
 from modelyard.kit.classifier.divide import SPLITS
 from modelyard.kit.classifier.folders import Listing
 from modelyard.kit.classifier.rows import read_rows
+from modelyard.kit.labels.data import ManyLabelsData
 from modelyard.kit.tables import is_quickly_read
 from modelyard.kit.text.fitting import fit_tokens
 from modelyard.kit.text.simple import save_simple
@@ -32,16 +33,17 @@ class TextData(ClassifierData[TextConfig, TextSpec]):
 
     def sample(self, raw: Path) -> None:
         """Writes docstrings of Python's standard library."""
-        write_sample(raw, self.config.features.sample_texts, self.config.seed)
+        settings = self.config.features
+        write_sample(raw, settings.sample_texts, self.config.seed, settings.labels)
 
     def check(self, data: Path) -> None:
         """Reads files that are read quickly."""
         if is_quickly_read(data):
-            self.listing(data, ())
+            self.check_labels(self.listing(data), ())
 
-    def listing(self, raw: Path, earlier: Sequence[str]) -> Listing:
+    def listing(self, raw: Path) -> Listing:
         """Rows of tables and JSON, or text files in class folders."""
-        listing, self._column = read_rows(raw, TEXTS, self.config.features, earlier)
+        listing, self._column = read_rows(raw, TEXTS, self.config.features)
         return listing
 
     def look(self, data: bytes) -> Look:
@@ -53,6 +55,7 @@ class TextData(ClassifierData[TextConfig, TextSpec]):
         """The tokenizer, trained on the training texts or a checkpoint's, and the length."""
         tokens = fit_tokens(facts, self.config.features, self.checkpoint())
         named = {"classes": classes, "counts": counts, "text_column": self._column}
+        named["task"] = self.config.task
         return TextSpec(limits=self.limits(), **named, **tokens)
 
     def checkpoint(self) -> FoundCheckpoint | None:
@@ -87,9 +90,14 @@ class TextData(ClassifierData[TextConfig, TextSpec]):
         return [
             ("features.length", settings.length, spec.length),
             ("features.long", settings.long, spec.long),
+            ("features.labels", settings.labels, "many" if spec.task != "classify" else "one"),
             ("model.kind", self.config.model.kind, plan["kind"]),
         ]
 
     def summary(self, spec: TextSpec) -> tuple[str, dict[str, Any]]:
         """What is read of a text."""
         return f"{spec.length} tokens of {spec.opened.get_vocab_size():,}", {"length": spec.length}
+
+
+class LabelsTextData(ManyLabelsData[TextConfig, TextSpec], TextData):
+    """Texts with any number of labels each."""

@@ -12,14 +12,16 @@ import torch
 
 from modelyard.families.text import network
 from modelyard.families.text.config import TextConfig
-from modelyard.families.text.data import TextData
-from modelyard.families.text.host import TextHost
+from modelyard.families.text.data import LabelsTextData, TextData
+from modelyard.families.text.host import LabelsTextHost, TextHost
 from modelyard.families.text.spec import TextSpec
 from modelyard.family import Split
 from modelyard.judging.evaluation import Table
 from modelyard.kit.classes.judged import Judged
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Change, Classifier, Plan
+from modelyard.kit.labels.evaluate import JudgedLabels
+from modelyard.kit.labels.family import ManyLabels
 from modelyard.kit.text import simple
 from modelyard.kit.text.encoder import Encoder, Guesses, Guessing, hiding
 from modelyard.store.base import base_of
@@ -103,6 +105,26 @@ class Text(TextData, Classifier[TextConfig, TextSpec]):
             labels = [names[int(judged.y[row])], names[int(judged.labels[row])]]
             rows.append([" ".join(texts[row].split())[:SHOWN], *labels, round(truth[row], 4)])
         columns = ["text", "label", "answer", "probability of the label"]
+        return [Table(title="Hardest texts", columns=columns, rows=rows)]
+
+
+class LabelsText(LabelsTextData, ManyLabels[TextConfig, TextSpec], Text):
+    """From texts with any number of labels to a served classifier."""
+
+    Answering = LabelsTextHost
+
+    def hardest(self, features: Path, judged: JudgedLabels, split: Split) -> list[Table]:
+        """The texts whose own labels, and lack of others, are the least probable."""
+        truth = np.where(judged.y, judged.p, 1 - judged.p)
+        surprise = -np.log(np.maximum(truth, 1e-12)).sum(axis=1)
+        texts = [data.decode() for _, data in store.load_files(features, split)]
+        rows: list[list[str | float]] = []
+        for row in np.argsort(-surprise, kind="stable")[:HARDEST].tolist():
+            labels = []
+            for held in (judged.y[row], judged.answers[row]):
+                labels.append(", ".join(judged.classes[one] for one in np.flatnonzero(held)) or "–")
+            rows.append([" ".join(texts[row].split())[:SHOWN], *labels, round(surprise[row], 3)])
+        columns = ["text", "labels", "answer", "surprise (nats)"]
         return [Table(title="Hardest texts", columns=columns, rows=rows)]
 
 

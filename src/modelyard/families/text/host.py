@@ -13,8 +13,8 @@ from modelyard.errors import BadData
 from modelyard.families.text.spec import TEXTS, TextSpec
 from modelyard.host import Caution, Cost, Explanation
 from modelyard.kit.cautions import empty
-from modelyard.kit.classes.answers import contrast
 from modelyard.kit.classifier.host import CHUNK, GRAPH, LOGITS, ClassifierHost
+from modelyard.kit.labels.host import ManyLabelsHost
 from modelyard.kit.text.words import each_hidden, figures_of
 from modelyard.runtimes.types import Runtime
 
@@ -101,9 +101,8 @@ class TextHost(ClassifierHost[TextSpec]):
         (occlusion: Zeiler and Fergus 2014, section 4.2)."""
         words, tokens = each_hidden(self.spec, self.bytes_of(request).decode(), EXPLAINED)
         raw = self.logits(run, tokens)
-        answer = int(self.decision.labels(self.decision.of_logits(raw[:1]))[0])
-        weights, output = contrast(self.spec.classes, answer)
-        values = self.decision.calibrated_logits(raw) @ weights
+        weights, output = self.reasoned(raw[0])
+        values = self.calibrated(raw) @ weights
         drops = dict(zip(words, (values[0] - values[1:]).tolist(), strict=True))
         ranked = dict(sorted(drops.items(), key=lambda item: -abs(item[1])))
         return Explanation(method="occlusion", output=output, contributions=ranked)
@@ -116,3 +115,7 @@ class TextHost(ClassifierHost[TextSpec]):
         from modelyard.kit.classifier.rows import read_bodies
 
         return read_bodies(file, TEXTS, self.spec.text_column)
+
+
+class LabelsTextHost(ManyLabelsHost[TextSpec], TextHost):
+    """Answers with any number of labels."""

@@ -8,6 +8,7 @@ import re
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -24,32 +25,49 @@ AREAS = {
 """Modules and packages that Python 3.11 and 3.12 have, by class."""
 DOCSTRING = re.compile(r'(?:\A|:\n)\s*r?"""(.+?)"""', re.DOTALL)
 """At the beginning of a module, class or function. Parsing 300 files would take ten seconds."""
+NEXT = re.compile(r"\n\s*(?:async def|def|class) ")
+"""Where the code that a docstring belongs to ends."""
+DEEDS = {
+    "raises": re.compile(r"^\s+raise\b", re.MULTILINE),
+    "returns": re.compile(r"^\s+return +[^ ]", re.MULTILINE),
+    "yields": re.compile(r"^\s+yield\b", re.MULTILINE),
+    "catches": re.compile(r"^\s+except\b", re.MULTILINE),
+    "loops": re.compile(r"^\s+(?:for|while)\b", re.MULTILINE),
+}
+"""What the code below a docstring does: its further labels."""
 SHORTEST = 40
 """Characters of a docstring that is taken."""
 
 
-def write_sample(raw: Path, count: int | None, seed: int) -> None:
-    """Writes `docstrings.csv`: `text,area`, in a random order, at most `count` texts."""
+def write_sample(
+    raw: Path, count: int | None, seed: int, labels: Literal["one", "many"] = "one"
+) -> None:
+    """Writes `docstrings.csv`: `text,area`, in a random order, at most `count` texts. With many
+    labels, `text,labels`: the area and what the code below the docstring does, between `|`."""
     found: dict[str, str] = {}
     for area, modules in AREAS.items():
         for module in modules.split():
-            for text in _docstrings(Path(sysconfig.get_path("stdlib")), module):
-                found.setdefault(text, area)
+            for text, code in _docstrings(Path(sysconfig.get_path("stdlib")), module):
+                deeds = [name for name, pattern in DEEDS.items() if pattern.search(code)]
+                found.setdefault(text, "|".join([area, *deeds]) if labels == "many" else area)
     rows = list(found.items())
     order = np.random.default_rng(seed).permutation(len(rows))[:count]
     with (raw / "docstrings.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["text", "area"])
+        writer.writerow(["text", "labels" if labels == "many" else "area"])
         writer.writerows(rows[place] for place in order)
 
 
-def _docstrings(library: Path, module: str) -> Iterator[str]:
+def _docstrings(library: Path, module: str) -> Iterator[tuple[str, str]]:
+    """Docstrings of a module, each with the code below it."""
     folder = library / module
     files = sorted(folder.rglob("*.py")) if folder.is_dir() else [library / f"{module}.py"]
     for file in files:
         if not file.is_file():
             continue
-        for found in DOCSTRING.finditer(file.read_text(encoding="utf-8")):
+        source = file.read_text(encoding="utf-8")
+        for found in DOCSTRING.finditer(source):
             text = inspect.cleandoc(found[1])
             if len(text) >= SHORTEST:
-                yield text
+                after = NEXT.search(source, found.end())
+                yield text, source[found.end() : after.start() if after else len(source)]

@@ -23,5 +23,7 @@ class TextSpec(TokenSpec):
     FILE: ClassVar[str] = "text.json"
     KIND = TEXTS
 
+    task: str = "classify"
+    """By which the host is found: see `tasks`."""
     text_column: str = TEXTS.field
     """Column of the training data that holds the text."""

@@ -16,11 +16,11 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.family import Data, Split
-from modelyard.kit.classes.positive import positive_class
+from modelyard.kit.classes.positive import Positive, positive_class
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.config import ClassifierConfig
 from modelyard.kit.classifier.divide import SPLITS, Unique, divide, without_copies
-from modelyard.kit.classifier.folders import Example, Listing, read_folder
+from modelyard.kit.classifier.folders import Example, Listing, check_labels, read_folder
 from modelyard.kit.classifier.kind import FileLimits, read_bytes
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.classifier.work import each
@@ -66,10 +66,46 @@ class ClassifierData(Data[C], Generic[C, S]):
         """
         return Look(hashlib.sha256(data).hexdigest())
 
-    def listing(self, raw: Path, earlier: Sequence[str]) -> Listing:
+    def listing(self, raw: Path) -> Listing:
         """The labelled examples of a raw folder: by default files, in class folders or listed in
-        labels.csv. `earlier` names classes that the data need not have."""
-        return read_folder(raw, self.Spec.KIND, self.config.features, earlier)
+        labels.csv."""
+        return read_folder(raw, self.Spec.KIND, self.config.features)
+
+    def check_labels(self, listing: Listing, earlier: Sequence[str]) -> None:
+        """Refuses labels that nothing can be learnt from. `earlier` names classes that the data
+        need not have.
+
+        Raises:
+            BadData: with file and row.
+            UsageError: `features.positive` does not fit the data.
+        """
+        check_labels(listing, self.config.features, earlier)
+
+    def labels_of(self, example: Example) -> list[str]:
+        """The classes of an example: one."""
+        return [example.label]
+
+    def ordered(self, counts: Counter[str]) -> list[str]:
+        """Classes in the order of the logits; `counts` are training examples by class."""
+        classes = sorted(counts)
+        if len(classes) == 2:
+            found = positive_class(counts, self.config.features.positive)
+            classes = [found.other, found.name]
+        return classes
+
+    def encoded(self, examples: Sequence[Example], classes: list[str]) -> np.ndarray:
+        """Labels as they are stored: class indices (n,)."""
+        return np.array([classes.index(example.label) for example in examples])
+
+    def divided(self, examples: Sequence[Example], raw: Path) -> Parts:
+        """Examples by split, each class with the same share in all of them.
+
+        Raises:
+            BadData: a class has too few.
+        """
+        settings = self.config.features
+        wanted = {"validation": settings.validation_share, "test": settings.test_share}
+        return divide(examples, self.Spec.KIND, wanted, self.config.seed, raw)
 
     def limits(self) -> FileLimits:
         """What the settings allow a file to be at most."""
@@ -98,16 +134,16 @@ class ClassifierData(Data[C], Generic[C, S]):
             BadData: with file, and row of labels.csv.
             UsageError: the settings are not those of the earlier model.
         """
-        kind, settings = self.Spec.KIND, self.config.features
+        kind = self.Spec.KIND
         base = base_of(out)
         earlier = self._earlier(base) if base is not None else None
-        listing = self.listing(raw, earlier.classes if earlier is not None else ())
+        listing = self.listing(raw)
+        self.check_labels(listing, earlier.classes if earlier is not None else ())
         limits = self.limits()
         looks = each(listing.examples, lambda example: self.look(read_bytes(example.file, limits)))
         unique = without_copies(listing.examples, [look.digest for look in looks], kind)
-        _check_no_class_is_lost(listing.examples, unique, listing.raw, kind.one)
-        wanted = {"validation": settings.validation_share, "test": settings.test_share}
-        parts = divide(unique.examples, kind, wanted, self.config.seed, listing.raw)
+        self._check_no_class_is_lost(listing, unique)
+        parts = self.divided(unique.examples, listing.raw)
         if earlier is not None:
             spec = self._grown(earlier, parts)
         else:
@@ -116,6 +152,7 @@ class ClassifierData(Data[C], Generic[C, S]):
             spec = self._fitted(parts, dict(zip(names, facts, strict=True)))
         for split in SPLITS:
             _write_split(out, split, parts[split], spec)
+            store.save_labels(out, split, self.encoded(parts[split], spec.classes))
         if earlier is None:
             spec = self.scaled(spec, store.load_arrays(out, "train"))
         spec.save(Path(out) / "assets")
@@ -156,28 +193,44 @@ class ClassifierData(Data[C], Generic[C, S]):
 
     def _grown(self, earlier: S, parts: Parts) -> S:
         """The earlier classes, then those that training examples add; counts are of all so far."""
-        labels = [example.label for example in parts["train"]]
-        classes = [*earlier.classes, *sorted(set(labels) - set(earlier.classes))]
+        found = self._counts(parts["train"])
+        classes = [*earlier.classes, *sorted(found.keys() - set(earlier.classes))]
         before = dict(zip(earlier.classes, earlier.counts, strict=True))
-        counts = [before.get(name, 0) + labels.count(name) for name in classes]
+        counts = [before.get(name, 0) + found[name] for name in classes]
         changed = {"classes": classes, "counts": counts, "limits": self.limits()}
         return earlier.model_copy(update=changed)
 
     def _fitted(self, parts: Parts, facts: dict[str, Any]) -> S:
-        labels = [example.label for example in parts["train"]]
-        classes = sorted(set(labels))
-        if len(classes) == 2:
-            found = positive_class(Counter(labels), self.config.features.positive)
-            classes = [found.other, found.name]
-        counts = [labels.count(name) for name in classes]
+        found = self._counts(parts["train"])
+        classes = self.ordered(found)
+        counts = [found[name] for name in classes]
         return self.fitted(classes, counts, [facts[example.name] for example in parts["train"]])
+
+    def _counts(self, examples: Sequence[Example]) -> Counter[str]:
+        return Counter(label for example in examples for label in self.labels_of(example))
+
+    def _check_no_class_is_lost(self, listing: Listing, unique: Unique) -> None:
+        before, after = self._counts(listing.examples), self._counts(unique.examples)
+        if lost := sorted(before.keys() - after.keys()):
+            problem = f"every {self.Spec.KIND.one} of this class is also under another label"
+            raise BadData(problem, file=listing.raw / lost[0])
+
+    def positive_of(self, spec: S) -> Positive | None:
+        """Which of two classes is the positive one, and what the card says of it."""
+        if len(spec.classes) != 2:
+            return None
+        counts = dict(zip(spec.classes, spec.counts, strict=True))
+        found = positive_class(counts, self.config.features.positive)
+        if found.name != spec.classes[1]:
+            found = positive_class(counts, spec.classes[1], "the model that it starts from")
+        return found
 
     def _summary(
         self, parts: Parts, spec: S, dropped: dict[str, int], notes: list[str]
     ) -> dict[str, Any]:
         many = spec.KIND.many
         rows = {split: len(part) for split, part in parts.items()}
-        labels = {split: [example.label for example in part] for split, part in parts.items()}
+        counts = {split: self._counts(part) for split, part in parts.items()}
         groups = {example.group for part in parts.values() for example in part} - {None}
         if groups:
             notes = [
@@ -186,19 +239,15 @@ class ClassifierData(Data[C], Generic[C, S]):
             ]
         classes = {}
         for name in spec.classes:
-            classes[name] = {split: labels[split].count(name) for split in SPLITS}
+            classes[name] = {split: counts[split][name] for split in SPLITS}
         words, entries = self.summary(spec)
         headline = f"{sum(rows.values()):,} {many} of {len(spec.classes)} classes"
         if words:
             headline += f", {words}"
-        if len(spec.classes) == 2:
-            counts = dict(zip(spec.classes, spec.counts, strict=True))
-            named = self.config.features.positive
-            found = positive_class(counts, named)
-            if found.name != spec.classes[1]:
-                found = positive_class(counts, spec.classes[1], "the model that it starts from")
-            headline += found.headline
-            notes = [*notes, found.note]
+        positive = self.positive_of(spec)
+        if positive is not None:
+            headline += positive.headline
+            notes = [*notes, positive.note]
         return {
             "headline": headline,
             "rows": rows,
@@ -206,18 +255,9 @@ class ClassifierData(Data[C], Generic[C, S]):
             "unit": many,
             "classes": classes,
             **entries,
-            "positive_class": spec.classes[1] if len(spec.classes) == 2 else "",
+            "positive_class": positive.name if positive is not None else "",
             "notes": notes,
         }
-
-
-def _check_no_class_is_lost(
-    examples: Sequence[Example], unique: Unique, raw: Path, one: str
-) -> None:
-    before = {example.label for example in examples}
-    after = {example.label for example in unique.examples}
-    if lost := sorted(before - after):
-        raise BadData(f"every {one} of this class is also under another label", file=raw / lost[0])
 
 
 def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec) -> None:
@@ -229,6 +269,5 @@ def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec) -> 
 
     each(part, decode)
     arrays.flush()
-    store.save_labels(out, split, np.array([spec.classes.index(example.label) for example in part]))
     names = [example.name for example in part]
     store.save_files(out, split, names, [example.file for example in part])

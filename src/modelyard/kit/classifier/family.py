@@ -17,7 +17,6 @@ from modelyard.errors import UsageError
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation, Plot, Table
 from modelyard.kit.classes.choosing import Aim, fit_on_logits
-from modelyard.kit.classes.decision import Decision
 from modelyard.kit.classes.evaluate import judge_classes
 from modelyard.kit.classes.judged import Judged, align
 from modelyard.kit.classifier import store
@@ -198,12 +197,11 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
             store.load_arrays(features, "train")[:EXAMPLE_ROWS],
             allow_pickle=False,
         )
-        decision = self._decide(features, out)
-        decision.save(assets)
-        headline = report["headline"] + decision.headline
+        clause, note = self.decide(features, out)
+        headline = report["headline"] + clause
         if "kind" in plan:
             headline = f"{plan['kind']}, {headline}"
-        return report | {"headline": headline, "notes": [decision.note] if decision.note else []}
+        return report | {"headline": headline, "notes": [note] if note else []}
 
     def graphs(self, model: Path) -> list[Graph]:
         """One graph, `model`: the input to `logits`, and what else the network gives."""
@@ -271,8 +269,12 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
             return counts.sum() / (len(counts) * counts)
         return torch.ones(len(counts))
 
-    def _decide(self, features: Path, out: Path) -> Decision:
-        """Calibration and threshold, fitted on the validation split."""
+    def decide(self, features: Path, out: Path) -> tuple[str, str]:
+        """Fits calibration and threshold on the validation split and adds them to the assets.
+
+        Returns:
+            A clause for the stage's line, and a sentence for the card.
+        """
         settings = self.config.model
         host = self.Answering(Path(out) / "assets")
         run = TorchRuntime(self.graphs(out))
@@ -282,7 +284,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         shares = None
         if settings.class_weight == "balanced":
             shares = np.array(host.spec.counts) / sum(host.spec.counts)
-        return fit_on_logits(
+        decision = fit_on_logits(
             host.logits(run, store.load_arrays(features, "validation")),
             store.load_labels(features, "validation"),
             host.spec.classes,
@@ -290,3 +292,5 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
             calibrate=settings.calibration == "temperature",
             shares=shares,
         )
+        decision.save(host.assets)
+        return decision.headline, decision.note

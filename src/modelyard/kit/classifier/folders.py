@@ -57,16 +57,12 @@ class Listing:
     """Sentences for the card."""
 
 
-def read_folder(
-    raw: Path, kind: FileKind, settings: FileFeatures, earlier: Sequence[str] = ()
-) -> Listing:
+def read_folder(raw: Path, kind: FileKind, settings: FileFeatures) -> Listing:
     """The labelled files: by `labels.csv`, or by class folders, in split folders or not.
-
-    `earlier` names classes that an earlier model knows: the data need not have them.
 
     Raises:
         BadData: with file, and row of labels.csv.
-        UsageError: `features.positive` or `features.group_pattern` does not fit the data.
+        UsageError: `features.group_pattern` does not fit the data.
     """
     raw = Path(raw)
     if not raw.is_dir() or not any(raw.iterdir()):
@@ -74,7 +70,6 @@ def read_folder(
     files = files_of(raw)
     table = files.get(LABELS)
     listing = _by_folder(files, kind) if table is None else _by_table(table, files, kind)
-    check_labels(listing, settings, earlier)
     if settings.group_pattern is not None:
         pattern = settings.group_pattern
         listing.examples = [grouped(example, pattern) for example in listing.examples]
@@ -232,6 +227,7 @@ def _of_class(
 
 def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str]) -> None:
     """At least two classes, and none that is not allowed or that the training examples lack.
+    `earlier` names classes that an earlier model knows: the data need not have them.
 
     Raises:
         BadData: with file, and row of a table.
@@ -241,7 +237,7 @@ def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str
     for example in listing.examples:
         if settings.classes and example.label not in settings.classes:
             allowed = choices("class", example.label, settings.classes)
-            raise _wrong_label(example, f"{allowed} (features.classes)")
+            raise wrong_label(example, f"{allowed} (features.classes)")
     labels = {example.label for example in listing.examples} | set(earlier)
     for name in settings.classes:
         if name not in labels:
@@ -256,7 +252,7 @@ def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str
     for example in listing.examples:
         if example.label not in known:
             problem = f"class {example.label!r} has no training {kind.one}"
-            raise _wrong_label(example, problem)
+            raise wrong_label(example, problem)
 
 
 def _check_positive(positive: str | None, labels: set[str]) -> None:
@@ -281,7 +277,8 @@ def _one_class(listing: Listing, name: str) -> BadData:
     return BadData(problem, file=listing.raw, hint=hint)
 
 
-def _wrong_label(example: Example, problem: str) -> BadData:
+def wrong_label(example: Example, problem: str) -> BadData:
+    """The fault of an example's label, with its file and row."""
     if example.table is not None:
         column = example.columns[1]
         return BadData(problem, file=example.table, row=example.row, column=column)

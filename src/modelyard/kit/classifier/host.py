@@ -12,12 +12,13 @@ import numpy as np
 from pydantic import BaseModel
 
 from modelyard.errors import BadData
-from modelyard.host import Caution, Cell, Host, Outcome
+from modelyard.host import Caution, Cell, Host, Outcome, WithWarnings
 from modelyard.kit.classes.answers import (
     ClassAnswer,
     answer_type,
     answers,
     class_outcome,
+    contrast,
     score_of,
 )
 from modelyard.kit.classes.decision import Decision
@@ -41,6 +42,7 @@ class ClassifierHost(Host, Generic[S]):
 
     Spec: type[S]
     """The asset that decodes a file's bytes."""
+    error_name = "error rate"
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
@@ -66,12 +68,26 @@ class ClassifierHost(Host, Generic[S]):
         for start in range(0, len(requests), CHUNK):
             chunk = requests[start : start + CHUNK]
             arrays = self.decode_all(chunk)
-            some = answers(self.decision, self.spec.classes, self.probabilities(run, arrays))
+            some = self.answered(self.probabilities(run, arrays))
             for request, array, answer in zip(chunk, arrays, some, strict=True):
                 if cautions := self.cautions(request, array):
                     answer.warnings = cautions
             found += some
         return found
+
+    def answered(self, p: np.ndarray) -> Sequence[WithWarnings]:
+        """One answer an example, from calibrated probabilities (n, classes)."""
+        return answers(self.decision, self.spec.classes, p)
+
+    def reasoned(self, logits: np.ndarray) -> tuple[np.ndarray, str]:
+        """What reasons of an answer are given for, by its logits (classes,): weights (classes,)
+        whose sum over the calibrated logits is explained, and its name."""
+        answer = int(self.decision.labels(self.decision.of_logits(logits[None]))[0])
+        return contrast(self.spec.classes, answer)
+
+    def calibrated(self, logits: np.ndarray) -> np.ndarray:
+        """Logits (n, classes) with the temperature, where there is one; float64."""
+        return self.decision.calibrated_logits(logits)
 
     def cautions(self, request: BaseModel, array: np.ndarray) -> tuple[Caution, ...]:
         """Of a request and what the model sees of it: that it is the same everywhere, as a black
@@ -127,13 +143,14 @@ class ClassifierHost(Host, Generic[S]):
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Figures of the file as it was sent, and the answer."""
+        return {**self.figures(self.bytes_of(request)), **self.figures_of_answer(response)}
+
+    def figures_of_answer(self, response: BaseModel) -> dict[str, float | str | None]:
+        """What drift looks at in an answer: score, entropy and label."""
         assert isinstance(response, ClassAnswer)
         p = np.array(list(response.probabilities.values()))
         entropy = float(-(p * np.log(np.maximum(p, 1e-300))).sum() / np.log(len(p)))
-        figures = self.figures(self.bytes_of(request))
-        return {**figures, "score": score_of(response), "entropy": entropy, "label": response.label}
-
-    error_name = "error rate"
+        return {"score": score_of(response), "entropy": entropy, "label": response.label}
 
     def outcome(self, row: Mapping[str, Cell], label: Cell) -> Outcome | None:
         """Whether the class was the label's."""

@@ -18,7 +18,6 @@ from modelyard.kit.classifier.folders import (
     SPLIT_NAMES,
     Example,
     Listing,
-    check_labels,
     check_splits,
     read_folder,
 )
@@ -78,9 +77,7 @@ class Rows:
     notes: list[str]
 
 
-def read_rows(
-    raw: Path, kind: FileKind, settings: RowFeatures, earlier: Sequence[str]
-) -> tuple[Listing, str]:
+def read_rows(raw: Path, kind: FileKind, settings: RowFeatures) -> tuple[Listing, str]:
     """The labelled examples of tables, of JSON rows, or of text files in class folders, as UTF-8;
     and the column that holds them.
 
@@ -89,7 +86,7 @@ def read_rows(
 
     Raises:
         BadData: with file, row and column.
-        UsageError: `features.positive` does not fit the data, or `features.group_pattern` is set.
+        UsageError: `features.group_pattern` is set.
     """
     raw = Path(raw)
     files = files_of(raw)
@@ -99,7 +96,7 @@ def read_rows(
             allowed = ", ".join((*SUFFIXES, *sorted(ROWS)))
             hint = f"Allowed: {allowed}, or a folder <class>/<file> of {kind.readable} files"
             raise BadData(f"is no table of {kind.many}", file=raw, hint=hint)
-        return _read_files(raw, kind, settings, earlier), kind.field
+        return _read_files(raw, kind, settings), kind.field
     if settings.group_pattern is not None:
         said = "is for files: a column `group` says which rows stay together"
         raise UsageError(f"setting 'features.group_pattern' {said}")
@@ -123,7 +120,6 @@ def read_rows(
         raise BadData(problem, file=tables[0].path)
     check_splits(listing.examples)
     listing.notes.append(f"The {kind.one} is the column {content!r}, the label {label!r}.")
-    check_labels(listing, settings, earlier)
     return listing, content
 
 
@@ -152,11 +148,9 @@ def _split_of(file: Path) -> str | None:
     return SPLIT_NAMES.get(file.name.split(".")[0].lower())
 
 
-def _read_files(
-    raw: Path, kind: FileKind, settings: RowFeatures, earlier: Sequence[str]
-) -> Listing:
+def _read_files(raw: Path, kind: FileKind, settings: RowFeatures) -> Listing:
     """Files in class folders, or listed in labels.csv, in whatever encoding they are."""
-    listing = read_folder(raw, kind, settings, earlier)
+    listing = read_folder(raw, kind, settings)
     remarks: list[str] = []
     for place, example in enumerate(listing.examples):
         content, notes = decoded(example.file)

@@ -96,7 +96,8 @@ class TokenSpec(FileSpec):
 
     def decode(self, data: bytes) -> np.ndarray:
         """UTF-8 to tokens int32 (length,), `pad` behind the last one."""
-        return self.decode_all([data])[0]
+        tokens: np.ndarray = self.decode_all([data])[0]
+        return tokens
 
     def decode_all(self, files: Sequence[bytes]) -> np.ndarray:
         """Texts in UTF-8 to tokens int32 (n, length); the tokenizer uses all cores."""

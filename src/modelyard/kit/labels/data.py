@@ -1,0 +1,184 @@
+"""Reading examples with any number of labels each."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Generic
+
+import numpy as np
+
+from modelyard.errors import BadData, UsageError, choices
+from modelyard.family import Split
+from modelyard.kit.classes.positive import Positive
+from modelyard.kit.classifier.data import C, ClassifierData, Parts, S
+from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS
+from modelyard.kit.classifier.folders import Example, Listing, wrong_label
+from modelyard.kit.labels.config import LabelsFeatures
+
+SEPARATORS = ("|", ";", ",")
+"""What may stand between labels, the least usual within a label first."""
+NAMED = 5
+"""Labels that a reason names."""
+
+
+class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
+    """An example's label is a JSON list of names here, in alphabetical order."""
+
+    def check_labels(self, listing: Listing, earlier: Sequence[str]) -> None:
+        """Splits the labels of each example; then as for one label.
+
+        Raises:
+            BadData: a list that is none, a label that is not allowed, or fewer than two classes.
+        """
+        settings = self.config.features
+        if settings.positive is not None:
+            raise UsageError("setting 'features.positive' is for one label of two classes")
+        separator = self._separator(listing)
+        labels = [_names(example, separator) for example in listing.examples]
+        for example, names in zip(listing.examples, labels, strict=True):
+            for name in names:
+                if settings.classes and name not in settings.classes:
+                    allowed = choices("class", name, settings.classes)
+                    raise wrong_label(example, f"{allowed} (features.classes)")
+        if all(example.split is None for example in listing.examples):
+            labels = _without_rare(listing, labels, earlier)
+        for place, names in enumerate(labels):
+            listing.examples[place] = replace(listing.examples[place], label=json.dumps(names))
+        known = Counter(name for names in labels for name in names)
+        classes = known.keys() | set(earlier)
+        if len(classes) < 2:
+            seen = f"only the label {min(classes)!r}" if classes else "no label at all"
+            raise BadData(f"has {seen}; at least two are needed", file=listing.raw)
+        without = sum(example.label == "[]" for example in listing.examples)
+        mean = known.total() / len(listing.examples)
+        listing.notes.append(
+            f"{mean:.2f} labels a {listing.kind.one} on average; {without} {listing.kind.many} have none."
+        )
+
+    def truths(
+        self, features: Path, split: Split, limit: int | None = None
+    ) -> list[float | str] | None:
+        """None: an example has several labels."""
+        return None
+
+    def labels_of(self, example: Example) -> list[str]:
+        """The names in its list."""
+        names: list[str] = json.loads(example.label)
+        return names
+
+    def ordered(self, counts: Counter[str]) -> list[str]:
+        """By name."""
+        return sorted(counts)
+
+    def positive_of(self, spec: S) -> Positive | None:
+        """None: each label is a question of its own."""
+        return None
+
+    def encoded(self, examples: Sequence[Example], classes: list[str]) -> np.ndarray:
+        """(n, classes): 1 where an example has the label."""
+        index = {name: place for place, name in enumerate(classes)}
+        found = np.zeros((len(examples), len(classes)), np.int64)
+        for row, example in enumerate(examples):
+            for name in self.labels_of(example):
+                if name in index:
+                    found[row, index[name]] = 1
+        return found
+
+    def divided(self, examples: Sequence[Example], raw: Path) -> Parts:
+        """Examples by split. Each counts under its rarest label, so that rare ones are in every
+        split (a short form of Sechidis et al. 2011); labels of too few examples count as none."""
+        given = any(example.split is not None for example in examples)
+        strata = (
+            [""] * len(examples) if given else _strata([self.labels_of(one) for one in examples])
+        )
+        marked = [
+            replace(example, label=stratum)
+            for example, stratum in zip(examples, strata, strict=True)
+        ]
+        labels = {example.name: example.label for example in examples}
+        parts = super().divided(marked, raw)
+        found = {}
+        for split, part in parts.items():
+            found[split] = [replace(example, label=labels[example.name]) for example in part]
+        _check_train(found, raw, self)
+        return found
+
+    def _separator(self, listing: Listing) -> str | None:
+        """What the settings say, or the one that most cells hold."""
+        settings = self.config.features
+        assert isinstance(settings, LabelsFeatures)
+        if settings.separator is not None:
+            return settings.separator
+        cells = [one.label for one in listing.examples if not one.label.startswith("[")]
+        counts = {mark: sum(mark in cell for cell in cells) for mark in SEPARATORS}
+        best = max(SEPARATORS, key=lambda mark: counts[mark])
+        if counts[best]:
+            listing.notes.append(f"Labels stand between {best!r} (features.separator).")
+            return best
+        if cells:
+            problem = f"no label holds any of {' '.join(SEPARATORS)}: no {listing.kind.one} has two"
+            hint = "Type: --set features.labels=one, or name features.separator"
+            raise BadData(problem, file=listing.raw, hint=hint)
+        return None
+
+
+def _names(example: Example, separator: str | None) -> list[str]:
+    """The labels of an example, each once, in alphabetical order."""
+    cell = example.label
+    if not cell.startswith("["):
+        parts = cell.split(separator) if separator else [cell]
+        return sorted({part.strip() for part in parts} - {""})
+    try:
+        values = json.loads(cell)
+    except ValueError as error:
+        raise wrong_label(example, f"is no list of JSON: {error}") from None
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            problem = f"holds {json.dumps(value)[:40]}; a label is a text or a whole number"
+            raise wrong_label(example, problem)
+    return sorted({str(value).strip() for value in values} - {""})
+
+
+def _without_rare(
+    listing: Listing, labels: list[list[str]], earlier: Sequence[str]
+) -> list[list[str]]:
+    """Without labels of so few examples that no split could judge them; they are counted."""
+    counts = Counter(name for names in labels for name in names)
+    rare = sorted(name for name, count in counts.items() if count < LEAST_OF_CLASS)
+    rare = [name for name in rare if name not in earlier]
+    if rare:
+        named = ", ".join(rare[:NAMED]) + (", …" if len(rare) > NAMED else "")
+        reason = f"labels: in fewer than {LEAST_OF_CLASS} {listing.kind.many} ({named})"
+        listing.dropped[reason] = sum(counts[name] for name in rare)
+    return [[name for name in names if name not in rare] for names in labels]
+
+
+def _strata(labels: list[list[str]]) -> list[str]:
+    """What each example counts as: its rarest label that enough of them count as."""
+    counts = Counter(name for names in labels for name in names)
+    found = []
+    for names in labels:
+        usual = [name for name in names if counts[name] >= LEAST_OF_CLASS]
+        found.append(min(usual, key=lambda name: (counts[name], name), default=""))
+    sizes = Counter(found)
+    small = {name for name, size in sizes.items() if size < LEAST_OF_CLASS}
+    large = max(sizes, key=lambda name: (sizes[name], name))
+    return [large if name in small else name for name in found]
+
+
+def _check_train(parts: Parts, raw: Path, data: ManyLabelsData[C, S]) -> None:
+    """Every split has an example of a label that training knows; other labels are refused."""
+    known = {name for example in parts["train"] for name in data.labels_of(example)}
+    for split in SPLITS:
+        seen = {name for example in parts[split] for name in data.labels_of(example)}
+        if not seen & known:
+            raise BadData(f"no example of the {split} split has a label of training", file=raw)
+        if strange := sorted(seen - known):
+            named = ", ".join(strange[:NAMED]) + (", …" if len(strange) > NAMED else "")
+            problem = f"the {split} split has labels that no training example has: {named}"
+            hint = "Add training examples of them, remove them, or list features.classes"
+            raise BadData(problem, file=raw, hint=hint)

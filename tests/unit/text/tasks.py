@@ -1,0 +1,27 @@
+"""Entries whose debug runs are of the tasks that the family's own is not."""
+
+from __future__ import annotations
+
+from modelyard.families.text.config import TextConfig
+from modelyard.family import Entry
+
+
+class ManyConfig(TextConfig):
+    """Docstrings with any number of labels."""
+
+    @classmethod
+    def debug(cls) -> ManyConfig:
+        """The family's own, and labels of what the code below a docstring does."""
+        plain = TextConfig.debug()
+        features = plain.features.model_copy(update={"labels": "many"})
+        return cls(features=features, model=plain.model, training=plain.training)
+
+
+PLACE = "modelyard.families.text.tasks"
+MANY = Entry(
+    "texts: many labels",
+    ManyConfig,
+    data=f"{PLACE}:data",
+    build=f"{PLACE}:build",
+    host=f"{PLACE}:host",
+)
