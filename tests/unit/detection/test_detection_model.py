@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from modelyard.errors import UsageError
-from modelyard.families.detection.augment import Changes
+from modelyard.families.detection.augment import changed
 from modelyard.families.detection.baseline import load_objects, nearest_boxes, prior_boxes
 from modelyard.families.detection.config import DetectionConfig, DetectionTraining
 from modelyard.families.detection.family import Detection, found_in
@@ -19,6 +19,7 @@ from modelyard.families.detection.host import DetectionHost
 from modelyard.families.detection.network import plan
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.kit.boxes.precision import Judged
+from modelyard.kit.pictures.changes import Changes
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.settings.continual import ContinualSettings
 from modelyard.training.continual import grow
@@ -53,22 +54,22 @@ def test_a_changed_object_is_where_its_changed_box_says(flip):
     pixels[:, :, 40:58, 30:62] = 255
     objects = torch.full((40, 2, 6), -1.0)
     objects[:, 0] = torch.tensor([0, 30, 40, 62, 58, 0])
-    moved, boxes = changes(pixels, objects, np.arange(40))
+    moved, boxes = changed(changes, pixels, objects, np.arange(40))
     for picture, box in zip(moved, boxes[:, 0], strict=True):
         bright = torch.nonzero(picture[0] > 127)
         top, left = bright.min(0).values.tolist()
         bottom, right = (bright.max(0).values + 1).tolist()
         assert np.allclose(box[1:5].tolist(), [left, top, right, bottom], atol=1.01)
     assert (boxes[:, 1, 0] == -1).all()
-    changed = {tuple(box[1:5].round().tolist()) for box in boxes[:, 0]}
-    assert len(changed) > 30
+    places = {tuple(box[1:5].round().tolist()) for box in boxes[:, 0]}
+    assert len(places) > 30
 
 
 def test_an_object_of_which_little_is_left_teaches_nothing():
     settings = DetectionTraining(flip="none", zoom=0.0, shift=0.5, light=0.0)
     changes = Changes.draw(60, settings, torch.Generator().manual_seed(1))
     objects = torch.tensor([[0.0, 0, 0, 20, 20, 0]]).expand(60, 1, 6)
-    _, boxes = changes(torch.zeros(60, 3, 96, 96), objects, np.arange(60))
+    _, boxes = changed(changes, torch.zeros(60, 3, 96, 96), objects, np.arange(60))
     shares = (boxes[:, 0, 3:5] - boxes[:, 0, 1:3]).prod(1) / 400
     assert torch.equal(boxes[:, 0, 5] > 0, shares < 0.3)
     assert 0 < (boxes[:, 0, 5] > 0).sum() < 60

@@ -1,67 +1,26 @@
-"""Random changes of training pictures, and of their boxes with them."""
+"""The boxes of training pictures that are changed at random."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from torch.nn.functional import affine_grid, grid_sample
 
-from modelyard.families.detection.config import DetectionTraining
+from modelyard.kit.pictures.changes import Changes
 
 LEAST_LEFT = 0.3
 """Share of an object that must be left in the picture; of less nothing is learnt."""
-Pair = tuple[torch.Tensor, torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Changes:
-    """What happens to each picture of an epoch, drawn beforehand: whichever batch it is in."""
+def changed(
+    changes: Changes, pixels: torch.Tensor, objects: torch.Tensor, rows: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pictures numbered `rows`, and their objects, moved, resized, mirrored and lit.
 
-    mirror: torch.Tensor
-    """-1 for an axis that is mirrored, else 1, (pictures, 2)."""
-    zoom: torch.Tensor
-    """How much larger, (pictures, 1)."""
-    shift: torch.Tensor
-    """Right and down, (pictures, 2); a side is 2 long, as in affine_grid."""
-    light: torch.Tensor
-    """Factors of contrast and brightness, (pictures, 2)."""
-
-    @classmethod
-    def draw(cls, count: int, settings: DetectionTraining, generator: torch.Generator) -> Changes:
-        """Changes of `count` pictures."""
-
-        def spread(columns: int, most: float) -> torch.Tensor:
-            return (torch.rand(count, columns, generator=generator) * 2 - 1) * most
-
-        mirror = torch.ones(count, 2)
-        for axis in range({"none": 0, "horizontal": 1, "both": 2}[settings.flip]):
-            mirror[:, axis] -= 2 * (torch.rand(count, generator=generator) < 0.5)
-        zoom = 1 + spread(1, settings.zoom)
-        return cls(mirror, zoom, 2 * spread(2, settings.shift), 1 + spread(2, settings.light))
-
-    def __call__(self, pixels: torch.Tensor, objects: torch.Tensor, rows: np.ndarray) -> Pair:
-        """The pictures numbered `rows`, and their objects, moved, resized, mirrored and lit.
-
-        What comes in from outside is black, as the padding is.
-
-        Args:
-            pixels: float32 (batch, 3, size, size); objects: (batch, most, 6).
-        """
-        mirror, zoom, shift = self.mirror[rows], self.zoom[rows], self.shift[rows]
-        # A place p of the picture comes to p * mirror * zoom + shift; the sampler asks for the way
-        # back.
-        back = mirror / zoom
-        matrix = torch.zeros(len(rows), 2, 3)
-        matrix[:, 0, 0], matrix[:, 1, 1] = back[:, 0], back[:, 1]
-        matrix[:, :, 2] = -shift * back
-        where = affine_grid(matrix, list(pixels.shape), align_corners=False)
-        moved = grid_sample(pixels, where, align_corners=False)
-        contrast, brightness = self.light[rows].T[..., None, None, None]
-        middle = moved.mean((1, 2, 3), keepdim=True)
-        lit = ((moved - middle) * contrast + middle * brightness).clamp(0, 255)
-        return lit, moved_boxes(objects, pixels.shape[-1], mirror * zoom, shift)
+    Args:
+        pixels: float32 (batch, 3, size, size); objects: (batch, most, 6).
+    """
+    scale, shift = changes.scale[rows], changes.shift[rows]
+    return changes.pictures(pixels, rows), moved_boxes(objects, pixels.shape[-1], scale, shift)
 
 
 def moved_boxes(

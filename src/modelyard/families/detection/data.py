@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,20 +22,20 @@ from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.samples import write_sample
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.family import Data, Split
-from modelyard.kit.boxes.annotated import Annotated, Look, annotated, look
+from modelyard.kit.boxes.annotated import Annotated, annotated, look
 from modelyard.kit.boxes.reading import read_scenes
 from modelyard.kit.boxes.scenes import Scene, Scenes
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS, divide, without_copies
-from modelyard.kit.classifier.folders import Example, grouped
+from modelyard.kit.classifier.divide import SPLITS
+from modelyard.kit.classifier.folders import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
+from modelyard.kit.pictures.parts import parted
 from modelyard.kit.pictures.pixels import PICTURES, Limits, moments
+from modelyard.kit.pictures.sides import side_of
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
-SMALLEST, LARGEST, STEP = 96, 320, 32
-"""Sides that `features.size` of None chooses from."""
 NAMED = 5
 """Classes that a reason names."""
 
@@ -73,7 +72,11 @@ class DetectionData(Data[DetectionConfig]):
             scene.picture.name: annotated(scene, one)
             for scene, one in zip(listing.scenes, looks, strict=True)
         }
-        parts = self._divided(raw, listing, examples, looks, pictures)
+        labelled = [replace(one, label=pictures[one.name].words) for one in examples]
+        digests = [one.digest for one in looks]
+        parts = parted(
+            raw, listing, labelled, digests, self.config.features, self.config.seed, "boxes"
+        )
         spec = self._fitted(raw, parts, pictures, earlier)
         _check_splits(raw, parts, pictures, spec)
         for split in SPLITS:
@@ -90,36 +93,6 @@ class DetectionData(Data[DetectionConfig]):
         """Pictures of a split as JSON bodies."""
         found = store.load_files(features, split, limit)
         return [{PICTURES.field: base64.b64encode(data).decode()} for _, data in found]
-
-    def _divided(
-        self,
-        raw: Path,
-        listing: Scenes,
-        examples: list[Example],
-        looks: Sequence[Look],
-        pictures: dict[str, Annotated],
-    ) -> dict[str, list[Example]]:
-        """The examples by split, without copies; adds to the listing what was left out."""
-        settings = self.config.features
-        labelled = [replace(one, label=pictures[one.name].words) for one in examples]
-        unique = without_copies(labelled, [one.digest for one in looks], PICTURES)
-        for reason, count in unique.dropped.items():
-            listing.drop(reason.replace("several labels", "other boxes"), count)
-        listing.notes += [
-            note.replace("several labels", "different boxes") for note in unique.notes
-        ]
-        some = [replace(example, label=PICTURES.one) for example in unique.examples]
-        if settings.group_pattern is not None:
-            some = [grouped(example, settings.group_pattern) for example in some]
-        pool = [example for example in some if example.split in (None, "train")]
-        if len(pool) < LEAST_OF_CLASS and len({example.split for example in some}) < len(SPLITS):
-            problem = f"has {len(pool)} different pictures to divide"
-            raise BadData(f"{problem}; at least {LEAST_OF_CLASS} are needed", file=raw)
-        # Some of a data set's lists name a split, some do not: those belong to training.
-        if any(example.split for example in some):
-            some = [replace(example, split=example.split or "train") for example in some]
-        wanted = {"validation": settings.validation_share, "test": settings.test_share}
-        return divide(some, PICTURES, wanted, self.config.seed, raw)
 
     def _earlier(self, base: Path) -> DetectionSpec:
         """The spec of the earlier model.
@@ -158,7 +131,7 @@ class DetectionData(Data[DetectionConfig]):
         }
         if earlier is not None:
             return earlier.model_copy(update=changed)
-        size = self.config.features.size or _side([one.size for one in train])
+        size = self.config.features.size or side_of([one.size for one in train])
         return DetectionSpec(size=size, mean=[0.0] * 3, std=[1.0] * 3, **changed)
 
 
@@ -250,8 +223,3 @@ def _summary(
         "side": spec.size,
         "notes": listing.notes,
     }
-
-
-def _side(sizes: Sequence[tuple[int, int]]) -> int:
-    median = float(np.median([max(size) for size in sizes]))
-    return int(min(max(np.ceil(median / STEP) * STEP, SMALLEST), LARGEST))

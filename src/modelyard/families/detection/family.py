@@ -12,7 +12,7 @@ import torch
 
 from modelyard.errors import UsageError
 from modelyard.families.detection import report
-from modelyard.families.detection.augment import Changes
+from modelyard.families.detection.augment import changed
 from modelyard.families.detection.baseline import (
     NEAREST,
     PRIOR,
@@ -31,6 +31,7 @@ from modelyard.kit.boxes.geometry import areas, into_square
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.checkpoints import checkpoint_folder
 from modelyard.kit.classifier import store
+from modelyard.kit.pictures.changes import Changes
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.store.base import base_of
@@ -83,7 +84,7 @@ class Detection(DetectionData, Family[DetectionConfig]):
             pixels = torch.from_numpy(arrays[rows].astype(np.float32))
             own = torch.from_numpy(objects[rows])
             if changes is not None:
-                pixels, own = changes(pixels, own, rows)
+                pixels, own = changed(changes, pixels, own, rows)
             return {PIXELS: pixels, OBJECTS: own}
 
         # Batch statistics of one picture can be undefined.
@@ -94,7 +95,7 @@ class Detection(DetectionData, Family[DetectionConfig]):
         count = len(memory[PIXELS])
         generator = torch.Generator().manual_seed((self.config.seed + 1) * 100_003 - epoch)
         changes = Changes.draw(count, self.config.training, generator)
-        pixels, objects = changes(memory[PIXELS], memory[OBJECTS], np.arange(count))
+        pixels, objects = changed(changes, memory[PIXELS], memory[OBJECTS], np.arange(count))
         return {PIXELS: pixels, OBJECTS: objects}
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,13 @@ from modelyard.host import Caution, Cost, Host, WithWarnings
 from modelyard.kit.boxes.geometry import areas, from_centres, on_grid, out_of_square, suppressed
 from modelyard.kit.classifier.kind import from_base64
 from modelyard.kit.classifier.store import PLAN, load_arrays, load_files
-from modelyard.kit.pictures.answering import DESCRIPTION, ENCODED, Turns, decoding_cost
+from modelyard.kit.pictures.answering import (
+    DESCRIPTION,
+    ENCODED,
+    Turns,
+    as_request,
+    decoding_cost,
+)
 from modelyard.kit.pictures.pixels import PICTURES, open_picture, statistics
 from modelyard.runtimes.types import Runtime
 
@@ -189,9 +194,7 @@ class DetectionHost(Host):
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A picture as one request; None for any other file."""
-        if not PICTURES.reads(file.name):
-            return None
-        return [{PICTURES.field: base64.b64encode(file.read_bytes()).decode()}]
+        return as_request(file)
 
     def _decode(self, request: Picture) -> tuple[np.ndarray, Size]:
         try:

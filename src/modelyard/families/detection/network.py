@@ -19,7 +19,7 @@ from modelyard.families.detection.config import DetectionModel
 from modelyard.families.detection.losses import dense_loss
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.kit.boxes.geometry import grid
-from modelyard.kit.pictures.layers import Block
+from modelyard.kit.pictures.layers import Block, Standardizing
 
 if TYPE_CHECKING:
     pass
@@ -34,18 +34,9 @@ LARGEST = 6.0
 """Of the logarithm of a box's side in strides: 400 of them."""
 
 
-class Detector(nn.Module, ABC):
+class Detector(Standardizing, ABC):
     """Pixels 0 to 255, float32 (batch, 3, size, size), to `logits` and `boxes`; to `loss`, a number
     for each picture, where its `objects` are given as in a batch. Pixels are standardized inside."""
-
-    def __init__(self, mean: list[float], std: list[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
-
-    def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels with the mean and deviation of the training split."""
-        return (pixels - self.get_buffer("mean")) / self.get_buffer("std")
 
     @abstractmethod
     def forward(self, pixels: torch.Tensor, objects: torch.Tensor | None = None) -> Batch:

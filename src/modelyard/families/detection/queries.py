@@ -13,13 +13,12 @@ from modelyard.families.detection.config import DetectionModel
 from modelyard.families.detection.network import Batch, Detector, Plan
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.kit.checkpoints import checkpoint_shape
+from modelyard.kit.pictures.layers import NATURAL
 from modelyard.kit.transformers import network
 
 SMALL_SIDE = 160
 """Pictures up to so many pixels are cut into patches of 8, larger ones into patches of 16."""
 HEADS = 4
-NATURAL = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
-"""Of ImageNet's pixels, as checkpoints were trained on them."""
 
 
 class Queries(Detector):

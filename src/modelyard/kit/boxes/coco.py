@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from modelyard.errors import BadData
@@ -46,20 +48,28 @@ def read_coco(found: list[tuple[File, Document]], pictures: Pictures) -> Scenes:
     """
     scenes: list[Scene] = []
     for file, content in found:
-        scenes += _Instances(file, content).scenes(pictures)
-    seen: dict[str, Scene] = {}
-    for scene in scenes:
-        name = scene.picture.name
-        if name in seen:
-            problem = f"picture {name!r} is already in {seen[name].table.name}"
-            raise BadData(problem, file=scene.table, hint="List each picture once")
-        seen[name] = scene
+        scenes += Instances(file, content).scenes(pictures)
+    check_once((scene.picture, scene.table) for scene in scenes)
     listing = Scenes("COCO", scenes)
     listing.drop("not in the JSON", without(pictures, scenes))
     return listing
 
 
-class _Instances:
+def check_once(listed: Iterable[tuple[File, Path]]) -> None:
+    """Refuses a picture that two entries list; pairs of a picture and the file that lists it.
+
+    Raises:
+        BadData: with the second file.
+    """
+    seen: dict[str, Path] = {}
+    for picture, table in listed:
+        if picture.name in seen:
+            problem = f"picture {picture.name!r} is already in {seen[picture.name].name}"
+            raise BadData(problem, file=table, hint="List each picture once")
+        seen[picture.name] = table
+
+
+class Instances:
     """One instances file."""
 
     def __init__(self, file: File, content: Document) -> None:
@@ -76,18 +86,24 @@ class _Instances:
     def scenes(self, pictures: Pictures) -> list[Scene]:
         """The pictures, with or without boxes."""
         labels = self.by_id("categories", "name")
-        names = self.by_id("images", "file_name")
-        boxes = self.boxes(labels, names)
+        boxes = self.boxes(labels)
         split = split_in(self.file.name)
         found = []
+        for image, picture, size in self.images(pictures):
+            inside = tuple(boxes[image])
+            found.append(Scene(picture, inside, self.file.path, split, size))
+        return found
+
+    def images(self, pictures: Pictures) -> Iterator[tuple[Any, File, tuple[int, int] | None]]:
+        """The pictures: id, file, and width and height where they are given."""
+        self.by_id("images", "file_name")
         for number, image in enumerate(self.content["images"]):
-            picture = pictures.named(image["file_name"], self.file, f"images[{number}].file_name")
+            place = f"images[{number}]"
+            picture = pictures.named(image["file_name"], self.file, f"{place}.file_name")
             size = None
             if image.get("width") and image.get("height"):
                 size = (image["width"], image["height"])
-            inside = tuple(boxes[image["id"]])
-            found.append(Scene(picture, inside, self.file.path, split, size))
-        return found
+            yield image["id"], picture, size
 
     def by_id(self, section: str, name: str) -> dict[Any, str]:
         """The names of a section's entries by id."""
@@ -106,9 +122,10 @@ class _Instances:
             found[key] = value.strip()
         return found
 
-    def boxes(self, labels: dict[Any, str], names: dict[Any, str]) -> dict[Any, list[Box]]:
-        """Boxes by the picture's id."""
-        found: dict[Any, list[Box]] = defaultdict(list)
+    def entries(self, labels: dict[Any, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The annotations, each with its place in the file; picture, category and crowd hold what
+        is allowed."""
+        names = self.by_id("images", "file_name")
         for number, entry in enumerate(self.content["annotations"]):
             place = f"annotations[{number}]"
             if not isinstance(entry, dict):
@@ -123,10 +140,16 @@ class _Instances:
             crowd = entry.get("iscrowd", 0)
             if crowd not in (0, 1):
                 raise self.wrong(f"{place}.iscrowd", f"must be 0 or 1, seen {crowd!r}")
+            yield place, entry
+
+    def boxes(self, labels: dict[Any, str]) -> dict[Any, list[Box]]:
+        """Boxes by the picture's id."""
+        found: dict[Any, list[Box]] = defaultdict(list)
+        for place, entry in self.entries(labels):
             left, top, width, height = self.bbox(entry.get("bbox"), f"{place}.bbox")
             edges = (left, top, left + width, top + height)
             found[entry["image_id"]].append(
-                Box(labels[entry["category_id"]], *edges, ignored=bool(crowd))
+                Box(labels[entry["category_id"]], *edges, ignored=bool(entry.get("iscrowd", 0)))
             )
         return found
 

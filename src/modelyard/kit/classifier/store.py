@@ -9,7 +9,7 @@ assets/                                    the spec that decodes bytes to an arr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +44,17 @@ def save_labels(features: Path, split: str, labels: np.ndarray) -> None:
 
 def save_files(features: Path, split: str, names: Sequence[str], files: Sequence[File]) -> None:
     """Writes the files' bytes as one file, and an index next to it."""
+    save_contents(features, split, names, (file.read() for file in files))
+
+
+def save_contents(
+    features: Path, split: str, names: Sequence[str], contents: Iterable[bytes]
+) -> None:
+    """Writes what `load_files` gives back: the `contents` as one file, and an index next to it."""
     ends, end = [], 0
     with (Path(features) / f"{split}.files").open("wb") as stream:
-        for file in files:
-            end += stream.write(file.read())
+        for content in contents:
+            end += stream.write(content)
             ends.append(end)
     index = {"names": list(names), "ends": ends}
     (Path(features) / f"{split}.files.json").write_text(json.dumps(index) + "\n")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
 
 from pydantic.config import JsonDict
 
 from modelyard.errors import BadData
 from modelyard.host import Cost
 from modelyard.kit.classifier.kind import FileLimits, from_base64
-from modelyard.kit.pictures.pixels import pixels_of
+from modelyard.kit.pictures.pixels import PICTURES, pixels_of
 
 DECODE_SECONDS = 20e-9
 """For each pixel of a picture, on one core, at most."""
@@ -35,6 +38,11 @@ class Turns:
 def decoding_cost(image: str, limits: FileLimits) -> Cost:
     """The network sees the same few pixels of every picture; decoding takes as long as the picture
     is large. `image` is a picture in base64."""
+    return Cost(1.0, sent_pixels(image, limits) * DECODE_SECONDS)
+
+
+def sent_pixels(image: str, limits: FileLimits) -> int:
+    """Pixels of a picture in base64, as `pixels_of` gives them; 0 where it is none."""
     # The beginning of a file says how large the picture is, but for some JPEG and WebP files.
     for text in (image[:HEAD_CHARACTERS], image):
         try:
@@ -42,5 +50,12 @@ def decoding_cost(image: str, limits: FileLimits) -> Cost:
         except BadData:
             continue
         if pixels or len(text) == len(image):
-            return Cost(1.0, pixels * DECODE_SECONDS)
-    return Cost()
+            return pixels
+    return 0
+
+
+def as_request(file: Path) -> list[dict[str, Any]] | None:
+    """A picture as one request; None for any other file: what `Host.read_file` gives."""
+    if not PICTURES.reads(file.name):
+        return None
+    return [{PICTURES.field: base64.b64encode(file.read_bytes()).decode()}]

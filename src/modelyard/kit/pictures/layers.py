@@ -5,6 +5,22 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+NATURAL = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
+"""Mean and deviation by channel of ImageNet's pixels, as most checkpoints were trained on them."""
+
+
+class Standardizing(nn.Module):
+    """A network that takes pixels 0 to 255 and standardizes them inside."""
+
+    def __init__(self, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1))
+
+    def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels with the mean and deviation of the training split."""
+        return (pixels - self.get_buffer("mean")) / self.get_buffer("std")
+
 
 class Block(nn.Module):
     """Two 3 x 3 convolutions with a shortcut (He et al. 2016)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from modelyard.kit.classifier.kind import FileKind, FileLimits, too_large
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+T = TypeVar("T")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 PICTURES = FileKind(
     one="picture",
@@ -48,6 +49,18 @@ def open_picture(data: bytes, limits: Limits) -> Image:
         BadData: too large, or not a whole picture of one of FORMATS. A huge picture is refused
         before it is decoded.
     """
+    return checked(data, limits, _plain)
+
+
+def checked(
+    data: bytes, limits: Limits, change: Callable[[Image], T], formats: tuple[str, ...] = FORMATS
+) -> T:
+    """What `change` makes of a picture as it is stored; whatever a broken file makes Pillow raise
+    becomes one line.
+
+    Raises:
+        BadData: too large, or not a whole picture of one of the formats.
+    """
     from PIL import Image, UnidentifiedImageError
 
     if not data:
@@ -55,9 +68,9 @@ def open_picture(data: bytes, limits: Limits) -> Image:
     if len(data) > limits.bytes:
         raise too_large(len(data), limits)
     try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        picture = Image.open(io.BytesIO(data), formats=formats)
         _check_pixels(picture.size, limits)
-        return _plain(picture)
+        return change(picture)
     except BadData:
         raise
     except Image.DecompressionBombError:
@@ -65,7 +78,7 @@ def open_picture(data: bytes, limits: Limits) -> Image:
             f"has more than the {limits.pixels:,} pixels allowed (features.most_megapixels)"
         ) from None
     except UnidentifiedImageError:
-        raise BadData(f"is not a picture; read are {', '.join(FORMATS)}") from None
+        raise BadData(f"is not a picture; read are {', '.join(formats)}") from None
     except Exception as error:  # whatever Pillow's parsers stumble over in a broken file
         raise BadData(f"is a broken picture: {error or type(error).__name__}") from None
 
