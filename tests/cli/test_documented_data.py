@@ -25,6 +25,7 @@ HOLDS = {
     "image": ["scans"],
     "language": ["notes"],
     "recommender": ["ml-latest-small"],
+    "segmentation": ["land"],
     "tabular": ["customers"],
     "text": ["reviews"],
 }

@@ -196,6 +196,35 @@ def test_the_example_that_curl_sends_is_a_file_where_it_is_large(tmp_path, monke
     assert pasted_example(tmp_path, "0123456789ab") == "'{\"x\": 1}'"
 
 
+def test_the_mask_of_an_answer_lies_over_the_picture_of_the_request(payments, browser):
+    mask = png(40)
+    classes = [
+        {"label": "water", "colour": "#2040ff", "share": 0.7},
+        {"label": "land", "colour": "red; background: url(/x)", "share": 0.3},
+    ]
+    answer = json.dumps({"mask": mask, "classes": classes, "width": 40, "height": 10})
+    with serving(payments) as address:
+        browser.open(address)
+        browser(f"show({answer})")
+        assert browser("document.querySelectorAll('#reasons > img').length") == 1  # the mask alone
+        assert browser("document.querySelectorAll('.boxes').length") == 0
+        picture = f"Object.assign(new Image(), {{src: {json.dumps(png(80))}}})"
+        browser(f"document.getElementById('form').append({picture})")
+        browser(f"document.getElementById('reasons').replaceChildren(); show({answer})")
+        wait_for(lambda: browser("document.querySelector('.boxes .mask').naturalWidth") == 40)
+        sides = "JSON.stringify((one => [one.width, one.height])(document.querySelector('{}')"
+        sizes = [
+            browser(f"{sides.format(name)}.getBoundingClientRect()))")
+            for name in (".boxes img", ".boxes .mask")
+        ]
+        assert sizes[0] == sizes[1]
+        strength = "getComputedStyle(document.querySelector('.boxes .mask')).opacity"
+        assert 0 < float(browser(strength)) < 1
+        swatches = "[...document.querySelectorAll('#reasons td')].map(one => one.style.borderLeft)"
+        seen = browser(f"JSON.stringify({swatches}.filter(Boolean))")
+        assert json.loads(seen) == ["1.5rem solid rgb(32, 64, 255)"]
+
+
 def test_boxes_of_an_answer_are_drawn_on_the_picture_of_the_request(payments, browser):
     found = [
         {"label": EVIL, "score": 0.87654, "box": {"left": 10, "top": 5, "width": 20, "height": 4}},

@@ -113,6 +113,7 @@ function fill() {
 // Answers. Text of a package must not make the page load anything: text stays text, and pictures are PNGs within.
 
 const PNG = /^data:[a-z]+\/png;base64,[A-Za-z0-9+/]+={0,2}$/;
+const COLOUR = /^#[0-9a-f]{6}$/;
 
 async function send(path) {
   const answer = el("answer");
@@ -175,7 +176,7 @@ function show(body) {
   if (Array.isArray(body)) { grid(body); return; }
   for (const [name, value] of Object.entries(body)) {
     if (value === null) continue;
-    if (PNG.test(value)) { heading(name); picture(value, name); }
+    if (PNG.test(value)) { heading(name); if (name === "mask") mask(value); else picture(value, name); }
     else if (Array.isArray(value)) {
       if (value.length && typeof value[0] === "object") { heading(name); boxes(value, body); grid(value); }
     }
@@ -195,6 +196,19 @@ function shown(value) {
 }
 
 function heading(text) { el("reasons").append(made("h3", text)); }
+
+// A mask of the request's picture, of whatever size, on a copy of it.
+function mask(data) {
+  const sent = el("form").querySelector("img");
+  if (!sent) { picture(data, "mask"); return; }
+  const frame = made("div", undefined, "boxes"), copy = made("img"), over = made("img", undefined, "mask");
+  copy.src = sent.src;
+  copy.alt = sent.alt;
+  over.src = data;
+  over.alt = "mask";
+  frame.append(copy, over);
+  el("reasons").append(frame);
+}
 
 function picture(data, alt) {
   if (!PNG.test(data ?? "")) return;
@@ -237,6 +251,12 @@ function bars(entries, signed = false) {
   if (entries.length > MOST) el("reasons").append(made("small", `and ${entries.length - MOST} more`));
 }
 
+function cell(value) {
+  const node = made("td", value === undefined ? "" : shown(value));
+  if (COLOUR.test(value)) node.style.borderLeft = `1.5rem solid ${value}`;
+  return node;
+}
+
 function grid(rows) {
   const names = [...new Set(rows.flatMap(row => Object.keys(row).filter(name => row[name] !== null && typeof row[name] !== "object")))];
   const table = made("table"), head = made("tr");
@@ -244,7 +264,7 @@ function grid(rows) {
   table.append(head);
   for (const row of rows.slice(0, MOST)) {
     const line = made("tr");
-    line.append(...names.map(name => made("td", row[name] === undefined ? "" : shown(row[name]))));
+    line.append(...names.map(name => cell(row[name])));
     table.append(line);
   }
   el("reasons").append(table);

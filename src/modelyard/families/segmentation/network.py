@@ -1,0 +1,110 @@
+"""The networks: pixels to scores by class of every pixel, `logits` float32 (batch, classes, size,
+size)."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+from modelyard.families.segmentation.config import SegmentationModel
+from modelyard.families.segmentation.spec import SegmentationSpec
+from modelyard.kit.checkpoints import checkpoint_shape
+from modelyard.kit.pictures.layers import NATURAL, Block, Standardizing
+
+Plan = dict[str, Any]
+MODEL_TYPES = {"segformer": "segformer", "deeplabv3": "mobilenet_v2"}
+"""What transformers calls the kinds."""
+CENTRED = {"mean": [127.5] * 3, "std": [127.5] * 3}
+"""Of the pixels that MobileNetV2's checkpoints were trained on."""
+
+
+class Unet(Standardizing):
+    """Halved and doubled again, with a way across at each size (Ronneberger et al. 2015); blocks
+    have shortcuts."""
+
+    def __init__(self, made: Plan, spec: SegmentationSpec) -> None:
+        super().__init__(spec.mean, spec.std)
+        widths = [made["width"] * 2**level for level in range(made["depth"] + 1)]
+        self.first = Block(3, widths[0], 1)
+        pairs = list(itertools.pairwise(widths))
+        self.down = nn.ModuleList([Block(before, after, 2) for before, after in pairs])
+        self.up = nn.ModuleList([Block(after + before, before, 1) for before, after in pairs])
+        self.score = nn.Conv2d(widths[0], len(spec.classes), 1)
+
+    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        maps = self.first(self.scaled(pixels))
+        across = []
+        for block in self.down:
+            across.append(maps)
+            maps = block(maps)
+        for block in reversed(self.up):
+            larger = interpolate(maps, scale_factor=2.0)
+            maps = block(torch.cat([larger, across.pop()], 1))
+        return {"logits": self.score(maps)}
+
+
+class Library(Standardizing):
+    """A network of transformers; its scores, of a lower resolution, are brought to the square's."""
+
+    def __init__(self, made: Plan, spec: SegmentationSpec, checkpoint: Path | None = None) -> None:
+        import transformers
+
+        from modelyard.kit.transformers import network
+
+        super().__init__(made.get("mean", spec.mean), made.get("std", spec.std))
+        self.side = spec.size
+        count = len(spec.classes)
+        shape = {**made["config"], "num_labels": count}
+        more: dict[str, Any] = {}
+        if checkpoint is not None:
+            # Its classes are others: that layer starts untrained.
+            more = {"num_labels": count, "ignore_mismatched_sizes": True}
+        auto = transformers.AutoModelForSemanticSegmentation
+        self.net = network(auto, shape, checkpoint, **more)
+
+    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = self.net(pixel_values=self.scaled(pixels)).logits
+        size = (self.side, self.side)
+        return {"logits": interpolate(logits, size=size, mode="bilinear", align_corners=False)}
+
+
+def plan(settings: SegmentationModel, checkpoint: Path | None = None) -> Plan:
+    """The network that the settings ask for; with `checkpoint`, that of its config.json.
+
+    Raises:
+        UsageError: the checkpoint is of another kind.
+    """
+    kind, width, depth = settings.kind, settings.width, settings.depth
+    if kind == "unet":
+        return {"kind": kind, "width": width, "depth": depth}
+    made: Plan = {"kind": kind}
+    if checkpoint is not None:
+        config = checkpoint_shape(checkpoint, [checkpoint / "config.json"], [MODEL_TYPES[kind]])
+        names = ("id2label", "label2id", "num_labels", "architectures", "dtype")
+        kept = {name: value for name, value in config.items() if name not in names}
+        return made | (NATURAL if kind == "segformer" else CENTRED) | {"config": kept}
+    shape = _segformer(width, depth) if kind == "segformer" else _mobilenet(width)
+    return made | {"config": {"model_type": MODEL_TYPES[kind], **shape}}
+
+
+def build(made: Plan, spec: SegmentationSpec, checkpoint: Path | None = None) -> Standardizing:
+    """The untrained network of a plan; with `checkpoint`, with those weights."""
+    return Unet(made, spec) if made["kind"] == "unet" else Library(made, spec, checkpoint)
+
+
+def _segformer(width: int, depth: int) -> dict[str, Any]:
+    return {
+        "hidden_sizes": [width * 2**level for level in range(4)],
+        "depths": [depth] * 4,
+        "num_attention_heads": [1, 2, 4, 8],
+        "decoder_hidden_size": 4 * width,
+    }
+
+
+def _mobilenet(width: int) -> dict[str, Any]:
+    return {"depth_multiplier": width / 32, "output_stride": 8, "finegrained_output": False}

@@ -1,0 +1,150 @@
+"""Outlines of COCO's instances: polygons and run lengths, flattened to classes of pixels."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from modelyard.errors import BadData
+from modelyard.families.segmentation.reading import Pair, Pairs, as_shown
+from modelyard.families.segmentation.rle import check_runs, from_text
+from modelyard.kit.boxes.annotated import Look
+from modelyard.kit.boxes.coco import Document, Instances, check_once
+from modelyard.kit.boxes.scenes import Pictures, split_in
+from modelyard.kit.pictures.pixels import PICTURES, Limits
+from modelyard.store.files import File, FileSet
+
+CROWD = -1
+FORMS = "allowed are polygons [[x, y, x, y, x, y, …], …] and run lengths {size, counts}"
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """An object."""
+
+    place: str
+    """In its file."""
+    value: int
+    """Its class; CROWD where it is ignored."""
+    segmentation: Any
+
+
+def read_outlines(files: FileSet, found: list[tuple[File, Document]], background: str) -> Pairs:
+    """The pictures of instances files, each with its objects; a file's split is in its name.
+
+    Raises:
+        BadData: with the file and the entry in it.
+    """
+    pictures = Pictures(files, PICTURES)
+    documents = [Instances(file, content) for file, content in found]
+    labels = {name for one in documents for name in one.by_id("categories", "name").values()}
+    names = [background, *sorted(labels - {background})]
+    listing = Pairs("COCO", [], dict(enumerate(names)))
+    for one in documents:
+        listing.pairs += _pairs(one, pictures, {name: place for place, name in enumerate(names)})
+    check_once((pair.picture, pair.table) for pair in listing.pairs)
+    listing.drop("not in the JSON", len(pictures.all) - len(listing.pairs))
+    return listing
+
+
+def _pairs(document: Instances, pictures: Pictures, numbers: dict[str, int]) -> list[Pair]:
+    labels = document.by_id("categories", "name")
+    outlines: dict[Any, list[Outline]] = defaultdict(list)
+    for place, entry in document.entries(labels):
+        value = CROWD if entry.get("iscrowd", 0) else numbers[labels[entry["category_id"]]]
+        place = f"{place}.segmentation"
+        outline = Outline(place, value, entry.get("segmentation"))
+        try:
+            _check_form(outline.segmentation)
+        except ValueError as error:
+            raise document.wrong(place, f"{error}; {FORMS}") from None
+        outlines[entry["image_id"]].append(outline)
+    split = split_in(document.file.name)
+    return [
+        Pair(picture, split, document.file.path, _flattened(document, picture, outlines[key], size))
+        for key, picture, size in document.images(pictures)
+    ]
+
+
+def _flattened(
+    document: Instances, picture: File, outlines: list[Outline], said: Size | None
+) -> Callable[[Look, Limits], np.ndarray]:
+    def values(look: Look, limits: Limits) -> np.ndarray:
+        size = said or look.size
+        # Checked before anything is drawn: a wrong size may be a huge one.
+        if size not in (look.size, look.stored):
+            seen = f"says that {picture.name} has {size[0]} x {size[1]} pixels, and it has"
+            problem = f"{seen} {look.size[0]} x {look.size[1]}"
+            raise BadData(problem, file=document.file.path, hint="It is another picture")
+        masks: list[tuple[int, dict[str, Any]]] = []
+        for outline in outlines:
+            if not outline.segmentation:
+                continue
+            try:
+                masks.append((outline.value, encoded(outline.segmentation, size)))
+            except ValueError as error:
+                raise document.wrong(outline.place, f"{error}; {FORMS}") from None
+        flat = np.zeros((size[1], size[0]), np.int32)
+        # Crowds lie below objects, large objects below small ones: each stays visible.
+        masks.sort(key=lambda one: (one[0] != CROWD, -int(coco.area(one[1]))))
+        for value, mask in masks:
+            flat[coco.decode(mask) > 0] = value
+        return as_shown(flat, look)
+
+    return values
+
+
+def encoded(segmentation: Any, size: Size) -> dict[str, Any]:
+    """The pixels of an object whose form was checked, as pycocotools encodes them; `size` is width
+    and height.
+
+    Raises:
+        ValueError: run lengths that do not fit, or a point far away.
+    """
+    width, height = size
+    if isinstance(segmentation, list):
+        # pycocotools walks along every side of a polygon, however long it is.
+        most = max(size)
+        for polygon in segmentation:
+            for number in polygon:
+                if not -most <= number <= 2 * most:
+                    raise ValueError(f"{number:g} is far outside of the picture")
+        polygons = [[float(number) for number in polygon] for polygon in segmentation]
+        return dict(coco.merge(coco.frPyObjects(polygons, height, width)))
+    if segmentation["size"] != [height, width]:
+        seen = segmentation["size"]
+        raise ValueError(f"size {seen} is not [{height}, {width}], the picture's [height, width]")
+    counts = segmentation["counts"]
+    runs = from_text(counts) if isinstance(counts, str) else counts
+    check_runs(runs, size)
+    plain = {"size": [height, width], "counts": runs}
+    return dict(coco.frPyObjects(plain, height, width))
+
+
+def _check_form(segmentation: Any) -> None:
+    if isinstance(segmentation, dict):
+        counts = segmentation.get("counts")
+        if not isinstance(segmentation.get("size"), list) or not isinstance(counts, list | str):
+            raise ValueError(f"{_short(segmentation)} lacks size or counts")
+        if isinstance(counts, list) and not all(type(run) is int for run in counts):
+            raise ValueError("counts holds what is no whole number")
+        return
+    if not isinstance(segmentation, list):
+        raise ValueError("is missing" if segmentation is None else _short(segmentation))
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(_short(polygon))
+        for number in polygon:
+            if type(number) not in (int, float) or not math.isfinite(number):
+                raise ValueError(f"{_short(number)} is no finite number")
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:60]

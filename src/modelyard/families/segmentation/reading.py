@@ -1,0 +1,190 @@
+"""Which pictures a folder holds, and the mask of each: PNG masks, or outlines in COCO's JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.families.segmentation.masks import class_names, mask_values
+from modelyard.kit.boxes.annotated import Look
+from modelyard.kit.boxes.geometry import TURNED
+from modelyard.kit.boxes.scenes import split_in
+from modelyard.kit.classifier.kind import read_bytes
+from modelyard.kit.pictures.pixels import PICTURES, Limits
+from modelyard.store.files import File, FileSet, files_of
+
+IMAGE_FOLDERS = frozenset({"image", "images", "img", "imgs", "jpegimages", "pictures"})
+MASK_FOLDERS = frozenset(
+    {"mask", "masks", "label", "labels", "annotation", "annotations", "ann", "gt", "seg"}
+) | {"ground_truth", "groundtruth", "segmentation", "segmentationclass", "segmentations"}
+ENDS = ("_mask", "_masks", "_label", "_labels", "_seg", "_gt")
+"""What a mask's name may have after that of its picture."""
+LAYOUTS = (
+    "Read are pictures in images/ with PNG masks of the same names in masks/, and COCO's JSON with "
+    "segmentation"
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and its mask."""
+
+    picture: File
+    split: str | None
+    table: Path
+    """The file that holds its mask."""
+    values: Callable[[Look, Limits], np.ndarray]
+    """The mask of a picture that looks so: class numbers int32 (height, width) of the picture as it
+    is shown, -1 where they are ignored. Raises BadData."""
+
+
+@dataclass
+class Pairs:
+    """The pictures of a folder that have a mask."""
+
+    format: str
+    """As people call it."""
+    pairs: list[Pair]
+    names: dict[int, str] | None = None
+    """Of the classes by number, where the data says them."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Counts what is left out."""
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+def read_pairs(raw: Path, format: str, background: str, ignored: int | None) -> Pairs:  # noqa: A002
+    """The pictures of a folder with their masks, in the order of names.
+
+    Raises:
+        BadData: with the file, and what in it is wrong; or the folder has no such files, or those
+            of both formats.
+    """
+    from modelyard.families.segmentation.outlines import read_outlines
+    from modelyard.kit.boxes.coco import documents
+
+    raw = Path(raw)
+    if not raw.is_dir() or not any(raw.iterdir()):
+        raise BadData("holds no files", file=raw, hint=LAYOUTS)
+    files = files_of(raw)
+    masks = [file for file in files if format != "coco" and _is_mask(file)]
+    tables = [file for file in files if file.suffix == ".json" and file.name != "labels.json"]
+    instances = documents(tables) if format != "masks" and tables else []
+    if masks and instances:
+        hint = "Type: --set features.format=masks, or coco"
+        raise BadData("holds masks and COCO's outlines", file=raw, hint=hint)
+    if not masks and not instances:
+        raise BadData("holds no masks", file=raw, hint=LAYOUTS)
+    listing = (
+        _folders(files, masks, ignored) if masks else read_outlines(files, instances, background)
+    )
+    listing.pairs.sort(key=lambda pair: pair.picture.name)
+    return listing
+
+
+def _is_mask(file: File) -> bool:
+    path = PurePosixPath(file.name.lower())
+    there = not MASK_FOLDERS.isdisjoint(path.parts[:-1]) or path.stem.endswith(ENDS)
+    return there and PICTURES.reads(file.name)
+
+
+def _key(name: str) -> tuple[str, ...]:
+    """The same of a picture and its mask: folders but for those of pictures and of masks, and the
+    name without endings."""
+    path = PurePosixPath(name.lower())
+    folders = [part for part in path.parts[:-1] if part not in IMAGE_FOLDERS | MASK_FOLDERS]
+    stem = path.stem
+    for end in ENDS:
+        stem = stem.removesuffix(end)
+    return (*folders, stem)
+
+
+def _folders(files: FileSet, masks: list[File], ignored: int | None) -> Pairs:
+    named = class_names(files)
+    names = None if named is None else named[0]
+    known = {file.name for file in masks}
+    pictures: dict[tuple[str, ...], File] = {}
+    for file in files:
+        if not PICTURES.reads(file.name) or file.name in known:
+            continue
+        if other := pictures.get(_key(file.name)):
+            problem = f"has the same mask as {other.name}: their names differ by the ending"
+            raise BadData(problem, file=file.path)
+        pictures[_key(file.name)] = file
+    listing = Pairs("masks", [], names)
+    taken: dict[tuple[str, ...], File] = {}
+    for mask in masks:
+        key = _key(mask.name)
+        picture = pictures.get(key)
+        if picture is None:
+            hint = "It is called as its picture, in a folder of its own: images/a.jpg, masks/a.png"
+            raise BadData("is the mask of no picture", file=mask.path, hint=hint)
+        if key in taken:
+            raise BadData(f"is a second mask of {picture.name}", file=mask.path)
+        taken[key] = mask
+        if mask.suffix != ".png":
+            problem = f"is a {mask.suffix} file: such a mask may hold numbers that nobody wrote"
+            raise BadData(problem, file=mask.path, hint="Save masks as PNG")
+        values = _of_file(mask, names, ignored)
+        listing.pairs.append(Pair(picture, split_in(picture.name), mask.path, values))
+    listing.drop("without a mask", len(pictures) - len(taken))
+    return listing
+
+
+def _of_file(
+    mask: File, names: dict[int, str] | None, ignored: int | None
+) -> Callable[[Look, Limits], np.ndarray]:
+    def values(look: Look, limits: Limits) -> np.ndarray:
+        try:
+            found = as_shown(mask_values(read_bytes(mask, limits), limits), look)
+        except BadData as problem:
+            raise BadData(problem.problem, file=mask.path, hint=problem.hint) from None
+        if names is not None:
+            _check_known(found, mask, names, ignored)
+        return found
+
+    return values
+
+
+def _check_known(
+    values: np.ndarray, mask: File, names: dict[int, str], ignored: int | None
+) -> None:
+    strange = set(np.unique(values).tolist()) - names.keys() - {ignored}
+    if strange:
+        number = min(strange)
+        row, column = np.argwhere(values == number)[0]
+        allowed = f"{min(names)} to {max(names)}, as named"
+        if ignored is not None:
+            allowed += f", and {ignored} to ignore (features.ignore_index)"
+        problem = f"pixel ({column}, {row}) holds {number}; allowed are {allowed}"
+        raise BadData(problem, file=mask.path)
+
+
+def as_shown(values: np.ndarray, look: Look) -> np.ndarray:
+    """A mask (height, width) on the picture as it is shown: turned with it, where it has the size of
+    the picture as it is stored.
+
+    Raises:
+        BadData: it has neither size.
+    """
+    size = (values.shape[1], values.shape[0])
+    if size == look.size:
+        return values
+    if size == look.stored and look.orientation in TURNED:
+        turned = {
+            5: values.T,
+            6: np.rot90(values, -1),
+            7: np.rot90(values, 2).T,
+            8: np.rot90(values),
+        }
+        return turned[look.orientation]
+    said, seen = (f"{one[0]} x {one[1]}" for one in (size, look.size))
+    problem = f"has {said} pixels, and its picture {seen}"
+    raise BadData(problem, hint="The mask belongs to another picture, or to one of another size")

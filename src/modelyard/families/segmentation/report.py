@@ -1,0 +1,129 @@
+"""What people of the field look at: overlap by class, which classes are taken for which, and masks
+next to the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from modelyard.families.segmentation.baseline import PRIOR
+from modelyard.families.segmentation.gallery import gallery
+from modelyard.families.segmentation.host import SegmentationHost
+from modelyard.families.segmentation.judging import Judged
+from modelyard.families.segmentation.spec import SegmentationSpec
+from modelyard.family import Split
+from modelyard.judging.evaluation import (
+    Confusion,
+    Direction,
+    Evaluation,
+    Gain,
+    Plot,
+    Series,
+    Table,
+)
+from modelyard.kit.intervals import Resampled
+from modelyard.kit.pictures.pixels import PICTURES
+from modelyard.runtimes.types import Runtime
+
+MAIN = "miou"
+MOST_BARS, MOST_CONFUSED = 30, 20
+"""Classes in a plot: those with the least overlap; classes of which pairs are counted."""
+
+
+def evaluation(
+    judged: Judged,
+    simple: Mapping[str, Judged],
+    host: SegmentationHost,
+    run: Runtime,
+    features: Path,
+    split: Split,
+    spec: SegmentationSpec,
+) -> Evaluation:
+    """The judged split, next to the simple answers to it."""
+    metrics = judged.figures()
+    figures = {name: one.figures() for name, one in simple.items()}
+    names = list(simple)
+    samples = np.column_stack([judged.samples(), *(one.samples() for one in simple.values())])
+    values = np.array([metrics[MAIN], *(figures[name][MAIN] for name in names)])
+    resampled = Resampled(values, samples)
+    gains: list[Gain] = []
+    for place, name in enumerate(names, start=1):
+        gain = resampled.gain(MAIN, name, "max", place)
+        assert gain is not None, "every sample of pictures has a figure"
+        gains.append(gain)
+    directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
+    return Evaluation(
+        split=split,
+        rows=judged.pictures,
+        unit=PICTURES.many,
+        metrics=metrics,
+        baseline=figures[PRIOR],
+        baseline_name=PRIOR,
+        main=MAIN,
+        gains=gains,
+        rivals={name: figures[name][MAIN] for name in names if name != PRIOR},
+        directions=directions,
+        intervals=resampled.intervals(MAIN),
+        samples=resampled.paired(),
+        notes=_notes(judged, resampled, spec),
+        confusion=_confusion(judged, spec.classes),
+        plots=[
+            *_bars(judged, spec.classes),
+            *gallery(judged, host, run, features, split, spec),
+        ],
+        tables=[_by_class(judged, spec.classes)],
+    )
+
+
+def _notes(judged: Judged, resampled: Resampled, spec: SegmentationSpec) -> list[str]:
+    notes = [resampled.sentence("Mean IoU", within=(0.0, 1.0))]
+    true, found = judged.pixels[:, 1].sum(axis=0), judged.pixels[:, 2].sum(axis=0)
+    absent = [
+        name
+        for name, one, other in zip(spec.classes, true, found, strict=True)
+        if not one and not other
+    ]
+    if absent:
+        notes.append(f"Neither there nor found, and in no mean: {', '.join(absent[:MOST_BARS])}.")
+    if strange := int(judged.confusion[:, -1].sum()):
+        share = strange / max(1, int(judged.confusion.sum()))
+        notes.append(f"{share:.1%} of the pixels were given a class that this data does not know.")
+    return notes
+
+
+def _confusion(judged: Judged, classes: list[str]) -> Confusion | None:
+    if len(classes) > MOST_CONFUSED:
+        return None
+    return Confusion(labels=classes, matrix=judged.confusion[:, :-1].tolist())
+
+
+def _bars(judged: Judged, classes: list[str]) -> list[Plot]:
+    found = judged.by_class()
+    overlap = found["IoU"]
+    known = np.flatnonzero(~np.isnan(overlap))
+    worst = known[np.argsort(overlap[known], kind="stable")][:MOST_BARS]
+    names = [classes[label] for label in worst]
+    series = [
+        Series(name=name, x=names, y=np.nan_to_num(found[name][worst]).tolist())
+        for name in ("IoU", "boundary F1")
+    ]
+    caption = f"The {MOST_BARS} classes with the least." if len(known) > MOST_BARS else ""
+    title = "Overlap by class, the least first"
+    return [Plot(kind="bar", title=title, y_label="share", series=series, caption=caption)]
+
+
+def _by_class(judged: Judged, classes: list[str]) -> Table:
+    found = judged.by_class()
+    true = judged.pixels[:, 1].sum(axis=0)
+    whole = max(1, int(true.sum()))
+    rows: list[list[str | float]] = []
+    for label, name in enumerate(classes):
+        cells = [_cell(float(values[label])) for values in found.values()]
+        rows.append([name, f"{true[label] / whole:.1%}", *cells])
+    return Table(title="Overlap by class", columns=["class", "of the pixels", *found], rows=rows)
+
+
+def _cell(value: float) -> str | float:
+    return "–" if np.isnan(value) else round(value, 3)
