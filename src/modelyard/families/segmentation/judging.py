@@ -85,12 +85,11 @@ class Judged:
         }
 
     def of_each(self) -> np.ndarray:
-        """Mean IoU of each picture, (pictures,), over the classes that it has or should have; NaN
-        where all is ignored."""
+        """Mean IoU of each picture, (pictures,), over the classes that it has: one pixel of another
+        class does not make it a bad one. NaN where all is ignored."""
         both, true, found = np.moveaxis(self.pixels, 1, 0)
-        shares = _ratio(both, true + found - both)
-        known = ~np.isnan(shares)
-        return _ratio(np.where(known, shares, 0).sum(axis=1), known.sum(axis=1))
+        shares = np.where(true > 0, both / np.maximum(true + found - both, 1), 0)
+        return _ratio(shares.sum(axis=1), (true > 0).sum(axis=1))
 
     def samples(self) -> np.ndarray:
         """`miou` on bootstrap samples of the pictures, (RESAMPLES,); the same for every model."""
