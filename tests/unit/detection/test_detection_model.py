@@ -13,13 +13,14 @@ import torch
 from modelyard.errors import UsageError
 from modelyard.families.detection.augment import changed
 from modelyard.families.detection.baseline import load_objects, nearest_boxes, prior_boxes
-from modelyard.families.detection.config import DetectionConfig, DetectionTraining
+from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.family import Detection, found_in
 from modelyard.families.detection.host import DetectionHost
 from modelyard.families.detection.network import plan
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.kit.boxes.precision import Judged
 from modelyard.kit.pictures.changes import Changes
+from modelyard.kit.pictures.settings import ChangesTraining
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.settings.continual import ContinualSettings
 from modelyard.training.continual import grow
@@ -48,7 +49,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("flip", ["none", "horizontal", "both"])
 def test_a_changed_object_is_where_its_changed_box_says(flip):
-    settings = DetectionTraining(flip=flip, zoom=0.4, shift=0.1, light=0.0)
+    settings = ChangesTraining(flip=flip, zoom=0.4, shift=0.1, light=0.0)
     changes = Changes.draw(40, settings, torch.Generator().manual_seed(1))
     pixels = torch.zeros(40, 3, 96, 96)
     pixels[:, :, 40:58, 30:62] = 255
@@ -66,7 +67,7 @@ def test_a_changed_object_is_where_its_changed_box_says(flip):
 
 
 def test_an_object_of_which_little_is_left_teaches_nothing():
-    settings = DetectionTraining(flip="none", zoom=0.0, shift=0.5, light=0.0)
+    settings = ChangesTraining(flip="none", zoom=0.0, shift=0.5, light=0.0)
     changes = Changes.draw(60, settings, torch.Generator().manual_seed(1))
     objects = torch.tensor([[0.0, 0, 0, 20, 20, 0]]).expand(60, 1, 6)
     _, boxes = changed(changes, torch.zeros(60, 3, 96, 96), objects, np.arange(60))

@@ -229,6 +229,34 @@ def test_folders_of_splits_and_endings_of_names_are_understood(tmp_path):
     assert summary["dropped"] == {"without a mask": 1}
 
 
+def test_the_folder_of_pascal_voc_itself_is_read_with_its_lists(tmp_path):
+    raw = masks(tmp_path / "raw", names="")
+    (raw / "images").rename(raw / "JPEGImages")
+    (raw / "masks").rename(raw / "SegmentationClass")
+    objects = raw / "SegmentationObject"
+    objects.mkdir()
+    as_palette(truth(0)).save(objects / "00.png")
+    for task, first in (("Main", 10), ("Segmentation", 0)):
+        lists = raw / "ImageSets" / task
+        lists.mkdir(parents=True)
+        for name, numbers in (("train", range(8)), ("val", range(8, 14))):
+            stems = [f"{(first + number) % 20:02}" for number in numbers]
+            (lists / f"{name}.txt").write_text("\n".join(stems))
+    summary, out = prepared(raw)
+    assert summary["rows"]["validation"] == 6
+    assert summary["rows"]["train"] + summary["rows"]["test"] == 8
+    assert summary["dropped"] == {"in no list of ImageSets/Segmentation": 6, "without a mask": 1}
+    names = json.loads((out / "validation.files.json").read_text())["names"]
+    assert {Path(name).stem for name in names} == {f"{number:02}" for number in range(8, 14)}
+
+
+def test_a_word_in_a_picture_s_own_name_is_no_split(tmp_path):
+    raw = masks(tmp_path / "raw")
+    for folder in ("images", "masks"):
+        (raw / folder / "03.png").rename(raw / folder / "test 03.png")
+    assert prepared(raw)[0]["rows"] == {"train": 13, "validation": 3, "test": 4}
+
+
 def test_copies_stay_out_and_a_class_that_training_lacks_is_ignored_and_counted(tmp_path):
     raw = masks(tmp_path / "raw")
     for folder in ("images", "masks"):

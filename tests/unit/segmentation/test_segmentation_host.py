@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from modelyard.errors import BadData
 from modelyard.families.segmentation import spec as specs
 from modelyard.families.segmentation.host import (
+    CLASS_SECONDS,
     PIXEL_SECONDS,
     Picture,
     SegmentationHost,
@@ -144,12 +145,9 @@ def test_masks_and_work_are_bounded_however_large_the_picture_is(host, monkeypat
     assert answered((6_000, 4_000)) == (2_449, 1_632)
     assert answered((30_000_000, 1))[1] == 1
     small, large = (Picture(image=encoded(size)) for size in ((100, 50), (3_000, 2_000)))
-    assert host.cost(large).seconds == pytest.approx(
-        6e6 * DECODE_SECONDS + 4e6 * len(CLASSES) * PIXEL_SECONDS
-    )
-    assert host.cost(small).seconds == pytest.approx(
-        5e3 * DECODE_SECONDS + 5e3 * len(CLASSES) * PIXEL_SECONDS
-    )
+    drawing = PIXEL_SECONDS + len(CLASSES) * CLASS_SECONDS
+    assert host.cost(large).seconds == pytest.approx(6e6 * DECODE_SECONDS + 4e6 * drawing)
+    assert host.cost(small).seconds == pytest.approx(5e3 * (DECODE_SECONDS + drawing))
     assert host.cost(Picture(image="no picture!")).seconds == 0
 
 

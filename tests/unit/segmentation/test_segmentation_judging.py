@@ -19,7 +19,7 @@ from modelyard.families.segmentation.gallery import STRENGTH, row
 from modelyard.families.segmentation.host import SegmentationHost
 from modelyard.families.segmentation.judging import Judged, border_counts
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec
-from modelyard.judging.evaluation import Evaluation
+from modelyard.judging.evaluation import Evaluation, Part
 from modelyard.runtimes.types import Arrays
 from tests.training.going_on import features_of
 from tests.unit.segmentation.folders import HEIGHT, WIDTH, masks
@@ -188,6 +188,22 @@ def test_the_picture_that_is_all_wrong_comes_first(judging):
     assert shown[1] > shown[0] + 0.2
     tile = Image.open(io.BytesIO(base64.b64decode(pictures[0].url.partition(",")[2])))
     assert tile.size == (3 * 180 + 8, 135)
+
+
+def test_a_part_of_the_split_is_judged_with_its_simple_answers(judging):
+    one, features, assets = judging
+    host, run = SegmentationHost(assets), Knowing(features, blind=4)
+    part = one.evaluate_part(host, run, features, "test", Part(rows=3))
+    whole = one.evaluate(host, run, features, "test")
+    assert (part.rows, part.part) == (3, 3)
+    assert (whole.rows, whole.part) == (len(run.pixels), None)
+    assert part.metrics["miou"] > whole.metrics["miou"]
+    assert part.rivals[COLOUR] != whole.rivals[COLOUR]
+    assert len(part.plots[-1].pictures) == 3
+    for name, simple in SIMPLE.items():
+        pairs_ = zip(true_masks(features, "test"), list(simple(features, "test"))[:3], strict=False)
+        expected = Judged.of(pairs_, 3).figures()["miou"]
+        assert {PRIOR: part.baseline["miou"], **part.rivals}[name] == expected
 
 
 def test_another_package_is_judged_by_the_names_of_its_classes(judging, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 
 from modelyard.kit.boxes.precision import Objects
 from modelyard.kit.classifier import store
+from modelyard.kit.pictures.square import sizes_of
 
 PRIOR, NEAREST = "prior boxes", "boxes of the most similar training picture"
 STEPS = 8
@@ -28,8 +29,7 @@ def load_objects(features: Path, split: str) -> Objects:
 
 def load_sizes(features: Path, split: str) -> np.ndarray:
     """Width and height of each picture of a split, (pictures, 2)."""
-    sizes: np.ndarray = np.load(Path(features) / f"{split}.sizes.npy", allow_pickle=False)
-    return sizes
+    return np.array(sizes_of(features, split))
 
 
 def prior_boxes(features: Path, split: str) -> Objects:

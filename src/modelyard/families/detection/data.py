@@ -31,8 +31,8 @@ from modelyard.kit.classifier.folders import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
 from modelyard.kit.pictures.parts import parted
-from modelyard.kit.pictures.pixels import PICTURES, Limits, moments
-from modelyard.kit.pictures.sides import side_of
+from modelyard.kit.pictures.pixels import PICTURES, moments
+from modelyard.kit.pictures.square import limits_of, save_sizes, side_of
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
@@ -48,12 +48,6 @@ class DetectionData(Data[DetectionConfig]):
         settings = self.config.features
         write_sample(raw, settings.sample_pictures, settings.sample_drift, self.config.seed)
 
-    def limits(self) -> Limits:
-        """What the settings allow a picture to be at most."""
-        settings = self.config.features
-        megabytes, megapixels = settings.most_megabytes, settings.most_megapixels
-        return Limits(bytes=round(megabytes * 1e6), pixels=round(megapixels * 1e6))
-
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads the pictures in `raw`; writes splits and assets to `out`. Returns the card's
         summary.
@@ -66,7 +60,7 @@ class DetectionData(Data[DetectionConfig]):
         earlier = self._earlier(base) if base is not None else None
         listing = read_scenes(raw, PICTURES, self.config.features.format)
         examples = [_example(scene) for scene in listing.scenes]
-        limits = self.limits()
+        limits = limits_of(self.config.features)
         looks = each(examples, lambda example: look(read_bytes(example.file, limits), limits))
         pictures = {
             scene.picture.name: annotated(scene, one)
@@ -127,12 +121,12 @@ class DetectionData(Data[DetectionConfig]):
             "classes": classes,
             "counts": [counts[name] + before.get(name, 0) for name in classes],
             "pictures": len(train) + (earlier.pictures if earlier else 0),
-            "limits": self.limits(),
+            "limits": limits_of(self.config.features),
         }
         if earlier is not None:
             return earlier.model_copy(update=changed)
         size = self.config.features.size or side_of([one.size for one in train])
-        return DetectionSpec(size=size, mean=[0.0] * 3, std=[1.0] * 3, **changed)
+        return DetectionSpec(size=size, **changed)
 
 
 def _example(scene: Scene) -> Example:
@@ -178,9 +172,8 @@ def _write_split(
             if label in spec.classes:
                 rows.append([place, spec.classes.index(label), *box, ignored])
     objects = np.array(rows, np.float64).reshape(-1, 7)
-    sizes = np.array([pictures[example.name].size for example in part], np.int64)
     np.save(Path(out) / f"{split}.objects.npy", objects, allow_pickle=False)
-    np.save(Path(out) / f"{split}.sizes.npy", sizes, allow_pickle=False)
+    save_sizes(out, split, [pictures[example.name].size for example in part])
     store.save_files(out, split, [example.name for example in part], [one.file for one in part])
 
 

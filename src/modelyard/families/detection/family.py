@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +28,12 @@ from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.boxes.geometry import areas, into_square
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
-from modelyard.kit.checkpoints import checkpoint_folder
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.changes import Changes
+from modelyard.kit.pictures.square import sizes_of
+from modelyard.kit.pictures.starting import paced, starting_folder
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph, Runtime
-from modelyard.store.base import base_of
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
 
@@ -62,7 +61,7 @@ class Detection(DetectionData, Family[DetectionConfig]):
         file = Path(assets) / store.PLAN
         if file.is_file():
             return build(json.loads(file.read_text()), spec)
-        folder = self._checkpoint()
+        folder = starting_folder(self.config.model)
         return build(plan(self.config.model, spec, folder), spec, folder)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
@@ -110,15 +109,8 @@ class Detection(DetectionData, Family[DetectionConfig]):
             UsageError: the settings do not fit the data.
         """
         settings, assets = self.config.model, Path(out) / "assets"
-        made = plan(settings, DetectionSpec.load(assets), self._checkpoint())
-        notes = []
-        if settings.checkpoint is not None and base_of(features) is None:
-            rate = trainer.settings.learning_rate * settings.checkpoint_rate
-            slower = trainer.settings.model_copy(update={"learning_rate": rate})
-            trainer = replace(trainer, settings=slower)
-            notes.append(
-                f"The checkpoint learns with a rate of {rate:.2g} (model.checkpoint_rate)."
-            )
+        made = plan(settings, DetectionSpec.load(assets), starting_folder(settings))
+        trainer, notes = paced(trainer, settings, features)
         found = trainer.fit(self, features, out)
         (assets / store.PLAN).write_text(json.dumps(made, indent=1) + "\n")
         examples = store.load_arrays(features, "train")[:EXAMPLE_ROWS]
@@ -160,13 +152,6 @@ class Detection(DetectionData, Family[DetectionConfig]):
         }
         return report.evaluation(judged, simple, host, run, features, split, spec)
 
-    def _checkpoint(self) -> Path | None:
-        """The folder of the weights to start from, if there are any."""
-        settings = self.config.model
-        if settings.checkpoint is None:
-            return None
-        return checkpoint_folder(settings.checkpoint, hub=settings.hub)
-
     def _judged(self, host: DetectionHost, run: Runtime, features: Path, split: Split) -> Judged:
         return self._against(features, split, found_in(host, run, features, split))
 
@@ -180,11 +165,11 @@ class Detection(DetectionData, Family[DetectionConfig]):
         """OBJECTS of all pictures of a split; of more than `most_boxes` the largest."""
         spec = DetectionSpec.load(Path(features) / "assets")
         table = np.load(Path(features) / f"{split}.objects.npy", allow_pickle=False)
-        sizes = np.load(Path(features) / f"{split}.sizes.npy", allow_pickle=False)
+        sizes = sizes_of(features, split)
         most = self.config.features.most_boxes
         found = np.zeros((len(sizes), most, 6), np.float32)
         found[..., 0] = -1
-        for place, (width, height) in enumerate(sizes.tolist()):
+        for place, (width, height) in enumerate(sizes):
             rows = table[table[:, 0] == place]
             order = np.argsort(-areas(rows[:, 2:6]), kind="stable")[:most]
             rows = rows[order]
@@ -200,7 +185,7 @@ def found_in(host: DetectionHost, run: Runtime, features: Path, split: Split) ->
     numbers = np.array(
         [classes.index(name) if name in classes else -1 for name in host.spec.classes]
     )
-    pixels, sizes = host.seen(features, split)
+    pixels, sizes = host.spec.seen(features, split)
     columns: list[list[np.ndarray]] = [[], [], [], []]
     for place, (scores, boxes) in enumerate(host.outputs(run, pixels)):
         labels, sure, there = host.chosen(scores, boxes, sizes[place], FLOOR, MOST_FOUND)

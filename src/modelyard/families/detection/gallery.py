@@ -47,7 +47,7 @@ def gallery(
     errors = missed + wrong
     worst = np.lexsort((-objects, -errors))
     worst = worst[(errors + objects)[worst] > 0][:SHOWN]
-    pixels, sizes = host.seen(features, split)
+    pixels, sizes = host.spec.seen(features, split)
     truth = load_objects(features, split)
     chosen = set(worst.tolist())
     files = {

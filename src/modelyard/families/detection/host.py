@@ -15,7 +15,7 @@ from modelyard.families.detection.spec import Answers, DetectionSpec
 from modelyard.host import Caution, Cost, Host, WithWarnings
 from modelyard.kit.boxes.geometry import areas, from_centres, on_grid, out_of_square, suppressed
 from modelyard.kit.classifier.kind import from_base64
-from modelyard.kit.classifier.store import PLAN, load_arrays, load_files
+from modelyard.kit.classifier.store import PLAN
 from modelyard.kit.pictures.answering import (
     DESCRIPTION,
     ENCODED,
@@ -24,6 +24,7 @@ from modelyard.kit.pictures.answering import (
     decoding_cost,
 )
 from modelyard.kit.pictures.pixels import PICTURES, open_picture, statistics
+from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Runtime
 
 GRAPH, PIXELS = "model", "pixels"
@@ -34,7 +35,6 @@ MOST, CANDIDATES = 100, 1_000
 other, the surest."""
 SHOWN_CLASSES = 20
 """Classes whose share drift looks at: the most frequent in training."""
-Size = tuple[int, int]
 
 
 class Picture(BaseModel, extra="forbid"):
@@ -90,8 +90,7 @@ class DetectionHost(Host):
         self.answers = Answers.load_or(self.assets, Answers())
         self.plan: dict[str, Any] = json.loads((self.assets / PLAN).read_text())
         self._turns = Turns()
-        order = np.argsort(-np.array(self.spec.counts), kind="stable")[:SHOWN_CLASSES]
-        self._shown = [self.spec.classes[place] for place in order]
+        self._shown = self.spec.frequent(SHOWN_CLASSES)
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order.
@@ -157,18 +156,6 @@ class DetectionHost(Host):
         labels, sure, there = labels[visible], sure[visible], there[visible]
         kept = suppressed(there, sure, labels, self.answers.most_overlap, most)
         return labels[kept], sure[kept], there[kept]
-
-    def seen(self, features: Path, split: str) -> tuple[np.ndarray, list[Size]]:
-        """What the model sees of the pictures of a split, and their widths and heights.
-
-        The stored pixels, where the features were made by the same rules; else the files, decoded.
-        """
-        sizes = np.load(Path(features) / f"{split}.sizes.npy", allow_pickle=False)
-        pairs = [(int(width), int(height)) for width, height in sizes]
-        if self.spec.size == DetectionSpec.load(Path(features) / "assets").size:
-            return load_arrays(features, split), pairs
-        files = load_files(features, split)
-        return np.stack([self.spec.decode(data)[0] for _, data in files]), pairs
 
     def cost(self, request: BaseModel) -> Cost:
         """Decoding, which takes as long as the picture is large."""

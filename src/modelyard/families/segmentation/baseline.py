@@ -10,6 +10,7 @@ import numpy as np
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec, answered, resized
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.pixels import placed
+from modelyard.kit.pictures.square import sizes_of
 
 PRIOR, FREQUENT, COLOUR = "mean mask", "most frequent class", "class by colour"
 LEVELS = 16
@@ -27,13 +28,13 @@ def mean_mask(features: Path, split: str) -> Answers:
     # A place that no training picture reaches has the class that is the most frequent of all.
     counts[int(np.argmax(spec.counts))] += counts.sum(axis=0) == 0
     square = counts.argmax(axis=0).astype(np.uint8)
-    return (_out_of_square(square, size, spec.size) for size in _sizes(features, split))
+    return (_out_of_square(square, size, spec.size) for size in sizes_of(features, split))
 
 
 def frequent_class(features: Path, split: str) -> Answers:
     """The class of most training pixels, everywhere."""
     label = int(np.argmax(_training(features)[0].counts))
-    for width, height in _sizes(features, split):
+    for width, height in sizes_of(features, split):
         size = answered((width, height))
         yield np.full((size[1], size[0]), label, np.uint8)
 
@@ -49,7 +50,7 @@ def class_by_colour(features: Path, split: str) -> Answers:
     counts[int(np.argmax(spec.counts))] += counts.sum(axis=0) == 0
     table = counts.argmax(axis=0).astype(np.uint8)
     arrays = store.load_arrays(features, split)
-    for pixels, size in zip(arrays, _sizes(features, split), strict=True):
+    for pixels, size in zip(arrays, sizes_of(features, split), strict=True):
         yield _out_of_square(table[_codes(pixels)], size, spec.size)
 
 
@@ -65,11 +66,6 @@ def _training(features: Path) -> tuple[SegmentationSpec, np.ndarray]:
     masks = store.load_arrays(features, "train.masks")
     assert (masks != IGNORED).any(), "features without a labelled pixel are refused"
     return spec, masks
-
-
-def _sizes(features: Path, split: str) -> list[tuple[int, int]]:
-    sizes = np.load(Path(features) / f"{split}.sizes.npy", allow_pickle=False)
-    return [(int(width), int(height)) for width, height in sizes]
 
 
 def _codes(pixels: np.ndarray) -> np.ndarray:

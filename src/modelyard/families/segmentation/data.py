@@ -41,8 +41,8 @@ from modelyard.kit.classifier.folders import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
 from modelyard.kit.pictures.parts import parted
-from modelyard.kit.pictures.pixels import PICTURES, Limits, moments
-from modelyard.kit.pictures.sides import side_of
+from modelyard.kit.pictures.pixels import PICTURES, moments
+from modelyard.kit.pictures.square import limits_of, save_sizes, side_of
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
@@ -69,12 +69,6 @@ class SegmentationData(Data[SegmentationConfig]):
         """Writes simulated pictures with masks next to them."""
         settings = self.config.features
         write_sample(raw, settings.sample_pictures, settings.sample_drift, self.config.seed)
-
-    def limits(self) -> Limits:
-        """What the settings allow a picture to be at most."""
-        settings = self.config.features
-        megabytes, megapixels = settings.most_megabytes, settings.most_megapixels
-        return Limits(bytes=round(megabytes * 1e6), pixels=round(megapixels * 1e6))
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads the pictures in `raw`; writes splits and assets to `out`. Returns the card's
@@ -121,7 +115,7 @@ class SegmentationData(Data[SegmentationConfig]):
 
     def _looked_at(self, listing: Pairs) -> dict[str, Masked]:
         """By the picture's name, in the order of names."""
-        limits = self.limits()
+        limits = limits_of(self.config.features)
         examples = [Example(pair.picture.name, pair.picture, "") for pair in listing.pairs]
         looks = each(examples, lambda example: look(read_bytes(example.file, limits), limits))
 
@@ -172,12 +166,12 @@ class SegmentationData(Data[SegmentationConfig]):
         changed = {
             "classes": classes,
             "counts": [mine.get(name, 0) + before.get(name, 0) for name in classes],
-            "limits": self.limits(),
+            "limits": limits_of(self.config.features),
         }
         if earlier is not None:
             return earlier.model_copy(update=changed)
         size = self.config.features.size or side_of([one.look.size for one in train])
-        return SegmentationSpec(size=size, mean=[0.0] * 3, std=[1.0] * 3, **changed)
+        return SegmentationSpec(size=size, **changed)
 
 
 def _ignored(listing: Pairs, values: set[int], index: int | None) -> int | None:
@@ -232,8 +226,7 @@ def _write_split(
     masks.flush()
     pictures = [one.pair.picture for one in part]
     names = [picture.name for picture in pictures]
-    sizes = np.array([one.look.size for one in part], np.int64)
-    np.save(Path(out) / f"{split}.sizes.npy", sizes, allow_pickle=False)
+    save_sizes(out, split, [one.look.size for one in part])
     store.save_contents(out, f"{split}.truth", names, truth)
     store.save_files(out, split, names, pictures)
 

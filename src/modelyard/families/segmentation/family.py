@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,12 @@ from modelyard.families.segmentation.losses import pixel_loss
 from modelyard.families.segmentation.network import build, plan
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec
 from modelyard.family import Family, Split
-from modelyard.judging.evaluation import Evaluation
-from modelyard.kit.checkpoints import checkpoint_folder
+from modelyard.judging.evaluation import WHOLE, Evaluation, Part
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.changes import Changes
 from modelyard.kit.pictures.layers import Standardizing
+from modelyard.kit.pictures.starting import paced, starting_folder
 from modelyard.runtimes.types import Graph, Runtime
-from modelyard.store.base import base_of
 from modelyard.training.batches import Batches
 from modelyard.training.loop import load_weights
 
@@ -54,7 +53,7 @@ class Segmentation(SegmentationData, Family[SegmentationConfig]):
         file = Path(assets) / store.PLAN
         if file.is_file():
             return build(json.loads(file.read_text()), spec)
-        folder = self._checkpoint()
+        folder = starting_folder(self.config.model)
         return build(plan(self.config.model, folder), spec, folder)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
@@ -100,15 +99,8 @@ class Segmentation(SegmentationData, Family[SegmentationConfig]):
             UsageError: the settings do not fit the data.
         """
         settings = self.config.model
-        made = plan(settings, self._checkpoint())
-        notes = []
-        if settings.checkpoint is not None and base_of(features) is None:
-            rate = trainer.settings.learning_rate * settings.checkpoint_rate
-            slower = trainer.settings.model_copy(update={"learning_rate": rate})
-            trainer = replace(trainer, settings=slower)
-            notes.append(
-                f"The checkpoint learns with a rate of {rate:.2g} (model.checkpoint_rate)."
-            )
+        made = plan(settings, starting_folder(settings))
+        trainer, notes = paced(trainer, settings, features)
         found = trainer.fit(self, features, out)
         (Path(out) / "assets" / store.PLAN).write_text(json.dumps(made, indent=1) + "\n")
         examples = store.load_arrays(features, "train")[:EXAMPLE_ROWS]
@@ -134,24 +126,21 @@ class Segmentation(SegmentationData, Family[SegmentationConfig]):
         The host may be another package's: it decodes the files by its own rules, and its classes
         are matched by name.
         """
+        return self.evaluate_part(host, run, features, split, WHOLE)
+
+    def evaluate_part(
+        self, host: SegmentationHost, run: Runtime, features: Path, split: Split, part: Part
+    ) -> Evaluation:
+        """The same, on so many pictures as `part` allows: large masks take long to compare."""
         spec = SegmentationSpec.load(Path(features) / "assets")
         classes = len(spec.classes)
-        found = found_in(host, run, features, split)
-        judged = Judged.of(zip(true_masks(features, split), found, strict=True), classes)
-        simple = {
-            name: Judged.of(
-                zip(true_masks(features, split), answers(features, split), strict=True), classes
-            )
-            for name, answers in SIMPLE.items()
-        }
+        found = part.take(found_in(host, run, features, split))
+        judged = Judged.of(zip(true_masks(features, split), found, strict=False), classes)
+        simple = {}
+        for name, answers in SIMPLE.items():
+            some = itertools.islice(answers(features, split), judged.pictures)
+            simple[name] = Judged.of(zip(true_masks(features, split), some, strict=False), classes)
         return report.evaluation(judged, simple, host, run, features, split, spec)
-
-    def _checkpoint(self) -> Path | None:
-        """The folder of the weights to start from, if there are any."""
-        settings = self.config.model
-        if settings.checkpoint is None:
-            return None
-        return checkpoint_folder(settings.checkpoint, hub=settings.hub)
 
 
 def _changed(batch: Batch, changes: Changes, rows: np.ndarray) -> Batch:
@@ -179,6 +168,6 @@ def found_in(
         [classes.index(name) if name in classes else len(classes) for name in host.spec.classes],
         np.uint8,
     )
-    pixels, sizes = host.seen(features, split)
+    pixels, sizes = host.spec.seen(features, split)
     for scores, size in zip(host.outputs(run, pixels), sizes, strict=True):
         yield numbers[host.labelled(scores, size)[0]]

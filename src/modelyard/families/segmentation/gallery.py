@@ -45,7 +45,7 @@ def gallery(
     chosen = set(worst.tolist())
     files = _chosen(features, split, chosen)
     truths = _chosen(features, f"{split}.truth", chosen)
-    pixels, sizes = host.seen(features, split)
+    pixels, sizes = host.spec.seen(features, split)
     colours = np.full((IGNORED + 1, 3), UNKNOWN, np.uint8)
     colours[: len(spec.classes)] = palette(len(spec.classes))
     numbers = np.array(

@@ -16,13 +16,11 @@ from modelyard.families.segmentation.rle import as_text, runs_of
 from modelyard.families.segmentation.spec import (
     MOST_PIXELS,
     SegmentationSpec,
-    Size,
     answered,
     palette,
 )
 from modelyard.host import Caution, Cost, Host, WithWarnings
 from modelyard.kit.classifier.kind import from_base64
-from modelyard.kit.classifier.store import load_arrays, load_files
 from modelyard.kit.pictures.answering import (
     DECODE_SECONDS,
     DESCRIPTION,
@@ -32,6 +30,7 @@ from modelyard.kit.pictures.answering import (
     sent_pixels,
 )
 from modelyard.kit.pictures.pixels import PICTURES, open_picture, placed, statistics
+from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Runtime
 
 GRAPH, PIXELS = "model", "pixels"
@@ -39,8 +38,8 @@ CHUNK = 8
 """Pictures that go through the graph at once."""
 SHOWN_CLASSES = 20
 """Classes whose share drift looks at: the most frequent in training."""
-PIXEL_SECONDS = 15e-9
-"""For each pixel of an answered mask and each class, on one core, at most."""
+PIXEL_SECONDS, CLASS_SECONDS = 100e-9, 8e-9
+"""For each pixel of an answered mask, and more for each class, on one core, at most."""
 
 
 class Picture(BaseModel, extra="forbid"):
@@ -104,8 +103,7 @@ class SegmentationHost(Host):
         self.spec = SegmentationSpec.load(self.assets)
         self.colours = palette(len(self.spec.classes))
         self._turns = Turns()
-        order = np.argsort(-np.array(self.spec.counts), kind="stable")[:SHOWN_CLASSES]
-        self._shown = [self.spec.classes[place] for place in order]
+        self._shown = self.spec.frequent(SHOWN_CLASSES)
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order.
@@ -161,23 +159,11 @@ class SegmentationHost(Host):
             np.maximum(best, large, out=best)
         return labels, best
 
-    def seen(self, features: Path, split: str) -> tuple[np.ndarray, list[Size]]:
-        """What the model sees of the pictures of a split, and their widths and heights.
-
-        The stored pixels, where the features were made by the same rules; else the files, decoded.
-        """
-        sizes = np.load(Path(features) / f"{split}.sizes.npy", allow_pickle=False)
-        pairs = [(int(width), int(height)) for width, height in sizes]
-        if self.spec.size == SegmentationSpec.load(Path(features) / "assets").size:
-            return load_arrays(features, split), pairs
-        files = load_files(features, split)
-        return np.stack([self.spec.decode(data)[0] for _, data in files]), pairs
-
     def cost(self, request: BaseModel) -> Cost:
         """Decoding, and drawing the mask: both take as long as the picture is large."""
         pixels = sent_pixels(_asked(request).image, self.spec.limits)
-        drawn = min(pixels, MOST_PIXELS) * len(self.spec.classes)
-        return Cost(1.0, pixels * DECODE_SECONDS + drawn * PIXEL_SECONDS)
+        drawing = PIXEL_SECONDS + len(self.spec.classes) * CLASS_SECONDS
+        return Cost(1.0, pixels * DECODE_SECONDS + min(pixels, MOST_PIXELS) * drawing)
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Figures of the picture as it was sent, and of what was found in it."""

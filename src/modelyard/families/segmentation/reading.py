@@ -13,6 +13,7 @@ from modelyard.families.segmentation.masks import class_names, mask_values
 from modelyard.kit.boxes.annotated import Look
 from modelyard.kit.boxes.geometry import TURNED
 from modelyard.kit.boxes.scenes import split_in
+from modelyard.kit.boxes.voc import listed
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.pictures.pixels import PICTURES, Limits
 from modelyard.store.files import File, FileSet, files_of
@@ -91,8 +92,9 @@ def read_pairs(raw: Path, format: str, background: str, ignored: int | None) -> 
 
 def _is_mask(file: File) -> bool:
     path = PurePosixPath(file.name.lower())
-    there = not MASK_FOLDERS.isdisjoint(path.parts[:-1]) or path.stem.endswith(ENDS)
-    return there and PICTURES.reads(file.name)
+    if not PICTURES.reads(file.name) or not IMAGE_FOLDERS.isdisjoint(path.parts[:-1]):
+        return False
+    return not MASK_FOLDERS.isdisjoint(path.parts[:-1]) or path.stem.endswith(ENDS)
 
 
 def _key(name: str) -> tuple[str, ...]:
@@ -119,6 +121,8 @@ def _folders(files: FileSet, masks: list[File], ignored: int | None) -> Pairs:
             raise BadData(problem, file=file.path)
         pictures[_key(file.name)] = file
     listing = Pairs("masks", [], names)
+    # Pascal VOC has other lists for other tasks.
+    splits = listed(file for file in files if "segmentation" in file.name.lower())
     taken: dict[tuple[str, ...], File] = {}
     for mask in masks:
         key = _key(mask.name)
@@ -132,8 +136,13 @@ def _folders(files: FileSet, masks: list[File], ignored: int | None) -> Pairs:
         if mask.suffix != ".png":
             problem = f"is a {mask.suffix} file: such a mask may hold numbers that nobody wrote"
             raise BadData(problem, file=mask.path, hint="Save masks as PNG")
+        path = PurePosixPath(picture.name)
+        split = splits.get(path.stem) if splits else split_in(path.parent.as_posix())
+        if splits and split is None:
+            listing.drop("in no list of ImageSets/Segmentation")
+            continue
         values = _of_file(mask, names, ignored)
-        listing.pairs.append(Pair(picture, split_in(picture.name), mask.path, values))
+        listing.pairs.append(Pair(picture, split, mask.path, values))
     listing.drop("without a mask", len(pictures) - len(taken))
     return listing
 

@@ -23,6 +23,7 @@ from modelyard.judging.evaluation import (
     Series,
     Table,
 )
+from modelyard.kit.classifier.store import load_arrays
 from modelyard.kit.intervals import Resampled
 from modelyard.kit.pictures.pixels import PICTURES
 from modelyard.runtimes.types import Runtime
@@ -54,9 +55,11 @@ def evaluation(
         assert gain is not None, "every sample of pictures has a figure"
         gains.append(gain)
     directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
+    whole = len(load_arrays(features, split))
     return Evaluation(
         split=split,
         rows=judged.pictures,
+        part=judged.pictures if judged.pictures < whole else None,
         unit=PICTURES.many,
         metrics=metrics,
         baseline=figures[PRIOR],

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from modelyard.kit.assets import Asset
-from modelyard.kit.pictures.pixels import Limits, open_picture, placed, to_array
+from modelyard.kit.pictures.pixels import placed
+from modelyard.kit.pictures.square import Size, SquareSpec
 
 IGNORED = 255
 """Of a pixel that is neither learnt nor judged, in arrays of classes."""
@@ -18,35 +18,15 @@ MOST_PIXELS = 4_000_000
 """Of an answered mask: those of larger pictures are smaller than their pictures."""
 GOLDEN = 0.618034
 """Of the colour wheel: hues that follow each other in such steps stay far apart, however many."""
-Size = tuple[int, int]
-"""Width and height."""
 
 
-class SegmentationSpec(Asset):
+class SegmentationSpec(SquareSpec):
     """Fitted on the training split."""
 
     FILE: ClassVar[str] = "segmentation.json"
 
-    size: int
-    """Side in pixels."""
-    limits: Limits
     classes: list[str] = Field(min_length=2, max_length=MOST_CLASSES)
     """In the order of the network's outputs."""
-    counts: list[int]
-    """Training pixels by class, those of earlier models that the run went on from included."""
-    mean: list[float]
-    """By channel, of pixels 0 to 255."""
-    std: list[float]
-
-    def decode(self, data: bytes) -> tuple[np.ndarray, Size]:
-        """A file's bytes to what the model sees, uint8 (3, size, size), and the picture's own
-        width and height.
-
-        Raises:
-            BadData: not a picture within the limits.
-        """
-        picture = open_picture(data, self.limits)
-        return to_array(picture, self.size, 3, "pad"), picture.size
 
     def in_square(self, labels: np.ndarray) -> np.ndarray:
         """Classes uint8 (height, width) on the square that the model sees: uint8 (size, size),

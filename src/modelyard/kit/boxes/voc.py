@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -27,7 +28,7 @@ def read_voc(files: FileSet, pictures: Pictures) -> Scenes:
     Raises:
         BadData: with the file and the element in it.
     """
-    splits = _listed(files)
+    splits = listed(files)
     listing = Scenes("Pascal VOC", [])
     for file in files:
         if file.suffix != ".xml":
@@ -42,8 +43,9 @@ def read_voc(files: FileSet, pictures: Pictures) -> Scenes:
     return listing
 
 
-def _listed(files: FileSet) -> dict[str, str]:
-    """The split of each picture's stem; none where there are no lists."""
+def listed(files: Iterable[File]) -> dict[str, str]:
+    """The split of each picture's stem, by the lists among the files; none where there are no
+    lists."""
     found: dict[str, str] = {}
     lists = [file for file in files if _is_list(file.name)]
     # Those of train and val are all in trainval, which therefore counts where they are not.

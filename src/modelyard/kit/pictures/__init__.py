@@ -6,6 +6,8 @@ drawing    pixels and pictures as data URLs
 simulated  clouds, and pictures that are darker and noisier
 layers     parts of convolutional networks; imports torch
 changes    pictures changed at random; imports torch
-sides      how large the square is that a model sees
+settings   sections of configs
+square     what a picture becomes that is padded to a square
+starting   checkpoints to start from
 parts      which annotated pictures train, tune and judge
 """

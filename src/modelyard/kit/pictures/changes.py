@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn.functional import affine_grid, grid_sample
 
-Flip = Literal["none", "horizontal", "both"]
-
-
-class Amounts(Protocol):
-    """How much pictures change at most, as a family's section `training` says."""
-
-    @property
-    def flip(self) -> Flip: ...
-    @property
-    def zoom(self) -> float: ...
-    @property
-    def shift(self) -> float: ...
-    @property
-    def light(self) -> float: ...
+from modelyard.kit.pictures.settings import ChangesTraining
 
 
 @dataclass(frozen=True)
@@ -40,7 +27,7 @@ class Changes:
     """Factors of contrast and brightness, (pictures, 2)."""
 
     @classmethod
-    def draw(cls, count: int, settings: Amounts, generator: torch.Generator) -> Changes:
+    def draw(cls, count: int, settings: ChangesTraining, generator: torch.Generator) -> Changes:
         """Changes of `count` pictures."""
 
         def spread(columns: int, most: float) -> torch.Tensor:

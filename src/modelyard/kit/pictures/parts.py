@@ -11,6 +11,7 @@ from modelyard.errors import BadData
 from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS, divide, without_copies
 from modelyard.kit.classifier.folders import Example, grouped
 from modelyard.kit.pictures.pixels import PICTURES
+from modelyard.kit.pictures.settings import SquareFeatures
 
 
 class Listed(Protocol):
@@ -22,23 +23,12 @@ class Listed(Protocol):
         """Counts what is left out."""
 
 
-class Shares(Protocol):
-    """A family's section `features`, as far as splits are concerned."""
-
-    @property
-    def group_pattern(self) -> str | None: ...
-    @property
-    def validation_share(self) -> float: ...
-    @property
-    def test_share(self) -> float: ...
-
-
 def parted(
     raw: Path,
     listing: Listed,
     examples: Sequence[Example],
     digests: Sequence[str],
-    settings: Shares,
+    settings: SquareFeatures,
     seed: int,
     what: str,
 ) -> dict[str, list[Example]]:
