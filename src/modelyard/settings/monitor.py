@@ -43,6 +43,11 @@ class MonitorSettings(Settings):
     alert_link: str | None = None
     """Address that alerts point to, followed by the id of the run that looked: the page of drift
     reports, or of Kubeflow's runs."""
+    textfile: str | None = None
+    """File that each look's figures are written to, for the textfile collector of Prometheus' node
+    exporter: `/var/lib/node_exporter/churn.prom`."""
+    pushgateway: str | None = None
+    """Address of a Prometheus Pushgateway that gets the figures: `http://pushgateway:9091`."""
     schedule: str | None = None
     """Name of the schedule that starts it, for verdict and report; the platform's chart sets it. None:
     a person does."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelyard import home
 from modelyard.drift.alerts import cautions
+from modelyard.drift.figures import publish
 from modelyard.drift.notify import notify
 from modelyard.drift.quality import labelled
 from modelyard.drift.retrain import Memory, decide
@@ -72,6 +73,7 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
     write_json(verdict / "verdict.json", found)
     write_report(verdict / "report.html", reference.sample, current.sample, found, settings)
     notify(found, before, run.id, settings.alert_link)
+    publish(found, settings)
     reasons = [found.reason, found.retrain_reason] if found.status == "drifted" else [found.reason]
     headline = "; ".join([*reasons, *found.asides()])
     return f"{found.schedule}: {headline}" if found.schedule else headline

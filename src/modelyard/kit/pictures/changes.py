@@ -60,4 +60,5 @@ class Changes:
         moved = self.moved(pixels, rows, "bilinear")
         contrast, brightness = self.light[rows].T[..., None, None, None]
         middle = moved.mean((1, 2, 3), keepdim=True)
-        return ((moved - middle) * contrast + middle * brightness).clamp(0, 255)
+        lit: torch.Tensor = (moved - middle) * contrast + middle * brightness
+        return lit.clamp(0, 255)
