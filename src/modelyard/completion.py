@@ -26,8 +26,11 @@ Option = Literal["presence_penalty", "frequency_penalty", "logit_bias", "prompt_
 class Completion(BaseModel):
     """A request: the fields that text completion services have in common."""
 
-    prompt: str
-    max_tokens: int = 16
+    prompt: str = ""
+    messages: list[dict[str, str]] | None = None
+    """A dialogue to continue in place of a prompt: `role` and `content` of each message."""
+    max_tokens: int | None = 16
+    """None: as many as the host thinks right."""
     temperature: float = 1.0
     top_p: float = 1.0
     stop: list[str] = []

@@ -236,7 +236,8 @@ class Streams(Protocol):
 
 @runtime_checkable
 class Completes(Protocol):
-    """A host that completes text. Serving then speaks OpenAI's protocol on `/v1/completions`."""
+    """A host that completes text. Serving then speaks OpenAI's protocol on `/v1/completions`, and on
+    `/v1/chat/completions` where its attribute `chats` is true."""
 
     def complete(self, completion: Completion) -> dict[str, Any]:
         """A text completion as JSON body of a `Request`."""

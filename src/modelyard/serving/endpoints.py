@@ -25,6 +25,7 @@ from modelyard.serving.aside import Aside
 from modelyard.serving.bodies import Parsed, rendered, unusable
 from modelyard.serving.cache import Cache, Cached
 from modelyard.serving.calls import Answer, Call, Message, Reply, Route
+from modelyard.serving.chat import Chats
 from modelyard.serving.lanes import Lanes
 from modelyard.serving.metrics import Metrics
 from modelyard.serving.openai import Completions
@@ -84,11 +85,12 @@ class Endpoints:
         shadow."""
         self.lanes = self._lanes()
         self.gate = stream.Gate(limits.streams)
-        self.completions, self.v2 = Completions(self), V2(self)
+        self.completions, self.chats, self.v2 = Completions(self), Chats(self), V2(self)
         self.routes = {
             "/predict": Route("predict", self.predict, ("POST",)),
             "/explain": Route("explain", self.explain, ("POST",)),
             "/v1/completions": Route("completions", self.completions.completions, ("POST",)),
+            "/v1/chat/completions": Route("chat", self.chats.completions, ("POST",)),
             "/v1/models": Route("models", self.completions.models),
             "/package": Route("package", self.package),
             "/openapi.json": Route("openapi", self.openapi),
@@ -298,10 +300,13 @@ class Endpoints:
 
     @functools.cached_property
     def _document(self) -> bytes:
-        offered = self.completions.offered
         return to_json(
             openapi.document(
-                self.opened, explains=self.explains, streams=self.streams, completes=offered
+                self.opened,
+                explains=self.explains,
+                streams=self.streams,
+                completes=self.completions.offered,
+                chats=self.chats.offered,
             )
         )
 

@@ -1,4 +1,5 @@
-"""OpenAI's completions protocol over a host that completes text: /v1/completions and /v1/models.
+"""OpenAI's completions protocol over a host that completes text: /v1/completions and /v1/models;
+/v1/chat/completions is in `chat.py`.
 
 Fields that OpenAI does not know (`extra_body` of its client) go to the host's own Request. What
 this service cannot do is refused: nothing is left out in silence.
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("modelyard.serving")
 
-_SEEDS = 2**31
+SEEDS = 2**31
 
 
 class _StreamOptions(BaseModel, extra="forbid"):
@@ -87,7 +88,7 @@ class CompletionBody(BaseModel):
 
     def bodies(self, host: Completes) -> list[dict[str, Any]]:
         """A request body for each choice: `n` for each prompt, with seeds of their own."""
-        seed = self.seed if self.seed is not None else secrets.randbelow(_SEEDS)
+        seed = self.seed if self.seed is not None else secrets.randbelow(SEEDS)
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         found = []
         for prompt in self.prompts():
@@ -111,12 +112,14 @@ class CompletionBody(BaseModel):
 
 
 class Completions:
-    """The endpoints, over those of the service."""
+    """The endpoints, over those of the service. `chat.Chats` is the same with other words."""
+
+    Body: type[CompletionBody] = CompletionBody
 
     def __init__(self, ends: Endpoints) -> None:
         self._ends, self._package = ends, ends.opened
         self._host, self._info = ends.opened.host, ends.opened.info
-        self._read = Reader(CompletionBody)
+        self._read = Reader(self.Body)
         self._writer = ends.opened.host if isinstance(ends.opened.host, Completes) else None
         self.offered = self._writer is not None
 
@@ -142,10 +145,7 @@ class Completions:
 
     async def completions(self, call: Call) -> Reply | StreamingResponse:
         """POST /v1/completions."""
-        if not self.offered:
-            raise refuse(
-                404, f"family {self._info.family!r} completes no text; POST /predict answers"
-            )
+        self.check_offered()
         body = await call.json(self._ends.limits)
         completion, examples = await self._ends.read_in_time(self._parsed, body, call)
         if completion.stream:
@@ -153,8 +153,40 @@ class Completions:
         answers = await self._ends.answers(examples, call, many=len(examples) > 1)
         self._ends.record(call, examples, answers)
         done = [self._written.completed(*pair) for pair in zip(examples, answers, strict=True)]
-        choices = [_choice(completion, number, one, echo=True) for number, one in enumerate(done)]
-        return _json(self._envelope(call, choices) | {"usage": _usage(done, completion.n or 1)})
+        choices = [self.choice(completion, number, one) for number, one in enumerate(done)]
+        return _json(self.envelope(call, choices) | {"usage": _usage(done, completion.n or 1)})
+
+    def check_offered(self) -> None:
+        """Raises Refusal where the host has no such answers."""
+        if not self.offered:
+            raise refuse(
+                404, f"family {self._info.family!r} completes no text; POST /predict answers"
+            )
+
+    def choice(self, completion: CompletionBody, number: int, one: Completed) -> dict[str, Any]:
+        """A whole answer."""
+        return _choice(completion, number, one, echo=True)
+
+    def delta(self, completion: CompletionBody, number: int, one: Completed) -> dict[str, Any]:
+        """A part of one that is streamed."""
+        return _choice(completion, number, one)
+
+    def envelope(
+        self, call: Call, choices: list[dict[str, Any]], *, part: bool = False
+    ) -> dict[str, Any]:
+        """What is around the choices; `part`: of a stream."""
+        return {
+            "id": f"cmpl-{call.id}",
+            "object": "text_completion",
+            "created": int(call.time),
+            "model": self._info.family,
+            "system_fingerprint": self._info.version,
+            "choices": choices,
+        }
+
+    def opening(self, number: int) -> dict[str, Any] | None:
+        """What a streamed choice begins with, if anything."""
+        return None
 
     def _parsed(self, body: bytes, wanted: Wanted) -> tuple[CompletionBody, list[BaseModel]]:
         (completion,) = self._read([parse(body)], many=False)
@@ -191,11 +223,12 @@ class Completions:
         done: list[Completed] = []
         try:
             for number, (example, own) in enumerate(zip(examples, parts, strict=True)):
+                if (opening := self.opening(number)) is not None:
+                    yield self._chunk(call, [opening])
                 echoed = not completion.echo
                 if completion.echo and not completion.scores_prompt():
-                    yield self._chunk(
-                        call, [_choice(completion, number, _prompt(completion, number))]
-                    )
+                    echo = self.delta(completion, number, _prompt(completion, number))
+                    yield self._chunk(call, [echo])
                     echoed = True
                 async for part in own if own is not None else self._whole(example, call):
                     one = self._written.completed(example, part)
@@ -204,7 +237,7 @@ class Completions:
                         shown = _prompt(completion, number).model_copy(
                             update={"logprobs": one.prompt_logprobs}
                         )
-                        yield self._chunk(call, [_choice(completion, number, shown)])
+                        yield self._chunk(call, [self.delta(completion, number, shown)])
                         echoed = True
                     if isinstance(part, self._host.Response):
                         answers.append(part)
@@ -214,7 +247,7 @@ class Completions:
                             if own is None
                             else one.model_copy(update={"text": "", "logprobs": None})
                         )
-                    yield self._chunk(call, [_choice(completion, number, one)])
+                    yield self._chunk(call, [self.delta(completion, number, one)])
             if completion.stream_options is not None and completion.stream_options.include_usage:
                 yield self._chunk(call, [], usage=_usage(done, completion.n or 1))
             yield stream.event(b"[DONE]")
@@ -236,17 +269,7 @@ class Completions:
         yield answer
 
     def _chunk(self, call: Call, choices: list[dict[str, Any]], **fields: Any) -> bytes:
-        return stream.event(to_json(self._envelope(call, choices) | fields))
-
-    def _envelope(self, call: Call, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "id": f"cmpl-{call.id}",
-            "object": "text_completion",
-            "created": int(call.time),
-            "model": self._info.family,
-            "system_fingerprint": self._info.version,
-            "choices": choices,
-        }
+        return stream.event(to_json(self.envelope(call, choices, part=True) | fields))
 
 
 def _prompt(completion: CompletionBody, number: int) -> Completed:

@@ -34,7 +34,12 @@ def summary(package: Package) -> dict[str, Any]:
 
 
 def document(
-    package: Package, *, explains: bool, streams: bool = False, completes: bool = False
+    package: Package,
+    *,
+    explains: bool,
+    streams: bool = False,
+    completes: bool = False,
+    chats: bool = False,
 ) -> dict[str, Any]:
     """The whole document, with the golden example."""
     info, host, golden = package.info, package.host, package.golden()
@@ -59,6 +64,8 @@ def document(
         }
     if completes:
         paths |= _COMPLETIONS
+    if chats:
+        paths |= _CHATS
     error = names[ErrorBody, "serialization"]
     paths["/feedback"] = {"post": _feedback(names[Feedback, "validation"], error)}
     paths["/admin/swap"] = {"post": _swap(names[Swap, "validation"], error)}
@@ -205,6 +212,25 @@ _COMPLETIONS = {
         }
     },
     "/v1/models": _get("The model's name, as OpenAI's clients ask for it", "application/json"),
+}
+_CHATS = {
+    "/v1/chat/completions": {
+        "post": {
+            "operationId": "chat",
+            "summary": "OpenAI's chat completion",
+            "requestBody": _content(
+                {"type": "object", "required": ["model", "messages"]}, {}, required=True
+            ),
+            "responses": {
+                "200": _content(
+                    {"type": "object"}, {}, description="OpenAI's chat.completion, or its chunks"
+                ),
+                **_errors(
+                    {"type": "object"}, "400", "401", "404", "408", "413", "415", "503", "504"
+                ),
+            },
+        }
+    },
 }
 _PLAIN = {
     "/v2": _get(

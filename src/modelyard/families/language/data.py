@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.errors import BadData
+from modelyard.families.language.chat import ASSISTANT
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.documents import Document, in_parts, read_documents
 from modelyard.families.language.earlier import keep_tokenizer
@@ -48,7 +49,8 @@ class LanguageData(Data[LanguageConfig]):
             keep_tokenizer(base, config.model, out)
         documents, dropped = read_documents(raw, settings.text_field, settings.separator)
         cut = []
-        if len(documents) < LEAST and settings.separator is None:
+        dialogues = any(document.messages is not None for document in documents)
+        if len(documents) < LEAST and settings.separator is None and not dialogues:
             whole, documents = len(documents), in_parts(documents)
             cut = [_cut_note(whole, len(documents))]
         if len(documents) < LEAST:
@@ -73,8 +75,10 @@ class LanguageData(Data[LanguageConfig]):
         self, features: Path, split: Split, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Passages of the split's documents as prompts of 40 to 240 characters, at most PROMPTS
-        of them."""
+        of them; of dialogues what stands before the assistant's last words."""
         documents = read_split(features, split)
+        if documents[0].messages is not None:
+            return [_asked(document) for document in documents[:PROMPTS][:limit]]
         rng = np.random.default_rng(SPLITS.index(split))
         prompts: dict[str, None] = {}
         for number in range(4 * PROMPTS):
@@ -83,6 +87,13 @@ class LanguageData(Data[LanguageConfig]):
             prompts.setdefault(_passage(documents[number % len(documents)].text, rng))
         body = {"max_new_tokens": ANSWER_TOKENS, "truncate": True}
         return [{"prompt": prompt, **body} for prompt in list(prompts)[:limit]]
+
+
+def _asked(document: Document) -> dict[str, Any]:
+    """A dialogue up to the assistant's last message, as body of a request."""
+    messages = document.messages or []
+    last = max(at for at, message in enumerate(messages) if message["role"] == ASSISTANT)
+    return {"messages": messages[:last], "max_new_tokens": ANSWER_TOKENS, "truncate": True}
 
 
 def _cut_note(whole: int, parts: int) -> str:

@@ -55,6 +55,8 @@ class DecoderSpec(Asset):
     """Token after every document."""
     main: GraphSpec
     draft: GraphSpec | None = None
+    chats: bool = False
+    """Trained on dialogues."""
 
 
 def no_past(spec: GraphSpec, rows: int) -> Arrays:

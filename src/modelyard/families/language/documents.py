@@ -8,8 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from modelyard.errors import BadData
+from modelyard.families.language.chat import Message, whole_text, words_of
 from modelyard.kit.json_lines import ROWS, json_rows, read_utf8, text_of
 from modelyard.store.files import File, files_of
 
@@ -50,6 +54,9 @@ TEXT = frozenset(
     }
 )
 """Endings of files that are read as text."""
+MESSAGES = "messages"
+"""Field of a JSONL row that holds a dialogue."""
+_DIALOGUE = TypeAdapter(list[Message])
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,15 @@ class Document:
 
     text: str
     source: str
+    messages: list[dict[str, str]] | None = None
+    """Of a dialogue: `role` and `content` of each message; `text` is all of them."""
+
+    @property
+    def dialogue(self) -> list[Message] | None:
+        """The messages of a dialogue."""
+        if self.messages is None:
+            return None
+        return [Message.model_validate(message) for message in self.messages]
 
 
 def read_documents(
@@ -76,6 +92,11 @@ def read_documents(
     documents, dropped = _different(found)
     if others:
         dropped["files: of another kind"] = others
+    kinds = {document.messages is not None for document in documents}
+    if len(kinds) > 1:
+        one = next(document.source for document in documents if document.messages is None)
+        problem = f"holds dialogues and plain texts ({one}); a model learns one of them"
+        raise BadData(problem, file=raw, hint="Keep the others elsewhere")
     return documents, dict(dropped)
 
 
@@ -132,7 +153,28 @@ def _read(file: File, text_field: str, separator: str | None) -> Iterator[Docume
 def _rows(text: str, file: Path, name: str, text_field: str) -> Iterator[Document]:
     hint = "Name the field that holds the text: --set features.text_field=NAME"
     for row, value in json_rows(text, file):
-        yield Document(text_of(value, text_field, file, row, hint), f"{name} row {row}")
+        source = f"{name} row {row}"
+        if isinstance(value, dict) and MESSAGES in value and text_field not in value:
+            yield _dialogue(value[MESSAGES], file, row, source)
+        else:
+            yield Document(text_of(value, text_field, file, row, hint), source)
+
+
+def _dialogue(value: Any, file: Path, row: int, source: str) -> Document:
+    """A row as OpenAI's fine-tuning files have it: `{"messages": [{"role": …, "content": …}]}`."""
+    try:
+        messages = _DIALOGUE.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "all"
+        problem = f"message {place}: {first['msg']}"
+        hint = 'A message is {"role": "system", "user" or "assistant", "content": a text}'
+        raise BadData(problem, file=file, row=row, column=MESSAGES, hint=hint) from None
+    if not words_of(messages).strip():
+        problem = "the assistant says nothing, so there is nothing to learn"
+        raise BadData(problem, file=file, row=row, column=MESSAGES)
+    plain = [message.model_dump() for message in messages]
+    return Document(whole_text(messages), source, plain)
 
 
 def _different(found: Iterable[Document]) -> tuple[list[Document], Counter[str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modelyard.families.language.chat import tokens_of, words_of
 from modelyard.families.language.data import read_split
 from modelyard.families.language.decoder import HIDDEN
 from modelyard.families.language.documents import Document
@@ -83,7 +84,7 @@ def evaluate(
         np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "hits")
     )
     size = sum(one.bytes for one in judged)
-    tokens = np.concatenate([_sequence(host, document.text)[1:] for document in documents])
+    tokens = np.concatenate([_targets(host, document) for document in documents])
     metrics = _figures(losses, hits, size)
     simple, simple_hits = _unigram(host, features, tokens)
     found = _resampled(judged, losses, simple)
@@ -118,10 +119,10 @@ def evaluate(
 def judge_documents(host: LanguageHost, run: Runtime, documents: list[Document]) -> list[Judged]:
     """Reads documents in windows of the context that overlap by half; a token is scored where it
     is seen first."""
-    sequences = [_sequence(host, document.text) for document in documents]
+    sequences = [_sequence(host, document)[0] for document in documents]
     judged = [
         Judged(
-            len(document.text.encode()),
+            _learned_bytes(document),
             document.source,
             *(np.zeros(len(ids) - 1, kind) for kind in (np.float64, np.bool_, np.int64)),
         )
@@ -136,6 +137,9 @@ def judge_documents(host: LanguageHost, run: Runtime, documents: list[Document])
     size = host.rows(host.spec.context)
     for start in range(0, len(windows), size):
         _score(host, run, windows[start : start + size], judged)
+    for document, one in zip(documents, judged, strict=True):
+        learned = _sequence(host, document)[1]
+        one.losses, one.hits, one.seen = one.losses[learned], one.hits[learned], one.seen[learned]
     return judged
 
 
@@ -145,8 +149,27 @@ def _first(documents: list[Document], most: int) -> tuple[list[Document], int]:
     return documents[:count], len(documents) - count
 
 
-def _sequence(host: LanguageHost, text: str) -> list[int]:
-    return [host.spec.start, *host.codec.encode(text), host.spec.end]
+def _sequence(host: LanguageHost, document: Document) -> tuple[list[int], np.ndarray]:
+    """A document's tokens, and which of those after the first are judged, bool (tokens - 1,): of a
+    dialogue what the assistant says."""
+    if (dialogue := document.dialogue) is not None:
+        ids, learned = tokens_of(host.codec, dialogue, host.spec.end)
+        return [host.spec.start, *ids], np.array(learned)
+    ids = [*host.codec.encode(document.text), host.spec.end]
+    return [host.spec.start, *ids], np.ones(len(ids), bool)
+
+
+def _targets(host: LanguageHost, document: Document) -> np.ndarray:
+    """The judged tokens of a document."""
+    ids, learned = _sequence(host, document)
+    targets: np.ndarray = np.array(ids[1:])[learned]
+    return targets
+
+
+def _learned_bytes(document: Document) -> int:
+    """Bytes of what is judged of a document."""
+    dialogue = document.dialogue
+    return len((document.text if dialogue is None else words_of(dialogue)).encode())
 
 
 def _windows(document: int, ids: list[int], context: int) -> Iterator[_Window]:
@@ -192,8 +215,14 @@ def _unigram(
     """Losses of each token by its frequency in the training split, with one count more for every
     token of the vocabulary, and whether it is the most frequent; (tokens,) each."""
     counts = np.ones(host.spec.vocabulary)
-    for ids in host.codec.encode_all([document.text for document in read_split(features, "train")]):
-        counts += np.bincount(np.array([*ids, host.spec.end]), minlength=host.spec.vocabulary)
+    documents = read_split(features, "train")
+    if documents[0].messages is None:
+        texts = [document.text for document in documents]
+        read = [np.array([*ids, host.spec.end]) for ids in host.codec.encode_all(texts)]
+    else:
+        read = [_targets(host, document) for document in documents]
+    for targets in read:
+        counts += np.bincount(targets, minlength=host.spec.vocabulary)
     losses = -np.log(counts / counts.sum())[tokens]
     return losses, tokens == counts.argmax()
 

@@ -38,7 +38,7 @@ class LanguageHost(Host):
 
     Request = Prompt
     Response = Answer
-    sensitive = frozenset({"prompt", "stop"})
+    sensitive = frozenset({"prompt", "messages", "stop"})
     completion_options = frozenset(
         {"presence_penalty", "frequency_penalty", "logit_bias", "prompt_logprobs"}
     )
@@ -47,6 +47,7 @@ class LanguageHost(Host):
         super().__init__(assets)
         self.codec = Codec(self.assets / "tokenizer.json")
         self.spec = DecoderSpec.load(self.assets)
+        self.chats = self.spec.chats
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a prompt. Prompts of similar length are written at once; beams and guessing go
@@ -83,10 +84,11 @@ class LanguageHost(Host):
         assert isinstance(request, Prompt)
         longest = self.spec.context
         requested = USUAL if request.max_new_tokens is None else request.max_new_tokens
-        read = min(len(request.prompt) / CHARACTERS, longest)
+        characters = len(request.words())
+        read = min(characters / CHARACTERS, longest)
         return Cost(
             min(requested, longest) * request.beams + read / READ_AT_ONCE,
-            len(request.prompt) * ENCODE_SECONDS,
+            characters * ENCODE_SECONDS,
         )
 
     def check_arrays(self, graph: str, arrays: Arrays) -> None:
@@ -116,7 +118,8 @@ class LanguageHost(Host):
         """
         assert isinstance(request, Prompt)
         assert isinstance(response, Answer)
-        characters = len(request.prompt)
+        words = request.words()
+        characters = len(words)
         ran_out = response.finish_reason == "length"
         requested = len(response.tokens) if ran_out else request.max_new_tokens or USUAL
         return {
@@ -124,7 +127,7 @@ class LanguageHost(Host):
             "prompt_tokens": response.prompt_tokens + response.truncated,
             "characters_per_token": characters
             / max(1, response.prompt_tokens + response.truncated),
-            "non_ascii_share": beyond_ascii(request.prompt),
+            "non_ascii_share": beyond_ascii(words),
             "prompt_log_probability": response.prompt_log_probability,
             "answer_share": len(response.tokens) / max(1, requested),
             "answer_characters_per_token": len(response.text) / max(1, len(response.tokens)),
@@ -167,7 +170,7 @@ class LanguageHost(Host):
     def complete(self, completion: Completion) -> dict[str, Any]:
         """A text completion as body of a request."""
         body: dict[str, Any] = {
-            "prompt": completion.prompt,
+            **_given(completion),
             "max_new_tokens": completion.max_tokens,
             "temperature": completion.temperature,
             "top_p": completion.top_p,
@@ -221,6 +224,12 @@ class LanguageHost(Host):
                 column="speculative",
                 hint="Train one: --set model.draft_layers=1",
             )
+        if request.messages and not self.spec.chats:
+            raise BadData(
+                "this model was not trained on dialogues",
+                column="messages",
+                hint="Send a prompt, or train on rows with messages",
+            )
         return Writer(self.codec, self.spec, request)
 
     def _batches(self, items: Sequence[Any], length: int | None = None) -> Iterator[list[Any]]:
@@ -246,6 +255,13 @@ class LanguageHost(Host):
 
     def _place(self, prompt: list[int], at: int) -> str:
         return f"{at} {self.codec.continuation(prompt[1:at], [prompt[at]])!r}"
+
+
+def _given(completion: Completion) -> dict[str, Any]:
+    """What is to be continued, as fields of a request."""
+    if completion.messages is None:
+        return {"prompt": completion.prompt}
+    return {"messages": completion.messages}
 
 
 def _part(writer: Writer, text: str, counted: int) -> Part:

@@ -25,30 +25,42 @@ class Packed:
     segments: np.ndarray
 
 
-def pack(documents: Sequence[Sequence[int]], length: int, start: int, end: int) -> Packed:
+def pack(
+    documents: Sequence[Sequence[int]],
+    length: int,
+    start: int,
+    end: int,
+    learned: Sequence[Sequence[bool]] | None = None,
+) -> Packed:
     """Packs documents (tokens without boundary tokens) into rows of `length`.
+
+    `learned` says of each document's tokens and its end whether they are targets; None: all are.
 
     A document becomes start + tokens + end, and is cut into pieces of `length` inputs where it is
     longer; a piece does not see the one before it. Pieces fill the rows, the longest first, each in
     the row that it fills best. No piece attends to another, and none predicts another's first
     token.
     """
-    pieces = []
-    for tokens in documents:
-        ids = [start, *tokens, end]
-        pieces += [ids[at : at + length + 1] for at in range(0, len(ids) - 1, length)]
-    pieces.sort(key=len, reverse=True)
-    rows = _fill([len(piece) - 1 for piece in pieces], length)
+    pieces: list[tuple[list[int], list[int]]] = []
+    for number, tokens in enumerate(documents):
+        inputs, targets = [start, *tokens], [*tokens, end]
+        if learned is not None:
+            chosen = zip(targets, learned[number], strict=True)
+            targets = [token if said else IGNORED for token, said in chosen]
+        for at in range(0, len(inputs), length):
+            pieces.append((inputs[at : at + length], targets[at : at + length]))
+    pieces.sort(key=lambda piece: len(piece[0]), reverse=True)
+    rows = _fill([len(piece[0]) for piece in pieces], length)
     packed = Packed(
         *(np.full((len(rows), length), value) for value in (0, IGNORED, PADDING, PADDING))
     )
     for number, members in enumerate(rows):
         at = 0
         for segment, member in enumerate(members):
-            piece = pieces[member]
-            inside = slice(at, at := at + len(piece) - 1)
-            packed.input_ids[number, inside], packed.targets[number, inside] = piece[:-1], piece[1:]
-            packed.positions[number, inside] = np.arange(len(piece) - 1)
+            inputs, targets = pieces[member]
+            inside = slice(at, at := at + len(inputs))
+            packed.input_ids[number, inside], packed.targets[number, inside] = inputs, targets
+            packed.positions[number, inside] = np.arange(len(inputs))
             packed.segments[number, inside] = segment
     return packed
 

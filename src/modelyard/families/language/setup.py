@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from modelyard.compress.teaching import LOGITS, Teacher, soft_targets
 from modelyard.errors import UsageError
+from modelyard.families.language.chat import tokens_of
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import read_split
 from modelyard.families.language.decoder import MAIN, DecoderSpec, prefill
@@ -87,9 +88,16 @@ class Setup(Trainable):
     def rows(self, features: Path, split: Split) -> Packed:
         """All rows of a split, packed once."""
         if split not in self._packed:
-            texts = [document.text for document in read_split(features, split)]
-            ids = Codec(self.tokenizer).encode_all(texts)
-            self._packed[split] = pack(ids, self.context, self.start, self.end)
+            documents = read_split(features, split)
+            codec, learned = Codec(self.tokenizer), None
+            dialogues = [document.dialogue for document in documents]
+            if all(dialogues):
+                read = [tokens_of(codec, one, self.end) for one in dialogues if one]
+                # The last message's end is the document's, which packing adds.
+                ids, learned = [one[0][:-1] for one in read], [one[1] for one in read]
+            else:
+                ids = codec.encode_all([document.text for document in documents])
+            self._packed[split] = pack(ids, self.context, self.start, self.end, learned)
         return self._packed[split]
 
 

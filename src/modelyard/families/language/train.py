@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from modelyard.errors import UsageError
 from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
-from modelyard.families.language.data import LanguageData
+from modelyard.families.language.data import LanguageData, read_split
 from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.model import (
@@ -120,7 +120,8 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
         if config.model.draft_layers
         else None
     )
-    spec = _spec(setup, model, draft)
+    chats = read_split(features, "train")[0].messages is not None
+    spec = _spec(setup, model, draft, chats=chats)
     spec.save(assets)
     notes = [_packing(setup.rows(features, "train"), setup.context)]
     return report | {
@@ -150,7 +151,7 @@ def load_graphs(folder: Path) -> list[Graph]:
 
 
 def _spec(
-    setup: Setup, model: CausalLanguageModel, draft: CausalLanguageModel | None
+    setup: Setup, model: CausalLanguageModel, draft: CausalLanguageModel | None, *, chats: bool
 ) -> DecoderSpec:
     return DecoderSpec(
         kind=model.config.model_type,
@@ -160,6 +161,7 @@ def _spec(
         end=setup.end,
         main=graph_spec(model.config),
         draft=graph_spec(draft.config) if draft else None,
+        chats=chats,
     )
 
 
@@ -232,7 +234,7 @@ def _completions(config: LanguageConfig, features: Path, out: Path) -> dict[str,
     ]
     answers = host.predict(TorchRuntime(load_graphs(out)), requests)
     rows = [
-        [request.prompt[-80:], answer.text]  # type: ignore[attr-defined]
+        [request.words()[-80:], answer.text]  # type: ignore[attr-defined]
         for request, answer in zip(requests, answers, strict=True)
     ]
     return {

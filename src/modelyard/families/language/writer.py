@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 
 from modelyard.completion import TokenScore
 from modelyard.errors import BadData
+from modelyard.families.language.chat import Message, asked_tokens, whole_text
 from modelyard.families.language.decoder import DecoderSpec
 from modelyard.families.language.sampling import adjusted, distribution, draw, log_softmax, penalise
 from modelyard.families.language.tokens import UNFINISHED, Codec
@@ -29,8 +30,15 @@ class Prompt(BaseModel, extra="forbid"):
     """A text to continue, and how."""
 
     prompt: str = Field(
+        default="",
         max_length=LONGEST,
         description="Text that the model continues; empty: it begins a document",
+    )
+    messages: list[Message] = Field(
+        default=[],
+        max_length=1_000,
+        description="A dialogue that the assistant continues, in place of a prompt; of a model that "
+        "was trained on dialogues",
     )
     max_new_tokens: int | None = Field(
         default=None,
@@ -125,6 +133,20 @@ class Prompt(BaseModel, extra="forbid"):
             )
         return value
 
+    def words(self) -> str:
+        """The text that the model is given."""
+        return whole_text(self.messages) if self.messages else self.prompt
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Prompt:
+        if self.messages and self.prompt:
+            raise ValueError("give a prompt or messages, not both")
+        if "prompt" not in self.model_fields_set and not self.messages:
+            raise ValueError("give a prompt, or messages")
+        if len(self.words()) > LONGEST:
+            raise ValueError(f"the messages have more than {LONGEST:,} characters together")
+        return self
+
     @model_validator(mode="after")
     def _scores_go_together(self) -> Prompt:
         if self.prompt_logprobs and self.logprobs is None:
@@ -182,6 +204,8 @@ class Writer:
         self.codec, self.spec, self.request = codec, spec, request
         self._bias = _bias_by_token(request.logit_bias, spec.vocabulary)
         ids = codec.encode(request.prompt)
+        if request.messages:
+            ids = asked_tokens(codec, request.messages, spec.end)
         self.most = _most(len(ids), request, spec.context)
         """Tokens that may be written."""
         ids, self.truncated = _fitted(ids, self.most, request.truncate, spec.context)
@@ -276,7 +300,7 @@ class Writer:
         if self.truncated:
             said = f"its first {self.truncated:,} tokens were left out: there is no room for them"
             return (Caution(field="prompt", message=said),)
-        if not self.request.prompt.strip():
+        if not self.request.words().strip():
             said = "is empty: the answer is how documents begin"
             return (Caution(field="prompt", message=said),)
         return ()

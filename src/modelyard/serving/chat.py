@@ -1,0 +1,183 @@
+"""OpenAI's chat protocol over a host that was trained on dialogues: /v1/chat/completions."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from modelyard.completion import Completed, Completion, Option
+from modelyard.host import Completes
+from modelyard.serving.calls import Call
+from modelyard.serving.openai import SEEDS, CompletionBody, Completions
+from modelyard.serving.problems import refuse
+
+if TYPE_CHECKING:
+    from modelyard.serving.endpoints import Endpoints
+
+UNSUPPORTED = (
+    "tools",
+    "tool_choice",
+    "functions",
+    "function_call",
+    "response_format",
+    "audio",
+    "modalities",
+    "prediction",
+    "web_search_options",
+)
+"""Fields of OpenAI's that this service cannot meet: refused, not left out in silence."""
+IGNORED = frozenset(
+    {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"}
+)
+"""Fields that change no answer."""
+
+
+class TextPart(BaseModel):
+    """A piece of a message's content."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(BaseModel):
+    """A message of a dialogue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart]
+    name: str | None = None
+
+    def plain(self) -> dict[str, str]:
+        """As hosts take it: `developer` is what `system` was called before."""
+        content = self.content
+        if not isinstance(content, str):
+            content = "".join(part.text for part in content)
+        role = "system" if self.role == "developer" else self.role
+        return {"role": role, "content": content}
+
+
+class ChatBody(CompletionBody):
+    """Body of a chat request."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=0)
+    logprobs: bool | None = False  # a number in completions
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+
+    def check(self, met: frozenset[Option]) -> None:
+        """Raises Refusal for what neither this service nor the host can do."""
+        given = self.model_extra or {}
+        for field in UNSUPPORTED:
+            if given.get(field) not in (None, [], "none", {"type": "text"}):
+                raise refuse(400, f"{field!r} is not supported here; leave it out", field=field)
+        if self.top_logprobs is not None and not self.logprobs:
+            raise refuse(400, "'top_logprobs' needs logprobs: true", field="top_logprobs")
+        for field in ("prompt", "echo", "suffix", "best_of"):
+            if field in self.model_fields_set:
+                raise refuse(400, f"{field!r} belongs to /v1/completions", field=field)
+        super().check(met)
+
+    def scores_prompt(self) -> bool:
+        """Never: there is no prompt that could come back."""
+        return False
+
+    def bodies(self, host: Completes) -> list[dict[str, Any]]:
+        """A request body for each of the `n` choices, with seeds of their own."""
+        seed = self.seed if self.seed is not None else secrets.randbelow(SEEDS)
+        most = self.max_completion_tokens
+        most = self.max_tokens if most is None else most
+        left_out = IGNORED.union(UNSUPPORTED)
+        extra = {
+            name: one for name, one in (self.model_extra or {}).items() if name not in left_out
+        }
+        asked = Completion(
+            messages=[message.plain() for message in self.messages],
+            max_tokens=most,
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            stop=[self.stop] if isinstance(self.stop, str) else self.stop or [],
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            logit_bias=self.logit_bias or {},
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            extra=extra,
+        )
+        return [
+            host.complete(asked.model_copy(update={"seed": seed + number}))
+            for number in range(self.n or 1)
+        ]
+
+
+class Chats(Completions):
+    """The endpoint, over those of the service."""
+
+    Body = ChatBody
+
+    def __init__(self, ends: Endpoints) -> None:
+        super().__init__(ends)
+        self.offered = self.offered and bool(getattr(self._host, "chats", False))
+
+    def check_offered(self) -> None:
+        """Raises Refusal where the model was not trained on dialogues."""
+        if not self.offered:
+            said = f"family {self._info.family!r} answers no dialogues here"
+            raise refuse(404, f"{said}: the model was not trained on any")
+
+    def choice(self, completion: CompletionBody, number: int, one: Completed) -> dict[str, Any]:
+        """A whole answer: a message of the assistant."""
+        return {
+            "index": number,
+            "message": {"role": "assistant", "content": one.text, "refusal": None},
+            "finish_reason": one.finish_reason,
+            "logprobs": _logprobs(completion, one),
+        }
+
+    def delta(self, completion: CompletionBody, number: int, one: Completed) -> dict[str, Any]:
+        """A part of one that is streamed."""
+        return {
+            "index": number,
+            "delta": {"content": one.text} if one.text else {},
+            "finish_reason": one.finish_reason,
+            "logprobs": _logprobs(completion, one),
+        }
+
+    def opening(self, number: int) -> dict[str, Any] | None:
+        """Whose message it is."""
+        return {
+            "index": number,
+            "delta": {"role": "assistant", "content": ""},
+            "finish_reason": None,
+            "logprobs": None,
+        }
+
+    def envelope(
+        self, call: Call, choices: list[dict[str, Any]], *, part: bool = False
+    ) -> dict[str, Any]:
+        """What is around the choices."""
+        found = super().envelope(call, choices, part=part)
+        kind = "chat.completion.chunk" if part else "chat.completion"
+        return found | {"id": f"chatcmpl-{call.id}", "object": kind}
+
+
+def _logprobs(completion: CompletionBody, one: Completed) -> dict[str, Any] | None:
+    if not completion.logprobs or one.logprobs is None:
+        return None
+    content = [
+        {
+            "token": score.token,
+            "logprob": score.log_probability,
+            "bytes": list(score.token.encode()),
+            "top_logprobs": [
+                {"token": token, "logprob": value, "bytes": list(token.encode())}
+                for token, value in score.top.items()
+            ],
+        }
+        for score in one.logprobs
+    ]
+    return {"content": content, "refusal": None}
