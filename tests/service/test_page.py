@@ -248,3 +248,24 @@ def test_boxes_of_an_answer_are_drawn_on_the_picture_of_the_request(payments, br
         assert browser("document.querySelectorAll('#reasons img').length") == 1
         assert browser("document.title") != "taken"
         assert browser("document.querySelectorAll('#reasons table tr').length") == 3
+
+
+def test_spans_of_an_answer_are_marked_in_its_text(payments, browser):
+    text = f"𝔘 Ada {EVIL} Bo"
+    end = len(text)
+    found = [
+        {"start": end - 2, "end": end, "label": "second", "score": 0.5, "text": "Bo"},
+        {"start": 2, "end": 5, "label": EVIL, "score": 0.98765, "text": "Ada"},
+        {"start": 3, "end": 4, "label": "within", "score": 1, "text": "d"},
+    ]
+    with serving(payments) as address:
+        browser.open(address)
+        browser(f"show({json.dumps({'text': text, 'spans': found})})")
+        marks = browser("[...document.querySelectorAll('.marks mark')].map(one => one.textContent)")
+        assert marks == [f"Ada{EVIL} 0.9877", "Bosecond 0.5"]
+        browser("document.querySelectorAll('.marks small').forEach(one => one.remove())")
+        assert browser("document.querySelector('.marks').textContent") == text
+        assert browser("document.title") != "taken"
+        browser(f"show({json.dumps({'labels': ['red', EVIL]})})")
+        shown = browser("[...document.querySelectorAll('#reasons .big')].at(-1).textContent")
+        assert shown == f"labels: red, {EVIL}"

@@ -25,3 +25,20 @@ MANY = Entry(
     build=f"{PLACE}:build",
     host=f"{PLACE}:host",
 )
+
+
+class TagConfig(TextConfig):
+    """Simulated sentences with spans."""
+
+    @classmethod
+    def debug(cls) -> TagConfig:
+        """A narrow LSTM on 400 of them."""
+        features = {"task": "tag", "sample_texts": 400, "vocabulary": 1_000}
+        training = {"epochs": 6, "batch_size": 16, "learning_rate": 1e-2, "hide": 0.1}
+        model = {"width": 48, "dropout": 0.3}
+        return cls.model_validate({"features": features, "model": model, "training": training})
+
+
+TAG = Entry(
+    "texts: spans", TagConfig, data=f"{PLACE}:data", build=f"{PLACE}:build", host=f"{PLACE}:host"
+)

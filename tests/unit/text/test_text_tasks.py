@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.contract import CHECKS, Lab
 
-TASKS = ("MANY",)
+TASKS = ("MANY", "TAG")
 
 
 @pytest.fixture(scope="module", params=TASKS)

@@ -1,10 +1,10 @@
-"""Texts: labels of a text, by recurrent networks or transformers, from scratch or a checkpoint."""
+"""Texts: labels of a text and spans in it, by recurrent networks or transformers, from scratch or a checkpoint."""
 
 from modelyard.families.text.config import TextConfig
 from modelyard.family import Entry
 
 FAMILY = Entry(
-    "texts: classification, one label or many",
+    "texts: classification, one label or many; spans",
     TextConfig,
     data=".tasks:data",
     build=".tasks:build",

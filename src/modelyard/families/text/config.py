@@ -21,10 +21,13 @@ from modelyard.settings.training import Schedule
 class TextFeatures(TokenFeatures, LabelsFeatures):
     """From files to tokens."""
 
+    task: Literal["classify", "tag"] = "classify"
+    """classify: labels of a text. tag: spans in it, from words with tags in BIO."""
     most_megabytes: float = Field(default=2.0, gt=0, le=100)
     """Longer texts are refused, in the data and in requests."""
     sample_texts: int | None = Field(default=None, ge=200)
-    """Texts of the built-in data, docstrings of Python's standard library by area. None: all."""
+    """Texts of the built-in data: docstrings of Python's standard library by area, all unless set;
+    of the task tag, simulated sentences, 2,400 unless set."""
 
 
 class TextModel(ClassifierModel):
@@ -72,6 +75,7 @@ class TextConfig(ClassifierConfig):
 
     shortcuts: ClassVar[Mapping[str, str]] = {
         "kind": "model.kind",
+        "task": "features.task",
         "target": "features.label_column",
     }
     search_space: ClassVar[Mapping[str, Range]] = {
@@ -93,6 +97,8 @@ class TextConfig(ClassifierConfig):
     @property
     def task(self) -> str:
         """The classes that serve it: see `tasks`."""
+        if self.features.task == "tag":
+            return "tag"
         return "classify_many" if self.features.labels == "many" else "classify"
 
     @classmethod
@@ -107,6 +113,8 @@ class TextConfig(ClassifierConfig):
     def requires(self) -> Mapping[str, str]:
         """tokenizers, scikit-learn, torch; transformers for a bert."""
         needs = {"tokenizers": "text", "pyarrow": "text", "sklearn": "text", "torch": "torch"}
+        if self.features.task == "tag":
+            needs |= {"seqeval": "text"}
         return needs | ({"transformers": "text"} if self.model.kind == "bert" else {})
 
     @model_validator(mode="after")
@@ -116,4 +124,17 @@ class TextConfig(ClassifierConfig):
             raise ValueError("a checkpoint or pretraining is of a bert: --set model.kind=bert")
         if model.kind == "bert" and model.checkpoint is None and model.width % 32:
             raise ValueError("the width of a bert is a multiple of 32: --set model.width=96")
+        if self.features.task == "tag":
+            self._fits_tags()
         return self
+
+    def _fits_tags(self) -> None:
+        """What is for whole texts is refused."""
+        for name, own in (
+            ("features.labels", self.features.labels == "one"),
+            ("features.long", self.features.long == "head"),
+            ("model.class_weight", self.model.class_weight == "none"),
+            ("model.least_sensitivity", self.model.least_sensitivity is None),
+        ):
+            if not own:
+                raise ValueError(f"{name} is for features.task=classify")

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from modelyard.families.text.checkpoint import TokensData
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.samples import write_sample
 from modelyard.families.text.spec import TEXTS, TextSpec
-from modelyard.kit.checkpoints import FoundCheckpoint, find_checkpoint
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.data import ClassifierData, Look
+from modelyard.kit.classifier.data import Look
 from modelyard.kit.classifier.divide import SPLITS
 from modelyard.kit.classifier.folders import Listing
 from modelyard.kit.classifier.rows import read_rows
@@ -21,11 +21,8 @@ from modelyard.kit.text.fitting import fit_tokens
 from modelyard.kit.text.simple import save_simple
 from modelyard.kit.text.spec import as_text
 
-ENCODERS = ("bert", "distilbert", "electra", "roberta")
-"""Values of `model_type` in the config.json of a checkpoint."""
 
-
-class TextData(ClassifierData[TextConfig, TextSpec]):
+class TextData(TokensData[TextSpec]):
     """From labelled texts to tokens."""
 
     Spec = TextSpec
@@ -58,13 +55,6 @@ class TextData(ClassifierData[TextConfig, TextSpec]):
         named["task"] = self.config.task
         return TextSpec(limits=self.limits(), **named, **tokens)
 
-    def checkpoint(self) -> FoundCheckpoint | None:
-        """What `model.checkpoint` names."""
-        model = self.config.model
-        if model.checkpoint is None:
-            return None
-        return find_checkpoint(model.checkpoint, ENCODERS, hub=model.hub)
-
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Tokens and labels by split, and what the simple answer makes of the same texts."""
         summary = super().features(raw, out)
@@ -85,18 +75,10 @@ class TextData(ClassifierData[TextConfig, TextSpec]):
         return {TEXTS.field: data.decode()}
 
     def unchangeable(self, spec: TextSpec, plan: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-        """How texts are read, and the kind of network."""
-        settings = self.config.features
-        return [
-            ("features.length", settings.length, spec.length),
-            ("features.long", settings.long, spec.long),
-            ("features.labels", settings.labels, "many" if spec.task != "classify" else "one"),
-            ("model.kind", self.config.model.kind, plan["kind"]),
-        ]
-
-    def summary(self, spec: TextSpec) -> tuple[str, dict[str, Any]]:
-        """What is read of a text."""
-        return f"{spec.length} tokens of {spec.opened.get_vocab_size():,}", {"length": spec.length}
+        """How many labels a text has, too."""
+        labels = "many" if spec.task == "classify_many" else "one"
+        fixed = super().unchangeable(spec, plan)
+        return [*fixed, ("features.labels", self.config.features.labels, labels)]
 
 
 class LabelsTextData(ManyLabelsData[TextConfig, TextSpec], TextData):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 import torch
 
 from modelyard.families.text import network
+from modelyard.families.text.checkpoint import T, TokensData
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.data import LabelsTextData, TextData
 from modelyard.families.text.host import LabelsTextHost, TextHost
@@ -20,6 +22,7 @@ from modelyard.judging.evaluation import Table
 from modelyard.kit.classes.judged import Judged
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Change, Classifier, Plan
+from modelyard.kit.classifier.host import ClassifierHost
 from modelyard.kit.labels.evaluate import JudgedLabels
 from modelyard.kit.labels.family import ManyLabels
 from modelyard.kit.text import simple
@@ -35,32 +38,36 @@ HARDEST, SHOWN = 15, 300
 PRETRAINED = "pretrained"
 
 
-class Text(TextData, Classifier[TextConfig, TextSpec]):
-    """From labelled texts to a served classifier."""
+class Networks(TokensData[T], Classifier[TextConfig, T], Generic[T]):
+    """What the tasks have in common: networks over tokens, checkpoints and the guessing of hidden
+    tokens. A task gives `build`."""
 
-    Answering = TextHost
     _pretrained: Path | None = None
     """Weights of `Guesses`, once they are trained."""
 
-    def plan(self, spec: TextSpec) -> Plan:
+    @abstractmethod
+    def build(self, plan: Plan, spec: T, checkpoint: Path | None = None) -> torch.nn.Module:
+        """The untrained network of a plan; with `checkpoint`, its encoder has those weights."""
+
+    def plan(self, spec: T) -> Plan:
         """The network that the settings ask for."""
         found = self.checkpoint()
         return network.plan(self.config.model, spec, found.shape if found else None)
 
-    def network(self, plan: Plan, spec: TextSpec) -> torch.nn.Module:
+    def network(self, plan: Plan, spec: T) -> torch.nn.Module:
         """Recurrent, or a transformer."""
-        return network.build(plan, spec)
+        return self.build(plan, spec)
 
-    def start(self, plan: Plan, spec: TextSpec) -> torch.nn.Module:
+    def start(self, plan: Plan, spec: T) -> torch.nn.Module:
         """With a checkpoint's weights, and those that guessing hidden tokens has trained."""
         found = self.checkpoint()
-        net = network.build(plan, spec, found.folder if found else None)
+        net = self.build(plan, spec, found.folder if found else None)
         if self._pretrained is not None:
             assert isinstance(net, Encoder)
             load_weights(Guesses(net), self._pretrained)
         return net
 
-    def changes(self, count: int, generator: torch.Generator, spec: TextSpec) -> Change:
+    def changes(self, count: int, generator: torch.Generator, spec: T) -> Change:
         """Hides tokens at random."""
         return hiding(count, generator, self.config.training.hide, spec)
 
@@ -89,6 +96,16 @@ class Text(TextData, Classifier[TextConfig, TextSpec]):
         losses = trainer.fit(guessing, features, folder)["curves"]["loss"]["validation"]
         self._pretrained = folder
         return f"Guessing hidden tokens took the loss from {losses[0]:.3f} to {min(losses):.3f}."
+
+
+class Text(TextData, Networks[TextSpec]):
+    """From labelled texts to a served classifier."""
+
+    Answering: type[ClassifierHost[TextSpec]] = TextHost
+
+    def build(self, plan: Plan, spec: TextSpec, checkpoint: Path | None = None) -> torch.nn.Module:
+        """Recurrent, or a transformer."""
+        return network.build(plan, spec, checkpoint)
 
     def rivals(self, features: Path, split: Split) -> dict[str, np.ndarray]:
         """TF-IDF and logistic regression."""

@@ -15,6 +15,7 @@ from modelyard.host import Caution, Cost, Explanation
 from modelyard.kit.cautions import empty
 from modelyard.kit.classifier.host import CHUNK, GRAPH, LOGITS, ClassifierHost
 from modelyard.kit.labels.host import ManyLabelsHost
+from modelyard.kit.text.groups import similar
 from modelyard.kit.text.words import each_hidden, figures_of
 from modelyard.runtimes.types import Runtime
 
@@ -60,15 +61,8 @@ class TextHost(ClassifierHost[TextSpec]):
         """Tokens (n, length) to logits float64 (n, classes); texts of similar length go through
         the graph at once, without the padding that all of them have."""
         counts = (arrays != self.spec.pad).sum(axis=1)
-        order = np.argsort(counts, kind="stable")
         found = np.empty((len(arrays), len(self.spec.classes)))
-        start = 0
-        while start < len(order):
-            # Padding all to the longest text would cost more than a further call.
-            most = 1.25 * counts[order[start]] + 8
-            some = order[start : start + CHUNK]
-            rows = some[counts[some] <= most]
-            start += len(rows)
+        for rows in similar(counts, CHUNK):
             tokens = arrays[rows, : counts[rows[-1]]].astype(np.int64)
             found[rows] = run(GRAPH, {TEXTS.input: tokens})[LOGITS]
         return found

@@ -6,24 +6,37 @@ What stands behind a text's last token changes nothing, so that a batch may have
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from modelyard.errors import UsageError
 from modelyard.families.text.config import TextModel
-from modelyard.families.text.spec import TextSpec
 from modelyard.kit.text.encoder import Batch, Encoder, mean_of, shortened
+from modelyard.kit.text.spec import TokenSpec
 
 Plan = dict[str, Any]
+
+
+class Read(NamedTuple):
+    """What a recurrent network makes of tokens, (batch, length, width) each."""
+
+    vectors: torch.Tensor
+    """Of the tokens themselves."""
+    forth: torch.Tensor
+    """States in the order of the text."""
+    back: torch.Tensor
+    """States from its end on, in that order."""
+    turned: torch.Tensor
+    """The places of the tokens in that order, (batch, length)."""
 
 
 class Recurrent(nn.Module):
     """Reads a text in both directions; the mean and the maximum of the states, and the mean of the
     tokens themselves, go to the last layer (pooling: Howard and Ruder 2018, section 3.3)."""
 
-    def __init__(self, made: Plan, spec: TextSpec) -> None:
+    def __init__(self, made: Plan, spec: TokenSpec) -> None:
         super().__init__()
         kind = nn.LSTM if made["kind"] == "lstm" else nn.GRU
         width, self.pad = made["width"], spec.pad
@@ -34,8 +47,8 @@ class Recurrent(nn.Module):
         self.dropout = nn.Dropout(made["dropout"])
         self.head = nn.Linear(5 * width, len(spec.classes))
 
-    def forward(self, tokens: torch.Tensor) -> Batch:
-        tokens = shortened(tokens, self.pad)
+    def read(self, tokens: torch.Tensor) -> Read:
+        """Reads tokens (batch, length) in both directions."""
         seen = tokens != self.pad
         # The last token first, each text from its own end: the padding stays behind.
         last = seen.sum(1, keepdim=True) - 1
@@ -43,13 +56,19 @@ class Recurrent(nn.Module):
         turned = torch.where(places <= last, last - places, places)
         vectors = self.dropout(self.embedding(tokens))
         backwards = torch.gather(vectors, 1, turned[..., None].expand(vectors.shape))
-        states = torch.cat([self.forth(vectors)[0], self.back(backwards)[0]], -1)
+        return Read(vectors, self.forth(vectors)[0], self.back(backwards)[0], turned)
+
+    def forward(self, tokens: torch.Tensor) -> Batch:
+        tokens = shortened(tokens, self.pad)
+        seen = tokens != self.pad
+        vectors, forth, back, _ = self.read(tokens)
+        states = torch.cat([forth, back], -1)
         highest = torch.where(seen[..., None], states, -1.0).amax(1)  # states lie above
         pooled = torch.cat([highest, mean_of(states, seen), mean_of(vectors, seen)], -1)
         return {"logits": self.head(self.dropout(pooled))}
 
 
-def plan(settings: TextModel, spec: TextSpec, shape: Plan | None) -> Plan:
+def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
     """The network that the settings ask for; `shape` is a checkpoint's config.json.
 
     Raises:
@@ -78,7 +97,7 @@ def plan(settings: TextModel, spec: TextSpec, shape: Plan | None) -> Plan:
     return made | {"width": width, "config": shape}
 
 
-def build(made: Plan, spec: TextSpec, checkpoint: Path | None = None) -> nn.Module:
+def build(made: Plan, spec: TokenSpec, checkpoint: Path | None = None) -> nn.Module:
     """The untrained network of a plan; with `checkpoint`, its encoder has those weights."""
     if made["kind"] != "bert":
         return Recurrent(made, spec)

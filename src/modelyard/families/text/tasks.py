@@ -21,6 +21,7 @@ class Task(NamedTuple):
 
 TASKS = {
     "classify": Task("data:TextData", "family:Text", "host:TextHost"),
+    "tag": Task("tagging.data:TagData", "tagging.family:TagText", "tagging.host:TagHost"),
     "classify_many": Task("data:LabelsTextData", "family:LabelsText", "host:LabelsTextHost"),
 }
 """By the value of `TextConfig.task`, which the assets hold too."""

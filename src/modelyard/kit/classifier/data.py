@@ -93,9 +93,9 @@ class ClassifierData(Data[C], Generic[C, S]):
             classes = [found.other, found.name]
         return classes
 
-    def encoded(self, examples: Sequence[Example], classes: list[str]) -> np.ndarray:
+    def encoded(self, examples: Sequence[Example], spec: S) -> np.ndarray:
         """Labels as they are stored: class indices (n,)."""
-        return np.array([classes.index(example.label) for example in examples])
+        return np.array([spec.classes.index(example.label) for example in examples])
 
     def divided(self, examples: Sequence[Example], raw: Path) -> Parts:
         """Examples by split, each class with the same share in all of them.
@@ -152,7 +152,7 @@ class ClassifierData(Data[C], Generic[C, S]):
             spec = self._fitted(parts, dict(zip(names, facts, strict=True)))
         for split in SPLITS:
             _write_split(out, split, parts[split], spec)
-            store.save_labels(out, split, self.encoded(parts[split], spec.classes))
+            store.save_labels(out, split, self.encoded(parts[split], spec))
         if earlier is None:
             spec = self.scaled(spec, store.load_arrays(out, "train"))
         spec.save(Path(out) / "assets")

@@ -78,10 +78,10 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         """None: each label is a question of its own."""
         return None
 
-    def encoded(self, examples: Sequence[Example], classes: list[str]) -> np.ndarray:
+    def encoded(self, examples: Sequence[Example], spec: S) -> np.ndarray:
         """(n, classes): 1 where an example has the label."""
-        index = {name: place for place, name in enumerate(classes)}
-        found = np.zeros((len(examples), len(classes)), np.int64)
+        index = {name: place for place, name in enumerate(spec.classes)}
+        found = np.zeros((len(examples), len(index)), np.int64)
         for row, example in enumerate(examples):
             for name in self.labels_of(example):
                 if name in index:

@@ -178,7 +178,16 @@ function show(body) {
     if (value === null) continue;
     if (PNG.test(value)) { heading(name); if (name === "mask") mask(value); else picture(value, name); }
     else if (Array.isArray(value)) {
-      if (value.length && typeof value[0] === "object") { heading(name); boxes(value, body); grid(value); }
+      if (value.length && typeof value[0] === "object") {
+        heading(name);
+        boxes(value, body);
+        marks(value, body);
+        grid(value);
+      } else if (value.length) {
+        const line = made("div", undefined, "big");
+        line.append(made("span", `${name}: `), made("b", value.map(shown).join(", ")));
+        el("reasons").append(line);
+      }
     }
     else if (typeof value === "object") {
       const entries = Object.entries(value).filter(([, one]) => typeof one === "number");
@@ -236,6 +245,24 @@ function boxes(rows, body) {
     frame.append(drawn);
   }
   el("reasons").append(frame);
+}
+
+// Spans of an answer, in characters (Unicode code points) of its text, marked in it.
+function marks(rows, body) {
+  const found = rows.filter(row => Number.isInteger(row?.start) && Number.isInteger(row?.end) && row.end > row.start);
+  if (typeof body.text !== "string" || !found.length) return;
+  const letters = [...body.text], line = made("p", undefined, "marks");
+  let place = 0;
+  for (const {start, end, label, score} of [...found].sort((a, b) => a.start - b.start)) {
+    if (start < place) continue;
+    line.append(letters.slice(place, start).join(""));
+    const mark = made("mark", letters.slice(start, end).join(""));
+    mark.append(made("small", [label, score].filter(one => one !== undefined).map(shown).join(" ")));
+    line.append(mark);
+    place = end;
+  }
+  line.append(letters.slice(place).join(""));
+  el("reasons").append(line);
 }
 
 function bars(entries, signed = false) {

@@ -1,0 +1,39 @@
+"""What all tasks read with: a checkpoint's tokenizer or one of their own, and what a warm start must
+not change."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from modelyard.families.text.config import TextConfig
+from modelyard.kit.checkpoints import FoundCheckpoint, find_checkpoint
+from modelyard.kit.classifier.data import ClassifierData
+from modelyard.kit.text.spec import TokenSpec
+
+ENCODERS = ("bert", "distilbert", "electra", "roberta")
+"""Values of `model_type` in the config.json of a checkpoint."""
+T = TypeVar("T", bound=TokenSpec)
+
+
+class TokensData(ClassifierData[TextConfig, T], Generic[T]):
+    """The reading half of a task over tokens."""
+
+    def checkpoint(self) -> FoundCheckpoint | None:
+        """What `model.checkpoint` names."""
+        model = self.config.model
+        if model.checkpoint is None:
+            return None
+        return find_checkpoint(model.checkpoint, ENCODERS, hub=model.hub)
+
+    def unchangeable(self, spec: T, plan: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        """How texts are read, and the kind of network."""
+        settings = self.config.features
+        return [
+            ("features.length", settings.length, spec.length),
+            ("features.long", settings.long, spec.long),
+            ("model.kind", self.config.model.kind, plan["kind"]),
+        ]
+
+    def summary(self, spec: T) -> tuple[str, dict[str, Any]]:
+        """What is read of a text."""
+        return f"{spec.length} tokens of {spec.opened.get_vocab_size():,}", {"length": spec.length}

@@ -1,0 +1,194 @@
+"""The half that answers: texts to spans, with numpy and `tokenizers` only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from modelyard.errors import BadData
+from modelyard.families.text.spec import TEXTS
+from modelyard.families.text.tagging.chain import Chain
+from modelyard.families.text.tagging.kind import SENTENCES
+from modelyard.families.text.tagging.schemes import spans_of
+from modelyard.families.text.tagging.spec import WORD, Laid, TagSpec
+from modelyard.host import Caution, Cost, Host, WithWarnings
+from modelyard.kit.cautions import empty
+from modelyard.kit.classifier.host import CHUNK, GRAPH, LOGITS
+from modelyard.kit.classifier.kind import too_large
+from modelyard.kit.text.groups import similar
+from modelyard.kit.text.words import figures_of
+from modelyard.runtimes.types import Runtime
+
+CHARACTERS, SECONDS = 4, 2e-5
+"""About so many characters are a token; to tokenize a character and decode its tags, at most."""
+
+
+class TagRequest(BaseModel, extra="forbid"):
+    """One text in."""
+
+    text: str = Field(description="The text whose spans are looked for")
+
+
+class TaggedSpan(BaseModel):
+    """A span of the text."""
+
+    start: int
+    """Its first character."""
+    end: int
+    """The character behind its last."""
+    label: str
+    """What it is."""
+    score: float
+    """Probability that just these words are such a span, under the chain of tags."""
+    text: str
+    """Its characters."""
+
+
+class TagAnswer(WithWarnings):
+    """The spans of a text."""
+
+    text: str
+    """As it came."""
+    spans: list[TaggedSpan]
+    """In their order in the text; they do not overlap."""
+
+
+class Found(NamedTuple):
+    """What is found in the words of a text."""
+
+    tags: list[str]
+    """Of each word, in BIO."""
+    scores: list[float]
+    """Of each span."""
+
+
+class TagHost(Host):
+    """Answers for one trained network and its chain."""
+
+    Request = TagRequest
+    Response = TagAnswer
+    sensitive = frozenset({"text"})
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.spec = TagSpec.load(self.assets)
+        self.chain = Chain.load(self.assets)
+
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """One answer a request, in order.
+
+        Raises:
+            BadData: a text of too many bytes.
+        """
+        texts = [self._text(request) for request in requests]
+        places = [[match.span() for match in WORD.finditer(text)] for text in texts]
+        filled = [number for number, some in enumerate(places) if some]
+        laid = []
+        for number in filled:
+            starts = np.array([start for start, _ in places[number]])
+            laid.append(self.spec.laid(texts[number], starts))
+        answers = [TagAnswer(text=text, spans=[]) for text in texts]
+        for number, found in zip(filled, self.found(run, laid), strict=True):
+            answers[number].spans = _spans(texts[number], places[number], found)
+        for number, text in enumerate(texts):
+            if cautions := self._cautions(text):
+                answers[number].warnings = cautions
+        return list(answers)
+
+    def found(self, run: Runtime, laid: Sequence[Laid]) -> Iterator[Found]:
+        """The tags of each text's words, one word at least, and the scores of its spans."""
+        for start in range(0, len(laid), CHUNK):
+            some = laid[start : start + CHUNK]
+            emissions = self._emissions(run, some)
+            counts = np.array([len(scores) for scores in emissions])
+            chosen: list[np.ndarray] = [np.empty(0, np.int64)] * len(some)
+            for rows in similar(counts, CHUNK):
+                longest = int(counts[rows].max())
+                padded = np.zeros((len(rows), longest, len(self.spec.classes)))
+                for place, row in enumerate(rows.tolist()):
+                    padded[place, : counts[row]] = emissions[row]
+                best = self.chain.best(padded, counts[rows])
+                for place, row in enumerate(rows.tolist()):
+                    chosen[row] = best[place, : counts[row]]
+            for scores, numbers in zip(emissions, chosen, strict=True):
+                tags = [self.spec.classes[number] for number in numbers.tolist()]
+                spans = [(span.start, span.end) for span in spans_of(tags)]
+                yield Found(tags, self.chain.probabilities(scores, numbers, spans))
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """Figures of the text, how many spans there are, the mean of their scores and the most
+        frequent label."""
+        assert isinstance(response, TagAnswer)
+        labels = [span.label for span in response.spans]
+        scores = [span.score for span in response.spans]
+        # Of a text without spans there is nothing to be sure of.
+        most = max(sorted(set(labels)), key=labels.count, default="none")
+        return {
+            **figures_of(self.spec, self._text(request).strip()),
+            "spans": float(len(labels)),
+            "score": float(np.mean(scores)) if scores else None,
+            "label": most,
+        }
+
+    def cost(self, request: BaseModel) -> Cost:
+        """Tokens, all of which are read, and the time around the network."""
+        assert isinstance(request, TagRequest)
+        size = len(request.text)
+        return Cost(size / CHARACTERS + 2, size * SECONDS)
+
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
+        """A table's column `text`, with its other columns; a .txt as one request."""
+        if TEXTS.reads(file.name):
+            return [{SENTENCES.field: file.read_text(encoding="utf-8")}]
+        from modelyard.kit.classifier.rows import read_bodies
+
+        return read_bodies(file, TEXTS, SENTENCES.field)
+
+    def _text(self, request: BaseModel) -> str:
+        assert isinstance(request, TagRequest)
+        size = len(request.text.encode(errors="replace"))
+        if size > self.spec.limits.bytes:
+            problem = too_large(size, self.spec.limits)
+            raise BadData(problem.problem, column=SENTENCES.field)
+        return request.text
+
+    def _cautions(self, text: str) -> tuple[Caution, ...]:
+        """That the text is empty, or of characters that training never saw."""
+        if not text.strip():
+            return (empty(SENTENCES.field),)
+        tally = self.spec.tally(text.strip())
+        if tally.unknown > 0 and 2 * tally.unknown >= tally.tokens:
+            message = "is mostly of characters that were not in the training data"
+            return (Caution(field=SENTENCES.field, message=message),)
+        return ()
+
+    def _emissions(self, run: Runtime, laid: Sequence[Laid]) -> list[np.ndarray]:
+        """The scores of each text's words, float64 (words, tags)."""
+        rows = np.concatenate([one.rows for one in laid])
+        counts = (rows != self.spec.pad).sum(axis=1)
+        scores: list[np.ndarray] = [np.empty(0)] * len(rows)
+        for some in similar(counts, CHUNK):
+            tokens = rows[some, : counts[some[-1]]].astype(np.int64)
+            logits = run(GRAPH, {SENTENCES.input: tokens})[LOGITS]
+            for place, row in enumerate(some.tolist()):
+                scores[row] = logits[place]
+        found, first = [], 0
+        for one in laid:
+            pairs = zip((first + one.window).tolist(), one.place.tolist(), strict=True)
+            found.append(np.array([scores[row][place] for row, place in pairs], np.float64))
+            first += len(one.rows)
+        return found
+
+
+def _spans(text: str, places: list[tuple[int, int]], found: Found) -> list[TaggedSpan]:
+    spans = []
+    for span, score in zip(spans_of(found.tags), found.scores, strict=True):
+        start, end = places[span.start][0], places[span.end - 1][1]
+        spans.append(
+            TaggedSpan(start=start, end=end, label=span.label, score=score, text=text[start:end])
+        )
+    return spans

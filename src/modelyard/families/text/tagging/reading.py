@@ -1,0 +1,195 @@
+"""Tagged sentences as people keep them: columns as of CoNLL-2003, and JSON lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from modelyard.errors import BadData
+from modelyard.families.text.tagging.schemes import (
+    OUTSIDE,
+    Scheme,
+    broken_in,
+    is_tag,
+    scheme_of,
+    spans_of,
+    to_bio,
+)
+from modelyard.kit.classifier.folders import SPLIT_NAMES
+from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
+from modelyard.store.files import File, files_of
+
+COLUMNS = frozenset(
+    (
+        *(".conll", ".conll03", ".bio", ".iob", ".iob2", ".bioes", ".txt", ".tsv", ".col", ".ner"),
+        *(".train", ".testa", ".testb"),
+    )
+)
+"""Endings of files with a word and its tags a line."""
+SPLITS = SPLIT_NAMES | {"testa": "validation", "testb": "test"}
+DOCUMENT = "-DOCSTART-"
+WORDS, TAGS = ("tokens", "words"), ("tags", "ner_tags", "labels")
+"""Fields of JSON lines, the likeliest first."""
+MOST_WORDS = 5_000
+"""A longer sentence is a file without blank lines between its sentences."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Words and their tags, in BIO once all files are read."""
+
+    file: File
+    row: int
+    """Line of the first word."""
+    words: list[str]
+    tags: list[str]
+    document: int | None
+    """Number of its document in the file, where documents are told apart."""
+
+
+@dataclass
+class Tagged:
+    """The sentences of a raw folder, and what the card says of them."""
+
+    sentences: list[Sentence] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_tagged(raw: Path) -> Tagged:
+    """All sentences of the files below `raw`, their tags in BIO.
+
+    Raises:
+        BadData: with file and row.
+    """
+    raw = Path(raw)
+    found = Tagged()
+    files = [file for file in files_of(raw) if file.suffix in COLUMNS | ROWS]
+    if not files:
+        allowed = ", ".join(sorted(COLUMNS | ROWS))
+        raise BadData("holds no file of tagged sentences", file=raw, hint=f"Allowed: {allowed}")
+    for file in files:
+        read = _from_json if file.suffix in ROWS else _from_columns
+        found.sentences += read(file, found.dropped)
+    if not found.sentences:
+        raise BadData("no sentence has a word", file=files[0].path)
+    if all(set(one.tags) == {OUTSIDE} for one in found.sentences):
+        raise BadData(f"every tag is {OUTSIDE}: there is no span to learn", file=files[0].path)
+    scheme = scheme_of(one.tags for one in found.sentences)
+    _to_bio(found, scheme)
+    return found
+
+
+def split_of(file: File) -> str | None:
+    """The split that a file's name says: `train.conll`, `eng.testa`, `de-dev.tsv`."""
+    name = PurePosixPath(file.name).name.lower()
+    parts = re.split(r"[^a-z]+", name)
+    return next((SPLITS[part] for part in parts if part in SPLITS), None)
+
+
+def _to_bio(found: Tagged, scheme: Scheme) -> None:
+    broken = sum(broken_in(one.tags, scheme) for one in found.sentences)
+    for place, one in enumerate(found.sentences):
+        tags = to_bio(spans_of(one.tags), len(one.words))
+        found.sentences[place] = Sentence(one.file, one.row, one.words, tags, one.document)
+    read_as = "" if scheme == "BIO" else ", read as BIO"
+    found.notes.append(f"The tags are {scheme}{read_as}.")
+    if broken:
+        found.notes.append(
+            f"{broken} tags are not allowed where they stand in {scheme}: read as conlleval does, one "
+            "that continues nothing begins a span."
+        )
+
+
+def _from_columns(file: File, dropped: dict[str, int]) -> Iterator[Sentence]:
+    """The first column is the word, the last its tag."""
+    lines = read_utf8(file).split("\n")
+    tabs = any("\t" in line for line in lines)
+    wide = 0
+    words: list[str] = []
+    tags: list[str] = []
+    start, document, documents = 1, 0, False
+    for row, line in enumerate([*lines, ""], 1):
+        cells = [cell.strip() for cell in line.split("\t")] if tabs else line.split()
+        if line.startswith(DOCUMENT):
+            documents, document = True, document + 1
+            cells = []
+        if not any(cells):
+            if words:
+                yield Sentence(file, start, words, tags, document if documents else None)
+            words, tags, start = [], [], row + 1
+            continue
+        wide = wide or len(cells)
+        words.append(cells[0])
+        tags.append(_tag(file, row, cells, wide))
+        if len(words) > MOST_WORDS:
+            hint = "A blank line ends a sentence"
+            raise BadData(
+                f"a sentence of more than {MOST_WORDS:,} words",
+                file=file.path,
+                row=start,
+                hint=hint,
+            )
+
+
+def _tag(file: File, row: int, cells: list[str], wide: int) -> str:
+    """The tag of a line with a word."""
+    if len(cells) < 2:
+        raise BadData(
+            f"has one column, {cells[0][:40]!r}; a word and a tag are needed",
+            file=file.path,
+            row=row,
+        )
+    if len(cells) != wide:
+        problem = f"has {len(cells)} columns, the lines above have {wide}"
+        raise BadData(problem, file=file.path, row=row)
+    if not cells[0]:
+        raise BadData("the word is empty", file=file.path, row=row)
+    _check_tag(cells[-1], file, row)
+    return cells[-1]
+
+
+def _check_tag(tag: str, file: File, row: int, column: str | None = None) -> None:
+    if not is_tag(tag):
+        problem = f"{tag[:40]!r} is no tag: O, or B-, I-, E-, S- (L-, U-) and a label are"
+        raise BadData(problem, file=file.path, row=row, column=column)
+
+
+def _from_json(file: File, dropped: dict[str, int]) -> Iterator[Sentence]:
+    """One object a line, with lists of words and tags of one length."""
+    for row, value in json_rows(read_utf8(file), file.path):
+        if not isinstance(value, dict):
+            raise BadData("must be a JSON object", file=file.path, row=row)
+        words, tags = _list(value, WORDS, file, row), _list(value, TAGS, file, row)
+        if len(words) != len(tags):
+            problem = f"has {len(words)} tokens and {len(tags)} tags"
+            raise BadData(problem, file=file.path, row=row)
+        if not words:
+            reason = "sentences: without a word"
+            dropped[reason] = dropped.get(reason, 0) + 1
+            continue
+        for tag in tags:
+            _check_tag(tag, file, row, "tags")
+        for word in words:
+            if not word.strip() or "\n" in word:
+                problem = f"holds the token {json.dumps(word)[:40]}; a token is a word"
+                raise BadData(problem, file=file.path, row=row, column="tokens")
+        yield Sentence(file, row, words, tags, None)
+
+
+def _list(value: dict[str, Any], names: tuple[str, ...], file: File, row: int) -> list[str]:
+    """The list of texts in the first of these fields."""
+    name = next((name for name in names if name in value), None)
+    if name is None:
+        seen = ", ".join(list(value)[:8]) or "none"
+        problem = f"the field is missing; seen: {seen}"
+        raise BadData(problem, file=file.path, row=row, column=names[0])
+    cells = value[name]
+    if not isinstance(cells, list) or not all(isinstance(cell, str) for cell in cells):
+        problem = f"must be a list of texts, seen {json.dumps(cells)[:40]}"
+        raise BadData(problem, file=file.path, row=row, column=name)
+    return cells

@@ -1,0 +1,95 @@
+"""How tags say where a span begins and ends.
+
+BIO (IOB2): B- on the first word of every span, I- on the others. IOB1: B- only where a span follows
+another of its type, I- else. BIOES (IOBES, BILOU): E- (L-) on the last word, S- (U-) on the only one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+OUTSIDE = "O"
+PREFIXES = ("B", "I", "E", "S", "L", "U")
+BEGINS, ENDS = ("B", "S", "U"), ("E", "S", "L", "U")
+Scheme = Literal["BIO", "IOB1", "BIOES"]
+
+
+class Span(NamedTuple):
+    """Words `start` to `end` (one behind the last) of a sentence."""
+
+    start: int
+    end: int
+    label: str
+
+
+def parts(tag: str) -> tuple[str, str]:
+    """Prefix and label of a tag: `B-PER` to `("B", "PER")`; of O, `("O", "")`."""
+    prefix, _, label = tag.partition("-")
+    return prefix, label
+
+
+def is_tag(tag: str) -> bool:
+    """Whether it is O, or a prefix with a label."""
+    prefix, label = parts(tag)
+    return tag == OUTSIDE or (prefix in PREFIXES and bool(label))
+
+
+def spans_of(tags: Sequence[str]) -> list[Span]:
+    """The spans that tags of any scheme say, read leniently as conlleval does: a tag that continues
+    nothing begins a span."""
+    found: list[Span] = []
+    start, open_label, ended = 0, "", True
+    for place, tag in enumerate([*tags, OUTSIDE]):
+        prefix, label = parts(tag)
+        if open_label and (label != open_label or prefix in BEGINS or ended):
+            found.append(Span(start, place, open_label))
+            open_label = ""
+        if label and not open_label:
+            start, open_label = place, label
+        ended = prefix in ENDS
+    return found
+
+
+def to_bio(spans: Iterable[Span], words: int) -> list[str]:
+    """Spans as tags in BIO."""
+    tags = [OUTSIDE] * words
+    for start, end, label in spans:
+        tags[start:end] = [f"B-{label}"] + [f"I-{label}"] * (end - start - 1)
+    return tags
+
+
+def scheme_of(sentences: Iterable[Sequence[str]]) -> Scheme:
+    """The scheme that the tags of a data set are in."""
+    odd_starts = adjacent = apart = 0
+    for tags in sentences:
+        before = ""
+        for tag in tags:
+            prefix, label = parts(tag)
+            if prefix in ("E", "S", "L", "U"):
+                return "BIOES"
+            follows = label == before
+            odd_starts += prefix == "I" and not follows
+            adjacent += prefix == "B" and follows
+            apart += prefix == "B" and not follows
+            before = label
+    # In BIO most spans begin with B after another tag; in IOB1 none does.
+    return "IOB1" if odd_starts and not apart else "BIO"
+
+
+def broken_in(tags: Sequence[str], scheme: Scheme) -> int:
+    """How many tags the scheme does not allow where they stand; IOB1 allows every order."""
+    if scheme == "IOB1":
+        return 0
+    count = 0
+    before = OUTSIDE
+    for tag in [*tags, OUTSIDE]:
+        prefix, label = parts(tag)
+        was, old = parts(before)
+        inside = was in ("B", "I")
+        if prefix in ("I", "E", "L"):
+            count += not (inside and label == old)
+        elif scheme == "BIOES":
+            count += inside  # the span before was not ended
+        before = tag
+    return count
