@@ -167,9 +167,11 @@ def sparkline(values: Sequence[float], label: str, prefix: str) -> Markup:
     figure = new_figure(44, width=170)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
-    heights, edges = np.histogram(
-        values, bins=24 if len(set(values)) > 24 else max(1, min(24, len(set(values))))
-    )
+    different = len(set(values))
+    low, high = min(values), max(values)
+    # Numbers that differ in their last digits only leave no room for bins.
+    bins = min(24, different) if high - low > 1e-12 * max(abs(low), abs(high)) else 1
+    heights, edges = np.histogram(values, bins=bins)
     axes.stairs(heights, edges, fill=True, color=colour(0), alpha=0.75, lw=0)
     axes.set_axis_off()
     axes.margins(x=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -55,17 +55,18 @@ def save_estimator(model: Any, file: Path) -> None:
     skops.dump(model, file)
 
 
-def load_estimator(file: Path) -> Any:
-    """Reads what `save_estimator` wrote.
+def load_estimator(file: Path, own: Sequence[str] = ()) -> Any:
+    """Reads what `save_estimator` wrote. `own` are types of the family's that it may hold too.
 
     Raises:
         BrokenArtifact: the file is absent, or holds a type that is not trusted.
     """
     check_trained(file)
-    unknown = sorted(set(skops.get_untrusted_types(file=file)) - set(TRUSTED))
+    trusted = [*TRUSTED, *own]
+    unknown = sorted(set(skops.get_untrusted_types(file=file)) - set(trusted))
     if unknown:
         raise BrokenArtifact(f"{file} holds types that no model of ours has: {', '.join(unknown)}")
-    return skops.load(file, trusted=list(TRUSTED))
+    return skops.load(file, trusted=trusted)
 
 
 def check_trained(file: Path) -> None:
@@ -103,9 +104,9 @@ def rows_runtime(
     return run
 
 
-def as_onnx(model: Any, takes: str, columns: int) -> Any:
+def as_onnx(model: Any, takes: str, columns: int, options: Mapping[Any, Any] | None = None) -> Any:
     """A fitted estimator or pipeline as an ONNX model of float32 (rows, columns); its last output
-    is the score, the value or the probabilities."""
+    is the score, the value or the probabilities. `options` are skl2onnx's."""
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType
     from sklearn.base import is_classifier
@@ -113,7 +114,7 @@ def as_onnx(model: Any, takes: str, columns: int) -> Any:
     return to_onnx(
         model,
         initial_types=[(takes, FloatTensorType([None, columns]))],
-        options={"zipmap": False} if is_classifier(model) else None,
+        options=options or ({"zipmap": False} if is_classifier(model) else None),
         target_opset={"": CONVERTERS_OPSET, "ai.onnx.ml": 3},
     )
 

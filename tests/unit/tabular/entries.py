@@ -32,3 +32,7 @@ def entry(sample: str, **model: object) -> Entry[TabularConfig]:
 
 
 intervals = entry("diabetes", kind="lightgbm", learning_rate=0.1)
+tree = entry("breast_cancer", kind="tree")
+svm = entry("breast_cancer", kind="svm")
+svm_regression = entry("diabetes", kind="svm")
+bagging = entry("diabetes", kind="bagging")

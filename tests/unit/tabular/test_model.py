@@ -27,7 +27,7 @@ from modelyard.training.loop import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-KINDS = ["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
+KINDS = ["linear", "tree", "forest", "bagging", "boosting", "xgboost", "lightgbm", "svm", "mlp"]
 TASKS = {"binary": ["no", "yes"], "four classes": ["a", "b", "c", "d"], "regression": None}
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from modelyard.families.tabular import refit as refitting
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.family import Tabular
-from modelyard.families.tabular.kinds import FITTERS
+from modelyard.families.tabular.fitting import FITTERS
 from modelyard.families.tabular.table import ModelInfo, load_split, load_table, save_split
 from modelyard.kit.classes.decision import Decision
 from modelyard.training.loop import Trainer
@@ -50,7 +50,7 @@ def test_the_second_fit_is_that_of_all_rows_but_the_test_split(
     )
     table = load_table(features, config.model)
     first = FITTERS[kind](config, table, _folder(tmp_path / "first"), lambda *_, **__: None)
-    joined = table.joined(first.trees)
+    joined = table.joined(first.trees, first.chosen)
     assert len(joined.x) == 600
     again = FITTERS[kind](config, joined, _folder(tmp_path / "again"), lambda *_, **__: None)
     info = ModelInfo.load(tmp_path / "model")

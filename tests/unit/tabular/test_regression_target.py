@@ -126,7 +126,7 @@ def test_every_loss_of_a_kind_learns_and_its_graph_answers_as_it_does(
     assert served.metrics[main] == pytest.approx(trained.metrics[main], rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "squared" in LOSSES[kind]])
 def test_a_few_huge_targets_do_not_spoil_the_others(tmp_path: Path, kind: str) -> None:
     y = 4 + signal()
     y[::50] = 20_000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.families.tabular.estimators import TREES, new_estimator
+from modelyard.families.tabular.estimators import FORESTS, TREES, new_estimator
 from modelyard.families.tabular.folds import FOLDS, folds_of, held_out, held_out_rows
 from modelyard.families.tabular.interval import (
     Interval,
@@ -20,6 +20,7 @@ from modelyard.families.tabular.native import GRAPH, INPUT
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.config import TabularConfig
+    from modelyard.families.tabular.kinds import Fitted
     from modelyard.families.tabular.table import Table
     from modelyard.runtimes.types import Runtime
 
@@ -47,18 +48,18 @@ class HeldOut:
 
 
 def calibrate(
-    config: TabularConfig, table: Table, run: Runtime, trees: int | None, again: bool
+    config: TabularConfig, table: Table, run: Runtime, fitted: Fitted, again: bool
 ) -> tuple[Interval | None, str]:
     """Intervals for the model that is packaged, and a sentence; None where rows are too few.
 
     Args:
         run: the model of the training rows.
-        trees: how many it has, where the validation rows chose them.
+        fitted: what its rows and the validation rows chose.
         again: a second model of training and validation rows will be packaged.
     """
     coverage = config.model.coverage
     assert coverage is not None
-    rows = _held_out(config, table, run, trees, again)
+    rows = _held_out(config, table, run, fitted, again)
     percent = f"{100 * coverage:g} %"
     needed = rows_needed(coverage)
     if len(rows.y) < needed:
@@ -94,7 +95,7 @@ def calibrate(
 
 
 def _held_out(
-    config: TabularConfig, table: Table, run: Runtime, trees: int | None, again: bool
+    config: TabularConfig, table: Table, run: Runtime, fitted: Fitted, again: bool
 ) -> HeldOut:
     """The validation rows; with few of them and a second fit, every row that it learns from.
 
@@ -109,11 +110,11 @@ def _held_out(
         how = "validation rows, which the model"
         how += " before the second fit had not seen" if again else " has not seen"
         return HeldOut(table.x_validation, table.y_validation, output, how)
-    joined = table.joined(trees)
+    joined = table.joined(fitted.trees, fitted.chosen)
     folds = folds_of(joined, config.seed, MANY_FOLDS)
     # Boosting has trees by the number of rows; a forest has enough with fewer than are set.
     trees = min(TREES, config.model.trees)
-    if joined.rounds is not None and config.model.kind != "forest":
+    if joined.rounds is not None and config.model.kind not in FORESTS:
         trees = round(joined.rounds * (1 - 1 / len(folds)))
     estimator = new_estimator(config, joined, trees)
     output = held_out(estimator, joined, folds)

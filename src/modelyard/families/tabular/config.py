@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,8 +11,10 @@ from modelyard.families.tabular.search import SEARCH
 from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Task = Literal["auto", "classification", "regression"]
-Kind = Literal["linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
-SetKind = Literal["auto", "linear", "forest", "boosting", "xgboost", "lightgbm", "mlp"]
+Kind = Literal[
+    "linear", "tree", "forest", "bagging", "boosting", "xgboost", "lightgbm", "svm", "mlp"
+]
+SetKind = Literal["auto"] | Kind
 Loss = Literal["auto", "squared", "absolute", "huber", "log", "quantile"]
 
 
@@ -61,8 +63,10 @@ class TabularModel(Settings):
 
     kind: SetKind = "auto"
     """auto (of a small table the best of linear, lightgbm and forest on held-out folds of its
-    training rows, linear where it is within a standard error of it; else lightgbm), linear
-    (logistic or ridge), forest, boosting (histogram), xgboost, lightgbm, mlp (torch)."""
+    training rows, linear where it is within a standard error of it; else lightgbm), linear (logistic
+    or ridge), tree (one, whose rules the card shows), forest, bagging (a forest whose trees choose from
+    all columns at each split; of a regression `forest` is that too), boosting (histogram), xgboost,
+    lightgbm, svm (radial kernels, on at most 5,000 rows), mlp (torch)."""
     trees: int = Field(default=400, ge=1)
     """Most trees of a forest or boosting model; boosting stops earlier when validation stops
     improving."""
@@ -71,9 +75,10 @@ class TabularModel(Settings):
     max_leaves: int = Field(default=31, ge=2)
     """Leaves of a boosted tree."""
     max_depth: int | None = Field(default=None, ge=1)
-    """Depth limit of a tree. None: no limit."""
+    """Depth limit of a tree. None: no limit; with `kind=tree` by held-out folds."""
     regularization: float = Field(default=1.0, gt=0)
-    """L2 penalty of the linear model, and on the leaves of boosting, xgboost and lightgbm."""
+    """L2 penalty of the linear model, and on the leaves of boosting, xgboost and lightgbm; of the
+    SVM it is 1 / C."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
     """Widths of the MLP's layers."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -169,7 +174,11 @@ class TabularConfig(FamilyConfig):
 
     def of_kind(self, kind: Kind) -> TabularConfig:
         """This config with a kind in place of `auto`."""
-        return self.model_copy(update={"model": self.model.model_copy(update={"kind": kind})})
+        return self.with_model(kind=kind)
+
+    def with_model(self, **settings: Any) -> TabularConfig:
+        """This config with other settings of the model."""
+        return self.model_copy(update={"model": self.model.model_copy(update=settings)})
 
     def for_search(self) -> TabularConfig:
         """The validation rows judge a trial, so no model is fitted on them."""

@@ -23,6 +23,9 @@ TREES = 100
 """Of forests and boosted models that are fitted on folds: enough to rank kinds, and for the size of
 errors."""
 
+FORESTS = ("forest", "bagging")
+"""Kinds whose number of trees is set and not found."""
+
 LIGHTGBM_LOSSES: dict[str, Options] = {
     "squared": {"objective": "regression", "metric": "rmse"},
     "absolute": {"objective": "regression_l1", "metric": "l1"},
@@ -52,9 +55,7 @@ FOREST_LOSSES: dict[str, Options] = {
 
 def new_estimator(config: TabularConfig, table: Table, trees: int) -> Any:
     """The estimator of `model.kind` with so many trees, where it has trees."""
-    if config.model.kind == "linear":
-        return new_linear(config, table)[1]
-    return NEW_TREES[config.model.kind](config, table, trees)
+    return NEW[config.model.kind](config, table, trees)
 
 
 def new_lightgbm(config: TabularConfig, table: Table, trees: int) -> Any:
@@ -124,7 +125,8 @@ def new_boosting(config: TabularConfig, table: Table, trees: int) -> Any:
 
 
 def new_forest(config: TabularConfig, table: Table, trees: int) -> Any:
-    """scikit-learn's random forest."""
+    """scikit-learn's random forest; for `bagging` with all columns to choose from at each split
+    (Breiman 1996)."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     kind = RandomForestClassifier if table.classes else RandomForestRegressor
@@ -133,6 +135,7 @@ def new_forest(config: TabularConfig, table: Table, trees: int) -> Any:
         max_depth=config.model.max_depth,
         random_state=config.seed,
         n_jobs=cores(table.x.size),
+        **({"max_features": 1.0} if config.model.kind == "bagging" else {}),
         **_of_loss(FOREST_LOSSES, table),
     )
 
@@ -153,8 +156,35 @@ def new_linear(config: TabularConfig, table: Table) -> tuple[str, Any]:
     return name, Pipeline([("scale", StandardScaler()), ("linear", linear)])
 
 
-NEW_TREES: Mapping[str, Callable[[TabularConfig, Table, int], Any]] = {
+def new_tree(config: TabularConfig, table: Table, trees: int) -> Any:
+    """scikit-learn's decision tree, of the depth that is set or was chosen."""
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    kind = DecisionTreeClassifier if table.classes else DecisionTreeRegressor
+    return kind(
+        max_depth=table.chosen.get("max_depth", config.model.max_depth),
+        min_samples_leaf=_least_in_leaf(len(table.x)),
+        random_state=config.seed,
+        **_of_loss(FOREST_LOSSES, table),
+    )
+
+
+def _new_linear(config: TabularConfig, table: Table, trees: int) -> Any:
+    return new_linear(config, table)[1]
+
+
+def _new_svm(config: TabularConfig, table: Table, trees: int) -> Any:
+    from modelyard.families.tabular.svm import new_svm
+
+    return new_svm(config, table, trees)
+
+
+NEW: Mapping[str, Callable[[TabularConfig, Table, int], Any]] = {
+    "linear": _new_linear,
+    "tree": new_tree,
     "forest": new_forest,
+    "bagging": new_forest,
+    "svm": _new_svm,
     "boosting": new_boosting,
     "xgboost": new_xgboost,
     "lightgbm": new_lightgbm,

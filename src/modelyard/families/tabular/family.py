@@ -12,9 +12,10 @@ from modelyard.families.tabular.choosing import choose_kind
 from modelyard.families.tabular.config import TabularConfig, TabularModel
 from modelyard.families.tabular.data import TabularData
 from modelyard.families.tabular.evaluate import evaluate
+from modelyard.families.tabular.fitting import FITTERS
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.importance import importance
-from modelyard.families.tabular.kinds import FITTERS, Fitted
+from modelyard.families.tabular.kinds import Fitted
 from modelyard.families.tabular.loss import WORDS, Chosen, covering
 from modelyard.families.tabular.native import (
     GRAPH,
@@ -79,9 +80,9 @@ class Tabular(TabularData, Family[TabularConfig]):
         else:
             chosen, notes = _decide(config, table, run, out / "assets")
         # The validation rows rank the inputs while no model was fitted on them.
-        trees = fitted.trees or 1
+        cost = fitted.cost or fitted.trees or 1
         host = TabularHost(out / "assets")
-        ranked = importance(host, run, table.x_validation, background, trees, config.seed)
+        ranked = importance(host, run, table.x_validation, background, cost, config.seed)
         if is_refitted(config, table):
             again = refit(config, table, fitted, out, trainer.progress)
             fitted = again.fitted
@@ -93,6 +94,7 @@ class Tabular(TabularData, Family[TabularConfig]):
             "trees": fitted.trees,
             "notes": [*kind_notes, *fitted.notes, *notes],
             "importance": ranked,
+            "tables": _rules(config, out),
         }
 
     def native(self, model: Path) -> Runtime:
@@ -132,6 +134,18 @@ def _fit_kind(
     return Fitted(f"mlp, {report['headline']}", curves=report["curves"])
 
 
+def _rules(config: TabularConfig, out: Path) -> list[dict[str, Any]]:
+    """For the card, of a small decision tree."""
+    if config.model.kind != "tree":
+        return []
+    from modelyard.families.tabular.tree import rules
+
+    host = TabularHost(out / "assets")
+    tree = load_trained(out, ModelInfo.load(out))
+    found = rules(tree, host.encoder, host.schema, host.scale.restored)
+    return [found] if found is not None else []
+
+
 def _scale(table: Table, loss: Chosen, run: Runtime) -> TargetScale:
     """The way back from the model's output to the target; of a quantile moved to where it covers
     that share of the validation rows."""
@@ -148,7 +162,7 @@ def _intervals(
 ) -> str:
     """Writes the intervals, where there are rows enough for them; a note."""
     again = is_refitted(config, table)
-    interval, note = calibrate(config, table, run, fitted.trees, again)
+    interval, note = calibrate(config, table, run, fitted, again)
     if interval is not None:
         interval.save(assets)
     return note

@@ -105,7 +105,7 @@ class TabularHost(ColumnHost):
         """The input columns, texts and times as figures, and the answer."""
         row, derived = self.cells(request)
         if isinstance(response, IntervalAnswer):
-            answer = {"prediction": response.value, "width": response.high - response.low}
+            answer = {"prediction": response.value, "width": self._width(response)}
             return described(row, answer, derived)
         if isinstance(response, ValueAnswer):
             return described(row, {"prediction": response.value}, derived)
@@ -180,6 +180,14 @@ class TabularHost(ColumnHost):
             return Values(value)
         low, high = self.interval.bounds(x, output)
         return Values(value, self.scale.restored(low), self.scale.restored(high))
+
+    def _width(self, answer: IntervalAnswer) -> float:
+        """Of an answer's interval; where all have the same, without the last digits in which large
+        edges differ: they would look like a distribution."""
+        interval = self.interval
+        if interval is None or interval.spread is not None or self.scale.log:
+            return answer.high - answer.low
+        return (max(interval.high, 0.0) - min(interval.low, 0.0)) * self.scale.spread
 
     def _output(self, run: Runtime, x: np.ndarray) -> np.ndarray:
         name = "value" if self.schema.classes is None else "probabilities"

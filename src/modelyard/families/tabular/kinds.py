@@ -9,7 +9,7 @@ float32 graph.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,10 @@ class Fitted:
     """Trees, or boosting rounds, that are kept."""
     curves: Curves = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    """What the rows decided besides the number of trees; a second fit does not decide it again."""
+    cost: int | None = None
+    """Of one row's answer, in trees. None: as many as there are."""
 
 
 def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
@@ -152,7 +156,7 @@ def _save_boosting(boosting: Any, out: Path, best: int) -> None:
 
 
 def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
-    """scikit-learn's random forest; all trees are kept."""
+    """scikit-learn's random forest, or bagged trees; all are kept."""
     trees = config.model.trees
     forest = new_forest(config, table, trees).set_params(warm_start=True)
     for count in sorted({max(1, trees * step // CHUNKS) for step in range(1, CHUNKS + 1)}):
@@ -161,7 +165,8 @@ def fit_forest(config: TabularConfig, table: Table, out: Path, progress: Progres
     for tree in forest.estimators_:
         tree.tree_.threshold[:] = floor32(tree.tree_.threshold)
     save_estimator(forest.set_params(n_jobs=None, warm_start=False), out / SKLEARN)
-    return Fitted(f"random forest, {trees} trees", trees)
+    name = "random forest" if config.model.kind == "forest" else "bagging"
+    return Fitted(f"{name}, {trees} trees", trees)
 
 
 def fit_linear(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
@@ -179,14 +184,6 @@ CURVES = {
     "absolute": "mean absolute error",
     "huber": "mean Huber loss",
     "quantile": "mean pinball loss",
-}
-
-FITTERS: dict[str, Callable[[TabularConfig, Table, Path, Progress], Fitted]] = {
-    "linear": fit_linear,
-    "forest": fit_forest,
-    "boosting": fit_boosting,
-    "xgboost": fit_xgboost,
-    "lightgbm": fit_lightgbm,
 }
 
 

@@ -15,10 +15,13 @@ Fit = Literal["squared", "absolute", "huber", "quantile"]
 
 LOSSES: dict[Kind, tuple[Loss, ...]] = {
     "linear": ("squared", "huber", "log"),
+    "tree": ("squared", "absolute", "log"),
     "forest": ("squared", "absolute", "log"),
+    "bagging": ("squared", "absolute", "log"),
     "boosting": ("squared", "absolute", "log", "quantile"),
     "xgboost": ("squared", "absolute", "huber", "log", "quantile"),
     "lightgbm": ("squared", "absolute", "huber", "log", "quantile"),
+    "svm": ("absolute",),
     "mlp": ("squared", "absolute", "huber", "log", "quantile"),
 }
 """What each kind can be fitted with."""
@@ -108,6 +111,8 @@ def mean_to_standard_deviation(y: np.ndarray) -> float:
 
 
 def _by_tail(y: np.ndarray, least: float, able: tuple[Loss, ...]) -> tuple[Loss, str]:
+    if able == ("absolute",):
+        return "absolute", "a support vector machine's"
     ratio = mean_to_standard_deviation(y)
     if ratio >= HEAVY:
         return "squared", "the target has no heavy tail"

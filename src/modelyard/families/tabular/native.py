@@ -69,6 +69,10 @@ def load_trained(model: Path, info: ModelInfo) -> Any:
         import xgboost
 
         return xgboost.Booster(model_file=path)
+    if info.kind == "svm":
+        from modelyard.families.tabular.svm import TYPES
+
+        return load_estimator(path, TYPES)
     return load_estimator(path)
 
 
@@ -116,6 +120,10 @@ def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
     """
     if info.kind in ("lightgbm", "xgboost"):
         converted = _booster_as_onnx(trained, info)
+    elif info.kind == "svm":
+        from modelyard.families.tabular.svm import svm_as_onnx
+
+        converted = svm_as_onnx(trained, INPUT, info.columns)
     else:
         converted = as_onnx(trained, INPUT, info.columns)
     converted = as_regressor(converted)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelyard.families.tabular.kinds import FITTERS, Fitted
+from modelyard.families.tabular.fitting import FITTERS
+from modelyard.families.tabular.kinds import Fitted
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.config import TabularConfig
@@ -47,12 +48,12 @@ def refit(
     Threshold and calibration stay those of the first model on rows that it had not seen: the second
     model has no such rows left.
     """
-    joined = table.joined(first.trees)
+    joined = table.joined(first.trees, first.chosen)
     again = FITTERS[config.model.kind](config, joined, out, progress)
     trees, grown = again.trees, ""
-    if trees != first.trees:
+    if trees is not None and trees != first.trees:
         grown = f" with {trees} trees, more by as much as there are more rows,"
-    chosen = "threshold and calibration were" if table.classes else "the number of trees was"
+    chosen = "threshold and calibration were" if table.classes else "what there is to choose was"
     note = (
         f"Fitted once more on all {len(joined.x):,} training and validation rows{grown} after {chosen} chosen on the "
         "validation rows by the model without them. So figures on the validation split flatter, and compare "
@@ -61,4 +62,5 @@ def refit(
     clause = "; fitted once more with the validation rows"
     if grown:
         clause += f", {trees} trees"
-    return Refitted(Fitted(first.headline, trees, first.curves, [*first.notes, note]), clause)
+    notes = [*first.notes, note]
+    return Refitted(replace(first, trees=trees, notes=notes, chosen=again.chosen), clause)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from modelyard.settings.search import Range, choice, real, whole
 
 _BOOSTED = {"model.kind": ("lightgbm", "xgboost", "boosting")}
-_TREES = {"model.kind": ("lightgbm", "xgboost", "boosting", "forest")}
+_TREES = {"model.kind": ("lightgbm", "xgboost", "boosting", "forest", "bagging")}
 _MLP = {"model.kind": ("mlp",)}
 
 SEARCH: Mapping[str, Range] = {
@@ -17,7 +17,10 @@ SEARCH: Mapping[str, Range] = {
     "model.max_leaves": whole(4, 128, log=True, when=_BOOSTED),
     "model.max_depth": choice(None, 3, 5, 8, 12, when=_TREES),
     "model.regularization": real(
-        1e-3, 100.0, log=True, when={"model.kind": ("lightgbm", "xgboost", "boosting", "linear")}
+        1e-3,
+        100.0,
+        log=True,
+        when={"model.kind": ("lightgbm", "xgboost", "boosting", "linear", "svm")},
     ),
     "model.class_weight": choice("none", "balanced", changes_loss=True),
     "features.numeric": choice(

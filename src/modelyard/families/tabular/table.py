@@ -13,10 +13,10 @@ assets/encoders.json, *.npy          what was fitted on the training split
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -71,9 +71,12 @@ class Table:
     rounds: int | None = None
     """Trees to fit, where training and validation rows were joined: nothing is left to stop by."""
 
-    def joined(self, trees: int | None) -> Table:
+    chosen: Mapping[str, Any] = field(default_factory=dict)
+    """What an earlier fit decided besides the number of trees."""
+
+    def joined(self, trees: int | None, chosen: Mapping[str, Any] = MappingProxyType({})) -> Table:
         """Training and validation rows as one, with trees (or rounds) for the larger number of
-        rows."""
+        rows, and with what an earlier fit decided."""
         rows = len(self.x) + len(self.x_validation)
         weight = None
         y = np.concatenate([self.y, self.y_validation])
@@ -81,7 +84,7 @@ class Table:
             weight = class_weights(y, len(self.classes))[y]
         rounds = None if trees is None else max(1, round(trees * rows / len(self.x)))
         x = np.concatenate([self.x, self.x_validation])
-        return replace(self, x=x, y=y, weight=weight, rounds=rounds)
+        return replace(self, x=x, y=y, weight=weight, rounds=rounds, chosen=chosen)
 
 
 def load_split(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -52,6 +52,11 @@ class NumericPart(FittedColumn):
     def _names(self) -> list[str]:
         return [self.column]
 
+    def restored(self, output: float) -> float:
+        """The column's value that becomes `output`; infinite bounds stay what they are."""
+        value = self.center + self.scale * output
+        return float(np.sign(value) * np.expm1(abs(value))) if self.log else value
+
 
 def logged(numbers: np.ndarray) -> np.ndarray:
     """log(1 + x), with its sign for x below 0."""

@@ -1,0 +1,41 @@
+"""What fits each kind that is not trained by the shared loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelyard.families.tabular import kinds
+
+if TYPE_CHECKING:
+    from modelyard.families.tabular.config import TabularConfig
+    from modelyard.families.tabular.kinds import Fitted
+    from modelyard.families.tabular.table import Table
+    from modelyard.family import Progress
+
+    Fitter = Callable[[TabularConfig, Table, Path, Progress], Fitted]
+
+
+def _fit_tree(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
+    from modelyard.families.tabular.tree import fit_tree
+
+    return fit_tree(config, table, out, progress)
+
+
+def _fit_svm(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
+    from modelyard.families.tabular.svm import fit_svm
+
+    return fit_svm(config, table, out, progress)
+
+
+FITTERS: Mapping[str, Fitter] = {
+    "linear": kinds.fit_linear,
+    "tree": _fit_tree,
+    "forest": kinds.fit_forest,
+    "bagging": kinds.fit_forest,
+    "boosting": kinds.fit_boosting,
+    "xgboost": kinds.fit_xgboost,
+    "lightgbm": kinds.fit_lightgbm,
+    "svm": _fit_svm,
+}
