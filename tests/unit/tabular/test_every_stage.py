@@ -13,7 +13,7 @@ from modelyard.contract import CHECKS, Lab
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-RUNS = ["intervals", "tree", "svm", "svm_regression", "bagging"]
+RUNS = ["intervals", "tree", "svm", "svm_regression", "bagging", "stack", "stack_regression"]
 SLOW_AND_OF_NO_KIND = {
     "importing_loads_no_training_library",
     "config_is_valid_documented_and_survives_json",

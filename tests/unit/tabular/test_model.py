@@ -27,7 +27,18 @@ from modelyard.training.loop import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-KINDS = ["linear", "tree", "forest", "bagging", "boosting", "xgboost", "lightgbm", "svm", "mlp"]
+KINDS = [
+    "linear",
+    "tree",
+    "forest",
+    "bagging",
+    "boosting",
+    "xgboost",
+    "lightgbm",
+    "svm",
+    "stack",
+    "mlp",
+]
 TASKS = {"binary": ["no", "yes"], "four classes": ["a", "b", "c", "d"], "regression": None}
 
 

@@ -111,7 +111,8 @@ def _held_out(
         how += " before the second fit had not seen" if again else " has not seen"
         return HeldOut(table.x_validation, table.y_validation, output, how)
     joined = table.joined(fitted.trees, fitted.chosen)
-    folds = folds_of(joined, config.seed, MANY_FOLDS)
+    count = FOLDS if config.model.kind == "stack" else MANY_FOLDS
+    folds = folds_of(joined, config.seed, count)
     # Boosting has trees by the number of rows; a forest has enough with fewer than are set.
     trees = min(TREES, config.model.trees)
     if joined.rounds is not None and config.model.kind not in FORESTS:

@@ -12,7 +12,7 @@ from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
 Task = Literal["auto", "classification", "regression"]
 Kind = Literal[
-    "linear", "tree", "forest", "bagging", "boosting", "xgboost", "lightgbm", "svm", "mlp"
+    "linear", "tree", "forest", "bagging", "boosting", "xgboost", "lightgbm", "svm", "stack", "mlp"
 ]
 SetKind = Literal["auto"] | Kind
 Loss = Literal["auto", "squared", "absolute", "huber", "log", "quantile"]
@@ -66,7 +66,8 @@ class TabularModel(Settings):
     training rows, linear where it is within a standard error of it; else lightgbm), linear (logistic
     or ridge), tree (one, whose rules the card shows), forest, bagging (a forest whose trees choose from
     all columns at each split; of a regression `forest` is that too), boosting (histogram), xgboost,
-    lightgbm, svm (radial kernels, on at most 5,000 rows), mlp (torch)."""
+    lightgbm, svm (radial kernels, on at most 5,000 rows), stack (linear, lightgbm, svm, forest and
+    xgboost together, weighted by held-out folds), mlp (torch)."""
     trees: int = Field(default=400, ge=1)
     """Most trees of a forest or boosting model; boosting stops earlier when validation stops
     improving."""
@@ -115,6 +116,14 @@ class TabularModel(Settings):
     """With `aim=cost`: cost of a miss, in the same unit."""
 
 
+class TabularTraining(TrainingSettings):
+    """How the MLP is trained, and how long a stack may take."""
+
+    minutes: float = Field(default=10.0, gt=0)
+    """With `model.kind=stack`: a kind that would take longer than what is left of this time is not in
+    it, which is said; a linear model always is."""
+
+
 class TabularConfig(FamilyConfig):
     """A run on a table."""
 
@@ -132,6 +141,8 @@ class TabularConfig(FamilyConfig):
     """From a table to numbers."""
     model: TabularModel = TabularModel()
     """Which model, and its hyper-parameters."""
+    training: TabularTraining = TabularTraining()
+    """How the MLP is trained, and how long a stack may take."""
 
     @classmethod
     def debug(cls) -> TabularConfig:
@@ -139,7 +150,7 @@ class TabularConfig(FamilyConfig):
         return TabularConfig(
             features=TabularFeatures(sample="breast_cancer"),
             model=TabularModel(kind="lightgbm", trees=30, max_leaves=8, hidden=(16,)),
-            training=TrainingSettings(epochs=5, batch_size=64),
+            training=TabularTraining(epochs=5, batch_size=64),
         )
 
     def requires(self) -> Mapping[str, str]:
@@ -149,7 +160,8 @@ class TabularConfig(FamilyConfig):
             "pandas",
             "pyarrow",
             "sklearn",
-            *(["lightgbm"] if kind == "auto" else []),
+            *(["lightgbm"] if kind in ("auto", "stack") else []),
+            *(["xgboost"] if kind == "stack" else []),
             *([kind] if kind in ("lightgbm", "xgboost") else []),
         ]
         needs = dict.fromkeys(libraries, "tabular")

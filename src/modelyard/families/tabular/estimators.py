@@ -179,12 +179,19 @@ def _new_svm(config: TabularConfig, table: Table, trees: int) -> Any:
     return new_svm(config, table, trees)
 
 
+def _new_stack(config: TabularConfig, table: Table, trees: int) -> Any:
+    from modelyard.families.tabular.stack import new_stack
+
+    return new_stack(config, table, trees)
+
+
 NEW: Mapping[str, Callable[[TabularConfig, Table, int], Any]] = {
     "linear": _new_linear,
     "tree": new_tree,
     "forest": new_forest,
     "bagging": new_forest,
     "svm": _new_svm,
+    "stack": _new_stack,
     "boosting": new_boosting,
     "xgboost": new_xgboost,
     "lightgbm": new_lightgbm,

@@ -94,7 +94,7 @@ class Tabular(TabularData, Family[TabularConfig]):
             "trees": fitted.trees,
             "notes": [*kind_notes, *fitted.notes, *notes],
             "importance": ranked,
-            "tables": _rules(config, out),
+            "tables": [*fitted.tables, *_rules(config, out)],
         }
 
     def native(self, model: Path) -> Runtime:
@@ -201,6 +201,7 @@ def _info(config: TabularConfig, table: Table, fitted: Fitted) -> ModelInfo:
         trees=fitted.trees,
         hidden=config.model.hidden if mlp else (),
         dropout=config.model.dropout if mlp else 0.0,
+        members={member.kind: member.weight for member in fitted.chosen.get("members", ())},
     )
 
 

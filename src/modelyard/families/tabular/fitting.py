@@ -29,6 +29,12 @@ def _fit_svm(config: TabularConfig, table: Table, out: Path, progress: Progress)
     return fit_svm(config, table, out, progress)
 
 
+def _fit_stack(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
+    from modelyard.families.tabular.stack import fit_stack
+
+    return fit_stack(config, table, out, progress)
+
+
 FITTERS: Mapping[str, Fitter] = {
     "linear": kinds.fit_linear,
     "tree": _fit_tree,
@@ -38,4 +44,5 @@ FITTERS: Mapping[str, Fitter] = {
     "xgboost": kinds.fit_xgboost,
     "lightgbm": kinds.fit_lightgbm,
     "svm": _fit_svm,
+    "stack": _fit_stack,
 }

@@ -43,11 +43,8 @@ def held_out(estimator: Any, table: Table, folds: Folds) -> np.ndarray:
 
     answers = []
     for rest, part in folds:
-        model, options = clone(estimator), {}
-        if table.weight is not None:
-            name = "linear__sample_weight" if hasattr(model, "steps") else "sample_weight"
-            options = {name: table.weight[rest]}
-        model.fit(table.x[rest], table.y[rest], **options)
+        weight = None if table.weight is None else table.weight[rest]
+        model = fit_weighted(clone(estimator), table.x[rest], table.y[rest], weight)
         if table.classes is None:
             answers.append(np.asarray(model.predict(table.x[part]), dtype=np.float64))
             continue
@@ -56,3 +53,12 @@ def held_out(estimator: Any, table: Table, folds: Folds) -> np.ndarray:
         p[:, model.classes_] = model.predict_proba(table.x[part])
         answers.append(p)
     return np.concatenate(answers)
+
+
+def fit_weighted(estimator: Any, x: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> Any:
+    """The estimator, fitted with weights of the rows where there are some."""
+    options = {}
+    if weight is not None:
+        name = "linear__sample_weight" if hasattr(estimator, "steps") else "sample_weight"
+        options = {name: weight}
+    return estimator.fit(x, y, **options)

@@ -52,6 +52,8 @@ class Fitted:
     notes: list[str] = field(default_factory=list)
     chosen: Mapping[str, Any] = field(default_factory=dict)
     """What the rows decided besides the number of trees; a second fit does not decide it again."""
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    """For the card."""
     cost: int | None = None
     """Of one row's answer, in trees. None: as many as there are."""
 

@@ -22,6 +22,7 @@ LOSSES: dict[Kind, tuple[Loss, ...]] = {
     "xgboost": ("squared", "absolute", "huber", "log", "quantile"),
     "lightgbm": ("squared", "absolute", "huber", "log", "quantile"),
     "svm": ("absolute",),
+    "stack": ("squared", "absolute", "huber", "log"),
     "mlp": ("squared", "absolute", "huber", "log", "quantile"),
 }
 """What each kind can be fitted with."""

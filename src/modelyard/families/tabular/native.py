@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from modelyard.kit.sklearn import (
 )
 
 if TYPE_CHECKING:
+    from modelyard.families.tabular.config import Kind
     from modelyard.runtimes.types import Arrays, Runtime
 
 GRAPH, INPUT = "model", "features"
@@ -54,11 +55,14 @@ def native_runtime(model: Path) -> Runtime:
 
 
 def load_trained(model: Path, info: ModelInfo) -> Any:
-    """The library's own object: a lightgbm or xgboost Booster, or a scikit-learn estimator.
+    """The library's own object: a lightgbm or xgboost Booster, or a scikit-learn estimator; of a
+    stack those of its members.
 
     Raises:
         BrokenArtifact: the file is absent or broken, or holds a type that is not trusted.
     """
+    if info.kind == "stack":
+        return [load_trained(folder, ModelInfo.load(folder)) for folder in _members(model, info)]
     path = Path(model) / {"lightgbm": LIGHTGBM, "xgboost": XGBOOST}.get(info.kind, SKLEARN)
     check_trained(path)
     if info.kind == "lightgbm":
@@ -96,6 +100,8 @@ def example(model: Path, info: ModelInfo) -> Arrays:
 
 def _predictor(trained: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
     """Probabilities (rows, classes) or values (rows,) of float32 rows."""
+    if info.kind == "stack":
+        return _blended(trained, info)
     if info.kind not in ("lightgbm", "xgboost"):
         return trained.predict_proba if info.classes else trained.predict  # type: ignore[no-any-return]  # no types
 
@@ -113,11 +119,43 @@ def _predictor(trained: Any, info: ModelInfo) -> Callable[[np.ndarray], np.ndarr
     return boosted
 
 
+def _members(model: Path, info: ModelInfo) -> list[Path]:
+    return [Path(model) / "members" / kind for kind in info.members]
+
+
+def _of_member(info: ModelInfo, kind: Kind) -> ModelInfo:
+    return info.model_copy(update={"kind": kind, "members": {}})
+
+
+def _blended(trained: Sequence[Any], info: ModelInfo) -> Callable[[np.ndarray], np.ndarray]:
+    """The weighted mean of the members' answers."""
+    predictors = [
+        _predictor(one, _of_member(info, kind))
+        for one, kind in zip(trained, info.members, strict=True)
+    ]
+    weights = list(info.members.values())
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        answers = np.array([one(x) for one in predictors], dtype=np.float64)
+        return np.asarray(np.tensordot(weights, answers, axes=1))
+
+    return predict
+
+
 def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
     """A fitted estimator or booster as ONNX bytes, in the operator set `opset`.
 
     The output is `probabilities` float32 (rows, classes) or `value` float32 (rows,).
     """
+    if info.kind == "stack":
+        from modelyard.families.tabular.stack import stack_as_onnx
+
+        members = [
+            to_onnx(one, _of_member(info, kind), opset)
+            for one, kind in zip(trained, info.members, strict=True)
+        ]
+        weights = list(info.members.values())
+        return stack_as_onnx(members, weights, INPUT, output_name(info))
     if info.kind in ("lightgbm", "xgboost"):
         converted = _booster_as_onnx(trained, info)
     elif info.kind == "svm":

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import Kind, TabularModel
@@ -49,6 +50,8 @@ class ModelInfo(Asset):
     """Widths of an MLP's layers."""
     dropout: float = 0.0
     """Dropout of an MLP."""
+    members: dict[Kind, float] = Field(default_factory=dict)
+    """Weights of a stack's members, each in a folder of its own."""
 
 
 @dataclass(frozen=True)
