@@ -25,12 +25,19 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 class Fitted:
     """A model of a table's column `y`."""
 
-    def __init__(self, folder: Path, frame: pd.DataFrame, seed: int = 0, **model: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        frame: pd.DataFrame,
+        seed: int = 0,
+        task: str = "regression",
+        **model: Any,
+    ) -> None:
         settings = {"kind": "linear", "trees": 60, **model}
         config = TabularConfig.model_validate(
             {
                 "seed": seed,
-                "features": {"target": "y", "task": "regression"},
+                "features": {"target": "y", "task": task},
                 "data": {"uri": "mine"},
                 "model": settings,
                 "training": {"epochs": 30, "batch_size": 64, "learning_rate": 0.01},

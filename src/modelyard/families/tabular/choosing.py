@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from modelyard.families.tabular.config import MONOTONE_KINDS
 from modelyard.families.tabular.estimators import TREES, new_estimator
 from modelyard.families.tabular.folds import folds_of, held_out, held_out_rows
 from modelyard.families.tabular.loss import LOSSES, WORDS
@@ -45,6 +46,10 @@ def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
         note = f"model.kind = auto is {LARGE}: the table is large ({len(table.x):,} training rows)."
         return ChosenKind(LARGE, note)
     able = [kind for kind in CANDIDATES if table.loss is None or table.loss.name in LOSSES[kind]]
+    if table.monotone:
+        held = [kind for kind in able if kind in MONOTONE_KINDS]
+        note = f"model.kind = auto is {held[0]}, which model.monotone can hold to a direction."
+        return ChosenKind(held[0], note)
     if len(able) == 1:
         assert table.loss is not None
         note = f"model.kind = auto is {able[0]}, which can be fitted with {WORDS[table.loss.name]}."

@@ -17,6 +17,11 @@ Kind = Literal[
 SetKind = Literal["auto"] | Kind
 Loss = Literal["auto", "squared", "absolute", "huber", "log", "quantile"]
 
+MONOTONE_KINDS: tuple[Kind, ...] = ("lightgbm", "xgboost")
+MONOTONE_LOSSES: tuple[Loss, ...] = ("squared", "huber", "log")
+"""What can be held to a direction: absolute errors and quantiles set the values of leaves once more
+when a tree has grown, and no library keeps the order of neighbours then."""
+
 
 class TabularFeatures(Settings):
     """From a table to numbers."""
@@ -80,6 +85,9 @@ class TabularModel(Settings):
     regularization: float = Field(default=1.0, gt=0)
     """L2 penalty of the linear model, and on the leaves of boosting, xgboost and lightgbm; of the
     SVM it is 1 / C."""
+    monotone: dict[str, Literal[-1, 1]] = Field(default_factory=dict)
+    """Columns of numbers that the answer may only rise with (1) or fall with (-1), all others being
+    equal: the value, or the probability of the positive class. For `lightgbm` and `xgboost`."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
     """Widths of the MLP's layers."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -210,6 +218,23 @@ class TabularConfig(FamilyConfig):
             raise ValueError(
                 f"model.refit = 'on': {reason} and is not fitted on them. "
                 "Type: --set model.refit=auto"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _monotone(self) -> TabularConfig:
+        model = self.model
+        if not model.monotone:
+            return self
+        if model.kind not in ("auto", *MONOTONE_KINDS):
+            raise ValueError(
+                f"model.monotone: model.kind = {model.kind!r} cannot be held to a direction; "
+                f"{' and '.join(MONOTONE_KINDS)} can. Type: --set model.kind=lightgbm"
+            )
+        if model.loss not in ("auto", *MONOTONE_LOSSES):
+            raise ValueError(
+                f"model.monotone: model.loss = {model.loss!r} sets the leaves' values anew, which breaks a "
+                f"direction; {', '.join(MONOTONE_LOSSES)} do not. Type: --set model.loss=squared"
             )
         return self
 

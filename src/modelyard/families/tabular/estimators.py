@@ -79,6 +79,7 @@ def new_lightgbm(config: TabularConfig, table: Table, trees: int) -> Any:
         deterministic=True,
         force_col_wise=True,
         verbose=-1,
+        **_of_directions(table),
         **_of_loss(LIGHTGBM_LOSSES, table, level="alpha"),
     )
 
@@ -100,6 +101,7 @@ def new_xgboost(config: TabularConfig, table: Table, trees: int) -> Any:
         random_state=config.seed,
         n_jobs=cores(table.x.size),
         verbosity=0,
+        **_of_directions(table),
         **_of_loss(XGBOOST_LOSSES, table, level="quantile_alpha"),
     )
 
@@ -202,6 +204,10 @@ def _least_in_leaf(rows: int) -> int:
     """20, both libraries' default; of fewer than 200 rows a tenth, for leaves of 20 would leave
     nothing to split."""
     return max(2, min(20, rows // 10))
+
+
+def _of_directions(table: Table) -> Options:
+    return {"monotone_constraints": table.monotone} if table.monotone else {}
 
 
 def _of_loss(losses: Mapping[str, Options], table: Table, level: str = "") -> Options:

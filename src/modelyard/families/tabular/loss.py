@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from modelyard.errors import UsageError
-from modelyard.families.tabular.config import Kind, Loss, TabularModel
+from modelyard.families.tabular.config import MONOTONE_LOSSES, Kind, Loss, TabularModel
 from modelyard.families.tabular.scale import TargetScale
 
 Fit = Literal["squared", "absolute", "huber", "quantile"]
@@ -64,6 +64,8 @@ def choose_loss(
     """
     # What `auto` chooses from can take the same losses together.
     able = LOSSES["lightgbm" if settings.kind == "auto" else settings.kind]
+    if settings.monotone:
+        able = tuple(loss for loss in able if loss in MONOTONE_LOSSES)
     name = settings.loss
     reason = "model.loss"
     if earlier is not None and earlier.log:

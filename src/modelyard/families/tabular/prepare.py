@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from modelyard.errors import BadData, UsageError
+from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular import divide, order
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.samples import TARGETS
@@ -93,6 +93,10 @@ def check_columns(table: Table, target: str, config: TabularConfig) -> None:
         if name == target:
             raise UsageError(f"setting 'features.drop': column {name!r} is the target")
         check_named("drop", name, table.names)
+    for name in config.model.monotone:
+        if name not in table.names or name == target:
+            others = [one for one in table.names if one != target]
+            raise UsageError(f"setting 'model.monotone': {choices('column', name, others)}")
     if config.features.time_column is not None:
         check_named("time_column", config.features.time_column, table.names)
 

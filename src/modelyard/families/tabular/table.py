@@ -21,12 +21,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from modelyard.errors import BadData
+from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import Kind, TabularModel
 from modelyard.families.tabular.loss import Chosen, choose_loss
 from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.assets import Asset
+from modelyard.kit.columns.encode import Encoder
 from modelyard.store.base import base_of
 
 BY_TIME = "by_time"
@@ -74,6 +75,8 @@ class Table:
     rounds: int | None = None
     """Trees to fit, where training and validation rows were joined: nothing is left to stop by."""
 
+    monotone: tuple[int, ...] = ()
+    """Of each column 1, -1 or 0: whether answers may only rise or fall with it. Empty: all are 0."""
     chosen: Mapping[str, Any] = field(default_factory=dict)
     """What an earlier fit decided besides the number of trees."""
 
@@ -106,9 +109,11 @@ def load_table(features: Path, settings: TabularModel) -> Table:
 
     Raises:
         BadData: a class has no training rows.
-        UsageError: the loss does not suit the kind or the target.
+        UsageError: the loss does not suit the kind or the target, or a direction a column.
     """
-    classes = TableSchema.load(Path(features) / "assets").classes
+    schema = TableSchema.load(Path(features) / "assets")
+    classes = schema.classes
+    directions = directions_of(settings.monotone, schema, Path(features) / "assets")
     x, y = load_split(features, "train")
     x_validation, y_validation = load_split(features, "validation")
     by_time = (Path(features) / BY_TIME).is_file()
@@ -117,15 +122,52 @@ def load_table(features: Path, settings: TabularModel) -> Table:
         earlier = None if base is None else TargetScale.load_or(base / "assets", IDENTITY)
         loss = choose_loss(settings, y, float(min(y.min(), y_validation.min())), earlier)
         scaled, scaled_validation = loss.scale.scaled(y), loss.scale.scaled(y_validation)
-        return Table(x, scaled, x_validation, scaled_validation, None, loss=loss, by_time=by_time)
+        return Table(
+            x,
+            scaled,
+            x_validation,
+            scaled_validation,
+            None,
+            loss=loss,
+            by_time=by_time,
+            monotone=directions,
+        )
     y, y_validation = y.astype(np.int64), y_validation.astype(np.int64)
-    table = Table(x, y, x_validation, y_validation, classes, by_time=by_time)
+    table = Table(x, y, x_validation, y_validation, classes, by_time=by_time, monotone=directions)
     if base_of(features) is None:
         _every_class_seen(y, classes)
     if settings.class_weight != "balanced":
         return table
     weights = class_weights(table.y, len(classes))
     return replace(table, weight=weights[table.y], weight_validation=weights[table.y_validation])
+
+
+def directions_of(
+    monotone: Mapping[str, int], schema: TableSchema, assets: Path
+) -> tuple[int, ...]:
+    """The settings' directions by model input; empty where there are none.
+
+    Raises:
+        UsageError: a column is not among the inputs or holds no numbers, or there are several classes.
+    """
+    if not monotone:
+        return ()
+    if schema.classes is not None and len(schema.classes) > 2:
+        raise UsageError(
+            f"setting 'model.monotone': {len(schema.classes)} classes have no order to rise or fall in; it takes a "
+            "regression or two classes. Type: --set model.monotone={}"
+        )
+    encoder = Encoder.load(assets)
+    found = [0] * len(encoder.names)
+    numeric = [one.name for one in schema.inputs if one.role == "numeric"]
+    for name, direction in monotone.items():
+        if name not in numeric:
+            raise UsageError(
+                f"setting 'model.monotone': {choices('column of numbers', name, numeric)}"
+            )
+        # The others of a column say that its number is missing or a word.
+        found[encoder.groups[name][0]] = direction
+    return tuple(found)
 
 
 def class_weights(
