@@ -7,6 +7,6 @@ FAMILY = Entry(
     "the class of every pixel of a picture",
     SegmentationConfig,
     data=".data:SegmentationData",
-    build=".family:Segmentation",
-    host=".host:SegmentationHost",
+    build=".family:building",
+    host=".host:answering",
 )

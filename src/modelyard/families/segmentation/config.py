@@ -11,7 +11,7 @@ from modelyard.kit.pictures.settings import ChangesTraining, CheckpointModel, Sq
 from modelyard.settings.family import FamilyConfig
 from modelyard.settings.search import Range, choice, real
 
-Kind = Literal["unet", "segformer", "deeplabv3"]
+Kind = Literal["unet", "segformer", "deeplabv3", "sam"]
 
 SEARCH: Mapping[str, Range] = {
     "model.width": choice(8, 16, 24, 32, when={"model.kind": ("unet",)}),
@@ -44,13 +44,15 @@ class SegmentationModel(CheckpointModel):
     """Which network."""
 
     kind: Kind = "unet"
-    """unet (small, our own), segformer, deeplabv3 (DeepLabV3+ on MobileNetV2): the last two are
-    transformers', built from a config, or from `checkpoint`."""
+    """unet (small, our own), segformer, deeplabv3 (DeepLabV3+ on MobileNetV2), sam (the mask of one
+    object, which points or a box in the request mean): all but the first are transformers', built
+    from a config, or from `checkpoint`."""
     width: int = Field(default=16, ge=8, le=512)
     """unet and segformer: channels of the first stage, twice as many in each further one. deeplabv3:
-    a 32nd of MobileNetV2's width."""
+    a 32nd of MobileNetV2's width. sam: a quarter of a token's size."""
     depth: int = Field(default=3, ge=1, le=5)
-    """unet: how often the picture is halved. segformer: layers a stage."""
+    """unet: how often the picture is halved. segformer: layers a stage. sam: layers of the
+    encoder, less one."""
 
 
 class SegmentationTraining(ChangesTraining):
@@ -92,5 +94,5 @@ class SegmentationConfig(FamilyConfig):
     @model_validator(mode="after")
     def _checkpoint_has_a_kind(self) -> SegmentationConfig:
         if self.model.checkpoint is not None and self.model.kind == "unet":
-            raise ValueError("model.checkpoint needs model.kind = segformer or deeplabv3")
+            raise ValueError("model.checkpoint needs model.kind = segformer, deeplabv3 or sam")
         return self

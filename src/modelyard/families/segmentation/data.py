@@ -42,7 +42,7 @@ from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
 from modelyard.kit.pictures.parts import parted
 from modelyard.kit.pictures.pixels import PICTURES, moments
-from modelyard.kit.pictures.square import limits_of, save_sizes, side_of
+from modelyard.kit.pictures.square import limits_of, save_sizes, side_of, sizes_of
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
@@ -109,9 +109,16 @@ class SegmentationData(Data[SegmentationConfig]):
     def requests(
         self, features: Path, split: Split, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Pictures of a split as JSON bodies."""
+        """Pictures of a split as JSON bodies; of kind sam with a point in the middle, where
+        something is in every picture."""
         found = store.load_files(features, split, limit)
-        return [{PICTURES.field: base64.b64encode(data).decode()} for _, data in found]
+        bodies: list[dict[str, Any]] = []
+        for (_, data), (width, height) in zip(found, sizes_of(features, split), strict=False):
+            body: dict[str, Any] = {PICTURES.field: base64.b64encode(data).decode()}
+            if self.config.model.kind == "sam":
+                body["points"] = [{"x": width / 2, "y": height / 2}]
+            bodies.append(body)
+        return bodies
 
     def _looked_at(self, listing: Pairs) -> dict[str, Masked]:
         """By the picture's name, in the order of names."""

@@ -54,7 +54,7 @@ class Segmentation(SegmentationData, Family[SegmentationConfig]):
         if file.is_file():
             return build(json.loads(file.read_text()), spec)
         folder = starting_folder(self.config.model)
-        return build(plan(self.config.model, folder), spec, folder)
+        return build(plan(self.config.model, spec, folder), spec, folder)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """`pixels` float32 (batch, 3, size, size) and MASKS.
@@ -99,7 +99,9 @@ class Segmentation(SegmentationData, Family[SegmentationConfig]):
             UsageError: the settings do not fit the data.
         """
         settings = self.config.model
-        made = plan(settings, starting_folder(settings))
+        made = plan(
+            settings, SegmentationSpec.load(Path(out) / "assets"), starting_folder(settings)
+        )
         trainer, notes = paced(trainer, settings, features)
         found = trainer.fit(self, features, out)
         (Path(out) / "assets" / store.PLAN).write_text(json.dumps(made, indent=1) + "\n")
@@ -171,3 +173,12 @@ def found_in(
     pixels, sizes = host.spec.seen(features, split)
     for scores, size in zip(host.outputs(run, pixels), sizes, strict=True):
         yield numbers[host.labelled(scores, size)[0]]
+
+
+def building(config: SegmentationConfig) -> Segmentation:
+    """The building half of the kind that is set."""
+    if config.model.kind == "sam":
+        from modelyard.families.segmentation.prompted import PromptedSegmentation
+
+        return PromptedSegmentation(config)
+    return Segmentation(config)

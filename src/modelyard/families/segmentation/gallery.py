@@ -43,8 +43,8 @@ def gallery(
     worst = np.argsort(scores, kind="stable")[:SHOWN]
     worst = worst[~np.isnan(scores[worst])]
     chosen = set(worst.tolist())
-    files = _chosen(features, split, chosen)
-    truths = _chosen(features, f"{split}.truth", chosen)
+    files = chosen_files(features, split, chosen)
+    truths = chosen_files(features, f"{split}.truth", chosen)
     pixels, sizes = host.spec.seen(features, split)
     colours = np.full((IGNORED + 1, 3), UNKNOWN, np.uint8)
     colours[: len(spec.classes)] = palette(len(spec.classes))
@@ -85,6 +85,7 @@ def row(picture: Image, truth: np.ndarray, found: np.ndarray, colours: np.ndarra
     return tile
 
 
-def _chosen(features: Path, split: str, places: set[int]) -> dict[int, tuple[str, bytes]]:
+def chosen_files(features: Path, split: str, places: set[int]) -> dict[int, tuple[str, bytes]]:
+    """Name and bytes of some files of a split, by their places."""
     files = enumerate(store.load_files(features, split))
     return {place: file for place, file in files if place in places}

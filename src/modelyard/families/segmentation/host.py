@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from modelyard.families.segmentation.spec import (
 )
 from modelyard.host import Caution, Cost, Host, WithWarnings
 from modelyard.kit.classifier.kind import from_base64
+from modelyard.kit.classifier.store import PLAN
 from modelyard.kit.pictures.answering import (
     DECODE_SECONDS,
     DESCRIPTION,
@@ -95,13 +97,15 @@ class Segmented(WithWarnings):
 class SegmentationHost(Host):
     """Answers for one trained network."""
 
-    Request, Response = Picture, Segmented
+    Request: type[BaseModel] = Picture
+    Response: type[BaseModel] = Segmented
     sensitive = frozenset({"image"})
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
         self.spec = SegmentationSpec.load(self.assets)
-        self.colours = palette(len(self.spec.classes))
+        self.names = self.spec.classes
+        self.colours = palette(len(self.names))
         self._turns = Turns()
         self._shown = self.spec.frequent(SHOWN_CLASSES)
 
@@ -162,7 +166,7 @@ class SegmentationHost(Host):
     def cost(self, request: BaseModel) -> Cost:
         """Decoding, and drawing the mask: both take as long as the picture is large."""
         pixels = sent_pixels(_asked(request).image, self.spec.limits)
-        drawing = PIXEL_SECONDS + len(self.spec.classes) * CLASS_SECONDS
+        drawing = PIXEL_SECONDS + len(self.names) * CLASS_SECONDS
         return Cost(1.0, pixels * DECODE_SECONDS + min(pixels, MOST_PIXELS) * drawing)
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
@@ -199,7 +203,7 @@ class SegmentationHost(Host):
             if not count[value]:
                 break
             region = Region(
-                label=self.spec.classes[value],
+                label=self.names[value],
                 value=int(value),
                 colour="#" + self.colours[value].tobytes().hex(),
                 share=count[value] / labels.size,
@@ -229,3 +233,13 @@ class SegmentationHost(Host):
 def _asked(request: BaseModel) -> Picture:
     assert isinstance(request, Picture)
     return request
+
+
+def answering(assets: Path) -> SegmentationHost:
+    """The host of a trained network's kind."""
+    file = Path(assets) / PLAN
+    if file.is_file() and json.loads(file.read_text())["kind"] == "sam":
+        from modelyard.families.segmentation.prompt_host import PromptHost
+
+        return PromptHost(assets)
+    return SegmentationHost(assets)

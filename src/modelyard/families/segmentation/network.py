@@ -73,7 +73,9 @@ class Library(Standardizing):
         return {"logits": interpolate(logits, size=size, mode="bilinear", align_corners=False)}
 
 
-def plan(settings: SegmentationModel, checkpoint: Path | None = None) -> Plan:
+def plan(
+    settings: SegmentationModel, spec: SegmentationSpec, checkpoint: Path | None = None
+) -> Plan:
     """The network that the settings ask for; with `checkpoint`, that of its config.json.
 
     Raises:
@@ -82,6 +84,10 @@ def plan(settings: SegmentationModel, checkpoint: Path | None = None) -> Plan:
     kind, width, depth = settings.kind, settings.width, settings.depth
     if kind == "unet":
         return {"kind": kind, "width": width, "depth": depth}
+    if kind == "sam":
+        from modelyard.families.segmentation.sam import plan_sam
+
+        return plan_sam(settings, spec, checkpoint)
     made: Plan = {"kind": kind}
     if checkpoint is not None:
         config = checkpoint_shape(checkpoint, [checkpoint / "config.json"], [MODEL_TYPES[kind]])
@@ -94,6 +100,10 @@ def plan(settings: SegmentationModel, checkpoint: Path | None = None) -> Plan:
 
 def build(made: Plan, spec: SegmentationSpec, checkpoint: Path | None = None) -> Standardizing:
     """The untrained network of a plan; with `checkpoint`, with those weights."""
+    if made["kind"] == "sam":
+        from modelyard.families.segmentation.sam import Sam
+
+        return Sam(made, spec, checkpoint)
     return Unet(made, spec) if made["kind"] == "unet" else Library(made, spec, checkpoint)
 
 

@@ -1,0 +1,120 @@
+"""What is told of a judged model that answers to prompts: overlap by prompt, and the worst objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from modelyard.errors import BadData
+from modelyard.families.segmentation.gallery import chosen_files, row
+from modelyard.families.segmentation.prompt_host import PromptHost
+from modelyard.families.segmentation.prompts import ObjectMask
+from modelyard.family import Split
+from modelyard.judging.evaluation import Evaluation, Picture, Plot, Series
+from modelyard.kit.intervals import Resampled
+from modelyard.kit.pictures.drawing import data_url
+from modelyard.kit.pictures.pixels import PICTURES, open_picture
+
+MAIN, DISC = "iou", "disc around the point, filled box"
+SHOWN, RESAMPLES, BINS = 12, 200, 20
+HALF = 0.5
+"""Overlap from which on an object counts as found."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An object of a split and what was answered to its prompts."""
+
+    picture: int
+    object: ObjectMask
+    by_point: np.ndarray
+    overlaps: list[float]
+    """Of the answer to the point, of that to the box, of the disc and of the filled box."""
+
+
+def evaluation(
+    compared: list[Compared],
+    host: PromptHost,
+    features: Path,
+    split: Split,
+    done: int,
+    whole: int,
+) -> Evaluation:
+    """The judged objects of `done` of a split's pictures.
+
+    Raises:
+        BadData: there is no object.
+    """
+    if not compared:
+        raise BadData(f"the {split} split has no region of a class that is large enough to ask for")
+    table = np.array([one.overlaps for one in compared])
+    pictures = np.array([one.picture for one in compared])
+    mean = table.mean(axis=0)
+    metrics = {MAIN: mean[0], "iou_box": mean[1], "found": (table[:, 0] >= HALF).mean()}
+    baseline = {MAIN: mean[2], "iou_box": mean[3], "found": (table[:, 2] >= HALF).mean()}
+    resampled = Resampled(mean[[0, 2]], _samples(table[:, [0, 2]], pictures, done))
+    gain = resampled.gain(MAIN, DISC, "max")
+    return Evaluation(
+        split=split,
+        rows=done,
+        part=done if done < whole else None,
+        unit=PICTURES.many,
+        metrics={name: float(value) for name, value in metrics.items()},
+        baseline={name: float(value) for name, value in baseline.items()},
+        baseline_name=DISC,
+        main=MAIN,
+        gains=[gain] if gain is not None else [],
+        directions=dict.fromkeys(metrics, "max"),
+        intervals=resampled.intervals(MAIN),
+        samples=resampled.paired(),
+        notes=[
+            resampled.sentence("Mean IoU by point", within=(0.0, 1.0)),
+            f"{len(compared):,} objects, each asked for by its innermost point and by its box.",
+        ],
+        plots=[_histogram(table), _gallery(compared, host, features, split)],
+    )
+
+
+def _samples(table: np.ndarray, pictures: np.ndarray, count: int) -> np.ndarray:
+    """Mean overlaps on bootstrap samples of pictures, whose objects stay together."""
+    sums = np.zeros((count, table.shape[1]))
+    np.add.at(sums, pictures, table)
+    objects = np.bincount(pictures, minlength=count)
+    r = np.random.default_rng(0)
+    found = []
+    for _ in range(RESAMPLES):
+        rows = r.integers(0, count, count)
+        if objects[rows].any():
+            found.append(sums[rows].sum(axis=0) / objects[rows].sum())
+    return np.array(found)
+
+
+def _histogram(table: np.ndarray) -> Plot:
+    edges = np.linspace(0, 1, BINS + 1)
+    middles = ((edges[1:] + edges[:-1]) / 2).tolist()
+    series = [
+        Series(name=name, x=middles, y=np.histogram(table[:, column], edges)[0].tolist())
+        for column, name in enumerate(("by point", "by box"))
+    ]
+    title, caption = "Overlap of objects", "How many objects have how much overlap (IoU)."
+    return Plot(
+        kind="line", title=title, x_label="IoU", y_label="objects", series=series, caption=caption
+    )
+
+
+def _gallery(compared: list[Compared], host: PromptHost, features: Path, split: Split) -> Plot:
+    worst = sorted(compared, key=lambda one: one.overlaps[0])[:SHOWN]
+    files = chosen_files(features, split, {one.picture for one in worst})
+    colours = np.zeros((256, 3), np.uint8)
+    colours[:2] = host.colours
+    pictures = []
+    for one in worst:
+        name, data = files[one.picture]
+        truth, found = (mask.astype(np.uint8) for mask in (one.object.mask, one.by_point))
+        tile = row(open_picture(data, host.spec.limits), truth, found, colours)
+        caption = f"{PurePosixPath(name).name}: IoU {one.overlaps[0]:.2f}"
+        pictures.append(Picture(caption=caption, url=data_url(tile, "JPEG")))
+    caption = "From left to right: the picture, the object, the answer to its innermost point."
+    return Plot(kind="pictures", title="Worst objects first", pictures=pictures, caption=caption)
