@@ -24,6 +24,32 @@ SEARCH: Mapping[str, Range] = {
 """What `modelyard tune` may change."""
 
 
+class ForecastTrading(Settings):
+    """A backtest of forecasts of prices."""
+
+    backtest: bool = False
+    """Whether forecasts are traded on paper, on the steps of validation and test; the series are prices then.
+    Orders are filled at the column `open` where there is one, else at the close."""
+    commission: float = Field(default=0.0005, ge=0, lt=0.1)
+    """Of each trade, as a share of its value."""
+    slippage: float = Field(default=0.0005, ge=0, lt=0.1)
+    """By which a buyer pays more and a seller gets less, as a share of the price."""
+    volatility: float = Field(default=0.15, gt=0, le=2)
+    """Largest expected standard deviation of a year's return."""
+    drawdown: float = Field(default=0.2, gt=0, lt=1)
+    """Largest loss from the highest equity: positions shrink from half of it on, and are sold at it."""
+    pause: int = Field(default=20, ge=1)
+    """Steps without positions after the largest loss."""
+    most_exposure: float = Field(default=1.0, gt=0, le=10)
+    """Largest value of all positions, long and short, in parts of the equity."""
+    most_weight: float = Field(default=0.4, gt=0, le=10)
+    """Of one asset."""
+    short: bool = False
+    """Whether assets are sold that are not held, where their price is expected to fall."""
+    window: int = Field(default=20, ge=5)
+    """Latest steps that volatility is seen in."""
+
+
 class ForecastFeatures(Settings):
     """From tables of series to windows."""
 
@@ -55,8 +81,13 @@ class ForecastFeatures(Settings):
     """Share of each series, before the test steps, on which epochs and variants are compared."""
     test_share: float = Field(default=0.2, gt=0, lt=0.5)
     """Share of each series, the latest, for the final figures."""
+    trading: ForecastTrading = ForecastTrading()
+    """A backtest of forecasts of prices."""
+    sample: Literal["shops", "prices"] = "shops"
+    """Simulated data used when `data.uri` is not set: sales of shops, or prices of shares with a slow
+    trend (open, high, low, close, volume)."""
     sample_series: int = Field(default=12, ge=1, le=200)
-    """Shops of the simulated data."""
+    """Shops or shares of the simulated data."""
     sample_days: int = Field(default=900, ge=100)
     """Days of each."""
 

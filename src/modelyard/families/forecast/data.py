@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.errors import BadData
+from modelyard.families.forecast.backtest import TRADING, market_of
 from modelyard.families.forecast.bodies import body_of
 from modelyard.families.forecast.config import ForecastConfig, ForecastFeatures
 from modelyard.families.forecast.grid import Grid
@@ -26,6 +27,7 @@ from modelyard.kit.tables import (
     table_files,
 )
 from modelyard.kit.warm_start import check_same
+from modelyard.store.artifact import write_json
 from modelyard.store.base import base_of
 
 LONGEST = 512
@@ -38,7 +40,7 @@ class ForecastData(Data[ForecastConfig]):
     """From tables of people to series on a grid of time."""
 
     def sample(self, raw: Path) -> None:
-        """Writes the simulated sales of some shops."""
+        """Writes the simulated sales of some shops, or prices of some shares."""
         write_sample(raw, self.config.features, self.config.seed)
 
     def check(self, data: Path) -> None:
@@ -81,6 +83,11 @@ class ForecastData(Data[ForecastConfig]):
             schema = _as_earlier(Schema.load(base / "assets"), schema)
         schema.save(Path(out) / "assets")
         panel.save(out)
+        if settings.trading.backtest:
+            splits: tuple[Split, ...] = ("validation", "test")
+            for split in splits:
+                market_of(panel, schema, split)
+            write_json(Path(out) / TRADING, settings.trading)
         # Its library takes seconds to import, which a check of the data need not wait for.
         from modelyard.families.forecast import baselines
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelyard.families.forecast import plots
+from modelyard.families.forecast.backtest import TRADING, with_trading
+from modelyard.families.forecast.config import ForecastTrading
 from modelyard.families.forecast.panel import SMOOTHED, Panel
 from modelyard.families.forecast.window import Schema, inputs_of
 from modelyard.judging.evaluation import Evaluation
@@ -82,7 +84,7 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
             f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
             f"training steps) has a MASE of {other.mean():.4g}, the model {errors[0][rows].mean():.4g}."
         )
-    return Evaluation(
+    found = Evaluation(
         split=split,
         rows=len(judged.truth),
         unit="forecasts",
@@ -97,6 +99,12 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
         notes=notes,
         plots=plots.draw(judged, Panel.load(features), host.schema),
     )
+    file = Path(features) / TRADING
+    if not file.is_file():
+        return found
+    panel, own = Panel.load(features), Schema.load(Path(features) / "assets")
+    trading = ForecastTrading.model_validate_json(file.read_text())
+    return with_trading(found, host, run, panel, own, trading, split)
 
 
 def _judge(host: ForecastHost, run: Runtime, features: Path, split: Split) -> Judged:

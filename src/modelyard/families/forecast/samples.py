@@ -17,7 +17,10 @@ WEEK = (0.85, 0.8, 0.9, 1.0, 1.25, 1.5, 0.7)
 
 
 def write_sample(raw: Path, settings: ForecastFeatures, seed: int) -> None:
-    """Writes `shops.csv`: a row a shop and day."""
+    """Writes `shops.csv`, a row a shop and day; or `prices.csv`, a row a share and business day."""
+    if settings.sample == "prices":
+        _write_prices(raw, settings, seed)
+        return
     days = np.arange(settings.sample_days)
     with (Path(raw) / "shops.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
@@ -45,6 +48,32 @@ def _shop(days: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
     level = size * np.exp(growth * days / 365 - summer * np.cos(year) + mood)
     lift = 1 + (0.35 + 0.1 * rng.normal()) * promotion + 0.012 * weather
     return rng.poisson(np.maximum(level * week[days % 7] * lift, 0.0)), promotion, temperature
+
+
+def _write_prices(raw: Path, settings: ForecastFeatures, seed: int) -> None:
+    days = np.busday_offset(np.datetime64(START), np.arange(settings.sample_days), roll="forward")
+    with (Path(raw) / "prices.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["date", "ticker", "open", "high", "low", "close", "volume"])
+        for share in range(settings.sample_series):
+            cells = _share(len(days), np.random.default_rng([seed, 77, share]))
+            for day, row in zip(days, cells, strict=True):
+                writer.writerow([str(day), f"S{share + 1:02}", *row])
+
+
+def _share(days: int, rng: np.random.Generator) -> list[list[float]]:
+    """Open, high, low, close and volume of each day: a drift that changes slowly, under noise whose
+    size changes too."""
+    spread = 0.012 * np.exp(_wander(days, 0.97, 0.3, rng))
+    returns = _wander(days, 0.98, 0.003, rng) + spread * rng.normal(size=days)
+    close = 50 * np.exp(rng.normal(0, 0.5) + np.cumsum(returns))
+    before = np.concatenate([close[:1], close[:-1]])
+    opened = before * np.exp(0.25 * spread * rng.normal(size=days))
+    high = np.maximum(opened, close) * np.exp(0.4 * spread * np.abs(rng.normal(size=days)))
+    low = np.minimum(opened, close) * np.exp(-0.4 * spread * np.abs(rng.normal(size=days)))
+    volume = np.round(1e6 * np.exp(_wander(days, 0.8, 0.4, rng) + 20 * np.abs(returns)))
+    prices = np.round(np.stack([opened, high, low, close], axis=1), 4)
+    return [[*row, int(size)] for row, size in zip(prices.tolist(), volume, strict=True)]
 
 
 def _wander(steps: int, memory: float, spread: float, rng: np.random.Generator) -> np.ndarray:
