@@ -52,6 +52,22 @@ def test_looks_are_listed_by_time_with_their_drifted_columns_by_effect(tmp_path)
     assert found.columns == ["age", "income"]
 
 
+def test_the_error_is_shown_where_labels_came(tmp_path):
+    kept(tmp_path, "a", verdict(1))
+    for hour, error in ((2, 0.1), (3, 0.4)):
+        quality = {"measure": "error rate", "rows": 90, "value": error, "low": 0.05, "high": 0.5}
+        kept(tmp_path, str(hour), verdict(hour) | {"quality": quality | {"reference": 0.08}})
+    kept(tmp_path, "none", verdict(4) | {"quality": {"measure": "error rate", "rows": 0}})
+    found = history.history("churn")
+    grid = overtime.looks_grid("churn", found.looks)
+    assert grid.columns[-1] == "error rate (95 %)"
+    assert [row[-1] for row in grid.rows] == ["", "0.1 (0.05 to 0.5)", "0.4 (0.05 to 0.5)", ""]
+    (plot,) = [one for one in overtime.plots(found) if one.title == "error rate where labels came"]
+    assert [series.name for series in plot.series] == ["95 %", "labelled answers", "test data"]
+    assert plot.series[1].y == [0.1, 0.4]
+    assert "error rate where labels came" in overtime.page(found, [])
+
+
 def test_the_same_look_twice_is_one(tmp_path):
     kept(tmp_path, "a", verdict(1))
     kept(tmp_path, "a", verdict(2), report=False)

@@ -8,7 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from modelyard.drift.quality import Quality
 from modelyard.errors import UsageError, choices
 from modelyard.home import home, slug
 
@@ -34,6 +36,8 @@ class Look:
     """The effect in each column, largest first."""
     drifted: frozenset[str]
     """Columns that drifted."""
+    quality: Quality | None = None
+    """How good the answers were whose label came; None where none came."""
 
     @classmethod
     def read(cls, file: Path) -> Look:
@@ -53,7 +57,14 @@ class Look:
             retrains=bool(verdict.get("retrain")),
             effects={one["name"]: float(one["effect"]) for one in columns},
             drifted=frozenset(one["name"] for one in columns if one["drifted"]),
+            quality=_quality(verdict.get("quality")),
         )
+
+
+def _quality(found: Any) -> Quality | None:
+    """None where no label came, or none that fits."""
+    quality = None if found is None else Quality.model_validate(found)
+    return quality if quality is not None and quality.rows else None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 from modelyard.card import grids
 from modelyard.card.grids import Grid
 from modelyard.drift.history import MOST_COLUMNS, History, Look
+from modelyard.drift.quality import Quality
 from modelyard.judging.evaluation import Plot, Series
 from modelyard.registry.versions import Change
 
@@ -15,9 +16,14 @@ _DAY = 86_400.0
 
 
 def looks_grid(name: str, looks: Sequence[Look]) -> Grid:
-    """A row a look at a registered name, in their order."""
-    rows = [
-        [
+    """A row a look at a registered name, in their order; with the error where labels came."""
+    labelled = [look.quality for look in looks if look.quality is not None]
+    columns = ["look", "version", "rows", "verdict", "drifted columns (effect)", "retraining"]
+    if labelled:
+        columns.append(f"{labelled[-1].measure} (95 %)")
+    rows = []
+    for look in looks:
+        row = [
             stamp(look.at),
             look.model.removeprefix(f"{name}@"),
             f"{look.rows:,}",
@@ -25,9 +31,7 @@ def looks_grid(name: str, looks: Sequence[Look]) -> Grid:
             _words(look),
             "requested" if look.retrains else "",
         ]
-        for look in looks
-    ]
-    columns = ["look", "version", "rows", "verdict", "drifted columns (effect)", "retraining"]
+        rows.append([*row, _error(look.quality)] if labelled else row)
     return Grid("Looks", columns, rows)
 
 
@@ -68,6 +72,8 @@ def plots(history: History) -> list[Plot]:
             series=[Series(name="rows", x=days, y=[float(look.rows) for look in looks])],
         )
     ]
+    if any(look.quality is not None for look in looks):
+        found.insert(0, _errors(looks, days, days_label))
     if effects:
         drifted = Plot(
             kind="line",
@@ -79,6 +85,39 @@ def plots(history: History) -> list[Plot]:
         )
         found.insert(0, drifted)
     return found
+
+
+def _errors(looks: Sequence[Look], days: Sequence[float], label: str) -> Plot:
+    """The mean error of labelled answers with its interval, over time."""
+    seen = [
+        (day, look.quality)
+        for day, look in zip(days, looks, strict=True)
+        if look.quality is not None
+    ]
+    x = [day for day, _ in seen]
+    band = Series(
+        name="95 %",
+        x=x,
+        y=[quality.low for _, quality in seen],
+        high=[quality.high for _, quality in seen],
+    )
+    mean = Series(name="labelled answers", x=x, y=[quality.value for _, quality in seen])
+    known = [(day, quality.reference) for day, quality in seen if quality.reference is not None]
+    before = Series(name="test data", x=[day for day, _ in known], y=[one for _, one in known])
+    measure = seen[-1][1].measure
+    return Plot(
+        kind="line",
+        title=f"{measure} where labels came",
+        x_label=label,
+        y_label=measure,
+        series=[band, mean, before] if known else [band, mean],
+    )
+
+
+def _error(quality: Quality | None) -> str:
+    if quality is None:
+        return ""
+    return f"{quality.value:.3g} ({quality.low:.3g} to {quality.high:.3g})"
 
 
 def notes(history: History) -> list[str]:
