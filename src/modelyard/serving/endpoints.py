@@ -300,15 +300,11 @@ class Endpoints:
 
     @functools.cached_property
     def _document(self) -> bytes:
-        return to_json(
-            openapi.document(
-                self.opened,
-                explains=self.explains,
-                streams=self.streams,
-                completes=self.completions.offered,
-                chats=self.chats.offered,
-            )
+        offered = {"completes": self.completions.offered, "chats": self.chats.offered}
+        found = openapi.document(
+            self.opened, explains=self.explains, streams=self.streams, **offered
         )
+        return to_json(found)
 
     @functools.cached_property
     def _page(self) -> Page:
