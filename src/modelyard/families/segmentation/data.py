@@ -169,7 +169,8 @@ class SegmentationData(Data[SegmentationConfig]):
             problem = (
                 f"the training masks hold {len(classes)} classes: {', '.join(classes[:NAMED])}"
             )
-            raise BadData(f"{problem}; allowed are 2 to {MOST_CLASSES}", file=raw)
+            hint = "" if ignored is None else f"{ignored} is ignored (features.ignore_index)"
+            raise BadData(f"{problem}; allowed are 2 to {MOST_CLASSES}", file=raw, hint=hint)
         changed = {
             "classes": classes,
             "counts": [mine.get(name, 0) + before.get(name, 0) for name in classes],

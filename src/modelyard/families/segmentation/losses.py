@@ -42,8 +42,8 @@ def object_loss(logits: torch.Tensor, targets: torch.Tensor, dice: float) -> tor
     pixels counted alike, a fresh network would first learn that there is nothing anywhere.
 
     Args:
-        logits: (objects, height, width); targets: int64 of the same shape: 1 in the object, 0 beside
-            it, IGNORED.
+        logits: (objects, height, width); targets: int64 of the same shape: 1 in the object, 0
+            outside, IGNORED.
     """
     logits = logits.float()
     inside, outside = targets == 1, targets == 0

@@ -26,7 +26,7 @@ MOST_POINTS = SLOTS - 2
 NOTHING, OUTSIDE, INSIDE, UPPER_LEFT, LOWER_RIGHT = -1, 0, 1, 2, 3
 """What a place holds, as SAM numbers it."""
 HELD_BYTES = 64 * 2**20
-"""Of the pictures' embeddings that are kept, those asked about last."""
+"""Size of the cache of embeddings, in which the most recently used pictures stay."""
 BoxEdges = tuple[float, float, float, float]
 
 
@@ -35,7 +35,7 @@ class PromptPoint(BaseModel, extra="forbid"):
 
     x: float = Field(ge=0, le=100_000, description="Pixels from the left")
     y: float = Field(ge=0, le=100_000, description="Pixels from the top")
-    inside: bool = Field(default=True, description="Whether it is in the object, or beside it")
+    inside: bool = Field(default=True, description="Whether it is in the object")
 
 
 class PromptBox(BaseModel, extra="forbid"):
@@ -51,7 +51,7 @@ class Prompt(Picture):
     """One example in: a picture, and points, a box, or both."""
 
     points: list[PromptPoint] = Field(
-        default=[], max_length=MOST_POINTS, description="Points in the object, and beside it"
+        default=[], max_length=MOST_POINTS, description="Points in the object and outside"
     )
     box: PromptBox | None = Field(default=None, description="A box around the object")
 
@@ -168,7 +168,7 @@ def filled(points: Sequence[tuple[float, float, bool]], box: BoxEdges | None) ->
 
 
 class Held:
-    """Embeddings of the pictures that one runtime was asked about last, up to HELD_BYTES."""
+    """Cache of the embeddings that one runtime computed, up to HELD_BYTES."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -185,7 +185,7 @@ class Held:
             return self._found[key]
 
     def put(self, run: Runtime, key: bytes, value: tuple[np.ndarray, Size]) -> None:
-        """Holds an embedding; the ones that were not asked for the longest go."""
+        """Adds an embedding; the least recently used ones go."""
         with self._lock:
             if run is not self._run:
                 self._run, self._bytes = run, 0

@@ -1,4 +1,4 @@
-"""What is told of a judged model that answers to prompts: overlap by prompt, and the worst objects."""
+"""What the card shows of a model that answers to prompts: overlap by prompt, and the worst objects."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def evaluation(
         samples=resampled.paired(),
         notes=[
             resampled.sentence("Mean IoU by point", within=(0.0, 1.0)),
-            f"{len(compared):,} objects, each asked for by its innermost point and by its box.",
+            f"{len(compared):,} objects, each prompted by its innermost point and by its box.",
         ],
         plots=[_histogram(table), _gallery(compared, host, features, split)],
     )

@@ -31,13 +31,13 @@ MOST_OBJECTS = 6
 """Objects of a picture that are judged: the largest."""
 POINTS, KINDS, TARGETS = "points", "kinds", "targets"
 """A batch's prompts, (batch, PROMPTS, SLOTS, …) as the decoder takes them; and what each means, int64
-(batch, PROMPTS, size, size): 1 in the object, 0 beside it, IGNORED."""
+(batch, PROMPTS, size, size): 1 in the object, 0 outside, IGNORED."""
 QUALITY = 0.1
 """Weight of the error of the overlap that is expected."""
 
 
 class PromptedSegmentation(Segmentation):
-    """From a folder of pictures with masks to a network that is asked for one object at a time: the
+    """From a folder of pictures with masks to a network that is prompted for one object at a time: the
     regions of a class that touch."""
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
@@ -64,7 +64,7 @@ class PromptedSegmentation(Segmentation):
         return Batches(plain.order, plain.size, take, plain.least)
 
     def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
-        """Exemplars with the prompts that they were kept with."""
+        """Exemplars with the prompts that they were stored with."""
         return memory
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -107,7 +107,7 @@ class PromptedSegmentation(Segmentation):
     def evaluate_part(
         self, host: SegmentationHost, run: Runtime, features: Path, split: Split, part: Part
     ) -> Evaluation:
-        """Overlap with the objects of a split, each asked for by a point and by its box, next to a
+        """Overlap with the objects of a split, each prompted by a point and by its box, next to a
         disc and the filled box.
 
         Raises:

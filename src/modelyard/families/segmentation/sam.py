@@ -133,7 +133,7 @@ def plan_sam(
         "window_size": 0,
         "global_attn_indexes": list(range(layers)),
         # The library's own values, 1e-10 and half of the hidden size, are for weights that are read
-        # from a file: places that are told by frequencies so high have no neighbours.
+        # from a file: at frequencies so high, places next to each other look unrelated.
         "initializer_range": spread,
         "scale": 1.0,
     }
