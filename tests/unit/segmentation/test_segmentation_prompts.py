@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import subprocess
 import sys
 import time
@@ -38,6 +39,7 @@ from modelyard.families.segmentation.prompts import disc, drawn, objects_in
 from modelyard.families.segmentation.sam import Decoder, Encoder
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec
 from modelyard.judging.evaluation import Part
+from modelyard.kit.pictures.answering import DECODE_SECONDS
 from modelyard.kit.pictures.pixels import Limits
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.torch import TorchRuntime
@@ -145,14 +147,16 @@ def test_a_network_learns_which_object_a_prompt_means(trained):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_the_decoder_takes_a_prompt_as_the_library_does(trained):
+@pytest.mark.parametrize("with_box", [True, False])
+def test_the_decoder_takes_a_prompt_as_the_library_does(with_box, trained):
     one, features, _ = trained
     model = one.model(features / "assets").eval()
     spec = SegmentationSpec.load(features / "assets")
     pixels = torch.rand(1, 3, spec.size, spec.size) * 255
-    box = [10.0, 12.0, 40.0, 44.0]
-    places, kinds = filled([(20.0, 30.0, True), (50.0, 8.0, False)], tuple(box))
+    box = (10.0, 12.0, 40.0, 44.0) if with_box else None
+    places, kinds = filled([(20.0, 30.0, True), (50.0, 8.0, False)], box)
     keep = kinds != NOTHING
+    keep[2] = not with_box  # without a box the library adds one place that holds nothing
     with torch.inference_mode():
         ours = model(
             pixels,
@@ -164,7 +168,7 @@ def test_the_decoder_takes_a_prompt_as_the_library_does(trained):
             pixel_values=model.scaled(pixels),
             input_points=torch.from_numpy(places[:2])[None, None] - 0.5,
             input_labels=torch.tensor([[[1, 0]]]),
-            input_boxes=torch.tensor([[box]]) - 0.5,
+            input_boxes=None if box is None else torch.tensor([[box]]) - 0.5,
             multimask_output=False,
         )
     large = torch.nn.functional.interpolate(
@@ -208,6 +212,21 @@ def test_the_embedding_of_a_picture_is_computed_once_for_each_runtime(trained):
     assert other.calls == ["encoder", "decoder"], "another variant's embeddings are its own"
 
 
+def test_serving_is_told_what_a_picture_that_is_not_held_costs(trained):
+    one, _, model = trained
+    host, run = answering(model / "assets"), TorchRuntime(one.graphs(model))
+    request = Prompt.model_validate({"image": picture(7, (300, 200)), "points": [{"x": 9, "y": 8}]})
+    before = host.cost(request)
+    host.predict(run, [request])
+    after = host.cost(request)
+    # Three layers of 32 channels and 64 places, next to a decoder of 32.
+    layer = 4 * 32**2 + 2 * 32 * 64 + 2 * 64 * 32
+    assert before.units == pytest.approx(1 + 3 * layer / (6.5 * 32**2))
+    assert after.units == 1
+    assert before.seconds - after.seconds == pytest.approx(60_000 * DECODE_SECONDS)
+    assert after.seconds > 0
+
+
 def test_a_second_prompt_costs_at_most_a_fifth_of_the_first(tmp_path):
     """With a picture and an encoder as large as they are in use; an encoder of a checkpoint is
     larger still."""
@@ -222,6 +241,7 @@ def test_a_second_prompt_costs_at_most_a_fifth_of_the_first(tmp_path):
     made["config"]["mask_decoder_config"]["mlp_dim"] = 64
     torch.manual_seed(0)
     net = build(made, spec).eval()
+    (tmp_path / "network.json").write_text(json.dumps(made))
     host = PromptHost(tmp_path)
     pixels = np.zeros((2, 3, 256, 256), np.float32)
     with torch.inference_mode():
@@ -386,8 +406,11 @@ def test_a_checkpoint_of_another_size_is_refused_with_what_to_type(trained, tmp_
     model = started.model(features / "assets")
     new = dict(model.net.named_parameters())
     assert all(torch.equal(value, new[name]) for name, value in earlier.net.named_parameters())
-    spec = SegmentationSpec.load(features / "assets").model_copy(update={"size": 96})
-    spec.save(tmp_path)
+    spec = SegmentationSpec.load(features / "assets")
+    # What a trained package holds of it builds the same network, without the checkpoint.
+    made = plan(started.config.model, spec, tmp_path / "sam")
+    build(json.loads(json.dumps(made)), spec).load_state_dict(model.state_dict())
+    spec.model_copy(update={"size": 96}).save(tmp_path)
     with pytest.raises(
         UsageError, match="sees 64 pixels, and the data has 96. Type: --set features"
     ):

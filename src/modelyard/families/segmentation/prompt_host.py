@@ -4,10 +4,12 @@ they mean. Numpy, pydantic and Pillow only."""
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
@@ -15,7 +17,10 @@ from pydantic import BaseModel, Field, model_validator
 from modelyard.errors import UsageError
 from modelyard.families.segmentation.host import CHUNK, PIXELS, Picture, SegmentationHost, Segmented
 from modelyard.families.segmentation.spec import palette
+from modelyard.host import Cost
 from modelyard.kit.boxes.geometry import into_square
+from modelyard.kit.classifier.store import PLAN
+from modelyard.kit.pictures.answering import DECODE_SECONDS, sent_pixels
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Arrays, Runtime
 
@@ -81,6 +86,8 @@ class PromptHost(SegmentationHost):
         self.colours = palette(2)
         self._shown = ["object"]
         self._held = Held()
+        plan = json.loads((self.assets / PLAN).read_text())
+        self._encoding = encoder_share(plan["config"])
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order.
@@ -128,6 +135,15 @@ class PromptHost(SegmentationHost):
             sure = 1 / (1 + np.exp(-logits))
             yield np.stack([1 - sure, sure]), float(np.clip(score, 0, 1))
 
+    def cost(self, request: BaseModel) -> Cost:
+        """A picture that is held needs neither its decoding nor the encoder."""
+        asked = _asked(request)
+        cost = super().cost(asked)
+        if self._held.holds(_key(asked)):
+            drawing = cost.seconds - sent_pixels(asked.image, self.spec.limits) * DECODE_SECONDS
+            return Cost(1.0, drawing)
+        return Cost(1.0 + self._encoding, cost.seconds)
+
     def outputs(self, run: Runtime, pixels: np.ndarray) -> Iterator[np.ndarray]:
         """This model gives no classes.
 
@@ -138,8 +154,7 @@ class PromptHost(SegmentationHost):
 
     def _embedding(self, run: Runtime, request: Prompt) -> tuple[np.ndarray, Size]:
         """Of the request's picture, (channels, rows, columns), and its width and height."""
-        # By the text: a picture that is known need not be decoded either.
-        key = hashlib.sha256(request.image.encode()).digest()
+        key = _key(request)
         known = self._held.get(run, key)
         if known is None:
             pixels, size = self._decode(request)
@@ -184,6 +199,11 @@ class Held:
             self._found.move_to_end(key)
             return self._found[key]
 
+    def holds(self, key: bytes) -> bool:
+        """Whether a picture's embedding is there for the runtime that asked last."""
+        with self._lock:
+            return key in self._found
+
     def put(self, run: Runtime, key: bytes, value: tuple[np.ndarray, Size]) -> None:
         """Adds an embedding; the least recently used ones go."""
         with self._lock:
@@ -197,6 +217,23 @@ class Held:
             while self._bytes > HELD_BYTES and len(self._found) > 1:
                 _, (old, _) = self._found.popitem(last=False)
                 self._bytes -= old.nbytes
+
+
+def encoder_share(config: dict[str, Any]) -> float:
+    """How often the decoder's work the encoder's is, at most: multiplications for each place of the
+    embedding, by the shapes of SAM's config.json."""
+    vision, decoder = config["vision_config"], config["mask_decoder_config"]
+    hidden, width = vision["hidden_size"], decoder["hidden_size"]
+    places = (vision["image_size"] // vision["patch_size"]) ** 2
+    # A layer's projections, its two dense layers, and attention among all places.
+    layer = 4 * hidden**2 + 2 * hidden * vision["mlp_dim"] + 2 * places * hidden
+    # Two layers that look both ways, one more look, and two doublings of the resolution.
+    return float(vision["num_hidden_layers"] * layer / (6.5 * width**2))
+
+
+def _key(request: Prompt) -> bytes:
+    """Of the request's picture, by its text: one that is known need not be decoded either."""
+    return hashlib.sha256(request.image.encode()).digest()
 
 
 def _asked(request: BaseModel) -> Prompt:

@@ -115,7 +115,8 @@ def plan_sam(
                 f"checkpoint {checkpoint} sees {size} pixels, and the data has {spec.size}. "
                 f"Type: --set features.size={size}"
             )
-        return made | NATURAL | {"config": config}
+        whole = transformers.SamConfig.from_dict(config).to_dict()
+        return made | NATURAL | {"config": whole}
     patch = 8 if spec.size <= SMALL_SIDE else 16
     hidden = HEADS * settings.width
     layers = settings.depth + 1
