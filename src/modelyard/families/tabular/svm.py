@@ -26,6 +26,9 @@ MOST_ROWS = 5_000
 support vectors."""
 PARTS = 5
 """Folds on whose decision values the probabilities are fitted; fewer where a class is rare."""
+MOST_PAIRED = 20
+"""Classes up to which the decision of each pair counts; with more, what libsvm sums them up to by
+class, which says less of how sure it is."""
 SCORES_OF_A_TREE = 75
 """Numbers of support vectors that take as long as one tree."""
 
@@ -49,8 +52,8 @@ class _Machine(BaseEstimator):  # type: ignore[misc]  # the library has no types
 
 
 class SvmClassifier(ClassifierMixin, _Machine):  # type: ignore[misc]
-    """Decision values by libsvm, one a class (two classes: one); logistic regression on those of
-    held-out folds makes them probabilities (Platt 1999)."""
+    """Decision values by libsvm, one a pair of classes; logistic regression on those of held-out
+    folds makes them probabilities (Platt 1999)."""
 
     def fit(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Self:
         """Float (rows, columns) and class codes (rows,)."""
@@ -59,7 +62,9 @@ class SvmClassifier(ClassifierMixin, _Machine):  # type: ignore[misc]
         weight = None if sample_weight is None else sample_weight[rows]
         options = {} if weight is None else {"svm__sample_weight": weight}
         parts = max(2, min(PARTS, int(np.unique(y, return_counts=True)[1].min())))
-        machine = Pipeline([("scale", StandardScaler()), ("svm", SVC(C=self.cost))])
+        shape = "ovo" if len(np.unique(y)) <= MOST_PAIRED else "ovr"
+        svm = SVC(C=self.cost, decision_function_shape=shape)
+        machine = Pipeline([("scale", StandardScaler()), ("svm", svm)])
         decided = cross_val_predict(
             machine, x, y, cv=parts, method="decision_function", params=options
         )
