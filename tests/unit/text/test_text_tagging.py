@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ from modelyard.families.text.tagging.network import TorchChain
 from modelyard.families.text.tagging.reading import read_tagged
 from modelyard.families.text.tagging.schemes import Span, broken_in, scheme_of, spans_of, to_bio
 from modelyard.families.text.tagging.spec import TagSpec, tags_of, words_of
+from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
+from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Arrays
+from modelyard.training.loop import Trainer
 
 WORDS = ["Ada", "of", "New", "York", "met", "Bo"]
 BIO = ["B-PER", "O", "B-LOC", "I-LOC", "O", "B-PER"]
@@ -374,3 +378,31 @@ def test_the_card_shows_wrong_spans_and_what_is_answered_instead() -> None:
     ]
     assert any("does not know LOC" in note for note in found.notes)
     assert found.metrics["span_f1"] == 0
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "bert"])
+def test_each_kind_learns_spans_by_what_stands_around_them(tmp_path: Path, kind: str) -> None:
+    settings = {
+        "features": {"task": "tag", "sample_texts": 200, "vocabulary": 300},
+        "model": {"kind": kind, "width": 64, "dropout": 0.1, "pretrain_epochs": 0},
+        "training": {"epochs": 8, "batch_size": 8, "learning_rate": 5e-3, "hide": 0.1},
+    }
+    if kind == "bert":
+        settings["model"]["pretrain_epochs"] = 1
+    found = trained(tmp_path, TextConfig.model_validate(settings))
+    assert found.metrics["span_f1"] > found.baseline["span_f1"] + 0.1
+
+
+def trained(folder: Path, config: TextConfig) -> Evaluation:
+    """The test split's figures of a model on the built-in sentences."""
+    family = tasks.build(config)
+    raw, features, model = (folder / name for name in ("raw", "features", "model"))
+    raw.mkdir()
+    (features / "assets").mkdir(parents=True)
+    family.sample(raw)
+    family.features(raw, features)
+    shutil.copytree(features / "assets", model / "assets")
+    family.fit(features, model, Trainer(config.seed, config.training))
+    host = tasks.host(model / "assets")
+    found: Evaluation = family.evaluate(host, TorchRuntime(family.graphs(model)), features)
+    return found

@@ -31,6 +31,13 @@ class Read(NamedTuple):
     turned: torch.Tensor
     """The places of the tokens in that order, (batch, length)."""
 
+    def by_token(self) -> torch.Tensor:
+        """Both states of each token and its vector, (batch, length, 3 widths)."""
+        # Turning twice changes nothing. The vectors have the states' shape, and one that varies: the
+        # exporter may take that of a second network's states for fixed.
+        back = torch.gather(self.back, 1, self.turned[..., None].expand(self.vectors.shape))
+        return torch.cat([self.forth, back, self.vectors], -1)
+
 
 class Recurrent(nn.Module):
     """Reads a text in both directions; the mean and the maximum of the states, and the mean of the
@@ -47,6 +54,11 @@ class Recurrent(nn.Module):
         self.dropout = nn.Dropout(made["dropout"])
         self.head = nn.Linear(5 * width, len(spec.classes))
 
+    def embedded(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens (batch, length) to vectors (batch, length, width)."""
+        vectors: torch.Tensor = self.embedding(tokens)
+        return vectors
+
     def read(self, tokens: torch.Tensor) -> Read:
         """Reads tokens (batch, length) in both directions."""
         seen = tokens != self.pad
@@ -54,7 +66,7 @@ class Recurrent(nn.Module):
         last = seen.sum(1, keepdim=True) - 1
         places = torch.arange(tokens.shape[1], device=tokens.device)[None]
         turned = torch.where(places <= last, last - places, places)
-        vectors = self.dropout(self.embedding(tokens))
+        vectors = self.dropout(self.embedded(tokens))
         backwards = torch.gather(vectors, 1, turned[..., None].expand(vectors.shape))
         return Read(vectors, self.forth(vectors)[0], self.back(backwards)[0], turned)
 

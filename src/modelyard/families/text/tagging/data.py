@@ -18,7 +18,8 @@ import numpy as np
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.text.checkpoint import TokensData
-from modelyard.families.text.tagging.reading import COLUMNS, Sentence, read_tagged, split_of
+from modelyard.families.text.splits import split_of
+from modelyard.families.text.tagging.reading import COLUMNS, Sentence, read_tagged
 from modelyard.families.text.tagging.samples import write_sample
 from modelyard.families.text.tagging.schemes import OUTSIDE, parts, spans_of, to_bio
 from modelyard.families.text.tagging.spec import TagSpec, tags_of, words_of

@@ -124,10 +124,7 @@ class TagRecurrent(Tagged, Recurrent):
 
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (batch, length) to logits (batch, length, tags)."""
-        read = self.read(tokens)
-        # Back in the order of the text: turning twice changes nothing.
-        back = torch.gather(read.back, 1, read.turned[..., None].expand(read.back.shape))
-        states = torch.cat([read.forth, back, read.vectors], -1)
+        states = self.read(tokens).by_token()
         logits: torch.Tensor = self.head(self.dropout(states))
         return logits
 

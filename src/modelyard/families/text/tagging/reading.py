@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from modelyard.errors import BadData
@@ -19,7 +18,6 @@ from modelyard.families.text.tagging.schemes import (
     spans_of,
     to_bio,
 )
-from modelyard.kit.classifier.folders import SPLIT_NAMES
 from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
 from modelyard.store.files import File, files_of
 
@@ -30,7 +28,6 @@ COLUMNS = frozenset(
     )
 )
 """Endings of files with a word and its tags a line."""
-SPLITS = SPLIT_NAMES | {"testa": "validation", "testb": "test"}
 DOCUMENT = "-DOCSTART-"
 WORDS, TAGS = ("tokens", "words"), ("tags", "ner_tags", "labels")
 """Fields of JSON lines, the likeliest first."""
@@ -82,13 +79,6 @@ def read_tagged(raw: Path) -> Tagged:
     scheme = scheme_of(one.tags for one in found.sentences)
     _to_bio(found, scheme)
     return found
-
-
-def split_of(file: File) -> str | None:
-    """The split that a file's name says: `train.conll`, `eng.testa`, `de-dev.tsv`."""
-    name = PurePosixPath(file.name).name.lower()
-    parts = re.split(r"[^a-z]+", name)
-    return next((SPLITS[part] for part in parts if part in SPLITS), None)
 
 
 def _to_bio(found: Tagged, scheme: Scheme) -> None:

@@ -51,7 +51,7 @@ TEMPLATES = (
 def write_sample(raw: Path, count: int | None, seed: int) -> None:
     """Writes `reports.conll`: a word and its tag a line, documents of A_DOCUMENT sentences."""
     draw = np.random.default_rng(seed)
-    names = [_new_name(draw) for _ in range(KNOWN)]
+    names = [new_name(draw) for _ in range(KNOWN)]
     lines: list[str] = []
     for number in range(count or SENTENCES):
         if number % A_DOCUMENT == 0:
@@ -69,7 +69,7 @@ def write_sample(raw: Path, count: int | None, seed: int) -> None:
 
 def _filled(label: str, names: list[str], draw: np.random.Generator) -> list[str]:
     """The words of a name, or of a date."""
-    name = str(draw.choice(names)) if draw.random() < 0.5 else _new_name(draw)
+    name = str(draw.choice(names)) if draw.random() < 0.5 else new_name(draw)
     if label == "DATE":
         day, month = str(draw.integers(1, 29)), str(draw.choice(MONTHS.split()))
         forms = ([str(draw.choice(DAYS.split()))], [month, day], [day, month, "2024"])
@@ -81,5 +81,6 @@ def _filled(label: str, names: list[str], draw: np.random.Generator) -> list[str
     return [[name], [str(draw.choice(PLACES)), name]][int(draw.random() < 0.3)]
 
 
-def _new_name(draw: np.random.Generator) -> str:
+def new_name(draw: np.random.Generator) -> str:
+    """Two or three syllables."""
     return "".join(draw.choice(SYLLABLES.split(), draw.integers(2, 4))).capitalize()

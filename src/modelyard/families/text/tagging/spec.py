@@ -10,14 +10,13 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from modelyard.families.text.tagging.kind import SENTENCES
+from modelyard.families.text.windows import windows
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.text.spec import TokenSpec, as_text
 
 WORD = re.compile(r"\w+(?:[-.'’]\w+)*|[^\w\s]")
 """Words of a text that comes as one: letters and digits, inner hyphens, dots and apostrophes; every
 other sign by itself."""
-OVERLAP = 4
-"""Windows share a quarter of their tokens."""
 
 
 class Laid(NamedTuple):
@@ -64,7 +63,7 @@ class TagSpec(TokenSpec):
         before, after = ids[: inner[0]], ids[inner[-1] + 1 :]
         tokens = ids[inner[0] : inner[-1] + 1]
         size = self.length - len(before) - len(after)
-        begins = _windows(len(tokens), size)
+        begins = windows(len(tokens), size)
         rows = np.full((len(begins), self.length), self.pad, np.int32)
         for row, begin in zip(rows, begins.tolist(), strict=True):
             part = np.concatenate([before, tokens[begin : begin + size], after])
@@ -89,12 +88,3 @@ def tags_of(stored: str) -> list[str]:
     """Its tags, in BIO."""
     tags: list[str] = json.loads(stored)["tags"]
     return tags
-
-
-def _windows(tokens: int, size: int) -> np.ndarray:
-    """Where windows begin, int64 (windows,): one suffices for `size` tokens."""
-    if tokens <= size:
-        return np.zeros(1, np.int64)
-    step = size - size // OVERLAP
-    count = -(-(tokens - size) // step) + 1
-    return np.minimum(np.arange(count) * step, tokens - size)
