@@ -452,5 +452,7 @@ def test_a_folder_without_masks_is_refused_with_what_is_read(tmp_path):
     one = masks(tmp_path / "one")
     for number in range(20):
         as_palette(truth(number) * 0).save(one / "masks" / f"{number:02}.png")
-    with pytest.raises(BadData, match="the training masks hold 1 class.*background.*2 to 255. 255 is ignored"):
+    with pytest.raises(
+        BadData, match="the training masks hold 1 class.*background.*2 to 255. 255 is ignored"
+    ):
         prepared(one)

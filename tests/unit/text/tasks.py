@@ -21,9 +21,9 @@ PLACE = "modelyard.families.text.tasks"
 MANY = Entry(
     "texts: many labels",
     ManyConfig,
-    data=f"{PLACE}:data",
-    build=f"{PLACE}:build",
-    host=f"{PLACE}:host",
+    data=f"{PLACE}.data:data",
+    build=f"{PLACE}.build:build",
+    host=f"{PLACE}.host:host",
 )
 
 
@@ -40,5 +40,9 @@ class TagConfig(TextConfig):
 
 
 TAG = Entry(
-    "texts: spans", TagConfig, data=f"{PLACE}:data", build=f"{PLACE}:build", host=f"{PLACE}:host"
+    "texts: spans",
+    TagConfig,
+    data=f"{PLACE}.data:data",
+    build=f"{PLACE}.build:build",
+    host=f"{PLACE}.host:host",
 )

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from modelyard.errors import BadData, UsageError
-from modelyard.families.text import tasks
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.host import TextRequest
+from modelyard.families.text.tasks.data import data as open_data
+from modelyard.families.text.tasks.host import host as open_host
 from modelyard.kit.classifier import store
 from modelyard.kit.labels.choosing import best_thresholds, fit_thresholds
 from modelyard.kit.labels.decision import Thresholds
@@ -39,12 +40,12 @@ def built(raw: Path, **settings: Any) -> tuple[dict[str, Any], Path]:
     out = raw.parent / "out"
     (out / "assets").mkdir(parents=True, exist_ok=True)
     config = TextConfig.model_validate({"features": {"labels": "many", **settings}})
-    return tasks.data(config).features(raw, out), out
+    return open_data(config).features(raw, out), out
 
 
 def stored(out: Path) -> dict[str, list[str]]:
     """Labels by text, over all splits."""
-    classes = tasks.host(out / "assets").spec.classes
+    classes = open_host(out / "assets").spec.classes
     found = {}
     for split in ("train", "validation", "test"):
         files = store.load_files(out, split)
@@ -148,7 +149,7 @@ def test_labels_are_answered_from_their_own_threshold(tmp_path: Path) -> None:
     some = [row for row in rows() if row[1]]
     _, out = built(table(tmp_path / "raw", ("text", "labels"), some))
     Thresholds(values=[0.9, 0.4, 0.4], temperature=2.0).save(out / "assets")
-    host = tasks.host(out / "assets")
+    host = open_host(out / "assets")
 
     def run(graph: str, arrays: Arrays) -> Arrays:
         return {"logits": np.tile([[4.0, 0.0, -4.0]], (len(arrays["tokens"]), 1))}

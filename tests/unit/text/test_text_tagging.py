@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from modelyard.errors import BadData, UsageError
-from modelyard.families.text import tasks
 from modelyard.families.text.config import TextConfig
 from modelyard.families.text.tagging.chain import NEVER, Chain, forbidden, insides
 from modelyard.families.text.tagging.host import TagAnswer, TagHost, TagRequest
@@ -27,6 +26,9 @@ from modelyard.families.text.tagging.network import TorchChain
 from modelyard.families.text.tagging.reading import read_tagged
 from modelyard.families.text.tagging.schemes import Span, broken_in, scheme_of, spans_of, to_bio
 from modelyard.families.text.tagging.spec import TagSpec, tags_of, words_of
+from modelyard.families.text.tasks.build import build as open_family
+from modelyard.families.text.tasks.data import data as open_data
+from modelyard.families.text.tasks.host import host as open_host
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
 from modelyard.runtimes.torch import TorchRuntime
@@ -55,7 +57,7 @@ def built(raw: Path, content: str, name: str = "data.conll", **settings: Any) ->
     out = raw.parent / "out"
     (out / "assets").mkdir(parents=True, exist_ok=True)
     config = TextConfig.model_validate({"features": {"task": "tag", **settings}})
-    tasks.data(config).features(raw, out)
+    open_data(config).features(raw, out)
     return out
 
 
@@ -269,7 +271,7 @@ def spelled(out: Path, spec: TagSpec) -> TagHost:
         ends=[0.0] * count,
         inside=insides(spec.classes),
     ).save(out / "assets")
-    host = tasks.host(out / "assets")
+    host = open_host(out / "assets")
     assert isinstance(host, TagHost)
     return host
 
@@ -395,7 +397,7 @@ def test_each_kind_learns_spans_by_what_stands_around_them(tmp_path: Path, kind:
 
 def trained(folder: Path, config: TextConfig) -> Evaluation:
     """The test split's figures of a model on the built-in sentences."""
-    family = tasks.build(config)
+    family = open_family(config)
     raw, features, model = (folder / name for name in ("raw", "features", "model"))
     raw.mkdir()
     (features / "assets").mkdir(parents=True)
@@ -403,6 +405,6 @@ def trained(folder: Path, config: TextConfig) -> Evaluation:
     family.features(raw, features)
     shutil.copytree(features / "assets", model / "assets")
     family.fit(features, model, Trainer(config.seed, config.training))
-    host = tasks.host(model / "assets")
+    host = open_host(model / "assets")
     found: Evaluation = family.evaluate(host, TorchRuntime(family.graphs(model)), features)
     return found

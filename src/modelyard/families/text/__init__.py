@@ -6,7 +6,7 @@ from modelyard.family import Entry
 FAMILY = Entry(
     "texts: classification, one label or many; spans",
     TextConfig,
-    data=".tasks:data",
-    build=".tasks:build",
-    host=".tasks:host",
+    data=".tasks.data:data",
+    build=".tasks.build:build",
+    host=".tasks.host:host",
 )
