@@ -140,7 +140,7 @@ def test_a_long_member_is_expected_to_take_long(tmp_path: Path) -> None:
     start = time.perf_counter()
     stack.new_estimator(config, table, 200).fit(table.x, table.y)
     taken = time.perf_counter() - start
-    assert 0.2 * taken < expected < 5 * taken
+    assert 0.1 * taken < expected < 10 * taken
 
 
 def test_no_time_leaves_the_linear_member(tmp_path: Path) -> None:
