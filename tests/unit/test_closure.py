@@ -119,6 +119,21 @@ def test_reading_data_rests_on_no_training_code(family):
     assert "modelyard.training.engine" not in sources
 
 
+@pytest.mark.parametrize("family", names())
+def test_the_keys_of_stages_follow_every_module_of_a_family(family):
+    entry = load(family)
+    halves = [entry.module_of(half) for half in ("data", "build", "host")]
+    sources, _ = closure.closure(halves)
+    own = (PACKAGE / "families" / family).rglob("*.py")
+    modules = [
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for file in own
+        if file.name != "__init__.py"
+    ]
+    assert modules
+    assert [module for module in modules if module not in sources] == []
+
+
 def test_relative_imports_late_imports_and_types_are_told_apart(tmp_path, monkeypatch):
     package = tmp_path / "sunny"
     package.mkdir()
