@@ -21,7 +21,7 @@ import numpy as np
 
 from modelyard.contract.lab import Lab
 from modelyard.drift.columns import Column, column, numbers_column
-from modelyard.drift.quality import ERROR, LABEL, of_package
+from modelyard.drift.quality import ERROR, ERROR_SHARE, LABEL, of_package
 from modelyard.drift.verdict import Verdict, Window, judge
 from modelyard.family import load, names
 from modelyard.settings.monitor import MonitorSettings
@@ -47,6 +47,7 @@ class Cells:
 
     values: np.ndarray
     categories: tuple[str, ...] = ()
+    least_share: float = 1.0
 
     def at(self, rows: np.ndarray) -> Cells:
         """The cells of some rows."""
@@ -54,6 +55,9 @@ class Cells:
 
     def summed_up(self) -> Column:
         """What the tests take."""
+        return replace(self._column(), least_share=self.least_share)
+
+    def _column(self) -> Column:
         if not self.categories:
             return numbers_column(self.values[~np.isnan(self.values)], len(self.values))
         present = self.values[self.values >= 0]
@@ -88,9 +92,9 @@ def labels_of(family: str, package: Path) -> Drawn:
     if not outcomes:
         return {}
     errors = np.array([one.error for one in outcomes])
-    error = (
-        Cells(errors.astype(np.int64), ("right", "wrong")) if host.counts_errors else Cells(errors)
-    )
+    error = Cells(errors, least_share=ERROR_SHARE)
+    if host.counts_errors:
+        error = Cells(errors.astype(np.int64), ("right", "wrong"), ERROR_SHARE)
     truths = [one.truth for one in outcomes]
     if not host.counts_errors:
         return {ERROR: error, LABEL: Cells(np.array(truths, np.float64))}
@@ -206,7 +210,7 @@ def errors(pool: Drawn) -> str | None:
 def spoil(cells: Cells, rng: Rng) -> Cells:
     """15 right answers of 100 are wrong now, or errors a third larger."""
     if not cells.categories:
-        return Cells(cells.values * 4 / 3)
+        return replace(cells, values=cells.values * 4 / 3)
     return replace(cells, values=np.where(rng.random(len(cells.values)) < 0.15, 1, cells.values))
 
 

@@ -35,6 +35,8 @@ class Column:
     most: float = 0.0
     mean: float = 0.0
     """Least, largest and mean number of all rows."""
+    least_share: float = 1.0
+    """Of the least effect that others must have, where a smaller one matters already."""
 
     @property
     def missing(self) -> float:

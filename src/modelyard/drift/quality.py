@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from modelyard.store.tables import read_parquet
 ERROR, LABEL = "(error)", "(label)"
 """The columns that labels add to a comparison. No column of data may be called so by chance: a
 parenthesis begins none that a family describes."""
+ERROR_SHARE = 0.5
+"""An error rate that grows by five points matters as much as an input that moves by ten."""
 MOST_ROWS = 100_000
 """Labelled answers that are looked at, those with the newest labels."""
 CONFIDENCE = 0.95
@@ -144,7 +146,8 @@ def columns_of(outcomes: Sequence[Outcome], counts: bool) -> dict[str, Column]:
     errors: list[Any] = [one.error for one in outcomes]
     if counts:
         errors = ["wrong" if error else "right" for error in errors]
-    return {ERROR: column(errors), LABEL: column([one.truth for one in outcomes])}
+    error = replace(column(errors), least_share=ERROR_SHARE)
+    return {ERROR: error, LABEL: column([one.truth for one in outcomes])}
 
 
 def _quality(measure: str, now: Sequence[Outcome], before: Sequence[Outcome]) -> Quality:

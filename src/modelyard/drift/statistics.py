@@ -72,7 +72,9 @@ def compared(
         sides[name] = before, after
         structure = _structure(name, reference, current, before, after)
         found[name] = [structure] if structure else findings(before, after)
-    judged = _judge(found, settings)
+    judged = _judge(
+        found, {name: before.least_share for name, (before, _) in sides.items()}, settings
+    )
     columns = [_decisive(name, *sides[name], judged[name]) for name in sides]
     alerts = []
     for name in sides:
@@ -96,7 +98,9 @@ def _structure(
     return None
 
 
-def _judge(found: dict[str, list[Finding]], settings: MonitorSettings) -> dict[str, list[_Judged]]:
+def _judge(
+    found: dict[str, list[Finding]], shares: dict[str, float], settings: MonitorSettings
+) -> dict[str, list[_Judged]]:
     tested = [one.p_value for of_column in found.values() for one in of_column if _tested(one)]
     adjusted = iter(stats().false_discovery_control(tested, method="bh") if tested else [])
     judged: dict[str, list[_Judged]] = {}
@@ -104,7 +108,7 @@ def _judge(found: dict[str, list[Finding]], settings: MonitorSettings) -> dict[s
         judged[name] = []
         for one in of_column:
             p = float(next(adjusted)) if _tested(one) else 0.0
-            least = one.least * settings.min_effect
+            least = one.least * settings.min_effect * shares[name]
             drifted = p <= settings.alpha and one.effect >= least
             judged[name].append(_Judged(one, least, p, drifted))
     return judged
