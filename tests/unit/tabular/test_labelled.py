@@ -58,13 +58,16 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path / "dataset"
 
 
-def read(dataset: Path, out: Path, requests: list[LabelledRequest]) -> dict:
+def read(dataset: Path, out: Path, requests: list[LabelledRequest], **features) -> dict:
     out.mkdir()
     (dataset / "labelled.jsonl").unlink(missing_ok=True)
     if requests:
         write_labelled(dataset, requests)
     config = TabularConfig.model_validate(
-        {"data": {"uri": "data.csv"}, "features": {"target": "gone", "split": "random"}}
+        {
+            "data": {"uri": "data.csv"},
+            "features": {"target": "gone", "split": "random"} | features,
+        }
     )
     return TabularData(config).features(dataset / "raw", out)
 
@@ -135,6 +138,30 @@ def test_what_does_not_fit_the_table_is_left_out_and_counted(dataset, tmp_path):
     assert summary["dropped"]["labelled: the label is no class"] == 1
     assert summary["dropped"]["labelled: amount does not fit the table"] == 2
     assert sum(int(load_mask(tmp_path / "out", split).sum()) for split in summary["rows"]) == 22
+
+
+def test_a_window_of_the_table_takes_its_newest_rows_and_every_labelled_request(dataset, tmp_path):
+    requests = [asked(number) for number in range(20)]
+    for name, settings, kept in (
+        ("by place", {}, {str(number) for number in range(70, 120)}),
+        ("by time", {"split": "time", "time_column": "since"}, None),
+    ):
+        summary = read(dataset, tmp_path / name, requests, newest_rows=50, **settings)
+        assert summary["dropped"]["older than the newest rows"] == 70
+        assert sum(summary["rows"].values()) == 70
+        own = [
+            one
+            for split in summary["rows"]
+            for one, new in zip(
+                cells(tmp_path / name, split), load_mask(tmp_path / name, split), strict=True
+            )
+            if not new
+        ]
+        if kept is not None:
+            assert {f"{4 * (one['amount'] - 10):.0f}" for one in own} == kept
+        else:
+            days = sorted(1 + number % 28 for number in range(ROWS))
+            assert sorted(one["since"].day for one in own) == days[-50:]
 
 
 def test_a_few_labelled_requests_train_only(dataset, tmp_path):

@@ -51,6 +51,9 @@ class TabularFeatures(Settings):
     order of a date or time column that the target follows; else random."""
     time_column: str | None = None
     """Column of dates or numbers to split by. None: found among the columns."""
+    newest_rows: int | None = Field(default=None, ge=20)
+    """Only so many rows of the table are used, those with the latest time; the last ones where rows
+    are not in the order of a time. Requests whose label came are used besides. None: all."""
     validation_share: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the rows for choosing thresholds, calibration and early stopping."""
     test_share: float = Field(default=0.2, gt=0, lt=0.5)

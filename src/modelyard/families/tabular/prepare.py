@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+OLDER = "older than the newest rows"
+"""Why rows are left out where `features.newest_rows` is set."""
+
+
 @dataclass
 class Prepared:
     """A table whose cells are values: input columns and the target, rows without a target gone."""
@@ -65,6 +69,9 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
         notes.append(f"task and classes in {edits.file.name} are {of}: they were not used")
     clock = order.find_clock(table, target, y, schema, columns, config.features)
     keep, dropped = _rows_to_keep(table, target, y, clock)
+    if (old := _older(keep, clock, config.features.newest_rows)) is not None:
+        keep[old] = False
+        dropped[OLDER] = len(old)
     import pandas as pd
 
     frame = pd.DataFrame({**values, target: shown})[keep]
@@ -118,6 +125,17 @@ def target_name(table: Table, edits: Edits, config: TabularConfig) -> str:
         problem = "the table has no such column to predict"
         raise BadData(problem, file=named_by, column=target, hint=near(target, names))
     return target
+
+
+def _older(keep: np.ndarray, clock: order.Clock, newest: int | None) -> np.ndarray | None:
+    """Usable rows before the `newest` ones, by their time or their place in the table; None where
+    there are none."""
+    usable = np.flatnonzero(keep)
+    if newest is None or len(usable) <= newest:
+        return None
+    times = np.arange(len(keep)) if clock.times is None else clock.times
+    by_time = usable[np.argsort(times[usable], kind="stable")]
+    return by_time[:-newest]
 
 
 def _rows_to_keep(
