@@ -77,9 +77,20 @@ def as_movie_lens(folder: Path) -> None:
 
 
 def as_reviews(folder: Path) -> None:
-    """Some of the texts as the README of `text` calls them and their label."""
+    """Some of the texts as the README of `text` calls them and their label; and what its other
+    tasks read."""
     rows = (folder / "reviews" / "docstrings.csv").read_text().replace(",area", ",sentiment", 1)
     (folder / "reviews.csv").write_text(rows)
+    for target, features in (
+        ("articles", {"labels": "many"}),
+        ("conll2003", {"task": "tag"}),
+        ("squad", {"task": "answer"}),
+    ):
+        (folder / target).mkdir()
+        config = families.load("text").Config.model_validate({"features": features})
+        families.load("text").reader(config).sample(folder / target)
+    rows = (folder / "articles" / "docstrings.csv").read_text().replace(",labels", ",topics", 1)
+    (folder / "articles.csv").write_text(rows)
 
 
 RENAMED = {

@@ -46,3 +46,24 @@ TAG = Entry(
     build=f"{PLACE}.build:build",
     host=f"{PLACE}.host:host",
 )
+
+
+class AnswerConfig(TextConfig):
+    """Simulated questions on notes."""
+
+    @classmethod
+    def debug(cls) -> AnswerConfig:
+        """A narrow LSTM on those of 200 notes."""
+        features = {"task": "answer", "sample_texts": 200, "vocabulary": 1_000}
+        training = {"epochs": 6, "batch_size": 16, "learning_rate": 1e-2, "hide": 0.0}
+        model = {"width": 48, "dropout": 0.2}
+        return cls.model_validate({"features": features, "model": model, "training": training})
+
+
+ANSWER = Entry(
+    "texts: answers",
+    AnswerConfig,
+    data=f"{PLACE}.data:data",
+    build=f"{PLACE}.build:build",
+    host=f"{PLACE}.host:host",
+)

@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.contract import CHECKS, Lab
 
-TASKS = ("MANY", "TAG")
+TASKS = ("MANY", "TAG", "ANSWER")
 
 
 @pytest.fixture(scope="module", params=TASKS)

@@ -21,13 +21,15 @@ from modelyard.settings.training import Schedule
 class TextFeatures(TokenFeatures, LabelsFeatures):
     """From files to tokens."""
 
-    task: Literal["classify", "tag"] = "classify"
-    """classify: labels of a text. tag: spans in it, from words with tags in BIO."""
+    task: Literal["classify", "tag", "answer"] = "classify"
+    """classify: labels of a text. tag: spans in it, from words with tags in BIO. answer: the words of
+    a text that answer a question."""
     most_megabytes: float = Field(default=2.0, gt=0, le=100)
     """Longer texts are refused, in the data and in requests."""
     sample_texts: int | None = Field(default=None, ge=200)
     """Texts of the built-in data: docstrings of Python's standard library by area, all unless set;
-    of the task tag, simulated sentences, 2,400 unless set."""
+    of the task tag, simulated sentences, 2,400 unless set; of the task answer, simulated notes, 1,200
+    unless set."""
 
 
 class TextModel(ClassifierModel):
@@ -97,8 +99,8 @@ class TextConfig(ClassifierConfig):
     @property
     def task(self) -> str:
         """The classes that serve it: see `tasks`."""
-        if self.features.task == "tag":
-            return "tag"
+        if self.features.task != "classify":
+            return self.features.task
         return "classify_many" if self.features.labels == "many" else "classify"
 
     @classmethod
@@ -124,11 +126,11 @@ class TextConfig(ClassifierConfig):
             raise ValueError("a checkpoint or pretraining is of a bert: --set model.kind=bert")
         if model.kind == "bert" and model.checkpoint is None and model.width % 32:
             raise ValueError("the width of a bert is a multiple of 32: --set model.width=96")
-        if self.features.task == "tag":
-            self._fits_tags()
+        if self.features.task != "classify":
+            self._fits_no_labels()
         return self
 
-    def _fits_tags(self) -> None:
+    def _fits_no_labels(self) -> None:
         """What is for whole texts is refused."""
         for name, own in (
             ("features.labels", self.features.labels == "one"),

@@ -13,6 +13,10 @@ def build(config: TextConfig) -> Any:
         from modelyard.families.text.tagging.family import TagText
 
         return TagText(config)
+    if config.task == "answer":
+        from modelyard.families.text.answering.family import AnswerText
+
+        return AnswerText(config)
     if config.task == "classify_many":
         from modelyard.families.text.family import LabelsText
 

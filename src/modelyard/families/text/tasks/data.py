@@ -13,6 +13,10 @@ def data(config: TextConfig) -> Any:
         from modelyard.families.text.tagging.data import TagData
 
         return TagData(config)
+    if config.task == "answer":
+        from modelyard.families.text.answering.data import AnswerData
+
+        return AnswerData(config)
     if config.task == "classify_many":
         from modelyard.families.text.data import LabelsTextData
 

@@ -10,7 +10,7 @@ from modelyard.errors import BrokenArtifact
 
 ASSET = "text.json"
 """Holds the task; one without is of a classifier."""
-TASKS = ("classify", "classify_many", "tag")
+TASKS = ("classify", "classify_many", "tag", "answer")
 
 
 def host(assets: Path) -> Any:
@@ -24,6 +24,10 @@ def host(assets: Path) -> Any:
         from modelyard.families.text.tagging.host import TagHost
 
         return TagHost(assets)
+    if task == "answer":
+        from modelyard.families.text.answering.host import AnswerHost
+
+        return AnswerHost(assets)
     if task == "classify_many":
         from modelyard.families.text.host import LabelsTextHost
 

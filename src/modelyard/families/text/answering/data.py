@@ -1,0 +1,200 @@
+"""From questions on texts to windows of tokens.
+
+train.npy …           windows, int32 (windows, length); a question has several where its text is long
+train.labels.npy …    where the answer's first and last token stand in a window, int64 (windows, 2);
+                      0, 0 where it is not there
+train.files …         the questions, as JSON
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.errors import BadData, UsageError
+from modelyard.families.text.answering.choose import Choice
+from modelyard.families.text.answering.reading import Asked, Question, read_squad
+from modelyard.families.text.answering.samples import write_sample
+from modelyard.families.text.answering.spec import QUESTIONS, Pair, PairSpec, stored_of
+from modelyard.families.text.checkpoint import TokensData
+from modelyard.families.text.splits import split_of
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
+from modelyard.kit.classifier.folders import Example
+from modelyard.kit.classifier.rows import Content
+from modelyard.kit.text.fitting import fit_tokens
+from modelyard.store.base import base_of
+
+MANY_ARTICLES = 20
+"""With fewer articles, questions are divided by the texts that they are on."""
+Parts = dict[str, list[Example]]
+
+
+class AnswerData(TokensData[PairSpec]):
+    """From questions on texts to windows of tokens."""
+
+    Spec = PairSpec
+
+    def sample(self, raw: Path) -> None:
+        """Writes simulated questions."""
+        write_sample(raw, self.config.features.sample_texts, self.config.seed)
+
+    def check(self, data: Path) -> None:
+        """Reads a file that is read quickly."""
+        if data.is_file() and data.suffix.lower() != ".json":
+            raise BadData("is no .json file as of SQuAD", file=data)
+
+    def fitted(self, classes: list[str], counts: list[int], facts: Sequence[Any]) -> PairSpec:
+        """The tokenizer, trained on the training questions and texts or a checkpoint's."""
+        tokens = fit_tokens([text for text, _ in facts], self.config.features, self.checkpoint())
+        named = {"classes": ["begins", "ends"], "counts": []}
+        spec = PairSpec(limits=self.limits(), end=[0], may_lack=False, **named, **tokens)
+        encoding = spec.encoded("a")
+        special = np.array(encoding.special_tokens_mask)
+        last = int(np.flatnonzero(special == 0).max(initial=0))
+        # Of a tokenizer that puts nothing behind a text, a token that no text holds.
+        end = encoding.ids[last + 1 :] or [spec.hidden]
+        lacks = any(lacking for _, lacking in facts)
+        return spec.model_copy(update={"end": end, "may_lack": lacks})
+
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads the questions in `raw`; writes splits and assets to `out`. Returns the card's
+        summary.
+
+        Raises:
+            BadData: with the file and the entry in it.
+            UsageError: the settings are not those of the earlier model.
+        """
+        self._check_settings()
+        asked = read_squad(raw)
+        examples = _examples(asked)
+        digests = [hashlib.sha256(_identity(one)).hexdigest() for one in asked.questions]
+        unique = without_copies(examples, digests, QUESTIONS)
+        parts = self._divided(unique.examples, raw)
+        base = base_of(out)
+        facts = []
+        for example in parts["train"]:
+            stored = stored_of(example.file.read())
+            facts.append((f"{stored['question']} {stored['context']}", not stored["answers"]))
+        spec = self._earlier(base) if base is not None else self.fitted([], [], facts)
+        if not spec.may_lack and any(lacking for _, lacking in facts):
+            spec = spec.model_copy(update={"may_lack": True})
+        longest = 1
+        windows = {}
+        for split in SPLITS:
+            found = _write_split(out, split, parts[split], spec)
+            windows[split] = found["windows"]
+            if split == "train":
+                longest = found["longest"]
+        spec.save(Path(out) / "assets")
+        Choice(most_tokens=2 * longest).save(Path(out) / "assets")
+        rows = {split: len(part) for split, part in parts.items()}
+        words, entries = self.summary(spec)
+        many = sum(windows.values()) - sum(rows.values())
+        more = f", {many:,} more windows of long texts" if many else ""
+        return {
+            "headline": f"{sum(rows.values()):,} questions, {words}{more}",
+            "rows": rows,
+            "dropped": unique.dropped,
+            "unit": QUESTIONS.many,
+            **entries,
+            "notes": [*asked.notes, *unique.notes],
+        }
+
+    def body(self, data: bytes) -> dict[str, Any]:
+        """A question as a request."""
+        stored = stored_of(data)
+        return {"question": stored["question"], "context": stored["context"]}
+
+    def _check_settings(self) -> None:
+        settings = self.config.features
+        for name in ("classes", "positive", "text_column", "label_column", "group_pattern"):
+            if getattr(settings, name):
+                raise UsageError(f"setting 'features.{name}' is for features.task=classify")
+
+    def _divided(self, examples: list[Example], raw: Path) -> Parts:
+        """By split, the questions of an article or a text in one."""
+        settings = self.config.features
+        wanted = {"validation": settings.validation_share, "test": settings.test_share}
+        splits = {example.file.name: split_of(example.file) for example in examples}
+        if len(splits) > 1 and all(splits.values()):
+            # Whoever named the splits knows which texts may be in two.
+            examples = [replace(one, split=splits[one.file.name], group=None) for one in examples]
+        plain = [replace(one, label=QUESTIONS.one) for one in examples]
+        return divide(plain, QUESTIONS, wanted, self.config.seed, raw)
+
+
+def _identity(one: Question) -> bytes:
+    return f"{one.question.strip()}\n{one.context}".encode()
+
+
+def _examples(asked: Asked) -> list[Example]:
+    articles = {(one.file.name, one.article) for one in asked.questions}
+    by_article = len(articles) >= MANY_ARTICLES
+    what = "article" if by_article else "text"
+    asked.notes.append(f"The questions on one {what} are in one split, where none is named.")
+    found = []
+    for one in asked.questions:
+        stored = {"question": one.question, "context": one.context, "answers": one.answers}
+        group = one.article if by_article else hashlib.sha256(one.context.encode()).hexdigest()
+        found.append(
+            Example(
+                name=f"{one.file.name} {one.place}",
+                file=Content(one.file, json.dumps(stored, ensure_ascii=False).encode()),
+                label=json.dumps(sorted({text for text, _ in one.answers})),
+                group=group,
+                table=one.file.path,
+            )
+        )
+    return found
+
+
+def _write_split(out: Path, split: str, part: list[Example], spec: PairSpec) -> dict[str, int]:
+    """Returns how many windows, and the tokens of the longest answer."""
+    rows: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    longest = 1
+    for example in part:
+        stored = stored_of(example.file.read())
+        pair = spec.pair(stored["question"], stored["context"])
+        span = _tokens_of(pair, stored["answers"])
+        if span is not None:
+            longest = max(longest, span[1] - span[0] + 1)
+        rows.append(pair.rows)
+        labels.append(_places(pair, span, spec))
+    tokens = np.concatenate(rows)
+    arrays = store.new_arrays(out, split, tokens.shape, np.dtype(np.int32))
+    arrays[:] = tokens
+    arrays.flush()
+    store.save_labels(out, split, np.concatenate(labels))
+    names = [example.name for example in part]
+    store.save_files(out, split, names, [example.file for example in part])
+    return {"windows": len(tokens), "longest": longest}
+
+
+def _tokens_of(pair: Pair, answers: list[tuple[str, int]]) -> tuple[int, int] | None:
+    """The first and last token of the first accepted answer."""
+    if not answers:
+        return None
+    text, start = answers[0]
+    touching = (pair.offsets[:, 1] > start) & (pair.offsets[:, 0] < start + len(text))
+    places = np.flatnonzero(touching)
+    return (int(places[0]), int(places[-1])) if len(places) else None
+
+
+def _places(pair: Pair, span: tuple[int, int] | None, spec: PairSpec) -> np.ndarray:
+    """Where the span stands in each window that holds all of it, (windows, 2); else 0, 0."""
+    found = np.zeros((len(pair.rows), 2), np.int64)
+    if span is None:
+        return found
+    size = spec.length - pair.first - len(spec.end)
+    first, last = span[0] - pair.begins, span[1] - pair.begins
+    whole = (first >= 0) & (last < size)
+    found[whole] = np.stack([first, last], axis=1)[whole] + pair.first
+    return found
