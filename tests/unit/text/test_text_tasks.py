@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.contract import CHECKS, Lab
 
-TASKS = ("MANY", "TAG", "ANSWER")
+TASKS = ("TAG", *(pytest.param(name, marks=pytest.mark.slow) for name in ("MANY", "ANSWER")))
 
 
 @pytest.fixture(scope="module", params=TASKS)

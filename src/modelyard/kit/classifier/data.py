@@ -172,9 +172,10 @@ class ClassifierData(Data[C], Generic[C, S]):
     def truths(
         self, features: Path, split: Split, limit: int | None = None
     ) -> list[float | str] | None:
-        """The classes of a split's files."""
+        """The classes of a split's files; None where one has several labels."""
         classes = self.Spec.load(Path(features) / "assets").classes
-        return [classes[label] for label in store.load_labels(features, split)[:limit].tolist()]
+        labels = store.load_labels(features, split)[:limit]
+        return [classes[label] for label in labels.tolist()] if labels.ndim == 1 else None
 
     def _earlier(self, base: Path) -> S:
         """The spec of the earlier model.

@@ -12,7 +12,6 @@ from typing import Generic
 import numpy as np
 
 from modelyard.errors import BadData, UsageError, choices
-from modelyard.family import Split
 from modelyard.kit.classes.positive import Positive
 from modelyard.kit.classifier.data import C, ClassifierData, Parts, S
 from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS
@@ -58,12 +57,6 @@ class ManyLabelsData(ClassifierData[C, S], Generic[C, S]):
         listing.notes.append(
             f"{mean:.2f} labels a {listing.kind.one} on average; {without} {listing.kind.many} have none."
         )
-
-    def truths(
-        self, features: Path, split: Split, limit: int | None = None
-    ) -> list[float | str] | None:
-        """None: an example has several labels."""
-        return None
 
     def labels_of(self, example: Example) -> list[str]:
         """The names in its list."""
