@@ -14,7 +14,7 @@ Task = Literal["auto", "classification", "regression"]
 Kind = Literal[
     "linear", "tree", "forest", "bagging", "boosting", "xgboost", "lightgbm", "svm", "stack", "mlp"
 ]
-SetKind = Literal["auto"] | Kind
+SetKind = Literal["auto", Kind]
 Loss = Literal["auto", "squared", "absolute", "huber", "log", "quantile"]
 
 MONOTONE_KINDS: tuple[Kind, ...] = ("lightgbm", "xgboost")
