@@ -47,7 +47,7 @@ class MonitorSettings(Settings):
     """File that each look's figures are written to, for the textfile collector of Prometheus' node
     exporter: `/var/lib/node_exporter/churn.prom`."""
     pushgateway: str | None = None
-    """Address of a Prometheus Pushgateway that gets the figures: `http://pushgateway:9091`."""
+    """Address of a Prometheus Pushgateway that gets the figures: `pushgateway:9091`."""
     schedule: str | None = None
     """Name of the schedule that starts it, for verdict and report; the platform's chart sets it. None:
     a person does."""

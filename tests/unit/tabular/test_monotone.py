@@ -15,7 +15,7 @@ from modelyard.errors import UsageError
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.table import ModelInfo
 from modelyard.runtimes.types import Arrays, Runtime
-from tests.unit.tabular.test_intervals import Fitted
+from tests.unit.tabular.test_conformal import Fitted
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

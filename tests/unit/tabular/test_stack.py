@@ -18,7 +18,7 @@ from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.native import native_runtime
 from modelyard.families.tabular.stack import MEMBERS, select
 from modelyard.families.tabular.table import ModelInfo, load_split, save_split
-from tests.unit.tabular.test_intervals import Fitted, simulated
+from tests.unit.tabular.test_conformal import Fitted, simulated
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
