@@ -236,7 +236,7 @@ class TabularConfig(FamilyConfig):
             )
         if model.loss not in ("auto", *MONOTONE_LOSSES):
             raise ValueError(
-                f"model.monotone: model.loss = {model.loss!r} sets the leaves' values anew, which breaks a "
+                f"model.monotone: model.loss = {model.loss!r} sets the leaves' values again, which breaks a "
                 f"direction; {', '.join(MONOTONE_LOSSES)} do not. Type: --set model.loss=squared"
             )
         return self

@@ -33,7 +33,7 @@ from modelyard.store.base import base_of
 from modelyard.store.labelled import labelled_of
 
 LEAST_REFERENCE = 50
-"""Labelled requests in the test split from which on they alone are the reference."""
+"""With so many labelled requests in the test split, only these are the reference."""
 RECENT = 200
 """So many of them are it at most: those that were answered last."""
 
@@ -143,7 +143,7 @@ class TabularData(Data[TabularConfig]):
     def reference(
         self, features: Path, limit: int
     ) -> tuple[list[dict[str, Any]], list[float | str] | None]:
-        """Where the test split holds enough requests whose label came, the newest of these alone:
+        """Where the test split holds enough requests whose label came, only the newest of these:
         they are what callers send now, and a drift that was trained on is over."""
         labelled = load_mask(features, "test")
         if labelled is None or labelled.sum() < LEAST_REFERENCE:

@@ -99,7 +99,7 @@ def fit_stack(config: TabularConfig, table: Table, out: Path, progress: Progress
     if "members" in table.chosen:
         members = table.chosen["members"]
         costs = [_fit_member(config, table, member, out) for member in members]
-        return _told(members, costs)
+        return _fitted_stack(members, costs)
     tried = _tried(config, table, out, progress)
     weights = select(tried.answers, tried.loss)
     members = [
@@ -120,8 +120,8 @@ def fit_stack(config: TabularConfig, table: Table, out: Path, progress: Progress
         "columns": ["kind", name, "weight"],
         "rows": [*rows, ["stack", f"{blended:.4g}", "1.00"]],
     }
-    told = _told(members, costs)
-    return replace(told, notes=[*told.notes, *tried.notes], tables=[shown])
+    found = _fitted_stack(members, costs)
+    return replace(found, notes=[*found.notes, *tried.notes], tables=[shown])
 
 
 def select(answers: Sequence[np.ndarray], loss: Callable[[np.ndarray], float]) -> np.ndarray:
@@ -241,7 +241,7 @@ def _fitted(config: TabularConfig, table: Table, member: Member, out: Path) -> F
     return fitted
 
 
-def _told(members: Sequence[Member], costs: Sequence[int]) -> Fitted:
+def _fitted_stack(members: Sequence[Member], costs: Sequence[int]) -> Fitted:
     said = ", ".join(f"{member.kind} {member.weight:.2f}" for member in members)
     return Fitted(f"stack of {said}", chosen={"members": list(members)}, cost=sum(costs))
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ NEVER = -1e4
 """Score of a place where no answer may begin or end."""
 
 
-class Asking(nn.Module):
+class Asking(nn.Module, ABC):
     """What both networks know of a row: start, question, end, a part of the text, end."""
 
     pad: int
@@ -38,9 +39,9 @@ class Asking(nn.Module):
         first[:, 0] = True
         return text | first
 
+    @abstractmethod
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (batch, length, 2), anywhere."""
-        raise NotImplementedError
 
     def forward(self, tokens: torch.Tensor) -> Batch:
         if self.training:

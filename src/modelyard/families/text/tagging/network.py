@@ -5,6 +5,7 @@ In training a batch has tokens and tags, int64 (batch, length) each; the graph h
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +97,15 @@ def _words_first(
     return emissions, tags.gather(1, order).clamp(min=0), words.gather(1, order)
 
 
-class Tagged(nn.Module):
+class Tagged(nn.Module, ABC):
     """What both networks add to their states: scores of tags, and in training the loss."""
 
     chain: TorchChain
     pad: int
 
+    @abstractmethod
     def scores(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (batch, length) to logits (batch, length, tags)."""
-        raise NotImplementedError
 
     def forward(self, tokens: torch.Tensor, tags: torch.Tensor | None = None) -> Batch:
         if tags is None:
