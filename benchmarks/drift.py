@@ -28,7 +28,7 @@ from modelyard.settings.monitor import MonitorSettings
 from modelyard.stages.run import Run
 from modelyard.store.tables import read_parquet
 
-REFERENCE_ROWS, DRIFTED_ROWS = 2_000, 2_000
+DRIFTED_ROWS = 2_000
 SIZES = (100, 500, 2_000, 20_000)
 COLUMNS = 50
 SETTINGS = MonitorSettings()
@@ -125,11 +125,11 @@ def verdict(before: Drawn, after: Drawn) -> Verdict:
     return judge(*sides, SETTINGS, family="f", package="p", digest="d", window=WINDOW)
 
 
-def false_alarms(pool: Drawn, rows: int, windows: int, rng: Rng) -> tuple[int, int]:
+def false_alarms(pool: Drawn, reference: int, rows: int, windows: int, rng: Rng) -> tuple[int, int]:
     """Windows of unchanged traffic that raise the verdict, and that raise an alert."""
     raised = alerts = 0
     for _ in range(windows):
-        found = verdict(draw(pool, REFERENCE_ROWS, rng), draw(pool, rows, rng))
+        found = verdict(draw(pool, reference, rng), draw(pool, rows, rng))
         raised += found.status == "drifted"
         alerts += bool(found.alerts)
     return raised, alerts
@@ -237,12 +237,14 @@ KINDS: Mapping[str, Kind] = {
 BROKEN = "one of fifty columns empty (as an alert)"
 
 
-def found_in_two(pool: Drawn, kind: Kind, name: str, windows: int, rng: Rng) -> tuple[float, float]:
+def found_in_two(
+    pool: Drawn, reference: int, kind: Kind, name: str, windows: int, rng: Rng
+) -> tuple[float, float]:
     """Share of the pairs of windows of which one raises the verdict and names the column, and
     mean number of other columns that a window names."""
     found, others = 0, 0
     for _ in range(windows):
-        before = draw(pool, REFERENCE_ROWS, rng)
+        before = draw(pool, reference, rng)
         before[name] = kind.before(before[name], rng)
         named = []
         for _ in range(2):
@@ -254,7 +256,7 @@ def found_in_two(pool: Drawn, kind: Kind, name: str, windows: int, rng: Rng) -> 
     return found / windows, others / (2 * windows)
 
 
-def broken_of_fifty(pool: Drawn, windows: int, rng: Rng) -> float:
+def broken_of_fifty(pool: Drawn, reference: int, windows: int, rng: Rng) -> float:
     """Share of the windows that name the one empty column of fifty in their alerts, and no other."""
     columns = list(pool)
     wide = {
@@ -264,7 +266,7 @@ def broken_of_fifty(pool: Drawn, windows: int, rng: Rng) -> float:
     for _ in range(windows):
         before, after = (
             {new: draw({old: pool[old]}, rows, rng)[old] for new, old in wide.items()}
-            for rows in (REFERENCE_ROWS, DRIFTED_ROWS)
+            for rows in (reference, DRIFTED_ROWS)
         )
         name = str(rng.choice(list(wide)))
         after[name] = empty(1.0)(after[name], rng)
@@ -272,21 +274,21 @@ def broken_of_fifty(pool: Drawn, windows: int, rng: Rng) -> float:
     return right / windows
 
 
-def table(family: str, pool: Drawn, windows: int, drifts: int) -> None:
+def table(family: str, pool: Drawn, reference: int, windows: int, drifts: int) -> None:
     """Prints the rows of the table of one family."""
     rng = np.random.default_rng(0)
     cells = []
     for rows in SIZES:
-        raised, alerts = false_alarms(pool, rows, windows, rng)
+        raised, alerts = false_alarms(pool, reference, rows, windows, rng)
         cells.append(f"{raised}" + (f" ({alerts} alerts)" if alerts else ""))
     print(f"| {family} ({len(pool)} columns) | of {windows} | {' | '.join(cells)} |", flush=True)
     for what, kind in KINDS.items():
         name = kind.of(pool)
         if name is None:
             continue
-        share, others = found_in_two(pool, kind, name, drifts, rng)
+        share, others = found_in_two(pool, reference, kind, name, drifts, rng)
         print(f"| {family} | {what} | {name} | {share:.0%} | {others:.2f} |", flush=True)
-    share = broken_of_fifty(pool, drifts, rng)
+    share = broken_of_fifty(pool, reference, drifts, rng)
     print(f"| {family} | {BROKEN} | any | {share:.0%} | 0 |", flush=True)
 
 
@@ -294,6 +296,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("families", nargs="*", default=list(names()))
     parser.add_argument("--windows", type=int, default=500)
+    parser.add_argument("--reference", type=int, default=2_000, help="rows of it")
     parser.add_argument("--drifts", type=int, default=200)
     parser.add_argument("--package", type=Path, help="instead of a debug run of the one family")
     given = parser.parse_args()
@@ -301,7 +304,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as work:
             package = given.package or package_of(family, Path(work))
             pool = pool_of(package) | labels_of(family, package)
-            table(family, pool, given.windows, given.drifts)
+            table(family, pool, given.reference, given.windows, given.drifts)
 
 
 if __name__ == "__main__":

@@ -133,6 +133,9 @@ class Data(ABC, Generic[C]):
     learns_from_labels: ClassVar[bool] = False
     """Whether `features` takes labelled requests as examples too:
     `modelyard.store.labelled.labelled_of(raw)`."""
+    most_reference: ClassVar[int] = 2_000
+    """Test examples that a package describes and answers, for traffic to be compared with. Where an
+    answer costs little, more of them make smaller drifts visible."""
 
     def __init__(self, config: C) -> None:
         self.config = config

@@ -109,6 +109,23 @@ def test_only_this_package_and_this_window_count(champion, tmp_path):
     assert look(tmp_path, log, window_hours=48)[1].rows_current == 0
 
 
+def test_a_window_by_count_compares_the_newest_rows_alone(champion, tmp_path):
+    log = tmp_path / "log"
+    serve(champion, log, usual() + 5, received=datetime.now(UTC) - timedelta(hours=3))
+    serve(champion, log, usual())
+    assert look(tmp_path, log)[1].status == "drifted"
+    headline, verdict, _ = look(tmp_path, log, window_rows=400)
+    assert (verdict.status, verdict.rows_current) == ("stable", 400)
+    assert headline.startswith("stable over 400 rows")
+    since = datetime.fromisoformat(verdict.window.since)
+    assert datetime.now(UTC) - since < timedelta(hours=1)
+
+
+def test_a_window_of_fewer_rows_than_a_verdict_needs_is_refused():
+    with pytest.raises(UsageError, match=r"window_rows is 20, less than monitor.min_rows = 50"):
+        Run.of(LINE, {"monitor": {"window_rows": 20}})
+
+
 def test_too_few_rows_are_told_on_a_small_page(champion, tmp_path):
     serve(champion, tmp_path / "log", usual(20) + 9)
     headline, verdict, page = look(tmp_path, tmp_path / "log")

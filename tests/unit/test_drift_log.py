@@ -15,6 +15,8 @@ from modelyard.drift.sketch import Sketch
 from modelyard.drift.statistics import compare
 from modelyard.drift.traffic import Side, served
 from modelyard.predictions.files import Writer, read_log
+from modelyard.predictions.newest import newest_since
+from modelyard.predictions.window import LogPlace
 from modelyard.settings.monitor import MonitorSettings
 
 SINCE = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -383,3 +385,51 @@ def test_more_rows_than_memory_are_written_to_the_temporary_folder(tmp_path):
     small.add(list(tmp_path.rglob("*.parquet")))
     assert spill.exists()
     assert all(one.present == 2 * rows for one in small.columns().values())
+
+
+HOURS = ("2026-01-31T12", "2026-01-31T13", "2026-01-31T15")
+
+
+@pytest.fixture
+def three_hours(tmp_path):
+    """60 rows in each of three hours, a minute apart, in two files each; others by another package,
+    and a file that cannot be read."""
+    for hour in HOURS:
+        for half in (range(30), range(30, 60)):
+            times = [f"{hour}:{at:02d}:00.000+00:00" for at in half]
+            write(tmp_path, {"x": [1.0] * 30}, hour, _time=times)
+        write(tmp_path, {"x": [9.0] * 60}, hour, package="ba9876543210")
+    broken = tmp_path / "date=2026-01-31" / "hour=15" / f"{PACKAGE}-broken.parquet"
+    broken.write_bytes(b"PAR1 cut off")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("rows", "since"),
+    [
+        (10, "2026-01-31T15:50:00+00:00"),
+        (60, "2026-01-31T15:00:00+00:00"),
+        (61, "2026-01-31T13:59:00+00:00"),
+        (180, "2026-01-31T12:00:00+00:00"),
+        (181, "2026-01-31T11:30:00+00:00"),
+    ],
+)
+def test_a_window_by_count_begins_with_the_oldest_of_the_newest_rows(three_hours, rows, since):
+    earliest = datetime(2026, 1, 31, 11, 30, tzinfo=UTC)
+    found = newest_since(three_hours, earliest, PACKAGE, rows)
+    assert found == datetime.fromisoformat(since)
+    _, seen = look(three_hours, {"x": [1.0] * 50}, since=found)
+    assert seen.rows == min(rows, 180)
+    assert seen.skipped == {"unreadable": 1}
+
+
+def test_a_window_by_count_reads_no_older_hour_than_it_needs(three_hours, monkeypatch):
+    read = []
+    here = LogPlace.here
+    monkeypatch.setattr(
+        LogPlace,
+        "here",
+        lambda log, files: read.extend(file.hour for file in files) or here(log, files),
+    )
+    newest_since(three_hours, SINCE, PACKAGE, 30)
+    assert set(read) == {HOURS[-1]}

@@ -37,7 +37,8 @@ def reference_of(package: Path, hidden: frozenset[str]) -> Side:
     values = {name: cells for name, cells in rows.items() if name not in hidden}
     contents = Counter(zip(*values.values(), strict=True))
     repeated = 1 - len(contents) / contents.total() if contents else 0.0
-    return Side({name: column(cells) for name, cells in values.items()}, values, repeated)
+    drawn = {name: cells[:DRAWN_ROWS] for name, cells in values.items()}
+    return Side({name: column(cells) for name, cells in values.items()}, drawn, repeated)
 
 
 def served(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelyard.settings.base import Settings
 
@@ -15,6 +15,9 @@ class MonitorSettings(Settings):
     folder."""
     window_hours: float = Field(default=24.0, gt=0)
     """Only predictions of the last so many hours are compared."""
+    window_rows: int | None = Field(default=None, ge=10)
+    """A window by count: of these hours only the newest so many predictions are compared. None: all
+    of them."""
     min_rows: int = Field(default=50, ge=10)
     """Fewer logged rows than this give the verdict `too few rows` (none: `no rows`), never drift."""
     alpha: float = Field(default=0.01, gt=0, lt=1)
@@ -51,3 +54,12 @@ class MonitorSettings(Settings):
     schedule: str | None = None
     """Name of the schedule that starts it, for verdict and report; the platform's chart sets it. None:
     a person does."""
+
+    @model_validator(mode="after")
+    def _enough_rows(self) -> MonitorSettings:
+        if self.window_rows is not None and self.window_rows < self.min_rows:
+            raise ValueError(
+                f"monitor.window_rows is {self.window_rows}, less than monitor.min_rows = {self.min_rows}: "
+                "every window would have too few rows"
+            )
+        return self

@@ -16,6 +16,7 @@ from modelyard.drift.verdict import Verdict, Window, judge
 from modelyard.errors import UsageError
 from modelyard.packages.package import read_info
 from modelyard.predictions.log import unlogged
+from modelyard.predictions.newest import newest_since
 from modelyard.registry import versions as registry
 from modelyard.registry.tracking import has_ended
 from modelyard.registry.version import Version
@@ -44,13 +45,14 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
     now, settings = datetime.now(UTC), run.config.monitor
     if settings.log is not None:
         require(settings.log)
-    window = Window(since=_stamp(now - timedelta(hours=settings.window_hours)), until=_stamp(now))
     info = read_info(watched)
     host = run.entry.open(watched / "assets")
     hidden = unlogged(host)
     place = settings.log or home.predictions(run.name)
     reference = reference_of(watched, hidden)
-    since = datetime.fromisoformat(window.since)
+    since = now - timedelta(hours=settings.window_hours)
+    if settings.window_rows is not None:
+        since = newest_since(place, since, info.version, settings.window_rows)
     current, seen = served(place, since, info.version, reference, hidden)
     labels = labelled(place, since, info.version, watched, host, settings.min_rows)
     found = judge(
@@ -60,7 +62,7 @@ def monitor(run: Run, verdict: Out, package: In | None = None) -> str:
         family=info.family,
         package=info.version,
         digest=artifact.read_manifest(watched).digest,
-        window=window,
+        window=Window(since=_stamp(since), until=_stamp(now)),
         seen=seen,
         labelled=labels,
     )

@@ -25,8 +25,6 @@ from modelyard.store.artifact import In, Origin, Out, write_json
 from modelyard.store.base import CARRIED, carry
 from modelyard.store.tables import Row, read_parquet, write_parquet
 
-REFERENCE_ROWS = 2_000
-
 
 @stage(reads=("gate", "monitor", "export", "continual", "seed", "evaluation"))
 def package(run: Run, features: In, model: In, evaluation: In, graphs: In, package: Out) -> str:
@@ -126,7 +124,7 @@ def _info(
 def write_reference(run: Run, host: Host, runtime: Runtime, features: Path, package: Path) -> None:
     """Described test examples with their answers: unseen in training, so scores are spread as in
     production."""
-    bodies, truths = run.reader.reference(features, REFERENCE_ROWS)
+    bodies, truths = run.reader.reference(features, run.reader.most_reference)
     requests = [host.Request.model_validate(body) for body in bodies]
     answers = host.predict(runtime, requests)
     rows: list[Row] = [

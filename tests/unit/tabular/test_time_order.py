@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from modelyard.errors import UsageError
 from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.table import load_split
 from tests.unit.tabular.conftest import SPLITS, built, customers, make, write
 
 
@@ -146,3 +147,18 @@ def test_the_order_of_a_left_out_date_counts_too(tmp_path: Path) -> None:
     summary, out = built(tmp_path, write(tmp_path, sales()), target="sales", drop=("day",))
     assert "by day" in summary["headline"]
     assert "day" not in pd.read_parquet(out / "train.parquet")
+
+
+def test_the_reference_of_a_split_by_time_comes_from_all_of_it(tmp_path: Path) -> None:
+    _, out = built(tmp_path, write(tmp_path, sales()), target="sales")
+    found, truths = make(target="sales").reference(out, 20)
+    assert truths is not None
+    assert len(found) == len(truths) == 20
+    test = pd.read_parquet(out / "test.parquet")
+    days = [pd.Timestamp(body["day"]) for body in found]
+    assert (min(days), max(days)) == (test["day"].min(), test["day"].max())
+    assert days == sorted(set(days))
+    for body, truth in zip(found, truths, strict=True):
+        row = test["day"] == pd.Timestamp(body["day"])
+        assert test.loc[row, "temp"].item() == body["temp"]
+        assert load_split(out, "test")[1][row.to_numpy()].item() == truth

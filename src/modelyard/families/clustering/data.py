@@ -39,6 +39,8 @@ LEAST_ROWS = 20
 class ClusteringData(Data[ClusteringConfig]):
     """From a person's table to splits and assets."""
 
+    most_reference = 20_000
+
     def sample(self, raw: Path) -> None:
         """178 wines: 13 measures, and the cultivar of the grapes (Forina et al. 1988)."""
         from sklearn.datasets import load_wine

@@ -41,6 +41,7 @@ RECENT = 200
 class TabularData(Data[TabularConfig]):
     """From a person's table to splits and assets."""
 
+    most_reference = 20_000
     learns_from_labels = True
 
     def sample(self, raw: Path) -> None:
@@ -143,14 +144,16 @@ class TabularData(Data[TabularConfig]):
     def reference(
         self, features: Path, limit: int
     ) -> tuple[list[dict[str, Any]], list[float | str] | None]:
-        """Where the test split holds enough requests whose label came, only the newest of these:
-        they are what callers send now, and a drift that was trained on is over."""
-        labelled = load_mask(features, "test")
-        if labelled is None or labelled.sum() < LEAST_REFERENCE:
-            return super().reference(features, limit)
-        rows = np.flatnonzero(labelled)[-min(limit, RECENT) :].tolist()
+        """Rows from all over the test split, which may be in the order of time. Where it holds enough
+        requests whose label came, only the newest of these: they are what callers send now, and
+        a drift that was trained on is over."""
         found, truths = self.requests(features, "test"), self.truths(features, "test")
         assert truths is not None
+        labelled = load_mask(features, "test")
+        if labelled is None or labelled.sum() < LEAST_REFERENCE:
+            rows = np.linspace(0, len(found) - 1, min(limit, len(found))).round().astype(int)
+        else:
+            rows = np.flatnonzero(labelled)[-min(limit, RECENT) :]
         return [found[row] for row in rows], [truths[row] for row in rows]
 
 
