@@ -86,7 +86,7 @@ def write_log(folder: Path, rows: int) -> None:
 
 def write_reference(folder: Path) -> None:
     """2,000 reference rows, from which the traffic drifted in five columns."""
-    columns = described(np.random.default_rng(1), 2_000)
+    columns = described(np.random.default_rng(1), 20_000)
     columns["n0"] = [value - 0.3 for value in columns["n0"]]
     columns["n1"] = [value * 2**0.5 for value in columns["n1"]]
     columns["n4"] = [0.0 if np.isnan(value) else value for value in columns["n4"]]
