@@ -67,3 +67,24 @@ ANSWER = Entry(
     build=f"{PLACE}.build:build",
     host=f"{PLACE}.host:host",
 )
+
+
+class TranslateConfig(TextConfig):
+    """Phrases in two languages."""
+
+    @classmethod
+    def debug(cls) -> TranslateConfig:
+        """A narrow T5 of one layer on 400 of them."""
+        features = {"task": "translate", "sample_texts": 400, "vocabulary": 500}
+        training = {"epochs": 4, "batch_size": 16, "learning_rate": 3e-3}
+        model = {"width": 64, "layers": 1}
+        return cls.model_validate({"features": features, "model": model, "training": training})
+
+
+TRANSLATE = Entry(
+    "texts: translation",
+    TranslateConfig,
+    data=f"{PLACE}.data:data",
+    build=f"{PLACE}.build:build",
+    host=f"{PLACE}.host:host",
+)

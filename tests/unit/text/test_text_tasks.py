@@ -6,7 +6,10 @@ import pytest
 
 from modelyard.contract import CHECKS, Lab
 
-TASKS = ("TAG", *(pytest.param(name, marks=pytest.mark.slow) for name in ("MANY", "ANSWER")))
+TASKS = (
+    "TAG",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("MANY", "ANSWER", "TRANSLATE")),
+)
 
 
 @pytest.fixture(scope="module", params=TASKS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,34 +21,39 @@ from modelyard.settings.training import Schedule
 class TextFeatures(TokenFeatures, LabelsFeatures):
     """From files to tokens."""
 
-    task: Literal["classify", "tag", "answer"] = "classify"
+    task: Literal["classify", "tag", "answer", "translate"] = "classify"
     """classify: labels of a text. tag: spans in it, from words with tags in BIO. answer: the words of
-    a text that answer a question."""
+    a text that answer a question. translate: another text, from pairs of source and target."""
+    prompt: str = ""
+    """translate: what stands before every source, such as the task that a checkpoint of T5 knows,
+    `translate English to German: `."""
     most_megabytes: float = Field(default=2.0, gt=0, le=100)
     """Longer texts are refused, in the data and in requests."""
     sample_texts: int | None = Field(default=None, ge=200)
     """Texts of the built-in data: docstrings of Python's standard library by area, all unless set;
     of the task tag, simulated sentences, 2,400 unless set; of the task answer, simulated notes, 1,200
-    unless set."""
+    unless set; of the task translate, phrases in English and German, 6,000 unless set."""
 
 
 class TextModel(ClassifierModel):
     """Which network."""
 
-    kind: Literal["rnn", "lstm", "bert"] = "lstm"
-    """rnn (gated units, GRU), lstm (both read a text in both directions), bert (a transformer)."""
+    kind: Literal["rnn", "lstm", "bert", "t5"] = "lstm"
+    """rnn (gated units, GRU), lstm (both read a text in both directions), bert (a transformer). The
+    task translate has t5 (an encoder and a decoder) in place of lstm."""
     width: int = Field(default=96, ge=8, le=2_048)
-    """Size of a token's state; of a bert a multiple of 32."""
+    """Size of a token's state; of a transformer a multiple of 32."""
     layers: int = Field(default=2, ge=1, le=48)
-    """Of a bert."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Before the last layer, and of the tokens' states, in training."""
+    """Of a bert; of a t5, encoder and decoder each."""
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Before the last layer, and of the tokens' states, in training. None: 0.5, of a t5 0.1."""
     pretrain_epochs: int = Field(default=0, ge=0)
     """bert: passes over the training texts in which hidden tokens are guessed (Devlin et al. 2019,
     section 3.1), before the labels are learnt."""
     checkpoint: str | None = None
     """bert: folder of a trained encoder (config.json, *.safetensors, tokenizer.json), or with `hub`
-    its name on the Hugging Face hub: BERT, DistilBERT, RoBERTa, ELECTRA. None: from scratch."""
+    its name on the Hugging Face hub: BERT, DistilBERT, RoBERTa, ELECTRA. t5: the same of an encoder
+    and decoder, T5, mT5 or Flan-T5. None: from scratch."""
     hub: bool = False
     """Whether `checkpoint` may be downloaded."""
     checkpoint_rate: float = Field(default=0.05, gt=0, le=1)
@@ -117,15 +122,36 @@ class TextConfig(ClassifierConfig):
         needs = {"tokenizers": "text", "pyarrow": "text", "sklearn": "text", "torch": "torch"}
         if self.features.task == "tag":
             needs |= {"seqeval": "text"}
-        return needs | ({"transformers": "text"} if self.model.kind == "bert" else {})
+        if self.features.task == "translate":
+            needs |= {"babel": "text", "sacrebleu": "text"}
+        return needs | ({"transformers": "text"} if self.model.kind in ("bert", "t5") else {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _translates_by_t5(cls, values: Any) -> Any:
+        """An LSTM, which is the usual kind, does not translate."""
+        features, model = values.get("features", {}), values.get("model", {})
+        if not (isinstance(features, Mapping) and isinstance(model, Mapping)):
+            return values
+        if features.get("task") != "translate" or model.get("kind", "lstm") != "lstm":
+            return values
+        return {**values, "model": {**model, "kind": "t5"}}
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> TextConfig:
-        model = self.model
-        if model.kind != "bert" and (model.checkpoint is not None or model.pretrain_epochs):
-            raise ValueError("a checkpoint or pretraining is of a bert: --set model.kind=bert")
-        if model.kind == "bert" and model.checkpoint is None and model.width % 32:
-            raise ValueError("the width of a bert is a multiple of 32: --set model.width=96")
+        model, translates = self.model, self.features.task == "translate"
+        if translates != (model.kind == "t5"):
+            raise ValueError(
+                "model.kind=t5 translates, and no other: --set features.task=translate"
+            )
+        if model.kind in ("rnn", "lstm") and not translates and model.checkpoint is not None:
+            raise ValueError("a checkpoint is of a bert: --set model.kind=bert")
+        if model.kind != "bert" and model.pretrain_epochs:
+            raise ValueError("pretraining is of a bert: --set model.kind=bert")
+        if model.kind in ("bert", "t5") and model.checkpoint is None and model.width % 32:
+            raise ValueError("the width of a transformer is a multiple of 32: --set model.width=96")
+        if not translates and self.features.prompt:
+            raise ValueError("features.prompt is for features.task=translate")
         if self.features.task != "classify":
             self._fits_no_labels()
         return self

@@ -67,7 +67,7 @@ class Networks(TokensData[T], Classifier[TextConfig, T], Generic[T]):
             load_weights(Guesses(net), self._pretrained)
         return net
 
-    def changes(self, count: int, generator: torch.Generator, spec: T) -> Change:
+    def changes(self, count: int, generator: torch.Generator, spec: T) -> Change | None:
         """Hides tokens at random."""
         return hiding(count, generator, self.config.training.hide, spec)
 

@@ -17,6 +17,8 @@ from modelyard.kit.text.encoder import Batch, Encoder, mean_of, shortened
 from modelyard.kit.text.spec import TokenSpec
 
 Plan = dict[str, Any]
+DROPOUT = 0.5
+"""Unless set."""
 
 
 class Read(NamedTuple):
@@ -87,7 +89,8 @@ def plan(settings: TextModel, spec: TokenSpec, shape: Plan | None) -> Plan:
         UsageError: the checkpoint has fewer tokens than its tokenizer.
     """
     known = spec.opened.get_vocab_size()
-    made = {"kind": settings.kind, "dropout": settings.dropout, "tokens": known}
+    dropout = DROPOUT if settings.dropout is None else settings.dropout
+    made = {"kind": settings.kind, "dropout": dropout, "tokens": known}
     if settings.kind != "bert":
         return made | {"width": settings.width}
     if shape is None:

@@ -177,7 +177,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
             loss = loss + settings.feature_weight * gap
         return loss
 
-    def groups(self, batch: Batch) -> torch.Tensor:
+    def groups(self, batch: Batch) -> torch.Tensor | None:
         """Classes."""
         return batch["label"]
 

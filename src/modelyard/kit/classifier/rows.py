@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
@@ -41,6 +41,9 @@ LABEL_NAMES = (
     *("étiquette", "catégorie", "categorie", "classe", "sujet"),
 )
 """Usual names of a table's column with the label, the likeliest first, in lower case."""
+TRANSLATION = "translation"
+"""Field of JSON rows that hold the same text in several languages, by the language's code: as the
+library datasets has them."""
 LOOKED_AT = 1_000
 """Rows that tell which column holds the longest cells."""
 Columns = dict[str, list[str | None]]
@@ -77,9 +80,15 @@ class Rows:
     notes: list[str]
 
 
-def read_rows(raw: Path, kind: FileKind, settings: RowFeatures) -> tuple[Listing, str]:
+Find = Callable[[Rows, RowFeatures], tuple[str, str]]
+"""Which columns hold the content and its label."""
+
+
+def read_rows(
+    raw: Path, kind: FileKind, settings: RowFeatures, find: Find | None = None
+) -> tuple[Listing, str]:
     """The labelled examples of tables, of JSON rows, or of text files in class folders, as UTF-8;
-    and the column that holds them.
+    and the column that holds them: as set, by its name, or by what it holds, unless `find` says.
 
     Files that are named as splits (`train.csv`, `test.csv`) are these splits; else a column `split`
     may name them, as in labels.csv.
@@ -103,7 +112,7 @@ def read_rows(raw: Path, kind: FileKind, settings: RowFeatures) -> tuple[Listing
     parts = [_read(file) for file in tables]
     # Others may lack a column: what is wrong with them is said of them.
     widest = max(parts, key=lambda part: len(part.columns))
-    content, label = _find(widest, settings)
+    content, label = (find or _find)(widest, settings)
     listing = Listing(raw, kind, [])
     by_name = len(parts) > 1 and all(_split_of(part.file.path) for part in parts)
     for part in parts:
@@ -173,6 +182,8 @@ def _read(file: File) -> Rows:
     for number, value in json_rows(read_utf8(file), file.path):
         if not isinstance(value, dict):
             raise BadData("must be a JSON object", file=file.path, row=number)
+        if len(value) == 1 and isinstance(inner := value.get(TRANSLATION), dict):
+            value = inner
         for name in value.keys() - columns.keys():
             columns[name] = [None] * len(numbers)
         for name, cells in columns.items():
@@ -189,16 +200,28 @@ def _cell(value: Any) -> str | None:
     return as_texts(pa.array([value]))[0]
 
 
-def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
-    """The columns of text and label: as set, by their names, or by what they hold."""
+def named_columns(
+    rows: Rows, settings: RowFeatures, contents: Sequence[str], labels: Sequence[str]
+) -> tuple[str | None, str | None]:
+    """The columns of content and label as set, or the first that are called so.
+
+    Raises:
+        BadData: a column that is set is not there.
+    """
     columns = rows.columns
     content, label = settings.text_column, settings.label_column
     for setting, name in (("text_column", content), ("label_column", label)):
         if name is not None and name not in columns:
             problem = f"{choices('column', name, columns)} (features.{setting})"
             raise BadData(problem, file=rows.file.path)
-    content = content or _named(columns, TEXT_NAMES, {label})
-    label = label or _named(columns, LABEL_NAMES, {content})
+    content = content or _named(columns, contents, {label})
+    return content, label or _named(columns, labels, {content})
+
+
+def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
+    """The columns of text and label: as set, by their names, or by what they hold."""
+    columns = rows.columns
+    content, label = named_columns(rows, settings, TEXT_NAMES, LABEL_NAMES)
     aside = {content, label, "split", "group"}
     others = [name for name in columns if name not in aside]
     if content is None and others:

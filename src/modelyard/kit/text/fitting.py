@@ -14,6 +14,8 @@ from modelyard.kit.text.tokenizer import open_tokenizer, special_tokens, trained
 
 LONGEST, SHORTEST, STEP = 256, 16, 16
 """Lengths that are chosen from where none is set."""
+USUAL = 0.95
+"""Share of the texts that are read whole then."""
 
 
 def fit_tokens(
@@ -26,21 +28,39 @@ def fit_tokens(
     """
     if checkpoint is None:
         tokenizer = trained_tokenizer(texts, settings.vocabulary, lower=settings.lower)
-    else:
-        tokenizer = checkpoint.tokenizer
+        return fit_length(texts, settings, tokenizer)
+    return fit_length(texts, settings, checkpoint.tokenizer, checkpoint.longest)
+
+
+def fit_length(
+    texts: Sequence[str],
+    settings: TokenFeatures,
+    tokenizer: str,
+    longest: int | None = None,
+    share: float = USUAL,
+) -> dict[str, Any]:
+    """The fields of `TokenSpec` with a tokenizer.
+
+    Args:
+        longest: tokens that a checkpoint reads at most; None: any number.
+        share: of the texts, that are read whole where no length is set.
+
+    Raises:
+        UsageError: a longer text is asked for, or the tokenizer does not pad.
+    """
     opened = open_tokenizer(tokenizer, "the checkpoint's tokenizer.json")
     length = settings.length
     if length is None:
         counts = [len(encoding.ids) for encoding in opened.encode_batch_fast(list(texts))]
-        usual = np.ceil(np.quantile(counts, 0.95) / STEP) * STEP
+        usual = np.ceil(np.quantile(counts, share) / STEP) * STEP
         length = int(np.clip(usual, SHORTEST, LONGEST))
-    if checkpoint is not None and length > checkpoint.longest:
+    if longest is not None and length > longest:
         if settings.length is not None:
             raise UsageError(
-                f"features.length = {length}, and the checkpoint reads {checkpoint.longest} tokens "
-                f"at most. Type: --set features.length={checkpoint.longest}"
+                f"features.length = {length}, and the checkpoint reads {longest} tokens at most. "
+                f"Type: --set features.length={longest}"
             )
-        length = checkpoint.longest
+        length = longest
     return {
         "tokenizer": tokenizer,
         "length": length,

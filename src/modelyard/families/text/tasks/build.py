@@ -17,6 +17,10 @@ def build(config: TextConfig) -> Any:
         from modelyard.families.text.answering.family import AnswerText
 
         return AnswerText(config)
+    if config.task == "translate":
+        from modelyard.families.text.translating.family import TranslateText
+
+        return TranslateText(config)
     if config.task == "classify_many":
         from modelyard.families.text.family import LabelsText
 

@@ -17,6 +17,10 @@ def data(config: TextConfig) -> Any:
         from modelyard.families.text.answering.data import AnswerData
 
         return AnswerData(config)
+    if config.task == "translate":
+        from modelyard.families.text.translating.data import TranslateData
+
+        return TranslateData(config)
     if config.task == "classify_many":
         from modelyard.families.text.data import LabelsTextData
 

@@ -10,7 +10,7 @@ from modelyard.errors import BrokenArtifact
 
 ASSET = "text.json"
 """Holds the task; one without is of a classifier."""
-TASKS = ("classify", "classify_many", "tag", "answer")
+TASKS = ("classify", "classify_many", "tag", "answer", "translate")
 
 
 def host(assets: Path) -> Any:
@@ -28,6 +28,10 @@ def host(assets: Path) -> Any:
         from modelyard.families.text.answering.host import AnswerHost
 
         return AnswerHost(assets)
+    if task == "translate":
+        from modelyard.families.text.translating.host import TranslateHost
+
+        return TranslateHost(assets)
     if task == "classify_many":
         from modelyard.families.text.host import LabelsTextHost
 

@@ -1,0 +1,190 @@
+"""From pairs of texts to arrays and assets.
+
+train.npy …           tokens of sources, int32 (pairs, length)
+train.labels.npy …    tokens of targets, int64 (pairs, most_written)
+train.files …         the pairs themselves, as JSON
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.errors import UsageError
+from modelyard.families.text.checkpoint import TokensData
+from modelyard.families.text.translating.reading import read_pairs
+from modelyard.families.text.translating.samples import write_sample
+from modelyard.families.text.translating.spec import (
+    END,
+    PAIRS,
+    TranslationSpec,
+    pair_of,
+    stored,
+    trained_tokenizer,
+)
+from modelyard.kit.checkpoints import FoundCheckpoint, find_checkpoint
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
+from modelyard.kit.classifier.folders import Example
+from modelyard.kit.classifier.rows import Content
+from modelyard.kit.tables import is_quickly_read
+from modelyard.kit.text.fitting import LONGEST, fit_length
+from modelyard.store.base import base_of
+
+SEQUENCE_TO_SEQUENCE = ("t5", "mt5", "umt5")
+"""Values of `model_type` in the config.json of a checkpoint."""
+SHORTEST = 8
+FREE = 1.5
+"""A translation may be so much longer than nearly all of training."""
+Parts = dict[str, list[Example]]
+
+
+class TranslateData(TokensData[TranslationSpec]):
+    """From pairs of texts to tokens."""
+
+    Spec = TranslationSpec
+    _column = PAIRS.field
+
+    def sample(self, raw: Path) -> None:
+        """Writes phrases in English and German."""
+        write_sample(raw, self.config.features.sample_texts, self.config.seed)
+
+    def check(self, data: Path) -> None:
+        """Reads files that are read quickly."""
+        if is_quickly_read(data):
+            read_pairs(data, self.config.features)
+
+    def checkpoint(self) -> FoundCheckpoint | None:
+        """What `model.checkpoint` names."""
+        model = self.config.model
+        if model.checkpoint is None:
+            return None
+        return find_checkpoint(model.checkpoint, SEQUENCE_TO_SEQUENCE, hub=model.hub)
+
+    def fitted(
+        self, classes: list[str], counts: list[int], facts: Sequence[Any]
+    ) -> TranslationSpec:
+        """The tokenizer, trained on the training pairs or a checkpoint's.
+
+        Args:
+            facts: the training pairs.
+        """
+        settings, found = self.config.features, self.checkpoint()
+        both = [text for pair in facts for text in pair]
+        tokenizer = found.tokenizer if found else trained_tokenizer(both, settings.vocabulary)
+        sources = [settings.prompt + source for source, _ in facts]
+        tokens = fit_length(sources, settings, tokenizer, share=1.0)
+        # A checkpoint's config.json need not hold what is T5's own usual value.
+        shape = found.shape if found else {}
+        spec = TranslationSpec(
+            limits=self.limits(),
+            classes=["source", "target"],
+            counts=[],
+            text_column=self._column,
+            prompt=settings.prompt,
+            start=int(shape.get("decoder_start_token_id", tokens["pad"])),
+            end=int(shape.get("eos_token_id", _number_of(END, tokenizer))),
+            most_written=LONGEST,
+            **tokens,
+        )
+        written = spec.counts_of([target for _, target in facts])
+        most = int(np.quantile(written, 0.99) * FREE)
+        return spec.model_copy(update={"most_written": min(LONGEST, most) + SHORTEST})
+
+    def features(self, raw: Path, out: Path) -> dict[str, Any]:
+        """Reads the pairs in `raw`; writes splits and assets to `out`. Returns the card's summary.
+
+        Raises:
+            BadData: with file, row and column.
+            UsageError: the settings are not those of the earlier model.
+        """
+        self._check_settings()
+        listing, self._column = read_pairs(raw, self.config.features)
+        examples = [_joined(example) for example in listing.examples]
+        digests = [hashlib.sha256(example.file.read()).hexdigest() for example in examples]
+        unique = without_copies(examples, digests, PAIRS)
+        parts = self._divided(unique.examples, raw)
+        base = base_of(out)
+        pairs = {split: [pair_of(one.file.read()) for one in parts[split]] for split in SPLITS}
+        spec = self._earlier(base) if base is not None else self.fitted([], [], pairs["train"])
+        cut = 0
+        for split in SPLITS:
+            cut += _write_split(out, split, parts[split], pairs[split], spec)
+        spec.save(Path(out) / "assets")
+        rows = {split: len(part) for split, part in parts.items()}
+        words, entries = self.summary(spec)
+        said = f"; {cut:,} cut at their end" if cut else ""
+        return {
+            "headline": f"{sum(rows.values()):,} pairs, {words}{said}",
+            "rows": rows,
+            "dropped": listing.dropped | unique.dropped,
+            "unit": PAIRS.many,
+            **entries,
+            "notes": [*listing.notes, *unique.notes],
+        }
+
+    def body(self, data: bytes) -> dict[str, Any]:
+        """A source as a request."""
+        return {PAIRS.field: pair_of(data)[0]}
+
+    def truths(self, features: Path, split: Any, limit: int | None = None) -> None:
+        """None: of a text there is more than one right translation."""
+
+    def unchangeable(
+        self, spec: TranslationSpec, plan: dict[str, Any]
+    ) -> list[tuple[str, Any, Any]]:
+        """The prompt, too."""
+        prompt = self.config.features.prompt
+        return [*super().unchangeable(spec, plan), ("features.prompt", prompt, spec.prompt)]
+
+    def _check_settings(self) -> None:
+        settings = self.config.features
+        for name in ("classes", "positive", "group_pattern"):
+            if getattr(settings, name):
+                raise UsageError(f"setting 'features.{name}' is for features.task=classify")
+
+    def _divided(self, examples: list[Example], raw: Path) -> Parts:
+        """By split; the translations of one source are in one of them."""
+        settings = self.config.features
+        wanted = {"validation": settings.validation_share, "test": settings.test_share}
+        sources = Counter(pair_of(example.file.read())[0] for example in examples)
+        grouped = []
+        for example in examples:
+            source = pair_of(example.file.read())[0]
+            several = sources[source] > 1 and example.group is None and example.split is None
+            group = f"source {source}" if several else example.group
+            grouped.append(replace(example, label=PAIRS.one, group=group))
+        return divide(grouped, PAIRS, wanted, self.config.seed, raw)
+
+
+def _joined(example: Example) -> Example:
+    """The pair as one content."""
+    content = Content(example.file, stored(example.file.read().decode(), example.label))
+    return replace(example, file=content, label=PAIRS.one)
+
+
+def _write_split(
+    out: Path, split: str, part: list[Example], pairs: list[tuple[str, str]], spec: TranslationSpec
+) -> int:
+    """Returns how many sources or targets are longer than what is read of them."""
+    sources, targets = [source for source, _ in pairs], [target for _, target in pairs]
+    tokens = spec.read(sources)
+    arrays = store.new_arrays(out, split, tokens.shape, np.dtype(np.int32))
+    arrays[:] = tokens
+    arrays.flush()
+    store.save_labels(out, split, spec.written(targets))
+    store.save_files(out, split, [one.name for one in part], [one.file for one in part])
+    long = spec.counts_of([spec.prompt + source for source in sources]) > spec.length
+    return int((long | (spec.counts_of(targets) > spec.most_written)).sum())
+
+
+def _number_of(token: str, tokenizer: str) -> int:
+    added = json.loads(tokenizer)["added_tokens"]
+    return int(next(one["id"] for one in added if one["content"] == token))

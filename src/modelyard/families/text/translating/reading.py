@@ -1,0 +1,63 @@
+"""Pairs of texts: two columns of a table, or two fields of JSON rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from modelyard.errors import BadData
+from modelyard.families.text.translating.spec import PAIRS
+from modelyard.kit.classifier.config import RowFeatures
+from modelyard.kit.classifier.folders import Listing
+from modelyard.kit.classifier.rows import Rows, is_rows, named_columns, read_rows
+from modelyard.kit.json_lines import ROWS
+from modelyard.store.files import files_of
+
+SOURCES = ("source", "src", "input", "from", "text", "original", "question", "quelle")
+TARGETS = ("target", "tgt", "output", "to", "translation", "reference", "answer", "label", "ziel")
+"""Usual names of the two columns, the likeliest first, in lower case."""
+LANGUAGE = re.compile(r"[a-z]{2,3}([-_][a-z]{2,4})?", re.IGNORECASE)
+"""Codes such as `en`, `deu` and `pt-BR`."""
+ASIDE = frozenset({"split", "group", "id"})
+
+
+def read_pairs(raw: Path, settings: RowFeatures) -> tuple[Listing, str]:
+    """The pairs of tables and JSON rows, the target as label; and the column of the sources.
+
+    Raises:
+        BadData: with file, row and column.
+    """
+    if not any(is_rows(file.name) for file in files_of(raw)):
+        allowed = "a table (.csv, .tsv, .parquet) or JSON rows (.jsonl) with a source and a target"
+        raise BadData(f"holds no pairs of texts: allowed is {allowed}", file=Path(raw))
+    listing, content = read_rows(raw, PAIRS, settings, _find)
+    if listing.dropped:
+        renamed = {"no label": "no target", f"no {PAIRS.one}": "no source"}
+        listing.dropped = {renamed.get(why, why): count for why, count in listing.dropped.items()}
+    target = listing.examples[0].columns[1]
+    listing.notes[-1] = f"The source is the column {content!r}, the target {target!r}."
+    return listing, content
+
+
+def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
+    """As set; by their names; or of a table whose two columns are called as languages, the first."""
+    source, target = named_columns(rows, settings, SOURCES, TARGETS)
+    others = [name for name in rows.columns if name not in {source, target} | ASIDE]
+    if source is None and target is None:
+        languages = [name for name in others if LANGUAGE.fullmatch(name)]
+        ordered = rows.file.suffix not in ROWS  # fields of an object have no order
+        if len(languages) == 2 and ordered:
+            source, target = languages
+    elif len(others) == 1:
+        source, target = source or others[0], target or others[0]
+    if source is None or target is None or source == target:
+        seen = ", ".join(repr(name) for name in rows.columns)
+        raise BadData(
+            f"no column is the source and the target by its name; seen: {seen}",
+            file=rows.file.path,
+            hint=(
+                "Name them: --set features.text_column=SOURCE --set features.label_column=TARGET; "
+                "a table needs a first row with names, such as source,target"
+            ),
+        )
+    return source, target
