@@ -147,8 +147,9 @@ def test_the_train_split_is_asked_as_strangers_and_can_be_hit(made):
     assert any("history" in note for note in found.notes)
 
 
-def test_the_model_knows_nothing_of_the_test_interaction(made, tmp_path):
-    one = made("lightgcn")
+@pytest.mark.parametrize("kind", ["lightgcn", "din", "sequence"])
+def test_the_model_knows_nothing_of_the_test_interaction(made, kind, tmp_path):
+    one = made(kind)
     with (one.raw / "interactions.csv").open(newline="") as stream:
         header, *rows = list(csv.reader(stream))
     user = "7"
@@ -162,7 +163,7 @@ def test_the_model_knows_nothing_of_the_test_interaction(made, tmp_path):
         changed = [[row[0], other, *row[2:]] if row is last else row for row in rows]
         csv.writer(stream).writerows([header, *changed])
     (tmp_path / "raw" / "items.csv").write_bytes((one.raw / "items.csv").read_bytes())
-    again = train(configured("lightgcn"), tmp_path / "raw", tmp_path)
+    again = train(configured(kind), tmp_path / "raw", tmp_path)
     files = sorted(path.relative_to(one.model) for path in one.model.rglob("*") if path.is_file())
     assert len(files) >= 8
     assert [

@@ -10,7 +10,7 @@ import torch
 
 from modelyard.compress.parity import check_parity
 from modelyard.errors import BadData
-from modelyard.families.recommender.batches import batches, draw_negatives
+from modelyard.families.recommender.batches import draw_negatives
 from modelyard.families.recommender.catalog import Catalog, Item
 from modelyard.families.recommender.config import RecommenderModel
 from modelyard.families.recommender.model import FoldIn, LightGCN, NeuMF
@@ -117,12 +117,12 @@ def test_every_training_interaction_is_in_one_batch_and_no_left_out_one_is(made)
     catalog = Catalog.load(one.features / "assets")
     seen = [
         (int(u), int(i))
-        for batch in batches(one.family.config, one.features, "train", 1)
+        for batch in one.family.batches(one.features, "train", 1)
         for u, i in zip(batch["user"], batch["item"], strict=True)
     ]
     known = list(zip(catalog.history_users.tolist(), catalog.history_items.tolist(), strict=True))
     assert sorted(seen) == sorted(known)
-    for batch in batches(one.family.config, one.features, "validation", 1):
+    for batch in one.family.batches(one.features, "validation", 1):
         for user, item, unseen in zip(
             batch["user"].tolist(), batch["item"].tolist(), batch["unseen"], strict=True
         ):
@@ -141,7 +141,7 @@ def test_multitask_without_its_columns_says_what_to_do(made, tmp_path):
     with pytest.raises(
         BadData, match="click, conversion and dwell; missing: all three.*model.kind=lightgcn"
     ):
-        next(iter(batches(family.config, tmp_path, "train", 1)))
+        next(iter(family.batches(tmp_path, "train", 1)))
     assert one.host.rank_by is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,19 @@ from modelyard.training.batches import Batches
 Batch = dict[str, torch.Tensor]
 
 
-def batches(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
-    """The split's batches for `model.kind`, training in an order that follows from seed and
-    epoch."""
-    if config.model.kind == "multitask":
-        return _impressions(config, features, split, epoch)
-    return (
-        _interactions(config, features, epoch)
-        if split == "train"
-        else _judged(config, features, split)
-    )
+Make = Callable[[RecommenderConfig, Path, Split, int], Batches]
+"""The batches of a split in an epoch, of training in an order that follows from seed and epoch."""
+
+JUDGED_AGAINST = 32
+"""Items drawn for each left-out one when din and sequence are judged while they train: scoring the
+whole catalogue for each would cost more than the training."""
+
+
+def interactions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
+    """Interactions with drawn negatives; on the other splits left-out ones with all items."""
+    if split == "train":
+        return _interactions(config, features, epoch)
+    return _judged(config, features, split)
 
 
 def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Batches:
@@ -91,7 +95,7 @@ def _judged(config: RecommenderConfig, features: Path, split: Split) -> Batches:
     )
 
 
-def _impressions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
+def impressions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
     """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds)) float32,
     (batch,) each; and `negative` int64 (batch, negatives), drawn at random."""
     shown = load_impressions(features, split)
@@ -109,3 +113,126 @@ def _impressions(config: RecommenderConfig, features: Path, split: Split, epoch:
     arrays["negative"] = draw_negatives(rng, catalog, arrays["user"], config.model.drawn)
     order = rng.permutation(len(arrays["user"]))
     return Batches.of(arrays, config.training.batch_size, order)
+
+
+def ordered_interactions(
+    config: RecommenderConfig, features: Path, split: Split, epoch: int
+) -> Batches:
+    """`user`, `item` int64 (batch,), `negative` int64 (batch, negatives), and `items` int64 (batch,
+    length): what the user had before the item, newest first, -1 where the list has ended."""
+    catalog = Catalog.load(features / "assets")
+    length = config.model.length
+    ends, users, target = _places(features, split, catalog)
+    rng, count = _drawing(config, split, epoch)
+    negative = draw_negatives(rng, catalog, users, count)
+    starts = (catalog.history_ends - catalog.lengths)[users]
+
+    def take(rows: np.ndarray) -> Batch:
+        places = ends[rows, None] - 1 - np.arange(length)
+        there = places >= starts[rows, None]
+        items = np.where(there, catalog.history_items[places.clip(min=0)], -1)
+        arrays = {
+            "user": users[rows],
+            "item": target[rows],
+            "negative": negative[rows],
+            "items": items,
+        }
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    order = np.arange(len(users))
+    if split == "train":
+        return Batches(rng.permutation(order), config.training.batch_size, take)
+    # As many pairs of a user and an item as in a batch of training.
+    size = config.training.batch_size * (1 + config.model.drawn) // (1 + count)
+    return Batches(order, max(1, size), take)
+
+
+def windows(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
+    """`user` int64 (batch,), `target` int64 (batch, length + 1): a stretch of the user's history,
+    oldest first, -1 where it has ended; `counted` float32, the same shape: 1 where the next item is
+    learned; `negative` int64 (batch, negatives).
+
+    On the other splits a stretch ends with the left-out item, and only this one counts.
+    """
+    catalog = Catalog.load(features / "assets")
+    width = config.model.length + 1
+    rng, count = _drawing(config, split, epoch)
+    if split == "train":
+        found = _stretches(catalog, width, load_fresh(features, catalog))
+    else:
+        found = _left_out(catalog, width, *load_split(features, split))
+    users, target, counted = found
+    negative = draw_negatives(rng, catalog, users, count)
+    arrays = {"user": users, "target": target, "counted": counted, "negative": negative}
+    order = np.arange(len(users))
+    if split == "train":
+        order = rng.permutation(order)
+    # `batch_size` counts interactions.
+    each = max(1.0, counted.sum() / max(1, len(users)))
+    return Batches.of(arrays, max(1, round(config.training.batch_size / each)), order)
+
+
+def _drawing(
+    config: RecommenderConfig, split: Split, epoch: int
+) -> tuple[np.random.Generator, int]:
+    """What draws negatives and how many; the same each time on splits that are judged."""
+    if split == "train":
+        return np.random.default_rng([config.seed, epoch]), config.model.drawn
+    return np.random.default_rng([config.seed, 0]), JUDGED_AGAINST
+
+
+def _places(
+    features: Path, split: Split, catalog: Catalog
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the history before each item ends in the catalogue's, the user and the item, int64
+    (items,) each."""
+    if split == "train":
+        rows = load_fresh(features, catalog)
+        return rows, catalog.history_users[rows], catalog.history_items[rows]
+    users, target = load_split(features, split)
+    return catalog.history_ends[users], users, target
+
+
+def _stretches(
+    catalog: Catalog, width: int, fresh: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users, stretches of at most `width` items and which items count: each `fresh` one once.
+
+    A history longer than a stretch is cut into several that overlap by half, so that all but its
+    first items are learned with some of those before them.
+    """
+    new = np.zeros(len(catalog.history_items), bool)
+    new[fresh] = True
+    users, begins, ends, counts = [], [], [], []
+    for user, (end, length) in enumerate(
+        zip(catalog.history_ends.tolist(), catalog.lengths.tolist(), strict=True)
+    ):
+        first = end - length
+        cuts = [*range(end, first + width, -max(1, width // 2)), min(end, first + width)]
+        before = [*cuts[1:], first]
+        for stop, counted in zip(cuts, before, strict=True):
+            if new[counted:stop].any():
+                users.append(user)
+                begins.append(max(first, stop - width))
+                ends.append(stop)
+                counts.append(counted)
+    begin, end = np.array(begins, np.int64)[:, None], np.array(ends, np.int64)[:, None]
+    places = begin + np.arange(width)
+    there = places < end
+    places = np.where(there, places, 0)
+    target = np.where(there, catalog.history_items[places], -1)
+    counted = there & new[places] & (places >= np.array(counts, np.int64)[:, None])
+    return np.array(users, np.int64), target, counted.astype(np.float32)
+
+
+def _left_out(
+    catalog: Catalog, width: int, users: np.ndarray, items: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `_stretches`, the last items of each history and the left-out one, which counts."""
+    target = np.full((len(users), width), -1, np.int64)
+    counted = np.zeros((len(users), width), np.float32)
+    for row, (user, item) in enumerate(zip(users.tolist(), items.tolist(), strict=True)):
+        history = np.append(catalog.history(user), item)[-width:]
+        target[row, : len(history)] = history
+        counted[row, len(history) - 1] = 1
+    return users, target, counted

@@ -11,6 +11,7 @@ Added by training:
 
     model.json            which network, and its sizes
     item_vectors.npy      float32 (items, dimensions), of length 1: what likeness of items is told by
+    retrieval.npz         of kinds that read histories: the items' vectors that find candidates
 """
 
 from __future__ import annotations

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from modelyard.families.recommender.search import SEARCH
 from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 
-Kind = Literal["lightgcn", "ncf", "multitask"]
+Kind = Literal["lightgcn", "ncf", "multitask", "din", "sequence"]
+
+
+class Usual(NamedTuple):
+    """Defaults of one kind, chosen on the validation split of the built-in data."""
+
+    negatives: int
+    regularization: float
+
+
+USUAL: Mapping[Kind, Usual] = {
+    "lightgcn": Usual(16, 1e-3),
+    "ncf": Usual(4, 1e-2),
+    "multitask": Usual(4, 1e-2),
+    "din": Usual(4, 1e-2),
+    "sequence": Usual(64, 0.0),
+}
 
 
 class RecommenderFeatures(Settings):
@@ -35,19 +51,23 @@ class RecommenderModel(Settings):
 
     kind: Kind = "lightgcn"
     """lightgcn (graph convolution, BPR loss), ncf (neural collaborative filtering: NeuMF),
-    multitask (towers for click, conversion and dwell time; the data needs these columns)."""
+    multitask (towers for click, conversion and dwell time; the data needs these columns),
+    din (attention over a user's history by the candidate item), sequence (a causal transformer over
+    the ordered history)."""
     dimensions: int = Field(default=64, ge=2)
-    """Length of a user's and of an item's embedding; ncf has two of each."""
+    """Length of a user's and of an item's embedding; ncf has two of each. sequence divides it among
+    `heads`."""
     layers: int = Field(default=3, ge=0)
     """Graph convolutions of lightgcn. 0 is matrix factorization."""
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 32, 16), min_length=1)
-    """Widths of ncf's layers; multitask's experts and towers have the last two."""
+    """Widths of ncf's layers; multitask's experts and towers and din's layers have the last two."""
     negatives: int | None = Field(default=None, ge=1)
     """Items drawn for each interaction, among those that the user has not had in training. None:
-    16 for lightgcn, where they cost little, 4 for the other kinds."""
+    16 for lightgcn and 64 for each user of sequence, where they cost little, 4 for the other
+    kinds."""
     regularization: float | None = Field(default=None, ge=0)
-    """L2 penalty on the embeddings in a batch. None: 1e-3 for lightgcn, 1e-2 for ncf and
-    multitask, whose layers learn single users by heart."""
+    """L2 penalty on the embeddings in a batch. None: 1e-3 for lightgcn, 0 for sequence,
+    which has dropout, 1e-2 for the others, whose layers learn single users by heart."""
     bottom: Literal["mmoe", "shared"] = "mmoe"
     """What multitask's towers stand on: experts mixed by a gate for each task, or one layer
     shared by all."""
@@ -56,17 +76,36 @@ class RecommenderModel(Settings):
     rank_by: Literal["click", "conversion", "dwell"] = "click"
     """What multitask puts first: the chance of a click, of a click that converts, or the
     expected seconds."""
+    length: int = Field(default=50, ge=1, le=1000)
+    """Items of a history that din and sequence look at: the last ones."""
+    units: int = Field(default=16, ge=1)
+    """Hidden units of din's attention."""
+    candidates: int = Field(default=200, ge=100)
+    """Items that din scores for a request: those nearest to the mean of the history."""
+    blocks: int = Field(default=2, ge=1)
+    """Transformer blocks of sequence."""
+    heads: int = Field(default=2, ge=1)
+    """Attention heads of sequence; they divide `dimensions`."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Share of values that sequence sets to zero in training."""
+
+    @model_validator(mode="after")
+    def _heads_divide_dimensions(self) -> RecommenderModel:
+        if self.kind == "sequence" and self.dimensions % self.heads:
+            raise ValueError(
+                f"model.dimensions = {self.dimensions} is no multiple of model.heads = {self.heads}"
+            )
+        return self
 
     @property
     def drawn(self) -> int:
         """`negatives`, or the default of the kind."""
-        usual = 16 if self.kind == "lightgcn" else 4
-        return usual if self.negatives is None else self.negatives
+        return USUAL[self.kind].negatives if self.negatives is None else self.negatives
 
     @property
     def penalty(self) -> float:
         """`regularization`, or the default of the kind."""
-        usual = 1e-3 if self.kind == "lightgcn" else 1e-2
+        usual = USUAL[self.kind].regularization
         return usual if self.regularization is None else self.regularization
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from modelyard.families.recommender import plots, tasks
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.data import load_split
-from modelyard.families.recommender.host import Answer, Query, best
+from modelyard.families.recommender.host import best
 from modelyard.families.recommender.ranking import (
     CUTS,
     figures,
@@ -20,6 +20,8 @@ from modelyard.families.recommender.ranking import (
     popularity_scores,
     ranks,
 )
+from modelyard.families.recommender.requests import Answer, Query
+from modelyard.families.recommender.scoring import Attended
 from modelyard.judging.evaluation import Direction, Evaluation
 from modelyard.kit.intervals import resample
 
@@ -55,6 +57,7 @@ def evaluate(
     notes = [
         found.sentence(MAIN, within=(0, 1)),
         *_notes(catalog, users, target, had, sources),
+        *_retrieved(host, catalog, target, had),
     ]
     heads = tasks.judge(host, run, features, split)
     directions: dict[str, Direction] = {
@@ -168,6 +171,26 @@ def _notes(
             f"{new:,} left-out items have no training interaction and can hardly be found."
         )
     return notes
+
+
+def _retrieved(
+    host: RecommenderHost, catalog: Catalog, target: np.ndarray, had: list[np.ndarray]
+) -> list[str]:
+    """How many of the left-out items a kind that scores some candidates finds among them."""
+    if not isinstance(host.scorer, Attended):
+        return []
+    names = [item.id for item in catalog.items]
+    hits = 0
+    for items, wanted in zip(had, target.tolist(), strict=True):
+        asked = host.resolve(Query(history=[names[item] for item in items]))
+        place = host.catalog.item_index.get(names[wanted])
+        if asked.history and place is not None:
+            hits += place in host.scorer.candidates(asked)
+    count = min(host.scorer.most, len(host.catalog.items))
+    return [
+        f"{100 * hits / len(target):.1f} % of the left-out items are among the {count:,} candidates "
+        "that are scored."
+    ]
 
 
 def _mean_gain(_target: np.ndarray, place: np.ndarray) -> float:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from modelyard.families.recommender.batches import batches, replayed
+from modelyard.families.recommender.batches import replayed
 from modelyard.families.recommender.config import RecommenderConfig
 from modelyard.families.recommender.data import RecommenderData
 from modelyard.families.recommender.evaluate import evaluate
 from modelyard.families.recommender.host import RecommenderHost
-from modelyard.families.recommender.model import Net, build, describe, graphs, item_vectors
+from modelyard.families.recommender.kinds import KINDS, build, describe
+from modelyard.families.recommender.networks import Network, item_vectors
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.runtimes.types import Graph, Runtime
@@ -30,34 +31,42 @@ Batch = dict[str, torch.Tensor]
 class Recommender(RecommenderData, Family[RecommenderConfig]):
     """From a log of interactions to a served ranking of the catalogue."""
 
-    def model(self, assets: Path) -> Net:
+    def model(self, assets: Path) -> Network:
         """The untrained network."""
         return build(self.config.model, assets)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
-        """Interactions with negatives, or for multitask what was shown."""
-        return batches(self.config, features, split, epoch)
+        """What the kind is trained on."""
+        return KINDS[self.config.model.kind].batches(self.config, features, split, epoch)
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """The network's own loss."""
-        assert isinstance(model, Net)
+        assert isinstance(model, Network)
         return model.loss(batch)
+
+    def weight(self, model: torch.nn.Module, batch: Batch) -> float | torch.Tensor:
+        """Over how many terms the network's loss is a mean."""
+        assert isinstance(model, Network)
+        return model.weight(batch)
 
     def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
         """Exemplars with freshly drawn negatives."""
         return replayed(self.config, memory, features, epoch)
 
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
-        """The shared loop; then `assets/model.json` and `assets/item_vectors.npy` for the host."""
+        """The shared loop; then what the host needs besides the graphs: see catalog.py."""
         report = trainer.fit(self, features, out)
-        write_json(out / "assets" / "model.json", describe(self.config.model))
-        np.save(out / "assets" / "item_vectors.npy", item_vectors(self._trained(out)))
+        net, assets = self._trained(out), out / "assets"
+        write_json(assets / "model.json", describe(self.config.model, net))
+        np.save(assets / "item_vectors.npy", item_vectors(net))
+        arrays: dict[str, Any] = net.retrieval()
+        if arrays:
+            np.savez(assets / "retrieval.npz", **arrays)
         return report | {"headline": f"{self.config.model.kind}, {report['headline']}"}
 
     def graphs(self, model: Path) -> list[Graph]:
-        """`personal`: `user` (batch,) and `history`: `items` (batch, length), to logits (batch,
-        items)."""
-        return graphs(self._trained(model))
+        """Those of the kind's network."""
+        return self._trained(model).graphs()
 
     def evaluate(
         self, host: RecommenderHost, run: Runtime, features: Path, split: Split = "test"
@@ -65,5 +74,7 @@ class Recommender(RecommenderData, Family[RecommenderConfig]):
         """Ranks the whole catalogue for each judged user."""
         return evaluate(host, run, features, split)
 
-    def _trained(self, model: Path) -> Any:
-        return load_weights(self.model(model / "assets"), model)
+    def _trained(self, model: Path) -> Network:
+        net = load_weights(self.model(model / "assets"), model)
+        assert isinstance(net, Network)
+        return net

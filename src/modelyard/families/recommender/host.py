@@ -4,85 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import BaseModel
 
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.host import Caution, Explanation, Host, WithWarnings
+from modelyard.families.recommender.requests import (
+    Answer,
+    Asked,
+    Query,
+    Recommendation,
+    Source,
+)
+from modelyard.families.recommender.scoring import Attended, Scorer, load_scorer
+from modelyard.host import Caution, Explanation, Host
 from modelyard.runtimes.types import Arrays, Runtime
 
-Source = Literal["personal", "history", "popular"]
-Id = StrictInt | Annotated[str, Field(min_length=1, max_length=200)]
-Ids = Annotated[list[Id], Field(max_length=10_000)]
 REASONS = 10
 """Items of the history that an explanation names at most."""
-MOST = 100
-"""Items an answer has at most."""
-
-
-class Query(BaseModel, extra="forbid"):
-    """Whom to recommend to, and how much."""
-
-    user: Id | None = Field(
-        default=None, description="Id as in the training data; left out for a stranger"
-    )
-    k: int = Field(default=10, ge=1, le=MOST, description="Items wanted")
-    exclude: Ids = Field(default=[], description="Ids of items not to recommend, for any reason")
-    history: Ids = Field(
-        default=[],
-        description="Ids of items that the user had and training may not know: never recommended, and the taste of "
-        "a user whom training did not know",
-    )
-
-
-class Recommendation(BaseModel, extra="forbid"):
-    """One item."""
-
-    item: str = Field(description="Item id")
-    score: float = Field(description="Larger is better; comparable within one answer")
-    title: str | None = Field(default=None, description="Title, where the data has one")
-    category: str | None = Field(default=None, description="Category, where the data has one")
-    click: float | None = Field(
-        default=None, description="Chance of a click when shown (multitask)"
-    )
-    conversion: float | None = Field(
-        default=None, description="Chance that a click converts (multitask)"
-    )
-    dwell: float | None = Field(
-        default=None, description="Typical seconds spent after a click (multitask)"
-    )
-
-
-class Answer(WithWarnings, extra="forbid"):
-    """Items, best first."""
-
-    items: list[Recommendation] = Field(
-        description="Best first; fewer than k when too few are left"
-    )
-    source: Source = Field(
-        description="personal: the user was in the training data; history: an unknown user, judged by the history "
-        "given; popular: nothing is known, so these are what most had"
-    )
-    ignored: int = Field(description="Ids in exclude and history that training did not know")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request in indices."""
-
-    source: Source
-    user: int | None
-    history: list[int]
-    """Items of the request's history, known ones, without repeats."""
-    hidden: np.ndarray
-    """Items that must not be in the answer, int64."""
-    ignored: int
-    k: int
 
 
 class RecommenderHost(Host):
@@ -100,6 +42,11 @@ class RecommenderHost(Host):
         """Of a model with three heads what comes first; None for a model with one score."""
         found: str | None = json.loads((self.assets / "model.json").read_text()).get("rank_by")
         return found
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """How items are scored."""
+        return load_scorer(self.assets, self.catalog)
 
     @cached_property
     def item_vectors(self) -> np.ndarray:
@@ -146,8 +93,8 @@ class RecommenderHost(Host):
         }
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
-        """How much the first item is like each one that the user had: cosines of the items'
-        embeddings."""
+        """How much each item that the user had speaks for the first one: its attention, where the
+        kind has one, else the cosine of the items' embeddings."""
         (answer,) = self.predict(run, [request])
         asked = self.resolve(request)
         assert isinstance(answer, Answer)
@@ -155,14 +102,18 @@ class RecommenderHost(Host):
         if not answer.items or not len(had):
             return None
         top = self.catalog.item_index[answer.items[0].item]
-        likeness = self.item_vectors[had] @ self.item_vectors[top]
-        nearest = np.argsort(-np.abs(likeness), kind="stable")[:REASONS]
+        if isinstance(self.scorer, Attended):
+            weights = self.scorer.attention(run, asked, top)
+            output = f"weight of an item of the history for {self._label(top)}"
+        else:
+            likeness = self.item_vectors[had] @ self.item_vectors[top]
+            weights = dict(zip(had.tolist(), likeness.tolist(), strict=True))
+            output = f"cosine of {self._label(top)} with an item of the history"
+        largest = sorted(weights, key=lambda item: -abs(weights[item]))[:REASONS]
         return Explanation(
-            method="item likeness",
-            output=f"cosine of {self._label(top)} with an item of the history",
-            contributions={
-                self._label(int(had[place])): float(likeness[place]) for place in nearest
-            },
+            method=self.scorer.explains,
+            output=output,
+            contributions={self._label(item): weights[item] for item in largest},
         )
 
     def resolve(self, request: BaseModel) -> Asked:
@@ -185,15 +136,9 @@ class RecommenderHost(Host):
         return run("personal", {"user": users.astype(np.int64)})
 
     def _outputs(self, run: Runtime, source: Source, asked: Sequence[Asked]) -> Arrays:
-        if source == "personal":
-            return self.heads(run, np.array([one.user for one in asked]))
         if source == "popular":
             return {"score": np.tile(self.catalog.popularity.astype(np.float32), (len(asked), 1))}
-        longest = max(len(one.history) for one in asked)
-        items = np.full((len(asked), longest), -1, np.int64)
-        for row, one in enumerate(asked):
-            items[row, : len(one.history)] = one.history
-        return run("history", {"items": items})
+        return self.scorer.outputs(run, asked)
 
     def scores(self, outputs: Arrays) -> np.ndarray:
         """What is ranked by, float32 (rows, items)."""
@@ -207,7 +152,7 @@ class RecommenderHost(Host):
         return click
 
     def _answer(self, asked: Asked, scores: np.ndarray, outputs: Arrays) -> Answer:
-        allowed = np.ones(len(scores), dtype=bool)
+        allowed = np.isfinite(scores)
         allowed[asked.hidden] = False
         found = []
         for index in best(scores, allowed, asked.k):

@@ -1,5 +1,4 @@
-"""Networks that score users and items; the only place of the family, with towers.py, that needs
-torch.
+"""Networks of a vector for each user and each item.
 
 LightGCN is written with one sparse product rather than torch-geometric's LGConv: the product is
 three lines, and importing torch-geometric alone takes longer than the built-in training.
@@ -8,11 +7,7 @@ three lines, and importing torch-geometric alone takes longer than the built-in 
 from __future__ import annotations
 
 import itertools
-import json
 from abc import abstractmethod
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +16,11 @@ from torch.nn import functional
 
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
+from modelyard.families.recommender.networks import Batch, Network, dot, energy, example_histories
 from modelyard.runtimes.types import Graph
 
-Batch = dict[str, torch.Tensor]
 
-
-class Net(nn.Module):
+class Net(Network):
     """A model that turns users and items into vectors and pairs of vectors into scores."""
 
     owners: torch.Tensor
@@ -46,14 +40,25 @@ class Net(nn.Module):
         """Logits by name, (batch, items): `user` (batch, width), `item` (items, width) or
         (batch, items, width)."""
 
-    @abstractmethod
-    def loss(self, batch: Batch) -> torch.Tensor:
-        """Mean loss of a batch, a scalar."""
-
     def forward(self, user: torch.Tensor) -> Batch:
         """`user` int64 (batch,) to logits of all items, (batch, items)."""
         users, items = self.vectors()
         return self.heads(users[user], items)
+
+    def graphs(self) -> list[Graph]:
+        """`personal`: `user` (batch,) and `history`: `items` (batch, length), to logits (batch,
+        items)."""
+        users, items = (len(part) for part in self.vectors())
+        user = np.linspace(0, users - 1, 7).astype(np.int64)
+        history = example_histories(items)
+        return [
+            Graph("personal", {"user": user}, module=Personal(self)),
+            Graph("history", {"items": history}, module=FoldIn(self), dynamic={"items": (1,)}),
+        ]
+
+    def likeness(self) -> torch.Tensor:
+        """The items' vectors."""
+        return self.vectors()[1]
 
     def profiles(self) -> torch.Tensor:
         """What having an item says of a person, (items, width): the mean vector of those who had
@@ -193,50 +198,6 @@ def perceptron(widths: tuple[int, ...]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def build(settings: RecommenderModel, assets: Path) -> Net:
-    """The untrained network for the users and items of `assets`.
-
-    The assets of a trained model say themselves which network it is; `settings` say it for those of
-    features.
-    """
-    from modelyard.families.recommender.towers import Towers
-
-    known = Path(assets) / "model.json"
-    if known.is_file():
-        settings = RecommenderModel.model_validate(json.loads(known.read_text())["settings"])
-    catalog = Catalog.load(assets)
-    networks: dict[str, Callable[[Catalog, RecommenderModel], Net]] = {
-        "lightgcn": LightGCN,
-        "ncf": NeuMF,
-        "multitask": Towers,
-    }
-    return networks[settings.kind](catalog, settings)
-
-
-def describe(settings: RecommenderModel) -> dict[str, Any]:
-    """What `assets/model.json` holds."""
-    heads = {"rank_by": settings.rank_by} if settings.kind == "multitask" else {}
-    return {"kind": settings.kind, "settings": settings.model_dump(mode="json"), **heads}
-
-
-def item_vectors(net: Net) -> np.ndarray:
-    """The items' vectors scaled to length 1, float32 (items, width)."""
-    with torch.inference_mode():
-        return np.asarray(functional.normalize(net.vectors()[1], dim=1).cpu().numpy())
-
-
-def graphs(net: Net) -> list[Graph]:
-    """A trained net as graphs. The examples hold several users, and lists of unequal length."""
-    users, items = (len(part) for part in net.vectors())
-    user = np.linspace(0, users - 1, 7).astype(np.int64)
-    history = np.linspace(0, items - 1, 21).astype(np.int64).reshape(7, 3)
-    history[1::2, 2], history[2, 1] = -1, -1
-    return [
-        Graph("personal", {"user": user}, module=Personal(net)),
-        Graph("history", {"items": history}, module=FoldIn(net), dynamic={"items": (1,)}),
-    ]
-
-
 class Personal(nn.Module):
     """A trained net with its vectors as constants: `user` int64 (batch,) to logits (batch,
     items)."""
@@ -265,21 +226,9 @@ class FoldIn(nn.Module):
         return self.net.heads(total / there.sum(1).clamp(min=1), self.items)
 
 
-def dot(user: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
-    """(batch, width) with (items, width) or (batch, items, width) to (batch, items)."""
-    if item.ndim == 2:
-        return user @ item.T
-    return torch.bmm(item, user[:, :, None])[..., 0]
-
-
 def _mean_where(values: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
     """Mean over rows of each row's mean over the places that are there."""
     return ((values * there).sum(1) / there.sum(1).clamp(min=1)).mean()
-
-
-def energy(embeddings: tuple[torch.Tensor, ...], rows: int) -> torch.Tensor:
-    """Half the squared length of a batch's embeddings, for each of its rows."""
-    return torch.stack([part.square().sum() for part in embeddings]).sum() / (2 * rows)
 
 
 def _normalized(catalog: Catalog) -> torch.Tensor:

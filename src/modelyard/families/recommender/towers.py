@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
-from modelyard.families.recommender.model import Batch, Joint, Net, dot, energy, perceptron
+from modelyard.families.recommender.model import Joint, Net, perceptron
+from modelyard.families.recommender.networks import Batch, dot, energy
 
 TASKS = ("shown", "click", "conversion", "dwell")
 

@@ -1,0 +1,125 @@
+"""Attention over a user's history by the candidate item."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.config import RecommenderModel
+from modelyard.families.recommender.model import perceptron
+from modelyard.families.recommender.networks import Batch, Network, dot, energy, example_histories
+from modelyard.runtimes.types import Arrays, Graph
+
+
+class Interest(Network):
+    """Deep interest network (Zhou et al. 2018): each candidate weighs the history by itself.
+
+    The weight of an item of the history is a small network's of that item, the candidate, their
+    product and how long ago it was; weights are not normalized, so that many alike items count for
+    more than one (section 4.3). Layers over the weighted sum and the candidate give the logit, to
+    which a weighted product of both is added, which layers alone learn poorly (Rendle et al. 2020).
+
+    The same embeddings retrieve the candidates: the product of an item with the mean of the
+    history, trained next to the logit.
+    """
+
+    scorer: ClassVar[str] = "attention"
+
+    def __init__(self, catalog: Catalog, settings: RecommenderModel) -> None:
+        super().__init__()
+        size, units = settings.dimensions, settings.units
+        self.negatives, self.penalty = settings.drawn, settings.penalty
+        self.item = nn.Parameter(torch.randn(len(catalog.items), size) * 0.1)
+        self.bias = nn.Parameter(torch.zeros(len(catalog.items), 2))
+        self.ago = nn.Parameter(torch.zeros(settings.length, units))
+        self.past, self.candidate = nn.Linear(size, units), nn.Linear(size, units, bias=False)
+        self.pair = nn.Parameter(torch.randn(units, size) / size**0.5)
+        self.weigh = nn.Linear(units, 1)
+        self.layers = nn.Sequential(
+            *perceptron((3 * size, *settings.hidden[-2:])), nn.Linear(settings.hidden[-1], 1)
+        )
+        self.product = nn.Parameter(torch.ones(size))
+        self.mean = nn.Linear(size, size, bias=False)
+        nn.init.eye_(self.mean.weight)
+
+    def forward(self, items: torch.Tensor, candidates: torch.Tensor) -> Batch:
+        """`items` int64 (batch, length), newest first, -1 where a list has ended, and `candidates`
+        int64 (batch, candidates) to `score` (batch, candidates) and `attention` (batch, candidates,
+        length)."""
+        past, there = self._past(items)
+        item = self.item[candidates]
+        attention = self._attention(past, there, item)
+        interest = torch.bmm(attention, past)
+        joint = torch.cat([interest, item, interest * item], -1)
+        score = self.layers(joint)[..., 0] + (interest * self.product * item).sum(-1)
+        return {"score": score + self.bias[candidates][..., 0], "attention": attention}
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Cross-entropy of the item against drawn ones, of the logit and of the retrieval."""
+        candidates = torch.cat([batch["item"][:, None], batch["negative"]], 1)
+        # Most histories are much shorter than the longest: no work on columns of padding only.
+        longest = int((batch["items"] >= 0).sum(1).max())
+        items = batch["items"][:, : max(1, longest)]
+        scores = (self(items, candidates)["score"], self._retrieved(items, candidates))
+        loss = torch.stack([self._entropy(score) for score in scores]).sum()
+        if not self.training:
+            return loss
+        return loss + self.penalty * energy((self.item[candidates],), len(candidates))
+
+    def graphs(self) -> list[Graph]:
+        """`attention`: `items` (batch, length) and `candidates` (batch, candidates) to logits and
+        weights."""
+        count = len(self.item)
+        candidates = np.linspace(0, count - 1, 35).astype(np.int64).reshape(5, 7).T.copy()
+        example = {"items": example_histories(count), "candidates": candidates}
+        varying = {"items": (1,), "candidates": (1,)}
+        return [Graph("attention", example, module=self, dynamic=varying)]
+
+    def likeness(self) -> torch.Tensor:
+        """The items' embeddings."""
+        return self.item
+
+    def retrieval(self) -> Arrays:
+        """`past` and `items` float32 (items, width) and `bias` float32 (items,): a candidate's
+        score is `items` times the mean of the history's `past`, plus `bias`."""
+        with torch.inference_mode():
+            found = {"past": self.mean(self.item), "items": self.item, "bias": self.bias[:, 1]}
+        return {name: values.detach().cpu().numpy() for name, values in found.items()}
+
+    def _past(self, items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings of a history, zero where it has ended, and where it has not, (batch, length,
+        1)."""
+        there = (items >= 0)[..., None].float()
+        return self.item[items.clamp(min=0)] * there, there
+
+    def _attention(
+        self, past: torch.Tensor, there: torch.Tensor, item: torch.Tensor
+    ) -> torch.Tensor:
+        """Weights (batch, candidates, length)."""
+        batch, length, _ = past.shape
+        # A product of three, w_u · (past * item), as one matrix product: (batch, candidates *
+        # units, size) with (batch, size, length).
+        weighted = (item[:, :, None] * self.pair).flatten(1, 2)
+        pair = torch.bmm(weighted, past.transpose(1, 2))
+        pair = pair.reshape(batch, item.shape[1], len(self.pair), length).transpose(2, 3)
+        hidden = pair + (self.past(past) + self.ago[:length])[:, None]
+        hidden = functional.leaky_relu(hidden + self.candidate(item)[:, :, None], 0.1)
+        weights: torch.Tensor = self.weigh(hidden)[..., 0] * there.transpose(1, 2)
+        return weights
+
+    def _retrieved(self, items: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        past, there = self._past(items)
+        mean = self.mean(past.sum(1) / there.sum(1).clamp(min=1))
+        return dot(mean, self.item[candidates]) + self.bias[candidates][..., 1]
+
+    def _entropy(self, score: torch.Tensor) -> torch.Tensor:
+        """The first column is the wanted item, the others are not; they count as if `negatives`
+        were drawn."""
+        wanted = functional.softplus(-score[:, 0]).mean()
+        unwanted = functional.softplus(score[:, 1:]).mean()
+        return (wanted + self.negatives * unwanted) / (1 + self.negatives)

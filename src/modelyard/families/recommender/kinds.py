@@ -1,0 +1,65 @@
+"""The kinds of model: the network of each and what it is trained on. A new kind is a row here, and
+its defaults in config.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelyard.families.recommender.batches import (
+    Make,
+    impressions,
+    interactions,
+    ordered_interactions,
+    windows,
+)
+from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.config import RecommenderModel
+from modelyard.families.recommender.din import Interest
+from modelyard.families.recommender.model import LightGCN, NeuMF
+from modelyard.families.recommender.networks import Network
+from modelyard.families.recommender.sequence import Sequence
+from modelyard.families.recommender.towers import Towers
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A network and its batches."""
+
+    network: Callable[[Catalog, RecommenderModel], Network]
+    batches: Make
+
+
+KINDS: Mapping[str, Kind] = {
+    "lightgcn": Kind(LightGCN, interactions),
+    "ncf": Kind(NeuMF, interactions),
+    "multitask": Kind(Towers, impressions),
+    "din": Kind(Interest, ordered_interactions),
+    "sequence": Kind(Sequence, windows),
+}
+
+
+def build(settings: RecommenderModel, assets: Path) -> Network:
+    """The untrained network for the users and items of `assets`.
+
+    The assets of a trained model say themselves which network it is; `settings` say it for those of
+    features.
+    """
+    known = Path(assets) / "model.json"
+    if known.is_file():
+        settings = RecommenderModel.model_validate(json.loads(known.read_text())["settings"])
+    return KINDS[settings.kind].network(Catalog.load(assets), settings)
+
+
+def describe(settings: RecommenderModel, net: Network) -> dict[str, Any]:
+    """What `assets/model.json` holds."""
+    heads = {"rank_by": settings.rank_by} if settings.kind == "multitask" else {}
+    return {
+        "kind": settings.kind,
+        "scorer": net.scorer,
+        "settings": settings.model_dump(mode="json"),
+        **heads,
+    }

@@ -1,0 +1,135 @@
+"""How a host scores items by the graphs of each kind, with numpy only."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.requests import Asked
+from modelyard.runtimes.types import Arrays, Runtime
+
+CHUNK = 32
+"""Requests that go through the attention graph at once: what bounds its memory."""
+
+
+class Scorer(ABC):
+    """Scores items for requests that rest on something."""
+
+    explains = "item likeness"
+    """What `Explanation.method` says."""
+
+    def __init__(self, assets: Path, catalog: Catalog, settings: Mapping[str, Any]) -> None:
+        self.catalog = catalog
+
+    @abstractmethod
+    def outputs(self, run: Runtime, asked: Sequence[Asked]) -> Arrays:
+        """What the graph says of each request and item, (requests, items); -inf in `score` where
+        an item was not looked at."""
+
+
+class Catalogue(Scorer):
+    """The graphs score the whole catalogue: for a user of the training data, or for a list of items."""
+
+    def outputs(self, run: Runtime, asked: Sequence[Asked]) -> Arrays:
+        """Heads by name; `asked` has one source."""
+        if asked[0].source == "personal":
+            users = [one.user for one in asked]
+            return run("personal", {"user": np.array(users, np.int64)})
+        return run("history", {"items": padded([one.history for one in asked])})
+
+
+class Ordered(Scorer):
+    """Kinds that read a user's history: of a user of the training data their own, with what the
+    request adds."""
+
+    def __init__(self, assets: Path, catalog: Catalog, settings: Mapping[str, Any]) -> None:
+        super().__init__(assets, catalog, settings)
+        self.length: int = settings["length"]
+        with np.load(Path(assets) / "retrieval.npz", allow_pickle=False) as arrays:
+            self.arrays: Arrays = dict(arrays)
+
+    def history(self, asked: Asked) -> list[int]:
+        """The last items that the user had, oldest first, at most `length`."""
+        had: list[int] = []
+        if asked.user is not None:
+            had = self.catalog.history(asked.user).tolist()
+        known = set(had)
+        had += [item for item in asked.history if item not in known]
+        return had[-self.length :]
+
+
+class Sequenced(Ordered):
+    """A taste from the graph, its dot product with every item's vector."""
+
+    def outputs(self, run: Runtime, asked: Sequence[Asked]) -> Arrays:
+        """`score`."""
+        items = padded([self.history(one) for one in asked])
+        taste = run("taste", {"items": items})["taste"]
+        return {"score": taste @ self.arrays["items"].T}
+
+
+class Attended(Ordered):
+    """Candidates by the mean of the history; the graph scores these only."""
+
+    explains = "attention"
+
+    def __init__(self, assets: Path, catalog: Catalog, settings: Mapping[str, Any]) -> None:
+        super().__init__(assets, catalog, settings)
+        self.most: int = settings["candidates"]
+
+    def outputs(self, run: Runtime, asked: Sequence[Asked]) -> Arrays:
+        """`score`, -inf for what is no candidate."""
+        score = np.full((len(asked), len(self.catalog.items)), -np.inf, np.float32)
+        for start in range(0, len(asked), CHUNK):
+            part = asked[start : start + CHUNK]
+            newest = padded([self.history(one)[::-1] for one in part])
+            candidates = np.stack([self.candidates(one) for one in part])
+            found = run("attention", {"items": newest, "candidates": candidates})["score"]
+            rows = np.arange(start, start + len(part))[:, None]
+            score[rows, candidates] = found
+        return {"score": score}
+
+    def candidates(self, asked: Asked) -> np.ndarray:
+        """The items nearest to the mean of the history, int64 (candidates,): as many for every
+        request, and those that must not be in the answer last."""
+        mean = self.arrays["past"][self.history(asked)].mean(0)
+        nearness = self.arrays["items"] @ mean + self.arrays["bias"]
+        nearness[asked.hidden] = -np.inf
+        count = min(self.most, len(nearness))
+        return np.sort(np.argpartition(-nearness, count - 1)[:count])
+
+    def attention(self, run: Runtime, asked: Asked, item: int) -> dict[int, float]:
+        """How much each item of the history weighs for `item`."""
+        newest = self.history(asked)[::-1]
+        arrays = {"items": padded([newest]), "candidates": np.array([[item]], np.int64)}
+        weights = run("attention", arrays)["attention"][0, 0]
+        return dict(zip(newest, weights.tolist(), strict=True))
+
+
+SCORERS: Mapping[str, type[Scorer]] = {
+    "catalogue": Catalogue,
+    "sequence": Sequenced,
+    "attention": Attended,
+}
+
+
+def load_scorer(assets: Path, catalog: Catalog) -> Scorer:
+    """The scorer of a trained model."""
+    model = json.loads((Path(assets) / "model.json").read_text())
+    # Packages of earlier versions have no such entry: their kinds all scored the catalogue.
+    scorer = SCORERS[model.get("scorer", "catalogue")]
+    return scorer(assets, catalog, model["settings"])
+
+
+def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:
+    """Lists as rows, -1 where one has ended, int64 (lists, longest)."""
+    rows = np.full((len(lists), max(len(one) for one in lists)), -1, np.int64)
+    for row, one in zip(rows, lists, strict=True):
+        row[: len(one)] = one
+    return rows
