@@ -29,5 +29,6 @@ def entry(kind: str) -> Entry[RecommenderConfig]:
     )
 
 
+multitask = entry("multitask")
 din = entry("din")
 sequence = entry("sequence")

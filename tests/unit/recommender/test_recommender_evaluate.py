@@ -162,7 +162,8 @@ def test_the_model_knows_nothing_of_the_test_interaction(made, kind, tmp_path):
     with (tmp_path / "raw" / "interactions.csv").open("w", newline="") as stream:
         changed = [[row[0], other, *row[2:]] if row is last else row for row in rows]
         csv.writer(stream).writerows([header, *changed])
-    (tmp_path / "raw" / "items.csv").write_bytes((one.raw / "items.csv").read_bytes())
+    for name in ("items.csv", "users.csv"):
+        (tmp_path / "raw" / name).write_bytes((one.raw / name).read_bytes())
     again = train(configured(kind), tmp_path / "raw", tmp_path)
     files = sorted(path.relative_to(one.model) for path in one.model.rglob("*") if path.is_file())
     assert len(files) >= 8

@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.contract import CHECKS, Lab
 
-RUNS = ["din", "sequence"]
+RUNS = ["multitask", "din", "sequence"]
 OF_NO_KIND = {
     "importing_loads_no_training_library",
     "config_is_valid_documented_and_survives_json",

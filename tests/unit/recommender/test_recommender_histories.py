@@ -50,7 +50,7 @@ def settings(kind: str, **changes: object) -> RecommenderModel:
 
 
 def answered(one, **body):
-    return one.host.predict(one.run, [Query.model_validate(body)])[0]
+    return one.host.predict(one.run, [one.host.Request.model_validate(body)])[0]
 
 
 def ids(answer):
@@ -61,7 +61,7 @@ def test_attention_is_a_small_network_of_each_pair():
     net = Interest(catalog_of([0, 1, 2]), settings("din")).eval()
     with torch.no_grad():
         net.ago.normal_()
-    found = net(torch.tensor([[3, 5, -1]]), torch.tensor([[7, 2]]))
+    found = net(torch.tensor([[3, 5, -1]]), torch.tensor([[7, 2]]), net.vectors())
     weights = {name: value.detach().numpy() for name, value in net.named_parameters()}
     for column, candidate in enumerate((7, 2)):
         theirs = weights["item"][candidate]
@@ -85,8 +85,8 @@ def test_padding_changes_no_answer():
     catalog = catalog_of([0, 1, 2])
     din = Interest(catalog, settings("din")).eval()
     candidates = torch.arange(12)[None]
-    plain = din(torch.tensor([[3, 5]]), candidates)["score"]
-    longer = din(torch.tensor([[3, 5, -1, -1]]), candidates)["score"]
+    plain = din(torch.tensor([[3, 5]]), candidates, din.item)["score"]
+    longer = din(torch.tensor([[3, 5, -1, -1]]), candidates, din.item)["score"]
     assert torch.allclose(plain, longer, atol=1e-6)
     (graph,) = Sequence(catalog, settings("sequence")).eval().graphs()
     plain = graph.module(torch.tensor([[3, 5]]))["taste"]
@@ -96,11 +96,11 @@ def test_padding_changes_no_answer():
 
 def test_a_taste_does_not_depend_on_what_comes_later_and_does_on_the_order_before():
     net = Sequence(catalog_of([0, 1, 2]), settings("sequence")).eval()
-    first = net(torch.tensor([[3, 5, 7, 9, 1]]))
-    shuffled = net(torch.tensor([[3, 5, 1, 7, 9]]))
+    first = net(torch.tensor([[3, 5, 7, 9, 1]]), net.item)
+    shuffled = net(torch.tensor([[3, 5, 1, 7, 9]]), net.item)
     assert torch.allclose(first[:, :3], shuffled[:, :3], atol=1e-6)
     assert not torch.allclose(first[:, 3:], shuffled[:, 3:], atol=1e-3)
-    turned = net(torch.tensor([[5, 3, 7, 9, 1]]))
+    turned = net(torch.tensor([[5, 3, 7, 9, 1]]), net.item)
     assert not torch.allclose(first[:, -1], turned[:, -1], atol=1e-4)
 
 
@@ -112,7 +112,7 @@ def test_the_loss_of_a_sequence_is_a_softmax_over_the_drawn_items():
         "counted": torch.tensor([[0.0, 1.0, 1.0, 0.0]]),
         "negative": torch.tensor([[0, 1]]),
     }
-    tastes = net(torch.tensor([[3, 5]]))[0].detach()
+    tastes = net(torch.tensor([[3, 5]]), net.item)[0].detach()
     item = net.item.detach()
     terms = []
     for place, wanted in ((1, 5), (2, 7)):
@@ -176,6 +176,7 @@ def test_graphs_answer_on_onnx_as_in_torch_for_lists_of_any_length(made, kind, t
     assert check_parity(graph, one.run, compiled) <= graph.tolerance
     for length in (1, 5, 40):
         arrays = {"items": np.arange(2 * length).reshape(2, length) % 60}
+        arrays["profile"] = one.host.profiles.side.values[:2]
         if kind == "din":
             arrays["candidates"] = np.arange(40).reshape(2, 20)
         expected, found = one.run(graph.name, arrays), compiled(graph.name, arrays)
@@ -186,11 +187,14 @@ def test_graphs_answer_on_onnx_as_in_torch_for_lists_of_any_length(made, kind, t
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stranger_with_a_users_history_is_answered_as_the_user(made, kind):
     one = made(kind)
-    catalog = one.host.catalog
+    host = RecommenderHost(one.model / "assets")
+    catalog, side = host.catalog, host.profiles.side
+    # The same is known of both: nothing besides the history.
+    side.values[:] = side.missing
     for user in range(0, len(catalog.users), 25):
         names = [catalog.items[item].id for item in catalog.history(user)]
-        known = answered(one, user=catalog.users[user])
-        stranger = answered(one, history=names)
+        queries = [Query(user=catalog.users[user]), Query(history=names)]
+        known, stranger = host.predict(one.run, queries)
         assert (known.source, stranger.source) == ("personal", "history")
         assert ids(known) == ids(stranger)
 
@@ -224,7 +228,7 @@ def test_din_scores_no_more_than_its_candidates_and_fills_the_answer(made):
         catalog = one.host.catalog
         hidden = [item.id for item in catalog.items[:40]]
         body = {"user": catalog.users[3], "k": 10, "exclude": hidden}
-        answers = one.host.predict(watched, [Query.model_validate(body)] * 70)
+        answers = one.host.predict(watched, [one.host.Request.model_validate(body)] * 70)
     finally:
         scorer.most = most
     assert seen == [(32, 12), (32, 12), (6, 12)]
@@ -259,7 +263,9 @@ def test_reasons_of_din_are_the_attention_of_the_first_item(made):
     assert found.method == "attention"
     top = catalog.item_index[ids(one.host.predict(one.run, [query])[0])[0]]
     newest = catalog.history(5)[::-1][None]
-    weights = one.run("attention", {"items": newest, "candidates": np.array([[top]])})
+    arrays = {"items": newest, "candidates": np.array([[top]])}
+    arrays["profile"] = one.host.profiles.side.values[5:6]
+    weights = one.run("attention", arrays)
     expected = dict(zip(newest[0].tolist(), weights["attention"][0, 0].tolist(), strict=True))
     for label, weight in found.contributions.items():
         item = catalog.item_index[label.rpartition("[")[2].rstrip("]")]

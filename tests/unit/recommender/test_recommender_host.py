@@ -206,5 +206,5 @@ def test_no_log_holds_who_asked(made):
     query = Query(user=one.host.catalog.users[0], history=["1"], exclude=["2"])
     row = one.host.describe(query, one.host.predict(one.run, [query])[0])
     assert not set(row) & {"user", "history", "exclude"}
-    assert {"user", "history", "exclude"} == one.host.sensitive
+    assert {"user", "history", "exclude", "profile"} == one.host.sensitive
     assert len(row) == len(json.loads(json.dumps(row)))

@@ -60,17 +60,21 @@ def draw_negatives(
 ) -> np.ndarray:
     """Items drawn evenly, none that the user had in training, int64 (len(user), count).
 
-    A user who had nearly everything may get one of their own after ten tries.
+    A user who had nearly everything may get one of their own after ten tries. Where columns say
+    whom items suit, those that nobody had in training are not drawn: they are unknown, not unliked.
     """
     items = len(catalog.items)
+    pool = np.arange(items)
+    if catalog.item_side is not None:
+        pool = np.flatnonzero(catalog.popularity)
     had = np.sort(catalog.history_users * items + catalog.history_items)
-    drawn = rng.integers(0, items, (len(user), count))
+    drawn = pool[rng.integers(0, len(pool), (len(user), count))]
     for _ in range(10):
         keys = user[:, None] * items + drawn
         wrong = had[np.searchsorted(had, keys).clip(max=len(had) - 1)] == keys
         if not wrong.any():
             break
-        drawn[wrong] = rng.integers(0, items, int(wrong.sum()))
+        drawn[wrong] = pool[rng.integers(0, len(pool), int(wrong.sum()))]
     return drawn
 
 

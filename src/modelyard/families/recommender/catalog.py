@@ -7,6 +7,8 @@ those who read.
     history_ends.npy      int64 (users,): where each user's items end
     popularity.npy        int64 (items,): training interactions of each item
 
+    user_columns/ item_columns/     what is known of users and items besides: see profiles.py
+
 Added by training:
 
     model.json            which network, and its sizes
@@ -22,6 +24,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+
+from modelyard.families.recommender.profiles import ITEMS, USERS, Side
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,9 @@ class Catalog:
     """Where each user's end, int64 (users,)."""
     popularity: np.ndarray = field(repr=False)
     """Training interactions of each item, int64 (items,)."""
+    user_side: Side | None = field(default=None, repr=False)
+    """Columns of the users, where the model takes some."""
+    item_side: Side | None = field(default=None, repr=False)
 
     @classmethod
     def load(cls, assets: Path) -> Catalog:
@@ -52,10 +59,11 @@ class Catalog:
         arrays = [np.load(Path(assets) / f"{name}.npy", allow_pickle=False) for name in _ARRAYS]
         users = json.loads((Path(assets) / "users.json").read_text())
         items = [Item(**item) for item in json.loads((Path(assets) / "items.json").read_text())]
-        return cls(users, items, *arrays)
+        sides = [Side.load(Path(assets) / name) for name in (USERS, ITEMS)]
+        return cls(users, items, *arrays, *sides)
 
     def save(self, assets: Path) -> None:
-        """Writes the five files."""
+        """Writes the five files; side.py writes the columns."""
         items = [
             {"id": item.id, "title": item.title, "category": item.category} for item in self.items
         ]

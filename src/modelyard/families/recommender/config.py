@@ -18,14 +18,16 @@ class Usual(NamedTuple):
 
     negatives: int
     regularization: float
+    columns: bool
+    """Whether it takes columns of users and items."""
 
 
 USUAL: Mapping[Kind, Usual] = {
-    "lightgcn": Usual(16, 1e-3),
-    "ncf": Usual(4, 1e-2),
-    "multitask": Usual(4, 1e-2),
-    "din": Usual(4, 1e-2),
-    "sequence": Usual(64, 0.0),
+    "lightgcn": Usual(16, 1e-3, False),
+    "ncf": Usual(4, 1e-2, False),
+    "multitask": Usual(4, 1e-2, True),
+    "din": Usual(4, 1e-2, True),
+    "sequence": Usual(64, 0.0, True),
 }
 
 
@@ -44,6 +46,19 @@ class RecommenderFeatures(Settings):
     1 keeps all."""
     least_interactions: int = Field(default=3, ge=3)
     """Users with fewer interactions are trained on and not judged."""
+    columns: bool = True
+    """Whether columns of users and items go into multitask, din and sequence."""
+    drop: tuple[str, ...] = ()
+    """Columns of users and items to leave out."""
+    max_categories: int = Field(default=50, ge=2)
+    """Categories a column keeps; rarer and unseen ones share a bucket."""
+    max_words: int = Field(default=300, ge=10)
+    """Words of a text column that become inputs, the most frequent first."""
+
+    @property
+    def numeric(self) -> Literal["identity"]:
+        """Numbers go into the graphs as they are: the graphs standardize them."""
+        return "identity"
 
 
 class RecommenderModel(Settings):

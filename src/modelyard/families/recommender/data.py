@@ -2,13 +2,13 @@
 the validation.
 
 assets/                              see catalog.py; from the training interactions only
+profiles.parquet                     columns of the users as they came, where the kind takes them
 validation.npz test.npz              users, items: int64 (judged users,), one left-out interaction each
 impressions_<split>.npz              user, item, click, conversion, dwell: what was shown, where the log tells
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,18 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Catalog, Item
-from modelyard.families.recommender.config import RecommenderConfig, RecommenderFeatures
+from modelyard.families.recommender.config import USUAL, RecommenderConfig, RecommenderFeatures
 from modelyard.families.recommender.earlier import earlier_catalog, merged, no_news, save_fresh
-from modelyard.families.recommender.numbering import from_number, numbering
-from modelyard.families.recommender.read import LABELS, Log, read_items, read_log
+from modelyard.families.recommender.lists import Lists, read_lists
+from modelyard.families.recommender.naming import LABELS
+from modelyard.families.recommender.numbering import from_number, number_listed, numbering
+from modelyard.families.recommender.profiles import ITEMS, USERS
+from modelyard.families.recommender.read import Log, read_log
 from modelyard.families.recommender.sample import write_sample
+from modelyard.families.recommender.side import Told, write_side
+from modelyard.families.recommender.summary import NOT_LIKED, Interactions, summary
 from modelyard.family import Data, Split
+from modelyard.kit.columns.frames import bodies
 from modelyard.kit.tables import is_quickly_read, remarks
 from modelyard.store.base import base_of
 
@@ -29,34 +35,17 @@ LEAST_USERS, LEAST_ITEMS = 20, 21
 """Fewer judged users tell nothing; fewer items than the longest list (20) make every list
 complete."""
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-NOT_LIKED = "rated 0 or below"
+PROFILES = "profiles.parquet"
+"""In a features folder: columns of the users, in the order of the catalogue."""
 ANSWERS = 10
 """Items that a request of `bodies` asks for."""
-
-
-@dataclass(frozen=True)
-class Interactions:
-    """Rows of a log: indices into it, in the order of user, time and file."""
-
-    log: Log
-    rows: np.ndarray
-
-    @property
-    def user(self) -> np.ndarray:
-        """int64 (rows,)."""
-        return np.asarray(self.log.user[self.rows])
-
-    @property
-    def item(self) -> np.ndarray:
-        """int64 (rows,)."""
-        return np.asarray(self.log.item[self.rows])
 
 
 class RecommenderData(Data[RecommenderConfig]):
     """From a log of interactions to each user's history and the items left out of it."""
 
     def sample(self, raw: Path) -> None:
-        """Writes `interactions.csv` and `items.csv`."""
+        """Writes `interactions.csv`, `items.csv` and `users.csv`."""
         settings = self.config.features
         write_sample(raw, settings.sample_users, settings.sample_items, self.config.seed)
 
@@ -64,7 +53,7 @@ class RecommenderData(Data[RecommenderConfig]):
         """Reads the log and the list of items."""
         if is_quickly_read(data):
             read_log(data)
-            read_items(data)
+            read_lists(data)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads, cleans, divides; writes splits and assets. Returns what the card tells.
@@ -78,7 +67,7 @@ class RecommenderData(Data[RecommenderConfig]):
         settings, base = self.config.features, base_of(out)
         earlier = earlier_catalog(base, self.config.model) if base is not None else None
         log = read_log(raw)
-        titles, notes = read_items(raw)
+        lists = read_lists(raw)
         if len(log.time) > 1 and log.time.min() == log.time.max():
             problem = f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be told"
             raise BadData(problem, file=log.file, column="timestamp")
@@ -87,18 +76,22 @@ class RecommenderData(Data[RecommenderConfig]):
         _check_size(had, settings)
         split = _divide(had, settings.least_interactions)
         numbers = numbering(had.log, had.user, had.item, earlier)
-        catalog = _catalog(had, split, numbers, titles, earlier)
+        catalog = _catalog(had, split, numbers, lists, earlier, self._recommendable(log, lists))
         catalog.save(out / "assets")
+        told = self._columns(out, log, lists, catalog, earlier)
         if earlier is not None:
             save_fresh(earlier, catalog, out)
         rows = _write_splits(out, had, split, numbers, self.config.seed)
         if log.labels:
             _write_impressions(out, shown, had, split, numbers)
-        summary = _summary(catalog, had, split, rows, dropped, len(shown.rows), titles)
-        read = [*log.notes, *notes]
-        summary["notes"] += read
-        summary["headline"] += remarks(read)
-        return summary
+        columns = "items" in told.columns
+        found = summary(catalog, had, split, rows, dropped, len(shown.rows), lists.titles, columns)
+        read = [*log.notes, *lists.notes]
+        found["notes"] += [*told.notes, *read]
+        found["left_out"] += told.left_out
+        found["tables"] += told.tables
+        found["headline"] += told.headline + remarks(read)
+        return found
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
@@ -115,16 +108,52 @@ class RecommenderData(Data[RecommenderConfig]):
         before = (
             dict(zip(*load_split(features, "validation"), strict=True)) if split == "test" else {}
         )
+        side = catalog.user_side
+        profiles = bodies(Path(features) / PROFILES, side.schema, None) if side else []
         found: list[dict[str, Any]] = []
         for user in users[:limit].tolist():
+            body: dict[str, Any] = {"k": ANSWERS}
             if split == "train":
-                found.append(
-                    {"history": [names[item] for item in catalog.history(user)[:-1]], "k": ANSWERS}
-                )
+                body["history"] = [names[item] for item in catalog.history(user)[:-1]]
             else:
-                since = {"history": [names[before[user]]]} if before else {}
-                found.append({"user": catalog.users[user], "k": ANSWERS, **since})
+                body["user"] = catalog.users[user]
+            if before:
+                body["history"] = [names[before[user]]]
+            if profiles:
+                body["profile"] = profiles[user]
+            found.append(body)
         return found
+
+    def _takes_columns(self) -> bool:
+        return self.config.features.columns and USUAL[self.config.model.kind].columns
+
+    def _recommendable(self, log: Log, lists: Lists) -> list[str]:
+        """Items of the list that may be recommended though nobody had them: by what their columns
+        say."""
+        if not self._takes_columns() or "item" not in {*lists.sides, *log.sides}:
+            return []
+        # Whom a k-core leaves out stays out.
+        left_out = set(log.items) if self.config.features.core > 1 else set()
+        return [name for name in lists.titles if name not in left_out]
+
+    def _columns(
+        self, out: Path, log: Log, lists: Lists, catalog: Catalog, earlier: Catalog | None
+    ) -> Told:
+        """Writes what the columns of users and items say, where the kind takes them."""
+        told = Told()
+        items = [item.id for item in catalog.items]
+        for side, folder, ids in (("user", USERS, catalog.users), ("item", ITEMS, items)):
+            listings = [part[side] for part in (lists.sides, log.sides) if side in part]
+            before = getattr(earlier, f"{side}_side") if earlier else None
+            if not self._takes_columns() or (earlier is not None and before is None):
+                told.unused(f"{side}s", listings, earlier is not None)
+            elif listings or before is not None:
+                frame = write_side(
+                    out / "assets" / folder, listings, ids, self.config.features, before, told
+                )
+                if side == "user" and frame is not None:
+                    frame.to_parquet(out / PROFILES, index=False)
+        return told
 
 
 def load_split(features: Path, split: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -176,15 +205,6 @@ def _clean(log: Log, settings: RecommenderFeatures) -> tuple[Interactions, dict[
     again = _repeated(np.stack([column[order].astype(np.float64) for column in cells], axis=1))
     dropped["duplicate row"] = int(again.sum())
     return Interactions(log, order[~again]), dropped
-
-
-def _liked(dropped: dict[str, int]) -> str:
-    """Which interactions count as liked where some do not; the stage's line counts those."""
-    for reason in dropped:
-        if reason.startswith("rated"):
-            least = "above 0" if reason == NOT_LIKED else f"{reason.split()[-1]} or more"
-            return f"; liked is what was rated {least} (features.min_rating)"
-    return ""
 
 
 def _positives(
@@ -261,16 +281,18 @@ def _catalog(
     had: Interactions,
     split: np.ndarray,
     numbers: tuple[np.ndarray, np.ndarray],
-    titles: dict[str, Item],
+    lists: Lists,
     earlier: Catalog | None,
+    recommendable: list[str],
 ) -> Catalog:
     train = split == 0
     user, item = numbers[0][had.user[train]], numbers[1][had.item[train]]
     item = item[np.argsort(user, kind="stable")]
     before = (earlier.users, earlier.items) if earlier else ([], [])
+    others = number_listed(had.log, numbers[1], recommendable, earlier)
     users = [*before[0], *from_number(had.log.users, numbers[0], len(before[0]))]
     new = from_number(had.log.items, numbers[1], len(before[1]))
-    items = [*before[1], *(titles.get(name, Item(name)) for name in new)]
+    items = [*before[1], *(lists.titles.get(name, Item(name)) for name in [*new, *others])]
     catalog = Catalog(
         users,
         items,
@@ -327,72 +349,3 @@ def _write_impressions(
             for label in LABELS
         }
         np.savez(out / f"impressions_{name}.npz", user=user[mask], item=item[mask], **labels)
-
-
-def _summary(
-    catalog: Catalog,
-    had: Interactions,
-    split: np.ndarray,
-    rows: dict[str, int],
-    dropped: dict[str, int],
-    shown: int,
-    titles: dict[str, Item],
-) -> dict[str, Any]:
-    users, items, count = len(catalog.users), len(catalog.items), len(had.rows)
-    lengths = np.bincount(had.user)
-    lengths = lengths[lengths > 0]
-    spread = (
-        np.quantile(lengths, [0, 0.5, 1]).tolist(),
-        np.quantile(np.bincount(had.item), [0.5, 1]).tolist(),
-    )
-    notes = [
-        f"{users - rows['test']:,} of {users:,} users have too few interactions to be judged: they train only."
-    ]
-    passed = shown - count - dropped["the user had the item before"]
-    headline = f"{count:,} interactions of {users:,} users with {items:,} items"
-    if passed and had.log.labels:
-        headline += f"; {passed:,} rows shown and not clicked"
-        notes.append(
-            f"{passed:,} rows were shown and not clicked: they train model.kind=multitask only."
-        )
-    new = int((catalog.popularity == 0).sum())
-    if new:
-        notes.append(
-            f"{new:,} items have no training interaction: no model can know whom they suit."
-        )
-    if tied := _ties(had, split):
-        notes.append(
-            f"{tied:,} users' last interactions have one time: their order in the file decided."
-        )
-    if unknown := len(titles) and sum(item.title is None for item in catalog.items):
-        notes.append(f"{unknown:,} items are not in the list of items.")
-    table = {
-        "title": "Interactions",
-        "columns": ["what", "value"],
-        "rows": [
-            ["users", users],
-            ["items", items],
-            ["interactions", count],
-            ["share of all pairs", f"{100 * count / users / items:.2f} %"],
-            ["a user has (least, median, most)", " / ".join(f"{value:g}" for value in spread[0])],
-            ["an item has (median, most)", " / ".join(f"{value:g}" for value in spread[1])],
-        ],
-    }
-    return {
-        "rows": rows,
-        "dropped": dropped,
-        "unit": "interactions",
-        "left_out": had.log.left_out,
-        "tables": [table],
-        "notes": notes,
-        "users": users,
-        "items": items,
-        "headline": headline + _liked(dropped),
-    }
-
-
-def _ties(had: Interactions, split: np.ndarray) -> int:
-    """Judged users whose test interaction is not later than the one before it."""
-    last = np.flatnonzero(split == 2)
-    time = had.log.time[had.rows]
-    return int((time[last] == time[last - 1]).sum())

@@ -12,7 +12,17 @@ from torch.nn import functional
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
 from modelyard.families.recommender.model import perceptron
-from modelyard.families.recommender.networks import Batch, Network, dot, energy, example_histories
+from modelyard.families.recommender.networks import (
+    Batch,
+    Network,
+    columns_of,
+    described,
+    dot,
+    energy,
+    example_histories,
+    example_profiles,
+    seen,
+)
 from modelyard.runtimes.types import Arrays, Graph
 
 
@@ -34,29 +44,49 @@ class Interest(Network):
         super().__init__()
         size, units = settings.dimensions, settings.units
         self.negatives, self.penalty = settings.drawn, settings.penalty
+        self.user_side = catalog.user_side
         self.item = nn.Parameter(torch.randn(len(catalog.items), size) * 0.1)
+        self.seen = nn.Buffer(seen(catalog), persistent=False)
+        self.item_columns = columns_of(catalog.item_side, size)
+        self.user_columns = columns_of(catalog.user_side, size)
         self.bias = nn.Parameter(torch.zeros(len(catalog.items), 2))
         self.ago = nn.Parameter(torch.zeros(settings.length, units))
         self.past, self.candidate = nn.Linear(size, units), nn.Linear(size, units, bias=False)
         self.pair = nn.Parameter(torch.randn(units, size) / size**0.5)
         self.weigh = nn.Linear(units, 1)
         self.layers = nn.Sequential(
-            *perceptron((3 * size, *settings.hidden[-2:])), nn.Linear(settings.hidden[-1], 1)
+            *perceptron(((3 + 2 * (self.user_columns is not None)) * size, *settings.hidden[-2:])),
+            nn.Linear(settings.hidden[-1], 1),
         )
         self.product = nn.Parameter(torch.ones(size))
         self.mean = nn.Linear(size, size, bias=False)
         nn.init.eye_(self.mean.weight)
 
-    def forward(self, items: torch.Tensor, candidates: torch.Tensor) -> Batch:
+    def vectors(self) -> torch.Tensor:
+        """Of all items, (items, width)."""
+        return described(self.item, self.item_columns, self.seen, self.training)
+
+    def forward(
+        self,
+        items: torch.Tensor,
+        candidates: torch.Tensor,
+        vectors: torch.Tensor,
+        user: torch.Tensor | None = None,
+    ) -> Batch:
         """`items` int64 (batch, length), newest first, -1 where a list has ended, and `candidates`
-        int64 (batch, candidates) to `score` (batch, candidates) and `attention` (batch, candidates,
+        int64 (batch, candidates), with the items' `vectors` and what columns say of the `user`
+        (batch, width), to `score` (batch, candidates) and `attention` (batch, candidates,
         length)."""
-        past, there = self._past(items)
-        item = self.item[candidates]
+        past, there = _past(items, vectors)
+        item = vectors[candidates]
         attention = self._attention(past, there, item)
         interest = torch.bmm(attention, past)
-        joint = torch.cat([interest, item, interest * item], -1)
-        score = self.layers(joint)[..., 0] + (interest * self.product * item).sum(-1)
+        parts = [interest, item, interest * item]
+        product = (interest * self.product * item).sum(-1)
+        if user is not None:
+            parts += [user[:, None].expand_as(item), user[:, None] * item]
+            product = product + dot(user, item)
+        score = self.layers(torch.cat(parts, -1))[..., 0] + product
         return {"score": score + self.bias[candidates][..., 0], "attention": attention}
 
     def loss(self, batch: Batch) -> torch.Tensor:
@@ -65,37 +95,46 @@ class Interest(Network):
         # Most histories are much shorter than the longest: no work on columns of padding only.
         longest = int((batch["items"] >= 0).sum(1).max())
         items = batch["items"][:, : max(1, longest)]
-        scores = (self(items, candidates)["score"], self._retrieved(items, candidates))
+        vectors = self.vectors()
+        user = self.user_columns.of(batch["user"]) if self.user_columns is not None else None
+        scores = (
+            self(items, candidates, vectors, user)["score"],
+            self._retrieved(items, candidates, vectors, user),
+        )
         loss = torch.stack([self._entropy(score) for score in scores]).sum()
         if not self.training:
             return loss
-        return loss + self.penalty * energy((self.item[candidates],), len(candidates))
+        return loss + self.penalty * energy((vectors[candidates],), len(candidates))
 
     def graphs(self) -> list[Graph]:
-        """`attention`: `items` (batch, length) and `candidates` (batch, candidates) to logits and
-        weights."""
+        """`attention`: `items` (batch, length), `candidates` (batch, candidates), and `profile`
+        (batch, outputs) where users have columns, to logits and weights."""
         count = len(self.item)
         candidates = np.linspace(0, count - 1, 35).astype(np.int64).reshape(5, 7).T.copy()
         example = {"items": example_histories(count), "candidates": candidates}
+        if self.user_side is not None:
+            example["profile"] = example_profiles(self.user_side)
         varying = {"items": (1,), "candidates": (1,)}
-        return [Graph("attention", example, module=self, dynamic=varying)]
+        return [Graph("attention", example, module=Frozen(self), dynamic=varying)]
 
     def likeness(self) -> torch.Tensor:
-        """The items' embeddings."""
-        return self.item
+        """The items' vectors."""
+        return self.vectors()
 
     def retrieval(self) -> Arrays:
         """`past` and `items` float32 (items, width) and `bias` float32 (items,): a candidate's
-        score is `items` times the mean of the history's `past`, plus `bias`."""
+        score is `items` times the mean of the history's `past`, plus `bias`. Where users have
+        columns, `profile` (outputs, width) times these, plus `nobody` (width,), is added to the
+        mean."""
         with torch.inference_mode():
-            found = {"past": self.mean(self.item), "items": self.item, "bias": self.bias[:, 1]}
+            vectors = self.vectors()
+            found = {"past": self.mean(vectors), "items": vectors, "bias": self.bias[:, 1]}
+            if self.user_columns is not None:
+                mean, spread = self.user_columns.scale
+                linear = self.user_columns.linear
+                found["profile"] = linear.weight.T / spread[:, None]
+                found["nobody"] = linear.bias - mean @ found["profile"]
         return {name: values.detach().cpu().numpy() for name, values in found.items()}
-
-    def _past(self, items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings of a history, zero where it has ended, and where it has not, (batch, length,
-        1)."""
-        there = (items >= 0)[..., None].float()
-        return self.item[items.clamp(min=0)] * there, there
 
     def _attention(
         self, past: torch.Tensor, there: torch.Tensor, item: torch.Tensor
@@ -112,10 +151,18 @@ class Interest(Network):
         weights: torch.Tensor = self.weigh(hidden)[..., 0] * there.transpose(1, 2)
         return weights
 
-    def _retrieved(self, items: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-        past, there = self._past(items)
-        mean = self.mean(past.sum(1) / there.sum(1).clamp(min=1))
-        return dot(mean, self.item[candidates]) + self.bias[candidates][..., 1]
+    def _retrieved(
+        self,
+        items: torch.Tensor,
+        candidates: torch.Tensor,
+        vectors: torch.Tensor,
+        user: torch.Tensor | None,
+    ) -> torch.Tensor:
+        past, there = _past(items, vectors)
+        mean: torch.Tensor = self.mean(past.sum(1) / there.sum(1).clamp(min=1))
+        if user is not None:
+            mean = mean + user
+        return dot(mean, vectors[candidates]) + self.bias[candidates][..., 1]
 
     def _entropy(self, score: torch.Tensor) -> torch.Tensor:
         """The first column is the wanted item, the others are not; they count as if `negatives`
@@ -123,3 +170,25 @@ class Interest(Network):
         wanted = functional.softplus(-score[:, 0]).mean()
         unwanted = functional.softplus(score[:, 1:]).mean()
         return (wanted + self.negatives * unwanted) / (1 + self.negatives)
+
+
+class Frozen(nn.Module):
+    """A trained net with the items' vectors as constants."""
+
+    def __init__(self, net: Interest) -> None:
+        super().__init__()
+        self.net, self.vectors = net, nn.Buffer(net.vectors().detach().clone())
+
+    def forward(
+        self, items: torch.Tensor, candidates: torch.Tensor, profile: torch.Tensor | None = None
+    ) -> Batch:
+        columns = self.net.user_columns
+        user = columns(profile) if columns is not None else None
+        found: Batch = self.net(items, candidates, self.vectors, user)
+        return found
+
+
+def _past(items: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Vectors of a history, zero where it has ended, and where it has not, (batch, length, 1)."""
+    there = (items >= 0)[..., None].float()
+    return vectors[items.clamp(min=0)] * there, there

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from modelyard.families.recommender.ranking import (
     popularity_scores,
     ranks,
 )
-from modelyard.families.recommender.requests import Answer, Query
+from modelyard.families.recommender.requests import Answer, Query, Source
 from modelyard.families.recommender.scoring import Attended
 from modelyard.judging.evaluation import Direction, Evaluation
 from modelyard.kit.intervals import resample
@@ -57,7 +57,7 @@ def evaluate(
     notes = [
         found.sentence(MAIN, within=(0, 1)),
         *_notes(catalog, users, target, had, sources),
-        *_retrieved(host, catalog, target, had),
+        *_retrieved(host, catalog, target, _requests(catalog, users, had, split)),
     ]
     heads = tasks.judge(host, run, features, split)
     directions: dict[str, Direction] = {
@@ -120,22 +120,12 @@ def ask(
     """
     lists, sources = (
         np.full((len(users), LONGEST), -1),
-        dict.fromkeys(("personal", "history", "popular"), 0),
+        dict.fromkeys(get_args(Source), 0),
     )
-    names = [item.id for item in catalog.items]
+    requests = _requests(catalog, users, had, split)
     size = max(1, PAIRS // len(host.catalog.items))
     for start in range(0, len(users), size):
-        requests = [
-            Query(
-                user=None if split == "train" else catalog.users[user],
-                k=LONGEST,
-                history=[names[i] for i in items],
-            )
-            for user, items in zip(
-                users[start : start + size].tolist(), had[start : start + size], strict=True
-            )
-        ]
-        for row, answer in enumerate(host.predict(run, requests), start):
+        for row, answer in enumerate(host.predict(run, requests[start : start + size]), start):
             assert isinstance(answer, Answer)
             sources[answer.source] += 1
             # An item that only the host knows was not there to be chosen: it takes its place, and
@@ -143,6 +133,21 @@ def ask(
             found = [catalog.item_index.get(one.item, -1) for one in answer.items]
             lists[row, : len(found)] = found
     return lists, sources
+
+
+def _requests(
+    catalog: Catalog, users: np.ndarray, had: list[np.ndarray], split: Split
+) -> list[Query]:
+    """All that each of `users` had; on train as a stranger."""
+    names = [item.id for item in catalog.items]
+    return [
+        Query(
+            user=None if split == "train" else catalog.users[user],
+            k=LONGEST,
+            history=[names[item] for item in items],
+        )
+        for user, items in zip(users.tolist(), had, strict=True)
+    ]
 
 
 def _notes(
@@ -174,17 +179,16 @@ def _notes(
 
 
 def _retrieved(
-    host: RecommenderHost, catalog: Catalog, target: np.ndarray, had: list[np.ndarray]
+    host: RecommenderHost, catalog: Catalog, target: np.ndarray, requests: list[Query]
 ) -> list[str]:
     """How many of the left-out items a kind that scores some candidates finds among them."""
     if not isinstance(host.scorer, Attended):
         return []
-    names = [item.id for item in catalog.items]
     hits = 0
-    for items, wanted in zip(had, target.tolist(), strict=True):
-        asked = host.resolve(Query(history=[names[item] for item in items]))
-        place = host.catalog.item_index.get(names[wanted])
-        if asked.history and place is not None:
+    for request, wanted in zip(requests, target.tolist(), strict=True):
+        asked = host.resolve(request)
+        place = host.catalog.item_index.get(catalog.items[wanted].id)
+        if asked.source != "popular" and place is not None:
             hits += place in host.scorer.candidates(asked)
     count = min(host.scorer.most, len(host.catalog.items))
     return [

@@ -6,18 +6,20 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from pydantic import BaseModel
 
 from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.profiles import Profiles
 from modelyard.families.recommender.requests import (
     Answer,
     Asked,
     Query,
     Recommendation,
     Source,
+    query_with,
 )
 from modelyard.families.recommender.scoring import Attended, Scorer, load_scorer
 from modelyard.host import Caution, Explanation, Host
@@ -31,11 +33,15 @@ class RecommenderHost(Host):
     """Ranks the whole catalogue for each request; says on what the ranking rests."""
 
     Request, Response = Query, Answer
-    sensitive: ClassVar[frozenset[str]] = frozenset({"user", "history", "exclude"})
+    sensitive: ClassVar[frozenset[str]] = frozenset({"user", "history", "exclude", "profile"})
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
         self.catalog = Catalog.load(self.assets)
+        side = self.catalog.user_side
+        self.profiles = Profiles(side) if side is not None else None
+        if self.profiles is not None:
+            self.Request = query_with(self.profiles.Request)
 
     @cached_property
     def rank_by(self) -> str | None:
@@ -58,7 +64,7 @@ class RecommenderHost(Host):
         """The k best items of each request."""
         asked = [self.resolve(request) for request in requests]
         answers: list[Answer | None] = [None] * len(asked)
-        for source in ("personal", "history", "popular"):
+        for source in get_args(Source):
             places = [place for place, one in enumerate(asked) if one.source == source]
             if not places:
                 continue
@@ -90,6 +96,7 @@ class RecommenderHost(Host):
             "mean_popularity": float(np.mean(shown)) if shown else None,
             "top_score": best.score if best else None,
             "top_category": best.category if best else None,
+            **(self.profiles.described(profile_of(request)) if self.profiles else {}),
         }
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation | None:
@@ -128,8 +135,16 @@ class RecommenderHost(Host):
         known = [index[str(name)] for name in given if str(name) in index]
         seen = self.catalog.history(user) if user is not None else np.empty(0, np.int64)
         source: Source = "personal" if user is not None else "history" if history else "popular"
+        cells, profile = profile_of(request), None
+        if self.profiles is not None:
+            side = self.profiles.side
+            profile = side.missing if user is None else side.values[user]
+            if cells:
+                profile = side.encode(cells)
+            if cells and source == "popular":
+                source = "profile"
         hidden = np.concatenate([seen, np.array(known, np.int64)])
-        return Asked(source, user, history, hidden, len(given) - len(known), request.k)
+        return Asked(source, user, history, hidden, len(given) - len(known), request.k, profile)
 
     def heads(self, run: Runtime, users: np.ndarray) -> Arrays:
         """What the graph says of users (int64, (users,)) and every item: (users, items) each."""
@@ -171,7 +186,7 @@ class RecommenderHost(Host):
         assert isinstance(request, Query)
         found = []
         if request.user is not None and asked.user is None:
-            instead = "the history given" if asked.source == "history" else "what most had"
+            instead = _INSTEAD[asked.source]
             said = f"was not in the training data: the answer rests on {instead}"
             found.append(Caution(field="user", message=said))
         if asked.ignored:
@@ -180,6 +195,12 @@ class RecommenderHost(Host):
                 if count := sum(str(one) not in index for one in ids):
                     said = f"{count} of {len(ids)} items were not in the training data"
                     found.append(Caution(field=name, message=said))
+        cells = profile_of(request)
+        if cells and self.profiles is not None:
+            found += self.profiles.cautions(cells)
+            if asked.source in ("personal", "history") and not self.scorer.takes_profiles:
+                said = "is not used: the answer rests on the interactions"
+                found.append(Caution(field="profile", message=said))
         return tuple(found)
 
     def _had(self, asked: Asked) -> np.ndarray:
@@ -191,6 +212,19 @@ class RecommenderHost(Host):
     def _label(self, index: int) -> str:
         item = self.catalog.items[index]
         return f"{item.title} [{item.id}]" if item.title else item.id
+
+
+_INSTEAD = {
+    "history": "the history given",
+    "profile": "the profile given",
+    "popular": "what most had",
+}
+
+
+def profile_of(request: Query) -> dict[str, Any]:
+    """The cells of a request's profile that are there, by column."""
+    profile = getattr(request, "profile", None)
+    return profile.model_dump(by_alias=True, exclude_none=True) if profile is not None else {}
 
 
 def best(scores: np.ndarray, allowed: np.ndarray, k: int) -> list[int]:

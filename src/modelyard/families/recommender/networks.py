@@ -10,9 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.profiles import Side
 from modelyard.runtimes.types import Arrays, Graph
 
 Batch = dict[str, torch.Tensor]
+
+FORGOTTEN = 0.1
+"""Share of users and items whose columns, or own embeddings, are left out of a step of training."""
 
 
 class Network(nn.Module):
@@ -43,10 +48,73 @@ class Network(nn.Module):
         return {}
 
 
+class Columns(nn.Module):
+    """What columns say of users or items, as vectors: standardized, one linear layer. Of a category
+    this is an embedding each."""
+
+    def __init__(self, side: Side, size: int) -> None:
+        super().__init__()
+        self.values = nn.Buffer(torch.from_numpy(side.values), persistent=False)
+        self.scale = nn.Buffer(torch.from_numpy(side.scale), persistent=False)
+        self.missing = nn.Buffer(torch.from_numpy(side.missing), persistent=False)
+        self.linear = nn.Linear(side.values.shape[1], size)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """`values` float32 (rows, outputs) to (rows, size)."""
+        vectors: torch.Tensor = self.linear((values - self.scale[0]) / self.scale[1])
+        return vectors
+
+    def of(self, rows: torch.Tensor) -> torch.Tensor:
+        """Vectors of users or items (rows,) of the training data, (rows, size). In training some
+        are as if nothing were known of them, so that this has an answer too."""
+        values = self.values[rows]
+        if self.training:
+            values = torch.where(_forgotten(values), self.missing, values)
+        vectors: torch.Tensor = self(values)
+        return vectors
+
+
+def columns_of(side: Side | None, size: int) -> Columns | None:
+    """Vectors of columns, where there are any."""
+    return Columns(side, size) if side is not None else None
+
+
+def seen(catalog: Catalog) -> torch.Tensor:
+    """1 for items with a training interaction, float32 (items, 1)."""
+    return torch.from_numpy((catalog.popularity > 0).astype(np.float32))[:, None]
+
+
+def described(
+    own: torch.Tensor, columns: Columns | None, seen: torch.Tensor, training: bool
+) -> torch.Tensor:
+    """All embeddings (rows, size) with what columns say of them added.
+
+    One that was never `seen` (rows, 1) in training is what its columns say; in training some others
+    are too (DropoutNet: Volkovs et al. 2017), so that this becomes enough.
+    """
+    if columns is None:
+        return own
+    if training:
+        seen = seen * ~_forgotten(own)
+    vectors: torch.Tensor = own * seen + columns(columns.values)
+    return vectors
+
+
+def _forgotten(rows: torch.Tensor) -> torch.Tensor:
+    """Which rows are left out of one step, bool (rows, 1)."""
+    return torch.rand(len(rows), 1, device=rows.device) < FORGOTTEN
+
+
 def item_vectors(net: Network) -> np.ndarray:
     """The items' vectors scaled to length 1, float32 (items, width)."""
     with torch.inference_mode():
         return np.asarray(functional.normalize(net.likeness(), dim=1).cpu().numpy())
+
+
+def example_profiles(side: Side) -> np.ndarray:
+    """Seven rows of columns, the last of nobody, float32 (7, outputs)."""
+    rows = np.linspace(0, len(side.values) - 1, 6).astype(np.int64)
+    return np.concatenate([side.values[rows], side.missing[None]])
 
 
 def example_histories(items: int) -> np.ndarray:

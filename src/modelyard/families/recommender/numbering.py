@@ -26,6 +26,22 @@ def from_number(names: list[str], number: np.ndarray, first: int) -> list[str]:
     return [names[index] for index in kept[np.argsort(number[kept])]]
 
 
+def number_listed(
+    log: Log, number: np.ndarray, listed: list[str], earlier: Catalog | None
+) -> list[str]:
+    """Numbers, in place, items of the log that `numbering` left out and that are `listed`, and
+    gives the listed ones that neither the log nor the earlier model has, to come behind all."""
+    known = earlier.item_index if earlier else {}
+    place = {name: index for index, name in enumerate(log.items)}
+    count = max(len(known), int(number.max(initial=-1)) + 1)
+    new = [name for name in sorted(set(listed), key=_order) if name not in known]
+    for name in new:
+        if name in place and number[place[name]] < 0:
+            number[place[name]] = count
+            count += 1
+    return [name for name in new if name not in place]
+
+
 def _numbered(names: list[str], seen: np.ndarray, earlier: dict[str, int]) -> np.ndarray:
     number = np.array([earlier.get(name, -1) for name in names], np.int64)
     new = [index for index in seen.tolist() if number[index] < 0]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import BaseModel, Field, StrictInt, create_model
 
 from modelyard.host import WithWarnings
 
-Source = Literal["personal", "history", "popular"]
+Source = Literal["personal", "history", "profile", "popular"]
 Id = StrictInt | Annotated[str, Field(min_length=1, max_length=200)]
 Ids = Annotated[list[Id], Field(max_length=10_000)]
 MOST = 100
@@ -58,7 +58,8 @@ class Answer(WithWarnings, extra="forbid"):
     )
     source: Source = Field(
         description="personal: the user was in the training data; history: an unknown user, judged by the history "
-        "given; popular: nothing is known, so these are what most had"
+        "given; profile: an unknown user without one, judged by what the profile says; popular: nothing is known, so "
+        "these are what most had"
     )
     ignored: int = Field(description="Ids in exclude and history that training did not know")
 
@@ -75,3 +76,16 @@ class Asked:
     """Items that must not be in the answer, int64."""
     ignored: int
     k: int
+    profile: np.ndarray | None = None
+    """What columns say of the user, float32 (outputs,); None: users have none."""
+
+
+def query_with(profile: type[BaseModel]) -> type[Query]:
+    """The schema of a request where users have columns."""
+    description = "Columns about the user: of one whom training knew, in place of what it knew"
+    fields: dict[str, Any] = {
+        "profile": (profile | None, Field(default=None, description=description))
+    }
+    model: type[Query] = create_model("Query", __base__=Query, **fields)
+    model.__doc__ = Query.__doc__
+    return model

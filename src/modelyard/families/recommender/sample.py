@@ -38,6 +38,8 @@ LEAST, USUAL, MOST = 2, 6, 60
 """Interactions that a person has: log-normal around the usual."""
 SHOWN = 1.5
 """Items shown and passed over, for each one clicked."""
+MISSING = 0.1
+"""Share of people who left a field out."""
 START = 1_700_000_000
 """Seconds since 1970."""
 
@@ -60,26 +62,47 @@ class World:
     """The same of each person, float64 (users,)."""
     thrift: np.ndarray
     """How unwilling each person is to buy, in logits, float64 (users,)."""
+    loved: np.ndarray
+    """The categories that each person likes, the first from the start, int64 (users, 2)."""
 
 
 def write_sample(raw: Path, users: int, items: int, seed: int) -> None:
-    """Writes `interactions.csv` (users × about 7 clicks and 11 passed over) and `items.csv` into
-    `raw`."""
+    """Writes `interactions.csv` (users × about 7 clicks and 11 passed over), `items.csv` and
+    `users.csv` into `raw`."""
     rng = np.random.default_rng(seed)
     world = _world(rng, users, items)
-    with (raw / "items.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["itemId", "title", "category"])
-        for item, kind in enumerate(world.category):
-            writer.writerow(
-                [item + 1, f"{CATEGORIES[kind].capitalize()} {item + 1}", CATEGORIES[kind]]
-            )
+    # What follows draws nothing from the numbers of the log.
+    _write_lists(raw, world, np.random.default_rng([seed, 1]))
     rows = [row for user in range(users) for row in _events(rng, world, user)]
     rows.sort(key=lambda row: row[3])
     with (raw / "interactions.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["userId", "itemId", "rating", "timestamp", "click", "conversion", "dwell"])
         writer.writerows(rows)
+
+
+def _write_lists(raw: Path, world: World, rng: np.random.Generator) -> None:
+    """Items with a category, whose books are of about a length each; people of an age and a club
+    that go with what they like, or that they left out."""
+    usual = rng.normal(5.5, 0.4, len(CATEGORIES))
+    with (raw / "items.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["itemId", "title", "category", "pages"])
+        for item, kind in enumerate(world.category):
+            pages = round(np.exp(usual[kind] + rng.normal(0, 0.2)))
+            title = f"{CATEGORIES[kind].capitalize()} {item + 1}"
+            writer.writerow([item + 1, title, CATEGORIES[kind], pages])
+    age = rng.uniform(20, 70, len(CATEGORIES))
+    with (raw / "users.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["userId", "age", "club"])
+        for user, (first, second) in enumerate(world.loved):
+            years = round(age[first] + rng.normal(0, 8))
+            club = CATEGORIES[(first, second, rng.integers(0, len(CATEGORIES)))[rng.integers(0, 3)]]
+            left_out = rng.random(2) < MISSING
+            writer.writerow(
+                [user + 1, "" if left_out[0] else years, "" if left_out[1] else f"{club} club"]
+            )
 
 
 def _world(rng: np.random.Generator, users: int, items: int) -> World:
@@ -94,7 +117,7 @@ def _world(rng: np.random.Generator, users: int, items: int) -> World:
     early = np.maximum(liking[:, 0], liking[:, 1] - 0.6)
     late = np.maximum(liking[:, 0], liking[:, 1] - 0.2)
     habits = rng.normal(0, 0.4, items), rng.normal(0, 0.6, users), rng.normal(0, 1.2, users)
-    return World(category, appeal, early, late, *habits)
+    return World(category, appeal, early, late, *habits, loved)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

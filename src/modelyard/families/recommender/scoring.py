@@ -23,6 +23,8 @@ class Scorer(ABC):
 
     explains = "item likeness"
     """What `Explanation.method` says."""
+    takes_profiles = False
+    """Whether a request's profile changes an answer that rests on interactions."""
 
     def __init__(self, assets: Path, catalog: Catalog, settings: Mapping[str, Any]) -> None:
         self.catalog = catalog
@@ -34,19 +36,24 @@ class Scorer(ABC):
 
 
 class Catalogue(Scorer):
-    """The graphs score the whole catalogue: for a user of the training data, or for a list of items."""
+    """The graphs score the whole catalogue: for a user of the training data, for a list of items,
+    or for what columns say of a user."""
 
     def outputs(self, run: Runtime, asked: Sequence[Asked]) -> Arrays:
         """Heads by name; `asked` has one source."""
         if asked[0].source == "personal":
             users = [one.user for one in asked]
             return run("personal", {"user": np.array(users, np.int64)})
+        if asked[0].source == "profile":
+            return run("profile", profiles(asked))
         return run("history", {"items": padded([one.history for one in asked])})
 
 
 class Ordered(Scorer):
     """Kinds that read a user's history: of a user of the training data their own, with what the
     request adds."""
+
+    takes_profiles = True
 
     def __init__(self, assets: Path, catalog: Catalog, settings: Mapping[str, Any]) -> None:
         super().__init__(assets, catalog, settings)
@@ -70,7 +77,7 @@ class Sequenced(Ordered):
     def outputs(self, run: Runtime, asked: Sequence[Asked]) -> Arrays:
         """`score`."""
         items = padded([self.history(one) for one in asked])
-        taste = run("taste", {"items": items})["taste"]
+        taste = run("taste", {"items": items, **profiles(asked)})["taste"]
         return {"score": taste @ self.arrays["items"].T}
 
 
@@ -90,7 +97,8 @@ class Attended(Ordered):
             part = asked[start : start + CHUNK]
             newest = padded([self.history(one)[::-1] for one in part])
             candidates = np.stack([self.candidates(one) for one in part])
-            found = run("attention", {"items": newest, "candidates": candidates})["score"]
+            arrays = {"items": newest, "candidates": candidates, **profiles(part)}
+            found = run("attention", arrays)["score"]
             rows = np.arange(start, start + len(part))[:, None]
             score[rows, candidates] = found
         return {"score": score}
@@ -98,7 +106,11 @@ class Attended(Ordered):
     def candidates(self, asked: Asked) -> np.ndarray:
         """The items nearest to the mean of the history, int64 (candidates,): as many for every
         request, and those that must not be in the answer last."""
-        mean = self.arrays["past"][self.history(asked)].mean(0)
+        mean = np.zeros_like(self.arrays["past"][0])
+        if history := self.history(asked):
+            mean = self.arrays["past"][history].mean(0)
+        if asked.profile is not None:
+            mean = mean + asked.profile @ self.arrays["profile"] + self.arrays["nobody"]
         nearness = self.arrays["items"] @ mean + self.arrays["bias"]
         nearness[asked.hidden] = -np.inf
         count = min(self.most, len(nearness))
@@ -108,7 +120,7 @@ class Attended(Ordered):
         """How much each item of the history weighs for `item`."""
         newest = self.history(asked)[::-1]
         arrays = {"items": padded([newest]), "candidates": np.array([[item]], np.int64)}
-        weights = run("attention", arrays)["attention"][0, 0]
+        weights = run("attention", {**arrays, **profiles([asked])})["attention"][0, 0]
         return dict(zip(newest, weights.tolist(), strict=True))
 
 
@@ -127,9 +139,16 @@ def load_scorer(assets: Path, catalog: Catalog) -> Scorer:
     return scorer(assets, catalog, model["settings"])
 
 
+def profiles(asked: Sequence[Asked]) -> Arrays:
+    """What columns say of the users, `profile` float32 (requests, outputs); none, where the model
+    takes none."""
+    rows = [one.profile for one in asked if one.profile is not None]
+    return {"profile": np.stack(rows)} if rows else {}
+
+
 def padded(lists: Sequence[Sequence[int]]) -> np.ndarray:
-    """Lists as rows, -1 where one has ended, int64 (lists, longest)."""
-    rows = np.full((len(lists), max(len(one) for one in lists)), -1, np.int64)
+    """Lists as rows, -1 where one has ended, int64 (lists, longest); at least one column."""
+    rows = np.full((len(lists), max(1, *(len(one) for one in lists))), -1, np.int64)
     for row, one in zip(rows, lists, strict=True):
         row[: len(one)] = one
     return rows

@@ -10,7 +10,16 @@ from torch.nn import functional
 
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
-from modelyard.families.recommender.networks import Batch, Network, energy, example_histories
+from modelyard.families.recommender.networks import (
+    Batch,
+    Network,
+    columns_of,
+    described,
+    energy,
+    example_histories,
+    example_profiles,
+    seen,
+)
 from modelyard.runtimes.types import Arrays, Graph
 
 
@@ -29,7 +38,11 @@ class Sequence(Network):
         super().__init__()
         size = settings.dimensions
         self.penalty = settings.penalty
+        self.user_side = catalog.user_side
         self.item = nn.Parameter(torch.randn(len(catalog.items), size) * 0.1)
+        self.seen = nn.Buffer(seen(catalog), persistent=False)
+        self.item_columns = columns_of(catalog.item_side, size)
+        self.user_columns = columns_of(catalog.user_side, size)
         self.start = nn.Parameter(torch.randn(size) * 0.1)
         self.place = nn.Parameter(torch.randn(settings.length + 1, size) * 0.1)
         self.dropout = nn.Dropout(settings.dropout)
@@ -38,11 +51,20 @@ class Sequence(Network):
         )
         self.last = nn.LayerNorm(size)
 
-    def forward(self, items: torch.Tensor) -> torch.Tensor:
-        """`items` int64 (batch, length), oldest first, -1 where a list has ended, to the taste
-        before the first item and after each, (batch, length + 1, width)."""
-        known = self.item[items.clamp(min=0)]
+    def vectors(self) -> torch.Tensor:
+        """Of all items, (items, width)."""
+        return described(self.item, self.item_columns, self.seen, self.training)
+
+    def forward(
+        self, items: torch.Tensor, vectors: torch.Tensor, user: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """`items` int64 (batch, length), oldest first, -1 where a list has ended, with the items'
+        `vectors` and what columns say of the `user` (batch, width), to the taste before the first
+        item and after each, (batch, length + 1, width)."""
+        known = vectors[items.clamp(min=0)]
         start = self.start.expand(items.shape[0], 1, -1)
+        if user is not None:
+            start = start + user[:, None]
         hidden = torch.cat([start, known], 1) + self.place[: items.shape[1] + 1]
         hidden = self.dropout(hidden)
         for block in self.blocks:
@@ -53,9 +75,10 @@ class Sequence(Network):
     def loss(self, batch: Batch) -> torch.Tensor:
         """Cross-entropy of the next item against drawn ones, over the places that count."""
         target, counted = batch["target"], batch["counted"]
-        tastes = self(target[:, :-1])
-        wanted = self.item[target.clamp(min=0)]
-        others = self.item[batch["negative"]]
+        vectors = self.vectors()
+        user = self.user_columns.of(batch["user"]) if self.user_columns is not None else None
+        tastes = self(target[:, :-1], vectors, user)
+        wanted, others = vectors[target.clamp(min=0)], vectors[batch["negative"]]
         right = (tastes * wanted).sum(-1, keepdim=True)
         wrong = tastes @ others.transpose(1, 2)
         missed = torch.logsumexp(torch.cat([right, wrong], -1), -1) - right[..., 0]
@@ -70,17 +93,20 @@ class Sequence(Network):
         return batch["counted"].sum()
 
     def graphs(self) -> list[Graph]:
-        """`taste`: `items` (batch, length) to `taste` (batch, width)."""
+        """`taste`: `items` (batch, length), and `profile` (batch, outputs) where users have
+        columns, to `taste` (batch, width)."""
         example = {"items": example_histories(len(self.item))}
+        if self.user_side is not None:
+            example["profile"] = example_profiles(self.user_side)
         return [Graph("taste", example, module=Taste(self), dynamic={"items": (1,)})]
 
     def likeness(self) -> torch.Tensor:
-        """The items' embeddings."""
-        return self.item
+        """The items' vectors."""
+        return self.vectors()
 
     def retrieval(self) -> Arrays:
         """`items` float32 (items, width): what a taste is multiplied with."""
-        return {"items": self.item.detach().cpu().numpy()}
+        return {"items": self.vectors().detach().cpu().numpy()}
 
 
 class Block(nn.Module):
@@ -119,10 +145,12 @@ class Taste(nn.Module):
 
     def __init__(self, net: Sequence) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.vectors = net, nn.Buffer(net.vectors().detach().clone())
 
-    def forward(self, items: torch.Tensor) -> Batch:
+    def forward(self, items: torch.Tensor, profile: torch.Tensor | None = None) -> Batch:
         """`items` int64 (batch, length) to `taste` (batch, width)."""
-        tastes = self.net(items)
+        columns = self.net.user_columns
+        user = columns(profile) if columns is not None else None
+        tastes = self.net(items, self.vectors, user)
         last = (items >= 0).sum(1)[:, None, None].expand(-1, 1, tastes.shape[2])
         return {"taste": tastes.gather(1, last)[:, 0]}

@@ -9,7 +9,16 @@ from torch.nn import functional
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import RecommenderModel
 from modelyard.families.recommender.model import Joint, Net, perceptron
-from modelyard.families.recommender.networks import Batch, dot, energy
+from modelyard.families.recommender.networks import (
+    Batch,
+    columns_of,
+    described,
+    dot,
+    energy,
+    example_profiles,
+    seen,
+)
+from modelyard.runtimes.types import Graph
 
 TASKS = ("shown", "click", "conversion", "dwell")
 
@@ -41,6 +50,10 @@ class Towers(Net):
         self.popularity = nn.Buffer(
             _standardized(torch.from_numpy(catalog.popularity)), persistent=False
         )
+        self.user_side = catalog.user_side
+        self.seen = nn.Buffer(seen(catalog), persistent=False)
+        self.item_columns = columns_of(catalog.item_side, self.size)
+        self.user_columns = columns_of(catalog.user_side, self.size)
         widths = settings.hidden[-2:]
         width = self.experts * widths[0]
         self.bottom = Joint(self.size + 1, self.size + 1, width)
@@ -53,8 +66,24 @@ class Towers(Net):
     def vectors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Embedding and activity of users; embedding (own and category's) and popularity of
         items."""
-        item = self.item + self.category[self.kinds]
-        return torch.cat([self.user, self.activity], 1), torch.cat([item, self.popularity], 1)
+        item = described(self.item, self.item_columns, self.seen, self.training)
+        item = item + self.category[self.kinds]
+        popularity: torch.Tensor = self.popularity
+        if self.item_columns is not None:
+            # Of an item that nobody had yet it is unknown, not low: the mean.
+            popularity = popularity * self.seen
+        known = torch.ones_like(self.activity)
+        user = described(self.user, self.user_columns, known, self.training)
+        return torch.cat([user, self.activity], 1), torch.cat([item, popularity], 1)
+
+    def graphs(self) -> list[Graph]:
+        """With `profile`, (batch, outputs), for users of whom the columns say all, where they have
+        some."""
+        found = super().graphs()
+        if self.user_side is not None:
+            example = {"profile": example_profiles(self.user_side)}
+            found.append(Graph("profile", example, module=Stranger(self)))
+        return found
 
     def heads(self, user: torch.Tensor, item: torch.Tensor) -> Batch:
         """`shown`, `click` and `conversion` as logits, `dwell` as log(1 + seconds)."""
@@ -94,6 +123,22 @@ class Towers(Net):
         gate = torch.softmax(self.gates[task](user, item), -1)
         score: torch.Tensor = self.towers[task]((parts * gate[..., None]).sum(-2))[..., 0]
         return score
+
+
+class Stranger(nn.Module):
+    """A user without interactions: `profile` float32 (batch, outputs) to logits (batch, items)."""
+
+    def __init__(self, net: Towers) -> None:
+        super().__init__()
+        self.net, self.items = net, nn.Buffer(net.vectors()[1].detach().clone())
+        # Of the least active user that training knew.
+        self.activity = nn.Buffer(net.activity.min().detach().clone())
+
+    def forward(self, profile: torch.Tensor) -> Batch:
+        assert self.net.user_columns is not None
+        user = self.net.user_columns(profile)
+        activity = torch.zeros_like(user[:, :1]) + self.activity
+        return self.net.heads(torch.cat([user, activity], 1), self.items)
 
 
 def _tower(hidden: tuple[int, ...]) -> nn.Sequential:

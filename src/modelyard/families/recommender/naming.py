@@ -1,0 +1,184 @@
+"""Which files and columns are understood, and how a file is opened."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from modelyard.errors import BadData
+from modelyard.kit import tables
+from modelyard.kit.tables import Table, Text
+from modelyard.store.files import File, files_of
+
+SUFFIXES = (*tables.SUFFIXES, ".dat", ".data", ".txt")
+LOGS = ("interactions", "ratings", "u.data", "events")
+"""How the log's name begins in a folder of several files; the first that is there is read."""
+ITEMS, USERS = ("items", "movies"), ("users", "customers")
+"""How the names of the lists of items and users begin."""
+NAMES = {
+    "user": (
+        "userid",
+        "user_id",
+        "user",
+        "customerid",
+        "customer_id",
+        "customer",
+        "visitorid",
+        "visitor_id",
+    ),
+    "item": (
+        "itemid",
+        "item_id",
+        "item",
+        "movieid",
+        "movie_id",
+        "productid",
+        "product_id",
+        "product",
+        "articleid",
+        "article_id",
+        "bookid",
+        "book_id",
+        "trackid",
+        "track_id",
+        "sku",
+        "stockcode",
+        "asin",
+    ),
+    "rating": ("rating", "score", "stars"),
+    "timestamp": (
+        "timestamp",
+        "time",
+        "ts",
+        "date",
+        "datetime",
+        "event_time",
+        "order_date",
+        "invoicedate",
+    ),
+    "click": ("click", "clicked"),
+    "conversion": ("conversion", "converted", "purchase"),
+    "dwell": ("dwell", "dwell_time", "dwell_seconds"),
+}
+"""Column names that are understood, in any case; of several for one thing the first is taken."""
+ITEM_NAMES = {
+    "id": ("id", *NAMES["item"]),
+    "title": ("title", "name"),
+    "category": ("category", "genre", "genres"),
+}
+USER_NAMES = {"id": ("id", *NAMES["user"])}
+SIDES = {"user": ("user_", "user."), "item": ("item_", "item.")}
+"""How further columns of a log begin that tell something of its users and items."""
+ORDER = ("user", "item", "rating", "timestamp")
+"""Columns of a log without a header: MovieLens' order."""
+USER_ORDER = ("id", "gender", "age", "occupation", "zip")
+"""The same of MovieLens' `users.dat`."""
+LABELS = ("click", "conversion", "dwell")
+
+Names = dict[str, tuple[str, ...]]
+
+
+def check_full(table: Table, column: str, problem: str) -> None:
+    empty = table.column(column).is_null().to_numpy(zero_copy_only=False)
+    if empty.any():
+        raise table.fault(column, int(empty.argmax()), problem)
+
+
+def files_in(raw: Path) -> list[File]:
+    if not raw.exists():
+        raise BadData("no such file or folder", file=raw)
+    return [file for file in files_of(raw) if file.name.lower().endswith(SUFFIXES)]
+
+
+def begins(file: File, words: Sequence[str]) -> bool:
+    return file.path.name.lower().startswith(tuple(words))
+
+
+def open_table(source: File, names: Names, order: Sequence[str]) -> tuple[Table, dict[str, str]]:
+    """The rows, and the columns that are understood: our name to the file's.
+
+    Raises:
+        BadData: the file cannot be read, or its header lacks a column that is needed.
+    """
+    file = source.path
+    if tables.is_parquet(source.name):
+        table = tables.read_parquet_file(source)
+    else:
+        text = tables.read_text(source)
+        if "::" in text.content.partition("\n")[0]:
+            text = _from_double_colons(text)
+        table = tables.parse_text(_with_header(text, names, order))
+    columns = _understood(table.names, names)
+    _check_named(file, columns, table.names, names)
+    tables.check_table(table)
+    return table, columns
+
+
+def _from_double_colons(text: Text) -> Text:
+    """MovieLens' .dat files as CSV: their quotes and commas are letters like others."""
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    for line in text.content.splitlines():
+        writer.writerow(line.split("::") if line.strip() else [])
+    return replace(text, content=rows.getvalue(), delimiter=",")
+
+
+def _with_header(text: Text, names: Names, order: Sequence[str]) -> Text:
+    """The text with the columns of `order` for a header where its first row is none."""
+    first = text.header()
+    if _understood(first, names):
+        return text
+    if names is not ITEM_NAMES and not any(_is_value(cell) for cell in first):
+        _check_named(text.file, {}, first, names)
+    least = len(order) - (names is ITEM_NAMES)
+    if len(first) < least:
+        problem = (
+            f"{len(first)} cells and no header; without one the columns are {', '.join(order)}"
+        )
+        raise BadData(problem, file=text.file, row=1)
+    unnamed = [""] * (len(first) - len(order))
+    header = [*order[: len(first)], *unnamed]
+    return replace(text, content=text.delimiter.join(header) + "\n" + text.content)
+
+
+def _understood(header: Sequence[str], names: Names) -> dict[str, str]:
+    """Our names to those of the header, each the first that is known."""
+    known = {spelling: name for name, spellings in names.items() for spelling in spellings}
+    found: dict[str, str] = {}
+    for column in header:
+        name = known.get(column.strip().lower())
+        if name is not None:
+            found.setdefault(name, column)
+    return found
+
+
+def _check_named(file: Path, columns: dict[str, str], header: Sequence[str], names: Names) -> None:
+    """Refuses a log whose header lacks a column that is needed."""
+    for name in ("user", "item", "timestamp"):
+        if name in names and name not in columns:
+            problem = f"no column is the {name.removesuffix('stamp')}; seen: {', '.join(header)}"
+            hint = f"Rename the one that is; known names, in any case: {', '.join(names[name])}"
+            raise BadData(problem, file=file, hint=hint)
+    if names is USER_NAMES and "id" not in columns:
+        problem = f"no column is the user; seen: {', '.join(header)}"
+        hint = f"Rename the one that is; known names, in any case: {', '.join(names['id'])}"
+        raise BadData(problem, file=file, hint=hint)
+
+
+def _is_value(cell: str) -> bool:
+    """Whether it is a number or a date, which a header does not hold."""
+    try:
+        float(cell)
+    except ValueError:
+        pass
+    else:
+        return True
+    try:
+        datetime.fromisoformat(cell)
+    except ValueError:
+        return False
+    return True

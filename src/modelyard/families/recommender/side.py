@@ -1,0 +1,172 @@
+"""Columns about users and items become assets: judged, encoded and scaled as tables are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from modelyard.families.recommender.config import RecommenderFeatures
+from modelyard.families.recommender.lists import Listing
+from modelyard.families.recommender.naming import ITEM_NAMES
+from modelyard.families.recommender.profiles import SCALE, VALUES, Side, SideSchema
+from modelyard.kit.columns.cautions import save_categories
+from modelyard.kit.columns.edits import Edits
+from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.columns.frames import dropped_columns, judged, to_columns
+from modelyard.kit.columns.overview import columns_table, with_ranges
+from modelyard.kit.columns.schema import Column
+from modelyard.kit.columns.values import convert
+from modelyard.kit.tables import Table, texts
+
+SEPARATOR = "|"
+"""Between the values of a cell that holds several, as in MovieLens' genres."""
+
+
+@dataclass
+class Told:
+    """What became of the columns."""
+
+    columns: dict[str, int] = field(default_factory=dict)
+    """How many are used, of users and items."""
+    notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    tables: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def headline(self) -> str:
+        """A clause for the stage's line."""
+        return "".join(f"; {count} columns of {what}" for what, count in self.columns.items())
+
+    def unused(self, what: str, listings: Sequence[Listing], continued: bool) -> None:
+        """Notes columns of `what` that the model does not take."""
+        # The category is shown in answers.
+        shown = ITEM_NAMES["category"]
+        names = [n for listing in listings for n in listing.names if n.lower() not in shown]
+        if not names:
+            return
+        self.left_out += names
+        why = "multitask, din and sequence take them (features.columns)"
+        if continued:
+            why = "the earlier model has none"
+        self.notes.append(f"Columns of {what} are not used ({', '.join(names[:10])}): {why}.")
+
+
+def write_side(
+    folder: Path,
+    listings: Sequence[Listing],
+    ids: Sequence[str],
+    settings: RecommenderFeatures,
+    earlier: Side | None,
+    told: Told,
+) -> pd.DataFrame | None:
+    """Writes the assets of the columns of `ids`, users or items in the order of the catalogue, and
+    adds to what is `told`. Returns the values as they came; None, where no column can be used.
+
+    Args:
+        earlier: the columns of the model that the run continues: it keeps their encoding.
+
+    Raises:
+        BadData: a cell that its column's role does not allow.
+    """
+    what = folder.name.replace("_columns", "s")
+    columns, frames = [], []
+    for listing in listings:
+        found, frame = _read(listing, settings, what, earlier, told)
+        columns += found
+        frames.append(frame)
+    if earlier is not None:
+        columns = earlier.schema.columns
+    if not columns:
+        return None
+    frame = _aligned(frames, columns, ids, what, told)
+    schema = earlier.schema if earlier else SideSchema(columns=with_ranges(columns, frame))
+    cells = to_columns(frame, schema)
+    encoder = earlier.encoder if earlier else Encoder.fit(cells, schema, settings)
+    values = encoder.transform(cells)
+    scale = earlier.scale if earlier else _scale(values)
+    folder.mkdir(parents=True)
+    schema.save(folder)
+    encoder.save(folder)
+    save_categories(folder, schema, cells, earlier.folder if earlier else None)
+    np.save(folder / VALUES, values)
+    np.save(folder / SCALE, scale)
+    table = columns_table(frame, schema)
+    told.columns[what] = len(columns)
+    told.tables.append(table | {"title": f"Columns of {what}"})
+    return frame
+
+
+def _read(
+    listing: Listing, settings: RecommenderFeatures, what: str, earlier: Side | None, told: Told
+) -> tuple[list[Column], pd.DataFrame]:
+    """The columns of a listing, and their values by id: of several rows of one id the first."""
+    table = listing.table
+    if earlier is None:
+        lists = {name: {"role": "text"} for name in listing.names if _is_list(table, name)}
+        columns, values = judged(table, listing.names, Edits(columns=lists), settings)
+        columns, dropped = dropped_columns(columns)
+        told.left_out += [f"{name} ({why})" for name, why in dropped.items()]
+        columns = [
+            column.model_copy(update={"nullable": True})
+            for column in columns
+            if column.role != "drop"
+        ]
+    else:
+        columns = [one for one in earlier.schema.columns if one.name in listing.names]
+        values = {one.name: convert(one, table, False) for one in columns}
+        known = {one.name for one in columns}
+        told.left_out += [
+            f"{name} (the earlier model lacks it)" for name in listing.names if name not in known
+        ]
+    frame = pd.DataFrame(values)
+    frame.index = pd.Index(listing.ids)
+    again = frame.index.duplicated()
+    if again.any() and columns:
+        rows = frame.assign(**{"": frame.index}).drop_duplicates()
+        other = int(rows.index.duplicated().sum())
+        if other:
+            told.notes.append(
+                f"{other:,} rows say something else of one of the {what} than an earlier row of "
+                f"{table.file.name}: the first counts."
+            )
+    return columns, frame[~again]
+
+
+def _is_list(table: Table, name: str) -> bool:
+    return any(SEPARATOR in cell for cell in texts(table, name) if cell)
+
+
+def _aligned(
+    frames: Sequence[pd.DataFrame],
+    columns: Sequence[Column],
+    ids: Sequence[str],
+    what: str,
+    told: Told,
+) -> pd.DataFrame:
+    """A row for each id, with a column for each of `columns`; what is missing is counted."""
+    aligned = [frame.reindex(list(ids)) for frame in frames]
+    joined = pd.concat([pd.DataFrame(index=list(ids)), *aligned], axis=1)
+    joined = joined.loc[:, ~joined.columns.duplicated()].reset_index(drop=True)
+    for column in columns:
+        if column.name not in joined:
+            joined[column.name] = pd.NaT if column.role == "time" else None
+    joined = joined[[column.name for column in columns]]
+    empty = {name: int(count) for name, count in joined.isna().sum().items() if count}
+    if empty:
+        shown = ", ".join(f"{name} of {count:,}" for name, count in empty.items())
+        told.notes.append(f"Missing among {len(ids):,} {what}: {shown}.")
+    return joined
+
+
+def _scale(values: np.ndarray) -> np.ndarray:
+    """Mean and deviation of each output, 0 and 1 of those that are yes or no."""
+    numbers = ~np.isin(values, (0, 1)).all(axis=0)
+    mean, spread = values.astype(np.float64).mean(0), values.astype(np.float64).std(0)
+    spread[spread == 0] = 1.0
+    scale = np.stack([np.where(numbers, mean, 0), np.where(numbers, spread, 1)])
+    return scale.astype(np.float32)

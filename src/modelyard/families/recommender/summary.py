@@ -1,0 +1,114 @@
+"""What the card tells of a log of interactions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from modelyard.families.recommender.catalog import Catalog, Item
+from modelyard.families.recommender.read import Log
+
+NOT_LIKED = "rated 0 or below"
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Rows of a log: indices into it, in the order of user, time and file."""
+
+    log: Log
+    rows: np.ndarray
+
+    @property
+    def user(self) -> np.ndarray:
+        """int64 (rows,)."""
+        return np.asarray(self.log.user[self.rows])
+
+    @property
+    def item(self) -> np.ndarray:
+        """int64 (rows,)."""
+        return np.asarray(self.log.item[self.rows])
+
+
+def summary(
+    catalog: Catalog,
+    had: Interactions,
+    split: np.ndarray,
+    rows: dict[str, int],
+    dropped: dict[str, int],
+    shown: int,
+    titles: dict[str, Item],
+    columns: bool,
+) -> dict[str, Any]:
+    users, items, count = len(catalog.users), len(catalog.items), len(had.rows)
+    lengths = np.bincount(had.user)
+    lengths = lengths[lengths > 0]
+    spread = (
+        np.quantile(lengths, [0, 0.5, 1]).tolist(),
+        np.quantile(np.bincount(had.item), [0.5, 1]).tolist(),
+    )
+    notes = [
+        f"{users - rows['test']:,} of {users:,} users have too few interactions to be judged: they train only."
+    ]
+    passed = shown - count - dropped["the user had the item before"]
+    headline = f"{count:,} interactions of {users:,} users with {items:,} items"
+    if passed and had.log.labels:
+        headline += f"; {passed:,} rows shown and not clicked"
+        notes.append(
+            f"{passed:,} rows were shown and not clicked: they train model.kind=multitask only."
+        )
+    new = int((catalog.popularity == 0).sum())
+    if new and columns:
+        notes.append(
+            f"{new:,} items have no training interaction: their columns say whom they suit."
+        )
+    elif new:
+        notes.append(
+            f"{new:,} items have no training interaction: no model can know whom they suit."
+        )
+    if tied := _ties(had, split):
+        notes.append(
+            f"{tied:,} users' last interactions have one time: their order in the file decided."
+        )
+    if unknown := len(titles) and sum(item.title is None for item in catalog.items):
+        notes.append(f"{unknown:,} items are not in the list of items.")
+    table = {
+        "title": "Interactions",
+        "columns": ["what", "value"],
+        "rows": [
+            ["users", users],
+            ["items", items],
+            ["interactions", count],
+            ["share of all pairs", f"{100 * count / users / items:.2f} %"],
+            ["a user has (least, median, most)", " / ".join(f"{value:g}" for value in spread[0])],
+            ["an item has (median, most)", " / ".join(f"{value:g}" for value in spread[1])],
+        ],
+    }
+    return {
+        "rows": rows,
+        "dropped": dropped,
+        "unit": "interactions",
+        "left_out": had.log.left_out,
+        "tables": [table],
+        "notes": notes,
+        "users": users,
+        "items": items,
+        "headline": headline + _liked(dropped),
+    }
+
+
+def _ties(had: Interactions, split: np.ndarray) -> int:
+    """Judged users whose test interaction is not later than the one before it."""
+    last = np.flatnonzero(split == 2)
+    time = had.log.time[had.rows]
+    return int((time[last] == time[last - 1]).sum())
+
+
+def _liked(dropped: dict[str, int]) -> str:
+    """Which interactions count as liked where some do not; the stage's line counts those."""
+    for reason in dropped:
+        if reason.startswith("rated"):
+            least = "above 0" if reason == NOT_LIKED else f"{reason.split()[-1]} or more"
+            return f"; liked is what was rated {least} (features.min_rating)"
+    return ""
