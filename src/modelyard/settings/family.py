@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="FamilyConfig")
 
 
+DateOrder = Literal["auto", "day_first", "month_first"]
+"""How dates such as 01/02/2026 are read; `auto`: as a day above 12 in the column shows."""
+
+
 class DataSettings(Settings):
     """Which data the run starts from."""
 

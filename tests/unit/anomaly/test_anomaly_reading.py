@@ -147,6 +147,22 @@ def test_what_one_file_proves_holds_for_the_others(tmp_path: Path) -> None:
     assert {column.format for column in schema.columns} == {"1.234,5"}
 
 
+def test_american_dates_are_read_as_one_of_the_files_shows_and_else_asked_for(
+    tmp_path: Path,
+) -> None:
+    def american(start: datetime) -> dict[str, list[Any]]:
+        moments = [start + timedelta(minutes=5 * n) for n in range(ROWS)]
+        return table() | {"time": [f"{moment:%m/%d/%Y %I:%M %p}" for moment in moments]}
+
+    raw = write(tmp_path / "raw", "a.csv", american(datetime(2026, 1, 2)))
+    with pytest.raises(BadData, match=r"Type: --set features\.dates=month_first \(or day_first\)"):
+        built(tmp_path, raw)
+    built(tmp_path, raw, dates="month_first")
+    write(raw, "b.csv", american(datetime(2026, 1, 30)))
+    summary, _ = built(tmp_path, raw)
+    assert "time: dates were read as month/day/year: another file decides" in summary["notes"]
+
+
 def test_new_rows_are_read_in_the_notation_of_the_training_data(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "a.csv").write_text(text(continental(), ";"))

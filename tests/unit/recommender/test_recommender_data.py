@@ -75,6 +75,25 @@ def test_the_log_of_a_shop_with_dates_says_what_movielens_says(tmp_path: Path, h
     assert left_out(out) == expected
 
 
+def test_american_dates_leave_out_the_same_items_and_unclear_ones_ask(tmp_path: Path) -> None:
+    now = [(*row[:3], row[3] + 1_700_000_000) for row in rows(each=20)]
+    _, out = built(tmp_path, "ratings.csv", HEADER + text(now))
+    expected = left_out(out)
+
+    def dated(form: str) -> str:
+        return text([(*row[:3], datetime.fromtimestamp(row[3], UTC).strftime(form)) for row in now])
+
+    _, out = built(tmp_path, "ratings.csv", HEADER + dated("%m/%d/%Y %I:%M:%S %p"))
+    assert left_out(out) == expected
+    days = [(*row[:3], (row[3] - 1_000) // 86_400) for row in rows(each=20)]
+    unclear = HEADER + text(
+        [(*row[:3], f"{1 + row[3] // 12:02}/{1 + row[3] % 12:02}/2026") for row in days]
+    )
+    with pytest.raises(BadData, match=r"Type: --set features\.dates=month_first \(or day_first\)"):
+        built(tmp_path, "ratings.csv", unclear)
+    built(tmp_path, "ratings.csv", unclear, dates="month_first")
+
+
 def test_a_header_of_unknown_names_is_no_interaction(tmp_path: Path) -> None:
     with pytest.raises(
         BadData,

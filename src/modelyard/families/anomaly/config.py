@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from modelyard.families.anomaly.search import SEARCH
-from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
+from modelyard.settings.family import DateOrder, FamilyConfig, Settings, TrainingSettings
 
 Kind = Literal["autoencoder", "lstm", "deepsvdd", "ocsvm", "iforest"]
 TORCH: frozenset[Kind] = frozenset({"autoencoder", "lstm", "deepsvdd"})
@@ -20,8 +20,11 @@ class AnomalyFeatures(Settings):
     """From files of measurements to series without gaps."""
 
     time_column: str = "time"
-    """Column of ISO 8601 times or of numbers that ascend. Without it rows are taken as equally
+    """Column of dates and times, or of numbers that ascend. Without it rows are taken as equally
     spaced."""
+    dates: DateOrder = "auto"
+    """How dates such as 01/02/2026 are read: day_first or month_first. auto: as a day above 12 in
+    the column shows, and none is guessed."""
     label_column: str = "label"
     """Column of 0 and 1 (1: anomaly), if there is one. It judges; it never trains."""
     kind_column: str = "kind"

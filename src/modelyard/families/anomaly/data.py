@@ -24,6 +24,7 @@ from modelyard.kit.tables import (
     is_quickly_read,
     notation,
     read_file,
+    share_date_orders,
     share_decimal,
     table_files,
 )
@@ -45,6 +46,7 @@ class AnomalyData(Data[AnomalyConfig]):
         """Reads the tables, and looks for the columns that the settings name."""
         if is_quickly_read(data):
             tables = [read_file(file) for file in table_files(data)]
+            share_date_orders(tables, self.config.features.dates)
             settings = named(tables, self.config.features)
             check_measured(tables[0], _columns(tables, settings))
 
@@ -60,6 +62,7 @@ class AnomalyData(Data[AnomalyConfig]):
         earlier = _earlier(base, config) if base is not None else None
         tables = [read_file(file) for file in table_files(Path(raw))]
         share_decimal(tables)
+        share_date_orders(tables, config.features.dates)
         settings = named(tables, config.features)
         names = _columns(tables, settings)
         check_measured(tables[0], names)

@@ -12,7 +12,7 @@ from modelyard.families.forecast.grid import texts
 from modelyard.families.forecast.naming import Names, is_numeric
 from modelyard.families.forecast.reading import OneSeries, on_grid, read_rows, with_days
 from modelyard.families.forecast.window import Column, Schema, Windows
-from modelyard.kit.tables import read_table
+from modelyard.kit.tables import read_table, share_date_orders
 
 
 def body_of(schema: Schema, windows: Windows, number: int, length: int) -> dict[str, Any]:
@@ -32,6 +32,8 @@ def read_bodies(file: Path, schema: Schema) -> list[dict[str, Any]]:
         BadData: with file, row and column.
     """
     table = with_days(read_table(Path(file)))
+    if schema.time_column:
+        share_date_orders([table], "auto", {schema.time_column: schema.dates})
     past, known = (tuple(c.name for c in columns) for columns in (schema.past, schema.known))
     series = tuple(name for name in schema.series_columns if name in table.names)
     targets: tuple[str, ...] = (schema.target,)

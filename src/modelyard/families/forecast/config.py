@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
+from modelyard.settings.family import DateOrder, FamilyConfig, Settings, TrainingSettings
 from modelyard.settings.search import Range, choice, real
 
 Kind = Literal["patchtst", "lstm"]
@@ -59,6 +59,9 @@ class ForecastFeatures(Settings):
     time_column: str | None = None
     """Column of dates, times or ascending numbers. None: recognised by its name, or the first column
     of dates."""
+    dates: DateOrder = "auto"
+    """How dates such as 01/02/2026 are read: day_first or month_first. auto: as a day above 12 in
+    the column shows, and none is guessed."""
     series: tuple[str, ...] = ()
     """Columns that name the series of each row, where a file holds several one below the other: a
     store and an item, say. Empty: recognised. Without such a column and without a target, each column

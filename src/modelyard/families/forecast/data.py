@@ -23,6 +23,7 @@ from modelyard.kit.tables import (
     is_quickly_read,
     read_file,
     remarks,
+    share_date_orders,
     share_decimal,
     table_files,
 )
@@ -47,6 +48,7 @@ class ForecastData(Data[ForecastConfig]):
         """Reads the first table, and looks for its columns."""
         if is_quickly_read(data):
             table = with_days(read_file(table_files(data)[0]))
+            share_date_orders([table], self.config.features.dates)
             names = find_names([table], self.config.features)
             read_rows(table, names, table.file.stem)
 
@@ -60,6 +62,7 @@ class ForecastData(Data[ForecastConfig]):
         settings = self.config.features
         tables = [with_days(read_file(file)) for file in table_files(Path(raw))]
         share_decimal(tables)
+        share_date_orders(tables, settings.dates)
         names = find_names(tables, settings)
         rows = []
         for table in tables:
@@ -77,7 +80,9 @@ class ForecastData(Data[ForecastConfig]):
             hint = "Give longer series, or lower features.horizon or features.season"
             raise BadData(problem, file=tables[0].file, hint=hint)
         panel = panel_of(kept, settings, names, context, season)
+        dates = tables[0].orders.get(names.time or "", settings.dates)
         schema = self._schema(panel, names, grid, season, context)
+        schema = schema.model_copy(update={"dates": dates})
         base = base_of(out)
         if base is not None:
             schema = _as_earlier(Schema.load(base / "assets"), schema)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from modelyard.families.forecast.grid import Grid
 from modelyard.kit.assets import Asset
 from modelyard.runtimes.types import Arrays
+from modelyard.settings.family import DateOrder
 
 FARTHEST = 50.0
 """Scaled inputs are kept within this distance of 0."""
@@ -47,6 +48,9 @@ class Schema(Asset):
     grid: Grid
     missing: Literal["unknown", "zero"]
     """What a step without a value means."""
+    dates: DateOrder = "auto"
+    """How the training data wrote dates such as 01/02/2026: files to answer, where they do not show
+    it, are read so."""
     season: int
     context: int
     horizon: int

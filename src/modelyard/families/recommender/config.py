@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from modelyard.families.recommender.search import SEARCH
-from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
+from modelyard.settings.family import DateOrder, FamilyConfig, Settings, TrainingSettings
 
 Kind = Literal["lightgcn", "ncf", "multitask", "din", "sequence"]
 
@@ -41,6 +41,9 @@ class RecommenderFeatures(Settings):
     min_rating: float | None = None
     """Ratings from it on count as liked; interactions rated lower are left out, unrated ones stay.
     None: all above 0 count."""
+    dates: DateOrder = "auto"
+    """How dates such as 01/02/2026 are read: day_first or month_first. auto: as a day above 12 in
+    the column shows, and none is guessed."""
     core: int = Field(default=1, ge=1)
     """k of the k-core: users and items with fewer interactions are left out until none is left.
     1 keeps all."""

@@ -52,7 +52,7 @@ class RecommenderData(Data[RecommenderConfig]):
     def check(self, data: Path) -> None:
         """Reads the log and the list of items."""
         if is_quickly_read(data):
-            read_log(data)
+            read_log(data, self.config.features.dates)
             read_lists(data)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class RecommenderData(Data[RecommenderConfig]):
         """
         settings, base = self.config.features, base_of(out)
         earlier = earlier_catalog(base, self.config.model) if base is not None else None
-        log = read_log(raw)
+        log = read_log(raw, settings.dates)
         lists = read_lists(raw)
         if len(log.time) > 1 and log.time.min() == log.time.max():
             problem = f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be told"

@@ -25,6 +25,7 @@ from modelyard.families.recommender.naming import (
 )
 from modelyard.kit import tables
 from modelyard.kit.tables import Table
+from modelyard.settings.family import DateOrder
 from modelyard.store.files import File
 
 
@@ -53,7 +54,7 @@ class Log:
     """Columns about `user` and `item`, where the log has some."""
 
 
-def read_log(raw: Path) -> Log:
+def read_log(raw: Path, dates: DateOrder = "auto") -> Log:
     """The interactions in `raw`.
 
     Raises:
@@ -62,6 +63,7 @@ def read_log(raw: Path) -> Log:
             row and column.
     """
     table, columns = open_table(_log_file(Path(raw)), NAMES, ORDER)
+    table.dates = dates
     users, user = _ids(table, columns["user"], "an interaction without a user")
     items, item = _ids(table, columns["item"], "an interaction without an item")
     used = set(columns.values())

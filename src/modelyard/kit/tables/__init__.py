@@ -39,6 +39,7 @@ from modelyard.kit.tables.notation import (
     plainly,
     share_decimal,
 )
+from modelyard.kit.tables.orders import share_date_orders
 from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import Table, TableFile, cells_of, check_same_columns, remarks
 from modelyard.kit.tables.text import DELIMITERS, Text, decoded, read_text
@@ -87,6 +88,7 @@ __all__ = [
     "read_text",
     "remarks",
     "rows_of",
+    "share_date_orders",
     "share_decimal",
     "table_files",
     "texts",

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from modelyard.errors import BadData
+from modelyard.settings.family import DateOrder
 
 _NAMED = 5
 """Names of columns in a note."""
@@ -56,6 +57,12 @@ class Table:
     decimal: str | None = None
     """What stands before decimals by all columns, see `notation.file_decimal`; None: not looked
     for."""
+    dates: DateOrder = "auto"
+    """The setting that says how dates such as 01/02/2026 are read, see `orders`."""
+    orders: dict[str, DateOrder] = field(default_factory=dict)
+    """The same as all files show it, by column."""
+    otherwise: dict[str, DateOrder] = field(default_factory=dict)
+    """The same where neither says it, by column."""
     looks: dict[str, Any] = field(default_factory=dict, repr=False)
     """What `notation` saw in each column."""
 

@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 from modelyard.kit.moments import as_utc, moment
 from modelyard.kit.tables.columns import are_placeholders, as_numbers, texts
 from modelyard.kit.tables.notation import MOSTLY, is_text, notation, plainly, say
+from modelyard.kit.tables.orders import date_order, seconds_in
 from modelyard.kit.tables.table import Table
+from modelyard.settings.family import DateOrder
 
-_DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./]\d{1,2}[./]\d{4}")
+_DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{4}")
 _OFFSET = re.compile(r"\d[T ]\d\d.*(?:Z|[-+]\d\d:?\d\d(?::\d\d)?)$", re.IGNORECASE)
 _EXAMPLES = "2026-03-31T08:00:00 or 31.03.2026 08:00"
 _EPOCH = 6e8, 4.2e9
@@ -26,10 +28,12 @@ def times(table: Table, name: str, required: bool = True) -> np.ndarray:
     empty cell where none is `required`.
 
     Times without an offset are taken for UTC. Numbers that count from 1970 in several units are
-    seconds, each by its size. Both are noted.
+    seconds, each by its size. Dates such as 01/31/2026 have the day or the month first, as the whole
+    column shows, and where it does not, as `table.dates` says. All are noted.
 
     Raises:
-        BadData: a required cell that is empty, or one that is neither; with file, row and column.
+        BadData: a required cell that is empty, or one that is neither, or dates that may have the
+            day or the month first; with file, row and column.
     """
     cells = table.column(name)
     empty = cells.is_null().to_numpy(zero_copy_only=False)
@@ -49,14 +53,14 @@ def times(table: Table, name: str, required: bool = True) -> np.ndarray:
         say(table, name, written, plain)
         return _in_one_unit(table, name, values)
     # Numbers may be in any unit, so a column holds one or the other: as its first cell does.
-    found = np.full(table.rows, np.nan)
-    first = numeric[~empty][0]
-    for row, text in enumerate(texts(table, name)):
-        if empty[row]:
-            continue
-        found[row] = values[row] if first else _seconds(str(text))
-        if np.isfinite(found[row]):
-            continue
+    if numeric[~empty][0]:
+        found = np.where(empty, np.nan, values)
+    else:
+        found = _in_calendar(table, name)
+        found[empty] = np.nan
+    wrong = np.flatnonzero(~empty & ~np.isfinite(found))
+    if len(wrong):
+        row = int(wrong[0])
         seen = table.shown(name, row)
         problem = f"{seen} is neither a number nor a time such as {_EXAMPLES}"
         if numeric[row]:
@@ -64,6 +68,17 @@ def times(table: Table, name: str, required: bool = True) -> np.ndarray:
         raise table.fault(name, row, problem)
     note_offsets(table, name)
     return found
+
+
+def _in_calendar(table: Table, name: str) -> np.ndarray:
+    """Seconds of each row, NaN where a cell is no date. Different texts are read once: the series
+    of a table share their times."""
+    encoded = pa.array(texts(table, name), pa.string()).dictionary_encode()
+    different = encoded.dictionary.to_pylist()
+    order = date_order(table, name, different)
+    moments = [_seconds(text, order) for text in different]
+    index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.asarray(np.array([*moments, np.nan])[index])
 
 
 def _in_one_unit(table: Table, name: str, values: np.ndarray) -> np.ndarray:
@@ -144,8 +159,11 @@ def _without_offset(cells: pa.Array) -> np.ndarray:
     if not is_text(cells):
         zone = pa.types.is_timestamp(cells.type) and cells.type.tz is not None
         return np.full(len(cells), is_dates(cells) and not zone)
-    listed = with_offsets(cells).to_pylist()
-    return np.array([text is not None and not _OFFSET.search(text) for text in listed], bool)
+    # Different texts are looked at once: the series of a table share their times.
+    encoded = with_offsets(cells).dictionary_encode()
+    without = [not _OFFSET.search(text) for text in encoded.dictionary.to_pylist()]
+    index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return np.asarray(np.array([*without, False])[index])
 
 
 def _names_zones(cells: pa.Array) -> bool:
@@ -171,8 +189,11 @@ def _with_offset(text: str) -> str:
     return as_utc(time).isoformat() if time.tzinfo is not None else time.isoformat()
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, order: DateOrder) -> float:
     """Since 1970, of a date or time; NaN of another text."""
+    turned = seconds_in(text, order)
+    if turned is not None:
+        return turned
     try:
         return as_utc(moment(text)).timestamp()
     except (ValueError, OverflowError):

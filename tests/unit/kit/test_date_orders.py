@@ -1,0 +1,111 @@
+"""Dates such as 01/02/2026: the whole column says whether the day or the month is first, or nothing
+is read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelyard.errors import BadData
+from modelyard.kit.tables import Table, read_file, share_date_orders, table_files, times
+
+
+def table(folder: Path, *cells: str, name: str = "table.csv") -> Table:
+    folder.mkdir(exist_ok=True)
+    rows = "".join(f'"{cell}",{number}\n' for number, cell in enumerate(cells))
+    (folder / name).write_text("date,value\n" + rows)
+    return next(read_file(file) for file in table_files(folder) if file.name == name)
+
+
+def moment(*parts: int) -> float:
+    return datetime(*parts, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected", "words"),
+    [
+        (("01/02/2026", "01/31/2026"), ((2026, 1, 2), (2026, 1, 31)), "month/day/year"),
+        (("01/02/2026", "31/01/2026"), ((2026, 2, 1), (2026, 1, 31)), "day/month/year"),
+        (("1/2/2026", "1/13/2026"), ((2026, 1, 2), (2026, 1, 13)), "month/day/year"),
+        (("01-02-2026", "13-02-2026"), ((2026, 2, 1), (2026, 2, 13)), "day/month/year"),
+    ],
+)
+def test_a_day_above_12_decides_for_the_whole_column(
+    tmp_path: Path, cells: tuple[str, ...], expected: tuple[tuple[int, ...], ...], words: str
+) -> None:
+    found = table(tmp_path / "raw", *cells)
+    assert times(found, "date").tolist() == [moment(*parts) for parts in expected]
+    assert found.notes == [f"date: dates were read as {words}: {cells[1]!r} decides"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("01/31/2026 16:05", (2026, 1, 31, 16, 5)),
+        ("01/31/2026 4:05 PM", (2026, 1, 31, 16, 5)),
+        ("01/31/2026 04:05:30 pm", (2026, 1, 31, 16, 5, 30)),
+        ("01/31/2026 12:00 AM", (2026, 1, 31)),
+        ("01/31/2026 12:00 PM", (2026, 1, 31, 12)),
+        ("01/31/2026, 9:30 a.m.", (2026, 1, 31, 9, 30)),
+        ("01/31/2026", (2026, 1, 31)),
+        ("2026-01-31T16:05:00+02:00", (2026, 1, 31, 14, 5)),
+        ("31.01.2026 08:00", (2026, 1, 31, 8)),
+    ],
+)
+def test_clocks_of_12_and_24_hours_are_read(
+    tmp_path: Path, cell: str, expected: tuple[int, ...]
+) -> None:
+    assert times(table(tmp_path / "raw", cell), "date").tolist() == [moment(*expected)]
+
+
+def test_an_unclear_column_asks_for_the_setting_and_follows_it(tmp_path: Path) -> None:
+    cells = ("", "03/03/2026", "01/02/2026", "04/05/2026")
+    with pytest.raises(BadData) as caught:
+        times(table(tmp_path / "raw", *cells), "date", required=False)
+    assert str(caught.value).endswith(
+        "table.csv, row 3, column 'date': '01/02/2026' may have the day or the month first: no day of "
+        "the column is above 12. Type: --set features.dates=month_first (or day_first)"
+    )
+    for setting, day in (("month_first", (2026, 1, 2)), ("day_first", (2026, 2, 1))):
+        found = table(tmp_path / "raw", *cells)
+        share_date_orders([found], setting)
+        seconds = times(found, "date", required=False)
+        assert np.isnan(seconds[0])
+        assert seconds[2] == moment(*day)
+        assert "features.dates says so" in found.notes[0]
+
+
+def test_days_that_are_the_same_either_way_need_no_setting(tmp_path: Path) -> None:
+    found = table(tmp_path / "raw", "02/02/2026", "03/03/2026")
+    assert times(found, "date").tolist() == [moment(2026, 2, 2), moment(2026, 3, 3)]
+
+
+def test_a_column_that_contradicts_itself_or_the_setting_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        BadData, match="row 2.*'31/01/2026' has the day first, and '01/31/2026' the"
+    ):
+        times(table(tmp_path / "raw", "01/31/2026", "31/01/2026"), "date")
+    found = table(tmp_path / "raw", "01/02/2026", "31/01/2026")
+    share_date_orders([found], "month_first")
+    with pytest.raises(BadData, match="cannot be month/day/year. Type: .*features.dates=day_first"):
+        times(found, "date")
+
+
+def test_what_one_file_shows_holds_for_the_others(tmp_path: Path) -> None:
+    first = table(tmp_path / "raw", "01/02/2026", name="a.csv")
+    second = table(tmp_path / "raw", "01/31/2026", name="b.csv")
+    share_date_orders([first, second], "auto")
+    assert times(first, "date").tolist() == [moment(2026, 1, 2)]
+    assert first.notes == ["date: dates were read as month/day/year: another file decides"]
+    third = table(tmp_path / "raw", "01/02/2026", name="c.csv")
+    share_date_orders([third], "auto", {"date": "day_first"})
+    assert times(third, "date").tolist() == [moment(2026, 2, 1)]
+
+
+@pytest.mark.parametrize("cell", ["02/30/2026", "13/13/2026", "01/31/2026 13:00 PM", "01/31/26"])
+def test_what_is_no_day_or_hour_is_named(tmp_path: Path, cell: str) -> None:
+    with pytest.raises(BadData, match="row 2, column 'date': .*is neither a number nor a time"):
+        times(table(tmp_path / "raw", "01/31/2026", cell), "date")
