@@ -59,7 +59,7 @@ def with_days(table: Table) -> Table:
     that hold nothing else."""
     for place, name in enumerate(table.names):
         cells = table.column(name)
-        if not is_text(cells):
+        if not is_text(cells) or not _begins_with_month(cells):
             continue
         found = [None if cell is None else MONTH.fullmatch(cell) for cell in cells.to_pylist()]
         there = [match is not None for match in found]
@@ -67,6 +67,13 @@ def with_days(table: Table) -> Table:
             days = [None if match is None else _first_day(match) for match in found]
             table.arrow = table.arrow.set_column(place, name, pa.array(days, pa.string()))
     return table
+
+
+def _begins_with_month(cells: pa.Array) -> bool:
+    """Whether the first cell that is not empty is a month or quarter: most columns need no look at
+    the others."""
+    there = cells.drop_null()
+    return len(there) > 0 and MONTH.fullmatch(there[0].as_py()) is not None
 
 
 def _first_day(match: re.Match[str]) -> str:
