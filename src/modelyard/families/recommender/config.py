@@ -14,7 +14,7 @@ Kind = Literal["lightgcn", "ncf", "multitask", "din", "sequence"]
 
 
 class Usual(NamedTuple):
-    """Defaults of one kind, chosen on the validation split of the built-in data."""
+    """Defaults of one kind."""
 
     negatives: int
     regularization: float
