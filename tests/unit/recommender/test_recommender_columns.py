@@ -253,22 +253,44 @@ def test_several_values_of_a_cell_are_words_of_their_own(raw, tmp_path):
     assert not [name for name in names if "|" in name]
 
 
-def test_kinds_that_take_no_columns_and_the_setting_say_so(raw, tmp_path):
-    header, rows = read(raw / "interactions.csv")
-    write(raw / "interactions.csv", header, [row for row in rows if row[1] != "3"])
-    summary, out = built(tmp_path, "lightgcn")
-    assert {"age", "club", "pages"} <= set(summary["left_out"])
-    assert any("multitask, din and sequence take them" in note for note in summary["notes"])
-    catalog = Catalog.load(out / "assets")
+def test_features_are_the_same_for_every_kind(raw, tmp_path):
+    """The stage is not given the section `model`: what it writes must not depend on it."""
+    kept = {}
+    for kind in ("lightgcn", "sequence"):
+        _, out = built(tmp_path, kind)
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        kept[kind] = {str(path.relative_to(out)): path.read_bytes() for path in files}
+    assert kept["lightgcn"] == kept["sequence"]
+
+
+def test_a_kind_without_columns_recommends_nothing_that_nobody_had(tmp_path):
+    (tmp_path / "raw").mkdir()
+    write_sample(tmp_path / "raw", 150, 80, 0)
+    header, rows = read(tmp_path / "raw" / "interactions.csv")
+    write(tmp_path / "raw" / "interactions.csv", header, [row for row in rows if row[1] != "3"])
+    one = train(configured("lightgcn"), tmp_path / "raw", tmp_path)
+    catalog = one.host.catalog
+    assert catalog.items[catalog.item_index["3"]].listed
     assert catalog.user_side is None
-    assert "3" not in catalog.item_index
-    _, out = built(tmp_path, "sequence", columns=False)
+    assert not (one.model / "assets" / "user_columns").exists()
+    for user in catalog.users[:20]:
+        (answer,) = one.host.predict(one.run, [one.host.Request(user=user, k=100)])
+        assert "3" not in {item.item for item in answer.items}
+    drawn = draw_negatives(np.random.default_rng(0), catalog, np.repeat(np.arange(50), 50), 5)
+    assert catalog.item_index["3"] not in drawn
+    assert "profile" not in one.family.requests(one.features, "test")[0]
+    assert "profile" not in one.host.Request.model_fields
+
+
+def test_settings_leave_columns_out_and_say_so(raw, tmp_path):
+    summary, out = built(tmp_path, "sequence", columns=False)
     assert Catalog.load(out / "assets").item_side is None
-    _, out = built(tmp_path, "sequence")
-    assert "3" in Catalog.load(out / "assets").item_index
+    assert {"age", "club", "pages"} <= set(summary["left_out"])
+    assert any("(age, club): features.columns=false" in note for note in summary["notes"])
     summary, out = built(tmp_path, "sequence", drop=["age", "club"])
     assert Catalog.load(out / "assets").user_side is None
     assert "age (left out by features.drop)" in summary["left_out"]
+    assert "Columns go into multitask, din and sequence" in " ".join(summary["notes"])
 
 
 def test_movielens_users_without_a_header_are_read(raw):

@@ -10,7 +10,7 @@ import torch
 
 from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.families.recommender.config import RecommenderConfig
+from modelyard.families.recommender.config import USUAL, RecommenderConfig
 from modelyard.families.recommender.data import load_impressions, load_split
 from modelyard.families.recommender.earlier import load_fresh
 from modelyard.family import Split
@@ -36,7 +36,7 @@ def interactions(config: RecommenderConfig, features: Path, split: Split, epoch:
 
 def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Batches:
     """`user`, `item` int64 (batch,) and `negative` int64 (batch, negatives)."""
-    catalog = Catalog.load(features / "assets")
+    catalog = _catalog(config, features)
     rng = np.random.default_rng([config.seed, epoch])
     rows = load_fresh(features, catalog)
     user, item = catalog.history_users[rows], catalog.history_items[rows]
@@ -49,10 +49,15 @@ def _interactions(config: RecommenderConfig, features: Path, epoch: int) -> Batc
 
 def replayed(config: RecommenderConfig, memory: Batch, features: Path, epoch: int) -> Batch:
     """Kept interactions with new negatives: the user may have had the old ones since."""
-    catalog = Catalog.load(features / "assets")
+    catalog = _catalog(config, features)
     rng = np.random.default_rng([config.seed, epoch, len(memory["user"])])
     negative = draw_negatives(rng, catalog, memory["user"].numpy(), config.model.drawn)
     return memory | {"negative": torch.from_numpy(negative)}
+
+
+def _catalog(config: RecommenderConfig, features: Path) -> Catalog:
+    catalog = Catalog.load(features / "assets")
+    return catalog if USUAL[config.model.kind].columns else catalog.without_columns()
 
 
 def draw_negatives(
@@ -64,7 +69,7 @@ def draw_negatives(
     whom items suit, those that nobody had in training are not drawn: they are unknown, not unliked.
     """
     items = len(catalog.items)
-    pool = np.arange(items)
+    pool = np.flatnonzero(catalog.learnable)
     if catalog.item_side is not None:
         pool = np.flatnonzero(catalog.popularity)
     had = np.sort(catalog.history_users * items + catalog.history_items)
@@ -81,7 +86,7 @@ def draw_negatives(
 def _judged(config: RecommenderConfig, features: Path, split: Split) -> Batches:
     """`user`, `item` int64 (batch,) and `unseen` float32 (batch, items): all items but those
     had, and the one."""
-    catalog = Catalog.load(features / "assets")
+    catalog = _catalog(config, features)
     users, items = load_split(features, split)
 
     def take(rows: np.ndarray) -> Batch:
@@ -113,7 +118,7 @@ def impressions(config: RecommenderConfig, features: Path, split: Split, epoch: 
     shown["dwell"] = np.log1p(shown["dwell"])
     arrays = {name: np.nan_to_num(values) for name, values in shown.items()}
     rng = np.random.default_rng([config.seed, epoch if split == "train" else 0])
-    catalog = Catalog.load(features / "assets")
+    catalog = _catalog(config, features)
     arrays["negative"] = draw_negatives(rng, catalog, arrays["user"], config.model.drawn)
     order = rng.permutation(len(arrays["user"]))
     return Batches.of(arrays, config.training.batch_size, order)
@@ -124,7 +129,7 @@ def ordered_interactions(
 ) -> Batches:
     """`user`, `item` int64 (batch,), `negative` int64 (batch, negatives), and `items` int64 (batch,
     length): what the user had before the item, newest first, -1 where the list has ended."""
-    catalog = Catalog.load(features / "assets")
+    catalog = _catalog(config, features)
     length = config.model.length
     ends, users, target = _places(features, split, catalog)
     rng, count = _drawing(config, split, epoch)
@@ -158,7 +163,7 @@ def windows(config: RecommenderConfig, features: Path, split: Split, epoch: int)
 
     On the other splits a stretch ends with the left-out item, and only this one counts.
     """
-    catalog = Catalog.load(features / "assets")
+    catalog = _catalog(config, features)
     width = config.model.length + 1
     rng, count = _drawing(config, split, epoch)
     if split == "train":

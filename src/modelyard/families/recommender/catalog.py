@@ -2,7 +2,7 @@
 those who read.
 
     users.json            ids by index
-    items.json            {"id", "title", "category"} by index
+    items.json            {"id", "title", "category", "listed"} by index
     history_items.npy     int64: the training items of user 0, then of user 1, … each user's by time
     history_ends.npy      int64 (users,): where each user's items end
     popularity.npy        int64 (items,): training interactions of each item
@@ -19,7 +19,7 @@ Added by training:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Item:
     id: str
     title: str | None = None
     category: str | None = None
+    listed: bool = False
+    """Whether it is only in the list of items: nobody had it."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,26 @@ class Catalog:
     def save(self, assets: Path) -> None:
         """Writes the five files; side.py writes the columns."""
         items = [
-            {"id": item.id, "title": item.title, "category": item.category} for item in self.items
+            {"id": item.id, "title": item.title, "category": item.category}
+            | ({"listed": True} if item.listed else {})
+            for item in self.items
         ]
         (Path(assets) / "users.json").write_text(json.dumps(self.users))
         (Path(assets) / "items.json").write_text(json.dumps(items))
         for name in _ARRAYS:
             np.save(Path(assets) / f"{name}.npy", getattr(self, name))
+
+    def without_columns(self) -> Catalog:
+        """For a model that takes none."""
+        return replace(self, user_side=None, item_side=None)
+
+    @cached_property
+    def learnable(self) -> np.ndarray:
+        """Which items can be told from others, bool (items,): where columns say what an item is, all;
+        else those that somebody had, in training or after it."""
+        if self.item_side is not None:
+            return np.ones(len(self.items), bool)
+        return np.array([not item.listed for item in self.items], bool)
 
     @cached_property
     def user_index(self) -> dict[str, int]:

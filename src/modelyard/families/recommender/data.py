@@ -9,6 +9,7 @@ impressions_<split>.npz              user, item, click, conversion, dwell: what 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class RecommenderData(Data[RecommenderConfig]):
         before = (
             dict(zip(*load_split(features, "validation"), strict=True)) if split == "test" else {}
         )
-        side = catalog.user_side
+        side = catalog.user_side if USUAL[self.config.model.kind].columns else None
         profiles = bodies(Path(features) / PROFILES, side.schema, None) if side else []
         found: list[dict[str, Any]] = []
         for user in users[:limit].tolist():
@@ -124,13 +125,10 @@ class RecommenderData(Data[RecommenderConfig]):
             found.append(body)
         return found
 
-    def _takes_columns(self) -> bool:
-        return self.config.features.columns and USUAL[self.config.model.kind].columns
-
     def _recommendable(self, log: Log, lists: Lists) -> list[str]:
         """Items of the list that may be recommended though nobody had them: by what their columns
         say."""
-        if not self._takes_columns() or "item" not in {*lists.sides, *log.sides}:
+        if not self.config.features.columns or "item" not in {*lists.sides, *log.sides}:
             return []
         # Whom a k-core leaves out stays out.
         left_out = set(log.items) if self.config.features.core > 1 else set()
@@ -139,13 +137,14 @@ class RecommenderData(Data[RecommenderConfig]):
     def _columns(
         self, out: Path, log: Log, lists: Lists, catalog: Catalog, earlier: Catalog | None
     ) -> Told:
-        """Writes what the columns of users and items say, where the kind takes them."""
+        """Writes what the columns of users and items say. For each kind of model: the stage does not
+        know it."""
         told = Told()
         items = [item.id for item in catalog.items]
         for side, folder, ids in (("user", USERS, catalog.users), ("item", ITEMS, items)):
             listings = [part[side] for part in (lists.sides, log.sides) if side in part]
             before = getattr(earlier, f"{side}_side") if earlier else None
-            if not self._takes_columns() or (earlier is not None and before is None):
+            if not self.config.features.columns or (earlier is not None and before is None):
                 told.unused(f"{side}s", listings, earlier is not None)
             elif listings or before is not None:
                 frame = write_side(
@@ -153,6 +152,10 @@ class RecommenderData(Data[RecommenderConfig]):
                 )
                 if side == "user" and frame is not None:
                     frame.to_parquet(out / PROFILES, index=False)
+        if told.columns:
+            told.notes.append(
+                "Columns go into multitask, din and sequence; the other kinds take none."
+            )
         return told
 
 
@@ -293,6 +296,12 @@ def _catalog(
     users = [*before[0], *from_number(had.log.users, numbers[0], len(before[0]))]
     new = from_number(had.log.items, numbers[1], len(before[1]))
     items = [*before[1], *(lists.titles.get(name, Item(name)) for name in [*new, *others])]
+    had_now = set(numbers[1][had.item].tolist())
+    known = {n for n, item in enumerate(before[1]) if not item.listed}
+    items = [
+        replace(item, listed=number not in had_now and number not in known)
+        for number, item in enumerate(items)
+    ]
     catalog = Catalog(
         users,
         items,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,13 @@ import numpy as np
 import torch
 
 from modelyard.families.recommender.batches import replayed
-from modelyard.families.recommender.config import RecommenderConfig
+from modelyard.families.recommender.config import USUAL, RecommenderConfig
 from modelyard.families.recommender.data import RecommenderData
 from modelyard.families.recommender.evaluate import evaluate
 from modelyard.families.recommender.host import RecommenderHost
 from modelyard.families.recommender.kinds import KINDS, build, describe
 from modelyard.families.recommender.networks import Network, item_vectors
+from modelyard.families.recommender.profiles import ITEMS, USERS
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.runtimes.types import Graph, Runtime
@@ -56,13 +58,18 @@ class Recommender(RecommenderData, Family[RecommenderConfig]):
     def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
         """The shared loop; then what the host needs besides the graphs: see catalog.py."""
         report = trainer.fit(self, features, out)
+        kind = self.config.model.kind
+        if not USUAL[kind].columns:
+            # A model carries only what it uses.
+            for name in (USERS, ITEMS):
+                shutil.rmtree(out / "assets" / name, ignore_errors=True)
         net, assets = self._trained(out), out / "assets"
         write_json(assets / "model.json", describe(self.config.model, net))
         np.save(assets / "item_vectors.npy", item_vectors(net))
         arrays: dict[str, Any] = net.retrieval()
         if arrays:
             np.savez(assets / "retrieval.npz", **arrays)
-        return report | {"headline": f"{self.config.model.kind}, {report['headline']}"}
+        return report | {"headline": f"{kind}, {report['headline']}"}
 
     def graphs(self, model: Path) -> list[Graph]:
         """Those of the kind's network."""

@@ -143,7 +143,8 @@ class RecommenderHost(Host):
                 profile = side.encode(cells)
             if cells and source == "popular":
                 source = "profile"
-        hidden = np.concatenate([seen, np.array(known, np.int64)])
+        unknown = np.flatnonzero(~self.catalog.learnable)
+        hidden = np.concatenate([seen, np.array(known, np.int64), unknown])
         return Asked(source, user, history, hidden, len(given) - len(known), request.k, profile)
 
     def heads(self, run: Runtime, users: np.ndarray) -> Arrays:

@@ -17,7 +17,7 @@ from modelyard.families.recommender.batches import (
     windows,
 )
 from modelyard.families.recommender.catalog import Catalog
-from modelyard.families.recommender.config import RecommenderModel
+from modelyard.families.recommender.config import USUAL, RecommenderModel
 from modelyard.families.recommender.din import Interest
 from modelyard.families.recommender.model import LightGCN, NeuMF
 from modelyard.families.recommender.networks import Network
@@ -51,7 +51,10 @@ def build(settings: RecommenderModel, assets: Path) -> Network:
     known = Path(assets) / "model.json"
     if known.is_file():
         settings = RecommenderModel.model_validate(json.loads(known.read_text())["settings"])
-    return KINDS[settings.kind].network(Catalog.load(assets), settings)
+    catalog = Catalog.load(assets)
+    if not USUAL[settings.kind].columns:
+        catalog = catalog.without_columns()
+    return KINDS[settings.kind].network(catalog, settings)
 
 
 def describe(settings: RecommenderModel, net: Network) -> dict[str, Any]:

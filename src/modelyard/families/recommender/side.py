@@ -50,9 +50,7 @@ class Told:
         if not names:
             return
         self.left_out += names
-        why = "multitask, din and sequence take them (features.columns)"
-        if continued:
-            why = "the earlier model has none"
+        why = "the earlier model has none" if continued else "features.columns=false"
         self.notes.append(f"Columns of {what} are not used ({', '.join(names[:10])}): {why}.")
 
 

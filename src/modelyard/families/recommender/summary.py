@@ -61,7 +61,7 @@ def summary(
     new = int((catalog.popularity == 0).sum())
     if new and columns:
         notes.append(
-            f"{new:,} items have no training interaction: their columns say whom they suit."
+            f"{new:,} items have no training interaction: only their columns say whom they suit."
         )
     elif new:
         notes.append(
