@@ -74,10 +74,10 @@ def test_pictures_that_are_not_read(tmp_path: Path) -> None:
     from tests.unit.image import test_image_data as pictures
 
     raw = pictures.scans(tmp_path / "raw")
-    pictures.save(raw / "dark/a.gif", pictures.picture(7, True))
+    (raw / "dark/a.heic").write_bytes(b"ftypheic")
     (raw / "dark/Thumbs.db").write_text("x")
     line = _line(tmp_path, "image", raw)
-    assert "; 1 of 33 pictures dropped: .gif is not read: save it as .png" in line
+    assert "; 1 of 33 pictures dropped: .heic is not read: save it as .png" in line
     assert "; 1 file dropped: not a picture" in line
 
 

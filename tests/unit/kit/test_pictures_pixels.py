@@ -67,8 +67,9 @@ def test_a_palette_becomes_its_colours() -> None:
     ("content", "said"),
     [
         (b"", "is empty"),
-        (b"GIF89a" + bytes(100), "is not a picture; read are PNG, JPEG, BMP, WEBP"),
-        (encoded(Image.fromarray(NOISE), "GIF"), "is not a picture"),
+        (b"%PDF-1.7" + bytes(100), "is not a picture; read are PNG, JPEG, BMP, WEBP, GIF, TIFF"),
+        (encoded(Image.fromarray(NOISE), "PPM"), "is not a picture"),
+        (b"GIF89a" + bytes(100), "is a broken picture: its GIF header is cut off or spoilt"),
         (encoded(Image.fromarray(NOISE))[:900], "is a broken picture"),
         (encoded(Image.fromarray(NOISE), "JPEG")[:500], "is a broken picture"),
         (bytes(200_001), "has 200,001 bytes; at most 200,000"),

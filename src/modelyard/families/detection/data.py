@@ -31,7 +31,7 @@ from modelyard.kit.classifier.folders import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
 from modelyard.kit.pictures.parts import parted
-from modelyard.kit.pictures.pixels import PICTURES, moments
+from modelyard.kit.pictures.pixels import PAGES, PICTURES, moments
 from modelyard.kit.pictures.square import limits_of, save_sizes, side_of
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
@@ -196,6 +196,7 @@ def _summary(
     cut, ignored = sum(one.cut for one in some), sum(int(one.ignored.sum()) for one in some)
     said = [(bare, "pictures without boxes"), (cut, "boxes cut at the picture's edge")]
     said.append((ignored, "crowds or difficult objects, neither found nor missed"))
+    said.append((sum(one.pages for one in some), f"pictures {PAGES}"))
     headline += "".join(f", {count:,} {words}" for count, words in said if count)
     listing.drop("boxes: without area in the picture", sum(one.empty for one in some))
     unknown = sum((count for count in counts.values()), Counter())

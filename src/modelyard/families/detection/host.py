@@ -22,6 +22,7 @@ from modelyard.kit.pictures.answering import (
     Turns,
     as_request,
     decoding_cost,
+    page_cautions,
 )
 from modelyard.kit.pictures.pixels import PICTURES, open_picture, statistics
 from modelyard.kit.pictures.square import Size
@@ -118,6 +119,8 @@ class DetectionHost(Host):
                 if (pixels[place] == pixels[place, :, :1, :1]).all():
                     said = "the picture is the same everywhere: there is nothing to see in it"
                     answer.warnings = (Caution(field=PICTURES.field, message=said),)
+                if pages := page_cautions(request.image, self.spec.limits):
+                    answer.warnings += pages
                 found.append(answer)
         return found
 

@@ -14,7 +14,14 @@ from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.samples import write_sample
 from modelyard.families.image.spec import ImageSpec
 from modelyard.kit.classifier.data import ClassifierData, Look
-from modelyard.kit.pictures.pixels import Limits, has_colour, moments, open_picture
+from modelyard.kit.pictures.pixels import (
+    PAGES,
+    Limits,
+    has_colour,
+    has_pages,
+    moments,
+    open_picture,
+)
 
 SMALLEST, LARGEST, STEP = 32, 96, 16
 """Sides that `features.size` of None chooses from."""
@@ -51,7 +58,9 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
         picture = open_picture(data, self.limits())
         content = hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes())
         return Look(
-            content.hexdigest(), PictureFacts(picture.width, picture.height, has_colour(picture))
+            content.hexdigest(),
+            PictureFacts(picture.width, picture.height, has_colour(picture)),
+            PAGES if has_pages(data) else "",
         )
 
     def fitted(

@@ -9,10 +9,16 @@ from pydantic import BaseModel, Field
 
 from modelyard.families.image import cam
 from modelyard.families.image.spec import ImageSpec
-from modelyard.host import Cost, Explanation
+from modelyard.host import Caution, Cost, Explanation
 from modelyard.kit.classes.answers import contrast
 from modelyard.kit.classifier.host import LOGITS, ClassifierHost
-from modelyard.kit.pictures.answering import DESCRIPTION, ENCODED, Turns, decoding_cost
+from modelyard.kit.pictures.answering import (
+    DESCRIPTION,
+    ENCODED,
+    Turns,
+    decoding_cost,
+    page_cautions,
+)
 from modelyard.kit.pictures.drawing import data_url
 from modelyard.kit.pictures.pixels import open_picture, statistics
 from modelyard.runtimes.types import Runtime
@@ -53,6 +59,12 @@ class ImageHost(ClassifierHost[ImageSpec]):
         """What the model sees of a file's bytes: uint8 (channels, size, size)."""
         with self._turns.of(data):
             return self.spec.decode(data)
+
+    def cautions(self, request: BaseModel, array: np.ndarray) -> tuple[Caution, ...]:
+        """Also that the picture has pages that were not read."""
+        assert isinstance(request, Picture)
+        pages = page_cautions(request.image, self.spec.limits)
+        return (*super().cautions(request, array), *pages)
 
     def figures(self, data: bytes) -> dict[str, float | str | None]:
         """Figures of the picture as it was sent."""

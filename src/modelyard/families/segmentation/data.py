@@ -41,7 +41,7 @@ from modelyard.kit.classifier.folders import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
 from modelyard.kit.pictures.parts import parted
-from modelyard.kit.pictures.pixels import PICTURES, moments
+from modelyard.kit.pictures.pixels import PAGES, PICTURES, moments
 from modelyard.kit.pictures.square import limits_of, save_sizes, side_of, sizes_of
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
@@ -262,6 +262,8 @@ def _summary(
     headline += f"{spec.size} px"
     if unlabelled:
         headline += f", {unlabelled / sum(total.values()):.1%} of the pixels ignored"
+    if pages := sum(one.look.pages for part in masked.values() for one in part):
+        headline += f", {pages:,} {PICTURES.of(pages)} {PAGES}"
     strange = {value for value in total if value >= 0 and table[value] == IGNORED}
     lost = {names[value]: total[value] for value in strange if value in names}
     named = ", ".join(sorted(lost)[:NAMED]) + (", …" if len(lost) > NAMED else "")

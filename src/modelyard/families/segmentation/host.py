@@ -29,6 +29,7 @@ from modelyard.kit.pictures.answering import (
     ENCODED,
     Turns,
     as_request,
+    page_cautions,
     sent_pixels,
 )
 from modelyard.kit.pictures.pixels import PICTURES, open_picture, placed, statistics
@@ -125,6 +126,8 @@ class SegmentationHost(Host):
                 if (pixels[place] == pixels[place, :, :1, :1]).all():
                     said = "the picture is the same everywhere: there is nothing to see in it"
                     answer.warnings = (Caution(field=PICTURES.field, message=said),)
+                if pages := page_cautions(chunk[place].image, self.spec.limits):
+                    answer.warnings += pages
                 found.append(answer)
         return found
 

@@ -20,7 +20,7 @@ from modelyard.families.segmentation.spec import palette
 from modelyard.host import Cost
 from modelyard.kit.boxes.geometry import into_square
 from modelyard.kit.classifier.store import PLAN
-from modelyard.kit.pictures.answering import DECODE_SECONDS, sent_pixels
+from modelyard.kit.pictures.answering import DECODE_SECONDS, page_cautions, sent_pixels
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Arrays, Runtime
 
@@ -106,6 +106,7 @@ class PromptHost(SegmentationHost):
             outputs = self.decoded(run, np.stack([one for one, _ in seen]), slots)
             for request, (_, size), (scores, score) in zip(chunk, seen, outputs, strict=True):
                 answer = self._answer(*self.labelled(scores, size), request.format)
+                answer.warnings = page_cautions(request.image, self.spec.limits)
                 found.append(Prompted(**dict(answer), score=score))
         return found
 

@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.kit.boxes.geometry import TURNED, areas, clipped, turned
 from modelyard.kit.boxes.scenes import Scene
-from modelyard.kit.pictures.pixels import Limits, as_stored, open_picture
+from modelyard.kit.pictures.pixels import Limits, as_stored, has_pages, open_picture
 
 OUTSIDE = 0.5
 """Pixels by which a box may reach over the edge without being counted: roundings."""
@@ -25,6 +25,8 @@ class Look:
     """Width and height as it is shown."""
     stored: tuple[int, int]
     orientation: int
+    pages: bool = False
+    """Whether it has several, of which the first is read."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Annotated:
     empty: int
     """Boxes without area in the picture, which are left out."""
     was_turned: bool
+    pages: bool = False
+    """Whether the picture has several, of which the first is read."""
 
     @property
     def words(self) -> str:
@@ -57,7 +61,7 @@ def look(data: bytes, limits: Limits) -> Look:
     """
     picture = open_picture(data, limits)
     content = hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes())
-    return Look(content.hexdigest(), picture.size, *as_stored(data))
+    return Look(content.hexdigest(), picture.size, *as_stored(data), has_pages(data))
 
 
 def annotated(scene: Scene, look: Look) -> Annotated:
@@ -90,4 +94,5 @@ def annotated(scene: Scene, look: Look) -> Annotated:
         int(cut.sum()),
         len(boxes) - len(rows),
         turns,
+        look.pages,
     )

@@ -41,6 +41,8 @@ class Look:
     """Equal for equal content, whatever the file's format."""
     facts: Any = None
     """What `fitted` needs to know of it."""
+    remark: str = ""
+    """What was not used of it: the stage's line says of how many files."""
 
 
 class ClassifierData(Data[C], Generic[C, S]):
@@ -143,6 +145,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         looks = each(listing.examples, lambda example: self.look(read_bytes(example.file, limits)))
         unique = without_copies(listing.examples, [look.digest for look in looks], kind)
         self._check_no_class_is_lost(listing, unique)
+        remarks = Counter(look.remark for look in looks if look.remark)
         parts = self.divided(unique.examples, listing.raw)
         if earlier is not None:
             spec = self._grown(earlier, parts)
@@ -157,7 +160,11 @@ class ClassifierData(Data[C], Generic[C, S]):
             spec = self.scaled(spec, store.load_arrays(out, "train"))
         spec.save(Path(out) / "assets")
         notes = [*listing.notes, *unique.notes]
-        return self._summary(parts, spec, listing.dropped | unique.dropped, notes)
+        summary = self._summary(parts, spec, listing.dropped | unique.dropped, notes)
+        summary["headline"] += "".join(
+            f"; {count:,} {kind.of(count)} {remark}" for remark, count in sorted(remarks.items())
+        )
+        return summary
 
     def body(self, data: bytes) -> dict[str, Any]:
         """A file's bytes as JSON body of a request."""

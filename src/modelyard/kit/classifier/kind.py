@@ -40,6 +40,10 @@ class FileKind:
         """Several of them in messages: `pictures`."""
         return f"{self.one}s"
 
+    def of(self, count: int) -> str:
+        """So many of them, without the number: `picture` or `pictures`."""
+        return self.one if count == 1 else self.many
+
     @property
     def readable(self) -> str:
         """The endings that are read, for messages."""

@@ -1,6 +1,7 @@
 """Pictures, for families that read them.
 
 pixels     bytes to pixels, and figures of a picture: Pillow and numpy only
+plain      pixels of any depth and colours as 8 bits of gray or RGB
 answering  what a host does with the picture of a request
 drawing    pixels and pictures as data URLs
 simulated  clouds, and pictures that are darker and noisier

@@ -11,15 +11,15 @@ from typing import Any
 from pydantic.config import JsonDict
 
 from modelyard.errors import BadData
-from modelyard.host import Cost
+from modelyard.host import Caution, Cost
 from modelyard.kit.classifier.kind import FileLimits, from_base64
-from modelyard.kit.pictures.pixels import PICTURES, pixels_of
+from modelyard.kit.pictures.pixels import PAGES, PICTURES, has_pages, pixels_of
 
 DECODE_SECONDS = 20e-9
 """For each pixel of a picture, on one core, at most."""
 HEAD_CHARACTERS = 16_384
 LARGE_PIXELS = 4_000_000
-DESCRIPTION = "A PNG, JPEG, BMP or WebP file in base64; a data: URL is allowed"
+DESCRIPTION = "A PNG, JPEG, BMP, WebP, GIF or TIFF file in base64; a data: URL is allowed"
 ENCODED: JsonDict = {"contentEncoding": "base64", "contentMediaType": "image/*"}
 """Of the field of a request that holds a picture."""
 
@@ -52,6 +52,14 @@ def sent_pixels(image: str, limits: FileLimits) -> int:
         if pixels or len(text) == len(image):
             return pixels
     return 0
+
+
+def page_cautions(image: str, limits: FileLimits) -> tuple[Caution, ...]:
+    """That only the first of a picture's pages or frames was seen. `image` is a picture in base64
+    that could be decoded."""
+    if not has_pages(from_base64(image, limits)):
+        return ()
+    return (Caution(field=PICTURES.field, message=f"is a picture {PAGES}"),)
 
 
 def as_request(file: Path) -> list[dict[str, Any]] | None:

@@ -11,26 +11,41 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.kit.classifier.kind import FileKind, FileLimits, too_large
+from modelyard.kit.pictures.plain import SAVE, plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 T = TypeVar("T")
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")
 PICTURES = FileKind(
     one="picture",
     field="image",
     input="pixels",
-    suffixes=frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"}),
-    unread=frozenset({".gif", ".tif", ".tiff", ".heic", ".avif", ".jp2", ".dcm", ".ppm", ".pgm"}),
+    suffixes=frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}),
+    unread=frozenset({".heic", ".heif", ".avif", ".jp2", ".dcm", ".ppm", ".pgm", ".psd", ".svg"}),
     save_as=".png",
 )
 STATISTICS_SIDE = 256
 """Figures of a picture are taken from a copy of at most this side."""
 SMALL_BYTES = 2_048
-BAND_ROWS = 256
-ORIENTATION = 0x0112
-"""EXIF's tag of how a picture is turned."""
+ORIENTATION, SIDEWAYS = 0x0112, range(5, 9)
+"""EXIF's tag of how a picture is turned, and the values that swap width and height."""
+TILE_WIDTH, TILE_LENGTH = 322, 323
+"""Tags of TIFF."""
+BEGINNINGS = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"RIFF": "WEBP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+}
+"""First bytes of files that are broken where Pillow does not know them."""
+PAGES = "with several pages or frames, of which the first is read"
+"""Said of pictures that have them."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +56,13 @@ class Limits(FileLimits):
 
 
 def open_picture(data: bytes, limits: Limits) -> Image:
-    """The first frame as its camera meant it, 8 bits a channel, mode L or RGB.
-
-    Turned as EXIF says. Transparent parts show white. 16 bits a pixel are divided by 257.
+    """The first page or frame as its camera meant it: `plain`.
 
     Raises:
         BadData: too large, or not a whole picture of one of FORMATS. A huge picture is refused
         before it is decoded.
     """
-    return checked(data, limits, _plain)
+    return checked(data, limits, plain)
 
 
 def checked(
@@ -69,7 +82,7 @@ def checked(
         raise too_large(len(data), limits)
     try:
         picture = Image.open(io.BytesIO(data), formats=formats)
-        _check_pixels(picture.size, limits)
+        _check_pixels(picture, limits)
         return change(picture)
     except BadData:
         raise
@@ -78,7 +91,7 @@ def checked(
             f"has more than the {limits.pixels:,} pixels allowed (features.most_megapixels)"
         ) from None
     except UnidentifiedImageError:
-        raise BadData(f"is not a picture; read are {', '.join(formats)}") from None
+        raise _unidentified(data, formats) from None
     except Exception as error:  # whatever Pillow's parsers stumble over in a broken file
         raise BadData(f"is a broken picture: {error or type(error).__name__}") from None
 
@@ -89,7 +102,26 @@ def as_stored(data: bytes) -> tuple[tuple[int, int], int]:
     from PIL import Image
 
     picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    return picture.size, int(picture.getexif().get(ORIENTATION, 1))
+    size, orientation = picture.size, int(picture.getexif().get(ORIENTATION, 1))
+    if picture.format == "TIFF" and orientation in SIDEWAYS:
+        # Pillow says the size of a TIFF as it is shown.
+        size = size[::-1]
+    return size, orientation
+
+
+def has_pages(data: bytes) -> bool:
+    """Whether a picture file holds pages or frames after the first. The preview that a camera adds
+    to a JPEG counts as none."""
+    from PIL import Image
+
+    kind = _beginning(data)
+    if kind in (None, "JPEG") or (kind == "PNG" and b"acTL" not in data):
+        return False
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        return bool(getattr(picture, "is_animated", False))
+    except Exception:  # whatever is wrong with it is said when it is decoded
+        return False
 
 
 def pixels_of(data: bytes) -> int:
@@ -100,10 +132,9 @@ def pixels_of(data: bytes) -> int:
     if len(data) < SMALL_BYTES:
         return 0
     try:
-        width, height = Image.open(io.BytesIO(data), formats=FORMATS).size
+        return _most_pixels(Image.open(io.BytesIO(data), formats=FORMATS))
     except Exception:  # whatever is wrong with it is said when it is decoded
         return 0
-    return width * height
 
 
 def to_array(
@@ -195,47 +226,34 @@ def _saturation(picture: Image) -> float:
     return float(((most - least) / np.maximum(most, 1)).mean())
 
 
-def _check_pixels(size: tuple[int, int], limits: Limits) -> None:
-    if size[0] * size[1] > limits.pixels:
-        raise BadData(
-            f"has {size[0]} x {size[1]} pixels; at most {limits.pixels:,} are allowed (features.most_megapixels)"
+def _check_pixels(picture: Image, limits: Limits) -> None:
+    if _most_pixels(picture) > limits.pixels:
+        width, height = picture.size
+        said = f"has {width} x {height} pixels"
+        if width * height <= limits.pixels:
+            said += f" in tiles of {_most_pixels(picture):,}"
+        allowed = f"at most {limits.pixels:,} are allowed (features.most_megapixels)"
+        raise BadData(f"{said}; {allowed}")
+
+
+def _most_pixels(picture: Image) -> int:
+    """Pixels that are held when a picture is decoded: a small TIFF can lie in a huge tile."""
+    tags = getattr(picture, "tag_v2", {})
+    tile = tags.get(TILE_WIDTH, 0) * tags.get(TILE_LENGTH, 0)
+    return max(picture.width * picture.height, int(tile))
+
+
+def _beginning(data: bytes) -> str | None:
+    """The format that a file's first bytes say."""
+    return next((name for begin, name in BEGINNINGS.items() if data.startswith(begin)), None)
+
+
+def _unidentified(data: bytes, formats: tuple[str, ...]) -> BadData:
+    kind = _beginning(data)
+    if kind not in formats:
+        return BadData(f"is not a picture; read are {', '.join(formats)}")
+    if kind == "TIFF":
+        return BadData(
+            "is a broken TIFF, or one whose pixels are of no kind that is read", hint=SAVE
         )
-
-
-def _plain(picture: Image) -> Image:
-    from PIL import ImageOps
-
-    picture.load()
-    ImageOps.exif_transpose(picture, in_place=True)
-    if picture.mode[0] in "IF":
-        return _in_bands(picture, "L", _narrow)
-    if picture.has_transparency_data:
-        return _in_bands(picture, "L" if picture.mode == "LA" else "RGB", _on_white)
-    mode = "L" if picture.mode in ("1", "L") else "RGB"
-    return picture if picture.mode == mode else picture.convert(mode)
-
-
-def _in_bands(picture: Image, mode: str, change: Callable[[Image, str], Image]) -> Image:
-    """A picture changed some rows at a time: all at once a large one would be held several times
-    over."""
-    from PIL import Image
-
-    whole = Image.new(mode, picture.size)
-    for top in range(0, picture.height, BAND_ROWS):
-        band = picture.crop((0, top, picture.width, min(top + BAND_ROWS, picture.height)))
-        whole.paste(change(band, mode), (0, top))
-    return whole
-
-
-def _narrow(band: Image, mode: str) -> Image:
-    from PIL import Image
-
-    wide = np.clip(np.asarray(band, np.float64) / 257, 0, 255)
-    return Image.fromarray(wide.round().astype(np.uint8), mode)
-
-
-def _on_white(band: Image, mode: str) -> Image:
-    from PIL import Image
-
-    solid = band.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", solid.size, "white"), solid).convert(mode)
+    return BadData(f"is a broken picture: its {kind} header is cut off or spoilt")
