@@ -141,7 +141,7 @@ def test_the_map_is_what_its_method_says_grad_cam_before_its_relu(
         weights = gradient.mean(dim=(2, 3), keepdim=True)
         grad_cam = (weights * outputs["features"]).sum(dim=1)[0].detach().numpy()
         (seen,) = host.outputs(run, pixels)
-        assert host.evidence(seen["features"][0], 1)[0] == pytest.approx(
+        assert host.evidence(seen["features"][0], seen["logits"][0])[0] == pytest.approx(
             grad_cam, rel=1e-3, abs=1e-5
         )
         least.append(grad_cam.min())
@@ -193,7 +193,7 @@ def test_evidence_lies_where_the_spot_is(tmp_path: Path) -> None:
         if name not in places:
             continue
         (outputs,) = host.outputs(run, pixels[None])
-        evidence, _, _ = host.evidence(outputs["features"][0], 1)
+        evidence, _, _ = host.evidence(outputs["features"][0], outputs["logits"][0])
         row, column = (
             (np.array(np.unravel_index(evidence.argmax(), evidence.shape)) + 0.5)
             * size

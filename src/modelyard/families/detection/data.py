@@ -27,7 +27,7 @@ from modelyard.kit.boxes.reading import read_scenes
 from modelyard.kit.boxes.scenes import Scene, Scenes
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.divide import SPLITS
-from modelyard.kit.classifier.folders import Example
+from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
 from modelyard.kit.pictures.parts import parted

@@ -4,9 +4,9 @@ from modelyard.families.image.config import ImageConfig
 from modelyard.family import Entry
 
 FAMILY = Entry(
-    "pictures: classification and diagnosis",
+    "pictures: classification, one label or many; diagnosis",
     ImageConfig,
-    data=".data:ImageData",
-    build=".family:Image",
-    host=".host:ImageHost",
+    data=".tasks.data:data",
+    build=".tasks.build:build",
+    host=".tasks.host:host",
 )

@@ -14,12 +14,13 @@ from modelyard.kit.classifier.config import (
     ClassifierTraining,
     FileFeatures,
 )
+from modelyard.kit.labels.config import LabelsFeatures
 
 Kind = Literal["cnn", "resnet", "vit"]
 Fit = Literal["pad", "crop", "stretch"]
 
 
-class ImageFeatures(FileFeatures):
+class ImageFeatures(FileFeatures, LabelsFeatures):
     """From picture files to pixels."""
 
     size: int | None = Field(default=None, ge=8, le=1024)
@@ -30,11 +31,12 @@ class ImageFeatures(FileFeatures):
     fit: Fit = "pad"
     """How a picture becomes square: `pad` with black (nothing is lost), `crop` the middle,
     `stretch`."""
-    sample: Literal["digits", "lesions"] = "digits"
-    """Built-in data used when `data.uri` is not set: real handwritten digits (10 classes), or
-    simulated scans with and without a spot (2 classes, a quarter with)."""
+    sample: Literal["digits", "lesions", "parts"] | None = None
+    """Built-in data used when `data.uri` is not set: `digits`, real and handwritten (10 classes);
+    `lesions`, simulated scans with and without a spot (2 classes, a quarter with); `parts`, simulated
+    surfaces with any of five defects. None: parts where a picture has many labels, else digits."""
     sample_images: int | None = Field(default=None, ge=60)
-    """Pictures of the built-in data. None: all 1,797 digits, or 1,200 scans."""
+    """Pictures of the built-in data. None: all 1,797 digits, or 1,200 simulated ones."""
     sample_drift: float = Field(default=0.0, ge=0, le=1)
     """How far the built-in pictures are shifted from their usual state (darker and noisier); 0
     is unshifted."""
@@ -107,6 +109,15 @@ class ImageConfig(ClassifierConfig):
         """Pillow, torch, and transformers for its kinds."""
         needs = {"PIL": "image", "sklearn": "image", "torch": "torch"}
         return needs | ({} if self.model.kind == "cnn" else {"transformers": "image"})
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> ImageConfig:
+        sample, many = self.features.sample, self.features.labels == "many"
+        if sample is not None and many != (sample == "parts"):
+            raise ValueError("features.sample=parts is of features.labels=many, others of one")
+        if many and self.model.least_sensitivity is not None:
+            raise ValueError("model.least_sensitivity is for one label of two classes")
+        return self
 
     @model_validator(mode="after")
     def _checkpoint_has_a_kind(self) -> ImageConfig:

@@ -14,6 +14,7 @@ from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.samples import write_sample
 from modelyard.families.image.spec import ImageSpec
 from modelyard.kit.classifier.data import ClassifierData, Look
+from modelyard.kit.labels.data import ManyLabelsData
 from modelyard.kit.pictures.pixels import (
     PAGES,
     Limits,
@@ -42,11 +43,10 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
     Spec = ImageSpec
 
     def sample(self, raw: Path) -> None:
-        """Writes `<class>/<number>.png` of `features.sample`."""
+        """Writes the built-in pictures of `features.sample`."""
         settings = self.config.features
-        write_sample(
-            raw, settings.sample, settings.sample_images, settings.sample_drift, self.config.seed
-        )
+        name = settings.sample or ("parts" if settings.labels == "many" else "digits")
+        write_sample(raw, name, settings.sample_images, settings.sample_drift, self.config.seed)
 
     def limits(self) -> Limits:
         """What the settings allow a picture to be at most."""
@@ -76,6 +76,7 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
             size=settings.size or _side(facts),
             channels=channels,
             fit=settings.fit,
+            labels=settings.labels,
             limits=self.limits(),
             classes=classes,
             counts=counts,
@@ -99,6 +100,7 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
                 spec.colour,
             ),
             ("features.fit", settings.fit, spec.fit),
+            ("features.labels", settings.labels, spec.labels),
             ("model.kind", self.config.model.kind, plan["kind"]),
         ]
 
@@ -109,6 +111,10 @@ class ImageData(ClassifierData[ImageConfig, ImageSpec]):
             "colour": spec.colour,
             "fit": spec.fit,
         }
+
+
+class LabelsImageData(ManyLabelsData[ImageConfig, ImageSpec], ImageData):
+    """Pictures with any number of labels each."""
 
 
 def _side(facts: Sequence[PictureFacts]) -> int:

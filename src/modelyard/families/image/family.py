@@ -10,21 +10,24 @@ import torch
 from modelyard.families.image import cam
 from modelyard.families.image.augment import Changes
 from modelyard.families.image.config import ImageConfig
-from modelyard.families.image.data import ImageData
-from modelyard.families.image.gallery import gallery
-from modelyard.families.image.host import ImageHost
+from modelyard.families.image.data import ImageData, LabelsImageData
+from modelyard.families.image.gallery import gallery, label_gallery
+from modelyard.families.image.host import ImageHost, LabelsImageHost
 from modelyard.families.image.network import Net, build, plan
 from modelyard.families.image.spec import ImageSpec
 from modelyard.judging.evaluation import Plot
 from modelyard.kit.classes.judged import Judged
 from modelyard.kit.classifier.family import Classifier, Plan
+from modelyard.kit.classifier.host import ClassifierHost
+from modelyard.kit.labels.evaluate import JudgedLabels
+from modelyard.kit.labels.family import ManyLabels
 from modelyard.runtimes.types import Runtime
 
 
 class Image(ImageData, Classifier[ImageConfig, ImageSpec]):
     """From a folder of pictures to a served classifier."""
 
-    Answering = ImageHost
+    Answering: type[ClassifierHost[ImageSpec]] = ImageHost
 
     def plan(self, spec: ImageSpec) -> Plan:
         """The network that the settings ask for."""
@@ -59,3 +62,15 @@ class Image(ImageData, Classifier[ImageConfig, ImageSpec]):
     ) -> list[Plot]:
         """Pictures: the worst errors, and right answers next to their evidence."""
         return gallery(host, run, arrays, judged)
+
+
+class LabelsImage(LabelsImageData, ManyLabels[ImageConfig, ImageSpec], Image):
+    """From pictures with any number of labels to a served classifier."""
+
+    Answering = LabelsImageHost
+
+    def label_plots(
+        self, host: LabelsImageHost, run: Runtime, arrays: np.ndarray, judged: JudgedLabels
+    ) -> list[Plot]:
+        """Pictures: the worst errors, and right answers next to their evidence."""
+        return label_gallery(host, run, arrays, judged)

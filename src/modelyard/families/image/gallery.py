@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,12 @@ from modelyard.families.image import cam
 from modelyard.families.image.host import FEATURES
 from modelyard.judging.evaluation import Picture, Plot
 from modelyard.kit.classes.judged import Judged
+from modelyard.kit.classifier.host import LOGITS
+from modelyard.kit.labels.evaluate import JudgedLabels
 from modelyard.kit.pictures.drawing import data_url, picture
 
 if TYPE_CHECKING:
-    from modelyard.families.image.host import ImageHost
+    from modelyard.families.image.host import ImageHost, LabelsImageHost
     from modelyard.runtimes.types import Runtime
 
 MOST_ERRORS, MOST_RIGHT = 12, 8
@@ -34,18 +37,50 @@ def gallery(host: ImageHost, run: Runtime, pixels: np.ndarray, judged: Judged) -
         labels < len(classes), p[np.arange(len(y)), np.minimum(labels, len(classes) - 1)], 0
     )
     worst = wrong[np.argsort(-certainty[wrong], kind="stable")][:MOST_ERRORS]
-    right = _one_of_each(np.flatnonzero(labels == y), y)
+    right = np.flatnonzero(labels == y)
+    right = right[_in_turn(y[right])]
     names = [*classes, "another"]
     rows = [
         f"{names[y[row]]}, answered {names[labels[row]]} ({certainty[row]:.2f})" for row in worst
     ]
     fine = [f"{names[y[row]]} ({certainty[row]:.2f})" for row in right]
     tiles = _tiles(host, run, pixels, np.r_[worst, right])
-    plots = []
-    for title, captions, shown in (
-        ("Worst errors", rows, tiles[: len(worst)]),
-        ("Right answers", fine, tiles[len(worst) :]),
-    ):
+    return _plots(host, [("Worst errors", rows), ("Right answers", fine)], tiles)
+
+
+def label_gallery(
+    host: LabelsImageHost, run: Runtime, pixels: np.ndarray, judged: JudgedLabels
+) -> list[Plot]:
+    """Pictures whose labels surprise the model most, and right answers with different labels, each
+    next to its evidence.
+
+    Args:
+        pixels: uint8 (n, channels, size, size) as the host sees them.
+    """
+    y, answers, classes = judged.y, judged.answers, judged.classes
+    wrong = np.flatnonzero((y != answers).any(axis=1))
+    worst = wrong[np.argsort(-judged.surprise[wrong], kind="stable")][:MOST_ERRORS]
+    right = np.flatnonzero((y == answers).all(axis=1))
+    kinds = np.unique(y[right], axis=0, return_inverse=True)[1].reshape(-1)
+    right = right[_in_turn(kinds)]
+
+    def named(held: np.ndarray) -> str:
+        return ", ".join(classes[place] for place in np.flatnonzero(held)) or "none"
+
+    rows = [f"{named(y[row])}, answered {named(answers[row])}" for row in worst]
+    fine = [named(y[row]) for row in right]
+    tiles = _tiles(host, run, pixels, np.r_[worst, right])
+    return _plots(host, [("Worst errors", rows), ("Right answers", fine)], tiles)
+
+
+def _plots(
+    host: ImageHost, parts: Sequence[tuple[str, list[str]]], tiles: Sequence[str]
+) -> list[Plot]:
+    """A plot for each title with captions; the tiles are in the order of the captions."""
+    plots, start = [], 0
+    for title, captions in parts:
+        shown = tiles[start : start + len(captions)]
+        start += len(captions)
         if captions:
             pictures = [
                 Picture(caption=text, url=tile) for text, tile in zip(captions, shown, strict=True)
@@ -56,27 +91,30 @@ def gallery(host: ImageHost, run: Runtime, pixels: np.ndarray, judged: Judged) -
     return plots
 
 
-def _one_of_each(rows: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Rows of as many classes as there are, in turn."""
-    turn = np.zeros(len(rows), dtype=np.int64)
-    for index in np.unique(y[rows]):
-        chosen = y[rows] == index
+def _in_turn(kinds: np.ndarray) -> np.ndarray:
+    """Places of examples of as many kinds (n,) as there are, in turn."""
+    turn = np.zeros(len(kinds), dtype=np.int64)
+    for kind in np.unique(kinds):
+        chosen = kinds == kind
         turn[chosen] = np.arange(chosen.sum())
-    return rows[np.lexsort((y[rows], turn))][:MOST_RIGHT]
+    return np.lexsort((kinds, turn))[:MOST_RIGHT]
 
 
 def _tiles(host: ImageHost, run: Runtime, pixels: np.ndarray, rows: np.ndarray) -> list[str]:
     """Each picture next to itself with the evidence laid over, as data URLs."""
     from PIL import Image
 
+    if not len(rows):
+        return []
     chosen = np.stack([pixels[row] for row in rows])
-    features = np.concatenate([outputs[FEATURES] for outputs in host.outputs(run, chosen)])
-    found = host.decision.labels(host.probabilities(run, chosen))
+    outputs = list(host.outputs(run, chosen))
+    features = np.concatenate([part[FEATURES] for part in outputs])
+    logits = np.concatenate([part[LOGITS] for part in outputs])
     tiles = []
-    for one, maps, index in zip(chosen, features, found.tolist(), strict=True):
+    for one, maps, values in zip(chosen, features, logits, strict=True):
         parts = [picture(one, SIDE)]
         if host.head is not None:
-            parts.append(cam.overlay(one, host.evidence(maps, index)[0], SIDE))
+            parts.append(cam.overlay(one, host.evidence(maps, values)[0], SIDE))
         tile = Image.new("RGB", (sum(part.width for part in parts), parts[0].height))
         for number, part in enumerate(parts):
             tile.paste(part, (number * parts[0].width, 0))
@@ -87,5 +125,5 @@ def _tiles(host: ImageHost, run: Runtime, pixels: np.ndarray, rows: np.ndarray) 
 def _caption(host: ImageHost) -> str:
     if host.head is None:
         return ""
-    of = f"for {host.spec.classes[1]}" if len(host.spec.classes) == 2 else "for the answer"
-    return f"As the model sees them, and the {host.method}. Red is evidence {of}, blue against it."
+    said = f"As the model sees them, and the {host.method}. "
+    return f"{said}Red is evidence {host.evidence_of}, blue against it."

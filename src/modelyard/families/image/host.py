@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from modelyard.families.image import cam
 from modelyard.families.image.spec import ImageSpec
 from modelyard.host import Caution, Cost, Explanation
-from modelyard.kit.classes.answers import contrast
 from modelyard.kit.classifier.host import LOGITS, ClassifierHost
+from modelyard.kit.labels.host import ManyLabelsHost
 from modelyard.kit.pictures.answering import (
     DESCRIPTION,
     ENCODED,
@@ -76,14 +76,14 @@ class ImageHost(ClassifierHost[ImageSpec]):
         grid and a picture.
 
         Base and contributions add up to the output: of two classes the calibrated log-odds of the
-        positive one, of more the calibrated logit of the answer less the mean of all.
+        positive one, of more the calibrated logit of the answer less the mean of all, of many labels
+        the calibrated log-odds of the most probable one.
         """
         if self.head is None:
             return None
         pixels = self.decode(request)
         (outputs,) = self.outputs(run, pixels[None])
-        index = int(self.decision.labels(self.decision.of_logits(outputs[LOGITS]))[0])
-        places, base, name = self.evidence(outputs[FEATURES][0], index)
+        places, base, name = self.evidence(outputs[FEATURES][0], outputs[LOGITS][0])
         cells = cam.coarse(places)
         order = np.argsort(-np.abs(cells), axis=None, kind="stable")
         ranked = [tuple(map(int, np.unravel_index(place, cells.shape))) for place in order]
@@ -95,15 +95,34 @@ class ImageHost(ClassifierHost[ImageSpec]):
             picture=data_url(cam.overlay(pixels, places)),
         )
 
-    def evidence(self, features: np.ndarray, index: int) -> tuple[np.ndarray, float, str]:
-        """Evidence for class `index` (of two: for the positive one) by place, (rows, columns);
-        base; what it is."""
+    def evidence(self, features: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, float, str]:
+        """Evidence for the answer (of two classes: for the positive one) by place, (rows, columns);
+        base; what it is.
+
+        Args:
+            features: the last stage's maps (features, rows, columns); logits: of the classes.
+        """
         assert self.head is not None
-        classes = self.spec.classes
-        weights, name = contrast(classes, index)
+        classes = len(self.spec.classes)
+        weights, name = self.reasoned(logits)
         # The temperature divides the logits and so the evidence; an offset belongs to no place.
-        shift = self.decision.calibrated_logits(np.zeros(len(classes)))
-        slope = self.decision.calibrated_logits(np.ones(len(classes))) - shift
+        shift = self.calibrated(np.zeros(classes))
+        slope = self.calibrated(np.ones(classes)) - shift
         places, base = cam.evidence(features, self.head, weights * slope)
         base += float(weights @ shift)
         return places, base, name
+
+    @property
+    def evidence_of(self) -> str:
+        """What evidence is for, in a caption."""
+        classes = self.spec.classes
+        return f"for {classes[1]}" if len(classes) == 2 else "for the answer"
+
+
+class LabelsImageHost(ManyLabelsHost[ImageSpec], ImageHost):
+    """Answers with any number of labels."""
+
+    @property
+    def evidence_of(self) -> str:
+        """What evidence is for, in a caption."""
+        return "for the most probable label"

@@ -21,6 +21,8 @@ class ImageSpec(FileSpec):
     """Side in pixels."""
     channels: Literal[1, 3]
     fit: Literal["pad", "crop", "stretch"]
+    labels: Literal["one", "many"] = "one"
+    """How many a picture has."""
     limits: Limits
     mean: list[float]
     """By channel, of pixels 0 to 255."""

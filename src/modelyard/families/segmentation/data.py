@@ -37,7 +37,7 @@ from modelyard.family import Data, Split
 from modelyard.kit.boxes.annotated import Look, look
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.divide import SPLITS
-from modelyard.kit.classifier.folders import Example
+from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
 from modelyard.kit.pictures.parts import parted

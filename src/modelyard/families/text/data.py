@@ -13,7 +13,7 @@ from modelyard.families.text.spec import TEXTS, TextSpec
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.data import Look
 from modelyard.kit.classifier.divide import SPLITS
-from modelyard.kit.classifier.folders import Listing
+from modelyard.kit.classifier.examples import Listing
 from modelyard.kit.classifier.rows import read_rows
 from modelyard.kit.labels.data import ManyLabelsData
 from modelyard.kit.tables import is_quickly_read

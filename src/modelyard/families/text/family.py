@@ -132,8 +132,7 @@ class LabelsText(LabelsTextData, ManyLabels[TextConfig, TextSpec], Text):
 
     def hardest(self, features: Path, judged: JudgedLabels, split: Split) -> list[Table]:
         """The texts whose own labels, and lack of others, are the least probable."""
-        truth = np.where(judged.y, judged.p, 1 - judged.p)
-        surprise = -np.log(np.maximum(truth, 1e-12)).sum(axis=1)
+        surprise = judged.surprise
         texts = [data.decode() for _, data in store.load_files(features, split)]
         rows: list[list[str | float]] = []
         for row in np.argsort(-surprise, kind="stable")[:HARDEST].tolist():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import BadData
-from modelyard.kit.classifier.folders import SPLIT_NAMES
+from modelyard.kit.classifier.examples import SPLIT_NAMES
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.store.files import File, FileSet
 

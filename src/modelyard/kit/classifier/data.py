@@ -20,7 +20,8 @@ from modelyard.kit.classes.positive import Positive, positive_class
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.config import ClassifierConfig
 from modelyard.kit.classifier.divide import SPLITS, Unique, divide, without_copies
-from modelyard.kit.classifier.folders import Example, Listing, check_labels, read_folder
+from modelyard.kit.classifier.examples import Example, Listing, check_labels
+from modelyard.kit.classifier.folders import read_folder
 from modelyard.kit.classifier.kind import FileLimits, read_bytes
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.classifier.work import each

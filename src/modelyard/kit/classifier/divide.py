@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.kit.classifier.folders import Example
+from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import FileKind
 
 SPLITS = ("train", "validation", "test")

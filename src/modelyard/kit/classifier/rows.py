@@ -13,15 +13,10 @@ import pyarrow as pa
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import RowFeatures
-from modelyard.kit.classifier.folders import (
-    LABELS,
-    SPLIT_NAMES,
-    Example,
-    Listing,
-    check_splits,
-    read_folder,
-)
+from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing, check_splits
+from modelyard.kit.classifier.folders import read_folder
 from modelyard.kit.classifier.kind import FileKind
+from modelyard.kit.classifier.listed import LABELS
 from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
 from modelyard.kit.tables import SUFFIXES, as_texts, decoded, read_file, texts
 from modelyard.store.files import File, files_of

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn, TypeVar
 
 from modelyard.errors import BadData
-from modelyard.kit.classifier.folders import Example
+from modelyard.kit.classifier.examples import Example
 
 SHOWN_BROKEN = 5
 """Broken files that an error names, at most."""

@@ -15,7 +15,7 @@ from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classes.positive import Positive
 from modelyard.kit.classifier.data import C, ClassifierData, Parts, S
 from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS
-from modelyard.kit.classifier.folders import Example, Listing, wrong_label
+from modelyard.kit.classifier.examples import Example, Listing, wrong_label
 from modelyard.kit.labels.config import LabelsFeatures
 
 SEPARATORS = ("|", ";", ",")

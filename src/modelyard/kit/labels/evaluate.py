@@ -29,6 +29,13 @@ class JudgedLabels:
     """Bool (n, classes)."""
     classes: list[str]
 
+    @property
+    def surprise(self) -> np.ndarray:
+        """Of each example's labels and lack of others, in nats, (n,)."""
+        truth = np.where(self.y, self.p, 1 - self.p)
+        found: np.ndarray = -np.log(np.maximum(truth, 1e-12)).sum(axis=1)
+        return found
+
 
 def align_labels(
     p: np.ndarray, answers: np.ndarray, known: Sequence[str], y: np.ndarray, classes: list[str]
@@ -94,6 +101,7 @@ def judge_labels(
     rivals: Mapping[str, JudgedLabels],
     tables: Sequence[Table],
     thresholds: Mapping[str, float],
+    more: Sequence[Plot] = (),
 ) -> Evaluation:
     """Metrics of a split next to the most frequent labels'.
 
@@ -101,6 +109,7 @@ def judge_labels(
         train: labels of the training split (m, classes), for the baseline.
         note: how thresholds were chosen; thresholds: by label.
         rivals: further simple answers to the same examples, by what they are.
+        more: further plots for the card.
     """
     y, classes = judged.y, judged.classes
     simple = frequent_labels(train, y, classes)
@@ -134,7 +143,7 @@ def judge_labels(
         intervals=found.intervals("micro_f1"),
         samples=found.paired(),
         notes=[one for one in notes if one],
-        plots=[_by_label(judged)],
+        plots=[_by_label(judged), *more],
         tables=[_table(judged, thresholds), *tables],
     )
 

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from modelyard.compress.teaching import LOGITS, MAPS, attention_gap
 from modelyard.errors import UsageError
 from modelyard.family import Split
-from modelyard.judging.evaluation import Evaluation, Table
+from modelyard.judging.evaluation import Evaluation, Plot, Table
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.data import C, S
 from modelyard.kit.classifier.family import WEIGHTS, Batch, Classifier
@@ -88,7 +88,8 @@ class ManyLabels(ManyLabelsData[C, S], Classifier[C, S], Generic[C, S]):
         assert isinstance(host, ManyLabelsHost)
         classes, known = self._spec_of(features).classes, host.spec.classes
         y = store.load_labels(features, split)
-        p = host.probabilities(run, host.seen(features, split))
+        arrays = host.seen(features, split)
+        p = host.probabilities(run, arrays)
         judged = align_labels(p, host.thresholds.answers(p), known, y, classes)
         return judge_labels(
             judged,
@@ -99,10 +100,17 @@ class ManyLabels(ManyLabelsData[C, S], Classifier[C, S], Generic[C, S]):
             rivals=self._rivals(features, split, y, classes),
             tables=self.hardest(features, judged, split),
             thresholds=dict(zip(known, host.thresholds.values, strict=True)),
+            more=self.label_plots(host, run, arrays, judged),
         )
 
     def hardest(self, features: Path, judged: JudgedLabels, split: Split) -> list[Table]:
         """Tables of a judged split for the card."""
+        return []
+
+    def label_plots(
+        self, host: Any, run: Runtime, arrays: np.ndarray, judged: JudgedLabels
+    ) -> list[Plot]:
+        """Further plots of a judged split; `arrays` (n, …) are what the host sees of its files."""
         return []
 
     def _rivals(

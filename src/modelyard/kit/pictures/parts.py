@@ -9,7 +9,7 @@ from typing import Protocol
 
 from modelyard.errors import BadData
 from modelyard.kit.classifier.divide import LEAST_OF_CLASS, SPLITS, divide, without_copies
-from modelyard.kit.classifier.folders import Example, grouped
+from modelyard.kit.classifier.examples import Example, grouped
 from modelyard.kit.pictures.pixels import PICTURES
 from modelyard.kit.pictures.settings import SquareFeatures
 

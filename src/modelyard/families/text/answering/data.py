@@ -26,7 +26,7 @@ from modelyard.families.text.checkpoint import TokensData
 from modelyard.families.text.splits import split_of
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
-from modelyard.kit.classifier.folders import Example
+from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.rows import Content
 from modelyard.kit.text.fitting import fit_tokens
 from modelyard.store.base import base_of

@@ -26,7 +26,7 @@ from modelyard.families.text.tagging.spec import TagSpec, tags_of, words_of
 from modelyard.kit.classes.positive import Positive
 from modelyard.kit.classifier.data import Look, Parts
 from modelyard.kit.classifier.divide import divide
-from modelyard.kit.classifier.folders import Example, Listing
+from modelyard.kit.classifier.examples import Example, Listing
 from modelyard.kit.classifier.rows import Content
 from modelyard.kit.json_lines import ROWS
 from modelyard.kit.text.fitting import fit_tokens

@@ -1,0 +1,156 @@
+"""Labelled examples, and what is wrong with their labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from modelyard.errors import BadData, UsageError, choices
+from modelyard.kit.classifier.config import FileFeatures
+from modelyard.kit.classifier.kind import FileKind
+from modelyard.store.files import File
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+"""Names of split folders, and what they are here."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled file."""
+
+    name: str
+    """Relative to the raw folder; of a row its file and number."""
+    file: File
+    label: str
+    split: str | None = None
+    """Where the data says so itself."""
+    group: str | None = None
+    row: int | None = None
+    """Of the table that lists it."""
+    table: Path | None = None
+    """That table: labels.csv, or where its content stands."""
+    columns: tuple[str, str] = ("file", "label")
+    """Of the table: that of the example, and that of its label."""
+
+
+@dataclass
+class Listing:
+    """The labelled files of a raw folder, by name, and what was passed over."""
+
+    raw: Path
+    kind: FileKind
+    examples: list[Example]
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the card."""
+    several: bool = False
+    """Whether its labels are lists of JSON, since the table has a column for each label."""
+
+
+def check_splits(examples: Sequence[Example]) -> None:
+    """Refuses rows of which some name their split and others don't."""
+    bare = [example for example in examples if example.split is None]
+    if 0 < len(bare) < len(examples):
+        problem = "empty, where other rows name a split"
+        raise BadData(problem, file=bare[0].table, row=bare[0].row, column="split")
+
+
+def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str]) -> None:
+    """At least two classes, and none that is not allowed or that the training examples lack.
+    `earlier` names classes that an earlier model knows: the data need not have them.
+
+    Raises:
+        BadData: with file, and row of a table.
+        UsageError: `features.positive` does not fit the data.
+    """
+    kind = listing.kind
+    if listing.several:
+        problem = "has a column of 0 and 1 for each label, and no column label"
+        hint = f"For several labels a {kind.one}: --set features.labels=many"
+        raise BadData(problem, file=listing.examples[0].table, hint=hint)
+    for example in listing.examples:
+        if not example.label:
+            raise wrong_label(example, "empty")
+        if settings.classes and example.label not in settings.classes:
+            allowed = choices("class", example.label, settings.classes)
+            raise wrong_label(example, f"{allowed} (features.classes)")
+    labels = {example.label for example in listing.examples} | set(earlier)
+    for name in settings.classes:
+        if name not in labels:
+            raise BadData(
+                f"has no {kind.one} of class {name!r}, which features.classes names",
+                file=listing.raw,
+            )
+    if len(labels) < 2:
+        raise _one_class(listing, labels.pop())
+    _check_positive(settings.positive, labels)
+    known = {example.label for example in listing.examples if example.split in (None, "train")}
+    for example in listing.examples:
+        if example.label not in known:
+            problem = f"class {example.label!r} has no training {kind.one}"
+            raise wrong_label(example, problem)
+
+
+def _check_positive(positive: str | None, labels: set[str]) -> None:
+    if positive is None or (len(labels) == 2 and positive in labels):
+        return
+    allowed = f"it is for two, not {len(labels)}"
+    if len(labels) == 2:
+        allowed = choices("class", positive, labels)
+    raise UsageError(f"setting 'features.positive': {allowed}")
+
+
+def _one_class(listing: Listing, name: str) -> BadData:
+    """Says that there is one class; where that folder holds folders, they may be the classes."""
+    paths = [PurePosixPath(example.name).parent for example in listing.examples]
+    inside = sorted(
+        {path.parts[1] for path in paths if len(path.parts) > 1 and path.parts[0] == name}
+    )
+    hint = ""
+    if inside:
+        hint = f"If {', '.join(inside[:3])} are the classes, give the folder {name!r} as the data"
+    problem = f"has only one class, {name!r}; a classifier needs at least two"
+    return BadData(problem, file=listing.raw, hint=hint)
+
+
+def wrong_label(example: Example, problem: str) -> BadData:
+    """The fault of an example's label, with its file and row."""
+    if example.table is not None:
+        column = example.columns[1]
+        return BadData(problem, file=example.table, row=example.row, column=column or None)
+    return BadData(problem, file=example.file.path)
+
+
+def grouped(example: Example, pattern: str) -> Example:
+    """An example with the group that the pattern finds in its name.
+
+    Raises:
+        UsageError: the pattern finds none.
+    """
+    try:
+        match = re.search(pattern, example.name)
+    except re.error as error:
+        raise UsageError(f"setting 'features.group_pattern' = {pattern!r}: {error}") from None
+    if match is None:
+        problem = f"is not found in the name {example.name!r}"
+        raise UsageError(f"setting 'features.group_pattern' = {pattern!r} {problem}")
+    if not match.groups():
+        problem = "has no group: put one part in parentheses"
+        raise UsageError(f"setting 'features.group_pattern' = {pattern!r} {problem}")
+    return replace(example, group=match.group(1))
+
+
+def count_dropped(counts: dict[str, int], reason: str, number: int) -> None:
+    """Adds to what was left out."""
+    if number:
+        counts[reason] = counts.get(reason, 0) + number

@@ -1,0 +1,192 @@
+"""Labelled files that a table lists: labels.csv, with a column of labels or one for each of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from modelyard.errors import BadData, choices
+from modelyard.kit.classifier.examples import (
+    SPLIT_NAMES,
+    Example,
+    Listing,
+    check_splits,
+    count_dropped,
+)
+from modelyard.kit.classifier.kind import FileKind
+from modelyard.store.files import File, FileSet
+
+LABELS = "labels.csv"
+FILE_NAMES = ("file", "path", "filename", "file_name", "filepath")
+LABEL_NAMES = ("label", "labels", "class", "classes", "tags")
+OTHERS = ("split", "group")
+"""Names of columns, in lower case; the first that is there counts."""
+DELIMITERS = (",", ";", "\t")
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+"""Cells of a column that is a label by itself, in lower case."""
+SHOWN = 6
+"""Names of columns in a message."""
+Row = tuple[int, dict[str, str]]
+"""Its number, from 1 below the header, and its cells by column."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a table are."""
+
+    file: str
+    label: str = ""
+    """The column of the labels; empty: each of `flags` is a label."""
+    flags: tuple[str, ...] = ()
+    """Columns of 0 and 1, called as their label."""
+    unused: tuple[str, ...] = ()
+    """Columns that could be flags and are not among the allowed labels."""
+
+
+def read_listed(table: File, files: FileSet, kind: FileKind, allowed: Sequence[str]) -> Listing:
+    """The files that a table lists. `allowed` names labels; empty: any.
+
+    Raises:
+        BadData: with the row.
+    """
+    names, rows = _rows(table)
+    if not rows:
+        raise BadData("has no rows below its header", file=table.path)
+    roles = _roles(table, names, rows[0][1], kind, allowed)
+    seen: dict[str, int] = {}
+    examples = []
+    for row, cells in rows:
+        example = _example(table, files, kind, row, cells, roles)
+        if example.name in seen:
+            problem = f"{example.name!r} is in row {seen[example.name]} already"
+            raise BadData(problem, file=table.path, row=row, column=roles.file)
+        seen[example.name] = row
+        examples.append(example)
+    check_splits(examples)
+    listed = {example.file.name for example in examples}
+    others = [file for file in files if kind.reads(file.name) and file.name not in listed]
+    dropped: dict[str, int] = {}
+    count_dropped(dropped, f"not in {table.name}", len(others))
+    examples.sort(key=lambda example: example.name)
+    listing = Listing(files.root, kind, examples, dropped, several=bool(roles.flags))
+    if roles.unused:
+        listing.notes.append(f"No labels are, by features.classes: {_shown(roles.unused)}.")
+    return listing
+
+
+def _rows(table: File) -> tuple[list[str], list[Row]]:
+    """The names of the columns, those with a meaning in lower case, and the rows."""
+    content, file = table.read(), table.path
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n") or None
+        raise BadData("is not UTF-8 text", file=file, row=row) from None
+    if not any(lines):
+        raise BadData("is empty", file=file, hint="Write a first line: file,label")
+    reader = csv.reader(lines, delimiter=max(DELIMITERS, key=lines[0].count))
+    names: list[str] = []
+    rows: list[Row] = []
+    try:
+        for cells in reader:
+            number = reader.line_num - 1
+            if not names:
+                names = [_name(cell) for cell in cells]
+            elif len(cells) != len(names) and cells:
+                many = "" if len(cells) == 1 else "s"
+                problem = f"{len(cells)} cell{many} where the header has {len(names)}"
+                raise BadData(problem, file=file, row=number)
+            elif cells:
+                stripped = [cell.strip() for cell in cells]
+                rows.append((number, dict(zip(names, stripped, strict=True))))
+    except csv.Error as error:
+        raise BadData(f"is not CSV: {error}", file=file, row=reader.line_num - 1) from None
+    for name in names:
+        if names.count(name) > 1:
+            problem = f"stands {names.count(name)} times in the first line"
+            raise BadData(problem, file=file, column=name)
+    return names, rows
+
+
+def _name(cell: str) -> str:
+    """A column's name: in lower case, where it means something else than a label."""
+    name = cell.strip()
+    return name.lower() if name.lower() in (*FILE_NAMES, *LABEL_NAMES, *OTHERS) else name
+
+
+def _roles(
+    table: File, names: list[str], first: dict[str, str], kind: FileKind, allowed: Sequence[str]
+) -> Roles:
+    """What the columns are, by their names and the cells of the `first` row."""
+    file = next((name for name in FILE_NAMES if name in names), None)
+    if file is None:
+        own = {name.lower(): name for name in names}
+        file = next((own[name] for name in (kind.field, kind.one) if name in own), None)
+    label = next((name for name in LABEL_NAMES if name in names), None)
+    if file is not None and label is not None:
+        return Roles(file, label)
+    flags = [name for name in names if name not in (file, *OTHERS)]
+    if file is not None and any(first[name].lower() in FLAGS for name in flags):
+        chosen = [name for name in flags if not allowed or name in allowed]
+        unused = [name for name in flags if name not in chosen]
+        return Roles(file, "", tuple(chosen), tuple(unused))
+    hint = f"Its columns are {_shown(names)}; file and label are needed, or file and a column of"
+    hint += " 0 and 1 for each label; split and group are allowed"
+    missing = "file" if file is None else "label"
+    raise BadData("the column is missing", file=table.path, column=missing, hint=hint)
+
+
+def _example(
+    listed_in: File, files: FileSet, kind: FileKind, row: int, cells: dict[str, str], roles: Roles
+) -> Example:
+    table, column = listed_in.path, roles.file
+    name = cells[column].replace("\\", "/")
+    if not name:
+        raise BadData("empty", file=table, row=row, column=column)
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts:
+        problem = f"{name!r} lies outside of the data folder"
+        raise BadData(problem, file=table, row=row, column=column)
+    file = files.get(pure.as_posix())
+    if file is None:
+        hint = f"Names are relative to the folder that holds {listed_in.name}"
+        raise BadData(f"no such file: {name!r}", file=table, row=row, column=column, hint=hint)
+    if not kind.reads(file.name):
+        problem = f"{name!r} is no {kind.one}; read are {kind.readable}"
+        raise BadData(problem, file=table, row=row, column=column)
+    split = cells.get("split", "").lower()
+    if split and split not in SPLIT_NAMES:
+        raise BadData(choices("split", split, SPLIT_NAMES), file=table, row=row, column="split")
+    label = cells[roles.label] if roles.label else _flagged(listed_in, row, cells, roles)
+    return Example(
+        name=pure.as_posix(),
+        file=file,
+        label=label,
+        split=SPLIT_NAMES.get(split),
+        group=cells.get("group") or None,
+        row=row,
+        table=table,
+        columns=(column, roles.label),
+    )
+
+
+def _flagged(table: File, row: int, cells: dict[str, str], roles: Roles) -> str:
+    """The labels whose column holds 1, as a JSON list."""
+    found = []
+    for name in roles.flags:
+        flag = FLAGS.get(cells[name].lower())
+        if flag is None:
+            hint = "Each column but file, split and group is a label. Others are left out where"
+            hint += " features.classes names the labels"
+            problem = f"{cells[name]!r} is neither 0 nor 1" if cells[name] else "empty"
+            raise BadData(problem, file=table.path, row=row, column=name, hint=hint)
+        if flag:
+            found.append(name)
+    return json.dumps(sorted(found))
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
