@@ -224,13 +224,6 @@ def test_other_files_are_counted(tmp_path: Path) -> None:
     }
 
 
-def test_classes_that_lie_a_folder_deeper_are_found_out(tmp_path: Path) -> None:
-    scans(tmp_path / "raw/pictures")
-    message = refused(tmp_path / "raw", tmp_path)
-    assert "only one class, 'pictures'" in message
-    assert "If dark, light are the classes, give the folder 'pictures' as the data" in message
-
-
 def broken(raw: Path) -> None:
     file = raw / "dark/05.png"
     file.write_bytes(file.read_bytes()[:60])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,9 @@ class FileFeatures(Settings):
 
     classes: tuple[str, ...] = ()
     """The only labels allowed. Empty: those that the data has."""
+    class_folder: Annotated[int, Field(ge=1, le=20)] | Literal["path", "last"] = "path"
+    """Which folders of a file's path are its class, where no table names labels: `path`, all of them
+    (`animals/dogs`); `last`, the innermost; 1, the outermost; 2, the next, and so on."""
     positive: str | None = None
     """Name of the positive class of two. None: the one whose name means that something happened
     (defect, yes, pneumonia), else the rarer one; the run says which."""

@@ -162,6 +162,8 @@ class ClassifierData(Data[C], Generic[C, S]):
         spec.save(Path(out) / "assets")
         notes = [*listing.notes, *unique.notes]
         summary = self._summary(parts, spec, listing.dropped | unique.dropped, notes)
+        if listing.headline:
+            summary["headline"] += f"; {listing.headline}"
         summary["headline"] += "".join(
             f"; {count:,} {kind.of(count)} {remark}" for remark, count in sorted(remarks.items())
         )

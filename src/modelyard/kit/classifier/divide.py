@@ -148,7 +148,12 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
     for label, count in sorted(counts.items()):
         if count < LEAST_OF_CLASS:
             what = f"class {label!r} has {count} different {kind.many} to divide"
-            raise BadData(f"{what}; at least {LEAST_OF_CLASS} are needed", file=raw)
+            hint = ""
+            if "/" in label:
+                hint = (
+                    "Should fewer folders of the path be the class: --set features.class_folder=1"
+                )
+            raise BadData(f"{what}; at least {LEAST_OF_CLASS} are needed", file=raw, hint=hint)
 
 
 def _check_groups(examples: Sequence[Example]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import FileFeatures
@@ -55,6 +55,8 @@ class Listing:
     """Sentences for the card."""
     several: bool = False
     """Whether its labels are lists of JSON, since the table has a column for each label."""
+    headline: str = ""
+    """A clause for the stage's line."""
 
 
 def check_splits(examples: Sequence[Example]) -> None:
@@ -92,7 +94,8 @@ def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str
                 file=listing.raw,
             )
     if len(labels) < 2:
-        raise _one_class(listing, labels.pop())
+        problem = f"has only one class, {labels.pop()!r}; a classifier needs at least two"
+        raise BadData(problem, file=listing.raw)
     _check_positive(settings.positive, labels)
     known = {example.label for example in listing.examples if example.split in (None, "train")}
     for example in listing.examples:
@@ -108,19 +111,6 @@ def _check_positive(positive: str | None, labels: set[str]) -> None:
     if len(labels) == 2:
         allowed = choices("class", positive, labels)
     raise UsageError(f"setting 'features.positive': {allowed}")
-
-
-def _one_class(listing: Listing, name: str) -> BadData:
-    """Says that there is one class; where that folder holds folders, they may be the classes."""
-    paths = [PurePosixPath(example.name).parent for example in listing.examples]
-    inside = sorted(
-        {path.parts[1] for path in paths if len(path.parts) > 1 and path.parts[0] == name}
-    )
-    hint = ""
-    if inside:
-        hint = f"If {', '.join(inside[:3])} are the classes, give the folder {name!r} as the data"
-    problem = f"has only one class, {name!r}; a classifier needs at least two"
-    return BadData(problem, file=listing.raw, hint=hint)
 
 
 def wrong_label(example: Example, problem: str) -> BadData:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from modelyard.errors import BadData
+from modelyard.errors import BadData, UsageError
 from modelyard.kit.classifier.config import FileFeatures
 from modelyard.kit.classifier.examples import (
     SPLIT_NAMES,
@@ -16,6 +18,9 @@ from modelyard.kit.classifier.examples import (
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS, read_listed
 from modelyard.store.files import File, FileSet, files_of
+
+Wanted = int | Literal["path", "last"]
+"""Which folders of a path are the class: `features.class_folder`."""
 
 
 def read_folder(raw: Path, kind: FileKind, settings: FileFeatures) -> Listing:
@@ -30,64 +35,142 @@ def read_folder(raw: Path, kind: FileKind, settings: FileFeatures) -> Listing:
         raise BadData("holds no files", file=raw)
     files = files_of(raw)
     table = files.get(LABELS)
-    listing = (
-        read_listed(table, files, kind, settings.classes)
-        if table is not None
-        else _by_folder(files, kind)
-    )
+    if table is None:
+        listing = _by_folder(files, kind, settings.class_folder)
+    else:
+        check_no_class_folder(settings, f"{LABELS} names the labels")
+        listing = read_listed(table, files, kind, settings.classes)
     if settings.group_pattern is not None:
         pattern = settings.group_pattern
         listing.examples = [grouped(example, pattern) for example in listing.examples]
     return listing
 
 
-def _by_folder(files: FileSet, kind: FileKind) -> Listing:
-    raw = files.root
-    folders = files.folders()
-    dropped: dict[str, int] = {}
-    # Each class folder with the split that it lies in, if any.
-    classes: list[tuple[str | None, str]]
-    outside = _directly_in(files, "", kind)
-    if folders and all(folder.lower() in SPLIT_NAMES for folder in folders):
-        splits = [SPLIT_NAMES[folder.lower()] for folder in folders]
+def check_no_class_folder(settings: FileFeatures, reason: str) -> None:
+    """Refuses the setting where folders name no classes, and says why they don't."""
+    if settings.class_folder != "path":
+        raise UsageError(f"setting 'features.class_folder' is for class folders; {reason}")
+
+
+def _by_folder(files: FileSet, kind: FileKind, wanted: Wanted) -> Listing:
+    listing = Listing(files.root, kind, [])
+    top = _unwrapped(files, kind)
+    if top:
+        listing.notes.append(f"All {kind.many} are in the folder {top!r}: its folders are read.")
+    folders = files.folders(top)
+    outside = _directly_in(files, top, kind)
+    # Each top folder of classes with the split that it lies in, if any.
+    classes: list[tuple[str | None, str]] = [(None, folder) for folder in folders]
+    if folders and all(_last(folder) in SPLIT_NAMES for folder in folders):
+        splits = [SPLIT_NAMES[_last(folder)] for folder in folders]
         if "train" not in splits:
-            raise BadData("has no folder 'train' next to the other splits", file=raw)
+            raise BadData("has no folder 'train' next to the other splits", file=files.root / top)
         classes = []
         for name, folder in zip(splits, folders, strict=True):
             outside += _directly_in(files, folder, kind)
             classes += [(name, inner) for inner in files.folders(folder)]
-    else:
-        classes = [(None, folder) for folder in folders]
-    count_dropped(dropped, "outside a class folder", len(outside))
+    count_dropped(listing.dropped, "outside a class folder", len(outside))
     if not classes:
-        hint = f"Lay {kind.many} out as <class>/<file>, or list them in {LABELS}"
-        hint += " with the columns file,label"
-        if found := _directly_in(files, "", kind):
-            raise BadData("lies outside of a class folder", file=found[0].path, hint=hint)
-        raise BadData(f"holds no class folders and no {LABELS}", file=raw, hint=hint)
-    examples = []
+        raise _no_classes(files, kind)
+    depth = 0
     for split, folder in classes:
-        examples += _of_class(files, kind, split, folder, dropped)
-    return Listing(raw, kind, sorted(examples, key=lambda example: example.name), dropped)
+        depth = max(depth, _read_class(listing, files, split, folder, wanted))
+    if not listing.examples:
+        problem = f"no {kind.one} lies {wanted} folders deep (features.class_folder)"
+        raise BadData(problem, file=files.root / top)
+    listing.examples.sort(key=lambda example: example.name)
+    listing.headline = _said(wanted, depth)
+    if wanted == "last":
+        listing.notes += _joined(listing)
+    return listing
 
 
-def _of_class(
-    files: FileSet, kind: FileKind, split: str | None, folder: str, dropped: dict[str, int]
-) -> list[Example]:
-    """The examples of a class folder, at any depth. Adds to `dropped` what is not read."""
-    label = folder.rpartition("/")[2]
-    examples = []
+def _unwrapped(files: FileSet, kind: FileKind) -> str:
+    """The folder that holds everything, where it holds nothing but folders: what unpacking an
+    archive leaves. Empty: the raw folder itself."""
+    top = ""
+    while len(folders := files.folders(top)) == 1 and not _directly_in(files, top, kind):
+        (inner,) = folders
+        if _directly_in(files, inner, kind) or len(files.folders(inner)) == 0:
+            break
+        top = inner
+    return top
+
+
+def _no_classes(files: FileSet, kind: FileKind) -> BadData:
+    hint = f"Lay {kind.many} out as <class>/<file>, or list them in {LABELS}"
+    hint += " with the columns file,label"
+    if found := _directly_in(files, "", kind):
+        return BadData("lies outside of a class folder", file=found[0].path, hint=hint)
+    return BadData(f"holds no class folders and no {LABELS}", file=files.root, hint=hint)
+
+
+def _read_class(
+    listing: Listing, files: FileSet, split: str | None, folder: str, wanted: Wanted
+) -> int:
+    """Adds the examples of a top class folder, at any depth; counts what is not read.
+
+    Returns:
+        The most folders that a file's path has from the class folder on.
+    """
+    kind, dropped = listing.kind, listing.dropped
+    before = len(PurePosixPath(folder).parts) - 1
+    depth = 0
     for file in files.below(folder):
-        if kind.reads(file.name):
-            examples.append(Example(file.name, file, label, split))
-        elif file.suffix in kind.unread:
+        if file.suffix in kind.unread:
             count_dropped(dropped, f"{file.suffix} is not read: save it as {kind.save_as}", 1)
-        else:
+        elif not kind.reads(file.name):
             count_dropped(dropped, f"files: not a {kind.one}", 1)
-    if not examples:
+        else:
+            path = PurePosixPath(file.name).parent.parts[before:]
+            depth = max(depth, len(path))
+            label = _class_of(path, wanted)
+            if label is None:
+                count_dropped(dropped, f"fewer than {wanted} folders deep", 1)
+            else:
+                listing.examples.append(Example(file.name, file, label, split))
+    if not depth:
         problem = f"an empty class: no {kind.one} in it (read are {kind.readable})"
         raise BadData(problem, file=files.root / folder)
-    return examples
+    return depth
+
+
+def _class_of(path: Sequence[str], wanted: Wanted) -> str | None:
+    """The class by the folders of a file, from the top class folder on; None: it lies above the
+    folder that names the class."""
+    if wanted == "path":
+        return "/".join(path)
+    if wanted == "last":
+        return path[-1]
+    return path[wanted - 1] if len(path) >= wanted else None
+
+
+def _said(wanted: Wanted, depth: int) -> str:
+    """What the classes are, unless all folders lie next to each other."""
+    if wanted == "path":
+        return f"classes are paths of up to {depth} folders" if depth > 1 else ""
+    return f"classes are the {'innermost' if wanted == 'last' else f'level-{wanted}'} folders"
+
+
+def _joined(listing: Listing) -> list[str]:
+    """Which classes are folders of the same name in different ones."""
+    folders: dict[str, set[str]] = {}
+    for example in listing.examples:
+        path = PurePosixPath(example.name).parent
+        # The same class in different splits is the same folder.
+        folders.setdefault(example.label, set()).add(path.parent.name)
+    several = {label: sorted(names) for label, names in folders.items() if len(names) > 1}
+    splits = SPLIT_NAMES.keys()
+    return [
+        f"The class {label!r} is of the folders in {', '.join(names)}."
+        for label, names in sorted(several.items())
+        if not {name.lower() for name in names} <= splits
+    ]
+
+
+def _last(folder: str) -> str:
+    """The folder's own name, in lower case."""
+    return PurePosixPath(folder).name.lower()
 
 
 def _directly_in(files: FileSet, folder: str, kind: FileKind) -> list[File]:

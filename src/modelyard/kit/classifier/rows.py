@@ -14,7 +14,7 @@ import pyarrow as pa
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.kit.classifier.config import RowFeatures
 from modelyard.kit.classifier.examples import SPLIT_NAMES, Example, Listing, check_splits
-from modelyard.kit.classifier.folders import read_folder
+from modelyard.kit.classifier.folders import check_no_class_folder, read_folder
 from modelyard.kit.classifier.kind import FileKind
 from modelyard.kit.classifier.listed import LABELS
 from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
@@ -101,6 +101,7 @@ def read_rows(
             hint = f"Allowed: {allowed}, or a folder <class>/<file> of {kind.readable} files"
             raise BadData(f"is no table of {kind.many}", file=raw, hint=hint)
         return _read_files(raw, kind, settings), kind.field
+    check_no_class_folder(settings, "a column names the labels")
     if settings.group_pattern is not None:
         said = "is for files: a column `group` says which rows stay together"
         raise UsageError(f"setting 'features.group_pattern' {said}")
