@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from modelyard.errors import UsageError
+from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.parts import PARTS, Part
 from modelyard.families.anomaly.rows import read_bodies
-from modelyard.families.anomaly.schema import Schema
-from tests.unit.anomaly.test_anomaly_data import ROWS, built, refused, table, text, write
+from modelyard.families.anomaly.schema import Detector, Schema
+from tests.unit.anomaly.test_anomaly_data import ROWS, built, make, refused, table, text, write
 
 WINDOW = 8
 Columns = dict[str, list[Any]]
@@ -133,7 +134,7 @@ def test_windows_of_a_file_to_answer_hold_one_machine_each_in_the_files_order(
     new = tmp_path / "new.csv"
     new.write_text(text(columns))
     bodies = read_bodies(new, Schema.load(out / "assets"), WINDOW)
-    assert [body["machine"] for body in bodies] == columns["machine"]
+    assert [body["input.machine"] for body in bodies] == columns["machine"]
     assert [body["time"] for body in bodies] == columns["time"]
     assert sum("window" not in body for body in bodies) == 2 * (WINDOW - 1)
     for body in bodies[2 * (WINDOW - 1) :]:
@@ -152,3 +153,81 @@ def test_a_column_of_machines_can_be_left_out(tmp_path: Path) -> None:
     columns = {"machine": ["A"] * ROWS, **table()}
     _, out = built(tmp_path, write(tmp_path / "raw", "one.csv", columns), drop=("machine",))
     assert Schema.load(out / "assets").series == ["one.csv"]
+
+
+def _host(tmp_path: Path, **settings: Any) -> AnomalyHost:
+    """Of a detector that scores 0; the machines are the data's."""
+    raw = write(tmp_path / "raw", "all.csv", by_time(machines(7, 8, column="unit_nr")))
+    _, out = built(tmp_path, raw, window=1)
+    Detector(kind="ocsvm", window=1, false_alarm_rate=0.01, typical=-1.0, **settings).save(
+        out / "assets"
+    )
+    return AnomalyHost(out / "assets")
+
+
+def _answers(host: AnomalyHost, *bodies: dict[str, Any]) -> list[tuple[Any, Any]]:
+    weights = np.zeros((2, 2)).tolist()
+    host.detector = host.detector.model_copy(update={"expectation": weights})
+    requests = [host.Request.model_validate(body) for body in bodies]
+
+    def run(graph: str, arrays: Any) -> Any:
+        return {"score": arrays["values"][:, 0]}
+
+    return list(zip(requests, host.predict(run, requests), strict=True))
+
+
+def test_a_machine_that_training_never_saw_is_answered_and_said(tmp_path: Path) -> None:
+    host = _host(tmp_path)
+    values = {"heat": 60.0, "load": 0.0}
+    found = _answers(
+        host,
+        {"values": values, "machine": "7"},
+        {"values": values, "machine": 8},
+        {"values": values, "machine": "pump 9"},
+        {"values": values},
+    )
+    warnings = [[one.message for one in answer.warnings] for _, answer in found]
+    said = "'pump 9' was not in the training data; the one detector of all machines answers"
+    assert warnings == [[], [], [said], []]
+    assert [answer.score for _, answer in found] == [60.0] * 4
+
+
+def test_drift_has_the_machine_and_the_score_of_each(tmp_path: Path) -> None:
+    host = _host(tmp_path)
+    values = {"heat": 60.0, "load": 0.0}
+    found = _answers(host, {"values": values, "machine": 8}, {"values": values})
+    rows = [host.describe(*pair) for pair in found]
+    assert [row["machine"] for row in rows] == ["8", None]
+    assert [row["score of 8"] for row in rows] == [60.0, None]
+    assert [row["score of 7"] for row in rows] == [None, None]
+    assert rows[0].keys() == rows[1].keys()
+
+
+def test_rows_to_answer_carry_their_machine(tmp_path: Path) -> None:
+    columns = by_time(machines(7, 8, column="unit_nr"))
+    raw = write(tmp_path / "raw", "all.csv", columns)
+    _, out = built(tmp_path, raw, window=1)
+    schema = Schema.load(out / "assets")
+    assert schema.machines == ("7", "8")
+    bodies = read_bodies(raw / "all.csv", schema, 1)
+    assert [body["machine"] for body in bodies] == [str(name) for name in columns["unit_nr"]]
+    test = make(window=1).requests(out, "test")
+    assert {body["machine"] for body in test} == {"7", "8"}
+    assert all((body["values"]["heat"] > 500) == (body["machine"] == "8") for body in test)
+
+
+def test_machines_of_one_file_are_resampled_each_by_itself(tmp_path: Path) -> None:
+    columns = by_time(machines("A", "B"))
+    raw = write(tmp_path / "raw", "all.csv", columns)
+    _, out = built(tmp_path, raw, step=600)
+    assert all(len(levels) == 1 for levels in _levels(out))
+    schema = Schema.load(out / "assets")
+    bodies = read_bodies(raw / "all.csv", schema, WINDOW)
+    names = [body["input.machine"] for body in bodies]
+    assert names == sorted(names)
+    assert [body.get("machine") for body in bodies] == [
+        name if "window" in body else None for name, body in zip(names, bodies, strict=True)
+    ]
+    for body in bodies:
+        for row in body.get("window", []):
+            assert (row["heat"] > 500) == (body["machine"] == "B")

@@ -13,6 +13,7 @@ from modelyard.families.image.host import ImageHost, Picture
 from modelyard.families.image.spec import ImageSpec
 from modelyard.host import Caution
 from modelyard.kit.cautions import Ranges
+from modelyard.kit.pictures.pixels import Limits
 from modelyard.runtimes.types import Arrays
 
 
@@ -64,7 +65,7 @@ def test_a_picture_of_one_colour_is_said_and_one_with_a_speck_is_not(
 ) -> None:
     channels, size, _ = shape
     host = ImageHost.__new__(ImageHost)
-    host.spec = ImageSpec.model_construct()
+    host.spec = ImageSpec.model_construct(limits=Limits(bytes=100, pixels=100))
     request = Picture(image="AA==")
     flat = np.arange(channels, dtype=np.uint8)[:, None, None] * np.ones(shape, np.uint8)
     assert [one.field for one in host.cautions(request, flat)] == ["image"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from modelyard.families.anomaly.search import SEARCH
 from modelyard.settings.family import DateOrder, FamilyConfig, Settings, TrainingSettings
@@ -34,6 +35,15 @@ class AnomalyFeatures(Settings):
     """Column that names the machine of each row, where a file holds several: each is a series of
     its own, and no window crosses from one to another. None: recognised by its name, or by times
     that ascend only within it."""
+    zone: str | None = None
+    """Time zone of times without an offset, such as Europe/Berlin. None: they are taken for UTC."""
+    step: Annotated[float, Field(gt=0)] | Literal["found"] | None = None
+    """Resample to rows so many seconds apart (or the unit of a numeric time column); `found`: the
+    usual time between rows, as a round number where one is within a tenth. None: rows stay as they
+    are, and an irregular step is a gap."""
+    most_fill: float = Field(default=3.0, ge=1, le=100)
+    """With `step`: a straight line fills moments between rows that are at most so many steps apart;
+    longer is a gap, which no window crosses."""
     drop: tuple[str, ...] = ()
     """Columns to leave out."""
     window: int = Field(default=24, ge=1, le=2048)
@@ -55,6 +65,14 @@ class AnomalyFeatures(Settings):
     """How far the simulated machines are worn and warmed; 0 is their usual state."""
     sample_contamination: float = Field(default=0.0, ge=0, le=0.3)
     """Share of the simulated training and calibration rows that hold anomalies."""
+
+    @field_validator("zone")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None else ZoneInfo(value).key
+        except (OSError, KeyError, ValueError):
+            raise ValueError(f"unknown time zone {value!r}; write one as Europe/Berlin") from None
 
     @property
     def shares(self) -> tuple[float, ...]:

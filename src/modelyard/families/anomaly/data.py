@@ -14,7 +14,7 @@ from modelyard.families.anomaly.overview import summarize
 from modelyard.families.anomaly.parts import PARTS, Part, join
 from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Detector, Schema
-from modelyard.families.anomaly.series import Series, read_series
+from modelyard.families.anomaly.series import Series, read_series, resampled
 from modelyard.family import Data, Split
 from modelyard.kit.precision import tells_apart
 from modelyard.kit.tables import (
@@ -67,6 +67,9 @@ class AnomalyData(Data[AnomalyConfig]):
         names = _columns(tables, settings)
         check_measured(tables[0], names)
         series, short = _read_all(tables, Path(raw), names, settings)
+        if settings.step is not None:
+            series, shorter = resampled(series, settings)
+            short |= shorter
         _check_steps(series)
         lost = _lost_windows(series, settings)
         kinds = sorted({kind for one in series for kind in one.kind if kind is not None})
@@ -106,13 +109,18 @@ class AnomalyData(Data[AnomalyConfig]):
         ends = part.ends(window)
         if limit is not None and limit < len(ends):
             ends = ends[np.linspace(0, len(ends) - 1, limit).round().astype(np.int64)]
-        bodies = []
-        for rows in part.windows(ends, window):
+        bodies: list[dict[str, Any]] = []
+        names = schema.machines if len(schema.machines) == len(schema.series) else None
+        for end, rows in zip(ends.tolist(), part.windows(ends, window), strict=True):
+            machine = {} if names is None else {"machine": names[part.series[end]]}
             content = [
                 dict(zip(schema.names, row, strict=True))
                 for row in (rows.astype(np.float64) + schema.offsets).tolist()
             ]
-            bodies.append({"values": content[0]} if window == 1 else {"window": content})
+            measured: dict[str, Any] = {"window": content}
+            if window == 1:
+                measured = {"values": content[0]}
+            bodies.append({**machine, **measured})
         return bodies
 
 
@@ -125,6 +133,8 @@ def _earlier(base: Path, config: AnomalyConfig) -> Schema:
     schema = Schema.load(base / "assets")
     check_same("model.kind", config.model.kind, Detector.load(base / "assets").kind)
     check_same("features.window", config.features.window, schema.window)
+    step = config.features.step
+    check_same("features.step", step if step != "found" else None, schema.step)
     return schema
 
 
@@ -201,7 +211,7 @@ def _check_steps(series: list[Series]) -> None:
     for one in series[1:]:
         if first and one.step and abs(one.step / first - 1) > UNEQUAL:
             problem = f"its rows are {one.step:g} apart, those of {series[0].name} {first:g}"
-            hint = "Resample them to one step, or run them apart"
+            hint = f"Resample them to one step: --set features.step={first:g}; or run them apart"
             raise BadData(problem, file=one.file, hint=hint)
 
 
@@ -226,7 +236,7 @@ def _lost_windows(series: list[Series], settings: AnomalyFeatures) -> int:
             f"gaps, irregular steps and empty cells cost {sum(lost)} of {sum(possible)} windows of {window} rows, "
             f"more than {settings.most_lost:.0%} (features.most_lost); the first of {worst.breaks.sum()} is here"
         )
-        hint = "Fill or resample the series, or lower features.window (1: rows only)"
+        hint = "Resample the series (--set features.step=found), or lower features.window (1: rows only)"
         raise BadData(problem, file=worst.file, row=row, hint=hint)
     return sum(lost)
 
@@ -308,6 +318,10 @@ def _schema(
         window=settings.window,
         step=float(np.median(steps)) if steps else None,
         entity=settings.entity,
+        machines=tuple(one.machine for one in series if one.machine is not None),
+        time_column=settings.time_column if steps else None,
+        zone=settings.zone,
+        most_fill=settings.most_fill if settings.step is not None else None,
         labelled=any(settings.label_column in table.names for table in tables),
         series=[one.name for one in series],
         kinds=kinds,

@@ -13,8 +13,9 @@ from modelyard.errors import BadData
 from modelyard.families.anomaly import events, plots, probe
 from modelyard.families.anomaly.judged import Judge, Moments, Scored, z_score
 from modelyard.families.anomaly.parts import Part
+from modelyard.families.anomaly.schema import Schema
 from modelyard.judging.curves import roc_auc
-from modelyard.judging.evaluation import Confusion, Direction, Evaluation
+from modelyard.judging.evaluation import Confusion, Direction, Evaluation, Table
 from modelyard.kit.intervals import resample
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def evaluate(host: AnomalyHost, run: Runtime, features: Path, split: Split = "te
         intervals=ranked.intervals(main),
         samples=ranked.paired(),
         notes=_notes(host, moments, model, labels),
+        tables=[_by_series(judge.schema, moments, model)] if len(judge.schema.series) > 1 else [],
         **drawn,
     )
 
@@ -117,6 +119,32 @@ def _normal(moments: Moments, labels: bool) -> np.ndarray:
     labelled; bool."""
     normal = moments.label == 0
     return np.asarray(normal if labels or normal.any() else moments.label < 0)
+
+
+def _by_series(schema: Schema, moments: Moments, scored: Scored) -> Table:
+    """Scores and alarms of each machine: one that runs at another level than the others, or for which
+    the threshold is none, stands out."""
+    number = moments.part.series[moments.ends]
+    rows: list[list[str | float]] = []
+    for place, name in enumerate(schema.series):
+        own = number == place
+        normal, ill = own & (moments.label != 1), own & (moments.label == 1)
+        if not own.any():
+            rows.append([name, 0, "–", "–", "–"])
+            continue
+        alarms = scored.alarm[normal].mean() if normal.any() else None
+        recall = scored.alarm[ill].mean() if ill.any() else None
+        rows.append(
+            [
+                name,
+                int(own.sum()),
+                round(float(np.median(scored.score[own])), 4),
+                "–" if alarms is None else round(float(alarms), 4),
+                "–" if recall is None else round(float(recall), 4),
+            ]
+        )
+    columns = ["series", "rows judged", "median score", "false alarm rate", "recall"]
+    return Table(title="By machine", columns=columns, rows=rows)
 
 
 def _confusion(scored: Scored, moments: Moments) -> Confusion:

@@ -22,6 +22,12 @@ FAR = 10.0
 another unit is likelier than an anomaly."""
 
 
+MACHINE = "machine"
+"""A request's field that names the machine."""
+MOST_MACHINES = 8
+"""Machines whose scores are drift columns of their own."""
+
+
 class Answer(WithWarnings):
     """The answer to one row or window."""
 
@@ -51,6 +57,8 @@ class AnomalyHost(Host):
         self.detector = Detector.load(assets)
         self.Request = request_model(self.schema, self.detector.window)
         self._ranges = Ranges(FAR)
+        # A machine that is in several files is a series in each.
+        self._known = list(dict.fromkeys(self.schema.machines))
         for place, column in enumerate(self.schema.columns):
             self._ranges.add(_key(place), column.name, column.minimum, column.maximum)
 
@@ -86,7 +94,7 @@ class AnomalyHost(Host):
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Each column's value, or its mean and standard deviation over the window; the score;
-        anomaly or not."""
+        anomaly or not; the machine, and the score of each of the first MOST_MACHINES by itself."""
         assert isinstance(response, Answer)
         values = self.windows([request])[0].astype(np.float64) + self.schema.offsets
         row: dict[str, float | str | None] = {}
@@ -96,7 +104,13 @@ class AnomalyHost(Host):
             if len(cells) > 1:
                 spreads[f"{name}: spread"] = float(cells.std())
         alarm = "yes" if response.anomaly else "no"
-        return described(row, {"score": response.score, "anomaly": alarm}, spreads)
+        answer: dict[str, float | str | None] = {"score": response.score, "anomaly": alarm}
+        if self.schema.entity is not None:
+            machine = _machine(request)
+            spreads[MACHINE] = machine
+            for name in self._known[:MOST_MACHINES]:
+                spreads[f"score of {name}"] = response.score if machine == name else None
+        return described(row, answer, spreads)
 
     def explain(self, run: Runtime, request: BaseModel) -> Explanation:
         """What each column adds to the score; `Explanation.method` says how that is measured."""
@@ -114,7 +128,8 @@ class AnomalyHost(Host):
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """Rows of a CSV or Parquet file, read as the training data were, with their other columns;
-        for windows, the one that ends at each row: the file must have no gap in time.
+        for windows, the one that ends at each row, where no gap in time lies in it. Where training
+        resampled, so is the file.
         """
         from modelyard.families.anomaly.rows import read_bodies
 
@@ -143,6 +158,10 @@ class AnomalyHost(Host):
         found: dict[str, Caution] = {}
         for caution in itertools.chain.from_iterable(all_rows):
             found.setdefault(caution.field, caution)
+        machine = _machine(request)
+        if machine is not None and machine not in self._known:
+            said = f"{machine[:60]!r} was not in the training data; the one detector of all machines answers"
+            found[MACHINE] = Caution(field=MACHINE, message=said)
         return tuple(found.values())
 
     def _answer(
@@ -177,6 +196,12 @@ def request_model(schema: Schema, window: int) -> type[BaseModel]:
         about = Field(description=_window_words(schema, window))
         content = {"window": (_window_type(row, window), about)}
         example = {"window": [values] * window}
+    if schema.entity is not None:
+        about = Field(default=None, max_length=200, description=_machine_words(schema))
+        content["machine"] = (str | None, about)
+        example |= {"machine": schema.machines[0]} if schema.machines else {}
+        # Machines are often numbered.
+        config = config | ConfigDict(coerce_numbers_to_str=True)
     config = config | ConfigDict(json_schema_extra={"examples": [example]})
     model: type[BaseModel] = create_model("Request", __config__=config, __doc__=what, **content)
     return model
@@ -212,6 +237,17 @@ def _window_words(schema: Schema, window: int) -> str:
     return f"{window} consecutive rows without a gap{apart}, oldest first"
 
 
+def _machine_words(schema: Schema) -> str:
+    known = ", ".join(list(dict.fromkeys(schema.machines))[:MOST_MACHINES])
+    more = ", …" if len(schema.machines) > MOST_MACHINES else ""
+    return f"Which machine it is ({schema.entity}); in training: {known}{more}"
+
+
 def _rows(request: BaseModel) -> list[BaseModel]:
-    (content,) = vars(request).values()
+    content = next(value for name, value in vars(request).items() if name != MACHINE)
     return content if isinstance(content, list) else [content]
+
+
+def _machine(request: BaseModel) -> str | None:
+    machine: str | None = vars(request).get(MACHINE)
+    return machine

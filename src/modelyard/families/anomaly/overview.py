@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelyard.families.anomaly.parts import Part
+from modelyard.families.anomaly.resample import RULE
 from modelyard.families.anomaly.schema import Schema
 from modelyard.families.anomaly.series import Series
 from modelyard.kit.tables import remarks
@@ -42,12 +43,22 @@ def summarize(
         apart = f"Rows are {schema.step:g} apart by the column {time_column!r} (dates: in seconds)"
     rows = sum(counts.values())
     headline = f"{rows:,} rows × {len(schema.columns)} columns, {len(series)} series"
+    if schema.most_fill is not None:
+        filled, moments = sum(one.filled for one in series), sum(len(one.x) for one in series)
+        headline += (
+            f", resampled to a step of {schema.step:g} ({filled:,} of {moments:,} filled in)"
+        )
     if schema.entity is not None:
         headline += f", one a machine by {schema.entity} (features.entity)"
     notes = [
         f"{apart}; each series is split by time, with {schema.window} rows unused between the splits.",
         "The validation split is two: calibration rows set the threshold and count as normal, the others compare.",
     ]
+    if schema.most_fill is not None:
+        rule = RULE.format(most=schema.most_fill)
+        notes.append(
+            f"Rows were resampled: {rule}. Longer times are gaps, which no window crosses."
+        )
     if short:
         notes.append(f"Machines with too few rows for a series: {', '.join(short)}.")
     if constant:

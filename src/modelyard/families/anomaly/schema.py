@@ -54,6 +54,15 @@ class Schema(Asset):
     """Names of the files, in the order of the parts' `series` numbers."""
     entity: str | None = None
     """Column that names the machine of a row, where the files have one."""
+    machines: tuple[str, ...] = ()
+    """Names of the machines of that column that trained, in the order of `series`."""
+    time_column: str | None = None
+    """Column of times, where the files have one."""
+    zone: str | None = None
+    """Time zone of times without an offset; None: UTC."""
+    most_fill: float | None = None
+    """Where rows were resampled to `step`: a straight line fills up to so many steps. None: rows stay
+    as they are."""
     kinds: list[str]
     """Kinds of anomaly that the data names, in the order of the parts' `kind` numbers."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,11 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.families.anomaly.cells import kinds, labels, measurements
 from modelyard.families.anomaly.config import AnomalyFeatures
+from modelyard.families.anomaly.gaps import breaks_of
 from modelyard.families.anomaly.parts import PARTS
-from modelyard.kit.clock import through_autumn
-from modelyard.kit.tables import Table, is_local, rows_of, times
-
-GAP = 1.5
-"""A longer time than this many steps is a gap; a shorter one than 1 / 2 of a step is irregular,
-and a gap too."""
+from modelyard.families.anomaly.resample import Resampled, resample, round_step
+from modelyard.families.anomaly.when import moments
+from modelyard.kit.tables import Table, is_local, rows_of
 
 
 class TooShort(BadData):
@@ -30,6 +28,8 @@ class Series:
     file: Path
     name: str
     """What the file is called below the raw folder, and the machine where it holds several."""
+    machine: str | None
+    """Where a column names it."""
     x: np.ndarray
     """Float64 (rows, columns)."""
     time: np.ndarray
@@ -44,6 +44,8 @@ class Series:
     """Rows of each split."""
     empty: int
     repeated: int
+    filled: int = 0
+    """Moments that resampling put on a line between others."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,17 @@ def read_series(
         BadData: cells that cannot be used, a time that goes back, no series that is long enough.
     """
     x = np.stack([measurements(table, name) for name in names], axis=1)
-    timed = settings.time_column in table.names
-    time = times(table, settings.time_column) if timed else np.arange(table.rows, dtype=np.float64)
+    entity = settings.entity
+    machines: dict[str | None, np.ndarray] = {None: np.arange(table.rows)}
+    if entity is not None and entity in table.names:
+        machines = rows_of(table, entity)
+    time = np.arange(table.rows, dtype=np.float64)
+    if settings.time_column in table.names:
+        time = moments(table, settings.time_column, machines.values(), settings.zone)
+    elif settings.step is not None:
+        problem = "the column is missing, by which features.step resamples"
+        hint = "Name yours: --set features.time_column=NAME"
+        raise BadData(problem, file=table.file, column=settings.time_column, hint=hint)
     (source,) = table.files
     file = _File(
         table,
@@ -86,18 +97,11 @@ def read_series(
         full=~np.isnan(x).any(axis=1),
         numbers=source.row_numbers(),
     )
-    entity = settings.entity
-    if timed and is_local(table, settings.time_column):
-        machines = [np.arange(table.rows)]
-        if entity is not None and entity in table.names:
-            machines = list(rows_of(table, entity).values())
-        for rows in machines:
-            _through_autumn(file, rows)
     if entity is None or entity not in table.names:
         return [_series(file, called, np.arange(table.rows), None)], {}
     found, short = [], {}
     too_short: BadData | None = None
-    for machine, rows in rows_of(table, entity).items():
+    for machine, rows in machines.items():
         if machine is None:
             problem = "the cell is empty: which machine is the row from?"
             raise table.fault(entity, int(rows[0]), problem, "Fill it in, or remove the row")
@@ -108,18 +112,6 @@ def read_series(
     if too_short is not None and not found:
         raise too_short
     return found, short
-
-
-def _through_autumn(file: _File, rows: np.ndarray) -> None:
-    """Lets the time of a machine's rows go on where the clock goes back, with a note."""
-    column = file.settings.time_column
-    file.time[rows], again = through_autumn(file.time[rows])
-    for place in again:
-        file.table.note(
-            f"{column}: the hour before {file.table.shown(column, int(rows[place - 1]))} stands twice, "
-            "as when summer time ends: rows from its second pass on were taken for an hour later. "
-            "Times in UTC or with their offset leave no doubt"
-        )
 
 
 def _series(file: _File, called: str, rows: np.ndarray, machine: str | None) -> Series:
@@ -138,22 +130,84 @@ def _series(file: _File, called: str, rows: np.ndarray, machine: str | None) -> 
     if not timed:
         time = np.arange(len(kept), dtype=np.float64)
     step = float(np.median(np.diff(time)))
-    apart = np.diff(time, prepend=time[0] - step)
-    breaks = (apart > GAP * step) | (apart < step / 2)
-    return Series(
+    one = Series(
         file=path,
         name=called,
+        machine=machine,
         x=file.x[kept],
         time=time,
         label=file.label[kept],
         kind=[file.kind[row] for row in kept],
         rows=file.numbers[kept],
-        breaks=breaks,
+        breaks=breaks_of(time, step),
         step=step if timed else None,
-        parts=_parts(len(kept), path, file.settings, of),
+        parts={},
         empty=int((~file.full[rows]).sum()),
         repeated=int((again[rows] & file.full[rows]).sum()),
     )
+    # Resampling to a step that is found needs all series: there the parts come later.
+    if file.settings.step is not None:
+        return one
+    return replace(one, parts=_parts(len(kept), path, file.settings, of))
+
+
+def resampled(
+    series: list[Series], settings: AnomalyFeatures
+) -> tuple[list[Series], dict[str, int]]:
+    """The series on the grid that `features.step` asks for, those that are long enough, and how many
+    rows the others have, by name.
+
+    A moment is an anomaly where one of its rows is; on a line its label is that of both ends.
+
+    Raises:
+        TooShort: no series is long enough.
+    """
+    step = settings.step
+    if not isinstance(step, float):
+        step = round_step(float(np.median(np.concatenate([np.diff(one.time) for one in series]))))
+    found, short = [], {}
+    too_short: TooShort | None = None
+    for one in series:
+        new = resample(one.time, one.x, step, settings.most_fill)
+        try:
+            parts = _parts(len(new.time), one.file, settings, f" of {one.name!r}, resampled")
+        except TooShort as error:
+            short[one.name], too_short = len(one.x), error
+            continue
+        label, kind = _labels(one, new)
+        found.append(
+            replace(
+                one,
+                x=new.x,
+                time=new.time,
+                label=label,
+                kind=kind,
+                rows=one.rows[new.first],
+                breaks=new.breaks,
+                step=step,
+                parts=parts,
+                filled=int(new.filled.sum()),
+            )
+        )
+    if not found:
+        assert too_short is not None
+        raise too_short
+    return found, short
+
+
+def _labels(one: Series, new: Resampled) -> tuple[np.ndarray, list[str | None]]:
+    """Label and kind of each moment."""
+    label = np.full(len(new.time), -1, np.int8)
+    kind: list[str | None] = []
+    for place, (first, last) in enumerate(zip(new.first.tolist(), new.last.tolist(), strict=True)):
+        seen = one.label[first : last + 1]
+        names = {name for name in one.kind[first : last + 1] if name is not None}
+        if new.filled[place]:
+            label[place] = seen[0] if (seen == seen[0]).all() else -1
+        else:
+            label[place] = seen.max()
+        kind.append(min(names) if names and label[place] != 0 else None)
+    return label, kind
 
 
 def _parts(rows: int, file: Path, settings: AnomalyFeatures, of: str) -> dict[str, slice]:
@@ -193,6 +247,8 @@ def _repeated(file: _File, rows: np.ndarray, machine: str | None) -> np.ndarray:
         before, row = rows[back[0] : back[0] + 2].tolist()
         seen = f"{table.shown(column, row)} after {table.shown(column, before)}"
         hint = "Sort the file by time" + ("" if machine else f", or {machines}")
+        if file.settings.zone is None and is_local(table, column):
+            hint += ". Where clocks went back, name their zone: --set features.zone=Europe/Berlin"
         raise table.fault(column, row, f"the time{of} goes back: {seen}", hint)
     x = file.x[rows]
     empty = np.isnan(x)

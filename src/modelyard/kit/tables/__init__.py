@@ -50,6 +50,7 @@ from modelyard.kit.tables.times import (
     note_offsets,
     times,
     with_offsets,
+    without_offset,
 )
 
 __all__ = [
@@ -94,4 +95,5 @@ __all__ = [
     "texts",
     "times",
     "with_offsets",
+    "without_offset",
 ]

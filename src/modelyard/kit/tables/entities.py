@@ -33,7 +33,8 @@ def find_entity(
     candidates = [name for name in first.names if name not in aside and name != time_column]
     time, local = None, False
     if time_column in first.names:
-        time = times(first, time_column)
+        # What is to be said of the times, their reader says.
+        time = times(first, time_column, in_utc=False)
         local = is_local(first, time_column)
     mixed = time is not None and not _ascends(time, local)
     found: list[tuple[bool, int, str]] = []

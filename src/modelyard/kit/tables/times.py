@@ -23,13 +23,14 @@ _EPOCH = 6e8, 4.2e9
 _UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 
 
-def times(table: Table, name: str, required: bool = True) -> np.ndarray:
+def times(table: Table, name: str, required: bool = True, *, in_utc: bool = True) -> np.ndarray:
     """Float64 (rows,): seconds since 1970 for dates and times, numbers as they are; NaN for an
     empty cell where none is `required`.
 
-    Times without an offset are taken for UTC. Numbers that count from 1970 in several units are
-    seconds, each by its size. Dates such as 01/31/2026 have the day or the month first, as the whole
-    column shows, and where it does not, as `table.dates` says. All are noted.
+    Times without an offset are taken for UTC; a caller that knows their zone turns the note about
+    it off (`in_utc`). Numbers that count from 1970 in several units are seconds, each by its size.
+    Dates such as 01/31/2026 have the day or the month first, as the whole column shows, and where it
+    does not, as `table.dates` says. All are noted.
 
     Raises:
         BadData: a required cell that is empty, or one that is neither, or dates that may have the
@@ -66,7 +67,7 @@ def times(table: Table, name: str, required: bool = True) -> np.ndarray:
         if numeric[row]:
             problem = f"{seen} is a number, and the cells above are dates"
         raise table.fault(name, row, problem)
-    note_offsets(table, name)
+    note_offsets(table, name, in_utc=in_utc)
     return found
 
 
@@ -108,13 +109,13 @@ def _in_one_unit(table: Table, name: str, values: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(there, values / np.where(there, unit, 1.0), np.nan))
 
 
-def note_offsets(table: Table, name: str) -> None:
+def note_offsets(table: Table, name: str, *, in_utc: bool = True) -> None:
     """Notes how many times of a column have no offset where others have one, or are in an hour that
     their zone has twice."""
     cells = table.column(name)
-    without = int(np.sum(_without_offset(cells)))
+    without = int(np.sum(without_offset(cells)))
     count = table.rows - cells.null_count
-    if 0 < without < count:
+    if in_utc and 0 < without < count:
         table.note(f"{name}: {without} of {count} times have no offset, and were taken for UTC")
     if not is_text(cells) or not _names_zones(cells):
         return
@@ -128,7 +129,7 @@ def note_offsets(table: Table, name: str) -> None:
 
 def is_local(table: Table, name: str) -> bool:
     """Whether the times of a column are those of a calendar and none has an offset."""
-    return is_dated(table, name) and bool(_without_offset(table.column(name)).all())
+    return is_dated(table, name) and bool(without_offset(table.column(name)).all())
 
 
 def with_offsets(cells: pa.Array) -> pa.Array:
@@ -154,8 +155,8 @@ def is_dated(table: Table, name: str) -> bool:
     return isinstance(first, str) and bool(_DATED.match(first))
 
 
-def _without_offset(cells: pa.Array) -> np.ndarray:
-    """Which cells are times without an offset, bool (rows,)."""
+def without_offset(cells: pa.Array) -> np.ndarray:
+    """Which cells of a column are times without an offset, bool (rows,)."""
     if not is_text(cells):
         zone = pa.types.is_timestamp(cells.type) and cells.type.tz is not None
         return np.full(len(cells), is_dates(cells) and not zone)
