@@ -65,6 +65,9 @@ class LanguageModel(Settings):
     trained."""
     lora_alpha: int = Field(default=16, ge=1)
     """Adapters are scaled by `lora_alpha / lora_rank`."""
+    prefix_tokens: int = Field(default=0, ge=0, le=1024)
+    """Entries of a learnt prefix of keys and values before every text (Li & Liang 2021); the
+    checkpoint's weights stay as they are. 0: none."""
     draft_layers: int = Field(default=0, ge=0)
     """Blocks of a small second model that guesses ahead (`speculative` in a request). 0: none."""
 
@@ -94,6 +97,20 @@ class LanguageModel(Settings):
                 "adapters need a trained model to adapt: --set model.checkpoint=FOLDER"
             )
         return lora_rank
+
+    @field_validator("prefix_tokens")
+    @classmethod
+    def _prefix_needs_a_frozen_checkpoint(cls, prefix_tokens: int, info: ValidationInfo) -> int:
+        if prefix_tokens and info.data.get("checkpoint") is None:
+            raise ValueError(
+                "a prefix needs a trained model to stand before: --set model.checkpoint=FOLDER"
+            )
+        if prefix_tokens and info.data.get("lora_rank"):
+            raise ValueError(
+                "a prefix leaves all weights as they are, and adapters change them: "
+                "--set model.lora_rank=0, or --set model.prefix_tokens=0"
+            )
+        return prefix_tokens
 
 
 class LanguageConfig(FamilyConfig):

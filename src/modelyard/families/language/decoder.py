@@ -20,6 +20,9 @@ MAIN, DRAFT = "decoder", "draft"
 """Names of the two graphs."""
 HIDDEN = -1
 """Position of an entry that no token sees: padding, or one left out on purpose."""
+PREFIX = -2
+"""Position of the entries of a learnt prefix: every token sees them, and they take no place of the
+text."""
 
 STRIDE = 64
 """Tokens before the window that are dropped at once where the memory lies on a device: to drop them
@@ -37,6 +40,8 @@ class GraphSpec(BaseModel):
     head_width: int
     window: int | None = None
     """Tokens that a token sees, itself included; None: all before it."""
+    prefix: int = 0
+    """Entries of a learnt prefix, which every memory begins with."""
 
 
 class DecoderSpec(Asset):
@@ -59,8 +64,10 @@ class DecoderSpec(Asset):
     """Trained on dialogues."""
 
 
-def no_past(spec: GraphSpec, rows: int) -> Arrays:
-    """A past of length 0."""
+def first_past(spec: GraphSpec, rows: int, prefix: Arrays | None = None) -> Arrays:
+    """The past that a text begins with: of length 0, or the model's prefix."""
+    if prefix is not None:
+        return {name: np.repeat(array[None], rows, axis=0) for name, array in prefix.items()}
     empty = np.zeros((rows, spec.heads, 0, spec.head_width), np.float32)
     return {
         f"past_{part}_{layer}": empty for layer in range(spec.layers) for part in ("key", "value")
@@ -71,12 +78,19 @@ class Decoder:
     """Runs a graph step by step over some rows of text."""
 
     def __init__(
-        self, run: Runtime, graph: str, spec: GraphSpec, rows: int = 1, reserve: int = 0
+        self,
+        run: Runtime,
+        graph: str,
+        spec: GraphSpec,
+        rows: int = 1,
+        reserve: int = 0,
+        prefix: Arrays | None = None,
     ) -> None:
         """`reserve`: how many of the newest tokens `forget` may take back at once."""
+        assert (prefix is None) == (spec.prefix == 0), "a model with a prefix is run with it"
         self._run, self._graph, self._spec, self._reserve = run, graph, spec, reserve
-        self._past = no_past(spec, rows)
-        self._positions = np.zeros((rows, 0), np.int64)
+        self._past = first_past(spec, rows, prefix)
+        self._positions = np.full((rows, spec.prefix), PREFIX, np.int64)
 
     def step(self, tokens: np.ndarray, positions: np.ndarray | None = None) -> np.ndarray:
         """Reads `tokens` (rows, new) and gives their logits (rows, new, vocabulary).
@@ -110,15 +124,21 @@ class Decoder:
 
     def _slide(self) -> None:
         """Drops what lies before the window of the next token: it could not be seen, and would
-        only cost time."""
+        only cost time. What every token sees stays, in front."""
         if self._spec.window is None:
             return
         visible = self._spec.window - 1 + self._reserve
-        start = max(0, self._positions.shape[1] - visible)
+        first = self._spec.prefix
+        start = self._positions.shape[1] - visible
         held = not all(isinstance(array, np.ndarray) for array in self._past.values())
-        if start >= (STRIDE if held else 1):
-            self._past = {name: array[:, :, start:] for name, array in self._read().items()}
-            self._positions = self._positions[:, start:]
+        if start - first >= (STRIDE if held else 1):
+            self._past = {
+                name: np.concatenate([array[:, :, :first], array[:, :, start:]], axis=2)
+                for name, array in self._read().items()
+            }
+            self._positions = np.concatenate(
+                [self._positions[:, :first], self._positions[:, start:]], axis=1
+            )
 
     def _read(self) -> Arrays:
         """The memory as arrays: it comes from the device where it lies on one."""
@@ -126,7 +146,12 @@ class Decoder:
 
 
 def prefill(
-    run: Runtime, spec: GraphSpec, graph: str, rows: list[list[int]], reserve: int = 0
+    run: Runtime,
+    spec: GraphSpec,
+    graph: str,
+    rows: list[list[int]],
+    reserve: int = 0,
+    prefix: Arrays | None = None,
 ) -> tuple[Decoder, np.ndarray]:
     """Reads texts of different lengths at once, padded on the left; logits (rows, longest,
     vocabulary)."""
@@ -136,5 +161,5 @@ def prefill(
     for number, row in enumerate(rows):
         tokens[number, longest - len(row) :] = row
         positions[number, longest - len(row) :] = np.arange(len(row))
-    decoder = Decoder(run, graph, spec, len(rows), reserve)
+    decoder = Decoder(run, graph, spec, len(rows), reserve, prefix)
     return decoder, decoder.step(tokens, positions)

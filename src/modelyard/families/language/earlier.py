@@ -32,6 +32,7 @@ def keep_tokenizer(base: Path, settings: LanguageModel, out: Path) -> None:
             "model.lora_rank: adapters begin with model.checkpoint only, not with continual.start"
         )
     spec = DecoderSpec.load(base / "assets")
+    check_same("model.prefix_tokens", settings.prefix_tokens, spec.main.prefix)
     known = json.loads((base / "assets" / CONFIG).read_text())
     was = {"kind": spec.kind, "context": spec.context}
     was |= {

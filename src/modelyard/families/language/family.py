@@ -83,6 +83,8 @@ class Language(LanguageData, Family[LanguageConfig]):
         if assets not in self._setups:
             found = find(self.config, assets)
             self._setups[assets] = (
-                from_checkpoint(self.config, found) if found else from_scratch(self.config, assets)
+                from_checkpoint(self.config, found, assets.parent)
+                if found
+                else from_scratch(self.config, assets)
             )
         return self._setups[assets]

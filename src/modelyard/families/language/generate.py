@@ -20,8 +20,8 @@ from modelyard.runtimes.types import Runtime
 
 def write(run: Runtime, writers: Sequence[Writer]) -> Iterator[None]:
     """One token each a round: the likeliest, or a drawn one."""
-    spec = writers[0].spec
-    decoder, logits = prefill(run, spec.main, MAIN, [writer.prompt for writer in writers])
+    spec, prompts = writers[0].spec, [writer.prompt for writer in writers]
+    decoder, logits = prefill(run, spec.main, MAIN, prompts, prefix=writers[0].prefix)
     for writer, row in zip(writers, logits, strict=True):
         writer.read(row[-len(writer.prompt) :])
     last, active = logits[:, -1], list(writers)
@@ -48,7 +48,7 @@ def guess_ahead(run: Runtime, writer: Writer) -> Iterator[None]:
     """
     spec, most = writer.spec, writer.request.speculative
     assert spec.draft is not None, "no draft model"
-    main, logits = prefill(run, spec.main, MAIN, [writer.prompt], most + 1)
+    main, logits = prefill(run, spec.main, MAIN, [writer.prompt], most + 1, writer.prefix)
     writer.read(logits[0])
     if writer.finish is None:
         writer.take(writer.choose(logits[0, -1]), logits[0, -1])
@@ -119,7 +119,7 @@ def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Bea
     Ends when no open beam scores better than the worst of `beams` finished ones.
     """
     request, spec = writer.request, writer.spec
-    decoder, logits = prefill(run, spec.main, MAIN, [writer.prompt])
+    decoder, logits = prefill(run, spec.main, MAIN, [writer.prompt], prefix=writer.prefix)
     writer.read(logits[0])
     beams, finished, last = [Beam(0.0)], list[Beam](), logits[:, -1]
     for length in range(1, writer.most + 1):

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from modelyard.completion import Completed, Completion
 from modelyard.errors import BadData
-from modelyard.families.language.decoder import HIDDEN, MAIN, DecoderSpec, no_past
+from modelyard.families.language.decoder import HIDDEN, MAIN, PREFIX, DecoderSpec, first_past
 from modelyard.families.language.generate import beam_search, guess_ahead, write
+from modelyard.families.language.prefix import load_prefix
 from modelyard.families.language.sampling import log_softmax
 from modelyard.families.language.tokens import Codec
 from modelyard.families.language.writer import USUAL, Answer, Part, Prompt, Writer
@@ -47,6 +48,7 @@ class LanguageHost(Host):
         super().__init__(assets)
         self.codec = Codec(self.assets / "tokenizer.json")
         self.spec = DecoderSpec.load(self.assets)
+        self.prefix = load_prefix(self.assets, self.spec.main)
         self.chats = self.spec.chats
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
@@ -98,9 +100,10 @@ class LanguageHost(Host):
             (array.shape[2] for name, array in arrays.items() if name.startswith("past_")),
             default=0,
         )
-        if past + new > self.spec.context:
+        most = self.spec.context + self.spec.main.prefix
+        if past + new > most:
             raise BadData(
-                f"{past} past and {new} new tokens; at most {self.spec.context} together are allowed",
+                f"{past} past and {new} new tokens; at most {most} together are allowed",
                 column="input_ids",
             )
         most = max(1, LOGITS // (max(new, 1) * self.spec.vocabulary))
@@ -204,13 +207,15 @@ class LanguageHost(Host):
         )
 
     def read(self, run: Runtime, tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Logits (rows, length, vocabulary) of whole texts, without a past; position -1 hides a
-        token."""
+        """Logits (rows, length, vocabulary) of whole texts, behind the prefix if the model has one;
+        position -1 hides a token."""
+        first = np.full((len(tokens), self.spec.main.prefix), PREFIX)
         arrays: Arrays = {
             "input_ids": tokens.astype(np.int64),
-            "positions": positions.astype(np.int64),
+            "positions": np.concatenate([first, positions], axis=1).astype(np.int64),
         }
-        return run(MAIN, arrays | no_past(self.spec.main, len(tokens)))["logits"]
+        past = first_past(self.spec.main, len(tokens), self.prefix)
+        return run(MAIN, arrays | past)["logits"]
 
     def rows(self, length: int) -> int:
         """Texts of `length` tokens that are read at once."""
@@ -230,7 +235,7 @@ class LanguageHost(Host):
                 column="messages",
                 hint="Send a prompt, or train on rows with messages",
             )
-        return Writer(self.codec, self.spec, request)
+        return Writer(self.codec, self.spec, request, self.prefix)
 
     def _batches(self, items: Sequence[Any], length: int | None = None) -> Iterator[list[Any]]:
         size = self.rows(length or self.spec.context)

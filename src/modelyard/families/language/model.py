@@ -18,14 +18,19 @@ from torch.nn import functional
 from transformers import DynamicCache, PretrainedConfig
 
 from modelyard.families.language.config import LanguageModel
-from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec, GraphSpec
+from modelyard.families.language.decoder import (
+    DRAFT,
+    MAIN,
+    PREFIX,
+    DecoderSpec,
+    GraphSpec,
+    first_past,
+)
 from modelyard.families.language.pack import IGNORED, PADDING
-from modelyard.runtimes.types import Graph
+from modelyard.runtimes.types import Arrays, Graph
 
 CONFIG, DRAFT_CONFIG = "config.json", "draft.json"
 """Architectures, in the assets, as transformers writes them."""
-ADAPTED = {"gpt2": ["c_attn", "c_proj"], "llama": ["q_proj", "k_proj", "v_proj", "o_proj"]}
-"""Linear layers that get LoRA adapters; mistral's are llama's."""
 TOLERANCE = 1e-3
 
 Batch = dict[str, torch.Tensor]
@@ -40,6 +45,9 @@ class CausalLanguageModel(nn.Module):
         self.config = config
         self.network = network if network is not None else new_network(config)
         self.window = getattr(config, "sliding_window", None)
+        spec = graph_spec(config)
+        shape = (spec.layers, 2, spec.heads, spec.prefix, spec.head_width)
+        self.prefix = nn.Parameter(torch.zeros(shape)) if spec.prefix else None
 
     def forward(
         self,
@@ -52,15 +60,20 @@ class CausalLanguageModel(nn.Module):
 
         `positions` (rows, past + new): -1 hides an entry. `segments` (rows, new): attention stays
         within equal ones. `past` holds `past_key_i`, `past_value_i` (rows, heads, past, head
-        width); then `present_…` come back.
+        width); then `present_…` come back. A prefix is before all texts where no past is given; a
+        past begins with it, at positions PREFIX.
         """
         own = positions[:, -input_ids.shape[1] :]
         cache = DynamicCache(ddp_cache_data=_layers(past)) if past else None
+        before: DynamicCache | PrefixCache | None = cache
+        if self.prefix is not None and cache is None:
+            before = PrefixCache(self.prefix)
+            positions = functional.pad(positions, (self.prefix.shape[3], 0), value=PREFIX)
         out = self.network(
             input_ids=input_ids,
             attention_mask=self._mask(own, positions, segments),
             position_ids=own.clamp(min=0),
-            past_key_values=cache,
+            past_key_values=before,
             use_cache=cache is not None,
         )
         present = {}
@@ -79,9 +92,28 @@ class CausalLanguageModel(nn.Module):
         if self.window is not None:
             seen = seen & (query - key < self.window)
         if segments is not None:
-            seen = seen & (segments[:, :, None] == segments[:, None, :])
+            of_keys = functional.pad(segments, (positions.shape[1] - segments.shape[1], 0))
+            seen = seen & (segments[:, :, None] == of_keys[:, None, :])
+        if self.prefix is not None:
+            seen = seen | (key == PREFIX)
         # Not minus infinity: a hidden entry sees nothing, and would give NaN.
         return torch.where(seen, 0.0, torch.finfo(torch.float32).min)[:, None]
+
+
+class PrefixCache:
+    """Keys and values before a text, for networks that take a cache. It holds no state, so that a
+    block may be computed twice (`training.recompute`)."""
+
+    def __init__(self, prefix: torch.Tensor) -> None:
+        """`prefix`: (layers, 2, heads, entries, head width)."""
+        self._prefix = prefix
+
+    def update(
+        self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values (rows, heads, entries + new, head width) of one layer."""
+        before = self._prefix[layer].to(keys.dtype)[:, None].expand(-1, len(keys), -1, -1, -1)
+        return torch.cat([before[0], keys], dim=2), torch.cat([before[1], values], dim=2)
 
 
 class Step(nn.Module):
@@ -161,27 +193,6 @@ def write_config(config: PretrainedConfig, file: Path) -> None:
     config.to_json_file(str(file), use_diff=False)
 
 
-def with_adapters(model: CausalLanguageModel, settings: LanguageModel) -> CausalLanguageModel:
-    """The model with LoRA adapters on its attention; all other weights are frozen."""
-    from peft import LoraConfig, get_peft_model
-
-    gpt2 = model.config.model_type == "gpt2"
-    lora = LoraConfig(
-        r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.dropout,
-        task_type="CAUSAL_LM",
-        target_modules=ADAPTED["gpt2" if gpt2 else "llama"],
-        fan_in_fan_out=gpt2,
-    )
-    return CausalLanguageModel(model.config, get_peft_model(model.network, lora))
-
-
-def merged(model: CausalLanguageModel) -> CausalLanguageModel:
-    """The model with its adapters added to the weights they adapt."""
-    return CausalLanguageModel(model.config, model.network.merge_and_unload())  # type: ignore[operator]
-
-
 def graph_spec(config: PretrainedConfig) -> GraphSpec:
     """Shape of the keys and values of an architecture."""
     heads = int(config.num_attention_heads)
@@ -190,6 +201,7 @@ def graph_spec(config: PretrainedConfig) -> GraphSpec:
         heads=getattr(config, "num_key_value_heads", None) or heads,
         head_width=getattr(config, "head_dim", None) or config.hidden_size // heads,
         window=getattr(config, "sliding_window", None),
+        prefix=getattr(config, "prefix_tokens", 0),
     )
 
 
@@ -208,14 +220,15 @@ def _graph(
 ) -> Graph:
     assert shape is not None
     rows, past = len(tokens), 3
-    positions = np.tile(np.arange(tokens.shape[1]), (rows, 1))
-    empty = torch.zeros(rows, shape.heads, 0, shape.head_width)
-    names = [f"{part}_{layer}" for layer in range(shape.layers) for part in ("key", "value")]
+    first = np.full((rows, shape.prefix), PREFIX)
+    positions = np.concatenate([first, np.tile(np.arange(tokens.shape[1]), (rows, 1))], axis=1)
+    begin = first_past(shape, rows, prefix_arrays(model))
+    names = [name.removeprefix("past_") for name in begin]
     with torch.inference_mode():
         read = model.eval()(
             torch.from_numpy(tokens[:, :past]),
-            torch.from_numpy(positions[:, :past]),
-            **{f"past_{one}": empty for one in names},
+            torch.from_numpy(positions[:, : shape.prefix + past]),
+            **{name: torch.from_numpy(array) for name, array in begin.items()},
         )
     example = {"input_ids": tokens[:, past:], "positions": positions}
     example |= {f"past_{one}": read[f"present_{one}"].numpy() for one in names}
@@ -223,6 +236,18 @@ def _graph(
     return Graph(
         name, example, module=Step(model, list(example)), dynamic=dynamic, tolerance=TOLERANCE
     )
+
+
+def prefix_arrays(model: CausalLanguageModel) -> Arrays | None:
+    """The prefix as the graph takes it, (heads, entries, head width) by input; None without one."""
+    if model.prefix is None:
+        return None
+    layers = model.prefix.detach().cpu().float().numpy()
+    return {
+        f"past_{part}_{layer}": np.ascontiguousarray(pair[side])
+        for layer, pair in enumerate(layers)
+        for side, part in enumerate(("key", "value"))
+    }
 
 
 def loss(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -18,6 +18,7 @@ from modelyard.families.language.data import read_split
 from modelyard.families.language.decoder import MAIN, DecoderSpec, prefill
 from modelyard.families.language.model import Batch, CausalLanguageModel, loss
 from modelyard.families.language.pack import IGNORED, PADDING, Packed, pack
+from modelyard.families.language.prefix import load_prefix
 from modelyard.families.language.tokens import Codec
 from modelyard.family import Split, Trainable
 from modelyard.packages.package import read_info
@@ -119,6 +120,7 @@ def decoder_teacher(folder: Path, tokenizer: Path, context: int) -> Teacher:
             f"compress.teacher reads {spec.context} tokens at most. Type: --set model.context={spec.context}"
         )
     precise = next(one for one in read_info(folder).variants if one.name == BASE)
+    prefix = load_prefix(folder / "assets", spec.main)
     runtime = open_variant(folder / "graphs", BASE, precise.graphs)
 
     def answers(batch: Batch) -> Batch:
@@ -131,7 +133,7 @@ def decoder_teacher(folder: Path, tokenizer: Path, context: int) -> Teacher:
                 if segment != PADDING
             ]
             pieces = [tokens[row, place].tolist() for place in places]
-            _, said = prefill(runtime, spec.main, MAIN, pieces)
+            _, said = prefill(runtime, spec.main, MAIN, pieces, prefix=prefix)
             for place, of_piece in zip(places, said, strict=True):
                 logits[row, place] = of_piece[-len(place) :]
         return {"logits": torch.from_numpy(logits)}

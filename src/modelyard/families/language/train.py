@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.torch import save_file
 
 from modelyard.errors import UsageError
 from modelyard.families.language.checkpoint import Checkpoint
@@ -24,26 +23,30 @@ from modelyard.families.language.model import (
     CausalLanguageModel,
     graph_spec,
     graphs,
-    merged,
     new_config,
     quiet,
     read_config,
-    with_adapters,
     write_config,
 )
 from modelyard.families.language.pack import Packed
 from modelyard.families.language.setup import Setup
 from modelyard.families.language.tokens import Codec
+from modelyard.families.language.tuning import (
+    check_prefix,
+    merge,
+    save_prefix,
+    with_adapters,
+    with_prefix,
+)
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph
 from modelyard.store.artifact import write_json
 from modelyard.store.base import base_of
-from modelyard.training.loop import WEIGHTS, load_weights
+from modelyard.training.loop import load_weights
 
 if TYPE_CHECKING:
     from modelyard.training.loop import Trainer
 
-ADAPTERS = "adapters.safetensors"
 COMPLETIONS = 6
 """Prompts that the card shows with what the model makes of them."""
 
@@ -70,9 +73,13 @@ def from_scratch(config: LanguageConfig, assets: Path, layers: int | None = None
     return Setup(config, build, tokenizer)
 
 
-def from_checkpoint(config: LanguageConfig, found: Checkpoint) -> Setup:
-    """A trained network with its own tokenizer and boundary tokens, with adapters where the
-    config wants them."""
+def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -> Setup:
+    """A trained network with its own tokenizer and boundary tokens, with adapters or a prefix where
+    the config wants them.
+
+    Raises:
+        UsageError: its parts do not fit each other, or the settings.
+    """
     architecture = read_config(found.config)
     codec = Codec(found.tokenizer)
     if codec.size > architecture.vocab_size:
@@ -84,17 +91,22 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint) -> Setup:
         raise UsageError(
             f"checkpoint {found.folder}: config.json names no eos_token_id to end a document"
         )
-    start = _first(architecture.bos_token_id)
+    bos = _first(architecture.bos_token_id)
+    start = end if bos is None else bos
+    count = config.model.prefix_tokens
+    check_prefix(count, getattr(architecture, "prefix_tokens", 0), found.folder)
 
     def build() -> CausalLanguageModel:
         model = found.load()
+        if count:
+            return with_prefix(model, [start, *_opening(codec, features, count - 1)])
         return with_adapters(model, config.model) if config.model.lora_rank else model
 
     return Setup(
         config,
         build,
         found.tokenizer,
-        end if start is None else start,
+        start,
         end,
         min(config.model.context, architecture.max_position_embeddings),
     )
@@ -106,14 +118,20 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     quiet()
     assets = out / "assets"
     found = find(config, features / "assets")
-    setup = from_checkpoint(config, found) if found else from_scratch(config, features / "assets")
+    setup = (
+        from_checkpoint(config, found, features)
+        if found
+        else from_scratch(config, features / "assets")
+    )
     if found:
         shutil.copyfile(found.tokenizer, assets / "tokenizer.json")
     report = trainer.fit(setup, features, out)
     model = setup.build()
     load_weights(model, out)
     if config.model.lora_rank:
-        model = _merge(config, model, out)
+        model = merge(model, config.model, out)
+    if model.prefix is not None:
+        save_prefix(model, assets)
     write_config(model.config, assets / CONFIG)
     draft = (
         _fit_draft(config, setup, model, features, out, trainer)
@@ -174,32 +192,6 @@ def _packing(packed: Packed, context: int) -> str:
     )
 
 
-def _merge(config: LanguageConfig, model: CausalLanguageModel, out: Path) -> CausalLanguageModel:
-    """Saves the adapters, then the model with them added in place of the adapted one."""
-    from peft import get_peft_model_state_dict
-
-    network: Any = model.network
-    adapters = {
-        name: value.contiguous() for name, value in get_peft_model_state_dict(network).items()
-    }
-    save_file(adapters, out / ADAPTERS)
-    settings = network.peft_config["default"]
-    shown = {
-        "r": settings.r,
-        "lora_alpha": settings.lora_alpha,
-        "target_modules": sorted(settings.target_modules),
-        "peft_type": "LORA",
-        "base_model_name_or_path": config.model.checkpoint,
-    }
-    (out / "adapters.json").write_text(json.dumps(shown, indent=1))
-    plain = merged(model)
-    save_file(
-        {name: value.clone().contiguous() for name, value in plain.state_dict().items()},
-        out / WEIGHTS,
-    )
-    return plain
-
-
 def _fit_draft(
     config: LanguageConfig,
     setup: Setup,
@@ -214,6 +206,7 @@ def _fit_draft(
     layers = "n_layer" if values["model_type"] == "gpt2" else "num_hidden_layers"
     values |= {layers: config.model.draft_layers}
     values.pop("layer_types", None)
+    values.pop("prefix_tokens", None)
     write_json(out / "assets" / DRAFT_CONFIG, values)
 
     def build() -> CausalLanguageModel:
@@ -242,6 +235,19 @@ def _completions(config: LanguageConfig, features: Path, out: Path) -> dict[str,
         "columns": ["prompt ends", "model continues"],
         "rows": rows,
     }
+
+
+def _opening(codec: Codec, features: Path, count: int) -> list[int]:
+    """The first tokens of the training split, `count` of them; again from its start where it has
+    fewer."""
+    ids: list[int] = []
+    documents = read_split(features, "train")
+    while len(ids) < count:
+        for document in documents:
+            ids += codec.encode(document.text)
+            if len(ids) >= count:
+                break
+    return ids[:count]
 
 
 def _first(token: int | list[int] | None) -> int | None:

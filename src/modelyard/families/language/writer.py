@@ -15,6 +15,7 @@ from modelyard.families.language.decoder import DecoderSpec
 from modelyard.families.language.sampling import adjusted, distribution, draw, log_softmax, penalise
 from modelyard.families.language.tokens import UNFINISHED, Codec
 from modelyard.host import Caution, WithWarnings
+from modelyard.runtimes.types import Arrays
 
 Finish = Literal["length", "stop", "end"]
 
@@ -198,10 +199,12 @@ class Part(BaseModel):
 class Writer:
     """Writes one answer: asks for a token's logits, chooses it, and knows when to end."""
 
-    def __init__(self, codec: Codec, spec: DecoderSpec, request: Prompt) -> None:
+    def __init__(
+        self, codec: Codec, spec: DecoderSpec, request: Prompt, prefix: Arrays | None = None
+    ) -> None:
         """Raises BadData where prompt and answer do not fit the context, or a biased token is
         not in the vocabulary."""
-        self.codec, self.spec, self.request = codec, spec, request
+        self.codec, self.spec, self.request, self.prefix = codec, spec, request, prefix
         self._bias = _bias_by_token(request.logit_bias, spec.vocabulary)
         ids = codec.encode(request.prompt)
         if request.messages:

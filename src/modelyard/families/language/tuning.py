@@ -1,0 +1,106 @@
+"""Few weights next to a checkpoint's: LoRA adapters, or a prefix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file
+
+from modelyard.errors import UsageError
+from modelyard.families.language.config import LanguageModel
+from modelyard.families.language.model import CausalLanguageModel, prefix_arrays
+from modelyard.families.language.prefix import PREFIX_FILE
+from modelyard.training.loop import WEIGHTS
+
+ADAPTERS = "adapters.safetensors"
+ADAPTED = {"gpt2": ["c_attn", "c_proj"], "llama": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+"""Linear layers that get LoRA adapters; mistral's are llama's."""
+
+
+def with_adapters(model: CausalLanguageModel, settings: LanguageModel) -> CausalLanguageModel:
+    """The model with LoRA adapters on its attention; all other weights are frozen."""
+    from peft import LoraConfig, get_peft_model
+
+    gpt2 = model.config.model_type == "gpt2"
+    lora = LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.dropout,
+        task_type="CAUSAL_LM",
+        target_modules=ADAPTED["gpt2" if gpt2 else "llama"],
+        fan_in_fan_out=gpt2,
+    )
+    return CausalLanguageModel(model.config, get_peft_model(model.network, lora))
+
+
+def merge(model: CausalLanguageModel, settings: LanguageModel, out: Path) -> CausalLanguageModel:
+    """Saves the adapters, then the model with them added in place of the adapted one."""
+    from peft import get_peft_model_state_dict
+
+    network: Any = model.network
+    adapters = {
+        name: value.contiguous() for name, value in get_peft_model_state_dict(network).items()
+    }
+    save_file(adapters, out / ADAPTERS)
+    found = network.peft_config["default"]
+    shown = {
+        "r": found.r,
+        "lora_alpha": found.lora_alpha,
+        "target_modules": sorted(found.target_modules),
+        "peft_type": "LORA",
+        "base_model_name_or_path": settings.checkpoint,
+    }
+    (out / "adapters.json").write_text(json.dumps(shown, indent=1))
+    plain = CausalLanguageModel(model.config, network.merge_and_unload())
+    save_file(
+        {name: value.clone().contiguous() for name, value in plain.state_dict().items()},
+        out / WEIGHTS,
+    )
+    return plain
+
+
+def check_prefix(wanted: int, there: int, folder: Path) -> None:
+    """Raises UsageError where a checkpoint has a prefix and the settings want another, or none:
+    its weights were never meant to answer without it."""
+    if there and wanted != there:
+        raise UsageError(
+            f"checkpoint {folder} has a prefix of {there} tokens. Type: --set model.prefix_tokens={there} "
+            "to train it further, or start from the checkpoint that it was trained for"
+        )
+
+
+def with_prefix(model: CausalLanguageModel, ids: Sequence[int]) -> CausalLanguageModel:
+    """The model with a prefix, and all other weights frozen. A new one begins as the keys and values
+    that the model has for the tokens `ids`: activations of real words start better than random
+    numbers (Li & Liang 2021, section 7.4).
+
+    Rotary keys are turned to the places before the text, -1, -2, …, so that it begins at 0 as it
+    did before. Learnt positions have no such places, so GPT-2's begin at 0 too.
+    """
+    if model.prefix is None:
+        rotary = model.config.model_type != "gpt2"
+        places = torch.arange(len(ids)) - (len(ids) if rotary else 0)
+        with torch.inference_mode():
+            read = model.network.eval()(
+                input_ids=torch.tensor([[*ids]]), position_ids=places[None], use_cache=True
+            )
+        layers = read.past_key_values.layers
+        start = torch.stack([torch.cat([layer.keys, layer.values]) for layer in layers])
+        model.config.prefix_tokens = len(ids)
+        model = CausalLanguageModel(model.config, model.network)
+        assert model.prefix is not None
+        model.prefix.data.copy_(start)
+    model.network.requires_grad_(False)
+    return model
+
+
+def save_prefix(model: CausalLanguageModel, assets: Path) -> None:
+    """Writes the prefix for the host."""
+    arrays = prefix_arrays(model)
+    assert arrays is not None, "no prefix"
+    save_arrays(arrays, assets / PREFIX_FILE)
