@@ -14,8 +14,9 @@ import torch
 from modelyard.families.language.decoder import MAIN
 from modelyard.families.language.generate import Beam, ranked_beams
 from modelyard.families.language.host import LanguageHost
+from modelyard.families.language.prompt import Prompt
 from modelyard.families.language.train import load
-from modelyard.families.language.writer import Prompt, Writer
+from modelyard.families.language.writer import Writer
 from tests.unit.language.conftest import KINDS, reference
 
 CLOSE = 1e-4

@@ -10,8 +10,8 @@ import torch
 
 from modelyard.errors import BadData
 from modelyard.families.language.decoder import DRAFT, MAIN, Decoder, prefill
+from modelyard.families.language.prompt import Prompt
 from modelyard.families.language.train import load
-from modelyard.families.language.writer import Prompt
 from modelyard.runtimes.torch import TorchRuntime
 from tests.unit.language.conftest import KINDS, reference
 
@@ -35,7 +35,7 @@ def test_greedy_tokens_are_those_of_torch_generate(kind, trained, onnx, prompts)
 def test_reading_in_chunks_gives_the_logits_of_reading_at_once(kind, trained, onnx):
     host = trained(kind).host
     ids = np.random.default_rng(3).integers(0, 300, (2, 50))
-    whole = host.read(onnx(kind), ids, np.tile(np.arange(50), (2, 1)))
+    _, whole = prefill(onnx(kind), host.spec.main, MAIN, ids)
     decoder = Decoder(onnx(kind), MAIN, host.spec.main, rows=2)
     chunks = [decoder.step(ids[:, start:stop]) for start, stop in pairwise((0, 1, 8, 30, 31, 50))]
     np.testing.assert_allclose(np.concatenate(chunks, axis=1), whole, atol=2e-5)

@@ -14,16 +14,18 @@ from scipy.stats import ks_2samp
 from torch.nn import functional
 
 from modelyard.errors import BadData, BrokenArtifact, Unavailable, UsageError
+from modelyard.families.language.architecture import new_config
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import read_split
 from modelyard.families.language.decoder import MAIN
 from modelyard.families.language.documents import Document
-from modelyard.families.language.evaluate import evaluate, judge_documents
+from modelyard.families.language.evaluate import evaluate
 from modelyard.families.language.family import Language
-from modelyard.families.language.model import CausalLanguageModel, loss, new_config
+from modelyard.families.language.model import CausalLanguageModel, loss
 from modelyard.families.language.pack import pack
+from modelyard.families.language.prompt import Prompt
+from modelyard.families.language.scoring import judge_documents
 from modelyard.families.language.train import load
-from modelyard.families.language.writer import Prompt
 from modelyard.judging.evaluation import Part
 from modelyard.settings.family import resolve
 from tests.unit.language.conftest import config, train

@@ -21,9 +21,9 @@ from modelyard.families.language.decoder import MAIN, prefill
 from modelyard.families.language.family import Language
 from modelyard.families.language.host import LanguageHost
 from modelyard.families.language.prefix import PREFIX_FILE
+from modelyard.families.language.prompt import Prompt
 from modelyard.families.language.setup import decoder_teacher
 from modelyard.families.language.train import load
-from modelyard.families.language.writer import Prompt
 from modelyard.packages.package import Package
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.serving.app import create_app
@@ -93,31 +93,37 @@ def texts(tuned) -> list[str]:
 
 
 @cache
-def network_of(model: Path) -> torch.nn.Module:
-    return load(model)[MAIN].network
+def model_at(folder: Path) -> torch.nn.Module:
+    return load(folder)[MAIN]
 
 
 def torch_logits(one: Trained, ids: list[int]) -> torch.Tensor:
-    """Logits (tokens, vocabulary) of transformers' network behind the prefix: all at once, with a
-    mask that is written down here."""
+    """Logits (tokens, vocabulary) behind the prefix, of all tokens at once. Without a window they are
+    those of transformers' network, with a mask that is written down here."""
     spec, count = one.host.spec.main, len(ids)
+    place = torch.arange(count)
+    if spec.window is not None:
+        with torch.inference_mode():
+            return model_at(one.model)(torch.tensor([ids]), place[None])["logits"][0]
     stored = load_file(one.model / "assets" / PREFIX_FILE)
     pairs = [
         tuple(torch.from_numpy(stored[f"past_{part}_{layer}"])[None] for part in ("key", "value"))
         for layer in range(spec.layers)
     ]
-    place = torch.arange(count)
-    back = place[:, None] - place
-    hidden = (back < 0) | (back >= (spec.window or count))
+    hidden = place[:, None] < place
     mask = torch.zeros(1, 1, count, TOKENS + count)
     mask[..., TOKENS:].masked_fill_(hidden, torch.finfo(torch.float32).min)
     with torch.inference_mode():
-        return network_of(one.model)(
-            input_ids=torch.tensor([ids]),
-            attention_mask=mask,
-            position_ids=place[None],
-            past_key_values=DynamicCache(ddp_cache_data=pairs),
-        ).logits[0]
+        return (
+            model_at(one.model)
+            .network(
+                input_ids=torch.tensor([ids]),
+                attention_mask=mask,
+                position_ids=place[None],
+                past_key_values=DynamicCache(ddp_cache_data=pairs),
+            )
+            .logits[0]
+        )
 
 
 def greedy(one: Trained, prompt: str, count: int) -> list[int]:
@@ -242,7 +248,11 @@ def test_a_teacher_with_a_prefix_answers_behind_it(tuned, served, tmp_path, monk
     )
     teach = decoder_teacher(one.model, one.model / "assets" / "tokenizer.json", 32)
     ids = [one.host.spec.start, *one.host.codec.encode("    def get_name(self, size):")]
-    batch = {"input_ids": torch.tensor([ids]), "segments": torch.zeros(1, len(ids), dtype=int)}
+    batch = {
+        "input_ids": torch.tensor([ids]),
+        "positions": torch.arange(len(ids))[None],
+        "segments": torch.zeros(1, len(ids), dtype=int),
+    }
     said = teach(batch)["logits"][0]
     torch.testing.assert_close(said, torch_logits(one, ids), atol=1e-4, rtol=1e-4)
 

@@ -49,10 +49,11 @@ class LanguageModel(Settings):
     kv_heads: int = Field(default=2, ge=1)
     """Heads of keys and values in llama and mistral; they divide `heads`."""
     context: int = Field(default=128, ge=16)
-    """Most tokens the model sees at once, prompt and answer together. A checkpoint may allow
-    fewer."""
+    """Tokens of a row in training; a checkpoint may allow fewer. Without a window, the most that
+    prompt and answer have together."""
     window: int = Field(default=32, ge=2)
-    """Mistral: tokens a token attends to, itself included."""
+    """Tokens that a token attends to, itself included: of mistral, and of llama with
+    `global_tokens`."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of states (gpt2) and attention weights dropped while training."""
     checkpoint: str | None = None
@@ -70,6 +71,10 @@ class LanguageModel(Settings):
     checkpoint's weights stay as they are. 0: none."""
     draft_layers: int = Field(default=0, ge=0)
     """Blocks of a small second model that guesses ahead (`speculative` in a request). 0: none."""
+
+    global_tokens: int = Field(default=0, ge=0, le=1024)
+    """First tokens of a text that every later one attends to, besides its window (attention sinks:
+    Xiao et al. 2024); of llama and mistral."""
 
     @field_validator("heads")
     @classmethod
@@ -111,6 +116,23 @@ class LanguageModel(Settings):
                 "--set model.lora_rank=0, or --set model.prefix_tokens=0"
             )
         return prefix_tokens
+
+    @field_validator("global_tokens")
+    @classmethod
+    def _global_tokens_fit(cls, global_tokens: int, info: ValidationInfo) -> int:
+        if not global_tokens or info.data.get("checkpoint") is not None:
+            return global_tokens
+        if info.data.get("kind") == "gpt2":
+            raise ValueError(
+                "gpt2 has learnt positions, none beyond its context: --set model.kind=llama"
+            )
+        window, context = info.data.get("window", 0), info.data.get("context", 0)
+        if window and context and window + global_tokens > context:
+            raise ValueError(
+                f"a window of {window} and {global_tokens} global tokens need a context of as many: "
+                f"--set model.context={window + global_tokens}"
+            )
+        return global_tokens
 
 
 class LanguageConfig(FamilyConfig):

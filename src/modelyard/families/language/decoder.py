@@ -8,6 +8,8 @@ prefill.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -24,6 +26,12 @@ PREFIX = -2
 """Position of the entries of a learnt prefix: every token sees them, and they take no place of the
 text."""
 
+REACH = 2**18
+"""Places that there are for the tokens of one text."""
+CHUNK = 512
+"""Most tokens of a text that are read at once."""
+LOGITS = 2**24
+"""Most logits of one call, to bound memory: 64 MiB."""
 STRIDE = 64
 """Tokens before the window that are dropped at once where the memory lies on a device: to drop them
 it is copied, and until then no token sees them."""
@@ -40,6 +48,8 @@ class GraphSpec(BaseModel):
     head_width: int
     window: int | None = None
     """Tokens that a token sees, itself included; None: all before it."""
+    global_tokens: int = 0
+    """First tokens of a text, which every later one sees, however far the window has moved."""
     prefix: int = 0
     """Entries of a learnt prefix, which every memory begins with."""
 
@@ -51,7 +61,10 @@ class DecoderSpec(Asset):
 
     kind: str
     context: int
-    """Most tokens of one request: start token, prompt and answer."""
+    """Tokens of a row in training. Most tokens of one request (start token, prompt and answer)
+    where prompts are not `endless`."""
+    endless: bool = False
+    """Whether a prompt may be longer than the context: there is a window, which fits into it."""
     vocabulary: int
     """Width of the logits."""
     start: int
@@ -62,6 +75,16 @@ class DecoderSpec(Asset):
     draft: GraphSpec | None = None
     chats: bool = False
     """Trained on dialogues."""
+
+    @property
+    def reach(self) -> int:
+        """Most tokens of one request."""
+        return REACH if self.endless else self.context
+
+    @property
+    def chunk(self) -> int:
+        """Tokens of a text that are read at once, at most: this bounds attention and logits."""
+        return max(1, min(CHUNK, LOGITS // self.vocabulary))
 
 
 def first_past(spec: GraphSpec, rows: int, prefix: Arrays | None = None) -> Arrays:
@@ -108,6 +131,20 @@ class Decoder:
         self._past = {name: out[present[name]] for name in self._past}
         return out["logits"]
 
+    def read(self, rows: Sequence[Sequence[int]], size: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Reads texts of different lengths, padded on the left, `size` tokens at once: which column
+        of (rows, longest) a piece begins with, and its logits (rows, piece, vocabulary)."""
+        tokens, positions = _padded(rows)
+        for start in range(0, tokens.shape[1], size):
+            piece = slice(start, start + size)
+            yield start, self.step(tokens[:, piece], positions[:, piece])
+
+    def repeated(self, rows: int) -> Decoder:
+        """Another decoder that continues the only text of this one, `rows` times."""
+        found = copy.copy(self)
+        found.keep(np.zeros(rows, np.int64))
+        return found
+
     def keep(self, rows: np.ndarray) -> None:
         """Goes on with these rows of the memory; a row may be named several times."""
         every = np.arange(len(self._positions))
@@ -124,21 +161,33 @@ class Decoder:
 
     def _slide(self) -> None:
         """Drops what lies before the window of the next token: it could not be seen, and would
-        only cost time. What every token sees stays, in front."""
+        only cost time. What every token sees moves to the front."""
         if self._spec.window is None:
             return
-        visible = self._spec.window - 1 + self._reserve
-        first = self._spec.prefix
-        start = self._positions.shape[1] - visible
+        start = max(0, self._positions.shape[1] - (self._spec.window - 1 + self._reserve))
+        before = self._positions[:, :start]
+        seen = before < self._spec.global_tokens
+        seen &= before != HIDDEN
+        count = int(seen.sum(axis=1).max(initial=0))
         held = not all(isinstance(array, np.ndarray) for array in self._past.values())
-        if start - first >= (STRIDE if held else 1):
-            self._past = {
-                name: np.concatenate([array[:, :, :first], array[:, :, start:]], axis=2)
-                for name, array in self._read().items()
-            }
-            self._positions = np.concatenate(
-                [self._positions[:, :first], self._positions[:, start:]], axis=1
+        if start - count < (STRIDE if held else 1):
+            return
+        # A row that has fewer of them than another, for it is padded, gets hidden ones.
+        front = np.argsort(seen, axis=1, kind="stable")[:, start - count :]
+        moved = np.where(
+            np.take_along_axis(seen, front, 1), np.take_along_axis(before, front, 1), HIDDEN
+        )
+        self._positions = np.concatenate([moved, self._positions[:, start:]], axis=1)
+        if not count:
+            self._past = {name: array[:, :, start:] for name, array in self._read().items()}
+            return
+        places = front[:, None, :, None]
+        self._past = {
+            name: np.concatenate(
+                [np.take_along_axis(array, places, 2), array[:, :, start:]], axis=2
             )
+            for name, array in self._read().items()
+        }
 
     def _read(self) -> Arrays:
         """The memory as arrays: it comes from the device where it lies on one."""
@@ -149,17 +198,26 @@ def prefill(
     run: Runtime,
     spec: GraphSpec,
     graph: str,
-    rows: list[list[int]],
-    reserve: int = 0,
+    rows: Sequence[Sequence[int]],
     prefix: Arrays | None = None,
+    positions: Sequence[np.ndarray] | None = None,
 ) -> tuple[Decoder, np.ndarray]:
-    """Reads texts of different lengths at once, padded on the left; logits (rows, longest,
-    vocabulary)."""
+    """Reads short texts at once, padded on the left; logits (rows, longest, vocabulary).
+    `positions` where they are not 0, 1, …"""
+    decoder = Decoder(run, graph, spec, len(rows), prefix=prefix)
+    tokens, places = _padded(rows, positions)
+    return decoder, decoder.step(tokens, places)
+
+
+def _padded(
+    rows: Sequence[Sequence[int]], positions: Sequence[np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens and positions of texts, both (rows, longest), padded on the left."""
     longest = max(map(len, rows))
     tokens = np.zeros((len(rows), longest), np.int64)
-    positions = np.full((len(rows), longest), HIDDEN, np.int64)
+    places = np.full((len(rows), longest), HIDDEN, np.int64)
     for number, row in enumerate(rows):
         tokens[number, longest - len(row) :] = row
-        positions[number, longest - len(row) :] = np.arange(len(row))
-    decoder = Decoder(run, graph, spec, len(rows), reserve, prefix)
-    return decoder, decoder.step(tokens, positions)
+        own = np.arange(len(row)) if positions is None else positions[number]
+        places[number, longest - len(row) :] = own
+    return tokens, places

@@ -35,6 +35,7 @@ def keep_tokenizer(base: Path, settings: LanguageModel, out: Path) -> None:
     check_same("model.prefix_tokens", settings.prefix_tokens, spec.main.prefix)
     known = json.loads((base / "assets" / CONFIG).read_text())
     was = {"kind": spec.kind, "context": spec.context}
+    was |= {"global_tokens": spec.main.global_tokens}
     was |= {
         name: next(known[one] for one in spellings if one in known)
         for name, spellings in _NAMES.items()

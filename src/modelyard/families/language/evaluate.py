@@ -1,22 +1,18 @@
-"""Judges a model on a split, by teacher forcing: bits per byte, perplexity, and where they come
-from."""
+"""Judges a model on a split: bits per byte, perplexity, and where they come from."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from modelyard.families.language.chat import tokens_of, words_of
 from modelyard.families.language.data import read_split
-from modelyard.families.language.decoder import HIDDEN
+from modelyard.families.language.decoder import DecoderSpec
 from modelyard.families.language.documents import Document
 from modelyard.families.language.host import LanguageHost
-from modelyard.families.language.sampling import log_softmax
+from modelyard.families.language.scoring import Judged, judge_documents, sequence_of
 from modelyard.family import Split
 from modelyard.judging.evaluation import WHOLE, Evaluation, Part, Plot, Series
 from modelyard.kit.intervals import Resampled, resample
@@ -32,29 +28,6 @@ LEAST_DOCUMENTS = 10
 """For an interval: documents are what is resampled."""
 BARS = 20
 """Documents that are drawn."""
-
-
-@dataclass
-class Judged:
-    """Every token of a document after its start token, its end token included."""
-
-    bytes: int
-    source: str
-    losses: np.ndarray
-    """Negative log probability, nats, float64 (tokens,)."""
-    hits: np.ndarray
-    """Whether it was the likeliest, bool (tokens,)."""
-    seen: np.ndarray
-    """How many tokens the model saw before it, int64 (tokens,)."""
-
-
-@dataclass(frozen=True)
-class _Window:
-    document: int
-    start: int
-    scored: int
-    """First target of the window that no window before it scored."""
-    tokens: list[int] = field(repr=False)
 
 
 def evaluate(
@@ -90,8 +63,7 @@ def evaluate(
     found = _resampled(judged, losses, simple)
     gain = found.gain(MAIN, BASELINE, "min") if found is not None else None
     notes = [
-        f"Every token is predicted from at least {host.spec.context // 2} tokens before it where its document has "
-        f"so many, at most {host.spec.context}, and never from another document.",
+        _reading(host.spec),
         "Perplexity is per token of this model's tokenizer; bits per byte compare models with different tokenizers.",
     ]
     if left:
@@ -112,35 +84,21 @@ def evaluate(
         gains=[gain] if gain else [],
         directions={"bits_per_byte": "min", "perplexity": "min", "accuracy": "max"},
         notes=notes,
-        plots=[_by_position(judged, host.spec.context), _by_document(judged)],
+        plots=[_by_position(judged), _by_document(judged)],
     )
 
 
-def judge_documents(host: LanguageHost, run: Runtime, documents: list[Document]) -> list[Judged]:
-    """Reads documents in windows of the context that overlap by half; a token is scored where it
-    is seen first."""
-    sequences = [_sequence(host, document)[0] for document in documents]
-    judged = [
-        Judged(
-            _learned_bytes(document),
-            document.source,
-            *(np.zeros(len(ids) - 1, kind) for kind in (np.float64, np.bool_, np.int64)),
+def _reading(spec: DecoderSpec) -> str:
+    if not spec.endless:
+        return (
+            f"Every token is predicted from at least {spec.context // 2} tokens before it where its document has "
+            f"so many, at most {spec.context}, and never from another document."
         )
-        for document, ids in zip(documents, sequences, strict=True)
-    ]
-    windows = [
-        one
-        for number, ids in enumerate(sequences)
-        for one in _windows(number, ids, host.spec.context)
-    ]
-    windows.sort(key=lambda one: len(one.tokens))
-    size = host.rows(host.spec.context)
-    for start in range(0, len(windows), size):
-        _score(host, run, windows[start : start + size], judged)
-    for document, one in zip(documents, judged, strict=True):
-        learned = _sequence(host, document)[1]
-        one.losses, one.hits, one.seen = one.losses[learned], one.hits[learned], one.seen[learned]
-    return judged
+    others = f" and the first {spec.main.global_tokens}" if spec.main.global_tokens else ""
+    return (
+        f"Documents are read from their start to their end, each layer attending to {spec.main.window} tokens{others}, "
+        "and no token is predicted from another document."
+    )
 
 
 def _first(documents: list[Document], most: int) -> tuple[list[Document], int]:
@@ -149,56 +107,11 @@ def _first(documents: list[Document], most: int) -> tuple[list[Document], int]:
     return documents[:count], len(documents) - count
 
 
-def _sequence(host: LanguageHost, document: Document) -> tuple[list[int], np.ndarray]:
-    """A document's tokens, and which of those after the first are judged, bool (tokens - 1,): of a
-    dialogue what the assistant says."""
-    if (dialogue := document.dialogue) is not None:
-        ids, learned = tokens_of(host.codec, dialogue, host.spec.end)
-        return [host.spec.start, *ids], np.array(learned)
-    ids = [*host.codec.encode(document.text), host.spec.end]
-    return [host.spec.start, *ids], np.ones(len(ids), bool)
-
-
 def _targets(host: LanguageHost, document: Document) -> np.ndarray:
     """The judged tokens of a document."""
-    ids, learned = _sequence(host, document)
+    ids, learned = sequence_of(host, document)
     targets: np.ndarray = np.array(ids[1:])[learned]
     return targets
-
-
-def _learned_bytes(document: Document) -> int:
-    """Bytes of what is judged of a document."""
-    dialogue = document.dialogue
-    return len((document.text if dialogue is None else words_of(dialogue)).encode())
-
-
-def _windows(document: int, ids: list[int], context: int) -> Iterator[_Window]:
-    """Inputs and targets are one apart, so a window holds one token more than the model reads."""
-    stride, scored = max(1, context // 2), 0
-    for start in range(0, len(ids) - 1, stride):
-        window = ids[start : start + context + 1]
-        yield _Window(document, start, scored - start, window)
-        scored = start + len(window) - 1
-        if scored == len(ids) - 1:
-            return
-
-
-def _score(host: LanguageHost, run: Runtime, windows: list[_Window], judged: list[Judged]) -> None:
-    longest = max(len(window.tokens) for window in windows) - 1
-    tokens = np.zeros((len(windows), longest), np.int64)
-    positions = np.full((len(windows), longest), HIDDEN, np.int64)
-    for row, window in enumerate(windows):
-        count = len(window.tokens) - 1
-        tokens[row, :count], positions[row, :count] = window.tokens[:-1], np.arange(count)
-    logits = host.read(run, tokens, positions)
-    for row, window in enumerate(windows):
-        places = np.arange(window.scored, len(window.tokens) - 1)
-        targets = np.array(window.tokens)[places + 1]
-        logs, one = log_softmax(logits[row, places]), judged[window.document]
-        at = window.start + places
-        one.losses[at] = -logs[np.arange(len(places)), targets]
-        one.hits[at] = logs.argmax(axis=1) == targets
-        one.seen[at] = places + 1
 
 
 def _figures(losses: np.ndarray, hits: np.ndarray, size: int) -> dict[str, float]:
@@ -244,11 +157,11 @@ def _bits_per_byte(sizes: np.ndarray, losses: np.ndarray) -> float:
     return float(losses.sum() / math.log(2) / sizes.sum())
 
 
-def _by_position(judged: list[Judged], context: int) -> Plot:
+def _by_position(judged: list[Judged]) -> Plot:
     losses, seen = (
         np.concatenate([getattr(one, name) for one in judged]) for name in ("losses", "seen")
     )
-    edges = np.unique(np.geomspace(1, context + 1, BINS + 1).astype(int))
+    edges = np.unique(np.geomspace(1, seen.max() + 1, BINS + 1).astype(int))
     points = [
         (float(low), float(np.exp(losses[inside].mean())))
         for low, high in itertools.pairwise(edges)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from modelyard.families.language.architecture import CONFIG, read_config
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import LanguageData
 from modelyard.families.language.evaluate import evaluate
 from modelyard.families.language.host import LanguageHost
-from modelyard.families.language.model import CONFIG, CausalLanguageModel, loss, read_config
+from modelyard.families.language.model import CausalLanguageModel, loss
 from modelyard.families.language.pack import IGNORED
 from modelyard.families.language.setup import Setup
 from modelyard.families.language.train import (

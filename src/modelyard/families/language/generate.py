@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from modelyard.families.language.decoder import DRAFT, MAIN, prefill
+from modelyard.families.language.decoder import DRAFT, MAIN, Decoder
 from modelyard.families.language.sampling import log_softmax, penalise
 from modelyard.families.language.writer import Writer
 from modelyard.runtimes.types import Runtime
@@ -20,11 +20,8 @@ from modelyard.runtimes.types import Runtime
 
 def write(run: Runtime, writers: Sequence[Writer]) -> Iterator[None]:
     """One token each a round: the likeliest, or a drawn one."""
-    spec, prompts = writers[0].spec, [writer.prompt for writer in writers]
-    decoder, logits = prefill(run, spec.main, MAIN, prompts, prefix=writers[0].prefix)
-    for writer, row in zip(writers, logits, strict=True):
-        writer.read(row[-len(writer.prompt) :])
-    last, active = logits[:, -1], list(writers)
+    decoder, last = _begun(run, writers)
+    active = list(writers)
     while True:
         still = np.flatnonzero([writer.finish is None for writer in active])
         if not len(still):
@@ -48,14 +45,15 @@ def guess_ahead(run: Runtime, writer: Writer) -> Iterator[None]:
     """
     spec, most = writer.spec, writer.request.speculative
     assert spec.draft is not None, "no draft model"
-    main, logits = prefill(run, spec.main, MAIN, [writer.prompt], most + 1, writer.prefix)
-    writer.read(logits[0])
+    main, last = _begun(run, [writer], most + 1)
     if writer.finish is None:
-        writer.take(writer.choose(logits[0, -1]), logits[0, -1])
+        writer.take(writer.choose(last[0]), last[0])
         yield
     if writer.finish is not None:
         return
-    draft, _ = prefill(run, spec.draft, DRAFT, [writer.prompt], most + 1)
+    draft = Decoder(run, DRAFT, spec.draft, reserve=most + 1)
+    for _ in draft.read([writer.prompt], spec.chunk):
+        pass
     unread = writer.tokens[-1:]
     while writer.finish is None:
         count = min(most, writer.room - 1)
@@ -74,6 +72,19 @@ def guess_ahead(run: Runtime, writer: Writer) -> Iterator[None]:
             draft.forget(max(0, count - 1 - max(0, taken - 1)))
             unread = writer.tokens[-1:] if taken <= count else writer.tokens[-2:]
         yield
+
+
+def _begun(run: Runtime, writers: Sequence[Writer], reserve: int = 0) -> tuple[Decoder, np.ndarray]:
+    """Reads the prompts, a piece at a time: a decoder that continues them, and the logits (rows,
+    vocabulary) of their next tokens."""
+    spec, prompts = writers[0].spec, [writer.prompt for writer in writers]
+    decoder = Decoder(run, MAIN, spec.main, len(writers), reserve, writers[0].prefix)
+    longest = max(map(len, prompts))
+    for start, logits in decoder.read(prompts, spec.chunk):
+        for writer, row in zip(writers, logits, strict=True):
+            writer.read(row, start - (longest - len(writer.prompt)))
+        last = logits[:, -1]
+    return decoder, last
 
 
 def _check(writer: Writer, guesses: list[int], logits: np.ndarray) -> None:
@@ -118,10 +129,9 @@ def ranked_beams(run: Runtime, writer: Writer) -> Generator[None, None, list[Bea
 
     Ends when no open beam scores better than the worst of `beams` finished ones.
     """
-    request, spec = writer.request, writer.spec
-    decoder, logits = prefill(run, spec.main, MAIN, [writer.prompt], prefix=writer.prefix)
-    writer.read(logits[0])
-    beams, finished, last = [Beam(0.0)], list[Beam](), logits[:, -1]
+    request = writer.request
+    decoder, last = _begun(run, [writer])
+    beams, finished = [Beam(0.0)], list[Beam]()
     for length in range(1, writer.most + 1):
         beams, ended = _extended(writer, beams, last, length == writer.most)
         for one in ended:

@@ -11,25 +11,26 @@ from pydantic import BaseModel
 
 from modelyard.completion import Completed, Completion
 from modelyard.errors import BadData
-from modelyard.families.language.decoder import HIDDEN, MAIN, PREFIX, DecoderSpec, first_past
+from modelyard.families.language.decoder import HIDDEN, LOGITS, MAIN, Decoder, DecoderSpec
 from modelyard.families.language.generate import beam_search, guess_ahead, write
 from modelyard.families.language.prefix import load_prefix
+from modelyard.families.language.prompt import USUAL, Answer, Part, Prompt
 from modelyard.families.language.sampling import log_softmax
-from modelyard.families.language.tokens import Codec
-from modelyard.families.language.writer import USUAL, Answer, Part, Prompt, Writer
+from modelyard.families.language.tokens import TAIL, Codec
+from modelyard.families.language.writer import Writer
 from modelyard.host import Cost, Explanation, Host
 from modelyard.kit.text.words import beyond_ascii
 from modelyard.runtimes.types import Arrays, Runtime
 
 ROWS = 16
 """Most texts that are written, or read, at once."""
-LOGITS = 2**24
-"""Most logits of one call, to bound memory: 64 MiB."""
 CHARACTERS, READ_AT_ONCE = 4, 8
 """About so many characters are a token, and so many tokens of a prompt are as much work as one
 that is written."""
 ENCODE_SECONDS = 1e-6
 """For each character of a prompt, at most."""
+NAME_SECONDS = 3e-5
+"""For each token that is named next to a token of the prompt."""
 EXPLAINED = 128
 """Most tokens of a prompt, its last, that an explanation looks at."""
 
@@ -64,7 +65,7 @@ class LanguageHost(Host):
             (writer for writer in writers if _is_plain(writer)),
             key=lambda writer: (len(writer.prompt), writer.room),
         )
-        for batch in self._batches(plain):
+        for batch in self._together(plain):
             _exhaust(write(run, batch))
         for writer in writers:
             if not _is_plain(writer):
@@ -84,13 +85,13 @@ class LanguageHost(Host):
         that is written.
         """
         assert isinstance(request, Prompt)
-        longest = self.spec.context
         requested = USUAL if request.max_new_tokens is None else request.max_new_tokens
         characters = len(request.words())
-        read = min(characters / CHARACTERS, longest)
+        read = min(characters / CHARACTERS, self.spec.reach)
+        named = (1 + (request.logprobs or 0)) * read if request.prompt_logprobs else 0
         return Cost(
-            min(requested, longest) * request.beams + read / READ_AT_ONCE,
-            characters * ENCODE_SECONDS,
+            min(requested, self.spec.context) * request.beams + read / READ_AT_ONCE,
+            characters * ENCODE_SECONDS + named * NAME_SECONDS,
         )
 
     def check_arrays(self, graph: str, arrays: Arrays) -> None:
@@ -147,22 +148,27 @@ class LanguageHost(Host):
         """
         assert isinstance(request, Prompt)
         writer = self._writer(request)
-        prompt = np.array(writer.prompt)
-        full = self.read(run, prompt[None], np.arange(len(prompt))[None])[0, -1]
+        prompt = writer.prompt
+        # Nothing before the first token that is hidden changes: it is read once.
+        head = max(1, len(prompt) - EXPLAINED)
+        decoder, full = self._read_head(run, prompt[:head])
+        tail = np.array(prompt[head:], np.int64)
+        if len(tail):
+            full = decoder.repeated(1).step(tail[None])[0, -1]
         token = writer.choose(full) if writer.most else int(full.argmax())
         whole = float(log_softmax(full)[token])
-        places = range(max(1, len(prompt) - EXPLAINED), len(prompt) - 1)
         drops: dict[str, float] = {}
-        for batch in self._batches(places, len(prompt)):
-            positions = np.tile(np.arange(len(prompt)), (len(batch), 1))
+        for batch in self._batches(range(len(tail) - 1), len(tail)):
+            positions = np.tile(np.arange(head, len(prompt)), (len(batch), 1))
             positions[np.arange(len(batch)), batch] = HIDDEN
-            logs = log_softmax(self.read(run, np.tile(prompt, (len(batch), 1)), positions)[:, -1])
+            tokens = np.tile(tail, (len(batch), 1))
+            logs = log_softmax(decoder.repeated(len(batch)).step(tokens, positions)[:, -1])
             for at, row in zip(batch, logs, strict=True):
-                drops[self._place(writer.prompt, at)] = whole - float(row[token])
+                drops[self._place(prompt, head + at)] = whole - float(row[token])
         name = (
             "the end"
             if token == self.spec.end
-            else repr(self.codec.continuation(writer.prompt[1:], [token]))
+            else repr(self.codec.continuation(prompt[1:], [token]))
         )
         return Explanation(
             method="occlusion",
@@ -206,20 +212,14 @@ class LanguageHost(Host):
             prompt_logprobs=part.prompt_logprobs,
         )
 
-    def read(self, run: Runtime, tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Logits (rows, length, vocabulary) of whole texts, behind the prefix if the model has one;
-        position -1 hides a token."""
-        first = np.full((len(tokens), self.spec.main.prefix), PREFIX)
-        arrays: Arrays = {
-            "input_ids": tokens.astype(np.int64),
-            "positions": np.concatenate([first, positions], axis=1).astype(np.int64),
-        }
-        past = first_past(self.spec.main, len(tokens), self.prefix)
-        return run(MAIN, arrays | past)["logits"]
+    def decoder(self, run: Runtime, rows: int) -> Decoder:
+        """One that begins so many texts."""
+        return Decoder(run, MAIN, self.spec.main, rows, prefix=self.prefix)
 
     def rows(self, length: int) -> int:
         """Texts of `length` tokens that are read at once."""
-        return max(1, min(ROWS, LOGITS // (length * self.spec.vocabulary)))
+        piece = min(length, self.spec.chunk)
+        return max(1, min(ROWS, LOGITS // (piece * self.spec.vocabulary)))
 
     def _writer(self, request: BaseModel) -> Writer:
         assert isinstance(request, Prompt)
@@ -237,9 +237,30 @@ class LanguageHost(Host):
             )
         return Writer(self.codec, self.spec, request, self.prefix)
 
-    def _batches(self, items: Sequence[Any], length: int | None = None) -> Iterator[list[Any]]:
-        size = self.rows(length or self.spec.context)
+    def _batches(self, items: Sequence[Any], length: int) -> Iterator[list[Any]]:
+        size = self.rows(length)
         return (list(items[start : start + size]) for start in range(0, len(items), size))
+
+    def _together(self, writers: Sequence[Writer]) -> Iterator[list[Writer]]:
+        """Batches of writers, which come by the length of their prompts. All are padded to the
+        longest: beyond a piece none is more than twice as long as the shortest."""
+        size, batch = self.rows(self.spec.context), list[Writer]()
+        for writer in writers:
+            if batch:
+                most = max(self.spec.chunk, 2 * len(batch[0].prompt))
+                if len(batch) == size or len(writer.prompt) > most:
+                    yield batch
+                    batch = []
+            batch.append(writer)
+        if batch:
+            yield batch
+
+    def _read_head(self, run: Runtime, tokens: list[int]) -> tuple[Decoder, np.ndarray]:
+        """A decoder that has read these tokens, and the logits (vocabulary,) of the next."""
+        decoder = self.decoder(run, 1)
+        for _, logits in decoder.read([tokens], self.spec.chunk):
+            last = logits[0, -1]
+        return decoder, last
 
     def _writing(self, run: Runtime, writer: Writer) -> Iterator[None]:
         if writer.request.beams > 1:
@@ -259,7 +280,8 @@ class LanguageHost(Host):
         yield answer
 
     def _place(self, prompt: list[int], at: int) -> str:
-        return f"{at} {self.codec.continuation(prompt[1:at], [prompt[at]])!r}"
+        before = prompt[max(1, at - TAIL) : at]
+        return f"{at} {self.codec.continuation(before, [prompt[at]])!r}"
 
 
 def _given(completion: Completion) -> dict[str, Any]:

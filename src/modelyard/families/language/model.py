@@ -4,10 +4,8 @@ decoding alike."""
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +15,16 @@ from torch import nn
 from torch.nn import functional
 from transformers import DynamicCache, PretrainedConfig
 
-from modelyard.families.language.config import LanguageModel
+from modelyard.families.language.architecture import (
+    attention_of,
+    graph_spec,
+    has_fixed_rotation,
+    is_anchored,
+)
+from modelyard.families.language.attention import Rotary
 from modelyard.families.language.decoder import (
     DRAFT,
+    HIDDEN,
     MAIN,
     PREFIX,
     DecoderSpec,
@@ -29,8 +34,6 @@ from modelyard.families.language.decoder import (
 from modelyard.families.language.pack import IGNORED, PADDING
 from modelyard.runtimes.types import Arrays, Graph
 
-CONFIG, DRAFT_CONFIG = "config.json", "draft.json"
-"""Architectures, in the assets, as transformers writes them."""
 TOLERANCE = 1e-3
 
 Batch = dict[str, torch.Tensor]
@@ -44,8 +47,14 @@ class CausalLanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.network = network if network is not None else new_network(config)
-        self.window = getattr(config, "sliding_window", None)
         spec = graph_spec(config)
+        self.window, self.global_tokens = spec.window, spec.global_tokens
+        # In a list: a part of the network already, it is not to be saved twice.
+        self._rotary = (
+            [one for one in self.network.modules() if isinstance(one, Rotary)]
+            if is_anchored(config)
+            else []
+        )
         shape = (spec.layers, 2, spec.heads, spec.prefix, spec.head_width)
         self.prefix = nn.Parameter(torch.zeros(shape)) if spec.prefix else None
 
@@ -75,12 +84,23 @@ class CausalLanguageModel(nn.Module):
             position_ids=own.clamp(min=0),
             past_key_values=before,
             use_cache=cache is not None,
+            **self._anchors(own, positions),
         )
         present = {}
         for number, layer in enumerate(cache.layers if cache is not None else ()):
             keys, values = layer.keys, layer.values  # type: ignore[union-attr]
             present[f"present_key_{number}"], present[f"present_value_{number}"] = keys, values
         return {"logits": out.logits, **present}
+
+    def _anchors(self, own: torch.Tensor, positions: torch.Tensor) -> dict[str, Any]:
+        """What `attention.anchored` takes besides: which entries every token sees, and by how much
+        each query is turned back to meet them."""
+        if not self._rotary:
+            return {}
+        assert self.window is not None
+        far = (own - (self.global_tokens + self.window - 1)).clamp(min=0)
+        marked = (positions < self.global_tokens) & (positions != HIDDEN)
+        return {"anchors": marked, "back": self._rotary[0].angles(far)}
 
     def _mask(
         self, own: torch.Tensor, positions: torch.Tensor, segments: torch.Tensor | None
@@ -90,7 +110,8 @@ class CausalLanguageModel(nn.Module):
         query, key = own[:, :, None], positions[:, None, :]
         seen = (key >= 0) & (key <= query)
         if self.window is not None:
-            seen = seen & (query - key < self.window)
+            near = query - key < self.window
+            seen = seen & (near | (key < self.global_tokens))
         if segments is not None:
             of_keys = functional.pad(segments, (positions.shape[1] - segments.shape[1], 0))
             seen = seen & (segments[:, :, None] == of_keys[:, None, :])
@@ -134,75 +155,20 @@ class Step(nn.Module):
         self.forward = forward
 
 
-def new_config(settings: LanguageModel, vocabulary: int, layers: int) -> PretrainedConfig:
-    """An architecture of `settings.kind` from transformers' own classes."""
-    ends: dict[str, Any] = {
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "pad_token_id": None,
-        "tie_word_embeddings": True,
-        # The usual 0.02 is for wide models and learns slowly here; 1 / sqrt(width) is unstable
-        # without a warm-up.
-        "initializer_range": 0.5 * settings.width**-0.5,
-    }
-    if settings.kind == "gpt2":
-        drop: dict[str, Any] = dict.fromkeys(
-            ("resid_pdrop", "embd_pdrop", "attn_pdrop"), settings.dropout
-        )
-        return transformers.GPT2Config(
-            vocab_size=vocabulary,
-            n_positions=settings.context,
-            n_embd=settings.width,
-            n_layer=layers,
-            n_head=settings.heads,
-            **drop,
-            **ends,
-        )
-    shape: dict[str, Any] = {
-        "vocab_size": vocabulary,
-        "hidden_size": settings.width,
-        "num_hidden_layers": layers,
-        "intermediate_size": -(-settings.width * 8 // 3 // 32) * 32,
-        "num_attention_heads": settings.heads,
-        "num_key_value_heads": settings.kv_heads,
-        "max_position_embeddings": settings.context,
-        "attention_dropout": settings.dropout,
-        **ends,
-    }
-    if settings.kind == "llama":
-        return transformers.LlamaConfig(**shape)
-    return transformers.MistralConfig(**shape, sliding_window=settings.window)
-
-
 def new_network(config: PretrainedConfig) -> nn.Module:
     """An untrained network, float32."""
     network: nn.Module = transformers.AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-        config, attn_implementation="sdpa", dtype=torch.float32
+        config, attn_implementation=attention_of(config), dtype=torch.float32
     )
+    return with_far_positions(network, config)
+
+
+def with_far_positions(network: nn.Module, config: PretrainedConfig) -> nn.Module:
+    """The network, which with a window tells REACH positions apart."""
+    if graph_spec(config).window is not None and has_fixed_rotation(config):
+        inner: Any = network.get_submodule("model")
+        inner.rotary_emb = Rotary(inner.rotary_emb)
     return network
-
-
-def read_config(file: Path) -> PretrainedConfig:
-    """An architecture as `write_config` left it."""
-    values = json.loads(Path(file).read_text())
-    return transformers.AutoConfig.for_model(values.pop("model_type"), **values)
-
-
-def write_config(config: PretrainedConfig, file: Path) -> None:
-    """The architecture as JSON, every setting of it."""
-    config.to_json_file(str(file), use_diff=False)
-
-
-def graph_spec(config: PretrainedConfig) -> GraphSpec:
-    """Shape of the keys and values of an architecture."""
-    heads = int(config.num_attention_heads)
-    return GraphSpec(
-        layers=config.num_hidden_layers,
-        heads=getattr(config, "num_key_value_heads", None) or heads,
-        head_width=getattr(config, "head_dim", None) or config.hidden_size // heads,
-        window=getattr(config, "sliding_window", None),
-        prefix=getattr(config, "prefix_tokens", 0),
-    )
 
 
 def graphs(

@@ -21,7 +21,8 @@ class Packed:
     input_ids: np.ndarray
     targets: np.ndarray
     positions: np.ndarray
-    """From 0 in each piece."""
+    """From 0 in each piece; with global tokens a later piece begins with these, and continues
+    behind the first."""
     segments: np.ndarray
 
 
@@ -31,38 +32,62 @@ def pack(
     start: int,
     end: int,
     learned: Sequence[Sequence[bool]] | None = None,
+    global_tokens: int = 0,
 ) -> Packed:
     """Packs documents (tokens without boundary tokens) into rows of `length`.
 
     `learned` says of each document's tokens and its end whether they are targets; None: all are.
 
     A document becomes start + tokens + end, and is cut into pieces of `length` inputs where it is
-    longer; a piece does not see the one before it. Pieces fill the rows, the longest first, each in
+    longer; a piece does not see the one before it, but with `global_tokens` the document's first
+    tokens, which stand before it once more and are no targets there. Pieces fill the rows, the longest first, each in
     the row that it fills best. No piece attends to another, and none predicts another's first
     token.
     """
-    pieces: list[tuple[list[int], list[int]]] = []
+    pieces: list[_Piece] = []
     for number, tokens in enumerate(documents):
         inputs, targets = [start, *tokens], [*tokens, end]
         if learned is not None:
             chosen = zip(targets, learned[number], strict=True)
             targets = [token if said else IGNORED for token, said in chosen]
-        for at in range(0, len(inputs), length):
-            pieces.append((inputs[at : at + length], targets[at : at + length]))
-    pieces.sort(key=lambda piece: len(piece[0]), reverse=True)
-    rows = _fill([len(piece[0]) for piece in pieces], length)
+        pieces += _pieces(inputs, targets, length, global_tokens)
+    pieces.sort(key=lambda piece: len(piece.inputs), reverse=True)
+    rows = _fill([len(piece.inputs) for piece in pieces], length)
     packed = Packed(
         *(np.full((len(rows), length), value) for value in (0, IGNORED, PADDING, PADDING))
     )
     for number, members in enumerate(rows):
         at = 0
         for segment, member in enumerate(members):
-            inputs, targets = pieces[member]
-            inside = slice(at, at := at + len(inputs))
-            packed.input_ids[number, inside], packed.targets[number, inside] = inputs, targets
-            packed.positions[number, inside] = np.arange(len(inputs))
+            piece = pieces[member]
+            inside = slice(at, at := at + len(piece.inputs))
+            packed.input_ids[number, inside] = piece.inputs
+            packed.targets[number, inside] = piece.targets
+            packed.positions[number, inside] = piece.positions
             packed.segments[number, inside] = segment
     return packed
+
+
+@dataclass(frozen=True)
+class _Piece:
+    inputs: list[int]
+    targets: list[int]
+    positions: list[int]
+
+
+def _pieces(inputs: list[int], targets: list[int], length: int, global_tokens: int) -> list[_Piece]:
+    """A document in pieces of at most `length` inputs."""
+    found = [_Piece(inputs[:length], targets[:length], list(range(min(length, len(inputs)))))]
+    first, silent = inputs[:global_tokens], [IGNORED] * global_tokens
+    for start in range(length, len(inputs), length - global_tokens):
+        inside = slice(start, start + length - global_tokens)
+        own = inputs[inside]
+        # Wherever it really stands, a window and more behind the first tokens: all such places are
+        # alike to the network, and these numbers are small.
+        begins = length if global_tokens else 0
+        places = [*range(global_tokens), *range(begins, begins + len(own))]
+        found.append(_Piece(first + own, silent + targets[inside], places))
+    return found
 
 
 def _fill(sizes: list[int], length: int) -> list[list[int]]:

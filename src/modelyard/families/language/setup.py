@@ -39,6 +39,8 @@ class Setup(Trainable):
     end: int = 0
     context: int = 0
     continues: bool = True
+    global_tokens: int = 0
+    """First tokens of a document, which all its pieces begin with."""
 
     def __post_init__(self) -> None:
         self._packed: dict[Split, Packed] = {}
@@ -98,7 +100,9 @@ class Setup(Trainable):
                 ids, learned = [one[0][:-1] for one in read], [one[1] for one in read]
             else:
                 ids = codec.encode_all([document.text for document in documents])
-            self._packed[split] = pack(ids, self.context, self.start, self.end, learned)
+            self._packed[split] = pack(
+                ids, self.context, self.start, self.end, learned, self.global_tokens
+            )
         return self._packed[split]
 
 
@@ -125,6 +129,7 @@ def decoder_teacher(folder: Path, tokenizer: Path, context: int) -> Teacher:
 
     def answers(batch: Batch) -> Batch:
         tokens, segments = batch["input_ids"].numpy(), batch["segments"].numpy()
+        positions = batch["positions"].numpy()
         logits = np.zeros((*tokens.shape, spec.vocabulary), np.float32)
         for row in range(len(tokens)):
             places = [
@@ -133,7 +138,8 @@ def decoder_teacher(folder: Path, tokenizer: Path, context: int) -> Teacher:
                 if segment != PADDING
             ]
             pieces = [tokens[row, place].tolist() for place in places]
-            _, said = prefill(runtime, spec.main, MAIN, pieces, prefix=prefix)
+            own = [positions[row, place] for place in places]
+            _, said = prefill(runtime, spec.main, MAIN, pieces, prefix, own)
             for place, of_piece in zip(places, said, strict=True):
                 logits[row, place] = of_piece[-len(place) :]
         return {"logits": torch.from_numpy(logits)}

@@ -11,6 +11,8 @@ from modelyard.kit.text.tokenizer import open_tokenizer
 
 BOUNDARY = "<|endoftext|>"
 """Token between documents, number 0 of a tokenizer that is trained here."""
+TAIL = 32
+"""Tokens before a text that may change how it is decoded; in fact a few are enough."""
 UNFINISHED = "�"
 """What a byte that is no character alone is decoded to."""
 
@@ -48,7 +50,8 @@ class Codec:
 
     def continuation(self, before: Sequence[int], ids: Sequence[int]) -> str:
         """What `ids` add to the text of `before`: decoded together, since some tokenizers strip
-        a leading space."""
+        a leading space. A long text before costs no more than a short one."""
+        before = before[-TAIL:]
         return self.decode([*before, *ids])[len(self.decode(before)) :]
 
 

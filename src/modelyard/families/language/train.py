@@ -12,22 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.errors import UsageError
+from modelyard.families.language.architecture import (
+    CONFIG,
+    DRAFT_CONFIG,
+    graph_spec,
+    is_endless,
+    new_config,
+    read_config,
+    write_config,
+)
 from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import LanguageData, read_split
 from modelyard.families.language.decoder import DRAFT, MAIN, DecoderSpec
 from modelyard.families.language.host import LanguageHost
-from modelyard.families.language.model import (
-    CONFIG,
-    DRAFT_CONFIG,
-    CausalLanguageModel,
-    graph_spec,
-    graphs,
-    new_config,
-    quiet,
-    read_config,
-    write_config,
-)
+from modelyard.families.language.model import CausalLanguageModel, graphs, quiet
 from modelyard.families.language.pack import Packed
 from modelyard.families.language.setup import Setup
 from modelyard.families.language.tokens import Codec
@@ -70,7 +69,7 @@ def from_scratch(config: LanguageConfig, assets: Path, layers: int | None = None
             new_config(settings, Codec(tokenizer).size, layers or settings.layers)
         )
 
-    return Setup(config, build, tokenizer)
+    return Setup(config, build, tokenizer, global_tokens=config.model.global_tokens)
 
 
 def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -> Setup:
@@ -80,7 +79,7 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -
     Raises:
         UsageError: its parts do not fit each other, or the settings.
     """
-    architecture = read_config(found.config)
+    architecture = found.architecture(config.model)
     codec = Codec(found.tokenizer)
     if codec.size > architecture.vocab_size:
         raise UsageError(
@@ -93,11 +92,15 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -
         )
     bos = _first(architecture.bos_token_id)
     start = end if bos is None else bos
-    count = config.model.prefix_tokens
-    check_prefix(count, getattr(architecture, "prefix_tokens", 0), found.folder)
+    count, longest = config.model.prefix_tokens, architecture.max_position_embeddings
+    check_prefix(count, graph_spec(architecture).prefix, found.folder)
+    if count > longest:
+        raise UsageError(
+            f"model.prefix_tokens = {count}: checkpoint {found.folder} reads {longest} tokens at most"
+        )
 
     def build() -> CausalLanguageModel:
-        model = found.load()
+        model = found.load(config.model)
         if count:
             return with_prefix(model, [start, *_opening(codec, features, count - 1)])
         return with_adapters(model, config.model) if config.model.lora_rank else model
@@ -108,7 +111,8 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -
         found.tokenizer,
         start,
         end,
-        min(config.model.context, architecture.max_position_embeddings),
+        min(config.model.context, longest),
+        global_tokens=graph_spec(architecture).global_tokens,
     )
 
 
@@ -141,7 +145,7 @@ def fit(config: LanguageConfig, features: Path, out: Path, trainer: Trainer) -> 
     chats = read_split(features, "train")[0].messages is not None
     spec = _spec(setup, model, draft, chats=chats)
     spec.save(assets)
-    notes = [_packing(setup.rows(features, "train"), setup.context)]
+    notes = [_packing(setup.rows(features, "train"), setup.context, setup.global_tokens)]
     return report | {
         "tables": [_completions(config, features, out)],
         "notes": notes,
@@ -180,15 +184,17 @@ def _spec(
         main=graph_spec(model.config),
         draft=graph_spec(draft.config) if draft else None,
         chats=chats,
+        endless=is_endless(model.config),
     )
 
 
-def _packing(packed: Packed, context: int) -> str:
+def _packing(packed: Packed, context: int, global_tokens: int) -> str:
+    first = f", but for the document's first {global_tokens} tokens" if global_tokens else ""
     filled = float((packed.positions >= 0).mean())
     return (
         f"Documents are packed into {len(packed.input_ids):,} rows of {context} tokens ({filled:.1%} filled). "
         "Within a row attention, positions and targets stop at a document's end. A document longer than a row is cut, "
-        "and a piece does not see the one before it."
+        f"and a piece does not see the one before it{first}."
     )
 
 

@@ -12,7 +12,10 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
 
 from modelyard.errors import UsageError
+from modelyard.families.language.architecture import attention_of, graph_spec
+from modelyard.families.language.attention import turned_back
 from modelyard.families.language.config import LanguageModel
+from modelyard.families.language.decoder import first_past
 from modelyard.families.language.model import CausalLanguageModel, prefix_arrays
 from modelyard.families.language.prefix import PREFIX_FILE
 from modelyard.training.loop import WEIGHTS
@@ -83,20 +86,31 @@ def with_prefix(model: CausalLanguageModel, ids: Sequence[int]) -> CausalLanguag
     did before. Learnt positions have no such places, so GPT-2's begin at 0 too.
     """
     if model.prefix is None:
-        rotary = model.config.model_type != "gpt2"
-        places = torch.arange(len(ids)) - (len(ids) if rotary else 0)
-        with torch.inference_mode():
-            read = model.network.eval()(
-                input_ids=torch.tensor([[*ids]]), position_ids=places[None], use_cache=True
-            )
-        layers = read.past_key_values.layers
-        start = torch.stack([torch.cat([layer.keys, layer.values]) for layer in layers])
+        start = _activations(model, ids)
         model.config.prefix_tokens = len(ids)
-        model = CausalLanguageModel(model.config, model.network)
+        network: Any = model.network
+        network.set_attn_implementation(attention_of(model.config))
+        model = CausalLanguageModel(model.config, network)
         assert model.prefix is not None
         model.prefix.data.copy_(start)
     model.network.requires_grad_(False)
     return model
+
+
+@torch.no_grad()
+def _activations(model: CausalLanguageModel, ids: Sequence[int]) -> torch.Tensor:
+    """Keys and values of tokens that stand before the text: (layers, 2, heads, tokens, width)."""
+    spec = graph_spec(model.config)
+    begin = {name: torch.from_numpy(array) for name, array in first_past(spec, 1).items()}
+    read = model.eval()(torch.tensor([[*ids]]), torch.arange(len(ids))[None], **begin)
+    keys = torch.cat([read[f"present_key_{layer}"] for layer in range(spec.layers)])
+    values = torch.cat([read[f"present_value_{layer}"] for layer in range(spec.layers)])
+    if model.config.model_type != "gpt2":
+        rotary: Any = model.network.get_submodule("model.rotary_emb")
+        cos, sin = rotary(keys, torch.full((1, len(ids)), len(ids)))
+        scaling = rotary.attention_scaling
+        keys = turned_back(keys, (cos / scaling, sin / scaling))
+    return torch.stack([keys, values], dim=1)
 
 
 def save_prefix(model: CausalLanguageModel, assets: Path) -> None:

@@ -1,0 +1,109 @@
+"""Teacher forcing: the loss of every token of a document, from those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from modelyard.families.language.chat import tokens_of, words_of
+from modelyard.families.language.documents import Document
+from modelyard.families.language.host import LanguageHost
+from modelyard.families.language.sampling import log_softmax
+from modelyard.runtimes.types import Runtime
+
+
+@dataclass
+class Judged:
+    """Every token of a document after its start token, its end token included."""
+
+    bytes: int
+    source: str
+    losses: np.ndarray
+    """Negative log probability, nats, float64 (tokens,)."""
+    hits: np.ndarray
+    """Whether it was the likeliest, bool (tokens,)."""
+    seen: np.ndarray
+    """How many tokens the model saw before it, int64 (tokens,)."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    document: int
+    start: int
+    scored: int
+    """First target of the window that no window before it scored."""
+    tokens: list[int] = field(repr=False)
+
+
+def judge_documents(host: LanguageHost, run: Runtime, documents: list[Document]) -> list[Judged]:
+    """Reads documents in windows of the context that overlap by half, and as a whole where prompts
+    are endless; a token is scored where it is seen first."""
+    sequences = [sequence_of(host, document)[0] for document in documents]
+    judged = [
+        Judged(
+            _learned_bytes(document),
+            document.source,
+            *(np.zeros(len(ids) - 1, kind) for kind in (np.float64, np.bool_, np.int64)),
+        )
+        for document, ids in zip(documents, sequences, strict=True)
+    ]
+    windows = [
+        one
+        for number, ids in enumerate(sequences)
+        for one in _windows(number, ids, host.spec.reach)
+    ]
+    windows.sort(key=lambda one: len(one.tokens))
+    size = host.rows(host.spec.context)
+    for start in range(0, len(windows), size):
+        _score(host, run, windows[start : start + size], judged)
+    for document, one in zip(documents, judged, strict=True):
+        learned = sequence_of(host, document)[1]
+        one.losses, one.hits, one.seen = one.losses[learned], one.hits[learned], one.seen[learned]
+    return judged
+
+
+def sequence_of(host: LanguageHost, document: Document) -> tuple[list[int], np.ndarray]:
+    """A document's tokens, and which of those after the first are judged, bool (tokens - 1,): of a
+    dialogue what the assistant says."""
+    if (dialogue := document.dialogue) is not None:
+        ids, learned = tokens_of(host.codec, dialogue, host.spec.end)
+        return [host.spec.start, *ids], np.array(learned)
+    ids = [*host.codec.encode(document.text), host.spec.end]
+    return [host.spec.start, *ids], np.ones(len(ids), bool)
+
+
+def _learned_bytes(document: Document) -> int:
+    """Bytes of what is judged of a document."""
+    dialogue = document.dialogue
+    return len((document.text if dialogue is None else words_of(dialogue)).encode())
+
+
+def _windows(document: int, ids: list[int], context: int) -> Iterator[_Window]:
+    """Inputs and targets are one apart, so a window holds one token more than the model reads."""
+    stride, scored = max(1, context // 2), 0
+    for start in range(0, len(ids) - 1, stride):
+        window = ids[start : start + context + 1]
+        yield _Window(document, start, scored - start, window)
+        scored = start + len(window) - 1
+        if scored == len(ids) - 1:
+            return
+
+
+def _score(host: LanguageHost, run: Runtime, windows: list[_Window], judged: list[Judged]) -> None:
+    rows = [window.tokens[:-1] for window in windows]
+    longest = max(map(len, rows))
+    for start, logits in host.decoder(run, len(rows)).read(rows, host.spec.chunk):
+        for number, window in enumerate(windows):
+            # The piece begins with this token of the window; below 0 is padding.
+            first = start - (longest - len(rows[number]))
+            places = np.arange(max(first, window.scored), first + logits.shape[1])
+            if not len(places):
+                continue
+            targets = np.array(window.tokens)[places + 1]
+            logs, one = log_softmax(logits[number, places - first]), judged[window.document]
+            at = window.start + places
+            one.losses[at] = -logs[np.arange(len(places)), targets]
+            one.hits[at] = logs.argmax(axis=1) == targets
+            one.seen[at] = places + 1
