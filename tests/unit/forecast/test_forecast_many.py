@@ -1,8 +1,10 @@
-"""Many series at once, and files that write dates as people in the United States do."""
+"""Many series at once, files that write dates as people in the United States do, and quantiles
+that a run sets."""
 
 from __future__ import annotations
 
 import importlib
+import shutil
 import time
 from pathlib import Path
 
@@ -13,10 +15,12 @@ import pytest
 from modelyard.errors import BadData
 from modelyard.families.forecast.config import ForecastConfig, ForecastFeatures
 from modelyard.families.forecast.data import ForecastData
+from modelyard.families.forecast.family import Forecast
 from modelyard.families.forecast.host import GRAPH, ForecastHost
 from modelyard.families.forecast.panel import Panel
 from modelyard.families.forecast.window import Schema
 from modelyard.runtimes.types import Arrays
+from modelyard.training.loop import Trainer
 
 POINTS = 200
 DAYS = pd.date_range("2025-01-06", periods=POINTS)
@@ -104,3 +108,23 @@ def test_unclear_dates_ask_for_the_setting_and_answers_follow_the_training(tmp_p
     bodies = ForecastHost(out / "assets").read_file(tmp_path / "b" / "raw" / "table.csv")
     assert bodies is not None
     assert bodies[0]["times"][-1] == months[-1].isoformat()
+
+
+def test_the_quantiles_of_the_model_are_trained_and_named_whatever_the_features_say(
+    tmp_path: Path,
+) -> None:
+    """In a pipeline the features stage has the default quantiles."""
+    features, _ = trained(tmp_path, panel_table(3, DAYS))
+    assert Schema.load(features / "assets").quantiles == [0.1, 0.5, 0.9]
+    values = ForecastConfig.debug().model_dump()
+    values["model"] |= {"quantiles": (0.05, 0.25, 0.5, 0.95)}
+    values["training"] |= {"epochs": 1}
+    family = Forecast(ForecastConfig.model_validate(values))
+    model = tmp_path / "model"
+    shutil.copytree(features / "assets", model / "assets")
+    family.fit(features, model, Trainer(seed=0, settings=family.config.training))
+    host = ForecastHost(model / "assets")
+    (body,) = family.requests(features, "test", 1)
+    (answer,) = host.predict(family.native(model), [host.Request.model_validate(body)])
+    assert list(answer.quantiles) == ["0.05", "0.25", "0.5", "0.95"]
+    assert answer.median == answer.quantiles["0.5"]

@@ -36,7 +36,7 @@ class Forecast(ForecastData, Family[ForecastConfig]):
     def model(self, assets: Path) -> torch.nn.Module:
         """The untrained network."""
         settings = self.config.model
-        return KINDS[settings.kind](Schema.load(assets), settings)
+        return KINDS[settings.kind](self._trained_schema(assets), settings)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """`history`, `future` and `truth` (windows, horizon), scaled; training windows shuffled, of
@@ -74,6 +74,7 @@ class Forecast(ForecastData, Family[ForecastConfig]):
         some = origins[np.linspace(0, len(origins) - 1, EXAMPLE_WINDOWS).astype(np.int64)]
         arrays = inputs_of(schema, panel.windows(schema, some)).arrays
         np.savez(Path(out) / EXAMPLES, allow_pickle=False, **arrays)
+        self._trained_schema(Path(features) / "assets").save(Path(out) / "assets")
         report = trainer.fit(self, features, out)
         return report | {"headline": f"{self.config.model.kind}, {report['headline']}"}
 
@@ -89,3 +90,9 @@ class Forecast(ForecastData, Family[ForecastConfig]):
     ) -> Evaluation:
         """Rolling origins of a split, a horizon apart."""
         return evaluate(host, run, features, split)
+
+    def _trained_schema(self, assets: Path) -> Schema:
+        """The schema with the quantiles that are trained: the features stage is not given the section
+        `model`, and writes the default ones."""
+        quantiles = list(self.config.model.quantiles)
+        return Schema.load(assets).model_copy(update={"quantiles": quantiles})
