@@ -32,7 +32,7 @@ from modelyard.families.text.translating.spec import (
 from modelyard.kit.checkpoints import FoundCheckpoint, find_checkpoint
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
-from modelyard.kit.classifier.folders import Example
+from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.rows import Content
 from modelyard.kit.tables import is_quickly_read
 from modelyard.kit.text.fitting import LONGEST, fit_length

@@ -8,7 +8,7 @@ from pathlib import Path
 from modelyard.errors import BadData
 from modelyard.families.text.translating.spec import PAIRS
 from modelyard.kit.classifier.config import RowFeatures
-from modelyard.kit.classifier.folders import Listing
+from modelyard.kit.classifier.examples import Listing
 from modelyard.kit.classifier.rows import Rows, is_rows, named_columns, read_rows
 from modelyard.kit.json_lines import ROWS
 from modelyard.store.files import files_of
