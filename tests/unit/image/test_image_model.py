@@ -65,7 +65,7 @@ def trained(family: Image, features: Path, out: Path) -> dict[str, Any]:
     return family.fit(features, out, Trainer(settings=family.config.training))
 
 
-@pytest.fixture(scope="module", params=["cnn", "resnet", "vit"])
+@pytest.fixture(scope="module", params=["cnn", "resnet", "vit", "efficientnet"])
 def made(
     request: pytest.FixtureRequest, features: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Image, Path]:
@@ -216,7 +216,7 @@ def test_balanced_training_weighs_the_classes_alike_and_keeps_their_shares(
     assert np.exp(decision["calibration"]["offset"]) == pytest.approx([dark, light])
 
 
-@pytest.mark.parametrize("kind", ["resnet", "vit"])
+@pytest.mark.parametrize("kind", ["resnet", "vit", "efficientnet"])
 def test_training_starts_from_a_checkpoint_and_needs_it_no_more_afterwards(
     kind: str, features: Path, tmp_path: Path
 ) -> None:
@@ -278,7 +278,7 @@ def test_a_checkpoint_for_other_pictures_is_refused(features: Path, tmp_path: Pa
         family(model={"kind": "vit", "checkpoint": str(tmp_path)}).model(features / "assets")
     with pytest.raises(UsageError, match="is a vit, model.kind is resnet"):
         family(model={"kind": "resnet", "checkpoint": str(tmp_path)}).model(features / "assets")
-    with pytest.raises(UsageError, match=r"model.checkpoint needs model.kind = resnet or vit"):
+    with pytest.raises(UsageError, match=r"model.checkpoint needs model.kind = resnet, vit or"):
         resolve(ImageConfig, ("--set", {"model": {"checkpoint": "x"}}))
 
 
@@ -329,3 +329,22 @@ def test_a_shift_moves_by_at_most_its_share() -> None:
     rows = (after.sum(dim=(1, 3)) * torch.arange(40)).sum(dim=1) / after.sum(dim=(1, 2, 3))
     assert float((rows - 20).abs().max()) <= 4.01
     assert float((rows - 20).abs().max()) > 3
+
+
+def test_an_efficientnet_has_b0_s_blocks_and_norms_that_remember_several_batches(
+    features: Path,
+) -> None:
+    net = family(model={"kind": "efficientnet", "width": 32}).model(features / "assets")
+    layers = list(net.modules())
+    norms = [layer for layer in layers if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {0.1}
+    convolutions = [layer for layer in layers if isinstance(layer, torch.nn.Conv2d)]
+    stem, *_, last = convolutions
+    assert (stem.out_channels, last.out_channels) == (32, 1280)
+    depthwise = [layer for layer in convolutions if layer.groups == layer.in_channels > 1]
+    assert [layer.kernel_size[0] for layer in depthwise] == [3, 3, 5]
+    assert [layer.in_channels for layer in depthwise] == [32, 96, 144]
+    names = [type(layer).__name__ for layer in layers]
+    assert names.count("EfficientNetSqueezeExciteLayer") == 3
+    maps = net(torch.zeros(2, 1, 16, 16))["features"]
+    assert maps.shape == (2, 1280, 8, 8)

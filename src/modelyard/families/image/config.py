@@ -16,7 +16,7 @@ from modelyard.kit.classifier.config import (
 )
 from modelyard.kit.labels.config import LabelsFeatures
 
-Kind = Literal["cnn", "resnet", "vit"]
+Kind = Literal["cnn", "resnet", "vit", "efficientnet"]
 Fit = Literal["pad", "crop", "stretch"]
 
 
@@ -49,17 +49,17 @@ class ImageModel(ClassifierModel):
     """Which network."""
 
     kind: Kind = "cnn"
-    """cnn (small, our own), resnet or vit (transformers, built from a config or from
+    """cnn (small, our own), resnet, vit or efficientnet (transformers, built from a config or from
     `checkpoint`)."""
     checkpoint: str | None = None
-    """Folder of a ResNet or ViT in Hugging Face's layout (config.json, model.safetensors), or
+    """Folder of a ResNet, ViT or EfficientNet in Hugging Face's layout (config.json, model.safetensors), or
     its hub id where it lies in the local cache: the weights to start from. Nothing is
     downloaded. None: train from scratch."""
     width: int = Field(default=32, ge=4, le=1024)
-    """cnn and resnet: channels of the first stage, doubled by each further one. vit: a third of
-    a token's size."""
+    """cnn and resnet: channels of the first stage, doubled by each further one. efficientnet:
+    channels before the first stage, 32 in EfficientNet-B0. vit: a third of a token's size."""
     depth: int = Field(default=0, ge=0, le=64)
-    """cnn and resnet: blocks a stage; vit: layers. 0: 1, 1 and 3."""
+    """cnn, resnet and efficientnet: blocks a stage; vit: layers. 0: 1, and 3 layers."""
     patch: int | None = Field(default=None, ge=2)
     """vit: side of a patch in pixels; divides the picture's side. None: the smallest that gives
     at most 8 x 8."""
@@ -122,5 +122,5 @@ class ImageConfig(ClassifierConfig):
     @model_validator(mode="after")
     def _checkpoint_has_a_kind(self) -> ImageConfig:
         if self.model.checkpoint is not None and self.model.kind == "cnn":
-            raise ValueError("model.checkpoint needs model.kind = resnet or vit")
+            raise ValueError("model.checkpoint needs model.kind = resnet, vit or efficientnet")
         return self

@@ -34,7 +34,7 @@ class Image(ImageData, Classifier[ImageConfig, ImageSpec]):
         return plan(self.config.model, spec)
 
     def network(self, plan: Plan, spec: ImageSpec) -> Net:
-        """A CNN, ResNet or ViT."""
+        """A CNN, ResNet, ViT or EfficientNet."""
         return build(plan, spec)
 
     def start(self, plan: Plan, spec: ImageSpec) -> Net:
@@ -42,8 +42,8 @@ class Image(ImageData, Classifier[ImageConfig, ImageSpec]):
         return build(plan, spec, self.config.model.checkpoint)
 
     def prunable(self, model: torch.nn.Module) -> list[torch.nn.Module]:
-        """All convolutions of a cnn or resnet; of a ViT the inner layers of its MLPs, since its
-        tokens are as wide everywhere."""
+        """All convolutions of a cnn, resnet or efficientnet; of a ViT the inner layers of its MLPs,
+        since its tokens are as wide everywhere."""
         if self.config.model.kind != "vit":
             return [layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d)]
         return [layer for name, layer in model.named_modules() if name.endswith(".mlp.fc1")]

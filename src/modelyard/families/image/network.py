@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 GRID = 8
 """Rows and columns of the last maps that the networks aim at."""
+STAGES = {
+    "out_channels": (16, 24, 40, 80, 112, 192, 320),
+    "kernel_sizes": (3, 3, 5, 3, 5, 5, 3),
+    "expand_ratios": (1, 6, 6, 6, 6, 6, 6),
+}
+"""Of EfficientNet-B0, whose channels before the first stage are B0_WIDTH, and HEAD_WIDTHS times as many
+after the last (Tan and Le 2019, table 1)."""
+B0_WIDTH, HEAD_WIDTHS = 32, 40
+NORM_MOMENTUM = 0.1
+"""How much of a batch goes into the running mean and variance of a norm."""
 MOST_WIDTH = 8
 """Channels grow to at most so many times the first stage's."""
 Plan = dict[str, Any]
@@ -72,9 +82,8 @@ def plan(settings: ImageModel, spec: ImageSpec) -> Plan:
     elif settings.checkpoint is not None:
         shape = {"config": _checkpoint_config(settings, spec).to_dict()}
     else:
-        shape = {
-            "config": (_resnet if settings.kind == "resnet" else _vit)(settings, spec).to_dict()
-        }
+        made = {"resnet": _resnet, "vit": _vit, "efficientnet": _efficientnet}[settings.kind]
+        shape = {"config": made(settings, spec).to_dict()}
     return {"kind": settings.kind, "dropout": settings.dropout, **shape}
 
 
@@ -87,10 +96,27 @@ def build(made: Plan, spec: ImageSpec, checkpoint: str | None = None) -> Net:
 
     body = backbone(made["config"], checkpoint)
     config = body.config
-    vit = made["kind"] == "vit"
-    grid = config.image_size // config.patch_size if vit else None
-    width = config.hidden_size if vit else config.hidden_sizes[-1]
-    return Net(Maps(body, grid), width, spec, made)
+    if made["kind"] == "vit":
+        grid = config.image_size // config.patch_size
+        return Net(Maps(body, grid), config.hidden_size, spec, made)
+    if made["kind"] == "resnet":
+        return Net(Maps(body, None), config.hidden_sizes[-1], spec, made)
+    _prepare(body, untrained=checkpoint is None)
+    return Net(Maps(body, None), config.hidden_dim, spec, made)
+
+
+def _prepare(body: nn.Module, *, untrained: bool) -> None:
+    """Makes transformers' EfficientNet trainable."""
+    for layer in body.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            # The config's 0.99 is the share that is kept, as TensorFlow counts; torch would take it
+            # for the share of the new batch, and validate with hardly more than the last one.
+            layer.momentum = NORM_MOMENTUM
+            if untrained:
+                # The library draws them around 0: nothing would come through.
+                nn.init.ones_(layer.weight)
+        elif isinstance(layer, nn.Conv2d) and untrained:
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out")
 
 
 def _widths(width: int, size: int) -> list[int]:
@@ -122,6 +148,31 @@ def _resnet(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
         layer_type="basic",
         hidden_sizes=[settings.width * 2**stage for stage in range(stages)],
         depths=[settings.depth or 1] * stages,
+    )
+
+
+def _efficientnet(settings: ImageModel, spec: ImageSpec) -> PretrainedConfig:
+    """transformers' EfficientNet: its stem halves the side, and stages after the first do until about
+    GRID rows are left; so small a picture has only B0's first stages, at least three."""
+    from transformers import EfficientNetConfig
+
+    halvings = max(1, round(math.log2(spec.size / GRID))) - 1
+    stages = min(max(halvings + 1, 3), len(STAGES["out_channels"]))
+    out = STAGES["out_channels"][:stages]
+    share = settings.width / B0_WIDTH
+    return EfficientNetConfig(
+        num_channels=spec.channels,
+        image_size=spec.size,
+        width_coefficient=share,
+        depth_coefficient=1.0,
+        in_channels=[B0_WIDTH, *out[:-1]],
+        out_channels=list(out),
+        kernel_sizes=list(STAGES["kernel_sizes"][:stages]),
+        expand_ratios=list(STAGES["expand_ratios"][:stages]),
+        strides=[2 if 1 <= stage <= halvings else 1 for stage in range(stages)],
+        num_block_repeats=[settings.depth or 1] * stages,
+        hidden_dim=HEAD_WIDTHS * settings.width,
+        drop_connect_rate=settings.dropout,
     )
 
 
