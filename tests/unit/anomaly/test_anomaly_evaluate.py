@@ -102,6 +102,14 @@ def test_the_metrics_are_those_of_the_definitions(trained: TrainedKind) -> None:
     matrix = [[int(((y == a) & (alarm == b)).sum()) for b in (0, 1)] for a in (0, 1)]
     assert result.confusion is not None
     assert result.confusion.matrix == matrix
+    (table,) = result.tables
+    assert table.title == "By machine"
+    for place, row in enumerate(table.rows):
+        own = part.series[kept] == place
+        assert row[1] == own.sum()
+        assert row[2] == pytest.approx(np.median(score[own]), abs=1e-4)
+        assert row[3] == pytest.approx(alarm[own & (y == 0)].mean(), abs=1e-4)
+        assert row[4] == pytest.approx(alarm[own & (y == 1)].mean(), abs=1e-4)
 
 
 def test_a_card_has_the_figures_of_the_field(trained: TrainedKind) -> None:

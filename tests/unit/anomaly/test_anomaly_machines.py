@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modelyard.drift.statistics import compare
 from modelyard.errors import UsageError
 from modelyard.families.anomaly.host import AnomalyHost
 from modelyard.families.anomaly.parts import PARTS, Part
 from modelyard.families.anomaly.rows import read_bodies
 from modelyard.families.anomaly.schema import Detector, Schema
+from modelyard.settings.monitor import MonitorSettings
 from tests.unit.anomaly.test_anomaly_data import ROWS, built, make, refused, table, text, write
 
 WINDOW = 8
@@ -231,3 +233,24 @@ def test_machines_of_one_file_are_resampled_each_by_itself(tmp_path: Path) -> No
     for body in bodies:
         for row in body.get("window", []):
             assert (row["heat"] > 500) == (body["machine"] == "B")
+
+
+def test_one_worn_machine_stands_out_among_the_columns_of_drift(tmp_path: Path) -> None:
+    host = _host(tmp_path)
+    r = np.random.default_rng(2)
+
+    def rows(worn: float) -> dict[str, list[Any]]:
+        bodies = []
+        for number in range(400):
+            level = r.normal(60, 5) + (worn if number % 2 else 0)
+            bodies.append({"values": {"heat": level, "load": 0.0}, "machine": 7 + number % 2})
+        found = [host.describe(*pair) for pair in _answers(host, *bodies)]
+        return {name: [row[name] for row in found] for name in found[0]}
+
+    usual = rows(0)
+    settings = MonitorSettings()
+    assert not any(one.drifted for one in compare(usual, rows(0), settings))
+    drifted = {one.name: one.effect for one in compare(usual, rows(8), settings) if one.drifted}
+    assert "score of 8" in drifted
+    assert "score of 7" not in drifted
+    assert drifted["score of 8"] > 1.5 * drifted["score"]
