@@ -12,6 +12,7 @@ from modelyard.families.anomaly.config import WINDOWED, AnomalyConfig, AnomalyFe
 from modelyard.families.anomaly.naming import check_measured, named
 from modelyard.families.anomaly.overview import summarize
 from modelyard.families.anomaly.parts import PARTS, Part, join
+from modelyard.families.anomaly.regular import check_steps, lost_windows
 from modelyard.families.anomaly.samples import write_sample
 from modelyard.families.anomaly.schema import Column, Detector, Schema
 from modelyard.families.anomaly.series import Series, read_series, resampled
@@ -30,9 +31,6 @@ from modelyard.kit.tables import (
 )
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
-
-UNEQUAL = 0.05
-"""Relative difference of two files' steps beyond which one detector cannot serve both."""
 
 
 class AnomalyData(Data[AnomalyConfig]):
@@ -70,8 +68,8 @@ class AnomalyData(Data[AnomalyConfig]):
         if settings.step is not None:
             series, shorter = resampled(series, settings)
             short |= shorter
-        _check_steps(series)
-        lost = _lost_windows(series, settings)
+        check_steps(series)
+        lost = lost_windows(series, settings)
         kinds = sorted({kind for one in series for kind in one.kind if kind is not None})
         offsets = _offsets(series)
         if earlier is not None:
@@ -204,46 +202,6 @@ def _written(tables: list[Table], name: str) -> Notation:
             raise BadData(problem, file=table.file, column=name, hint=hint)
     formats = [written.format for written in found if written.format]
     return Notation(formats[0] if formats else "", found[0].unit)
-
-
-def _check_steps(series: list[Series]) -> None:
-    first = series[0].step
-    for one in series[1:]:
-        if first and one.step and abs(one.step / first - 1) > UNEQUAL:
-            problem = f"its rows are {one.step:g} apart, those of {series[0].name} {first:g}"
-            hint = f"Resample them to one step: --set features.step={first:g}; or run them apart"
-            raise BadData(problem, file=one.file, hint=hint)
-
-
-def _lost_windows(series: list[Series], settings: AnomalyFeatures) -> int:
-    """Windows that gaps cost, against series without a gap.
-
-    Raises:
-        BadData: they are more than `features.most_lost`, with the first gap of the worst file.
-    """
-    window, possible, lost = settings.window, [], []
-    for one in series:
-        left, full = 0, 0
-        for rows in one.parts.values():
-            full += rows.stop - rows.start - window + 1
-            left += _whole_windows(one.breaks[rows], window)
-        possible.append(full)
-        lost.append(full - left)
-    if sum(lost) > settings.most_lost * sum(possible):
-        worst = series[int(np.argmax(np.array(lost) / np.array(possible)))]
-        row = int(worst.rows[worst.breaks.argmax()])
-        problem = (
-            f"gaps, irregular steps and empty cells cost {sum(lost)} of {sum(possible)} windows of {window} rows, "
-            f"more than {settings.most_lost:.0%} (features.most_lost); the first of {worst.breaks.sum()} is here"
-        )
-        hint = "Resample the series (--set features.step=found), or lower features.window (1: rows only)"
-        raise BadData(problem, file=worst.file, row=row, hint=hint)
-    return sum(lost)
-
-
-def _whole_windows(breaks: np.ndarray, window: int) -> int:
-    starts = np.flatnonzero(np.concatenate([[True], breaks[1:], [True]]))
-    return int(np.maximum(np.diff(starts) - window + 1, 0).sum())
 
 
 def _offsets(series: list[Series]) -> np.ndarray:
