@@ -338,6 +338,14 @@ def test_a_run_that_continues_keeps_the_encoding_of_columns(cold, tmp_path):
         assert new.scale.tolist() == old.scale.tolist()
     assert len(after.item_side.values) == len(after.items)
     assert any(name.startswith("height") for name in summary["left_out"])
+    # Items that nobody had then keep their places; those that somebody had since are known now.
+    had = {row[1] for row in read(tmp_path / "raw" / "interactions.csv")[1] if row[4] == "1"}
+    for place, item in enumerate(before.items):
+        assert after.items[place].id == item.id
+        assert after.items[place].listed == (item.listed and item.id not in had)
+    assert [item.listed for item in before.items[:COLD]].count(True) == 0
+    assert sum(item.listed for item in before.items) >= COLD
+    assert sum(item.listed for item in after.items) < sum(item.listed for item in before.items)
     assert json.loads((out / "assets" / "users.json").read_text())[: len(before.users)] == (
         before.users
     )

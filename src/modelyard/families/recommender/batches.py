@@ -52,7 +52,10 @@ def replayed(config: RecommenderConfig, memory: Batch, features: Path, epoch: in
     catalog = _catalog(config, features)
     rng = np.random.default_rng([config.seed, epoch, len(memory["user"])])
     negative = draw_negatives(rng, catalog, memory["user"].numpy(), config.model.drawn)
-    return memory | {"negative": torch.from_numpy(negative)}
+    changed = {"negative": torch.from_numpy(negative)}
+    if "click" in memory:
+        changed["after"] = torch.from_numpy(_after_click(memory["click"].numpy()))
+    return memory | changed
 
 
 def _catalog(config: RecommenderConfig, features: Path) -> Catalog:
@@ -105,8 +108,8 @@ def _judged(config: RecommenderConfig, features: Path, split: Split) -> Batches:
 
 
 def impressions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
-    """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds)) float32,
-    (batch,) each; and `negative` int64 (batch, negatives), drawn at random."""
+    """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds)), `after` (how much
+    the row counts for what follows a click) float32, (batch,) each; and `negative` int64 (batch, negatives), drawn at random."""
     shown = load_impressions(features, split)
     missing = [name for name, values in (shown or {}).items() if np.isnan(values).all()]
     if shown is None or missing:
@@ -120,8 +123,16 @@ def impressions(config: RecommenderConfig, features: Path, split: Split, epoch: 
     rng = np.random.default_rng([config.seed, epoch if split == "train" else 0])
     catalog = _catalog(config, features)
     arrays["negative"] = draw_negatives(rng, catalog, arrays["user"], config.model.drawn)
+    arrays["after"] = _after_click(arrays["click"])
     order = rng.permutation(len(arrays["user"]))
     return Batches.of(arrays, config.training.batch_size, order)
+
+
+def _after_click(click: np.ndarray) -> np.ndarray:
+    """Weights with which a mean over shown rows is one over the clicked ones, float32 (rows,): of
+    the whole split, so that processes which share a batch have the loss of the batch."""
+    share = float(click.mean()) if len(click) else 1.0
+    return np.asarray(click / max(share, 1e-6), np.float32)
 
 
 def ordered_interactions(

@@ -55,6 +55,11 @@ class RecommenderHost(Host):
         return load_scorer(self.assets, self.catalog)
 
     @cached_property
+    def _untold(self) -> np.ndarray:
+        """Items that the model cannot tell from others, int64: never recommended."""
+        return np.flatnonzero(~self.catalog.learnable)
+
+    @cached_property
     def item_vectors(self) -> np.ndarray:
         """float32 (items, dimensions), of length 1."""
         vectors: np.ndarray = np.load(self.assets / "item_vectors.npy", allow_pickle=False)
@@ -143,8 +148,7 @@ class RecommenderHost(Host):
                 profile = side.encode(cells)
             if cells and source == "popular":
                 source = "profile"
-        unknown = np.flatnonzero(~self.catalog.learnable)
-        hidden = np.concatenate([seen, np.array(known, np.int64), unknown])
+        hidden = np.concatenate([seen, np.array(known, np.int64), self._untold])
         return Asked(source, user, history, hidden, len(given) - len(known), request.k, profile)
 
     def heads(self, run: Runtime, users: np.ndarray) -> Arrays:

@@ -121,7 +121,7 @@ class Towers(Net):
         entropy = functional.binary_cross_entropy_with_logits
         conversion = entropy(heads["conversion"][:, 0], batch["conversion"], reduction="none")
         dwell = (heads["dwell"][:, 0] - batch["dwell"]).square()
-        after = ((conversion + dwell) * clicked).sum() / clicked.sum().clamp(min=1)
+        after = ((conversion + dwell) * batch["after"]).mean()
         before = entropy(heads["shown"], shown) + entropy(heads["click"][:, 0], clicked)
         return before + after + self.penalty * energy((user, item), len(user))
 
