@@ -109,7 +109,8 @@ def _judged(config: RecommenderConfig, features: Path, split: Split) -> Batches:
 
 def impressions(config: RecommenderConfig, features: Path, split: Split, epoch: int) -> Batches:
     """`user`, `item` int64 and `click`, `conversion`, `dwell` (log(1 + seconds)), `after` (how much
-    the row counts for what follows a click) float32, (batch,) each; and `negative` int64 (batch, negatives), drawn at random."""
+    the row counts for what follows a click) float32, (batch,) each; and `negative` int64 (batch,
+    negatives), drawn at random."""
     shown = load_impressions(features, split)
     missing = [name for name, values in (shown or {}).items() if np.isnan(values).all()]
     if shown is None or missing:
