@@ -14,11 +14,11 @@ from modelyard.compress.parity import check_parity
 from modelyard.families.recommender.catalog import Catalog, Item
 from modelyard.families.recommender.config import RecommenderModel
 from modelyard.families.recommender.data import load_split
-from modelyard.families.recommender.din import Interest
+from modelyard.families.recommender.din import DIN
 from modelyard.families.recommender.evaluate import evaluate
 from modelyard.families.recommender.host import RecommenderHost
 from modelyard.families.recommender.requests import Query
-from modelyard.families.recommender.sequence import Sequence
+from modelyard.families.recommender.sequence import SASRec
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.onnx import OnnxRuntime
 from tests.unit.recommender.conftest import configured
@@ -58,7 +58,7 @@ def ids(answer):
 
 
 def test_attention_is_a_small_network_of_each_pair():
-    net = Interest(catalog_of([0, 1, 2]), settings("din")).eval()
+    net = DIN(catalog_of([0, 1, 2]), settings("din")).eval()
     with torch.no_grad():
         net.ago.normal_()
     found = net(torch.tensor([[3, 5, -1]]), torch.tensor([[7, 2]]), net.vectors())
@@ -83,19 +83,19 @@ def test_attention_is_a_small_network_of_each_pair():
 
 def test_padding_changes_no_answer():
     catalog = catalog_of([0, 1, 2])
-    din = Interest(catalog, settings("din")).eval()
+    din = DIN(catalog, settings("din")).eval()
     candidates = torch.arange(12)[None]
     plain = din(torch.tensor([[3, 5]]), candidates, din.item)["score"]
     longer = din(torch.tensor([[3, 5, -1, -1]]), candidates, din.item)["score"]
     assert torch.allclose(plain, longer, atol=1e-6)
-    (graph,) = Sequence(catalog, settings("sequence")).eval().graphs()
+    (graph,) = SASRec(catalog, settings("sequence")).eval().graphs()
     plain = graph.module(torch.tensor([[3, 5]]))["taste"]
     longer = graph.module(torch.tensor([[3, 5, -1, -1]]))["taste"]
     assert torch.allclose(plain, longer, atol=1e-6)
 
 
 def test_a_taste_does_not_depend_on_what_comes_later_and_does_on_the_order_before():
-    net = Sequence(catalog_of([0, 1, 2]), settings("sequence")).eval()
+    net = SASRec(catalog_of([0, 1, 2]), settings("sequence")).eval()
     first = net(torch.tensor([[3, 5, 7, 9, 1]]), net.item)
     shuffled = net(torch.tensor([[3, 5, 1, 7, 9]]), net.item)
     assert torch.allclose(first[:, :3], shuffled[:, :3], atol=1e-6)
@@ -105,7 +105,7 @@ def test_a_taste_does_not_depend_on_what_comes_later_and_does_on_the_order_befor
 
 
 def test_the_loss_of_a_sequence_is_a_softmax_over_the_drawn_items():
-    net = Sequence(catalog_of([0, 1, 2]), settings("sequence")).eval()
+    net = SASRec(catalog_of([0, 1, 2]), settings("sequence")).eval()
     batch = {
         "user": torch.tensor([0]),
         "target": torch.tensor([[3, 5, 7, -1]]),

@@ -26,7 +26,7 @@ from modelyard.families.recommender.networks import (
 from modelyard.runtimes.types import Arrays, Graph
 
 
-class Interest(Network):
+class DIN(Network):
     """Deep interest network (Zhou et al. 2018): each candidate weighs the history by itself.
 
     The weight of an item of the history is a small network's of that item, the candidate, their
@@ -175,7 +175,7 @@ class Interest(Network):
 class Frozen(nn.Module):
     """A trained net with the items' vectors as constants."""
 
-    def __init__(self, net: Interest) -> None:
+    def __init__(self, net: DIN) -> None:
         super().__init__()
         self.net, self.vectors = net, nn.Buffer(net.vectors().detach().clone())
 

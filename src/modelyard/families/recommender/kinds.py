@@ -18,10 +18,10 @@ from modelyard.families.recommender.batches import (
 )
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import USUAL, RecommenderModel
-from modelyard.families.recommender.din import Interest
+from modelyard.families.recommender.din import DIN
 from modelyard.families.recommender.model import LightGCN, NeuMF
 from modelyard.families.recommender.networks import Network
-from modelyard.families.recommender.sequence import Sequence
+from modelyard.families.recommender.sequence import SASRec
 from modelyard.families.recommender.towers import Towers
 
 
@@ -37,8 +37,8 @@ KINDS: Mapping[str, Kind] = {
     "lightgcn": Kind(LightGCN, interactions),
     "ncf": Kind(NeuMF, interactions),
     "multitask": Kind(Towers, impressions),
-    "din": Kind(Interest, ordered_interactions),
-    "sequence": Kind(Sequence, windows),
+    "din": Kind(DIN, ordered_interactions),
+    "sequence": Kind(SASRec, windows),
 }
 
 

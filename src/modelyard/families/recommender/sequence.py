@@ -23,7 +23,7 @@ from modelyard.families.recommender.networks import (
 from modelyard.runtimes.types import Arrays, Graph
 
 
-class Sequence(Network):
+class SASRec(Network):
     """Self-attention over what a user had, in its order (Kang and McAuley 2018: SASRec).
 
     A start token and the items, each with the embedding of its place, go through causal blocks; the
@@ -143,7 +143,7 @@ class Block(nn.Module):
 class Taste(nn.Module):
     """The taste after the last item of each list."""
 
-    def __init__(self, net: Sequence) -> None:
+    def __init__(self, net: SASRec) -> None:
         super().__init__()
         self.net, self.vectors = net, nn.Buffer(net.vectors().detach().clone())
 
