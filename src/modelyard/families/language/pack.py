@@ -40,9 +40,9 @@ def pack(
 
     A document becomes start + tokens + end, and is cut into pieces of `length` inputs where it is
     longer; a piece does not see the one before it, but with `global_tokens` the document's first
-    tokens, which stand before it once more and are no targets there. Pieces fill the rows, the longest first, each in
-    the row that it fills best. No piece attends to another, and none predicts another's first
-    token.
+    tokens, which stand before it once more and are no targets there. A piece without a target is
+    left out. Pieces fill the rows, the longest first, each in the row that it fills best. No piece
+    attends to another, and none predicts another's first token.
     """
     pieces: list[_Piece] = []
     for number, tokens in enumerate(documents):
@@ -50,7 +50,8 @@ def pack(
         if learned is not None:
             chosen = zip(targets, learned[number], strict=True)
             targets = [token if said else IGNORED for token, said in chosen]
-        pieces += _pieces(inputs, targets, length, global_tokens)
+        found = _pieces(inputs, targets, length, global_tokens)
+        pieces += [piece for piece in found if any(one != IGNORED for one in piece.targets)]
     pieces.sort(key=lambda piece: len(piece.inputs), reverse=True)
     rows = _fill([len(piece.inputs) for piece in pieces], length)
     packed = Packed(
