@@ -33,6 +33,7 @@ from modelyard.packages.package import Package
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.settings.family import resolve
 from tests.toy.build import build
+from tests.training.going_on import features_of
 from tests.unit.language.conftest import Trained, config, train
 
 WINDOW, GLOBAL = 12, 4
@@ -362,6 +363,14 @@ def test_what_exceeds_the_longest_reach_is_refused_or_cut(long, monkeypatch):
         host.predict(lambda *_: {}, [Prompt(prompt="a", max_new_tokens=64)])
 
 
+def test_raw_tensors_at_places_that_no_table_holds_are_refused(long, trained):
+    for one, last in ((long("llama"), decoding.REACH - 1), (trained("gpt2"), 63)):
+        arrays = {"input_ids": np.zeros((1, 1), int), "positions": np.array([[last]])}
+        one.host.check_arrays(MAIN, arrays)
+        with pytest.raises(BadData, match=f"position {last + 1}; the last is {last}"):
+            one.host.check_arrays(MAIN, arrays | {"positions": np.array([[last + 1]])})
+
+
 # Posts prompts of some lengths, in characters, to the real service; memory is looked at all the while.
 MEASURED = """
 import json, sys, threading, time
@@ -469,3 +478,36 @@ def test_compressed_variants_read_long_documents_as_well(tmp_path):
     variants = {variant.name: variant.metric for variant in Package(built.package).info.variants}
     assert set(names) <= variants.keys()
     assert max(variants.values()) < 1.02 * variants["native"]
+
+
+KEYS = "ABCDEFGH"
+
+
+def recall(rng: np.random.Generator, questions: int) -> str:
+    """A key, and every 40 characters or so the question for it: more tokens than the layers' windows
+    reach."""
+    key = KEYS[int(rng.integers(len(KEYS)))]
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    lines = ["".join(rng.choice(letters, 5)) for _ in range(8 * questions)]
+    parts = [" ".join(lines[8 * at : 8 * at + 8]) + f"\n?{key}" for at in range(questions)]
+    return f"={key}\n" + "\n".join(parts)
+
+
+def test_only_with_global_tokens_a_far_beginning_is_recalled(tmp_path):
+    (tmp_path / "raw").mkdir()
+    rng = np.random.default_rng(5)
+    for number in range(120):
+        (tmp_path / "raw" / f"{number}.txt").write_text(recall(rng, 6))
+    asked = [recall(rng, 20) for _ in range(40)]
+    shares = {}
+    for name, settings in {"window": {"kind": "mistral"}, "global": {"global_tokens": 4}}.items():
+        family = Language(config(epochs=6, **settings))
+        features = features_of(family, tmp_path / "raw", tmp_path / f"{name}-features")
+        one = train(family, features, tmp_path / name)
+        run = TorchRuntime(family.graphs(one.model))
+        requests = [Prompt(prompt=text[:-1], max_new_tokens=1) for text in asked]
+        answers = one.host.predict(run, requests)
+        assert min(answer.prompt_tokens for answer in answers) > 4 * one.host.spec.context
+        shares[name] = np.mean([a.text == text[-1] for a, text in zip(answers, asked, strict=True)])
+    assert shares["window"] < 0.4
+    assert shares["global"] > 0.9

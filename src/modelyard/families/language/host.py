@@ -107,6 +107,11 @@ class LanguageHost(Host):
                 f"{past} past and {new} new tokens; at most {most} together are allowed",
                 column="input_ids",
             )
+        if arrays["positions"].max(initial=0) >= self.spec.reach:
+            raise BadData(
+                f"position {arrays['positions'].max()}; the last is {self.spec.reach - 1}",
+                column="positions",
+            )
         most = max(1, LOGITS // (max(new, 1) * self.spec.vocabulary))
         if rows > most:
             raise BadData(
