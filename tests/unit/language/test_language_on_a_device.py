@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modelyard.families.language import decoder as decoding
+from modelyard.families.language.data import read_split
+from modelyard.families.language.family import Language
 from modelyard.runtimes.bound import BoundRuntime, Held
 from modelyard.runtimes.devices import CPU_PLACE
 from modelyard.serving.work import Watched, always
-from tests.unit.language.conftest import KINDS
+from tests.unit.language.conftest import KINDS, config, train
 
 WAYS: dict[str, dict[str, Any]] = {
     "greedy": {"temperature": 0},
@@ -45,6 +48,25 @@ def test_a_device_writes_what_the_cpu_writes(kind, way, trained, onnx, bound, pr
     found = host.predict(Watched(bound(kind), always), requests)
     assert [answer.tokens for answer in found] == [answer.tokens for answer in expected]
     assert any(len(answer.tokens) > 10 for answer in found)
+
+
+def test_a_device_reads_long_prompts_as_the_cpu_does(features, tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "CHUNK", 48)
+    one = train(Language(config(global_tokens=4, draft_layers=1, epochs=1)), features, tmp_path)
+    cpu = one.onnx()
+    files = {file.stem: file for file in (tmp_path / "onnx").glob("*.onnx")}
+    device = BoundRuntime(files, CPU_PLACE, 1)
+    text = read_split(features, "train")[0].text[:1500]
+    for way, settings in WAYS.items():
+        body = {"prompt": text, "max_new_tokens": 20, **settings}
+        request = one.host.Request.model_validate(body)
+        (expected,) = one.host.predict(cpu, [request])
+        (found,) = one.host.predict(Watched(device, always), [request])
+        assert found.prompt_tokens > 5 * one.host.spec.context
+        assert found.tokens == expected.tokens, way
+        assert found.prompt_log_probability == pytest.approx(
+            expected.prompt_log_probability, abs=1e-5
+        )
 
 
 def reads(monkeypatch) -> list[tuple[int, ...]]:

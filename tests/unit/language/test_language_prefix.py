@@ -326,6 +326,12 @@ def test_settings_that_do_not_go_with_a_prefix_are_refused(wrong, words):
         resolve(LanguageConfig, ("--set", {"model": wrong}))
 
 
+def test_a_prefix_learns_no_rounding():
+    wanted = {"model": {"prefix_tokens": 4, "checkpoint": "x"}, "compress": {"aware_epochs": 1}}
+    with pytest.raises(UsageError, match=r"--set compress\.aware_epochs=0"):
+        resolve(LanguageConfig, ("--set", wanted))
+
+
 def test_a_missing_or_foreign_prefix_is_named(tuned, tmp_path):
     shutil.copytree(tuned("llama").model / "assets", tmp_path / "assets")
     file = tmp_path / "assets" / PREFIX_FILE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from modelyard.families.language.search import SEARCH
 from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
@@ -159,6 +159,15 @@ class LanguageConfig(FamilyConfig):
             ),
             training=TrainingSettings(epochs=3, batch_size=8, learning_rate=1e-2, patience=2),
         )
+
+    @model_validator(mode="after")
+    def _a_prefix_learns_no_rounding(self) -> LanguageConfig:
+        if self.model.prefix_tokens and self.compress.aware_epochs:
+            raise ValueError(
+                "with model.prefix_tokens the weights stay as they are, so nothing learns to be rounded: "
+                "--set compress.aware_epochs=0"
+            )
+        return self
 
     def requires(self) -> Mapping[str, str]:
         """transformers and tokenizers; peft for adapters."""
