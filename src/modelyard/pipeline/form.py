@@ -15,7 +15,7 @@ from modelyard import events
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import Entry, load
 from modelyard.settings.carried import carried, received
-from modelyard.settings.family import FamilyConfig, portable, resolve
+from modelyard.settings.family import FamilyConfig, merge, portable, resolve
 from modelyard.stages import STAGES, TRAINING
 from modelyard.stages.run import Run, Stage, code_version
 
@@ -158,6 +158,8 @@ def _read(run: Run, stage: Stage, whole: dict[str, Any]) -> dict[str, Any]:
     if stage.name == "train" and run.nodes > 1:
         sections.add(CLUSTER)
     config = {name: value for name, value in whole.items() if name in sections}
+    if stage.name == "features":
+        config = merge(run.config.for_features(), config)
     try:
         resolve(run.entry.Config, ("config", config))
     except UsageError:

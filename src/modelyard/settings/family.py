@@ -153,6 +153,14 @@ class FamilyConfig(Settings):
         would train on that split."""
         return self
 
+    def for_features(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings of other sections than `data`, `features` and `seed` that `features` reads, by
+        section: the stage is handed no others, and does not run again for them.
+
+        For example the checkpoint whose tokenizer reads the texts.
+        """
+        return {}
+
     def refuses_warm_start(self) -> str:
         """Why this config's model cannot be trained on from an earlier one; empty: it can."""
         return ""

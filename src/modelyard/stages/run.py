@@ -174,6 +174,8 @@ class Stage:
             "code": self.code(run.entry),
             "outside": outside if outside is not None else secrets.token_hex(16),
         }
+        if self.name == "features" and (more := run.config.for_features()):
+            content["more"] = more
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def code(self, entry: Entry[Any]) -> str:

@@ -14,6 +14,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import DynamicCache
 
+from modelyard.contract.isolated import ask
 from modelyard.errors import BrokenArtifact, UsageError
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.data import read_split
@@ -326,6 +327,13 @@ def test_settings_that_do_not_go_with_a_prefix_are_refused(wrong, words):
         resolve(LanguageConfig, ("--set", {"model": wrong}))
 
 
+def test_a_prefix_longer_than_the_checkpoint_reads_is_refused(trained, getters, tmp_path):
+    family = Language(tuned_config("gpt2", trained("gpt2").model, prefix_tokens=65))
+    features = features_of(family, getters, tmp_path / "features")
+    with pytest.raises(UsageError, match=r"prefix_tokens = 65.*reads 64 tokens at most"):
+        train(family, features, tmp_path / "model")
+
+
 def test_a_prefix_learns_no_rounding():
     wanted = {"model": {"prefix_tokens": 4, "checkpoint": "x"}, "compress": {"aware_epochs": 1}}
     with pytest.raises(UsageError, match=r"--set compress\.aware_epochs=0"):
@@ -369,6 +377,7 @@ def test_a_prefix_goes_through_every_stage(trained, getters, texts, tmp_path):
                 model="language", prompt=text, max_tokens=8, temperature=0
             )
             assert done.choices[0].text == own.text
+    assert ask("serve", str(built.package))["loaded"] == []
     assert package.info.chosen.name in ("native", "onnx-fp32")
     metrics = {variant.name: variant.metric for variant in package.info.variants}
     assert metrics.keys() == {"native", "onnx-fp32", *COMPRESSED}

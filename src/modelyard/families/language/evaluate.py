@@ -62,14 +62,6 @@ def evaluate(
     simple, simple_hits = _unigram(host, features, tokens)
     found = _resampled(judged, losses, simple)
     gain = found.gain(MAIN, BASELINE, "min") if found is not None else None
-    notes = [
-        _reading(host.spec),
-        "Perplexity is per token of this model's tokenizer; bits per byte compare models with different tokenizers.",
-    ]
-    if left:
-        notes.append(
-            f"{left} further documents of the split were not judged: features.evaluation_bytes = {most:,}."
-        )
     return Evaluation(
         split=split,
         rows=len(losses),
@@ -83,9 +75,22 @@ def evaluate(
         samples=found.paired() if found is not None else [],
         gains=[gain] if gain else [],
         directions={"bits_per_byte": "min", "perplexity": "min", "accuracy": "max"},
-        notes=notes,
+        notes=_notes(host.spec, left, most),
         plots=[_by_position(judged), _by_document(judged)],
     )
+
+
+def _notes(spec: DecoderSpec, left: int, most: int) -> list[str]:
+    """How was judged, and how many documents were not."""
+    notes = [
+        _reading(spec),
+        "Perplexity is per token of this model's tokenizer; bits per byte compare models with different tokenizers.",
+    ]
+    if left:
+        notes.append(
+            f"{left} further documents of the split were not judged: features.evaluation_bytes = {most:,}."
+        )
+    return notes
 
 
 def _reading(spec: DecoderSpec) -> str:

@@ -53,7 +53,11 @@ def pack(
         found = _pieces(inputs, targets, length, global_tokens)
         pieces += [piece for piece in found if any(one != IGNORED for one in piece.targets)]
     pieces.sort(key=lambda piece: len(piece.inputs), reverse=True)
-    rows = _fill([len(piece.inputs) for piece in pieces], length)
+    return _written(pieces, _fill([len(piece.inputs) for piece in pieces], length), length)
+
+
+def _written(pieces: list[_Piece], rows: list[list[int]], length: int) -> Packed:
+    """The arrays of rows, each of which names its pieces."""
     packed = Packed(
         *(np.full((len(rows), length), value) for value in (0, IGNORED, PADDING, PADDING))
     )

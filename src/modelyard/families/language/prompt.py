@@ -17,7 +17,7 @@ USUAL = 64
 
 
 LONGEST = 262_144
-"""Most characters of a prompt: more than any context holds, and read in a fraction of a second."""
+"""Most characters of a prompt; they are cut into tokens in a fraction of a second."""
 
 
 class Prompt(BaseModel, extra="forbid"):

@@ -92,12 +92,8 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -
         )
     bos = _first(architecture.bos_token_id)
     start = end if bos is None else bos
-    count, longest = config.model.prefix_tokens, architecture.max_position_embeddings
-    check_prefix(count, graph_spec(architecture).prefix, found.folder)
-    if count > longest:
-        raise UsageError(
-            f"model.prefix_tokens = {count}: checkpoint {found.folder} reads {longest} tokens at most"
-        )
+    count = config.model.prefix_tokens
+    check_prefix(count, architecture, found.folder)
 
     def build() -> CausalLanguageModel:
         model = found.load(config.model)
@@ -111,7 +107,7 @@ def from_checkpoint(config: LanguageConfig, found: Checkpoint, features: Path) -
         found.tokenizer,
         start,
         end,
-        min(config.model.context, longest),
+        min(config.model.context, architecture.max_position_embeddings),
         global_tokens=graph_spec(architecture).global_tokens,
     )
 

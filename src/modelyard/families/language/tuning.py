@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file
+from transformers import PretrainedConfig
 
 from modelyard.errors import UsageError
 from modelyard.families.language.architecture import attention_of, graph_spec
@@ -67,9 +68,14 @@ def merge(model: CausalLanguageModel, settings: LanguageModel, out: Path) -> Cau
     return plain
 
 
-def check_prefix(wanted: int, there: int, folder: Path) -> None:
-    """Raises UsageError where a checkpoint has a prefix and the settings want another, or none:
-    its weights were never meant to answer without it."""
+def check_prefix(wanted: int, architecture: PretrainedConfig, folder: Path) -> None:
+    """Raises UsageError where a checkpoint has a prefix and the settings want another, or none, for
+    its weights were never meant to answer without it; or where a prefix is longer than it reads."""
+    there, longest = graph_spec(architecture).prefix, architecture.max_position_embeddings
+    if wanted > longest:
+        raise UsageError(
+            f"model.prefix_tokens = {wanted}: checkpoint {folder} reads {longest} tokens at most"
+        )
     if there and wanted != there:
         raise UsageError(
             f"checkpoint {folder} has a prefix of {there} tokens. Type: --set model.prefix_tokens={there} "

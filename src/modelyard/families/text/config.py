@@ -117,6 +117,14 @@ class TextConfig(ClassifierConfig):
             training=TextTraining(epochs=9, batch_size=16, learning_rate=6e-3, hide=0.1),
         )
 
+    def for_features(self) -> Mapping[str, Mapping[str, Any]]:
+        """The checkpoint: its tokenizer reads the texts."""
+        model = self.model
+        if model.checkpoint is None:
+            return {}
+        chosen = {"kind": model.kind, "checkpoint": model.checkpoint, "hub": model.hub}
+        return {"model": chosen}
+
     def requires(self) -> Mapping[str, str]:
         """tokenizers, scikit-learn, torch; transformers for a bert."""
         needs = {"tokenizers": "text", "pyarrow": "text", "sklearn": "text", "torch": "torch"}
