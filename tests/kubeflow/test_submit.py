@@ -32,7 +32,6 @@ print(json.dumps(config.model_dump(mode="json")))
 """
 TEXTS = {
     "a name of Argo's": "price {{workflow.name}}",
-    "a folder of Python's": "/opt/python3.11/share/model",
     "an input": "{{inputs.parameters.a}} and }} and {{",
     "dollars": "$$ $ $$$$ $(HOME) $HOME",
     "quotes and newlines": "a \"b\" 'c' \\ \\n\n\r\n\ttab",

@@ -27,7 +27,8 @@ TRUST = Trust().naming(FAMILY)
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("outside")
+    # kfp.local replaces python3 by the interpreter, in the name of a folder too if it is let.
+    folder = tmp_path_factory.mktemp("outside-python3.11")
     shutil.copy(ROOT / "tests/toy/family.py", folder / "line.py")
     sys.path.insert(0, str(folder))
     yield folder

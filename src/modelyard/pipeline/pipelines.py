@@ -153,11 +153,24 @@ def run_here(pipeline: Path, root: Path, arguments: dict[str, Any]) -> None:
     except ImportError:
         raise MissingExtra("running a pipeline", "pipeline") from None
     kfp.local.init(kfp.local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+    kfp.local.subprocess_task_handler.replace_python_executable = _with_this_python
     logging.getLogger().setLevel(logging.INFO)
     loaded = kfp.components.load_component_from_file(str(pipeline))
     _without_settings_of_pods(loaded.component_spec.implementation.graph)
     _in_order(loaded.component_spec.implementation.graph)
     loaded(**arguments)
+
+
+SCRIPT = 2
+"""Place of the shell's script in a step's command; behind it stand code and arguments."""
+
+
+def _with_this_python(command: Sequence[str], python: str) -> list[str]:
+    """A step's command with this interpreter. kfp.local's own function, which this is in place of,
+    has no public one: it replaces `python3` in arguments too, and with it in the name of a
+    folder."""
+    script = [part.replace("python3", python) for part in command[: SCRIPT + 1]]
+    return [*script, *command[SCRIPT + 1 :]]
 
 
 def _without_settings_of_pods(graph: PipelineSpec) -> None:

@@ -1,9 +1,8 @@
 """Settings as a parameter of a Kubeflow run, so that they arrive as they were written.
 
-Argo fills `{{…}}` inside any parameter (`{{workflow.name}}` becomes a name), Kubernetes replaces
-`$$` and `$(NAME)` in a container's arguments, and a laptop's runner of pipelines (`kfp.local`) every
-`python3`, of a folder's name too; all without a word. What holds such signs is encoded, and decoded
-in the step. A step gets all its parameters in one argument, of which Linux takes 128 KiB.
+Argo fills `{{…}}` inside any parameter (`{{workflow.name}}` becomes a name), and Kubernetes replaces
+`$$` and `$(NAME)` in a container's arguments, both without a word. What holds such signs is encoded,
+and decoded in the step. A step gets all its parameters in one argument, of which Linux takes 128 KiB.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ WHOLE = "encoded"
 """Key of settings that are encoded as a whole, because they are long."""
 LONG, LONGEST = 40_000, 100_000
 """Bytes of JSON above which settings are compressed as a whole, and above which they do not fit."""
-_REPLACED = ("{{", "}}", "$", "python3")
+_REPLACED = ("{{", "}}", "$")
 
 
 def carried(values: Mapping[str, Any]) -> dict[str, Any]:
