@@ -59,7 +59,7 @@ def run_of(family: str, **data: Any) -> Run:
     changed: dict[str, Any] = {"data": DataSettings.model_validate(data)}
     if family == "tabular":
         changed["features"] = config.features.model_copy(update={"target": "target"})
-    if family == "image":
+    if family == "image" and not (Path(data["uri"]) / "labels.csv").is_file():
         # One of the pictures lies in a folder within that of its class.
         changed["features"] = config.features.model_copy(update={"class_folder": 1})
     return Run(entry, config.model_copy(update=changed))
