@@ -27,8 +27,7 @@ TRUST = Trust().naming(FAMILY)
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    # kfp.local replaces python3 by the interpreter, in the name of a folder too if it is let.
-    folder = tmp_path_factory.mktemp("outside-python3.11")
+    folder = tmp_path_factory.mktemp("outside")
     shutil.copy(ROOT / "tests/toy/family.py", folder / "line.py")
     sys.path.insert(0, str(folder))
     yield folder
@@ -69,6 +68,15 @@ def test_a_family_from_outside_runs_end_to_end_without_an_edit(workplace):
     (answer,) = Package(run / "package", trust=TRUST).predict([{"x": 1.0}])
     assert abs(answer.y - 3) < 0.2
     assert (run / "card.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_folder_may_be_called_as_the_interpreter_is(workplace, tmp_path):
+    """kfp.local puts the interpreter's path in place of python3, wherever it stands."""
+    home = tmp_path / "lib" / "python3.11"
+    home.mkdir(parents=True)
+    shutil.copy(workplace / "line.py", home)
+    modelyard(home, "run", "--family", FAMILY)
+    assert stages(last_run(home)) == [stage.name for stage in TRAINING]
 
 
 def test_an_unchanged_run_shows_the_finished_one(workplace, monkeypatch):
