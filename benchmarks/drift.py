@@ -28,7 +28,7 @@ from modelyard.settings.monitor import MonitorSettings
 from modelyard.stages.run import Run
 from modelyard.store.tables import read_parquet
 
-DRIFTED_ROWS = 2_000
+REFERENCE_ROWS, DRIFTED_ROWS = 2_000, 2_000
 SIZES = (100, 500, 2_000, 20_000)
 COLUMNS = 50
 SETTINGS = MonitorSettings()
@@ -125,7 +125,9 @@ def verdict(before: Drawn, after: Drawn) -> Verdict:
     return judge(*sides, SETTINGS, family="f", package="p", digest="d", window=WINDOW)
 
 
-def false_alarms(pool: Drawn, reference: int, rows: int, windows: int, rng: Rng) -> tuple[int, int]:
+def false_alarms(
+    pool: Drawn, rows: int, windows: int, rng: Rng, reference: int = REFERENCE_ROWS
+) -> tuple[int, int]:
     """Windows of unchanged traffic that raise the verdict, and that raise an alert."""
     raised = alerts = 0
     for _ in range(windows):
@@ -238,7 +240,7 @@ BROKEN = "one of fifty columns empty (as an alert)"
 
 
 def found_in_two(
-    pool: Drawn, reference: int, kind: Kind, name: str, windows: int, rng: Rng
+    pool: Drawn, kind: Kind, name: str, windows: int, rng: Rng, reference: int = REFERENCE_ROWS
 ) -> tuple[float, float]:
     """Share of the pairs of windows of which one raises the verdict and names the column, and
     mean number of other columns that a window names."""
@@ -256,7 +258,7 @@ def found_in_two(
     return found / windows, others / (2 * windows)
 
 
-def broken_of_fifty(pool: Drawn, reference: int, windows: int, rng: Rng) -> float:
+def broken_of_fifty(pool: Drawn, windows: int, rng: Rng, reference: int = REFERENCE_ROWS) -> float:
     """Share of the windows that name the one empty column of fifty in their alerts, and no other."""
     columns = list(pool)
     wide = {
@@ -279,16 +281,16 @@ def table(family: str, pool: Drawn, reference: int, windows: int, drifts: int) -
     rng = np.random.default_rng(0)
     cells = []
     for rows in SIZES:
-        raised, alerts = false_alarms(pool, reference, rows, windows, rng)
+        raised, alerts = false_alarms(pool, rows, windows, rng, reference)
         cells.append(f"{raised}" + (f" ({alerts} alerts)" if alerts else ""))
     print(f"| {family} ({len(pool)} columns) | of {windows} | {' | '.join(cells)} |", flush=True)
     for what, kind in KINDS.items():
         name = kind.of(pool)
         if name is None:
             continue
-        share, others = found_in_two(pool, reference, kind, name, drifts, rng)
+        share, others = found_in_two(pool, kind, name, drifts, rng, reference)
         print(f"| {family} | {what} | {name} | {share:.0%} | {others:.2f} |", flush=True)
-    share = broken_of_fifty(pool, reference, drifts, rng)
+    share = broken_of_fifty(pool, drifts, rng, reference)
     print(f"| {family} | {BROKEN} | any | {share:.0%} | 0 |", flush=True)
 
 
@@ -296,7 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("families", nargs="*", default=list(names()))
     parser.add_argument("--windows", type=int, default=500)
-    parser.add_argument("--reference", type=int, default=2_000, help="rows of it")
+    parser.add_argument("--reference", type=int, default=REFERENCE_ROWS, help="rows of it")
     parser.add_argument("--drifts", type=int, default=200)
     parser.add_argument("--package", type=Path, help="instead of a debug run of the one family")
     given = parser.parse_args()

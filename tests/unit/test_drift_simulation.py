@@ -12,6 +12,7 @@ from benchmarks.drift import (
     broken_of_fifty,
     false_alarms,
     found_in_two,
+    labels_of,
     package_of,
     pool_of,
 )
@@ -21,8 +22,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
-    """2,000 described card transactions with their answers."""
-    return pool_of(package_of("tabular", tmp_path_factory.mktemp("package")))
+    """2,000 described card transactions with their answers, and whether these were right."""
+    package = package_of("tabular", tmp_path_factory.mktemp("package"))
+    return pool_of(package) | labels_of("tabular", package)
 
 
 @pytest.mark.parametrize("rows", SIZES)
