@@ -26,6 +26,7 @@ from modelyard.families.language.prompt import Prompt
 from modelyard.families.language.setup import decoder_teacher
 from modelyard.families.language.train import load
 from modelyard.packages.package import Package
+from modelyard.runtimes.opening import open_variant
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.serving.app import create_app
 from modelyard.settings.family import resolve
@@ -366,8 +367,12 @@ def test_a_prefix_goes_through_every_stage(trained, getters, texts, tmp_path):
     built = build(tmp_path, "r1", values, "language")
     package = Package(built.package)
     network = TorchRuntime(Language(built.run.config).graphs(tmp_path / "model"))
-    asked = [{"prompt": text, "max_new_tokens": 8} for text in texts]
-    expected = package.host.predict(network, [Prompt(**body) for body in asked])
+    asked = [Prompt(prompt=text, max_new_tokens=8) for text in texts]
+    graphs = {variant.name: variant.graphs for variant in package.info.variants}
+    precise = open_variant(built.package / "graphs", "onnx-fp32", graphs["onnx-fp32"])
+    trained_one, exported = (package.host.predict(run, asked) for run in (network, precise))
+    assert [one.text for one in exported] == [one.text for one in trained_one]
+    expected = package.host.predict(package.run, asked)
     with (
         listening(create_app(package, None)) as address,
         openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client,
@@ -378,7 +383,6 @@ def test_a_prefix_goes_through_every_stage(trained, getters, texts, tmp_path):
             )
             assert done.choices[0].text == own.text
     assert ask("serve", str(built.package))["loaded"] == []
-    assert package.info.chosen.name in ("native", "onnx-fp32")
     metrics = {variant.name: variant.metric for variant in package.info.variants}
     assert metrics.keys() == {"native", "onnx-fp32", *COMPRESSED}
     assert max(metrics.values()) < 1.15 * metrics["onnx-fp32"]
