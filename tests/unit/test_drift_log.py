@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelyard.drift import sketch
+from modelyard.drift import second, sketch
 from modelyard.drift.columns import column
 from modelyard.drift.sketch import Sketch
 from modelyard.drift.statistics import compare
-from modelyard.drift.traffic import Side, served
+from modelyard.drift.traffic import DRAWN_ROWS, Side, reference_of, served
 from modelyard.predictions.files import Writer, read_log
 from modelyard.predictions.newest import newest_since
 from modelyard.predictions.window import LogPlace
 from modelyard.settings.monitor import MonitorSettings
+from modelyard.store.tables import write_parquet
 
 SINCE = datetime(2026, 1, 31, 12, tzinfo=UTC)
 HOUR = "2026-01-31T13"
@@ -433,3 +434,14 @@ def test_a_window_by_count_reads_no_older_hour_than_it_needs(three_hours, monkey
     )
     newest_since(three_hours, SINCE, PACKAGE, 30)
     assert set(read) == {HOURS[-1]}
+
+
+def test_all_rows_of_a_reference_can_be_drawn_for_the_report(tmp_path):
+    """Its first ones only would be the oldest of a table in the order of time."""
+    rows = [{"day": float(day)} for day in range(5_000)]
+    write_parquet(rows, tmp_path / "reference.parquet")
+    reference = reference_of(tmp_path, NONE_HIDDEN)
+    chosen = [reference.sample["day"][row] for row in second.chosen(reference.sample)]
+    assert len(set(chosen)) == DRAWN_ROWS
+    assert min(chosen) < 250
+    assert max(chosen) > 4_750

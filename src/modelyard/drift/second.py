@@ -98,7 +98,7 @@ class _Sample:
     """Rows of both sides, from a fixed seed."""
 
     def __init__(self, reference: Rows, current: Rows) -> None:
-        self._sides = [(side, _chosen(side)) for side in (reference, current)]
+        self._sides = [(side, chosen(side)) for side in (reference, current)]
 
     def of(self, column: ColumnDrift) -> list[np.ndarray] | None:
         """A column's values, reference first; None where a side holds none, or of another type, and
@@ -115,12 +115,13 @@ class _Sample:
         return found if all(map(_has_values, found)) else None
 
 
-def _chosen(side: Rows) -> list[int]:
+def chosen(side: Rows) -> list[int]:
+    """Which rows of a side are drawn: at random, from a fixed seed, where they are many."""
     rows = max((len(values) for values in side.values()), default=0)
     if rows <= DRAWN_ROWS:
         return list(range(rows))
-    chosen: list[int] = np.random.default_rng(0).choice(rows, DRAWN_ROWS, replace=False).tolist()
-    return chosen
+    found: list[int] = np.random.default_rng(0).choice(rows, DRAWN_ROWS, replace=False).tolist()
+    return found
 
 
 def _has_values(values: np.ndarray) -> bool:

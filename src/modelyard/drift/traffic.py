@@ -26,7 +26,7 @@ class Side:
 
     columns: dict[str, Column]
     sample: dict[str, list[Any]]
-    """Rows to draw, by column."""
+    """Rows by column; the report draws DRAWN_ROWS of them, at random."""
     repeated: float
     """Share of the rows with the content of another one near by."""
 
@@ -37,8 +37,7 @@ def reference_of(package: Path, hidden: frozenset[str]) -> Side:
     values = {name: cells for name, cells in rows.items() if name not in hidden}
     contents = Counter(zip(*values.values(), strict=True))
     repeated = 1 - len(contents) / contents.total() if contents else 0.0
-    drawn = {name: cells[:DRAWN_ROWS] for name, cells in values.items()}
-    return Side({name: column(cells) for name, cells in values.items()}, drawn, repeated)
+    return Side({name: column(cells) for name, cells in values.items()}, values, repeated)
 
 
 def served(

@@ -60,6 +60,6 @@ class MonitorSettings(Settings):
         if self.window_rows is not None and self.window_rows < self.min_rows:
             raise ValueError(
                 f"monitor.window_rows is {self.window_rows}, less than monitor.min_rows = {self.min_rows}: "
-                "every window would have too few rows"
+                "every window would have too few rows. Raise it, or lower monitor.min_rows"
             )
         return self

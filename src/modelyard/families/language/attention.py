@@ -4,7 +4,7 @@ prefix.
 Positions are those within the memory, as in StreamingLLM (Xiao et al. 2024, section 3.2): a global
 token is as far from token t as the memory holds entries between them, min(t, cap) - j with
 cap = global tokens + window - 1, and not t - j. No distance is then larger than in training, however
-long the text grows. StreamingLLM turns the kept keys anew for each token that is written; here the
+long the text grows. StreamingLLM turns the kept keys again for each token that is written; here the
 query is turned back instead, so that many tokens can be read in one call, and training, which
 reads whole rows, computes the same.
 """

@@ -25,7 +25,7 @@ from modelyard.families.recommender.numbering import from_number, number_listed,
 from modelyard.families.recommender.profiles import ITEMS, USERS
 from modelyard.families.recommender.read import Log, read_log
 from modelyard.families.recommender.sample import write_sample
-from modelyard.families.recommender.side import Told, write_side
+from modelyard.families.recommender.side import SideReport, write_side
 from modelyard.families.recommender.summary import NOT_LIKED, Interactions, summary
 from modelyard.family import Data, Split
 from modelyard.kit.columns.frames import bodies
@@ -70,7 +70,7 @@ class RecommenderData(Data[RecommenderConfig]):
         log = read_log(raw, settings.dates)
         lists = read_lists(raw)
         if len(log.time) > 1 and log.time.min() == log.time.max():
-            problem = f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be told"
+            problem = f"all interactions have the time {log.time[0]:g}: which was a user's last cannot be known"
             raise BadData(problem, file=log.file, column="timestamp")
         shown, dropped = _clean(log, settings)
         had, dropped = _positives(shown, settings, dropped, earlier)
@@ -79,19 +79,19 @@ class RecommenderData(Data[RecommenderConfig]):
         numbers = numbering(had.log, had.user, had.item, earlier)
         catalog = _catalog(had, split, numbers, lists, earlier, self._recommendable(log, lists))
         catalog.save(out / "assets")
-        told = self._columns(out, log, lists, catalog, earlier)
+        report = self._columns(out, log, lists, catalog, earlier)
         if earlier is not None:
             save_fresh(earlier, catalog, out)
         rows = _write_splits(out, had, split, numbers, self.config.seed)
         if log.labels:
             _write_impressions(out, shown, had, split, numbers)
-        columns = "items" in told.columns
+        columns = "items" in report.columns
         found = summary(catalog, had, split, rows, dropped, len(shown.rows), lists.titles, columns)
         read = [*log.notes, *lists.notes]
-        found["notes"] += [*told.notes, *read]
-        found["left_out"] += told.left_out
-        found["tables"] += told.tables
-        found["headline"] += told.headline + remarks(read)
+        found["notes"] += [*report.notes, *read]
+        found["left_out"] += report.left_out
+        found["tables"] += report.tables
+        found["headline"] += report.headline + remarks(read)
         return found
 
     def requests(
@@ -136,27 +136,27 @@ class RecommenderData(Data[RecommenderConfig]):
 
     def _columns(
         self, out: Path, log: Log, lists: Lists, catalog: Catalog, earlier: Catalog | None
-    ) -> Told:
+    ) -> SideReport:
         """Writes what the columns of users and items say. For each kind of model: the stage does not
         know it."""
-        told = Told()
+        report = SideReport()
         items = [item.id for item in catalog.items]
         for side, folder, ids in (("user", USERS, catalog.users), ("item", ITEMS, items)):
             listings = [part[side] for part in (lists.sides, log.sides) if side in part]
             before = getattr(earlier, f"{side}_side") if earlier else None
             if not self.config.features.columns or (earlier is not None and before is None):
-                told.unused(f"{side}s", listings, earlier is not None)
+                report.unused(f"{side}s", listings, earlier is not None)
             elif listings or before is not None:
                 frame = write_side(
-                    out / "assets" / folder, listings, ids, self.config.features, before, told
+                    out / "assets" / folder, listings, ids, self.config.features, before, report
                 )
                 if side == "user" and frame is not None:
                     frame.to_parquet(out / PROFILES, index=False)
-        if told.columns:
-            told.notes.append(
+        if report.columns:
+            report.notes.append(
                 "Columns go into multitask, din and sequence; the other kinds take none."
             )
-        return told
+        return report
 
 
 def load_split(features: Path, split: Split) -> tuple[np.ndarray, np.ndarray]:

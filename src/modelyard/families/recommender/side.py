@@ -28,7 +28,7 @@ SEPARATOR = "|"
 
 
 @dataclass
-class Told:
+class SideReport:
     """What became of the columns."""
 
     columns: dict[str, int] = field(default_factory=dict)
@@ -60,10 +60,10 @@ def write_side(
     ids: Sequence[str],
     settings: RecommenderFeatures,
     earlier: Side | None,
-    told: Told,
+    report: SideReport,
 ) -> pd.DataFrame | None:
     """Writes the assets of the columns of `ids`, users or items in the order of the catalogue, and
-    adds to what is `told`. Returns the values as they came; None, where no column can be used.
+    adds to `report`. Returns the values as they came; None, where no column can be used.
 
     Args:
         earlier: the columns of the model that the run continues: it keeps their encoding.
@@ -74,14 +74,14 @@ def write_side(
     what = folder.name.replace("_columns", "s")
     columns, frames = [], []
     for listing in listings:
-        found, frame = _read(listing, settings, what, earlier, told)
+        found, frame = _read(listing, settings, what, earlier, report)
         columns += found
         frames.append(frame)
     if earlier is not None:
         columns = earlier.schema.columns
     if not columns:
         return None
-    frame = _aligned(frames, columns, ids, what, told)
+    frame = _aligned(frames, columns, ids, what, report)
     schema = earlier.schema if earlier else SideSchema(columns=with_ranges(columns, frame))
     cells = to_columns(frame, schema)
     encoder = earlier.encoder if earlier else Encoder.fit(cells, schema, settings)
@@ -94,13 +94,17 @@ def write_side(
     np.save(folder / VALUES, values)
     np.save(folder / SCALE, scale)
     table = columns_table(frame, schema)
-    told.columns[what] = len(columns)
-    told.tables.append(table | {"title": f"Columns of {what}"})
+    report.columns[what] = len(columns)
+    report.tables.append(table | {"title": f"Columns of {what}"})
     return frame
 
 
 def _read(
-    listing: Listing, settings: RecommenderFeatures, what: str, earlier: Side | None, told: Told
+    listing: Listing,
+    settings: RecommenderFeatures,
+    what: str,
+    earlier: Side | None,
+    report: SideReport,
 ) -> tuple[list[Column], pd.DataFrame]:
     """The columns of a listing, and their values by id: of several rows of one id the first."""
     table = listing.table
@@ -108,7 +112,7 @@ def _read(
         lists = {name: {"role": "text"} for name in listing.names if _is_list(table, name)}
         columns, values = judged(table, listing.names, Edits(columns=lists), settings)
         columns, dropped = dropped_columns(columns)
-        told.left_out += [f"{name} ({why})" for name, why in dropped.items()]
+        report.left_out += [f"{name} ({why})" for name, why in dropped.items()]
         columns = [
             column.model_copy(update={"nullable": True})
             for column in columns
@@ -118,7 +122,7 @@ def _read(
         columns = [one for one in earlier.schema.columns if one.name in listing.names]
         values = {one.name: convert(one, table, False) for one in columns}
         known = {one.name for one in columns}
-        told.left_out += [
+        report.left_out += [
             f"{name} (the earlier model lacks it)" for name in listing.names if name not in known
         ]
     frame = pd.DataFrame(values)
@@ -128,7 +132,7 @@ def _read(
         rows = frame.assign(**{"": frame.index}).drop_duplicates()
         other = int(rows.index.duplicated().sum())
         if other:
-            told.notes.append(
+            report.notes.append(
                 f"{other:,} rows say something else of one of the {what} than an earlier row of "
                 f"{table.file.name}: the first counts."
             )
@@ -144,7 +148,7 @@ def _aligned(
     columns: Sequence[Column],
     ids: Sequence[str],
     what: str,
-    told: Told,
+    report: SideReport,
 ) -> pd.DataFrame:
     """A row for each id, with a column for each of `columns`; what is missing is counted."""
     aligned = [frame.reindex(list(ids)) for frame in frames]
@@ -157,7 +161,7 @@ def _aligned(
     empty = {name: int(count) for name, count in joined.isna().sum().items() if count}
     if empty:
         shown = ", ".join(f"{name} of {count:,}" for name, count in empty.items())
-        told.notes.append(f"Missing among {len(ids):,} {what}: {shown}.")
+        report.notes.append(f"Missing among {len(ids):,} {what}: {shown}.")
     return joined
 
 

@@ -33,8 +33,6 @@ from modelyard.training.loop import load_weights
 class TranslateText(TranslateData, Networks[TranslationSpec]):
     """From pairs of texts to a service that translates."""
 
-    Answering: Any = TranslateHost
-
     def plan(self, spec: TranslationSpec) -> Plan:
         """The network that the settings ask for."""
         found = self.checkpoint()
@@ -92,7 +90,7 @@ class TranslateText(TranslateData, Networks[TranslationSpec]):
         tokens = np.load(Path(model) / EXAMPLES, allow_pickle=False).astype(np.int64)
         net = load_weights(self.model(assets), model)
         assert isinstance(net, network.Translator)
-        shape = self.Answering(assets).decoding
+        shape = TranslateHost(assets).decoding
         return network.graphs(net, shape, torch.from_numpy(tokens))
 
     def evaluate(
