@@ -45,10 +45,14 @@ class Cost:
 def measured(
     process: int, address: str, small: dict[str, Any], deadline: float, ask: Callable[[], Any]
 ) -> Cost:
-    """Asks for something expensive while small requests and health are asked ten times a second."""
+    """Asks for something expensive while small requests and health are asked ten times a second.
+
+    It asks in the pause after the first small request: two that come at the same moment are one
+    batch, which ends as a whole.
+    """
     before_cpu, before_memory = cpu(process), memory(process)
     found = Cost(None, 0.0, 0.0)
-    stop = threading.Event()
+    answered, stop = threading.Event(), threading.Event()
 
     def beside() -> None:
         with httpx.Client(base_url=address, timeout=60) as client:
@@ -57,6 +61,7 @@ def measured(
                 headers = {"x-deadline-ms": str(int(deadline * 1e3))}
                 found.small.append(client.post("/predict", json=small, headers=headers).status_code)
                 found.slowest = max(found.slowest, time.monotonic() - start)
+                answered.set()
                 stop.wait(0.1)
 
     def health() -> None:
@@ -72,6 +77,7 @@ def measured(
     for thread in threads:
         thread.start()
     try:
+        assert answered.wait(60)
         found.answers = ask()
         _until_idle(process, 3 * deadline)
     finally:
