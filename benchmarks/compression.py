@@ -2,7 +2,7 @@
 Runtime and next to eager PyTorch, in one interleaved run. `fp32, fused` is full precision with the
 operators that int8 has for attention and GELU: what is left of the ratio then is the products' own.
 
-    python benchmarks/compression.py [--folder FOLDER] [--steps 150] [--rounds 40]
+    python benchmarks/compression.py [--folder FOLDER] [--steps 200] [--rounds 40] [--threads N]
 
 The encoder (6 layers, width 384, 128 tokens) learns from which kind of file 128 bytes come: files of
 this Python installation, whole files held out. The weights are kept in FOLDER, so that a second call
@@ -114,8 +114,10 @@ def trained(folder: Path, steps: int) -> Encoder:
     return model.eval()
 
 
-def variants(model: Encoder, folder: Path) -> dict[str, object]:
-    """Runtimes by name."""
+def variants(model: Encoder, folder: Path, threads: int | None) -> dict[str, object]:
+    """Runtimes by name, each with as many threads."""
+    if threads is not None:
+        torch.set_num_threads(threads)
     example = {"tokens": snippets(8, held_out=False, seed=-1 % 2**31)[0]}
     graph = Graph("encoder", example, module=model)
     file = folder / "onnx-fp32" / "encoder.onnx"
@@ -135,7 +137,7 @@ def variants(model: Encoder, folder: Path) -> dict[str, object]:
     for name, made in files.items():
         runtime = "onnx" if name.startswith("fp32") else name
         graphs = {"encoder": made.relative_to(folder).as_posix()}
-        opened[name] = open_variant(folder, runtime, graphs)
+        opened[name] = open_variant(folder, runtime, graphs, threads=threads)
         print(f"{name}: {made.stat().st_size / 1e6:.1f} MB")
     return opened
 
@@ -155,10 +157,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("compression"))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--threads", type=int, help="of one call; not given: all cores")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     model = trained(arguments.folder, arguments.steps)
-    opened = variants(model, arguments.folder)
+    opened = variants(model, arguments.folder, arguments.threads)
     x, y = snippets(HELD_OUT, held_out=True, seed=1)
     scores = {name: accuracy(run, x, y) for name, run in opened.items()}
     for size in BATCHES:
