@@ -12,11 +12,16 @@ ModelyardError            one clear line for the person, exit code 2; anything e
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from modelyard.credentials import redact
+
+MOST_NAMES, NEAREST = 20, 5
+"""So many allowed names are listed whole; of more, those that are most like what was typed."""
+MEANT = 0.7
+"""From this likeness on a name is taken for what was meant."""
 
 
 class ModelyardError(Exception):
@@ -105,12 +110,21 @@ class Interrupted(ModelyardError):
 
 
 def choices(what: str, seen: str, allowed: Iterable[str]) -> str:
-    """Says that `seen` is not one of `allowed`, with the nearest spelling first.
+    """Says that `seen` is not one of `allowed`, with the nearest spelling first; of very many names
+    those that are like it.
 
     >>> choices("family", "tabluar", ["tabular", "image"])
     "family 'tabluar' is unknown. Did you mean 'tabular'? Allowed: image, tabular"
     """
     names = sorted(allowed)
-    near = difflib.get_close_matches(seen, names, n=1)
-    guess = f" Did you mean '{near[0]}'?" if near else ""
+    near = sorted(names, key=lambda name: _likeness(seen, name), reverse=True)
+    guess = f" Did you mean '{near[0]}'?" if near and _likeness(seen, near[0]) >= MEANT else ""
+    if len(names) > MOST_NAMES:
+        names = [*near[:NEAREST], f"and {len(names) - NEAREST} more"]
     return f"{what} {seen!r} is unknown.{guess} Allowed: {', '.join(names) or 'none'}"
+
+
+def _likeness(seen: str, name: str) -> float:
+    """How alike two names are, 0 to 1; `kind` alone, and another section's, are `model.kind` too."""
+    ends = seen.rpartition(".")[2], name.rpartition(".")[2]
+    return max(SequenceMatcher(None, *both).ratio() for both in ((seen, name), ends))

@@ -88,6 +88,20 @@ def test_a_misspelt_setting_is_answered_with_the_nearest():
         resolve(Config, ("--set", {"model": {"knid": "x"}}))
 
 
+@pytest.mark.parametrize("path", [["taks"], ["model", "taks"], ["task"], ["data", "task"]])
+def test_a_setting_without_its_section_or_in_another_is_answered_with_the_whole_name(path):
+    from modelyard.families.text.config import TextConfig
+
+    asked = "tag"
+    for part in reversed(path):
+        asked = {part: asked}
+    with pytest.raises(UsageError) as refused:
+        resolve(TextConfig, ("--set", asked))
+    assert "Did you mean 'features.task'?" in str(refused.value)
+    assert "--all" in str(refused.value)
+    assert len(str(refused.value)) < 350
+
+
 def test_a_wrong_value_names_its_setting_its_source_and_itself():
     with pytest.raises(UsageError, match=r"params.yaml: setting 'model.depth' = 'deep'"):
         resolve(Config, ("params.yaml", {"model": {"depth": "deep"}}), ("--set", {"seed": 3}))

@@ -319,7 +319,8 @@ def _explain(
     if not path:
         return f"settings that do not go together: {first['msg'].removeprefix('Value error, ')}"
     if first["type"] == "extra_forbidden":
-        return f"{source}: {choices('setting', name, _field_names(cls))}"
+        problem = choices("setting", name, _field_names(cls))
+        return f"{source}: {problem}. `modelyard families FAMILY --all` explains them"
     return f"{source}: setting '{name}' = {first['input']!r}: {first['msg']}"
 
 
