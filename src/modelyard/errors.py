@@ -12,7 +12,7 @@ ModelyardError            one clear line for the person, exit code 2; anything e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import SequenceMatcher
 from pathlib import Path
 
