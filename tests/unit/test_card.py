@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -404,3 +405,26 @@ def test_warnings_stand_next_to_the_headline_and_notes_further_down() -> None:
     assert html.index("54 test rows are copies") < html.index("<h2>Metrics</h2>")
     assert html.index("a note") > html.index("<h2>Metrics</h2>")
     assert "Before you trust the figures" not in render(binary(), data={"notes": ["a note"]})
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ({}, "tests-toy-family-line"),
+        ({"data": {"uri": "s3://b/My Orders.csv"}}, "tests-toy-family-line-my-orders"),
+        ({"data": {"uri": "x.csv"}, "registry": {"name": "mine"}}, "mine"),
+    ],
+)
+def test_what_to_type_next_is_about_the_name_that_it_is_registered_under(
+    config: dict[str, Any], name: str
+) -> None:
+    info = binary()["info"].model_copy(update={"config": config})
+    text = Page(render(binary(), info=info)).text
+    assert f"modelyard serve {name} --family tests.toy.family:Line" in text
+    assert f"modelyard explain {name}" in text
+
+
+def test_other_simple_answers_stand_next_to_the_baseline() -> None:
+    evaluation = binary()["evaluation"].model_copy(update={"rivals": {"the <b>": 0.4321}})
+    text = Page(render(binary(), evaluation=evaluation)).text
+    assert "the <b>: 0.4321" in text

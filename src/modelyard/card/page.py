@@ -14,6 +14,7 @@ from modelyard.card.templates import render
 from modelyard.card.text import clean, number, signed, words
 from modelyard.judging.evaluation import Evaluation
 from modelyard.packages.package import PackageInfo
+from modelyard.registry.versions import registered_name
 from modelyard.store.artifact import Origin
 
 _DATA = (
@@ -103,6 +104,7 @@ def _hero(info: PackageInfo, evaluation: Evaluation) -> dict[str, Any]:
         "value": number(value),
         "baseline": number(baseline),
         "known": baseline is not None,
+        "rivals": {name: number(figure) for name, figure in evaluation.rivals.items()},
         "difference": signed(difference),
         "better": baseline is not None and evaluation.better(main, value, baseline),
         "direction": "higher is better"
@@ -158,13 +160,14 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:
-    family = shlex.quote(info.family)
-    named = f" --family {family}" if ":" in info.family else ""
+    data, registry = (info.config.get(section) or {} for section in ("data", "registry"))
+    name = shlex.quote(registered_name(info.family, data.get("uri"), registry.get("name")))
+    family = f" --family {shlex.quote(info.family)}" if ":" in info.family else ""
     return [
-        (f"modelyard serve {family}{named}", "answer requests over HTTP"),
+        (f"modelyard serve {name}{family}", "answer requests over HTTP"),
         (
-            f"modelyard predict {family} --explain{named}",
-            "answer one example here, with the reasons",
+            f"modelyard predict {name}{family}",
+            "answer one example here; --explain adds the reasons, where the model gives them",
         ),
-        (f"modelyard explain {family}", "what made it: data, settings, code and every step"),
+        (f"modelyard explain {name}", "what made it: data, settings, code and every step"),
     ]

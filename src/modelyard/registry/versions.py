@@ -64,10 +64,15 @@ def model_name(run: Run) -> str:
     """Under which name the packages of a run are registered: the setting, or `tabular` for the
     built-in data and `tabular-customers` for a person's `customers.csv`, so that two tables are
     two models."""
-    family, uri = slug(run.name), run.config.data.uri or ""
+    return registered_name(run.name, run.config.data.uri, run.config.registry.name)
+
+
+def registered_name(family: str, uri: str | None, name: str | None) -> str:
+    """The name that settings give, else by the family and the last part of the data's address."""
+    family, uri = slug(family), uri or ""
     data = (uri.partition("#")[2] or uri).rstrip("/").rpartition("/")[2].partition(".")[0]
     data = re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-")
-    return run.config.registry.name or (family if data in ("", family) else f"{family}-{data}")
+    return name or (family if data in ("", family) else f"{family}-{data}")
 
 
 def register(package: Path, run: Run) -> str:
