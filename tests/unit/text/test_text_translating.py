@@ -361,6 +361,29 @@ def test_bleu_and_chrf_are_those_of_sacrebleu_with_its_signature():
     assert evaluation.baseline_name == COPY
 
 
+@pytest.mark.parametrize(
+    ("tokenize", "references", "answers"),
+    [
+        (
+            "zh",
+            ["我今天很高兴见到你。", "他在北京工作。"],
+            ["我今天高兴见到你。", "他在上海工作。"],
+        ),
+        ("char", ["赤いねことあおいいぬ"], ["赤いねことしろいいぬ"]),
+        ("char", ["ฉันรักแมวตัวนี้มาก"], ["ฉันรักหมาตัวนี้มาก"]),
+        ("13a", ["the red 猫 sat down here"], ["the blue 猫 sat down here"]),
+    ],
+)
+def test_a_script_without_blanks_is_not_one_word_to_bleu(tokenize, references, answers):
+    judged = JudgedTranslations(references, references, answers, [0.5] * len(answers), references)
+    found = judge_translations(judged, split="test")
+    expected = sacrebleu.corpus_bleu(answers, [references], tokenize=tokenize).score
+    assert found.metrics["bleu"] == pytest.approx(expected)
+    assert 5 < expected < 95
+    assert found.rivals[MEMORY] == pytest.approx(100)
+    assert any(f"tok:{tokenize}" in note for note in found.notes)
+
+
 def test_bleu_by_hand():
     """Two sentences of 5 and 4 words: 7 of 9 words match, 4 of 7 pairs, 2 of 5 triples, 1 of 3
     quadruples, and the answer is as long as the reference."""

@@ -3,6 +3,7 @@ memory, and what the card shows."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,9 @@ WORST, SHOWN = 20, 160
 CHUNK = 256
 ORDER = 4
 """N-grams that BLEU counts."""
+HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff]")
+"""Letters of other scripts without blanks between words: Thai, Lao, Burmese, Khmer, kana."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,25 @@ class JudgedTranslations:
     """What a translation memory answers."""
 
 
-def translation_metrics(answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """`bleu` and `chrf`, 0 to 100, and `exact_match`."""
+def tokenization(references: Sequence[str]) -> str:
+    """How BLEU finds words: `13a`, between blanks. Where most letters are of scripts without blanks,
+    a sentence would be one word: `zh` makes each Chinese character one, `char` each character."""
+    text = "".join(references)
+    han, other = len(HAN.findall(text)), len(SPACELESS.findall(text))
+    if 2 * (han + other) <= sum(map(str.isalpha, text)):
+        return "13a"
+    return "char" if 20 * other > han else "zh"
+
+
+def translation_metrics(
+    answers: Sequence[str], references: Sequence[str], tokenize: str = "13a"
+) -> dict[str, float]:
+    """`bleu`, with words as `tokenize` finds them, and `chrf`, 0 to 100, and `exact_match`."""
     equal = [answer == truth for answer, truth in zip(answers, references, strict=True)]
     return {
-        "bleu": float(BLEU().corpus_score(list(answers), [list(references)]).score),
+        "bleu": float(
+            BLEU(tokenize=tokenize).corpus_score(list(answers), [list(references)]).score
+        ),
         "chrf": float(CHRF().corpus_score(list(answers), [list(references)]).score),
         "exact_match": float(np.mean(equal)),
     }
@@ -62,23 +80,25 @@ def remember(sources: Sequence[str], training: Sequence[tuple[str, str]]) -> lis
 
 def judge_translations(judged: JudgedTranslations, *, split: str) -> Evaluation:
     """Figures of a split next to those of copying and of the memory."""
-    references = judged.references
-    metrics = translation_metrics(judged.translations, references)
-    counts = [_counts(answers, references) for answers in (judged.translations, judged.sources)]
+    references, words = judged.references, tokenization(judged.references)
+    metrics = translation_metrics(judged.translations, references, words)
+    counts = [
+        _counts(answers, references, words) for answers in (judged.translations, judged.sources)
+    ]
     found = resample(_bleu, np.zeros(len(references)), *counts, varied=False)
     gain = found.gain("bleu", COPY, "max")
-    scorer = BLEU()
+    scorer = BLEU(tokenize=words)
     scorer.corpus_score(judged.translations, [references])
     return Evaluation(
         split=split,
         rows=len(references),
         unit="pairs",
         metrics=metrics,
-        baseline=translation_metrics(judged.sources, references),
+        baseline=translation_metrics(judged.sources, references, words),
         baseline_name=COPY,
         main="bleu",
         gains=[gain] if gain is not None else [],
-        rivals={MEMORY: translation_metrics(judged.remembered, references)["bleu"]},
+        rivals={MEMORY: translation_metrics(judged.remembered, references, words)["bleu"]},
         directions=directions(list(metrics)),
         intervals=found.intervals("bleu"),
         samples=found.paired(),
@@ -87,14 +107,14 @@ def judge_translations(judged: JudgedTranslations, *, split: str) -> Evaluation:
             f"BLEU: sacrebleu, {scorer.get_signature()}.",
         ],
         plots=[_scores(judged)],
-        tables=[_by_length(judged), _worst(judged)],
+        tables=[_by_length(judged, words), _worst(judged)],
     )
 
 
-def _counts(answers: Sequence[str], references: Sequence[str]) -> np.ndarray:
+def _counts(answers: Sequence[str], references: Sequence[str], tokenize: str) -> np.ndarray:
     """What BLEU is computed from, of each pair: n-grams that match, n-grams, and both lengths,
     float64 (pairs, 10)."""
-    scorer = BLEU(effective_order=True)
+    scorer = BLEU(effective_order=True, tokenize=tokenize)
     rows = []
     for answer, reference in zip(answers, references, strict=True):
         found = scorer.sentence_score(answer, [reference])
@@ -138,7 +158,7 @@ def _scores(judged: JudgedTranslations) -> Plot:
     )
 
 
-def _by_length(judged: JudgedTranslations) -> Table:
+def _by_length(judged: JudgedTranslations, tokenize: str) -> Table:
     """Figures by quarters of the sources' length."""
     lengths = np.array([len(source) for source in judged.sources])
     edges = np.unique(np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1]))
@@ -149,7 +169,9 @@ def _by_length(judged: JudgedTranslations) -> Table:
         if not len(own):
             continue
         metrics = translation_metrics(
-            [judged.translations[row] for row in own], [judged.references[row] for row in own]
+            [judged.translations[row] for row in own],
+            [judged.references[row] for row in own],
+            tokenize,
         )
         figures = [round(metrics[name], 3) for name in ("bleu", "chrf", "exact_match")]
         rows.append([f"{low:.0f} to {high:.0f}", len(own), *figures])
