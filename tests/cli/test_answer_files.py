@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from modelyard.cli.answer import answer, read_examples
-from modelyard.errors import BadData
+from modelyard.errors import BadData, UsageError
 from modelyard.families.image.host import ImageHost
 from modelyard.host import Host
 from modelyard.store.tables import read_parquet
@@ -136,3 +136,38 @@ def test_rows_without_a_whole_example_stay_and_have_no_answer(tmp_path: Path) ->
         (False, {"id": "a"}),
         (True, {"id": "b"}),
     ]
+
+
+def test_json_lines_are_read_as_in_training_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    """U+2028 ends no row; a mark in front and another ending are as good."""
+    file = tmp_path / "new.ndjson"
+    row = json.dumps({"x": 1.0, "id": "a\u2028b"}, ensure_ascii=False)
+    file.write_text(f"\ufeff{row}\r\n\n", encoding="utf-8")
+    lines = package(LineHost.Request, LineHost)
+    (found,) = read_examples(file, lines)
+    assert (found.body, found.unused) == ({"x": 1.0}, {"id": "a\u2028b"})
+    file.write_text('{"x": 1}\n{"x":\n')
+    with pytest.raises(BadData, match=r"new.ndjson, row 2: is not JSON"):
+        read_examples(file, lines)
+    file.write_bytes(b'{"x": 1}\n{"x": 1, "id": "\xe4"}\n')
+    with pytest.raises(BadData, match=r"row 2: byte 0xe4 is not UTF-8"):
+        read_examples(file, lines)
+    (tmp_path / "new.json").write_text("[1,")
+    with pytest.raises(UsageError, match="new.json is not JSON"):
+        read_examples(tmp_path / "new.json", lines)
+
+
+def test_answers_are_written_in_their_own_letters_where_the_terminal_can(
+    tmp_path: Path, orders: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new.jsonl").write_text('{"weight": 12.5, "id": "猫"}\n', encoding="utf-8")
+    answer(str(orders[0]), None, tmp_path / "new.jsonl", None, False)
+    assert '"id": "猫"' in capsys.readouterr().out
+    answer(str(orders[0]), None, tmp_path / "new.jsonl", tmp_path / "out.jsonl", False)
+    assert '"id": "猫"' in (tmp_path / "out.jsonl").read_text(encoding="utf-8")
+
+
+def test_reasons_that_a_model_does_not_give_are_refused_before_it_answers(tmp_path: Path) -> None:
+    made = build(tmp_path / "run", "first", {}, family="tests.toy.family:Line").package
+    with pytest.raises(UsageError, match="gives no reasons for this model: leave out --explain"):
+        answer(str(made), '{"x": 1}', None, None, True)

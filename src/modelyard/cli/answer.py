@@ -15,7 +15,9 @@ from rich.console import Console
 
 from modelyard.errors import BadData, UsageError
 from modelyard.host import Explains
+from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
 from modelyard.packages.package import Package
+from modelyard.store.files import File
 
 CHUNK = 4096
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
@@ -40,6 +42,9 @@ def answer(
     from modelyard.registry.versions import resolve
 
     package = Package(resolve(reference))
+    if explain and not isinstance(package.host, Explains):
+        family = package.info.family
+        raise UsageError(f"family {family!r} gives no reasons for this model: leave out --explain")
     if text is not None and file is not None:
         raise UsageError("give --json or --file, not both")
     if text is not None:
@@ -83,19 +88,33 @@ def read_examples(file: Path, package: Package) -> list[Example]:
 
 def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
     """The rows, and whether the package's family read them."""
-    name = file.name.lower()
-    if name.endswith((".json", ".jsonl")):
-        return _from_text(file.read_text(encoding="utf-8"), lines=name.endswith(".jsonl")), False
+    name, source = file.name.lower(), File(file.parent, file.name)
+    if source.suffix in ROWS:
+        return _json_rows([value for _, value in json_rows(read_utf8(source), file)], file, package)
+    if source.suffix == ".json":
+        return _from_text(read_utf8(source), f"{file.name} is "), False
     rows = package.host.read_file(file)
     if rows is not None:
         return rows, True
     if not name.endswith(TABLES):
-        allowed = ", ".join((*TABLES, ".jsonl", ".json"))
+        allowed = ", ".join((*TABLES, *sorted(ROWS), ".json"))
         raise BadData(
             f"cannot read {file.suffix or 'this'} files", file=file, hint=f"Allowed: {allowed}"
         )
     reader = "read_parquet" if name.endswith(".parquet") else "read_csv"
     return _read_table(file, reader), False
+
+
+def _json_rows(rows: list[Any], file: Path, package: Package) -> tuple[list[Any], bool]:
+    """JSON rows are bodies of requests; else, where none has a field of one, as in training."""
+    fields = {field.alias or name for name, field in package.host.Request.model_fields.items()}
+    if any(isinstance(row, dict) and fields & row.keys() for row in rows):
+        return rows, False
+    try:
+        found = package.host.read_file(file)
+    except BadData:  # of a family whose data are tables only
+        found = None
+    return (rows, False) if found is None else (found, True)
 
 
 def _example(row: Any, fields: dict[str, Any], read_by_host: bool) -> Example:
@@ -117,12 +136,9 @@ def _answers(package: Package, requests: list[BaseModel], explain: bool) -> list
             for one in package.host.predict(package.run, batch)
         ]
     if explain:
+        assert isinstance(package.host, Explains), "looked at before"
         for request, one in zip(requests, answers, strict=True):
-            reasons = (
-                package.host.explain(package.run, request)
-                if isinstance(package.host, Explains)
-                else None
-            )
+            reasons = package.host.explain(package.run, request)
             one["explanation"] = reasons.model_dump(mode="json") if reasons else None
     return answers
 
@@ -175,13 +191,11 @@ def _plain(value: Any, annotation: Any) -> Any:
     return value
 
 
-def _from_text(text: str, lines: bool = False) -> list[Any]:
+def _from_text(text: str, what: str = "") -> list[Any]:
     try:
-        if lines:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
         body = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UsageError(f"not JSON: {error}") from None
+        raise UsageError(f"{what}not JSON: {error}") from None
     return body if isinstance(body, list) else [body]
 
 
@@ -197,7 +211,9 @@ def _parse(package: Package, body: Any, number: int) -> BaseModel:
 
 
 def _write(answers: list[dict[str, Any]], out: Path | None) -> None:
-    lines = "".join(json.dumps(one) + "\n" for one in answers)
+    # A person reads 猫, not its escapes, where the terminal can write it.
+    escaped = out is None and "utf" not in (sys.stdout.encoding or "").lower()
+    lines = "".join(json.dumps(one, ensure_ascii=escaped) + "\n" for one in answers)
     if out is None:
         sys.stdout.write(lines)
         return
@@ -233,7 +249,7 @@ def _flat(answer: dict[str, Any]) -> dict[str, Any]:
             else {name: value}
         )
     return {
-        name: json.dumps(value) if isinstance(value, list | dict) else value
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
         for name, value in flat.items()
     }
 

@@ -127,6 +127,17 @@ def test_rows_of_a_file_are_read_by_the_column_of_the_training_data(
         {"id": "2"},
     ]
     assert host.read_file(tmp_path / "new/data.xyz") is None
+    rows = '{"review": "good", "id": 1}\n{"text": "bad", "review": "x"}\n"good"\n'
+    (tmp_path / "new.jsonl").write_text(rows)
+    assert host.read_file(tmp_path / "new.jsonl") == [
+        {"text": "good", "id": 1},
+        {"text": "bad", "review": "x"},
+        "good",
+    ]
+    (tmp_path / "new.jsonl").write_text('{"text": "good"}\n')
+    assert host.read_file(tmp_path / "new.jsonl") is None
+    (tmp_path / "note.txt").write_bytes("schön".encode("latin1"))
+    assert host.read_file(tmp_path / "note.txt") == [{"text": "schön"}]
 
 
 def test_word_counts_stand_next_to_the_model_and_the_card_says_which_is_better(

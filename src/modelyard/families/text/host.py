@@ -104,8 +104,6 @@ class TextHost(ClassifierHost[TextSpec]):
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A table's column that held the texts in training, with its other columns; a .txt as one
         request."""
-        if TEXTS.reads(file.name):
-            return [{TEXTS.field: file.read_text(encoding="utf-8")}]
         from modelyard.kit.classifier.rows import read_bodies
 
         return read_bodies(file, TEXTS, self.spec.text_column)

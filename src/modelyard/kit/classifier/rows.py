@@ -130,10 +130,16 @@ def read_rows(
 
 def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]] | None:
     """Rows of a table as bodies of requests, with their other columns: the content is in `column`,
-    as in training, or is called as the request's field. None for any other file."""
+    as in training, or is called as the request's field. JSON rows too, where they hold `column`,
+    and a text as one request. None for any other file."""
+    source = File(file.parent, file.name)
+    if kind.reads(file.name):
+        return [{kind.field: decoded(source)[0]}]
+    if source.suffix in ROWS:
+        return _renamed(source, kind.field, column)
     if not file.name.lower().endswith(SUFFIXES):
         return None
-    rows = _read(File(file.parent, file.name))
+    rows = _read(source)
     name = column if column in rows.columns else kind.field
     bodies = []
     for place in range(len(rows.numbers)):
@@ -141,6 +147,17 @@ def read_bodies(file: Path, kind: FileKind, column: str) -> list[dict[str, Any]]
         content = rows.columns[name][place] if name in rows.columns else None
         bodies.append(cells if content is None else {kind.field: content, **cells})
     return bodies
+
+
+def _renamed(source: File, field: str, column: str) -> list[dict[str, Any]] | None:
+    """JSON rows with the content of `column` as `field`; None: no row needs it."""
+    values = [_flat(value) for _, value in json_rows(read_utf8(source), source.path)]
+    if column == field or not any(isinstance(one, dict) and column in one for one in values):
+        return None
+    for value in values:
+        if isinstance(value, dict) and column in value and field not in value:
+            value[field] = value.pop(column)
+    return values
 
 
 def is_rows(name: str) -> bool:
@@ -176,16 +193,23 @@ def _read(file: File) -> Rows:
         return Rows(file, columns, numbers, table.notes)
     columns, numbers = {}, []
     for number, value in json_rows(read_utf8(file), file.path):
+        value = _flat(value)
         if not isinstance(value, dict):
             raise BadData("must be a JSON object", file=file.path, row=number)
-        if len(value) == 1 and isinstance(inner := value.get(TRANSLATION), dict):
-            value = inner
         for name in value.keys() - columns.keys():
             columns[name] = [None] * len(numbers)
         for name, cells in columns.items():
             cells.append(_cell(value.get(name)))
         numbers.append(number)
     return Rows(file, dict(sorted(columns.items())), numbers, [])
+
+
+def _flat(value: Any) -> Any:
+    """The object of a row; of `{"translation": {…}}` the inner one."""
+    if isinstance(value, dict) and len(value) == 1:
+        inner = value.get(TRANSLATION)
+        return inner if isinstance(inner, dict) else value
+    return value
 
 
 def _cell(value: Any) -> str | None:

@@ -142,8 +142,6 @@ class TagHost(Host):
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A table's column `text`, with its other columns; a .txt as one request."""
-        if TEXTS.reads(file.name):
-            return [{SENTENCES.field: file.read_text(encoding="utf-8")}]
         from modelyard.kit.classifier.rows import read_bodies
 
         return read_bodies(file, TEXTS, SENTENCES.field)

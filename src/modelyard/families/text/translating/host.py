@@ -147,8 +147,6 @@ class TranslateHost(Host):
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A table's column that held the sources in training, with its other columns; a .txt as one
         request."""
-        if PAIRS.reads(file.name):
-            return [{PAIRS.field: file.read_text(encoding="utf-8")}]
         from modelyard.kit.classifier.rows import read_bodies
 
         return read_bodies(file, PAIRS, self.spec.text_column)
