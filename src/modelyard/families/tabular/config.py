@@ -51,6 +51,9 @@ class TabularFeatures(Settings):
     order of a date or time column that the target follows; else random."""
     time_column: str | None = None
     """Column of dates or numbers to split by. None: found among the columns."""
+    group: str | None = None
+    """Column whose rows of one value stay in one split, such as the patient they are of. It is no
+    input. None: every row stands for itself."""
     newest_rows: int | None = Field(default=None, ge=20)
     """Only so many rows of the table are used, those with the latest time; the last ones where rows
     are not in the order of a time. Requests whose label came are used besides. None: all."""
@@ -192,6 +195,12 @@ class TabularConfig(FamilyConfig):
             raise ValueError(
                 f"features.split = 'random', but features.time_column = {column!r} is to split by. "
                 "Type: --set features.time_column=null"
+            )
+        group = self.features.group
+        if group is not None and (self.features.split == "time" or column is not None):
+            raise ValueError(
+                f"features.group = {group!r} divides by groups, and features.split or time_column by time; it is "
+                "one or the other. Type: --set features.group=null"
             )
         return self
 

@@ -11,6 +11,7 @@ from modelyard.errors import BadData
 from modelyard.families.tabular import divide, order
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.earlier import Earlier
+from modelyard.families.tabular.groups import save_groups
 from modelyard.families.tabular.labelled import divided, labelled_rows, load_mask, save_mask
 from modelyard.families.tabular.overview import summarize
 from modelyard.families.tabular.prepare import Prepared, check_columns, prepare, target_name
@@ -83,7 +84,7 @@ class TabularData(Data[TabularConfig]):
         check_width(table)
         prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)
         rows, split_by = order.divide_rows(
-            prepared.clock, prepared.y, prepared.schema, table, config
+            prepared.clock, prepared.y, prepared.schema, table, config, prepared.groups
         )
         if earlier is not None:
             schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
@@ -109,6 +110,8 @@ class TabularData(Data[TabularConfig]):
             frame = prepared.frame.iloc[part]
             x = encoder.transform(completed(to_columns(frame, schema), schema))
             save_split(out, split, x, prepared.y[part])
+            if prepared.groups is not None:
+                save_groups(out, split, prepared.groups[part])
             if len(prepared.y) > own:
                 save_mask(out, split, part >= own)
             frame.to_parquet(Path(out) / f"{split}.parquet", index=False)
@@ -174,6 +177,10 @@ def _with_labelled(
     own = len(prepared.y)
     prepared.frame = pd.concat([prepared.frame, found.frame], ignore_index=True)
     prepared.y = np.concatenate([prepared.y, found.y])
+    if prepared.groups is not None:
+        # A request does not say which group it is of.
+        alone = prepared.groups.max() + 1 + np.arange(len(found.y))
+        prepared.groups = np.concatenate([prepared.groups, alone])
     prepared.headline += f"; {len(found.y):,} labelled requests among the rows"
     prepared.notes.append(
         f"{len(found.y):,} rows are requests whose label came: {len(parts['train']):,} train, "

@@ -46,22 +46,31 @@ def by_time(settings: TabularFeatures, times: np.ndarray) -> Rows:
 
 
 def check(
-    rows: Rows, y: np.ndarray, classes: list[str] | None, file: Path, column: str | None
+    rows: Rows,
+    y: np.ndarray,
+    classes: list[str] | None,
+    file: Path,
+    column: str | None,
+    setting: str = "time_column",
 ) -> None:
     """Every split has rows, and of every class at least one.
 
+    Args:
+        column: what the rows are divided by, and `setting` the one of `features` that names it.
+
     Raises:
-        BadData: a split that has not; it can happen when dividing by time.
+        BadData: a split that has not; it can happen when dividing by time or by groups.
     """
+    by = "groups" if setting == "group" else "time"
     for split, part in rows.items():
         if len(part) < 2:
-            problem = f"dividing by time leaves {len(part)} rows for the {split} split"
+            problem = f"dividing by {by} leaves {len(part)} rows for the {split} split"
             raise BadData(problem, file=file, column=column)
         for index, name in enumerate(classes or []):
             if not (y[part] == index).any():
-                problem = f"dividing by time leaves the {split} split ({len(part)} rows) without class {name!r}"
+                problem = f"dividing by {by} leaves the {split} split ({len(part)} rows) without class {name!r}"
                 hint = (
-                    "Change features.test_share or validation_share, or unset features.time_column"
+                    f"Change features.test_share or validation_share, or unset features.{setting}"
                 )
                 raise BadData(problem, file=file, column=column, hint=hint)
 

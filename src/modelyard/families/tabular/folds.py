@@ -18,17 +18,32 @@ Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 def folds_of(table: Table, seed: int, count: int = FOLDS) -> Folds:
-    """Divisions of the training rows; of rows in the order of time the held-out ones come later."""
+    """Divisions of the training rows; of rows in the order of time the held-out ones come later,
+    and no group is on both sides."""
     from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
     if table.by_time:
         # A kind that cannot follow a trend shows it only on later rows.
         return list(TimeSeriesSplit(LATER_FOLDS).split(table.x))
+    if table.groups is not None:
+        return _grouped(table, table.groups, seed, count)
     if table.classes is None:
         return list(KFold(count, shuffle=True, random_state=seed).split(table.x))
     rarest = int(np.bincount(table.y).min())
     splitter = StratifiedKFold(max(2, min(count, rarest)), shuffle=True, random_state=seed)
     return list(splitter.split(table.x, table.y))
+
+
+def _grouped(table: Table, groups: np.ndarray, seed: int, count: int) -> Folds:
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    count = min(count, len(np.unique(groups)))
+    if table.classes is None:
+        splitter = GroupKFold(count, shuffle=True, random_state=seed)
+        return list(splitter.split(table.x, table.y, groups))
+    rarest = int(np.bincount(table.y).min())
+    stratified = StratifiedGroupKFold(max(2, min(count, rarest)), shuffle=True, random_state=seed)
+    return list(stratified.split(table.x, table.y, groups))
 
 
 def held_out_rows(folds: Folds) -> np.ndarray:

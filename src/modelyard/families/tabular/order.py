@@ -10,6 +10,7 @@ import numpy as np
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures
+from modelyard.families.tabular.groups import by_group, likely_group
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit import tables
 from modelyard.kit.columns.infer import is_numeric
@@ -65,6 +66,8 @@ def find_clock(
     Raises:
         UsageError: `features.split` asks for a division by time, and no column is the time.
     """
+    if settings.group is not None:
+        return Clock()
     if settings.time_column is not None:
         return Clock(settings.time_column, _times(table, settings.time_column))
     if settings.split == "random":
@@ -83,15 +86,27 @@ def find_clock(
 
 
 def divide_rows(
-    clock: Clock, y: np.ndarray, schema: TableSchema, table: Table, config: TabularConfig
+    clock: Clock,
+    y: np.ndarray,
+    schema: TableSchema,
+    table: Table,
+    config: TabularConfig,
+    groups: np.ndarray | None = None,
 ) -> tuple[divide.Rows, SplitBy]:
     """Which rows train, which validate and which test, and what to say of it.
 
+    Args:
+        groups: the group of every row, int64 (rows,), where they are divided by groups.
+
     Raises:
-        BadData: a division by time that was asked for leaves a split without rows or a class.
+        BadData: a division by time or groups that was asked for leaves a split without rows or a class.
     """
     settings = config.features
     classes = y if schema.classes else None
+    if groups is not None:
+        rows = by_group(settings, groups, classes, config.seed)
+        divide.check(rows, y, schema.classes, table.file, settings.group, "group")
+        return rows, _by_group(str(settings.group), groups, rows)
     if clock.times is not None:
         rows = divide.by_time(settings, clock.times)
         try:
@@ -104,7 +119,8 @@ def divide_rows(
         return rows, _by_time(clock) if clock.found else SplitBy()
     rows = divide.at_random(settings, classes, len(y), config.seed)
     divide.check(rows, y, schema.classes, table.file, None)
-    return rows, _at_random(clock, schema)
+    group = likely_group(table, schema.target)
+    return rows, _torn(group) if group else _at_random(clock, schema)
 
 
 def _candidates(table: Table, columns: Sequence[Column]) -> dict[str, np.ndarray]:
@@ -152,6 +168,26 @@ def _by_time(clock: Clock) -> SplitBy:
             f"The rows are split by time: the latest by {name} are the test split, those before them validate. "
             "They are in its order and the target follows it, so a random split would judge the model on the "
             "neighbours of its training rows. For that one: --set features.split=random"
+        ],
+    )
+
+
+def _by_group(name: str, groups: np.ndarray, rows: divide.Rows) -> SplitBy:
+    counts = {split: len(np.unique(groups[part])) for split, part in rows.items()}
+    said = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+    return SplitBy(
+        f"; split by {name} (features.group)",
+        [f"No {name} is in two splits (features.group); of {sum(counts.values()):,}: {said}."],
+    )
+
+
+def _torn(name: str) -> SplitBy:
+    together = f"--set features.group={name}"
+    return SplitBy(
+        f"; rows of one {name} are in several splits (to keep them in one: {together})",
+        [
+            f"Rows of one {name} are in several splits, so the model is judged on some that it knows from training. "
+            f"If it is for others, keep the rows of each in one split: {together}"
         ],
     )
 

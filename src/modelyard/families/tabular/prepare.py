@@ -11,12 +11,13 @@ import numpy as np
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular import divide, order
 from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.groups import group_numbers
 from modelyard.families.tabular.samples import TARGETS
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.target import read_target
 from modelyard.kit.columns.edits import Edits
 from modelyard.kit.columns.frames import check_named, dropped_columns, judged, unlisted
-from modelyard.kit.columns.schema import near
+from modelyard.kit.columns.schema import Column, near
 from modelyard.kit.tables import Table, doubt, texts
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
     headline: str = ""
     """A clause on the target for the stage's line."""
+    groups: np.ndarray | None = None
+    """The group of every row, int64 (rows,), where they are divided by groups."""
 
 
 def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
@@ -54,9 +57,13 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     names = table.names
     target = target_name(table, edits, config)
     check_columns(table, target, config)
+    group = config.features.group
     columns, values = judged(
-        table, [name for name in names if name != target], edits, config.features
+        table, [name for name in names if name not in (target, group)], edits, config.features
     )
+    if group is not None:
+        reason = "tells groups apart (features.group)"
+        columns.append(Column(name=group, role="drop", description=reason))
     found = read_target(table, target, edits.of_target(target), config)
     schema, y = found.schema, found.y
     shown = texts(table, target) if schema.classes else y
@@ -85,8 +92,16 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     for reason, count in Counter(reasons.values()).items():
         dropped[f"columns: {reason}"] = count
     y = y[keep].astype(np.int64 if schema.classes else np.float64)
+    groups = None if group is None else group_numbers(table, group)[keep]
     return Prepared(
-        frame.reset_index(drop=True), schema, y, clock.of(keep), dropped, notes, found.headline
+        frame.reset_index(drop=True),
+        schema,
+        y,
+        clock.of(keep),
+        dropped,
+        notes,
+        found.headline,
+        groups,
     )
 
 
@@ -104,6 +119,10 @@ def check_columns(table: Table, target: str, config: TabularConfig) -> None:
         if name not in table.names or name == target:
             others = [one for one in table.names if one != target]
             raise UsageError(f"setting 'model.monotone': {choices('column', name, others)}")
+    if (group := config.features.group) is not None:
+        check_named("group", group, table.names)
+        if group == target:
+            raise UsageError(f"setting 'features.group': column {group!r} is the target")
     if config.features.time_column is not None:
         check_named("time_column", config.features.time_column, table.names)
 

@@ -4,6 +4,7 @@ A features folder holds:
 
 train.npz validation.npz test.npz    x: float32 (rows, columns); y: float64 (regression) or int64 class index
 test.labelled.npy …                  bool (rows,): which rows are requests whose label came, where there are some
+train.groups.npy …                   int64 (rows,): the group of each row, where rows were divided by groups
 by_time                              (empty) where the rows were divided by time
 train.parquet …                      the same rows as they came: the schema's columns and the target
 assets/schema.json                   the table's columns, roles and transforms, and the target
@@ -23,6 +24,7 @@ from pydantic import Field
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import Kind, TabularModel
+from modelyard.families.tabular.groups import load_groups
 from modelyard.families.tabular.loss import Chosen, choose_loss
 from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import TableSchema
@@ -72,6 +74,10 @@ class Table:
     """Of a regression."""
     by_time: bool = False
     """The training rows are in the order of time, and later ones follow."""
+    groups: np.ndarray | None = None
+    """The group of each training row, int64 (rows,), where no group is in two splits."""
+    groups_validation: np.ndarray | None = None
+    """The same of validation rows."""
     rounds: int | None = None
     """Trees to fit, where training and validation rows were joined: nothing is left to stop by."""
 
@@ -90,7 +96,10 @@ class Table:
             weight = class_weights(y, len(self.classes))[y]
         rounds = None if trees is None else max(1, round(trees * rows / len(self.x)))
         x = np.concatenate([self.x, self.x_validation])
-        return replace(self, x=x, y=y, weight=weight, rounds=rounds, chosen=chosen)
+        groups = self.groups
+        if groups is not None and self.groups_validation is not None:
+            groups = np.concatenate([groups, self.groups_validation])
+        return replace(self, x=x, y=y, weight=weight, rounds=rounds, chosen=chosen, groups=groups)
 
 
 def load_split(features: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -117,6 +126,7 @@ def load_table(features: Path, settings: TabularModel) -> Table:
     x, y = load_split(features, "train")
     x_validation, y_validation = load_split(features, "validation")
     by_time = (Path(features) / BY_TIME).is_file()
+    groups, groups_validation = (load_groups(features, split) for split in ("train", "validation"))
     if classes is None:
         base = base_of(features)
         earlier = None if base is None else TargetScale.load_or(base / "assets", IDENTITY)
@@ -130,10 +140,22 @@ def load_table(features: Path, settings: TabularModel) -> Table:
             None,
             loss=loss,
             by_time=by_time,
+            groups=groups,
+            groups_validation=groups_validation,
             monotone=directions,
         )
     y, y_validation = y.astype(np.int64), y_validation.astype(np.int64)
-    table = Table(x, y, x_validation, y_validation, classes, by_time=by_time, monotone=directions)
+    table = Table(
+        x,
+        y,
+        x_validation,
+        y_validation,
+        classes,
+        by_time=by_time,
+        groups=groups,
+        groups_validation=groups_validation,
+        monotone=directions,
+    )
     if base_of(features) is None:
         _every_class_seen(y, classes)
     if settings.class_weight != "balanced":
