@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.families.anomaly.config import AnomalyModel
+from modelyard.families.anomaly.isolation import STRANGENESS, append_forest
 from modelyard.families.anomaly.relations import FLOOR
 from modelyard.families.anomaly.scoring import GRAPH, INPUT
 from modelyard.kit.sklearn import (
@@ -72,11 +73,15 @@ def to_onnx(model: Path, opset: int) -> bytes:
     from onnx import helper
 
     pipeline = load_estimator(Path(model) / FILE)
+    if hasattr(pipeline[-1], "estimators_features_"):
+        converted = as_onnx(pipeline[:-1], INPUT, pipeline.n_features_in_)
+        append_forest(converted, pipeline[-1])
+        return to_one_output(converted, SCORE, None, opset)
     converted = as_onnx(pipeline, INPUT, pipeline.n_features_in_)
     graph = converted.graph
     # The converter's outputs are the label and the decision, which is high for normal rows.
-    graph.node.append(helper.make_node("Neg", [graph.output[-1].name], ["strangeness"]))
-    graph.output[-1].name = "strangeness"
+    graph.node.append(helper.make_node("Neg", [graph.output[-1].name], [STRANGENESS]))
+    graph.output[-1].name = STRANGENESS
     return to_one_output(converted, SCORE, None, opset)
 
 
