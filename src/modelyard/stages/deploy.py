@@ -153,8 +153,9 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
     except Unavailable:
         raise
     except Exception as error:  # whatever another version's host raises on data that it never met
+        why = "" if isinstance(error, ModelyardError) else f"{type(error).__name__}: "
         reason = (
-            f"kept version {serving.version}: it cannot be judged on this data ({type(error).__name__}: "
+            f"kept version {serving.version}: it cannot be judged on this data ({why}"
             f"{str(error)[:200]}), so nothing shows that version {version} is better. "
             f"To switch: modelyard promote {name}@{version}"
         )

@@ -14,7 +14,7 @@ from scipy.stats import ks_2samp
 
 from modelyard.card.canvas import style
 from modelyard.card.figures import draw
-from modelyard.errors import BadData
+from modelyard.errors import BadData, UsageError
 from modelyard.families.image.config import ImageConfig
 from modelyard.families.image.data import ImageData
 from modelyard.families.image.family import Image as ImageFamily
@@ -116,6 +116,14 @@ def test_a_class_that_the_host_does_not_know_counts_as_missed(
     assert result.confusion is not None
     assert result.confusion.labels == ["dark", "light", "(another)"]
     assert "The model does not know light" in " ".join(result.notes)
+
+
+def test_a_host_of_other_classes_altogether_is_not_judged(features: Path, tmp_path: Path) -> None:
+    """Half of its answers would look right by chance, and any new model would take its place."""
+    own = ImageSpec.load(features / "assets")
+    own.model_copy(update={"classes": ["cat", "dog"]}).save(tmp_path)
+    with pytest.raises(UsageError, match=r"none of the data's classes \(dark, light\).* cat, dog"):
+        ImageFamily(ImageConfig()).evaluate(ImageHost(tmp_path), brightness(), features)
 
 
 def test_stored_pixels_are_what_a_request_becomes(features: Path) -> None:

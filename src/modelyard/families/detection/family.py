@@ -28,6 +28,7 @@ from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.boxes.geometry import areas, into_square
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
+from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.changes import Changes
 from modelyard.kit.pictures.square import sizes_of
@@ -143,8 +144,12 @@ class Detection(DetectionData, Family[DetectionConfig]):
 
         The host may be another package's: it decodes the files by its own rules, and its classes
         are matched by name.
+
+        Raises:
+            UsageError: the host knows none of the classes.
         """
         spec = DetectionSpec.load(Path(features) / "assets")
+        check_shared(host.spec.classes, spec.classes)
         judged = self._judged(host, run, features, split)
         simple = {
             name: self._against(features, split, answers(features, split))

@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from modelyard.errors import UsageError
 from modelyard.host import Cell, Outcome, WithWarnings, answered
 from modelyard.kit.classes.decision import Decision
+
+NAMED = 5
+"""Classes in a message, at most."""
 
 
 class ClassAnswer(WithWarnings):
@@ -64,6 +68,19 @@ def class_named(label: Cell, classes: Sequence[str]) -> str | None:
     except ValueError:
         return None
     return next((name for name in classes if _number(name) == number), None)
+
+
+def check_shared(known: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuses to judge a model on data that has none of its classes: whatever it answers, such
+    figures would say that another model is better.
+
+    Raises:
+        UsageError: both, the first of each.
+    """
+    if set(known) & set(classes):
+        return
+    own, others = (", ".join(names[:NAMED]) for names in (known, classes))
+    raise UsageError(f"the model has none of the data's classes ({others}); its own are {own}")
 
 
 def class_outcome(row: Mapping[str, Cell], label: Cell, classes: Sequence[str]) -> Outcome | None:

@@ -14,6 +14,7 @@ from sklearn.metrics import accuracy_score, average_precision_score
 from modelyard.judging.curves import roc, roc_auc
 from modelyard.judging.evaluation import Evaluation, Gain, Plot, Table
 from modelyard.kit.classes import plots
+from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classes.decision import HALF, Decision
 from modelyard.kit.classes.judged import (
     Judged,
@@ -67,7 +68,11 @@ def judge_classes(
         rivals: probabilities (n, classes) of further simple answers to the same examples, in the
             order of `classes`, which a person would compare the model with.
         more: further plots; tables: for the card.
+
+    Raises:
+        UsageError: the host knows none of the classes.
     """
+    check_shared(known, classes)
     judged = align(p, decision.labels(p), known, y, classes)
     metrics = class_metrics(judged)
     notes = [decision.note] if decision.note else []

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn import metrics as sk
 
 from modelyard.judging.evaluation import Evaluation, Plot, Series, Table
+from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classes.judged import directions
 from modelyard.kit.intervals import resample
 
@@ -44,7 +45,11 @@ def align_labels(
 
     A label that the host does not know is never answered; one that the data does not know is not
     judged.
+
+    Raises:
+        UsageError: the host knows none of the labels.
     """
+    check_shared(known, classes)
     shape = (len(y), len(classes))
     aligned, held = np.zeros(shape), np.zeros(shape, bool)
     for column, name in enumerate(known):
