@@ -319,6 +319,10 @@ def _explain(
     if not path:
         return f"settings that do not go together: {first['msg'].removeprefix('Value error, ')}"
     if first["type"] == "extra_forbidden":
+        value = first["input"]
+        while isinstance(value, Mapping) and value:  # of a section that is unknown too
+            last, value = next(iter(value.items()))
+            name = f"{name}.{last}"
         problem = choices("setting", name, _field_names(cls))
         return f"{source}: {problem}. `modelyard families FAMILY --all` explains them"
     return f"{source}: setting '{name}' = {first['input']!r}: {first['msg']}"
