@@ -33,6 +33,8 @@ from tests.charts.helm import ROOT, Case, objects
 from tests.charts.kubeflow import Kubeflow, running
 from tests.standin.s3 import store
 
+pytestmark = pytest.mark.timed
+
 FILES = ROOT / "charts" / "platform" / "files"
 
 

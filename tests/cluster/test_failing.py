@@ -19,6 +19,8 @@ from tests.cluster.test_release import NO_GPU
 from tests.standin.kinds import NODE, POD
 from tests.standin.rollout import READY
 
+pytestmark = pytest.mark.timed
+
 LABELS = {"app.kubernetes.io/instance": "line", "app.kubernetes.io/component": "stable"}
 
 

@@ -44,7 +44,10 @@ NO_GPU = {
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": MESSAGE}
     ],
 }
-pytestmark = pytest.mark.skipif(binary() is None, reason="helm is not installed. Type: make helm")
+pytestmark = [
+    pytest.mark.timed,
+    pytest.mark.skipif(binary() is None, reason="helm is not installed. Type: make helm"),
+]
 
 
 def test_the_first_champion_is_released_and_answers_its_own_example(yard):

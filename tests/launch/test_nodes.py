@@ -25,6 +25,8 @@ from modelyard.stages.run import Run
 from modelyard.store.usage import Usage
 from tests.progress import epochs_done
 
+pytestmark = pytest.mark.timed
+
 CONFIG = {
     "features": {"sample_images": 120},
     "model": {"width": 4},

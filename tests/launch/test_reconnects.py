@@ -16,6 +16,8 @@ from modelyard.kubernetes.client import Cluster, Pace
 from tests.launch.conftest import PACE, until
 from tests.standin.trainer import NAMESPACE, TRAIN_JOB, Trainer
 
+pytestmark = pytest.mark.timed
+
 LISTS = r"GET [^?]*/(pods|trainjobs)\?(?!.*watch)"
 JOB_LISTS = r"GET [^?]*/trainjobs\?(?!.*watch)"
 

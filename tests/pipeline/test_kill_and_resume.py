@@ -16,6 +16,8 @@ from modelyard import events
 from modelyard.stages import TRAINING
 from modelyard.store import artifact
 
+pytestmark = pytest.mark.timed
+
 ROOT = Path(__file__).parents[2]
 NAMES = [stage.name for stage in TRAINING]
 

@@ -11,6 +11,10 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+pytestmark = pytest.mark.timed
+
 SETTINGS = (
     "features.sample_images=150",
     "model.width=4",

@@ -22,7 +22,10 @@ from modelyard.pipeline import warm
 from modelyard.pipeline.forking import HAND_OVER
 from modelyard.pipeline.warm import EXECUTOR, StepServer, forked_steps, modules_of
 
-pytestmark = pytest.mark.skipif(not warm.CAN_FORK, reason="steps are forked on Linux")
+pytestmark = [
+    pytest.mark.timed,
+    pytest.mark.skipif(not warm.CAN_FORK, reason="steps are forked on Linux"),
+]
 
 
 def component(body: str) -> str:

@@ -24,6 +24,8 @@ from tests.pipeline.test_local_pipelines import (  # noqa: F401
     workplace,
 )
 
+pytestmark = pytest.mark.timed
+
 NAME = "line-line"
 WATCH = ["watch", NAME, "--family", FAMILY, "--set", "monitor.cooldown_hours=5"]
 """The champion of these tests is as old as their first lines."""

@@ -15,6 +15,8 @@ from modelyard.serving.pace import Pace, measure
 from modelyard.serving.problems import Refusal
 from modelyard.serving.work import Fault, Unwanted
 
+pytestmark = pytest.mark.timed
+
 
 class Number(BaseModel):
     x: int

@@ -15,6 +15,8 @@ from modelyard.serving import protocol
 from tests.service.costs import memory
 from tests.service.test_serve import served
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.fixture(scope="module")
 def service(line_path, tmp_path_factory) -> Iterator[tuple[int, str]]:

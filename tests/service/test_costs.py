@@ -15,6 +15,8 @@ from tests.service.conftest import build
 from tests.service.costs import Cost, measured, together
 from tests.service.test_serve import served
 
+pytestmark = pytest.mark.timed
+
 FAMILY = "tests.service.grinding:Grinder"
 DEADLINE = 3.0
 MEGABYTES = 300

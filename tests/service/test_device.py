@@ -29,6 +29,8 @@ from tests.charts.test_model import environment, rendered, spec
 from tests.service.test_serve import free_port, served
 from tests.service.test_swap import shifted
 
+pytestmark = pytest.mark.timed
+
 GPU = Place("cuda:1", ((ON_CPU, {}),))
 
 

@@ -19,7 +19,7 @@ from tests.service.costs import Cost, measured, together
 from tests.service.test_serve import served
 from tests.toy.build import build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timed]
 
 DEADLINE = 5.0
 MEGABYTES = 300

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from modelyard.serving.lag import GOAL_SECONDS, TICK_SECONDS, Lag
+
+pytestmark = pytest.mark.timed
 
 LONG = 2 * GOAL_SECONDS
 

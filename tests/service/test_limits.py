@@ -29,6 +29,8 @@ from modelyard.serving.logs import JsonLines, TextLines
 from modelyard.serving.settings import Limits, ServingSettings, variable
 from tests.service.test_streaming import listening
 
+pytestmark = pytest.mark.timed
+
 JSON = {"content-type": "application/json"}
 
 

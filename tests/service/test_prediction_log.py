@@ -14,6 +14,8 @@ from modelyard.predictions.files import Writer
 from modelyard.predictions.log import PredictionLog, read_log
 from modelyard.serving.app import create_app
 
+pytestmark = pytest.mark.timed
+
 NOW = datetime(2026, 1, 31, 13, 59, 59, 900_000, tzinfo=UTC)
 
 

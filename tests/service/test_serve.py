@@ -26,6 +26,8 @@ from modelyard.predictions.log import read_log
 from modelyard.serving import launch
 from tests.service.test_swap import shifted
 
+pytestmark = pytest.mark.timed
+
 ROOT = Path(__file__).parents[2]
 SERVE = """
 import sys

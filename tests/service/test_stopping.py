@@ -14,6 +14,8 @@ from modelyard.packages.package import Package
 from tests.service.conftest import build
 from tests.service.test_serve import served
 
+pytestmark = pytest.mark.timed
+
 EVENTS = {"accept": "text/event-stream"}
 STOP = {"MODELYARD_STOP_MS": "1500", "MODELYARD_LOG": "off"}
 

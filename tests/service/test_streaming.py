@@ -20,6 +20,8 @@ from modelyard.serving.app import create_app
 from modelyard.serving.settings import Limits
 from tests.service.conftest import build
 
+pytestmark = pytest.mark.timed
+
 EVENTS = {"accept": "text/event-stream"}
 
 

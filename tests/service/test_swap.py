@@ -25,6 +25,8 @@ from modelyard.serving.traffic import Traffic, opened
 from modelyard.store import artifact
 from tests.service.test_streaming import logged
 
+pytestmark = pytest.mark.timed
+
 TOKEN = {"authorization": "Bearer secret"}
 
 

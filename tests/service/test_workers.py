@@ -18,6 +18,8 @@ from prometheus_client.mmap_dict import MmapedDict
 
 from tests.service.test_serve import alive, children, served
 
+pytestmark = pytest.mark.timed
+
 LONGEST_WAIT = 20.0
 """Seconds until a new worker answers, on a machine that has much else to do; one that is never
 replaced would not answer at all."""

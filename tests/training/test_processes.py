@@ -21,6 +21,8 @@ from modelyard.training.checkpoint import Checkpoints
 from modelyard.training.world import World
 from tests.training.many import main, started
 
+pytestmark = pytest.mark.timed
+
 TORCHRUN = ["torch.distributed.run", "--standalone", "--max-restarts=0", "--shutdown-timeout=5"]
 
 

@@ -20,6 +20,8 @@ from modelyard.stages.run import Run
 from modelyard.stages.train import checkpoint_folder
 from tests.progress import epochs_done
 
+pytestmark = pytest.mark.timed
+
 CONFIG = {
     "features": {"sample_images": 120},
     "model": {"width": 4},

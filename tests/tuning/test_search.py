@@ -17,6 +17,8 @@ from modelyard.settings.family import resolve
 from modelyard.settings.search import nested
 from modelyard.tuning.search import Plan, Search
 
+pytestmark = pytest.mark.timed
+
 ROOT = Path(__file__).parents[2]
 NAME = "tests.tuning.descent:Descent"
 

@@ -88,7 +88,9 @@ def test_a_misspelt_setting_is_answered_with_the_nearest():
         resolve(Config, ("--set", {"model": {"knid": "x"}}))
 
 
-@pytest.mark.parametrize("path", [["taks"], ["model", "taks"], ["task"], ["data", "task"], ["no", "task"]])
+@pytest.mark.parametrize(
+    "path", [["taks"], ["model", "taks"], ["task"], ["data", "task"], ["no", "task"]]
+)
 def test_a_setting_without_its_section_or_in_another_is_answered_with_the_whole_name(path):
     from modelyard.families.text.config import TextConfig
 
