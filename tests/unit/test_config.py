@@ -52,6 +52,8 @@ def test_one_field_set_leaves_the_defaults_that_a_family_gave_its_section():
         ("yes", "yes"),
         ("off", "off"),
         ("False", False),
+        ("translate to German: ", "translate to German: "),
+        ("{a: b}", {"a": "b"}),
     ],
 )
 def test_assigned_values_are_read_as_yaml(text, value):

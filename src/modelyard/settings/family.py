@@ -249,7 +249,8 @@ PlainYaml.add_implicit_resolver(
 
 
 def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
-    """`["model.kind=mlp", "seed=3"]` to a nested mapping; values are read as YAML."""
+    """`["model.kind=mlp", "seed=3"]` to a nested mapping; values are read as YAML, mappings in
+    braces only."""
     values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -259,6 +260,8 @@ def parse_assignments(pairs: Iterable[str]) -> dict[str, Any]:
             value = yaml.load(text, PlainYaml) if text else ""  # noqa: S506 - a safe loader
         except yaml.YAMLError:
             value = text
+        if isinstance(value, Mapping) and not text.lstrip().startswith("{"):
+            value = text  # a sentence with a colon, such as a prompt: blanks at its end count
         nested: Any = value
         for part in reversed(name.strip().split(".")):
             nested = {part: nested}
