@@ -197,6 +197,17 @@ def test_a_target_is_its_tokens_its_end_and_nothing_behind(raw):
     assert spec.text_of(written.tolist()) == pair_of(data)[1]
 
 
+def test_a_target_ends_also_where_a_checkpoints_tokenizer_writes_no_end(raw):
+    (raw / "pairs.tsv").write_text(lines([("source", "target"), *phrases()]), encoding="utf-8")
+    _, out = read(raw, config())
+    spec = TranslationSpec.load(out / "assets")
+    bare = json.loads(spec.tokenizer) | {"post_processor": None}
+    endless = spec.model_copy(update={"tokenizer": json.dumps(bare)})
+    targets = [target for _, target in phrases()]
+    assert endless.opened.encode(targets[0]).ids[-1] != spec.end
+    assert np.array_equal(endless.written(targets), spec.written(targets))
+
+
 class Copying:
     """A model that copies tokens of the source, with the end behind them; another path has a first
     token that is a little likelier and is worse from then on."""

@@ -59,11 +59,14 @@ class TranslationSpec(TokenSpec):
 
     def written(self, targets: Sequence[str]) -> np.ndarray:
         """Targets to tokens int64 (n, most_written), `end` behind the last one where there is room
-        and IGNORED behind that."""
+        and IGNORED behind that. Not every checkpoint's tokenizer.json writes the end by itself."""
         found = np.full((len(targets), self.most_written), IGNORED, np.int64)
         encodings = self.opened.encode_batch_fast(list(targets))
         for row, encoding in zip(found, encodings, strict=True):
-            ids = encoding.ids[: self.most_written]
+            ids = encoding.ids
+            if ids[-1:] != [self.end]:
+                ids = [*ids, self.end]
+            ids = ids[: self.most_written]
             row[: len(ids)] = ids
         return found
 
