@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -351,3 +352,44 @@ def test_codes_of_parquet_keep_their_digits(tmp_path: Path) -> None:
         pa.parquet.write_table(pa.table({"x": cells}), raw / f"{number}.parquet")
     with pytest.raises(BadData, match="numbers do not fit those of the other files"):
         read_table(raw)
+
+
+def test_json_lines_keep_their_types_and_the_place_of_each_row(tmp_path: Path) -> None:
+    lines = [
+        '{"n": 1, "x": 1, "ok": true, "code": 9007199254740993, "either": 2, "why": [1]}',
+        "",
+        '{"n": 2, "x": NaN, "ok": null, "code": 7, "either": " two ", "late": "2026-01-31"}',
+    ]
+    table = read(tmp_path, "\n".join(lines), "table.jsonl")
+    assert table.arrow.to_pydict() == {
+        "n": [1, 2],
+        "x": [1, None],
+        "ok": [True, None],
+        "code": ["9007199254740993", "7"],
+        "either": ["2", "two"],
+        "late": [None, "2026-01-31"],
+    }
+    assert table.dropped == {"why": "holds objects or lists"}
+    assert table.fault("n", 1, "is wrong").row == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"x": 1}\n[2]\n', "row 2: must be a JSON object, seen [2]"),
+        ('{"x": 1}\n{"x"\n', "row 2: is not JSON"),
+        ("\n", "the file is empty"),
+    ],
+)
+def test_json_lines_that_are_none_are_refused(tmp_path: Path, content: str, said: str) -> None:
+    assert said in refused(tmp_path, content, "table.ndjson")
+
+
+def test_json_lines_and_csv_give_the_same_table(tmp_path: Path) -> None:
+    as_csv = read(tmp_path, GOOD)
+    names = as_csv.names
+    rows = zip(*(texts(as_csv, name) for name in names), strict=True)
+    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+    as_json = read(tmp_path, "\n".join(lines), "same.jsonl")
+    assert as_json.arrow.to_pydict() == as_csv.arrow.to_pydict()
+    assert numbers(as_json, "x").tolist() == numbers(as_csv, "x").tolist()

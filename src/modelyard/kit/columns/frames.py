@@ -14,7 +14,7 @@ from modelyard.kit.columns.edits import Edits
 from modelyard.kit.columns.infer import infer_column
 from modelyard.kit.columns.schema import Column, ColumnSettings, HasColumns, near
 from modelyard.kit.columns.values import convert
-from modelyard.kit.tables import DELIMITERS, Table, is_parquet
+from modelyard.kit.tables import DELIMITERS, Table, is_delimited
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ def check_width(table: Table) -> None:
     Raises:
         BadData: the file, and the separators that were tried.
     """
-    if len(table.names) + len(table.dropped) > 1 or is_parquet(table.file.name):
+    if len(table.names) + len(table.dropped) > 1 or not is_delimited(table.file.name):
         return
     separators = ", ".join(DELIMITERS.values())
     problem = f"only one column was found with any of the separators {separators}"

@@ -24,6 +24,7 @@ from modelyard.kit.tables.entities import find_entity, rows_of
 from modelyard.kit.tables.files import (
     SUFFIXES,
     check_table,
+    is_delimited,
     is_parquet,
     is_quickly_read,
     read_file,
@@ -73,6 +74,7 @@ __all__ = [
     "inexact",
     "is_dated",
     "is_dates",
+    "is_delimited",
     "is_local",
     "is_parquet",
     "is_quickly_read",

@@ -6,14 +6,18 @@ from collections import Counter
 from pathlib import Path
 
 from modelyard.errors import BadData
+from modelyard.kit.json_lines import ROWS
 from modelyard.kit.tables.delimited import parse_text
+from modelyard.kit.tables.json_objects import read_json_file
 from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import Table, joined
 from modelyard.kit.tables.text import read_text
 from modelyard.store.artifact import MANIFEST
 from modelyard.store.files import File, files_of
 
-SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")
+DELIMITED = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+SUFFIXES = (*DELIMITED, ".parquet", ".pq")
+ALLOWED = ", ".join((*SUFFIXES, *sorted(ROWS)))
 QUICKLY_READ = 64 * 2**20
 """Bytes of tables that are read in about a second."""
 _BESIDE = (".json", ".md", ".dvc", ".txt", ".yaml")
@@ -51,10 +55,11 @@ def table_files(raw: Path) -> list[File]:
         others = [file for file in files if file.suffix not in _BESIDE]
         if len(others) == 1:
             raise _unsupported(others[0].path)
-        raise BadData(f"holds no table. Allowed: {', '.join(SUFFIXES)}", file=raw)
-    if len({is_parquet(file.name) for file in found}) > 1:
+        raise BadData(f"holds no table. Allowed: {ALLOWED}", file=raw)
+    formats = {_format(file.name) for file in found}
+    if len(formats) > 1:
         names = ", ".join(file.name for file in found[:5])
-        problem = f"holds CSV and Parquet files at once: {names}"
+        problem = f"holds {' and '.join(sorted(formats))} files at once: {names}"
         raise BadData(problem, file=raw, hint="Keep one of them")
     return found
 
@@ -74,7 +79,12 @@ def read_file(file: File) -> Table:
     """
     if file.size == 0:
         raise BadData("the file is empty", file=file.path)
-    table = read_parquet_file(file) if is_parquet(file.name) else parse_text(read_text(file))
+    if is_parquet(file.name):
+        table = read_parquet_file(file)
+    elif is_delimited(file.name):
+        table = parse_text(read_text(file))
+    else:
+        table = read_json_file(file)
     check_table(table)
     return table
 
@@ -98,12 +108,23 @@ def is_parquet(name: str) -> bool:
     return name.lower().endswith((".parquet", ".pq"))
 
 
+def is_delimited(name: str) -> bool:
+    """Whether a file of this name holds text with a separator between its cells."""
+    return name.lower().endswith(DELIMITED)
+
+
+def _format(name: str) -> str:
+    if is_parquet(name):
+        return "Parquet"
+    return "CSV" if is_delimited(name) else "JSON-lines"
+
+
 def _supported(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith((*SUFFIXES, *ROWS))
 
 
 def _unsupported(file: Path) -> BadData:
     hint = "Save the sheet as CSV" if file.suffix.lower() in (".xlsx", ".xls", ".ods") else ""
     kind = file.suffix or file.name
-    problem = f"files named *{kind} are not supported. Allowed: {', '.join(SUFFIXES)}"
+    problem = f"files named *{kind} are not supported. Allowed: {ALLOWED}"
     return BadData(problem, file=file, hint=hint)
