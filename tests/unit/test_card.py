@@ -399,6 +399,17 @@ def test_the_card_says_what_is_predicted_from_which_file_and_which_class_is_posi
     assert "<title>churned from customers.csv: " in html
 
 
+def test_columns_that_were_left_out_are_no_rows_that_were_dropped() -> None:
+    data = {
+        "rows": {"train": 6},
+        "dropped": {"without y": 2, "columns: constant": 3},
+        "left_out": ["a", "b", "c"],
+    }
+    html = render(binary(), data=data)
+    assert "without y" in html
+    assert "columns: constant" not in html
+
+
 def test_warnings_stand_next_to_the_headline_and_notes_further_down() -> None:
     info = binary()["info"].model_copy(update={"warnings": ["54 test rows are copies"]})
     html = render(binary(), info=info, data={"notes": ["a note"]})

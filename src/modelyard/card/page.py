@@ -14,7 +14,7 @@ from modelyard.card.templates import render
 from modelyard.card.text import clean, number, signed, words
 from modelyard.judging.evaluation import Evaluation
 from modelyard.packages.package import PackageInfo
-from modelyard.registry.versions import registered_name
+from modelyard.registry.version import registered_name
 from modelyard.store.artifact import Origin
 
 _DATA = (
@@ -116,7 +116,13 @@ def _hero(info: PackageInfo, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:
-    rows, dropped = data.get("rows") or {}, data.get("dropped") or {}
+    rows = data.get("rows") or {}
+    # Columns are no rows, and have a table of their own.
+    dropped = {
+        reason: count
+        for reason, count in (data.get("dropped") or {}).items()
+        if not (reason.startswith("columns: ") and data.get("left_out"))
+    }
     total = sum(rows.values())
     headline = data.get("headline") or (f"{total:,} rows" if total else "")
     tables = [views.counted("Rows by split", rows, "split")] if rows else []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from modelyard.home import home, slug, tracking_uri
 from modelyard.packages.package import signed, verify
 from modelyard.registry import direct
 from modelyard.registry.tracking import client, database, run_of, server
-from modelyard.registry.version import CHAMPION, DIGEST, VERSION, Version
+from modelyard.registry.version import CHAMPION, DIGEST, VERSION, Version, registered_name
 from modelyard.store import artifact
 from modelyard.store.artifact import MANIFEST
 
@@ -65,14 +64,6 @@ def model_name(run: Run) -> str:
     built-in data and `tabular-customers` for a person's `customers.csv`, so that two tables are
     two models."""
     return registered_name(run.name, run.config.data.uri, run.config.registry.name)
-
-
-def registered_name(family: str, uri: str | None, name: str | None) -> str:
-    """The name that settings give, else by the family and the last part of the data's address."""
-    family, uri = slug(family), uri or ""
-    data = (uri.partition("#")[2] or uri).rstrip("/").rpartition("/")[2].partition(".")[0]
-    data = re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-")
-    return name or (family if data in ("", family) else f"{family}-{data}")
 
 
 def register(package: Path, run: Run) -> str:
