@@ -119,19 +119,12 @@ def _say(line: str) -> None:
 
 
 def _local_run(folder: RunFolder) -> list[Finding]:
-    from modelyard import events
-
     what, status = f"run {folder.path.name}", folder.record.status
-    failures = [event for _, event in events.read(folder.events) if event["event"] == "failed"]
     if status == "finished":
         return [Finding("ok", what, f"finished, in {folder.path}")]
     if status == "running":
         return [Finding("ok", what, f"runs on this machine; its log is {folder.log}")]
-    said = (
-        f"{failures[-1]['stage']}: {failures[-1]['message']}"
-        if failures
-        else f"its process ended; log: {folder.log}"
-    )
+    said = folder.failure or f"its process ended; log: {folder.log}"
     return [Finding("bad", what, f"{status}: {said}", f"modelyard resume {folder.path.name}")]
 
 

@@ -93,9 +93,8 @@ def runs_table(family: str | None) -> None:
     for folder in folders:
         record = folder.record
         status = f"[{colours[record.status]}]{record.status}[/]"
-        table.add_row(
-            record.id, record.family, status, f"{record.seconds:.0f} s", escape(_result(record))
-        )
+        result = escape(_result(folder, record))
+        table.add_row(record.id, record.family, status, f"{record.seconds:.0f} s", result)
     console.print(table if folders else "no runs yet. Type: modelyard run tabular")
 
 
@@ -121,7 +120,7 @@ def _run_row(folder: RunFolder) -> Any:
         created=record.created,
         status=record.status,
         seconds=record.seconds,
-        result=_result(record),
+        result=_result(folder, record),
     )
     evaluation = folder.path / "evaluation" / "evaluation.json"
     if evaluation.is_file():
@@ -136,8 +135,10 @@ def _run_row(folder: RunFolder) -> Any:
     return replace(row, card=card.read_text(encoding="utf-8")) if card.is_file() else row
 
 
-def _result(record: RunRecord) -> str:
-    """What deploy said; of a run that did not come so far, what evaluate did."""
+def _result(folder: RunFolder, record: RunRecord) -> str:
+    """What deploy said; of a run that did not come so far, why it failed or what evaluate said."""
+    if record.status == "failed" and folder.failure:
+        return folder.failure
     return record.headlines.get("deploy") or record.headlines.get("evaluate", "")
 
 

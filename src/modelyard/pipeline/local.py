@@ -85,6 +85,12 @@ class RunFolder:
         update = {"status": "interrupted", "seconds": self._since(record, last)}
         return record.model_copy(update=update)
 
+    @property
+    def failure(self) -> str:
+        """The stage that failed last and what it said, or empty."""
+        failures = [event for _, event in events.read(self.events) if event["event"] == "failed"]
+        return f"{failures[-1]['stage']}: {failures[-1]['message']}" if failures else ""
+
     def _since(self, record: RunRecord, end: float) -> float:
         began = record.began or datetime.fromisoformat(record.created).timestamp()
         return round(max(0.0, end - began), 1)

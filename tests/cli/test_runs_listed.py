@@ -1,0 +1,43 @@
+"""The list of runs says why one failed."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from modelyard.cli import show
+from modelyard.pipeline.local import RunFolder, RunRecord
+
+
+def test_a_failed_run_is_listed_with_its_last_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
+    shown = io.StringIO()
+    monkeypatch.setattr(show, "console", Console(file=shown, width=200))
+    record: dict[str, Any] = {
+        "id": "20260101-000000-abcd",
+        "family": "tabular",
+        "kind": "training",
+        "created": "2026-01-01T00:00:00+00:00",
+        "config": {},
+        "headlines": {"evaluate": "roc_auc 0.4100 (baseline 0.5000)"},
+        "status": "failed",
+    }
+    folder = RunFolder.new(RunRecord.model_validate(record))
+    said = [
+        {"event": "failed", "stage": "train", "time": 1.0, "message": "an earlier try"},
+        {"event": "failed", "stage": "package", "time": 2.0, "message": "gate not met"},
+    ]
+    folder.events.write_text("".join(json.dumps(one) + "\n" for one in said))
+    show.runs_table(None)
+    assert "package: gate not met" in shown.getvalue()
+    assert "0.4100" not in shown.getvalue()
+    page = tmp_path / "runs.html"
+    show.runs_page(None, page)
+    assert "package: gate not met" in page.read_text()
