@@ -249,7 +249,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         (("--data", "a.csv", "--target", "bought"), ["features: a.csv", "row 61", "forty"]),
         (
             ("--set", "gate.threshold=0.5", "--set", "features.points=30"),
-            ["package: gate not met", "mae = ", "at most 0.5"],
+            ["package: gate not met", "mae = ", "at most 0.5", "modelyard tune line:Line"],
         ),
     ],
     ids=["bad data", "a gate that fails"],

@@ -95,6 +95,10 @@ def test_pictures_that_are_not_read(tmp_path: Path) -> None:
             "; 3 columns dropped: constant (2), id-like (1)",
         ),
         (
+            {"rows": {"train": 5}, "dropped": {"boxes: empty": 1, "files: empty": 1}},
+            "; 1 box dropped: empty; 1 file dropped: empty",
+        ),
+        (
             {"rows": {"train": 5}, "dropped": {"columns: constant": 6}, "left_out": list("abcdef")},
             "; left out: a, b, c, d, … (6 columns)",
         ),

@@ -41,5 +41,7 @@ def _clause(what: str, counts: Mapping[str, int], used: int | None) -> str:
         reasons[MOST_REASONS:] = ["…"]
     of = f" of {used + lost:,}" if used is not None else ""
     # `1 rows` would be wrong, `1 of 4,000 rows` is not.
-    named = what.removesuffix("s") if lost == 1 and used is None else what
+    named = what
+    if lost == 1 and used is None:
+        named = what.removesuffix("es") if what.endswith("xes") else what.removesuffix("s")
     return f"{lost:,}{of} {named} dropped: {', '.join(reasons)}"

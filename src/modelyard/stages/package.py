@@ -50,7 +50,11 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
         track_failure(
             run, result, gate, training=summary_of(model), cost=paid(run.id, made, run.config.cost)
         )
-        raise GateFailed(f"gate not met: {gate.reason}. See {evaluation}; nothing was packaged")
+        search = f"modelyard tune {run.name} --trials 30, with the same --data"
+        raise GateFailed(
+            f"gate not met: {gate.reason}. Nothing was packaged; all figures: {evaluation}. "
+            f"To look for better settings: {search}; to choose some: modelyard families {run.name}"
+        )
     write_json(package / "evaluation.json", result)
     shutil.copy2(model / "summary.json", package / "training.json")
     write_reference(run, host, runtime, features, package)

@@ -92,7 +92,7 @@ def test_boxes_over_the_edge_are_cut_and_those_without_area_left_out(tmp_path):
     (tmp_path / "raw" / "instances.json").write_text(json.dumps(content))
     summary, out = prepared(tmp_path / "raw")
     assert summary["dropped"] == {"boxes: without area in the picture": 2}
-    assert "1 boxes cut at the picture's edge" in summary["headline"]
+    assert "1 of the boxes cut at the picture's edge" in summary["headline"]
     seen = objects(out) | objects(out, "validation") | objects(out, "test")
     assert [30.0, 20.0, float(WIDTH), float(HEIGHT)] in [box for _, box in seen["00"]]
 

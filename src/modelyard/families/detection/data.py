@@ -194,7 +194,7 @@ def _summary(
     headline = f"{listing.format}: {sum(rows.values()):,} pictures, {boxes:,} boxes of "
     headline += f"{len(spec.classes)} classes, {spec.size} px"
     cut, ignored = sum(one.cut for one in some), sum(int(one.ignored.sum()) for one in some)
-    said = [(bare, "pictures without boxes"), (cut, "boxes cut at the picture's edge")]
+    said = [(bare, "pictures without boxes"), (cut, "of the boxes cut at the picture's edge")]
     said.append((ignored, "crowds or difficult objects, neither found nor missed"))
     said.append((sum(one.pages for one in some), f"pictures {PAGES}"))
     headline += "".join(f", {count:,} {words}" for count, words in said if count)
