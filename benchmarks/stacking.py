@@ -84,7 +84,7 @@ def configured(kind: str, seed: int) -> TabularConfig:
     return TabularConfig.model_validate(
         {
             "seed": seed,
-            "data": {"uri": "table.csv"},
+            "data": {"uri": "table.csv", "split_seed": seed},
             "features": {"target": TARGET, "split": "random"},
             "model": {"kind": kind, "coverage": None},
         }

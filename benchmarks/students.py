@@ -84,7 +84,7 @@ def smaller(folder: Path, seeds: int, rounds: int) -> None:
     for seed in range(seeds):
         packages = {}
         for number, (name, settings) in enumerate(ways.items()):
-            common = (f"seed={seed}", "export.variants=onnx-fp32")
+            common = (f"seed={seed}", f"data.split_seed={seed}", "export.variants=onnx-fp32")
             place = folder / f"seed-{seed}-{number}"
             if "taught" in name:
                 settings = (*settings, f"compress.teacher={packages['teacher']}")
@@ -127,9 +127,16 @@ def int8(folder: Path, seeds: int) -> None:
     print("|---|---|---|---|---|")
     for seed in range(seeds):
         first, place = folder / f"int8-{seed}-first", folder / f"int8-{seed}"
-        built(first, (*FIRST, f"seed={seed}", "export.variants=onnx-fp32"))
+        built(
+            first, (*FIRST, f"seed={seed}", f"data.split_seed={seed}", "export.variants=onnx-fp32")
+        )
         wide = widened(first / "model", folder / f"int8-{seed}-wide", seed)
-        common = (f"seed={seed}", f"export.variants={','.join(INT8)}", "export.max_loss=1")
+        common = (
+            f"seed={seed}",
+            f"data.split_seed={seed}",
+            f"export.variants={','.join(INT8)}",
+            "export.max_loss=1",
+        )
         info = read_info(built(place, (*AGAIN, f"continual.start={wide}", *common)))
         for left_out in info.left_out:
             if left_out.name in INT8:

@@ -123,7 +123,7 @@ def judged(table: pd.DataFrame, seed: int) -> Result:
     config = TabularConfig.model_validate(
         {
             "seed": seed,
-            "data": {"uri": "table.csv"},
+            "data": {"uri": "table.csv", "split_seed": seed},
             "features": {"target": TARGET, "split": "random"},
         }
     )

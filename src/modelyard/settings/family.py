@@ -47,6 +47,10 @@ class DataSettings(Settings):
     )
     """Expected sha256 by relative file name; a mismatch stops the run. Empty: record, don't
     compare."""
+    split_seed: int = 0
+    """Another number draws other splits, where they are drawn. The same examples stay in the same
+    split whatever `seed` is, and when the data grow: a champion is judged on what it did not
+    learn from."""
     plain_files: int = Field(default=1_000, ge=1)
     """A data set of more files than these is kept as shards: tar files, with an index."""
     shard_megabytes: float = Field(default=256.0, gt=0)

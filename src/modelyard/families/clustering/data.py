@@ -27,6 +27,7 @@ from modelyard.kit.columns.frames import (
 )
 from modelyard.kit.columns.overview import columns_table, copies, left_out_table, with_ranges
 from modelyard.kit.columns.schema import near
+from modelyard.kit.splits import draw, keys_of_rows
 from modelyard.kit.tables import Table, is_quickly_read, read_table, remarks, texts
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class ClusteringData(Data[ClusteringConfig]):
         label = self._label(table)
         frame, schema, notes = self._columns(table, Path(raw), label)
         codes, labels, note = _labels(table, label)
-        rows = self._divide(table)
+        rows = self._divide(table, frame)
         train = frame.iloc[rows["train"]]
         schema = schema.model_copy(update={"columns": with_ranges(schema.columns, train)})
         columns = to_columns(train, schema)
@@ -171,20 +172,14 @@ class ClusteringData(Data[ClusteringConfig]):
             raise BadData(problem, file=table.file, hint=near("", table.names))
         return pd.DataFrame(values), schema, unlisted(table.names, edits, others)
 
-    def _divide(self, table: Table) -> dict[str, np.ndarray]:
-        """A random division: labels take no part in it."""
+    def _divide(self, table: Table, frame: pd.DataFrame) -> dict[str, np.ndarray]:
+        """As if drawn, by what the rows hold: labels take no part in it."""
         if table.rows < LEAST_ROWS:
             problem = f"{table.rows} rows can be used; at least {LEAST_ROWS} are needed"
             raise BadData(problem, file=table.file)
         settings = self.config.features
-        mixed = np.random.default_rng(self.config.seed).permutation(table.rows)
-        test = max(2, round(settings.test_share * table.rows))
-        validation = max(2, round(settings.validation_share * table.rows))
-        return {
-            "train": mixed[test + validation :],
-            "validation": mixed[test : test + validation],
-            "test": mixed[:test],
-        }
+        shares = {"test": settings.test_share, "validation": settings.validation_share}
+        return draw(keys_of_rows(frame, self.config.data.split_seed), shares, least=2)
 
 
 def _labels(table: Table, label: str | None) -> tuple[np.ndarray, list[str], str]:

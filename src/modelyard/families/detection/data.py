@@ -69,7 +69,13 @@ class DetectionData(Data[DetectionConfig]):
         labelled = [replace(one, label=pictures[one.name].words) for one in examples]
         digests = [one.digest for one in looks]
         parts = parted(
-            raw, listing, labelled, digests, self.config.features, self.config.seed, "boxes"
+            raw,
+            listing,
+            labelled,
+            digests,
+            self.config.features,
+            self.config.data.split_seed,
+            "boxes",
         )
         spec = self._fitted(raw, parts, pictures, earlier)
         _check_splits(raw, parts, pictures, spec)

@@ -17,6 +17,7 @@ from modelyard.families.language.documents import Document, in_parts, read_docum
 from modelyard.families.language.earlier import keep_tokenizer
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.family import Data, Split
+from modelyard.kit.splits import keys_of
 from modelyard.store.base import base_of
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -63,7 +64,9 @@ class LanguageData(Data[LanguageConfig]):
                 file=raw,
                 hint=hint,
             )
-        splits = divide(documents, settings.validation_share, settings.test_share, config.seed)
+        splits = divide(
+            documents, settings.validation_share, settings.test_share, config.data.split_seed
+        )
         for split, members in splits.items():
             write_split(out, split, members)
         if base is None:
@@ -107,12 +110,12 @@ def _cut_note(whole: int, parts: int) -> str:
 def divide(
     documents: list[Document], validation_share: float, test_share: float, seed: int
 ) -> dict[Split, list[Document]]:
-    """Whole documents at random: test and validation get their shares of the characters, at least a
-    document each.
+    """Whole documents, as if drawn, by their text: test and validation get their shares of the
+    characters, at least a document each.
 
     No split is left empty; a document that would overfill a share goes to training.
     """
-    order = np.random.default_rng(seed).permutation(len(documents))
+    order = np.argsort(keys_of((one.text for one in documents), seed), kind="stable")
     shuffled = [documents[index] for index in order]
     total = sum(len(document.text) for document in documents)
     splits: dict[Split, list[Document]] = {"train": [], "validation": [], "test": []}

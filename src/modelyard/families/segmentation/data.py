@@ -93,7 +93,9 @@ class SegmentationData(Data[SegmentationConfig]):
             for name, one in seen.items()
         ]
         digests = [one.look.digest for one in seen.values()]
-        parts = parted(raw, listing, examples, digests, settings, self.config.seed, "masks")
+        parts = parted(
+            raw, listing, examples, digests, settings, self.config.data.split_seed, "masks"
+        )
         masked = {split: [seen[one.name] for one in part] for split, part in parts.items()}
         spec = self._fitted(raw, names, masked["train"], ignored, earlier)
         table = _table(names, spec, ignored)

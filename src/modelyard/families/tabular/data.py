@@ -24,6 +24,7 @@ from modelyard.kit.columns.edits import Edits, companions, find_edits, write_bac
 from modelyard.kit.columns.encode import Encoder, completed
 from modelyard.kit.columns.frames import bodies, check_width, to_columns
 from modelyard.kit.columns.overview import with_ranges
+from modelyard.kit.splits import keys_of_rows
 from modelyard.kit.tables import (
     Table,
     is_quickly_read,
@@ -83,8 +84,9 @@ class TabularData(Data[TabularConfig]):
         table = read_table(Path(raw))
         check_width(table)
         prepared = prepare(table, _edits(Path(raw), table, earlier, config), config)
+        keys = keys_of_rows(prepared.frame, config.data.split_seed)
         rows, split_by = order.divide_rows(
-            prepared.clock, prepared.y, prepared.schema, table, config, prepared.groups
+            prepared.clock, prepared.y, prepared.schema, table, config, keys, prepared.groups
         )
         if earlier is not None:
             schema, prepared.y = earlier.adopt(prepared.schema, prepared.y)
@@ -173,14 +175,14 @@ def _with_labelled(
     for reason, count in found.dropped.items():
         prepared.dropped[reason] = count
     by_time = prepared.clock.times is not None
-    parts = divided(len(found.y), config.features, config.seed, by_time=by_time)
+    keys = keys_of_rows(found.frame, config.data.split_seed)
+    parts = divided(keys, config.features, by_time=by_time)
     own = len(prepared.y)
     prepared.frame = pd.concat([prepared.frame, found.frame], ignore_index=True)
     prepared.y = np.concatenate([prepared.y, found.y])
     if prepared.groups is not None:
         # A request does not say which group it is of.
-        alone = prepared.groups.max() + 1 + np.arange(len(found.y))
-        prepared.groups = np.concatenate([prepared.groups, alone])
+        prepared.groups = np.concatenate([prepared.groups, keys])
     prepared.headline += f"; {len(found.y):,} labelled requests among the rows"
     prepared.notes.append(
         f"{len(found.y):,} rows are requests whose label came: {len(parts['train']):,} train, "

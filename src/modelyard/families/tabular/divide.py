@@ -8,6 +8,7 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.tabular.config import TabularFeatures
+from modelyard.kit.splits import draw
 
 LEAST_ROWS = 20
 LEAST_OF_CLASS = 6
@@ -17,22 +18,11 @@ Rows = dict[str, np.ndarray]
 """Row numbers by split: train, validation, test."""
 
 
-def at_random(settings: TabularFeatures, classes: np.ndarray | None, rows: int, seed: int) -> Rows:
-    """A random division; with `classes` (index by row) each class is divided in the same shares,
-    two rows at least in every split."""
-    groups = [np.arange(rows)]
-    if classes is not None:
-        groups = [np.flatnonzero(classes == code) for code in np.unique(classes)]
-    generator = np.random.default_rng(seed)
-    parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
-    for group in groups:
-        mixed = generator.permutation(group)
-        test = max(2, round(settings.test_share * len(group)))
-        validation = max(2, round(settings.validation_share * len(group)))
-        parts["test"].append(mixed[:test])
-        parts["validation"].append(mixed[test : test + validation])
-        parts["train"].append(mixed[test + validation :])
-    return {name: generator.permutation(np.concatenate(part)) for name, part in parts.items()}
+def at_random(settings: TabularFeatures, classes: np.ndarray | None, keys: np.ndarray) -> Rows:
+    """As if drawn, by what the rows hold; with `classes` (index by row) each class is divided in the
+    same shares. Rows of equal `keys`, uint64 (rows,), stay together."""
+    shares = {"test": settings.test_share, "validation": settings.validation_share}
+    return draw(keys, shares, classes, least=2)
 
 
 def by_time(settings: TabularFeatures, times: np.ndarray) -> Rows:

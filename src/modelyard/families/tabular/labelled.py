@@ -73,15 +73,20 @@ def labelled_rows(
     return Labelled(frame.astype(like.dtypes[frame.columns].to_dict()), y, dict(dropped))
 
 
-def divided(count: int, settings: TabularFeatures, seed: int, *, by_time: bool) -> divide.Rows:
+def divided(keys: np.ndarray, settings: TabularFeatures, *, by_time: bool) -> divide.Rows:
     """Which labelled rows train, validate and test, the oldest of each first: divided as the table's
-    but by themselves, so that the table's own test rows stay what they were."""
+    but by themselves, so that the table's own test rows stay what they were.
+
+    Args:
+        keys: what the rows hold, uint64 (rows,), the oldest first.
+    """
+    count = len(keys)
     if count < LEAST:
         nothing = np.empty(0, np.int64)
         return {"train": np.arange(count), "validation": nothing, "test": nothing}
     if by_time:
         return divide.by_time(settings, np.arange(count))
-    parts = divide.at_random(settings, None, count, seed)
+    parts = divide.at_random(settings, None, keys)
     return {split: np.sort(part) for split, part in parts.items()}
 
 

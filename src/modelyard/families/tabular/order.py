@@ -10,7 +10,7 @@ import numpy as np
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular import divide
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures
-from modelyard.families.tabular.groups import by_group, likely_group
+from modelyard.families.tabular.groups import likely_group
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit import tables
 from modelyard.kit.columns.infer import is_numeric
@@ -91,12 +91,14 @@ def divide_rows(
     schema: TableSchema,
     table: Table,
     config: TabularConfig,
+    keys: np.ndarray,
     groups: np.ndarray | None = None,
 ) -> tuple[divide.Rows, SplitBy]:
     """Which rows train, which validate and which test, and what to say of it.
 
     Args:
-        groups: the group of every row, int64 (rows,), where they are divided by groups.
+        keys: what the rows hold, uint64 (rows,).
+        groups: the group of every row, uint64 (rows,), where they are divided by groups.
 
     Raises:
         BadData: a division by time or groups that was asked for leaves a split without rows or a class.
@@ -104,7 +106,7 @@ def divide_rows(
     settings = config.features
     classes = y if schema.classes else None
     if groups is not None:
-        rows = by_group(settings, groups, classes, config.seed)
+        rows = divide.at_random(settings, classes, groups)
         divide.check(rows, y, schema.classes, table.file, settings.group, "group")
         return rows, _by_group(str(settings.group), groups, rows)
     if clock.times is not None:
@@ -114,10 +116,10 @@ def divide_rows(
         except BadData as error:
             if not clock.found:
                 raise
-            rows = divide.at_random(settings, classes, len(y), config.seed)
+            rows = divide.at_random(settings, classes, keys)
             return rows, _impossible(clock, schema, error)
         return rows, _by_time(clock) if clock.found else SplitBy()
-    rows = divide.at_random(settings, classes, len(y), config.seed)
+    rows = divide.at_random(settings, classes, keys)
     divide.check(rows, y, schema.classes, table.file, None)
     group = likely_group(table, schema.target)
     return rows, _torn(group) if group else _at_random(clock, schema)

@@ -11,7 +11,7 @@ import numpy as np
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular import divide, order
 from modelyard.families.tabular.config import TabularConfig
-from modelyard.families.tabular.groups import group_numbers
+from modelyard.families.tabular.groups import groups_of
 from modelyard.families.tabular.samples import TARGETS
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.target import read_target
@@ -44,7 +44,7 @@ class Prepared:
     headline: str = ""
     """A clause on the target for the stage's line."""
     groups: np.ndarray | None = None
-    """The group of every row, int64 (rows,), where they are divided by groups."""
+    """The group of every row, uint64 (rows,), where they are divided by groups."""
 
 
 def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
@@ -92,7 +92,7 @@ def prepare(table: Table, edits: Edits, config: TabularConfig) -> Prepared:
     for reason, count in Counter(reasons.values()).items():
         dropped[f"columns: {reason}"] = count
     y = y[keep].astype(np.int64 if schema.classes else np.float64)
-    groups = None if group is None else group_numbers(table, group)[keep]
+    groups = None if group is None else groups_of(table, group, config.data.split_seed)[keep]
     return Prepared(
         frame.reset_index(drop=True),
         schema,

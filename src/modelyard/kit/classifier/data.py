@@ -108,7 +108,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         """
         settings = self.config.features
         wanted = {"validation": settings.validation_share, "test": settings.test_share}
-        return divide(examples, self.Spec.KIND, wanted, self.config.seed, raw)
+        return divide(examples, self.Spec.KIND, wanted, self.config.data.split_seed, raw)
 
     def limits(self) -> FileLimits:
         """What the settings allow a file to be at most."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from modelyard.errors import BadData
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import FileKind
+from modelyard.kit.splits import draw, keys_of
 
 SPLITS = ("train", "validation", "test")
 LEAST_OF_CLASS = 6
@@ -44,12 +45,12 @@ def without_copies(examples: Sequence[Example], digests: Sequence[str], kind: Fi
     kept: list[Example] = []
     unclear: list[Example] = []
     copies = straddling = 0
-    for same in by_content.values():
+    for digest, same in by_content.items():
         if len({example.label for example in same}) > 1:
             unclear += same
             continue
         first = min(same, key=_strictest)
-        kept.append(first)
+        kept.append(replace(first, digest=digest))
         copies += len(same) - 1
         straddling += sum(example.split != first.split for example in same)
     dropped = {
@@ -85,10 +86,10 @@ def _notes(kind: FileKind, copies: int, straddling: int, unclear: list[Example])
 def divide(
     examples: Sequence[Example], kind: FileKind, wanted: Mapping[str, float], seed: int, raw: Path
 ) -> dict[str, list[Example]]:
-    """The data's own splits; those that it lacks are drawn from the training examples.
+    """The data's own splits; those that it lacks are taken from the training examples.
 
-    They are drawn with each class in the same share, the share of all that is `wanted` by split. The
-    order within a split is random.
+    What an example holds, or the name of its group, decides its split. Each class has the same share in
+    all of them, the share of all that is `wanted` by split. The order within a split is random.
 
     Raises:
         BadData: a class with too few examples or groups, or a group in two of the data's splits.
@@ -102,43 +103,27 @@ def divide(
     if shares:
         _check_counts(pool, kind, raw)
     _check_groups(examples)
-    generator = np.random.default_rng(seed)
-    parts = given | _draw(pool, shares, generator)
+    labels = np.array([example.label for example in pool])
+    drawn = draw(keys_of(map(_what_decides, pool), seed), shares, labels)
+    parts = given | {split: [pool[place] for place in places] for split, places in drawn.items()}
     _check_splits(parts, kind, raw)
-    shuffled = {}
-    for split, part in parts.items():
-        shuffled[split] = [part[place] for place in generator.permutation(len(part))]
-    return shuffled
+    return {split: _mixed(part, seed) for split, part in parts.items()}
 
 
-def _draw(
-    pool: list[Example], shares: dict[str, float], generator: np.random.Generator
-) -> dict[str, list[Example]]:
-    """Groups go, the largest first, where they fill most of what is lacking by class."""
-    names = ["train", *shares]
-    classes = sorted({example.label for example in pool})
-    index_of = {label: index for index, label in enumerate(classes)}
+def _mixed(examples: list[Example], seed: int) -> list[Example]:
+    """In an order as if shuffled."""
+    order = np.argsort(keys_of(map(_content, examples), seed), kind="stable")
+    return [examples[place] for place in order]
 
-    def count(members: list[Example]) -> np.ndarray:
-        indices = [index_of[example.label] for example in members]
-        return np.bincount(indices, minlength=len(classes))
 
-    counts = count(pool)
-    quota = np.array([1 - sum(shares.values()), *shares.values()])[:, None] * counts
-    groups: dict[str, list[Example]] = defaultdict(list)
-    for number, example in enumerate(pool):
-        name = f"alone {number}" if example.group is None else f"group {example.group}"
-        groups[name].append(example)
-    mixed = list(groups.values())
-    order = sorted(generator.permutation(len(mixed)), key=lambda index: -len(mixed[index]))
-    lacking = quota.copy()
-    parts: dict[str, list[Example]] = {name: [] for name in names}
-    for index in order:
-        members = count(mixed[index])
-        best = int(np.argmax((members * lacking / quota).sum(axis=1)))
-        lacking[best] -= members
-        parts[names[best]] += mixed[index]
-    return parts
+def _what_decides(example: Example) -> str:
+    if example.group is not None:
+        return f"group {example.group}"
+    return _content(example)
+
+
+def _content(example: Example) -> str:
+    return f"content {example.digest}" if example.digest else f"name {example.name}"
 
 
 def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:

@@ -35,6 +35,8 @@ class Example:
     split: str | None = None
     """Where the data says so itself."""
     group: str | None = None
+    digest: str = ""
+    """Of its content, where that was looked at: its split follows from it."""
     row: int | None = None
     """Of the table that lists it."""
     table: Path | None = None

@@ -127,7 +127,7 @@ class AnswerData(TokensData[PairSpec]):
             # Whoever named the splits knows which texts may be in two.
             examples = [replace(one, split=splits[one.file.name], group=None) for one in examples]
         plain = [replace(one, label=QUESTIONS.one) for one in examples]
-        return divide(plain, QUESTIONS, wanted, self.config.seed, raw)
+        return divide(plain, QUESTIONS, wanted, self.config.data.split_seed, raw)
 
 
 def _identity(one: Question) -> bytes:

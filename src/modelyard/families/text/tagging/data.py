@@ -121,7 +121,7 @@ class TagData(TokensData[TagSpec]):
         settings = self.config.features
         wanted = {"validation": settings.validation_share, "test": settings.test_share}
         plain = [_with_label(example, "sentence") for example in examples]
-        found = divide(plain, self.Spec.KIND, wanted, self.config.seed, raw)
+        found = divide(plain, self.Spec.KIND, wanted, self.config.data.split_seed, raw)
         return {
             split: [_with_label(example, stored[example.name]) for example in part]
             for split, part in found.items()

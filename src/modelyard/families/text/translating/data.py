@@ -161,7 +161,7 @@ class TranslateData(TokensData[TranslationSpec]):
             several = sources[source] > 1 and example.group is None and example.split is None
             group = f"source {source}" if several else example.group
             grouped.append(replace(example, label=PAIRS.one, group=group))
-        return divide(grouped, PAIRS, wanted, self.config.seed, raw)
+        return divide(grouped, PAIRS, wanted, self.config.data.split_seed, raw)
 
 
 def _joined(example: Example) -> Example:

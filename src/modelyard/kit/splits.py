@@ -1,0 +1,128 @@
+"""Which examples train, which tune and which judge: drawn by what each of them holds.
+
+So an example stays in its split when the data grow, come in another order, or a model learns with
+another seed. A champion is judged on the test split of later data; drawn anew, most of it would be
+examples that the champion learned from.
+
+Examples are put in an order that their content decides, and test takes the first of them, then
+validation, then training. Growing data move these two borders a little: between test and validation,
+and between validation and training, never from training to test.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ORDER = ("test", "validation", "train")
+"""Of the splits, along the examples' keys."""
+
+
+def keys_of(contents: Iterable[str | bytes], seed: int) -> np.ndarray:
+    """A number of each content, uint64 (n,), as if it were drawn; equal contents have equal ones."""
+    salt = seed.to_bytes(8, "little", signed=True)
+    found = []
+    for content in contents:
+        data = content.encode() if isinstance(content, str) else content
+        found.append(hashlib.blake2b(data, digest_size=8, salt=salt).digest())
+    return np.frombuffer(b"".join(found), "<u8")
+
+
+def keys_of_rows(frame: pd.DataFrame, seed: int) -> np.ndarray:
+    """A number of each row of a table, uint64 (n,), as if it were drawn.
+
+    Equal rows have different ones, by how many of them stand above: else a table of few different
+    rows would have all of one kind in one split.
+    """
+    import pandas as pd
+
+    rows = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    copies = pd.Series(rows).groupby(rows).cumcount().to_numpy().astype(np.uint64)
+    return _mixed(rows ^ _mixed(copies + _mixed(np.full(1, seed % 2**64, np.uint64))))
+
+
+def draw(
+    keys: np.ndarray,
+    shares: Mapping[str, float],
+    strata: np.ndarray | None = None,
+    *,
+    least: int = 1,
+) -> dict[str, np.ndarray]:
+    """Places of examples by split, int64; what is in no split of `shares` trains.
+
+    Examples of equal keys, a group, stay together. Each class is divided in the same shares, as
+    nearly as groups allow. Within a split the order is as if shuffled.
+
+    Args:
+        keys: of the examples, uint64 (n,).
+        shares: of all examples, by split: `test`, `validation` or both.
+        strata: the class of each example, integers (n,); None: they are of one.
+        least: examples of a class in each split, where nothing is grouped.
+    """
+    strata = np.zeros(len(keys), np.int64) if strata is None else strata
+    _, strata = np.unique(strata, return_inverse=True)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    grouped = bool((ordered[1:] == ordered[:-1]).any())
+    wanted = [split for split in ORDER if split in shares]
+    if grouped:
+        taken = _grouped(keys, [shares[split] for split in wanted], strata)
+        # Else the first examples of a split would all be of one group.
+        order = np.argsort(_mixed(keys + np.arange(len(keys), dtype=np.uint64)), kind="stable")
+    else:
+        taken = _single(order, [shares[split] for split in wanted], strata, least)
+    parts = {"train": order[taken[order] == len(wanted)]}
+    for place, split in enumerate(wanted):
+        parts[split] = order[taken[order] == place]
+    return parts
+
+
+def _single(order: np.ndarray, shares: list[float], strata: np.ndarray, least: int) -> np.ndarray:
+    """Of each example the place of its split among `shares`, or their number for the rest."""
+    taken = np.full(len(order), len(shares))
+    for stratum in range(strata.max(initial=-1) + 1):
+        members = order[strata[order] == stratum]
+        start = 0
+        for place, share in enumerate(shares):
+            count = max(least, round(share * len(members)))
+            taken[members[start : start + count]] = place
+            start += count
+    return taken
+
+
+def _grouped(keys: np.ndarray, shares: list[float], strata: np.ndarray) -> np.ndarray:
+    """The same where examples of one key stay together."""
+    groups, group_of = np.unique(keys, return_inverse=True)
+    counts = np.zeros((len(groups), strata.max() + 1))
+    np.add.at(counts, (group_of, strata), 1)
+    taken = np.full(len(groups), len(shares))
+    for place, share in enumerate(shares):
+        wanted = share * counts.sum(axis=0)
+        lacking = wanted.copy()
+        for group in np.flatnonzero(taken == len(shares)):
+            # A group is taken where the split is nearer to its share with it.
+            if np.abs(lacking - counts[group]).sum() < np.abs(lacking).sum():
+                taken[group] = place
+                lacking -= counts[group]
+            if np.abs(lacking).max() < 0.5:
+                break
+        for stratum in np.flatnonzero((lacking == wanted) & (wanted > 0)):
+            # No group of this class was small enough: the smallest of those that are left, but one.
+            left = np.flatnonzero((taken == len(shares)) & (counts[:, stratum] > 0))
+            if len(left) > 1:
+                taken[left[np.argmin(counts[left].sum(axis=1))]] = place
+    return taken[group_of]
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """uint64 to uint64, near ones to far ones (the finalizer of SplitMix64: Steele et al. 2014)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
