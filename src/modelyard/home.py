@@ -9,6 +9,7 @@ examples/             a large example of a package, for curl
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 VARIABLE = "MODELYARD_HOME"
@@ -37,6 +38,16 @@ def slug(family: str) -> str:
     """A family's name as a file, pipeline or registry name: `my_pkg.mod:Family` to
     `my_pkg-mod-family`."""
     return family.replace(":", "-").replace(".", "-").lower() if ":" in family else family
+
+
+def registered_name(family: str, uri: str | None, name: str | None) -> str:
+    """What a family's packages are registered as: the `name` that settings give, or `tabular` for the
+    built-in data and `tabular-customers` for a person's `customers.csv`, so that two tables are two
+    models."""
+    family, uri = slug(family), uri or ""
+    data = (uri.partition("#")[2] or uri).rstrip("/").rpartition("/")[2].partition(".")[0]
+    data = re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-")
+    return name or (family if data in ("", family) else f"{family}-{data}")
 
 
 def tracking_uri() -> str:

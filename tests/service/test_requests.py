@@ -88,7 +88,7 @@ def test_every_answer_carries_the_package_and_a_request_id(client):
         ('{"amount": 1, "card": "12345678901234567890"}', "card", None, ["at most 19 characters"]),
         ('{"amount": 1, "card country": 4}', "card country", None, ["a string or null", "seen 4"]),
         ('[{"amount": 1}, {"amount": 2}, {}]', "amount", 2, ["missing"]),
-        ('[{"amount": 1}, {"amount": 13}]', "amount", 1, ["13 is refused"]),
+        ('[{"amount": 1}, {"amount": 13}]', "amount", 1, ["field 'amount': 13 is refused"]),
         ('[{"amount": 1}, 7]', None, 1, ["an object with the fields amount", "seen 7"]),
         ("7", None, None, ["an object"]),
         ("[]", None, None, ["empty", "1 to 5"]),

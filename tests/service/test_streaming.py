@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -215,6 +216,22 @@ def test_openais_client_lists_the_model_and_completes(ai, teller):
     assert done.system_fingerprint == teller.info.version
     with pytest.raises(openai.NotFoundError, match="is not served here"):
         ai.completions.create(model="gpt-3.5-turbo-instruct", prompt="a")
+    # What was typed to serve it is its name, too.
+    assert ai.models.retrieve(teller.info.registered).id == MODEL
+
+
+def test_a_value_of_several_kinds_has_one_line_where_it_is_wrong(ai):
+    for prompt, said in (
+        ([5, 6], "field 'prompt.0': it must be a valid string, seen 5"),
+        (["a", 6], "field 'prompt.1': it must be a valid string, seen 6"),
+        (5, "field 'prompt' must be a string or a list, seen 5"),
+    ):
+        with pytest.raises(openai.BadRequestError) as wrong:
+            ai.completions.create(model=MODEL, prompt=prompt)
+        lines = wrong.value.body["message"].split("; ")
+        assert re.fullmatch(said, lines[0])
+        assert not any("str.0" in line or "[str]" in line for line in lines)
+        assert len(lines) == len(prompt if prompt == [5, 6] else [prompt])
 
 
 def test_openais_client_streams(ai, served):

@@ -14,7 +14,6 @@ from modelyard.card.templates import render
 from modelyard.card.text import clean, number, signed, words
 from modelyard.judging.evaluation import Evaluation
 from modelyard.packages.package import PackageInfo
-from modelyard.registry.version import registered_name
 from modelyard.store.artifact import Origin
 
 _DATA = (
@@ -166,8 +165,7 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:
-    data, registry = (info.config.get(section) or {} for section in ("data", "registry"))
-    name = shlex.quote(registered_name(info.family, data.get("uri"), registry.get("name")))
+    name = shlex.quote(info.registered)
     family = f" --family {shlex.quote(info.family)}" if ":" in info.family else ""
     return [
         (f"modelyard serve {name}{family}", "answer requests over HTTP"),

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from modelyard import credentials
 from modelyard.errors import BrokenArtifact
+from modelyard.home import registered_name
 from modelyard.host import Explains, Explanation, Host
 from modelyard.judging.evaluation import Evaluation, GateResult
 from modelyard.packages import signing
@@ -79,6 +80,12 @@ class PackageInfo(BaseModel):
     metrics: dict[str, float]
     baseline: dict[str, float]
     monitor: MonitorSettings
+
+    @property
+    def registered(self) -> str:
+        """What its run registers it as: `modelyard serve NAME`."""
+        data, registry = (self.config.get(section) or {} for section in ("data", "registry"))
+        return registered_name(self.family, data.get("uri"), registry.get("name"))
 
     @model_validator(mode="before")
     @classmethod

@@ -19,11 +19,11 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict
 
 from modelyard.errors import BrokenArtifact, UsageError, choices
-from modelyard.home import home, slug, tracking_uri
+from modelyard.home import home, registered_name, slug, tracking_uri
 from modelyard.packages.package import signed, verify
 from modelyard.registry import direct
 from modelyard.registry.tracking import client, database, run_of, server
-from modelyard.registry.version import CHAMPION, DIGEST, VERSION, Version, registered_name
+from modelyard.registry.version import CHAMPION, DIGEST, VERSION, Version
 from modelyard.store import artifact
 from modelyard.store.artifact import MANIFEST
 
@@ -60,9 +60,7 @@ class Change(BaseModel):
 
 
 def model_name(run: Run) -> str:
-    """Under which name the packages of a run are registered: the setting, or `tabular` for the
-    built-in data and `tabular-customers` for a person's `customers.csv`, so that two tables are
-    two models."""
+    """Under which name the packages of a run are registered."""
     return registered_name(run.name, run.config.data.uri, run.config.registry.name)
 
 

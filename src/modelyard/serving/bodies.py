@@ -137,7 +137,9 @@ def unusable(error: Exception, index: int | None) -> Exception:
     if not isinstance(error, ModelyardError | OverflowError):
         return error
     if isinstance(error, BadData):
-        return refuse(400, str(error), field=error.column, index=index)
+        # A request has fields, where a table has columns.
+        said = str(error).replace(f"column {error.column!r}", f"field {error.column!r}", 1)
+        return refuse(400, said, field=error.column, index=index)
     said = (
         str(error) if isinstance(error, ModelyardError) else "a number in the example is too large"
     )

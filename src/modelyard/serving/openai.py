@@ -199,10 +199,11 @@ class Completions:
         return completion, self._ends.read(bodies, len(bodies) > 1, wanted)
 
     def _check_model(self, name: str) -> None:
-        if name not in (self._info.family, self._info.version):
+        allowed = dict.fromkeys((self._info.family, self._info.registered))
+        if name not in (*allowed, self._info.version):
             raise refuse(
                 404,
-                f"model {name!r} is not served here; allowed: {self._info.family}",
+                f"model {name!r} is not served here; allowed: {', '.join(allowed)}",
                 field="model",
             )
 

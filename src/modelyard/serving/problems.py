@@ -171,7 +171,7 @@ class Reader:
                         self._not_finite(name, index) for name in _not_finite_fields(example)
                     ]
             except ValidationError as error:
-                problems += self._problems(error, index)
+                problems += self._problems(error, value, index)
             if len(problems) >= MOST:
                 break
         if problems:
@@ -182,7 +182,7 @@ class Reader:
         """What a field takes, in words: `a number of at least 0`."""
         return self._words(self.fields[field])
 
-    def _problems(self, error: ValidationError, index: int | None) -> list[Problem]:
+    def _problems(self, error: ValidationError, value: Any, index: int | None) -> list[Problem]:
         count = error.error_count()
         if count > _MOST_ERRORS:  # describing each of them would take longer than all the rest
             said = (
@@ -190,7 +190,18 @@ class Reader:
             )
             return [Problem(error=said, field=None, index=index)]
         found = error.errors(include_url=False, include_context=False)
-        return [self._problem(one, index) for one in found[:MOST]]
+        located = [(_path(one, value), one) for one in found]
+        around = {tuple(path[:size]) for path, _ in located for size in range(1, len(path))}
+        problems: dict[str, Problem] = {}
+        for path, one in located:
+            # A value of several kinds has the faults of each: that which fits best has inner ones.
+            if len(path) < len(one["loc"]) and tuple(path) in around:
+                continue
+            problem = self._problem(one, path, index)
+            problems[problem.error] = problem
+            if len(problems) == MOST:
+                break
+        return list(problems.values())
 
     def _unknown(self, value: dict[str, Any], index: int | None) -> list[Problem]:
         unknown = list(islice((name for name in value if name not in self.fields), MOST - 1))
@@ -211,8 +222,7 @@ class Reader:
         )
         return Problem(error=f"field {shown!r} must be a finite number", field=shown, index=index)
 
-    def _problem(self, error: Any, index: int | None) -> Problem:
-        path = [_short(str(part)) for part in error["loc"]]
+    def _problem(self, error: Any, path: list[str], index: int | None) -> Problem:
         if not path:
             return Problem(error=self._whole(error), field=None, index=index)
         return Problem(error=self._line(error, path), field=".".join(path), index=index)
@@ -253,6 +263,20 @@ class Reader:
         if "enum" in schema:
             return _one_of(schema["enum"])
         return _typed(schema)
+
+
+def _path(error: Any, value: Any) -> list[str]:
+    """Where in the value a fault is: without what pydantic calls the kinds of a union, which are no
+    part of it (`prompt`, `list[str]`, 0)."""
+    path = []
+    for place, part in enumerate(error["loc"], 1):
+        inside = isinstance(value, dict) and part in value
+        if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            value = value[part]
+        elif place > 1 and not (place == len(error["loc"]) and error["type"] == "missing"):
+            continue
+        path.append(_short(str(part)))
+    return path
 
 
 def not_finite(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
