@@ -60,6 +60,15 @@ def test_the_control_fits_the_field(found, name, kind):
     assert found[name].kind == kind
 
 
+def test_a_text_that_is_all_a_request_needs_has_several_lines():
+    class Asked(BaseModel):
+        text: str
+        style: str = ""
+
+    kinds = [one.kind for one in controls(Asked.model_json_schema(), {"text": "猫", "style": "x"})]
+    assert kinds == ["long", "text"]
+
+
 def test_a_control_knows_what_the_schema_says(found):
     assert list(found)[:3] == ["the width", "count", "on"]
     assert (found["count"].whole, found["the width"].whole) == (True, False)

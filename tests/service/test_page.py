@@ -269,3 +269,17 @@ def test_spans_of_an_answer_are_marked_in_its_text(payments, browser):
         browser(f"show({json.dumps({'labels': ['red', EVIL]})})")
         shown = browser("[...document.querySelectorAll('#reasons .big')].at(-1).textContent")
         assert shown == f"labels: red, {EVIL}"
+
+
+def test_a_text_is_shown_in_the_direction_of_its_script(payments, browser):
+    direction = (
+        "getComputedStyle([...document.querySelectorAll('#reasons .big b')].at(-1)).direction"
+    )
+    with serving(payments) as address:
+        browser.open(address)
+        for text, expected in (("قطة كبيرة!", "rtl"), ("a big cat!", "ltr")):
+            browser(f"show({json.dumps({'translation': text})})")
+            assert browser(direction) == expected
+            typed(browser, "[data-field=card]", text)
+            box = "getComputedStyle(document.querySelector('[data-field=card]')).direction"
+            assert browser(box) == expected

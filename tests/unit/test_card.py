@@ -56,13 +56,13 @@ def test_differences_say_which_way_and_whether_it_is_better() -> None:
 def test_tables_of_an_evaluation_are_shown_as_text() -> None:
     rows: list[list[str | float]] = [
         [f"the <b>worst</b> {EVIL}", "spam", 0.0123],
-        ["second", "ham", 0.5],
+        ["قطة", "ham", 0.5],
     ]
     table = Table(title="Hardest texts", columns=["text", "label", "probability"], rows=rows)
     html = render(bare(tables=[table]))
     assert "Hardest texts" in html
     assert "&lt;b&gt;worst" in html
-    assert html.index("worst") < html.index("second")
+    assert html.index("worst") < html.index('<td dir="auto">قطة</td>')
     assert "<script>alert" not in html
 
 

@@ -30,7 +30,7 @@ class Control(BaseModel):
 
 def controls(schema: Mapping[str, Any], example: Mapping[str, Any]) -> list[Control]:
     """A control for each property of a JSON `schema`; `example` is a request: it distinguishes long
-    texts from short ones."""
+    texts from short ones. A text that is all a request needs is a long one."""
     required, defined = set(schema.get("required", ())), schema.get("$defs", {})
     found = []
     for name, own in schema.get("properties", {}).items():
@@ -42,6 +42,11 @@ def controls(schema: Mapping[str, Any], example: Mapping[str, Any]) -> list[Cont
         if isinstance(own.get("default"), bool | int | float | str):
             given["default"] = own["default"]
         found.append(Control(**given, **_kind(own, defined, example.get(name))))
+    needed = [one for one in found if one.required]
+    if len(needed) == 1 and needed[0].kind == "text":
+        # What the request is about: a line would lose the line ends of what is pasted.
+        place = found.index(needed[0])
+        found[place] = needed[0].model_copy(update={"kind": "long"})
     return found
 
 

@@ -2,10 +2,11 @@
 const el = id => document.getElementById(id);
 const FIELDS = JSON.parse(el("fields").textContent);
 const MOST = 20, LONGEST = 2000;
+const BIG = new Set(["text", "label", "translation", "answer"]);
 
 function made(tag, text, name) {
   const node = document.createElement(tag);
-  if (text !== undefined) node.textContent = text;
+  if (text !== undefined) { node.textContent = text; node.dir = "auto"; }
   if (name) node.className = name;
   return node;
 }
@@ -15,6 +16,12 @@ function made(tag, text, name) {
 const inputs = new Map();
 
 function control(field) {
+  const node = controlled(field);
+  if (["text", "long", "any"].includes(field.kind)) node.dir = "auto";
+  return node;
+}
+
+function controlled(field) {
   let node;
   if (field.kind === "choice") {
     node = made("select");
@@ -193,7 +200,7 @@ function show(body) {
       const entries = Object.entries(value).filter(([, one]) => typeof one === "number");
       if (entries.length) { heading(name); bars(entries); }
     } else {
-      const line = made("div", undefined, name === "text" || name === "label" ? "big" : "");
+      const line = made("div", undefined, BIG.has(name) ? "big" : "");
       line.append(made("span", `${name}: `), made("b", shown(value)));
       el("reasons").append(line);
     }
@@ -262,6 +269,7 @@ function marks(rows, body) {
     place = end;
   }
   line.append(letters.slice(place).join(""));
+  line.dir = "auto";
   el("reasons").append(line);
 }
 

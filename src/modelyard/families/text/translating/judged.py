@@ -173,7 +173,7 @@ def _by_length(judged: JudgedTranslations, tokenize: str) -> Table:
             [judged.references[row] for row in own],
             tokenize,
         )
-        figures = [round(metrics[name], 3) for name in ("bleu", "chrf", "exact_match")]
+        figures = [metrics[name] for name in ("bleu", "chrf", "exact_match")]
         rows.append([f"{low:.0f} to {high:.0f}", len(own), *figures])
     columns = ["characters of the source", "pairs", "BLEU", "chrF", "exact"]
     return Table(title="By length", columns=columns, rows=rows)
@@ -186,6 +186,6 @@ def _worst(judged: JudgedTranslations) -> Table:
     for row in np.argsort(chrf, kind="stable")[:WORST].tolist():
         texts = (judged.sources[row], judged.translations[row], judged.references[row])
         shown = [" ".join(text.split())[:SHOWN] for text in texts]
-        rows.append([*shown, round(float(chrf[row]), 1), round(judged.scores[row], 3)])
+        rows.append([*shown, float(chrf[row]), judged.scores[row]])
     columns = ["source", "translation", "reference", "chrF", "score"]
     return Table(title="Worst translations", columns=columns, rows=rows)
