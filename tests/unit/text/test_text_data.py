@@ -88,6 +88,19 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
         built(raw)
 
 
+def test_all_classes_with_too_few_texts_are_named_and_lists_are_told_what_they_are(
+    tmp_path: Path,
+) -> None:
+    rows = [*reviews(), ("one", "b"), ("two", "a"), ("three", "c")]
+    raw = table(tmp_path / "few/raw", ("text", "label"), rows)
+    said = "class 'a' has 1 .*6 are needed. 2 more classes have too few: 'b', 'c'. Add texts of it"
+    with pytest.raises(BadData, match=said):
+        built(raw)
+    raw = table(tmp_path / "lists/raw", ("text", "label"), [*reviews(), ("x", '["blame", "long"]')])
+    with pytest.raises(BadData, match="several labels: --set features.labels=many"):
+        built(raw)
+
+
 def test_windows_1252_is_read_and_said(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()

@@ -130,15 +130,22 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
     counts: dict[str, int] = defaultdict(int)
     for example in pool:
         counts[example.label] += 1
-    for label, count in sorted(counts.items()):
-        if count < LEAST_OF_CLASS:
-            what = f"class {label!r} has {count} different {kind.many} to divide"
-            hint = ""
-            if "/" in label:
-                hint = (
-                    "Should fewer folders of the path be the class: --set features.class_folder=1"
-                )
-            raise BadData(f"{what}; at least {LEAST_OF_CLASS} are needed", file=raw, hint=hint)
+    rare = [label for label, count in sorted(counts.items()) if count < LEAST_OF_CLASS]
+    if not rare:
+        return
+    label = rare[0]
+    what = f"class {label!r} has {counts[label]} different {kind.many} to divide"
+    what += f"; at least {LEAST_OF_CLASS} are needed"
+    if len(rare) > 1:
+        named = ", ".join(repr(one) for one in rare[1 : 1 + SHOWN])
+        what += f". {len(rare) - 1} more classes have too few: {named}"
+        what += ", …" if len(rare) > 1 + SHOWN else ""
+    hint = f"Add {kind.many} of it, or leave it out"
+    if label.startswith("[") or "|" in label:
+        hint = f"Should a {kind.one} have several labels: --set features.labels=many"
+    elif "/" in label:
+        hint = "Should fewer folders of the path be the class: --set features.class_folder=1"
+    raise BadData(what, file=raw, hint=hint)
 
 
 def _check_groups(examples: Sequence[Example]) -> None:
