@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel
 
-from modelyard.cli.answer import answer, read_examples
+from modelyard.cli.answer import answer, answers_of_folder, read_examples
 from modelyard.errors import BadData, UsageError
 from modelyard.families.image.host import ImageHost
 from modelyard.host import Host
@@ -171,3 +171,48 @@ def test_reasons_that_a_model_does_not_give_are_refused_before_it_answers(tmp_pa
     made = build(tmp_path / "run", "first", {}, family="tests.toy.family:Line").package
     with pytest.raises(UsageError, match="gives no reasons for this model: leave out --explain"):
         answer(str(made), '{"x": 1}', None, None, True)
+
+
+def test_a_folder_is_answered_file_by_file_and_a_broken_one_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Request(BaseModel):
+        image: str
+        tags: list[str] = []
+
+    class Pictures(LineHost):
+        def read_file(self, file: Path) -> list[dict[str, object]] | None:
+            return [{"image": file.read_text()}] if file.suffix == ".png" else None
+
+    def predict(run: object, requests: list[Request]) -> list[Request]:
+        if requests[0].image == "broken":
+            raise BadData("is not a picture", column="image")
+        return requests
+
+    pictures = package(Request, Pictures)
+    pictures.parse, pictures.run = Request.model_validate, None
+    pictures.host.predict = predict
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/1.png").write_text("one")
+    (tmp_path / "2.png").write_text("two")
+    (tmp_path / "notes.txt").write_text("")
+    found = answers_of_folder(tmp_path, pictures, False)
+    assert [(one["file"], one["image"]) for one in found] == [("2.png", "two"), ("b/1.png", "one")]
+    assert "1 other files" in capsys.readouterr().err
+    (tmp_path / "3.png").write_text("broken")
+    with pytest.raises(BadData, match=r"3\.png, column 'image': is not a picture"):
+        answers_of_folder(tmp_path, pictures, False)
+    with pytest.raises(BadData, match="holds no file that this model reads"):
+        answers_of_folder(tmp_path / "b", package(Request, LineHost), False)
+
+
+def test_a_list_in_a_table_is_written_as_json(tmp_path: Path) -> None:
+    class Request(BaseModel):
+        user: str
+        history: list[str] | None = None
+
+    file = tmp_path / "users.csv"
+    file.write_text('user,history\na,"[""3"", ""7""]"\n"[b]",\n')
+    first, second = read_examples(file, package(Request, LineHost))
+    assert first.body == {"user": "a", "history": ["3", "7"]}
+    assert second.body == {"user": "[b]", "history": None}

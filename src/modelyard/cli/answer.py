@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from rich.console import Console
 
+from modelyard.cli.writing import flat, notes, write_answers
 from modelyard.errors import BadData, UsageError
 from modelyard.host import Explains
 from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
@@ -20,8 +19,9 @@ from modelyard.packages.package import Package
 from modelyard.store.files import File
 
 CHUNK = 4096
+FILE = "file"
+"""The column that names the file of an answer, where a folder was answered."""
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-notes = Console(stderr=True, highlight=False, style="dim")
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,64 @@ def answer(
         raise UsageError(f"family {family!r} gives no reasons for this model: leave out --explain")
     if text is not None and file is not None:
         raise UsageError("give --json or --file, not both")
+    if file is not None and file.is_dir():
+        write_answers(answers_of_folder(file, package, explain), out)
+        return
     if text is not None:
         examples = [Example(body) for body in _from_text(text)]
     elif file is not None:
         examples = read_examples(file, package)
     else:
         examples = [Example(package.golden()["request"])]
+    if lacking := sum(not example.whole for example in examples):
+        notes.print(f"{lacking:,} of {len(examples):,} rows have no whole example: no answer")
+    write_answers(_answered(package, examples, explain, file), out)
+
+
+def answers_of_folder(folder: Path, package: Package, explain: bool) -> list[dict[str, Any]]:
+    """Answers to the files of a folder that the family reads, each with its `file`, in the order of
+    their names; others are counted.
+
+    Raises:
+        BadData: none is read, or the file that cannot be answered.
+    """
+    fields = _fields(package)
+    answers: list[dict[str, Any]] = []
+    others = 0
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        rows = None if name.startswith(".") else package.host.read_file(path)
+        if rows is None:
+            others += 1
+            continue
+        examples = [_example({FILE: name} | row, fields, True) for row in rows]
+        try:
+            answers += _answered(package, examples, explain, path)
+        except BadData as error:
+            if error.file is not None:
+                raise
+            raise BadData(
+                error.problem, file=path, row=error.row, column=error.column, hint=error.hint
+            ) from None
+    if not answers:
+        raise BadData("holds no file that this model reads", file=folder)
+    if others:
+        notes.print(f"{others:,} other files of {folder} are not read: no answer")
+    return answers
+
+
+def _answered(
+    package: Package, examples: list[Example], explain: bool, file: Path | None
+) -> list[dict[str, Any]]:
+    """An answer an example next to its other columns; empty where it is not whole."""
     requests = [
-        _parse(package, example.body, number)
+        _parse(package, example.body, number, file)
         for number, example in enumerate(examples, 1)
         if example.whole
     ]
     answers = iter(_answers(package, requests, explain))
     found = [next(answers) if example.whole else {} for example in examples]
-    if lacking := len(examples) - len(requests):
-        notes.print(f"{lacking:,} of {len(examples):,} rows have no whole example: no answer")
-    _write(_with_columns(found, [example.unused for example in examples]), out)
+    return _with_columns(found, [example.unused for example in examples])
 
 
 def read_examples(file: Path, package: Package) -> list[Example]:
@@ -70,10 +112,7 @@ def read_examples(file: Path, package: Package) -> list[Example]:
     not use go along, and are named."""
     if not file.is_file():
         raise BadData("no such file", file=file)
-    fields = {
-        field.alias or name: field.annotation
-        for name, field in package.host.Request.model_fields.items()
-    }
+    fields = _fields(package)
     rows, read_by_host = _rows(file, package)
     columns = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
     others = [name for name in columns if name not in fields]
@@ -84,6 +123,14 @@ def read_examples(file: Path, package: Package) -> list[Example]:
         plural = "s" if len(others) > 1 else ""
         notes.print(f"not used, next to the answers: column{plural} {', '.join(others)}")
     return [_example(row, fields, read_by_host) for row in rows]
+
+
+def _fields(package: Package) -> dict[str, Any]:
+    """What a request holds: the type of each field."""
+    return {
+        field.alias or name: field.annotation
+        for name, field in package.host.Request.model_fields.items()
+    }
 
 
 def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
@@ -107,8 +154,8 @@ def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
 
 def _json_rows(rows: list[Any], file: Path, package: Package) -> tuple[list[Any], bool]:
     """JSON rows are bodies of requests; else, where none has a field of one, as in training."""
-    fields = {field.alias or name for name, field in package.host.Request.model_fields.items()}
-    if any(isinstance(row, dict) and fields & row.keys() for row in rows):
+    fields = _fields(package)
+    if any(isinstance(row, dict) and fields.keys() & row.keys() for row in rows):
         return rows, False
     try:
         found = package.host.read_file(file)
@@ -150,7 +197,7 @@ def _with_columns(
 
     Case makes no difference, as in the tables that people load them into.
     """
-    taken = {name.casefold() for answer in answers for name in (*answer, *_flat(answer))}
+    taken = {name.casefold() for answer in answers for name in (*answer, *flat(answer))}
     called = {}
     for name in dict.fromkeys(name for row in columns for name in row):
         free = name
@@ -188,7 +235,18 @@ def _plain(value: Any, annotation: Any) -> Any:
         and str in (annotation, *getattr(annotation, "__args__", ()))
     ):
         return str(value)
+    if isinstance(value, str) and value.lstrip().startswith("[") and _takes_list(annotation):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
     return value
+
+
+def _takes_list(annotation: Any) -> bool:
+    """Whether a field holds a list, or may."""
+    kinds = (annotation, *get_args(annotation))
+    return any(get_origin(kind) in (list, tuple) or kind in (list, tuple) for kind in kinds)
 
 
 def _from_text(text: str, what: str = "") -> list[Any]:
@@ -199,67 +257,16 @@ def _from_text(text: str, what: str = "") -> list[Any]:
     return body if isinstance(body, list) else [body]
 
 
-def _parse(package: Package, body: Any, number: int) -> BaseModel:
+def _parse(package: Package, body: Any, number: int, source: Path | None) -> BaseModel:
     try:
         return package.parse(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or None
         raise BadData(
-            f"{first['msg']}, seen {str(first['input'])[:80]!r}", row=number, column=field
+            f"{first['msg']}, seen {str(first['input'])[:80]!r}",
+            file=source,
+            row=number,
+            column=field,
+            hint='In a table, write it as ["a", "b"]' if first["type"] == "list_type" else "",
         ) from None
-
-
-def _write(answers: list[dict[str, Any]], out: Path | None) -> None:
-    # A person reads 猫, not its escapes, where the terminal can write it.
-    escaped = out is None and "utf" not in (sys.stdout.encoding or "").lower()
-    lines = "".join(json.dumps(one, ensure_ascii=escaped) + "\n" for one in answers)
-    if out is None:
-        sys.stdout.write(lines)
-        return
-    from modelyard.store.artifact import write_text
-    from modelyard.store.tables import write_parquet
-
-    if out.suffix == ".parquet":
-        write_parquet(_flat_rows(answers), out)
-    elif out.suffix == ".csv":
-        write_text(out, _csv(_flat_rows(answers)))
-    elif out.suffix == ".jsonl":
-        write_text(out, lines)
-    else:
-        raise UsageError(
-            f"--out {out}: cannot write {out.suffix or 'this'}. Allowed: .jsonl, .csv, .parquet"
-        )
-    notes.print(f"wrote {len(answers):,} answers to {out}")
-
-
-def _flat_rows(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All rows with the same columns, None where one has no such value."""
-    rows = [_flat(answer) for answer in answers]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return [{name: row.get(name) for name in names} for row in rows]
-
-
-def _flat(answer: dict[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in answer.items():
-        flat |= (
-            {f"{name}.{key}": inner for key, inner in value.items()}
-            if isinstance(value, dict)
-            else {name: value}
-        )
-    return {
-        name: json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-        for name, value in flat.items()
-    }
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    import csv
-    import io
-
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, rows[0] if rows else [])
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()

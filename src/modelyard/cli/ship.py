@@ -72,7 +72,12 @@ def predict(
         str | None, typer.Option("--json", "-j", help="One example, or a list of them.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="Examples: .csv, .parquet, .jsonl or .json.")
+        Path | None,
+        typer.Option(
+            "--file",
+            "-f",
+            help="Examples: .csv, .parquet, .jsonl or .json; a picture, or a folder of them.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,

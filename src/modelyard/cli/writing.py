@@ -1,0 +1,75 @@
+"""Answers as JSON lines, CSV or Parquet."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from modelyard.errors import UsageError
+
+notes = Console(stderr=True, highlight=False, style="dim")
+
+
+def write_answers(answers: list[dict[str, Any]], out: Path | None) -> None:
+    """To the file `out`, whose ending says how, or as JSON lines to standard output.
+
+    Raises:
+        UsageError: another ending.
+    """
+    # A person reads 猫, not its escapes, where the terminal can write it.
+    escaped = out is None and "utf" not in (sys.stdout.encoding or "").lower()
+    lines = "".join(json.dumps(one, ensure_ascii=escaped) + "\n" for one in answers)
+    if out is None:
+        sys.stdout.write(lines)
+        return
+    from modelyard.store.artifact import write_text
+    from modelyard.store.tables import write_parquet
+
+    if out.suffix == ".parquet":
+        write_parquet(_flat_rows(answers), out)
+    elif out.suffix == ".csv":
+        write_text(out, _csv(_flat_rows(answers)))
+    elif out.suffix == ".jsonl":
+        write_text(out, lines)
+    else:
+        raise UsageError(
+            f"--out {out}: cannot write {out.suffix or 'this'}. Allowed: .jsonl, .csv, .parquet"
+        )
+    notes.print(f"wrote {len(answers):,} answers to {out}")
+
+
+def _flat_rows(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All rows with the same columns, None where one has no such value."""
+    rows = [flat(answer) for answer in answers]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return [{name: row.get(name) for name in names} for row in rows]
+
+
+def flat(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer as cells of a table: `probabilities.yes` for what is within a field, lists as JSON."""
+    cells: dict[str, Any] = {}
+    for name, value in answer.items():
+        cells |= (
+            {f"{name}.{key}": inner for key, inner in value.items()}
+            if isinstance(value, dict)
+            else {name: value}
+        )
+    return {
+        name: json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+        for name, value in cells.items()
+    }
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    import csv
+    import io
+
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, rows[0] if rows else [])
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
