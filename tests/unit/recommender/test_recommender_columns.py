@@ -117,7 +117,7 @@ def test_a_new_user_with_a_profile_gets_an_answer_of_their_own(cold, kind):
 def test_a_profile_counts_next_to_a_history_and_in_place_of_what_training_knew(cold, kind):
     one, _ = cold(kind)
     host, catalog = one.host, one.host.catalog
-    names = [catalog.items[item].id for item in catalog.history(3)]
+    names = [catalog.items[item].id for item in catalog.had(3)]
 
     def scores(**body):
         (answer,) = host.predict(one.run, [host.Request.model_validate({"k": 50, **body})])

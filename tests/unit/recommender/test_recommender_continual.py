@@ -118,6 +118,10 @@ def test_a_log_that_grew_is_trained_on_where_it_is_new(
     catalog = Catalog.load(features / "assets")
     for user in range(len(catalog.users)):
         assert len(set(catalog.history(user).tolist())) == len(catalog.history(user))
+        assert len(set(catalog.had(user).tolist())) == len(catalog.had(user))
+    before = Catalog.load(first[0] / "assets")
+    for user in range(len(before.users)):
+        assert set(before.had(user).tolist()) <= set(catalog.had(user).tolist())
     users, items = load_split(features, "test")
     for user, item in zip(users.tolist(), items.tolist(), strict=True):
         assert item not in catalog.history(user)

@@ -192,7 +192,7 @@ def test_a_stranger_with_a_users_history_is_answered_as_the_user(made, kind):
     # The same is known of both: nothing besides the history.
     side.values[:] = side.missing
     for user in range(0, len(catalog.users), 25):
-        names = [catalog.items[item].id for item in catalog.history(user)]
+        names = [catalog.items[item].id for item in catalog.had(user)]
         queries = [Query(user=catalog.users[user]), Query(history=names)]
         known, stranger = host.predict(one.run, queries)
         assert (known.source, stranger.source) == ("personal", "history")
@@ -238,14 +238,15 @@ def test_din_scores_no_more_than_its_candidates_and_fills_the_answer(made):
 
 def test_the_note_tells_how_many_left_out_items_are_candidates(made):
     one = made("din")
-    scorer, most = one.host.scorer, one.host.scorer.most
+    host = one.host.judging()
+    scorer, most = host.scorer, host.scorer.most
     users, target = load_split(one.features, "validation")
     try:
         scorer.most = 20
-        found = evaluate(one.host, one.run, one.features, "validation")
-        queries = [Query(user=one.host.catalog.users[user]) for user in users]
+        found = evaluate(host, one.run, one.features, "validation")
+        queries = [Query(user=host.catalog.users[user]) for user in users]
         hits = [
-            wanted in scorer.candidates(one.host.resolve(query))
+            wanted in scorer.candidates(host.resolve(query))
             for query, wanted in zip(queries, target, strict=True)
         ]
     finally:
@@ -262,7 +263,7 @@ def test_reasons_of_din_are_the_attention_of_the_first_item(made):
     found = one.host.explain(one.run, query)
     assert found.method == "attention"
     top = catalog.item_index[ids(one.host.predict(one.run, [query])[0])[0]]
-    newest = catalog.history(5)[::-1][None]
+    newest = catalog.had(5)[::-1][None]
     arrays = {"items": newest, "candidates": np.array([[top]])}
     arrays["profile"] = one.host.profiles.side.values[5:6]
     weights = one.run("attention", arrays)

@@ -6,6 +6,7 @@ those who read.
     history_items.npy     int64: the training items of user 0, then of user 1, … each user's by time
     history_ends.npy      int64 (users,): where each user's items end
     popularity.npy        int64 (items,): training interactions of each item
+    later.npy             int64 (interactions, 2): user and item of what was left out to judge, by user and time
 
     user_columns/ item_columns/     what is known of users and items besides: see profiles.py
 
@@ -54,6 +55,9 @@ class Catalog:
     user_side: Side | None = field(default=None, repr=False)
     """Columns of the users, where the model takes some."""
     item_side: Side | None = field(default=None, repr=False)
+    later: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64), repr=False)
+    """User and item of what users had after their training items, int64 (interactions, 2), by user
+    and time: left out to judge, and known to whoever is answered."""
 
     @classmethod
     def load(cls, assets: Path) -> Catalog:
@@ -62,10 +66,15 @@ class Catalog:
         users = json.loads((Path(assets) / "users.json").read_text())
         items = [Item(**item) for item in json.loads((Path(assets) / "items.json").read_text())]
         sides = [Side.load(Path(assets) / name) for name in (USERS, ITEMS)]
-        return cls(users, items, *arrays, *sides)
+        found = cls(users, items, *arrays, *sides)
+        later = Path(assets) / LATER
+        # Packages of earlier versions have no such file.
+        return (
+            replace(found, later=np.load(later, allow_pickle=False)) if later.is_file() else found
+        )
 
     def save(self, assets: Path) -> None:
-        """Writes the five files; side.py writes the columns."""
+        """Writes the six files; side.py writes the columns."""
         items = [
             {"id": item.id, "title": item.title, "category": item.category}
             | ({"listed": True} if item.listed else {})
@@ -75,10 +84,15 @@ class Catalog:
         (Path(assets) / "items.json").write_text(json.dumps(items))
         for name in _ARRAYS:
             np.save(Path(assets) / f"{name}.npy", getattr(self, name))
+        np.save(Path(assets) / LATER, self.later)
 
     def without_columns(self) -> Catalog:
         """For a model that takes none."""
         return replace(self, user_side=None, item_side=None)
+
+    def trained(self) -> Catalog:
+        """Without what users had later: for judging by it."""
+        return replace(self, later=self.later[:0])
 
     @cached_property
     def learnable(self) -> np.ndarray:
@@ -121,5 +135,16 @@ class Catalog:
         start = self.history_ends[user - 1] if user else 0
         return np.asarray(self.history_items[start : self.history_ends[user]])
 
+    def had(self, user: int) -> np.ndarray:
+        """All that a user had by time, int64 (length,): training items and those left out."""
+        first, last = np.searchsorted(self.later[:, 0], [user, user + 1])
+        return np.concatenate([self.history(user), self.later[first:last, 1]])
 
+
+def by_user(pairs: np.ndarray) -> np.ndarray:
+    """Users and items, int64 (rows, 2), sorted by user; each user's in the order that they had."""
+    return np.asarray(pairs[np.argsort(pairs[:, 0], kind="stable")], np.int64)
+
+
+LATER = "later.npy"
 _ARRAYS = ("history_items", "history_ends", "popularity")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.recommender.catalog import Catalog, Item
+from modelyard.families.recommender.catalog import Catalog, Item, by_user
 from modelyard.families.recommender.config import USUAL, RecommenderConfig, RecommenderFeatures
 from modelyard.families.recommender.earlier import earlier_catalog, merged, no_news, save_fresh
 from modelyard.families.recommender.lists import Lists, read_lists
@@ -309,6 +309,8 @@ def _catalog(
         np.cumsum(np.bincount(user, minlength=len(users))),
         np.bincount(item, minlength=len(items)),
     )
+    pairs = np.stack([numbers[0][had.user[~train]], numbers[1][had.item[~train]]], axis=1)
+    catalog = replace(catalog, later=by_user(pairs))
     return merged(earlier, catalog) if earlier else catalog
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.families.recommender.catalog import Catalog
+from modelyard.families.recommender.catalog import Catalog, by_user
 from modelyard.families.recommender.config import RecommenderModel
 from modelyard.kit.warm_start import check_same
 
@@ -48,7 +48,13 @@ def merged(earlier: Catalog, new: Catalog) -> Catalog:
     popularity = new.popularity.copy()
     popularity[: len(earlier.items)] += earlier.popularity
     ends = np.cumsum(np.bincount(users, minlength=len(new.users)))
-    return Catalog(new.users, new.items, items[order], ends, popularity)
+    pairs = np.concatenate([earlier.later, new.later])
+    numbers = pairs @ [len(new.items), 1]
+    # What was left out before may be trained on now, or left out again.
+    first = np.sort(np.unique(numbers, return_index=True)[1])
+    still = ~np.isin(numbers[first], users * len(new.items) + items)
+    later = by_user(pairs[first[still]])
+    return Catalog(new.users, new.items, items[order], ends, popularity, later=later)
 
 
 def save_fresh(earlier: Catalog, catalog: Catalog, features: Path) -> None:

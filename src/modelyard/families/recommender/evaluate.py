@@ -46,6 +46,7 @@ def evaluate(
     cannot recommend.
     """
     catalog = Catalog.load(features / "assets")
+    host = host.judging()
     users, target = load_split(features, split)
     had = histories(features, split)
     lists, sources = ask(host, run, catalog, users, had, split)

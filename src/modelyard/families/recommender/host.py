@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -42,6 +43,16 @@ class RecommenderHost(Host):
         self.profiles = Profiles(side) if side is not None else None
         if self.profiles is not None:
             self.Request = query_with(self.profiles.Request)
+
+    def judging(self) -> RecommenderHost:
+        """The same without what users had after training: hidden from an answer, it could not be
+        found."""
+        if not len(self.catalog.later):
+            return self
+        other = copy.copy(self)
+        other.catalog = self.catalog.trained()
+        other.__dict__.pop("scorer", None)
+        return other
 
     @cached_property
     def rank_by(self) -> str | None:
@@ -94,7 +105,7 @@ class RecommenderHost(Host):
         return {
             "source": response.source,
             "known_history": float(
-                self.catalog.lengths[asked.user] if asked.user is not None else len(asked.history)
+                len(self.catalog.had(asked.user)) if asked.user is not None else len(asked.history)
             ),
             "k": float(request.k),
             "ignored_ids": float(response.ignored),
@@ -138,7 +149,7 @@ class RecommenderHost(Host):
             dict.fromkeys(index[str(name)] for name in request.history if str(name) in index)
         )
         known = [index[str(name)] for name in given if str(name) in index]
-        seen = self.catalog.history(user) if user is not None else np.empty(0, np.int64)
+        seen = self.catalog.had(user) if user is not None else np.empty(0, np.int64)
         source: Source = "personal" if user is not None else "history" if history else "popular"
         cells, profile = profile_of(request), None
         if self.profiles is not None:
@@ -209,9 +220,7 @@ class RecommenderHost(Host):
         return tuple(found)
 
     def _had(self, asked: Asked) -> np.ndarray:
-        known = (
-            self.catalog.history(asked.user) if asked.user is not None else np.empty(0, np.int64)
-        )
+        known = self.catalog.had(asked.user) if asked.user is not None else np.empty(0, np.int64)
         return np.unique(np.concatenate([known, np.array(asked.history, np.int64)]))
 
     def _label(self, index: int) -> str:

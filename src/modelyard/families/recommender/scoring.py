@@ -65,7 +65,7 @@ class Ordered(Scorer):
         """The last items that the user had, oldest first, at most `length`."""
         had: list[int] = []
         if asked.user is not None:
-            had = self.catalog.history(asked.user).tolist()
+            had = self.catalog.had(asked.user).tolist()
         known = set(had)
         had += [item for item in asked.history if item not in known]
         return had[-self.length :]
