@@ -20,7 +20,7 @@ from modelyard.kit.columns.schema import Column
 from modelyard.kit.columns.values import numbers
 from modelyard.kit.numerals import CONTINENTAL, ENGLISH, FRENCH
 from modelyard.kit.tables import Notation, Table, TableFile, as_numbers, notation, plainly
-from tests.unit.tabular.conftest import POSITIVE, SPLITS, built, customers, write
+from tests.unit.tabular.conftest import POSITIVE, SPLITS, built, customers, roles, write
 
 
 def _continental(value: float) -> str:
@@ -271,3 +271,14 @@ def test_dates_in_several_formats_are_left_out_with_a_word(tmp_path: Path) -> No
     )
     _, out = built(tmp_path, write(tmp_path, frame), target="churn")
     assert "several formats" in TableSchema.load(out / "assets").dropped["joined"]
+
+
+@pytest.mark.parametrize("clock", ["%m/%d/%Y %I:%M %p", "%Y-%m-%d %I:%M:%S %p"])
+def test_times_with_am_and_pm_are_times(tmp_path: Path, clock: str) -> None:
+    frame = customers()
+    expected = pd.to_datetime(frame["joined"]).dt.floor("min" if "%S" not in clock else "s")
+    frame["joined"] = expected.dt.strftime(clock).str.lower()
+    _, out = built(tmp_path, write(tmp_path, frame), target="churn")
+    assert roles(out)["joined"] == "time"
+    found = pd.concat(pd.read_parquet(out / f"{split}.parquet")["joined"] for split in SPLITS)
+    assert sorted(found) == sorted(expected)

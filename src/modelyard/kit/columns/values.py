@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y")
-_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 TIME_FORMATS = ("ISO8601", *(day + clock for day in _DAYS for clock in _CLOCKS))
 """Formats of dates that are tried."""
 
