@@ -206,6 +206,21 @@ def test_a_folder_is_answered_file_by_file_and_a_broken_one_is_named(
         answers_of_folder(tmp_path / "b", package(Request, LineHost), False)
 
 
+def test_lists_that_a_family_reads_from_a_file_stay_lists(tmp_path: Path) -> None:
+    class Request(BaseModel):
+        times: list[str] = []
+        values: list[float | None]
+
+    class Series(LineHost):
+        def read_file(self, file: Path) -> list[dict[str, object]]:
+            return [{"times": ["2026-01-01", "2026-01-02"], "values": [1.0, None], "series": "a"}]
+
+    (tmp_path / "new.csv").touch()
+    (found,) = read_examples(tmp_path / "new.csv", package(Request, Series))
+    assert found.body == {"times": ["2026-01-01", "2026-01-02"], "values": [1.0, None]}
+    assert found.unused == {"series": "a"}
+
+
 def test_a_list_in_a_table_is_written_as_json(tmp_path: Path) -> None:
     class Request(BaseModel):
         user: str

@@ -229,13 +229,16 @@ def _plain(value: Any, annotation: Any) -> Any:
         return None
     if isinstance(value, datetime | date):
         return value.isoformat()
+    takes_list = _takes_list(annotation)
+    # Of `list[str]` the text is what the list holds.
     if (
         value is not None
-        and not isinstance(value, str)
-        and str in (annotation, *getattr(annotation, "__args__", ()))
+        and not isinstance(value, str | list | dict)
+        and not takes_list
+        and str in (annotation, *get_args(annotation))
     ):
         return str(value)
-    if isinstance(value, str) and value.lstrip().startswith("[") and _takes_list(annotation):
+    if isinstance(value, str) and value.lstrip().startswith("[") and takes_list:
         try:
             return json.loads(value)
         except ValueError:
