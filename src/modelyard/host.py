@@ -119,6 +119,10 @@ class Host(ABC):
     """Which optional fields of a Completion `complete` reads; a request with another one is
     refused."""
 
+    rows_by: ClassVar[str] = ""
+    """A field of the answer that lists steps or objects: `modelyard predict` writes a row for each
+    into a table, next to lists that are as long. Empty: an answer is a row."""
+
     error_name: str = ""
     """What the mean error of labelled answers is called: `error rate`. Empty: labels are not
     compared with answers."""

@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from modelyard.cli.answer import answer, answers_of_folder, read_examples
+from modelyard.cli.writing import write_answers
 from modelyard.errors import BadData, UsageError
 from modelyard.families.image.host import ImageHost
 from modelyard.host import Host
@@ -231,3 +232,30 @@ def test_a_list_in_a_table_is_written_as_json(tmp_path: Path) -> None:
     first, second = read_examples(file, package(Request, LineHost))
     assert first.body == {"user": "a", "history": ["3", "7"]}
     assert second.body == {"user": "[b]", "history": None}
+
+
+def test_steps_and_objects_of_answers_are_rows_of_a_table(tmp_path: Path) -> None:
+    steps = {
+        "series": "a",
+        "times": ["t1", "t2"],
+        "median": [1.0, 2.0],
+        "quantiles": {"0.1": [0.5, 1.5]},
+        "warnings": [{"field": "values", "message": "short"}, {"field": "x", "message": "far"}],
+    }
+    write_answers([steps], tmp_path / "steps.csv", "median")
+    first, second = csv.DictReader((tmp_path / "steps.csv").read_text().splitlines())
+    assert [first[name] for name in ("series", "times", "median", "quantiles.0.1")] == [
+        *("a", "t1", "1.0", "0.5")
+    ]
+    assert (second["times"], second["quantiles.0.1"]) == ("t2", "1.5")
+    assert len(json.loads(second["warnings"])) == 2
+    found = [
+        {"file": "1.png", "objects": [{"label": "cat", "box": {"left": 3.5}}], "width": 9},
+        {"file": "2.png", "objects": [], "width": 8},
+    ]
+    write_answers(found, tmp_path / "found.csv", "objects")
+    rows = list(csv.DictReader((tmp_path / "found.csv").read_text().splitlines()))
+    assert [(row["file"], row["objects.label"], row["objects.box.left"]) for row in rows] == [
+        ("1.png", "cat", "3.5"),
+        ("2.png", "", ""),
+    ]

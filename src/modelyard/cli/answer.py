@@ -48,7 +48,7 @@ def answer(
     if text is not None and file is not None:
         raise UsageError("give --json or --file, not both")
     if file is not None and file.is_dir():
-        write_answers(answers_of_folder(file, package, explain), out)
+        write_answers(answers_of_folder(file, package, explain), out, package.host.rows_by)
         return
     if text is not None:
         examples = [Example(body) for body in _from_text(text)]
@@ -58,7 +58,7 @@ def answer(
         examples = [Example(package.golden()["request"])]
     if lacking := sum(not example.whole for example in examples):
         notes.print(f"{lacking:,} of {len(examples):,} rows have no whole example: no answer")
-    write_answers(_answered(package, examples, explain, file), out)
+    write_answers(_answered(package, examples, explain, file), out, package.host.rows_by)
 
 
 def answers_of_folder(folder: Path, package: Package, explain: bool) -> list[dict[str, Any]]:

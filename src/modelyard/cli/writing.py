@@ -14,8 +14,11 @@ from modelyard.errors import UsageError
 notes = Console(stderr=True, highlight=False, style="dim")
 
 
-def write_answers(answers: list[dict[str, Any]], out: Path | None) -> None:
+def write_answers(answers: list[dict[str, Any]], out: Path | None, by: str = "") -> None:
     """To the file `out`, whose ending says how, or as JSON lines to standard output.
+
+    Args:
+        by: the field of an answer whose entries are rows in a table, see `Host.rows_by`.
 
     Raises:
         UsageError: another ending.
@@ -30,9 +33,9 @@ def write_answers(answers: list[dict[str, Any]], out: Path | None) -> None:
     from modelyard.store.tables import write_parquet
 
     if out.suffix == ".parquet":
-        write_parquet(_flat_rows(answers), out)
+        write_parquet(_flat_rows(answers, by), out)
     elif out.suffix == ".csv":
-        write_text(out, _csv(_flat_rows(answers)))
+        write_text(out, _csv(_flat_rows(answers, by)))
     elif out.suffix == ".jsonl":
         write_text(out, lines)
     else:
@@ -42,15 +45,38 @@ def write_answers(answers: list[dict[str, Any]], out: Path | None) -> None:
     notes.print(f"wrote {len(answers):,} answers to {out}")
 
 
-def _flat_rows(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _flat_rows(answers: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
     """All rows with the same columns, None where one has no such value."""
-    rows = [flat(answer) for answer in answers]
+    rows = [flat(row) for answer in answers for row in _unrolled(answer, by)]
     names = list(dict.fromkeys(name for row in rows for name in row))
     return [{name: row.get(name) for name in names} for row in rows]
 
 
-def flat(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer as cells of a table: `probabilities.yes` for what is within a field, lists as JSON."""
+def _unrolled(answer: dict[str, Any], by: str) -> list[dict[str, Any]]:
+    """A row an entry of the field `by`, with the entries of lists that are as long; the other
+    fields stand in each. One row where it has no entries."""
+    cells = _within(answer)
+    steps = cells.get(by)
+    if not isinstance(steps, list):
+        return [answer]
+    if not steps:
+        return [{name: value for name, value in cells.items() if name != by}]
+    along = [name for name, value in cells.items() if _goes_along(value, steps)]
+    rows = []
+    for place, step in enumerate(steps):
+        row = cells | {name: cells[name][place] for name in along} | {by: step}
+        rows.append(_within(row))
+    return rows
+
+
+def _goes_along(value: Any, steps: list[Any]) -> bool:
+    if not isinstance(value, list) or len(value) != len(steps):
+        return False
+    return not any(isinstance(one, dict) for one in value)
+
+
+def _within(answer: dict[str, Any]) -> dict[str, Any]:
+    """Fields within fields as `probabilities.yes`."""
     cells: dict[str, Any] = {}
     for name, value in answer.items():
         cells |= (
@@ -58,9 +84,14 @@ def flat(answer: dict[str, Any]) -> dict[str, Any]:
             if isinstance(value, dict)
             else {name: value}
         )
+    return cells
+
+
+def flat(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer as cells of a table: `probabilities.yes` for what is within a field, lists as JSON."""
     return {
         name: json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-        for name, value in cells.items()
+        for name, value in _within(answer).items()
     }
 
 

@@ -83,6 +83,7 @@ class DetectionHost(Host):
     """Answers for one trained network."""
 
     Request, Response = Picture, Things
+    rows_by = "objects"
     sensitive = frozenset({"image"})
 
     def __init__(self, assets: Path) -> None:

@@ -42,6 +42,7 @@ class ForecastHost(Host):
     """Forecasts by one trained network."""
 
     Response = Answer
+    rows_by = "median"
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
