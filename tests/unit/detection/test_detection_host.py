@@ -13,8 +13,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from modelyard.errors import BadData
-from modelyard.families.detection.host import DetectionHost, Picture
+from modelyard.families.detection.host import DetectionHost
 from modelyard.families.detection.spec import Answers, DetectionSpec
+from modelyard.kit.boxes.answering import ObjectPicture
 from modelyard.kit.boxes.geometry import grid, into_square
 from modelyard.kit.pictures.pixels import Limits
 from modelyard.runtimes.types import Arrays
@@ -82,7 +83,7 @@ def test_a_box_is_in_pixels_of_the_picture_that_was_sent(size, tmp_path):
     wide, high = size
     box = [0.2 * wide, 0.3 * high, 0.6 * wide, 0.9 * high]
     run = Seeing(size, [(1, 0.9, box), (0, 0.7, [0.0, 0.0, wide * 0.3, high * 0.2])])
-    (answer,) = host.predict(run, [Picture(image=encoded(size))])
+    (answer,) = host.predict(run, [ObjectPicture(image=encoded(size))])
     assert [thing.label for thing in answer.objects] == ["dog", "cat"]
     assert np.allclose(edges(answer.objects[0]), box, atol=1e-3)
     assert (answer.width, answer.height) == size
@@ -92,7 +93,7 @@ def test_a_box_is_in_pixels_of_the_picture_that_was_sent(size, tmp_path):
 def test_a_picture_that_exif_turns_is_answered_as_it_is_shown(tmp_path):
     host = host_in(tmp_path)
     run = Seeing((50, 120), [(0, 0.9, [5.0, 60, 45, 110])])
-    (answer,) = host.predict(run, [Picture(image=encoded((120, 50), orientation=6))])
+    (answer,) = host.predict(run, [ObjectPicture(image=encoded((120, 50), orientation=6))])
     assert (answer.width, answer.height) == (50, 120)
     assert np.allclose(edges(answer.objects[0]), [5, 60, 45, 110], atol=1e-3)
 
@@ -105,18 +106,18 @@ def test_the_threshold_and_the_number_of_objects_are_the_request_s(tmp_path):
     )
     image = encoded((64, 64))
     asked = [
-        Picture(image=image),
-        Picture(image=image, threshold=0.3),
-        Picture(image=image, most=1),
+        ObjectPicture(image=image),
+        ObjectPicture(image=image, threshold=0.3),
+        ObjectPicture(image=image, most=1),
     ]
-    asked.append(Picture(image=image, threshold=0.0))
+    asked.append(ObjectPicture(image=image, threshold=0.0))
     counts = [len(answer.objects) for answer in host.predict(run, asked)]
     assert counts[:3] == [2, 3, 1]
     assert counts[3] >= 4
     assert [answer.threshold for answer in host.predict(run, asked)] == [0.5, 0.3, 0.5, 0.0]
     for wrong in ({"threshold": 1.5}, {"most": 0}, {"most": 1_000}, {"image": ""}, {"size": 3}):
         with pytest.raises(ValidationError):
-            Picture.model_validate({"image": image} | wrong)
+            ObjectPicture.model_validate({"image": image} | wrong)
 
 
 def test_one_object_is_answered_once(tmp_path):
@@ -125,7 +126,7 @@ def test_one_object_is_answered_once(tmp_path):
     run = Seeing(
         (64, 64), [(0, 0.8, near[0]), (0, 0.9, near[1]), (0, 0.7, near[2]), (1, 0.6, near[0])]
     )
-    (answer,) = host.predict(run, [Picture(image=encoded((64, 64)))])
+    (answer,) = host.predict(run, [ObjectPicture(image=encoded((64, 64)))])
     seen = [(thing.label, round(thing.score, 3)) for thing in answer.objects]
     assert seen == [("cat", 0.9), ("cat", 0.7), ("dog", 0.6)]
 
@@ -138,7 +139,7 @@ def test_a_place_answers_with_its_likeliest_class(tmp_path):
     def run(graph: str, arrays: Arrays) -> Arrays:
         return {"logits": logits, "boxes": np.zeros((1, logits.shape[1], 4), np.float32)}
 
-    (answer,) = host.predict(run, [Picture(image=encoded((64, 64)))])
+    (answer,) = host.predict(run, [ObjectPicture(image=encoded((64, 64)))])
     assert [thing.label for thing in answer.objects] == ["dog"]
 
 
@@ -149,7 +150,7 @@ def test_kinds_that_answer_by_queries_have_a_class_for_nothing(tmp_path):
         logits = np.array([[[3.0, 0, 0], [0, 0, 6]]], np.float32)
         return {"logits": logits, "boxes": np.array([[[0.5, 0.5, 0.5, 0.25]] * 2], np.float32)}
 
-    (answer,) = host.predict(run, [Picture(image=encoded((64, 64)), threshold=0.2)])
+    (answer,) = host.predict(run, [ObjectPicture(image=encoded((64, 64)), threshold=0.2)])
     (thing,) = answer.objects
     assert (thing.label, edges(thing)) == ("cat", [16, 24, 48, 40])
     assert thing.score == pytest.approx(np.exp(3) / (np.exp(3) + 2), abs=1e-5)
@@ -157,7 +158,7 @@ def test_kinds_that_answer_by_queries_have_a_class_for_nothing(tmp_path):
 
 def test_drift_sees_the_picture_and_what_was_found(tmp_path):
     host = host_in(tmp_path)
-    request = Picture(image=encoded((64, 32)))
+    request = ObjectPicture(image=encoded((64, 32)))
     found = [(0, 0.9, [0.0, 0, 32, 16]), (1, 0.7, [32.0, 0, 64, 16]), (1, 0.8, [0.0, 16, 32, 32])]
     (answer,) = host.predict(Seeing((64, 32), found), [request])
     row = host.describe(request, answer)
@@ -178,11 +179,11 @@ def test_what_is_no_picture_is_refused_by_the_field_and_a_black_one_is_answered_
     host = host_in(tmp_path)
     for wrong in ("not base64!", base64.b64encode(b"no picture").decode()):
         with pytest.raises(BadData, match="column 'image'"):
-            host.predict(Seeing((64, 64), []), [Picture(image=wrong)])
-    black = Picture(image=encoded((64, 64), noise=False))
+            host.predict(Seeing((64, 64), []), [ObjectPicture(image=wrong)])
+    black = ObjectPicture(image=encoded((64, 64), noise=False))
     (answer,) = host.predict(Seeing((64, 64), []), [black])
     assert "nothing to see" in answer.warnings[0].message
-    (answer,) = host.predict(Seeing((64, 64), []), [Picture(image=encoded((64, 64)))])
+    (answer,) = host.predict(Seeing((64, 64), []), [ObjectPicture(image=encoded((64, 64)))])
     assert answer.warnings == ()
 
 

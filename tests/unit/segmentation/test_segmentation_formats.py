@@ -334,10 +334,6 @@ def _entry(value: Any, place: int = 4) -> Any:
     return spoil
 
 
-def _both(folder: Path) -> None:
-    outlines(folder)
-
-
 RUNS = compressed(truth(3) > 0)
 BROKEN = {
     "empty mask": (masks, _mask(lambda _: b""), "masks/03.png: is empty"),
@@ -419,7 +415,6 @@ BROKEN = {
         _entry(RUNS | {"counts": RUNS["counts"][:-1]}),
         r"annotations\[4\].segmentation: (ends within a number|cover)",
     ),
-    "two formats": (masks, _both, "holds masks and COCO's outlines. Type: --set features.format"),
 }
 
 

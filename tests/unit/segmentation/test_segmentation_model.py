@@ -129,7 +129,9 @@ def test_a_checkpoint_gives_all_weights_but_those_of_its_classes(kind, features,
 
 
 def test_a_checkpoint_needs_a_kind_that_has_some():
-    with pytest.raises(ValueError, match="needs model.kind = segformer, deeplabv3 or sam"):
+    with pytest.raises(
+        ValueError, match="needs model.kind = segformer, deeplabv3, mask2former or sam"
+    ):
         family(model__checkpoint="somewhere")
 
 

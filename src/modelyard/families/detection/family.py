@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from modelyard.errors import UsageError
-from modelyard.families.detection import report
 from modelyard.families.detection.augment import changed
 from modelyard.families.detection.baseline import (
     NEAREST,
@@ -21,11 +20,13 @@ from modelyard.families.detection.baseline import (
 )
 from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.data import DetectionData
+from modelyard.families.detection.gallery import gallery
 from modelyard.families.detection.host import GRAPH, PIXELS, DetectionHost
 from modelyard.families.detection.network import Detector, build, plan
 from modelyard.families.detection.spec import Answers, DetectionSpec
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
+from modelyard.kit.boxes import report
 from modelyard.kit.boxes.geometry import areas, into_square
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.classes.answers import check_shared
@@ -155,7 +156,16 @@ class Detection(DetectionData, Family[DetectionConfig]):
             name: self._against(features, split, answers(features, split))
             for name, answers in ((PRIOR, prior_boxes), (NEAREST, nearest_boxes))
         }
-        return report.evaluation(judged, simple, host, run, features, split, spec)
+        return report.evaluation(
+            judged,
+            simple,
+            split=split,
+            whole=judged.pictures,
+            classes=spec.classes,
+            threshold=host.answers.threshold,
+            compared="boxes",
+            gallery=gallery(judged, host, run, features, split, spec),
+        )
 
     def _judged(self, host: DetectionHost, run: Runtime, features: Path, split: Split) -> Judged:
         return self._against(features, split, found_in(host, run, features, split))

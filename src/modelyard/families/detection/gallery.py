@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from modelyard.families.detection.baseline import load_objects
-from modelyard.families.detection.host import MOST, DetectionHost
+from modelyard.families.detection.host import DetectionHost
 from modelyard.families.detection.spec import DetectionSpec
 from modelyard.family import Split
 from modelyard.judging.evaluation import Picture, Plot
+from modelyard.kit.boxes.answering import MOST
 from modelyard.kit.boxes.geometry import overlaps
 from modelyard.kit.boxes.precision import Judged
+from modelyard.kit.boxes.report import worst_pictures
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.drawing import data_url
 from modelyard.kit.pictures.pixels import open_picture
@@ -42,22 +44,13 @@ def gallery(
 ) -> list[Plot]:
     """The pictures with the most errors, then others in which there is something."""
     threshold = host.answers.threshold
-    right, wrong, objects = (part.sum(axis=0) for part in judged.counts(threshold))
-    missed = objects - right
-    errors = missed + wrong
-    worst = np.lexsort((-objects, -errors))
-    worst = worst[(errors + objects)[worst] > 0][:SHOWN]
+    worst = worst_pictures(judged, threshold, SHOWN)
     pixels, sizes = host.spec.seen(features, split)
     truth = load_objects(features, split)
-    chosen = set(worst.tolist())
-    files = {
-        place: file
-        for place, file in enumerate(store.load_files(features, split))
-        if place in chosen
-    }
+    files = store.chosen_files(features, split, worst)
     answered = list(host.outputs(run, np.stack([pixels[place] for place in worst])))
     pictures = []
-    for place, outputs in zip(worst.tolist(), answered, strict=True):
+    for (place, said_of), outputs in zip(worst.items(), answered, strict=True):
         name, data = files[place]
         own = truth.rows(truth.picture == place)
         answer = host.chosen(*outputs, sizes[place], threshold, MOST)
@@ -75,7 +68,7 @@ def gallery(
             said = "ignored" if ignored else "" if seen else name_there
             there.append((said, box))
         tile = drawn(open_picture(data, host.spec.limits), there, found)
-        caption = f"{Path(name).name}: {_said(int(missed[place]), int(wrong[place]))}"
+        caption = f"{Path(name).name}: {said_of}"
         pictures.append(Picture(caption=caption, url=data_url(tile, "JPEG")))
     caption = (
         "Orange is what was found, with its score, blue what is there, with its class where it "
@@ -112,9 +105,3 @@ def drawn(
             draw.rectangle((x, y, x + wide + 2, y + LETTERS + 2), fill=BEHIND)
             draw.text((x + 1, y), text, fill=colour, font=font)
     return shown
-
-
-def _said(missed: int, wrong: int) -> str:
-    parts = [f"{missed} missed"] if missed else []
-    parts += [f"{wrong} wrong"] if wrong else []
-    return ", ".join(parts) or "all right"

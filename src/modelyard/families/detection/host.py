@@ -8,69 +8,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from modelyard.errors import BadData
 from modelyard.families.detection.spec import Answers, DetectionSpec
-from modelyard.host import Caution, Cost, Host, WithWarnings
+from modelyard.host import Cost, Host, WithWarnings
+from modelyard.kit.boxes.answering import FoundObject, ObjectBox, ObjectPicture, described
 from modelyard.kit.boxes.geometry import areas, from_centres, on_grid, out_of_square, suppressed
 from modelyard.kit.classifier.kind import from_base64
 from modelyard.kit.classifier.store import PLAN
 from modelyard.kit.pictures.answering import (
-    DESCRIPTION,
-    ENCODED,
     Turns,
     as_request,
+    cautions,
     decoding_cost,
-    page_cautions,
+    seen_in,
 )
-from modelyard.kit.pictures.pixels import PICTURES, open_picture, statistics
+from modelyard.kit.pictures.pixels import open_picture, statistics
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Runtime
 
 GRAPH, PIXELS = "model", "pixels"
 CHUNK = 16
 """Pictures that go through the graph at once."""
-MOST, CANDIDATES = 100, 1_000
-"""Objects of an answer where a request says no other number; boxes that are compared with each
-other, the surest."""
+CANDIDATES = 1_000
+"""Boxes that are compared with each other, the surest."""
 SHOWN_CLASSES = 20
 """Classes whose share drift looks at: the most frequent in training."""
-
-
-class Picture(BaseModel, extra="forbid"):
-    """One example in."""
-
-    image: str = Field(min_length=1, description=DESCRIPTION, json_schema_extra=ENCODED)
-    threshold: float | None = Field(
-        default=None, ge=0, le=1, description="Least score of an answer; else the model's own"
-    )
-    most: int = Field(default=MOST, ge=1, le=300, description="Objects at most, the surest first")
-
-
-class Box(BaseModel):
-    """In pixels of the picture as it is shown, EXIF's turn included; (0, 0) is its upper left
-    corner."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-
-class Thing(BaseModel):
-    """One object that was found."""
-
-    label: str
-    score: float
-    """How sure the model is, 0 to 1."""
-    box: Box
 
 
 class Things(WithWarnings):
     """One answer out."""
 
-    objects: list[Thing]
+    objects: list[FoundObject]
     """The surest first."""
     threshold: float
     """Least score that was asked for."""
@@ -82,7 +51,7 @@ class Things(WithWarnings):
 class DetectionHost(Host):
     """Answers for one trained network."""
 
-    Request, Response = Picture, Things
+    Request, Response = ObjectPicture, Things
     rows_by = "objects"
     sensitive = frozenset({"image"})
 
@@ -103,7 +72,7 @@ class DetectionHost(Host):
         found: list[BaseModel] = []
         for start in range(0, len(requests), CHUNK):
             chunk = [_asked(request) for request in requests[start : start + CHUNK]]
-            seen = [self._decode(request) for request in chunk]
+            seen = [seen_in(request.image, self.spec, self._turns) for request in chunk]
             pixels = np.stack([pixels for pixels, _ in seen])
             for place, (scores, boxes) in enumerate(self.outputs(run, pixels)):
                 request, size = chunk[place], seen[place][1]
@@ -112,16 +81,12 @@ class DetectionHost(Host):
                     threshold = self.answers.threshold
                 some = self.chosen(scores, boxes, size, threshold, request.most)
                 answer = Things(
-                    objects=[self._thing(*one) for one in zip(*some, strict=True)],
+                    objects=[self._object(*one) for one in zip(*some, strict=True)],
                     threshold=threshold,
                     width=size[0],
                     height=size[1],
                 )
-                if (pixels[place] == pixels[place, :, :1, :1]).all():
-                    said = "the picture is the same everywhere: there is nothing to see in it"
-                    answer.warnings = (Caution(field=PICTURES.field, message=said),)
-                if pages := page_cautions(request.image, self.spec.limits):
-                    answer.warnings += pages
+                answer.warnings = cautions(pixels[place], request.image, self.spec.limits)
                 found.append(answer)
         return found
 
@@ -171,39 +136,19 @@ class DetectionHost(Host):
         data = from_base64(_asked(request).image, self.spec.limits)
         with self._turns.of(data):
             figures = statistics(open_picture(data, self.spec.limits))
-        count = len(response.objects)
         pixels = response.width * response.height
         covered = [one.box.width * one.box.height / pixels for one in response.objects]
-        row: dict[str, float | str | None] = {**figures, "objects": float(count)}
-        scores = [one.score for one in response.objects]
-        row["mean score"] = sum(scores) / count if count else None
-        row["mean area"] = sum(covered) / count if count else None
-        for name in self._shown:
-            of_class = sum(one.label == name for one in response.objects)
-            row[f"share {name}"] = of_class / count if count else None
-        return row
+        return described(figures, response.objects, covered, self._shown)
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
         """A picture as one request; None for any other file."""
         return as_request(file)
 
-    def _decode(self, request: Picture) -> tuple[np.ndarray, Size]:
-        try:
-            data = from_base64(request.image, self.spec.limits)
-            with self._turns.of(data):
-                return self.spec.decode(data)
-        except BadData as problem:
-            raise BadData(problem.problem, column=PICTURES.field, hint=problem.hint) from None
-
-    def _thing(self, label: int, score: float, box: np.ndarray) -> Thing:
-        left, top, right, bottom = (float(edge) for edge in box)
-        return Thing(
-            label=self.spec.classes[label],
-            score=float(score),
-            box=Box(left=left, top=top, width=right - left, height=bottom - top),
-        )
+    def _object(self, label: int, score: float, box: np.ndarray) -> FoundObject:
+        name = self.spec.classes[label]
+        return FoundObject(label=name, score=float(score), box=ObjectBox.of(box))
 
 
-def _asked(request: BaseModel) -> Picture:
-    assert isinstance(request, Picture)
+def _asked(request: BaseModel) -> ObjectPicture:
+    assert isinstance(request, ObjectPicture)
     return request

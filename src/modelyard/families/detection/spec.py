@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from modelyard.kit.assets import Asset
+from modelyard.kit.boxes.answering import ObjectAnswers
 from modelyard.kit.pictures.square import SquareSpec
 
 
@@ -18,12 +18,8 @@ class DetectionSpec(SquareSpec):
     """Training pictures, those of earlier models included."""
 
 
-class Answers(Asset):
+class Answers(ObjectAnswers):
     """Which boxes of the network are answers."""
 
-    FILE: ClassVar[str] = "answers.json"
-
-    threshold: float = 0.5
-    """Least score of an answer, where a request says no other one."""
     most_overlap: float = 0.6
     """Of two boxes of a class that overlap by more, the surer one is the answer."""

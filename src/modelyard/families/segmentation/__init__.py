@@ -6,7 +6,7 @@ from modelyard.family import Entry
 FAMILY = Entry(
     "the class of every pixel of a picture",
     SegmentationConfig,
-    data=".data:SegmentationData",
+    data=".data:reading",
     build=".family:building",
     host=".host:answering",
 )

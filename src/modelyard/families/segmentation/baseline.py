@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec, answered, resized
+from modelyard.families.segmentation.spec import (
+    IGNORED,
+    SegmentationSpec,
+    answered,
+    resized,
+)
 from modelyard.kit.classifier import store
 from modelyard.kit.pictures.pixels import placed
 from modelyard.kit.pictures.square import sizes_of
@@ -28,7 +33,7 @@ def mean_mask(features: Path, split: str) -> Answers:
     # A place that no training picture reaches has the class that is the most frequent of all.
     counts[int(np.argmax(spec.counts))] += counts.sum(axis=0) == 0
     square = counts.argmax(axis=0).astype(np.uint8)
-    return (_out_of_square(square, size, spec.size) for size in sizes_of(features, split))
+    return (out_of_square(square, size, spec.size) for size in sizes_of(features, split))
 
 
 def frequent_class(features: Path, split: str) -> Answers:
@@ -44,14 +49,14 @@ def class_by_colour(features: Path, split: str) -> Answers:
     spec, masks = _training(features)
     counts = np.zeros((len(spec.classes), LEVELS**3), np.int64)
     for pixels, labels in zip(store.load_arrays(features, "train"), masks, strict=True):
-        codes = _codes(pixels)
+        codes = codes_of(pixels)
         for label in range(len(spec.classes)):
             counts[label] += np.bincount(codes[labels == label], minlength=LEVELS**3)
     counts[int(np.argmax(spec.counts))] += counts.sum(axis=0) == 0
     table = counts.argmax(axis=0).astype(np.uint8)
     arrays = store.load_arrays(features, split)
     for pixels, size in zip(arrays, sizes_of(features, split), strict=True):
-        yield _out_of_square(table[_codes(pixels)], size, spec.size)
+        yield out_of_square(table[codes_of(pixels)], size, spec.size)
 
 
 SIMPLE: dict[str, Callable[[Path, str], Answers]] = {
@@ -68,15 +73,18 @@ def _training(features: Path) -> tuple[SegmentationSpec, np.ndarray]:
     return spec, masks
 
 
-def _codes(pixels: np.ndarray) -> np.ndarray:
+def codes_of(pixels: np.ndarray) -> np.ndarray:
     """Colours uint8 (3, size, size) as numbers (size, size)."""
     steps = pixels.astype(np.int64) * LEVELS // 256
     codes: np.ndarray = (steps[0] * LEVELS + steps[1]) * LEVELS + steps[2]
     return codes
 
 
-def _out_of_square(labels: np.ndarray, size: tuple[int, int], side: int) -> np.ndarray:
-    """The part of a square that a picture of `size` takes, in the size of its mask."""
+def out_of_square(
+    labels: np.ndarray, size: tuple[int, int], side: int, most: int | None = None
+) -> np.ndarray:
+    """The part of a square that a picture of `size` takes, in the size of its mask, as `answered` has
+    it."""
     place = placed(size, side)
     inside = labels[place.top : place.top + place.height, place.left : place.left + place.width]
-    return resized(np.ascontiguousarray(inside), answered(size))
+    return resized(np.ascontiguousarray(inside), answered(size, most))

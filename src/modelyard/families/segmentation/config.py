@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,7 @@ from modelyard.kit.pictures.settings import ChangesTraining, CheckpointModel, Sq
 from modelyard.settings.family import FamilyConfig
 from modelyard.settings.search import Range, choice, real
 
-Kind = Literal["unet", "segformer", "deeplabv3", "sam"]
+Kind = Literal["unet", "segformer", "deeplabv3", "sam", "mask2former"]
 
 SEARCH: Mapping[str, Range] = {
     "model.width": choice(8, 16, 24, 32, when={"model.kind": ("unet",)}),
@@ -45,14 +45,20 @@ class SegmentationModel(CheckpointModel):
 
     kind: Kind = "unet"
     """unet (small, our own), segformer, deeplabv3 (DeepLabV3+ on MobileNetV2), sam (the mask of one
-    object, which points or a box in the request mean): all but the first are transformers', built
-    from a config, or from `checkpoint`."""
+    object, which points or a box in the request mean), mask2former (each object with its class,
+    score, box and mask; needs COCO's outlines): all but the first are transformers', built from a
+    config, or from `checkpoint`."""
     width: int = Field(default=16, ge=8, le=512)
     """unet and segformer: channels of the first stage, twice as many in each further one. deeplabv3:
-    a 32nd of MobileNetV2's width. sam: a quarter of a token's size."""
+    a 32nd of MobileNetV2's width. sam and mask2former: a quarter of a token's size."""
     depth: int = Field(default=3, ge=1, le=5)
     """unet: how often the picture is halved. segformer: layers a stage. sam: layers of the
-    encoder, less one."""
+    encoder, less one. mask2former: layers of the decoder."""
+    queries: int = Field(default=20, ge=1, le=1_000)
+    """mask2former from scratch: objects that can be found in a picture, at most."""
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    """mask2former: answers are objects with this score or more, where a request does not say another
+    one. None: the score with the best F1 on the validation split."""
 
 
 class SegmentationTraining(ChangesTraining):
@@ -91,8 +97,15 @@ class SegmentationConfig(FamilyConfig):
         needs = dict.fromkeys(("PIL", "pycocotools", "scipy"), "segmentation") | {"torch": "torch"}
         return needs | ({} if self.model.kind == "unet" else {"transformers": "segmentation"})
 
+    def for_features(self) -> Mapping[str, Mapping[str, Any]]:
+        """A kind that tells objects apart reads other annotations."""
+        kind = self.model.kind
+        return {"model": {"kind": kind}} if kind == "mask2former" else {}
+
     @model_validator(mode="after")
     def _checkpoint_has_a_kind(self) -> SegmentationConfig:
         if self.model.checkpoint is not None and self.model.kind == "unet":
-            raise ValueError("model.checkpoint needs model.kind = segformer, deeplabv3 or sam")
+            raise ValueError(
+                "model.checkpoint needs model.kind = segformer, deeplabv3, mask2former or sam"
+            )
         return self

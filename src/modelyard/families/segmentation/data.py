@@ -17,14 +17,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.segmentation.config import SegmentationConfig
 from modelyard.families.segmentation.masks import LARGEST
-from modelyard.families.segmentation.reading import Pair, Pairs, read_pairs
+from modelyard.families.segmentation.reading import Drawn, Pair, Pairs, read_pairs
 from modelyard.families.segmentation.samples import write_sample
 from modelyard.families.segmentation.spec import (
     IGNORED,
@@ -60,13 +60,21 @@ class Masked:
     """Pixels by class number; -1 is ignored."""
     digest: str
     """Of the mask."""
+    objects: tuple[Drawn, ...] = ()
+    """For kinds that tell objects apart: `counts` are then numbers of objects."""
 
 
 class SegmentationData(Data[SegmentationConfig]):
     """From a folder of pictures with masks to arrays."""
 
+    counted = "pixels"
+    """What classes have more or fewer of."""
+    least_classes = 2
+    preferred: Literal["masks", "COCO"] = "masks"
+    """Of the two formats, where a folder holds both."""
+
     def sample(self, raw: Path) -> None:
-        """Writes simulated pictures with masks next to them."""
+        """Writes simulated pictures with masks and outlines next to them."""
         settings = self.config.features
         write_sample(raw, settings.sample_pictures, settings.sample_drift, self.config.seed)
 
@@ -81,7 +89,7 @@ class SegmentationData(Data[SegmentationConfig]):
         base, settings = base_of(out), self.config.features
         earlier = self._earlier(base) if base is not None else None
         index = settings.ignore_index
-        listing = read_pairs(raw, settings.format, settings.background, index)
+        listing = read_pairs(raw, settings.format, settings.background, index, self.preferred)
         seen = self._looked_at(listing)
         values = {value for one in seen.values() for value in one.counts if value >= 0}
         ignored = _ignored(listing, values, index)
@@ -99,14 +107,14 @@ class SegmentationData(Data[SegmentationConfig]):
         masked = {split: [seen[one.name] for one in part] for split, part in parts.items()}
         spec = self._fitted(raw, names, masked["train"], ignored, earlier)
         table = _table(names, spec, ignored)
-        _check_splits(raw, masked, table)
+        self._check_splits(raw, masked, table)
         for split in SPLITS:
-            _write_split(out, split, masked[split], table, spec)
+            self._write_split(out, split, masked[split], table, spec)
         if earlier is None:
             mean, std = moments(store.load_arrays(out, "train"))
             spec = spec.model_copy(update={"mean": mean, "std": std})
         spec.save(Path(out) / "assets")
-        return _summary(listing, masked, names, table, spec)
+        return self._summary(listing, masked, names, table, spec)
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
@@ -127,18 +135,17 @@ class SegmentationData(Data[SegmentationConfig]):
         limits = limits_of(self.config.features)
         examples = [Example(pair.picture.name, pair.picture, "") for pair in listing.pairs]
         looks = each(examples, lambda example: look(read_bytes(example.file, limits), limits))
-
-        def masked(pair: Pair, seen: Look) -> Masked:
-            values = pair.values(seen, limits)
-            counts = np.bincount(values.ravel() + 1)
-            present = np.flatnonzero(counts)
-            found = Counter({int(place) - 1: int(counts[place]) for place in present})
-            digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
-            return Masked(pair, seen, found, digest)
-
         with ThreadPoolExecutor() as pool:
-            masks = list(pool.map(masked, listing.pairs, looks))
+            masks = list(pool.map(self._masked, listing.pairs, looks))
         return {one.pair.picture.name: one for one in masks}
+
+    def _masked(self, pair: Pair, seen: Look) -> Masked:
+        values = pair.values(seen, limits_of(self.config.features))
+        counts = np.bincount(values.ravel() + 1)
+        present = np.flatnonzero(counts)
+        found = Counter({int(place) - 1: int(counts[place]) for place in present})
+        digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+        return Masked(pair, seen, found, digest)
 
     def _earlier(self, base: Path) -> SegmentationSpec:
         """The spec of the earlier model.
@@ -167,12 +174,13 @@ class SegmentationData(Data[SegmentationConfig]):
             names[value]: counts[value] for value in sorted(counts) if value not in (-1, ignored)
         }
         classes = [*before, *(name for name in mine if name not in before)]
-        if not 2 <= len(classes) <= MOST_CLASSES:
+        if not self.least_classes <= len(classes) <= MOST_CLASSES:
             problem = (
                 f"the training masks hold {len(classes)} classes: {', '.join(classes[:NAMED])}"
             )
             hint = "" if ignored is None else f"{ignored} is ignored (features.ignore_index)"
-            raise BadData(f"{problem}; allowed are 2 to {MOST_CLASSES}", file=raw, hint=hint)
+            allowed = f"allowed are {self.least_classes} to {MOST_CLASSES}"
+            raise BadData(f"{problem}; {allowed}", file=raw, hint=hint)
         changed = {
             "classes": classes,
             "counts": [mine.get(name, 0) + before.get(name, 0) for name in classes],
@@ -182,6 +190,86 @@ class SegmentationData(Data[SegmentationConfig]):
             return earlier.model_copy(update=changed)
         size = self.config.features.size or side_of([one.look.size for one in train])
         return SegmentationSpec(size=size, **changed)
+
+    def _check_splits(self, raw: Path, masked: dict[str, list[Masked]], table: np.ndarray) -> None:
+        """Every split has a pixel of a known class."""
+        for split, part in masked.items():
+            values = {value for one in part for value in one.counts}
+            if all(table[value] == IGNORED for value in values):
+                problem = f"the {split} split ({len(part)} pictures) has no {self.counted} of a class of training"
+                raise BadData(problem, file=raw, hint="It needs more pictures with masks")
+
+    def _write_split(
+        self, out: Path, split: str, part: list[Masked], table: np.ndarray, spec: SegmentationSpec
+    ) -> None:
+        side = spec.size
+        arrays = store.new_arrays(out, split, (len(part), 3, side, side), np.dtype(np.uint8))
+        masks = store.new_arrays(out, f"{split}.masks", (len(part), side, side), np.dtype(np.uint8))
+
+        def write(place: int) -> bytes:
+            one = part[place]
+            arrays[place] = spec.decode(read_bytes(one.pair.picture, spec.limits))[0]
+            labels = table[one.pair.values(one.look, spec.limits)]
+            masks[place] = spec.in_square(labels)
+            return _png(resized(labels, answered(one.look.size)))
+
+        with ThreadPoolExecutor() as pool:
+            truth = list(pool.map(write, range(len(part))))
+        arrays.flush()
+        masks.flush()
+        pictures = [one.pair.picture for one in part]
+        names = [picture.name for picture in pictures]
+        save_sizes(out, split, [one.look.size for one in part])
+        store.save_contents(out, f"{split}.truth", names, truth)
+        store.save_files(out, split, names, pictures)
+
+    def _summary(
+        self,
+        listing: Pairs,
+        masked: dict[str, list[Masked]],
+        names: dict[int, str],
+        table: np.ndarray,
+        spec: SegmentationSpec,
+    ) -> dict[str, Any]:
+        rows = {split: len(part) for split, part in masked.items()}
+        counts = {
+            split: sum((one.counts for one in part), Counter()) for split, part in masked.items()
+        }
+        total = sum(counts.values(), Counter())
+        headline = (
+            f"{listing.format}: {sum(rows.values()):,} pictures, {len(spec.classes)} classes, "
+        )
+        headline += f"{spec.size} px"
+        headline += self._also(masked, table)
+        if pages := sum(one.look.pages for part in masked.values() for one in part):
+            headline += f", {pages:,} {PICTURES.of(pages)} {PAGES}"
+        strange = {value for value in total if value >= 0 and table[value] == IGNORED}
+        lost = {names[value]: total[value] for value in strange if value in names}
+        named = ", ".join(sorted(lost)[:NAMED]) + (", …" if len(lost) > NAMED else "")
+        listing.drop(
+            f"{self.counted}: of a class that training lacks ({named})", sum(lost.values())
+        )
+        numbers = {name: value for value, name in names.items()}
+        return {
+            "headline": headline,
+            "rows": rows,
+            "dropped": listing.dropped,
+            "unit": PICTURES.many,
+            "classes": {
+                name: {split: counts[split][numbers.get(name, -2)] for split in SPLITS}
+                for name in spec.classes
+            },
+            "side": spec.size,
+            "notes": listing.notes,
+        }
+
+    def _also(self, masked: dict[str, list[Masked]], table: np.ndarray) -> str:
+        """What the headline says of masks besides."""
+        total = sum((one.counts for part in masked.values() for one in part), Counter())
+        unlabelled = sum(count for value, count in total.items() if table[value] == IGNORED)
+        if not unlabelled:
+            return ""
+        return f", {unlabelled / sum(total.values()):.1%} of the pixels ignored"
 
 
 def _ignored(listing: Pairs, values: set[int], index: int | None) -> int | None:
@@ -205,42 +293,6 @@ def _table(names: dict[int, str], spec: SegmentationSpec, ignored: int | None) -
     return table
 
 
-def _check_splits(raw: Path, masked: dict[str, list[Masked]], table: np.ndarray) -> None:
-    """Every split has a pixel of a known class."""
-    for split, part in masked.items():
-        values = {value for one in part for value in one.counts}
-        if all(table[value] == IGNORED for value in values):
-            problem = (
-                f"the {split} split ({len(part)} pictures) has no pixel of a class of training"
-            )
-            raise BadData(problem, file=raw, hint="It needs more pictures with masks")
-
-
-def _write_split(
-    out: Path, split: str, part: list[Masked], table: np.ndarray, spec: SegmentationSpec
-) -> None:
-    side = spec.size
-    arrays = store.new_arrays(out, split, (len(part), 3, side, side), np.dtype(np.uint8))
-    masks = store.new_arrays(out, f"{split}.masks", (len(part), side, side), np.dtype(np.uint8))
-
-    def write(place: int) -> bytes:
-        one = part[place]
-        arrays[place] = spec.decode(read_bytes(one.pair.picture, spec.limits))[0]
-        labels = table[one.pair.values(one.look, spec.limits)]
-        masks[place] = spec.in_square(labels)
-        return _png(resized(labels, answered(one.look.size)))
-
-    with ThreadPoolExecutor() as pool:
-        truth = list(pool.map(write, range(len(part))))
-    arrays.flush()
-    masks.flush()
-    pictures = [one.pair.picture for one in part]
-    names = [picture.name for picture in pictures]
-    save_sizes(out, split, [one.look.size for one in part])
-    store.save_contents(out, f"{split}.truth", names, truth)
-    store.save_files(out, split, names, pictures)
-
-
 def _png(labels: np.ndarray) -> bytes:
     from PIL import Image
 
@@ -249,37 +301,10 @@ def _png(labels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def _summary(
-    listing: Pairs,
-    masked: dict[str, list[Masked]],
-    names: dict[int, str],
-    table: np.ndarray,
-    spec: SegmentationSpec,
-) -> dict[str, Any]:
-    rows = {split: len(part) for split, part in masked.items()}
-    counts = {split: sum((one.counts for one in part), Counter()) for split, part in masked.items()}
-    total = sum(counts.values(), Counter())
-    unlabelled = sum(count for value, count in total.items() if table[value] == IGNORED)
-    headline = f"{listing.format}: {sum(rows.values()):,} pictures, {len(spec.classes)} classes, "
-    headline += f"{spec.size} px"
-    if unlabelled:
-        headline += f", {unlabelled / sum(total.values()):.1%} of the pixels ignored"
-    if pages := sum(one.look.pages for part in masked.values() for one in part):
-        headline += f", {pages:,} {PICTURES.of(pages)} {PAGES}"
-    strange = {value for value in total if value >= 0 and table[value] == IGNORED}
-    lost = {names[value]: total[value] for value in strange if value in names}
-    named = ", ".join(sorted(lost)[:NAMED]) + (", …" if len(lost) > NAMED else "")
-    listing.drop(f"pixels: of a class that training lacks ({named})", sum(lost.values()))
-    numbers = {name: value for value, name in names.items()}
-    return {
-        "headline": headline,
-        "rows": rows,
-        "dropped": listing.dropped,
-        "unit": PICTURES.many,
-        "classes": {
-            name: {split: counts[split][numbers.get(name, -2)] for split in SPLITS}
-            for name in spec.classes
-        },
-        "side": spec.size,
-        "notes": listing.notes,
-    }
+def reading(config: SegmentationConfig) -> SegmentationData:
+    """The half that reads data of the kind that is set."""
+    if config.model.kind == "mask2former":
+        from modelyard.families.segmentation.instances import InstanceData
+
+        return InstanceData(config)
+    return SegmentationData(config)

@@ -111,7 +111,7 @@ class Segmentation(SegmentationData, Family[SegmentationConfig]):
         return found | {"headline": headline, "notes": [*found.get("notes", ()), *notes]}
 
     def graphs(self, model: Path) -> list[Graph]:
-        """One graph, `model`: `pixels` to `logits`."""
+        """One graph, `model`: `pixels` to `logits`, and with mask2former to `masks`."""
         file = Path(model) / EXAMPLES
         if not file.is_file():
             raise UsageError(f"{model} holds no {EXAMPLES}. Train it again: modelyard train")
@@ -181,4 +181,8 @@ def building(config: SegmentationConfig) -> Segmentation:
         from modelyard.families.segmentation.prompted import PromptedSegmentation
 
         return PromptedSegmentation(config)
+    if config.model.kind == "mask2former":
+        from modelyard.families.segmentation.instanced import InstanceSegmentation
+
+        return InstanceSegmentation(config)
     return Segmentation(config)

@@ -43,8 +43,8 @@ def gallery(
     worst = np.argsort(scores, kind="stable")[:SHOWN]
     worst = worst[~np.isnan(scores[worst])]
     chosen = set(worst.tolist())
-    files = chosen_files(features, split, chosen)
-    truths = chosen_files(features, f"{split}.truth", chosen)
+    files = store.chosen_files(features, split, chosen)
+    truths = store.chosen_files(features, f"{split}.truth", chosen)
     pixels, sizes = host.spec.seen(features, split)
     colours = np.full((IGNORED + 1, 3), UNKNOWN, np.uint8)
     colours[: len(spec.classes)] = palette(len(spec.classes))
@@ -83,9 +83,3 @@ def row(picture: Image, truth: np.ndarray, found: np.ndarray, colours: np.ndarra
         mask = Image.fromarray(colours[resized(labels, (width, height))])
         tile.paste(Image.blend(plain, mask, STRENGTH), (place * (width + GAP), 0))
     return tile
-
-
-def chosen_files(features: Path, split: str, places: set[int]) -> dict[int, tuple[str, bytes]]:
-    """Name and bytes of some files of a split, by their places."""
-    files = enumerate(store.load_files(features, split))
-    return {place: file for place, file in files if place in places}

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from modelyard.errors import BadData
 from modelyard.families.segmentation.rle import as_text, runs_of
 from modelyard.families.segmentation.spec import (
     MOST_PIXELS,
@@ -20,7 +19,7 @@ from modelyard.families.segmentation.spec import (
     answered,
     palette,
 )
-from modelyard.host import Caution, Cost, Host, WithWarnings
+from modelyard.host import Cost, Host, WithWarnings
 from modelyard.kit.classifier.kind import from_base64
 from modelyard.kit.classifier.store import PLAN
 from modelyard.kit.pictures.answering import (
@@ -29,10 +28,11 @@ from modelyard.kit.pictures.answering import (
     ENCODED,
     Turns,
     as_request,
-    page_cautions,
+    cautions,
+    seen_in,
     sent_pixels,
 )
-from modelyard.kit.pictures.pixels import PICTURES, open_picture, placed, statistics
+from modelyard.kit.pictures.pixels import open_picture, placed, statistics
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Runtime
 
@@ -119,15 +119,11 @@ class SegmentationHost(Host):
         found: list[BaseModel] = []
         for start in range(0, len(requests), CHUNK):
             chunk = [_asked(request) for request in requests[start : start + CHUNK]]
-            seen = [self._decode(request) for request in chunk]
+            seen = [seen_in(request.image, self.spec, self._turns) for request in chunk]
             pixels = np.stack([pixels for pixels, _ in seen])
             for place, scores in enumerate(self.outputs(run, pixels)):
                 answer = self._answer(*self.labelled(scores, seen[place][1]), chunk[place].format)
-                if (pixels[place] == pixels[place, :, :1, :1]).all():
-                    said = "the picture is the same everywhere: there is nothing to see in it"
-                    answer.warnings = (Caution(field=PICTURES.field, message=said),)
-                if pages := page_cautions(chunk[place].image, self.spec.limits):
-                    answer.warnings += pages
+                answer.warnings = cautions(pixels[place], chunk[place].image, self.spec.limits)
                 found.append(answer)
         return found
 
@@ -190,14 +186,6 @@ class SegmentationHost(Host):
         """A picture as one request; None for any other file."""
         return as_request(file)
 
-    def _decode(self, request: Picture) -> tuple[np.ndarray, Size]:
-        try:
-            data = from_base64(request.image, self.spec.limits)
-            with self._turns.of(data):
-                return self.spec.decode(data)
-        except BadData as problem:
-            raise BadData(problem.problem, column=PICTURES.field, hint=problem.hint) from None
-
     def _answer(self, labels: np.ndarray, sure: np.ndarray, form: str) -> Segmented:
         count = np.bincount(labels.ravel())
         total = np.bincount(labels.ravel(), sure.ravel())
@@ -216,21 +204,23 @@ class SegmentationHost(Host):
                 region.rle = Runs(size=labels.shape, counts=as_text(runs_of(labels == value)))
             regions.append(region)
         return Segmented(
-            mask=self._png(labels) if form == "png" else None,
+            mask=as_png(labels, self.colours) if form == "png" else None,
             classes=regions,
             confidence=float(sure.mean(dtype=np.float64)),
             width=labels.shape[1],
             height=labels.shape[0],
         )
 
-    def _png(self, labels: np.ndarray) -> str:
-        from PIL import Image
 
-        image = Image.fromarray(labels)
-        image.putpalette(self.colours.tobytes())
-        stream = io.BytesIO()
-        image.save(stream, "PNG")
-        return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+def as_png(labels: np.ndarray, colours: np.ndarray) -> str:
+    """A mask uint8 (height, width) as a PNG with a palette, colours uint8 (n, 3), in a data: URL."""
+    from PIL import Image
+
+    image = Image.fromarray(labels)
+    image.putpalette(colours.tobytes())
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _asked(request: BaseModel) -> Picture:
@@ -241,8 +231,13 @@ def _asked(request: BaseModel) -> Picture:
 def answering(assets: Path) -> SegmentationHost:
     """The host of a trained network's kind."""
     file = Path(assets) / PLAN
-    if file.is_file() and json.loads(file.read_text())["kind"] == "sam":
+    kind = json.loads(file.read_text())["kind"] if file.is_file() else ""
+    if kind == "sam":
         from modelyard.families.segmentation.prompt_host import PromptHost
 
         return PromptHost(assets)
+    if kind == "mask2former":
+        from modelyard.families.segmentation.instance_host import InstanceHost
+
+        return InstanceHost(assets)
     return SegmentationHost(assets)

@@ -88,6 +88,10 @@ def plan(
         from modelyard.families.segmentation.sam import plan_sam
 
         return plan_sam(settings, spec, checkpoint)
+    if kind == "mask2former":
+        from modelyard.families.segmentation.mask2former import plan_mask2former
+
+        return plan_mask2former(settings, spec, checkpoint)
     made: Plan = {"kind": kind}
     if checkpoint is not None:
         config = checkpoint_shape(checkpoint, [checkpoint / "config.json"], [MODEL_TYPES[kind]])
@@ -104,6 +108,10 @@ def build(made: Plan, spec: SegmentationSpec, checkpoint: Path | None = None) ->
         from modelyard.families.segmentation.sam import Sam
 
         return Sam(made, spec, checkpoint)
+    if made["kind"] == "mask2former":
+        from modelyard.families.segmentation.mask2former import Mask2Former
+
+        return Mask2Former(made, spec, checkpoint)
     return Unet(made, spec) if made["kind"] == "unet" else Library(made, spec, checkpoint)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +12,15 @@ import numpy as np
 from pycocotools import mask as coco
 
 from modelyard.errors import BadData
-from modelyard.families.segmentation.reading import Pair, Pairs, as_shown
+from modelyard.families.segmentation.reading import Drawn, Pair, Pairs, as_shown
 from modelyard.families.segmentation.rle import check_runs, from_text
 from modelyard.kit.boxes.annotated import Look
 from modelyard.kit.boxes.coco import Document, Instances, check_once
+from modelyard.kit.boxes.geometry import TURNED
 from modelyard.kit.boxes.scenes import Pictures, split_in
 from modelyard.kit.pictures.pixels import PICTURES, Limits
 from modelyard.store.files import File, FileSet
 
-CROWD = -1
 FORMS = "allowed are polygons [[x, y, x, y, x, y, …], …] and run lengths {size, counts}"
 Size = tuple[int, int]
 
@@ -32,17 +32,23 @@ class Outline:
     place: str
     """In its file."""
     value: int
-    """Its class; CROWD where it is ignored."""
+    """Its class."""
+    crowd: bool
     segmentation: Any
 
 
-def read_outlines(files: FileSet, found: list[tuple[File, Document]], background: str) -> Pairs:
+def read_outlines(
+    files: FileSet, found: list[tuple[File, Document]], background: str, masks: Set[str]
+) -> Pairs:
     """The pictures of instances files, each with its objects; a file's split is in its name.
+
+    Args:
+        masks: names of files that are no pictures.
 
     Raises:
         BadData: with the file and the entry in it.
     """
-    pictures = Pictures(files, PICTURES)
+    pictures = Pictures(files, PICTURES, masks)
     documents = [Instances(file, content) for file, content in found]
     labels = {name for one in documents for name in one.by_id("categories", "name").values()}
     names = [background, *sorted(labels - {background})]
@@ -58,45 +64,59 @@ def _pairs(document: Instances, pictures: Pictures, numbers: dict[str, int]) -> 
     labels = document.by_id("categories", "name")
     outlines: dict[Any, list[Outline]] = defaultdict(list)
     for place, entry in document.entries(labels):
-        value = CROWD if entry.get("iscrowd", 0) else numbers[labels[entry["category_id"]]]
+        value, crowd = numbers[labels[entry["category_id"]]], bool(entry.get("iscrowd", 0))
         place = f"{place}.segmentation"
-        outline = Outline(place, value, entry.get("segmentation"))
+        outline = Outline(place, value, crowd, entry.get("segmentation"))
         try:
             _check_form(outline.segmentation)
         except ValueError as error:
             raise document.wrong(place, f"{error}; {FORMS}") from None
         outlines[entry["image_id"]].append(outline)
     split = split_in(document.file.name)
-    return [
-        Pair(picture, split, document.file.path, _flattened(document, picture, outlines[key], size))
-        for key, picture, size in document.images(pictures)
-    ]
+    found = []
+    for key, picture, size in document.images(pictures):
+        drawn = _drawn(document, picture, outlines[key], size)
+        found.append(Pair(picture, split, document.file.path, _flattened(drawn), drawn))
+    return found
 
 
-def _flattened(
+def _drawn(
     document: Instances, picture: File, outlines: list[Outline], said: Size | None
-) -> Callable[[Look, Limits], np.ndarray]:
-    def values(look: Look, limits: Limits) -> np.ndarray:
+) -> Callable[[Look], list[Drawn]]:
+    def objects(look: Look) -> list[Drawn]:
         size = said or look.size
         # Checked before anything is drawn: a wrong size may be a huge one.
         if size not in (look.size, look.stored):
             seen = f"says that {picture.name} has {size[0]} x {size[1]} pixels, and it has"
             problem = f"{seen} {look.size[0]} x {look.size[1]}"
             raise BadData(problem, file=document.file.path, hint="It is another picture")
-        masks: list[tuple[int, dict[str, Any]]] = []
+        found = []
         for outline in outlines:
             if not outline.segmentation:
                 continue
             try:
-                masks.append((outline.value, encoded(outline.segmentation, size)))
+                mask = encoded(outline.segmentation, size)
             except ValueError as error:
                 raise document.wrong(outline.place, f"{error}; {FORMS}") from None
-        flat = np.zeros((size[1], size[0]), np.int32)
+            if look.orientation in TURNED:
+                shown = as_shown(coco.decode(mask), look)
+                mask = dict(coco.encode(np.asfortranarray(shown)))
+            found.append(Drawn(outline.value, outline.crowd, mask))
         # Crowds lie below objects, large objects below small ones: each stays visible.
-        masks.sort(key=lambda one: (one[0] != CROWD, -int(coco.area(one[1]))))
-        for value, mask in masks:
-            flat[coco.decode(mask) > 0] = value
-        return as_shown(flat, look)
+        found.sort(key=lambda one: (not one.crowd, -int(coco.area(one.mask))))
+        return found
+
+    return objects
+
+
+def _flattened(
+    objects: Callable[[Look], list[Drawn]],
+) -> Callable[[Look, Limits], np.ndarray]:
+    def values(look: Look, limits: Limits) -> np.ndarray:
+        flat = np.zeros((look.size[1], look.size[0]), np.int32)
+        for one in objects(look):
+            flat[coco.decode(one.mask) > 0] = -1 if one.crowd else one.value
+        return flat
 
     return values
 

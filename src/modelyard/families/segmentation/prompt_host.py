@@ -20,7 +20,7 @@ from modelyard.families.segmentation.spec import palette
 from modelyard.host import Cost
 from modelyard.kit.boxes.geometry import into_square
 from modelyard.kit.classifier.store import PLAN
-from modelyard.kit.pictures.answering import DECODE_SECONDS, page_cautions, sent_pixels
+from modelyard.kit.pictures.answering import DECODE_SECONDS, page_cautions, seen_in, sent_pixels
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Arrays, Runtime
 
@@ -158,7 +158,7 @@ class PromptHost(SegmentationHost):
         key = _key(request)
         known = self._held.get(run, key)
         if known is None:
-            pixels, size = self._decode(request)
+            pixels, size = seen_in(request.image, self.spec, self._turns)
             embedding = run(ENCODER, {PIXELS: pixels[None].astype(np.float32)})["embedding"][0]
             known = (embedding, size)
             self._held.put(run, key, known)

@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from modelyard.errors import BadData
-from modelyard.families.segmentation.gallery import chosen_files, row
+from modelyard.families.segmentation.gallery import row
 from modelyard.families.segmentation.prompt_host import PromptHost
 from modelyard.families.segmentation.prompts import ObjectMask
 from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation, Picture, Plot, Series
+from modelyard.kit.classifier import store
 from modelyard.kit.intervals import Resampled
 from modelyard.kit.pictures.drawing import data_url
 from modelyard.kit.pictures.pixels import PICTURES, open_picture
@@ -106,7 +107,7 @@ def _histogram(table: np.ndarray) -> Plot:
 
 def _gallery(compared: list[Compared], host: PromptHost, features: Path, split: Split) -> Plot:
     worst = sorted(compared, key=lambda one: one.overlaps[0])[:SHOWN]
-    files = chosen_files(features, split, {one.picture for one in worst})
+    files = store.chosen_files(features, split, {one.picture for one in worst})
     colours = np.zeros((256, 3), np.uint8)
     colours[:2] = host.colours
     pictures = []

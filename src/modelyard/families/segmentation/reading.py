@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,17 @@ LAYOUTS = (
 )
 
 
+class Drawn(NamedTuple):
+    """An object on the picture as it is shown."""
+
+    value: int
+    """Its class."""
+    crowd: bool
+    """Whether it is several that nobody told apart."""
+    mask: dict[str, Any]
+    """Its pixels, as pycocotools encodes them."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """A picture and its mask."""
@@ -41,6 +53,8 @@ class Pair:
     values: Callable[[Look, Limits], np.ndarray]
     """The mask of a picture that looks so: class numbers int32 (height, width) of the picture as it
     is shown, -1 where they are ignored. Raises BadData."""
+    objects: Callable[[Look], list[Drawn]] | None = None
+    """Its objects, crowds first and then the largest first. None: its mask tells none apart."""
 
 
 @dataclass
@@ -61,12 +75,20 @@ class Pairs:
             self.dropped[reason] = self.dropped.get(reason, 0) + count
 
 
-def read_pairs(raw: Path, format: str, background: str, ignored: int | None) -> Pairs:  # noqa: A002
+def read_pairs(
+    raw: Path,
+    format: str,  # noqa: A002
+    background: str,
+    ignored: int | None,
+    preferred: str = "masks",
+) -> Pairs:
     """The pictures of a folder with their masks, in the order of names.
 
+    Args:
+        preferred: which of `masks` and `COCO` is read of a folder that holds both.
+
     Raises:
-        BadData: with the file, and what in it is wrong; or the folder has no such files, or those
-            of both formats.
+        BadData: with the file, and what in it is wrong; or the folder has no such files.
     """
     from modelyard.families.segmentation.outlines import read_outlines
     from modelyard.kit.boxes.coco import documents
@@ -78,14 +100,18 @@ def read_pairs(raw: Path, format: str, background: str, ignored: int | None) -> 
     masks = [file for file in files if format != "coco" and _is_mask(file)]
     tables = [file for file in files if file.suffix == ".json" and file.name != "labels.json"]
     instances = documents(tables) if format != "masks" and tables else []
-    if masks and instances:
-        hint = "Type: --set features.format=masks, or coco"
-        raise BadData("holds masks and COCO's outlines", file=raw, hint=hint)
     if not masks and not instances:
         raise BadData("holds no masks", file=raw, hint=LAYOUTS)
+    by_file = bool(masks) and (preferred == "masks" or not instances)
     listing = (
-        _folders(files, masks, ignored) if masks else read_outlines(files, instances, background)
+        _folders(files, masks, ignored)
+        if by_file
+        else read_outlines(files, instances, background, {mask.name for mask in masks})
     )
+    if masks and instances:
+        read, other = ("masks", "coco") if by_file else ("coco", "masks")
+        said = f"The folder holds masks and COCO's outlines: read with features.format={read}. "
+        listing.notes.append(f"{said}{other} is the other one.")
     listing.pairs.sort(key=lambda pair: pair.picture.name)
     return listing
 

@@ -25,7 +25,7 @@ class SegmentationSpec(SquareSpec):
 
     FILE: ClassVar[str] = "segmentation.json"
 
-    classes: list[str] = Field(min_length=2, max_length=MOST_CLASSES)
+    classes: list[str] = Field(min_length=1, max_length=MOST_CLASSES)
     """In the order of the network's outputs."""
 
     def in_square(self, labels: np.ndarray) -> np.ndarray:
@@ -40,9 +40,10 @@ class SegmentationSpec(SquareSpec):
         return square
 
 
-def answered(size: Size) -> Size:
-    """Width and height of the mask of a picture of `size`: as large, up to MOST_PIXELS."""
-    ratio = min(1.0, (MOST_PIXELS / (size[0] * size[1])) ** 0.5)
+def answered(size: Size, most: int | None = None) -> Size:
+    """Width and height of the mask of a picture of `size`: as large, up to `most` pixels, else
+    MOST_PIXELS."""
+    ratio = min(1.0, ((most or MOST_PIXELS) / (size[0] * size[1])) ** 0.5)
     return max(1, int(size[0] * ratio)), max(1, int(size[1] * ratio))
 
 

@@ -5,5 +5,7 @@ coco voc yolo   the formats; coco's entries are read for outlines too
 reading    which format a folder has
 annotated  a scene's boxes on its picture as it is shown
 geometry   boxes turned, moved, clipped, compared, thinned out: numpy only
-precision  average precision by pycocotools, and on bootstrap samples
+precision  average precision of boxes and masks by pycocotools, and on bootstrap samples
+report     what the card shows of it
+answering  what a host answers: a request, its objects, a row for drift
 """

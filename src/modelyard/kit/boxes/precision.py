@@ -1,11 +1,11 @@
-"""Average precision of boxes by pycocotools (Lin et al. 2014), by class and size, and how sure it
-is. For judging, not for answering."""
+"""Average precision of boxes or masks by pycocotools (Lin et al. 2014), by class and size, and how
+sure it is. For judging, not for answering."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,6 +37,9 @@ class Objects:
     """(n,). Of true objects 1."""
     ignored: np.ndarray
     """bool (n,): crowds and difficult objects, which are neither found nor missed."""
+    masks: np.ndarray | None = None
+    """Run lengths as COCO has them, {size, counts}, dict (n,). Where there are some, their pixels are
+    compared, else the boxes."""
 
     @classmethod
     def of(
@@ -46,16 +49,38 @@ class Objects:
         boxes: Sequence[Sequence[float]] | np.ndarray,
         score: Sequence[float] | np.ndarray | None = None,
         ignored: Sequence[bool] | np.ndarray | None = None,
+        masks: Sequence[Mapping[str, Any]] | None = None,
     ) -> Objects:
         """From columns of whatever type."""
         count = len(picture)
+        runs = None
+        if masks is not None:
+            runs = np.empty(count, object)
+            runs[:] = masks
         return cls(
             np.asarray(picture, np.int64).reshape(count),
             np.asarray(label, np.int64).reshape(count),
             np.asarray(boxes, np.float64).reshape(count, 4),
             np.ones(count) if score is None else np.asarray(score, np.float64).reshape(count),
             np.zeros(count, bool) if ignored is None else np.asarray(ignored, bool).reshape(count),
+            runs,
         )
+
+    @classmethod
+    def masked(
+        cls,
+        picture: Sequence[int],
+        label: Sequence[int],
+        masks: Sequence[Mapping[str, Any]],
+        score: Sequence[float] | None = None,
+        ignored: Sequence[bool] | None = None,
+    ) -> Objects:
+        """From masks as run lengths, in whose boxes they are."""
+        from pycocotools import mask as coco
+
+        boxes = np.array([coco.toBbox(dict(one)) for one in masks], np.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        return cls.of(picture, label, boxes, score, ignored, masks)
 
     def __len__(self) -> int:
         return len(self.picture)
@@ -68,6 +93,7 @@ class Objects:
             self.boxes[chosen],
             self.score[chosen],
             self.ignored[chosen],
+            None if self.masks is None else self.masks[chosen],
         )
 
 
@@ -226,7 +252,8 @@ def _evaluated(truth: Objects, found: Objects, pictures: int, classes: int) -> A
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    images = [{"id": number} for number in range(pictures)]
+    # It asks for the size of a picture even where run lengths say it.
+    images = [{"id": number, "height": 0, "width": 0} for number in range(pictures)]
     categories = [{"id": number, "name": str(number)} for number in range(classes)]
     sides = []
     # It prints what it does.
@@ -237,7 +264,7 @@ def _evaluated(truth: Objects, found: Objects, pictures: int, classes: int) -> A
             side.dataset = {"images": images, "categories": categories, "annotations": annotations}
             side.createIndex()
             sides.append(side)
-        evaluator = COCOeval(*sides, "bbox")
+        evaluator = COCOeval(*sides, "bbox" if truth.masks is None else "segm")
         evaluator.params.imgIds = list(range(pictures))
         evaluator.params.catIds = list(range(classes))
         evaluator.params.maxDets = [MOST_FOUND]
@@ -248,13 +275,21 @@ def _evaluated(truth: Objects, found: Objects, pictures: int, classes: int) -> A
 
 def _annotations(objects: Objects) -> list[dict[str, Any]]:
     sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
+    sizes = areas(objects.boxes)
+    runs: list[Any] = [None] * len(objects)
+    if objects.masks is not None:
+        from pycocotools import mask as coco
+
+        runs = list(objects.masks)
+        sizes = np.array([coco.area(one) for one in runs], np.float64)
     columns = zip(
         objects.picture.tolist(),
         objects.label.tolist(),
         np.concatenate([objects.boxes[:, :2], sides], axis=1).tolist(),
-        areas(objects.boxes).tolist(),
+        sizes.tolist(),
         objects.score.tolist(),
         objects.ignored.tolist(),
+        runs,
         strict=True,
     )
     # A match is known by the other side's id, and 0 is none.
@@ -267,8 +302,9 @@ def _annotations(objects: Objects) -> list[dict[str, Any]]:
             "area": area,
             "score": score,
             "iscrowd": int(ignored),
+            "segmentation": run,
         }
-        for number, (picture, label, box, area, score, ignored) in enumerate(columns, start=1)
+        for number, (picture, label, box, area, score, ignored, run) in enumerate(columns, start=1)
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -71,9 +71,10 @@ def split_in(name: str) -> str | None:
 class Pictures:
     """The pictures of a folder, by the names that annotations give them."""
 
-    def __init__(self, files: FileSet, kind: FileKind) -> None:
+    def __init__(self, files: FileSet, kind: FileKind, others: Set[str] = frozenset()) -> None:
+        """`others` are the names of files that look like pictures and are none: masks."""
         self.files = files
-        self.all = [file for file in files if kind.reads(file.name)]
+        self.all = [file for file in files if kind.reads(file.name) and file.name not in others]
         self._by_end: dict[str, list[File]] = defaultdict(list)
         self._by_stem: dict[str, list[File]] = defaultdict(list)
         for file in self.all:

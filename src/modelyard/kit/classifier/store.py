@@ -9,7 +9,7 @@ assets/                                    the spec that decodes bytes to an arr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +68,11 @@ def load_files(features: Path, split: str, limit: int | None = None) -> Iterator
         for name, end in list(zip(index["names"], index["ends"], strict=True))[:limit]:
             yield name, stream.read(end - start)
             start = end
+
+
+def chosen_files(
+    features: Path, split: str, places: Collection[int]
+) -> dict[int, tuple[str, bytes]]:
+    """Name and bytes of some files of a split, by their places."""
+    files = enumerate(load_files(features, split))
+    return {place: file for place, file in files if place in places}

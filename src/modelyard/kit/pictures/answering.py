@@ -8,12 +8,14 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic.config import JsonDict
 
 from modelyard.errors import BadData
 from modelyard.host import Caution, Cost
 from modelyard.kit.classifier.kind import FileLimits, from_base64
 from modelyard.kit.pictures.pixels import PAGES, PICTURES, has_pages, pixels_of
+from modelyard.kit.pictures.square import Size, SquareSpec
 
 DECODE_SECONDS = 20e-9
 """For each pixel of a picture, on one core, at most."""
@@ -52,6 +54,31 @@ def sent_pixels(image: str, limits: FileLimits) -> int:
         if pixels or len(text) == len(image):
             return pixels
     return 0
+
+
+def seen_in(image: str, spec: SquareSpec, turns: Turns) -> tuple[np.ndarray, Size]:
+    """What the model sees of a request's picture in base64, uint8 (3, size, size), and the picture's
+    width and height.
+
+    Raises:
+        BadData: not a picture within the limits; with the request's field.
+    """
+    try:
+        data = from_base64(image, spec.limits)
+        with turns.of(data):
+            return spec.decode(data)
+    except BadData as problem:
+        raise BadData(problem.problem, column=PICTURES.field, hint=problem.hint) from None
+
+
+def cautions(seen: np.ndarray, image: str, limits: FileLimits) -> tuple[Caution, ...]:
+    """What to doubt of an answer to a picture in base64, which the model sees so, uint8 (3, size,
+    size)."""
+    found: tuple[Caution, ...] = ()
+    if (seen == seen[:, :1, :1]).all():
+        said = "the picture is the same everywhere: there is nothing to see in it"
+        found = (Caution(field=PICTURES.field, message=said),)
+    return found + page_cautions(image, limits)
 
 
 def page_cautions(image: str, limits: FileLimits) -> tuple[Caution, ...]:

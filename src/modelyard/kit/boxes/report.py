@@ -1,23 +1,17 @@
-"""What people of the field look at: average precision by class and size, precision and recall, and
-pictures with their boxes."""
+"""What people look at who find objects: average precision by class and size, precision and recall.
+For judging, not for answering."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from modelyard.families.detection.baseline import NEAREST, PRIOR
-from modelyard.families.detection.gallery import gallery
-from modelyard.families.detection.host import DetectionHost
-from modelyard.families.detection.spec import DetectionSpec
 from modelyard.family import Split
 from modelyard.judging.evaluation import Direction, Evaluation, Plot, Series, Table
 from modelyard.kit.boxes.precision import SIZES, Judged
 from modelyard.kit.intervals import Resampled
 from modelyard.kit.pictures.pixels import PICTURES
-from modelyard.runtimes.types import Runtime
 
 MAIN = "map"
 MOST_CURVES, MOST_BARS = 6, 30
@@ -29,42 +23,51 @@ RECALLS = np.linspace(0, 1, 101)
 def evaluation(
     judged: Judged,
     simple: Mapping[str, Judged],
-    host: DetectionHost,
-    run: Runtime,
-    features: Path,
+    *,
     split: Split,
-    spec: DetectionSpec,
+    whole: int,
+    classes: list[str],
+    threshold: float,
+    compared: str,
+    gallery: Sequence[Plot],
 ) -> Evaluation:
-    """The judged split, next to the simple answers to it."""
-    threshold = host.answers.threshold
+    """The judged split, next to the simple answers to it, of which the first one is the baseline.
+
+    Args:
+        whole: pictures of the split, of which as many may be judged as time allows.
+        threshold: least score of an answer.
+        compared: `boxes` or `masks`.
+    """
     metrics = judged.figures() | _at(judged, threshold)
-    prior = simple[PRIOR].figures()
-    samples = np.column_stack([judged.samples(), simple[PRIOR].samples()])
-    values = np.array([metrics[MAIN], prior[MAIN]])
+    baseline, *others = simple
+    figures = {name: one.figures() for name, one in simple.items()}
+    samples = np.column_stack([judged.samples(), simple[baseline].samples()])
+    values = np.array([metrics[MAIN], figures[baseline][MAIN]])
     resampled = Resampled(values, samples[~np.isnan(samples).any(axis=1)])
-    gain = resampled.gain(MAIN, PRIOR, "max")
+    gain = resampled.gain(MAIN, baseline, "max")
     directions: dict[str, Direction] = dict.fromkeys(metrics, "max")
     return Evaluation(
         split=split,
         rows=judged.pictures,
+        part=judged.pictures if judged.pictures < whole else None,
         unit=PICTURES.many,
         metrics=metrics,
-        baseline={name: value for name, value in prior.items() if name in metrics},
-        baseline_name=PRIOR,
+        baseline={name: value for name, value in figures[baseline].items() if name in metrics},
+        baseline_name=baseline,
         main=MAIN,
         gains=[gain] if gain is not None else [],
-        rivals={NEAREST: simple[NEAREST].figures()[MAIN]},
+        rivals={name: figures[name][MAIN] for name in others},
         directions=directions,
         intervals=resampled.intervals(MAIN),
         samples=resampled.paired(),
-        notes=_notes(judged, resampled, threshold),
+        notes=_notes(judged, resampled, threshold, compared),
         plots=[
-            _curves(judged, spec.classes),
+            _curves(judged, classes),
             _by_threshold(judged, threshold),
-            *_bars(judged, spec.classes),
-            *gallery(judged, host, run, features, split, spec),
+            *_bars(judged, classes),
+            *gallery,
         ],
-        tables=[_by_class(judged, spec.classes, threshold)],
+        tables=[_by_class(judged, classes, threshold)],
     )
 
 
@@ -78,11 +81,11 @@ def _at(judged: Judged, threshold: float) -> dict[str, float]:
     }
 
 
-def _notes(judged: Judged, resampled: Resampled, threshold: float) -> list[str]:
+def _notes(judged: Judged, resampled: Resampled, threshold: float, compared: str) -> list[str]:
     _, _, objects = judged.counts(threshold)
     return [
-        "map is COCO's average precision: the mean over classes and over the overlaps 0.5, 0.55, "
-        "… 0.95 (pycocotools). Sizes are those of boxes.",
+        f"map is COCO's average precision of {compared}: the mean over classes and over the "
+        f"overlaps 0.5, 0.55, … 0.95 (pycocotools). Sizes are those of {compared}.",
         resampled.sentence(MAIN, (0.0, 1.0)),
         f"precision, recall and f1 are those of answers with a score of {threshold:.2f} or more, "
         f"at an overlap of 0.5, of {int(objects.sum()):,} objects.",
@@ -165,3 +168,19 @@ def _by_class(judged: Judged, classes: list[str], threshold: float) -> Table:
 
 def _cell(value: float) -> str | float:
     return "–" if np.isnan(value) else round(value, 3)
+
+
+def worst_pictures(judged: Judged, threshold: float, most: int) -> dict[int, str]:
+    """The pictures with the most errors, then others in which there is something, and what is wrong
+    with the answers to each."""
+    right, wrong, objects = (part.sum(axis=0) for part in judged.counts(threshold))
+    missed = objects - right
+    errors = missed + wrong
+    worst = np.lexsort((-objects, -errors))
+    worst = worst[(errors + objects)[worst] > 0][:most]
+    found = {}
+    for place in worst.tolist():
+        parts = [f"{missed[place]} missed"] if missed[place] else []
+        parts += [f"{wrong[place]} wrong"] if wrong[place] else []
+        found[place] = ", ".join(parts) or "all right"
+    return found

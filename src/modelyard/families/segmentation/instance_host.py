@@ -1,0 +1,245 @@
+"""The half that answers with objects: picture files to the class, score, box and mask of each. Numpy,
+pydantic and Pillow only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from modelyard.errors import UsageError
+from modelyard.families.segmentation.host import (
+    GRAPH,
+    PIXELS,
+    Runs,
+    SegmentationHost,
+    as_png,
+)
+from modelyard.families.segmentation.rle import as_text, runs_of
+from modelyard.families.segmentation.spec import answered, palette
+from modelyard.host import Cost, WithWarnings
+from modelyard.kit.boxes.answering import (
+    FoundObject,
+    ObjectAnswers,
+    ObjectBox,
+    ObjectPicture,
+    described,
+)
+from modelyard.kit.classifier.kind import from_base64
+from modelyard.kit.pictures.answering import DECODE_SECONDS, cautions, seen_in, sent_pixels
+from modelyard.kit.pictures.pixels import open_picture, placed, statistics
+from modelyard.kit.pictures.square import Size
+from modelyard.runtimes.types import Runtime
+
+CHUNK = 8
+"""Pictures that go through the graph at once."""
+MOST_NUMBERED = 254
+"""Objects of an answer at most: a mask in a PNG tells no more apart."""
+MASK_PIXELS = 1_000_000
+"""Of an answered mask: each object has its own, so they are smaller than those of classes."""
+OBJECT_SECONDS = 40e-9
+"""For each pixel of a mask and each object, on one core, at most."""
+
+
+class InstancePicture(ObjectPicture):
+    """One example in."""
+
+    most: int = Field(
+        default=100, ge=1, le=MOST_NUMBERED, description="Objects at most, the surest first"
+    )
+    format: Literal["png", "rle"] = Field(
+        default="png",
+        description="png: one mask, each pixel that of the surest object. rle: run lengths of each "
+        "object, as COCO has them",
+    )
+
+
+class MaskedObject(FoundObject):
+    """One object that was found, with its mask."""
+
+    value: int
+    """Of its pixels in the mask."""
+    colour: str
+    """In the mask, as #rrggbb."""
+    share: float
+    """Of the picture's pixels."""
+    rle: Runs | None = Field(default=None, exclude_if=lambda found: found is None)
+
+
+class MaskedObjects(WithWarnings):
+    """One answer out."""
+
+    objects: list[MaskedObject]
+    """The surest first."""
+    mask: str | None = Field(
+        default=None,
+        exclude_if=lambda found: found is None,
+        description="A PNG with a palette as a data: URL; its pixels hold the objects' values, and 0 "
+        "where there is none",
+    )
+    threshold: float
+    """Least score that was asked for."""
+    width: int
+    """Of the picture, in pixels: those of boxes."""
+    height: int
+    mask_width: int
+    """As the picture, up to 1,000,000 pixels."""
+    mask_height: int
+
+
+class Seen(NamedTuple):
+    """One object in a picture."""
+
+    label: int
+    score: float
+    mask: np.ndarray
+    """bool (height, width), in the size of the answered mask."""
+
+
+Queries = tuple[np.ndarray, np.ndarray]
+"""Of one picture: scores (queries, classes), and logits of masks float32 (queries, rows, columns)."""
+
+
+class InstanceHost(SegmentationHost):
+    """Answers for one trained network whose queries find objects."""
+
+    Request, Response = InstancePicture, MaskedObjects
+
+    def __init__(self, assets: Path) -> None:
+        super().__init__(assets)
+        self.answers = ObjectAnswers.load_or(self.assets, ObjectAnswers())
+        self.colours = palette(MOST_NUMBERED + 1)
+
+    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
+        """One answer a request, in order.
+
+        Raises:
+            BadData: a request whose text is not a picture within the limits.
+        """
+        found: list[BaseModel] = []
+        for start in range(0, len(requests), CHUNK):
+            chunk = [_asked(request) for request in requests[start : start + CHUNK]]
+            seen = [seen_in(request.image, self.spec, self._turns) for request in chunk]
+            pixels = np.stack([pixels for pixels, _ in seen])
+            for place, queries in enumerate(self.queries(run, pixels)):
+                answer = self._answered(queries, seen[place][1], chunk[place])
+                answer.warnings = cautions(pixels[place], chunk[place].image, self.spec.limits)
+                found.append(answer)
+        return found
+
+    def queries(self, run: Runtime, pixels: np.ndarray) -> Iterator[Queries]:
+        """Of each picture, uint8 (n, 3, size, size)."""
+        for start in range(0, len(pixels), CHUNK):
+            part = pixels[start : start + CHUNK].astype(np.float32)
+            outputs = run(GRAPH, {PIXELS: part})
+            logits = outputs["logits"].astype(np.float64)
+            scores = np.exp(logits - logits.max(-1, keepdims=True))
+            scores = (scores / scores.sum(-1, keepdims=True))[..., :-1]
+            yield from zip(scores, outputs["masks"], strict=True)
+
+    def objects(self, queries: Queries, size: Size, threshold: float, most: int) -> Iterator[Seen]:
+        """The objects in a picture of `size`, width and height: those with the threshold's score or
+        more, the surest first.
+
+        A query's score is the probability of its class, times the mean one of its mask's pixels
+        (Cheng et al. 2022, section 4.2): an object is found when both are sure.
+        """
+        scores, logits = queries
+        inside = logits > 0
+        sure = 1 / (1 + np.exp(-np.abs(logits, dtype=np.float64)))
+        mean = (sure * inside).sum((1, 2)) / np.maximum(1, inside.sum((1, 2)))
+        labels, every = scores.argmax(axis=1), scores.max(axis=1) * mean
+        for query in np.argsort(-every, kind="stable").tolist():
+            if most == 0 or every[query] < threshold:
+                return
+            mask = self._enlarged(logits[query], size)
+            if mask.any():
+                most -= 1
+                yield Seen(int(labels[query]), float(every[query]), mask)
+
+    def cost(self, request: BaseModel) -> Cost:
+        """Decoding, and drawing each object's mask: both take as long as the picture is large."""
+        asked = _asked(request)
+        pixels = sent_pixels(asked.image, self.spec.limits)
+        drawing = min(pixels, MASK_PIXELS) * asked.most * OBJECT_SECONDS
+        return Cost(1.0, pixels * DECODE_SECONDS + drawing)
+
+    def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
+        """Figures of the picture as it was sent, and of what was found in it."""
+        assert isinstance(response, MaskedObjects)
+        data = from_base64(_asked(request).image, self.spec.limits)
+        with self._turns.of(data):
+            figures = statistics(open_picture(data, self.spec.limits))
+        shares = [one.share for one in response.objects]
+        return described(figures, response.objects, shares, self._shown)
+
+    def outputs(self, run: Runtime, pixels: np.ndarray) -> Iterator[np.ndarray]:
+        """This model gives no classes of pixels.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("a model of kind mask2former finds objects: it has no classes of pixels")
+
+    def _enlarged(self, logits: np.ndarray, size: Size) -> np.ndarray:
+        """The mask of a query, bool, in the size of the answered mask of a picture of `size`."""
+        from PIL import Image
+
+        place = placed(size, self.spec.size)
+        scale = logits.shape[0] / self.spec.size
+        left, top = place.left * scale, place.top * scale
+        box = (left, top, left + place.width * scale, top + place.height * scale)
+        image = Image.fromarray(np.ascontiguousarray(logits, np.float32))
+        large = image.resize(answered(size, MASK_PIXELS), Image.Resampling.BILINEAR, box)
+        mask: np.ndarray = np.asarray(large) > 0
+        return mask
+
+    def _answered(self, queries: Queries, size: Size, asked: InstancePicture) -> MaskedObjects:
+        threshold = self.answers.threshold if asked.threshold is None else asked.threshold
+        width, height = answered(size, MASK_PIXELS)
+        numbers = np.zeros((height, width), np.uint8)
+        found: list[MaskedObject] = []
+        for one in self.objects(queries, size, threshold, asked.most):
+            value = len(found) + 1
+            # A pixel of several objects is that of the surest.
+            numbers[one.mask & (numbers == 0)] = value
+            found.append(
+                MaskedObject(
+                    label=self.names[one.label],
+                    score=one.score,
+                    box=ObjectBox.of(
+                        box_of(one.mask) * np.tile([size[0] / width, size[1] / height], 2)
+                    ),
+                    value=value,
+                    colour="#" + self.colours[value].tobytes().hex(),
+                    share=float(one.mask.mean()),
+                    rle=_runs(one.mask) if asked.format == "rle" else None,
+                )
+            )
+        return MaskedObjects(
+            objects=found,
+            mask=as_png(numbers, self.colours) if asked.format == "png" else None,
+            threshold=threshold,
+            width=size[0],
+            height=size[1],
+            mask_width=width,
+            mask_height=height,
+        )
+
+
+def box_of(mask: np.ndarray) -> np.ndarray:
+    """Left, top, right and bottom of a mask that has pixels, (4,)."""
+    down, right = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([right[0], down[0], right[-1] + 1, down[-1] + 1], np.float64)
+
+
+def _runs(mask: np.ndarray) -> Runs:
+    return Runs(size=(mask.shape[0], mask.shape[1]), counts=as_text(runs_of(mask)))
+
+
+def _asked(request: BaseModel) -> InstancePicture:
+    assert isinstance(request, InstancePicture)
+    return request

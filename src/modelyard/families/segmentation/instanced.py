@@ -1,0 +1,161 @@
+"""Building the kind mask2former: objects of training pictures, the network's loss, and average
+precision of masks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from modelyard.errors import UsageError
+from modelyard.families.segmentation.family import MASKS, Batch, Segmentation
+from modelyard.families.segmentation.host import PIXELS, SegmentationHost
+from modelyard.families.segmentation.instance_baseline import SIMPLE
+from modelyard.families.segmentation.instance_gallery import gallery
+from modelyard.families.segmentation.instance_host import InstanceHost, Seen
+from modelyard.families.segmentation.instances import InstanceData, load_truth
+from modelyard.families.segmentation.rle import as_text, runs_of
+from modelyard.families.segmentation.spec import SegmentationSpec
+from modelyard.family import Split
+from modelyard.judging.evaluation import WHOLE, Evaluation, Part
+from modelyard.kit.boxes import report
+from modelyard.kit.boxes.answering import ObjectAnswers
+from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
+from modelyard.kit.classifier import store
+from modelyard.runtimes.torch import TorchRuntime
+from modelyard.runtimes.types import Runtime
+from modelyard.training.batches import Batches
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
+
+LABELS = "labels"
+"""A batch's classes, int64 (batch, MOST_TRAINED): of the objects that MASKS numbers from 1 on; -1 where
+there is none."""
+FLOOR = 0.01
+"""Least score of what is judged: what is surer than the rest counts, not what is sure."""
+
+
+class InstanceSegmentation(InstanceData, Segmentation):
+    """From a folder of pictures with outlines to a network that finds each object."""
+
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
+        """`pixels` float32 (batch, 3, size, size), MASKS and LABELS."""
+        plain = super().batches(features, split, epoch)
+        labels = torch.from_numpy(store.load_labels(features, split))
+
+        def take(rows: np.ndarray) -> Batch:
+            return plain.take(rows) | {LABELS: labels[rows]}
+
+        return Batches(plain.order, plain.size, take, plain.least)
+
+    def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
+        """Exemplars, changed at random as new pictures are."""
+        return super().replayed(memory, features, epoch) | {LABELS: memory[LABELS]}
+
+    def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """The library's, each picture by itself; the mean over pictures."""
+        loss: torch.Tensor = model(batch[PIXELS], *targets(batch))["loss"]
+        return loss.mean()
+
+    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+        """Trains into `out`; adds the network's plan and the threshold to the assets.
+
+        Raises:
+            UsageError: the settings do not fit the data.
+        """
+        found = super().fit(features, out, trainer)
+        assets = Path(out) / "assets"
+        threshold = self.config.model.threshold
+        if threshold is None:
+            host, run = InstanceHost(assets), TorchRuntime(self.graphs(out))
+            threshold = self._judged(host, run, features, "validation", WHOLE).best_threshold()
+            said = f"The threshold {threshold:.2f} has the best F1 on the validation split."
+            found["notes"] = [*found["notes"], said]
+        ObjectAnswers(threshold=threshold).save(assets)
+        return found | {"headline": f"{found['headline']}, threshold {threshold:.2f}"}
+
+    def evaluate_part(
+        self, host: SegmentationHost, run: Runtime, features: Path, split: Split, part: Part
+    ) -> Evaluation:
+        """Average precision of masks of a split next to that of simple answers.
+
+        Raises:
+            UsageError: the host is that of another kind.
+        """
+        if not isinstance(host, InstanceHost):
+            raise UsageError("a model of another kind than mask2former does not tell objects apart")
+        spec = SegmentationSpec.load(Path(features) / "assets")
+        judged = self._judged(host, run, features, split, part)
+        simple = {}
+        for name, answers in SIMPLE.items():
+            some = itertools.islice(answers(features, split), judged.pictures)
+            simple[name] = _against(features, split, [list(map(packed, one)) for one in some])
+        return report.evaluation(
+            judged,
+            simple,
+            split=split,
+            whole=len(store.load_arrays(features, split)),
+            classes=spec.classes,
+            threshold=host.answers.threshold,
+            compared="masks",
+            gallery=gallery(judged, host, run, features, split),
+        )
+
+    def _judged(
+        self, host: InstanceHost, run: Runtime, features: Path, split: Split, part: Part
+    ) -> Judged:
+        """What a host finds in the pictures of a split, its classes as the split numbers them."""
+        classes = SegmentationSpec.load(Path(features) / "assets").classes
+        numbers = [classes.index(name) if name in classes else -1 for name in host.spec.classes]
+        pixels, sizes = host.spec.seen(features, split)
+        queries = zip(host.queries(run, pixels), sizes, strict=True)
+        found = []
+        for one, size in part.take(queries):
+            seen = host.objects(one, size, FLOOR, MOST_FOUND)
+            known = [each._replace(label=numbers[each.label]) for each in seen]
+            found.append([packed(each) for each in known if each.label >= 0])
+        return _against(features, split, found)
+
+
+def targets(batch: Batch) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """What the library's loss takes of each picture: masks float32 (objects, size, size) and classes
+    int64 (objects,), of the objects that have a pixel."""
+    masks, labels = [], []
+    for numbers, own in zip(batch[MASKS], batch[LABELS], strict=True):
+        known = own[own >= 0]
+        every = torch.arange(1, len(known) + 1, device=numbers.device)
+        apart = numbers[None] == every[:, None, None]
+        there = apart.flatten(1).any(1)
+        masks.append(apart[there].float())
+        labels.append(known[there])
+    return masks, labels
+
+
+class Packed(NamedTuple):
+    """A found object as it is judged: its mask takes little room."""
+
+    label: int
+    score: float
+    mask: dict[str, Any]
+
+
+def packed(one: Seen) -> Packed:
+    """An object with the run lengths of its mask."""
+    runs = {"size": list(one.mask.shape), "counts": as_text(runs_of(one.mask))}
+    return Packed(one.label, one.score, runs)
+
+
+def _against(features: Path, split: str, found: Sequence[Sequence[Packed]]) -> Judged:
+    """What was found in the first pictures of a split, held against their true objects."""
+    spec = SegmentationSpec.load(Path(features) / "assets")
+    truth = load_truth(features, split)
+    rows = [(place, *one) for place, objects in enumerate(found) for one in objects]
+    pictures, labels, scores, masks = zip(*rows, strict=True) if rows else ((),) * 4
+    answers = Objects.masked(pictures, labels, masks, scores)
+    judged = truth.rows(truth.picture < len(found))
+    return Judged(judged, answers, len(found), len(spec.classes))

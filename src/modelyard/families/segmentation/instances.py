@@ -1,0 +1,173 @@
+"""From COCO's outlines to objects, each with its own mask: the data of kind mask2former.
+
+train.masks.npy …       the object of each pixel of the square, uint8 (pictures, size, size): from 1 on,
+                        0 where there is none, IGNORED in crowds and in the padding
+train.labels.npy …      the class of each of these objects, int64 (pictures, MOST_TRAINED), -1 where
+                        there is none
+train.truth.json …      all objects as they are judged: class, crowd, and run lengths in the size of an
+                        answer
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from modelyard.errors import BadData, UsageError
+from modelyard.families.segmentation.data import NAMED, Masked, SegmentationData
+from modelyard.families.segmentation.instance_host import MASK_PIXELS
+from modelyard.families.segmentation.reading import Drawn, Pair, Pairs
+from modelyard.families.segmentation.rle import as_text, runs_of
+from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec, answered, resized
+from modelyard.kit.boxes.annotated import Look
+from modelyard.kit.boxes.precision import Objects
+from modelyard.kit.classifier import store
+from modelyard.kit.classifier.kind import read_bytes
+from modelyard.kit.pictures.square import save_sizes
+
+MOST_TRAINED = IGNORED - 1
+"""Objects of a picture that training looks at: the largest. Judging looks at all."""
+
+
+class InstanceData(SegmentationData):
+    """From a folder of pictures with outlines to arrays."""
+
+    counted = "objects"
+    least_classes = 1
+
+    preferred = "COCO"
+
+    def _masked(self, pair: Pair, seen: Look) -> Masked:
+        if pair.objects is None:
+            problem = "holds masks, which do not tell objects of a class apart"
+            hint = "model.kind=mask2former needs COCO's JSON with segmentation"
+            raise BadData(problem, file=pair.table, hint=hint)
+        found = tuple(pair.objects(seen))
+        counts = Counter(-1 if one.crowd else one.value for one in found if _seen(one))
+        words = json.dumps(
+            [(value, crowd, mask["counts"].decode()) for value, crowd, mask in found]
+        )
+        return Masked(pair, seen, counts, hashlib.sha256(words.encode()).hexdigest(), found)
+
+    def _fitted(
+        self,
+        raw: Path,
+        names: dict[int, str],
+        train: list[Masked],
+        ignored: int | None,
+        earlier: SegmentationSpec | None,
+    ) -> SegmentationSpec:
+        """As of other kinds; but the network's last output stands for no object, and could not be
+        told from a class that came after it."""
+        spec = super()._fitted(raw, names, train, ignored, earlier)
+        if earlier is not None and spec.classes != earlier.classes:
+            new = ", ".join(sorted(set(spec.classes) - set(earlier.classes))[:NAMED])
+            problem = (
+                f"continual.start: the base model lacks the class {new}, and mask2former cannot"
+            )
+            raise UsageError(f"{problem} add one. Start from scratch: --set continual.start=null")
+        return spec
+
+    def _write_split(
+        self, out: Path, split: str, part: list[Masked], table: np.ndarray, spec: SegmentationSpec
+    ) -> None:
+        side = spec.size
+        arrays = store.new_arrays(out, split, (len(part), 3, side, side), np.dtype(np.uint8))
+        masks = store.new_arrays(out, f"{split}.masks", (len(part), side, side), np.dtype(np.uint8))
+
+        def write(place: int) -> tuple[list[int], list[Any]]:
+            one = part[place]
+            arrays[place] = spec.decode(read_bytes(one.pair.picture, spec.limits))[0]
+            known = [
+                drawn for drawn in one.objects if table[drawn.value] != IGNORED and _seen(drawn)
+            ]
+            numbers, labels = _numbered(known, one.look, table)
+            masks[place] = spec.in_square(numbers)
+            return labels, [_as_judged(drawn, one.look, table) for drawn in known]
+
+        with ThreadPoolExecutor() as pool:
+            found = list(pool.map(write, range(len(part))))
+        arrays.flush()
+        masks.flush()
+        # As many places in every data set: exemplars of another one are learnt with these.
+        padded = [labels + [-1] * (MOST_TRAINED - len(labels)) for labels, _ in found]
+        store.save_labels(out, split, np.array(padded))
+        truth = [objects for _, objects in found]
+        (Path(out) / f"{split}.truth.json").write_text(json.dumps(truth) + "\n")
+        save_sizes(out, split, [one.look.size for one in part])
+        pictures = [one.pair.picture for one in part]
+        store.save_files(out, split, [picture.name for picture in pictures], pictures)
+
+    def _summary(
+        self,
+        listing: Pairs,
+        masked: dict[str, list[Masked]],
+        names: dict[int, str],
+        table: np.ndarray,
+        spec: SegmentationSpec,
+    ) -> dict[str, Any]:
+        every = [drawn for part in masked.values() for one in part for drawn in one.objects]
+        empty = sum(not _seen(drawn) for drawn in every)
+        listing.drop("objects: without a pixel in the picture", empty)
+        most = max(len(one.objects) for one in masked["train"])
+        if most > MOST_TRAINED:
+            said = f"Training looks at the {MOST_TRAINED} largest objects of a picture, of up to {most}."
+            listing.notes.append(said)
+        return super()._summary(listing, masked, names, table, spec)
+
+    def _also(self, masked: dict[str, list[Masked]], table: np.ndarray) -> str:
+        counts = sum((one.counts for part in masked.values() for one in part), Counter())
+        crowds = counts.pop(-1, 0)
+        said = f", {counts.total():,} objects"
+        return said + (f", {crowds:,} crowds, neither found nor missed" if crowds else "")
+
+
+def _seen(one: Drawn) -> bool:
+    """Whether it has a pixel in the picture."""
+    return bool(coco.area(one.mask))
+
+
+def _numbered(objects: list[Drawn], look: Look, table: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """The object of each pixel, uint8 (height, width), from 1 on, and the class of each object. Where
+    two lie over each other, the smaller one is seen."""
+    numbers = np.zeros((look.size[1], look.size[0]), np.uint8)
+    labels: list[int] = []
+    for one in objects:
+        if one.crowd:
+            numbers[coco.decode(one.mask) > 0] = IGNORED
+        elif len(labels) < MOST_TRAINED:
+            labels.append(int(table[one.value]))
+            numbers[coco.decode(one.mask) > 0] = len(labels)
+    return numbers, labels
+
+
+def _as_judged(one: Drawn, look: Look, table: np.ndarray) -> list[Any]:
+    """Class, whether it is a crowd, and run lengths in the size of an answer."""
+    size = answered(look.size, MASK_PIXELS)
+    mask = resized(coco.decode(one.mask), size)
+    return [int(table[one.value]), one.crowd, as_text(runs_of(mask > 0))]
+
+
+def load_truth(features: Path, split: str) -> Objects:
+    """The true objects of a split."""
+    found = json.loads((Path(features) / f"{split}.truth.json").read_text())
+    sizes = np.load(Path(features) / f"{split}.sizes.npy", allow_pickle=False)
+    pictures: list[int] = []
+    labels: list[int] = []
+    crowds: list[bool] = []
+    masks: list[dict[str, Any]] = []
+    for place, objects in enumerate(found):
+        width, height = answered(tuple(sizes[place].tolist()), MASK_PIXELS)
+        for label, crowd, counts in objects:
+            pictures.append(place)
+            labels.append(label)
+            crowds.append(crowd)
+            masks.append({"size": [height, width], "counts": counts})
+    return Objects.masked(pictures, labels, masks, ignored=crowds)

@@ -1,0 +1,127 @@
+"""Mask2Former (Cheng et al. 2022), of the library transformers: pixels to queries, each a class and a
+mask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from modelyard.errors import UsageError
+from modelyard.families.segmentation.config import SegmentationModel
+from modelyard.families.segmentation.spec import SegmentationSpec
+from modelyard.kit.checkpoints import checkpoint_shape
+from modelyard.kit.pictures.layers import NATURAL, Standardizing
+from modelyard.kit.transformers import network
+
+HEADS = 4
+GROUPED = 32
+"""Channels of the pixel decoder come in groups of so many."""
+SMALL_SIDE = 320
+"""Pictures up to so many pixels are cut into patches of 2, larger ones into patches of 4."""
+POINTS = 1_024
+"""Places of a mask that the loss compares, for pictures of any size."""
+
+
+class Mask2Former(Standardizing):
+    """Pixels to `logits` (batch, queries, classes and nothing) and `masks`, logits (batch, queries,
+    rows, columns) of a lower resolution; to `loss`, a number for each picture, where its objects are
+    given: masks float32 (objects, size, size) and classes int64 (objects,).
+
+    The loss is the library's: the Hungarian algorithm assigns queries to objects, whose masks are
+    compared at random points by cross entropy and Dice, and all classes by cross entropy, after each
+    layer. Crowds are no targets: what is found there counts as nothing.
+    """
+
+    def __init__(
+        self, made: dict[str, Any], spec: SegmentationSpec, checkpoint: Path | None
+    ) -> None:
+        super().__init__(made.get("mean", spec.mean), made.get("std", spec.std))
+        count = len(spec.classes)
+        shape = {**made["config"], "num_labels": count}
+        # The library's faster attention cannot be exported.
+        more: dict[str, Any] = {"attn_implementation": "eager"}
+        if checkpoint is not None:
+            # Its classes are others: that layer starts untrained.
+            more |= {"num_labels": count, "ignore_mismatched_sizes": True}
+        auto = transformers.AutoModelForUniversalSegmentation
+        self.net: Any = network(auto, shape, checkpoint, **more)
+
+    def forward(
+        self,
+        pixels: torch.Tensor,
+        masks: list[torch.Tensor] | None = None,
+        labels: list[torch.Tensor] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        found = self.net(pixel_values=self.scaled(pixels), output_auxiliary_logits=True)
+        last = {
+            "masks_queries_logits": found.masks_queries_logits,
+            "class_queries_logits": found.class_queries_logits,
+        }
+        if masks is None or labels is None:
+            return {"logits": found.class_queries_logits, "masks": found.masks_queries_logits}
+        losses = []
+        # Each picture by itself: the library divides by the objects of a batch, and parts of a batch
+        # would not add up to it.
+        for row, own in enumerate(zip(masks, labels, strict=True)):
+            this, *earlier = (
+                {name: values[row : row + 1] for name, values in one.items()}
+                for one in (last, *found.auxiliary_logits)
+            )
+            parts = self.net.get_loss_dict(
+                **this,
+                mask_labels=[own[0]],
+                class_labels=[own[1]],
+                auxiliary_predictions=earlier,
+            )
+            losses.append(self.net.get_loss(parts))
+        return {"loss": torch.stack(losses)}
+
+
+def plan_mask2former(
+    settings: SegmentationModel, spec: SegmentationSpec, checkpoint: Path | None
+) -> dict[str, Any]:
+    """The network that the settings ask for, or that of a checkpoint.
+
+    Raises:
+        UsageError: the checkpoint is of another kind, or the width does not fit.
+    """
+    made: dict[str, Any] = {"kind": "mask2former"}
+    if checkpoint is not None:
+        config = checkpoint_shape(checkpoint, [checkpoint / "config.json"], ["mask2former"])
+        names = ("id2label", "label2id", "num_labels", "architectures", "dtype")
+        kept = {name: value for name, value in config.items() if name not in names}
+        return made | NATURAL | {"config": kept}
+    width = settings.width
+    hidden = HEADS * width
+    if hidden % GROUPED:
+        least = GROUPED // HEADS
+        problem = f"model.width must be a multiple of {least} for mask2former, seen {width}"
+        raise UsageError(f"{problem}. Type: --set model.width={max(1, width // least) * least}")
+    # Convolutions learn from fewer pictures than the windows of a Swin, which checkpoints have.
+    backbone = {
+        "model_type": "convnext",
+        "patch_size": 2 if spec.size <= SMALL_SIDE else 4,
+        "hidden_sizes": [width * 2**stage for stage in range(4)],
+        "depths": [1] * 4,
+        "layer_scale_init_value": 1.0,
+        "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    }
+    config = {
+        "model_type": "mask2former",
+        "backbone_config": backbone,
+        "feature_size": hidden,
+        "mask_feature_size": hidden,
+        "hidden_dim": hidden,
+        "encoder_feedforward_dim": 2 * hidden,
+        "dim_feedforward": 2 * hidden,
+        "encoder_layers": 1,
+        # The library counts the look of the queries before the first layer too.
+        "decoder_layers": settings.depth + 1,
+        "num_attention_heads": HEADS,
+        "num_queries": settings.queries,
+        "train_num_points": POINTS,
+    }
+    return made | {"config": config}
