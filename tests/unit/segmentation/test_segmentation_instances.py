@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import transformers
 from PIL import Image
 from pycocotools import mask as coco
 from pydantic import ValidationError
@@ -203,14 +204,17 @@ def test_a_batch_s_loss_is_the_mean_of_its_pictures_and_falls(features):
     assert float(whole) == pytest.approx(float(parts[0] + 3 * parts[1]) / 4, rel=0.02)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     losses = []
-    for _ in range(25):
+    for _ in range(15):
         loss = one.loss(model, batch)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.75 * losses[0]
+    model.eval()
+    with torch.no_grad():
+        assert one.loss(model, batch) == one.loss(model, batch)  # epochs are compared by it
 
 
 def test_it_is_judged_next_to_simple_answers_and_as_far_as_time_allows(trained, features):
@@ -289,6 +293,8 @@ def host_in(folder: Path) -> InstanceHost:
     limits = Limits(bytes=10_000_000, pixels=25_000_000)
     SegmentationSpec(size=SIDE, classes=["cat", "dog"], counts=[3, 2], limits=limits).save(folder)
     ObjectAnswers(threshold=0.5).save(folder)
+    plan = {"kind": "mask2former", "config": {"num_queries": 80}}
+    (folder / "network.json").write_text(json.dumps(plan))
     return InstanceHost(folder)
 
 
@@ -357,11 +363,51 @@ def test_masks_of_large_pictures_are_smaller_and_cost_what_is_asked_for(tmp_path
     assert (box.left, box.top) == (0, 0)
     assert box.width == pytest.approx(1_200, abs=4)
     assert box.height == pytest.approx(1_200, abs=4)
-    more = InstancePicture(image=large.image, most=100)
+    more, all_ = (InstancePicture(image=large.image, most=most) for most in (80, 200))
     small = InstancePicture(image=picture((SIDE, SIDE)), most=3)
-    costs = [host.cost(one).seconds for one in (small, large, more)]
-    assert costs[0] < costs[1] < costs[2]
-    assert costs[2] < 8
+    costs = [host.cost(one).seconds for one in (small, large, more, all_)]
+    assert costs[0] < costs[1] < costs[2] == costs[3]  # a query finds one object
+    assert costs[2] < 2
+
+
+def test_a_checkpoint_brings_its_own_backbone(features, tmp_path):
+    backbone = {
+        "model_type": "swin",
+        "embed_dim": 8,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 2, 4, 8],
+        "window_size": 4,
+        "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    }
+    config = transformers.Mask2FormerConfig(
+        backbone_config=backbone,
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_feedforward_dim=32,
+        dim_feedforward=32,
+        num_queries=7,
+        num_labels=80,
+    )
+    torch.manual_seed(5)
+    earlier = transformers.Mask2FormerForUniversalSegmentation(config)
+    earlier.save_pretrained(tmp_path / "swin")
+    one = instanced(model__checkpoint=str(tmp_path / "swin"), training__epochs=1)
+    new = one.model(features / "assets").net.state_dict()
+    old = earlier.state_dict()
+    changed = {name for name in new if old[name].shape != new[name].shape}
+    assert changed == {"class_predictor.weight", "class_predictor.bias", "criterion.empty_weight"}
+    assert new["criterion.empty_weight"].tolist() == pytest.approx([1, 1, 0.1])
+    assert all(torch.equal(old[name], new[name]) for name in new if name not in changed)
+    trained = model_of(one, features, tmp_path / "model")
+    run = TorchRuntime(one.graphs(trained))
+    assert run("model", {"pixels": np.zeros((1, 3, 64, 64), np.float32)})["logits"].shape == (
+        1,
+        7,
+        3,
+    )
 
 
 @pytest.mark.slow
@@ -380,7 +426,6 @@ def test_its_graph_gives_what_the_library_gives(trained, features, tmp_path):
 
 def test_it_answers_without_torch(tmp_path):
     host_in(tmp_path)
-    (tmp_path / "network.json").write_text('{"kind": "mask2former", "config": {}}')
     code = f"""
 import sys
 for name in ("torch", "transformers", "scipy", "pycocotools"):

@@ -62,13 +62,30 @@ class Mask2Former(Standardizing):
         }
         if masks is None or labels is None:
             return {"logits": found.class_queries_logits, "masks": found.masks_queries_logits}
+        if self.training:
+            return {"loss": self._losses(last, found.auxiliary_logits, masks, labels)}
+        # Always the same points: epochs are compared by their validation loss.
+        with torch.random.fork_rng([pixels.device] if pixels.is_cuda else []):
+            torch.manual_seed(0)
+            return {"loss": self._losses(last, found.auxiliary_logits, masks, labels)}
+
+    def _losses(
+        self,
+        last: dict[str, torch.Tensor],
+        auxiliary: list[dict[str, torch.Tensor]],
+        masks: list[torch.Tensor],
+        labels: list[torch.Tensor],
+    ) -> torch.Tensor:
+        """The loss of each picture, (batch,).
+
+        Each picture by itself: the library divides by the objects of a batch, and parts of a batch
+        would not add up to it.
+        """
         losses = []
-        # Each picture by itself: the library divides by the objects of a batch, and parts of a batch
-        # would not add up to it.
         for row, own in enumerate(zip(masks, labels, strict=True)):
             this, *earlier = (
                 {name: values[row : row + 1] for name, values in one.items()}
-                for one in (last, *found.auxiliary_logits)
+                for one in (last, *auxiliary)
             )
             parts = self.net.get_loss_dict(
                 **this,
@@ -77,7 +94,7 @@ class Mask2Former(Standardizing):
                 auxiliary_predictions=earlier,
             )
             losses.append(self.net.get_loss(parts))
-        return {"loss": torch.stack(losses)}
+        return torch.stack(losses)
 
 
 def plan_mask2former(
