@@ -11,6 +11,7 @@ import pytest
 from modelyard.errors import BadData, UsageError
 from modelyard.families.forecast.config import ForecastConfig, ForecastFeatures
 from modelyard.families.forecast.data import ForecastData
+from modelyard.families.forecast.host import ForecastHost
 from modelyard.families.forecast.panel import Panel
 from modelyard.families.forecast.window import Schema
 
@@ -216,3 +217,22 @@ def test_a_row_that_names_no_series_is_told(tmp_path: Path) -> None:
     table.iloc[3, 1] = None
     with pytest.raises(BadData, match="row 4, column 'store': the cell is empty"):
         read(tmp_path, table)
+
+
+def test_forecasts_follow_the_clock_of_the_last_row_after_summer_time(tmp_path: Path) -> None:
+    moments = pd.date_range("2025-10-10", periods=24 * 40, freq="h", tz="Europe/Berlin")
+    clock = moments.strftime("%Y-%m-%d %H:%M")
+    frame = pd.DataFrame({"time": clock, "load": 10 + np.sin(moments.hour)})
+    panel, schema, summary = read(tmp_path, frame, horizon=6)
+    assert any("the clock goes back at '2025-10-26 02:00'" in note for note in summary["notes"])
+    assert len(panel.y) == len(frame)
+    assert np.isfinite(panel.y).all()
+    # All windows end on the file's own clock, and their hours are an hour apart.
+    origins = panel.origins(schema, "train")
+    times = panel.windows(schema, origins).times
+    assert (np.diff(times, axis=1) == 3600).all()
+    last = times[:, schema.context - 1] / 3600 % 24
+    assert last.tolist() == [moments[origin - 1].hour for origin in origins]
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    (body,) = ForecastHost(tmp_path / "out/assets").read_file(tmp_path / "new.csv")
+    assert body["times"][-1] == clock[-1].replace(" ", "T") + ":00"

@@ -62,7 +62,7 @@ def _latest(schema: Schema, one: OneSeries) -> dict[str, Any]:
     others[:given] = one.others[:given]
     body: dict[str, Any] = {"values": cells(one.y[begin:])}
     if schema.grid.dated:
-        body["times"] = texts(one.time[begin:])
+        body["times"] = texts(one.time[begin:] - one.behind[-1])
     width = len(schema.past)
     parts = {
         "past": (schema.past, others[begin:length, :width]),

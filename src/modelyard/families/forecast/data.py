@@ -166,6 +166,7 @@ def panel_of(
     return Panel(
         y=np.concatenate([one.y for one in kept]),
         time=np.concatenate([one.time for one in kept]),
+        behind=np.concatenate([one.behind for one in kept]),
         past=others[:, : len(names.past)],
         known=others[:, len(names.past) :],
         start=start,

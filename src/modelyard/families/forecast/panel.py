@@ -25,6 +25,8 @@ class Panel:
     """Float64 (steps,)."""
     time: np.ndarray
     """Seconds, or numbers that count, float64 (steps,)."""
+    behind: np.ndarray
+    """Seconds by which the data's clock is behind `time`, float64 (steps,)."""
     past: np.ndarray
     """(steps, past columns)."""
     known: np.ndarray
@@ -78,7 +80,9 @@ class Panel:
         past = np.where(outside[..., None], np.nan, self.past[back])
         known = self.known[steps]
         known[:, : schema.context][outside] = np.nan
-        return Windows(values, self.time[steps], past, known)
+        # By the clock at the end of the history, as whoever asks for a forecast writes it.
+        times = self.time[steps] - self.behind[origins - 1][:, None]
+        return Windows(values, times, past, known)
 
     def ahead(self, schema: Schema, origins: np.ndarray) -> np.ndarray:
         """What came, float64 (windows, horizon)."""

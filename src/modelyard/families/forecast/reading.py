@@ -39,6 +39,9 @@ class Rows:
     """Float64 (rows,); NaN where empty."""
     others: np.ndarray
     """Past and known columns, float64 (rows, columns)."""
+    behind: np.ndarray
+    """Seconds by which the file's clock is behind `time`, float64 (rows,): an hour more with each
+    end of summer time, which the clock shows twice."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class OneSeries:
     name: str
     y: np.ndarray
     time: np.ndarray
+    behind: np.ndarray
+    """As in `Rows`, (steps,)."""
     others: np.ndarray
     """(steps and those ahead, columns)."""
     ahead: int
@@ -101,13 +106,23 @@ def read_rows(table: Table, names: Names, called: str) -> list[Rows]:
         y = numbers(table, target)
         for group, places in groups.items():
             label = target if names.wide else group
-            moments = through_autumn(time[places])[0] if local else time[places]
+            moments, again = through_autumn(time[places])
+            if not local:
+                moments = time[places]
+            elif again:
+                shown = table.shown(names.time or "", int(places[again[0]]))
+                table.note(
+                    f"{names.time}: the clock goes back at {shown}; what stands twice are two hours"
+                )
+            behind = moments - time[places]
             order = np.argsort(moments, kind="stable")
-            places, moments = places[order], moments[order]
+            places, moments, behind = places[order], moments[order], behind[order]
             if not np.isfinite(y[places]).any():
                 continue
             _check_once(table, names, places, moments, label)
-            found.append(Rows(label, table, target, places, moments, y[places], others[places]))
+            found.append(
+                Rows(label, table, target, places, moments, y[places], others[places], behind)
+            )
     return found
 
 
@@ -154,7 +169,10 @@ def on_grid(one: Rows, grid: Grid, names: Names, zero: bool) -> OneSeries:
     if zero:
         y = np.nan_to_num(y, nan=0.0)
     every = grid.after(float(time[0]), np.arange(length))
-    return OneSeries(one.name, y, every, others, len(others) - length)
+    # A step without a row is read by the clock of the row before it.
+    before = np.searchsorted(steps, np.arange(length), side="right") - 1
+    behind = one.behind[kept][before]
+    return OneSeries(one.name, y, every, behind, others, len(others) - length)
 
 
 def _groups(table: Table, names: Names, called: str) -> dict[str, np.ndarray]:
