@@ -33,7 +33,12 @@ def yard(tmp_path_factory):
         configs = {
             "few": {"features": {"points": 30}},
             "many": {"features": {"points": 3000}, "seed": 1},
-            "strict": {"features": {"points": 1000}, "seed": 2, "registry": {"margin": 0.05}},
+            "strict": {
+                "features": {"points": 1000},
+                "data": {"split_seed": 4},
+                "seed": 2,
+                "registry": {"margin": 0.05},
+            },
         }
         yield {name: build(home / NAME / name, name, config) for name, config in configs.items()}
 
@@ -90,6 +95,7 @@ def test_the_same_package_again_changes_nothing_and_tells_the_same(yard, tmp_pat
 def test_a_challenger_that_is_not_better_by_the_margin_is_kept_out(yard, tmp_path):
     headline, told = place(yard["strict"], tmp_path)
     assert headline.startswith("kept version 2: version 3 has mae 0.")
+    assert "Version 2 had other splits (data.split_seed was 0)" in headline
     assert (told["champion"], told["version"], told["previous"]) == (False, "3", "2")
     assert registry.champion(NAME).version == "2"
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from modelyard.judging.evaluation import DATA, LABELLED, Evaluation
 from modelyard.settings.family import RegistrySettings
+
+DECIDE_SPLITS = {
+    "data": ("split_seed",),
+    "features": ("test_share", "split", "time_column", "group", "group_pattern"),
+}
+"""Settings by which an example that trained one model may be in the test split of another."""
 
 
 class Compared(NamedTuple):
@@ -42,6 +49,17 @@ def compare(
     if forgot:
         reason += f": worse by more than {settings.most_lost:.0%} there (registry.most_lost)"
     return Compared(found.better and not forgot, reason)
+
+
+def other_splits(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The setting by which a model with the settings `before` had other splits, and what it was, or
+    empty: it may have learned from what it is judged on now."""
+    for section, names in DECIDE_SPLITS.items():
+        for name in names:
+            old, new = ((one.get(section) or {}).get(name) for one in (before, now))
+            if old != new:
+                return f"{section}.{name} was {'not there' if old is None else old}"
+    return ""
 
 
 def _by_group(metric: str, evaluation: Evaluation) -> tuple[float, float] | None:

@@ -11,13 +11,13 @@ from pydantic import BaseModel
 from modelyard.cost.report import paid
 from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.judging.evaluation import Evaluation, figure, judge
-from modelyard.packages.package import Package
+from modelyard.packages.package import Package, read_info
 from modelyard.packages.trust import Trust
 from modelyard.registry import versions as registry
 from modelyard.registry.tracking import track
 from modelyard.release.noted import FAILED, RELEASE, Release, disagreement
 from modelyard.release.release import Releaser
-from modelyard.stages.challenge import compare
+from modelyard.stages.challenge import compare, other_splits
 from modelyard.stages.judged import evaluated
 from modelyard.stages.run import Run, stage
 from modelyard.store import artifact
@@ -149,7 +149,8 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         reason = f"{new} already: {gate.metric} {figure(gate.value)}, promoted by hand"
         return made(champion=True, previous=None, champion_metric=None, reason=reason)
     try:
-        other = _judge_champion(run, registry.fetch(serving), gate.metric, features, result)
+        champion = registry.fetch(serving)
+        other = _judge_champion(run, champion, gate.metric, features, result)
     except Unavailable:
         raise
     except Exception as error:  # whatever another version's host raises on data that it never met
@@ -161,11 +162,14 @@ def _decide(run: Run, name: str, version: str, challenger: Package, features: Pa
         )
         return made(champion=False, previous=serving.version, champion_metric=None, reason=reason)
     found = compare(gate.metric, result, other, run.config.registry)
-    reason = (
-        f"{new}: {found.reason}"
-        if found.better
-        else f"kept version {serving.version}: version {version} has {found.reason}"
-    )
+    reason = f"{new}: {found.reason}"
+    if not found.better:
+        reason = f"kept version {serving.version}: version {version} has {found.reason}"
+        if differs := other_splits(read_info(champion).config, challenger.info.config):
+            reason += (
+                f". Version {serving.version} had other splits ({differs}) and may have learned from these test "
+                f"{result.unit}. To switch: modelyard promote {name}@{version}"
+            )
     value = other.metrics[gate.metric]
     return made(
         champion=found.better, previous=serving.version, champion_metric=value, reason=reason

@@ -109,6 +109,7 @@ class InstanceHost(SegmentationHost):
     """Answers for one trained network whose queries find objects."""
 
     Request, Response = InstancePicture, MaskedObjects
+    rows_by = "objects"
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
