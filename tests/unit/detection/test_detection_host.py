@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from modelyard.errors import BadData
 from modelyard.families.detection.host import DetectionHost
-from modelyard.families.detection.spec import Answers, DetectionSpec
-from modelyard.kit.boxes.answering import ObjectPicture
+from modelyard.families.detection.spec import DetectionSpec
+from modelyard.kit.boxes.answering import ObjectAnswers, ObjectPicture
 from modelyard.kit.boxes.geometry import grid, into_square
 from modelyard.kit.pictures.pixels import Limits
 from modelyard.runtimes.types import Arrays
@@ -35,7 +35,7 @@ def host_in(folder: Path, **plan: object) -> DetectionHost:
         std=[1.0] * 3,
     )
     spec.save(folder)
-    Answers(threshold=0.5, most_overlap=0.6).save(folder)
+    ObjectAnswers(threshold=0.5, most_overlap=0.6).save(folder)
     made = plan or {"kind": "cnn", "strides": STRIDES}
     (folder / "network.json").write_text(json.dumps(made))
     return DetectionHost(folder)

@@ -23,10 +23,11 @@ from modelyard.families.detection.data import DetectionData
 from modelyard.families.detection.gallery import gallery
 from modelyard.families.detection.host import GRAPH, PIXELS, DetectionHost
 from modelyard.families.detection.network import Detector, build, plan
-from modelyard.families.detection.spec import Answers, DetectionSpec
+from modelyard.families.detection.spec import DetectionSpec
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.boxes import report
+from modelyard.kit.boxes.answering import ObjectAnswers
 from modelyard.kit.boxes.geometry import areas, into_square
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.classes.answers import check_shared
@@ -117,7 +118,9 @@ class Detection(DetectionData, Family[DetectionConfig]):
         (assets / store.PLAN).write_text(json.dumps(made, indent=1) + "\n")
         examples = store.load_arrays(features, "train")[:EXAMPLE_ROWS]
         np.save(Path(out) / EXAMPLES, examples, allow_pickle=False)
-        answers = Answers(threshold=settings.threshold or 0.5, most_overlap=settings.most_overlap)
+        answers = ObjectAnswers(
+            threshold=settings.threshold or 0.5, most_overlap=settings.most_overlap
+        )
         answers.save(assets)
         if settings.threshold is None:
             host, run = DetectionHost(assets), TorchRuntime(self.graphs(out))

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from modelyard.families.detection.spec import Answers, DetectionSpec
+from modelyard.families.detection.spec import DetectionSpec
 from modelyard.host import Cost, Host, WithWarnings
-from modelyard.kit.boxes.answering import FoundObject, ObjectBox, ObjectPicture, described
+from modelyard.kit.boxes.answering import (
+    FoundObject,
+    ObjectAnswers,
+    ObjectBox,
+    ObjectPicture,
+    described,
+)
 from modelyard.kit.boxes.geometry import areas, from_centres, on_grid, out_of_square, suppressed
 from modelyard.kit.classifier.kind import from_base64
 from modelyard.kit.classifier.store import PLAN
@@ -58,7 +64,7 @@ class DetectionHost(Host):
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
         self.spec = DetectionSpec.load(self.assets)
-        self.answers = Answers.load_or(self.assets, Answers())
+        self.answers = ObjectAnswers.load_or(self.assets, ObjectAnswers())
         self.plan: dict[str, Any] = json.loads((self.assets / PLAN).read_text())
         self._turns = Turns()
         self._shown = self.spec.frequent(SHOWN_CLASSES)

@@ -1,11 +1,9 @@
-"""What a picture must become, and what the classes are: `assets/detection.json`; and how a trained
-network answers: `assets/answers.json`."""
+"""What a picture must become, and what the classes are: `assets/detection.json`."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from modelyard.kit.boxes.answering import ObjectAnswers
 from modelyard.kit.pictures.square import SquareSpec
 
 
@@ -16,10 +14,3 @@ class DetectionSpec(SquareSpec):
 
     pictures: int
     """Training pictures, those of earlier models included."""
-
-
-class Answers(ObjectAnswers):
-    """Which boxes of the network are answers."""
-
-    most_overlap: float = 0.6
-    """Of two boxes of a class that overlap by more, the surer one is the answer."""

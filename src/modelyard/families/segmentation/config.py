@@ -59,6 +59,9 @@ class SegmentationModel(CheckpointModel):
     threshold: float | None = Field(default=None, gt=0, lt=1)
     """mask2former: answers are objects with this score or more, where a request does not say another
     one. None: the score with the best F1 on the validation split."""
+    most_overlap: float = Field(default=0.6, gt=0, le=1)
+    """mask2former: of two masks of a class that overlap by more (intersection over union) the surer
+    one is the answer."""
 
 
 class SegmentationTraining(ChangesTraining):

@@ -151,19 +151,28 @@ class InstanceHost(SegmentationHost):
         more, the surest first.
 
         A query's score is the probability of its class, times the mean one of its mask's pixels
-        (Cheng et al. 2022, section 4.2): an object is found when both are sure.
+        (Cheng et al. 2022, section 4.2): an object is found when both are sure. Of two masks of a
+        class that overlap by more than the model's `most_overlap` the surer one is the object.
         """
         scores, logits = queries
         inside = logits > 0
         sure = 1 / (1 + np.exp(-np.abs(logits, dtype=np.float64)))
         mean = (sure * inside).sum((1, 2)) / np.maximum(1, inside.sum((1, 2)))
         labels, every = scores.argmax(axis=1), scores.max(axis=1) * mean
+        flat = inside.reshape(len(inside), -1).astype(np.float32)
+        both = flat @ flat.T
+        either = np.diag(both)[:, None] + np.diag(both) - both
+        alike = labels[:, None] == labels
+        twice = alike & (both > self.answers.most_overlap * either)
+        taken: list[int] = []
         for query in np.argsort(-every, kind="stable").tolist():
-            if most == 0 or every[query] < threshold:
+            if len(taken) == most or every[query] < threshold:
                 return
+            if twice[query, taken].any():
+                continue
             mask = self._enlarged(logits[query], size)
             if mask.any():
-                most -= 1
+                taken.append(query)
                 yield Seen(int(labels[query]), float(every[query]), mask)
 
     def cost(self, request: BaseModel) -> Cost:

@@ -70,14 +70,19 @@ class InstanceSegmentation(InstanceData, Segmentation):
         """
         found = super().fit(features, out, trainer)
         assets = Path(out) / "assets"
-        threshold = self.config.model.threshold
-        if threshold is None:
+        settings = self.config.model
+        answers = ObjectAnswers(
+            threshold=settings.threshold or 0.5, most_overlap=settings.most_overlap
+        )
+        answers.save(assets)
+        if settings.threshold is None:
             host, run = InstanceHost(assets), TorchRuntime(self.graphs(out))
-            threshold = self._judged(host, run, features, "validation", WHOLE).best_threshold()
-            said = f"The threshold {threshold:.2f} has the best F1 on the validation split."
+            best = self._judged(host, run, features, "validation", WHOLE).best_threshold()
+            answers = answers.model_copy(update={"threshold": best})
+            answers.save(assets)
+            said = f"The threshold {best:.2f} has the best F1 on the validation split."
             found["notes"] = [*found["notes"], said]
-        ObjectAnswers(threshold=threshold).save(assets)
-        return found | {"headline": f"{found['headline']}, threshold {threshold:.2f}"}
+        return found | {"headline": f"{found['headline']}, threshold {answers.threshold:.2f}"}
 
     def evaluate_part(
         self, host: SegmentationHost, run: Runtime, features: Path, split: Split, part: Part

@@ -57,6 +57,8 @@ class ObjectAnswers(Asset):
 
     threshold: float = 0.5
     """Least score of an answer, where a request says no other one."""
+    most_overlap: float = 0.6
+    """Of two boxes or masks of a class that overlap by more, the surer one is the answer."""
 
 
 def described(
