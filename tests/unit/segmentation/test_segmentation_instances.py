@@ -186,6 +186,20 @@ def test_changed_masks_are_those_of_their_objects(features):
             assert label == own[number - 1]
 
 
+def test_an_epoch_shows_each_picture_twice_and_changed_differently(features):
+    one = instanced()
+    count = len(store.load_arrays(features, "train"))
+    batches = one.batches(features, "train", 3)
+    assert sorted(batches.order.tolist()) == list(range(2 * count))
+    both = batches.take(np.array([5, 1 + count, 5 + count]))
+    assert torch.equal(both[LABELS][0], both[LABELS][2])
+    assert not torch.equal(both["pixels"][0], both["pixels"][2])
+    (alone,) = batches.take(np.array([5 + count]))["masks"]
+    assert torch.equal(alone, both["masks"][2])  # whichever batch it is in
+    assert sorted(one.batches(features, "train", 0).order.tolist()) == list(range(count))
+    assert sorted(one.batches(features, "validation", 3).order.tolist()) == [0, 1, 2, 3]
+
+
 def test_a_batch_s_loss_is_the_mean_of_its_pictures_and_falls(features):
     one = instanced()
     torch.manual_seed(0)

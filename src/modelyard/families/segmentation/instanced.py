@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 LABELS = "labels"
 """A batch's classes, int64 (batch, MOST_TRAINED): of the objects that MASKS numbers from 1 on; -1 where
 there is none."""
+VIEWS = 2
+"""How often an epoch shows each training picture."""
 FLOOR = 0.01
 """Least score of what is judged: what is surer than the rest counts, not what is sure."""
 
@@ -44,14 +46,31 @@ class InstanceSegmentation(InstanceData, Segmentation):
     """From a folder of pictures with outlines to a network that finds each object."""
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
-        """`pixels` float32 (batch, 3, size, size), MASKS and LABELS."""
-        plain = super().batches(features, split, epoch)
+        """`pixels` float32 (batch, 3, size, size), MASKS and LABELS.
+
+        An epoch shows each training picture VIEWS times, changed differently each time: it takes many
+        steps until each query has found what it looks for.
+        """
+        views = VIEWS if split == "train" and epoch > 0 else 1
+        drawn = super().batches
+        plain = [drawn(features, split, epoch * views - view) for view in range(views)]
         labels = torch.from_numpy(store.load_labels(features, split))
+        count = len(labels)
 
         def take(rows: np.ndarray) -> Batch:
-            return plain.take(rows) | {LABELS: labels[rows]}
+            parts = []
+            for view, one in enumerate(plain):
+                own = np.flatnonzero(rows // count == view)
+                if len(own):
+                    parts.append((own, one.take(rows[own] % count)))
+            back = torch.from_numpy(np.argsort(np.concatenate([own for own, _ in parts])))
+            found = {
+                name: torch.cat([part[name] for _, part in parts])[back] for name in (PIXELS, MASKS)
+            }
+            return found | {LABELS: labels[rows % count]}
 
-        return Batches(plain.order, plain.size, take, plain.least)
+        order = np.concatenate([one.order + view * count for view, one in enumerate(plain)])
+        return Batches(order, plain[0].size, take, plain[0].least)
 
     def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
         """Exemplars, changed at random as new pictures are."""

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import transformers
 
-from modelyard.errors import UsageError
 from modelyard.families.segmentation.config import SegmentationModel
 from modelyard.families.segmentation.spec import SegmentationSpec
 from modelyard.kit.checkpoints import checkpoint_shape
@@ -18,10 +17,10 @@ from modelyard.kit.transformers import network
 
 HEADS = 4
 GROUPED = 32
-"""Channels of the pixel decoder come in groups of so many."""
+"""Channels of the pixel decoder come in so many groups."""
 SMALL_SIDE = 320
 """Pictures up to so many pixels are cut into patches of 2, larger ones into patches of 4."""
-POINTS = 1_024
+POINTS = 512
 """Places of a mask that the loss compares, for pictures of any size."""
 
 
@@ -103,7 +102,7 @@ def plan_mask2former(
     """The network that the settings ask for, or that of a checkpoint.
 
     Raises:
-        UsageError: the checkpoint is of another kind, or the width does not fit.
+        UsageError: the checkpoint is of another kind.
     """
     made: dict[str, Any] = {"kind": "mask2former"}
     if checkpoint is not None:
@@ -113,10 +112,6 @@ def plan_mask2former(
         return made | NATURAL | {"config": kept}
     width = settings.width
     hidden = HEADS * width
-    if hidden % GROUPED:
-        least = GROUPED // HEADS
-        problem = f"model.width must be a multiple of {least} for mask2former, seen {width}"
-        raise UsageError(f"{problem}. Type: --set model.width={max(1, width // least) * least}")
     # Convolutions learn from fewer pictures than the windows of a Swin, which checkpoints have.
     backbone = {
         "model_type": "convnext",
@@ -129,10 +124,11 @@ def plan_mask2former(
     config = {
         "model_type": "mask2former",
         "backbone_config": backbone,
-        "feature_size": hidden,
+        # Its convolutions at full resolution are most of the work.
+        "feature_size": GROUPED * max(1, hidden // (2 * GROUPED)),
         "mask_feature_size": hidden,
         "hidden_dim": hidden,
-        "encoder_feedforward_dim": 2 * hidden,
+        "encoder_feedforward_dim": hidden,
         "dim_feedforward": 2 * hidden,
         "encoder_layers": 1,
         # The library counts the look of the queries before the first layer too.
