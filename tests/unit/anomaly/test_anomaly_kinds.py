@@ -192,8 +192,12 @@ def test_a_threshold_from_labels_forgets_the_calibration_rows_that_are_anomalies
         (tmp_path / source).mkdir()
         one = train(make("ocsvm", threshold_from=source), features, tmp_path / source)
         levels[source] = one.host.detector.threshold
+        asked = "--set model.threshold_from=labels" in one.report["headline"]
+        assert asked == (source == "assumed_normal")
     (tmp_path / "clean").mkdir()
-    clean = train(make("ocsvm"), machines, tmp_path / "clean").host.detector.threshold
+    one = train(make("ocsvm"), machines, tmp_path / "clean")
+    clean = one.host.detector.threshold
+    assert "threshold_from" not in one.report["headline"]
     assert levels["labels"] < levels["assumed_normal"]
     assert abs(levels["labels"] - clean) < 0.3 * (levels["assumed_normal"] - clean)
 

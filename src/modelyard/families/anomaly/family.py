@@ -105,6 +105,7 @@ class Anomaly(AnomalyData, Family[AnomalyConfig]):
             detector = self._calibrated(schema, features, out)
             report["headline"] += f", without the strangest {len(strangest):,} training rows"
         detector.save(out / "assets")
+        report["headline"] += _marked(config, features)
         return report | {"notes": [detector.note], "threshold": detector.threshold}
 
     def native(self, model: Path) -> Runtime:
@@ -217,6 +218,21 @@ def _normal_windows(
         clean = (part.label[ends] == 0) & ~part.disturbed(ends, window)
         found.append(part.windows(ends[clean], window))
     return np.concatenate(found)
+
+
+def _marked(config: AnomalyConfig, features: Path) -> str:
+    """A clause where more calibration rows are labelled anomalies than may raise an alarm: the
+    threshold lies among their scores then, and most anomalies below it."""
+    settings = config.model
+    if settings.threshold_from == "labels" or settings.contamination:
+        return ""
+    share = float((Part.load(features, "calibration").label == 1).mean())
+    if share <= settings.false_alarm_rate:
+        return ""
+    return (
+        f"; {share:.1%} of the calibration rows are labelled anomalies, and count as normal: the threshold lies "
+        "among their scores (by normal rows only: --set model.threshold_from=labels)"
+    )
 
 
 def _centre(out: Path) -> list[float]:
