@@ -80,6 +80,21 @@ def test_a_quoted_cell_may_hold_what_separates_and_line_ends(tmp_path: Path) -> 
     assert table.place(1)["row"] == 2
 
 
+def test_quotes_between_tabs_that_enclose_no_cells_are_part_of_them(tmp_path: Path) -> None:
+    """Two cells that begin with one would else swallow what is between them."""
+    rows = [('"No," she said', "x"), ('"Open', '"auf'), ("", '"'), ('say "a"', '"b" "c"')]
+    table = read(tmp_path, "a\tb\n\n" + "".join(f"{a}\t{b}\n" for a, b in rows), "table.tsv")
+    assert list(zip(texts(table, "a"), texts(table, "b"), strict=True)) == [
+        (one or None, two) for one, two in rows
+    ]
+    assert any("they are read as they stand" in note for note in table.notes)
+    quoted = 'a\tb\n"x ""y""\n\tz"\t"b"\nplain\t"one"\n'
+    table = read(tmp_path, quoted, "table.tsv")
+    assert texts(table, "a") == ['x "y"\n\tz', "plain"]
+    assert texts(table, "b") == ["b", "one"]
+    assert not any("as they stand" in note for note in table.notes)
+
+
 def test_blank_lines_are_no_rows_and_count_in_the_place(tmp_path: Path) -> None:
     content = 'town,size\n\nKöln,1.5\n"a\n\nb",2\n\n\nOslo,2.5\n\n'
     table = read(tmp_path, content)

@@ -22,6 +22,8 @@ NAMELESS = "(column without a name)"
 
 _BLANK_LINE = re.compile(r"(?:\n|\r)[ \t]*(?:\r?\n|\r)")
 _BLOCK = 1 << 26
+_QUOTED_CELL = re.compile(r'(^|\t)"[^"]*(?:""[^"]*)*"(?=[\t\r\n]|\Z)', re.MULTILINE)
+_BEGINS_WITH_A_QUOTE = re.compile(r'(?:^|\t)"', re.MULTILINE)
 
 
 def parse_text(text: Text) -> Table:
@@ -35,10 +37,10 @@ def parse_text(text: Text) -> Table:
     if all(_is_number(name) for name in header):
         problem = "the first row holds numbers, not column names"
         raise BadData(problem, file=text.file, hint="Add a header row")
-    numbers = None
+    quoted, numbers = _is_quoted(text), None
     if _BLANK_LINE.search(text.content):
-        numbers = _row_numbers(text.content, text.delimiter)
-    rows = _parse(text, len(header), numbers)
+        numbers = _row_numbers(text.content, text.delimiter, quoted=quoted)
+    rows = _parse(text, len(header), numbers, quoted=quoted)
     columns, names, words = [], [], []
     for name, cells in zip(header, rows.columns, strict=True):
         if name:
@@ -52,6 +54,8 @@ def parse_text(text: Text) -> Table:
     notes = [*text.notes, *notes]
     if text.delimiter != ",":
         notes.append(f"{text.file.name} is separated by {_called(text.delimiter)}s")
+    if not quoted:
+        notes.append(f"quotes in {text.file.name} enclose no cells: they are read as they stand")
     if words:
         notes.append(f"cells such as NA or null were read as empty: {', '.join(words)}")
     dropped = {NAMELESS: "no name in the header"} if "" in header else {}
@@ -59,7 +63,15 @@ def parse_text(text: Text) -> Table:
     return Table(pa.table(columns, names=names), [file], notes, dropped, text.delimiter)
 
 
-def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
+def _is_quoted(text: Text) -> bool:
+    """Whether quotes enclose cells. Collections of sentences between tabs are rarely written so:
+    one that begins `"No," she said` would lose its quotes, or swallow the next ones."""
+    if text.delimiter != "\t" or '"' not in text.content:
+        return True
+    return _BEGINS_WITH_A_QUOTE.search(_QUOTED_CELL.sub(r"\1", text.content)) is None
+
+
+def _parse(text: Text, width: int, numbers: list[int] | None, *, quoted: bool) -> pa.Table:
     ragged: list[Any] = []
 
     def note(row: Any) -> str:
@@ -78,7 +90,10 @@ def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
                 column_names=places, skip_rows_after_names=1, use_threads=False, block_size=_BLOCK
             ),
             parse_options=pyarrow.csv.ParseOptions(
-                delimiter=text.delimiter, newlines_in_values=True, invalid_row_handler=note
+                delimiter=text.delimiter,
+                quote_char='"' if quoted else False,
+                newlines_in_values=quoted,
+                invalid_row_handler=note,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(places, pa.string()), strings_can_be_null=False
@@ -92,7 +107,7 @@ def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
         # pyarrow counts the header, and passes over blank lines.
         row = first.number - 1
         row = row if numbers is None else numbers[row - 1]
-        if str(first.text).count('"') % 2:
+        if quoted and str(first.text).count('"') % 2:
             raise BadData("a quote is opened and never closed", file=text.file, row=row)
         raise BadData(
             f"{cells_of(first.actual_columns)} where the header has {first.expected_columns}{others}",
@@ -100,18 +115,20 @@ def _parse(text: Text, width: int, numbers: list[int] | None) -> pa.Table:
             row=row,
             hint=f"Quote cells that hold a {_called(text.delimiter)}, or fix the row",
         )
-    if len(rows) and data.count(b'"') % 2 and any("\n" in str(cells[-1]) for cells in rows.columns):
+    odd = quoted and data.count(b'"') % 2
+    if len(rows) and odd and any("\n" in str(cells[-1]) for cells in rows.columns):
         last = len(rows) if numbers is None else numbers[-1]
         raise BadData("a quote is opened and never closed", file=text.file, row=last)
     return rows
 
 
-def _row_numbers(content: str, delimiter: str) -> list[int] | None:
+def _row_numbers(content: str, delimiter: str, *, quoted: bool) -> list[int] | None:
     """The number in the file of each row that is not blank, from 1 below the header.
 
     None where only blank lines at the end, or none at all, stand in the file.
     """
-    rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, quoting=quoting)
     next(rows)
     try:
         found = [number for number, row in enumerate(rows, 1) if row]
