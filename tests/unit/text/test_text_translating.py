@@ -122,8 +122,16 @@ def lines(rows: list[tuple[str, str]], separator: str = "\t") -> str:
             ),
             {"text_column": "en", "label_column": "de"},
         ),
+        (
+            "pairs.jsonl",
+            "".join(
+                json.dumps({"id": "7", "translation": {"en": one, "de": two}}) + "\n"
+                for one, two in phrases()
+            ),
+            {"text_column": "en", "label_column": "de"},
+        ),
     ],
-    ids=["tsv", "languages", "csv", "named", "jsonl", "datasets"],
+    ids=["tsv", "languages", "csv", "named", "jsonl", "datasets", "numbered"],
 )
 def test_pairs_are_read_from_tables_and_json(raw, name, content, settings):
     (raw / name).write_text(content, encoding="utf-8")
@@ -144,6 +152,9 @@ def test_pairs_are_read_from_tables_and_json(raw, name, content, settings):
         ("pairs.txt", lines(phrases()), r"holds no pairs of texts"),
         ("pairs.jsonl", '{"source": "a", "target": "b"}\n{"source": \n', r"pairs.jsonl.*row 2"),
         ("pairs.jsonl", '["a", "b"]\n', r"row 1.*must be a JSON object"),
+        ("pairs.jsonl", '{"source": "a", "target": ["b"]}\n', r"'target': holds lists.*of its own"),
+        ("pairs.jsonl", '{"source": ["a"], "target": "b"}\n', r"'source': holds lists"),
+        ("pairs.csv", "source,target\na,b\n", r"has 1 different pairs.*6 are needed. Add pairs$"),
         ("pairs.tsv", "source\ttarget\na\tb\textra\n", r"row 1.*3 cells where the header has 2"),
         ("pairs.tsv", "source\ttarget\n\tb\n", r"no row has both"),
         ("pairs.tsv", "source\ttarget\n", r"no row below it"),

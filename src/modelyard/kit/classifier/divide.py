@@ -134,13 +134,14 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
     if not rare:
         return
     label = rare[0]
-    what = f"class {label!r} has {counts[label]} different {kind.many} to divide"
+    named = "" if label == kind.one else f"class {label!r} "  # some kinds have no classes
+    what = f"{named}has {counts[label]} different {kind.many} to divide"
     what += f"; at least {LEAST_OF_CLASS} are needed"
     if len(rare) > 1:
         named = ", ".join(repr(one) for one in rare[1 : 1 + SHOWN])
         what += f". {len(rare) - 1} more classes have too few: {named}"
         what += ", …" if len(rare) > 1 + SHOWN else ""
-    hint = f"Add {kind.many} of it, or leave it out"
+    hint = f"Add {kind.many} of it, or leave it out" if named else f"Add {kind.many}"
     if label.startswith("[") or "|" in label:
         hint = f"Should a {kind.one} have several labels: --set features.labels=many"
     elif "/" in label:

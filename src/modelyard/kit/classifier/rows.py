@@ -73,6 +73,8 @@ class Rows:
     numbers: list[int]
     """Of each row, in the file."""
     notes: list[str]
+    lists: frozenset[str] = frozenset()
+    """Columns of JSON rows in which a cell is a list or an object."""
 
 
 Find = Callable[[Rows, RowFeatures], tuple[str, str]]
@@ -118,6 +120,9 @@ def read_rows(
                 raise BadData(
                     f"the column is missing; seen: {seen}", file=part.file.path, column=name
                 )
+        if content in part.lists:
+            problem = f"holds lists or objects; a {kind.one} is a text"
+            raise BadData(problem, file=part.file.path, column=content)
         listing.notes += part.notes
         _add(listing, part, content, label, _split_of(part.file.path) if by_name else None)
     if not listing.examples:
@@ -191,7 +196,7 @@ def _read(file: File) -> Rows:
         columns = {name: texts(table, name) for name in table.names}
         numbers = table.files[0].row_numbers().tolist()
         return Rows(file, columns, numbers, table.notes)
-    columns, numbers = {}, []
+    columns, numbers, lists = {}, [], set()
     for number, value in json_rows(read_utf8(file), file.path):
         value = _flat(value)
         if not isinstance(value, dict):
@@ -200,15 +205,15 @@ def _read(file: File) -> Rows:
             columns[name] = [None] * len(numbers)
         for name, cells in columns.items():
             cells.append(_cell(value.get(name)))
+        lists |= {name for name, cell in value.items() if isinstance(cell, dict | list)}
         numbers.append(number)
-    return Rows(file, dict(sorted(columns.items())), numbers, [])
+    return Rows(file, dict(sorted(columns.items())), numbers, [], frozenset(lists))
 
 
 def _flat(value: Any) -> Any:
-    """The object of a row; of `{"translation": {…}}` the inner one."""
-    if isinstance(value, dict) and len(value) == 1:
-        inner = value.get(TRANSLATION)
-        return inner if isinstance(inner, dict) else value
+    """The object of a row; what `{"translation": {…}}` holds stands next to its other fields."""
+    if isinstance(value, dict) and isinstance(inner := value.get(TRANSLATION), dict):
+        return {name: cell for name, cell in value.items() if name != TRANSLATION} | inner
     return value
 
 

@@ -60,4 +60,7 @@ def _find(rows: Rows, settings: RowFeatures) -> tuple[str, str]:
                 "a table needs a first row with names, such as source,target"
             ),
         )
+    if target in rows.lists:
+        problem = "holds lists or objects; a target is a text, and each of several a row of its own"
+        raise BadData(problem, file=rows.file.path, column=target)
     return source, target
