@@ -188,6 +188,26 @@ def test_the_tokenizer_has_seen_the_training_split_alone_and_loses_nothing(tmp_p
     assert 0 not in codec.encode("<|endoftext|>")
 
 
+def test_tokens_are_counted_by_the_tokenizer_of_a_checkpoint(tmp_path):
+    """The line and the card told of one that nothing used."""
+    base = tmp_path / "base"
+    base.mkdir()
+    train_tokenizer(["weather, whether and feathers"] * 9, 270, base / "tokenizer.json")
+    (base / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    (base / "model.safetensors").touch()
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    (raw / "a.jsonl").write_text(rows(*({"text": f"text {n} whether"} for n in range(9))))
+    (out / "assets").mkdir(parents=True)
+    config = LanguageConfig.model_validate({"model": {"checkpoint": str(base)}})
+    assert config.for_features()["model"]["checkpoint"] == str(base)
+    summary = LanguageData(config).features(raw, out)
+    kept = out / "assets/tokenizer.json"
+    assert kept.read_bytes() == (base / "tokenizer.json").read_bytes()
+    assert f"{Codec(kept).size} tokens" in summary["headline"]
+    assert any("is the checkpoint's" in note for note in summary["notes"])
+
+
 def test_prompts_are_passages_of_their_split(tmp_path, features_of_modules):
     for split in ("train", "validation", "test"):
         bodies = LanguageData(LanguageConfig()).requests(features_of_modules, split, None)

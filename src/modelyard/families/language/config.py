@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -168,6 +168,13 @@ class LanguageConfig(FamilyConfig):
                 "--set compress.aware_epochs=0"
             )
         return self
+
+    def for_features(self) -> Mapping[str, Mapping[str, Any]]:
+        """The checkpoint: its tokenizer counts the tokens."""
+        model = self.model
+        if model.checkpoint is None:
+            return {}
+        return {"model": {"checkpoint": model.checkpoint, "hub": model.hub}}
 
     def requires(self) -> Mapping[str, str]:
         """transformers and tokenizers; peft for adapters."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.language.chat import ASSISTANT
+from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.documents import Document, in_parts, read_documents
 from modelyard.families.language.earlier import keep_tokenizer
@@ -69,10 +71,15 @@ class LanguageData(Data[LanguageConfig]):
         )
         for split, members in splits.items():
             write_split(out, split, members)
-        if base is None:
+        tokenizer, whose = out / "assets" / "tokenizer.json", "is the earlier model's"
+        if base is None and config.model.checkpoint is not None:
+            shutil.copyfile(Checkpoint.find(config.model).tokenizer, tokenizer)
+            whose = "is the checkpoint's"
+        elif base is None:
             texts = [document.text for document in splits["train"]]
-            train_tokenizer(texts, settings.vocabulary, out / "assets" / "tokenizer.json")
-        return _summary(splits, dropped, cut, Codec(out / "assets" / "tokenizer.json"))
+            train_tokenizer(texts, settings.vocabulary, tokenizer)
+            whose = "has seen the training split only"
+        return _summary(splits, dropped, cut, Codec(tokenizer), whose)
 
     def requests(
         self, features: Path, split: Split, limit: int | None = None
@@ -162,7 +169,11 @@ def _passage(text: str, rng: np.random.Generator) -> str:
 
 
 def _summary(
-    splits: dict[Split, list[Document]], dropped: dict[str, int], cut: list[str], codec: Codec
+    splits: dict[Split, list[Document]],
+    dropped: dict[str, int],
+    cut: list[str],
+    codec: Codec,
+    whose: str,
 ) -> dict[str, Any]:
     rows: dict[str, int] = {}
     table: list[list[Any]] = []
@@ -179,7 +190,7 @@ def _summary(
     notes = [
         *(cut or ["Whole documents are divided, so no document has parts in two splits."]),
         f"{dropped.get('identical', 0)} identical documents were left out. Near-duplicates are not found.",
-        f"The tokenizer ({codec.size} tokens, byte-level BPE) has seen the training split only.",
+        f"The tokenizer ({codec.size} tokens) {whose}.",
     ]
     characters = sum(row[2] for row in table)
     return {

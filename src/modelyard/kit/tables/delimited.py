@@ -127,8 +127,11 @@ def _row_numbers(content: str, delimiter: str, *, quoted: bool) -> list[int] | N
 
     None where only blank lines at the end, or none at all, stand in the file.
     """
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    rows = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, quoting=quoting)
+    rows = csv.reader(
+        io.StringIO(content, newline=""),
+        delimiter=delimiter,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+    )
     next(rows)
     try:
         found = [number for number, row in enumerate(rows, 1) if row]
