@@ -153,6 +153,14 @@ def test_json_lines_are_read_as_in_training_and_a_broken_one_is_named(tmp_path: 
     file.write_bytes(b'{"x": 1}\n{"x": 1, "id": "\xe4"}\n')
     with pytest.raises(BadData, match=r"row 2: byte 0xe4 is not UTF-8"):
         read_examples(file, lines)
+    file.write_text('{"x": 1, "id": "\\ud83d\\ude00"}\n')
+    assert read_examples(file, lines)[0].unused == {"id": "😀"}
+    file.write_text('{"x": 1}\n{"x": 1, "id": "\\uD83D"}\n')
+    with pytest.raises(BadData, match="row 2: holds half of a surrogate pair"):
+        read_examples(file, lines)
+    (tmp_path / "new.json").write_text('[{"x": 1, "id": "\\ud83d"}]')
+    with pytest.raises(UsageError, match="new.json is not JSON: it holds half of a surrogate pair"):
+        read_examples(tmp_path / "new.json", lines)
     (tmp_path / "new.json").write_text("[1,")
     with pytest.raises(UsageError, match="new.json is not JSON"):
         read_examples(tmp_path / "new.json", lines)

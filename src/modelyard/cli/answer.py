@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from modelyard.cli.writing import flat, notes, write_answers
 from modelyard.errors import BadData, UsageError
 from modelyard.host import Explains
-from modelyard.kit.json_lines import ROWS, json_rows, read_utf8
+from modelyard.kit.json_lines import HALF, ROWS, is_broken, json_rows, read_utf8
 from modelyard.packages.package import Package
 from modelyard.store.files import File
 
@@ -137,7 +137,7 @@ def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
     """The rows, and whether the package's family read them."""
     name, source = file.name.lower(), File(file.parent, file.name)
     if source.suffix in ROWS:
-        return _json_rows([value for _, value in json_rows(read_utf8(source), file)], file, package)
+        return _json_rows(file, package)
     if source.suffix == ".json":
         return _from_text(read_utf8(source), f"{file.name} is "), False
     rows = package.host.read_file(file)
@@ -152,8 +152,13 @@ def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
     return _read_table(file, reader), False
 
 
-def _json_rows(rows: list[Any], file: Path, package: Package) -> tuple[list[Any], bool]:
+def _json_rows(file: Path, package: Package) -> tuple[list[Any], bool]:
     """JSON rows are bodies of requests; else, where none has a field of one, as in training."""
+    text, rows = read_utf8(File(file.parent, file.name)), []
+    for number, value in json_rows(text, file):
+        if is_broken(text, value):
+            raise BadData(HALF, file=file, row=number)
+        rows.append(value)
     fields = _fields(package)
     if any(isinstance(row, dict) and fields.keys() & row.keys() for row in rows):
         return rows, False
@@ -257,6 +262,8 @@ def _from_text(text: str, what: str = "") -> list[Any]:
         body = json.loads(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"{what}not JSON: {error}") from None
+    if is_broken(text, body):
+        raise UsageError(f"{what}not JSON: it {HALF}")
     return body if isinstance(body, list) else [body]
 
 

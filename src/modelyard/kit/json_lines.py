@@ -12,6 +12,7 @@ from modelyard.store.files import File
 
 ROWS = frozenset({".jsonl", ".ndjson"})
 """Endings of files with one JSON object a line."""
+HALF = "holds half of a surrogate pair"
 
 
 def read_utf8(source: File) -> str:
@@ -54,6 +55,18 @@ def json_rows(text: str, file: Path) -> Iterator[tuple[int, Any]]:
         yield row, value
 
 
+def is_broken(text: str, value: Any) -> bool:
+    """Whether a value that JSON `text` says holds half of a surrogate pair, which is no text and
+    which nothing can write: only an escape such as `\\ud83d` can say it."""
+    if "\\ud" not in text.lower():
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
 def text_of(value: Any, field: str, file: Path, row: int, hint: str) -> str:
     """The text in a field of a row, lines ended by a line feed.
 
@@ -73,5 +86,5 @@ def text_of(value: Any, field: str, file: Path, row: int, hint: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise BadData("holds half of a surrogate pair", file=file, row=row, column=field) from None
+        raise BadData(HALF, file=file, row=row, column=field) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
