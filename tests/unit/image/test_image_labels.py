@@ -269,3 +269,16 @@ def test_a_model_of_one_label_is_opened_as_such_and_not_continued_with_many(
     assert type(open_host(tmp_path / "out/assets")) is ImageHost
     with pytest.raises(UsageError, match=r"features\.labels"):
         features_of(build(ImageConfig()), tmp_path / "raw", tmp_path / "more", model)
+
+
+@pytest.mark.parametrize("least", [0, 1])
+def test_lists_of_labels_without_the_setting_are_refused_with_it(
+    tmp_path: Path, least: int
+) -> None:
+    """Whether the first that is wrong is an empty cell or a list that hardly any picture has."""
+    numbers = [number for number in range(64) if number % 8 >= least]
+    rows = [f'some/{number:02}.png,"{";".join(held(number))}"' for number in numbers]
+    raw = table(pictures(tmp_path / "raw"), [*rows[:20], *rows[-1:]], "file,label")
+    config = ImageConfig.model_validate({"data": {"uri": "mine"}})
+    with pytest.raises(BadData, match="--set features.labels=many"):
+        open_data(config).features(raw, tmp_path / "features")

@@ -142,8 +142,8 @@ def _check_counts(pool: list[Example], kind: FileKind, raw: Path) -> None:
         what += f". {len(rare) - 1} more classes have too few: {named}"
         what += ", …" if len(rare) > 1 + SHOWN else ""
     hint = f"Add {kind.many} of it, or leave it out" if named else f"Add {kind.many}"
-    if label.startswith("[") or "|" in label:
-        hint = f"Should a {kind.one} have several labels: --set features.labels=many"
+    if lists := [one for one in sorted(counts) if one.startswith("[") or "|" in one or ";" in one]:
+        hint = f"Should {lists[0]!r} be several labels: --set features.labels=many"
     elif "/" in label:
         hint = "Should fewer folders of the path be the class: --set features.class_folder=1"
     raise BadData(what, file=raw, hint=hint)

@@ -84,7 +84,12 @@ def check_labels(listing: Listing, settings: FileFeatures, earlier: Sequence[str
         raise BadData(problem, file=listing.examples[0].table, hint=hint)
     for example in listing.examples:
         if not example.label:
-            raise wrong_label(example, "empty")
+            hint = ""
+            if example.table is not None and hasattr(settings, "labels"):
+                hint = (
+                    f"Where a {kind.one} may have any number of labels: --set features.labels=many"
+                )
+            raise wrong_label(example, "empty", hint)
         if settings.classes and example.label not in settings.classes:
             allowed = choices("class", example.label, settings.classes)
             raise wrong_label(example, f"{allowed} (features.classes)")
@@ -115,12 +120,12 @@ def _check_positive(positive: str | None, labels: set[str]) -> None:
     raise UsageError(f"setting 'features.positive': {allowed}")
 
 
-def wrong_label(example: Example, problem: str) -> BadData:
+def wrong_label(example: Example, problem: str, hint: str = "") -> BadData:
     """The fault of an example's label, with its file and row."""
     if example.table is not None:
-        column = example.columns[1]
-        return BadData(problem, file=example.table, row=example.row, column=column or None)
-    return BadData(problem, file=example.file.path)
+        column = example.columns[1] or None
+        return BadData(problem, file=example.table, row=example.row, column=column, hint=hint)
+    return BadData(problem, file=example.file.path, hint=hint)
 
 
 def grouped(example: Example, pattern: str) -> Example:
