@@ -169,3 +169,22 @@ def test_reasons_add_what_each_stretch_of_the_history_does(features: Path) -> No
     }
     # The seasonal naive looks at the last week only.
     assert abs(found.contributions["28 to 24 steps back"]) < 1
+
+
+def test_a_constant_history_is_scaled_by_the_usual_spread_at_its_level(features: Path) -> None:
+    """What a network adds, here one scaled unit, is no larger for it than for others."""
+    host = ForecastHost(features / "assets")
+    times = [f"2026-02-{day:02}" for day in range(1, 29)]
+    found = {}
+    for level in (40.0, 4e4, 0.0):
+        request = host.Request.model_validate({"values": [level] * 28, "times": times})
+        (answer,) = host.predict(naive, [request])
+        found[level] = np.array(answer.quantiles["0.9"]) - np.array(answer.median)
+    panel, schema = Panel.load(features), Schema.load(features / "assets")
+    train = panel.windows(schema, panel.origins(schema, "train", schema.horizon)).values
+    spread, size = np.nanstd(train, axis=1), np.abs(np.nanmean(train, axis=1))
+    relative = np.median(spread / size)
+    assert relative < 0.9
+    assert found[40.0] == pytest.approx(40 * relative, rel=0.1)
+    assert found[4e4] == pytest.approx(4e4 * relative, rel=0.1)
+    assert found[0.0] == pytest.approx(np.median(spread), rel=0.1)

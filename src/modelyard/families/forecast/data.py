@@ -16,7 +16,7 @@ from modelyard.families.forecast.naming import Names, find_names
 from modelyard.families.forecast.panel import Panel
 from modelyard.families.forecast.reading import OneSeries, grid_of, on_grid, read_rows, with_days
 from modelyard.families.forecast.samples import write_sample
-from modelyard.families.forecast.window import Column, Schema
+from modelyard.families.forecast.window import Column, Schema, usual_spread
 from modelyard.family import Data, Split
 from modelyard.kit.tables import (
     check_same_columns,
@@ -33,6 +33,8 @@ from modelyard.store.base import base_of
 
 LONGEST = 512
 """Steps of a history, where the settings give none."""
+MOST_SEEN = 10_000
+"""Training histories whose spread is looked at."""
 STRONG = 0.3
 """Autocorrelation from which on a lag counts as a season."""
 
@@ -82,7 +84,10 @@ class ForecastData(Data[ForecastConfig]):
         panel = panel_of(kept, settings, names, context, season)
         dates = tables[0].orders.get(names.time or "", settings.dates)
         schema = self._schema(panel, names, grid, season, context)
-        schema = schema.model_copy(update={"dates": dates})
+        origins = panel.origins(schema, "train", schema.horizon)
+        origins = origins[:: max(1, len(origins) // MOST_SEEN)]
+        usual = usual_spread(panel.windows(schema, origins).values) if len(origins) else None
+        schema = schema.model_copy(update={"dates": dates, "usual": usual})
         base = base_of(out)
         if base is not None:
             schema = _as_earlier(Schema.load(base / "assets"), schema)
@@ -280,7 +285,7 @@ def _as_earlier(earlier: Schema, now: Schema) -> Schema:
     check_same("features.season", now.season, earlier.season)
     check_same("features.known", [c.name for c in now.known], [c.name for c in earlier.known])
     check_same("model.quantiles", now.quantiles, earlier.quantiles)
-    kept = {"past": earlier.past, "known": earlier.known}
+    kept = {"past": earlier.past, "known": earlier.known, "usual": earlier.usual}
     if [one.name for one in now.past] != [one.name for one in earlier.past]:
         names = ", ".join(one.name for one in earlier.past)
         raise BadData(f"the earlier model needs the columns {names or 'of the target only'}")

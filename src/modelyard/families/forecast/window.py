@@ -31,6 +31,10 @@ class Column(BaseModel):
     maximum: float
 
 
+FLAT = 1e-9
+"""A history with less spread, by its level, has none."""
+
+
 class Schema(Asset):
     """`schema.json`: what a series consists of, and how far is looked back and ahead."""
 
@@ -58,6 +62,9 @@ class Schema(Asset):
     minimum: float
     maximum: float
     """Of the target's training values."""
+    usual: tuple[float, float] | None = None
+    """Median spread of training histories that vary, by their level and in the target's unit: what a
+    history without any spread is scaled by, see `spread_of`. None in packages of earlier versions."""
     example: list[float | None]
     """Values of a training series, `context` of them."""
     example_time: float
@@ -114,8 +121,7 @@ def inputs_of(schema: Schema, windows: Windows) -> Inputs:
     values = np.where(there, windows.values, 0.0)
     level = values.sum(axis=1) / count
     off = np.where(there, values - level[:, None], 0.0)
-    scale = np.sqrt((off**2).sum(axis=1) / count)
-    scale = np.where(scale > 1e-9 * np.abs(level), scale, np.maximum(np.abs(level), 1.0))
+    scale = spread_of(schema, level, np.sqrt((off**2).sum(axis=1) / count))
     naive = seasonal_naive(windows.values, schema.season, schema.horizon)
     naive = np.where(np.isfinite(naive), naive, level[:, None])
     calendar = schema.grid.calendar(windows.times) if schema.grid.dated else None
@@ -129,6 +135,27 @@ def inputs_of(schema: Schema, windows: Windows) -> Inputs:
         future += _columns(calendar[:, schema.context :])
     arrays = {"history": _stacked(history), "future": _stacked(future)}
     return Inputs(arrays, level, scale, naive)
+
+
+def spread_of(schema: Schema, level: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """What windows are scaled by, float64 (windows,): their spread, or where all values are the same
+    the usual one of such a level. By its level, what a network adds would be as large as that."""
+    flat = spread <= FLAT * np.abs(level)
+    if schema.usual is None:
+        return np.where(flat, np.maximum(np.abs(level), 1.0), spread)
+    relative, absolute = schema.usual
+    return np.where(flat, np.where(level == 0, absolute, relative * np.abs(level)), spread)
+
+
+def usual_spread(values: np.ndarray) -> tuple[float, float] | None:
+    """`Schema.usual` of training histories, float64 (windows, context); None where none varies."""
+    level, spread = np.nanmean(values, axis=1), np.nanstd(values, axis=1)
+    varied = spread > FLAT * np.abs(level)
+    if not varied.any():
+        return None
+    sizes = np.abs(level[varied])
+    relative = spread[varied] / np.maximum(sizes, spread[varied])
+    return float(np.median(relative)), float(np.median(spread[varied]))
 
 
 def seasonal_naive(values: np.ndarray, season: int, horizon: int) -> np.ndarray:
