@@ -11,6 +11,7 @@ import yaml
 
 from modelyard.family import load
 from modelyard.pipeline import form
+from modelyard.registry.versions import model_name
 from modelyard.stages import TRAINING
 from modelyard.stages.run import Run, code_version
 from tests.pipeline.cache import Backend
@@ -138,6 +139,19 @@ def test_each_step_is_handed_a_config_with_which_its_stage_has_the_same_key():
     assert "gate" not in given["train"]["config"]
     assert "model" not in given["features"]["config"]
     assert Run.of("tabular", given["package"]["config"]).config == run.config
+
+
+@pytest.mark.parametrize("asked", [{"continual": {"start": "champion"}}, {"seed": 1}])
+def test_the_step_that_looks_for_the_champion_knows_the_name_it_serves_under(
+    tmp_path, monkeypatch, asked
+):
+    """It looked for that of the data, and a run that was to go on began from scratch."""
+    monkeypatch.setenv("MODELYARD_HOME", str(tmp_path))
+    named = {"registry": {"name": "mine", "margin": 0.5}, "data": {"uri": "s3://b/rows.csv"}}
+    run = Run.of("text", named | asked)
+    step = Run.of("text", form.handed(run)["features"]["config"])
+    assert model_name(step) == ("mine" if "continual" in asked else "text-rows")
+    assert step.config.registry.margin != 0.5  # which no features follow from
 
 
 def test_the_form_and_the_settings_make_one_config_and_a_field_wins():

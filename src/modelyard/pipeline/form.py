@@ -15,6 +15,7 @@ from modelyard import events
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import Entry, load
 from modelyard.settings.carried import carried, received
+from modelyard.settings.continual import CHAMPION
 from modelyard.settings.family import FamilyConfig, merge, portable, resolve
 from modelyard.stages import STAGES, TRAINING
 from modelyard.stages.run import Run, Stage, code_version
@@ -160,6 +161,9 @@ def _read(run: Run, stage: Stage, whole: dict[str, Any]) -> dict[str, Any]:
     config = {name: value for name, value in whole.items() if name in sections}
     if stage.name == "features":
         config = merge(run.config.for_features(), config)
+        if CHAMPION in (run.config.continual.start, run.config.compress.teacher):
+            name = whole.get("registry", {}).get("name")
+            config = merge({"registry": {"name": name}} if name else {}, config)
     try:
         resolve(run.entry.Config, ("config", config))
     except UsageError:
