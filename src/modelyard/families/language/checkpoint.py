@@ -1,15 +1,12 @@
-"""A trained model to start from: a folder in transformers' layout, one that this family trained,
-or a hub name."""
+"""A trained model to start from: its architecture, and the model with its weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from modelyard.errors import UsageError
-from modelyard.families.language.config import Kind, LanguageModel
-from modelyard.kit.checkpoints import checkpoint_folder, checkpoint_shape
+from modelyard.families.language.config import LanguageModel
+from modelyard.families.language.parts import CheckpointParts
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -17,38 +14,8 @@ if TYPE_CHECKING:
     from modelyard.families.language.model import CausalLanguageModel
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where a checkpoint's parts lie."""
-
-    folder: Path
-    config: Path
-    tokenizer: Path
-    own: bool
-    """Whether this family trained it."""
-
-    @classmethod
-    def find(cls, settings: LanguageModel) -> Checkpoint:
-        """The checkpoint that `model.checkpoint` names.
-
-        Raises:
-            UsageError: nothing there, another kind of model, or a file is missing.
-            Unavailable: it is not on this machine and may not, or cannot, be fetched.
-        """
-        assert settings.checkpoint is not None
-        folder = checkpoint_folder(settings.checkpoint, hub=settings.hub)
-        own = (folder / "assets" / "decoder.json").is_file()
-        inside = folder / "assets" if own else folder
-        found = cls(folder, inside / "config.json", inside / "tokenizer.json", own)
-        checkpoint_shape(folder, (found.config, found.tokenizer), get_args(Kind))
-        return found
-
-    @classmethod
-    def earlier(cls, base: Path) -> Checkpoint:
-        """The model that a run starts from."""
-        return cls(
-            base, base / "assets" / "config.json", base / "assets" / "tokenizer.json", own=True
-        )
+class Checkpoint(CheckpointParts):
+    """One that can be loaded."""
 
     def architecture(self, settings: LanguageModel) -> PretrainedConfig:
         """Its architecture, with the global tokens that the settings add, and a window where it

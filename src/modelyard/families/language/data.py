@@ -13,10 +13,10 @@ import numpy as np
 
 from modelyard.errors import BadData
 from modelyard.families.language.chat import ASSISTANT
-from modelyard.families.language.checkpoint import Checkpoint
 from modelyard.families.language.config import LanguageConfig
 from modelyard.families.language.documents import Document, in_parts, read_documents
 from modelyard.families.language.earlier import keep_tokenizer
+from modelyard.families.language.parts import CheckpointParts
 from modelyard.families.language.tokens import Codec, train_tokenizer
 from modelyard.family import Data, Split
 from modelyard.kit.splits import keys_of
@@ -73,7 +73,7 @@ class LanguageData(Data[LanguageConfig]):
             write_split(out, split, members)
         tokenizer, whose = out / "assets" / "tokenizer.json", "is the earlier model's"
         if base is None and config.model.checkpoint is not None:
-            shutil.copyfile(Checkpoint.find(config.model).tokenizer, tokenizer)
+            shutil.copyfile(CheckpointParts.find(config.model).tokenizer, tokenizer)
             whose = "is the checkpoint's"
         elif base is None:
             texts = [document.text for document in splits["train"]]
