@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from modelyard.families.recommender.requests import Query
 from modelyard.home import slug
 from modelyard.serving.app import create_app
+from modelyard.serving.control import Feedback
+from modelyard.serving.problems import Reader, Refusal
 from modelyard.serving.settings import Limits
 
 JSON = {"content-type": "application/json"}
@@ -380,3 +383,18 @@ def test_no_mutation_of_a_good_body_makes_it_fail(client, payments, data):
     start = data.draw(st.integers(0, len(good)))
     end = data.draw(st.integers(start, len(good)))
     check(post(client, good[:start] + data.draw(st.binary(max_size=6)) + good[end:]))
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "said"),
+    [
+        (Feedback, {"id": "x", "label": ["a", "b"]}, "field 'label' must be a number or a string"),
+        (Query, {"user": 3.5}, "field 'user' must be an integer or a string"),
+    ],
+)
+def test_a_field_of_several_types_is_one_problem_by_its_own_name(model, body, said):
+    with pytest.raises(Refusal) as refused:
+        Reader(model)([body], False)
+    (problem,) = refused.value.problems
+    assert problem.error.startswith(said)
+    assert problem.field == said.split("'")[1]
