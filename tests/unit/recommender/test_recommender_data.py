@@ -357,3 +357,12 @@ def test_requests_hold_what_is_known_at_the_time(tmp_path: Path) -> None:
         assert "user" not in body
         assert len(body["history"]) == 3
     assert json.loads((out / "assets" / "users.json").read_text())[:2] == ["1", "2"]
+
+
+def test_a_log_without_what_multitask_learns_is_refused_before_a_run(tmp_path):
+    lines = [f"u{n % 30},i{n % 23},{n}" for n in range(200)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item,time", *lines]) + "\n")
+    RecommenderData(RecommenderConfig()).check(tmp_path)
+    config = RecommenderConfig.model_validate({"model": {"kind": "multitask"}})
+    with pytest.raises(BadData, match=r"missing: all three\. Type: --set model\.kind=lightgcn"):
+        RecommenderData(config).check(tmp_path)

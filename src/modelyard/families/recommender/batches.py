@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from modelyard.errors import BadData
 from modelyard.families.recommender.catalog import Catalog
 from modelyard.families.recommender.config import USUAL, RecommenderConfig
 from modelyard.families.recommender.data import load_impressions, load_split
 from modelyard.families.recommender.earlier import load_fresh
+from modelyard.families.recommender.naming import LABELS, without_labels
 from modelyard.family import Split
 from modelyard.training.batches import Batches
 
@@ -114,11 +114,7 @@ def impressions(config: RecommenderConfig, features: Path, split: Split, epoch: 
     shown = load_impressions(features, split)
     missing = [name for name, values in (shown or {}).items() if np.isnan(values).all()]
     if shown is None or missing:
-        raise BadData(
-            f"model.kind=multitask needs the columns click, conversion and dwell; missing: "
-            f"{', '.join(missing) or 'all three'}",
-            hint="Type: --set model.kind=lightgcn",
-        )
+        raise without_labels(missing or list(LABELS))
     shown["dwell"] = np.log1p(shown["dwell"])
     arrays = {name: np.nan_to_num(values) for name, values in shown.items()}
     rng = np.random.default_rng([config.seed, epoch if split == "train" else 0])

@@ -20,7 +20,7 @@ from modelyard.families.recommender.catalog import Catalog, Item, by_user
 from modelyard.families.recommender.config import USUAL, RecommenderConfig, RecommenderFeatures
 from modelyard.families.recommender.earlier import earlier_catalog, merged, no_news, save_fresh
 from modelyard.families.recommender.lists import Lists, read_lists
-from modelyard.families.recommender.naming import LABELS
+from modelyard.families.recommender.naming import LABELS, without_labels
 from modelyard.families.recommender.numbering import from_number, number_listed, numbering
 from modelyard.families.recommender.profiles import ITEMS, USERS
 from modelyard.families.recommender.read import Log, read_log
@@ -51,10 +51,14 @@ class RecommenderData(Data[RecommenderConfig]):
         write_sample(raw, settings.sample_users, settings.sample_items, self.config.seed)
 
     def check(self, data: Path) -> None:
-        """Reads the log and the list of items."""
-        if is_quickly_read(data):
-            read_log(data, self.config.features.dates)
-            read_lists(data)
+        """Reads the log and the list of items, and looks for the columns that the kind needs."""
+        if not is_quickly_read(data):
+            return
+        log = read_log(data, self.config.features.dates)
+        read_lists(data)
+        missing = [name for name in LABELS if name not in log.labels]
+        if self.config.model.kind == "multitask" and missing:
+            raise without_labels(missing)
 
     def features(self, raw: Path, out: Path) -> dict[str, Any]:
         """Reads, cleans, divides; writes splits and assets. Returns what the card tells.

@@ -88,6 +88,15 @@ def check_full(table: Table, column: str, problem: str) -> None:
         raise table.fault(column, int(empty.argmax()), problem)
 
 
+def without_labels(missing: list[str]) -> BadData:
+    """What is wrong with a log that lacks columns which `multitask` learns."""
+    lacking = "all three" if len(missing) == len(LABELS) else ", ".join(missing)
+    problem = (
+        f"model.kind=multitask needs the columns click, conversion and dwell; missing: {lacking}"
+    )
+    return BadData(problem, hint="Type: --set model.kind=lightgcn")
+
+
 def files_in(raw: Path) -> list[File]:
     if not raw.exists():
         raise BadData("no such file or folder", file=raw)
