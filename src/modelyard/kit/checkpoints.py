@@ -80,6 +80,18 @@ def checkpoint_shape(folder: Path, files: Sequence[Path], kinds: Sequence[str]) 
     return shape
 
 
+def body_shape(folder: Path, kind: str) -> dict[str, Any]:
+    """What a checkpoint's config.json holds without what belongs to its classes: the data's take
+    their place.
+
+    Raises:
+        UsageError: a file is missing, or its `model_type` is another one.
+    """
+    shape = checkpoint_shape(folder, [folder / "config.json"], [kind])
+    others = ("id2label", "label2id", "num_labels", "architectures", "dtype")
+    return {name: value for name, value in shape.items() if name not in others}
+
+
 def _fetched(name: str, hub: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError

@@ -12,7 +12,7 @@ import transformers
 from modelyard.families.detection.config import DetectionModel
 from modelyard.families.detection.network import Batch, Detector, Plan
 from modelyard.families.detection.spec import DetectionSpec
-from modelyard.kit.checkpoints import checkpoint_shape
+from modelyard.kit.checkpoints import body_shape
 from modelyard.kit.pictures.layers import NATURAL
 from modelyard.kit.transformers import network
 
@@ -64,10 +64,7 @@ def plan_queries(settings: DetectionModel, spec: DetectionSpec, checkpoint: Path
     """
     made: Plan = {"kind": settings.kind, "softmax": True}
     if checkpoint is not None:
-        config = checkpoint_shape(checkpoint, [checkpoint / "config.json"], [settings.kind])
-        names = ("id2label", "label2id", "num_labels", "architectures", "dtype")
-        kept = {name: value for name, value in config.items() if name not in names}
-        return made | NATURAL | {"config": kept}
+        return made | NATURAL | {"config": body_shape(checkpoint, settings.kind)}
     shape = _yolos(settings, spec) if settings.kind == "yolos" else _detr(settings)
     return made | {"config": {"model_type": settings.kind, **shape}}
 

@@ -11,7 +11,7 @@ import transformers
 
 from modelyard.families.segmentation.config import SegmentationModel
 from modelyard.families.segmentation.spec import SegmentationSpec
-from modelyard.kit.checkpoints import checkpoint_shape
+from modelyard.kit.checkpoints import body_shape
 from modelyard.kit.pictures.layers import NATURAL, Standardizing
 from modelyard.kit.transformers import network
 
@@ -106,10 +106,7 @@ def plan_mask2former(
     """
     made: dict[str, Any] = {"kind": "mask2former"}
     if checkpoint is not None:
-        config = checkpoint_shape(checkpoint, [checkpoint / "config.json"], ["mask2former"])
-        names = ("id2label", "label2id", "num_labels", "architectures", "dtype")
-        kept = {name: value for name, value in config.items() if name not in names}
-        return made | NATURAL | {"config": kept}
+        return made | NATURAL | {"config": body_shape(checkpoint, "mask2former")}
     width = settings.width
     hidden = HEADS * width
     # Convolutions learn from fewer pictures than the windows of a Swin, which checkpoints have.

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from modelyard.families.segmentation.config import SegmentationModel
 from modelyard.families.segmentation.spec import SegmentationSpec
-from modelyard.kit.checkpoints import checkpoint_shape
+from modelyard.kit.checkpoints import body_shape
 from modelyard.kit.pictures.layers import NATURAL, Block, Standardizing
 
 Plan = dict[str, Any]
@@ -94,9 +94,7 @@ def plan(
         return plan_mask2former(settings, spec, checkpoint)
     made: Plan = {"kind": kind}
     if checkpoint is not None:
-        config = checkpoint_shape(checkpoint, [checkpoint / "config.json"], [MODEL_TYPES[kind]])
-        names = ("id2label", "label2id", "num_labels", "architectures", "dtype")
-        kept = {name: value for name, value in config.items() if name not in names}
+        kept = body_shape(checkpoint, MODEL_TYPES[kind])
         return made | (NATURAL if kind == "segformer" else CENTRED) | {"config": kept}
     shape = _segformer(width, depth) if kind == "segformer" else _mobilenet(width)
     return made | {"config": {"model_type": MODEL_TYPES[kind], **shape}}
