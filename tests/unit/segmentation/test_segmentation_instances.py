@@ -141,6 +141,31 @@ def test_masks_and_outlines_of_a_folder_are_read_by_the_kind_that_needs_them(tmp
         assert f"read with features.format={read}" in found[one]["notes"][0]
 
 
+def test_the_built_in_land_has_outlines_next_to_its_masks(tmp_path):
+    one = instanced(features__sample_pictures=20)
+    # The stage that reads is handed the kind: its result follows from it.
+    assert one.config.for_features() == {"model": {"kind": "mask2former"}}
+    assert family().config.for_features() == {}
+    raw = tmp_path / "raw"
+    one.sample(raw)
+    classes = {name: value for value, name in enumerate((raw / "classes.txt").read_text().split())}
+    content = json.loads((raw / "instances.json").read_text())
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    assert sorted(names.values()) == ["building", "water"]
+    for image in content["images"]:
+        labels = np.asarray(Image.open(raw / "masks" / Path(image["file_name"]).name))
+        for name in ("building", "water"):
+            found = np.zeros(labels.shape, int)
+            for entry in content["annotations"]:
+                if entry["image_id"] == image["id"] and names[entry["category_id"]] == name:
+                    mask = coco.decode(entry["segmentation"]) > 0
+                    allowed = {classes[name]} | ({IGNORED} if entry["iscrowd"] else set())
+                    assert set(np.unique(labels[mask])) <= allowed
+                    found += mask
+            assert found.max() <= 1  # no pixel is of two objects of a class
+            assert found[labels == classes[name]].all()
+
+
 def test_masks_that_tell_no_objects_apart_are_refused(tmp_path):
     with pytest.raises(BadData, match="model.kind=mask2former needs COCO's JSON") as seen:
         features_of(instanced(), masks(tmp_path / "raw"), tmp_path / "features")
