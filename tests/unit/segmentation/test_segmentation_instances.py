@@ -38,6 +38,7 @@ from modelyard.kit.pictures.pixels import Limits
 from modelyard.runtimes.export import to_onnx
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Arrays
+from modelyard.settings.continual import ContinualSettings
 from tests.training.going_on import features_of, model_of
 from tests.unit.segmentation.folders import HEIGHT, WIDTH, compressed, masks, outlines, truth
 from tests.unit.segmentation.test_segmentation_model import family
@@ -279,6 +280,18 @@ def test_a_warm_start_needs_the_classes_that_are_known(trained, tmp_path):
     (tmp_path / "raw" / "instances.json").write_text(json.dumps(content))
     with pytest.raises(UsageError, match="lacks the class ant, and mask2former cannot"):
         features_of(one, tmp_path / "raw", tmp_path / "features", base=model)
+
+
+def test_a_warm_start_goes_on_with_exemplars(features, tmp_path):
+    one = instanced(training__epochs=1, continual=ContinualSettings(memory=6))
+    model = model_of(one, features, tmp_path / "model")
+    outlines(tmp_path / "raw")
+    later = features_of(one, tmp_path / "raw", tmp_path / "features", base=model)
+    trained = model_of(one, later, tmp_path / "later")
+    report = json.loads((trained / "report.json").read_text())
+    # It begins where the first one ended, not at a fresh network's loss.
+    first = json.loads((model / "report.json").read_text())["curves"]["loss"]["train"][0]
+    assert report["curves"]["loss"]["train"][0] < 0.95 * first
 
 
 def test_simple_answers_are_regions_of_a_colour_and_mean_masks(tmp_path):
