@@ -175,6 +175,9 @@ def test_a_family_that_does_not_stream_or_complete_says_so(payments):
         reply = client.post("/v1/completions", json={"model": "x"})
         assert reply.status_code == 404
         assert "completes no text" in reply.json()["error"]["message"]
+        body = {"model": "x", "messages": [{"role": "user", "content": "a"}]}
+        said = client.post("/v1/chat/completions", json=body).json()["error"]["message"]
+        assert said.endswith("answers no dialogues here; POST /predict answers")
         assert [model["id"] for model in client.get("/v1/models").json()["data"]] == [
             payments.info.family
         ]

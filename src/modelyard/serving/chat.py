@@ -127,7 +127,10 @@ class Chats(Completions):
         """Raises Refusal where the model was not trained on dialogues."""
         if not self.offered:
             said = f"family {self._info.family!r} answers no dialogues here"
-            raise refuse(404, f"{said}: the model was not trained on any")
+            if self._writer is None:
+                raise refuse(404, f"{said}; POST /predict answers")
+            said += ": the model was not trained on any"
+            raise refuse(404, f"{said}; POST /v1/completions continues a text")
 
     def choice(self, completion: CompletionBody, number: int, one: Completed) -> dict[str, Any]:
         """A whole answer: a message of the assistant."""
