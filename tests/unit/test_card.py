@@ -410,6 +410,13 @@ def test_columns_that_were_left_out_are_no_rows_that_were_dropped() -> None:
     assert "columns: constant" not in html
 
 
+def test_a_fact_that_says_nothing_is_not_shown() -> None:
+    data = {"rows": {"train": 6}, "side": 48, "odd_one": ""}
+    text = Page(render(binary(), data=data)).text
+    assert "side" in text
+    assert "odd one" not in text
+
+
 def test_warnings_stand_next_to_the_headline_and_notes_further_down() -> None:
     info = binary()["info"].model_copy(update={"warnings": ["54 test rows are copies"]})
     html = render(binary(), info=info, data={"notes": ["a note"]})

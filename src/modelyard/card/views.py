@@ -237,5 +237,5 @@ def facts(summary: Mapping[str, Any], known: Iterable[str]) -> list[tuple[str, C
     return [
         (words(name), cell(value))
         for name, value in summary.items()
-        if name not in skip and isinstance(value, str | int | float | bool)
+        if name not in skip and isinstance(value, str | int | float | bool) and value != ""
     ]
