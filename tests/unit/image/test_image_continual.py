@@ -23,6 +23,7 @@ def family(**changes: object) -> Image:
     values = ImageConfig.debug().model_dump()
     values["model"]["width"] = 4
     values["training"] |= {"epochs": 8, "learning_rate": 1e-2}
+    values["data"]["split_seed"] = 3  # of 28 test pictures, one is 4 points
     for name, value in changes.items():
         section, _, field = name.partition("__")
         values[section] = value if not field else values[section] | {field: value}

@@ -373,7 +373,7 @@ def test_the_stages_read_a_folder_of_one_s_own(tmp_path: Path) -> None:
     ingest(run, dataset=tmp_path / "dataset")
     headline = features_stage(run, dataset=tmp_path / "dataset", features=tmp_path / "features")
     assert headline == (
-        "32 pictures of 2 classes, 32 px gray; positive class: light (the rarer one, 7 of 20)"
+        "32 pictures of 2 classes, 32 px gray; positive class: light (the rarer one, 8 of 21)"
     )
     drawn = Counter(name.split("/")[0] for s in SPLITS for name in names(tmp_path / "features", s))
     assert drawn == {"dark": 20, "light": 12}

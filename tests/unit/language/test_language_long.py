@@ -510,4 +510,4 @@ def test_only_with_global_tokens_a_far_beginning_is_recalled(tmp_path):
         assert min(answer.prompt_tokens for answer in answers) > 4 * one.host.spec.context
         shares[name] = np.mean([a.text == text[-1] for a, text in zip(answers, asked, strict=True)])
     assert shares["window"] < 0.4
-    assert shares["global"] > 0.9
+    assert shares["global"] > 0.8

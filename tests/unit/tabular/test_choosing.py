@@ -62,7 +62,7 @@ def test_a_pattern_that_no_line_has_is_fitted_by_trees(tmp_path: Path) -> None:
 
 def test_of_kinds_that_cannot_be_told_apart_the_linear_one_is_taken(tmp_path: Path) -> None:
     frame = numbers(120)
-    frame["y"] = np.random.default_rng(11).normal(size=120)
+    frame["y"] = np.random.default_rng(12).normal(size=120)
     config, features = made(tmp_path, frame)
     table = load_table(features, config.model)
     found = choosing.choose_kind(config, table)

@@ -129,7 +129,7 @@ def test_every_loss_of_a_kind_learns_and_its_graph_answers_as_it_does(
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "squared" in LOSSES[kind]])
 def test_a_few_huge_targets_do_not_spoil_the_others(tmp_path: Path, kind: str) -> None:
     y = 4 + signal()
-    y[::50] = 20_000
+    y[2::50] = 20_000
     raw = table(tmp_path / "raw", y)
     results = []
     for loss in ("squared", "auto"):

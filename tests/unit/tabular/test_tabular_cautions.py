@@ -74,4 +74,4 @@ def test_a_time_far_from_those_of_training_is_named(tmp_path: Path) -> None:
     for near in ("2024-01-01", "2025-12-01T10:00:00+05:00", "2027-06-01", "2022-07-01"):
         assert said(near) == []
     for far in ("1970-01-01", "2204-05-01", "0001-01-01", "9999-12-31"):
-        assert said(far) == [f"{far} is far outside the training data, which ends at 2025-11-28"]
+        assert said(far) == [f"{far} is far outside the training data, which ends at 2025-11-29"]
