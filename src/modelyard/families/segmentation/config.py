@@ -70,7 +70,8 @@ class SegmentationTraining(ChangesTraining):
     batch_size: int = Field(default=8, ge=2)
     """Pictures an optimizer step."""
     dice: float = Field(default=1.0, ge=0)
-    """Weight of the Dice loss next to cross entropy: more helps classes of few pixels."""
+    """Weight of the Dice loss next to cross entropy: more helps classes of few pixels. mask2former has
+    weights of its own."""
 
 
 class SegmentationConfig(FamilyConfig):
