@@ -28,7 +28,7 @@ from modelyard.families.segmentation.instance_host import (
     InstanceHost,
     InstancePicture,
 )
-from modelyard.families.segmentation.instanced import LABELS, InstanceSegmentation, targets
+from modelyard.families.segmentation.instanced import LABELS, VIEWS, InstanceSegmentation, targets
 from modelyard.families.segmentation.instances import MOST_TRAINED, InstanceData, load_truth
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec, palette
 from modelyard.judging.evaluation import Part
@@ -212,11 +212,11 @@ def test_changed_masks_are_those_of_their_objects(features):
             assert label == own[number - 1]
 
 
-def test_an_epoch_shows_each_picture_twice_and_changed_differently(features):
+def test_an_epoch_shows_each_picture_several_times_and_changed_differently(features):
     one = instanced()
     count = len(store.load_arrays(features, "train"))
     batches = one.batches(features, "train", 3)
-    assert sorted(batches.order.tolist()) == list(range(2 * count))
+    assert sorted(batches.order.tolist()) == list(range(VIEWS * count))
     both = batches.take(np.array([5, 1 + count, 5 + count]))
     assert torch.equal(both[LABELS][0], both[LABELS][2])
     assert not torch.equal(both["pixels"][0], both["pixels"][2])

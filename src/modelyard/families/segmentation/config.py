@@ -31,7 +31,8 @@ class SegmentationFeatures(SquareFeatures):
 
     format: Literal["auto", "masks", "coco"] = "auto"
     """How the classes of pixels are written: PNG masks in a folder next to the pictures, or outlines
-    in COCO's JSON. `auto`: found from the files."""
+    in COCO's JSON. `auto`: found from the files; where there are both, mask2former reads outlines, the
+    other kinds masks."""
     ignore_index: int | None = Field(default=255, ge=0, le=65_535)
     """Value of a mask's pixels that are neither learnt nor judged. None: there are none."""
     background: str = Field(default="background", min_length=1)

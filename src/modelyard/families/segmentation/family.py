@@ -111,7 +111,7 @@ class Segmentation(SegmentationData, Family[SegmentationConfig]):
         return found | {"headline": headline, "notes": [*found.get("notes", ()), *notes]}
 
     def graphs(self, model: Path) -> list[Graph]:
-        """One graph, `model`: `pixels` to `logits`, and with mask2former to `masks`."""
+        """One graph, `model`: `pixels` to `logits`."""
         file = Path(model) / EXAMPLES
         if not file.is_file():
             raise UsageError(f"{model} holds no {EXAMPLES}. Train it again: modelyard train")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +28,7 @@ from modelyard.kit.boxes.answering import ObjectAnswers
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.classifier import store
 from modelyard.runtimes.torch import TorchRuntime
-from modelyard.runtimes.types import Runtime
+from modelyard.runtimes.types import Graph, Runtime
 from modelyard.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ LABELS = "labels"
 there is none."""
 VIEWS = 2
 """How often an epoch shows each training picture."""
+TOLERANCE = 0.2
+"""Of logits of masks in the graph: queries look where the mask of the layer before is likelier than not
+(Cheng et al. 2022, section 3.2.1), so that a rounding error turns a pixel on or off."""
 FLOOR = 0.01
 """Least score of what is judged: what is surer than the rest counts, not what is sure."""
 
@@ -102,6 +106,10 @@ class InstanceSegmentation(InstanceData, Segmentation):
             said = f"The threshold {best:.2f} has the best F1 on the validation split."
             found["notes"] = [*found["notes"], said]
         return found | {"headline": f"{found['headline']}, threshold {answers.threshold:.2f}"}
+
+    def graphs(self, model: Path) -> list[Graph]:
+        """One graph, `model`: `pixels` to `logits` and `masks`."""
+        return [replace(graph, tolerance=TOLERANCE) for graph in super().graphs(model)]
 
     def evaluate_part(
         self, host: SegmentationHost, run: Runtime, features: Path, split: Split, part: Part
