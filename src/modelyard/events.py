@@ -37,6 +37,12 @@ def emit(event: str, stage: str, **fields: Any) -> None:
         log.info("%s %s %s", stage, event, redact(_figures(fields)))
 
 
+def folder() -> Path | None:
+    """The folder of the run that is followed, or None: nobody on this machine follows one."""
+    file = os.environ.get(VARIABLE)
+    return Path(file).parent if file else None
+
+
 def read(file: Path, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
     """Complete events after byte `offset`, each with the offset behind it."""
     if not file.is_file():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from modelyard.errors import GateFailed
+from modelyard.events import VARIABLE
 from modelyard.judging.evaluation import Evaluation, judge
 from modelyard.registry.tracking import client, flat, has_ended, track
 from modelyard.settings.family import GateSettings
@@ -85,15 +86,28 @@ def test_more_metrics_than_a_call_may_hold_are_all_kept(home):
     assert len(client().get_metric_history(run_id, "loss/train")) == 1500
 
 
-def test_a_run_that_fails_its_gate_is_tracked_as_failed(home, tmp_path):
-    with pytest.raises(GateFailed, match="gate not met"):
+def test_a_run_that_fails_its_gate_is_tracked_as_failed_with_its_card(home, tmp_path, monkeypatch):
+    followed = tmp_path / "followed"
+    followed.mkdir()
+    monkeypatch.setenv(VARIABLE, str(followed / "events.jsonl"))
+    with pytest.raises(GateFailed, match=f"gate not met.*all figures: {followed}/card.html"):
         build(tmp_path, "bad", {"gate": {"threshold": 0.001}})
+    card = (followed / "card.html").read_text()
+    for said in (
+        "Gate not met",
+        "it must be at most 0.001",
+        "modelyard tune tests.toy.family:Line",
+    ):
+        assert said in card
+    for served in ("modelyard serve", "Drift reference"):
+        assert served not in card
     mlflow = client()
     experiment = mlflow.get_experiment_by_name("tests-toy-family-line")
     (kept,) = mlflow.search_runs([experiment.experiment_id], "tags.`modelyard.run` = 'bad'")
     assert kept.info.status == "FAILED"
     assert "it must be at most 0.001" in kept.data.tags["modelyard.gate"]
     assert kept.data.metrics["mae"] > 0.001
+    assert [file.path for file in mlflow.list_artifacts(kept.info.run_id)] == ["card.html"]
 
 
 def test_without_mlflow_a_failed_gate_is_still_a_failed_gate(home, tmp_path, monkeypatch):

@@ -166,6 +166,14 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 def _commands(info: PackageInfo) -> list[tuple[str, str]]:
     name = shlex.quote(info.registered)
+    if not info.gate.passed:
+        return [
+            (
+                f"modelyard tune {shlex.quote(info.family)} --trials 30",
+                "look for better settings, with the same --data",
+            ),
+            (f"modelyard families {shlex.quote(info.family)}", "the settings that there are"),
+        ]
     family = f" --family {shlex.quote(info.family)}" if ":" in info.family else ""
     return [
         (f"modelyard serve {name}{family}", "answer requests over HTTP"),

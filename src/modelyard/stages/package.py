@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from modelyard import events
 from modelyard.cost.report import paid
 from modelyard.errors import GateFailed
 from modelyard.host import TRUTHS, Host
@@ -24,6 +26,9 @@ from modelyard.store import artifact
 from modelyard.store.artifact import In, Origin, Out, write_json
 from modelyard.store.base import CARRIED, carry
 from modelyard.store.tables import Row, read_parquet, write_parquet
+
+NOT_PACKAGED = "not-packaged"
+"""In place of a version, on the card of a model that misses its gate."""
 
 
 @stage(reads=("gate", "monitor", "export", "continual", "seed", "evaluation"))
@@ -46,13 +51,12 @@ def package(run: Run, features: In, model: In, evaluation: In, graphs: In, packa
     result = evaluated(run, host, runtime, features, "test", like=trained)
     gate = judge(run.config.gate, result)
     if not gate.passed:
-        made = [artifact.read_manifest(one) for one in (features, model, evaluation, graphs)]
-        track_failure(
-            run, result, gate, training=summary_of(model), cost=paid(run.id, made, run.config.cost)
-        )
+        info = _info(run, features, model, result, gate, _described(variants, ()))
+        card = _card_of_refused(info, result, features, model, (evaluation, graphs))
+        kept = _keep_refused(run, result, gate, card, (features, model, evaluation, graphs))
         search = f"modelyard tune {run.name} --trials 30, with the same --data"
         raise GateFailed(
-            f"gate not met: {gate.reason}. Nothing was packaged; all figures: {evaluation}. "
+            f"gate not met: {gate.reason}. Nothing was packaged; all figures: {kept or evaluation}. "
             f"To look for better settings: {search}; to choose some: modelyard families {run.name}"
         )
     write_json(package / "evaluation.json", result)
@@ -167,6 +171,41 @@ def write_card(
         others=others,
     )
     artifact.write_text(package / "card.html", card)
+
+
+def _card_of_refused(
+    info: PackageInfo, result: Evaluation, features: Path, model: Path, others: Sequence[Path]
+) -> str:
+    """The card of a model that misses its gate: without a version, and with nothing to serve."""
+    from modelyard.card import render
+
+    trained_by = artifact.read_manifest(model)
+    return render(
+        info.model_copy(update={"version": NOT_PACKAGED}),
+        result,
+        data=summary_of(features),
+        training=summary_of(model),
+        lineage={**trained_by.lineage, trained_by.digest: trained_by},
+        reference={},
+        others=[artifact.read_manifest(one) for one in others],
+    )
+
+
+def _keep_refused(
+    run: Run, result: Evaluation, gate: GateResult, card: str, made: Sequence[Path]
+) -> Path | None:
+    """Tracks the run with its card, and keeps the card in the run's folder, where there is one."""
+    cost = paid(run.id, [artifact.read_manifest(one) for one in made], run.config.cost)
+    (_, model, *_) = made
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "card.html"
+        artifact.write_text(file, card)
+        track_failure(run, result, gate, training=summary_of(model), cost=cost, files=[file])
+    followed = events.folder()
+    if followed is None:
+        return None
+    artifact.write_text(followed / "card.html", card)
+    return followed / "card.html"
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
