@@ -84,7 +84,8 @@ def load_memory(base: Path | None) -> Memory | None:
 def grow(state: Batch, model: nn.Module) -> None:
     """Copies earlier weights into `model`, in place. Where a tensor has more rows (axis 0) now, for
     classes, users or items that were appended, the old values fill its first ones, and the others
-    stay as they were initialized.
+    stay as they were initialized. The last row of tensors whose name holds the model's `last_stays`
+    stands for no class, and stays the last.
 
     More along another axis would be another network, whose old values mean something else among the
     new ones.
@@ -93,6 +94,7 @@ def grow(state: Batch, model: nn.Module) -> None:
         UsageError: a tensor that the other side lacks, or of a shape that is not the old one grown.
     """
     mine = model.state_dict()
+    last_stays: str | None = getattr(model, "last_stays", None)
     if strange := sorted(mine.keys() ^ state.keys()):
         where = "is not in the base model" if strange[0] in mine else "has no place in this one"
         raise UsageError(f"continual.start: tensor {strange[0]!r} {where}. {_ADVICE}")
@@ -108,8 +110,13 @@ def grow(state: Batch, model: nn.Module) -> None:
                     f"continual.start: tensor {name!r} is {tuple(old.shape)} in the base model, and "
                     f"{tuple(value.shape)} in this one. {_ADVICE}"
                 )
-            place = value[: len(old)] if old.ndim else value
-            place.copy_(old)
+            if not old.ndim:
+                value.copy_(old)
+            elif len(old) < len(value) and last_stays and last_stays in name:
+                value[: len(old) - 1].copy_(old[:-1])
+                value[-1].copy_(old[-1])
+            else:
+                value[: len(old)].copy_(old)
 
 
 _ADVICE = "Give the section model the values that it had there, or start from scratch: --set continual.start=null"

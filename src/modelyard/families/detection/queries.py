@@ -27,6 +27,9 @@ class Queries(Detector):
     Ignored objects are no targets: what is found there counts as nothing.
     """
 
+    last_stays = "class_labels_classifier"
+    """The last output of this layer stands for nothing; classes that are appended come before it."""
+
     def __init__(self, made: Plan, spec: DetectionSpec, checkpoint: Path | None = None) -> None:
         super().__init__(made.get("mean", spec.mean), made.get("std", spec.std))
         self.side = spec.size
