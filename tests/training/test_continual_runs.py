@@ -116,7 +116,7 @@ def test_a_run_goes_on_from_the_champion_and_its_card_says_so(first: Built, home
     losses = [
         summary(one.folder / "model")["curves"]["loss"]["validation"][0] for one in (first, built)
     ]
-    assert losses[1] < 0.7 * losses[0]
+    assert losses[1] < 0.8 * losses[0]
 
 
 @pytest.mark.parametrize("kind", ["package", "model", "run", "version", "uri"])
