@@ -236,7 +236,7 @@ def test_lightgcn_is_ahead_of_ncf_and_ncf_of_popularity_by_default(tmp_path: Pat
         catalog = Catalog.load(one.features / "assets")
         users, target = load_split(one.features, "test")
         had = histories(one.features, "test")
-        lists, _ = ask(one.host, one.run, catalog, users, had, "test")
+        lists, _ = ask(one.host.judging(), one.run, catalog, users, had, "test")
         for name, found in (
             (kind, lists),
             ("popularity", rank(popularity_scores(catalog, users), had)),
