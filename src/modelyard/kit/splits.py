@@ -1,12 +1,13 @@
 """Which examples train, which tune and which judge: drawn by what each of them holds.
 
 So an example stays in its split when the data grow, come in another order, or a model learns with
-another seed. A champion is judged on the test split of later data; drawn anew, most of it would be
+another seed. A champion is judged on the test split of later data; drawn again, most of it would be
 examples that the champion learned from.
 
 Examples are put in an order that their content decides, and test takes the first of them, then
 validation, then training. Growing data move these two borders a little: between test and validation,
-and between validation and training, never from training to test.
+and between validation and training. From training to test an example would have to cross all of
+validation, which happens in classes of a handful only, or where the data name their validation split.
 """
 
 from __future__ import annotations
