@@ -1,5 +1,5 @@
-"""Boosted trees as they serve (ONNX Runtime) next to their own library's predict, in turn, on the same
-rows with the same number of threads.
+"""Boosted trees as they serve (ONNX Runtime; XGBoost's also from their own file) next to their own
+library's predict, in turn, on the same rows with the same number of threads.
 
     OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive python benchmarks/trees.py [--trees 100 500] [--rows 1 64 10000]
 
@@ -14,8 +14,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -23,9 +26,12 @@ import numpy as np
 import xgboost
 from sklearn.datasets import load_breast_cancer, make_classification
 
-from modelyard.families.tabular.native import GRAPH, INPUT, to_onnx
+from modelyard.families.tabular.kinds import GRAPH, INPUT, output_name
+from modelyard.families.tabular.native import to_onnx
 from modelyard.families.tabular.table import ModelInfo
+from modelyard.runtimes.boosters import Shape, XgboostRuntime, describe
 from modelyard.runtimes.onnx import OnnxRuntime
+from modelyard.runtimes.types import Runtime
 
 LEAVES, OPSET, THREADS = 31, 18, 1
 
@@ -61,6 +67,20 @@ def fitted(kind: str, trees: int, x: np.ndarray, y: np.ndarray) -> tuple[Any, Pr
     booster = classifier.fit(x, y).get_booster()
     booster.set_param({"nthread": THREADS})
     return booster, booster.inplace_predict
+
+
+def own_file(booster: Any) -> Runtime:
+    """The booster as the variant `xgboost` serves it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.ubj"
+        describe(booster, Shape(INPUT, output_name(["0", "1"]), 2))
+        booster.save_model(file)
+        return XgboostRuntime({GRAPH: file}, THREADS)
+
+
+def answered(run: Runtime, rows: np.ndarray) -> Any:
+    """What a runtime gives to rows."""
+    return run(GRAPH, {INPUT: rows})
 
 
 def timed(
@@ -103,17 +123,20 @@ def main() -> None:
                 kind=kind, task="classification", columns=x.shape[1], classes=["0", "1"]
             )
             run = OnnxRuntime({GRAPH: to_onnx(booster, info, OPSET)}, THREADS)
-            ways = {"native": native, "served": lambda rows, run=run: run(GRAPH, {INPUT: rows})}
+            ways = {"native": native, "onnx-fp32": partial(answered, run)}
+            if kind == "xgboost":
+                ways["xgboost"] = partial(answered, own_file(booster))
             for count in arguments.rows:
                 seen = timed(ways, many[:count], arguments.rounds)
-                (wall, worked), (served, served_worked) = seen["native"], seen["served"]
-                print(
-                    f"{table:9} {kind:9} {trees:4} trees {count:6} rows  native {wall * 1e6:10.1f} us, "
-                    f"processor {worked * 1e6:10.1f}  served {served * 1e6:10.1f} us, processor "
-                    f"{served_worked * 1e6:10.1f}  {wall / served:5.2f} times as fast, processor "
-                    f"{worked / served_worked:5.2f}",
-                    flush=True,
-                )
+                wall, worked = seen.pop("native")
+                for name, (served, served_worked) in seen.items():
+                    print(
+                        f"{table:9} {kind:9} {trees:4} trees {count:6} rows  native {wall * 1e6:10.1f} us, "
+                        f"processor {worked * 1e6:10.1f}  {name:9} {served * 1e6:10.1f} us, processor "
+                        f"{served_worked * 1e6:10.1f}  {wall / served:5.2f} times as fast, processor "
+                        f"{worked / served_worked:5.2f}",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

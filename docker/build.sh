@@ -6,6 +6,7 @@
 #   BASE      another base image                                             WHEELS    folder of wheels to take first
 #   PACKAGES  further packages of the trainers, such as psycopg2-binary      INDEX     a mirror of the package index
 #   TENSORRT  of those for CUDA: another package, or empty for none            NPM_CONFIG_REGISTRY  a mirror of npm's
+#   LIBRARIES  further runtimes of the servers, such as xgboost-cpu
 #   ENGINE    docker, podman or buildah
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,6 +38,7 @@ for image in "${images[@]}"; do
   [[ -z "${BASE:-}" ]] || options+=(--build-arg "BASE=$BASE")
   [[ -z "${INDEX:-}" ]] || options+=(--build-arg "INDEX=$INDEX")
   [[ -z "${PACKAGES:-}" || $image == server* ]] || options+=(--build-arg "PACKAGES=$PACKAGES")
+  [[ -z "${LIBRARIES:-}" || $image != server* ]] || options+=(--build-arg "LIBRARIES=$LIBRARIES")
   [[ $image == server* ]] || [[ -z "${NPM_CONFIG_REGISTRY:-}" ]] || options+=(--build-arg "NPM_CONFIG_REGISTRY=$NPM_CONFIG_REGISTRY")
   [[ $image != *-cuda || -z "${TENSORRT+set}" ]] || options+=(--build-arg "TENSORRT=$TENSORRT")
   [[ ! -d "$WHEELS" ]] || options+=(--build-context "wheels=$WHEELS")

@@ -256,6 +256,11 @@ class Family(Data[C], Trainable):
     def graphs(self, model: Path) -> list[Graph]:
         """The trained model as graphs."""
 
+    def native_files(self, model: Path) -> dict[str, dict[str, Path]]:
+        """Files of the trained model that a runtime opens as they are, by its name and by graph:
+        `{"xgboost": {"model": model / "model.ubj"}}`. They are variants beside the compiled ones."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Entry(Generic[C]):

@@ -66,7 +66,7 @@ def one_line(error: BaseException) -> str:
 
 def _is_wanted(recipe: Recipe, task: Task) -> bool:
     wanted = task.settings.variants
-    return "auto" in wanted or recipe.name in wanted
+    return recipe.name in wanted or ("auto" in wanted and recipe.concerns(task))
 
 
 def _refusal(recipe: Recipe, sources: Sequence[Source], task: Task, ends: float) -> str:
@@ -97,7 +97,7 @@ def _free_memory() -> int:
 def _make(recipe: Recipe, sources: Sequence[Source], folder: Path, task: Task) -> Files:
     files = {}
     for source in sources:
-        name = f"{recipe.name}/{source.name}.onnx"
+        name = f"{recipe.name}/{source.name}{recipe.suffix}"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         recipe.make(source, folder / name, task)
         files[source.name] = name

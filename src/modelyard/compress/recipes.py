@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from modelyard.compress.profiles import ranges_of
 from modelyard.home import home
@@ -47,26 +47,37 @@ class Task:
     """Least and most of the inputs' axes that vary besides the batch, by input."""
     aware: Mapping[str, Callable[[], AwareGraph]] = field(default_factory=dict)
     """What makes the graphs of the copy that learned 8 bits, by name; empty where none did."""
+    native: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    """Files of the trained model that a runtime opens as they are: by its name, then by graph."""
 
 
-class Recipe(Protocol):
+class Recipe(ABC):
     """One way to compile a model. `RECIPES` lists those that export knows."""
 
-    @property
-    def name(self) -> str:
-        """The variant's name: its runtime, then what is special about it, such as `onnx-int8`."""
+    name: ClassVar[str]
+    """The variant's: its runtime, then what is special about it, such as `onnx-int8`."""
+    suffix: ClassVar[str] = ".onnx"
+    """Of its files."""
 
+    def concerns(self, task: Task) -> bool:
+        """Whether people wonder about it for such a model: where not, only who names it reads why
+        it was refused."""
+        return True
+
+    @abstractmethod
     def refusal(self, sources: Sequence[Source], task: Task) -> str:
         """Why it does not apply to these graphs, for people; empty: it does."""
 
+    @abstractmethod
     def doubt(self, sources: Sequence[Source], task: Task) -> str:
         """Why it is unlikely to pay, so that it is tried only where it is named; empty: it may."""
 
+    @abstractmethod
     def make(self, source: Source, file: Path, task: Task) -> None:
         """Writes one graph to `file`. What goes wrong in a library is raised as it comes."""
 
 
-class OnnxFp16:
+class OnnxFp16(Recipe):
     """Half precision; inputs and outputs stay float32."""
 
     name = "onnx-fp16"
@@ -90,7 +101,7 @@ class OnnxFp16:
         quantize.to_fp16(source.file, file)
 
 
-class OnnxInt8:
+class OnnxInt8(Recipe):
     """Weights in 8 bits, activations quantized as they come (dynamic quantization)."""
 
     name = "onnx-int8"
@@ -110,7 +121,7 @@ class OnnxInt8:
         quantize.to_int8(source.file, file, MATRICES & task.operators)
 
 
-class OnnxInt8Static:
+class OnnxInt8Static(Recipe):
     """Weights and activations in 8 bits, with ranges found on training examples (QDQ)."""
 
     name = "onnx-int8-static"
@@ -142,7 +153,7 @@ class OnnxInt8Static:
         quantize.to_static_int8(source.file, file, task.operators, calls, task.settings.calibration)
 
 
-class OnnxInt8Aware:
+class OnnxInt8Aware(Recipe):
     """As onnx-int8-static, of the copy that learned 8 bits in training, with the ranges that it
     learned with."""
 
@@ -175,11 +186,10 @@ class OnnxInt8Aware:
             )
 
 
-class WeightOnly:
+class WeightOnly(Recipe):
     """Weights in blocks of few bits, unpacked as they are used: for decoders, whose speed is that
     of reading weights."""
 
-    name: ClassVar[str]
     bits: ClassVar[int]
 
     def refusal(self, sources: Sequence[Source], task: Task) -> str:
@@ -213,10 +223,8 @@ class OnnxInt4(WeightOnly):
     name, bits = "onnx-int4", 4
 
 
-class TensorRt(ABC):
+class TensorRt(Recipe):
     """An engine for the GPU of this machine, from an ONNX file of the same precision."""
-
-    name: ClassVar[str]
 
     def refusal(self, sources: Sequence[Source], task: Task) -> str:
         """It needs a GPU, its driver and TensorRT, here and where it serves."""
@@ -288,6 +296,37 @@ class TensorRtInt8(TensorRt):
         quantize.to_static_int8(source.file, file, task.operators, calls, method, around_zero=True)
 
 
+class Xgboost(Recipe):
+    """The trained booster's own file, run by XGBoost: for many rows at once."""
+
+    name, suffix = "xgboost", ".ubj"
+
+    def concerns(self, task: Task) -> bool:
+        """Boosters of XGBoost only."""
+        return self.name in task.native
+
+    def refusal(self, sources: Sequence[Source], task: Task) -> str:
+        """Its file comes from training; a package made without it has none."""
+        if self.concerns(task):
+            return ""
+        return (
+            "no booster of XGBoost is at hand. It is one with model.kind=xgboost, and goes into the package "
+            "when the run exports: --set export.variants=xgboost"
+        )
+
+    def doubt(self, sources: Sequence[Source], task: Task) -> str:
+        """A single row waits for XGBoost's preparations longer than the trees take."""
+        if task.settings.aim == "throughput":
+            return ""
+        return (
+            "one row is answered faster by ONNX Runtime; XGBoost is for many: export.aim=throughput"
+        )
+
+    def make(self, source: Source, file: Path, task: Task) -> None:
+        """As training wrote it."""
+        shutil.copy2(task.native[self.name][source.name], file)
+
+
 RECIPES: tuple[Recipe, ...] = (
     OnnxFp16(),
     OnnxInt8(),
@@ -298,6 +337,7 @@ RECIPES: tuple[Recipe, ...] = (
     TensorRtFp32(),
     TensorRtFp16(),
     TensorRtInt8(),
+    Xgboost(),
 )
 
 

@@ -16,6 +16,8 @@ LEAST_ROUNDS = 3
 """Timed rounds of single requests, whatever the time limit."""
 BATCHES = (8, 64)
 """Batch sizes that are tried after 1."""
+MANY = 256
+"""A further one where throughput is what counts: as many as the service gives a model at once."""
 BATCH_ROUNDS = 5
 
 Timings = dict[str, list[float]]
@@ -53,6 +55,7 @@ def time_variants(
     requests: Sequence[BaseModel],
     repeats: int,
     seconds: float,
+    batches: Sequence[int] = BATCHES,
 ) -> dict[str, Timing]:
     """Times predictions of each variant, at most `seconds` in all but for the first few rounds.
 
@@ -70,7 +73,7 @@ def time_variants(
 
     ends = started + seconds
     slowest = sum(float(np.median(timing.single)) for timing in timings.values())
-    for size in BATCHES:
+    for size in batches:
         # A batch takes at most as long as its requests one by one.
         rounds = int((ends - time.perf_counter()) / (slowest * size)) - 1
         if rounds < LEAST_ROUNDS:

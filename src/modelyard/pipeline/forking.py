@@ -193,7 +193,7 @@ def _use_all_cores() -> None:
     if "threadpoolctl" in sys.modules:
         from threadpoolctl import threadpool_limits
 
-        from modelyard.runtimes.onnx import available_cores
+        from modelyard.runtimes.cores import available_cores
 
         threadpool_limits(available_cores(), "blas")
 

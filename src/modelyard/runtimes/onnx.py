@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from modelyard.errors import BrokenArtifact
+from modelyard.runtimes.cores import available_cores
 from modelyard.runtimes.devices import CPU_PLACE, ON_CPU, Place, Provider
-from modelyard.runtimes.types import Arrays
+from modelyard.runtimes.types import Arrays, Tensor
 
 SLOWER = ("SkipLayerNormFusion",)
 """ONNX Runtime's optimizations that cost time on a CPU: its kernel for a sum with its normalization
 takes six times as long as the two apart."""
-
-
-class Tensor(NamedTuple):
-    """An input or output of a graph."""
-
-    name: str
-    kind: str
-    """ONNX's name of the element: `float`, `int64`, `bool`."""
-    shape: tuple[int | None, ...]
-    """None where an axis varies."""
 
 
 class OnnxRuntime:
@@ -80,25 +70,6 @@ class OnnxRuntime:
     def __call__(self, graph: str, arrays: Arrays) -> Arrays:
         session, outputs = self._sessions[graph]
         return dict(zip(outputs, session.run(outputs, arrays), strict=True))
-
-
-def available_cores() -> int:
-    """Cores this process may use: its affinity, and the container's CPU limit where a cgroup (v2
-    or v1) sets one."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    for files in _CPU_LIMITS:
-        try:
-            quota, period = " ".join((_CGROUP / file).read_text() for file in files).split()
-        except (OSError, ValueError):
-            continue
-        return cores if quota in ("max", "-1") else max(1, min(cores, int(quota) // int(period)))
-    return cores
-
-
-_CGROUP = Path("/sys/fs/cgroup")
-_CPU_LIMITS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 
 
 def _tensor(one: Any) -> Tensor:

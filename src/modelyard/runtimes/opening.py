@@ -10,12 +10,17 @@ from modelyard.runtimes.devices import CPU, CPU_PLACE, CUDA, Place, place_of
 from modelyard.runtimes.onnx import OnnxRuntime
 from modelyard.runtimes.types import Runtime
 
-RUNTIMES = ("onnx", "tensorrt")
+RUNTIMES = ("onnx", "tensorrt", "xgboost")
 """What the first word of a variant's name says of its runtime."""
 
 CRASHES = ("NchwcTransformer",)
 """ONNX Runtime's optimization for convolutions, which ends the process on graphs in half precision
 with a Transpose before a product, as of torch's layers for attention (seen with 1.31)."""
+
+
+def runtime_of(variant: str) -> str:
+    """What runs a variant: the first word of its name."""
+    return variant.partition("-")[0]
 
 
 def open_variant(
@@ -40,12 +45,16 @@ def open_variant(
         Unavailable: the device is not there.
         BrokenArtifact: a graph cannot be opened.
     """
-    runtime = variant.partition("-")[0]
+    runtime = runtime_of(variant)
     if runtime not in RUNTIMES:
         raise UsageError(f"variant {variant!r}: {choices('runtime', runtime, RUNTIMES)}")
+    files = {name: Path(folder) / file for name, file in graphs.items()}
+    if runtime == "xgboost":
+        from modelyard.runtimes.boosters import XgboostRuntime
+
+        return XgboostRuntime(files, threads)
     if runtime == "tensorrt" and device in (CPU, CPU_PLACE):
         device = CUDA  # its engines run nowhere else
-    files = {name: Path(folder) / file for name, file in graphs.items()}
     place = place_of(device) if isinstance(device, str) else device
     if place.kind == CPU:
         crashes = CRASHES if variant == "onnx-fp16" else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,16 @@ Arrays: TypeAlias = "dict[str, np.ndarray]"
 Runtime: TypeAlias = "Callable[[str, Arrays], Arrays]"
 """Executes one graph by name: `run("model", {"features": x})["scores"]`. Torch, a tree library,
 ONNX Runtime and TensorRT all look like this."""
+
+
+class Tensor(NamedTuple):
+    """An input or output of a graph, as it is declared."""
+
+    name: str
+    kind: str
+    """ONNX's name of the element: `float`, `int64`, `bool`."""
+    shape: tuple[int | None, ...]
+    """None where an axis varies."""
 
 
 def hold(run: Runtime, graph: str, arrays: Arrays, held: Collection[str]) -> Arrays:

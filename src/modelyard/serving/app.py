@@ -20,7 +20,7 @@ from typing import Any
 from modelyard.errors import ModelyardError
 from modelyard.packages.package import Package
 from modelyard.predictions.log import PredictionLog
-from modelyard.runtimes.onnx import available_cores
+from modelyard.runtimes.cores import available_cores
 from modelyard.serving import drain, follow, logs, takeover, tracing
 from modelyard.serving.calls import (
     CLOSE,

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import to_json
 
-from modelyard.runtimes.onnx import Tensor
+from modelyard.runtimes.types import Tensor
 from modelyard.serving.bodies import VALUES, parse
 from modelyard.serving.calls import Reply
 from modelyard.serving.problems import refuse

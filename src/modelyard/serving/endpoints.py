@@ -18,8 +18,8 @@ from modelyard.errors import ModelyardError, Unavailable, UsageError
 from modelyard.host import Explains, Streams, cautions_of
 from modelyard.packages.package import Package
 from modelyard.predictions.log import PredictionLog
+from modelyard.runtimes.cores import available_cores
 from modelyard.runtimes.devices import CPU
-from modelyard.runtimes.onnx import available_cores
 from modelyard.serving import openapi, page, stream, takeover
 from modelyard.serving.aside import Aside
 from modelyard.serving.bodies import Parsed, rendered, unusable

@@ -21,6 +21,7 @@ from pydantic_core import from_json, to_json
 from modelyard import __version__
 from modelyard.errors import BadData
 from modelyard.home import slug
+from modelyard.runtimes.opening import runtime_of
 from modelyard.runtimes.types import Runtime
 from modelyard.serving.bodies import parse, rendered
 from modelyard.serving.calls import Call, Reply, Route
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from modelyard.serving.endpoints import Endpoints
 
 REQUEST, RESPONSE = "request", "response"
+PLATFORMS = {"onnx": "onnxruntime_onnx", "tensorrt": "onnxruntime_onnx"}
+"""What the protocol calls our runtimes."""
 _HEADER = b"inference-header-content-length"
 
 
@@ -117,10 +120,11 @@ class V2:
         inputs, outputs = self._graphs.get(
             name, (self._inputs or [Column(REQUEST, BYTES, (None,))], self._outputs)
         )
+        runtime = runtime_of(self._package.variant.name)
         metadata: dict[str, Any] = {
             "name": name,
             "versions": [self._package.info.version],
-            "platform": "onnxruntime_onnx",
+            "platform": PLATFORMS.get(runtime, runtime),
             "parameters": {"device": str(self._package.place)},
         }
         metadata |= {

@@ -22,6 +22,7 @@ VariantName = Literal[
     "tensorrt-fp32",
     "tensorrt-fp16",
     "tensorrt-int8",
+    "xgboost",
 ]
 
 

@@ -39,6 +39,7 @@ def export(run: Run, features: In, model: In, graphs: Out) -> str:
         recorded=calibration(run, host, features, base.runtime),
         lengths=run.family.lengths,
         aware=_aware(pieces, model),
+        native=run.family.native_files(model),
     )
     made, left_out = make_variants(sources, graphs, task, run.progress("export"))
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from modelyard.compress.building import Files, one_line
 from modelyard.compress.calibration import Recorded, record
 from modelyard.compress.policy import change_interval, choice_of, decide
-from modelyard.compress.timing import Timing, time_variants
+from modelyard.compress.timing import BATCHES, MANY, Timing, time_variants
 from modelyard.errors import BrokenArtifact
 from modelyard.host import Host
 from modelyard.judging.evaluation import Evaluation, judge
@@ -127,8 +127,9 @@ def judge_variants(
     runtimes = {NATIVE: native}
     runtimes |= {one.name: one.runtime for one in opened if one.name in found}
     settings = run.config.export
+    batches = (*BATCHES, MANY) if choice.aim == "throughput" else BATCHES
     timings = time_variants(
-        host, runtimes, requests, settings.latency_repeats, settings.latency_seconds
+        host, runtimes, requests, settings.latency_repeats, settings.latency_seconds, batches
     )
 
     first = Compiled(NATIVE, {}, native, native_size, 0.0, 0.0)

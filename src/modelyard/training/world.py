@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from modelyard.runtimes.onnx import available_cores
+from modelyard.runtimes.cores import available_cores
 from modelyard.training.connecting import connect
 
 SILENCE = timedelta(minutes=10)

@@ -21,7 +21,7 @@ import psutil
 from modelyard.cost.meters import memory_limit
 from modelyard.errors import ModelyardError, UsageError
 from modelyard.family import Entry, load
-from modelyard.runtimes.onnx import available_cores
+from modelyard.runtimes.cores import available_cores
 from modelyard.settings.carried import carried, received
 from modelyard.settings.family import FamilyConfig, resolve
 from modelyard.settings.search import Range, nested, searched

@@ -13,8 +13,8 @@ import xgboost
 
 from modelyard.families.tabular.config import TabularConfig, TabularFeatures
 from modelyard.families.tabular.family import Tabular
-from modelyard.families.tabular.kinds import floor32
-from modelyard.families.tabular.native import GRAPH, INPUT, load_trained, to_onnx
+from modelyard.families.tabular.kinds import GRAPH, INPUT, floor32
+from modelyard.families.tabular.native import load_trained, to_onnx
 from modelyard.families.tabular.scale import TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import ModelInfo, load_split, save_split

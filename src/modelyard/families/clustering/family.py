@@ -37,7 +37,7 @@ from modelyard.families.clustering.stability import noise_as_singles, stability
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.columns.encode import Encoder
-from modelyard.kit.cores import cores
+from modelyard.runtimes.cores import cores
 from modelyard.runtimes.types import Arrays, Graph, Runtime
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from modelyard.families.tabular.interval import (
     rows_needed,
     tails,
 )
-from modelyard.families.tabular.native import GRAPH, INPUT
+from modelyard.families.tabular.kinds import GRAPH, INPUT
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.config import TabularConfig

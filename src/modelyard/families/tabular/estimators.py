@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelyard.families.tabular.loss import HUBER
-from modelyard.kit.cores import cores
+from modelyard.runtimes.cores import cores
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.config import TabularConfig

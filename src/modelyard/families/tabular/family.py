@@ -15,11 +15,9 @@ from modelyard.families.tabular.evaluate import evaluate
 from modelyard.families.tabular.fitting import FITTERS
 from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.importance import importance
-from modelyard.families.tabular.kinds import Fitted
+from modelyard.families.tabular.kinds import GRAPH, INPUT, XGBOOST, Fitted
 from modelyard.families.tabular.loss import WORDS, Chosen, covering
 from modelyard.families.tabular.native import (
-    GRAPH,
-    INPUT,
     example,
     load_trained,
     mlp_graph,
@@ -112,6 +110,12 @@ class Tabular(TabularData, Family[TabularConfig]):
             return [mlp_graph(model, info)]
         onnx = to_onnx(load_trained(model, info), info, self.config.export.opset)
         return [Graph(GRAPH, example(model, info), onnx=onnx)]
+
+    def native_files(self, model: Path) -> dict[str, dict[str, Path]]:
+        """A booster of XGBoost serves as it is."""
+        if ModelInfo.load(model).kind == "xgboost":
+            return {"xgboost": {GRAPH: model / XGBOOST}}
+        return {}
 
     def evaluate(
         self, host: TabularHost, run: Runtime, features: Path, split: Split = "test"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Curves = dict[str, dict[str, list[float]]]
 
+GRAPH, INPUT = "model", "features"
 LIGHTGBM, XGBOOST, SKLEARN = "model.txt", "model.ubj", "model.skops"
 
 PATIENCE = 30
@@ -88,6 +89,11 @@ def fit_lightgbm(config: TabularConfig, table: Table, out: Path, progress: Progr
     return _boosted("lightgbm", best, table, losses)
 
 
+def output_name(classes: Sequence[str] | None) -> str:
+    """The graph's output: `probabilities` (rows, classes), or `value` (rows,)."""
+    return "probabilities" if classes else "value"
+
+
 def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:
     """Leaf-wise histogram boosting by XGBoost."""
     import xgboost
@@ -111,13 +117,20 @@ def fit_xgboost(config: TabularConfig, table: Table, out: Path, progress: Progre
         }
     boosting.fit(table.x, table.y, sample_weight=table.weight, verbose=False, **watched)
     if table.rounds is not None:
-        boosting.get_booster().save_model(out / XGBOOST)
+        _save_xgboost(boosting.get_booster(), table, out)
         return Fitted("xgboost", table.rounds)
     best = boosting.best_iteration + 1
-    boosting.get_booster()[:best].save_model(out / XGBOOST)
+    _save_xgboost(boosting.get_booster()[:best], table, out)
     seen = boosting.evals_result()
     losses = {"train": _only(seen["validation_0"]), "validation": _only(seen["validation_1"])}
     return _boosted("xgboost", best, table, losses)
+
+
+def _save_xgboost(booster: Any, table: Table, out: Path) -> None:
+    from modelyard.runtimes.boosters import Shape, describe
+
+    describe(booster, Shape(INPUT, output_name(table.classes), len(table.classes or ())))
+    booster.save_model(out / XGBOOST)
 
 
 def fit_boosting(config: TabularConfig, table: Table, out: Path, progress: Progress) -> Fitted:

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modelyard.families.tabular.ensemble import as_regressor
-from modelyard.families.tabular.kinds import LIGHTGBM, SKLEARN, XGBOOST
+from modelyard.families.tabular.kinds import (
+    GRAPH,
+    INPUT,
+    LIGHTGBM,
+    SKLEARN,
+    XGBOOST,
+    output_name,
+)
 from modelyard.families.tabular.table import ModelInfo
-from modelyard.kit.cores import cores
 from modelyard.kit.sklearn import (
     CONVERTERS_OPSET,
     as_onnx,
@@ -20,17 +26,11 @@ from modelyard.kit.sklearn import (
     rows_runtime,
     to_one_output,
 )
+from modelyard.runtimes.cores import cores
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.config import Kind
     from modelyard.runtimes.types import Arrays, Runtime
-
-GRAPH, INPUT = "model", "features"
-
-
-def output_name(info: ModelInfo) -> str:
-    """The graph's output: `probabilities` (rows, classes), or `value` (rows,)."""
-    return "probabilities" if info.classes else "value"
 
 
 def native_runtime(model: Path) -> Runtime:
@@ -50,7 +50,7 @@ def native_runtime(model: Path) -> Runtime:
         graph=GRAPH,
         takes=INPUT,
         columns=info.columns,
-        gives=output_name(info),
+        gives=output_name(info.classes),
     )
 
 
@@ -155,7 +155,7 @@ def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
             for one, kind in zip(trained, info.members, strict=True)
         ]
         weights = list(info.members.values())
-        return stack_as_onnx(members, weights, INPUT, output_name(info))
+        return stack_as_onnx(members, weights, INPUT, output_name(info.classes))
     if info.kind in ("lightgbm", "xgboost"):
         converted = _booster_as_onnx(trained, info)
     elif info.kind == "svm":
@@ -166,7 +166,7 @@ def to_onnx(trained: Any, info: ModelInfo, opset: int) -> bytes:
         converted = as_onnx(trained, INPUT, info.columns)
     converted = as_regressor(converted)
     width = len(info.classes) if info.classes else None
-    return to_one_output(converted, output_name(info), width, opset)
+    return to_one_output(converted, output_name(info.classes), width, opset)
 
 
 def _booster_as_onnx(booster: Any, info: ModelInfo) -> Any:

@@ -1,0 +1,42 @@
+"""How many cores this process may use, and how many a table is worth."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FEW_CELLS = 200_000
+"""Below, one thread has answered before a second one has begun."""
+
+_CGROUP = Path("/sys/fs/cgroup")
+_CPU_LIMITS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+
+
+def available_cores() -> int:
+    """Cores this process may use: its affinity, and the container's CPU limit where a cgroup (v2
+    or v1) sets one."""
+    allowed = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    for files in _CPU_LIMITS:
+        try:
+            quota, period = " ".join((_CGROUP / file).read_text() for file in files).split()
+        except (OSError, ValueError):
+            continue
+        if quota in ("max", "-1"):
+            return allowed
+        return max(1, min(allowed, int(quota) // int(period)))
+    return allowed
+
+
+def cores(cells: int) -> int:
+    """Cores to fit or score a table of so many cells with; OMP_NUM_THREADS lowers it.
+
+    One for a small table: there, threads wait for each other longer than they work, on a busy
+    machine a hundred times longer.
+    """
+    if cells < FEW_CELLS:
+        return 1
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    available = available_cores()
+    return min(available, int(limit)) if limit.isdecimal() and int(limit) > 0 else available
