@@ -94,6 +94,39 @@ def test_american_dates_leave_out_the_same_items_and_unclear_ones_ask(tmp_path: 
     built(tmp_path, "ratings.csv", unclear, dates="month_first")
 
 
+def test_events_as_json_lines_say_what_the_csv_says(tmp_path: Path) -> None:
+    _, out = built(tmp_path, "ratings.csv", HEADER + text(rows()))
+    expected = left_out(out)
+    events = [
+        {"reviewerID": str(user), "asin": item, "overall": 4.0, "unixReviewTime": time, "tags": []}
+        for user, item, _, time in rows()
+    ]
+    lines = "\r\n".join(json.dumps(event) for event in events) + "\r\n\r\n"
+    titles = "".join(
+        json.dumps({"asin": item, "title": f"Bücher {item}"}) + "\n" for item in range(1, 26)
+    )
+    (tmp_path / "shop" / "raw").mkdir(parents=True)
+    (tmp_path / "shop" / "raw" / "items.jsonl").write_text(titles)
+    summary, out = built(tmp_path / "shop", "events.ndjson", lines)
+    assert left_out(out) == expected
+    assert Catalog.load(out / "assets").items[0].title == "Bücher 1"
+    assert "tags" in summary["left_out"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"user": "a", "time": 4}', "row 3, column 'item': an interaction without an item"),
+        ("[1, 2]", r"row 3: must be a JSON object, seen \[1, 2\]"),
+        ('{"user": ', "row 3: is not JSON"),
+    ],
+)
+def test_a_wrong_line_of_json_is_named(tmp_path: Path, line: str, message: str) -> None:
+    good = '{"user": "a", "item": 1, "time": 3}\n'
+    with pytest.raises(BadData, match=message):
+        built(tmp_path, "events.jsonl", f"{good}\n{line}\n{good}")
+
+
 def test_a_header_of_unknown_names_is_no_interaction(tmp_path: Path) -> None:
     with pytest.raises(
         BadData,

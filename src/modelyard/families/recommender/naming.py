@@ -11,10 +11,11 @@ from pathlib import Path
 
 from modelyard.errors import BadData
 from modelyard.kit import tables
+from modelyard.kit.json_lines import ROWS
 from modelyard.kit.tables import Table, Text
 from modelyard.store.files import File, files_of
 
-SUFFIXES = (*tables.SUFFIXES, ".dat", ".data", ".txt")
+SUFFIXES = (*tables.SUFFIXES, *sorted(ROWS), ".dat", ".data", ".txt")
 LOGS = ("interactions", "ratings", "u.data", "events")
 """How the log's name begins in a folder of several files; the first that is there is read."""
 ITEMS, USERS = ("items", "movies"), ("users", "customers")
@@ -29,6 +30,8 @@ NAMES = {
         "customer",
         "visitorid",
         "visitor_id",
+        "reviewerid",
+        "reviewer_id",
     ),
     "item": (
         "itemid",
@@ -49,7 +52,7 @@ NAMES = {
         "stockcode",
         "asin",
     ),
-    "rating": ("rating", "score", "stars"),
+    "rating": ("rating", "score", "stars", "overall"),
     "timestamp": (
         "timestamp",
         "time",
@@ -59,6 +62,7 @@ NAMES = {
         "event_time",
         "order_date",
         "invoicedate",
+        "unixreviewtime",
     ),
     "click": ("click", "clicked"),
     "conversion": ("conversion", "converted", "purchase"),
@@ -114,8 +118,9 @@ def open_table(source: File, names: Names, order: Sequence[str]) -> tuple[Table,
         BadData: the file cannot be read, or its header lacks a column that is needed.
     """
     file = source.path
-    if tables.is_parquet(source.name):
-        table = tables.read_parquet_file(source)
+    if tables.is_parquet(source.name) or source.suffix in ROWS:
+        # These name their columns; text may come without a header.
+        table = tables.read_file(source)
     else:
         text = tables.read_text(source)
         if "::" in text.content.partition("\n")[0]:
