@@ -17,6 +17,8 @@ from modelyard.cli.answer import answer, answers_of_folder, read_examples
 from modelyard.cli.writing import write_answers
 from modelyard.errors import BadData, UsageError
 from modelyard.families.image.host import ImageHost
+from modelyard.families.text.answering.host import AnswerHost
+from modelyard.families.text.tagging.host import TagHost
 from modelyard.host import Host
 from modelyard.store.tables import read_parquet
 from tests.toy.build import build
@@ -267,3 +269,54 @@ def test_steps_and_objects_of_answers_are_rows_of_a_table(tmp_path: Path) -> Non
         ("1.png", "cat", "3.5"),
         ("2.png", "", ""),
     ]
+
+
+def bodies(file: Path, kind: type[Host]) -> list[dict[str, object]]:
+    return [{**one.body, **one.unused} for one in read_examples(file, package(kind.Request, kind))]
+
+
+def test_questions_of_squad_are_answered_without_their_answers(tmp_path: Path) -> None:
+    asked = [
+        {"id": "5a", "question": "Wer?", "answers": [{"text": "Ada", "answer_start": 99}]},
+        {"id": "5b", "question": "Wo?"},
+    ]
+    paragraphs = [{"context": "Ada wohnt in Köln.", "qas": asked}]
+    file = tmp_path / "Fragen März.json"
+    file.write_text(json.dumps({"version": "1.1", "data": [{"paragraphs": paragraphs}]}))
+    context = "Ada wohnt in Köln."
+    assert bodies(file, AnswerHost) == [
+        {"id": "5a", "question": "Wer?", "context": context},
+        {"id": "5b", "question": "Wo?", "context": context},
+    ]
+    file.write_text(json.dumps([{"question": "Wer?", "context": context}]))
+    assert bodies(file, AnswerHost) == [{"question": "Wer?", "context": context}]
+    asked[1]["question"] = ""
+    file.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    with pytest.raises(BadData, match=r"qas\[1\].question'?: must be a text, seen \"\""):
+        bodies(file, AnswerHost)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("new.conll", "-DOCSTART- -X- O O\n\nAda NNP I-NP B-PER\nruft VB O O\n\nNein RB O O\n"),
+        ("new.txt", "Ada\tB-PER\r\nruft\tO\r\n\r\nNein\tO\r\n"),
+        ("new.conll", "Ada\nruft\n\nNein\n"),
+        ("new.bio", "Ada unknown\nruft unknown\n\nNein unknown"),
+        ("new.tsv", "text\nAda ruft\nNein\n"),
+        ("new.jsonl", '{"tokens": ["Ada", "ruft"], "ner_tags": [3, 0]}\n{"words": ["Nein"]}\n'),
+    ],
+)
+def test_sentences_are_read_as_in_training_and_their_tags_left_aside(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    assert bodies(tmp_path / name, TagHost) == [{"text": "Ada ruft"}, {"text": "Nein"}]
+
+
+def test_a_text_file_without_tags_is_one_text(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("Ada ruft an\n\nO\n")
+    assert bodies(tmp_path / "note.txt", TagHost) == [{"text": "Ada ruft an\n\nO\n"}]
+    (tmp_path / "new.conll").write_text("Ada NNP\nruft\n")
+    with pytest.raises(BadData, match=r"row 2: has one column, 'ruft'; the lines above have 2"):
+        bodies(tmp_path / "new.conll", TagHost)

@@ -135,11 +135,9 @@ def _fields(package: Package) -> dict[str, Any]:
 
 def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
     """The rows, and whether the package's family read them."""
-    name, source = file.name.lower(), File(file.parent, file.name)
-    if source.suffix in ROWS:
+    name = file.name.lower()
+    if name.endswith((".json", *ROWS)):
         return _json_rows(file, package)
-    if source.suffix == ".json":
-        return _from_text(read_utf8(source), f"{file.name} is "), False
     rows = package.host.read_file(file)
     if rows is not None:
         return rows, True
@@ -153,20 +151,31 @@ def _rows(file: Path, package: Package) -> tuple[list[Any], bool]:
 
 
 def _json_rows(file: Path, package: Package) -> tuple[list[Any], bool]:
-    """JSON rows are bodies of requests; else, where none has a field of one, as in training."""
-    text, rows = read_utf8(File(file.parent, file.name)), []
-    for number, value in json_rows(text, file):
-        if is_broken(text, value):
-            raise BadData(HALF, file=file, row=number)
-        rows.append(value)
+    """JSON rows, and the list or object of a .json file, are bodies of requests; else, where none
+    has a field of one, as in training."""
+    rows = _from_json(File(file.parent, file.name))
     fields = _fields(package)
     if any(isinstance(row, dict) and fields.keys() & row.keys() for row in rows):
         return rows, False
     try:
         found = package.host.read_file(file)
-    except BadData:  # of a family whose data are tables only
+    except BadData as error:
+        if error.row is not None or error.column is not None:
+            raise
+        # Of a family whose data are tables only: it reads no such file.
         found = None
     return (rows, False) if found is None else (found, True)
+
+
+def _from_json(source: File) -> list[Any]:
+    text, rows = read_utf8(source), []
+    if source.suffix not in ROWS:
+        return _from_text(text, f"{source.path.name} is ")
+    for number, value in json_rows(text, source.path):
+        if is_broken(text, value):
+            raise BadData(HALF, file=source.path, row=number)
+        rows.append(value)
+    return rows
 
 
 def _example(row: Any, fields: dict[str, Any], read_by_host: bool) -> Example:

@@ -125,8 +125,8 @@ def test_json_lines_are_read_and_empty_sentences_counted(tmp_path: Path) -> None
     ("name", "content", "said"),
     [
         ("a.conll", "", "a.conll: the file is empty"),
-        ("a.conll", "Ada B-PER\nmet\n", "row 2: has one column, 'met'; a word and a tag"),
-        ("a.conll", "Ada NNP B-PER\nmet O\n", "row 2: has 2 columns, the lines above have 3"),
+        ("a.conll", "Ada B-PER\nmet\n", "row 2: has one column, 'met'; the lines above have 2"),
+        ("a.conll", "Ada NNP B-PER\nmet O\n", "row 2: has 2 columns; the lines above have 3"),
         ("a.conll", "Ada NNP\nmet VB\n", "row 1: 'NNP' is no tag: O, or B-, I-"),
         ("a.conll", "Ada B-\n", "row 1: 'B-' is no tag"),
         ("a.conll", "Ada PER\n", "row 1: 'PER' is no tag"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from modelyard.errors import BadData
 from modelyard.families.text.answering.choose import Best, Choice, best_span
+from modelyard.families.text.answering.reading import is_squad, read_asked
 from modelyard.families.text.answering.spec import MOST_ASKED, QUESTIONS, Pair, PairSpec
 from modelyard.host import Caution, Cost, Host, WithWarnings
 from modelyard.kit.cautions import empty
@@ -19,6 +21,7 @@ from modelyard.kit.classifier.kind import too_large
 from modelyard.kit.text.groups import similar
 from modelyard.kit.text.words import figures_of
 from modelyard.runtimes.types import Runtime
+from modelyard.store.files import File
 
 CHARACTERS, SECONDS = 4, 4e-6
 """About so many characters are a token; to tokenize a character and look for spans, at most."""
@@ -125,6 +128,11 @@ class AnswerHost(Host):
             else windows * self.spec.length
         )
         return Cost(tokens + 3, size * SECONDS)
+
+    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
+        """The questions of a file as of SQuAD; None for any other file."""
+        source = File(file.parent, file.name)
+        return read_asked(source) if is_squad(source) else None
 
     def _checked(self, request: BaseModel) -> QuestionRequest:
         assert isinstance(request, QuestionRequest)

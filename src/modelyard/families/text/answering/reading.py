@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelyard.errors import BadData
 from modelyard.kit.json_lines import read_utf8
@@ -65,15 +65,46 @@ def read_squad(raw: Path) -> Asked:
     return found
 
 
+def read_asked(file: File) -> list[dict[str, Any]]:
+    """The questions of one file as bodies of requests, each with its `id` where it has one. Answers
+    are not looked at.
+
+    Raises:
+        BadData: with the entry in the file.
+    """
+    bodies = []
+    for entry in _entries_asked(file):
+        body = {"question": entry.question, "context": entry.context}
+        name = entry.holder.get("id")
+        bodies.append(body if name is None else {"id": name, **body})
+    return bodies
+
+
+def is_squad(file: File) -> bool:
+    """Whether a file is as of SQuAD, not a request or a list of them."""
+    if file.suffix != ".json":
+        return False
+    content = _content(file)
+    return isinstance(content, dict) and "data" in content
+
+
 def _questions(file: File) -> Iterator[Question]:
-    text = read_utf8(file)
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        row = getattr(error, "lineno", None)
-        raise BadData(
-            f"is not JSON: {getattr(error, 'msg', 'too deeply nested')}", file=file.path, row=row
-        ) from None
+    for entry in _entries_asked(file):
+        answers = _answers(entry.holder, entry.context, entry.place, file)
+        yield Question(file, entry.place, entry.article, entry.question, entry.context, answers)
+
+
+class _Entry(NamedTuple):
+    place: str
+    article: str
+    question: str
+    context: str
+    holder: dict[str, Any]
+    """The object of the question."""
+
+
+def _entries_asked(file: File) -> Iterator[_Entry]:
+    content = _content(file)
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         raise BadData("must be an object with a list `data`, as of SQuAD", file=file.path)
     for number, article in enumerate(content["data"]):
@@ -83,8 +114,17 @@ def _questions(file: File) -> Iterator[Question]:
             context = _text(paragraph, "context", place, file)
             for where, asked in _entries(paragraph, "qas", place, file):
                 question = _text(asked, "question", where, file)
-                answers = _answers(asked, context, where, file)
-                yield Question(file, where, title or at, question, context, answers)
+                yield _Entry(where, title or at, question, context, asked)
+
+
+def _content(file: File) -> Any:
+    try:
+        return json.loads(read_utf8(file))
+    except (ValueError, RecursionError) as error:
+        row = getattr(error, "lineno", None)
+        raise BadData(
+            f"is not JSON: {getattr(error, 'msg', 'too deeply nested')}", file=file.path, row=row
+        ) from None
 
 
 def _entries(holder: Any, name: str, at: str, file: File) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -13,6 +13,7 @@ from modelyard.errors import BadData
 from modelyard.families.text.spec import TEXTS
 from modelyard.families.text.tagging.chain import Chain
 from modelyard.families.text.tagging.kind import SENTENCES
+from modelyard.families.text.tagging.reading import read_untagged
 from modelyard.families.text.tagging.schemes import spans_of
 from modelyard.families.text.tagging.spec import WORD, Laid, TagSpec
 from modelyard.host import Caution, Cost, Host, WithWarnings
@@ -22,6 +23,7 @@ from modelyard.kit.classifier.kind import too_large
 from modelyard.kit.text.groups import similar
 from modelyard.kit.text.words import figures_of
 from modelyard.runtimes.types import Runtime
+from modelyard.store.files import File
 
 CHARACTERS, SECONDS = 4, 2e-5
 """About so many characters are a token; to tokenize a character and decode its tags, at most."""
@@ -141,10 +143,12 @@ class TagHost(Host):
         return Cost(size / CHARACTERS + 2, size * SECONDS)
 
     def read_file(self, file: Path) -> list[dict[str, Any]] | None:
-        """A table's column `text`, with its other columns; a .txt as one request."""
+        """The sentences of a file as of CoNLL or of JSON rows with `tokens`; a table's column `text`,
+        with its other columns; a .txt as one request."""
         from modelyard.kit.classifier.rows import read_bodies
 
-        return read_bodies(file, TEXTS, SENTENCES.field)
+        found = read_untagged(File(file.parent, file.name))
+        return read_bodies(file, TEXTS, SENTENCES.field) if found is None else found
 
     def _text(self, request: BaseModel) -> str:
         assert isinstance(request, TagRequest)

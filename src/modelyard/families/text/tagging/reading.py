@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelyard.errors import BadData
 from modelyard.families.text.tagging.schemes import (
@@ -28,6 +28,8 @@ COLUMNS = frozenset(
     )
 )
 """Endings of files with a word and its tags a line."""
+TEXTS_TOO = frozenset({".txt", ".tsv"})
+"""Those of them that may also be a text, or a table of texts."""
 DOCUMENT = "-DOCSTART-"
 WORDS, TAGS = ("tokens", "words"), ("tags", "ner_tags", "labels")
 """Fields of JSON lines, the likeliest first."""
@@ -95,13 +97,63 @@ def _to_bio(found: Tagged, scheme: Scheme) -> None:
         )
 
 
+def read_untagged(file: File) -> list[dict[str, Any]] | None:
+    """The sentences of one file as bodies of requests: words with a blank between them. Tags are
+    not looked at. A JSON row keeps its other fields. None: the file holds texts, or something else.
+
+    Raises:
+        BadData: with file and row.
+    """
+    if file.suffix in ROWS:
+        return [_body(value, file, row) for row, value in json_rows(read_utf8(file), file.path)]
+    if file.suffix not in COLUMNS or (file.suffix in TEXTS_TOO and not _has_tags(file)):
+        return None
+    return [{"text": " ".join(cells[0] for cells in some.rows)} for some in _sentences(file)]
+
+
+def _body(value: Any, file: File, row: int) -> dict[str, Any]:
+    """A JSON row as the body of a request."""
+    if not isinstance(value, dict):
+        raise BadData("must be a JSON object", file=file.path, row=row)
+    others = {name: cell for name, cell in value.items() if name not in (*WORDS, *TAGS)}
+    return {"text": " ".join(_list(value, WORDS, file, row)), **others}
+
+
+def _has_tags(file: File) -> bool:
+    """Whether each line of a file ends with a tag behind a word: else it is a text or a table."""
+    rows = [cells for some in _sentences(file, strict=False) for cells in some.rows]
+    return bool(rows) and all(len(cells) > 1 and is_tag(cells[-1]) for cells in rows)
+
+
 def _from_columns(file: File, dropped: dict[str, int]) -> Iterator[Sentence]:
     """The first column is the word, the last its tag."""
+    for some in _sentences(file):
+        words = [cells[0] for cells in some.rows]
+        tags = [_tag(file, row, cells) for row, cells in enumerate(some.rows, some.start)]
+        yield Sentence(file, some.start, words, tags, some.document)
+
+
+class _Lines(NamedTuple):
+    """The lines of one sentence."""
+
+    start: int
+    """Number of the first."""
+    rows: list[list[str]]
+    """The cells of each."""
+    document: int | None
+
+
+def _sentences(file: File, *, strict: bool = True) -> Iterator[_Lines]:
+    """Lines between blank ones. `strict`: as many cells in each, the first of which is not empty,
+    and not too many lines.
+
+    Raises:
+        BadData: with the row.
+    """
     lines = read_utf8(file).split("\n")
     tabs = any("\t" in line for line in lines)
     wide = 0
-    words: list[str] = []
-    tags: list[str] = []
+    rows: list[list[str]] = []
     start, document, documents = 1, 0, False
     for row, line in enumerate([*lines, ""], 1):
         cells = [cell.strip() for cell in line.split("\t")] if tabs else line.split()
@@ -109,14 +161,15 @@ def _from_columns(file: File, dropped: dict[str, int]) -> Iterator[Sentence]:
             documents, document = True, document + 1
             cells = []
         if not any(cells):
-            if words:
-                yield Sentence(file, start, words, tags, document if documents else None)
-            words, tags, start = [], [], row + 1
+            if rows:
+                yield _Lines(start, rows, document if documents else None)
+            rows, start = [], row + 1
             continue
         wide = wide or len(cells)
-        words.append(cells[0])
-        tags.append(_tag(file, row, cells, wide))
-        if len(words) > MOST_WORDS:
+        rows.append(cells)
+        if strict:
+            _check_line(file, row, cells, wide)
+        if strict and len(rows) > MOST_WORDS:
             hint = "A blank line ends a sentence"
             raise BadData(
                 f"a sentence of more than {MOST_WORDS:,} words",
@@ -126,7 +179,16 @@ def _from_columns(file: File, dropped: dict[str, int]) -> Iterator[Sentence]:
             )
 
 
-def _tag(file: File, row: int, cells: list[str], wide: int) -> str:
+def _check_line(file: File, row: int, cells: list[str], wide: int) -> None:
+    if len(cells) != wide:
+        seen = f"{len(cells)} columns" if len(cells) > 1 else f"one column, {cells[0][:40]!r}"
+        problem = f"has {seen}; the lines above have {wide}"
+        raise BadData(problem, file=file.path, row=row)
+    if not cells[0]:
+        raise BadData("the word is empty", file=file.path, row=row)
+
+
+def _tag(file: File, row: int, cells: list[str]) -> str:
     """The tag of a line with a word."""
     if len(cells) < 2:
         raise BadData(
@@ -134,11 +196,6 @@ def _tag(file: File, row: int, cells: list[str], wide: int) -> str:
             file=file.path,
             row=row,
         )
-    if len(cells) != wide:
-        problem = f"has {len(cells)} columns, the lines above have {wide}"
-        raise BadData(problem, file=file.path, row=row)
-    if not cells[0]:
-        raise BadData("the word is empty", file=file.path, row=row)
     _check_tag(cells[-1], file, row)
     return cells[-1]
 
