@@ -213,7 +213,15 @@ def test_labels_that_come_later_are_joined_by_id(line, tmp_path):
             {"id": "a", "label": 4.5},
             {"id": "unknown", "label": 1},
         ]
-        assert client.post("/feedback", json=labels).json() == {"taken": 3}
+        reply = client.post("/feedback", json=[{"id": "a", "label": 3.5}, *labels])
+        names = ["a", *(label["id"] for label in labels)]
+        assert reply.json() == {
+            "taken": 3,
+            "labels": [
+                {"id": name, "status": "taken" if place else "replaced"}
+                for place, name in enumerate(names)
+            ],
+        }
         assert client.post("/feedback", json={"id": "a", "label": 5.0}).status_code == 202
         for bad in (
             {"id": "a"},
@@ -228,6 +236,48 @@ def test_labels_that_come_later_are_joined_by_id(line, tmp_path):
     assert read_labelled(tmp_path, since=datetime.now(UTC) + timedelta(hours=1)) == {}
     with TestClient(create_app(line, None)) as client:
         assert client.post("/feedback", json={"id": "a", "label": 1}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        ({"id": "a"}, "label"),
+        ({"id": "a b", "label": 1}, "id"),
+        ({"id": "a", "label": "inf"}, "label"),
+        ({"id": "a", "label": 1, "weight": 2}, "weight"),
+    ],
+)
+def test_a_list_with_a_malformed_label_is_not_taken_at_all(line, tmp_path, bad, field):
+    log = PredictionLog(tmp_path, line)
+    with TestClient(create_app(line, log)) as client:
+        client.post("/predict", json={"x": 1.0}, headers={"x-request-id": "a"})
+        reply = client.post("/feedback", json=[{"id": "a", "label": 7}, bad])
+        assert reply.status_code == 400
+        assert (reply.json()["index"], reply.json()["field"]) == (1, field)
+        assert repr(field) in reply.json()["error"]
+    assert read_labelled(tmp_path) == {}
+
+
+def test_a_list_that_does_not_fit_into_the_log_is_not_taken_at_all(line, tmp_path):
+    log = PredictionLog(tmp_path, line, capacity_rows=3)
+    labels = [{"id": f"r-{number}", "label": number} for number in range(4)]
+    with TestClient(create_app(line, log)) as client:
+        reply = client.post("/feedback", json=labels)
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+        assert "none of the labels was taken" in reply.json()["error"]
+        assert client.post("/feedback", json=labels[:3]).json()["taken"] == 3
+    assert log.written == 3
+
+
+def test_numbers_and_texts_may_be_labels_of_one_list(line, tmp_path):
+    log = PredictionLog(tmp_path, line)
+    with TestClient(create_app(line, log)) as client:
+        client.post("/predict", json=[{"x": 1.0}, {"x": 2.0}], headers={"x-request-id": "a"})
+        labels = [{"id": "a-0", "label": 1}, {"id": "a-1", "label": "Zoë"}]
+        assert client.post("/feedback", json=labels).json()["taken"] == 2
+    joined = read_labelled(tmp_path)
+    found = dict(zip(joined["_id"], map(str, joined["_label"]), strict=True))
+    assert found == {"a-0": "1.0", "a-1": "Zoë"}
 
 
 def test_a_share_of_the_requests_is_logged_whole(line, tmp_path):

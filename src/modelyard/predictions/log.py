@@ -180,13 +180,17 @@ class PredictionLog:
         entry = _Entry(
             call, received, latency_ms, size, requests, answers, package or self._package
         )
-        self._take(entry, len(requests), size)
+        self._take([entry], len(requests), size)
 
-    def feedback(self, request: str, label: float | str) -> bool:
-        """Takes the label of a request that was answered before; False where the log is full or
-        closed."""
-        size = _LABEL_BYTES + len(request) + (len(label) if isinstance(label, str) else 0)
-        return self._take(_Label(request, time.time(), label, size), 1, size)
+    def feedback(self, labels: Mapping[str, float | str]) -> bool:
+        """Takes labels of requests that were answered before, by their ids: all of them, or, where the
+        log is full or closed, none and False."""
+        now = time.time()
+        entries = []
+        for name, label in labels.items():
+            size = _LABEL_BYTES + len(name) + (len(label) if isinstance(label, str) else 0)
+            entries.append(_Label(name, now, label, size))
+        return self._take(entries, len(entries), sum(entry.size for entry in entries))
 
     def close(self, timeout: float = 20.0) -> None:
         """Writes all that was taken, and ends the thread; waits for it at most `timeout`
@@ -195,7 +199,7 @@ class PredictionLog:
         self._wake.set()
         self._thread.join(timeout)
 
-    def _take(self, entry: _Entry | _Label, rows: int, size: int) -> bool:
+    def _take(self, entries: Sequence[_Entry | _Label], rows: int, size: int) -> bool:
         waiting, held = self._rows_in - self._rows_out, self._bytes_in - self._bytes_out
         if (
             self._closed
@@ -207,7 +211,7 @@ class PredictionLog:
             return False
         self._rows_in += rows
         self._bytes_in += size
-        self._entries.append(entry)
+        self._entries.extend(entries)
         # Waking the thread costs more than the rest of this; it looks by itself when there is no
         # hurry.
         hurry = waiting + rows >= self._batch_rows or (held + size) * 4 >= self._capacity_bytes

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -39,6 +39,22 @@ class Feedback(BaseModel):
         description="`x-request-id` of the answer; `<id>-<n>` in lists",
     )
     label: float | _Label = Field(description="The right answer", union_mode="left_to_right")
+
+
+class LabelStatus(BaseModel):
+    """What happened to one label of a list."""
+
+    id: str
+    status: Literal["taken", "replaced"] = Field(
+        description="`replaced`: a later label of the list is of the same request, and counts"
+    )
+
+
+class FeedbackAnswer(BaseModel):
+    """What happened to the labels."""
+
+    taken: int = Field(description="How many will be written")
+    labels: list[LabelStatus] | None = Field(None, description="Each of a list, in its order")
 
 
 class Swap(BaseModel):
@@ -95,29 +111,40 @@ class Control:
         return Reply(content, media=media.encode())
 
     async def feedback(self, call: Call) -> Reply:
-        """Labels of requests that were answered before: one, or a list."""
+        """Labels of requests that were answered before: one, or a list, of which all are taken or
+        none."""
         ends = self._service.traffic.champion
         if ends.log is None:
             raise refuse(404, "predictions are not logged here, so no label has a row to go to")
         body = await call.json(ends.limits)
-        labels = await ends.read_in_time(functools.partial(self._labels, ends), body, call)
-        taken = sum(ends.log.feedback(one.id, one.label) for one in labels)
-        if taken < len(labels):
+        labels, many = await ends.read_in_time(functools.partial(self._labels, ends), body, call)
+        # Labels of one request that come at the same time could not be told apart when they are read.
+        last = {one.id: place for place, one in enumerate(labels)}
+        if not ends.log.feedback({one.id: one.label for one in labels}):
             raise refuse(
                 503,
-                f"{taken} of {len(labels)} labels were taken: too many rows wait to be written",
+                "none of the labels was taken: too many rows wait to be written",
                 headers=((b"retry-after", b"5"),),
             )
-        return Reply(to_json({"taken": taken}), 202)
+        answer = FeedbackAnswer(taken=len(last))
+        if many:
+            answer.labels = [
+                LabelStatus(id=one.id, status="taken" if last[one.id] == place else "replaced")
+                for place, one in enumerate(labels)
+            ]
+        return Reply(to_json(answer, exclude_none=True), 202)
 
-    def _labels(self, ends: Endpoints, body: bytes, wanted: Wanted) -> list[Feedback]:
+    def _labels(self, ends: Endpoints, body: bytes, wanted: Wanted) -> tuple[list[Feedback], bool]:
+        """The labels, and whether they came as a list."""
         parsed = Parsed(body, self._feedback)
         ends.check_number(parsed.values)
         labels = [one for one in parsed.examples(wanted) if isinstance(one, Feedback)]
-        for one in labels:
+        for place, one in enumerate(labels):
             if isinstance(one.label, float) and not math.isfinite(one.label):
-                raise refuse(400, "field 'label' must be a finite number or a text", field="label")
-        return labels
+                index = place if parsed.many else None
+                problem = "field 'label' must be a finite number or a text"
+                raise refuse(400, problem, field="label", index=index)
+        return labels, parsed.many
 
     async def swap(self, call: Call) -> Reply:
         """Another package takes over."""

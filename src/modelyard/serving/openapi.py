@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from modelyard.host import Explanation
 from modelyard.packages.package import Package
-from modelyard.serving.control import Feedback, Swap
+from modelyard.serving.control import Feedback, FeedbackAnswer, Swap
 from modelyard.serving.problems import ErrorBody
 
 _PREFIX = "#/components/schemas/"
@@ -50,6 +50,7 @@ def document(
             (ErrorBody, "serialization"),
             (Explanation, "serialization"),
             (Feedback, "validation"),
+            (FeedbackAnswer, "serialization"),
             (Swap, "validation"),
         ],
         ref_template=_PREFIX + "{model}",
@@ -67,7 +68,8 @@ def document(
     if chats:
         paths |= _CHATS
     error = names[ErrorBody, "serialization"]
-    paths["/feedback"] = {"post": _feedback(names[Feedback, "validation"], error)}
+    taken = names[FeedbackAnswer, "serialization"]
+    paths["/feedback"] = {"post": _feedback(names[Feedback, "validation"], taken, error)}
     paths["/admin/swap"] = {"post": _swap(names[Swap, "validation"], error)}
     if explains:
         reasons = names[Explanation, "serialization"]
@@ -122,15 +124,13 @@ def _explain(request: Any, reasons: Any, error: Any, golden: dict[str, Any]) -> 
     }
 
 
-def _feedback(label: Any, error: Any) -> dict[str, Any]:
+def _feedback(label: Any, taken: Any, error: Any) -> dict[str, Any]:
     return {
         "operationId": "feedback",
         "summary": "Labels of requests that were answered before",
         "requestBody": _content(_one_or_many(label), {}, required=True),
         "responses": {
-            "202": _content(
-                {"type": "object"}, {}, description="How many were taken", headers=_HEADERS
-            ),
+            "202": _content(taken, {}, description="What happened to them", headers=_HEADERS),
             **_errors(error, "400", "401", "404", "408", "413", "415", "503"),
         },
     }
