@@ -7,11 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 
 from modelyard.judging.evaluation import Direction, Gain
 
 RESAMPLES, RESAMPLED_ROWS = 200, 5_000
+LEAST_RESAMPLED = 30
+"""Groups that a bootstrap sample of a large split holds at least."""
+FEW_GROUPS = 10
+"""With fewer in a split, intervals by groups are too narrow (Cameron, Gelbach and Miller 2008)."""
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 """A metric of the truth and the answers, (n,) or (n, …) each."""
@@ -37,8 +42,10 @@ class Resampled:
     """(samples, answers); none where more than half of the samples held a single value of the
     truth: too few rows."""
     shrink: float = 1.0
-    """Large splits are resampled to fewer rows: the spread is scaled by the root of the ratio
-    (Bickel, Götze and van Zwet 1997)."""
+    """What the spread of the samples is scaled by. Large splits are resampled to fewer rows or
+    groups: the root of the ratio (Bickel, Götze and van Zwet 1997). Of groups, see `_widened`."""
+    groups: int | None = None
+    """How many were resampled; None: rows were."""
 
     def interval(self, answer: int = 0) -> tuple[float, float] | None:
         """95 % percentile interval of an answer's metric, centred on its value."""
@@ -69,15 +76,13 @@ class Resampled:
         the metric cannot leave."""
         found = self.interval()
         if found is None:
-            return f"{name}: too few rows for an interval."
+            too_few = "rows" if self.groups is None else "groups"
+            return f"{name}: too few {too_few} for an interval."
         low, high = found
         if within is not None:
             low, high = max(low, within[0]), min(high, within[1])
-        count = len(self.samples)
-        return (
-            f"{name} {self.values[0]:.4g}, 95 % interval {low:.4g} to {high:.4g} "
-            f"({count} bootstrap samples)."
-        )
+        samples = f"{len(self.samples)} bootstrap samples{_of_groups(self.groups)}"
+        return f"{name} {self.values[0]:.4g}, 95 % interval {low:.4g} to {high:.4g} ({samples})."
 
     def _around(self, value: float, samples: np.ndarray) -> tuple[float, float] | None:
         if not len(samples):
@@ -87,28 +92,124 @@ class Resampled:
         return float(low), float(high)
 
 
-def resample(metric: Metric, y: np.ndarray, *answers: np.ndarray, varied: bool = True) -> Resampled:
+class _Clusters:
+    """Rows by the group that they are of."""
+
+    def __init__(self, groups: np.ndarray) -> None:
+        _, self.of_row = np.unique(groups, return_inverse=True)
+        """Number of each row's group, (rows,)."""
+        self._order = np.argsort(self.of_row, kind="stable")
+        self._sizes = np.bincount(self.of_row)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def rows(self, drawn: np.ndarray) -> np.ndarray:
+        """All rows of the groups `drawn` (m,), of one that is drawn twice two times."""
+        sizes = self._sizes[drawn]
+        skipped = self._starts[drawn] - (np.cumsum(sizes) - sizes)
+        return np.asarray(self._order[np.repeat(skipped, sizes) + np.arange(sizes.sum())])
+
+
+def resample(
+    metric: Metric,
+    y: np.ndarray,
+    *answers: np.ndarray,
+    varied: bool = True,
+    groups: np.ndarray | None = None,
+) -> Resampled:
     """A metric of answers to the rows `y`, on RESAMPLES bootstrap samples of at most RESAMPLED_ROWS
     rows.
 
+    Rows of one group are drawn together (the cluster bootstrap: Field and Welsh 2007, Bootstrapping
+    clustered data, section 2): those of one patient are alike, and drawn one by one they would
+    count as more evidence than they are.
+
     Args:
         varied: the metric needs two different values of the truth: samples with one are left out.
+        groups: of each row, (n,); None: each row is one.
     """
     rng = np.random.default_rng(0)
-    size = min(len(y), RESAMPLED_ROWS)
+    clusters = _clusters(groups)
+    units = len(y) if clusters is None else len(clusters)
+    size = min(units, RESAMPLED_ROWS)
+    if clusters is not None:
+        size = min(units, max(LEAST_RESAMPLED, units * RESAMPLED_ROWS // len(y)))
     seen = []
     for _ in range(RESAMPLES):
-        rows = rng.integers(0, len(y), size)
+        rows = rng.integers(0, units, size)
+        if clusters is not None:
+            rows = clusters.rows(rows)
         if not varied or len(np.unique(y[rows])) > 1:
             seen.append([metric(y[rows], answer[rows]) for answer in answers])
-    if len(seen) < RESAMPLES / 2:
+    # Samples of one group are all the same.
+    if len(seen) < RESAMPLES / 2 or (clusters is not None and units < 2):
         seen = []
     values = np.array([metric(y, answer) for answer in answers])
     samples = np.array(seen).reshape(-1, len(answers))
-    return Resampled(values, samples, float(np.sqrt(size / len(y))))
+    shrink = float(np.sqrt(size / units))
+    if clusters is None:
+        return Resampled(values, samples, shrink)
+    return Resampled(values, samples, shrink * _widened(units), units)
 
 
-def share_sentence(name: str, hits: int, of: int) -> str:
-    """A share with its interval, for the card."""
-    low, high = wilson(hits, of)
-    return f"{name}: {hits} of {of}, 95 % interval {low:.3f} to {high:.3f} (Wilson)."
+def share_interval(hits: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """95 % interval of the share of `hits`, bool (n,): Wilson's, and where rows are grouped Wilson's
+    of the effective number of rows, by the design effect (Franco et al. 2019, Comparative study of
+    confidence intervals for proportions in complex sample surveys, section 3).
+
+    Args:
+        groups: of each row, (n,); None: each row is one.
+    """
+    clusters = _clusters(groups)
+    if clusters is None:
+        return wilson(int(hits.sum()), len(hits))
+    if len(clusters) < 2:
+        return 0.0, 1.0
+    count, share = len(clusters), float(hits.mean())
+    apart = np.bincount(clusters.of_row, hits - share)
+    variance = count / (count - 1) * float((apart**2).sum()) / len(hits) ** 2
+    # Where all rows agree nothing shows how alike those of a group are: at worst they are one.
+    effective = share * (1 - share) / variance if variance > 0 else count
+    effective = min(float(effective), len(hits))
+    z = float(student.ppf(0.975, count - 1))
+    centre = share + z**2 / (2 * effective)
+    half = z * np.sqrt(share * (1 - share) / effective + z**2 / (4 * effective**2))
+    scale = 1 + z**2 / effective
+    return max(0.0, float((centre - half) / scale)), min(1.0, float((centre + half) / scale))
+
+
+def share_sentence(name: str, hits: np.ndarray, groups: np.ndarray | None = None) -> str:
+    """The share of `hits`, bool (n,), with its interval, for the card. `groups` as of
+    `share_interval`."""
+    low, high = share_interval(hits, groups)
+    clusters = _clusters(groups)
+    by = "" if clusters is None else _of_groups(len(clusters))
+    right, of = int(hits.sum()), len(hits)
+    return f"{name}: {right} of {of}, 95 % interval {low:.3f} to {high:.3f} (Wilson{by})."
+
+
+def _clusters(groups: np.ndarray | None) -> _Clusters | None:
+    """None: no two rows are of one group."""
+    if groups is None:
+        return None
+    found = _Clusters(groups)
+    return None if len(found) == len(groups) else found
+
+
+def _widened(count: int) -> float:
+    """By how much the spread of bootstrap samples of few groups is too small: it divides by their
+    number and not by one less, and normal quantiles stand for Student's (Hesterberg 2015, What
+    teachers should know about the bootstrap, section 4.1)."""
+    if count < 2:
+        return 1.0
+    quantiles = student.ppf(0.975, count - 1) / norm.ppf(0.975)
+    return float(np.sqrt(count / (count - 1)) * quantiles)
+
+
+def _of_groups(count: int | None) -> str:
+    if count is None:
+        return ""
+    few = ", which are few: it is rather too narrow" if count < FEW_GROUPS else ""
+    return f" of {count} groups{few}"

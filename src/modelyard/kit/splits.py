@@ -13,7 +13,8 @@ validation, which happens in classes of a handful only, or where the data name t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +83,31 @@ def draw(
     for place, split in enumerate(wanted):
         parts[split] = order[taken[order] == place]
     return parts
+
+
+def save_groups(features: Path, split: str, groups: np.ndarray) -> None:
+    """Writes the groups of a split's examples, integers (n,), next to them."""
+    np.save(_groups_file(features, split), groups, allow_pickle=False)
+
+
+def save_groups_of(features: Path, split: str, names: Sequence[str | None]) -> None:
+    """The same by the names of the groups; an example without one is its own. Writes nothing where no
+    example has one."""
+    if any(name is not None for name in names):
+        numbers: dict[str | int, int] = {}
+        keys = [place if name is None else name for place, name in enumerate(names)]
+        found = [numbers.setdefault(key, len(numbers)) for key in keys]
+        save_groups(features, split, np.array(found, np.int64))
+
+
+def load_groups(features: Path, split: str) -> np.ndarray | None:
+    """The groups of a split's examples, integers (n,); None where they are not grouped."""
+    file = _groups_file(features, split)
+    return np.load(file, allow_pickle=False) if file.is_file() else None
+
+
+def _groups_file(features: Path, split: str) -> Path:
+    return Path(features) / f"{split}.groups.npy"
 
 
 def _single(order: np.ndarray, shares: list[float], strata: np.ndarray, least: int) -> np.ndarray:

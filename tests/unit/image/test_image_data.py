@@ -20,6 +20,7 @@ from modelyard.families.image.config import ImageConfig, ImageFeatures
 from modelyard.families.image.data import ImageData
 from modelyard.families.image.spec import ImageSpec
 from modelyard.kit.classifier import store
+from modelyard.kit.splits import load_groups
 from modelyard.stages import features as features_stage
 from modelyard.stages import ingest
 from modelyard.stages.run import Run
@@ -149,6 +150,11 @@ def test_groups_stay_in_one_split(tmp_path: Path) -> None:
     assert sum(len(group) for group in groups.values()) == len(set().union(*groups.values())) == 20
     assert summary["rows"] == {"train": 78, "validation": 18, "test": 24}
     assert "20 groups" in summary["notes"][0]
+    for split in SPLITS:
+        stored = load_groups(tmp_path / "out", split)
+        assert stored is not None
+        patients = [name.split("/")[1].split("_")[0] for name in names(tmp_path / "out", split)]
+        assert len({*zip(patients, stored.tolist(), strict=True)}) == len({*patients})
 
 
 def test_a_copy_in_another_format_is_left_out_and_counted(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from pydantic import ValidationError
 
 from modelyard.errors import BadData, UsageError
 from modelyard.families.tabular.config import TabularConfig
+from modelyard.families.tabular.family import Tabular
 from modelyard.families.tabular.folds import folds_of
+from modelyard.families.tabular.host import TabularHost
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.families.tabular.table import load_split, load_table
+from modelyard.training.loop import Trainer
 from tests.unit.tabular.conftest import SPLITS, built, make, write
 
 
@@ -107,3 +111,25 @@ def test_few_groups_are_refused_and_so_is_a_division_by_time_as_well(tmp_path: P
         grouped(tmp_path, visits(patients=3).assign(ill=["yes", "no"] * 300))
     with pytest.raises(ValidationError, match="one or the other"):
         TabularConfig.model_validate({"features": {"group": "a", "time_column": "b"}})
+
+
+@pytest.mark.parametrize(("target", "main"), [("ill", "roc_auc"), ("pulse", "mae")])
+def test_intervals_rest_on_patients_and_not_on_their_visits(
+    tmp_path: Path, one_thread: None, target: str, main: str
+) -> None:
+    frame = visits()
+    number = frame["patient_id"].str[1:].astype(int)
+    frame["pulse"] = 60 + number % 7 * 9 + frame["pulse"] % 3
+    _, out = grouped(tmp_path, frame, target)
+    model = {"kind": "lightgbm", "trees": 20}
+    family = Tabular(TabularConfig.model_validate({"features": {"target": target}, "model": model}))
+    shutil.copytree(out / "assets", tmp_path / "model/assets")
+    family.fit(out, tmp_path / "model", Trainer(0, family.config.training))
+    host, run = TabularHost(tmp_path / "model/assets"), family.native(tmp_path / "model")
+    patients = family.evaluate(host, run, out)
+    (out / "test.groups.npy").unlink()
+    rows = family.evaluate(host, run, out)
+    assert patients.metrics == rows.metrics
+    assert np.diff(patients.intervals[main])[0] > 1.3 * np.diff(rows.intervals[main])[0]
+    assert "bootstrap samples of" in " ".join(patients.notes)
+    assert "groups" not in " ".join(rows.notes)

@@ -29,6 +29,7 @@ from modelyard.families.text.tasks.build import build as open_family
 from modelyard.families.text.tasks.data import data as open_data
 from modelyard.families.text.tasks.host import host as open_host
 from modelyard.kit.classifier import store
+from modelyard.kit.splits import load_groups
 from modelyard.runtimes.types import Arrays
 
 
@@ -126,6 +127,9 @@ def test_questions_on_one_text_stay_in_one_split(tmp_path: Path) -> None:
     for split in ("train", "validation", "test"):
         texts.append({stored_of(data)["context"] for _, data in store.load_files(out, split)})
     assert sum(map(len, texts)) == 40
+    groups = load_groups(out, "test")
+    assert groups is not None
+    assert len(np.unique(groups)) == len(texts[2]) < len(groups)
 
 
 def test_the_answer_is_marked_in_every_window_that_holds_it(tmp_path: Path) -> None:

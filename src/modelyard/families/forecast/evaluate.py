@@ -15,7 +15,7 @@ from modelyard.families.forecast.config import ForecastTrading
 from modelyard.families.forecast.panel import SMOOTHED, Panel
 from modelyard.families.forecast.window import Schema, inputs_of
 from modelyard.judging.evaluation import Evaluation
-from modelyard.kit.intervals import resample
+from modelyard.kit.intervals import FEW_GROUPS, resample
 
 if TYPE_CHECKING:
     from modelyard.families.forecast.host import ForecastHost
@@ -26,6 +26,8 @@ BASELINE, SMOOTHING = "seasonal naive", "exponential smoothing"
 MOST = 5_000
 """Windows that are judged, evenly spread."""
 AT_ONCE = 512
+BY_ROW = "windows of one series are not independent, so intervals are rather narrow"
+BY_SERIES = "intervals are those of drawing whole series, whose windows are not independent"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Judged:
     levels: np.ndarray
     usual: np.ndarray
     """Usual error of each window's series, (windows,)."""
+    series: np.ndarray
+    """Number of each window's series, (windows,)."""
 
     @property
     def median(self) -> np.ndarray:
@@ -66,11 +70,12 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
     )
     metrics["coverage_gap"] = float(abs(inside.mean() - (high - low)))
     errors = judged.scaled(judged.median), judged.scaled(judged.naive)
-    drawn = resample(_mean, np.zeros(len(judged.truth)), *errors, varied=False)
+    series = judged.series if len(np.unique(judged.series)) >= FEW_GROUPS else None
+    drawn = resample(_mean, np.zeros(len(judged.truth)), *errors, varied=False, groups=series)
     gains = [drawn.gain("mase", BASELINE, "min")]
     notes = [
         f"{len(judged.truth):,} forecasts of {judged.truth.shape[1]} steps, each from another step of its series on; "
-        "windows of one series are not independent, so intervals are rather narrow.",
+        f"{BY_ROW if series is None else BY_SERIES}.",
         f"The {low:.0%} and {high:.0%} quantiles hold {inside.mean():.1%} of what came; "
         f"{high - low:.0%} was asked for.",
     ]
@@ -78,7 +83,10 @@ def evaluate(host: ForecastHost, run: Runtime, features: Path, split: Split = "t
     if smoothed is not None:
         rows, forecasts = smoothed
         other = np.abs(judged.truth[rows] - forecasts).mean(axis=1) / judged.usual[rows]
-        against = resample(_mean, np.zeros(len(rows)), errors[0][rows], other, varied=False)
+        some = None if series is None else series[rows]
+        against = resample(
+            _mean, np.zeros(len(rows)), errors[0][rows], other, varied=False, groups=some
+        )
         gains.append(against.gain("mase", SMOOTHING, "min"))
         notes.append(
             f"On {len(rows):,} of them, exponential smoothing (Holt-Winters by statsmodels, fitted on the "
@@ -118,13 +126,15 @@ def _judge(host: ForecastHost, run: Runtime, features: Path, split: Split) -> Ju
             host.forecast(run, inputs_of(host.schema, panel.windows(host.schema, some)))
         )
         naive.append(inputs_of(own, panel.windows(own, some)).naive)
+    series = panel.series_of(origins)
     return Judged(
         origins,
         panel.ahead(own, origins),
         np.concatenate(quantiles),
         np.concatenate(naive),
         np.array(host.schema.quantiles),
-        panel.usual[panel.series_of(origins)],
+        panel.usual[series],
+        series,
     )
 
 

@@ -67,7 +67,10 @@ def choose_kind(config: TabularConfig, table: Table) -> ChosenKind:
     reason = ""
     if SIMPLEST in able and able[best] != SIMPLEST:
         simplest = able.index(SIMPLEST)
-        pair = resample(metric, truth, answers[best], answers[simplest], varied=classes == 2)
+        groups = None if table.groups is None else table.groups[held_out_rows(folds)]
+        pair = resample(
+            metric, truth, answers[best], answers[simplest], varied=classes == 2, groups=groups
+        )
         error = float(np.std(pair.samples[:, 0] - pair.samples[:, 1]) * pair.shrink)
         if order[simplest] - order[best] < error:
             reason = f", within a standard error ({error:.2g}) of {able[best]}"

@@ -11,7 +11,6 @@ from modelyard.errors import BadData
 from modelyard.families.tabular import divide, order
 from modelyard.families.tabular.config import TabularConfig
 from modelyard.families.tabular.earlier import Earlier
-from modelyard.families.tabular.groups import save_groups
 from modelyard.families.tabular.labelled import divided, labelled_rows, load_mask, save_mask
 from modelyard.families.tabular.overview import summarize
 from modelyard.families.tabular.prepare import Prepared, check_columns, prepare, target_name
@@ -24,7 +23,7 @@ from modelyard.kit.columns.edits import Edits, companions, find_edits, write_bac
 from modelyard.kit.columns.encode import Encoder, completed
 from modelyard.kit.columns.frames import bodies, check_width, to_columns
 from modelyard.kit.columns.overview import with_ranges
-from modelyard.kit.splits import keys_of_rows
+from modelyard.kit.splits import keys_of_rows, save_groups
 from modelyard.kit.tables import (
     Table,
     is_quickly_read,

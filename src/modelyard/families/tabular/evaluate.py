@@ -29,6 +29,7 @@ from modelyard.kit.classes.evaluate import judge_classes
 from modelyard.kit.classes.judged import align, class_metrics
 from modelyard.kit.columns.frames import load_columns
 from modelyard.kit.intervals import resample, share_sentence
+from modelyard.kit.splits import load_groups
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.host import TabularHost
@@ -59,15 +60,15 @@ def evaluate(
     _, y = load_split(features, split)
     _, y_train = load_split(features, "train")
     classes = TableSchema.load(Path(features) / "assets").classes
-    mask = load_mask(features, split)
+    mask, groups = load_mask(features, split), load_groups(features, split)
     if classes is None or host.schema.classes is None:
         assert classes is host.schema.classes is None, (
             "a classifier and a regression cannot be compared"
         )
         answers = host.values(run, columns)
-        judged = _regression(y.astype(np.float64), answers.value, y_train, split, quantile)
+        judged = _regression(y.astype(np.float64), answers.value, y_train, split, quantile, groups)
         if host.interval is not None:
-            judged = with_intervals(judged, y, answers, host.interval, y_train)
+            judged = with_intervals(judged, y, answers, host.interval, y_train, groups)
         return _with_groups(
             judged, mask, lambda part: _regression_metrics(y[part], answers.value[part], quantile)
         )
@@ -83,6 +84,7 @@ def evaluate(
         split=split,
         unit="rows",
         main_of_several="macro_f1",
+        groups=groups,
     )
 
     def of_part(part: np.ndarray) -> dict[str, float]:
@@ -115,7 +117,12 @@ def _with_groups(
 
 
 def _regression(
-    y: np.ndarray, value: np.ndarray, y_train: np.ndarray, split: str, quantile: float | None
+    y: np.ndarray,
+    value: np.ndarray,
+    y_train: np.ndarray,
+    split: str,
+    quantile: float | None,
+    groups: np.ndarray | None,
 ) -> Evaluation:
     level = 0.5 if quantile is None else quantile
     metrics = _regression_metrics(y, value, quantile)
@@ -127,7 +134,7 @@ def _regression(
     main, metric = "mae", sk.mean_absolute_error
     if quantile is not None:
         main, metric = "pinball_loss", functools.partial(sk.mean_pinball_loss, alpha=quantile)
-    found = resample(metric, y, value, *constants, varied=False)
+    found = resample(metric, y, value, *constants, varied=False, groups=groups)
     # In time order the training rows may lie far from the split's: then any model beats their
     # median, and one that is worse than a constant is still of no use.
     gains = [
@@ -146,18 +153,18 @@ def _regression(
         directions=directions,
         intervals=found.intervals(main),
         samples=found.paired(),
-        notes=[found.sentence(main), *_coverage(y, value, quantile)],
+        notes=[found.sentence(main), *_coverage(y, value, quantile, groups)],
         plots=_regression_plots(y, value),
     )
 
 
-def _coverage(y: np.ndarray, value: np.ndarray, quantile: float | None) -> list[str]:
+def _coverage(
+    y: np.ndarray, value: np.ndarray, quantile: float | None, groups: np.ndarray | None
+) -> list[str]:
     """A sentence on how many targets lie below their prediction, where that is what was fitted."""
     if quantile is None:
         return []
-    covered = share_sentence(
-        "Targets at or below their prediction", int((y <= value).sum()), len(y)
-    )
+    covered = share_sentence("Targets at or below their prediction", y <= value, groups)
     return [f"{covered} It was fitted for {quantile:.3g}."]
 
 

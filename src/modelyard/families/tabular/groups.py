@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -53,18 +52,3 @@ def likely_group(table: Table, target: str) -> str:
         if groups >= LEAST_GROUPS and table.rows >= LEAST_REPEATED * groups:
             return name
     return ""
-
-
-def save_groups(features: Path, split: str, groups: np.ndarray) -> None:
-    """The groups of a split's rows, uint64 (rows,)."""
-    np.save(_file(features, split), groups, allow_pickle=False)
-
-
-def load_groups(features: Path, split: str) -> np.ndarray | None:
-    """The groups of a split's rows, uint64 (rows,); None where rows are not grouped."""
-    file = _file(features, split)
-    return np.load(file, allow_pickle=False) if file.is_file() else None
-
-
-def _file(features: Path, split: str) -> Path:
-    return Path(features) / f"{split}.groups.npy"

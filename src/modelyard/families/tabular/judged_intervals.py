@@ -8,7 +8,7 @@ import numpy as np
 
 from modelyard.families.tabular.interval import interval_score
 from modelyard.judging.evaluation import Direction, Evaluation, Table
-from modelyard.kit.intervals import share_sentence, wilson
+from modelyard.kit.intervals import share_interval, share_sentence
 
 if TYPE_CHECKING:
     from modelyard.families.tabular.host import Values
@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 
 def with_intervals(
-    judged: Evaluation, y: np.ndarray, found: Values, interval: Interval, y_train: np.ndarray
+    judged: Evaluation,
+    y: np.ndarray,
+    found: Values,
+    interval: Interval,
+    y_train: np.ndarray,
+    groups: np.ndarray | None = None,
 ) -> Evaluation:
     """The evaluation with coverage and width of the intervals to the targets `y` (rows,), next to
-    the training targets' own quantiles, which are the same for every row."""
+    the training targets' own quantiles, which are the same for every row. `groups` are those of the
+    rows."""
     assert found.low is not None
     assert found.high is not None
     coverage = interval.coverage
@@ -28,14 +34,14 @@ def with_intervals(
     ours = _metrics(y, found.low, found.high, coverage)
     simple = _metrics(y, same_low, same_high, coverage)
     directions: dict[str, Direction] = dict.fromkeys(ours, "min")
-    hits = int(((found.low <= y) & (y <= found.high)).sum())
-    said = share_sentence("True values within their interval", hits, len(y))
+    hits = (found.low <= y) & (y <= found.high)
+    said = share_sentence("True values within their interval", hits, groups)
     table = Table(
         title="Intervals",
         columns=["", "asked", "covered", "95 % interval", "mean width", "median width", "score"],
         rows=[
-            _row("model", y, found.low, found.high, coverage),
-            _row("training quantiles", y, same_low, same_high, coverage),
+            _row("model", y, found.low, found.high, coverage, groups),
+            _row("training quantiles", y, same_low, same_high, coverage, groups),
         ],
     )
     return judged.model_copy(
@@ -59,15 +65,20 @@ def _metrics(y: np.ndarray, low: np.ndarray, high: np.ndarray, coverage: float) 
 
 
 def _row(
-    name: str, y: np.ndarray, low: np.ndarray, high: np.ndarray, coverage: float
+    name: str,
+    y: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    coverage: float,
+    groups: np.ndarray | None,
 ) -> list[str | float]:
-    hits = int(((low <= y) & (y <= high)).sum())
-    least, most = wilson(hits, len(y))
+    hits = (low <= y) & (y <= high)
+    least, most = share_interval(hits, groups)
     width = high - low
     return [
         name,
         f"{100 * coverage:g} %",
-        f"{100 * hits / len(y):.1f} %",
+        f"{100 * hits.mean():.1f} %",
         f"{100 * least:.1f} to {100 * most:.1f} %",
         f"{width.mean():.4g}",
         f"{np.median(width):.4g}",

@@ -24,12 +24,12 @@ from pydantic import Field
 
 from modelyard.errors import BadData, UsageError, choices
 from modelyard.families.tabular.config import Kind, TabularModel
-from modelyard.families.tabular.groups import load_groups
 from modelyard.families.tabular.loss import Chosen, choose_loss
 from modelyard.families.tabular.scale import IDENTITY, TargetScale
 from modelyard.families.tabular.schema import TableSchema
 from modelyard.kit.assets import Asset
 from modelyard.kit.columns.encode import Encoder
+from modelyard.kit.splits import load_groups
 from modelyard.store.base import base_of
 
 BY_TIME = "by_time"

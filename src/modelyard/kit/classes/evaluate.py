@@ -47,6 +47,7 @@ def judge_classes(
     split: str,
     unit: str,
     main_of_several: MainOfSeveral,
+    groups: np.ndarray | None = None,
     rivals: Mapping[str, np.ndarray] = MappingProxyType({}),
     more: Sequence[Plot] = (),
     tables: Sequence[Table] = (),
@@ -65,6 +66,7 @@ def judge_classes(
         main_of_several: the first metric of several classes. Macro F1 suffers both from a rare
             class missed and from
             one answered wrongly; accuracy is what people quote of balanced data.
+        groups: of the examples (n,), such as patients: intervals rest on them; None: each is one.
         rivals: probabilities (n, classes) of further simple answers to the same examples, in the
             order of `classes`, which a person would compare the model with.
         more: further plots; tables: for the card.
@@ -82,7 +84,7 @@ def judge_classes(
         notes.append(f"The model does not know {', '.join(missing)}: such {unit} count as missed.")
     simple = class_shares(judged, train)
     others = [Judged(y, found, found.argmax(axis=1), classes) for found in rivals.values()]
-    main, sentences, found = _main(judged, [simple, *others], unit, main_of_several)
+    main, sentences, found = _main(judged, [simple, *others], unit, main_of_several, groups)
     gain = found.gain(main, BASELINE, "max") if found is not None else None
     of_rivals = {name: class_metrics(other) for name, other in zip(rivals, others, strict=True)}
     for place, (name, of_rival) in enumerate(of_rivals.items(), 2):
@@ -113,18 +115,22 @@ def judge_classes(
 
 
 def _main(
-    judged: Judged, simple: Sequence[Judged], unit: str, of_several: MainOfSeveral
+    judged: Judged,
+    simple: Sequence[Judged],
+    unit: str,
+    of_several: MainOfSeveral,
+    groups: np.ndarray | None,
 ) -> tuple[str, list[str], Resampled | None]:
     """The metric that comes first, sentences with intervals, and the metric of the model and of the
     `simple` answers on bootstrap samples."""
     y, labels = judged.y, judged.labels
-    accuracy = share_sentence("accuracy", int((labels == y).sum()), len(y))
+    accuracy = share_sentence("accuracy", labels == y, groups)
     if len(judged.classes) > 2:
         answered = [labels, *(other.labels for other in simple)]
-        f1 = resample(macro_f1, y, *answered)
+        f1 = resample(macro_f1, y, *answered, groups=groups)
         first = f1
         if of_several == "accuracy":
-            first = resample(accuracy_score, y, *answered)
+            first = resample(accuracy_score, y, *answered, groups=groups)
         said = [f1.sentence("macro_f1", within=(0, 1)), accuracy]
         return of_several, said, first
     if not judged.both_classes_seen:
@@ -138,14 +144,19 @@ def _main(
     if y.mean() < RARE:
         main, ranking = ("average_precision", average_precision_score)
     alarm = labels == 1
-    found = resample(ranking, y, judged.p[:, 1], *(other.p[:, 1] for other in simple))
+    scores = [one.p[:, 1] for one in (judged, *simple)]
+    found = resample(ranking, y, *scores, groups=groups)
     said = [
         found.sentence(main, within=(0, 1)),
         accuracy,
-        share_sentence("recall", int((alarm & (y == 1)).sum()), int((y == 1).sum())),
-        share_sentence("specificity", int((~alarm & (y == 0)).sum()), int((y == 0).sum())),
+        share_sentence("recall", alarm[y == 1], _of(groups, y == 1)),
+        share_sentence("specificity", ~alarm[y == 0], _of(groups, y == 0)),
     ]
     return main, said, found
+
+
+def _of(groups: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if groups is None else groups[rows]
 
 
 def _of_rival(name: str, metrics: dict[str, float], main: str, gain: Gain | None) -> str:

@@ -25,6 +25,7 @@ from modelyard.kit.classifier.folders import read_folder
 from modelyard.kit.classifier.kind import FileLimits, read_bytes
 from modelyard.kit.classifier.spec import FileSpec
 from modelyard.kit.classifier.work import each
+from modelyard.kit.splits import save_groups_of
 from modelyard.kit.warm_start import check_same
 from modelyard.store.base import base_of
 
@@ -280,5 +281,6 @@ def _write_split(out: Path, split: str, part: list[Example], spec: FileSpec) -> 
 
     each(part, decode)
     arrays.flush()
+    save_groups_of(out, split, [example.group for example in part])
     names = [example.name for example in part]
     store.save_files(out, split, names, [example.file for example in part])

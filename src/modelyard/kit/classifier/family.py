@@ -23,6 +23,7 @@ from modelyard.kit.classifier import store
 from modelyard.kit.classifier.data import C, ClassifierData, S
 from modelyard.kit.classifier.host import GRAPH, ClassifierHost
 from modelyard.kit.classifier.teacher import classifier_teacher
+from modelyard.kit.splits import load_groups
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.settings.compress import CompressSettings
@@ -237,6 +238,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
             split=split,
             unit=self.Spec.KIND.many,
             main_of_several="accuracy",
+            groups=load_groups(features, split),
             rivals=self.rivals(features, split),
             more=self.more_plots(host, run, arrays, judged),
             tables=self.more_tables(features, judged, split),

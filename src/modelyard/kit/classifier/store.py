@@ -3,6 +3,7 @@
 train.npy validation.npy test.npy          what the model sees: (examples, …)
 train.labels.npy …                         class indices, int64 (examples,)
 train.files train.files.json …             the files' own bytes, joined; their names and ends
+train.groups.npy …                         which examples belong together, int64 (examples,), where some do
 assets/                                    the spec that decodes bytes to an array, and its classes
 """
 

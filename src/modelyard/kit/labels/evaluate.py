@@ -107,6 +107,7 @@ def judge_labels(
     tables: Sequence[Table],
     thresholds: Mapping[str, float],
     more: Sequence[Plot] = (),
+    groups: np.ndarray | None = None,
 ) -> Evaluation:
     """Metrics of a split next to the most frequent labels'.
 
@@ -115,11 +116,12 @@ def judge_labels(
         note: how thresholds were chosen; thresholds: by label.
         rivals: further simple answers to the same examples, by what they are.
         more: further plots for the card.
+        groups: of the examples (n,), such as patients; None: each is one.
     """
     y, classes = judged.y, judged.classes
     simple = frequent_labels(train, y, classes)
     others = [simple.answers, *(rival.answers for rival in rivals.values())]
-    found = resample(micro_f1, y, judged.answers, *others)
+    found = resample(micro_f1, y, judged.answers, *others, groups=groups)
     metrics = label_metrics(judged)
     gain = found.gain("micro_f1", BASELINE, "max")
     notes = [note, found.sentence("micro_f1", within=(0, 1))]

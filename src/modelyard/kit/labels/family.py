@@ -20,6 +20,7 @@ from modelyard.kit.labels.choosing import best_thresholds, fit_thresholds
 from modelyard.kit.labels.data import ManyLabelsData
 from modelyard.kit.labels.evaluate import JudgedLabels, align_labels, judge_labels
 from modelyard.kit.labels.host import ManyLabelsHost
+from modelyard.kit.splits import load_groups
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Runtime
 from modelyard.settings.compress import CompressSettings
@@ -101,6 +102,7 @@ class ManyLabels(ManyLabelsData[C, S], Classifier[C, S], Generic[C, S]):
             tables=self.hardest(features, judged, split),
             thresholds=dict(zip(known, host.thresholds.values, strict=True)),
             more=self.label_plots(host, run, arrays, judged),
+            groups=load_groups(features, split),
         )
 
     def hardest(self, features: Path, judged: JudgedLabels, split: Split) -> list[Table]:

@@ -28,6 +28,7 @@ from modelyard.kit.classifier import store
 from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.rows import Content
+from modelyard.kit.splits import save_groups_of
 from modelyard.kit.text.fitting import fit_tokens
 from modelyard.store.base import base_of
 
@@ -159,9 +160,12 @@ def _write_split(out: Path, split: str, part: list[Example], spec: PairSpec) -> 
     """Returns how many windows, and the tokens of the longest answer."""
     rows: list[np.ndarray] = []
     labels: list[np.ndarray] = []
+    texts: list[str] = []
     longest = 1
     for example in part:
         stored = stored_of(example.file.read())
+        # Questions on one text are alike, whoever named the splits.
+        texts.append(example.group or stored["context"])
         pair = spec.pair(stored["question"], stored["context"])
         span = _tokens_of(pair, stored["answers"])
         if span is not None:
@@ -173,6 +177,7 @@ def _write_split(out: Path, split: str, part: list[Example], spec: PairSpec) -> 
     arrays[:] = tokens
     arrays.flush()
     store.save_labels(out, split, np.concatenate(labels))
+    save_groups_of(out, split, texts)
     names = [example.name for example in part]
     store.save_files(out, split, names, [example.file for example in part])
     return {"windows": len(tokens), "longest": longest}

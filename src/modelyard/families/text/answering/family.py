@@ -21,6 +21,7 @@ from modelyard.family import Split, Trainable
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Batch, Plan
+from modelyard.kit.splits import load_groups
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Runtime
 from modelyard.settings.compress import CompressSettings
@@ -92,7 +93,8 @@ class AnswerText(AnswerData, Networks[PairSpec]):
             answers=given,
             scores=[float(np.exp(best.log_p)) for best in found],
         )
-        return judge_answers(judged, split=split, note=host.choice.note)
+        groups = load_groups(features, split)
+        return judge_answers(judged, split=split, note=host.choice.note, groups=groups)
 
     def _logits(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """(windows, length, 2), as long as the places of labels."""

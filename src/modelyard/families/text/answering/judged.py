@@ -89,13 +89,17 @@ def similar_sentences(questions: Sequence[str], contexts: Sequence[str]) -> list
     return found
 
 
-def judge_answers(judged: JudgedAnswers, *, split: str, note: str) -> Evaluation:
-    """Figures of a split next to the baseline's."""
+def judge_answers(
+    judged: JudgedAnswers, *, split: str, note: str, groups: np.ndarray | None = None
+) -> Evaluation:
+    """Figures of a split next to the baseline's; `groups` are those of the questions, (n,)."""
     simple = similar_sentences(judged.questions, judged.contexts)
     metrics = answer_metrics(judged.answers, judged.accepted)
     f1 = _each(judged.answers, judged.accepted)
     silent = _each([None] * len(f1), judged.accepted)
-    found = resample(_mean, f1, f1, _each(simple, judged.accepted), silent, varied=False)
+    found = resample(
+        _mean, f1, f1, _each(simple, judged.accepted), silent, varied=False, groups=groups
+    )
     gains = [found.gain("f1", BASELINE, "max"), found.gain("f1", SILENT, "max", 2)]
     lacking = sum(not one for one in judged.accepted)
     notes = [note] if note else []

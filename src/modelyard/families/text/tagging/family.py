@@ -19,6 +19,7 @@ from modelyard.family import Split, Trainable
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Batch, Plan
+from modelyard.kit.splits import load_groups
 from modelyard.runtimes.types import Runtime
 from modelyard.settings.compress import CompressSettings
 
@@ -79,7 +80,8 @@ class TagText(TagData, Networks[TagSpec]):
         )
         baseline = FrequentTags(*_stored(features, "train"))
         labels = [parts(tag)[1] for tag in host.spec.classes]
-        return judge_tags(judged, baseline(words), split=split, labels=labels)
+        groups = load_groups(features, split)
+        return judge_tags(judged, baseline(words), split=split, labels=labels, groups=groups)
 
 
 def _stored(features: Path, split: str) -> tuple[list[list[str]], list[list[str]]]:

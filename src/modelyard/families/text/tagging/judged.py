@@ -68,12 +68,19 @@ class FrequentTags:
         return [[self._tags.get(word, OUTSIDE) for word in some] for some in words]
 
 
-def judge_tags(judged: JudgedTags, baseline: Tags, *, split: str, labels: list[str]) -> Evaluation:
-    """Figures of a split next to the baseline's."""
+def judge_tags(
+    judged: JudgedTags,
+    baseline: Tags,
+    *,
+    split: str,
+    labels: list[str],
+    groups: np.ndarray | None = None,
+) -> Evaluation:
+    """Figures of a split next to the baseline's; `groups` are the documents of the sentences, (n,)."""
     metrics = span_metrics(judged.truth, judged.answers)
     simple = span_metrics(judged.truth, baseline)
     truth, answers = _counts(judged.truth, judged.answers), _counts(judged.truth, baseline)
-    found = resample(_f1, truth[:, 2], truth, answers, varied=False)
+    found = resample(_f1, truth[:, 2], truth, answers, varied=False, groups=groups)
     gain = found.gain("span_f1", BASELINE, "max")
     spans = int(truth[:, 2].sum())
     notes = [found.sentence("span_f1", within=(0, 1)), f"{spans:,} spans in the split."]

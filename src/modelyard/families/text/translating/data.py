@@ -34,6 +34,7 @@ from modelyard.kit.classifier import store
 from modelyard.kit.classifier.divide import SPLITS, divide, without_copies
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.rows import Content
+from modelyard.kit.splits import save_groups_of
 from modelyard.kit.tables import is_quickly_read
 from modelyard.kit.text.fitting import LONGEST, fit_length
 from modelyard.store.base import base_of
@@ -180,6 +181,7 @@ def _write_split(
     arrays[:] = tokens
     arrays.flush()
     store.save_labels(out, split, spec.written(targets))
+    save_groups_of(out, split, [one.group for one in part])
     store.save_files(out, split, [one.name for one in part], [one.file for one in part])
     long = spec.counts_of([spec.prompt + source for source in sources]) > spec.length
     return int((long | (spec.counts_of(targets) > spec.most_written)).sum())

@@ -25,6 +25,7 @@ from modelyard.family import Split, Trainable
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import EXAMPLES, Batch, Change, Plan
+from modelyard.kit.splits import load_groups
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.settings.compress import CompressSettings
 from modelyard.training.loop import load_weights
@@ -108,7 +109,8 @@ class TranslateText(TranslateData, Networks[TranslationSpec]):
             scores=[math.exp(one.log_p) for one in found],
             remembered=remember(sources, _pairs(features, "train")),
         )
-        return judge_translations(judged, split=split)
+        groups = load_groups(features, split)
+        return judge_translations(judged, split=split, groups=groups)
 
     def _compared(self, model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (batch, written, vocabulary) and targets (batch, written), as long as the batch's

@@ -78,14 +78,16 @@ def remember(sources: Sequence[str], training: Sequence[tuple[str, str]]) -> lis
     return found
 
 
-def judge_translations(judged: JudgedTranslations, *, split: str) -> Evaluation:
-    """Figures of a split next to those of copying and of the memory."""
+def judge_translations(
+    judged: JudgedTranslations, *, split: str, groups: np.ndarray | None = None
+) -> Evaluation:
+    """Figures of a split next to those of copying and of the memory; `groups` are those of the pairs."""
     references, words = judged.references, tokenization(judged.references)
     metrics = translation_metrics(judged.translations, references, words)
     counts = [
         _counts(answers, references, words) for answers in (judged.translations, judged.sources)
     ]
-    found = resample(_bleu, np.zeros(len(references)), *counts, varied=False)
+    found = resample(_bleu, np.zeros(len(references)), *counts, varied=False, groups=groups)
     gain = found.gain("bleu", COPY, "max")
     scorer = BLEU(tokenize=words)
     scorer.corpus_score(judged.translations, [references])
