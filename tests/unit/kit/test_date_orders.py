@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modelyard.errors import BadData
-from modelyard.kit.tables import Table, read_file, share_date_orders, table_files, times
+from modelyard.kit.tables import Table, is_dated, read_file, share_date_orders, table_files, times
 
 
 def table(folder: Path, *cells: str, name: str = "table.csv") -> Table:
@@ -109,3 +109,53 @@ def test_what_one_file_shows_holds_for_the_others(tmp_path: Path) -> None:
 def test_what_is_no_day_or_hour_is_named(tmp_path: Path, cell: str) -> None:
     with pytest.raises(BadData, match="row 2, column 'date': .*is neither a number nor a time"):
         times(table(tmp_path / "raw", "01/31/2026", cell), "date")
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (("01/31/26", "02/01/26 4:05 PM"), ((2026, 1, 31), (2026, 2, 1, 16, 5))),
+        (("31/01/26", "01/02/26", "02/02/26"), ((2026, 1, 31), (2026, 2, 1), (2026, 2, 2))),
+        (("31-01-68", "01-02-69", "01-02-99"), ((2068, 1, 31), (1969, 2, 1), (1999, 2, 1))),
+        (("31.01.26", "1.2.26 08:00"), ((2026, 1, 31), (2026, 2, 1, 8))),
+        (("01.02.26", "02.02.26"), ((2026, 2, 1), (2026, 2, 2))),
+    ],
+)
+def test_two_digit_years_are_read_as_posix_reads_them(
+    tmp_path: Path, cells: tuple[str, ...], expected: tuple[tuple[int, ...], ...]
+) -> None:
+    found = table(tmp_path / "raw", *cells)
+    assert is_dated(found, "date")
+    assert times(found, "date").tolist() == [moment(*parts) for parts in expected]
+    assert "date: two-digit years were read as 1969 to 2068" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (("01/02/26", "04/02/26"), "'01/02/26' may have the day or the month first"),
+        (("26-01-30", "26-01-31", "26-02-01"), "'26-01-30' may have the year first"),
+        (("26.01.30", "26.01.31"), "'26.01.30' may have the year first"),
+        (("31/01/26", "01/31/26"), "'31/01/26' has the day first, and '01/31/26' the month"),
+        (("01/31/2026", "02/01/26"), "'02/01/26' is neither a number nor a time"),
+    ],
+)
+def test_two_digit_years_that_could_be_something_else_are_named(
+    tmp_path: Path, cells: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(BadData, match=message) as caught:
+        times(table(tmp_path / "raw", *cells), "date")
+    assert "row" in str(caught.value)
+
+
+def test_the_setting_says_how_unclear_dates_with_short_years_are_read(tmp_path: Path) -> None:
+    found = table(tmp_path / "raw", "01/03/25", "01/04/26")
+    with pytest.raises(BadData, match="Type: --set features.dates|type: --set features.dates"):
+        times(found, "date")
+    share_date_orders([found], "day_first")
+    assert times(found, "date").tolist() == [moment(2025, 3, 1), moment(2026, 4, 1)]
+
+
+@pytest.mark.parametrize("cell", ["10.0.12.1", "1-2-3", "45/12/26", "555-12-26"])
+def test_addresses_and_numbers_of_parts_are_no_dates(tmp_path: Path, cell: str) -> None:
+    assert not is_dated(table(tmp_path / "raw", cell), "date")

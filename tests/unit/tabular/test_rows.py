@@ -282,3 +282,29 @@ def test_times_with_am_and_pm_are_times(tmp_path: Path, clock: str) -> None:
     assert roles(out)["joined"] == "time"
     found = pd.concat(pd.read_parquet(out / f"{split}.parquet")["joined"] for split in SPLITS)
     assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%y %H:%M", "%m/%d/%y %I:%M %p", "%d.%m.%y"])
+def test_years_of_two_digits_are_read_and_said(tmp_path: Path, form: str) -> None:
+    frame = customers()
+    days = pd.to_datetime(frame["joined"])
+    days = days.dt.floor("min") if "%M" in form else days.dt.floor("D")
+    frame["joined"] = days.dt.strftime(form)
+    summary, out = built(tmp_path, write(tmp_path, frame), target="churn")
+    assert roles(out)["joined"] == "time"
+    found = pd.concat(pd.read_parquet(out / f"{split}.parquet")["joined"] for split in SPLITS)
+    assert sorted(found) == sorted(days)
+    assert "joined: two-digit years were read as 1969 to 2068" in summary["notes"]
+    new = read_rows(tmp_path / "raw/customers.csv", TableSchema.load(out / "assets"))
+    assert [row["joined"][:10] for row in new] == days.dt.strftime("%Y-%m-%d").tolist()
+
+
+@pytest.mark.parametrize("form", ["%y-%m-%d", "%d/%m/%y"])
+def test_years_of_two_digits_that_may_be_days_are_left_out_with_a_word(
+    tmp_path: Path, form: str
+) -> None:
+    frame = customers()
+    days = pd.to_datetime(frame["joined"])
+    frame["joined"] = days.map(lambda day: day.replace(day=day.day % 12 + 1)).dt.strftime(form)
+    _, out = built(tmp_path, write(tmp_path, frame), target="churn")
+    assert "two-digit years" in TableSchema.load(out / "assets").dropped["joined"]

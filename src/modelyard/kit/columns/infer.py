@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from modelyard.kit.columns.measures import logged
 from modelyard.kit.columns.schema import Column, ColumnSettings
-from modelyard.kit.columns.values import TIME_FORMATS, to_times
+from modelyard.kit.columns.values import SHORT_FORMATS, TIME_FORMATS, to_times
 from modelyard.kit.precision import tells_apart
 from modelyard.kit.tables import (
     Table,
@@ -28,6 +28,7 @@ from modelyard.kit.tables import (
     leading_zero,
     notation,
     plainly,
+    short_years,
 )
 
 MOSTLY = 0.9
@@ -37,6 +38,8 @@ LEAST_NUMBERS = 0.5
 """From this share of numeric cells on, the others may be words in place of a number."""
 SOME_TEXTS = 20
 """A column with no more different values than this is never free text."""
+LOOKED_AT = 50
+"""Cells that show whether a column may hold dates."""
 SAMPLE = 1000
 """Cells by which text is judged."""
 _WAYS_TO_WRITE_BOOLEANS = 6
@@ -192,7 +195,7 @@ def infer_column(
         if not given.get("format") and (question := doubt(table, name)):
             table.note(f'{question}; set its "format" in the schema if they are')
     elif guess.role == "time":
-        column["format"] = to_times(found.there, TIME_FORMATS)[1]
+        column["format"] = to_times(found.there, _formats(found.there))[1]
     return Column.model_validate(column)
 
 
@@ -218,8 +221,18 @@ def _guess(name: str, cells: Cells, nullable: bool, settings: ColumnSettings) ->
         reason = _row_number(name, cells)
         return Guess("drop", reason) if reason else Guess("numeric")
     texts = [str(text) for text in as_texts(there)]
-    if _looks_dated(texts[:50]) and to_times(there, TIME_FORMATS)[0].notna().mean() >= MOSTLY:
+    if (
+        _looks_dated(texts[:LOOKED_AT])
+        and to_times(there, TIME_FORMATS)[0].notna().mean() >= MOSTLY
+    ):
         return Guess("time")
+    short = _short_years(texts)
+    if short == "clear" and to_times(there, SHORT_FORMATS)[0].notna().mean() >= MOSTLY:
+        return Guess("time")
+    if short == "unclear" and distinct > SOME_TEXTS:
+        return Guess(
+            "drop", "dates with two-digit years that may be read in several ways: write four"
+        )
     if distinct > SOME_TEXTS and _looks_dated(texts):
         return Guess("drop", "dates in several formats: write them in one")
     return _guess_text(texts, distinct, settings, bool(cells.code))
@@ -254,6 +267,18 @@ def _row_number(name: str, cells: Cells) -> str:
     if _ID_NAME.search(name):
         return "every value is different, and it is named as a key (id-like)"
     return ""
+
+
+def _formats(there: pa.Array) -> Sequence[str]:
+    """Formats of dates that the cells may have."""
+    texts = [str(text) for text in as_texts(there[:LOOKED_AT])]
+    return TIME_FORMATS if _short_years(texts) == "none" else SHORT_FORMATS
+
+
+def _short_years(texts: Sequence[str]) -> Literal["none", "clear", "unclear"]:
+    if short_years(list(dict.fromkeys(texts[:LOOKED_AT]))) == "none":
+        return "none"
+    return short_years(list(dict.fromkeys(texts)))
 
 
 def _looks_dated(texts: Sequence[str]) -> bool:

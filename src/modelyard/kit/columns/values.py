@@ -12,6 +12,7 @@ import pyarrow as pa
 from modelyard.kit import tables
 from modelyard.kit.columns.schema import Column
 from modelyard.kit.tables import (
+    SHORT_YEARS,
     Notation,
     Table,
     as_texts,
@@ -28,6 +29,9 @@ _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y",
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 TIME_FORMATS = ("ISO8601", *(day + clock for day in _DAYS for clock in _CLOCKS))
 """Formats of dates that are tried."""
+_SHORT_DAYS = ("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%m-%d-%y", "%d-%m-%y")
+SHORT_FORMATS = tuple(day + clock for day in _SHORT_DAYS for clock in _CLOCKS)
+"""The same with years of two digits, for columns where `short_years` says that they are clear."""
 
 
 def convert(column: Column, table: Table, required: bool) -> pd.Series[Any]:
@@ -131,6 +135,8 @@ def times(column: Column, table: Table) -> pd.Series[Any]:
     )
     values, style = to_times(cells, styles)
     note_offsets(table, name)
+    if "%y" in style:
+        table.note(f"{name}: {SHORT_YEARS}")
     bad = np.flatnonzero(values.isna().to_numpy() & cells.is_valid().to_numpy(zero_copy_only=False))
     if len(bad):
         row = int(bad[0])

@@ -40,7 +40,7 @@ from modelyard.kit.tables.notation import (
     plainly,
     share_decimal,
 )
-from modelyard.kit.tables.orders import share_date_orders
+from modelyard.kit.tables.orders import SHORT_YEARS, share_date_orders, short_years
 from modelyard.kit.tables.parquet import read_parquet_file
 from modelyard.kit.tables.table import Table, TableFile, cells_of, check_same_columns, remarks
 from modelyard.kit.tables.text import DELIMITERS, Text, decoded, read_text
@@ -56,6 +56,7 @@ from modelyard.kit.tables.times import (
 
 __all__ = [
     "DELIMITERS",
+    "SHORT_YEARS",
     "SUFFIXES",
     "Notation",
     "Table",
@@ -93,6 +94,7 @@ __all__ = [
     "rows_of",
     "share_date_orders",
     "share_decimal",
+    "short_years",
     "table_files",
     "texts",
     "times",

@@ -1,25 +1,38 @@
-"""Dates with slashes or dashes have the day or the month first: which, the whole column decides."""
+"""Dates with slashes or dashes have the day or the month first, and years may have two digits: how they
+are read, the whole column decides."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from modelyard.kit.tables.notation import is_text
+from modelyard.kit.tables.notation import MOSTLY, is_text
 from modelyard.kit.tables.table import Table
 from modelyard.settings.family import DateOrder
 
 _CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d(?:\.\d{1,6})?))?"
 _TURNED = re.compile(
-    r"(?P<first>\d{1,2})(?P<mark>[/-])(?P<then>\d{1,2})(?P=mark)(?P<year>\d{4})"
+    r"(?P<first>\d{1,2})(?P<mark>[./-])(?P<then>\d{1,2})(?P=mark)(?P<year>\d{4}|\d\d)"
     rf"(?:[T ,]+{_CLOCK}(?:\s*(?P<half>[ap])\.?m\.?)?)?",
     re.IGNORECASE,
 )
+PIVOT = 69
+"""Two-digit years from here on are of the 20th century, smaller ones of the 21st: POSIX's strptime."""
+SHORT_YEARS = "two-digit years were read as 1969 to 2068"
 _WORDS: Mapping[DateOrder, str] = {"day_first": "day/month/year", "month_first": "month/day/year"}
+
+
+class Reading(NamedTuple):
+    """How the dates of a column are read."""
+
+    order: DateOrder = "auto"
+    """Of dates with slashes or dashes; `auto` where there is none."""
+    short: bool = False
+    """Whether years have two digits."""
 
 
 class Shown:
@@ -27,14 +40,39 @@ class Shown:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.turned = False
-        """Whether any is such a date."""
+        """Whether any is a date with slashes or dashes."""
+        self.dates = 0
+        """How many are dates with slashes, dashes, or dots and a year of two digits."""
+        self.short: str | None = None
+        """The first text with a year of two digits; None where another has four."""
         self.decisive: dict[DateOrder, str] = {}
         """The first text with a day above 12, by what it shows."""
         self.unclear: str | None = None
         """The first text that may be two days."""
+        self.year_may_be_first = False
+        """Whether years have two digits, and all texts are dates with the year first too. Their last
+        numbers are then no more alike than their first ones, as years of one table mostly are."""
+        firsts, lasts, of_year_first, long = set(), set(), True, False
         for text in texts:
-            if found := _TURNED.fullmatch(text.strip()):
-                self._take(text, int(found["first"]), int(found["then"]))
+            found = _matched(text)
+            if found is None:
+                continue
+            self.dates += 1
+            first, then, last = (int(found[part]) for part in ("first", "then", "year"))
+            if len(found["year"]) == 4:
+                long = True
+            else:
+                self.short = self.short or text
+                firsts.add(first)
+                lasts.add(last)
+                of_year_first &= 1 <= then <= 12 and 1 <= last <= 31
+            if found["mark"] != ".":
+                self._take(text, first, then)
+        if long:
+            self.short = None
+        self.year_may_be_first = (
+            self.short is not None and of_year_first and len(firsts) <= len(lasts)
+        )
 
     def _take(self, text: str, first: int, then: int) -> None:
         self.turned = True
@@ -58,7 +96,7 @@ def share_date_orders(
     """
     for name in tables[0].names:
         first = tables[0].column(name).drop_null()
-        if not is_text(first) or not len(first) or not _TURNED.fullmatch(first[0].as_py().strip()):
+        if not is_text(first) or not len(first) or _matched(first[0].as_py()) is None:
             continue
         seen = Shown(text for table in tables for text in _different(table.column(name)))
         for table in tables:
@@ -69,14 +107,29 @@ def share_date_orders(
         table.otherwise = dict(otherwise or {})
 
 
-def date_order(table: Table, name: str, texts: Sequence[str]) -> DateOrder:
-    """How the dates of a column, whose different cells are `texts`, are read. `auto` where none has
-    day and month turned. It is noted.
+def reading_of(table: Table, name: str, texts: Sequence[str]) -> Reading:
+    """How the dates of a column, whose different cells are `texts`, are read. It is noted.
 
     Raises:
         BadData: cells that contradict each other or the setting, or none that decides.
     """
     seen = Shown(texts)
+    if seen.short is not None:
+        _check_years(table, name, seen)
+        table.note(f"{name}: {SHORT_YEARS}")
+    return Reading(_order(table, name, seen), seen.short is not None)
+
+
+def _check_years(table: Table, name: str, seen: Shown) -> None:
+    said = (table.dates, table.otherwise.get(name, "auto"))
+    if seen.year_may_be_first and said == ("auto", "auto"):
+        assert seen.short is not None
+        problem = f"{seen.short!r} may have the year first: years of the column have two digits"
+        hint = "Write them with four, or type: --set features.dates=day_first (or month_first)"
+        raise _fault(table, name, seen.short, problem, hint)
+
+
+def _order(table: Table, name: str, seen: Shown) -> DateOrder:
     if not seen.turned:
         return "auto"
     if len(seen.decisive) == 2:
@@ -105,13 +158,31 @@ def date_order(table: Table, name: str, texts: Sequence[str]) -> DateOrder:
     raise _fault(table, name, seen.unclear, problem, hint)
 
 
-def seconds_in(text: str, order: DateOrder) -> float | None:
+def short_years(texts: Sequence[str]) -> Literal["none", "clear", "unclear"]:
+    """Whether the texts, all different, are dates with years of two digits, and whether they can be read in
+    one way only; a few may be something else."""
+    seen = Shown(texts)
+    if seen.short is None or seen.dates < MOSTLY * len(texts):
+        return "none"
+    decided = len(seen.decisive) == 1 or not seen.turned
+    return "clear" if decided and not seen.year_may_be_first else "unclear"
+
+
+def seconds_in(text: str, reading: Reading) -> float | None:
     """Since 1970, UTC, of such a date; None for another text, and for a day that no month has."""
-    found = _TURNED.fullmatch(text.strip())
-    if found is None or order == "auto":
+    found = _matched(text)
+    if found is None:
+        return None
+    dotted = found["mark"] == "."
+    year = int(found["year"])
+    if len(found["year"]) == 2:
+        if not reading.short:
+            return None
+        year += 1900 if year >= PIVOT else 2000
+    if reading.order == "auto" and not dotted:
         return None
     day, month = int(found["first"]), int(found["then"])
-    if order == "month_first":
+    if reading.order == "month_first" and not dotted:
         day, month = month, day
     hour, second = int(found["hour"] or 0), float(found["second"] or 0)
     if half := found["half"]:
@@ -120,10 +191,19 @@ def seconds_in(text: str, order: DateOrder) -> float | None:
         # 12 AM is midnight, 12 PM noon.
         hour = hour % 12 + 12 * (half.lower() == "p")
     try:
-        time = datetime(int(found["year"]), month, day, hour, int(found["minute"] or 0), tzinfo=UTC)
+        time = datetime(year, month, day, hour, int(found["minute"] or 0), tzinfo=UTC)
     except ValueError:
         return None
     return time.timestamp() + second if second < 60 else None
+
+
+def _matched(text: str) -> re.Match[str] | None:
+    """A date with slashes or dashes, or with dots and a year of two digits: others with dots are
+    read by `moment`."""
+    found = _TURNED.fullmatch(text.strip())
+    if found is None or (found["mark"] == "." and len(found["year"]) == 4):
+        return None
+    return found
 
 
 def _noted(table: Table, name: str, order: DateOrder, reason: str) -> DateOrder:

@@ -11,11 +11,15 @@ import pyarrow.compute as pc
 from modelyard.kit.moments import as_utc, moment
 from modelyard.kit.tables.columns import are_placeholders, as_numbers, texts
 from modelyard.kit.tables.notation import MOSTLY, is_text, notation, plainly, say
-from modelyard.kit.tables.orders import date_order, seconds_in
+from modelyard.kit.tables.orders import Reading, reading_of, seconds_in
 from modelyard.kit.tables.table import Table
-from modelyard.settings.family import DateOrder
 
-_DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{4}")
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+_DATED = re.compile(
+    r"\d{4}-\d\d-\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
+    # A year of two digits, not the beginning of an address such as 10.0.12.1.
+    rf"|{_DAY}[./-]{_DAY}[./-]\d\d(?![\d.])"
+)
 _OFFSET = re.compile(r"\d[T ]\d\d.*(?:Z|[-+]\d\d:?\d\d(?::\d\d)?)$", re.IGNORECASE)
 _EXAMPLES = "2026-03-31T08:00:00 or 31.03.2026 08:00"
 _EPOCH = 6e8, 4.2e9
@@ -76,8 +80,8 @@ def _in_calendar(table: Table, name: str) -> np.ndarray:
     of a table share their times."""
     encoded = pa.array(texts(table, name), pa.string()).dictionary_encode()
     different = encoded.dictionary.to_pylist()
-    order = date_order(table, name, different)
-    moments = [_seconds(text, order) for text in different]
+    reading = reading_of(table, name, different)
+    moments = [_seconds(text, reading) for text in different]
     index = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return np.asarray(np.array([*moments, np.nan])[index])
 
@@ -190,9 +194,9 @@ def _with_offset(text: str) -> str:
     return as_utc(time).isoformat() if time.tzinfo is not None else time.isoformat()
 
 
-def _seconds(text: str, order: DateOrder) -> float:
+def _seconds(text: str, reading: Reading) -> float:
     """Since 1970, of a date or time; NaN of another text."""
-    turned = seconds_in(text, order)
+    turned = seconds_in(text, reading)
     if turned is not None:
         return turned
     try:
