@@ -29,7 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure() -> None:
     """The tests' own families are from outside modelyard: packages of them are opened here and
-    in processes started from here, as an operator lets them who names them."""
+    in processes started from here, as an operator lets them who names them. The machine's cores
+    are shared among the workers: torch's threads spin while they wait for one that has no core,
+    and training of small models takes up to six times the time."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     ours = [
         "toy.family:Line",
         "sounds:Sounds",
