@@ -16,6 +16,12 @@ TELEMETRY_OFF = {
 }
 """No library that we use reports on anybody, nor keeps reports to send later."""
 
-# Here, because some of them read it while they are imported.
-for _name, _value in TELEMETRY_OFF.items():
+SLEEPING_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""OpenMP's threads (PyTorch's, LightGBM's, scikit-learn's) sleep while they wait for each other. By
+default they spin, and on a machine that does other things too, or in a pod with a limit, they take
+the time of the thread that they wait for: training a small network then takes ten to a hundred
+times as long."""
+
+# Here, because libraries read it while they are imported.
+for _name, _value in {**TELEMETRY_OFF, **SLEEPING_THREADS}.items():
     os.environ.setdefault(_name, _value)

@@ -234,9 +234,6 @@ def _environment(folder: RunFolder) -> dict[str, str]:
     paths = [str(Path.cwd()), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
-        # Threads that wait should sleep: on a machine that does other things too, spinning ones
-        # steal from the working.
-        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONWARNINGS": "ignore",
         events.VARIABLE: str(folder.events),

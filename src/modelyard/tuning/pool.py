@@ -126,7 +126,6 @@ def _environment(threads: int, gpu: str | None) -> dict[str, str]:
     given = {
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "PYTHONWARNINGS": "ignore",
-        "OMP_WAIT_POLICY": "PASSIVE",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         PARENT: str(os.getpid()),
     }
