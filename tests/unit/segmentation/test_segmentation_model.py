@@ -11,7 +11,7 @@ import torch
 
 from modelyard.errors import UsageError
 from modelyard.families.segmentation.config import SegmentationConfig, SegmentationTraining
-from modelyard.families.segmentation.family import Segmentation, _changed
+from modelyard.families.segmentation.family import Segmentation
 from modelyard.families.segmentation.losses import pixel_loss
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec
 from modelyard.kit.pictures.changes import Changes
@@ -48,7 +48,7 @@ def test_a_changed_mask_lies_on_its_changed_picture(flip):
     labels = torch.zeros(40, 96, 96, dtype=torch.int64)
     labels[:, 40:58, 30:62] = 3
     pixels = torch.where(labels == 3, 255.0, 60.0)[:, None].expand(40, 3, 96, 96)
-    moved = _changed({"pixels": pixels, "masks": labels}, changes, np.arange(40))
+    moved = family().changed({"pixels": pixels, "masks": labels}, changes, np.arange(40))
     bright, object_ = moved["pixels"][:, 0] > 157, moved["masks"] == 3
     assert (bright != object_).float().mean() < 0.004  # a pixel along its sides
     outside = moved["masks"] == IGNORED

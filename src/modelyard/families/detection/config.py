@@ -7,8 +7,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from modelyard.kit.pictures.settings import ChangesTraining, CheckpointModel, SquareFeatures
-from modelyard.settings.family import FamilyConfig
+from modelyard.kit.pictures.settings import (
+    ChangesTraining,
+    CheckpointModel,
+    SquareConfig,
+    SquareFeatures,
+)
 from modelyard.settings.search import Range, choice, real
 
 Kind = Literal["cnn", "yolos", "detr"]
@@ -60,7 +64,7 @@ class DetectionModel(CheckpointModel):
     answer."""
 
 
-class DetectionConfig(FamilyConfig):
+class DetectionConfig(SquareConfig):
     """A run on pictures with boxes."""
 
     shortcuts: ClassVar[Mapping[str, str]] = {"kind": "model.kind"}

@@ -1,15 +1,12 @@
 """From a folder of pictures with boxes to splits and assets.
 
-train.npy …             what the model sees: uint8 (pictures, 3, size, size)
 train.objects.npy …     a row an object: picture, class, left, top, right, bottom, ignored
-train.sizes.npy …       width and height of each picture
-train.files …           the files' own bytes
+
+and what `modelyard.kit.pictures.data` writes.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -21,27 +18,22 @@ from modelyard.errors import BadData
 from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.samples import write_sample
 from modelyard.families.detection.spec import DetectionSpec
-from modelyard.family import Data, Split
 from modelyard.kit.boxes.annotated import Annotated, annotated, look
 from modelyard.kit.boxes.reading import read_scenes
 from modelyard.kit.boxes.scenes import Scene, Scenes
-from modelyard.kit.classifier import store
 from modelyard.kit.classifier.divide import SPLITS
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
+from modelyard.kit.pictures.data import SquareData, grown, names_of, write_pictures
 from modelyard.kit.pictures.parts import parted
-from modelyard.kit.pictures.pixels import PAGES, PICTURES, moments
-from modelyard.kit.pictures.square import limits_of, save_sizes, side_of
-from modelyard.kit.warm_start import check_same
-from modelyard.store.base import base_of
-
-NAMED = 5
-"""Classes that a reason names."""
+from modelyard.kit.pictures.pixels import PAGES, PICTURES
 
 
-class DetectionData(Data[DetectionConfig]):
+class DetectionData(SquareData[DetectionConfig, DetectionSpec]):
     """From a folder of pictures with boxes to arrays."""
+
+    Spec = DetectionSpec
 
     def sample(self, raw: Path) -> None:
         """Writes simulated pictures as COCO has them."""
@@ -56,11 +48,10 @@ class DetectionData(Data[DetectionConfig]):
             BadData: with the file, and the line or entry in it.
             UsageError: the settings are not those of the earlier model.
         """
-        base = base_of(out)
-        earlier = self._earlier(base) if base is not None else None
+        earlier = self.earlier(out)
         listing = read_scenes(raw, PICTURES, self.config.features.format)
         examples = [_example(scene) for scene in listing.scenes]
-        limits = limits_of(self.config.features)
+        limits = self.limits
         looks = each(examples, lambda example: look(read_bytes(example.file, limits), limits))
         pictures = {
             scene.picture.name: annotated(scene, one)
@@ -81,30 +72,8 @@ class DetectionData(Data[DetectionConfig]):
         _check_splits(raw, parts, pictures, spec)
         for split in SPLITS:
             _write_split(out, split, parts[split], pictures, spec)
-        if earlier is None:
-            mean, std = moments(store.load_arrays(out, "train"))
-            spec = spec.model_copy(update={"mean": mean, "std": std})
-        spec.save(Path(out) / "assets")
+        self.save_spec(out, spec, earlier)
         return _summary(listing, parts, pictures, spec)
-
-    def requests(
-        self, features: Path, split: Split, limit: int | None = None
-    ) -> list[dict[str, Any]]:
-        """Pictures of a split as JSON bodies."""
-        found = store.load_files(features, split, limit)
-        return [{PICTURES.field: base64.b64encode(data).decode()} for _, data in found]
-
-    def _earlier(self, base: Path) -> DetectionSpec:
-        """The spec of the earlier model.
-
-        Raises:
-            UsageError: a setting asks for something else.
-        """
-        spec = DetectionSpec.load(base / "assets")
-        plan = json.loads((base / "assets" / store.PLAN).read_text())
-        check_same("features.size", self.config.features.size, spec.size)
-        check_same("model.kind", self.config.model.kind, plan["kind"])
-        return spec
 
     def _fitted(
         self,
@@ -121,18 +90,11 @@ class DetectionData(Data[DetectionConfig]):
             counts.update(label for label, ignored in labels if not ignored)
         if not counts:
             raise BadData("no training picture has a box", file=raw)
-        before = dict(zip(earlier.classes, earlier.counts, strict=True)) if earlier else {}
-        classes = [*before, *sorted(counts.keys() - before.keys())]
-        changed = {
-            "classes": classes,
-            "counts": [counts[name] + before.get(name, 0) for name in classes],
-            "pictures": len(train) + (earlier.pictures if earlier else 0),
-            "limits": limits_of(self.config.features),
-        }
-        if earlier is not None:
-            return earlier.model_copy(update=changed)
-        size = self.config.features.size or side_of([one.size for one in train])
-        return DetectionSpec(size=size, **changed)
+        sizes = [one.size for one in train]
+        seen = len(train) + (earlier.pictures if earlier is not None else 0)
+        return self.spec_of(
+            grown(earlier, dict(sorted(counts.items()))), sizes, earlier, pictures=seen
+        )
 
 
 def _example(scene: Scene) -> Example:
@@ -161,15 +123,8 @@ def _write_split(
     pictures: dict[str, Annotated],
     spec: DetectionSpec,
 ) -> None:
-    arrays = store.new_arrays(out, split, (len(part), 3, spec.size, spec.size), np.dtype(np.uint8))
-    places = {example.name: place for place, example in enumerate(part)}
-
-    def decode(example: Example) -> None:
-        data = read_bytes(example.file, spec.limits)
-        arrays[places[example.name]] = spec.decode(data)[0]
-
-    each(part, decode)
-    arrays.flush()
+    sizes = [pictures[example.name].size for example in part]
+    write_pictures(out, split, [example.file for example in part], sizes, spec)
     rows: list[list[float]] = []
     for place, example in enumerate(part):
         one = pictures[example.name]
@@ -179,8 +134,6 @@ def _write_split(
                 rows.append([place, spec.classes.index(label), *box, ignored])
     objects = np.array(rows, np.float64).reshape(-1, 7)
     np.save(Path(out) / f"{split}.objects.npy", objects, allow_pickle=False)
-    save_sizes(out, split, [pictures[example.name].size for example in part])
-    store.save_files(out, split, [example.name for example in part], [one.file for one in part])
 
 
 def _summary(
@@ -207,9 +160,8 @@ def _summary(
     listing.drop("boxes: without area in the picture", sum(one.empty for one in some))
     unknown = sum((count for count in counts.values()), Counter())
     strange = sorted(unknown.keys() - set(spec.classes))
-    named = ", ".join(strange[:NAMED]) + (", …" if len(strange) > NAMED else "")
     lost = sum(unknown[name] for name in strange)
-    listing.drop(f"boxes: of a class that training lacks ({named})", lost)
+    listing.drop(f"boxes: of a class that training lacks ({names_of(strange)})", lost)
     if turns := sum(one.was_turned for one in some):
         listing.notes.append(f"{turns} pictures were turned by EXIF, and their boxes with them.")
     return {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from modelyard.errors import UsageError
 from modelyard.families.detection.augment import changed
 from modelyard.families.detection.baseline import (
     NEAREST,
@@ -21,83 +19,69 @@ from modelyard.families.detection.baseline import (
 from modelyard.families.detection.config import DetectionConfig
 from modelyard.families.detection.data import DetectionData
 from modelyard.families.detection.gallery import gallery
-from modelyard.families.detection.host import GRAPH, PIXELS, DetectionHost
+from modelyard.families.detection.host import DetectionHost
 from modelyard.families.detection.network import Detector, build, plan
 from modelyard.families.detection.spec import DetectionSpec
-from modelyard.family import Family, Split
+from modelyard.family import Split
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.boxes import report
-from modelyard.kit.boxes.answering import ObjectAnswers
+from modelyard.kit.boxes.choosing import choose_answers
 from modelyard.kit.boxes.geometry import areas, into_square
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.classes.answers import check_shared
 from modelyard.kit.classifier import store
+from modelyard.kit.classifier.store import Plan
 from modelyard.kit.pictures.changes import Changes
+from modelyard.kit.pictures.family import Batch, SquareFamily
+from modelyard.kit.pictures.host import PIXELS
 from modelyard.kit.pictures.square import sizes_of
-from modelyard.kit.pictures.starting import paced, starting_folder
 from modelyard.runtimes.torch import TorchRuntime
-from modelyard.runtimes.types import Graph, Runtime
-from modelyard.training.batches import Batches
-from modelyard.training.loop import load_weights
+from modelyard.runtimes.types import Runtime
 
 if TYPE_CHECKING:
     from modelyard.training.loop import Trainer
 
-EXAMPLES, EXAMPLE_ROWS = "examples.npy", 4
 OBJECTS = "objects"
 """A batch's objects, float32 (batch, most, 6): class, left, top, right and bottom in pixels of the
 square, ignored; class -1 where there is none."""
 FLOOR = 0.01
 """Least score of what is judged: what is surer than the rest counts, not what is sure."""
-TOLERANCE = 1e-3
-"""Of the graph: boxes are pixels or logarithms, not figures of the order of one."""
-
-Batch = dict[str, torch.Tensor]
 
 
-class Detection(DetectionData, Family[DetectionConfig]):
+class Detection(DetectionData, SquareFamily[DetectionConfig, DetectionSpec]):
     """From a folder of pictures with boxes to a served detector."""
 
-    def model(self, assets: Path) -> Detector:
-        """The untrained network: of the plan that training left in the assets, else as set."""
-        spec = DetectionSpec.load(assets)
-        file = Path(assets) / store.PLAN
-        if file.is_file():
-            return build(json.loads(file.read_text()), spec)
-        folder = starting_folder(self.config.model)
-        return build(plan(self.config.model, spec, folder), spec, folder)
+    ANNOTATIONS = OBJECTS
+    example_rows = 4
 
-    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
-        """`pixels` float32 (batch, 3, size, size) and OBJECTS.
+    def plan(self, spec: DetectionSpec, checkpoint: Path | None) -> Plan:
+        """The network that the settings ask for."""
+        return plan(self.config.model, spec, checkpoint)
 
-        Training pictures are shuffled and changed at random; not so in epoch 0.
-        """
-        arrays = store.load_arrays(features, split)
-        objects = self._objects(features, split)
-        training = split == "train" and epoch > 0
-        order = np.arange(len(arrays))
-        changes: Changes | None = None
-        if training:
-            generator = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
-            order = torch.randperm(len(arrays), generator=generator).numpy()
-            changes = Changes.draw(len(arrays), self.config.training, generator)
+    def network(self, plan: Plan, spec: DetectionSpec, checkpoint: Path | None = None) -> Detector:
+        """The untrained network of a plan."""
+        return build(plan, spec, checkpoint)
 
-        def take(rows: np.ndarray) -> Batch:
-            pixels = torch.from_numpy(arrays[rows].astype(np.float32))
-            own = torch.from_numpy(objects[rows])
-            if changes is not None:
-                pixels, own = changed(changes, pixels, own, rows)
-            return {PIXELS: pixels, OBJECTS: own}
+    def annotations(self, features: Path, split: Split) -> np.ndarray:
+        """OBJECTS of all pictures of a split; of more than `most_boxes` the largest."""
+        spec = DetectionSpec.load(Path(features) / "assets")
+        table = np.load(Path(features) / f"{split}.objects.npy", allow_pickle=False)
+        sizes = sizes_of(features, split)
+        most = self.config.features.most_boxes
+        found = np.zeros((len(sizes), most, 6), np.float32)
+        found[..., 0] = -1
+        for place, (width, height) in enumerate(sizes):
+            rows = table[table[:, 0] == place]
+            order = np.argsort(-areas(rows[:, 2:6]), kind="stable")[:most]
+            rows = rows[order]
+            found[place, : len(rows), 0] = rows[:, 1]
+            found[place, : len(rows), 1:5] = into_square(rows[:, 2:6], (width, height), spec.size)
+            found[place, : len(rows), 5] = rows[:, 6]
+        return found
 
-        # Batch statistics of one picture can be undefined.
-        return Batches(order, self.config.training.batch_size, take, least=2 if training else 1)
-
-    def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
-        """Exemplars, changed at random as new pictures are."""
-        count = len(memory[PIXELS])
-        generator = torch.Generator().manual_seed((self.config.seed + 1) * 100_003 - epoch)
-        changes = Changes.draw(count, self.config.training, generator)
-        pixels, objects = changed(changes, memory[PIXELS], memory[OBJECTS], np.arange(count))
+    def changed(self, batch: Batch, changes: Changes, rows: np.ndarray) -> Batch:
+        """Pictures and boxes, changed alike."""
+        pixels, objects = changed(changes, batch[PIXELS], batch[OBJECTS], rows)
         return {PIXELS: pixels, OBJECTS: objects}
 
     def loss(self, model: torch.nn.Module, batch: Batch) -> torch.Tensor:
@@ -111,34 +95,14 @@ class Detection(DetectionData, Family[DetectionConfig]):
         Raises:
             UsageError: the settings do not fit the data.
         """
-        settings, assets = self.config.model, Path(out) / "assets"
-        made = plan(settings, DetectionSpec.load(assets), starting_folder(settings))
-        trainer, notes = paced(trainer, settings, features)
-        found = trainer.fit(self, features, out)
-        (assets / store.PLAN).write_text(json.dumps(made, indent=1) + "\n")
-        examples = store.load_arrays(features, "train")[:EXAMPLE_ROWS]
-        np.save(Path(out) / EXAMPLES, examples, allow_pickle=False)
-        answers = ObjectAnswers(
-            threshold=settings.threshold or 0.5, most_overlap=settings.most_overlap
-        )
-        answers.save(assets)
-        if settings.threshold is None:
-            host, run = DetectionHost(assets), TorchRuntime(self.graphs(out))
-            best = self._judged(host, run, features, "validation").best_threshold()
-            answers = answers.model_copy(update={"threshold": best})
-            answers.save(assets)
-            notes.append(f"The threshold {best:.2f} has the best F1 on the validation split.")
-        headline = f"{made['kind']}, {found['headline']}, threshold {answers.threshold:.2f}"
-        return found | {"headline": headline, "notes": [*found.get("notes", ()), *notes]}
+        report = super().fit(features, out, trainer)
+        assets, settings = Path(out) / "assets", self.config.model
 
-    def graphs(self, model: Path) -> list[Graph]:
-        """One graph, `model`: `pixels` to `logits` and `boxes`."""
-        file = Path(model) / EXAMPLES
-        if not file.is_file():
-            raise UsageError(f"{model} holds no {EXAMPLES}. Train it again: modelyard train")
-        pixels = np.load(file, allow_pickle=False).astype(np.float32)
-        net = load_weights(self.model(Path(model) / "assets"), model)
-        return [Graph(GRAPH, {PIXELS: pixels}, module=net, tolerance=TOLERANCE)]
+        def judged() -> Judged:
+            host, run = DetectionHost(assets), TorchRuntime(self.graphs(out))
+            return self._judged(host, run, features, "validation")
+
+        return choose_answers(assets, settings.threshold, settings.most_overlap, judged, report)
 
     def evaluate(
         self, host: DetectionHost, run: Runtime, features: Path, split: Split = "test"
@@ -179,30 +143,11 @@ class Detection(DetectionData, Family[DetectionConfig]):
         pictures = len(store.load_arrays(features, split))
         return Judged(load_objects(features, split), found, pictures, len(spec.classes))
 
-    def _objects(self, features: Path, split: Split) -> np.ndarray:
-        """OBJECTS of all pictures of a split; of more than `most_boxes` the largest."""
-        spec = DetectionSpec.load(Path(features) / "assets")
-        table = np.load(Path(features) / f"{split}.objects.npy", allow_pickle=False)
-        sizes = sizes_of(features, split)
-        most = self.config.features.most_boxes
-        found = np.zeros((len(sizes), most, 6), np.float32)
-        found[..., 0] = -1
-        for place, (width, height) in enumerate(sizes):
-            rows = table[table[:, 0] == place]
-            order = np.argsort(-areas(rows[:, 2:6]), kind="stable")[:most]
-            rows = rows[order]
-            found[place, : len(rows), 0] = rows[:, 1]
-            found[place, : len(rows), 1:5] = into_square(rows[:, 2:6], (width, height), spec.size)
-            found[place, : len(rows), 5] = rows[:, 6]
-        return found
-
 
 def found_in(host: DetectionHost, run: Runtime, features: Path, split: Split) -> Objects:
     """What a host finds in the pictures of a split, its classes as the split numbers them."""
     classes = DetectionSpec.load(Path(features) / "assets").classes
-    numbers = np.array(
-        [classes.index(name) if name in classes else -1 for name in host.spec.classes]
-    )
+    numbers = host.spec.numbered_in(classes, -1)
     pixels, sizes = host.spec.seen(features, split)
     columns: list[list[np.ndarray]] = [[], [], [], []]
     for place, (scores, boxes) in enumerate(host.outputs(run, pixels)):

@@ -17,8 +17,9 @@ from modelyard.families.image.network import Net, build, plan
 from modelyard.families.image.spec import ImageSpec
 from modelyard.judging.evaluation import Plot
 from modelyard.kit.classes.judged import Judged
-from modelyard.kit.classifier.family import Classifier, Plan
+from modelyard.kit.classifier.family import Classifier
 from modelyard.kit.classifier.host import ClassifierHost
+from modelyard.kit.classifier.store import Plan
 from modelyard.kit.labels.evaluate import JudgedLabels
 from modelyard.kit.labels.family import ManyLabels
 from modelyard.runtimes.types import Runtime

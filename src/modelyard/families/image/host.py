@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from modelyard.families.image import cam
 from modelyard.families.image.spec import ImageSpec
@@ -13,8 +13,7 @@ from modelyard.host import Caution, Cost, Explanation
 from modelyard.kit.classifier.host import LOGITS, ClassifierHost
 from modelyard.kit.labels.host import ManyLabelsHost
 from modelyard.kit.pictures.answering import (
-    DESCRIPTION,
-    ENCODED,
+    SentPicture,
     Turns,
     decoding_cost,
     page_cautions,
@@ -27,14 +26,8 @@ FEATURES = "features"
 """The graph's output of the last stage's maps."""
 
 
-class Picture(BaseModel, extra="forbid"):
+class Picture(SentPicture):
     """One example in."""
-
-    image: str = Field(
-        min_length=1,
-        description=DESCRIPTION,
-        json_schema_extra=ENCODED,
-    )
 
 
 class ImageHost(ClassifierHost[ImageSpec]):

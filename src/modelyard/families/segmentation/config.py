@@ -7,8 +7,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from modelyard.kit.pictures.settings import ChangesTraining, CheckpointModel, SquareFeatures
-from modelyard.settings.family import FamilyConfig
+from modelyard.kit.pictures.settings import (
+    ChangesTraining,
+    CheckpointModel,
+    SquareConfig,
+    SquareFeatures,
+)
 from modelyard.settings.search import Range, choice, real
 
 Kind = Literal["unet", "segformer", "deeplabv3", "sam", "mask2former"]
@@ -75,7 +79,7 @@ class SegmentationTraining(ChangesTraining):
     weights of its own."""
 
 
-class SegmentationConfig(FamilyConfig):
+class SegmentationConfig(SquareConfig):
     """A run on pictures with masks."""
 
     shortcuts: ClassVar[Mapping[str, str]] = {"kind": "model.kind"}

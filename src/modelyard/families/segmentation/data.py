@@ -1,18 +1,15 @@
 """From a folder of pictures with masks to splits and assets.
 
-train.npy …                what the model sees: uint8 (pictures, 3, size, size)
 train.masks.npy …          the class of each of these pixels, uint8 (pictures, size, size)
 train.truth.files …        the class of each pixel of a mask as it is answered, PNG files
-train.sizes.npy …          width and height of each picture
-train.files …              the files' own bytes
+
+and what `modelyard.kit.pictures.data` writes.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
-import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,21 +30,17 @@ from modelyard.families.segmentation.spec import (
     answered,
     resized,
 )
-from modelyard.family import Data, Split
+from modelyard.family import Split
 from modelyard.kit.boxes.annotated import Look, look
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.divide import SPLITS
 from modelyard.kit.classifier.examples import Example
 from modelyard.kit.classifier.kind import read_bytes
 from modelyard.kit.classifier.work import each
+from modelyard.kit.pictures.data import NAMED, SquareData, grown, names_of, write_pictures
 from modelyard.kit.pictures.parts import parted
-from modelyard.kit.pictures.pixels import PAGES, PICTURES, moments
-from modelyard.kit.pictures.square import limits_of, save_sizes, side_of, sizes_of
-from modelyard.kit.warm_start import check_same
-from modelyard.store.base import base_of
-
-NAMED = 5
-"""Classes that a reason names."""
+from modelyard.kit.pictures.pixels import PAGES, PICTURES
+from modelyard.kit.pictures.square import sizes_of
 
 
 @dataclass(frozen=True)
@@ -64,8 +57,10 @@ class Masked:
     """For kinds that tell objects apart: `counts` are then numbers of objects."""
 
 
-class SegmentationData(Data[SegmentationConfig]):
+class SegmentationData(SquareData[SegmentationConfig, SegmentationSpec]):
     """From a folder of pictures with masks to arrays."""
+
+    Spec = SegmentationSpec
 
     counted = "pixels"
     """What classes have more or fewer of."""
@@ -86,8 +81,7 @@ class SegmentationData(Data[SegmentationConfig]):
             BadData: with the file, and the pixel or entry in it.
             UsageError: the settings are not those of the earlier model.
         """
-        base, settings = base_of(out), self.config.features
-        earlier = self._earlier(base) if base is not None else None
+        earlier, settings = self.earlier(out), self.config.features
         index = settings.ignore_index
         listing = read_pairs(raw, settings.format, settings.background, index, self.preferred)
         seen = self._looked_at(listing)
@@ -108,12 +102,11 @@ class SegmentationData(Data[SegmentationConfig]):
         spec = self._fitted(raw, names, masked["train"], ignored, earlier)
         table = _table(names, spec, ignored)
         self._check_splits(raw, masked, table)
-        for split in SPLITS:
-            self._write_split(out, split, masked[split], table, spec)
-        if earlier is None:
-            mean, std = moments(store.load_arrays(out, "train"))
-            spec = spec.model_copy(update={"mean": mean, "std": std})
-        spec.save(Path(out) / "assets")
+        for split, part in masked.items():
+            files, sizes = [one.pair.picture for one in part], [one.look.size for one in part]
+            write_pictures(out, split, files, sizes, spec)
+            self._write_masks(out, split, part, table, spec)
+        self.save_spec(out, spec, earlier)
         return self._summary(listing, masked, names, table, spec)
 
     def requests(
@@ -121,18 +114,15 @@ class SegmentationData(Data[SegmentationConfig]):
     ) -> list[dict[str, Any]]:
         """Pictures of a split as JSON bodies; of kind sam with a point in the middle, where
         something is in every picture."""
-        found = store.load_files(features, split, limit)
-        bodies: list[dict[str, Any]] = []
-        for (_, data), (width, height) in zip(found, sizes_of(features, split), strict=False):
-            body: dict[str, Any] = {PICTURES.field: base64.b64encode(data).decode()}
-            if self.config.model.kind == "sam":
+        bodies = super().requests(features, split, limit)
+        if self.config.model.kind == "sam":
+            for body, (width, height) in zip(bodies, sizes_of(features, split), strict=False):
                 body["points"] = [{"x": width / 2, "y": height / 2}]
-            bodies.append(body)
         return bodies
 
     def _looked_at(self, listing: Pairs) -> dict[str, Masked]:
         """By the picture's name, in the order of names."""
-        limits = limits_of(self.config.features)
+        limits = self.limits
         examples = [Example(pair.picture.name, pair.picture, "") for pair in listing.pairs]
         looks = each(examples, lambda example: look(read_bytes(example.file, limits), limits))
         with ThreadPoolExecutor() as pool:
@@ -140,24 +130,12 @@ class SegmentationData(Data[SegmentationConfig]):
         return {one.pair.picture.name: one for one in masks}
 
     def _masked(self, pair: Pair, seen: Look) -> Masked:
-        values = pair.values(seen, limits_of(self.config.features))
+        values = pair.values(seen, self.limits)
         counts = np.bincount(values.ravel() + 1)
         present = np.flatnonzero(counts)
         found = Counter({int(place) - 1: int(counts[place]) for place in present})
         digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
         return Masked(pair, seen, found, digest)
-
-    def _earlier(self, base: Path) -> SegmentationSpec:
-        """The spec of the earlier model.
-
-        Raises:
-            UsageError: a setting asks for something else.
-        """
-        spec = SegmentationSpec.load(base / "assets")
-        plan = json.loads((base / "assets" / store.PLAN).read_text())
-        check_same("features.size", self.config.features.size, spec.size)
-        check_same("model.kind", self.config.model.kind, plan["kind"])
-        return spec
 
     def _fitted(
         self,
@@ -169,27 +147,17 @@ class SegmentationData(Data[SegmentationConfig]):
     ) -> SegmentationSpec:
         """What the training pictures ask for; the earlier model's, with new classes behind."""
         counts = sum((one.counts for one in train), Counter())
-        before = dict(zip(earlier.classes, earlier.counts, strict=True)) if earlier else {}
         mine = {
             names[value]: counts[value] for value in sorted(counts) if value not in (-1, ignored)
         }
-        classes = [*before, *(name for name in mine if name not in before)]
-        if not self.least_classes <= len(classes) <= MOST_CLASSES:
-            problem = (
-                f"the training masks hold {len(classes)} classes: {', '.join(classes[:NAMED])}"
-            )
+        every = grown(earlier, mine)
+        if not self.least_classes <= len(every) <= MOST_CLASSES:
+            first = ", ".join(list(every)[:NAMED])
+            problem = f"the training masks hold {len(every)} classes: {first}"
             hint = "" if ignored is None else f"{ignored} is ignored (features.ignore_index)"
             allowed = f"allowed are {self.least_classes} to {MOST_CLASSES}"
             raise BadData(f"{problem}; {allowed}", file=raw, hint=hint)
-        changed = {
-            "classes": classes,
-            "counts": [mine.get(name, 0) + before.get(name, 0) for name in classes],
-            "limits": limits_of(self.config.features),
-        }
-        if earlier is not None:
-            return earlier.model_copy(update=changed)
-        size = self.config.features.size or side_of([one.look.size for one in train])
-        return SegmentationSpec(size=size, **changed)
+        return self.spec_of(every, [one.look.size for one in train], earlier)
 
     def _check_splits(self, raw: Path, masked: dict[str, list[Masked]], table: np.ndarray) -> None:
         """Every split has a pixel of a known class."""
@@ -199,29 +167,23 @@ class SegmentationData(Data[SegmentationConfig]):
                 problem = f"the {split} split ({len(part)} pictures) has no {self.counted} of a class of training"
                 raise BadData(problem, file=raw, hint="It needs more pictures with masks")
 
-    def _write_split(
+    def _write_masks(
         self, out: Path, split: str, part: list[Masked], table: np.ndarray, spec: SegmentationSpec
     ) -> None:
         side = spec.size
-        arrays = store.new_arrays(out, split, (len(part), 3, side, side), np.dtype(np.uint8))
         masks = store.new_arrays(out, f"{split}.masks", (len(part), side, side), np.dtype(np.uint8))
 
         def write(place: int) -> bytes:
             one = part[place]
-            arrays[place] = spec.decode(read_bytes(one.pair.picture, spec.limits))[0]
             labels = table[one.pair.values(one.look, spec.limits)]
             masks[place] = spec.in_square(labels)
             return _png(resized(labels, answered(one.look.size)))
 
         with ThreadPoolExecutor() as pool:
             truth = list(pool.map(write, range(len(part))))
-        arrays.flush()
         masks.flush()
-        pictures = [one.pair.picture for one in part]
-        names = [picture.name for picture in pictures]
-        save_sizes(out, split, [one.look.size for one in part])
+        names = [one.pair.picture.name for one in part]
         store.save_contents(out, f"{split}.truth", names, truth)
-        store.save_files(out, split, names, pictures)
 
     def _summary(
         self,
@@ -245,7 +207,7 @@ class SegmentationData(Data[SegmentationConfig]):
             headline += f", {pages:,} {PICTURES.of(pages)} {PAGES}"
         strange = {value for value in total if value >= 0 and table[value] == IGNORED}
         lost = {names[value]: total[value] for value in strange if value in names}
-        named = ", ".join(sorted(lost)[:NAMED]) + (", …" if len(lost) > NAMED else "")
+        named = names_of(sorted(lost))
         listing.drop(
             f"{self.counted}: of a class that training lacks ({named})", sum(lost.values())
         )

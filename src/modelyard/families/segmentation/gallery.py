@@ -48,12 +48,7 @@ def gallery(
     pixels, sizes = host.spec.seen(features, split)
     colours = np.full((IGNORED + 1, 3), UNKNOWN, np.uint8)
     colours[: len(spec.classes)] = palette(len(spec.classes))
-    numbers = np.array(
-        [
-            spec.classes.index(name) if name in spec.classes else IGNORED
-            for name in host.spec.classes
-        ]
-    ).astype(np.uint8)
+    numbers = host.spec.numbered_in(spec.classes, IGNORED).astype(np.uint8)
     pictures = []
     answers = host.outputs(run, np.stack([pixels[place] for place in worst]))
     for place, answer in zip(worst.tolist(), answers, strict=True):

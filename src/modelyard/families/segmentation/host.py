@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from modelyard.families.segmentation.rle import as_text, runs_of
+from modelyard.families.segmentation.rle import run_lengths
 from modelyard.families.segmentation.spec import (
     MOST_PIXELS,
     SegmentationSpec,
@@ -20,35 +19,20 @@ from modelyard.families.segmentation.spec import (
     palette,
 )
 from modelyard.host import Cost, Host, WithWarnings
-from modelyard.kit.classifier.kind import from_base64
-from modelyard.kit.classifier.store import PLAN
-from modelyard.kit.pictures.answering import (
-    DECODE_SECONDS,
-    DESCRIPTION,
-    ENCODED,
-    Turns,
-    as_request,
-    cautions,
-    seen_in,
-    sent_pixels,
-)
-from modelyard.kit.pictures.pixels import open_picture, placed, statistics
+from modelyard.kit.classifier.store import find_plan
+from modelyard.kit.pictures.answering import DECODE_SECONDS, SentPicture, sent_pixels
+from modelyard.kit.pictures.host import SquareHost, image_of
+from modelyard.kit.pictures.pixels import placed
 from modelyard.kit.pictures.square import Size
-from modelyard.runtimes.types import Runtime
+from modelyard.runtimes.types import Arrays
 
-GRAPH, PIXELS = "model", "pixels"
-CHUNK = 8
-"""Pictures that go through the graph at once."""
-SHOWN_CLASSES = 20
-"""Classes whose share drift looks at: the most frequent in training."""
 PIXEL_SECONDS, CLASS_SECONDS = 100e-9, 8e-9
 """For each pixel of an answered mask, and more for each class, on one core, at most."""
 
 
-class Picture(BaseModel, extra="forbid"):
+class Picture(SentPicture):
     """One example in."""
 
-    image: str = Field(min_length=1, description=DESCRIPTION, json_schema_extra=ENCODED)
     format: Literal["png", "rle"] = Field(
         default="png",
         description="png: one mask of all classes. rle: run lengths of each class, as COCO has them",
@@ -61,6 +45,11 @@ class Runs(BaseModel):
     size: tuple[int, int]
     """Height and width in pixels."""
     counts: str
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> Runs:
+        """Of a mask, bool (height, width)."""
+        return cls(size=(mask.shape[0], mask.shape[1]), counts=run_lengths(mask))
 
 
 class Region(BaseModel):
@@ -95,45 +84,52 @@ class Segmented(WithWarnings):
     height: int
 
 
-class SegmentationHost(Host):
-    """Answers for one trained network."""
+class SegmentationHost(SquareHost[SegmentationSpec, np.ndarray]):
+    """Answers for one trained network. It says of each picture the probabilities of the classes,
+    float32 (classes, size, size)."""
 
+    Spec = SegmentationSpec
     Request: type[BaseModel] = Picture
     Response: type[BaseModel] = Segmented
-    sensitive = frozenset({"image"})
 
     def __init__(self, assets: Path) -> None:
         super().__init__(assets)
-        self.spec = SegmentationSpec.load(self.assets)
         self.names = self.spec.classes
         self.colours = palette(len(self.names))
-        self._turns = Turns()
-        self._shown = self.spec.frequent(SHOWN_CLASSES)
 
-    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
-        """One answer a request, in order.
+    def by_picture(self, outputs: Arrays) -> Iterator[np.ndarray]:
+        """Probabilities of each picture."""
+        for logits in outputs["logits"]:
+            scores = np.exp(logits - logits.max(axis=0))
+            yield scores / scores.sum(axis=0)
 
-        Raises:
-            BadData: a request whose text is not a picture within the limits.
-        """
-        found: list[BaseModel] = []
-        for start in range(0, len(requests), CHUNK):
-            chunk = [_asked(request) for request in requests[start : start + CHUNK]]
-            seen = [seen_in(request.image, self.spec, self._turns) for request in chunk]
-            pixels = np.stack([pixels for pixels, _ in seen])
-            for place, scores in enumerate(self.outputs(run, pixels)):
-                answer = self._answer(*self.labelled(scores, seen[place][1]), chunk[place].format)
-                answer.warnings = cautions(pixels[place], chunk[place].image, self.spec.limits)
-                found.append(answer)
-        return found
-
-    def outputs(self, run: Runtime, pixels: np.ndarray) -> Iterator[np.ndarray]:
-        """Of each picture, uint8 (n, 3, size, size): probabilities float32 (classes, size, size)."""
-        for start in range(0, len(pixels), CHUNK):
-            part = pixels[start : start + CHUNK].astype(np.float32)
-            for logits in run(GRAPH, {PIXELS: part})["logits"]:
-                scores = np.exp(logits - logits.max(axis=0))
-                yield scores / scores.sum(axis=0)
+    def answer(self, output: np.ndarray, size: Size, request: BaseModel) -> Segmented:
+        """The mask, and each class that it has."""
+        assert isinstance(request, Picture)
+        labels, sure = self.labelled(output, size)
+        count = np.bincount(labels.ravel())
+        total = np.bincount(labels.ravel(), sure.ravel())
+        regions = []
+        for value in np.argsort(-count, kind="stable"):
+            if not count[value]:
+                break
+            region = Region(
+                label=self.names[value],
+                value=int(value),
+                colour="#" + self.colours[value].tobytes().hex(),
+                share=count[value] / labels.size,
+                confidence=total[value] / count[value],
+            )
+            if request.format == "rle":
+                region.rle = Runs.of(labels == value)
+            regions.append(region)
+        return Segmented(
+            mask=as_png(labels, self.colours) if request.format == "png" else None,
+            classes=regions,
+            confidence=float(sure.mean(dtype=np.float64)),
+            width=labels.shape[1],
+            height=labels.shape[0],
+        )
 
     def labelled(self, scores: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
         """Classes uint8 and probabilities float32, (height, width) each, of the mask that is
@@ -164,52 +160,20 @@ class SegmentationHost(Host):
 
     def cost(self, request: BaseModel) -> Cost:
         """Decoding, and drawing the mask: both take as long as the picture is large."""
-        pixels = sent_pixels(_asked(request).image, self.spec.limits)
+        pixels = sent_pixels(image_of(request), self.spec.limits)
         drawing = PIXEL_SECONDS + len(self.names) * CLASS_SECONDS
         return Cost(1.0, pixels * DECODE_SECONDS + min(pixels, MOST_PIXELS) * drawing)
 
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Figures of the picture as it was sent, and of what was found in it."""
         assert isinstance(response, Segmented)
-        data = from_base64(_asked(request).image, self.spec.limits)
-        with self._turns.of(data):
-            figures = statistics(open_picture(data, self.spec.limits))
         shares = {one.label: one.share for one in response.classes}
-        row: dict[str, float | str | None] = {**figures}
+        row: dict[str, float | str | None] = {**self.figures(request)}
         row["classes"] = float(len(shares))
         row["mean confidence"] = response.confidence
         for name in self._shown:
             row[f"share {name}"] = shares.get(name, 0.0)
         return row
-
-    def read_file(self, file: Path) -> list[dict[str, Any]] | None:
-        """A picture as one request; None for any other file."""
-        return as_request(file)
-
-    def _answer(self, labels: np.ndarray, sure: np.ndarray, form: str) -> Segmented:
-        count = np.bincount(labels.ravel())
-        total = np.bincount(labels.ravel(), sure.ravel())
-        regions = []
-        for value in np.argsort(-count, kind="stable"):
-            if not count[value]:
-                break
-            region = Region(
-                label=self.names[value],
-                value=int(value),
-                colour="#" + self.colours[value].tobytes().hex(),
-                share=count[value] / labels.size,
-                confidence=total[value] / count[value],
-            )
-            if form == "rle":
-                region.rle = Runs(size=labels.shape, counts=as_text(runs_of(labels == value)))
-            regions.append(region)
-        return Segmented(
-            mask=as_png(labels, self.colours) if form == "png" else None,
-            classes=regions,
-            confidence=float(sure.mean(dtype=np.float64)),
-            width=labels.shape[1],
-            height=labels.shape[0],
-        )
 
 
 def as_png(labels: np.ndarray, colours: np.ndarray) -> str:
@@ -223,15 +187,10 @@ def as_png(labels: np.ndarray, colours: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _asked(request: BaseModel) -> Picture:
-    assert isinstance(request, Picture)
-    return request
-
-
-def answering(assets: Path) -> SegmentationHost:
+def answering(assets: Path) -> Host:
     """The host of a trained network's kind."""
-    file = Path(assets) / PLAN
-    kind = json.loads(file.read_text())["kind"] if file.is_file() else ""
+    plan = find_plan(assets)
+    kind = plan["kind"] if plan is not None else ""
     if kind == "sam":
         from modelyard.families.segmentation.prompt_host import PromptHost
 

@@ -36,7 +36,7 @@ def gallery(
     colours = palette(IGNORED + 1)
     colours[IGNORED] = UNKNOWN
     pictures = []
-    queries = host.queries(run, np.stack([pixels[place] for place in worst]))
+    queries = host.outputs(run, np.stack([pixels[place] for place in worst]))
     for (place, said), one in zip(worst.items(), queries, strict=True):
         name, data = files[place]
         size = sizes[place]

@@ -3,24 +3,15 @@ pydantic and Pillow only."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from modelyard.errors import UsageError
-from modelyard.families.segmentation.host import (
-    GRAPH,
-    PIXELS,
-    Runs,
-    SegmentationHost,
-    as_png,
-)
-from modelyard.families.segmentation.rle import as_text, runs_of
-from modelyard.families.segmentation.spec import answered, palette
+from modelyard.families.segmentation.host import Runs, as_png
+from modelyard.families.segmentation.spec import SegmentationSpec, answered, palette
 from modelyard.host import Cost, WithWarnings
 from modelyard.kit.boxes.answering import (
     FoundObject,
@@ -29,15 +20,13 @@ from modelyard.kit.boxes.answering import (
     ObjectPicture,
     described,
 )
-from modelyard.kit.classifier.kind import from_base64
-from modelyard.kit.classifier.store import PLAN
-from modelyard.kit.pictures.answering import DECODE_SECONDS, cautions, seen_in, sent_pixels
-from modelyard.kit.pictures.pixels import open_picture, placed, statistics
+from modelyard.kit.classifier.store import load_plan
+from modelyard.kit.pictures.answering import DECODE_SECONDS, sent_pixels
+from modelyard.kit.pictures.host import SquareHost
+from modelyard.kit.pictures.pixels import placed
 from modelyard.kit.pictures.square import Size
-from modelyard.runtimes.types import Runtime
+from modelyard.runtimes.types import Arrays
 
-CHUNK = 8
-"""Pictures that go through the graph at once."""
 MOST_NUMBERED = 254
 """Objects of an answer at most: a mask in a PNG tells no more apart."""
 MASK_PIXELS = 1_000_000
@@ -105,9 +94,10 @@ Queries = tuple[np.ndarray, np.ndarray]
 """Of one picture: scores (queries, classes), and logits of masks float32 (queries, rows, columns)."""
 
 
-class InstanceHost(SegmentationHost):
+class InstanceHost(SquareHost[SegmentationSpec, Queries]):
     """Answers for one trained network whose queries find objects."""
 
+    Spec = SegmentationSpec
     Request, Response = InstancePicture, MaskedObjects
     rows_by = "objects"
 
@@ -115,36 +105,49 @@ class InstanceHost(SegmentationHost):
         super().__init__(assets)
         self.answers = ObjectAnswers.load_or(self.assets, ObjectAnswers())
         self.colours = palette(MOST_NUMBERED + 1)
-        plan = json.loads((self.assets / PLAN).read_text())
         # The library's own number, where a checkpoint's config.json does not say it.
-        self._queries = plan["config"].get("num_queries", 100)
+        self._queries = load_plan(self.assets)["config"].get("num_queries", 100)
 
-    def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
-        """One answer a request, in order.
+    def by_picture(self, outputs: Arrays) -> Iterator[Queries]:
+        """The queries of each picture."""
+        logits = outputs["logits"].astype(np.float64)
+        scores = np.exp(logits - logits.max(-1, keepdims=True))
+        scores = (scores / scores.sum(-1, keepdims=True))[..., :-1]
+        return zip(scores, outputs["masks"], strict=True)
 
-        Raises:
-            BadData: a request whose text is not a picture within the limits.
-        """
-        found: list[BaseModel] = []
-        for start in range(0, len(requests), CHUNK):
-            chunk = [_asked(request) for request in requests[start : start + CHUNK]]
-            seen = [seen_in(request.image, self.spec, self._turns) for request in chunk]
-            pixels = np.stack([pixels for pixels, _ in seen])
-            for place, queries in enumerate(self.queries(run, pixels)):
-                answer = self._answered(queries, seen[place][1], chunk[place])
-                answer.warnings = cautions(pixels[place], chunk[place].image, self.spec.limits)
-                found.append(answer)
-        return found
-
-    def queries(self, run: Runtime, pixels: np.ndarray) -> Iterator[Queries]:
-        """Of each picture, uint8 (n, 3, size, size)."""
-        for start in range(0, len(pixels), CHUNK):
-            part = pixels[start : start + CHUNK].astype(np.float32)
-            outputs = run(GRAPH, {PIXELS: part})
-            logits = outputs["logits"].astype(np.float64)
-            scores = np.exp(logits - logits.max(-1, keepdims=True))
-            scores = (scores / scores.sum(-1, keepdims=True))[..., :-1]
-            yield from zip(scores, outputs["masks"], strict=True)
+    def answer(self, output: Queries, size: Size, request: BaseModel) -> MaskedObjects:
+        """The objects with the threshold's score or more, each with its mask."""
+        asked = _asked(request)
+        threshold = self.answers.threshold if asked.threshold is None else asked.threshold
+        width, height = answered(size, MASK_PIXELS)
+        numbers = np.zeros((height, width), np.uint8)
+        found: list[MaskedObject] = []
+        for one in self.objects(output, size, threshold, asked.most):
+            value = len(found) + 1
+            # A pixel of several objects is that of the surest.
+            numbers[one.mask & (numbers == 0)] = value
+            found.append(
+                MaskedObject(
+                    label=self.spec.classes[one.label],
+                    score=one.score,
+                    box=ObjectBox.of(
+                        box_of(one.mask) * np.tile([size[0] / width, size[1] / height], 2)
+                    ),
+                    value=value,
+                    colour="#" + self.colours[value].tobytes().hex(),
+                    share=float(one.mask.mean()),
+                    rle=Runs.of(one.mask) if asked.format == "rle" else None,
+                )
+            )
+        return MaskedObjects(
+            objects=found,
+            mask=as_png(numbers, self.colours) if asked.format == "png" else None,
+            threshold=threshold,
+            width=size[0],
+            height=size[1],
+            mask_width=width,
+            mask_height=height,
+        )
 
     def objects(self, queries: Queries, size: Size, threshold: float, most: int) -> Iterator[Seen]:
         """The objects in a picture of `size`, width and height: those with the threshold's score or
@@ -186,19 +189,8 @@ class InstanceHost(SegmentationHost):
     def describe(self, request: BaseModel, response: BaseModel) -> dict[str, float | str | None]:
         """Figures of the picture as it was sent, and of what was found in it."""
         assert isinstance(response, MaskedObjects)
-        data = from_base64(_asked(request).image, self.spec.limits)
-        with self._turns.of(data):
-            figures = statistics(open_picture(data, self.spec.limits))
         shares = [one.share for one in response.objects]
-        return described(figures, response.objects, shares, self._shown)
-
-    def outputs(self, run: Runtime, pixels: np.ndarray) -> Iterator[np.ndarray]:
-        """This model gives no classes of pixels.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError("a model of kind mask2former finds objects: it has no classes of pixels")
+        return described(self.figures(request), response.objects, shares, self._shown)
 
     def _enlarged(self, logits: np.ndarray, size: Size) -> np.ndarray:
         """The mask of a query, bool, in the size of the answered mask of a picture of `size`."""
@@ -213,47 +205,11 @@ class InstanceHost(SegmentationHost):
         mask: np.ndarray = np.asarray(large) > 0
         return mask
 
-    def _answered(self, queries: Queries, size: Size, asked: InstancePicture) -> MaskedObjects:
-        threshold = self.answers.threshold if asked.threshold is None else asked.threshold
-        width, height = answered(size, MASK_PIXELS)
-        numbers = np.zeros((height, width), np.uint8)
-        found: list[MaskedObject] = []
-        for one in self.objects(queries, size, threshold, asked.most):
-            value = len(found) + 1
-            # A pixel of several objects is that of the surest.
-            numbers[one.mask & (numbers == 0)] = value
-            found.append(
-                MaskedObject(
-                    label=self.names[one.label],
-                    score=one.score,
-                    box=ObjectBox.of(
-                        box_of(one.mask) * np.tile([size[0] / width, size[1] / height], 2)
-                    ),
-                    value=value,
-                    colour="#" + self.colours[value].tobytes().hex(),
-                    share=float(one.mask.mean()),
-                    rle=_runs(one.mask) if asked.format == "rle" else None,
-                )
-            )
-        return MaskedObjects(
-            objects=found,
-            mask=as_png(numbers, self.colours) if asked.format == "png" else None,
-            threshold=threshold,
-            width=size[0],
-            height=size[1],
-            mask_width=width,
-            mask_height=height,
-        )
-
 
 def box_of(mask: np.ndarray) -> np.ndarray:
     """Left, top, right and bottom of a mask that has pixels, (4,)."""
     down, right = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return np.array([right[0], down[0], right[-1] + 1, down[-1] + 1], np.float64)
-
-
-def _runs(mask: np.ndarray) -> Runs:
-    return Runs(size=(mask.shape[0], mask.shape[1]), counts=as_text(runs_of(mask)))
 
 
 def _asked(request: BaseModel) -> InstancePicture:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,22 +12,24 @@ import numpy as np
 import torch
 
 from modelyard.errors import UsageError
-from modelyard.families.segmentation.family import MASKS, Batch, Segmentation
-from modelyard.families.segmentation.host import PIXELS, SegmentationHost
+from modelyard.families.segmentation.family import MASKS, Segmentation
 from modelyard.families.segmentation.instance_baseline import SIMPLE
 from modelyard.families.segmentation.instance_gallery import gallery
 from modelyard.families.segmentation.instance_host import InstanceHost, Seen
 from modelyard.families.segmentation.instances import InstanceData, load_truth
-from modelyard.families.segmentation.rle import as_text, runs_of
+from modelyard.families.segmentation.rle import run_lengths
 from modelyard.families.segmentation.spec import SegmentationSpec
 from modelyard.family import Split
+from modelyard.host import Host
 from modelyard.judging.evaluation import WHOLE, Evaluation, Part
 from modelyard.kit.boxes import report
-from modelyard.kit.boxes.answering import ObjectAnswers
+from modelyard.kit.boxes.choosing import choose_answers
 from modelyard.kit.boxes.precision import MOST_FOUND, Judged, Objects
 from modelyard.kit.classifier import store
+from modelyard.kit.pictures.family import Batch
+from modelyard.kit.pictures.host import PIXELS
 from modelyard.runtimes.torch import TorchRuntime
-from modelyard.runtimes.types import Graph, Runtime
+from modelyard.runtimes.types import Runtime
 from modelyard.training.batches import Batches
 
 if TYPE_CHECKING:
@@ -39,15 +40,16 @@ LABELS = "labels"
 there is none."""
 VIEWS = 2
 """How often an epoch shows each training picture."""
-TOLERANCE = 0.2
-"""Of logits of masks in the graph: queries look where the mask of the layer before is likelier than not
-(Cheng et al. 2022, section 3.2.1), so that a rounding error turns a pixel on or off."""
 FLOOR = 0.01
 """Least score of what is judged: what is surer than the rest counts, not what is sure."""
 
 
 class InstanceSegmentation(InstanceData, Segmentation):
     """From a folder of pictures with outlines to a network that finds each object."""
+
+    # Queries look where the mask of the layer before is likelier than not (Cheng et al. 2022,
+    # section 3.2.1), so that a rounding error turns a pixel on or off.
+    tolerance = 0.2
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
         """`pixels` float32 (batch, 3, size, size), MASKS and LABELS.
@@ -91,28 +93,17 @@ class InstanceSegmentation(InstanceData, Segmentation):
         Raises:
             UsageError: the settings do not fit the data.
         """
-        found = super().fit(features, out, trainer)
-        assets = Path(out) / "assets"
-        settings = self.config.model
-        answers = ObjectAnswers(
-            threshold=settings.threshold or 0.5, most_overlap=settings.most_overlap
-        )
-        answers.save(assets)
-        if settings.threshold is None:
-            host, run = InstanceHost(assets), TorchRuntime(self.graphs(out))
-            best = self._judged(host, run, features, "validation", WHOLE).best_threshold()
-            answers = answers.model_copy(update={"threshold": best})
-            answers.save(assets)
-            said = f"The threshold {best:.2f} has the best F1 on the validation split."
-            found["notes"] = [*found["notes"], said]
-        return found | {"headline": f"{found['headline']}, threshold {answers.threshold:.2f}"}
+        report = super().fit(features, out, trainer)
+        assets, settings = Path(out) / "assets", self.config.model
 
-    def graphs(self, model: Path) -> list[Graph]:
-        """One graph, `model`: `pixels` to `logits` and `masks`."""
-        return [replace(graph, tolerance=TOLERANCE) for graph in super().graphs(model)]
+        def judged() -> Judged:
+            host, run = InstanceHost(assets), TorchRuntime(self.graphs(out))
+            return self._judged(host, run, features, "validation", WHOLE)
+
+        return choose_answers(assets, settings.threshold, settings.most_overlap, judged, report)
 
     def evaluate_part(
-        self, host: SegmentationHost, run: Runtime, features: Path, split: Split, part: Part
+        self, host: Host, run: Runtime, features: Path, split: Split, part: Part
     ) -> Evaluation:
         """Average precision of masks of a split next to that of simple answers.
 
@@ -143,11 +134,11 @@ class InstanceSegmentation(InstanceData, Segmentation):
     ) -> Judged:
         """What a host finds in the pictures of a split, its classes as the split numbers them."""
         classes = SegmentationSpec.load(Path(features) / "assets").classes
-        numbers = [classes.index(name) if name in classes else -1 for name in host.spec.classes]
+        numbers = host.spec.numbered_in(classes, -1).tolist()
         pixels, sizes = host.spec.seen(features, split)
-        queries = zip(host.queries(run, pixels), sizes, strict=True)
+        outputs = zip(host.outputs(run, pixels), sizes, strict=True)
         found = []
-        for one, size in part.take(queries):
+        for one, size in part.take(outputs):
             seen = host.objects(one, size, FLOOR, MOST_FOUND)
             known = [each._replace(label=numbers[each.label]) for each in seen]
             found.append([packed(each) for each in known if each.label >= 0])
@@ -178,7 +169,7 @@ class Packed(NamedTuple):
 
 def packed(one: Seen) -> Packed:
     """An object with the run lengths of its mask."""
-    runs = {"size": list(one.mask.shape), "counts": as_text(runs_of(one.mask))}
+    runs = {"size": list(one.mask.shape), "counts": run_lengths(one.mask)}
     return Packed(one.label, one.score, runs)
 
 

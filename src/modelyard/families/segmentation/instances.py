@@ -21,16 +21,15 @@ import numpy as np
 from pycocotools import mask as coco
 
 from modelyard.errors import BadData, UsageError
-from modelyard.families.segmentation.data import NAMED, Masked, SegmentationData
+from modelyard.families.segmentation.data import Masked, SegmentationData
 from modelyard.families.segmentation.instance_host import MASK_PIXELS
 from modelyard.families.segmentation.reading import Drawn, Pair, Pairs
-from modelyard.families.segmentation.rle import as_text, runs_of
+from modelyard.families.segmentation.rle import run_lengths
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec, answered, resized
 from modelyard.kit.boxes.annotated import Look
 from modelyard.kit.boxes.precision import Objects
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.kind import read_bytes
-from modelyard.kit.pictures.square import save_sizes
+from modelyard.kit.pictures.data import NAMED
 
 MOST_TRAINED = IGNORED - 1
 """Objects of a picture that training looks at: the largest. Judging looks at all."""
@@ -75,16 +74,14 @@ class InstanceData(SegmentationData):
             raise UsageError(f"{problem} add one. Start from scratch: --set continual.start=null")
         return spec
 
-    def _write_split(
+    def _write_masks(
         self, out: Path, split: str, part: list[Masked], table: np.ndarray, spec: SegmentationSpec
     ) -> None:
         side = spec.size
-        arrays = store.new_arrays(out, split, (len(part), 3, side, side), np.dtype(np.uint8))
         masks = store.new_arrays(out, f"{split}.masks", (len(part), side, side), np.dtype(np.uint8))
 
         def write(place: int) -> tuple[list[int], list[Any]]:
             one = part[place]
-            arrays[place] = spec.decode(read_bytes(one.pair.picture, spec.limits))[0]
             known = [
                 drawn for drawn in one.objects if table[drawn.value] != IGNORED and _seen(drawn)
             ]
@@ -94,16 +91,12 @@ class InstanceData(SegmentationData):
 
         with ThreadPoolExecutor() as pool:
             found = list(pool.map(write, range(len(part))))
-        arrays.flush()
         masks.flush()
         # As many places in every data set: exemplars of another one are learnt with these.
         padded = [labels + [-1] * (MOST_TRAINED - len(labels)) for labels, _ in found]
         store.save_labels(out, split, np.array(padded))
         truth = [objects for _, objects in found]
         (Path(out) / f"{split}.truth.json").write_text(json.dumps(truth) + "\n")
-        save_sizes(out, split, [one.look.size for one in part])
-        pictures = [one.pair.picture for one in part]
-        store.save_files(out, split, [picture.name for picture in pictures], pictures)
 
     def _summary(
         self,
@@ -152,7 +145,7 @@ def _as_judged(one: Drawn, look: Look, table: np.ndarray) -> list[Any]:
     """Class, whether it is a crowd, and run lengths in the size of an answer."""
     size = answered(look.size, MASK_PIXELS)
     mask = resized(coco.decode(one.mask), size)
-    return [int(table[one.value]), one.crowd, as_text(runs_of(mask > 0))]
+    return [int(table[one.value]), one.crowd, run_lengths(mask > 0)]
 
 
 def load_truth(features: Path, split: str) -> Objects:

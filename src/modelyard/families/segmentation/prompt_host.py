@@ -4,7 +4,6 @@ they mean. Numpy, pydantic and Pillow only."""
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
-from modelyard.errors import UsageError
-from modelyard.families.segmentation.host import CHUNK, PIXELS, Picture, SegmentationHost, Segmented
+from modelyard.families.segmentation.host import Picture, SegmentationHost, Segmented
 from modelyard.families.segmentation.spec import palette
 from modelyard.host import Cost
 from modelyard.kit.boxes.geometry import into_square
-from modelyard.kit.classifier.store import PLAN
-from modelyard.kit.pictures.answering import DECODE_SECONDS, page_cautions, seen_in, sent_pixels
+from modelyard.kit.classifier.store import load_plan
+from modelyard.kit.pictures.answering import DECODE_SECONDS, page_cautions, sent_pixels
+from modelyard.kit.pictures.host import PIXELS
 from modelyard.kit.pictures.square import Size
 from modelyard.runtimes.types import Arrays, Runtime
 
@@ -86,8 +85,7 @@ class PromptHost(SegmentationHost):
         self.colours = palette(2)
         self._shown = ["object"]
         self._held = Held()
-        plan = json.loads((self.assets / PLAN).read_text())
-        self._encoding = encoder_share(plan["config"])
+        self._encoding = encoder_share(load_plan(self.assets)["config"])
 
     def predict(self, run: Runtime, requests: Sequence[BaseModel]) -> list[BaseModel]:
         """One answer a request, in order.
@@ -96,8 +94,8 @@ class PromptHost(SegmentationHost):
             BadData: a request whose text is not a picture within the limits.
         """
         found: list[BaseModel] = []
-        for start in range(0, len(requests), CHUNK):
-            chunk = [_asked(request) for request in requests[start : start + CHUNK]]
+        for start in range(0, len(requests), self.chunk):
+            chunk = [_asked(request) for request in requests[start : start + self.chunk]]
             seen = [self._embedding(run, request) for request in chunk]
             slots = [
                 self.slots(request.points, request.box, size)
@@ -105,7 +103,7 @@ class PromptHost(SegmentationHost):
             ]
             outputs = self.decoded(run, np.stack([one for one, _ in seen]), slots)
             for request, (_, size), (scores, score) in zip(chunk, seen, outputs, strict=True):
-                answer = self._answer(*self.labelled(scores, size), request.format)
+                answer = self.answer(scores, size, request)
                 answer.warnings = page_cautions(request.image, self.spec.limits)
                 found.append(Prompted(**dict(answer), score=score))
         return found
@@ -145,20 +143,12 @@ class PromptHost(SegmentationHost):
             return Cost(1.0, drawing)
         return Cost(1.0 + self._encoding, cost.seconds)
 
-    def outputs(self, run: Runtime, pixels: np.ndarray) -> Iterator[np.ndarray]:
-        """This model gives no classes.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError("a model of kind sam answers to prompts: it has no classes to compare")
-
     def _embedding(self, run: Runtime, request: Prompt) -> tuple[np.ndarray, Size]:
         """Of the request's picture, (channels, rows, columns), and its width and height."""
         key = _key(request)
         known = self._held.get(run, key)
         if known is None:
-            pixels, size = seen_in(request.image, self.spec, self._turns)
+            pixels, size = self.seen(request)
             embedding = run(ENCODER, {PIXELS: pixels[None].astype(np.float32)})["embedding"][0]
             known = (embedding, size)
             self._held.put(run, key, known)

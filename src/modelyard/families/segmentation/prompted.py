@@ -10,8 +10,7 @@ import torch
 
 from modelyard.errors import UsageError
 from modelyard.families.segmentation import prompt_report
-from modelyard.families.segmentation.family import MASKS, TOLERANCE, Batch, Segmentation, true_masks
-from modelyard.families.segmentation.host import PIXELS, SegmentationHost
+from modelyard.families.segmentation.family import MASKS, Segmentation, true_masks
 from modelyard.families.segmentation.losses import object_loss
 from modelyard.families.segmentation.prompt_host import DECODER, ENCODER, SLOTS, PromptHost, filled
 from modelyard.families.segmentation.prompt_report import Compared
@@ -19,9 +18,12 @@ from modelyard.families.segmentation.prompts import ObjectMask, disc, drawn, obj
 from modelyard.families.segmentation.sam import Decoder, Encoder, Sam
 from modelyard.families.segmentation.spec import IGNORED, SegmentationSpec
 from modelyard.family import Split
+from modelyard.host import Host
 from modelyard.judging.evaluation import Evaluation, Part
 from modelyard.kit.boxes.geometry import into_square
 from modelyard.kit.classifier import store
+from modelyard.kit.pictures.family import Batch
+from modelyard.kit.pictures.host import PIXELS
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.training.batches import Batches
 
@@ -100,12 +102,12 @@ class PromptedSegmentation(Segmentation):
             "kinds": np.stack([one for _, one in slots]),
         }
         return [
-            Graph(ENCODER, {PIXELS: pixels}, module=Encoder(sam), tolerance=TOLERANCE),
-            Graph(DECODER, inputs, module=Decoder(sam), tolerance=TOLERANCE),
+            Graph(ENCODER, {PIXELS: pixels}, module=Encoder(sam), tolerance=self.tolerance),
+            Graph(DECODER, inputs, module=Decoder(sam), tolerance=self.tolerance),
         ]
 
     def evaluate_part(
-        self, host: SegmentationHost, run: Runtime, features: Path, split: Split, part: Part
+        self, host: Host, run: Runtime, features: Path, split: Split, part: Part
     ) -> Evaluation:
         """Overlap with the objects of a split, each prompted by a point and by its box, next to a
         disc and the filled box.

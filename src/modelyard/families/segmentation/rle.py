@@ -24,6 +24,11 @@ def runs_of(mask: np.ndarray) -> np.ndarray:
     return np.concatenate([first, np.diff(edges)]).astype(np.int64)
 
 
+def run_lengths(mask: np.ndarray) -> str:
+    """A mask, bool (height, width), as COCO's text."""
+    return as_text(runs_of(mask))
+
+
 def as_text(runs: np.ndarray) -> str:
     """Run lengths as COCO's text."""
     values = runs.astype(np.int64)

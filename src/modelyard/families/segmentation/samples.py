@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from modelyard.families.segmentation.rle import as_text, runs_of
+from modelyard.families.segmentation.rle import run_lengths
 from modelyard.families.segmentation.spec import IGNORED, palette
 from modelyard.kit.pictures.simulated import cloud, shifted
 
@@ -52,7 +52,7 @@ def _instances(scenes: list[Scene]) -> dict[str, Any]:
     annotations: list[dict[str, Any]] = []
     for number, (_, labels, houses) in enumerate(scenes):
         for category, mask, crowd in _countable(labels, houses):
-            runs = {"size": [SIDE, SIDE], "counts": as_text(runs_of(mask))}
+            runs = {"size": [SIDE, SIDE], "counts": run_lengths(mask)}
             annotations.append(
                 {
                     "id": len(annotations) + 1,

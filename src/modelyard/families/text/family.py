@@ -21,8 +21,9 @@ from modelyard.family import Split
 from modelyard.judging.evaluation import Table
 from modelyard.kit.classes.judged import Judged
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.family import Change, Classifier, Plan
+from modelyard.kit.classifier.family import Change, Classifier
 from modelyard.kit.classifier.host import ClassifierHost
+from modelyard.kit.classifier.store import Plan
 from modelyard.kit.labels.evaluate import JudgedLabels
 from modelyard.kit.labels.family import ManyLabels
 from modelyard.kit.text import simple

@@ -9,16 +9,15 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from modelyard.kit.assets import Asset
-from modelyard.kit.pictures.answering import DESCRIPTION, ENCODED
+from modelyard.kit.pictures.answering import SentPicture
 
 MOST = 100
 """Objects of an answer where a request says no other number."""
 
 
-class ObjectPicture(BaseModel, extra="forbid"):
+class ObjectPicture(SentPicture):
     """One example in."""
 
-    image: str = Field(min_length=1, description=DESCRIPTION, json_schema_extra=ENCODED)
     threshold: float | None = Field(
         default=None, ge=0, le=1, description="Least score of an answer; else the model's own"
     )

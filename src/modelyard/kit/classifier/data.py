@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
@@ -196,7 +195,7 @@ class ClassifierData(Data[C], Generic[C, S]):
         """
         assets = base / "assets"
         spec = self.Spec.load(assets)
-        plan = json.loads((assets / store.PLAN).read_text())
+        plan = store.load_plan(assets)
         fixed = self.unchangeable(spec, plan)
         fixed.append(("features.positive", self.config.features.positive, spec.classes[1]))
         for name, seen, earlier in fixed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,6 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from modelyard.compress.teaching import LOGITS, MAPS, Teacher, attention_gap, soft_targets
-from modelyard.errors import UsageError
 from modelyard.family import Family, Split
 from modelyard.judging.evaluation import Evaluation, Plot, Table
 from modelyard.kit.classes.choosing import Aim, fit_on_logits
@@ -22,7 +20,9 @@ from modelyard.kit.classes.judged import Judged, align
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.data import C, ClassifierData, S
 from modelyard.kit.classifier.host import GRAPH, ClassifierHost
+from modelyard.kit.classifier.store import Plan
 from modelyard.kit.classifier.teacher import classifier_teacher
+from modelyard.kit.epochs import epoch_draws, replay_draws
 from modelyard.kit.splits import load_groups
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Graph, Runtime
@@ -33,14 +33,11 @@ from modelyard.training.loop import load_weights
 if TYPE_CHECKING:
     from modelyard.training.loop import Trainer
 
-EXAMPLES = "examples.npy"
 EXAMPLE_ROWS = 8
 WEIGHTS = "class_weights"
 """A buffer of every network: by class, what its examples count in the loss."""
 
 Batch = dict[str, torch.Tensor]
-Plan = dict[str, Any]
-"""A network's shape as JSON. `kind`, where it has one, leads the card's headline."""
 Change = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
 """`change(arrays, rows)`: the input (batch, …), the examples numbered `rows`, changed as was drawn
 for each."""
@@ -96,9 +93,9 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
     def model(self, assets: Path) -> torch.nn.Module:
         """The untrained network: of the plan that training left in the assets, else as set."""
         spec = self.Spec.load(assets)
-        file = Path(assets) / store.PLAN
-        if file.is_file():
-            return self._weighed(self.network(json.loads(file.read_text()), spec), spec)
+        plan = store.find_plan(assets)
+        if plan is not None:
+            return self._weighed(self.network(plan, spec), spec)
         return self._weighed(self.start(self.plan(spec), spec), spec)
 
     def batches(self, features: Path, split: Split, epoch: int) -> Batches:
@@ -112,7 +109,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         order = np.arange(len(labels))
         change = None
         if training:
-            generator = torch.Generator().manual_seed(self.config.seed * 100_003 + epoch)
+            generator = epoch_draws(self.config.seed, epoch)
             order = torch.randperm(len(labels), generator=generator).numpy()
             change = self.changes(len(labels), generator, self._spec_of(features))
 
@@ -129,7 +126,7 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         """Exemplars, changed at random as new examples are."""
         name = self.Spec.KIND.input
         count = len(memory["label"])
-        generator = torch.Generator().manual_seed((self.config.seed + 1) * 100_003 - epoch)
+        generator = replay_draws(self.config.seed, epoch)
         change = self.changes(count, generator, self._spec_of(features))
         if change is None:
             return memory
@@ -191,13 +188,9 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
         assets = Path(out) / "assets"
         plan = self.plan(self.Spec.load(assets))
         report = trainer.fit(self, features, out)
-        (assets / store.PLAN).write_text(json.dumps(plan, indent=1) + "\n")
+        store.save_plan(assets, plan)
         self.more_assets(load_weights(self.model(assets), out), assets)
-        np.save(
-            Path(out) / EXAMPLES,
-            store.load_arrays(features, "train")[:EXAMPLE_ROWS],
-            allow_pickle=False,
-        )
+        store.save_examples(features, out, EXAMPLE_ROWS)
         clause, note = self.decide(features, out)
         headline = report["headline"] + clause
         if "kind" in plan:
@@ -206,11 +199,8 @@ class Classifier(ClassifierData[C, S], Family[C], Generic[C, S]):
 
     def graphs(self, model: Path) -> list[Graph]:
         """One graph, `model`: the input to `logits`, and what else the network gives."""
-        file = Path(model) / EXAMPLES
-        if not file.is_file():
-            raise UsageError(f"{model} holds no {EXAMPLES}. Train it again: modelyard train")
         name = self.Spec.KIND.input
-        example = np.load(file, allow_pickle=False).astype(self.Spec.INPUT)
+        example = store.load_examples(model).astype(self.Spec.INPUT)
         net = load_weights(self.model(Path(model) / "assets"), model)
         varying = {name: self.Spec.VARYING} if self.Spec.VARYING else {}
         return [Graph(GRAPH, {name: example}, module=net, dynamic=varying)]

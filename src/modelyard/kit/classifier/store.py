@@ -5,6 +5,8 @@ train.labels.npy …                         class indices, int64 (examples,)
 train.files train.files.json …             the files' own bytes, joined; their names and ends
 train.groups.npy …                         which examples belong together, int64 (examples,), where some do
 assets/                                    the spec that decodes bytes to an array, and its classes
+
+And of what it adds to a trained model: examples.npy, and the network's shape in the assets.
 """
 
 from __future__ import annotations
@@ -12,13 +14,55 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from modelyard.errors import UsageError
 from modelyard.store.files import File
+
+Plan = dict[str, Any]
+"""A network's shape as JSON. `kind`, where it has one, leads the card's headline."""
 
 PLAN = "network.json"
 """In the assets of a trained model: its network's shape."""
+EXAMPLES = "examples.npy"
+"""In a trained model: training examples that its graph is exported with."""
+
+
+def save_plan(assets: Path, plan: Plan) -> None:
+    """Writes the network's shape."""
+    (Path(assets) / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
+
+
+def load_plan(assets: Path) -> Plan:
+    """The shape of a trained model's network."""
+    plan: Plan = json.loads((Path(assets) / PLAN).read_text())
+    return plan
+
+
+def find_plan(assets: Path) -> Plan | None:
+    """The same; None before training."""
+    return load_plan(assets) if (Path(assets) / PLAN).is_file() else None
+
+
+def save_examples(features: Path, model: Path, rows: int) -> None:
+    """Adds the first training examples to a model."""
+    examples = load_arrays(features, "train")[:rows]
+    np.save(Path(model) / EXAMPLES, examples, allow_pickle=False)
+
+
+def load_examples(model: Path) -> np.ndarray:
+    """The examples of a model, (rows, …).
+
+    Raises:
+        UsageError: it holds none.
+    """
+    file = Path(model) / EXAMPLES
+    if not file.is_file():
+        raise UsageError(f"{model} holds no {EXAMPLES}. Train it again: modelyard train")
+    examples: np.ndarray = np.load(file, allow_pickle=False)
+    return examples
 
 
 def load_arrays(features: Path, split: str) -> np.ndarray:

@@ -11,4 +11,7 @@ settings   sections of configs
 square     what a picture becomes that is padded to a square
 starting   checkpoints to start from
 parts      which annotated pictures train, tune and judge
+data       annotated pictures to arrays
+host       answers about pictures that are padded to a square
+family     networks of annotated pictures: batches and training; imports torch
 """

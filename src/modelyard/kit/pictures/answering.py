@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic.config import JsonDict
+from pydantic import BaseModel, Field
 
 from modelyard.errors import BadData
 from modelyard.host import Caution, Cost
@@ -21,9 +21,16 @@ DECODE_SECONDS = 20e-9
 """For each pixel of a picture, on one core, at most."""
 HEAD_CHARACTERS = 16_384
 LARGE_PIXELS = 4_000_000
-DESCRIPTION = "A PNG, JPEG, BMP, WebP, GIF or TIFF file in base64; a data: URL is allowed"
-ENCODED: JsonDict = {"contentEncoding": "base64", "contentMediaType": "image/*"}
-"""Of the field of a request that holds a picture."""
+
+
+class SentPicture(BaseModel, extra="forbid"):
+    """One example in."""
+
+    image: str = Field(
+        min_length=1,
+        description="A PNG, JPEG, BMP, WebP, GIF or TIFF file in base64; a data: URL is allowed",
+        json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/*"},
+    )
 
 
 class Turns:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from modelyard.settings.family import Settings, TrainingSettings
+from modelyard.settings.family import FamilyConfig, Settings, TrainingSettings
 from modelyard.settings.training import Schedule
 
 
@@ -44,6 +44,8 @@ class CheckpointModel(Settings):
     """Whether `checkpoint` may be downloaded."""
     checkpoint_rate: float = Field(default=0.05, gt=0, le=1)
     """A checkpoint learns with this share of `training.learning_rate`."""
+    kind: str = ""
+    """Which network: a family names its own."""
 
 
 class ChangesTraining(TrainingSettings):
@@ -66,3 +68,14 @@ class ChangesTraining(TrainingSettings):
     """Training pictures move at random by at most this share of the side."""
     light: float = Field(default=0.2, ge=0, lt=1)
     """Brightness and contrast of training pictures change at random by at most this share."""
+
+
+class SquareConfig(FamilyConfig):
+    """A run on annotated pictures."""
+
+    features: SquareFeatures = SquareFeatures()
+    """From annotated pictures to pixels."""
+    model: CheckpointModel = CheckpointModel()
+    """Which network."""
+    training: ChangesTraining = ChangesTraining()
+    """How it is trained."""

@@ -55,6 +55,12 @@ class SquareSpec(Asset):
         files = load_files(features, split)
         return np.stack([self.decode(data)[0] for _, data in files]), sizes
 
+    def numbered_in(self, classes: Sequence[str], unknown: int) -> np.ndarray:
+        """The number that each of the classes has among another model's or data set's `classes`,
+        int64 (classes,); `unknown` where it is none of them."""
+        numbers = [classes.index(name) if name in classes else unknown for name in self.classes]
+        return np.array(numbers, np.int64)
+
     def frequent(self, most: int) -> list[str]:
         """The classes that training has most of, at most so many."""
         order = np.argsort(-np.array(self.counts), kind="stable")[:most]

@@ -14,6 +14,7 @@ from torch.nn import functional
 from modelyard.family import Split, Trainable
 from modelyard.kit.classifier import store
 from modelyard.kit.classifier.family import Change
+from modelyard.kit.epochs import epoch_draws
 from modelyard.kit.text.spec import TokenSpec
 from modelyard.training.batches import Batches
 
@@ -88,7 +89,7 @@ class Guessing(Trainable):
         """Tokens with some hidden, and those as targets; the same of validation in every epoch."""
         whole = store.load_arrays(features, split)
         number = epoch if split == "train" else 0
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
+        generator = epoch_draws(self.seed, number)
         order = np.arange(len(whole))
         if split == "train":
             order = torch.randperm(len(whole), generator=generator).numpy()

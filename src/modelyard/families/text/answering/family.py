@@ -20,7 +20,8 @@ from modelyard.families.text.family import Networks
 from modelyard.family import Split, Trainable
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.family import Batch, Plan
+from modelyard.kit.classifier.family import Batch
+from modelyard.kit.classifier.store import Plan
 from modelyard.kit.splits import load_groups
 from modelyard.runtimes.torch import TorchRuntime
 from modelyard.runtimes.types import Runtime

@@ -18,7 +18,8 @@ from modelyard.families.text.tagging.spec import TagSpec, tags_of, words_of
 from modelyard.family import Split, Trainable
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.family import Batch, Plan
+from modelyard.kit.classifier.family import Batch
+from modelyard.kit.classifier.store import Plan
 from modelyard.kit.splits import load_groups
 from modelyard.runtimes.types import Runtime
 from modelyard.settings.compress import CompressSettings

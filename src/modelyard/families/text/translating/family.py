@@ -24,7 +24,8 @@ from modelyard.families.text.translating.spec import IGNORED, TranslationSpec, p
 from modelyard.family import Split, Trainable
 from modelyard.judging.evaluation import Evaluation
 from modelyard.kit.classifier import store
-from modelyard.kit.classifier.family import EXAMPLES, Batch, Change, Plan
+from modelyard.kit.classifier.family import Batch, Change
+from modelyard.kit.classifier.store import Plan
 from modelyard.kit.splits import load_groups
 from modelyard.runtimes.types import Graph, Runtime
 from modelyard.settings.compress import CompressSettings
@@ -88,7 +89,7 @@ class TranslateText(TranslateData, Networks[TranslationSpec]):
     def graphs(self, model: Path) -> list[Graph]:
         """`encoder` and `decoder`."""
         assets = Path(model) / "assets"
-        tokens = np.load(Path(model) / EXAMPLES, allow_pickle=False).astype(np.int64)
+        tokens = store.load_examples(model).astype(np.int64)
         net = load_weights(self.model(assets), model)
         assert isinstance(net, network.Translator)
         shape = TranslateHost(assets).decoding

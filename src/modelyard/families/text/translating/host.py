@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from functools import cached_property
@@ -107,7 +106,7 @@ class TranslateHost(Host):
         """Shape of the decoder, which training leaves in the assets."""
         file = self.assets / store.PLAN
         try:
-            shape = json.loads(file.read_text())["config"]
+            shape = store.load_plan(self.assets)["config"]
         except (OSError, ValueError, KeyError) as error:
             raise BrokenArtifact(f"{file} cannot be read: {error}") from None
         layers = shape.get("num_decoder_layers") or shape["num_layers"]

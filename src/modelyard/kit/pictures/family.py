@@ -1,0 +1,122 @@
+"""Building networks that see annotated pictures: their batches and training. Imports torch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
+
+import numpy as np
+import torch
+
+from modelyard.family import Family, Split
+from modelyard.kit.classifier import store
+from modelyard.kit.epochs import epoch_draws, replay_draws
+from modelyard.kit.pictures.changes import Changes
+from modelyard.kit.pictures.data import C, S, SquareData
+from modelyard.kit.pictures.host import GRAPH, PIXELS
+from modelyard.kit.pictures.starting import paced, starting_folder
+from modelyard.runtimes.types import Graph
+from modelyard.training.batches import Batches
+from modelyard.training.loop import load_weights
+
+if TYPE_CHECKING:
+    from modelyard.training.loop import Trainer
+
+Batch = dict[str, torch.Tensor]
+
+
+class SquareFamily(SquareData[C, S], Family[C], Generic[C, S]):
+    """From a folder of annotated pictures to a served network. A family gives `plan`, `network`,
+    `annotations`, `changed`, `loss` and `evaluate`."""
+
+    ANNOTATIONS: ClassVar[str]
+    """What a batch calls the annotations."""
+    example_rows: ClassVar[int]
+    """Training pictures that the graph is exported with."""
+    tolerance: ClassVar[float] = 1e-3
+    """Of the graph: logits and pixels are not of the order of one."""
+
+    @abstractmethod
+    def plan(self, spec: S, checkpoint: Path | None) -> store.Plan:
+        """The network that the settings ask for; with `checkpoint`, that of its config.json.
+
+        Raises:
+            UsageError: the settings do not fit the data, or the checkpoint is of another kind.
+        """
+
+    @abstractmethod
+    def network(self, plan: store.Plan, spec: S, checkpoint: Path | None = None) -> torch.nn.Module:
+        """The untrained network of a plan; with `checkpoint`, with those weights."""
+
+    @abstractmethod
+    def annotations(self, features: Path, split: Split) -> np.ndarray:
+        """The annotations of a split, (pictures, …)."""
+
+    @abstractmethod
+    def changed(self, batch: Batch, changes: Changes, rows: np.ndarray) -> Batch:
+        """Pictures and annotations, the pictures numbered `rows` in `changes`, changed alike."""
+
+    def model(self, assets: Path) -> torch.nn.Module:
+        """The untrained network: of the plan that training left in the assets, else as set."""
+        spec = self.Spec.load(assets)
+        plan = store.find_plan(assets)
+        if plan is not None:
+            return self.network(plan, spec)
+        folder = starting_folder(self.config.model)
+        return self.network(self.plan(spec, folder), spec, folder)
+
+    def batches(self, features: Path, split: Split, epoch: int) -> Batches:
+        """`pixels` float32 (batch, 3, size, size) and ANNOTATIONS: int64 where they are classes.
+
+        Training pictures are shuffled and changed at random; not so in epoch 0.
+        """
+        arrays = store.load_arrays(features, split)
+        annotated = self.annotations(features, split)
+        kind = np.int64 if np.issubdtype(annotated.dtype, np.integer) else np.float32
+        training = split == "train" and epoch > 0
+        order = np.arange(len(arrays))
+        changes: Changes | None = None
+        if training:
+            generator = epoch_draws(self.config.seed, epoch)
+            order = torch.randperm(len(arrays), generator=generator).numpy()
+            changes = Changes.draw(len(arrays), self.config.training, generator)
+
+        def take(rows: np.ndarray) -> Batch:
+            pixels = torch.from_numpy(arrays[rows].astype(np.float32))
+            batch = {
+                PIXELS: pixels,
+                self.ANNOTATIONS: torch.from_numpy(annotated[rows].astype(kind)),
+            }
+            return batch if changes is None else self.changed(batch, changes, rows)
+
+        # Batch statistics of one picture can be undefined.
+        return Batches(order, self.config.training.batch_size, take, least=2 if training else 1)
+
+    def replayed(self, memory: Batch, features: Path, epoch: int) -> Batch:
+        """Exemplars, changed at random as new pictures are."""
+        count = len(memory[PIXELS])
+        draws = replay_draws(self.config.seed, epoch)
+        changes = Changes.draw(count, self.config.training, draws)
+        return self.changed(memory, changes, np.arange(count))
+
+    def fit(self, features: Path, out: Path, trainer: Trainer) -> dict[str, Any]:
+        """Trains into `out`; adds the network's plan to the assets.
+
+        Raises:
+            UsageError: the settings do not fit the data.
+        """
+        settings, assets = self.config.model, Path(out) / "assets"
+        plan = self.plan(self.Spec.load(assets), starting_folder(settings))
+        trainer, notes = paced(trainer, settings, features)
+        found = trainer.fit(self, features, out)
+        store.save_plan(assets, plan)
+        store.save_examples(features, out, self.example_rows)
+        headline = f"{plan['kind']}, {found['headline']}"
+        return found | {"headline": headline, "notes": [*found.get("notes", ()), *notes]}
+
+    def graphs(self, model: Path) -> list[Graph]:
+        """One graph, `model`: `pixels` to what the network gives."""
+        pixels = store.load_examples(model).astype(np.float32)
+        net = load_weights(self.model(Path(model) / "assets"), model)
+        return [Graph(GRAPH, {PIXELS: pixels}, module=net, tolerance=self.tolerance)]
